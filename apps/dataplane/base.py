@@ -1,0 +1,48 @@
+"""The one protocol that every data plane implements, and the contract suite tests."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import AirflowResponse, LogPage, Observation, PlaneCheck, Progress
+
+
+class DataPlane(Protocol):
+    """A place that runs Deployments.
+
+    Every method is short: none waits for a rollout. `apply` and `delete` do what can be done now, say how
+    far they came, and are called again until `is_done`; both are safe to repeat and safe to interrupt at any
+    point. Errors are `Temporary`, `Permanent` or `Unreachable` from `apps.dataplane.errors`, nothing else.
+    """
+
+    def check(self) -> PlaneCheck:
+        """Test the plane itself: reachable, what it has, what it lacks."""
+        ...
+
+    def apply(self, *, spec: DeploymentSpec) -> Progress:
+        """Move the Deployment one pass towards `spec`. Restart only the components that `spec` changes."""
+        ...
+
+    def observe(self, *, ref: str) -> Observation:
+        """Look at the Deployment without changing it."""
+        ...
+
+    def delete(self, *, ref: str) -> Progress:
+        """Move one pass towards nothing being left of the Deployment: processes, database, files."""
+        ...
+
+    def components(self, *, ref: str) -> tuple[str, ...]:
+        """Name the components that have logs, in the order people want to read them."""
+        ...
+
+    def logs(
+        self, *, ref: str, component: str, cursor: str = "", contains: str = "", limit: int = 500
+    ) -> LogPage:
+        """Read a component's log: the last `limit` lines, or those after `cursor`; `contains` ignores case."""
+        ...
+
+    def airflow(
+        self, *, spec: DeploymentSpec, method: str, path: str, json: Mapping[str, object] | None = None
+    ) -> AirflowResponse:
+        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role admin."""
+        ...

@@ -1,0 +1,23 @@
+"""What a data plane may raise. Nothing of a client library leaves a plane unless wrapped in one of these."""
+
+
+class DataPlaneError(Exception):
+    """A failure with a sentence that may be shown to the user: no secrets, no stack, no client types."""
+
+    def __init__(self, sentence: str, *, component: str = "", log: tuple[str, ...] = ()) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.component = component
+        self.log = log
+
+
+class Temporary(DataPlaneError):
+    """It may work later without a change: back off and try again."""
+
+
+class Permanent(DataPlaneError):
+    """It will not work until a person changes something: stop and say so."""
+
+
+class Unreachable(Temporary):
+    """The data plane does not answer, so nothing is known about it at the moment."""

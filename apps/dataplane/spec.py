@@ -1,0 +1,84 @@
+"""The input of a data plane: what one Deployment should be. Frozen, complete, free of Django."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ExecutorName = Literal["celery", "local", "kubernetes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeSpec:
+    """A tested pair of Airflow version and image; `lock_path` is the hashed lock of the local plane."""
+
+    version: str
+    airflow_version: str
+    image: str
+    lock_path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueSpec:
+    """One Celery queue. `concurrency` is tasks per worker; workers run between `min_workers` and `max_workers`."""
+
+    name: str
+    concurrency: int
+    min_workers: int
+    max_workers: int
+    size: str = "A5"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariableSpec:
+    """An environment variable of every component that runs user code. A secret's value is in clear here."""
+
+    key: str
+    value: str = field(repr=False)
+    is_secret: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeSpec:
+    """One immutable version of a dags folder: a zip archive at `archive_path`, named by its SHA-256 `digest`."""
+
+    digest: str
+    archive_path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowSecrets:
+    """Made once by the portal when the Deployment is created, so that no restart changes them."""
+
+    fernet_key: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+    api_secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignInSpec:
+    """How Airflow trusts the portal: tokens signed with Ed25519, `iss` = issuer, `aud` = audience."""
+
+    portal_url: str
+    issuer: str
+    audience: str
+    public_key_pem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSpec:
+    """Everything a data plane needs to make one Deployment true.
+
+    `ref` is the immutable name on the data plane: `[a-z][a-z0-9-]{0,38}[a-z0-9]`, unique per portal.
+    `queues` is empty unless the executor is Celery; then exactly one queue is called `default`.
+    `code` is None until the first deploy: the plane then serves the example DAGs.
+    """
+
+    ref: str
+    name: str
+    revision: int
+    runtime: RuntimeSpec
+    executor: ExecutorName
+    queues: tuple[QueueSpec, ...]
+    variables: tuple[VariableSpec, ...]
+    code: CodeSpec | None
+    secrets: AirflowSecrets
+    sign_in: SignInSpec

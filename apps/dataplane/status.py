@@ -1,0 +1,122 @@
+"""The output of a data plane: what it did, and what it saw. Frozen, free of Django and of secrets."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+StepState = Literal["waiting", "running", "done", "failed", "skipped"]
+ComponentState = Literal["starting", "running", "stopping", "stopped", "crashing", "failed", "unknown"]
+HealthState = Literal["healthy", "unhealthy", "starting", "stopped", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One named part of a long action. `detail` is a sentence, `log` the last lines worth reading if it failed."""
+
+    key: str
+    title: str
+    state: StepState
+    detail: str = ""
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far an apply or a delete came. `is_done` means nothing is left to do for this revision."""
+
+    steps: tuple[Step, ...]
+    is_done: bool
+    retry_after_seconds: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentStatus:
+    """One component (`scheduler`, `api-server`, `dag-processor`, `triggerer`, `worker default`)."""
+
+    name: str
+    state: ComponentState
+    ready: int
+    wanted: int
+    detail: str = ""
+    started_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    memory_bytes: int | None = None
+    restarts: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueStatus:
+    """Workers and tasks of one queue at the moment of the look."""
+
+    name: str
+    workers_ready: int
+    workers_wanted: int
+    tasks_queued: int
+    tasks_running: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What is true now. `applied_revision` is what the plane itself last finished applying, 0 for nothing.
+
+    `health` is a verdict about Airflow's API server and scheduler alone; `sentence` says it in words.
+    `is_drifted` says that what runs differs from what was applied.
+    """
+
+    observed_at: datetime
+    exists: bool
+    applied_revision: int
+    health: HealthState
+    sentence: str
+    components: tuple[ComponentStatus, ...] = ()
+    queues: tuple[QueueStatus, ...] = ()
+    code_digest: str = ""
+    import_errors: int | None = None
+    ui_url: str = ""
+    api_url: str = ""
+    is_drifted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """One line of a component's log. `at` is None when the line carries no time of its own."""
+
+    at: datetime | None
+    component: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogPage:
+    """Lines oldest first. `cursor` is opaque: pass it back to read what came after."""
+
+    lines: tuple[LogLine, ...]
+    cursor: str
+    is_truncated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One fact about a data plane, good or not, with what to do about it."""
+
+    title: str
+    is_ok: bool
+    detail: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneCheck:
+    """The result of testing a data plane. `is_usable` means that a Deployment can be created on it now."""
+
+    is_usable: bool
+    version: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowResponse:
+    """What an Airflow REST call answered: HTTP status and the parsed JSON (None when there is none)."""
+
+    status: int
+    data: object
