@@ -1,0 +1,277 @@
+"""A data plane in memory, for tests: same protocol, same contract suite, and failures on demand.
+
+All instances share one `FakeStore`, because the portal makes a new plane for every pass. A test
+scripts it through `FakePlane.store` and begins with `FakePlane.store.reset()`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import (
+    AirflowResponse,
+    ComponentStatus,
+    Finding,
+    HealthState,
+    LogLine,
+    LogPage,
+    Observation,
+    PlaneCheck,
+    Progress,
+    QueueStatus,
+    Step,
+)
+
+APPLY_STEPS = (
+    ("runtime", "Install the runtime"),
+    ("database", "Create the metadata database"),
+    ("code", "Deliver the code"),
+    ("config", "Write the configuration"),
+    ("core", "Start Airflow"),
+    ("workers", "Start the workers"),
+    ("healthy", "Wait until Airflow is healthy"),
+)
+DELETE_STEPS = (
+    ("stop", "Stop Airflow"),
+    ("database", "Drop the metadata database"),
+    ("files", "Remove the files"),
+)
+CORE_COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+
+@dataclass
+class FakeAirflow:
+    """One Deployment of the fake plane. `restarts` counts what an apply restarted, by component."""
+
+    wanted: DeploymentSpec
+    applied: DeploymentSpec | None = None
+    n_passes: int = 0
+    n_delete_passes: int = 0
+    health: HealthState = "starting"
+    sentence: str = "Airflow is starting."
+    restarts: dict[str, int] = field(default_factory=dict)
+    tasks: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass
+class ScriptedFailure:
+    method: str
+    error: DataPlaneError
+    times: int | None
+    ref: str
+
+
+@dataclass
+class FakeStore:
+    """What the fake plane holds, and what a test tells it to do.
+
+    `n_apply_passes` and `n_delete_passes` are how many calls it takes until done. `calls` lists
+    every call as (method, ref), oldest first.
+    """
+
+    n_apply_passes: int = 1
+    n_delete_passes: int = 1
+    is_usable: bool = True
+    airflows: dict[str, FakeAirflow] = field(default_factory=dict)
+    failures: list[ScriptedFailure] = field(default_factory=list)
+    never_healthy: set[str] = field(default_factory=set)
+    log_lines: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    responses: dict[tuple[str, str], AirflowResponse] = field(default_factory=dict)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Forget everything, so that tests do not see each other."""
+        self.__dict__.update(FakeStore().__dict__)
+
+    def fail(self, method: str, error: DataPlaneError, *, times: int | None = 1, ref: str = "") -> None:
+        """Make the next `times` calls of `method` raise `error` (None: all), for a ref or for any."""
+        self.failures.append(ScriptedFailure(method, error, times, ref))
+
+    def heal(self) -> None:
+        """Forget the scripted failures, and let Deployments become healthy that never were."""
+        self.failures.clear()
+        self.never_healthy.clear()
+
+    def set_health(self, ref: str, health: HealthState, sentence: str) -> None:
+        """Change what `observe` says of a Deployment, until the next apply that is done."""
+        self.airflows[ref].health = health
+        self.airflows[ref].sentence = sentence
+
+    def enter(self, method: str, ref: str = "") -> None:
+        """Count the call, and raise what a test scripted for it."""
+        self.calls.append((method, ref))
+        for failure in self.failures:
+            if failure.method != method or failure.ref not in ("", ref) or failure.times == 0:
+                continue
+            if failure.times is not None:
+                failure.times -= 1
+            raise failure.error
+
+
+class FakePlane:
+    """`DataPlane` without processes. It takes any arguments, to stand in for any plane."""
+
+    store: ClassVar[FakeStore] = FakeStore()
+
+    def __init__(self, *_arguments: object, **_keywords: object) -> None:
+        pass
+
+    def check(self) -> PlaneCheck:
+        self.store.enter("check")
+        finding = Finding(
+            title="Fake data plane",
+            is_ok=self.store.is_usable,
+            detail="It keeps Deployments in memory.",
+            remedy="" if self.store.is_usable else "Reset the fake data plane.",
+        )
+        return PlaneCheck(is_usable=self.store.is_usable, version="fake", findings=(finding,))
+
+    def apply(self, *, spec: DeploymentSpec) -> Progress:
+        airflow = self.store.airflows.get(spec.ref)
+        if airflow is None:
+            airflow = self.store.airflows[spec.ref] = FakeAirflow(wanted=spec)
+        if airflow.wanted != spec:
+            airflow.n_passes = 0
+        airflow.wanted = spec
+        self.store.enter("apply", spec.ref)
+        airflow.n_passes += 1
+        is_done = airflow.n_passes >= self.store.n_apply_passes and spec.ref not in self.store.never_healthy
+        if is_done:
+            self._finish(airflow, spec)
+        reached = len(APPLY_STEPS) if is_done else min(airflow.n_passes, len(APPLY_STEPS) - 1)
+        return Progress(steps=_steps(APPLY_STEPS, reached), is_done=is_done)
+
+    def observe(self, *, ref: str) -> Observation:
+        self.store.enter("observe", ref)
+        now = datetime.now(UTC)
+        airflow = self.store.airflows.get(ref)
+        if airflow is None:
+            return Observation(
+                observed_at=now,
+                exists=False,
+                applied_revision=0,
+                health="stopped",
+                sentence="Nothing of this Deployment is on the data plane.",
+            )
+        applied = airflow.applied
+        return Observation(
+            observed_at=now,
+            exists=True,
+            applied_revision=applied.revision if applied else 0,
+            health=airflow.health,
+            sentence=airflow.sentence,
+            components=tuple(_component(airflow, name) for name in _component_names(airflow.wanted)),
+            queues=_queues(airflow),
+            code_digest=applied.code.digest if applied and applied.code else "",
+            import_errors=0 if applied else None,
+            ui_url=f"http://airflow.invalid/{ref}/",
+            api_url=f"http://airflow.invalid/{ref}/api/v2",
+        )
+
+    def delete(self, *, ref: str) -> Progress:
+        self.store.enter("delete", ref)
+        airflow = self.store.airflows.get(ref)
+        if airflow is None:
+            return Progress(steps=_steps(DELETE_STEPS, len(DELETE_STEPS)), is_done=True)
+        airflow.n_delete_passes += 1
+        if airflow.n_delete_passes < self.store.n_delete_passes:
+            return Progress(steps=_steps(DELETE_STEPS, 0), is_done=False)
+        del self.store.airflows[ref]
+        return Progress(steps=_steps(DELETE_STEPS, len(DELETE_STEPS)), is_done=True)
+
+    def components(self, *, ref: str) -> tuple[str, ...]:
+        airflow = self.store.airflows.get(ref)
+        return _component_names(airflow.wanted) if airflow else ()
+
+    def logs(
+        self, *, ref: str, component: str, cursor: str = "", contains: str = "", limit: int = 500
+    ) -> LogPage:
+        self.store.enter("logs", ref)
+        lines = self.store.log_lines.get((ref, component), [])
+        start = int(cursor) if cursor else max(0, len(lines) - limit)
+        end = min(len(lines), start + limit)
+        kept = [line for line in lines[start:end] if contains.lower() in line.lower()]
+        return LogPage(
+            lines=tuple(LogLine(at=None, component=component, text=line) for line in kept),
+            cursor=str(end),
+            is_truncated=not cursor and start > 0,
+        )
+
+    def airflow(
+        self,
+        *,
+        spec: DeploymentSpec,
+        method: str,
+        path: str,
+        json: Mapping[str, object] | None = None,
+    ) -> AirflowResponse:
+        self.store.enter("airflow", spec.ref)
+        missing = AirflowResponse(status=404, data={"detail": "Not Found"})
+        return self.store.responses.get((method.upper(), path), missing)
+
+    def _finish(self, airflow: FakeAirflow, spec: DeploymentSpec) -> None:
+        for name in _restarted(airflow.applied, spec):
+            airflow.restarts[name] = airflow.restarts.get(name, 0) + 1
+        airflow.applied = spec
+        airflow.health = "healthy"
+        airflow.sentence = "Airflow is healthy."
+
+
+def _steps(titles: tuple[tuple[str, str], ...], n_done: int) -> tuple[Step, ...]:
+    states = ["done"] * n_done + ["running"] + ["waiting"] * len(titles)
+    steps = []
+    for (key, title), state in zip(titles, states, strict=False):
+        steps.append(replace(Step(key=key, title=title, state="waiting"), state=state))
+    return tuple(steps)
+
+
+def _component_names(spec: DeploymentSpec) -> tuple[str, ...]:
+    return (*CORE_COMPONENTS, *(f"worker {queue.name}" for queue in spec.queues))
+
+
+def _component(airflow: FakeAirflow, name: str) -> ComponentStatus:
+    is_up = airflow.applied is not None
+    return ComponentStatus(
+        name=name,
+        state="running" if is_up else "starting",
+        ready=int(is_up),
+        wanted=1,
+        restarts=airflow.restarts.get(name, 0),
+    )
+
+
+def _queues(airflow: FakeAirflow) -> tuple[QueueStatus, ...]:
+    statuses = []
+    for queue in airflow.wanted.queues:
+        queued, running = airflow.tasks.get(queue.name, (0, 0))
+        n_workers = queue.min_workers if airflow.applied else 0
+        status = QueueStatus(
+            name=queue.name,
+            workers_ready=n_workers,
+            workers_wanted=queue.min_workers,
+            tasks_queued=queued,
+            tasks_running=running,
+        )
+        statuses.append(status)
+    return tuple(statuses)
+
+
+def _restarted(before: DeploymentSpec | None, after: DeploymentSpec) -> tuple[str, ...]:
+    """Name what an edit restarts; the local plane finds the same by comparing program files."""
+    if before is None:
+        return ()
+    if (before.variables, before.runtime, before.executor) != (
+        after.variables,
+        after.runtime,
+        after.executor,
+    ):
+        return _component_names(after)
+    concurrency = {queue.name: queue.concurrency for queue in before.queues}
+    return tuple(
+        f"worker {queue.name}"
+        for queue in after.queues
+        if concurrency.get(queue.name, queue.concurrency) != queue.concurrency
+    )
