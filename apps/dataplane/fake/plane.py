@@ -5,7 +5,7 @@ scripts it through `FakePlane.store` and begins with `FakePlane.store.reset()`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from apps.dataplane.status import (
     Progress,
     QueueStatus,
     Step,
+    StepState,
 )
 
 APPLY_STEPS = (
@@ -221,10 +222,10 @@ class FakePlane:
 
 
 def _steps(titles: tuple[tuple[str, str], ...], n_done: int) -> tuple[Step, ...]:
-    states = ["done"] * n_done + ["running"] + ["waiting"] * len(titles)
     steps = []
-    for (key, title), state in zip(titles, states, strict=False):
-        steps.append(replace(Step(key=key, title=title, state="waiting"), state=state))
+    for index, (key, title) in enumerate(titles):
+        state: StepState = "done" if index < n_done else "running" if index == n_done else "waiting"
+        steps.append(Step(key=key, title=title, state=state))
     return tuple(steps)
 
 

@@ -1,0 +1,147 @@
+"""Sign-in to the Airflow UI through the portal, as the portal's user and with the role the portal says.
+
+Runs inside the api-server. Nobody has a password here: a visitor without a session is sent to the portal,
+which posts back a token that it signed for this Deployment and this minute. Airflow holds the portal's
+public key only, so nothing found here signs anybody in elsewhere.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import jwt
+from airflow.api_fastapi.app import get_cookie_path
+from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.configuration import AIRFLOW_HOME, conf
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import RedirectResponse
+
+ROLES = ("viewer", "user", "op", "admin")
+MAX_TOKEN_AGE_SECONDS = 120
+SESSION_SECONDS = 3600
+MAX_FORM_BYTES = 16_384
+
+
+class PortalAuthManager(SimpleAuthManager):
+    """Airflow's own four roles, held by users of the portal."""
+
+    def init(self) -> None:
+        """Make no users and no password file."""
+
+    def _get_teams(self) -> set[str]:
+        return set()
+
+    def get_url_login(self, **kwargs: Any) -> str:
+        # Airflow itself appends "?next=...", so the address has no query of its own.
+        url = f"{os.environ['PORTAL_URL'].rstrip('/')}/airflow/{os.environ['PORTAL_DEPLOYMENT_REF']}/"
+        next_url = kwargs.get("next_url")
+        return f"{url}?{urlencode({'next': next_url})}" if next_url else url
+
+    def get_url_logout(self) -> str:
+        # Airflow redirects there without clearing its cookie, so the cookie is cleared on our own page.
+        return f"{get_cookie_path()}auth/portal/logout"
+
+    def get_fastapi_app(self) -> FastAPI:
+        app = FastAPI(title="Sign-in through the portal", docs_url=None, redoc_url=None, openapi_url=None)
+        app.add_api_route("/portal/callback", self._callback, methods=["POST"], response_model=None)
+        app.add_api_route("/portal/logout", self._logout, methods=["GET"], response_model=None)
+        return app
+
+    async def _callback(self, request: Request) -> RedirectResponse:
+        form = await _read_form(request)
+        claims = verified_claims(form.get("token", ""))
+        user = SimpleAuthManagerUser(username=claims["sub"], role=claims["role"], teams=[])
+        session = self.generate_jwt(user, expiration_time_in_seconds=SESSION_SECONDS)
+        response = RedirectResponse(safe_next(form.get("next", ""), get_cookie_path()), 303)
+        response.headers["Cache-Control"] = "no-store"
+        response.set_cookie(
+            COOKIE_NAME_JWT_TOKEN,
+            session,
+            path=get_cookie_path(),
+            httponly=True,
+            samesite="lax",
+            secure=_is_behind_tls(),
+        )
+        return response
+
+    async def _logout(self) -> RedirectResponse:
+        response = RedirectResponse(f"{os.environ['PORTAL_URL'].rstrip('/')}/", 303)
+        response.delete_cookie(
+            COOKIE_NAME_JWT_TOKEN,
+            path=get_cookie_path(),
+            httponly=True,
+            samesite="lax",
+            secure=_is_behind_tls(),
+        )
+        return response
+
+
+def verified_claims(token: str) -> dict[str, Any]:
+    """Return the claims of a portal token that is valid here, now and for the first time."""
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            Path(os.environ["PORTAL_PUBLIC_KEY_FILE"]).read_text(),
+            algorithms=["EdDSA"],
+            audience=os.environ["PORTAL_AUDIENCE"],
+            issuer=os.environ["PORTAL_ISSUER"],
+            leeway=10,
+            options={"require": ["exp", "iat", "jti", "sub", "iss", "aud"]},
+        )
+    except jwt.PyJWTError as error:
+        raise HTTPException(401, "This sign-in link is not valid any more. Go back to the portal.") from error
+    if claims["exp"] - claims["iat"] > MAX_TOKEN_AGE_SECONDS or claims.get("role") not in ROLES:
+        raise HTTPException(401, "The portal sent a sign-in that Airflow does not accept.")
+    if not _use_once(str(claims["jti"])):
+        raise HTTPException(401, "This sign-in link was used already. Go back to the portal.")
+    return claims
+
+
+def safe_next(target: str, base_path: str) -> str:
+    """Return the path to go on to: of this Airflow only, whatever address `target` names."""
+    if any(ord(character) < 33 or character == "\\" for character in target):
+        return base_path
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return base_path
+    is_inside = parts.path.startswith(base_path) and not parts.path.startswith("//")
+    if not is_inside or ".." in parts.path.split("/"):
+        return base_path
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def _use_once(token_id: str) -> bool:
+    """Remember the token; return False if it was seen before. A file, as api-server processes share those."""
+    folder = Path(AIRFLOW_HOME) / "used-sign-ins"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    oldest = time.time() - 3 * MAX_TOKEN_AGE_SECONDS
+    for path in folder.iterdir():
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+    name = hashlib.sha256(token_id.encode()).hexdigest()
+    try:
+        os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+async def _read_form(request: Request) -> Mapping[str, str]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise HTTPException(413, "The form is too large.")
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _is_behind_tls() -> bool:
+    return bool(conf.get("api", "base_url", fallback="").startswith("https://"))
