@@ -1,14 +1,24 @@
-"""Read a program's environment from a private file and become the program. Standard library only."""
+"""Read a program's environment from a private file, change to its user, and become the program.
+
+Standard library only: it runs isolated, before anything of the portal could be imported.
+"""
 
 import json
 import os
+import pwd
 import sys
 from pathlib import Path
 
 
 def main() -> None:
-    environment_file, *command = sys.argv[1:]
+    environment_file, user, *command = sys.argv[1:]
     environment = json.loads(Path(environment_file).read_text())
+    os.umask(0o077)
+    if user != "-":
+        account = pwd.getpwnam(user)
+        os.initgroups(user, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
     os.execve(command[0], command, environment)  # noqa: S606 - the command comes from our own file
 
 

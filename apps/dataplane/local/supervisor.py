@@ -7,8 +7,6 @@ signs or newlines): `launch.py` reads it from a 0600 JSON file beside it and rep
 
 import hashlib
 import json
-import os
-import socket
 import sys
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
@@ -21,6 +19,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from apps.dataplane.errors import Temporary
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.private_files import write_private
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 MARK_HOME = "ASTRO_PORTAL_PROCESS_HOME"
@@ -45,6 +44,7 @@ class Program:
     stop_wait_seconds: int = 30
     stops_whole_group: bool = True
     priority: int = 500
+    # The launcher changes to this user, not supervisord: it must read the environment file before that.
     user: str = ""
 
 
@@ -99,13 +99,17 @@ class Supervisor:
 
     def write(self, program: Program) -> bool:
         """Write the program's files; return whether anything changed. Takes effect with `reload`."""
-        environment = {**program.environment, MARK_HOME: str(self.home.path), MARK_PROGRAM: program.name}
+        environment = {
+            **program.environment,
+            MARK_HOME: str(self.home.path),
+            MARK_PROGRAM: program.name,
+        }
         environment_text = json.dumps(environment, sort_keys=True)
         digest = hashlib.sha256(environment_text.encode()).hexdigest()[:16]
         environment_file = self.home.programs / f"{program.name}.json"
         text = self._section(program, environment_file, digest)
-        changed = _write_private(environment_file, environment_text)
-        return _write_private(self._file(program.name), text) or changed
+        changed = write_private(environment_file, environment_text)
+        return write_private(self._file(program.name), text) or changed
 
     def remove(self, name: str) -> None:
         """Remove the program's files. Takes effect with `reload`, which stops it first."""
@@ -155,7 +159,7 @@ class Supervisor:
             if fault.faultCode in ignore:
                 return None
             raise Temporary(f"supervisord refused {method}: {fault.faultString}") from fault
-        except (OSError, HTTPException, socket.error) as error:
+        except (OSError, HTTPException) as error:
             raise Temporary("supervisord does not answer on this machine.") from error
         finally:
             transport.close()
@@ -164,7 +168,8 @@ class Supervisor:
         return self.home.programs / f"{name}.conf"
 
     def _section(self, program: Program, environment_file: Path, digest: str) -> str:
-        command = [sys.executable, "-I", str(LAUNCHER), str(environment_file), *program.command]
+        command = [sys.executable, "-IS", str(LAUNCHER), str(environment_file), program.user or "-"]
+        command += program.command
         lines = [
             f"[program:{program.name}]",
             f"command={' '.join(_quoted(part) for part in command)}",
@@ -184,8 +189,6 @@ class Supervisor:
             "stdout_logfile_backups=3",
             f"priority={program.priority}",
         ]
-        if program.user:
-            lines.append(f"user={program.user}")
         return "\n".join(lines) + "\n"
 
 
@@ -196,20 +199,3 @@ def _escaped(value: str) -> str:
 def _quoted(part: str) -> str:
     escaped = _escaped(part).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _write_private(path: Path, text: str) -> bool:
-    """Replace the file's content atomically, mode 0600; return whether it differed."""
-    try:
-        if path.read_text() == text:
-            return False
-    except FileNotFoundError:
-        pass
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
-    return True

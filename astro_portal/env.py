@@ -1,0 +1,76 @@
+"""Typed readers of the environment. A wrong value becomes one sentence that names the variable."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+
+
+class ConfigurationError(Exception):
+    """A setting is missing or wrong; the message is one sentence for the operator."""
+
+
+def env_str(name: str, default: str | None = None) -> str:
+    """Read a text; an empty value counts as not set. Without a default the variable is required."""
+    value = os.environ.get(name, "").strip()
+    if value:
+        return value
+    if default is None:
+        raise ConfigurationError(f"{name} must be set.")
+    return default
+
+
+def env_bool(name: str, default: bool) -> bool:
+    """Read a switch: 1/true/yes/on or 0/false/no/off, in any case."""
+    value = env_str(name, "").lower()
+    if not value:
+        return default
+    if value in TRUE_WORDS:
+        return True
+    if value in FALSE_WORDS:
+        return False
+    raise ConfigurationError(f"{name} must be true or false, not {value!r}.")
+
+
+def env_int(name: str, default: int, minimum: int | None = None, maximum: int | None = None) -> int:
+    """Read a whole number within the given limits, both included."""
+    value = env_str(name, "")
+    if not value:
+        return default
+    try:
+        number = int(value)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be a whole number, not {value!r}.") from None
+    if minimum is not None and number < minimum:
+        raise ConfigurationError(f"{name} must be at least {minimum}, not {number}.")
+    if maximum is not None and number > maximum:
+        raise ConfigurationError(f"{name} must be at most {maximum}, not {number}.")
+    return number
+
+
+def env_list(name: str, default: Sequence[str] = ()) -> list[str]:
+    """Read a list separated by commas; blanks around items and empty items are dropped."""
+    value = env_str(name, "")
+    if not value:
+        return list(default)
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def env_secret(name: str, default: str = "") -> str:
+    """Read a secret from the variable, or from the file that `<name>_FILE` names. Not both."""
+    file_name = env_str(f"{name}_FILE", "")
+    value = env_str(name, "")
+    if file_name and value:
+        raise ConfigurationError(f"Set {name} or {name}_FILE, not both.")
+    if not file_name:
+        return value or default
+    try:
+        content = Path(file_name).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(f"{name}_FILE names {file_name}, which cannot be read: {reason}.") from None
+    if not content:
+        raise ConfigurationError(f"{name}_FILE names {file_name}, which is empty.")
+    return content

@@ -1,0 +1,83 @@
+"""PostgreSQL and Valkey for tests: real, in a folder of their own, without supervisord."""
+
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import redis
+
+from apps.dataplane.local import services
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.ports import choose_ports
+from apps.dataplane.local.system_user import postgres_account
+
+# Nothing here outlives the test run, so nothing has to survive a power cut.
+CARELESS = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
+
+
+@contextmanager
+def temporary_home() -> Iterator[Home]:
+    """Make an empty home. As root, PostgreSQL's system user must be able to enter it: `tmp_path` will not do."""
+    path = Path(tempfile.mkdtemp(prefix="astro-portal-"))
+    try:
+        yield Home(path)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def running_services() -> Iterator[Home]:
+    """Run both in a temporary home; `services.database_url(home)` and `redis_url(home)` lead to them."""
+    with temporary_home() as home, running_services_of(home):
+        yield home
+
+
+@contextmanager
+def running_services_of(home: Home) -> Iterator[None]:
+    services.prepare_home(home)
+    choose_ports(home)
+    services.init_postgres(home)
+    account = postgres_account(home)
+    with (
+        (home.logs / "postgres.log").open("ab") as postgres_log,
+        (home.logs / "valkey.log").open("ab") as log,
+    ):
+        postgres = subprocess.Popen(
+            [*services.postgres_command(home), *CARELESS],
+            stdout=postgres_log,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            user=account or None,
+            group=account or None,
+            extra_groups=[] if account else None,
+        )
+        valkey = subprocess.Popen(services.valkey_command(home), stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_until_ready(home)
+        yield
+    finally:
+        postgres.send_signal(signal.SIGINT)
+        valkey.terminate()
+        postgres.wait(30)
+        valkey.wait(30)
+
+
+def wait_until_ready(home: Home, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            psycopg.connect(services.database_url(home), connect_timeout=2).close()
+            with redis.Redis.from_url(services.redis_url(home)) as client:
+                client.ping()
+        except (psycopg.OperationalError, redis.RedisError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
