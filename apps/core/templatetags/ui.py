@@ -1,0 +1,176 @@
+"""Tags and filters of the pages: icons, containers with a slot, plain words for time and size.
+
+A component is one file in templates/components. It has a tag here only when it holds other markup (a block
+tag), reads the request (pagination, sorting), or gathers values a template cannot (the error summary).
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.core.paginator import Page
+from django.forms import BaseForm
+from django.forms.formsets import BaseFormSet
+from django.template.context import Context
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from apps.core.forms import problems
+from apps.core.words import bytes_in_words, duration_in_words, time_ago_in_words
+
+register = template.Library()
+
+TONE_ICONS = {"good": "good", "move": "move", "warn": "warn", "bad": "bad", "idle": "unknown"}
+
+MESSAGE_TONES = {"error": "bad", "warning": "warn", "success": "good", "info": "move"}
+MOST_TICKS = 20
+
+
+def _component(context: Context, name: str, **values: Any) -> SafeString:
+    engine = context.template.engine  # type: ignore[union-attr]
+    return engine.get_template(f"components/{name}.html").render(context.new(values))
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """Draw one symbol of the sprite: decoration, or an image when a label is given."""
+    href = f"{static('img/icons.svg')}#{name}"
+    if label:
+        return format_html('<svg class="icon" role="img" aria-label="{}"><use href="{}"/></svg>', label, href)
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}"/></svg>', href)
+
+
+@register.filter
+def message_tone(level_tag: str) -> str:
+    """Give the tone of a Django message level."""
+    return MESSAGE_TONES.get(level_tag, "idle")
+
+
+@register.filter
+def tone_icon(tone: str) -> str:
+    """Name the drawing that belongs to a tone."""
+    return TONE_ICONS.get(tone, "unknown")
+
+
+@register.simple_block_tag(takes_context=True)
+def panel(
+    context: Context, content: str, title: str, id: str, tone: str = "", note: str = "", **link: str
+) -> SafeString:
+    """Hold content in a panel with a heading; link_label and link_url put one link into its header."""
+    return _component(context, "panel", content=content, title=title, id=id, tone=tone, note=note, **link)
+
+
+@register.simple_block_tag(takes_context=True)
+def banner(context: Context, content: str, tone: str, title: str, icon: str = "", id: str = "") -> SafeString:
+    """Say what is wrong or new; the content is the sentence and, in class "actions", the remedies."""
+    return _component(context, "banner", content=content, tone=tone, title=title, icon=icon, id=id)
+
+
+@register.simple_block_tag(takes_context=True)
+def empty(context: Context, content: str, title: str, kind: str = "none", icon: str = "") -> SafeString:
+    """Explain an empty place. kind: none, match, denied or silent (the source does not answer)."""
+    return _component(context, "empty", content=content, title=title, kind=kind, icon=icon)
+
+
+@register.simple_block_tag(takes_context=True)
+def form_section(context: Context, content: str, title: str, id: str, note: str = "") -> SafeString:
+    """Lay out one section of a long form: its reason on the left, its fields on the right."""
+    return _component(context, "form_section", content=content, title=title, id=id, note=note)
+
+
+@register.simple_block_tag(takes_context=True)
+def dialog(context: Context, content: str, id: str, title: str) -> SafeString:
+    """Hold content in a dialog; a button with data-dialog="<id>" opens it."""
+    return _component(context, "dialog", content=content, id=id, title=title)
+
+
+@register.simple_tag(takes_context=True)
+def pagination(context: Context, page: "Page[Any]", noun: str = "Results") -> SafeString:
+    """Link the pages of a list; other query parameters stay."""
+    numbers = page.paginator.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
+    return _component(
+        context, "pagination", page=page, numbers=list(numbers), noun=noun, request=context.get("request")
+    )
+
+
+@register.simple_tag(takes_context=True)
+def sort_header(context: Context, label: str, key: str, kind: str = "") -> SafeString:
+    """Make a column heading that sorts by `key`, and by `-key` when chosen again."""
+    request = context.get("request")
+    current = request.GET.get("sort", "") if request else ""
+    order = {key: "ascending", f"-{key}": "descending"}.get(current, "")
+    return _component(
+        context,
+        "sort_header",
+        label=label,
+        kind=kind,
+        order=order,
+        next=f"-{key}" if order == "ascending" else key,
+        request=request,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def error_summary(context: Context, *forms: "BaseForm | BaseFormSet[Any] | None") -> SafeString:
+    """List everything wrong with the forms of a page, each line a link to its field."""
+    found = [problem for form in forms if form is not None for problem in problems(form)]
+    return _component(context, "error_summary", problems=found)
+
+
+@register.filter
+def ago(value: datetime | None, none: str = "never") -> SafeString | str:
+    """Show a moment as relative words in a <time> that carries the exact one."""
+    if value is None:
+        return none
+    local = timezone.localtime(value)
+    exact = f"{local:%a} {local.day} {local:%b %Y, %H:%M:%S %Z}"
+    return format_html(
+        '<time datetime="{}" title="{}" data-relative>{}</time>',
+        value.isoformat(),
+        exact,
+        time_ago_in_words(then=value, now=timezone.now()),
+    )
+
+
+@register.filter
+def clock(value: datetime | None) -> SafeString | str:
+    """Show the exact time of day with its zone, for lines such as "as of 14:08:12 UTC"."""
+    if value is None:
+        return ""
+    local = timezone.localtime(value)
+    return format_html('<time datetime="{}">{}</time>', value.isoformat(), f"{local:%H:%M:%S %Z}")
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Write seconds as "1 min 08 s"."""
+    return "" if seconds is None else duration_in_words(float(seconds))
+
+
+@register.filter
+def bytes(size: int | None) -> str:
+    """Write bytes as "1.4 MiB"."""
+    return "" if size is None else bytes_in_words(size)
+
+
+@register.filter
+def initials(name: str) -> str:
+    """Take up to two initials of a name or an e-mail address."""
+    words = name.partition("@")[0].replace(".", " ").replace("-", " ").split()
+    return "".join(word[0] for word in [*words[:1], *words[1:][-1:]]).upper()
+
+
+@register.filter
+def percent_of(part: float, whole: float) -> str:
+    """Write part/whole as an SVG length such as "33.3%", never outside 0 to 100 %."""
+    share = 0.0 if not whole else min(max(part / whole, 0.0), 1.0)
+    return f"{share * 100:.4g}%"
+
+
+@register.filter
+def ticks(whole: int) -> list[str]:
+    """Place one tick per worker on the scale of a queue, fewer when they would run together."""
+    step = max(1, -(-whole // MOST_TICKS))
+    return [percent_of(position, whole) for position in range(0, whole + 1, step)]
