@@ -4,7 +4,6 @@ Trigger it and look at the worker queues of the Deployment. Half the tasks are s
 """
 
 import time
-from datetime import datetime
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, Param, task
@@ -12,7 +11,6 @@ from airflow.sdk import DAG, Param, task
 with DAG(
     dag_id="scaling_demo",
     schedule=None,
-    start_date=datetime(2024, 1, 1),
     catchup=False,
     tags=["example"],
     params={"seconds": Param(15, type="integer", minimum=1, maximum=600)},

@@ -3,15 +3,12 @@
 Deploy your own DAGs and this one goes away.
 """
 
-from datetime import datetime
-
 from airflow.sdk import dag, task
 
 
 @dag(
     dag_id="welcome",
     schedule=None,
-    start_date=datetime(2024, 1, 1),
     catchup=False,
     tags=["example"],
     doc_md=__doc__,

@@ -1,1 +1,159 @@
-// Every page works without this file.
+// Every page works without this file. It adds theme, copying, dialogs, guards, live cards and log tails.
+const root = document.documentElement;
+const byId = (id) => document.getElementById(id);
+const say = (text) => { const live = byId("live"); if (live) live.textContent = text; };
+
+// ---------- Theme: a cookie, so that the server writes data-theme and nothing flashes ----------
+function switchTheme() {
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax${secure}`;
+  say(`Theme: ${root.dataset.theme}`);
+}
+
+// ---------- Buttons ----------
+async function copy(button) {
+  const code = button.parentElement.querySelector("code");
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+  } catch {
+    getSelection().selectAllChildren(code); // no clipboard on plain http: leave it selected
+    say("Selected, copy it with your keyboard");
+    return;
+  }
+  button.dataset.state = "done";
+  say("Copied");
+  setTimeout(() => delete button.dataset.state, 2000);
+}
+
+const actions = {
+  theme: switchTheme,
+  copy,
+  dismiss: (button) => button.closest(".toast").remove(),
+  "close-dialog": (button) => button.closest("dialog").close(),
+  "follow-log": (button) => follow(button.closest(".log")),
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-action]");
+  if (button) actions[button.dataset.action]?.(button);
+  const opener = event.target.closest("[data-dialog]");
+  const dialog = opener && byId(opener.dataset.dialog);
+  if (dialog) { event.preventDefault(); dialog.showModal(); }
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  const menu = event.key === "Escape" && event.target.closest("details[data-menu][open]");
+  if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
+  const search = document.querySelector("[data-search]");
+  if (event.key === "/" && search && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    search.focus();
+  }
+});
+
+// ---------- Forms ----------
+const asText = (form) => JSON.stringify([...new FormData(form)].map(([key, value]) => [key, value.name ?? value]));
+const guarded = new Map([...document.querySelectorAll("form[data-guard]")].map((form) => [form, asText(form)]));
+
+addEventListener("beforeunload", (event) => {
+  for (const [form, before] of guarded) if (asText(form) !== before) event.preventDefault();
+});
+
+document.addEventListener("submit", (event) => {
+  guarded.delete(event.target);
+  const button = event.submitter;
+  if (!button || event.target.method === "dialog") return;
+  // Not disabled: a disabled button would not send its own name. A second press within the wait is dropped.
+  if (button.getAttribute("aria-busy") === "true") return event.preventDefault();
+  button.setAttribute("aria-busy", "true");
+  setTimeout(() => button.removeAttribute("aria-busy"), 8000);
+});
+addEventListener("pageshow", () => document.querySelectorAll("[aria-busy]").forEach((el) => el.removeAttribute("aria-busy")));
+
+document.addEventListener("input", (event) => {
+  const wanted = event.target.dataset?.confirm;
+  if (wanted === undefined) return;
+  const button = event.target.form.querySelector("[type=submit]");
+  button.setAttribute("aria-disabled", String(event.target.value.trim() !== wanted));
+});
+
+document.addEventListener("change", (event) => {
+  const name = event.target.type === "file" && event.target.closest("[data-drop]")?.querySelector("[data-drop-name]");
+  if (name && event.target.files.length) name.textContent = [...event.target.files].map((file) => file.name).join(", ");
+});
+for (const type of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(type, (event) => {
+    const zone = event.target.closest?.("[data-drop]");
+    if (!zone) return;
+    event.preventDefault();
+    zone.dataset.state = type === "dragover" ? "over" : "";
+    const input = zone.querySelector("input[type=file]");
+    if (type !== "drop" || !event.dataTransfer.files.length) return;
+    input.files = event.dataTransfer.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+}
+
+// ---------- Live cards: nothing is asked in a hidden tab, an old card stays and says that it is old ----------
+const polls = (el) => /^every/.test(el?.getAttribute?.("data-hx-trigger") ?? "");
+
+function stale(card, why) {
+  const note = (card.closest(".panel") ?? card).querySelector(".live");
+  if (!note) return;
+  note.dataset.state = "stale";
+  note.textContent = why;
+}
+document.addEventListener("htmx:before:request", (event) => {
+  const card = event.target;
+  if (!polls(card)) return;
+  const back = Number(card.dataset.failures ?? 0);
+  const skipped = Number(card.dataset.skipped ?? 0);
+  const isWaiting = back && skipped < Math.min(2 ** back, 16);
+  card.dataset.skipped = isWaiting ? skipped + 1 : 0;
+  if (document.hidden || card.dataset.state === "stopped" || isWaiting) event.preventDefault();
+});
+document.addEventListener("htmx:before:response", (event) => {
+  const { status } = event.detail.ctx.response;
+  if (!polls(event.target) || status < 400) return;
+  event.preventDefault();
+  const gone = [401, 403, 404].includes(status);
+  if (gone) event.target.dataset.state = "stopped";
+  failed(event.target, gone ? "No longer updated: reload the page." : `Stale: the portal answered ${status}. We keep trying.`);
+});
+document.addEventListener("htmx:error", (event) => {
+  if (polls(event.target)) failed(event.target, `Stale since ${new Date().toLocaleTimeString()}: no answer. We keep trying.`);
+});
+document.addEventListener("htmx:after:request", (event) => { if (event.target.dataset) delete event.target.dataset.failures; });
+function failed(card, why) {
+  card.dataset.failures = Number(card.dataset.failures ?? 0) + 1;
+  stale(card, why);
+}
+
+// ---------- Logs: follow the end until the reader scrolls up ----------
+const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+function follow(log) { log.scrollTop = log.scrollHeight; delete log.dataset.state; }
+document.addEventListener("scroll", (event) => {
+  if (!event.target.matches?.("[data-log]")) return;
+  if (isAtEnd(event.target)) delete event.target.dataset.state; else event.target.dataset.state = "paused";
+}, true);
+document.addEventListener("htmx:after:swap", (event) => {
+  const log = event.target.closest?.("[data-log]");
+  if (!log) return;
+  const lines = log.querySelector("ol");
+  if (log.dataset.state !== "paused") {
+    while (lines.children.length > 5000) lines.firstElementChild.remove();
+    follow(log);
+  }
+});
+
+// ---------- On arrival ----------
+document.querySelector(".error-summary")?.focus();
+document.querySelectorAll("[data-log]").forEach(follow);
+document.querySelectorAll("input[data-confirm]").forEach((input) => input.dispatchEvent(new Event("input", { bubbles: true })));
+document.querySelector("form[data-submit]")?.requestSubmit();

@@ -149,8 +149,8 @@ def duration(seconds: float | None) -> str:
     return "" if seconds is None else duration_in_words(float(seconds))
 
 
-@register.filter
-def bytes(size: int | None) -> str:
+@register.filter("bytes")
+def filesize(size: int | None) -> str:
     """Write bytes as "1.4 MiB"."""
     return "" if size is None else bytes_in_words(size)
 

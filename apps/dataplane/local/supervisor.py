@@ -7,6 +7,7 @@ signs or newlines): `launch.py` reads it from a 0600 JSON file beside it and rep
 
 import hashlib
 import json
+import os
 import sys
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
@@ -15,15 +16,15 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from supervisor.xmlrpc import SupervisorTransport
-
 from apps.dataplane.errors import Temporary
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.private_files import write_private
+from apps.dataplane.local.unix_rpc import UnixTransport
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 MARK_HOME = "ASTRO_PORTAL_PROCESS_HOME"
 MARK_PROGRAM = "ASTRO_PORTAL_PROGRAM"
+MAX_SOCKET_PATH_BYTES = 100
 RUNNING_STATES = frozenset({"RUNNING", "STARTING", "BACKOFF"})
 
 
@@ -73,7 +74,12 @@ class Supervisor:
 
     @property
     def socket_path(self) -> Path:
-        return self.home.run / "supervisor.sock"
+        """The socket, in the home unless its path were too long for one (104 bytes on macOS, 108 on Linux)."""
+        usual = self.home.run / "supervisor.sock"
+        if len(os.fsencode(usual)) < MAX_SOCKET_PATH_BYTES:
+            return usual
+        digest = hashlib.sha256(os.fsencode(self.home.path)).hexdigest()[:16]
+        return Path(f"/tmp/astro-portal-{os.geteuid()}-{digest}/supervisor.sock")  # noqa: S108 - checked by Machine
 
     def is_answering(self) -> bool:
         try:
@@ -151,15 +157,15 @@ class Supervisor:
         self._call("shutdown")
 
     def _call(self, method: str, *arguments: Any, ignore: tuple[int, ...] = ()) -> Any:
-        transport = SupervisorTransport(None, None, f"unix://{self.socket_path}")
-        proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+        transport = UnixTransport(self.socket_path)
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         try:
             return getattr(proxy.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode in ignore:
                 return None
             raise Temporary(f"supervisord refused {method}: {fault.faultString}") from fault
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, xmlrpc.client.ProtocolError) as error:
             raise Temporary("supervisord does not answer on this machine.") from error
         finally:
             transport.close()

@@ -1,0 +1,169 @@
+"""Every permission there is, and the built-in roles made of them.
+
+A role of a scope may hold permissions of that scope and of those below it: an organization's owner holds all, so
+walking up from a Deployment to its organization finds every right a person has.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Scope = Literal["organization", "workspace", "deployment"]
+SCOPES: tuple[Scope, ...] = ("organization", "workspace", "deployment")
+
+PERMISSIONS: dict[str, str] = {
+    "organization.view": "See the organization",
+    "organization.update": "Change the organization's name and settings",
+    "organization.members.view": "See who is in the organization",
+    "organization.members.manage": "Invite and remove people, change organization roles",
+    "organization.usage.view": "See usage of the organization",
+    "organization.audit.view": "Read the audit log of the organization",
+    "organization.clusters.view": "See clusters",
+    "organization.clusters.manage": "Register, change and remove clusters",
+    "organization.workspaces.create": "Create workspaces",
+    "workspace.view": "See the workspace",
+    "workspace.update": "Change the workspace's name and settings",
+    "workspace.delete": "Delete the workspace",
+    "workspace.members.view": "See who is in the workspace",
+    "workspace.members.manage": "Invite and remove people, change workspace roles",
+    "workspace.deployments.create": "Create Deployments",
+    "deployment.view": "See the Deployment, its health and its settings",
+    "deployment.update": "Change settings, worker queues and environment variables",
+    "deployment.delete": "Delete the Deployment",
+    "deployment.logs.view": "Read component logs",
+    "deployment.deploys.view": "See code versions",
+    "deployment.deploys.create": "Deliver code and go back to an earlier version",
+    "deployment.members.view": "See who has access to the Deployment",
+    "deployment.members.manage": "Give and take roles on the Deployment",
+    "deployment.airflow.view": "Open Airflow and look",
+    "deployment.airflow.run": "Trigger, pause and clear DAGs in Airflow",
+    "deployment.airflow.edit": "Edit connections, variables and pools in Airflow",
+    "deployment.airflow.admin": "Administer Airflow",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltInRole:
+    """`key` is stable and unique within the scope; `rank` orders roles of a scope from least to most."""
+
+    scope: Scope
+    key: str
+    name: str
+    description: str
+    rank: int
+    permissions: frozenset[str]
+
+
+_ACCESSOR = frozenset({"workspace.view"})
+_DEPLOYMENT_VIEWER = frozenset(
+    {
+        "deployment.view",
+        "deployment.logs.view",
+        "deployment.deploys.view",
+        "deployment.members.view",
+        "deployment.airflow.view",
+    }
+)
+_DEPLOYMENT_AUTHOR = _DEPLOYMENT_VIEWER | {"deployment.deploys.create", "deployment.airflow.run"}
+_DEPLOYMENT_OPERATOR = _DEPLOYMENT_AUTHOR | {
+    "deployment.airflow.edit",
+    "deployment.update",
+    "deployment.delete",
+}
+_WORKSPACE_MEMBER = _ACCESSOR | {"workspace.members.view"} | _DEPLOYMENT_VIEWER
+_WORKSPACE_AUTHOR = _WORKSPACE_MEMBER | _DEPLOYMENT_AUTHOR
+_WORKSPACE_OPERATOR = _WORKSPACE_AUTHOR | _DEPLOYMENT_OPERATOR | {"workspace.deployments.create"}
+_WORKSPACE_OWNER = frozenset(p for p in PERMISSIONS if p.startswith(("workspace.", "deployment.")))
+_ORGANIZATION_MEMBER = frozenset(
+    {"organization.view", "organization.members.view", "organization.clusters.view"}
+)
+
+BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
+    BuiltInRole(
+        scope="organization",
+        key="member",
+        name="Organization Member",
+        description="Sees the organization and its people. Workspaces are given one by one.",
+        rank=10,
+        permissions=_ORGANIZATION_MEMBER,
+    ),
+    BuiltInRole(
+        scope="organization",
+        key="billing-admin",
+        name="Organization Billing Admin",
+        description="A member who also sees usage.",
+        rank=20,
+        permissions=_ORGANIZATION_MEMBER | {"organization.usage.view"},
+    ),
+    BuiltInRole(
+        scope="organization",
+        key="owner",
+        name="Organization Owner",
+        description="May do everything, in every workspace and every Deployment.",
+        rank=90,
+        permissions=frozenset(PERMISSIONS),
+    ),
+    BuiltInRole(
+        scope="workspace",
+        key="accessor",
+        name="Workspace Accessor",
+        description="Sees that the workspace exists. Deployments are given one by one.",
+        rank=10,
+        permissions=_ACCESSOR,
+    ),
+    BuiltInRole(
+        scope="workspace",
+        key="member",
+        name="Workspace Member",
+        description="Sees every Deployment, its logs and its Airflow.",
+        rank=20,
+        permissions=_WORKSPACE_MEMBER,
+    ),
+    BuiltInRole(
+        scope="workspace",
+        key="author",
+        name="Workspace Author",
+        description="Delivers code and runs DAGs.",
+        rank=30,
+        permissions=_WORKSPACE_AUTHOR,
+    ),
+    BuiltInRole(
+        scope="workspace",
+        key="operator",
+        name="Workspace Operator",
+        description="Creates, changes and deletes Deployments.",
+        rank=40,
+        permissions=_WORKSPACE_OPERATOR,
+    ),
+    BuiltInRole(
+        scope="workspace",
+        key="owner",
+        name="Workspace Owner",
+        description="May do everything in the workspace, its members included.",
+        rank=90,
+        permissions=_WORKSPACE_OWNER,
+    ),
+    BuiltInRole(
+        scope="deployment",
+        key="viewer",
+        name="Deployment Viewer",
+        description="Sees this Deployment, its logs and its Airflow.",
+        rank=10,
+        permissions=_DEPLOYMENT_VIEWER,
+    ),
+    BuiltInRole(
+        scope="deployment",
+        key="author",
+        name="Deployment Author",
+        description="Delivers code to this Deployment and runs its DAGs.",
+        rank=20,
+        permissions=_DEPLOYMENT_AUTHOR,
+    ),
+    BuiltInRole(
+        scope="deployment",
+        key="admin",
+        name="Deployment Admin",
+        description="May do with this Deployment what a Workspace Operator may.",
+        rank=90,
+        permissions=_DEPLOYMENT_OPERATOR | {"deployment.members.manage", "deployment.airflow.admin"},
+    ),
+)

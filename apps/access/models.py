@@ -1,0 +1,64 @@
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from guardian.models import UserObjectPermissionBase
+
+
+class Role(models.Model):
+    """A named set of permissions. It *is* a row of auth.Permission, so that guardian can hold it on an object.
+
+    Editing a role rewrites no grant. Built-in roles follow `catalogue.BUILT_IN_ROLES`.
+    """
+
+    scope = models.CharField(max_length=20)
+    key = models.SlugField(max_length=60)
+    name = models.CharField(max_length=80)
+    description = models.CharField(max_length=250, blank=True)
+    rank = models.PositiveSmallIntegerField(default=50)
+    permissions = ArrayField(models.CharField(max_length=80))
+    permission = models.OneToOneField(Permission, on_delete=models.PROTECT, related_name="role")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="role_key_unique_in_scope")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GrantQuerySet(models.QuerySet[Any]):
+    def live(self) -> "GrantQuerySet":
+        """Leave out grants that have ended, by the database's clock."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
+
+    def giving(self, permission: str) -> "GrantQuerySet":
+        """Keep grants of roles that contain the permission."""
+        return self.filter(permission__role__permissions__contains=[permission])
+
+
+class Grant(UserObjectPermissionBase):
+    """A role held by a user on one object: guardian's row, and who gave it, when, until when.
+
+    Each scoped model has a concrete table with a plain foreign key called `content_object`; guardian finds it there.
+    """
+
+    granted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    granted_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects = GrantQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        unique_together = ["user", "permission", "content_object"]
+
+    @property
+    def role(self) -> Role:
+        return self.permission.role  # type: ignore[no-any-return]

@@ -1,0 +1,126 @@
+"""Give and take roles. The only place that writes grants."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from guardian.utils import get_user_obj_perms_model
+
+from apps.access.catalogue import BUILT_IN_ROLES, BuiltInRole
+from apps.access.models import Role
+from apps.access.queries import permissions_held
+from apps.accounts.models import User
+from apps.audit.services import record
+from apps.core.errors import Refused
+
+
+class RightsExceeded(Refused):
+    """Nobody gives or takes a role with rights that they do not hold themselves."""
+
+
+class LastOwner(Refused):
+    """The last owner of an object stays."""
+
+
+def sync_built_in_roles(*, models_by_scope: dict[str, Any]) -> None:
+    """Make the rows of built-in roles agree with the catalogue. Safe to repeat."""
+    for built_in in BUILT_IN_ROLES:
+        _sync_role(built_in, models_by_scope[built_in.scope])
+
+
+def _sync_role(built_in: BuiltInRole, model: Any) -> None:
+    content_type = ContentType.objects.get_for_model(model)
+    permission, _ = Permission.objects.get_or_create(
+        content_type=content_type, codename=f"role:{built_in.scope}:{built_in.key}", defaults={"name": built_in.name}
+    )
+    Role.objects.update_or_create(
+        scope=built_in.scope,
+        key=built_in.key,
+        defaults={
+            "name": built_in.name,
+            "description": built_in.description,
+            "rank": built_in.rank,
+            "permissions": sorted(built_in.permissions),
+            "permission": permission,
+        },
+    )
+
+
+@transaction.atomic
+def grant(*, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None) -> None:
+    """Give `user` the role on the object, in place of a role held there before.
+
+    One role per person and object keeps "what may she do here" a single word; rights of several objects add up.
+    `actor` None is the portal itself. Raises RightsExceeded or LastOwner.
+    """
+    _lock(on)
+    if actor is not None:
+        _check_reach(actor, role, on)
+    _keep_an_owner(on, leaving=user, next_role=role)
+    grants = get_user_obj_perms_model(on)
+    previous = grants.objects.filter(user=user, content_object=on).select_related("permission__role").first()
+    if previous is not None and actor is not None:
+        _check_reach(actor, previous.role, on)
+    grants.objects.filter(user=user, content_object=on).exclude(permission=role.permission).delete()
+    grants.objects.update_or_create(
+        user=user,
+        permission=role.permission,
+        content_object=on,
+        defaults={"granted_by": actor, "expires_at": expires_at},
+    )
+    _record("role.granted", actor, user, on, [previous.role.name if previous else None, role.name])
+
+
+@transaction.atomic
+def revoke(*, actor: User | None, user: User, on: Any) -> None:
+    """Take from `user` the role held on the object itself. Raises RightsExceeded or LastOwner."""
+    _lock(on)
+    held = (
+        get_user_obj_perms_model(on)
+        .objects.filter(user=user, content_object=on)
+        .select_related("permission__role")
+    )
+    for one in held:
+        if actor is not None and actor != user:
+            _check_reach(actor, one.role, on)
+        _keep_an_owner(on, leaving=user, next_role=None)
+        _record("role.revoked", actor, user, on, [one.role.name, None])
+    held.delete()
+
+
+def _check_reach(actor: User, role: Role, on: Any) -> None:
+    missing = frozenset(role.permissions) - permissions_held(user=actor, on=on)
+    if missing:
+        raise RightsExceeded(f"You cannot give or take the role {role.name}: it holds rights that you do not have.")
+
+
+def _lock(on: Any) -> None:
+    """Serialize changes of one object's members, so that two owners cannot leave at the same moment."""
+    type(on)._default_manager.select_for_update().get(pk=on.pk)
+
+
+def _keep_an_owner(on: Any, *, leaving: User, next_role: Role | None) -> None:
+    if type(on).access_scope != "organization" or (next_role and next_role.key == "owner"):
+        return
+    owners = get_user_obj_perms_model(on).objects.live().filter(content_object=on, permission__role__key="owner")
+    is_owner = owners.filter(user=leaving).exists()
+    others = owners.filter(user__is_active=True, expires_at=None).exclude(user=leaving)
+    if is_owner and not others.exists():
+        raise LastOwner(f"{leaving} is the last owner of {on}. Make somebody else an owner first.")
+
+
+def _record(action: str, actor: User | None, user: User, on: Any, change: list[str | None]) -> None:
+    top = on
+    while top.access_parent is not None:
+        top = top.access_parent
+    record(
+        action=action,
+        actor=actor,
+        organization_id=top.pk,
+        target_kind=type(on).access_scope,
+        target_id=on.pk,
+        target_label=str(on),
+        changes={f"role of {user.email}": change},
+    )

@@ -1,0 +1,37 @@
+import secrets
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from apps.core.context import RequestContext, enter_request, leave_request
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestContextMiddleware:
+    """Give each request an id, told to the client and written to logs and audit rows."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.request_id = secrets.token_hex(8)  # type: ignore[attr-defined]
+        token = enter_request(
+            RequestContext(request_id=request.request_id, address=client_address(request))  # type: ignore[attr-defined]
+        )
+        try:
+            response = self.get_response(request)
+        finally:
+            leave_request(token)
+        response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+        return response
+
+
+def client_address(request: HttpRequest) -> str:
+    """Name the client, believing as many proxies as the operator says there are."""
+    count = settings.TRUSTED_PROXY_COUNT
+    forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    if count and len(forwarded) >= count:
+        return forwarded[-count][:64]
+    return str(request.META.get("REMOTE_ADDR", ""))

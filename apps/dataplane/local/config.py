@@ -1,0 +1,59 @@
+"""What the local data plane must know of its surroundings: databases, edge, and its own patience."""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.local import services
+from apps.dataplane.local.home import Home
+
+RUNTIME_FOLDER = Path(__file__).resolve().parents[3] / "runtime"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalConfig:
+    """`database_url` is of a role that may create roles and databases; `broker_url` has no database number.
+
+    `edge_url` is the address at which browsers reach all Airflows, without a slash at its end.
+    """
+
+    database_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
+    edge_url: str
+    runtime_folder: Path = RUNTIME_FOLDER
+    python: str = sys.executable
+    start_timeout_seconds: int = 180
+    scale_down_seconds: int = 30
+
+    @classmethod
+    def from_environment(cls, home: Home) -> "LocalConfig":
+        """Read DATABASE_URL, REDIS_URL, PORTAL_EDGE_URL and PORTAL_SCALE_DOWN_SECONDS, else ask the home.
+
+        Raises Permanent when the home was never prepared.
+        """
+        try:
+            database_url = os.environ.get("DATABASE_URL") or services.database_url(home)
+            broker_url = os.environ.get("REDIS_URL") or services.redis_url(home)
+            edge_url = os.environ.get("PORTAL_EDGE_URL") or _default_edge_url(home)
+        except FileNotFoundError as error:
+            raise Permanent("The services of this machine were never started: run `make run`.") from error
+        return cls(
+            database_url=database_url,
+            broker_url=urlunsplit(urlsplit(broker_url)._replace(path="")),
+            edge_url=edge_url.rstrip("/"),
+            scale_down_seconds=int(os.environ.get("PORTAL_SCALE_DOWN_SECONDS") or 30),
+        )
+
+    def broker(self, number: int) -> str:
+        """Return the broker's URL with a database number."""
+        return f"{self.broker_url}/{number}"
+
+
+def _default_edge_url(home: Home) -> str:
+    host = os.environ.get("PORTAL_EDGE_HOST") or "localhost"
+    if host in ("127.0.0.1", "0.0.0.0", "::", "::1"):  # noqa: S104 - compared, not bound
+        host = "localhost"
+    return f"http://{host}:{services.edge_port(home)}"

@@ -1,0 +1,150 @@
+"""The folder of one Deployment, and what the plane remembers there between passes."""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.ports import free_port
+from apps.dataplane.local.private_files import write_private
+
+# Number 0 is the portal's own.
+BROKER_NUMBERS = range(1, 256)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Paths of one Deployment below the home."""
+
+    home: Home
+    ref: str
+
+    @property
+    def path(self) -> Path:
+        return self.home.deployments / self.ref
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.path / "airflow"
+
+    @property
+    def task_logs(self) -> Path:
+        return self.path / "task-logs"
+
+    @property
+    def process_logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def code(self) -> Path:
+        return self.path / "code"
+
+    @property
+    def bundles(self) -> Path:
+        """Where Airflow keeps its own notes about DAG bundles."""
+        return self.path / "bundles"
+
+    @property
+    def public_key(self) -> Path:
+        return self.path / "sign-in.pem"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state.json"
+
+    @property
+    def scaling(self) -> Path:
+        return self.path / "scaling.json"
+
+    @property
+    def database(self) -> str:
+        """Name of the metadata database and of the role that owns it."""
+        return f"airflow_{self.ref.replace('-', '_')}"
+
+
+@dataclass(kw_only=True)
+class State:
+    """What a pass must know of earlier passes. `wait_began_at` and `delete_began_at` are Unix times."""
+
+    api_port: int
+    broker_number: int
+    database_password: str = field(repr=False)
+    database_runtime: str = ""
+    database_airflow: str = ""
+    revision: int = 0
+    applied_revision: int = 0
+    runtime: str = ""
+    executor: str = ""
+    code_digest: str = ""
+    queues: list[str] = field(default_factory=list)
+    programs: list[str] = field(default_factory=list)
+    wait_began_at: float = 0.0
+    delete_began_at: float = 0.0
+
+
+def read_state(folder: Folder) -> State | None:
+    """Return the state, or None when the plane knows nothing of the Deployment."""
+    try:
+        return State(**json.loads(folder.state.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise Permanent(f"The file {folder.state} is damaged. Restore it, or delete the Deployment.") from error
+
+
+def save_state(folder: Folder, state: State) -> None:
+    write_private(folder.state, json.dumps(asdict(state), sort_keys=True))
+
+
+def all_folders(home: Home) -> list[Folder]:
+    """List the Deployments of this home that have a state."""
+    return [Folder(home, path.parent.name) for path in sorted(home.deployments.glob("*/state.json"))]
+
+
+def first_state(folder: Folder, *, password: str) -> State:
+    """Reserve a port and a broker number, and remember them. The caller holds `plane_lock`."""
+    others = [state for other in all_folders(folder.home) if (state := _readable(other))]
+    used_numbers = {state.broker_number for state in others}
+    number = next((number for number in BROKER_NUMBERS if number not in used_numbers), None)
+    if number is None:
+        raise Permanent("This machine already runs 255 Deployments: its broker has no place for another.")
+    port = free_port(avoid=[state.api_port for state in others])
+    state = State(api_port=port, broker_number=number, database_password=password)
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    save_state(folder, state)
+    return state
+
+
+@contextmanager
+def deployment_lock(folder: Folder) -> Iterator[None]:
+    """Let one pass at a time work on a Deployment. Raises Temporary when another is at it."""
+    with _lock(folder.home.run / f"deployment-{folder.ref}.lock", is_waiting=False):
+        yield
+
+
+@contextmanager
+def plane_lock(home: Home) -> Iterator[None]:
+    """Guard what Deployments share: ports, broker numbers, routes. Held for moments only."""
+    with _lock(home.run / "deployments.lock", is_waiting=True):
+        yield
+
+
+@contextmanager
+def _lock(path: Path, *, is_waiting: bool) -> Iterator[None]:
+    with path.open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if is_waiting else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise Temporary("Another change of this Deployment is at work.") from error
+        yield
+
+
+def _readable(folder: Folder) -> State | None:
+    try:
+        return read_state(folder)
+    except Permanent:
+        return None

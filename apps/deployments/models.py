@@ -1,0 +1,254 @@
+import uuid
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from apps.access.models import Grant
+from apps.access.queries import ScopedQuerySet
+from apps.clusters.models import Cluster
+from apps.organizations.models import Workspace
+
+
+class Phase(models.TextChoices):
+    """What people want of a Deployment: that it is there, or that it goes."""
+
+    ACTIVE = "active", "Active"
+    DELETING = "deleting", "Deleting"
+    DELETED = "deleted", "Deleted"
+
+
+class RevisionState(models.TextChoices):
+    """How far a revision came on the data plane."""
+
+    PENDING = "pending", "Waiting"
+    APPLYING = "applying", "Applying"
+    APPLIED = "applied", "Applied"
+    FAILED = "failed", "Failed"
+    SUPERSEDED = "superseded", "Replaced before it was applied"
+
+
+class Health(models.TextChoices):
+    """What the data plane said last."""
+
+    UNKNOWN = "unknown", "Unknown"
+    STARTING = "starting", "Starting"
+    HEALTHY = "healthy", "Healthy"
+    UNHEALTHY = "unhealthy", "Unhealthy"
+    STOPPED = "stopped", "Stopped"
+
+
+class Deployment(models.Model):
+    """One Airflow. The row is the truth; messages about it are hints.
+
+    `ref` is its name on the data plane and in addresses, and never changes. `wanted` is the newest revision;
+    reconciling is due when `next_reconcile_at` has passed. The lease columns belong to `lifecycle.claim`.
+    """
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
+    cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="deployments")
+    ref = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=60)
+    description = models.TextField(max_length=500, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    phase = models.CharField(max_length=10, choices=Phase.choices, default=Phase.ACTIVE)
+    wanted = models.ForeignKey("Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    applied = models.ForeignKey("Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    airflow_secrets = models.BinaryField(null=True, blank=True)
+
+    health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
+    health_sentence = models.CharField(max_length=500, blank=True)
+    health_since = models.DateTimeField(null=True, blank=True)
+    observed_at = models.DateTimeField(null=True, blank=True)
+    observation = models.JSONField(default=dict, blank=True)
+
+    next_reconcile_at = models.DateTimeField(null=True, blank=True, default=timezone.now)
+    n_failures = models.PositiveIntegerField(default=0)
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    n_unfinished_passes = models.PositiveSmallIntegerField(default=0)
+    quarantined_at = models.DateTimeField(null=True, blank=True)
+
+    access_scope = "deployment"
+    access_paths: ClassVar[dict[str, str]] = {
+        "deployment": "",
+        "workspace": "workspace",
+        "organization": "workspace__organization",
+    }
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"),
+                "workspace",
+                condition=~models.Q(phase="deleted"),
+                name="deployment_name_unique_in_workspace",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_reconcile_at"],
+                condition=models.Q(next_reconcile_at__isnull=False),
+                name="deployment_due",
+            ),
+            models.Index(fields=["workspace", "phase"], name="deployment_in_workspace"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def access_parent(self) -> Workspace:
+        return self.workspace
+
+
+class DeploymentGrant(Grant):
+    content_object = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="grants")
+
+    class Meta(Grant.Meta):
+        indexes = [models.Index(fields=["content_object", "permission"], name="deployment_grant_object")]
+
+
+class Revision(models.Model):
+    """An immutable snapshot of a Deployment's configuration. Only its `state` moves, through `lifecycle`.
+
+    `config` is what `configuration.Configuration.to_json` writes; a secret in it is the id of a SecretValue.
+    `code_digest` is the SHA-256 of the delivered code, empty for the example DAGs.
+    """
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    config = models.JSONField()
+    code_digest = models.CharField(max_length=64, blank=True)
+    state = models.CharField(max_length=12, choices=RevisionState.choices, default=RevisionState.PENDING)
+    reason = models.CharField(max_length=500, blank=True)
+    summary = models.CharField(max_length=200)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    applied_at = models.DateTimeField(null=True, blank=True)
+    failure = models.CharField(max_length=1000, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["deployment", "number"], name="revision_number_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
+
+
+class SecretValue(models.Model):
+    """The encrypted value of a secret variable. Written once; a new value is a new row. Never shown to anybody."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    sealed = models.BinaryField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    @property
+    def identity(self) -> str:
+        return f"deployments.secretvalue|{self.id}|sealed"
+
+
+class Draft(models.Model):
+    """A configuration somebody has typed but not applied, of a new Deployment or of an existing one.
+
+    It keeps what was typed between the form and the review, over a stale edit and over a lost session.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="drafts")
+    deployment = models.ForeignKey(
+        Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="drafts"
+    )
+    base = models.ForeignKey(Revision, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    config = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    @property
+    def access_parent(self) -> Any:
+        return self.deployment or self.workspace
+
+
+class OperationState(models.TextChoices):
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Done"
+    FAILED = "failed", "Failed"
+    SUPERSEDED = "superseded", "Replaced by a later one"
+
+
+class Operation(models.Model):
+    """One long action on a Deployment, with steps, an actor and a page of its own for ever."""
+
+    class Kind(models.TextChoices):
+        CREATE = "create", "Create"
+        UPDATE = "update", "Update"
+        DEPLOY = "deploy", "Deploy"
+        ROLL_BACK = "roll-back", "Roll back"
+        RETRY = "retry", "Try again"
+        DELETE = "delete", "Delete"
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="operations")
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    title = models.CharField(max_length=200)
+    revision = models.ForeignKey(
+        Revision, null=True, blank=True, on_delete=models.CASCADE, related_name="operations"
+    )
+    state = models.CharField(max_length=12, choices=OperationState.choices, default=OperationState.RUNNING)
+    failure = models.CharField(max_length=1000, blank=True)
+    failed_component = models.CharField(max_length=80, blank=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    request_id = models.CharField(max_length=64, blank=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["deployment", "number"], name="operation_number_unique"),
+            models.UniqueConstraint(
+                fields=["deployment"],
+                condition=models.Q(state="running"),
+                name="one_running_operation_per_deployment",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class OperationStep(models.Model):
+    """One named step as the data plane last reported it. `log` holds its last lines when it failed."""
+
+    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    key = models.CharField(max_length=60)
+    title = models.CharField(max_length=160)
+    state = models.CharField(max_length=10)
+    detail = models.CharField(max_length=500, blank=True)
+    log = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["operation", "key"], name="step_key_unique_in_operation")
+        ]

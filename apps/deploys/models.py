@@ -1,0 +1,29 @@
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from apps.deployments.models import Deployment, Revision
+
+
+class Deploy(models.Model):
+    """One delivery of code to a Deployment. Immutable; going back is a new one with the old digest."""
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="deploys")
+    number = models.PositiveIntegerField()
+    revision = models.OneToOneField(Revision, on_delete=models.CASCADE, related_name="deploy")
+    digest = models.CharField(max_length=64)
+    file_name = models.CharField(max_length=200)
+    size_bytes = models.PositiveBigIntegerField()
+    files = models.JSONField(default=list)
+    description = models.CharField(max_length=500, blank=True)
+    rollback_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["deployment", "number"], name="deploy_number_unique")]
+
+    def __str__(self) -> str:
+        return f"deploy {self.number}"

@@ -1,0 +1,98 @@
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from apps.access.models import Grant
+from apps.access.queries import ScopedQuerySet
+
+
+class Organization(models.Model):
+    """The tenant: people, workspaces, clusters. Nothing crosses from one to another."""
+
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(max_length=60, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    access_scope = "organization"
+    access_paths: ClassVar[dict[str, str]] = {"organization": ""}
+
+    objects = ScopedQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def access_parent(self) -> None:
+        return None
+
+
+class Workspace(models.Model):
+    """A group of Deployments with its own members and roles. Its slug is unique in the whole portal."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="workspaces")
+    name = models.CharField(max_length=50)
+    slug = models.SlugField(max_length=60, unique=True)
+    description = models.CharField(max_length=250, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    access_scope = "workspace"
+    access_paths: ClassVar[dict[str, str]] = {"workspace": "", "organization": "organization"}
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Lower("name"), "organization", name="workspace_name_unique_in_organization")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def access_parent(self) -> Organization:
+        return self.organization
+
+
+class OrganizationGrant(Grant):
+    content_object = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="grants")
+
+    class Meta(Grant.Meta):
+        indexes = [models.Index(fields=["content_object", "permission"], name="organization_grant_object")]
+
+
+class WorkspaceGrant(Grant):
+    content_object = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="grants")
+
+    class Meta(Grant.Meta):
+        indexes = [models.Index(fields=["content_object", "permission"], name="workspace_grant_object")]
+
+
+class Invitation(models.Model):
+    """An offer of roles to an e-mail address. The link's token is stored as a digest only."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="invitations")
+    workspace = models.ForeignKey(Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    email = models.EmailField(max_length=254)
+    organization_role = models.CharField(max_length=60, default="member")
+    workspace_role = models.CharField(max_length=60, blank=True)
+    token_digest = models.CharField(max_length=64, unique=True)
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                "organization",
+                condition=models.Q(accepted_at=None, revoked_at=None),
+                name="one_open_invitation_per_address",
+            )
+        ]

@@ -1,0 +1,288 @@
+"""Every setting of the portal. Values come from the environment (table in docs/operating.md) or from PORTAL_HOME."""
+
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from csp.constants import NONE, SELF
+
+from apps.core.crypto import KeyRing
+from apps.dataplane.local import services
+from apps.dataplane.local.home import Home
+from astro_portal.env import ConfigurationError, env_bool, env_int, env_list, env_secret, env_str
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+# --- Where state lives -------------------------------------------------------------------------------------------
+
+PORTAL_HOME = Home.from_environment()
+HOME_IS_PREPARED = PORTAL_HOME.ports.exists()
+
+
+def _key_file(name: str) -> str:
+    path = PORTAL_HOME.keys / name
+    return path.read_text().strip() if path.exists() else ""
+
+
+# --- Addresses ---------------------------------------------------------------------------------------------------
+
+PORTAL_HOST = env_str("PORTAL_HOST", "127.0.0.1")
+_PORTAL_PORT = services.portal_port(PORTAL_HOME) if HOME_IS_PREPARED else 8080
+_EDGE_PORT = services.edge_port(PORTAL_HOME) if HOME_IS_PREPARED else 8081
+PORTAL_URL = env_str("PORTAL_URL", f"http://localhost:{_PORTAL_PORT}").rstrip("/")
+AIRFLOW_URL = env_str("PORTAL_AIRFLOW_URL", f"http://localhost:{_EDGE_PORT}").rstrip("/")
+for _name, _url in (("PORTAL_URL", PORTAL_URL), ("PORTAL_AIRFLOW_URL", AIRFLOW_URL)):
+    if urlsplit(_url).scheme not in ("http", "https") or not urlsplit(_url).hostname:
+        raise ConfigurationError(f"{_name} must be an address like https://portal.example.org, not {_url!r}.")
+
+IS_TLS = PORTAL_URL.startswith("https://")
+TRUSTED_PROXY_COUNT = env_int("PORTAL_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
+ALLOWED_HOSTS = [
+    str(urlsplit(PORTAL_URL).hostname),
+    *env_list("PORTAL_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"]),
+]
+CSRF_TRUSTED_ORIGINS = [PORTAL_URL] if IS_TLS else []
+if TRUSTED_PROXY_COUNT:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- Keys --------------------------------------------------------------------------------------------------------
+
+DEBUG = env_bool("PORTAL_DEBUG", False)
+# A home that was never prepared has no database either: a key for this process alone lets tools import settings.
+SECRET_KEY = env_secret("PORTAL_SECRET_KEY") or _key_file("secret-key") or secrets.token_urlsafe(50)
+_ring = env_secret("PORTAL_ENCRYPTION_KEYS") or _key_file("encryption.json")
+try:
+    ENCRYPTION_KEYS = KeyRing.from_json(_ring) if _ring else None
+except ValueError as error:
+    raise ConfigurationError(f"PORTAL_ENCRYPTION_KEYS is wrong. {error}") from None
+AIRFLOW_SIGN_IN_KEY = env_secret("PORTAL_AIRFLOW_SIGN_IN_KEY") or _key_file("airflow-sign-in.pem")
+
+# --- Applications ------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.forms",
+    "allauth",
+    "allauth.account",
+    "guardian",
+    "django_htmx",
+    "csp",
+    "apps.core",
+    "apps.accounts",
+    "apps.audit",
+    "apps.access",
+    "apps.organizations",
+    "apps.runtimes",
+    "apps.clusters",
+    "apps.deployments",
+    "apps.deploys",
+    "apps.observability",
+    "apps.portal",
+]
+MIDDLEWARE = [
+    "apps.core.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "astro_portal.urls"
+WSGI_APPLICATION = "astro_portal.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "apps.portal.navigation.navigation",
+            ],
+            "builtins": ["apps.core.templatetags.ui"],
+        },
+    }
+]
+FORM_RENDERER = "apps.core.forms.Renderer"
+
+# --- Data --------------------------------------------------------------------------------------------------------
+
+_database_url = env_str("DATABASE_URL", services.database_url(PORTAL_HOME) if HOME_IS_PREPARED else "")
+DATABASES = {
+    "default": {
+        **dj_database_url.parse(_database_url or "postgresql://unprepared@127.0.0.1:1/unprepared"),
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+    raise ConfigurationError("DATABASE_URL must name a PostgreSQL database, like postgresql://user:password@host/name.")
+REDIS_URL = env_str("REDIS_URL", services.redis_url(PORTAL_HOME) if HOME_IS_PREPARED else "redis://127.0.0.1:1/0")
+if urlsplit(REDIS_URL).scheme not in ("redis", "rediss"):
+    raise ConfigurationError("REDIS_URL must be an address like redis://:password@host:6379/0.")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "portal",
+    }
+}
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": PORTAL_HOME.bundles,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Code archives reach this size; larger ones are refused while they stream in.
+CODE_ARCHIVE_MAX_BYTES = env_int("PORTAL_CODE_MAX_MIB", 50, minimum=1, maximum=1024) * 1024 * 1024
+
+# --- Data planes -------------------------------------------------------------------------------------------------
+
+DATA_PLANES = {"local": "astro_portal.planes.local"}
+
+# --- Jobs --------------------------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": "portal:",
+    "visibility_timeout": 300,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+}
+# An edit must not wait for a broker that does not answer: the sweeper finds the row anyway.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_SOFT_TIME_LIMIT = 45
+CELERY_TASK_TIME_LIMIT = 50
+CELERY_TASK_DEFAULT_QUEUE = "reconcile"
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {
+        "task": "apps.deployments.tasks.sweep",
+        "schedule": timedelta(seconds=2),
+        "options": {"expires": 10},
+    },
+}
+
+# --- People ------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "allauth.account.auth_backends.AuthenticationBackend",
+    "apps.access.backend.RoleBackend",
+]
+ANONYMOUS_USER_NAME = None
+GUARDIAN_MONKEY_PATCH_USER = False
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator", "OPTIONS": {
+        "user_attributes": ("email", "name")}},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "apps.accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_USER_MODEL_EMAIL_FIELD = "email"
+# Accounts come from an invitation or a sign-in link, both of which prove the address.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
+
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_COOKIE_AGE = int(timedelta(days=14).total_seconds())
+SESSION_COOKIE_NAME = "__Host-sessionid" if IS_TLS else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrftoken" if IS_TLS else "csrftoken"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
+CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "apps.portal.views.errors.csrf_failure"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+# --- Mail --------------------------------------------------------------------------------------------------------
+
+EMAIL_HOST = env_str("EMAIL_HOST", "")
+EMAIL_PORT = env_int("EMAIL_PORT", 587, minimum=1, maximum=65535)
+EMAIL_HOST_USER = env_str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env_secret("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", f"Astro Portal <portal@{urlsplit(PORTAL_URL).hostname}>")
+EMAIL_BACKEND = (
+    "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "apps.accounts.mail.PageBackend"
+)
+
+# --- Security ----------------------------------------------------------------------------------------------------
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF, AIRFLOW_URL],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if IS_TLS else 0
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# --- Words and times ---------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "apps.core.logs.LineFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env_str("PORTAL_LOG_LEVEL", "INFO").upper()},
+}

@@ -1,0 +1,16 @@
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("apps.portal.urls")),
+    path("", include("apps.organizations.urls")),
+    path("", include("apps.deployments.urls")),
+    path("", include("apps.deploys.urls")),
+    path("", include("apps.observability.urls")),
+    path("", include("apps.accounts.urls")),
+    path("accounts/", include("allauth.account.urls")),
+]
+
+handler400 = "apps.portal.views.errors.bad_request"
+handler403 = "apps.portal.views.errors.forbidden"
+handler404 = "apps.portal.views.errors.not_found"
+handler500 = "apps.portal.views.errors.server_error"
