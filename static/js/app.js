@@ -1,4 +1,4 @@
-// Every page works without this file. It adds theme, copying, dialogs, guards, live cards and log tails.
+// Every page works without this file. It adds theme, copying, dialogs, and guards on forms.
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
 const say = (text) => { const live = byId("live"); if (live) live.textContent = text; };
@@ -32,7 +32,6 @@ const actions = {
   copy,
   dismiss: (button) => button.closest(".toast").remove(),
   "close-dialog": (button) => button.closest("dialog").close(),
-  "follow-log": (button) => follow(button.closest(".log")),
 };
 
 document.addEventListener("click", (event) => {
@@ -100,60 +99,7 @@ for (const type of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-// ---------- Live cards: nothing is asked in a hidden tab, an old card stays and says that it is old ----------
-const polls = (el) => /^every/.test(el?.getAttribute?.("data-hx-trigger") ?? "");
-
-function stale(card, why) {
-  const note = (card.closest(".panel") ?? card).querySelector(".live");
-  if (!note) return;
-  note.dataset.state = "stale";
-  note.textContent = why;
-}
-document.addEventListener("htmx:before:request", (event) => {
-  const card = event.target;
-  if (!polls(card)) return;
-  const back = Number(card.dataset.failures ?? 0);
-  const skipped = Number(card.dataset.skipped ?? 0);
-  const isWaiting = back && skipped < Math.min(2 ** back, 16);
-  card.dataset.skipped = isWaiting ? skipped + 1 : 0;
-  if (document.hidden || card.dataset.state === "stopped" || isWaiting) event.preventDefault();
-});
-document.addEventListener("htmx:before:response", (event) => {
-  const { status } = event.detail.ctx.response;
-  if (!polls(event.target) || status < 400) return;
-  event.preventDefault();
-  const gone = [401, 403, 404].includes(status);
-  if (gone) event.target.dataset.state = "stopped";
-  failed(event.target, gone ? "No longer updated: reload the page." : `Stale: the portal answered ${status}. We keep trying.`);
-});
-document.addEventListener("htmx:error", (event) => {
-  if (polls(event.target)) failed(event.target, `Stale since ${new Date().toLocaleTimeString()}: no answer. We keep trying.`);
-});
-document.addEventListener("htmx:after:request", (event) => { if (event.target.dataset) delete event.target.dataset.failures; });
-function failed(card, why) {
-  card.dataset.failures = Number(card.dataset.failures ?? 0) + 1;
-  stale(card, why);
-}
-
-// ---------- Logs: follow the end until the reader scrolls up ----------
-const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
-function follow(log) { log.scrollTop = log.scrollHeight; delete log.dataset.state; }
-document.addEventListener("scroll", (event) => {
-  if (!event.target.matches?.("[data-log]")) return;
-  if (isAtEnd(event.target)) delete event.target.dataset.state; else event.target.dataset.state = "paused";
-}, true);
-document.addEventListener("htmx:after:swap", (event) => {
-  const log = event.target.closest?.("[data-log]");
-  if (!log) return;
-  const lines = log.querySelector("ol");
-  if (log.dataset.state !== "paused") {
-    while (lines.children.length > 5000) lines.firstElementChild.remove();
-    follow(log);
-  }
-});
-
 // ---------- On arrival ----------
 document.querySelector(".error-summary")?.focus();
-document.querySelectorAll("[data-log]").forEach(follow);
 document.querySelectorAll("input[data-confirm]").forEach((input) => input.dispatchEvent(new Event("input", { bubbles: true })));
 document.querySelector("form[data-submit]")?.requestSubmit();
