@@ -23,7 +23,7 @@ CARELESS = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_
 
 @contextmanager
 def temporary_home() -> Iterator[Home]:
-    """Make an empty home. As root, PostgreSQL's system user must be able to enter it: `tmp_path` will not do."""
+    """Make an empty home, where PostgreSQL's system user may enter (not so in `tmp_path`, as root)."""
     path = Path(tempfile.mkdtemp(prefix="astro-portal-"))
     try:
         yield Home(path)

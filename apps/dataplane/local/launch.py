@@ -14,12 +14,20 @@ def main() -> None:
     environment_file, user, *command = sys.argv[1:]
     environment = json.loads(Path(environment_file).read_text())
     os.umask(0o077)
+    leave_pid(Path(environment_file))
     if user != "-":
         account = pwd.getpwnam(user)
         os.initgroups(user, account.pw_gid)
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
     os.execve(command[0], command, environment)  # noqa: S606 - the command comes from our own file
+
+
+def leave_pid(environment_file: Path) -> None:
+    """Note the process where `leftovers` finds it: some programs overwrite their environment with a title."""
+    pids = environment_file.parent.parent / "run" / "pids"
+    pids.mkdir(exist_ok=True)
+    (pids / f"{environment_file.stem}.{os.getpid()}").touch()
 
 
 if __name__ == "__main__":
