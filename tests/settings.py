@@ -1,5 +1,6 @@
 """The product's settings with what tests need: the services of `tests.services`, a cheap hasher, no manifest."""
 
+import tests.services  # noqa: F401 - starts them, and names them in the environment, before settings are read
 from astro_portal.settings import *  # noqa: F403
 
 SECRET_KEY = "only-for-tests"

@@ -196,6 +196,7 @@ def _first_statements(home: Home) -> str:
         f"CREATE DATABASE {DATABASE} OWNER {DATABASE}",
         f"REVOKE CONNECT, TEMPORARY ON DATABASE {DATABASE} FROM PUBLIC",
         "REVOKE CONNECT, TEMPORARY ON DATABASE postgres FROM PUBLIC",
+        f"GRANT CONNECT ON DATABASE postgres TO {DATABASE}",  # where Django makes test databases from
     )
     return "".join(f"{statement};\n" for statement in statements)
 

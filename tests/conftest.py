@@ -1,0 +1,145 @@
+"""The cast and the stage. Alice owns the organization, Bob is a read-only member of the workspace, Charlie owns
+another organization and must not learn that any of this exists."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+from django.utils import timezone
+
+from apps.access.models import Role
+from apps.access.services import grant
+from apps.accounts.models import User
+from apps.clusters.models import Cluster
+from apps.core.crypto import KeyRing
+from apps.dataplane.fake.plane import FakePlane
+from apps.deployments.models import Deployment, Health, Revision, RevisionState
+from apps.organizations.models import Organization, Workspace
+
+_numbers = itertools.count(1)
+PASSWORD = "correct horse battery"
+CONFIG: dict[str, Any] = {
+    "description": "",
+    "runtime": "3.3.2-1",
+    "executor": "celery",
+    "queues": [
+        {"name": "default", "size": "A5", "concurrency": 4, "min_workers": 1, "max_workers": 2},
+    ],
+    "variables": [],
+}
+
+
+@pytest.fixture(autouse=True)
+def _keys(settings: Any) -> None:
+    settings.ENCRYPTION_KEYS = KeyRing(current="t1", keys={"t1": b"0" * 32})
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "db" in request.fixturenames:
+        cache.clear()
+
+
+@pytest.fixture
+def plane() -> type[FakePlane]:
+    FakePlane.store.reset()
+    return FakePlane
+
+
+def make_user(name: str, **fields: Any) -> User:
+    return User.objects.create_user(f"{name.lower()}@example.org", PASSWORD, name=name, **fields)
+
+
+def role(scope: str, key: str) -> Role:
+    return Role.objects.get(scope=scope, key=key)
+
+
+@pytest.fixture
+def organization(db: None) -> Organization:
+    return Organization.objects.create(name="Nordhavn Logistics", slug="nordhavn")
+
+
+@pytest.fixture
+def workspace(organization: Organization) -> Workspace:
+    return Workspace.objects.create(organization=organization, name="Warehouse", slug="warehouse")
+
+
+@pytest.fixture
+def cluster(organization: Organization) -> Cluster:
+    return Cluster.objects.create(organization=organization, kind=Cluster.Kind.LOCAL, name="This machine")
+
+
+@pytest.fixture
+def alice(organization: Organization) -> User:
+    user = make_user("Alice")
+    grant(actor=None, user=user, role=role("organization", "owner"), on=organization)
+    return user
+
+
+@pytest.fixture
+def bob(organization: Organization, workspace: Workspace) -> User:
+    user = make_user("Bob")
+    grant(actor=None, user=user, role=role("organization", "member"), on=organization)
+    grant(actor=None, user=user, role=role("workspace", "member"), on=workspace)
+    return user
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    user = make_user("Charlie")
+    elsewhere = Organization.objects.create(name="Elsewhere", slug="elsewhere")
+    Workspace.objects.create(organization=elsewhere, name="Other", slug="other")
+    grant(actor=None, user=user, role=role("organization", "owner"), on=elsewhere)
+    return user
+
+
+@pytest.fixture
+def client_of() -> Callable[[User], Client]:
+    def make(user: User) -> Client:
+        client = Client()
+        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def make_deployment(
+    workspace: Workspace, cluster: Cluster, plane: type[FakePlane]
+) -> Callable[..., Deployment]:
+    """Make a Deployment at rest: revision 1 applied, healthy. Overrides go to the row; `config` to the revision."""
+
+    def make(**overrides: Any) -> Deployment:
+        number = next(_numbers)
+        config = {**CONFIG, **overrides.pop("config", {})}
+        fields: dict[str, Any] = {
+            "workspace": workspace,
+            "cluster": cluster,
+            "name": f"etl-{number}",
+            "ref": f"etl-{number}-t{number:03d}",
+            "health": Health.HEALTHY,
+            "observed_at": timezone.now(),
+        }
+        deployment = Deployment.objects.create(**{**fields, **overrides})
+        revision = Revision.objects.create(
+            deployment=deployment,
+            number=1,
+            config=config,
+            state=RevisionState.APPLIED,
+            summary="Created",
+            applied_at=timezone.now(),
+        )
+        deployment.wanted = deployment.applied = revision
+        deployment.save(update_fields=["wanted", "applied"])
+        return deployment
+
+    return make
+
+
+@pytest.fixture
+def deployment(make_deployment: Callable[..., Deployment]) -> Deployment:
+    return make_deployment(name="etl-prod", ref="etl-prod-7f3c")

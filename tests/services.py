@@ -1,0 +1,26 @@
+"""A real PostgreSQL and a real Valkey for this run, in a folder of its own, ended with it.
+
+Importing it starts them: settings read their addresses. Workers of pytest-xdist inherit the environment and start
+nothing.
+"""
+
+import atexit
+import os
+from contextlib import ExitStack
+
+from tests.embedded import running_services
+
+STARTED = "ASTRO_PORTAL_TEST_SERVICES"
+
+if STARTED not in os.environ:
+    for _name in ("DATABASE_URL", "REDIS_URL", "PORTAL_PORT", "PORTAL_URL", "EMAIL_HOST"):
+        os.environ.pop(_name, None)
+    _stack = ExitStack()
+    os.environ["PORTAL_HOME"] = str(_stack.enter_context(running_services()).path)
+    os.environ[STARTED] = str(os.getpid())
+
+    def _stop() -> None:
+        if os.environ[STARTED] == str(os.getpid()):
+            _stack.close()
+
+    atexit.register(_stop)
