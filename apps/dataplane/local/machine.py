@@ -59,10 +59,10 @@ class Machine:
         themselves. A caller that is itself a supervised program must exit when this returns True: the new
         supervisord has started its successor. Raises Permanent when supervisord does not come up.
         """
-        if self.wanted == "nothing" or self.supervisor.is_answering():
+        if self._is_off() or self.supervisor.is_answering():
             return False
         with self._lock():
-            if self.wanted == "nothing" or self._answers_in_time():
+            if self._is_off() or self._answers_in_time():
                 return False
             leftovers.end_leftovers(self.home)
             self._remove_stale_files()
@@ -118,9 +118,7 @@ class Machine:
         airflow = [name for name, state in self.supervisor.states().items() if "--" in name and state.pid]
         workers = [name for name in airflow if leftovers.WORKER.fullmatch(name)]
         if workers:
-            say(
-                f"Waiting up to {worker_seconds:.0f} s for {len(workers)} Airflow workers to finish their tasks."
-            )
+            say(f"Waiting up to {worker_seconds:.0f} s for tasks of {len(workers)} Airflow workers to end.")
         self._stop_programs(workers, worker_seconds)
         others = [name for name in airflow if name not in workers]
         if others:
@@ -145,6 +143,9 @@ class Machine:
         deadline = time.monotonic() + 60
         while leftovers.is_supervisord_alive(self.home) and time.monotonic() < deadline:
             time.sleep(0.1)
+
+    def _is_off(self) -> bool:
+        return self.wanted == "nothing"
 
     def _pid(self, name: str) -> int:
         state = self.supervisor.states(name).get(name)

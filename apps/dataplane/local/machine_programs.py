@@ -29,7 +29,7 @@ def postgres_program(home: Home) -> Program:
         log_file=home.logs / "postgres.log",
         is_started_with_supervisord=True,
         start_seconds=1,
-        stop_signal="INT",  # ends sessions and writes a checkpoint; TERM would wait for every session to leave
+        stop_signal="INT",  # ends sessions; TERM would wait for every session to leave
         stop_wait_seconds=60,
         stops_whole_group=False,
         priority=10,

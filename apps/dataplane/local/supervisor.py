@@ -74,7 +74,7 @@ class Supervisor:
 
     @property
     def socket_path(self) -> Path:
-        """The socket, in the home unless its path were too long for one (104 bytes on macOS, 108 on Linux)."""
+        """The socket: in the home, unless that path is too long for one (104 bytes on macOS)."""
         usual = self.home.run / "supervisor.sock"
         if len(os.fsencode(usual)) < MAX_SOCKET_PATH_BYTES:
             return usual
