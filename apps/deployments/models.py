@@ -59,8 +59,12 @@ class Deployment(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     phase = models.CharField(max_length=10, choices=Phase.choices, default=Phase.ACTIVE)
-    wanted = models.ForeignKey("Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    applied = models.ForeignKey("Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    wanted = models.ForeignKey(
+        "Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    applied = models.ForeignKey(
+        "Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     airflow_secrets = models.BinaryField(null=True, blank=True)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
@@ -115,7 +119,9 @@ class DeploymentGrant(Grant):
     content_object = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="grants")
 
     class Meta(Grant.Meta):
-        indexes = [models.Index(fields=["content_object", "permission"], name="deployment_grant_object")]
+        indexes = [
+            models.Index(fields=["content_object", "permission"], name="deployment_grant_object")
+        ]
 
 
 class Revision(models.Model):
@@ -129,7 +135,9 @@ class Revision(models.Model):
     number = models.PositiveIntegerField()
     config = models.JSONField()
     code_digest = models.CharField(max_length=64, blank=True)
-    state = models.CharField(max_length=12, choices=RevisionState.choices, default=RevisionState.PENDING)
+    state = models.CharField(
+        max_length=12, choices=RevisionState.choices, default=RevisionState.PENDING
+    )
     reason = models.CharField(max_length=500, blank=True)
     summary = models.CharField(max_length=200)
     created_by = models.ForeignKey(
@@ -149,10 +157,16 @@ class Revision(models.Model):
 
 
 class SecretValue(models.Model):
-    """The encrypted value of a secret variable. Written once; a new value is a new row. Never shown to anybody."""
+    """The encrypted value of a secret variable. Written once; a new value is a new row. Never shown to anybody.
+
+    Until a revision uses it, it belongs to the draft of who typed it; from then on to that Deployment alone.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    deployment = models.ForeignKey(
+        Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="secret_values"
+    )
     sealed = models.BinaryField()
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -167,7 +181,8 @@ class SecretValue(models.Model):
 class Draft(models.Model):
     """A configuration somebody has typed but not applied, of a new Deployment or of an existing one.
 
-    It keeps what was typed between the form and the review, over a stale edit and over a lost session.
+    It keeps what was typed between the form and the review, over a stale edit and over a lost session. `restores` is
+    the revision to go back to, code included. `operation` is what confirming it began, so that a second click finds it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -175,7 +190,17 @@ class Draft(models.Model):
     deployment = models.ForeignKey(
         Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="drafts"
     )
-    base = models.ForeignKey(Revision, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60, blank=True)
+    base = models.ForeignKey(
+        Revision, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    restores = models.ForeignKey(
+        Revision, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    operation = models.ForeignKey(
+        "Operation", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     config = models.JSONField()
     created_at = models.DateTimeField(default=timezone.now)
@@ -211,7 +236,9 @@ class Operation(models.Model):
     revision = models.ForeignKey(
         Revision, null=True, blank=True, on_delete=models.CASCADE, related_name="operations"
     )
-    state = models.CharField(max_length=12, choices=OperationState.choices, default=OperationState.RUNNING)
+    state = models.CharField(
+        max_length=12, choices=OperationState.choices, default=OperationState.RUNNING
+    )
     failure = models.CharField(max_length=1000, blank=True)
     failed_component = models.CharField(max_length=80, blank=True)
     actor = models.ForeignKey(
@@ -223,7 +250,9 @@ class Operation(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["deployment", "number"], name="operation_number_unique"),
+            models.UniqueConstraint(
+                fields=["deployment", "number"], name="operation_number_unique"
+            ),
             models.UniqueConstraint(
                 fields=["deployment"],
                 condition=models.Q(state="running"),
@@ -250,5 +279,7 @@ class OperationStep(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["operation", "key"], name="step_key_unique_in_operation")
+            models.UniqueConstraint(
+                fields=["operation", "key"], name="step_key_unique_in_operation"
+            )
         ]

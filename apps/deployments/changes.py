@@ -1,0 +1,188 @@
+"""What differs between two configurations, and what applying the difference restarts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from apps.deployments.configuration import Configuration, Variable, WorkerQueue
+
+NOT_SET = "not set"
+REMOVED = "removed"
+SECRET = "secret"  # noqa: S105 - the word shown in place of one
+NEW_SECRET = "new secret"  # noqa: S105
+NOTHING_RESTARTS = "Nothing restarts"
+EVERYTHING_RESTARTS = "Restarts every component"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One line of a review. `tone` is empty, or `warn` or `bad` when something is lost."""
+
+    section: Literal["Basics", "Execution", "Worker queues", "Environment variables"]
+    label: str
+    before: str
+    after: str
+    effect: str
+    tone: Literal["", "warn", "bad"] = ""
+
+
+def changes(old: Configuration | None, new: Configuration) -> tuple[Change, ...]:
+    """Return what differs, in the order of the form. `old` None: everything is new. Secrets never show a value."""
+    if old is None:
+        return (*_new_basics(new), *_new_queues(new), *_new_variables(new))
+    return (*_basics(old, new), *_queues(old, new), *_variables(old, new))
+
+
+def _new_basics(new: Configuration) -> Iterator[Change]:
+    if new.description:
+        yield Change(
+            section="Basics", label="Description", before="", after=new.description, effect=""
+        )
+    yield Change(section="Execution", label="Runtime", before="", after=new.runtime, effect="")
+    yield Change(
+        section="Execution", label="Executor", before="", after=new.executor.capitalize(), effect=""
+    )
+
+
+def _new_queues(new: Configuration) -> Iterator[Change]:
+    for queue in new.queues:
+        yield Change(
+            section="Worker queues",
+            label=queue.name,
+            before="",
+            after=queue_in_words(queue),
+            effect="",
+        )
+
+
+def _new_variables(new: Configuration) -> Iterator[Change]:
+    for variable in new.variables:
+        after = NEW_SECRET if variable.is_secret else variable.value
+        yield Change(
+            section="Environment variables", label=variable.key, before="", after=after, effect=""
+        )
+
+
+def _basics(old: Configuration, new: Configuration) -> Iterator[Change]:
+    if old.description != new.description:
+        yield Change(
+            section="Basics",
+            label="Description",
+            before=old.description or NOT_SET,
+            after=new.description or REMOVED,
+            effect=NOTHING_RESTARTS,
+        )
+    if old.runtime != new.runtime:
+        yield Change(
+            section="Execution",
+            label="Runtime",
+            before=old.runtime,
+            after=new.runtime,
+            effect="Migrates the metadata database, then restarts every component. There is no way back.",
+            tone="warn",
+        )
+    if old.executor != new.executor:
+        yield Change(
+            section="Execution",
+            label="Executor",
+            before=old.executor.capitalize(),
+            after=new.executor.capitalize(),
+            effect=EVERYTHING_RESTARTS,
+            tone="warn",
+        )
+
+
+def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
+    if new.executor != "celery" and old.queues:
+        names = ", ".join(queue.name for queue in old.queues)
+        yield Change(
+            section="Worker queues",
+            label="All queues" if len(old.queues) > 1 else "Queue",
+            before=names,
+            after=REMOVED,
+            effect=f"Removes the {_plural('queue', len(old.queues))} {names}: tasks run beside the scheduler instead.",
+            tone="bad",
+        )
+        return
+    for queue in old.queues:
+        if new.queue(queue.name) is None:
+            yield Change(
+                section="Worker queues",
+                label=queue.name,
+                before=queue_in_words(queue),
+                after=REMOVED,
+                effect=f"Removes the queue {queue.name}: tasks that name it wait for ever.",
+                tone="bad",
+            )
+    for queue in new.queues:
+        before = old.queue(queue.name)
+        if before is None:
+            yield Change(
+                section="Worker queues",
+                label=queue.name,
+                before=NOT_SET,
+                after=queue_in_words(queue),
+                effect="New queue. Idle until a task names it.",
+            )
+        else:
+            yield from _queue(before, queue)
+
+
+def _queue(old: WorkerQueue, new: WorkerQueue) -> Iterator[Change]:
+    restarts = f"Restarts the workers of {new.name} after their tasks"
+    for label, before, after, effect in (
+        ("size", old.size, new.size, restarts),
+        ("concurrency", old.concurrency, new.concurrency, restarts),
+        ("min workers", old.min_workers, new.min_workers, NOTHING_RESTARTS),
+        ("max workers", old.max_workers, new.max_workers, NOTHING_RESTARTS),
+    ):
+        if before != after:
+            yield Change(
+                section="Worker queues",
+                label=f"{new.name}, {label}",
+                before=str(before),
+                after=str(after),
+                effect=effect,
+            )
+
+
+def _variables(old: Configuration, new: Configuration) -> Iterator[Change]:
+    before = {variable.key: variable for variable in old.variables}
+    after = {variable.key: variable for variable in new.variables}
+    for key, variable in before.items():
+        if key not in after:
+            yield _variable(key, _shown(variable), REMOVED)
+    for key, variable in after.items():
+        earlier = before.get(key)
+        if earlier is None:
+            yield _variable(key, NOT_SET, NEW_SECRET if variable.is_secret else _shown(variable))
+        elif (earlier.value, earlier.secret_id) != (variable.value, variable.secret_id):
+            yield _variable(
+                key, _shown(earlier), NEW_SECRET if variable.is_secret else _shown(variable)
+            )
+
+
+def _variable(key: str, before: str, after: str) -> Change:
+    return Change(
+        section="Environment variables",
+        label=key,
+        before=before,
+        after=after,
+        effect=EVERYTHING_RESTARTS,
+    )
+
+
+def _shown(variable: Variable) -> str:
+    return SECRET if variable.is_secret else variable.value or "empty"
+
+
+def queue_in_words(queue: WorkerQueue) -> str:
+    """Write a queue in one line, like "4 tasks a worker, 0 to 2 workers"."""
+    tasks = f"{queue.concurrency} {_plural('task', queue.concurrency)} a worker"
+    if queue.min_workers == queue.max_workers:
+        return f"{tasks}, {queue.max_workers} {_plural('worker', queue.max_workers)}"
+    return f"{tasks}, {queue.min_workers} to {queue.max_workers} {_plural('worker', queue.max_workers)}"
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"

@@ -1,0 +1,72 @@
+"""What a Deployment should be, as plain values: written into revisions and drafts, typed into forms, compared."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+ExecutorName = Literal["celery", "local"]
+DEFAULT_QUEUE = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerQueue:
+    """A named Celery queue. `concurrency` is tasks per worker; workers run between the two counts."""
+
+    name: str
+    size: str
+    concurrency: int
+    min_workers: int
+    max_workers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """An environment variable. A secret has no value here, only the id of its SecretValue."""
+
+    key: str
+    value: str = ""
+    secret_id: str = ""
+
+    @property
+    def is_secret(self) -> bool:
+        return bool(self.secret_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """One complete configuration. `runtime` is a version of the catalogue; `queues` is empty without Celery."""
+
+    description: str
+    runtime: str
+    executor: ExecutorName
+    queues: tuple[WorkerQueue, ...] = ()
+    variables: tuple[Variable, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a revision or a draft stores."""
+        return asdict(self) | {
+            "queues": [asdict(queue) for queue in self.queues],
+            "variables": [asdict(variable) for variable in self.variables],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Configuration":
+        """Read what `to_json` wrote; keys that a newer portal wrote are ignored."""
+        return cls(
+            description=data["description"],
+            runtime=data["runtime"],
+            executor=data["executor"],
+            queues=tuple(_read(WorkerQueue, item) for item in data["queues"]),
+            variables=tuple(_read(Variable, item) for item in data["variables"]),
+        )
+
+    @property
+    def secret_ids(self) -> tuple[str, ...]:
+        return tuple(variable.secret_id for variable in self.variables if variable.is_secret)
+
+    def queue(self, name: str) -> WorkerQueue | None:
+        return next((queue for queue in self.queues if queue.name == name), None)
+
+
+def _read(kind: Any, item: Mapping[str, Any]) -> Any:
+    return kind(**{name: item[name] for name in kind.__dataclass_fields__})

@@ -1,0 +1,1 @@
+"""Reads for pages: each returns what one page shows, in a fixed number of queries."""
