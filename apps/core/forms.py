@@ -18,7 +18,7 @@ BARE_WIDGETS = (forms.CheckboxInput, forms.RadioSelect, forms.CheckboxSelectMult
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a form; `target` is the id to jump to, or empty when no field is to blame."""
+    """One thing wrong with a form; `target` is the id to jump to, if a field is to blame."""
 
     text: str
     target: str = ""
@@ -37,7 +37,9 @@ class PortalBoundField(BoundField):
     def is_choice(self) -> bool:
         return isinstance(self.field.widget, forms.CheckboxInput)
 
-    def build_widget_attrs(self, attrs: dict[str, Any], widget: forms.Widget | None = None) -> dict[str, Any]:
+    def build_widget_attrs(
+        self, attrs: dict[str, Any], widget: forms.Widget | None = None
+    ) -> dict[str, Any]:
         widget = widget or self.field.widget
         built = super().build_widget_attrs(attrs, widget)
         if not isinstance(widget, BARE_WIDGETS) and not self.is_hidden:

@@ -13,7 +13,10 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 def is_fragment(request: HttpRequest) -> bool:
     """Tell whether the browser wants one element and not a page."""
-    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Request-Type") != "full"
+    return (
+        request.headers.get("HX-Request") == "true"
+        and request.headers.get("HX-Request-Type") != "full"
+    )
 
 
 def redirect(request: HttpRequest, url: str) -> HttpResponse:
@@ -24,7 +27,7 @@ def redirect(request: HttpRequest, url: str) -> HttpResponse:
 
 
 def unchanged(request: HttpRequest, tag: str) -> HttpResponse | None:
-    """Return a 304 when the polling element already shows `tag`; otherwise None: render, then `tagged`."""
+    """Return a 304 if the polling element shows `tag` already, else None: render it `tagged`."""
     if request.headers.get("HX-PTag") == tag:
         return HttpResponse(status=304)
     return None

@@ -30,7 +30,13 @@ def time_ago_in_words(*, then: datetime, now: datetime) -> str:
 
 
 def _largest_unit(seconds: float) -> str:
-    for size, unit in ((365 * DAY, "y"), (30 * DAY, "months"), (DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+    for size, unit in (
+        (365 * DAY, "y"),
+        (30 * DAY, "months"),
+        (DAY, "d"),
+        (HOUR, "h"),
+        (MINUTE, "min"),
+    ):
         if seconds >= size:
             count = int(seconds // size)
             return f"{count} {'month' if unit == 'months' and count == 1 else unit}"

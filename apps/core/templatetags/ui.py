@@ -1,7 +1,7 @@
 """Tags and filters of the pages: icons, containers with a slot, plain words for time and size.
 
-A component is one file in templates/components. It has a tag here only when it holds other markup (a block
-tag), reads the request (pagination, sorting), or gathers values a template cannot (the error summary).
+A component is one file in templates/components. It has a tag here only when it holds other markup
+(a block tag), reads the request (pagination, sorting), or gathers values (the error summary).
 """
 
 from datetime import datetime
@@ -38,7 +38,9 @@ def icon(name: str, label: str = "") -> SafeString:
     """Draw one symbol of the sprite: decoration, or an image when a label is given."""
     href = f"{static('img/icons.svg')}#{name}"
     if label:
-        return format_html('<svg class="icon" role="img" aria-label="{}"><use href="{}"/></svg>', label, href)
+        return format_html(
+            '<svg class="icon" role="img" aria-label="{}"><use href="{}"/></svg>', label, href
+        )
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}"/></svg>', href)
 
 
@@ -58,18 +60,24 @@ def tone_icon(tone: str) -> str:
 def panel(
     context: Context, content: str, title: str, id: str, tone: str = "", note: str = "", **link: str
 ) -> SafeString:
-    """Hold content in a panel with a heading; link_label and link_url put one link into its header."""
-    return _component(context, "panel", content=content, title=title, id=id, tone=tone, note=note, **link)
+    """Hold content in a panel with a heading; link_label and link_url put a link into it."""
+    return _component(
+        context, "panel", content=content, title=title, id=id, tone=tone, note=note, **link
+    )
 
 
 @register.simple_block_tag(takes_context=True)
-def banner(context: Context, content: str, tone: str, title: str, icon: str = "", id: str = "") -> SafeString:
-    """Say what is wrong or new; the content is the sentence and, in class "actions", the remedies."""
+def banner(
+    context: Context, content: str, tone: str, title: str, icon: str = "", id: str = ""
+) -> SafeString:
+    """Say what is wrong or new; the content is the sentence and the remedies."""
     return _component(context, "banner", content=content, tone=tone, title=title, icon=icon, id=id)
 
 
 @register.simple_block_tag(takes_context=True)
-def empty(context: Context, content: str, title: str, kind: str = "none", icon: str = "") -> SafeString:
+def empty(
+    context: Context, content: str, title: str, kind: str = "none", icon: str = ""
+) -> SafeString:
     """Explain an empty place. kind: none, match, denied or silent (the source does not answer)."""
     return _component(context, "empty", content=content, title=title, kind=kind, icon=icon)
 
@@ -91,7 +99,12 @@ def pagination(context: Context, page: "Page[Any]", noun: str = "Results") -> Sa
     """Link the pages of a list; other query parameters stay."""
     numbers = page.paginator.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
     return _component(
-        context, "pagination", page=page, numbers=list(numbers), noun=noun, request=context.get("request")
+        context,
+        "pagination",
+        page=page,
+        numbers=list(numbers),
+        noun=noun,
+        request=context.get("request"),
     )
 
 
