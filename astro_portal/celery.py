@@ -1,4 +1,6 @@
-"""Celery carries hints only: every job can be lost, doubled or late, and the rows in PostgreSQL still converge."""
+"""Celery carries hints only: every job can be lost, doubled or late, and the rows in PostgreSQL
+still converge.
+"""
 
 import os
 

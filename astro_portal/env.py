@@ -70,7 +70,9 @@ def env_secret(name: str, default: str = "") -> str:
         content = Path(file_name).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigurationError(f"{name}_FILE names {file_name}, which cannot be read: {reason}.") from None
+        raise ConfigurationError(
+            f"{name}_FILE names {file_name}, which cannot be read: {reason}."
+        ) from None
     if not content:
         raise ConfigurationError(f"{name}_FILE names {file_name}, which is empty.")
     return content

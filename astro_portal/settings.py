@@ -1,4 +1,6 @@
-"""Every setting of the portal. Values come from the environment (table in docs/operating.md) or from PORTAL_HOME."""
+"""Every setting of the portal. Values come from the environment (table in docs/operating.md) or
+from PORTAL_HOME.
+"""
 
 import secrets
 from datetime import timedelta
@@ -16,7 +18,8 @@ from astro_portal.env import ConfigurationError, env_bool, env_int, env_list, en
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
-# --- Where state lives -------------------------------------------------------------------------------------------
+# --- Where state lives
+# -------------------------------------------------------------------------------------------
 
 PORTAL_HOME = Home.from_environment()
 HOME_IS_PREPARED = PORTAL_HOME.ports.exists()
@@ -27,7 +30,8 @@ def _key_file(name: str) -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
-# --- Addresses ---------------------------------------------------------------------------------------------------
+# --- Addresses
+# ---------------------------------------------------------------------------------------------------
 
 PORTAL_HOST = env_str("PORTAL_HOST", "127.0.0.1")
 _PORTAL_PORT = services.portal_port(PORTAL_HOME) if HOME_IS_PREPARED else 8080
@@ -36,7 +40,9 @@ PORTAL_URL = env_str("PORTAL_URL", f"http://localhost:{_PORTAL_PORT}").rstrip("/
 AIRFLOW_URL = env_str("PORTAL_AIRFLOW_URL", f"http://localhost:{_EDGE_PORT}").rstrip("/")
 for _name, _url in (("PORTAL_URL", PORTAL_URL), ("PORTAL_AIRFLOW_URL", AIRFLOW_URL)):
     if urlsplit(_url).scheme not in ("http", "https") or not urlsplit(_url).hostname:
-        raise ConfigurationError(f"{_name} must be an address like https://portal.example.org, not {_url!r}.")
+        raise ConfigurationError(
+            f"{_name} must be an address like https://portal.example.org, not {_url!r}."
+        )
 
 IS_TLS = PORTAL_URL.startswith("https://")
 TRUSTED_PROXY_COUNT = env_int("PORTAL_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
@@ -48,10 +54,12 @@ CSRF_TRUSTED_ORIGINS = [PORTAL_URL] if IS_TLS else []
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# --- Keys --------------------------------------------------------------------------------------------------------
+# --- Keys
+# --------------------------------------------------------------------------------------------------------
 
 DEBUG = env_bool("PORTAL_DEBUG", False)
-# A home that was never prepared has no database either: a key for this process alone lets tools import settings.
+# A home that was never prepared has no database either: a key for this process alone lets tools
+# import settings.
 SECRET_KEY = env_secret("PORTAL_SECRET_KEY") or _key_file("secret-key") or secrets.token_urlsafe(50)
 _ring = env_secret("PORTAL_ENCRYPTION_KEYS") or _key_file("encryption.json")
 try:
@@ -60,7 +68,8 @@ except ValueError as error:
     raise ConfigurationError(f"PORTAL_ENCRYPTION_KEYS is wrong. {error}") from None
 AIRFLOW_SIGN_IN_KEY = env_secret("PORTAL_AIRFLOW_SIGN_IN_KEY") or _key_file("airflow-sign-in.pem")
 
-# --- Applications ------------------------------------------------------------------------------------------------
+# --- Applications
+# ------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -123,9 +132,12 @@ TEMPLATES = [
 ]
 FORM_RENDERER = "apps.core.forms.Renderer"
 
-# --- Data --------------------------------------------------------------------------------------------------------
+# --- Data
+# --------------------------------------------------------------------------------------------------------
 
-_database_url = env_str("DATABASE_URL", services.database_url(PORTAL_HOME) if HOME_IS_PREPARED else "")
+_database_url = env_str(
+    "DATABASE_URL", services.database_url(PORTAL_HOME) if HOME_IS_PREPARED else ""
+)
 DATABASES = {
     "default": {
         **dj_database_url.parse(_database_url or "postgresql://unprepared@127.0.0.1:1/unprepared"),
@@ -134,8 +146,12 @@ DATABASES = {
     }
 }
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-    raise ConfigurationError("DATABASE_URL must name a PostgreSQL database, like postgresql://user:password@host/name.")
-REDIS_URL = env_str("REDIS_URL", services.redis_url(PORTAL_HOME) if HOME_IS_PREPARED else "redis://127.0.0.1:1/0")
+    raise ConfigurationError(
+        "DATABASE_URL must name a PostgreSQL database, like postgresql://user:password@host/name."
+    )
+REDIS_URL = env_str(
+    "REDIS_URL", services.redis_url(PORTAL_HOME) if HOME_IS_PREPARED else "redis://127.0.0.1:1/0"
+)
 if urlsplit(REDIS_URL).scheme not in ("redis", "rediss"):
     raise ConfigurationError("REDIS_URL must be an address like redis://:password@host:6379/0.")
 CACHES = {
@@ -162,11 +178,13 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # Code archives reach this size; larger ones are refused while they stream in.
 CODE_ARCHIVE_MAX_BYTES = env_int("PORTAL_CODE_MAX_MIB", 50, minimum=1, maximum=1024) * 1024 * 1024
 
-# --- Data planes -------------------------------------------------------------------------------------------------
+# --- Data planes
+# -------------------------------------------------------------------------------------------------
 
 DATA_PLANES = {"local": "astro_portal.planes.local"}
 
-# --- Jobs --------------------------------------------------------------------------------------------------------
+# --- Jobs
+# --------------------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -197,7 +215,8 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
-# --- People ------------------------------------------------------------------------------------------------------
+# --- People
+# ------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
@@ -209,9 +228,14 @@ GUARDIAN_MONKEY_PATCH_USER = False
 # apps.access.backend answers instead of guardian's own: a role is a permission row there.
 SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator", "OPTIONS": {
-        "user_attributes": ("email", "name")}},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "name")},
+    },
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "account_login"
@@ -238,7 +262,8 @@ CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "apps.portal.views.errors.csrf_failure"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# --- Mail --------------------------------------------------------------------------------------------------------
+# --- Mail
+# --------------------------------------------------------------------------------------------------------
 
 EMAIL_HOST = env_str("EMAIL_HOST", "")
 EMAIL_PORT = env_int("EMAIL_PORT", 587, minimum=1, maximum=65535)
@@ -246,12 +271,17 @@ EMAIL_HOST_USER = env_str("EMAIL_HOST_USER", "")
 EMAIL_HOST_PASSWORD = env_secret("EMAIL_HOST_PASSWORD")
 EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", True)
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", f"Astro Portal <portal@{urlsplit(PORTAL_URL).hostname}>")
+DEFAULT_FROM_EMAIL = env_str(
+    "DEFAULT_FROM_EMAIL", f"Astro Portal <portal@{urlsplit(PORTAL_URL).hostname}>"
+)
 EMAIL_BACKEND = (
-    "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "apps.accounts.mail.PageBackend"
+    "django.core.mail.backends.smtp.EmailBackend"
+    if EMAIL_HOST
+    else "apps.accounts.mail.PageBackend"
 )
 
-# --- Security ----------------------------------------------------------------------------------------------------
+# --- Security
+# ----------------------------------------------------------------------------------------------------
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -274,7 +304,8 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
-# --- Words and times ---------------------------------------------------------------------------------------------
+# --- Words and times
+# ---------------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
 USE_TZ = True

@@ -1,5 +1,6 @@
-"""The cast and the stage. Alice owns the organization, Bob is a read-only member of the workspace, Charlie owns
-another organization and must not learn that any of this exists."""
+"""The cast and the stage. Alice owns the organization, Bob is a read-only member of the workspace,
+Charlie owns another organization and must not learn that any of this exists.
+"""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -70,7 +71,9 @@ def workspace(organization: Organization) -> Workspace:
 
 @pytest.fixture
 def cluster(organization: Organization) -> Cluster:
-    return Cluster.objects.create(organization=organization, kind=Cluster.Kind.LOCAL, name="This machine")
+    return Cluster.objects.create(
+        organization=organization, kind=Cluster.Kind.LOCAL, name="This machine"
+    )
 
 
 @pytest.fixture
@@ -111,7 +114,9 @@ def client_of() -> Callable[[User], Client]:
 def make_deployment(
     workspace: Workspace, cluster: Cluster, plane: type[FakePlane]
 ) -> Callable[..., Deployment]:
-    """Make a Deployment at rest: revision 1 applied, healthy. Overrides go to the row; `config` to the revision."""
+    """Make a Deployment at rest: revision 1 applied, healthy. Overrides go to the row; `config` to
+    the revision.
+    """
 
     def make(**overrides: Any) -> Deployment:
         number = next(_numbers)

@@ -1,7 +1,7 @@
 """A real PostgreSQL and a real Valkey for this run, in a folder of its own, ended with it.
 
-Importing it starts them: settings read their addresses. Workers of pytest-xdist inherit the environment and start
-nothing.
+Importing it starts them: settings read their addresses. Workers of pytest-xdist inherit the
+environment and start nothing.
 """
 
 import atexit

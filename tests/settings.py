@@ -1,11 +1,16 @@
-"""The product's settings with what tests need: the services of `tests.services`, a cheap hasher, no manifest."""
+"""The product's settings with what tests need: the services of `tests.services`, a cheap hasher, no
+manifest.
+"""
 
 import tests.services  # noqa: F401 - starts them, and names them in the environment, before settings are read
 from astro_portal.settings import *  # noqa: F403
 
 SECRET_KEY = "only-for-tests"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}  # noqa: F405
+STORAGES = {
+    **STORAGES,
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}  # noqa: F405
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 DATA_PLANES = {"local": "apps.dataplane.fake.plane.FakePlane"}
 ACCOUNT_RATE_LIMITS = False

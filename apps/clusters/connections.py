@@ -10,7 +10,9 @@ from apps.dataplane.base import DataPlane
 
 
 def plane_for(cluster: Cluster) -> DataPlane:
-    """Return the data plane of a cluster. `settings.DATA_PLANES` maps a kind to a factory without arguments."""
+    """Return the data plane of a cluster. `settings.DATA_PLANES` maps a kind to a factory without
+    arguments.
+    """
     return _plane(settings.DATA_PLANES[cluster.kind])
 
 

@@ -13,7 +13,9 @@ class Cluster(models.Model):
     class Kind(models.TextChoices):
         LOCAL = "local", "This machine"
 
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="clusters")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="clusters"
+    )
     kind = models.CharField(max_length=20, choices=Kind.choices)
     name = models.CharField(max_length=60)
     created_at = models.DateTimeField(default=timezone.now)
@@ -25,7 +27,9 @@ class Cluster(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["organization", "name"], name="cluster_name_unique_in_organization")
+            models.UniqueConstraint(
+                fields=["organization", "name"], name="cluster_name_unique_in_organization"
+            )
         ]
 
     def __str__(self) -> str:

@@ -1,9 +1,11 @@
 """Envelope encryption of secrets at rest.
 
-A value is sealed with a random 256-bit data key (AES-256-GCM), and the data key is sealed with a key of the ring.
-Both take the row's identity as associated data, so a ciphertext moved to another row or field does not open.
+A value is sealed with a random 256-bit data key (AES-256-GCM), and the data key is sealed with a
+key of the ring. Both take the row's identity as associated data, so a ciphertext moved to another
+row or field does not open.
 
-Layout, version 1: b"\\x01" | len(key id) | key id | nonce(12) + wrapped data key(48) | nonce(12) + ciphertext + tag(16).
+Layout, version 1: b"\\x01" | len(key id) | key id | nonce(12) + wrapped data key(48) | nonce(12) +
+ciphertext + tag(16).
 """
 
 import base64
@@ -42,7 +44,9 @@ class KeyRing:
         """Read `{"current": id, "keys": {id: base64}}`; raise ValueError with a sentence."""
         try:
             data = json.loads(text)
-            keys = {name: base64.b64decode(value, validate=True) for name, value in data["keys"].items()}
+            keys = {
+                name: base64.b64decode(value, validate=True) for name, value in data["keys"].items()
+            }
             return cls(current=data["current"], keys=keys)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(
@@ -50,11 +54,15 @@ class KeyRing:
             ) from error
 
     def seal(self, *, value: str, identity: str) -> bytes:
-        """Encrypt `value` for the row and field called `identity`, like `deployments.secret|<id>|value`."""
+        """Encrypt `value` for the row and field called `identity`, like
+        `deployments.secret|<id>|value`.
+        """
         data_key = AESGCM.generate_key(bit_length=256)
         key_id = self.current.encode()
         header = bytes([VERSION, len(key_id)]) + key_id
-        return header + self._wrap(data_key, identity) + _encrypt(data_key, value.encode(), identity)
+        return (
+            header + self._wrap(data_key, identity) + _encrypt(data_key, value.encode(), identity)
+        )
 
     def open(self, *, sealed: bytes, identity: str) -> str:
         """Decrypt what `seal` made; raise SecretUnreadable."""
@@ -66,7 +74,9 @@ class KeyRing:
             data_key = _decrypt(key, wrapped, identity)
             return _decrypt(data_key, ciphertext, identity).decode()
         except InvalidTag as error:
-            raise SecretUnreadable("A secret does not belong to the row it is stored in.") from error
+            raise SecretUnreadable(
+                "A secret does not belong to the row it is stored in."
+            ) from error
 
     def rewrap(self, *, sealed: bytes, identity: str) -> bytes:
         """Seal the data key again with the current key; the value itself is not decrypted."""
@@ -79,9 +89,13 @@ class KeyRing:
         try:
             data_key = _decrypt(key, wrapped, identity)
         except InvalidTag as error:
-            raise SecretUnreadable("A secret does not belong to the row it is stored in.") from error
+            raise SecretUnreadable(
+                "A secret does not belong to the row it is stored in."
+            ) from error
         current = self.current.encode()
-        return bytes([VERSION, len(current)]) + current + self._wrap(data_key, identity) + ciphertext
+        return (
+            bytes([VERSION, len(current)]) + current + self._wrap(data_key, identity) + ciphertext
+        )
 
     def _wrap(self, data_key: bytes, identity: str) -> bytes:
         return _encrypt(self.keys[self.current], data_key, identity)

@@ -12,7 +12,9 @@ class Conflict(PortalError):
 
 
 class Invalid(PortalError):
-    """The input cannot be accepted. `field` names the form field at fault, empty when it is none of them."""
+    """The input cannot be accepted. `field` names the form field at fault, empty when it is none of
+    them.
+    """
 
     def __init__(self, sentence: str, *, field: str = "") -> None:
         super().__init__(sentence)

@@ -8,7 +8,9 @@ STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "
 
 
 class LineFormatter(logging.Formatter):
-    """One JSON object a line: what happened, and ids as fields. Control characters cannot break a line."""
+    """One JSON object a line: what happened, and ids as fields. Control characters cannot break a
+    line.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {

@@ -31,7 +31,11 @@ class RequestContextMiddleware:
 def client_address(request: HttpRequest) -> str:
     """Name the client, believing as many proxies as the operator says there are."""
     count = settings.TRUSTED_PROXY_COUNT
-    forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    forwarded = [
+        part.strip()
+        for part in request.headers.get("X-Forwarded-For", "").split(",")
+        if part.strip()
+    ]
     if count and len(forwarded) >= count:
         return forwarded[-count][:64]
     return str(request.META.get("REMOTE_ADDR", ""))

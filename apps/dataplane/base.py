@@ -10,9 +10,10 @@ from apps.dataplane.status import AirflowResponse, LogPage, Observation, PlaneCh
 class DataPlane(Protocol):
     """A place that runs Deployments.
 
-    Every method is short: none waits for a rollout. `apply` and `delete` do what can be done now, say how
-    far they came, and are called again until `is_done`; both are safe to repeat and safe to interrupt at any
-    point. Errors are `Temporary`, `Permanent` or `Unreachable` from `apps.dataplane.errors`, nothing else.
+    Every method is short: none waits for a rollout. `apply` and `delete` do what can be done now,
+    say how far they came, and are called again until `is_done`; both are safe to repeat and safe to
+    interrupt at any point. Errors are `Temporary`, `Permanent` or `Unreachable` from
+    `apps.dataplane.errors`, nothing else.
     """
 
     def check(self) -> PlaneCheck:
@@ -20,7 +21,9 @@ class DataPlane(Protocol):
         ...
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
-        """Move the Deployment one pass towards `spec`. Restart only the components that `spec` changes."""
+        """Move the Deployment one pass towards `spec`. Restart only the components that `spec`
+        changes.
+        """
         ...
 
     def observe(self, *, ref: str) -> Observation:
@@ -38,11 +41,15 @@ class DataPlane(Protocol):
     def logs(
         self, *, ref: str, component: str, cursor: str = "", contains: str = "", limit: int = 500
     ) -> LogPage:
-        """Read a component's log: the last `limit` lines, or those after `cursor`; `contains` ignores case."""
+        """Read a component's log: the last `limit` lines, or those after `cursor`; `contains`
+        ignores case.
+        """
         ...
 
     def airflow(
         self, *, spec: DeploymentSpec, method: str, path: str, json: Mapping[str, object] | None = None
     ) -> AirflowResponse:
-        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role admin."""
+        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role
+        admin.
+        """
         ...

@@ -1,8 +1,12 @@
-"""What a data plane may raise. Nothing of a client library leaves a plane unless wrapped in one of these."""
+"""What a data plane may raise. Nothing of a client library leaves a plane unless wrapped in one of
+these.
+"""
 
 
 class DataPlaneError(Exception):
-    """A failure with a sentence that may be shown to the user: no secrets, no stack, no client types."""
+    """A failure with a sentence that may be shown to the user: no secrets, no stack, no client
+    types.
+    """
 
     def __init__(self, sentence: str, *, component: str = "", log: tuple[str, ...] = ()) -> None:
         super().__init__(sentence)

@@ -8,7 +8,9 @@ ExecutorName = Literal["celery", "local", "kubernetes"]
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeSpec:
-    """A tested pair of Airflow version and image; `lock_path` is the hashed lock of the local plane."""
+    """A tested pair of Airflow version and image; `lock_path` is the hashed lock of the local
+    plane.
+    """
 
     version: str
     airflow_version: str
@@ -18,7 +20,9 @@ class RuntimeSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueSpec:
-    """One Celery queue. `concurrency` is tasks per worker; workers run between `min_workers` and `max_workers`."""
+    """One Celery queue. `concurrency` is tasks per worker; workers run between `min_workers` and
+    `max_workers`.
+    """
 
     name: str
     concurrency: int
@@ -29,7 +33,9 @@ class QueueSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class VariableSpec:
-    """An environment variable of every component that runs user code. A secret's value is in clear here."""
+    """An environment variable of every component that runs user code. A secret's value is in clear
+    here.
+    """
 
     key: str
     value: str = field(repr=False)
@@ -38,7 +44,9 @@ class VariableSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class CodeSpec:
-    """One immutable version of a dags folder: a zip archive at `archive_path`, named by its SHA-256 `digest`."""
+    """One immutable version of a dags folder: a zip archive at `archive_path`, named by its SHA-256
+    `digest`.
+    """
 
     digest: str
     archive_path: str
@@ -67,9 +75,9 @@ class SignInSpec:
 class DeploymentSpec:
     """Everything a data plane needs to make one Deployment true.
 
-    `ref` is the immutable name on the data plane: `[a-z][a-z0-9-]{0,38}[a-z0-9]`, unique per portal.
-    `queues` is empty unless the executor is Celery; then exactly one queue is called `default`.
-    `code` is None until the first deploy: the plane then serves the example DAGs.
+    `ref` is the immutable name on the data plane: `[a-z][a-z0-9-]{0,38}[a-z0-9]`, unique per
+    portal. `queues` is empty unless the executor is Celery; then exactly one queue is called
+    `default`. `code` is None until the first deploy: the plane then serves the example DAGs.
     """
 
     ref: str

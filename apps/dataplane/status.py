@@ -11,7 +11,9 @@ HealthState = Literal["healthy", "unhealthy", "starting", "stopped", "unknown"]
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One named part of a long action. `detail` is a sentence, `log` the last lines worth reading if it failed."""
+    """One named part of a long action. `detail` is a sentence, `log` the last lines worth reading
+    if it failed.
+    """
 
     key: str
     title: str
@@ -57,10 +59,11 @@ class QueueStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What is true now. `applied_revision` is what the plane itself last finished applying, 0 for nothing.
+    """What is true now. `applied_revision` is what the plane itself last finished applying, 0 for
+    nothing.
 
-    `health` is a verdict about Airflow's API server and scheduler alone; `sentence` says it in words.
-    `is_drifted` says that what runs differs from what was applied.
+    `health` is a verdict about Airflow's API server and scheduler alone; `sentence` says it in
+    words. `is_drifted` says that what runs differs from what was applied.
     """
 
     observed_at: datetime
@@ -107,7 +110,9 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class PlaneCheck:
-    """The result of testing a data plane. `is_usable` means that a Deployment can be created on it now."""
+    """The result of testing a data plane. `is_usable` means that a Deployment can be created on it
+    now.
+    """
 
     is_usable: bool
     version: str
@@ -116,7 +121,9 @@ class PlaneCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowResponse:
-    """What an Airflow REST call answered: HTTP status and the parsed JSON (None when there is none)."""
+    """What an Airflow REST call answered: HTTP status and the parsed JSON (None when there is
+    none).
+    """
 
     status: int
     data: object

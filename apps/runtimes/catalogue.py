@@ -1,4 +1,6 @@
-"""The version catalogue: a file of this repository, because a runtime is code that was locked and run, not data."""
+"""The version catalogue: a file of this repository, because a runtime is code that was locked and
+run, not data.
+"""
 
 import tomllib
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ RUNTIME_FOLDER = Path(__file__).resolve().parents[2] / "runtime"
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """A tested pair of Airflow version and image. `yanked` says why it must not be chosen, empty if it may."""
+    """A tested pair of Airflow version and image. `yanked` says why it must not be chosen, empty if
+    it may.
+    """
 
     version: str
     airflow_version: str
@@ -43,7 +47,9 @@ def runtimes() -> tuple[Runtime, ...]:
 
 
 def offered_runtimes(*, today: date) -> tuple[Runtime, ...]:
-    """Return the runtimes that a new Deployment may choose, newest first; the first is the recommended one."""
+    """Return the runtimes that a new Deployment may choose, newest first; the first is the
+    recommended one.
+    """
     return tuple(runtime for runtime in runtimes() if runtime.is_offered(today=today))
 
 

@@ -5,22 +5,27 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('clusters', '0001_initial'),
-        ('organizations', '0001_initial'),
+        ("clusters", "0001_initial"),
+        ("organizations", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='cluster',
-            name='organization',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='clusters', to='organizations.organization'),
+            model_name="cluster",
+            name="organization",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="clusters",
+                to="organizations.organization",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='cluster',
-            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='cluster_name_unique_in_organization'),
+            model_name="cluster",
+            constraint=models.UniqueConstraint(
+                fields=("organization", "name"), name="cluster_name_unique_in_organization"
+            ),
         ),
     ]
