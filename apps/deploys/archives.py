@@ -1,0 +1,151 @@
+"""Uploads of code: what is accepted, and the clean archive made of it. Knows nothing of Django.
+
+A single .py file or a zip of a dags folder becomes a zip that depends on paths and contents alone
+(sorted, one fixed time, mode 0644), so the same code has the same digest whoever packs it. One
+folder that holds everything is taken off, unless it is a Python package. All reading happens in
+`archive_builder`, a process with limits.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MIB = 1024 * 1024
+PROGRAM = Path(__file__).with_name("archive_builder.py")
+SUFFIXES = (".py", ".zip")
+
+
+class ArchiveRefused(Exception):
+    """The upload is not accepted; nothing has changed. One sentence per problem."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__(" ".join(sentences))
+        self.sentences = sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    max_upload_bytes: int = 50 * MIB
+    max_files: int = 5_000
+    max_file_bytes: int = 20 * MIB
+    max_unpacked_bytes: int = 500 * MIB
+    cpu_seconds: int = 20
+    wall_seconds: int = 25
+    memory_bytes: int = 768 * MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeFile:
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeArchive:
+    """A clean archive at `path`, its SHA-256 `digest`, and `notes` on what was left out."""
+
+    path: Path
+    digest: str
+    size_bytes: int
+    files: tuple[CodeFile, ...]
+    notes: tuple[str, ...]
+
+
+def build_archive(
+    *, name: str, chunks: Iterable[bytes], folder: Path, limits: Limits
+) -> CodeArchive:
+    """Write the upload into `folder` (empty, of the caller) and make a clean archive of it there.
+
+    Raises ArchiveRefused; OSError when the disk is full.
+    """
+    if not name.lower().endswith(SUFFIXES):
+        raise ArchiveRefused(f"{name} is neither a .py file nor a .zip. Choose one of these.")
+    upload = folder / "upload"
+    _save(chunks, upload, limits)
+    output = folder / "clean.zip"
+    result = _run_builder(_job(name, upload, output, limits), limits)
+    with output.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return CodeArchive(
+        path=output,
+        digest=digest,
+        size_bytes=output.stat().st_size,
+        files=tuple(CodeFile(**file) for file in result["files"]),
+        notes=tuple(result["notes"]),
+    )
+
+
+def _save(chunks: Iterable[bytes], path: Path, limits: Limits) -> None:
+    size = 0
+    with path.open("wb") as target:
+        for chunk in chunks:
+            size += len(chunk)
+            if size > limits.max_upload_bytes:
+                raise ArchiveRefused(
+                    f"The file is larger than {limits.max_upload_bytes // MIB} MiB."
+                )
+            target.write(chunk)
+    if size == 0:
+        raise ArchiveRefused("The file is empty.")
+
+
+def _job(name: str, upload: Path, output: Path, limits: Limits) -> dict[str, Any]:
+    return {
+        "name": name,
+        "upload": str(upload),
+        "output": str(output),
+        "max_files": limits.max_files,
+        "max_file_bytes": limits.max_file_bytes,
+        "max_unpacked_bytes": limits.max_unpacked_bytes,
+        "max_output_bytes": limits.max_unpacked_bytes + 16 * MIB,
+        "cpu_seconds": limits.cpu_seconds,
+        "memory_bytes": limits.memory_bytes,
+    }
+
+
+def _run_builder(job: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(PROGRAM)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={},
+        text=True,
+    )
+    try:
+        said, complaint = process.communicate(json.dumps(job), timeout=limits.wall_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said, complaint = process.communicate()
+    kind, value = _last_message(said)
+    if kind == "built":
+        return dict(value)
+    if kind == "refused":
+        raise ArchiveRefused(*value)
+    if "No space left" in complaint:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if kind == "compiling":
+        raise ArchiveRefused(
+            f"{value}: it is nested too deeply, or too large, to be compiled here."
+        )
+    raise ArchiveRefused(
+        "The archive cannot be read within the limits of time and memory. Make it smaller."
+    )
+
+
+def _last_message(said: str) -> tuple[str, Any]:
+    # A process that was killed may leave half a line.
+    lines = [line for line in said.split("\n")[:-1] if line]
+    if not lines:
+        return "", None
+    kind, value = json.loads(lines[-1])
+    return kind, value

@@ -1,0 +1,343 @@
+import io
+import os
+import stat
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from apps.deploys.archives import MIB, ArchiveRefused, CodeArchive, Limits, build_archive
+
+DAG = b"from airflow.sdk import dag\n"
+LIMITS = Limits()
+
+
+def zip_of(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def zip_with(member: zipfile.ZipInfo, content: bytes = b"x") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("dag.py", DAG)
+        archive.writestr(member, content)
+    return buffer.getvalue()
+
+
+def build(
+    tmp_path: Path, content: bytes, name: str = "dags.zip", limits: Limits = LIMITS
+) -> CodeArchive:
+    return build_archive(name=name, chunks=[content], folder=tmp_path, limits=limits)
+
+
+def refusal(tmp_path: Path, content: bytes, name: str = "dags.zip", limits: Limits = LIMITS) -> str:
+    with pytest.raises(ArchiveRefused) as refused:
+        build(tmp_path, content, name, limits)
+    return str(refused.value)
+
+
+def paths(archive: CodeArchive) -> list[str]:
+    return [file.path for file in archive.files]
+
+
+def test_a_single_python_file_becomes_a_zip_with_one_file(tmp_path: Path) -> None:
+    archive = build(tmp_path, DAG, "etl.py")
+
+    assert paths(archive) == ["etl.py"]
+    assert archive.size_bytes == archive.path.stat().st_size
+    with zipfile.ZipFile(archive.path) as made:
+        assert made.read("etl.py") == DAG
+
+
+def test_the_same_code_has_the_same_digest_however_it_was_packed(tmp_path: Path) -> None:
+    files = {"b.py": DAG, "a/c.py": b"x = 1\n", "a/data.csv": b"1,2\n"}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+
+    one = build(tmp_path / "one", zip_of(files))
+    two = build(tmp_path / "two", zip_of(dict(reversed(files.items())), zipfile.ZIP_STORED))
+
+    assert one.digest == two.digest
+    assert paths(one) == ["a/c.py", "a/data.csv", "b.py"]
+
+
+def test_a_clean_archive_holds_plain_files_of_one_time_and_mode(tmp_path: Path) -> None:
+    member = zipfile.ZipInfo("run.py", (2026, 1, 2, 3, 4, 6))
+    member.external_attr = (stat.S_IFREG | 0o4777) << 16
+
+    archive = build(tmp_path, zip_with(member))
+
+    with zipfile.ZipFile(archive.path) as made:
+        assert {info.external_attr >> 16 for info in made.infolist()} == {stat.S_IFREG | 0o644}
+        assert {info.date_time for info in made.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_one_folder_around_everything_is_taken_off_and_said(tmp_path: Path) -> None:
+    archive = build(
+        tmp_path, zip_of({"dags/": b"", "dags/a.py": DAG, "dags/sql/q.sql": b"select 1"})
+    )
+
+    assert paths(archive) == ["a.py", "sql/q.sql"]
+    assert "The folder dags was taken as the dags folder." in archive.notes
+
+
+def test_a_python_package_keeps_its_folder(tmp_path: Path) -> None:
+    archive = build(tmp_path, zip_of({"etl/__init__.py": b"", "etl/load.py": DAG}))
+
+    assert paths(archive) == ["etl/__init__.py", "etl/load.py"]
+
+
+def test_junk_is_left_out_with_a_note(tmp_path: Path) -> None:
+    files = {
+        "a.py": DAG,
+        "__MACOSX/._a.py": b"\0",
+        ".DS_Store": b"\0",
+        "__pycache__/a.pyc": b"\0",
+        ".git/HEAD": b"x",
+    }
+
+    archive = build(tmp_path, zip_of(files))
+
+    assert paths(archive) == ["a.py"]
+    assert archive.notes == (
+        "Left out, as Airflow has no use for it: .DS_Store, .git, __MACOSX, __pycache__.",
+    )
+
+
+def test_junk_beside_the_folder_does_not_keep_the_folder(tmp_path: Path) -> None:
+    archive = build(tmp_path, zip_of({"dags/a.py": DAG, "__MACOSX/dags/._a.py": b"\0"}))
+
+    assert paths(archive) == ["a.py"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.py", "a/../../evil.py", "/etc/cron.d/evil.py", "C:/evil.py", "dags/../../evil.py"],
+)
+def test_it_refuses_a_name_that_leaves_the_folder(tmp_path: Path, name: str) -> None:
+    assert "points outside the archive" in refusal(tmp_path, zip_of({"dag.py": DAG, name: DAG}))
+
+
+def test_it_refuses_a_backslash(tmp_path: Path) -> None:
+    assert "backslash" in refusal(tmp_path, zip_of({"dag.py": DAG, "..\\evil.py": DAG}))
+
+
+@pytest.mark.parametrize("name", ["a\nb.py", "a\x1b[31m.py", "a\u202egnp.py", "a\x7f.py"])
+def test_it_refuses_a_name_with_hidden_characters(tmp_path: Path, name: str) -> None:
+    sentence = refusal(tmp_path, zip_of({"dag.py": DAG, name: DAG}))
+
+    assert "characters that cannot be seen" in sentence
+    assert sentence.isprintable()
+
+
+def test_it_refuses_a_name_cut_short_by_a_null_byte(tmp_path: Path) -> None:
+    content = zip_of({"dag.py": DAG, "evil.pyX.txt": DAG}).replace(
+        b"evil.pyX.txt", b"evil.py\0.txt"
+    )
+
+    assert "characters that cannot be seen" in refusal(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [(stat.S_IFLNK, "is a link"), (stat.S_IFCHR, "ordinary"), (stat.S_IFIFO, "ordinary")],
+)
+def test_it_refuses_links_and_devices(tmp_path: Path, kind: int, word: str) -> None:
+    member = zipfile.ZipInfo("passwd")
+    member.create_system = 3
+    member.external_attr = (kind | 0o777) << 16
+
+    assert f"passwd {word}" in refusal(tmp_path, zip_with(member, b"/etc/passwd")).replace(
+        "is not an ", ""
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_it_refuses_the_same_name_twice(tmp_path: Path) -> None:
+    member = zipfile.ZipInfo("dag.py")
+
+    assert "holds dag.py twice" in refusal(tmp_path, zip_with(member))
+
+
+def test_it_refuses_names_that_differ_only_by_case(tmp_path: Path) -> None:
+    sentence = refusal(tmp_path, zip_of({"dag.py": DAG, "Dag.py": DAG}))
+
+    assert sentence == "dag.py and Dag.py differ only in upper and lower case. Rename one of them."
+
+
+def test_it_refuses_a_file_that_is_also_a_folder(tmp_path: Path) -> None:
+    assert "etl is a file and a folder" in refusal(tmp_path, zip_of({"etl": b"x", "etl/a.py": DAG}))
+
+
+def test_it_refuses_an_encrypted_file(tmp_path: Path) -> None:
+    content = bytearray(zip_of({"dag.py": DAG}))
+    position = content.index(b"PK\x01\x02") + 8
+    content[position : position + 2] = struct.pack("<H", 1)
+
+    assert "dag.py is encrypted" in refusal(tmp_path, bytes(content))
+
+
+def test_it_refuses_a_file_with_a_wrong_checksum(tmp_path: Path) -> None:
+    content = zip_of({"dag.py": DAG}, zipfile.ZIP_STORED).replace(DAG, DAG.replace(b"dag", b"gad"))
+
+    assert "dag.py is damaged" in refusal(tmp_path, content)
+
+
+def test_it_refuses_a_cut_off_deflate_stream(tmp_path: Path) -> None:
+    content = zip_of({"dag.py": DAG * 100})
+    start = content.index(b"dag.py") + len(b"dag.py")
+
+    assert "damaged" in refusal(tmp_path, content[:start] + b"\xff" * 12 + content[start + 12 :])
+
+
+@pytest.mark.parametrize(
+    "content", [b"Not a zip, hello there", b"PK\x03\x04" + b"\0" * 64, b"PK\x05\x06" + b"\xff" * 18]
+)
+def test_it_refuses_what_is_not_a_zip(tmp_path: Path, content: bytes) -> None:
+    assert "not a zip archive" in refusal(tmp_path, content) or "cannot be read" in refusal(
+        tmp_path, content
+    )
+
+
+def test_it_refuses_an_unusual_compression(tmp_path: Path) -> None:
+    assert "ordinary zip" in refusal(tmp_path, zip_of({"dag.py": DAG}, zipfile.ZIP_LZMA))
+
+
+def test_it_refuses_an_empty_file(tmp_path: Path) -> None:
+    assert refusal(tmp_path, b"") == "The file is empty."
+
+
+def test_it_refuses_other_kinds_of_file(tmp_path: Path) -> None:
+    assert "neither a .py file nor a .zip" in refusal(tmp_path, b"x", "dags.tar.gz")
+
+
+def test_it_refuses_an_archive_without_python(tmp_path: Path) -> None:
+    assert "There is no .py file" in refusal(tmp_path, zip_of({"notes.txt": b"hello"}))
+    assert "There is no .py file" in refusal(tmp_path, zip_of({}))
+
+
+def test_it_stops_reading_an_upload_that_is_too_large(tmp_path: Path) -> None:
+    def endless():  # noqa: ANN202
+        while True:
+            yield b"x" * MIB
+
+    with pytest.raises(ArchiveRefused, match="larger than 2 MiB"):
+        build_archive(
+            name="a.zip", chunks=endless(), folder=tmp_path, limits=Limits(max_upload_bytes=2 * MIB)
+        )
+
+
+def test_it_refuses_too_many_files(tmp_path: Path) -> None:
+    files = {f"f{number}.py": b"" for number in range(5_001)}
+
+    assert "5,001 files; 5,000 is the most" in refusal(tmp_path, zip_of(files, zipfile.ZIP_STORED))
+
+
+def test_it_refuses_a_file_that_is_too_large(tmp_path: Path) -> None:
+    content = zip_of({"dag.py": DAG, "data.bin": b"\0" * (20 * MIB + 1)})
+
+    assert "data.bin is larger than 20 MiB" in refusal(tmp_path, content)
+
+
+def test_it_refuses_a_small_bomb_by_its_ratio(tmp_path: Path) -> None:
+    content = zip_of({"dag.py": DAG, "zeros.bin": b"\0" * (15 * MIB)})
+
+    assert len(content) < 20_000
+    assert "more than 100 times its size" in refusal(tmp_path, content)
+
+
+def test_it_refuses_an_archive_that_unpacks_to_too_much(tmp_path: Path) -> None:
+    noise = os.urandom(MIB)
+    content = zip_of({"dag.py": DAG, **{f"{n}.bin": noise for n in range(3)}})
+
+    assert "larger than 2 MiB" in refusal(
+        tmp_path, content, limits=Limits(max_unpacked_bytes=2 * MIB)
+    )
+
+
+def test_a_header_that_lies_about_the_size_gets_no_further(tmp_path: Path) -> None:
+    content = bytearray(zip_of({"dag.py": DAG, "zeros.bin": b"\0" * (30 * MIB)}))
+    position = content.rindex(b"PK\x01\x02") + 24
+    content[position : position + 4] = struct.pack("<I", 10)
+
+    assert "zeros.bin is damaged" in refusal(tmp_path, bytes(content))
+
+
+def test_it_refuses_long_and_deep_names(tmp_path: Path) -> None:
+    assert "too long" in refusal(tmp_path, zip_of({"a" * 256 + ".py": DAG}))
+    assert "too long" in refusal(tmp_path, zip_of({"/".join(["a" * 200] * 6) + ".py": DAG}))
+    assert "more than 20 folders" in refusal(tmp_path, zip_of({"a/" * 30 + "x.py": DAG}))
+
+
+def test_a_syntax_error_is_named_with_file_line_and_reason(tmp_path: Path) -> None:
+    source = b"x = 1\n" * 11 + b"print(1\n"
+
+    assert refusal(tmp_path, zip_of({"etl/load.py": source, "ok.py": DAG})) == (
+        "etl/load.py, line 12: '(' was never closed."
+    )
+
+
+def test_every_file_that_does_not_compile_is_named(tmp_path: Path) -> None:
+    content = zip_of({"a.py": b"def f(:\n", "b.py": b"return 1\n", "c.py": DAG})
+
+    with pytest.raises(ArchiveRefused) as refused:
+        build(tmp_path, content)
+
+    assert [sentence[:12] for sentence in refused.value.sentences] == [
+        "a.py, line 1",
+        "b.py, line 1",
+    ]
+    assert "'return' outside function" in refused.value.sentences[1]
+
+
+def test_null_bytes_and_wrong_encodings_are_named(tmp_path: Path) -> None:
+    assert "a.py: it holds null bytes" in refusal(tmp_path, "x = 1".encode("utf-16"), "a.py")
+    assert "Save it as UTF-8" in refusal(tmp_path, b"x = '\xe9'\n", "a.py")
+    assert "Save it as UTF-8" in refusal(tmp_path, b"# coding: nonsense\n", "a.py")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"(" * 10_000,
+        b"x = " + b"(" * 10_000 + b")" * 10_000,
+        b"x = " + b"-" * 100_000 + b"1",
+        b"x = " + b"1+" * 200_000 + b"1",
+        b"x = a" + b".b" * 100_000,
+        b"x = "
+        + b"[" * 150
+        + b"]" * 150
+        + b"\n"
+        + b"if x:\n"
+        + b"".join(b" " * n + b"if x:\n" for n in range(1, 150)),
+    ],
+)
+def test_source_that_is_nested_too_deeply_cannot_crash_the_portal(
+    tmp_path: Path, source: bytes
+) -> None:
+    assert refusal(tmp_path, source, "deep.py").startswith("deep.py")
+
+
+def test_a_huge_line_is_accepted(tmp_path: Path) -> None:
+    assert paths(build(tmp_path, b"x = '" + b"y" * (5 * MIB) + b"'\n", "long.py")) == ["long.py"]
+
+
+def test_source_that_takes_for_ever_is_stopped(tmp_path: Path) -> None:
+    source = b"x = 1 + 2\n" * 2_000_000
+
+    sentence = refusal(tmp_path, source, "slow.py", Limits(cpu_seconds=1, wall_seconds=5))
+
+    assert sentence == "slow.py: it is nested too deeply, or too large, to be compiled here."
+
+
+def test_nothing_of_the_code_is_run(tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+
+    build(tmp_path, f"open({str(witness)!r}, 'w')\n".encode(), "a.py")
+
+    assert not witness.exists()
