@@ -1,9 +1,15 @@
 from typing import Any
 
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
+from django.apps import apps as installed
+from django.db import connections
 from django.db.models.signals import post_migrate
+from django.utils.module_loading import import_string
 
-MODELS_BY_SCOPE = {
+from apps.access.catalogue import Scope
+
+# Where each scope's roles are held. Strings, so that this app imports none of the tenant apps.
+MODELS: dict[Scope, str] = {
     "organization": "organizations.Organization",
     "workspace": "organizations.Workspace",
     "deployment": "deployments.Deployment",
@@ -15,13 +21,14 @@ class AccessConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        post_migrate.connect(sync_roles, sender=apps.get_app_config("deployments"))
+        post_migrate.connect(_sync_roles, sender=self)
 
 
-def sync_roles(**_: Any) -> None:
-    """Roles are granted on models of apps above this one, so they are named, not imported, once all exist."""
-    from apps.access.services import sync_built_in_roles  # noqa: PLC0415 - models load after app configs
-
+def _sync_roles(using: str, **kwargs: Any) -> None:
+    if "access_role" not in connections[using].introspection.table_names():
+        return  # a partial migrate
+    # Services need the models, which are not loaded yet when this module is.
+    sync_built_in_roles = import_string("apps.access.services.sync_built_in_roles")
     sync_built_in_roles(
-        models_by_scope={scope: apps.get_model(label) for scope, label in MODELS_BY_SCOPE.items()}
+        models_by_scope={scope: installed.get_model(label) for scope, label in MODELS.items()}
     )

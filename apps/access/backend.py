@@ -4,7 +4,9 @@ from apps.access.queries import permissions_held
 
 
 class RoleBackend:
-    """Answers `user.has_perm("deployment.update", obj)` from the roles held on the object and above it."""
+    """Answers `user.has_perm("deployment.update", obj)` from the roles held on the object and above
+    it.
+    """
 
     def authenticate(self, request: Any, **credentials: Any) -> None:
         return None

@@ -1,7 +1,7 @@
 """Every permission there is, and the built-in roles made of them.
 
-A role of a scope may hold permissions of that scope and of those below it: an organization's owner holds all, so
-walking up from a Deployment to its organization finds every right a person has.
+A role of a scope may hold permissions of that scope and of those below it: an organization's owner
+holds all, so walking up from a Deployment to its organization finds every right a person has.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,9 @@ PERMISSIONS: dict[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltInRole:
-    """`key` is stable and unique within the scope; `rank` orders roles of a scope from least to most."""
+    """`key` is stable and unique within the scope; `rank` orders roles of a scope from least to
+    most.
+    """
 
     scope: Scope
     key: str
@@ -164,6 +166,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         name="Deployment Admin",
         description="May do with this Deployment what a Workspace Operator may.",
         rank=90,
-        permissions=_DEPLOYMENT_OPERATOR | {"deployment.members.manage", "deployment.airflow.admin"},
+        permissions=_DEPLOYMENT_OPERATOR
+        | {"deployment.members.manage", "deployment.airflow.admin"},
     ),
 )

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import Permission
@@ -12,7 +12,8 @@ from guardian.models import UserObjectPermissionBase
 
 
 class Role(models.Model):
-    """A named set of permissions. It *is* a row of auth.Permission, so that guardian can hold it on an object.
+    """A named set of permissions. It *is* a row of auth.Permission, so that guardian can hold it on
+    an object.
 
     Editing a role rewrites no grant. Built-in roles follow `catalogue.BUILT_IN_ROLES`.
     """
@@ -26,7 +27,9 @@ class Role(models.Model):
     permission = models.OneToOneField(Permission, on_delete=models.PROTECT, related_name="role")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="role_key_unique_in_scope")]
+        constraints = [
+            models.UniqueConstraint(fields=["scope", "key"], name="role_key_unique_in_scope")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -45,7 +48,8 @@ class GrantQuerySet(models.QuerySet[Any]):
 class Grant(UserObjectPermissionBase):
     """A role held by a user on one object: guardian's row, and who gave it, when, until when.
 
-    Each scoped model has a concrete table with a plain foreign key called `content_object`; guardian finds it there.
+    Each scoped model has a concrete table with a plain foreign key called `content_object`;
+    guardian finds it there.
     """
 
     granted_by = models.ForeignKey(
@@ -54,7 +58,7 @@ class Grant(UserObjectPermissionBase):
     granted_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
 
-    objects = UserObjectPermissionManager.from_queryset(GrantQuerySet)()
+    objects: ClassVar[Any] = UserObjectPermissionManager.from_queryset(GrantQuerySet)()
 
     class Meta:
         abstract = True
@@ -62,4 +66,4 @@ class Grant(UserObjectPermissionBase):
 
     @property
     def role(self) -> Role:
-        return self.permission.role  # type: ignore[no-any-return]
+        return self.permission.role

@@ -1,11 +1,12 @@
-"""Reads about who may do what. Scoped objects offer `access_parent`, `access_scope` and `access_paths`; the tenant
-apps are never imported here."""
+"""Reads about who may do what. Scoped objects offer `access_parent`, `access_scope` and
+`access_paths`; the tenant apps are never imported here.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from guardian.utils import get_user_obj_perms_model
 
 from apps.access.catalogue import PERMISSIONS
@@ -14,7 +15,7 @@ from apps.accounts.models import User
 
 
 class Scoped(Protocol):
-    """An object that roles can be held on. `access_parent` is the next object up, None at the top."""
+    """What roles can be held on. `access_parent` is the next object up, None at the top."""
 
     pk: Any
 
@@ -23,10 +24,13 @@ class Scoped(Protocol):
 
 
 _Model = TypeVar("_Model", bound=models.Model)
+MOST_GRANTORS = 5
 
 
 class ScopedQuerySet(models.QuerySet[_Model]):
-    """`access_paths` of the model maps each scope, itself included (""), to the lookup that reaches it."""
+    """`access_paths` of the model maps each scope, itself included (""), to the lookup that reaches
+    it.
+    """
 
     def visible_to(self, user: Any) -> Self:
         """Keep what the user may see: one semi-join per scope, no query of its own."""
@@ -38,7 +42,7 @@ class ScopedQuerySet(models.QuerySet[_Model]):
             return self.none()
         condition = Q(pk__in=[])
         for path in self.model.access_paths.values():  # type: ignore[attr-defined]
-            grants = _grant_model(_model_at(self.model, path)).objects.live().giving(permission)
+            grants = grant_model(_model_at(self.model, path)).objects.live().giving(permission)
             held = grants.filter(user=user).values("content_object_id")
             condition |= Q(**{f"{path}__in" if path else "pk__in": held})
         return self.filter(condition)
@@ -56,38 +60,80 @@ class HeldRole:
 def roles_held(*, user: User, on: Any) -> list[HeldRole]:
     """List the live roles of a user on an object and on everything above it, nearest first."""
     held: list[HeldRole] = []
-    current = on
-    while current is not None:
-        grants = _grant_model(type(current)).objects.live().filter(user=user, content_object=current)
+    for one in with_all_above(on):
+        if not has_grants(type(one)):
+            continue
+        grants = grant_model(type(one)).objects.live().filter(user=user, content_object=one)
         for grant in grants.select_related("permission__role", "granted_by"):
-            held.append(HeldRole(role=grant.role, held_on=current, grant=grant))
-        current = current.access_parent
+            held.append(HeldRole(role=grant.role, held_on=one, grant=grant))
     return held
 
 
+def roles_of_scope(*, scope: str, within: frozenset[str] | None = None) -> list[Role]:
+    """List the roles of a scope from least to most; with `within`, only those that hold no more
+    than it.
+    """
+    roles = Role.objects.filter(scope=scope).order_by("rank", "name")
+    return [role for role in roles if within is None or within.issuperset(role.permissions)]
+
+
 def permissions_held(*, user: User, on: Any) -> frozenset[str]:
-    """Return every permission a user holds on an object. Asked once per object and request, then remembered.
+    """Return every permission a user holds on an object: one query for it and all above it, then
+    remembered.
 
     The memory is on the user instance, which lives as long as the request.
     """
     if not user.is_authenticated or not user.is_active:
         return frozenset()
-    memory: dict[tuple[type, Any], frozenset[str]] = user.__dict__.setdefault("_permissions_held", {})
+    memory: dict[tuple[type, Any], frozenset[str]] = user.__dict__.setdefault(
+        "_permissions_held", {}
+    )
     key = (type(on), on.pk)
     if key not in memory:
-        own = _grant_model(type(on)).objects.live().filter(user=user, content_object=on)
-        lists = own.values_list("permission__role__permissions", flat=True)
-        permissions = frozenset(permission for held in lists for permission in held)
-        parent = on.access_parent
-        if parent is not None:
-            permissions |= permissions_held(user=user, on=parent)
-        memory[key] = permissions
+        chain = with_all_above(on)
+        own = _own_permissions(user=user, chain=chain)
+        held: frozenset[str] = frozenset()
+        for level in reversed(range(len(chain))):
+            held |= own.get(level, frozenset())
+            memory[(type(chain[level]), chain[level].pk)] = held
     return memory[key]
+
+
+def forget_permissions(user: User) -> None:
+    """Ask the database again after the user's roles changed within a request."""
+    user.__dict__.pop("_permissions_held", None)
+
+
+def with_all_above(on: Any) -> list[Any]:
+    """List the object, what it lies in, and so on to the organization."""
+    chain = [on]
+    while chain[-1].access_parent is not None:
+        chain.append(chain[-1].access_parent)
+    return chain
+
+
+def _own_permissions(*, user: User, chain: list[Any]) -> dict[int, frozenset[str]]:
+    """Map a position in the chain to the permissions of roles held on exactly that object."""
+    parts = [
+        grant_model(type(one))
+        .objects.live()
+        .filter(user=user, content_object=one)
+        .annotate(level=Value(level))
+        .values_list("level", "permission__role__permissions")
+        for level, one in enumerate(chain)
+        if has_grants(type(one))
+    ]
+    own: dict[int, frozenset[str]] = {}
+    for level, permissions in parts[0].union(*parts[1:], all=True):
+        own[level] = own.get(level, frozenset()) | frozenset(permissions)
+    return own
 
 
 @dataclass(frozen=True)
 class Denial:
-    """Why an action is refused: what it is, the least roles that would do, and people who can give one."""
+    """Why an action is refused: what it is, the least roles that would do, and people who can give
+    one.
+    """
 
     permission: str
     action: str
@@ -96,39 +142,46 @@ class Denial:
 
 
 def explain_denial(*, permission: str, on: Any) -> Denial:
-    """Name the least role of each scope that contains the permission, and up to five people who can grant it."""
+    """Name the least role of each scope that contains the permission, and up to five people who can
+    grant it.
+    """
     scopes = list(type(on).access_paths)
-    roles: list[str] = []
-    for scope in scopes:
-        least = Role.objects.filter(scope=scope, permissions__contains=[permission]).order_by("rank").first()
-        if least is not None:
-            roles.append(least.name)
+    rows = Role.objects.filter(scope__in=scopes, permissions__contains=[permission]).order_by(
+        "-rank"
+    )
+    least = {role.scope: role for role in rows}
+    managing = f"{type(on).access_scope}.members.manage"
     return Denial(
         permission=permission,
         action=PERMISSIONS[permission],
-        roles=tuple(roles),
-        grantors=tuple(people_allowed(permission=f"{_managing_scope(on)}.members.manage", on=on)[:5]),
+        roles=tuple(least[scope].name for scope in scopes if scope in least),
+        grantors=tuple(people_allowed(permission=managing, on=on)[:MOST_GRANTORS]),
     )
 
 
 def people_allowed(*, permission: str, on: Any) -> list[User]:
-    """List active people who hold the permission on an object, directly or from above, nearest first."""
+    """List active people who hold the permission on an object, directly or from above, nearest
+    first.
+    """
     people: dict[int, User] = {}
-    current = on
-    while current is not None:
-        grants = _grant_model(type(current)).objects.live().giving(permission)
-        for grant in grants.filter(content_object=current, user__is_active=True).select_related("user"):
+    for one in with_all_above(on):
+        if not has_grants(type(one)):
+            continue
+        grants = grant_model(type(one)).objects.live().giving(permission)
+        for grant in grants.filter(content_object=one, user__is_active=True).select_related("user"):
             people.setdefault(grant.user_id, grant.user)
-        current = current.access_parent
     return list(people.values())
 
 
-def _managing_scope(on: Any) -> str:
-    return str(type(on).access_scope)
+def has_grants(model: type[Any]) -> bool:
+    """Tell whether roles are held on objects of the model itself; a cluster only passes on its
+    organization's.
+    """
+    return "" in model.access_paths.values()
 
 
-def _grant_model(model: type[Any]) -> Any:
-    return get_user_obj_perms_model(model)
+def grant_model(model: type[Any]) -> Any:
+    return get_user_obj_perms_model(model)  # type: ignore[arg-type]
 
 
 def _model_at(model: type[Any], path: str) -> type[Any]:

@@ -1,7 +1,9 @@
-"""The one gate of every tenant view: load within what the user may see, then check, then stamp.
+"""The one gate of every tenant view: load the object, check that the user may see it, then the
+permission, then stamp.
 
-An outsider gets 404, for he must not learn that the object exists; somebody who sees it but lacks the permission
-gets 403 with the role that would do. A test walks the URLconf and fails on any view without a stamp.
+An outsider gets 404, for he must not learn that the object exists; somebody who sees it but lacks
+the permission gets 403 with the role that would do. A test walks the URLconf and fails on any view
+without a stamp.
 """
 
 from collections.abc import Callable
@@ -10,13 +12,24 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from apps.access.catalogue import PERMISSIONS
 from apps.access.queries import Denial, explain_denial
+from apps.core.gates import View, open_to_all, operator_only, signed_in_only
 
-View = Callable[..., HttpResponse]
+__all__ = [
+    "PermissionMissing",
+    "View",
+    "open_to_all",
+    "operator_only",
+    "require",
+    "scoped",
+    "signed_in_only",
+]
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class PermissionMissing(PermissionDenied):
@@ -38,49 +51,31 @@ def require(*, user: Any, permission: str, on: Any) -> None:
 
 
 def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callable[[View], View]:
-    """Replace the URL argument `by` of the view by the object; `writing` is the permission of unsafe methods."""
-    assert permission in PERMISSIONS
-    assert not writing or writing in PERMISSIONS
-    related = [path for path in model.access_paths.values() if path]
+    """Replace the URL argument `by` of the view by the object; `writing` is the permission of
+    unsafe methods.
+
+    Two queries: the object with all above it, and the user's permissions on them (see
+    `permissions_held`). Being seen is the permission `<scope>.view`, the same that `visible_to`
+    asks for.
+    """
+    unknown = {permission, writing} - {""} - PERMISSIONS.keys()
+    if unknown:
+        raise ValueError(f"No such permission: {unknown}")
+    above = [path for path in model.access_paths.values() if path]
 
     def decorate(view: View) -> View:
         @wraps(view)
         @login_required
         def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            seen = model.objects.visible_to(request.user).select_related(*related)
-            obj = get_object_or_404(seen, **{by: kwargs.pop(by)})
-            is_reading = request.method in ("GET", "HEAD", "OPTIONS")
-            require(user=request.user, permission=permission if is_reading else writing or permission, on=obj)
+            obj = get_object_or_404(model.objects.select_related(*above), **{by: kwargs.pop(by)})
+            if not request.user.has_perm(f"{model.access_scope}.view", obj):
+                raise Http404
             request.scope_object = obj  # type: ignore[attr-defined]  # for navigation
+            needed = permission if request.method in READING else writing or permission
+            require(user=request.user, permission=needed, on=obj)
             return view(request, obj, *args, **kwargs)
 
         gate.access_stamp = (model.access_scope, permission, writing)  # type: ignore[attr-defined]
         return gate
 
     return decorate
-
-
-def signed_in_only(view: View) -> View:
-    """Mark a view that needs a person but no object: home, account pages, search (which filters itself)."""
-    gate = login_required(view)
-    gate.access_stamp = ("signed-in", "", "")  # type: ignore[attr-defined]
-    return gate
-
-
-def open_to_all(view: View) -> View:
-    """Mark a view that anybody may call: health, sign-in links, invitations by token."""
-    view.access_stamp = ("open", "", "")  # type: ignore[attr-defined]
-    return view
-
-
-def operator_only(view: View) -> View:
-    """Mark a page about this installation itself. Others get 404: it is not theirs to know."""
-
-    @wraps(view)
-    @login_required
-    def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        get_object_or_404(type(request.user)._default_manager.filter(is_operator=True), pk=request.user.pk)
-        return view(request, *args, **kwargs)
-
-    gate.access_stamp = ("operator", "", "")  # type: ignore[attr-defined]
-    return gate

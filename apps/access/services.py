@@ -6,11 +6,16 @@ from typing import Any
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from guardian.utils import get_user_obj_perms_model
 
 from apps.access.catalogue import BUILT_IN_ROLES, BuiltInRole
 from apps.access.models import Role
-from apps.access.queries import permissions_held
+from apps.access.queries import (
+    forget_permissions,
+    grant_model,
+    permissions_held,
+    roles_of_scope,
+    with_all_above,
+)
 from apps.accounts.models import User
 from apps.audit.services import record
 from apps.core.errors import Refused
@@ -33,7 +38,9 @@ def sync_built_in_roles(*, models_by_scope: dict[str, Any]) -> None:
 def _sync_role(built_in: BuiltInRole, model: Any) -> None:
     content_type = ContentType.objects.get_for_model(model)
     permission, _ = Permission.objects.get_or_create(
-        content_type=content_type, codename=f"role:{built_in.scope}:{built_in.key}", defaults={"name": built_in.name}
+        content_type=content_type,
+        codename=f"role:{built_in.scope}:{built_in.key}",
+        defaults={"name": built_in.name},
     )
     Role.objects.update_or_create(
         scope=built_in.scope,
@@ -49,18 +56,24 @@ def _sync_role(built_in: BuiltInRole, model: Any) -> None:
 
 
 @transaction.atomic
-def grant(*, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None) -> None:
+def grant(
+    *, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None
+) -> None:
     """Give `user` the role on the object, in place of a role held there before.
 
-    One role per person and object keeps "what may she do here" a single word; rights of several objects add up.
-    `actor` None is the portal itself. Raises RightsExceeded or LastOwner.
+    One role per person and object keeps "what may she do here" a single word; rights of several
+    objects add up. `actor` None is the portal itself. Raises RightsExceeded or LastOwner.
     """
     _lock(on)
     if actor is not None:
         _check_reach(actor, role, on)
     _keep_an_owner(on, leaving=user, next_role=role)
-    grants = get_user_obj_perms_model(on)
-    previous = grants.objects.filter(user=user, content_object=on).select_related("permission__role").first()
+    grants = grant_model(type(on))
+    previous = (
+        grants.objects.filter(user=user, content_object=on)
+        .select_related("permission__role")
+        .first()
+    )
     if previous is not None and actor is not None:
         _check_reach(actor, previous.role, on)
     grants.objects.filter(user=user, content_object=on).exclude(permission=role.permission).delete()
@@ -70,7 +83,28 @@ def grant(*, actor: User | None, user: User, role: Role, on: Any, expires_at: da
         content_object=on,
         defaults={"granted_by": actor, "expires_at": expires_at},
     )
+    forget_permissions(user)
     _record("role.granted", actor, user, on, [previous.role.name if previous else None, role.name])
+
+
+@transaction.atomic
+def grant_with_entry(*, actor: User | None, user: User, role: Role, on: Any) -> None:
+    """Grant the role, and the least role on each object above where the user holds none, from the
+    top down.
+
+    A role on a Deployment is of no use to somebody who cannot enter its workspace. Raises as
+    `grant` does.
+    """
+    for above in reversed(with_all_above(on)[1:]):
+        if (
+            not grant_model(type(above))
+            .objects.live()
+            .filter(user=user, content_object=above)
+            .exists()
+        ):
+            least = roles_of_scope(scope=type(above).access_scope)[0]
+            grant(actor=actor, user=user, role=least, on=above)
+    grant(actor=actor, user=user, role=role, on=on)
 
 
 @transaction.atomic
@@ -78,7 +112,7 @@ def revoke(*, actor: User | None, user: User, on: Any) -> None:
     """Take from `user` the role held on the object itself. Raises RightsExceeded or LastOwner."""
     _lock(on)
     held = (
-        get_user_obj_perms_model(on)
+        grant_model(type(on))
         .objects.filter(user=user, content_object=on)
         .select_related("permission__role")
     )
@@ -88,23 +122,58 @@ def revoke(*, actor: User | None, user: User, on: Any) -> None:
         _keep_an_owner(on, leaving=user, next_role=None)
         _record("role.revoked", actor, user, on, [one.role.name, None])
     held.delete()
+    forget_permissions(user)
+
+
+@transaction.atomic
+def revoke_everywhere(*, actor: User | None, user: User, on: Any) -> None:
+    """Take from `user` every role held on the object and on all that lies in it. Raises as `revoke`
+    does.
+
+    What lies in it is found through the models that roles exist for and their `access_paths`.
+    """
+    revoke(actor=actor, user=user, on=on)
+    scope = type(on).access_scope
+    for model in _models_with_roles():
+        path = model.access_paths.get(scope)
+        if not path:
+            continue
+        grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": on})
+        for one in grants.select_related("permission__role", "content_object"):
+            _record("role.revoked", actor, user, one.content_object, [one.role.name, None])
+        grants.delete()
+    forget_permissions(user)
+
+
+def _models_with_roles() -> list[Any]:
+    used = Role.objects.values("permission__content_type")
+    found = [content_type.model_class() for content_type in ContentType.objects.filter(pk__in=used)]
+    return [model for model in found if model is not None]
 
 
 def _check_reach(actor: User, role: Role, on: Any) -> None:
     missing = frozenset(role.permissions) - permissions_held(user=actor, on=on)
     if missing:
-        raise RightsExceeded(f"You cannot give or take the role {role.name}: it holds rights that you do not have.")
+        raise RightsExceeded(
+            f"You cannot give or take the role {role.name}: it holds rights that you do not have."
+        )
 
 
 def _lock(on: Any) -> None:
-    """Serialize changes of one object's members, so that two owners cannot leave at the same moment."""
+    """Serialize changes of one object's members, so that two owners cannot leave at the same
+    moment.
+    """
     type(on)._default_manager.select_for_update().get(pk=on.pk)
 
 
 def _keep_an_owner(on: Any, *, leaving: User, next_role: Role | None) -> None:
     if type(on).access_scope != "organization" or (next_role and next_role.key == "owner"):
         return
-    owners = get_user_obj_perms_model(on).objects.live().filter(content_object=on, permission__role__key="owner")
+    owners = (
+        grant_model(type(on))
+        .objects.live()
+        .filter(content_object=on, permission__role__key="owner")
+    )
     is_owner = owners.filter(user=leaving).exists()
     others = owners.filter(user__is_active=True, expires_at=None).exclude(user=leaving)
     if is_owner and not others.exists():
@@ -112,13 +181,10 @@ def _keep_an_owner(on: Any, *, leaving: User, next_role: Role | None) -> None:
 
 
 def _record(action: str, actor: User | None, user: User, on: Any, change: list[str | None]) -> None:
-    top = on
-    while top.access_parent is not None:
-        top = top.access_parent
     record(
         action=action,
         actor=actor,
-        organization_id=top.pk,
+        organization_id=with_all_above(on)[-1].pk,
         target_kind=type(on).access_scope,
         target_id=on.pk,
         target_label=str(on),

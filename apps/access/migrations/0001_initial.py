@@ -6,28 +6,48 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Role',
+            name="Role",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('scope', models.CharField(max_length=20)),
-                ('key', models.SlugField(max_length=60)),
-                ('name', models.CharField(max_length=80)),
-                ('description', models.CharField(blank=True, max_length=250)),
-                ('rank', models.PositiveSmallIntegerField(default=50)),
-                ('permissions', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=80), size=None)),
-                ('permission', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='role', to='auth.permission')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("scope", models.CharField(max_length=20)),
+                ("key", models.SlugField(max_length=60)),
+                ("name", models.CharField(max_length=80)),
+                ("description", models.CharField(blank=True, max_length=250)),
+                ("rank", models.PositiveSmallIntegerField(default=50)),
+                (
+                    "permissions",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=80), size=None
+                    ),
+                ),
+                (
+                    "permission",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="role",
+                        to="auth.permission",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('scope', 'key'), name='role_key_unique_in_scope')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("scope", "key"), name="role_key_unique_in_scope"
+                    )
+                ],
             },
         ),
     ]

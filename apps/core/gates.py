@@ -1,0 +1,40 @@
+"""Gates of views that are about no tenant object.
+
+Each leaves a stamp: a test walks the URLconf and fails on any view without one.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+
+View = Callable[..., HttpResponse]
+
+
+def signed_in_only(view: View) -> View:
+    """Mark a view that needs a person but no object: home, account, search (it filters itself)."""
+    gate = login_required(view)
+    gate.access_stamp = ("signed-in", "", "")  # type: ignore[attr-defined]
+    return gate
+
+
+def open_to_all(view: View) -> View:
+    """Mark a view that anybody may call: health, sign-in links, invitations by token."""
+    view.access_stamp = ("open", "", "")  # type: ignore[attr-defined]
+    return view
+
+
+def operator_only(view: View) -> View:
+    """Mark a page about this installation itself. Others get 404: it is not theirs to know."""
+
+    @wraps(view)
+    @login_required
+    def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not getattr(request.user, "is_operator", False):
+            raise Http404
+        return view(request, *args, **kwargs)
+
+    gate.access_stamp = ("operator", "", "")  # type: ignore[attr-defined]
+    return gate
