@@ -27,7 +27,7 @@ CONFIG: dict[str, Any] = {
     "runtime": "3.3.2-1",
     "executor": "celery",
     "queues": [
-        {"name": "default", "size": "A5", "concurrency": 4, "min_workers": 1, "max_workers": 2},
+        {"name": "default", "size": "local", "concurrency": 4, "min_workers": 1, "max_workers": 2},
     ],
     "variables": [],
 }

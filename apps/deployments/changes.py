@@ -27,7 +27,7 @@ class Change:
 
 
 def changes(old: Configuration | None, new: Configuration) -> tuple[Change, ...]:
-    """Return what differs, in the order of the form. `old` None: everything is new. Secrets never show a value."""
+    """Return what differs, in the order of the form; `old` None: everything. Secrets stay hidden."""
     if old is None:
         return (*_new_basics(new), *_new_queues(new), *_new_variables(new))
     return (*_basics(old, new), *_queues(old, new), *_variables(old, new))
@@ -78,7 +78,7 @@ def _basics(old: Configuration, new: Configuration) -> Iterator[Change]:
             label="Runtime",
             before=old.runtime,
             after=new.runtime,
-            effect="Migrates the metadata database, then restarts every component. There is no way back.",
+            effect="Migrates the metadata database for good, then restarts every component",
             tone="warn",
         )
     if old.executor != new.executor:
@@ -100,7 +100,8 @@ def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
             label="All queues" if len(old.queues) > 1 else "Queue",
             before=names,
             after=REMOVED,
-            effect=f"Removes the {_plural('queue', len(old.queues))} {names}: tasks run beside the scheduler instead.",
+            effect=f"Removes the {_plural('queue', len(old.queues))} {names}: "
+            "tasks run beside the scheduler instead",
             tone="bad",
         )
         return
@@ -111,7 +112,7 @@ def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
                 label=queue.name,
                 before=queue_in_words(queue),
                 after=REMOVED,
-                effect=f"Removes the queue {queue.name}: tasks that name it wait for ever.",
+                effect=f"Removes the queue {queue.name}: tasks that name it wait for ever",
                 tone="bad",
             )
     for queue in new.queues:
@@ -122,7 +123,7 @@ def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
                 label=queue.name,
                 before=NOT_SET,
                 after=queue_in_words(queue),
-                effect="New queue. Idle until a task names it.",
+                effect="New queue, idle until a task names it",
             )
         else:
             yield from _queue(before, queue)
@@ -179,9 +180,10 @@ def _shown(variable: Variable) -> str:
 def queue_in_words(queue: WorkerQueue) -> str:
     """Write a queue in one line, like "4 tasks a worker, 0 to 2 workers"."""
     tasks = f"{queue.concurrency} {_plural('task', queue.concurrency)} a worker"
+    workers = f"{queue.max_workers} {_plural('worker', queue.max_workers)}"
     if queue.min_workers == queue.max_workers:
-        return f"{tasks}, {queue.max_workers} {_plural('worker', queue.max_workers)}"
-    return f"{tasks}, {queue.min_workers} to {queue.max_workers} {_plural('worker', queue.max_workers)}"
+        return f"{tasks}, {workers}"
+    return f"{tasks}, {queue.min_workers} to {workers}"
 
 
 def _plural(word: str, count: int) -> str:

@@ -1,4 +1,4 @@
-"""What a Deployment should be, as plain values: written into revisions and drafts, typed into forms, compared."""
+"""What a Deployment should be, as plain values: stored in revisions and drafts, typed, compared."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ DEFAULT_QUEUE = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerQueue:
-    """A named Celery queue. `concurrency` is tasks per worker; workers run between the two counts."""
+    """A named Celery queue. `concurrency` is tasks per worker."""
 
     name: str
     size: str
@@ -34,7 +34,7 @@ class Variable:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """One complete configuration. `runtime` is a version of the catalogue; `queues` is empty without Celery."""
+    """One complete configuration. `runtime` is a version of the catalogue; without Celery no queues."""
 
     description: str
     runtime: str

@@ -43,8 +43,9 @@ class Health(models.TextChoices):
 class Deployment(models.Model):
     """One Airflow. The row is the truth; messages about it are hints.
 
-    `ref` is its name on the data plane and in addresses, and never changes. `wanted` is the newest revision;
-    reconciling is due when `next_reconcile_at` has passed. The lease columns belong to `lifecycle.claim`.
+    `ref` is its name on the data plane and in addresses, and never changes. `wanted` is the newest
+    revision; reconciling is due when `next_reconcile_at` has passed. `trouble` says why the last pass
+    came no further and is tried again. The lease columns belong to `lifecycle.claim`.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -75,6 +76,7 @@ class Deployment(models.Model):
 
     next_reconcile_at = models.DateTimeField(null=True, blank=True, default=timezone.now)
     n_failures = models.PositiveIntegerField(default=0)
+    trouble = models.CharField(max_length=500, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     n_unfinished_passes = models.PositiveSmallIntegerField(default=0)
@@ -125,10 +127,11 @@ class DeploymentGrant(Grant):
 
 
 class Revision(models.Model):
-    """An immutable snapshot of a Deployment's configuration. Only its `state` moves, through `lifecycle`.
+    """An immutable snapshot of a Deployment's configuration. Only its `state` moves, through
+    `lifecycle`.
 
-    `config` is what `configuration.Configuration.to_json` writes; a secret in it is the id of a SecretValue.
-    `code_digest` is the SHA-256 of the delivered code, empty for the example DAGs.
+    `config` is what `configuration.Configuration.to_json` writes; a secret in it is the id of a
+    SecretValue. `code_digest` is the SHA-256 of the delivered code, empty for the example DAGs.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="revisions")
@@ -157,9 +160,11 @@ class Revision(models.Model):
 
 
 class SecretValue(models.Model):
-    """The encrypted value of a secret variable. Written once; a new value is a new row. Never shown to anybody.
+    """The encrypted value of a secret variable. Written once; a new value is a new row. Never shown
+    to anybody.
 
-    Until a revision uses it, it belongs to the draft of who typed it; from then on to that Deployment alone.
+    Until a revision uses it, it belongs to the draft of who typed it; from then on to that
+    Deployment alone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -179,10 +184,12 @@ class SecretValue(models.Model):
 
 
 class Draft(models.Model):
-    """A configuration somebody has typed but not applied, of a new Deployment or of an existing one.
+    """A configuration somebody has typed but not applied, of a new Deployment or of an existing
+    one.
 
-    It keeps what was typed between the form and the review, over a stale edit and over a lost session. `restores` is
-    the revision to go back to, code included. `operation` is what confirming it began, so that a second click finds it.
+    It keeps what was typed between the form and the review, over a stale edit and over a lost
+    session. `restores` is the revision to go back to, code included. `operation` is what confirming
+    it began, so that a second click finds it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -1,4 +1,4 @@
-"""What may be chosen for a Deployment on a cluster: one answer for the form, its validation and the API."""
+"""What may be chosen for a Deployment on a cluster: one answer for form, validation and API."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -37,7 +37,7 @@ class ExecutorOption:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeOption:
-    """A runtime of the catalogue. One that is not offered stays valid for Deployments that already use it."""
+    """A runtime of the catalogue. One that is not offered stays valid for those who use it already."""
 
     version: str
     airflow_version: str
@@ -90,12 +90,12 @@ EXECUTORS = (
     ExecutorOption(
         name="celery",
         label="Celery",
-        consequence="Worker queues that grow and shrink with their tasks. Right for most Deployments.",
+        consequence="Worker queues that grow and shrink with their tasks. Usually right.",
     ),
     ExecutorOption(
         name="local",
         label="Local",
-        consequence="Tasks run beside the scheduler: no worker queues, least memory, one restart stops them all.",
+        consequence="Tasks run beside the scheduler: no worker queues, and least memory.",
     ),
 )
 
@@ -103,9 +103,8 @@ EXECUTORS = (
 def deployment_options(*, cluster: Cluster, today: date) -> DeploymentOptions:
     """Return the choices and ranges for Deployments on a cluster.
 
-    The local cluster has one size, for its workers share one machine.
+    There is one kind of cluster so far, and one size: its workers share one machine.
     """
-    assert cluster.kind == Cluster.Kind.LOCAL
     return DeploymentOptions(
         runtimes=tuple(_runtime_option(runtime, today) for runtime in runtimes()),
         executors=EXECUTORS,

@@ -1,4 +1,4 @@
-"""Every write to a Deployment. One transaction each, with its audit event; the reconciler does the rest."""
+"""Every write to a Deployment: one transaction and one audit event each."""
 
 from typing import Any
 

@@ -16,8 +16,8 @@ QUEUE_NAME_LENGTH = 63
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VARIABLE_NAME_LENGTH = 255
 
-# What the portal itself sets. Airflow also reads an option from the output of a command or from a secrets backend,
-# under the same name with _CMD or _SECRET, so those are closed with it.
+# What the portal itself sets. Airflow also reads an option from the output of a command or from a
+# secrets backend, under the same name with _CMD or _SECRET, so those are closed with it.
 _PROTECTED_EXACTLY = frozenset({"AIRFLOW_HOME", "HOME", "PATH", "PYTHONPATH", "PYTHONHOME"})
 _PROTECTED_PREFIXES = (
     "AIRFLOW__DATABASE__",
@@ -69,18 +69,17 @@ def validate(
 
     `base` is the configuration in force: its runtime may stay although it is no longer offered.
     """
-    problems = [
+    return [
         *_check_basics(configuration),
         *_check_runtime(configuration, options, base),
         *_check_executor(configuration, options),
         *_check_queues(configuration, options),
         *_check_variables(configuration.variables, options),
     ]
-    return problems
 
 
 def is_protected(key: str) -> bool:
-    """Tell whether the portal keeps an environment variable for itself; Airflow ignores case in none of them."""
+    """Tell whether the portal keeps an environment variable for itself, however it is written."""
     name = key.upper()
     if name in _PROTECTED_EXACTLY or name.startswith(_PROTECTED_PREFIXES):
         return True
@@ -114,8 +113,8 @@ def _check_runtime(
         if before and Version(chosen.airflow_version) < Version(before.airflow_version):
             yield Problem(
                 "runtime",
-                f"Airflow cannot go back from {before.airflow_version} to {chosen.airflow_version}: "
-                "its database has been migrated.",
+                f"Airflow cannot go back from {before.airflow_version} to "
+                f"{chosen.airflow_version}: its database has been migrated.",
             )
 
 
@@ -150,7 +149,7 @@ def _check_queue_name(path: str, name: str, earlier: list[str]) -> Iterator[Prob
     elif not QUEUE_NAME.fullmatch(name):
         yield Problem(
             f"{path}.name",
-            "Use lowercase letters, digits and hyphens, beginning with a letter and not ending with a hyphen"
+            "Use lowercase letters, digits and hyphens; begin with a letter, end without a hyphen"
             + _suggestion(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), QUEUE_NAME),
         )
     elif name in earlier:
@@ -206,7 +205,7 @@ def _check_key(path: str, key: str, seen: set[str]) -> Iterator[Problem]:
     elif not VARIABLE_NAME.fullmatch(key):
         repaired = re.sub(r"[^A-Za-z0-9_]+", "_", key.strip())
         if VARIABLE_NAME.fullmatch(repaired):
-            yield Problem(path, f"Use letters, digits and underscores only: {repaired}.")
+            yield Problem(path, f"Use an underscore: {repaired}.")
         else:
             yield Problem(
                 path, "Use letters, digits and underscores only, not beginning with a digit."
