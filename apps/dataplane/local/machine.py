@@ -1,12 +1,13 @@
-"""Keep the processes of a home running: one supervisord, what it supervises, and what must come back.
+"""Keep the processes of a home running: one supervisord, what it supervises, what must come back.
 
     wanted      services, keeper, edge, Airflow     web, worker, beat
     portal      run                                 run
     deployments run                                 stopped
     nothing     stopped                             stopped
 
-The launcher moves `wanted`. Both the launcher and the keeper call `heal` every two seconds, so the machine
-also heals while nobody looks. Whoever starts a new supervisord ends the orphans of the old one first.
+The launcher moves `wanted`. Both the launcher and the keeper call `heal` every two seconds, so the
+machine also heals while nobody looks. Whoever starts a new supervisord ends the orphans of the old one
+first.
 """
 
 import fcntl
@@ -47,7 +48,9 @@ class Machine:
             text = (self.home.run / "wanted").read_text()
         except FileNotFoundError:
             return "portal"
-        return "nothing" if text == "nothing" else "deployments" if text == "deployments" else "portal"
+        return (
+            "nothing" if text == "nothing" else "deployments" if text == "deployments" else "portal"
+        )
 
     def want(self, wanted: Wanted) -> None:
         write_private(self.home.run / "wanted", wanted)
@@ -56,8 +59,8 @@ class Machine:
         """Start supervisord if none answers; return whether it was started.
 
         Does nothing while `wanted` is `nothing`. Programs marked to start with supervisord come up by
-        themselves. A caller that is itself a supervised program must exit when this returns True: the new
-        supervisord has started its successor. Raises Permanent when supervisord does not come up.
+        themselves. A caller that is itself a supervised program must exit when this returns True: the
+        new supervisord has started its successor. Raises Permanent if supervisord does not come up.
         """
         if self._is_off() or self.supervisor.is_answering():
             return False
@@ -68,6 +71,26 @@ class Machine:
             self._remove_stale_files()
             self._start_supervisord()
         return True
+
+    def end_orphans(self) -> None:
+        """End what a lost supervisord left, so that ports and files are free; not beside a live one."""
+        with self._lock():
+            if not self._answers_in_time():
+                leftovers.end_leftovers(self.home)
+                self._remove_stale_files()
+
+    def apply_programs(self, *, seconds: float = 60) -> None:
+        """Make supervisord take over the programs' files, waiting for changed ones to stop."""
+        deadline = time.monotonic() + seconds
+        while True:
+            _, changed, removed = self.supervisor.reload()
+            if not changed and not removed:
+                return
+            if time.monotonic() > deadline:
+                raise Temporary(
+                    f"These programs do not stop: {', '.join(sorted({*changed, *removed}))}."
+                )
+            time.sleep(0.1)
 
     def heal(self) -> list[str]:
         """Put right what fell over; return a sentence for each thing done. Raises as `ensure_running`."""
@@ -115,10 +138,14 @@ class Machine:
             self._remove_stale_files()
 
     def _stop_airflow(self, worker_seconds: float, say: Callable[[str], None]) -> None:
-        airflow = [name for name, state in self.supervisor.states().items() if "--" in name and state.pid]
+        airflow = [
+            name for name, state in self.supervisor.states().items() if "--" in name and state.pid
+        ]
         workers = [name for name in airflow if leftovers.WORKER.fullmatch(name)]
         if workers:
-            say(f"Waiting up to {worker_seconds:.0f} s for tasks of {len(workers)} Airflow workers to end.")
+            say(
+                f"Waiting up to {worker_seconds:.0f} s for tasks of {len(workers)} Airflow workers to end."
+            )
         self._stop_programs(workers, worker_seconds)
         others = [name for name in airflow if name not in workers]
         if others:
@@ -165,7 +192,10 @@ class Machine:
             return False
         if now < due_at:
             return False
-        self._revivals[name] = (tries + 1, now + REVIVE_SECONDS[min(tries, len(REVIVE_SECONDS) - 1)])
+        self._revivals[name] = (
+            tries + 1,
+            now + REVIVE_SECONDS[min(tries, len(REVIVE_SECONDS) - 1)],
+        )
         return True
 
     def _answers_in_time(self) -> bool:

@@ -1,0 +1,108 @@
+"""The portal's own processes: the web server, the workers and the clock of its jobs."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine_programs import base_environment, edge_program, keeper_program
+from apps.dataplane.local.supervisor import Program
+
+PROJECT = Path(__file__).resolve().parent.parent
+SETTINGS = ("PORTAL_", "DATABASE_URL", "REDIS_URL", "EMAIL_", "DEFAULT_FROM_EMAIL")
+KEEPER_SETTINGS = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "PORTAL_AIRFLOW_URL",
+    "PORTAL_EDGE_URL",
+    "PORTAL_SCALE_DOWN_SECONDS",
+)
+EDGE_SETTINGS = ("PORTAL_HOST", "PORTAL_EDGE_HOST", "PORTAL_URL", "PORTAL_AIRFLOW_URL")
+
+
+def django_environment(home: Home) -> dict[str, str]:
+    """Return the environment of every process that loads Django, from the caller's own."""
+    return {
+        **_settings(SETTINGS),
+        **base_environment(),
+        "PORTAL_HOME": str(home.path),
+        "DJANGO_SETTINGS_MODULE": "astro_portal.settings",
+        "PYTHONUNBUFFERED": "1",
+        # One malloc arena per thread costs more memory than it saves time here.
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
+    """Return web, worker and beat; the launcher starts them, not supervisord."""
+    environment = django_environment(home)
+    web = [
+        "gunicorn",
+        "--bind",
+        _address(host, port),
+        "--worker-class",
+        "gthread",
+        "--workers",
+        "1",
+    ]
+    web += ["--threads", "8", "--preload", "--timeout", "60", "--graceful-timeout", "20"]
+    web += ["--no-control-socket", "astro_portal.wsgi"]
+    celery = ["celery", "--app", "astro_portal"]
+    worker = [
+        *celery,
+        "worker",
+        "--concurrency",
+        "2",
+        "--loglevel",
+        "INFO",
+        "--hostname",
+        "portal@%h",
+    ]
+    worker += ["--without-gossip", "--without-mingle"]
+    beat = [*celery, "beat", "--schedule", str(home.run / "beat-schedule"), "--pidfile", ""]
+    return [
+        _program(home, "web", web, environment),
+        _program(
+            home, "worker", worker, environment, stop_wait_seconds=60, stops_whole_group=False
+        ),
+        _program(home, "beat", [*beat, "--loglevel", "INFO"], environment),
+    ]
+
+
+def companion_programs(home: Home) -> list[Program]:
+    """Return the keeper and the edge, which go on when the portal is stopped."""
+    return [
+        keeper_program(home, {**base_environment(), **_settings(KEEPER_SETTINGS)}),
+        edge_program(home, {**base_environment(), **_settings(EDGE_SETTINGS)}),
+    ]
+
+
+def _settings(prefixes: Sequence[str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(tuple(prefixes))}
+
+
+def _program(
+    home: Home,
+    name: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    stop_wait_seconds: int = 30,
+    stops_whole_group: bool = True,
+) -> Program:
+    return Program(
+        name=name,
+        command=[sys.executable, "-m", *arguments],
+        environment=environment,
+        directory=PROJECT,
+        log_file=home.logs / f"{name}.log",
+        start_seconds=5,
+        stop_wait_seconds=stop_wait_seconds,
+        stops_whole_group=stops_whole_group,
+        priority=100,
+    )
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
