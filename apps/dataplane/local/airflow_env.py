@@ -8,6 +8,7 @@ the api-server for what it may know.
 import json
 import pwd
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import geteuid
 from pathlib import Path
 
@@ -36,13 +37,23 @@ DEFAULTS = {
 }
 
 
-def core_environment(
-    *, spec: DeploymentSpec, folder: Folder, state: State, config: LocalConfig, env_folder: Path
-) -> dict[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a Deployment's processes run; `env_folder` is the Python environment of its runtime."""
+
+    folder: Folder
+    state: State
+    config: LocalConfig
+    env_folder: Path
+
+
+def core_environment(*, spec: DeploymentSpec, place: Place) -> dict[str, str]:
     """Return the environment of api-server, scheduler, dag-processor and triggerer."""
-    fixed = _fixed(spec=spec, folder=folder, state=state, config=config)
-    fixed |= {
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": deployment_url(config, folder, state, driver="psycopg2"),
+    folder, state = place.folder, place.state
+    fixed = _fixed(spec, place) | {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": deployment_url(
+            place.config, folder, state, driver="psycopg2"
+        ),
         "AIRFLOW__CORE__FERNET_KEY": spec.secrets.fernet_key,
         "AIRFLOW__CORE__AUTH_MANAGER": "portal_auth.PortalAuthManager",
         "AIRFLOW__API__SECRET_KEY": spec.secrets.api_secret_key,
@@ -56,20 +67,16 @@ def core_environment(
         "PORTAL_AUDIENCE": spec.sign_in.audience,
         "PORTAL_PUBLIC_KEY_FILE": str(folder.public_key),
     }
-    return _merged(spec, fixed, config=config, env_folder=env_folder)
+    return _merged(spec, fixed, place)
 
 
-def worker_environment(
-    *, spec: DeploymentSpec, folder: Folder, state: State, config: LocalConfig, env_folder: Path
-) -> dict[str, str]:
+def worker_environment(*, spec: DeploymentSpec, place: Place) -> dict[str, str]:
     """Return the environment of a Celery worker."""
-    fixed = _fixed(spec=spec, folder=folder, state=state, config=config)
-    return _merged(spec, fixed, config=config, env_folder=env_folder)
+    return _merged(spec, _fixed(spec, place), place)
 
 
-def _fixed(
-    *, spec: DeploymentSpec, folder: Folder, state: State, config: LocalConfig
-) -> dict[str, str]:
+def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
+    folder, state, config = place.folder, place.state, place.config
     bundle = {
         "name": "code",
         "classpath": "portal_bundle.PortalDagBundle",
@@ -106,9 +113,7 @@ def _fixed(
     return fixed
 
 
-def _merged(
-    spec: DeploymentSpec, fixed: Mapping[str, str], *, config: LocalConfig, env_folder: Path
-) -> dict[str, str]:
+def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dict[str, str]:
     parallelism = CELERY_TASKS if spec.executor == "celery" else LOCAL_EXECUTOR_TASKS
     user = {variable.key: variable.value for variable in spec.variables}
     environment = {
@@ -119,8 +124,8 @@ def _merged(
         **user,
         **fixed,
     }
-    environment["PATH"] = f"{env_folder / 'bin'}:{environment['PATH']}"
-    plugins = str(config.runtime_folder / "plugins")
+    environment["PATH"] = f"{place.env_folder / 'bin'}:{environment['PATH']}"
+    plugins = str(place.config.runtime_folder / "plugins")
     paths = [plugins, environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else [plugins]
     environment["PYTHONPATH"] = ":".join(paths)
     return environment

@@ -39,7 +39,9 @@ class LocalConfig:
             broker_url = os.environ.get("REDIS_URL") or services.redis_url(home)
             edge_url = os.environ.get("PORTAL_EDGE_URL") or _default_edge_url(home)
         except FileNotFoundError as error:
-            raise Permanent("The services of this machine were never started: run `make run`.") from error
+            raise Permanent(
+                "The services of this machine were never started: run `make run`."
+            ) from error
         return cls(
             database_url=database_url,
             broker_url=urlunsplit(urlsplit(broker_url)._replace(path="")),

@@ -80,10 +80,40 @@ class State:
     runtime: str = ""
     executor: str = ""
     code_digest: str = ""
-    queues: list[str] = field(default_factory=list)
-    programs: list[str] = field(default_factory=list)
     wait_began_at: float = 0.0
     delete_began_at: float = 0.0
+
+
+@dataclass(kw_only=True)
+class WantedQueue:
+    """A queue as the autoscaler sees it; `programs` are its slots, as many as `max_workers`."""
+
+    name: str
+    concurrency: int
+    min_workers: int
+    max_workers: int
+    programs: list[str]
+
+
+@dataclass(kw_only=True)
+class Wanted:
+    """What should run of a Deployment, for the keeper: it never sees a spec and never asks the portal."""
+
+    core: list[str] = field(default_factory=list)
+    queues: list[WantedQueue] = field(default_factory=list)
+
+
+def read_wanted(folder: Folder) -> Wanted:
+    """Return what should run; nothing when it was never written."""
+    try:
+        data = json.loads(folder.scaling.read_text())
+    except FileNotFoundError:
+        return Wanted()
+    return Wanted(core=data["core"], queues=[WantedQueue(**queue) for queue in data["queues"]])
+
+
+def save_wanted(folder: Folder, wanted: Wanted) -> None:
+    write_private(folder.scaling, json.dumps(asdict(wanted), sort_keys=True))
 
 
 def read_state(folder: Folder) -> State | None:
@@ -93,7 +123,9 @@ def read_state(folder: Folder) -> State | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise Permanent(f"The file {folder.state} is damaged. Restore it, or delete the Deployment.") from error
+        raise Permanent(
+            f"The file {folder.state} is damaged. Restore it, or delete the Deployment."
+        ) from error
 
 
 def save_state(folder: Folder, state: State) -> None:
@@ -102,7 +134,9 @@ def save_state(folder: Folder, state: State) -> None:
 
 def all_folders(home: Home) -> list[Folder]:
     """List the Deployments of this home that have a state."""
-    return [Folder(home, path.parent.name) for path in sorted(home.deployments.glob("*/state.json"))]
+    return [
+        Folder(home, path.parent.name) for path in sorted(home.deployments.glob("*/state.json"))
+    ]
 
 
 def first_state(folder: Folder, *, password: str) -> State:
@@ -111,7 +145,9 @@ def first_state(folder: Folder, *, password: str) -> State:
     used_numbers = {state.broker_number for state in others}
     number = next((number for number in BROKER_NUMBERS if number not in used_numbers), None)
     if number is None:
-        raise Permanent("This machine already runs 255 Deployments: its broker has no place for another.")
+        raise Permanent(
+            "This machine already runs 255 Deployments: its broker has no place for another."
+        )
     port = free_port(avoid=[state.api_port for state in others])
     state = State(api_port=port, broker_number=number, database_password=password)
     folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -91,17 +91,32 @@ def core_programs(*, spec: DeploymentSpec, around: Surroundings) -> list[Program
 def migrate_program(*, spec: DeploymentSpec, around: Surroundings) -> Program:
     """Return the one-shot program that migrates the metadata database to the Airflow of the spec."""
     return _program(
-        spec.ref, MIGRATE, ["db", "migrate"], around.core, around, stop_wait_seconds=60, is_restarted=False
+        spec.ref,
+        MIGRATE,
+        ["db", "migrate"],
+        around.core,
+        around,
+        stop_wait_seconds=60,
+        is_restarted=False,
     )
 
 
-def worker_programs(*, spec: DeploymentSpec, queue: QueueSpec, around: Surroundings) -> list[Program]:
+def worker_programs(
+    *, spec: DeploymentSpec, queue: QueueSpec, around: Surroundings
+) -> list[Program]:
     """Return the slots of a queue: as many programs as the queue may have workers."""
     digest = _digest(queue, around)
     programs = []
     for slot in range(queue.max_workers):
         component = f"worker-{queue.name}-{digest}-{slot}"
-        arguments = ["celery", "worker", "--queues", queue.name, "--concurrency", str(queue.concurrency)]
+        arguments = [
+            "celery",
+            "worker",
+            "--queues",
+            queue.name,
+            "--concurrency",
+            str(queue.concurrency),
+        ]
         arguments += ["--skip-serve-logs", "--without-gossip", "--without-mingle"]
         arguments += ["--celery-hostname", f"{spec.ref}-{component}@local"]
         program = _program(

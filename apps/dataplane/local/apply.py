@@ -1,0 +1,342 @@
+"""One pass of bringing a Deployment to its spec: steps in order, each safe to repeat, none that waits.
+
+A pass goes through the steps from the first one every time and stops at the first that is not done. What a
+step did is found by looking (files, supervisord, databases), so a pass killed at any point is simply
+repeated. Only what looking cannot tell is in `state.json`.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+
+from packaging.version import Version
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.local import code, database, routes
+from apps.dataplane.local.airflow_env import Place, core_environment, worker_environment
+from apps.dataplane.local.capacity import check_room
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.layout import (
+    Folder,
+    State,
+    Wanted,
+    WantedQueue,
+    first_state,
+    plane_lock,
+    read_state,
+    save_state,
+    save_wanted,
+)
+from apps.dataplane.local.log_files import last_lines
+from apps.dataplane.local.observe import Observer
+from apps.dataplane.local.private_files import write_private
+from apps.dataplane.local.programs import (
+    API_SERVER,
+    CORE,
+    MIGRATE,
+    Surroundings,
+    component_of,
+    core_programs,
+    migrate_program,
+    program_name,
+    worker_programs,
+)
+from apps.dataplane.local.runtimes import RuntimeFolder, ensure_runtime
+from apps.dataplane.local.supervisor import Program, ProgramState, Supervisor
+from apps.dataplane.spec import DeploymentSpec, QueueSpec
+from apps.dataplane.status import Progress, Step, StepState
+
+N_LOG_LINES = 30
+Outcome = tuple[StepState, str]
+DONE: Outcome = ("done", "")
+WAITING: Outcome = ("waiting", "")
+
+
+class ApplyPass:
+    """One pass for one spec. The caller holds the Deployment's lock."""
+
+    def __init__(self, *, home: Home, config: LocalConfig, spec: DeploymentSpec) -> None:
+        self.home = home
+        self.config = config
+        self.spec = spec
+        self.folder = Folder(home, spec.ref)
+        self.supervisor = Supervisor(home)
+        self._state = read_state(self.folder)
+
+    @property
+    def state(self) -> State:
+        if self._state is None:
+            raise Permanent("The Deployment has no place on this machine yet.")
+        return self._state
+
+    def run(self) -> Progress:
+        """Do the steps until one is not done. Raises Permanent with a sentence, and a component if one fails."""
+        check_spec(self.spec)
+        if self._state is None:
+            check_room(self.home, self.spec)
+        steps: list[Step] = []
+        is_waiting = False
+        for key, title, work in self._plan():
+            state, detail = WAITING if is_waiting else work()
+            steps.append(Step(key=key, title=title, state=state, detail=detail))
+            is_waiting = is_waiting or state == "running"
+        return Progress(steps=tuple(steps), is_done=not is_waiting, retry_after_seconds=1.0)
+
+    def _plan(self) -> tuple[tuple[str, str, Callable[[], Outcome]], ...]:
+        return (
+            ("runtime", f"Install runtime {self.spec.runtime.version}", self._install_runtime),
+            ("database", "Create the metadata database", self._create_database),
+            ("migrate", "Migrate the metadata database", self._migrate_database),
+            ("code", "Deliver the code", self._deliver_code),
+            ("config", "Write the configuration", self._write_configuration),
+            ("api-server", "Start the api-server", self._start_api_server),
+            ("core", "Start scheduler, dag-processor and triggerer", self._start_core),
+            ("workers", "Start the workers", self._start_workers),
+            ("healthy", "Wait until Airflow is healthy", self._wait_until_healthy),
+        )
+
+    def _install_runtime(self) -> Outcome:
+        sentence = ensure_runtime(home=self.home, config=self.config, runtime=self.spec.runtime)
+        return ("running", sentence) if sentence else DONE
+
+    def _create_database(self) -> Outcome:
+        if self._state is None:
+            with plane_lock(self.home):
+                self._state = first_state(self.folder, password=secrets.token_urlsafe(24))
+        for path in (self.folder.airflow_home, self.folder.task_logs, self.folder.process_logs):
+            path.mkdir(mode=0o700, exist_ok=True)
+        if self.state.database_airflow:
+            return DONE
+        template = database.template_name(self.spec.runtime.version)
+        is_copy = database.create_database(self.config, self.folder, self.state, template=template)
+        if is_copy:
+            self.state.database_airflow = self.spec.runtime.airflow_version
+            save_state(self.folder, self.state)
+        return DONE
+
+    def _migrate_database(self) -> Outcome:
+        wanted, present = self.spec.runtime.airflow_version, self.state.database_airflow
+        if wanted == present:
+            return ("skipped", f"It is at Airflow {present} already.")
+        if present and Version(wanted) < Version(present):
+            raise Permanent(
+                f"The metadata database is at Airflow {present}, and Airflow cannot go back to {wanted}. "
+                f"Choose a runtime with Airflow {present} or newer, or create a new Deployment.",
+                component="metadata database",
+            )
+        name = program_name(self.spec.ref, MIGRATE)
+        program = self.supervisor.states(name).get(name)
+        if program is None:
+            return self._begin_migration()
+        if program.is_up or program.state == "STOPPING":
+            return ("running", f"Migrating to Airflow {wanted}.")
+        if program.state == "STOPPED":
+            self.supervisor.start(name)
+            return ("running", f"Migrating to Airflow {wanted}.")
+        self._forget([name])
+        if program.exit_status != 0:
+            raise Permanent(
+                f"The metadata database could not be migrated to Airflow {wanted}.",
+                component="metadata database",
+                log=self._log_of(MIGRATE),
+            )
+        self.state.database_airflow = wanted
+        save_state(self.folder, self.state)
+        return DONE
+
+    def _begin_migration(self) -> Outcome:
+        """Stop what uses the database, then start the migration."""
+        save_wanted(self.folder, Wanted())
+        states = self.supervisor.states(f"{self.spec.ref}--")
+        core = [program_name(self.spec.ref, component) for component in CORE]
+        live = [name for name in core if name in states and states[name].pid]
+        for name in live:
+            self.supervisor.stop(name)
+        if live:
+            return ("running", "Waiting for the old Airflow to stop.")
+        self._prepare_home()
+        self.supervisor.write(migrate_program(spec=self.spec, around=self._surroundings()))
+        self._reload()
+        self.supervisor.start(program_name(self.spec.ref, MIGRATE))
+        return ("running", f"Migrating to Airflow {self.spec.runtime.airflow_version}.")
+
+    def _deliver_code(self) -> Outcome:
+        code.deliver(self.folder, self.spec.code)
+        self.state.code_digest = self.spec.code.digest if self.spec.code else ""
+        return (
+            "done",
+            "" if self.spec.code else "Nothing was deployed yet: the example DAGs are there.",
+        )
+
+    def _write_configuration(self) -> Outcome:
+        self._prepare_home()
+        around = self._surroundings()
+        core = core_programs(spec=self.spec, around=around)
+        queues = [
+            (queue, worker_programs(spec=self.spec, queue=queue, around=around))
+            for queue in self.spec.queues
+        ]
+        programs = [*core, *(program for _, slots in queues for program in slots)]
+        for program in programs:
+            self.supervisor.write(program)
+        wanted = {program.name for program in programs}
+        for name in self._written() - wanted:
+            self.supervisor.remove(name)
+        save_wanted(
+            self.folder,
+            Wanted(
+                core=[program.name for program in core],
+                queues=[_wanted_queue(queue, slots) for queue, slots in queues],
+            ),
+        )
+        routes.add_route(self.home, self.spec.ref, self.state.api_port)
+        return self._replace_changed(core)
+
+    def _replace_changed(self, core: list[Program]) -> Outcome:
+        self._reload()
+        states = self.supervisor.states(f"{self.spec.ref}--")
+        stopping = [
+            program.name for program in core if _state_of(states, program.name) == "STOPPING"
+        ]
+        if stopping:
+            names = ", ".join(component_of(self.spec.ref, name) for name in stopping)
+            return ("running", f"Waiting for the old {names} to stop.")
+        return DONE
+
+    def _start_api_server(self) -> Outcome:
+        return self._start([API_SERVER])
+
+    def _start_core(self) -> Outcome:
+        return self._start([component for component in CORE if component != API_SERVER])
+
+    def _start(self, components: list[str]) -> Outcome:
+        states = self.supervisor.states(f"{self.spec.ref}--")
+        for component in components:
+            name = program_name(self.spec.ref, component)
+            if _state_of(states, name) in {"STOPPED", "EXITED"}:
+                self.supervisor.start(name)
+        return DONE
+
+    def _start_workers(self) -> Outcome:
+        if not self.spec.queues:
+            return ("skipped", "The scheduler runs the tasks itself.")
+        around = self._surroundings()
+        states = self.supervisor.states(f"{self.spec.ref}--")
+        for queue in self.spec.queues:
+            for program in worker_programs(spec=self.spec, queue=queue, around=around)[
+                : queue.min_workers
+            ]:
+                if _state_of(states, program.name) in {"STOPPED", "EXITED"}:
+                    self.supervisor.start(program.name)
+        return DONE
+
+    def _wait_until_healthy(self) -> Outcome:
+        observation = Observer(home=self.home, config=self.config, folder=self.folder).observe()
+        late = [status for status in observation.components if status.ready < status.wanted]
+        if observation.health == "healthy" and not late:
+            self._finish()
+            return DONE
+        failed = next((status for status in late if status.state == "failed"), None)
+        waited = self._waited_seconds()
+        if failed is None and waited < self.config.start_timeout_seconds:
+            names = ", ".join(status.name for status in late)
+            return ("running", f"Waiting for {names}." if names else observation.sentence)
+        culprit = failed or (late[0] if late else None)
+        self._forget_wait()
+        if failed:
+            sentence = f"The {failed.name} of this Deployment ends as soon as it is started."
+        else:
+            name = culprit.name if culprit else "API server"
+            sentence = f"The {name} of this Deployment was not ready within {int(waited)} seconds."
+        component = culprit.name if culprit else API_SERVER
+        raise Permanent(
+            sentence, component=component, log=last_lines(self.folder, component, N_LOG_LINES)
+        )
+
+    def _finish(self) -> None:
+        self.state.applied_revision = self.spec.revision
+        self.state.runtime = self.spec.runtime.version
+        self.state.executor = self.spec.executor
+        self.state.revision = self.spec.revision
+        self.state.wait_began_at = 0.0
+        save_state(self.folder, self.state)
+
+    def _waited_seconds(self) -> float:
+        """Return for how long this revision has been waited for, from the first look on."""
+        if self.state.revision != self.spec.revision or not self.state.wait_began_at:
+            self.state.revision = self.spec.revision
+            self.state.wait_began_at = time.time()
+            save_state(self.folder, self.state)
+        return time.time() - self.state.wait_began_at
+
+    def _forget_wait(self) -> None:
+        self.state.wait_began_at = 0.0
+        save_state(self.folder, self.state)
+
+    def _prepare_home(self) -> None:
+        write_private(self.folder.public_key, self.spec.sign_in.public_key_pem)
+        # An empty one: several processes would otherwise write Airflow's defaults there at the same time.
+        configuration = self.folder.airflow_home / "airflow.cfg"
+        if not configuration.exists():
+            write_private(configuration, "")
+
+    def _surroundings(self) -> Surroundings:
+        runtime = RuntimeFolder(self.home, self.spec.runtime.version)
+        place = Place(
+            folder=self.folder,
+            state=self.state,
+            config=self.config,
+            env_folder=runtime.environment,
+        )
+        return Surroundings(
+            folder=self.folder,
+            python=runtime.python,
+            core=core_environment(spec=self.spec, place=place),
+            worker=worker_environment(spec=self.spec, place=place),
+        )
+
+    def _written(self) -> set[str]:
+        names = self.supervisor.written(f"{self.spec.ref}--")
+        return {name for name in names if component_of(self.spec.ref, name)}
+
+    def _reload(self) -> None:
+        # Two reloads at the same time would add the same programs twice.
+        with plane_lock(self.home):
+            self.supervisor.reload()
+
+    def _forget(self, names: list[str]) -> None:
+        for name in names:
+            self.supervisor.remove(name)
+        self._reload()
+
+    def _log_of(self, component: str) -> tuple[str, ...]:
+        return last_lines(self.folder, component, N_LOG_LINES)
+
+
+def check_spec(spec: DeploymentSpec) -> None:
+    """Raise Permanent for what this data plane cannot do."""
+    if spec.executor not in ("celery", "local"):
+        raise Permanent(
+            f"The {spec.executor} executor needs a Kubernetes cluster. Choose Celery or Local."
+        )
+    if spec.executor == "celery" and not any(queue.name == "default" for queue in spec.queues):
+        raise Permanent("The Celery executor needs a worker queue called default.")
+    if "--" in spec.ref:
+        raise Permanent(
+            "The name of a Deployment on this data plane may not hold two dashes in a row."
+        )
+
+
+def _wanted_queue(queue: QueueSpec, slots: list[Program]) -> WantedQueue:
+    return WantedQueue(
+        name=queue.name,
+        concurrency=queue.concurrency,
+        min_workers=queue.min_workers,
+        max_workers=queue.max_workers,
+        programs=[program.name for program in slots],
+    )
+
+
+def _state_of(states: dict[str, ProgramState], name: str) -> str:
+    return states[name].state if name in states else ""

@@ -1,0 +1,113 @@
+"""Code of a Deployment: immutable folders named by digest, and a pointer that is replaced as one step."""
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.local.layout import Folder
+from apps.dataplane.local.private_files import write_private
+from apps.dataplane.spec import CodeSpec
+
+EXAMPLES = "examples"
+MAX_FILES = 50_000
+MAX_BYTES = 2 * 1024**3
+N_VERSIONS_KEPT = 10
+
+
+def current_digest(folder: Folder) -> str:
+    """Return the digest that new runs use, empty while the example DAGs are served."""
+    try:
+        name = (folder.code / "current").read_text().strip()
+    except FileNotFoundError:
+        return ""
+    return "" if name == EXAMPLES else name
+
+
+def deliver(folder: Folder, code: CodeSpec | None) -> None:
+    """Unpack the version if it is not there, then make it the current one.
+
+    Raises Permanent when the archive is not what the portal accepted, Temporary when it cannot be read.
+    """
+    folder.code.mkdir(mode=0o700, exist_ok=True)
+    if code is not None:
+        _unpack(folder.code / code.digest, code)
+    pointer = folder.code / "current"
+    write_private(pointer, f"{code.digest if code else EXAMPLES}\n")
+
+
+def prune(folder: Folder, *, in_use: Collection[str]) -> None:
+    """Remove versions that are neither in use nor among the last ten."""
+    kept = {*in_use, current_digest(folder)}
+    versions = [
+        path for path in folder.code.iterdir() if path.is_dir() and not path.name.startswith(".")
+    ]
+    versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in versions[N_VERSIONS_KEPT:]:
+        if path.name not in kept:
+            remove_tree(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder, read-only parts too. Nothing happens if it is gone."""
+    if not path.exists():
+        return
+    for folder, _, _ in os.walk(path):
+        Path(folder).chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        raise Temporary(f"The folder {path.name} could not be removed completely.")
+
+
+def _unpack(target: Path, code: CodeSpec) -> None:
+    if target.is_dir():
+        os.utime(target)  # `prune` goes by the last time a version was wanted
+        return
+    unfinished = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target.parent))
+    try:
+        _check_digest(code)
+        with zipfile.ZipFile(code.archive_path) as archive:
+            check_archive(archive)
+            archive.extractall(unfinished)  # noqa: S202 - every name was checked
+        _make_read_only(unfinished)
+        unfinished.rename(target)
+    except OSError as error:
+        raise Temporary(f"The code could not be unpacked: {error.strerror or error}.") from error
+    except zipfile.BadZipFile as error:
+        raise Permanent("The code archive is damaged. Deploy the code again.") from error
+    finally:
+        remove_tree(unfinished)
+
+
+def check_archive(archive: zipfile.ZipFile) -> None:
+    """Raise Permanent for an archive that leaves its folder, holds links, or is too large."""
+    members = archive.infolist()
+    if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_BYTES:
+        raise Permanent("The code archive is too large: at most 50,000 files and 2 GB are allowed.")
+    for member in members:
+        path = PurePosixPath(member.filename)
+        is_outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if is_outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise Permanent(
+                f"The code archive holds a path that is not allowed: {member.filename!r}."
+            )
+
+
+def _check_digest(code: CodeSpec) -> None:
+    with Path(code.archive_path).open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != code.digest:
+        raise Permanent("The code archive is not the one that was deployed. Deploy the code again.")
+
+
+def _make_read_only(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            Path(parent, name).chmod(0o444)
+    # Folders stay writable for their owner: a folder that is not cannot be renamed on macOS.

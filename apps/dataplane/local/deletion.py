@@ -1,0 +1,115 @@
+"""One pass towards nothing being left of a Deployment. Safe to repeat, safe to interrupt.
+
+Workers go first and may finish their tasks, for which they need the api-server; then Airflow itself; then the
+database, the broker's content and the folder.
+"""
+
+import time
+
+import redis
+
+from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.local import code, database, leftovers, routes
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.layout import (
+    Folder,
+    State,
+    Wanted,
+    plane_lock,
+    read_state,
+    save_state,
+    save_wanted,
+)
+from apps.dataplane.local.programs import API_SERVER, component_of, program_name
+from apps.dataplane.local.supervisor import Supervisor
+from apps.dataplane.status import Progress, Step, StepState
+
+WORKER_SECONDS = 60
+TITLES = (
+    ("workers", "Let the workers finish"),
+    ("core", "Stop Airflow"),
+    ("database", "Drop the metadata database"),
+    ("files", "Remove the files"),
+)
+
+
+class DeletePass:
+    """One pass for one Deployment. The caller holds its lock."""
+
+    def __init__(self, *, home: Home, config: LocalConfig, ref: str) -> None:
+        self.home = home
+        self.config = config
+        self.ref = ref
+        self.folder = Folder(home, ref)
+        self.supervisor = Supervisor(home)
+
+    def run(self) -> Progress:
+        """Do what can be done now."""
+        state = self._state()
+        routes.remove_route(self.home, self.ref)
+        remaining = self._remove_programs(all_but=API_SERVER)
+        if remaining and not self._is_patience_over(state):
+            return _progress(0, f"{remaining} processes finish their work.")
+        if remaining:
+            leftovers.kill_programs(self.home, self._live())
+            return _progress(0, "The processes that did not finish are ended.")
+        if self._remove_programs(all_but=""):
+            return _progress(1, "The api-server is being stopped.")
+        database.drop_database(self.config, self.folder)
+        if state is not None:
+            _empty_broker(self.config.broker(state.broker_number))
+        code.remove_tree(self.folder.path)
+        (self.home.run / f"deployment-{self.ref}.lock").unlink(missing_ok=True)
+        return _progress(len(TITLES), "")
+
+    def _state(self) -> State | None:
+        try:
+            state = read_state(self.folder)
+        except Permanent:
+            return None  # damaged: what is known by name is removed all the same
+        if state is None:
+            return None
+        if not state.delete_began_at:
+            state.delete_began_at = time.time()
+            save_state(self.folder, state)
+            save_wanted(self.folder, Wanted())
+        return state
+
+    def _is_patience_over(self, state: State | None) -> bool:
+        return state is None or time.time() - state.delete_began_at > WORKER_SECONDS
+
+    def _remove_programs(self, *, all_but: str) -> int:
+        """Remove the programs except one component; return how many are still there."""
+        kept = {program_name(self.ref, all_but)} if all_but else set()
+        for name in self.supervisor.written(f"{self.ref}--") - kept:
+            if component_of(self.ref, name):
+                self.supervisor.remove(name)
+        with plane_lock(self.home):
+            self.supervisor.reload()
+        return len(set(self._programs()) - kept)
+
+    def _programs(self) -> list[str]:
+        names = self.supervisor.states(f"{self.ref}--")
+        return [name for name in names if component_of(self.ref, name)]
+
+    def _live(self) -> list[str]:
+        return [name for name in self._programs() if component_of(self.ref, name) != API_SERVER]
+
+
+def _progress(n_done: int, detail: str) -> Progress:
+    steps = []
+    for index, (key, title) in enumerate(TITLES):
+        state: StepState = "done" if index < n_done else "running" if index == n_done else "waiting"
+        steps.append(
+            Step(key=key, title=title, state=state, detail=detail if state == "running" else "")
+        )
+    return Progress(steps=tuple(steps), is_done=n_done == len(TITLES), retry_after_seconds=1.0)
+
+
+def _empty_broker(url: str) -> None:
+    try:
+        with redis.Redis.from_url(url, socket_timeout=5) as client:
+            client.flushdb()
+    except redis.RedisError as error:
+        raise Temporary("The broker of this machine does not answer.") from error

@@ -1,0 +1,319 @@
+"""Look at a Deployment: supervisord, Airflow's own health report, the metadata database, memory.
+
+Nothing here changes anything, and an Airflow that is down is an observation, not an error.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import psutil
+
+from apps.dataplane.errors import DataPlaneError, Temporary, Unreachable
+from apps.dataplane.local import airflow_api, code, database
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.layout import Folder, State, Wanted, WantedQueue, read_state, read_wanted
+from apps.dataplane.local.programs import API_SERVER, CORE, component_of, program_name, worker_name
+from apps.dataplane.local.supervisor import ProgramState, Supervisor
+from apps.dataplane.status import (
+    ComponentState,
+    ComponentStatus,
+    HealthState,
+    Observation,
+    QueueStatus,
+)
+
+API_SECONDS = 2.0
+# A component that was started this recently is starting, not unhealthy.
+GRACE_SECONDS = 90
+HEARTBEAT_SECONDS = 60
+REPORT_KEYS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+STATES: Mapping[str, ComponentState] = {
+    "RUNNING": "running",
+    "STARTING": "starting",
+    "BACKOFF": "crashing",
+    "STOPPING": "stopping",
+    "STOPPED": "stopped",
+    "EXITED": "stopped",
+    "FATAL": "failed",
+}
+QUEUE_COUNTS = """
+    SELECT queue, state, count(*) FROM task_instance WHERE state IN ('queued', 'running') GROUP BY queue, state
+"""
+TaskCounts = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What one look found. `report` is Airflow's health report, empty when the api-server does not answer."""
+
+    programs: Mapping[str, ProgramState]
+    report: Mapping[str, Mapping[str, str]]
+    tasks: TaskCounts | None
+    import_errors: int | None
+    memory: Mapping[str, int] = field(default_factory=dict)
+
+
+class Observer:
+    """Looks at one Deployment."""
+
+    def __init__(self, *, home: Home, config: LocalConfig, folder: Folder) -> None:
+        self.home = home
+        self.config = config
+        self.folder = folder
+        self.supervisor = Supervisor(home)
+
+    def observe(self) -> Observation:
+        """Return what is true now. Raises Unreachable only when supervisord itself does not answer."""
+        state = read_state(self.folder)
+        if state is None:
+            return _nothing()
+        wanted = read_wanted(self.folder)
+        facts = self._facts(state)
+        components = tuple(
+            [self._core(name, facts, wanted) for name in CORE]
+            + [self._workers(queue, facts) for queue in wanted.queues]
+        )
+        health, sentence = _verdict(components, facts, wanted)
+        return Observation(
+            observed_at=datetime.now(UTC),
+            exists=True,
+            applied_revision=state.applied_revision,
+            health=health,
+            sentence=sentence,
+            components=components,
+            queues=tuple(
+                _queue(queue, status, facts) for queue, status in _queues(wanted, components)
+            ),
+            code_digest=code.current_digest(self.folder),
+            import_errors=facts.import_errors,
+            ui_url=f"{self.config.edge_url}/{self.folder.ref}/",
+            api_url=f"{self.config.edge_url}/{self.folder.ref}/api/v2",
+            is_drifted=self._is_drifted(state, wanted, facts),
+        )
+
+    def _facts(self, state: State) -> Facts:
+        try:
+            programs = self.supervisor.states(f"{self.folder.ref}--")
+        except Temporary as error:
+            raise Unreachable("The supervisor of this machine does not answer.") from error
+        tasks, import_errors = self._counts(state)
+        return Facts(
+            programs=programs,
+            report=self._report(state),
+            tasks=tasks,
+            import_errors=import_errors,
+            memory={
+                name: memory_bytes(program.pid) for name, program in programs.items() if program.pid
+            },
+        )
+
+    def _report(self, state: State) -> Mapping[str, Mapping[str, str]]:
+        try:
+            response = airflow_api.call(
+                port=state.api_port,
+                ref=self.folder.ref,
+                method="GET",
+                path="/api/v2/monitor/health",
+                timeout_seconds=API_SECONDS,
+            )
+        except DataPlaneError:
+            return {}
+        return response.data if response.status == 200 and isinstance(response.data, dict) else {}
+
+    def _counts(self, state: State) -> tuple[TaskCounts | None, int | None]:
+        try:
+            with database.deployment_connection(self.config, self.folder, state) as connection:
+                tasks = count_tasks(connection.execute(QUEUE_COUNTS).fetchall())
+                row = connection.execute("SELECT count(*) FROM import_error").fetchone()
+        except Temporary:
+            return None, None
+        return tasks, int(str(row[0])) if row else None
+
+    def _core(self, component: str, facts: Facts, wanted: Wanted) -> ComponentStatus:
+        name = program_name(self.folder.ref, component)
+        program = facts.programs.get(name)
+        n_wanted = int(name in wanted.core)
+        if program is None:
+            return ComponentStatus(name=component, state="stopped", ready=0, wanted=n_wanted)
+        heartbeat = _heartbeat(component, facts.report)
+        state, detail = _core_state(component, program, heartbeat, facts)
+        return ComponentStatus(
+            name=component,
+            state=state,
+            ready=int(state == "running" and not detail),
+            wanted=n_wanted,
+            detail=detail,
+            started_at=_moment(program.started_at) if program.pid else None,
+            heartbeat_at=heartbeat,
+            memory_bytes=facts.memory.get(name),
+        )
+
+    def _workers(self, queue: WantedQueue, facts: Facts) -> ComponentStatus:
+        slots = [facts.programs[name] for name in queue.programs if name in facts.programs]
+        up = [program for program in slots if program.is_up]
+        ready = [program for program in up if is_worker_ready(program.pid)]
+        leaving = [name for name in self._old_workers(queue, facts) if facts.programs[name].pid]
+        state: ComponentState = "running" if ready or not up else "starting"
+        if any(program.state in {"FATAL", "BACKOFF"} for program in slots):
+            state = "failed" if any(program.state == "FATAL" for program in slots) else "crashing"
+        elif not up:
+            state = "stopped" if not queue.min_workers else "starting"
+        names = [program.name for program in up] + leaving
+        started = [program.started_at for program in up]
+        return ComponentStatus(
+            name=f"worker {queue.name}",
+            state=state,
+            ready=len(ready),
+            wanted=max(len(up), queue.min_workers),
+            detail=f"{len(leaving)} old workers finish their tasks." if leaving else "",
+            started_at=_moment(max(started)) if started else None,
+            memory_bytes=sum(facts.memory.get(name, 0) for name in names) or None,
+        )
+
+    def _old_workers(self, queue: WantedQueue, facts: Facts) -> list[str]:
+        old = []
+        for name, program in facts.programs.items():
+            parts = worker_name(component_of(self.folder.ref, name))
+            is_of_queue = parts is not None and parts.queue == queue.name
+            if is_of_queue and (name not in queue.programs or program.state == "STOPPING"):
+                old.append(name)
+        return old
+
+    def _is_drifted(self, state: State, wanted: Wanted, facts: Facts) -> bool:
+        is_stopped = any(
+            name not in facts.programs or facts.programs[name].state in {"STOPPED", "EXITED"}
+            for name in wanted.core
+        )
+        return is_stopped or code.current_digest(self.folder) != state.code_digest
+
+
+def count_tasks(rows: list[tuple[object, ...]]) -> TaskCounts:
+    """Turn rows of (queue, state, count) into queue → (queued, running)."""
+    counts: TaskCounts = {}
+    for queue, state, count in rows:
+        queued, running = counts.get(str(queue), (0, 0))
+        number = int(str(count))
+        counts[str(queue)] = (
+            (queued + number, running) if state == "queued" else (queued, running + number)
+        )
+    return counts
+
+
+def memory_bytes(pid: int) -> int:
+    """Return the memory of a process and its children; what they share is counted once, where known."""
+    total = 0
+    try:
+        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return 0
+    for process in processes:
+        try:
+            memory = process.memory_full_info()
+        except psutil.Error:
+            continue
+        total += getattr(memory, "pss", memory.rss)
+    return total
+
+
+def is_worker_ready(pid: int) -> bool:
+    """Return whether a Celery worker has come up: its pool of children is there."""
+    try:
+        return bool(pid) and bool(psutil.Process(pid).children())
+    except psutil.Error:
+        return False
+
+
+def _nothing() -> Observation:
+    return Observation(
+        observed_at=datetime.now(UTC),
+        exists=False,
+        applied_revision=0,
+        health="stopped",
+        sentence="Nothing of this Deployment is on this machine.",
+    )
+
+
+def _core_state(
+    component: str, program: ProgramState, heartbeat: datetime | None, facts: Facts
+) -> tuple[ComponentState, str]:
+    """Return the state, and a sentence if something is not as it should be."""
+    state = STATES.get(program.state, "unknown")
+    if state not in {"running", "starting"}:
+        return state, program.description if state in {"crashing", "failed"} else ""
+    if component == API_SERVER:
+        is_alive = bool(facts.report)
+    else:
+        is_alive = heartbeat is not None and heartbeat >= _moment(program.started_at)
+        is_alive = (
+            is_alive
+            and (datetime.now(UTC) - (heartbeat or _moment(0))).total_seconds() < HEARTBEAT_SECONDS
+        )
+    if is_alive:
+        return "running", ""
+    if time.time() - program.started_at < GRACE_SECONDS:
+        return "starting", ""
+    return (
+        "running",
+        "It runs but does not answer."
+        if component == API_SERVER
+        else "It runs but gives no heartbeat.",
+    )
+
+
+def _heartbeat(component: str, report: Mapping[str, Mapping[str, str]]) -> datetime | None:
+    key = REPORT_KEYS.get(component, "")
+    value = report.get(key, {}).get(f"latest_{key}_heartbeat")
+    try:
+        return datetime.fromisoformat(value) if value else None
+    except ValueError:
+        return None
+
+
+def _verdict(
+    components: tuple[ComponentStatus, ...], facts: Facts, wanted: Wanted
+) -> tuple[HealthState, str]:
+    if not wanted.core:
+        return "stopped", "Airflow is stopped while its metadata database is worked on."
+    by_name = {status.name: status for status in components}
+    vital = [by_name[API_SERVER], by_name["scheduler"]]
+    if all(status.ready for status in vital):
+        if facts.report.get("metadatabase", {}).get("status") != "healthy":
+            return "unhealthy", "Airflow does not reach its metadata database."
+        return "healthy", "Airflow is healthy."
+    late = next(status for status in vital if not status.ready)
+    if late.state == "starting":
+        return "starting", f"The {late.name} is starting."
+    sentences = {
+        "crashing": f"The {late.name} crashed and is being started again.",
+        "failed": f"The {late.name} ends as soon as it is started.",
+        "stopped": f"The {late.name} is stopped.",
+        "stopping": f"The {late.name} is being restarted.",
+    }
+    if late.state == "stopping":
+        return "starting", sentences["stopping"]
+    return "unhealthy", sentences.get(late.state, f"The {late.name} runs but does not answer.")
+
+
+def _queues(
+    wanted: Wanted, components: tuple[ComponentStatus, ...]
+) -> list[tuple[WantedQueue, ComponentStatus]]:
+    by_name = {status.name: status for status in components}
+    return [(queue, by_name[f"worker {queue.name}"]) for queue in wanted.queues]
+
+
+def _queue(queue: WantedQueue, status: ComponentStatus, facts: Facts) -> QueueStatus:
+    queued, running = (facts.tasks or {}).get(queue.name, (0, 0))
+    return QueueStatus(
+        name=queue.name,
+        workers_ready=status.ready,
+        workers_wanted=status.wanted,
+        tasks_queued=queued,
+        tasks_running=running,
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,151 @@
+"""The local data plane: real Airflow as supervised processes of one machine, no container.
+
+It serves a laptop and a small team on one VM. Its limits: one machine, and no isolation between Deployments.
+"""
+
+from collections.abc import Mapping
+
+import psutil
+
+from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
+from apps.dataplane.local import airflow_api, database, log_files
+from apps.dataplane.local.apply import ApplyPass
+from apps.dataplane.local.capacity import MIN_DISK_MB, NEEDED_MB, available_memory_mb, free_disk_mb
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.deletion import DeletePass
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.layout import Folder, deployment_lock, read_state, read_wanted
+from apps.dataplane.local.observe import Observer
+from apps.dataplane.local.supervisor import Supervisor
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import (
+    AirflowResponse,
+    Finding,
+    LogPage,
+    Observation,
+    PlaneCheck,
+    Progress,
+)
+
+MAX_LINES = 5000
+
+
+class LocalPlane:
+    """`DataPlane` of this machine. Holds no state: everything is in the home."""
+
+    def __init__(self, home: Home, config: LocalConfig | None = None) -> None:
+        self.home = home
+        self.config = config or LocalConfig.from_environment(home)
+
+    def check(self) -> PlaneCheck:
+        """Test the plane itself: reachable, what it has, what it lacks."""
+        findings = (self._supervisor(), self._database(), self._memory(), self._disk(), _cores())
+        return PlaneCheck(
+            is_usable=all(finding.is_ok for finding in findings),
+            version="local",
+            findings=findings,
+        )
+
+    def apply(self, *, spec: DeploymentSpec) -> Progress:
+        """Do one pass; see `apply.ApplyPass`."""
+        with deployment_lock(Folder(self.home, spec.ref)):
+            return ApplyPass(home=self.home, config=self.config, spec=spec).run()
+
+    def observe(self, *, ref: str) -> Observation:
+        """Look at the Deployment without changing it."""
+        return Observer(home=self.home, config=self.config, folder=Folder(self.home, ref)).observe()
+
+    def delete(self, *, ref: str) -> Progress:
+        """Do one pass; see `deletion.DeletePass`."""
+        with deployment_lock(Folder(self.home, ref)):
+            return DeletePass(home=self.home, config=self.config, ref=ref).run()
+
+    def components(self, *, ref: str) -> tuple[str, ...]:
+        """Name the components that have logs, in the order people want to read them."""
+        folder = Folder(self.home, ref)
+        if read_state(folder) is None:
+            return ()
+        return log_files.component_names(
+            folder, [queue.name for queue in read_wanted(folder).queues]
+        )
+
+    def logs(
+        self, *, ref: str, component: str, cursor: str = "", contains: str = "", limit: int = 500
+    ) -> LogPage:
+        """Read a component's log: the last `limit` lines, or those after `cursor`; `contains` ignores case."""
+        if component not in self.components(ref=ref):
+            raise Permanent(f"This Deployment has no component called {component}.")
+        folder = Folder(self.home, ref)
+        limit = max(1, min(limit, MAX_LINES))
+        return log_files.read_page(
+            folder, component=component, cursor=cursor, contains=contains, limit=limit
+        )
+
+    def airflow(
+        self,
+        *,
+        spec: DeploymentSpec,
+        method: str,
+        path: str,
+        json: Mapping[str, object] | None = None,
+    ) -> AirflowResponse:
+        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role admin."""
+        state = read_state(Folder(self.home, spec.ref))
+        if state is None:
+            raise Unreachable("This Deployment is not on this machine yet.")
+        return airflow_api.call(
+            port=state.api_port,
+            ref=spec.ref,
+            method=method,
+            path=path,
+            json=json,
+            token=airflow_api.service_token(spec.secrets.jwt_secret),
+        )
+
+    def _supervisor(self) -> Finding:
+        is_ok = Supervisor(self.home).is_answering()
+        return Finding(
+            title="Process supervisor",
+            is_ok=is_ok,
+            detail="It answers." if is_ok else "It does not answer.",
+            remedy="" if is_ok else "Run `make run`: it starts the supervisor of this machine.",
+        )
+
+    def _database(self) -> Finding:
+        try:
+            database.has_database(self.config, "postgres")
+        except DataPlaneError as error:
+            return Finding(
+                title="Database server",
+                is_ok=False,
+                detail=error.sentence,
+                remedy="Run `make run` again.",
+            )
+        return Finding(title="Database server", is_ok=True, detail="It answers.")
+
+    def _memory(self) -> Finding:
+        available, needed = available_memory_mb(), NEEDED_MB["local"]
+        return Finding(
+            title="Memory",
+            is_ok=available >= needed,
+            detail=f"{available} MB can be used: about {available // NEEDED_MB['celery']} more Deployments.",
+            remedy="" if available >= needed else f"A Deployment needs at least {needed} MB.",
+        )
+
+    def _disk(self) -> Finding:
+        free = free_disk_mb(self.home)
+        return Finding(
+            title="Disk",
+            is_ok=free >= MIN_DISK_MB,
+            detail=f"{free} MB are free at {self.home.path}.",
+            remedy="" if free >= MIN_DISK_MB else "Free some space: at least 1 GB is needed.",
+        )
+
+
+def _cores() -> Finding:
+    count = psutil.cpu_count() or 1
+    return Finding(
+        title="Processors",
+        is_ok=True,
+        detail=f"{count} processors share the work of all Deployments.",
+    )

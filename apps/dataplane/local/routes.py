@@ -1,0 +1,31 @@
+"""Which Airflow the edge finds behind which path."""
+
+import json
+
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.layout import plane_lock
+from apps.dataplane.local.private_files import write_private
+
+
+def add_route(home: Home, ref: str, port: int) -> None:
+    """Let the edge pass `/<ref>/` on to an api-server."""
+    _change(home, ref, port)
+
+
+def remove_route(home: Home, ref: str) -> None:
+    """Let the edge answer that there is no such Deployment."""
+    _change(home, ref, None)
+
+
+def _change(home: Home, ref: str, port: int | None) -> None:
+    with plane_lock(home):
+        try:
+            routes = json.loads(home.edge_routes.read_text())
+        except (FileNotFoundError, ValueError):
+            routes = {}
+        if routes.get(ref) == port:
+            return
+        routes.pop(ref, None)
+        if port is not None:
+            routes[ref] = port
+        write_private(home.edge_routes, json.dumps(routes, sort_keys=True))

@@ -1,0 +1,168 @@
+"""Runtimes on this machine: where they are, whether they are complete, and how one is installed."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.local import database
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.private_files import write_private
+from apps.dataplane.local.supervisor import Program, Supervisor
+from apps.dataplane.spec import RuntimeSpec
+
+PROJECT = Path(__file__).resolve().parents[3]
+MIN_FREE_BYTES = 1024**3
+# What a package download may need from the surroundings.
+PASSED_ON = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HOME",
+)
+PASSED_PREFIXES = ("UV_", "PORTAL_", "XDG_")
+
+
+@dataclass(frozen=True)
+class RuntimeFolder:
+    """`runtimes/<version>`: the environment, how far its installation came, and what is complete."""
+
+    home: Home
+    version: str
+
+    @property
+    def path(self) -> Path:
+        return self.home.runtimes / self.version
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "env"
+
+    @property
+    def python(self) -> Path:
+        return self.environment / "bin" / "python"
+
+    @property
+    def progress(self) -> Path:
+        return self.path / "progress.json"
+
+    @property
+    def program(self) -> str:
+        return f"runtime-{self.version}"
+
+    def has_packages(self, lock: Path) -> bool:
+        """Return whether exactly the packages of `lock` are installed, for the Python the portal runs on."""
+        try:
+            return (self.path / "packages.json").read_text() == _packages_mark(lock)
+        except FileNotFoundError:
+            return False
+
+    def mark_packages(self, lock: Path) -> None:
+        """Say that the environment is complete. Written last."""
+        write_private(self.path / "packages.json", _packages_mark(lock))
+
+    def read_progress(self) -> dict[str, Any]:
+        """Return what the installer last said, empty if nothing."""
+        try:
+            progress: dict[str, Any] = json.loads(self.progress.read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return progress
+
+
+def ensure_runtime(*, home: Home, config: LocalConfig, runtime: RuntimeSpec) -> str:
+    """Install the runtime if it is not complete; return "" when it is, else a sentence on how far it came.
+
+    Raises Permanent with the last lines when the installation failed; the next call begins it again.
+    """
+    folder = RuntimeFolder(home, runtime.version)
+    lock = lock_file(config, runtime)
+    if folder.has_packages(lock) and database.has_database(
+        config, database.template_name(runtime.version)
+    ):
+        return ""
+    supervisor = Supervisor(home)
+    state = supervisor.states(folder.program).get(folder.program)
+    if state and state.is_up:
+        return _sentence(folder.read_progress())
+    progress = folder.read_progress()
+    if progress.get("phase") == "failed":
+        folder.progress.unlink(missing_ok=True)
+        raise Permanent(
+            f"Runtime {runtime.version} could not be installed. {progress['sentence']}",
+            component=folder.program,
+            log=tuple(progress["lines"]),
+        )
+    _check_disk(home)
+    _start(supervisor, folder, lock)
+    return "The packages are about to be downloaded."
+
+
+def lock_file(config: LocalConfig, runtime: RuntimeSpec) -> Path:
+    """Return the lock file's path; a relative one is below the project's `runtime` folder."""
+    lock = config.runtime_folder / runtime.lock_path
+    if not lock.is_file():
+        raise Permanent(
+            f"Runtime {runtime.version} has no lock file, so it cannot run on this data plane."
+        )
+    return lock
+
+
+def _start(supervisor: Supervisor, folder: RuntimeFolder, lock: Path) -> None:
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in PASSED_ON or name.startswith(PASSED_PREFIXES) or name.endswith("_URL")
+    }
+    environment |= {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PORTAL_HOME": str(folder.home.path),
+        "PYTHONPATH": str(PROJECT),
+    }
+    program = Program(
+        name=folder.program,
+        command=[sys.executable, "-m", "apps.dataplane.local.installer", folder.version, str(lock)],
+        environment=environment,
+        directory=folder.path,
+        log_file=folder.home.logs / f"{folder.program}.log",
+        is_restarted=False,
+        start_seconds=0,
+        start_retries=0,
+    )
+    supervisor.write(program)
+    supervisor.reload()
+    supervisor.start(program.name)
+
+
+def _sentence(progress: dict[str, Any]) -> str:
+    if progress.get("phase") == "database":
+        return "Preparing the metadata database."
+    n_done, n_packages = progress.get("n_done", 0), progress.get("n_packages", 0)
+    if n_done:
+        return f"{n_done} of about {n_packages} packages are installed."
+    return "Downloading the packages."
+
+
+def _packages_mark(lock: Path) -> str:
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    return json.dumps(
+        {"lock": digest, "python": list(sys.version_info[:3]), "base": sys.base_prefix}
+    )
+
+
+def _check_disk(home: Home) -> None:
+    free = shutil.disk_usage(home.path).free
+    if free < MIN_FREE_BYTES:
+        raise Permanent(
+            f"The disk of {home.path} has {free // 1024**2} MB left; a runtime needs 1 GB. Free some space."
+        )
