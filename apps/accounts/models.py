@@ -19,7 +19,9 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person. What a person may do comes from grants alone; `is_operator` opens pages of this installation."""
+    """A person. What a person may do comes from grants alone; `is_operator` opens pages of this
+    installation.
+    """
 
     email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=150, blank=True)
@@ -37,7 +39,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         constraints = [
             models.UniqueConstraint(Lower("email"), name="user_email_unique_ignoring_case"),
-            models.CheckConstraint(condition=models.Q(is_superuser=False), name="nobody_is_superuser"),
+            models.CheckConstraint(
+                condition=models.Q(is_superuser=False), name="nobody_is_superuser"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -50,7 +54,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class SignInLink(models.Model):
-    """A one-time link that signs its holder in: made on the machine itself, for the first administrator."""
+    """A one-time link that signs its holder in: made on the machine itself, for the first
+    administrator.
+    """
 
     token_digest = models.CharField(max_length=64, unique=True)
     user = models.ForeignKey(User, null=True, blank=True, on_delete=models.CASCADE)

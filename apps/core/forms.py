@@ -13,6 +13,8 @@ from django.forms.boundfield import BoundField
 from django.forms.formsets import BaseFormSet
 from django.forms.renderers import TemplatesSetting
 
+from apps.core.errors import PortalError
+
 BARE_WIDGETS = (forms.CheckboxInput, forms.RadioSelect, forms.CheckboxSelectMultiple)
 
 
@@ -99,3 +101,9 @@ def _first_input_id(field: BoundField) -> str:
     if isinstance(field.field.widget, (forms.RadioSelect, forms.CheckboxSelectMultiple)):
         return f"{field.auto_id}_0"
     return str(field.id_for_label or field.auto_id)
+
+
+def blame(form: forms.BaseForm, error: PortalError) -> None:
+    """Show an anticipated failure of a service in the form: at its field, or above all fields."""
+    field = getattr(error, "field", "")
+    form.add_error(field if field in form.fields else None, error.sentence)

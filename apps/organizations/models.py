@@ -30,9 +30,13 @@ class Organization(models.Model):
 
 
 class Workspace(models.Model):
-    """A group of Deployments with its own members and roles. Its slug is unique in the whole portal."""
+    """A group of Deployments with its own members and roles. Its slug is unique in the whole
+    portal.
+    """
 
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="workspaces")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="workspaces"
+    )
     name = models.CharField(max_length=50)
     slug = models.SlugField(max_length=60, unique=True)
     description = models.CharField(max_length=250, blank=True)
@@ -45,7 +49,9 @@ class Workspace(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(Lower("name"), "organization", name="workspace_name_unique_in_organization")
+            models.UniqueConstraint(
+                Lower("name"), "organization", name="workspace_name_unique_in_organization"
+            )
         ]
 
     def __str__(self) -> str:
@@ -57,24 +63,34 @@ class Workspace(models.Model):
 
 
 class OrganizationGrant(Grant):
-    content_object = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="grants")
+    content_object = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="grants"
+    )
 
     class Meta(Grant.Meta):
-        indexes = [models.Index(fields=["content_object", "permission"], name="organization_grant_object")]
+        indexes = [
+            models.Index(fields=["content_object", "permission"], name="organization_grant_object")
+        ]
 
 
 class WorkspaceGrant(Grant):
     content_object = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="grants")
 
     class Meta(Grant.Meta):
-        indexes = [models.Index(fields=["content_object", "permission"], name="workspace_grant_object")]
+        indexes = [
+            models.Index(fields=["content_object", "permission"], name="workspace_grant_object")
+        ]
 
 
 class Invitation(models.Model):
     """An offer of roles to an e-mail address. The link's token is stored as a digest only."""
 
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="invitations")
-    workspace = models.ForeignKey(Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="invitations"
+    )
+    workspace = models.ForeignKey(
+        Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
     email = models.EmailField(max_length=254)
     organization_role = models.CharField(max_length=60, default="member")
     workspace_role = models.CharField(max_length=60, blank=True)

@@ -1,0 +1,29 @@
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
+
+from apps.accounts.queries import has_operator, person_with_email
+from apps.accounts.services import issue_sign_in_link
+
+
+class Command(BaseCommand):
+    help = (
+        "Print a one-time sign-in link, good for 24 hours. Without --email: the link that sets up "
+        "a new installation, or nothing when it has an administrator."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--email", help="sign in as this person, for who is locked out")
+
+    def handle(self, *args: Any, email: str | None = None, **options: Any) -> None:
+        user = None
+        if email:
+            user = person_with_email(email=email)
+            if user is None or not user.is_active:
+                raise CommandError(f"Nobody with the address {email} may sign in.")
+        elif has_operator():
+            return
+        token = issue_sign_in_link(user=user)
+        self.stdout.write(settings.PORTAL_URL + reverse("portal:setup", args=[token]))

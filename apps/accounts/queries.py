@@ -1,0 +1,37 @@
+"""Reads about people and their one-time links."""
+
+import hashlib
+from zoneinfo import available_timezones
+
+from django.db.models.functions import Now
+
+from apps.accounts.models import SignInLink, User
+
+
+def digest_of(token: str) -> str:
+    """Return what is stored of a token: its SHA-256, so that a stolen table opens nothing."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def usable_link(*, token: str) -> SignInLink | None:
+    """Find the sign-in link behind a token, unless it was used or has expired."""
+    links = SignInLink.objects.filter(used_at=None, expires_at__gt=Now()).select_related("user")
+    return links.filter(token_digest=digest_of(token)).first()
+
+
+def person_with_email(*, email: str) -> User | None:
+    """Find a person by address, ignoring case."""
+    return User.objects.filter(email=email.strip().lower()).first()
+
+
+def has_operator() -> bool:
+    """Tell whether somebody can already administer this installation."""
+    return User.objects.filter(is_operator=True, is_active=True).exists()
+
+
+def time_zones() -> list[str]:
+    """List the names of time zones a person may choose, UTC first."""
+    regions = sorted(
+        zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")
+    )
+    return ["UTC", *regions]

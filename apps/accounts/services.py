@@ -1,0 +1,76 @@
+"""People, and the one-time links that let the first one in."""
+
+import secrets
+from datetime import timedelta
+
+from allauth.account.models import EmailAddress
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.accounts.models import SignInLink, User
+from apps.accounts.queries import digest_of, person_with_email
+from apps.core.errors import Invalid, PortalError
+
+LINK_LIFE = timedelta(hours=24)
+
+
+class LinkUnusable(PortalError):
+    """A one-time link was used, replaced, has expired or never was."""
+
+    def __init__(self) -> None:
+        super().__init__("This link was used already, has expired or was replaced by a newer one.")
+
+
+@transaction.atomic
+def issue_sign_in_link(*, user: User | None) -> str:
+    """Make a one-time link and return its token, which is stored nowhere. Earlier unused ones die.
+
+    With `user` None the link sets up the installation and makes its first administrator.
+    """
+    SignInLink.objects.filter(user=user, used_at=None).delete()
+    token = secrets.token_urlsafe(32)
+    SignInLink.objects.create(
+        user=user, token_digest=digest_of(token), expires_at=timezone.now() + LINK_LIFE
+    )
+    return token
+
+
+def use_sign_in_link(*, token: str) -> SignInLink:
+    """Spend a link, once even if two requests come at the same moment. Raises LinkUnusable."""
+    unused = SignInLink.objects.filter(
+        token_digest=digest_of(token), used_at=None, expires_at__gt=Now()
+    )
+    if not unused.update(used_at=Now()):
+        raise LinkUnusable
+    return SignInLink.objects.select_related("user").get(token_digest=digest_of(token))
+
+
+@transaction.atomic
+def create_person(*, email: str, name: str, password: str, is_operator: bool = False) -> User:
+    """Make an account whose address the caller has proved. Raises Invalid naming the field."""
+    if person_with_email(email=email) is not None:
+        raise Invalid("Somebody with this address has an account already.", field="email")
+    check_password_strength(password=password, user=User(email=email, name=name))
+    user = User.objects.create_user(
+        email, password, name=" ".join(name.split()), is_operator=is_operator
+    )
+    EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
+    return user
+
+
+def check_password_strength(*, password: str, user: User) -> None:
+    """Raise Invalid with the first rule that the password breaks."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid(" ".join(error.messages), field="password") from None
+
+
+def update_profile(*, user: User, name: str, time_zone: str) -> None:
+    """Change what a person is called and the time zone that pages are shown in."""
+    user.name = " ".join(name.split())
+    user.time_zone = time_zone
+    user.save(update_fields=["name", "time_zone"])

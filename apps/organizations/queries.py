@@ -1,0 +1,73 @@
+"""Reads about organizations, their workspaces, people and invitations."""
+
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
+
+from apps.access.queries import grant_model
+from apps.accounts.models import User
+from apps.accounts.queries import digest_of
+from apps.organizations.models import Invitation, Organization, OrganizationGrant, Workspace
+
+MOST_OWNERS = 5
+
+
+def is_member(*, user: User, organization: Organization) -> bool:
+    """Tell whether a person holds a role on the organization itself."""
+    grants = OrganizationGrant.objects.live()
+    return bool(grants.filter(user=user, content_object=organization).exists())
+
+
+def grants_on(*, on: Any, search: str = "") -> QuerySet[Any]:
+    """List the live grants on an organization or workspace with person and role, by name.
+
+    `search` keeps people whose name or address contains it.
+    """
+    grants = grant_model(type(on)).objects.live().filter(content_object=on)
+    if search:
+        grants = grants.filter(Q(user__name__icontains=search) | Q(user__email__icontains=search))
+    grants = grants.select_related("user", "permission__role", "granted_by")
+    return grants.order_by("user__name", "user__email")  # type: ignore[no-any-return]
+
+
+def workspaces_of(*, organization: Organization, user: User) -> QuerySet[Workspace]:
+    """List the workspaces of an organization that a person may see, with `people` counted."""
+    visible = organization.workspaces.visible_to(user)
+    return visible.annotate(people=Count("grants", distinct=True)).order_by("name")
+
+
+def workspaces_seen(*, user: User) -> QuerySet[Workspace]:
+    """List every workspace a person may see, in all organizations."""
+    visible = Workspace.objects.visible_to(user).select_related("organization")
+    return visible.order_by("organization__name", "name")
+
+
+def open_invitations(*, organization: Organization) -> QuerySet[Invitation]:
+    """List invitations that wait for an answer, expired ones included, newest first."""
+    waiting = Invitation.objects.filter(
+        organization=organization, accepted_at=None, revoked_at=None
+    )
+    return waiting.select_related("workspace", "invited_by").order_by("-created_at")
+
+
+def usable_invitation(*, token: str) -> Invitation | None:
+    """Find the invitation behind a token, unless it was accepted, withdrawn or has expired."""
+    waiting = Invitation.objects.filter(
+        accepted_at=None, revoked_at=None, expires_at__gt=Now(), token_digest=digest_of(token)
+    )
+    return waiting.select_related("organization", "workspace", "invited_by").first()
+
+
+def organizations_of(*, user: User) -> QuerySet[Organization]:
+    """List the organizations a person is in."""
+    return Organization.objects.visible_to(user).order_by("name")
+
+
+def owners_of(*, organizations: QuerySet[Organization]) -> list[User]:
+    """List the active owners of the organizations, by name: whom to ask for access."""
+    grants = OrganizationGrant.objects.live().filter(
+        content_object__in=organizations, permission__role__key="owner", user__is_active=True
+    )
+    people = User.objects.filter(pk__in=grants.values("user"))
+    return list(people.order_by("name", "email")[:MOST_OWNERS])

@@ -1,0 +1,127 @@
+"""Organizations, workspaces, and who has which role in them. Every write is audited."""
+
+import secrets
+from typing import Any
+
+from django.db import transaction
+from django.utils.text import slugify
+
+from apps.access.models import Role
+from apps.access.queries import with_all_above
+from apps.access.services import grant, grant_with_entry, revoke_everywhere
+from apps.accounts.models import User
+from apps.audit.services import record
+from apps.core.errors import Invalid
+from apps.organizations.models import Organization, Workspace
+from apps.organizations.queries import is_member
+
+LONGEST_SLUG = 50
+
+
+@transaction.atomic
+def create_organization(*, owner: User, name: str) -> Organization:
+    """Make an organization whose first owner is the given person."""
+    organization = Organization.objects.create(name=name, slug=_free_slug(Organization, name))
+    _record("organization.created", owner, organization, {"name": [None, name]})
+    grant(
+        actor=None,
+        user=owner,
+        role=Role.objects.get(scope="organization", key="owner"),
+        on=organization,
+    )
+    return organization
+
+
+@transaction.atomic
+def update_organization(*, actor: User, organization: Organization, name: str) -> None:
+    """Rename an organization. Its address stays, so that links keep working."""
+    if name == organization.name:
+        return
+    changes = {"name": [organization.name, name]}
+    organization.name = name
+    organization.save(update_fields=["name"])
+    _record("organization.updated", actor, organization, changes)
+
+
+@transaction.atomic
+def create_workspace(
+    *, actor: User, organization: Organization, name: str, description: str = ""
+) -> Workspace:
+    """Make a workspace. Raises Invalid when the name is taken in the organization."""
+    _refuse_taken_name(organization, name)
+    workspace = Workspace.objects.create(
+        organization=organization,
+        name=name,
+        slug=_free_slug(Workspace, name),
+        description=description,
+    )
+    _record("workspace.created", actor, workspace, {"name": [None, name]})
+    return workspace
+
+
+@transaction.atomic
+def update_workspace(*, actor: User, workspace: Workspace, name: str, description: str) -> None:
+    """Change name and description; the address stays. Raises Invalid when the name is taken."""
+    _refuse_taken_name(workspace.organization, name, but=workspace)
+    changes = {}
+    for field, after in (("name", name), ("description", description)):
+        before = getattr(workspace, field)
+        if before != after:
+            changes[field] = [before, after]
+            setattr(workspace, field, after)
+    if changes:
+        workspace.save(update_fields=list(changes))
+        _record("workspace.updated", actor, workspace, changes)
+
+
+@transaction.atomic
+def give_role(*, actor: User, user: User, role: Role, on: Any) -> None:
+    """Give a person of the organization a role on a workspace, a Deployment or the organization.
+
+    Takes the place of the role held there, and gives the least role above where there is none.
+    Raises Invalid for people of other organizations, RightsExceeded and LastOwner.
+    """
+    organization = with_all_above(on)[-1]
+    if not is_member(user=user, organization=organization):
+        raise Invalid(f"{user.email} is not in {organization}. Invite them first.", field="email")
+    grant_with_entry(actor=actor, user=user, role=role, on=on)
+
+
+@transaction.atomic
+def remove_person(*, actor: User, user: User, on: Any) -> None:
+    """Take a person out of a workspace or the organization, with every role in what lies below.
+
+    Raises RightsExceeded and LastOwner.
+    """
+    revoke_everywhere(actor=actor, user=user, on=on)
+
+
+def _refuse_taken_name(
+    organization: Organization, name: str, *, but: Workspace | None = None
+) -> None:
+    # The lock makes two requests for the same name wait for each other.
+    Organization.objects.select_for_update().get(pk=organization.pk)
+    others = organization.workspaces.filter(name__iexact=name)
+    if but is not None:
+        others = others.exclude(pk=but.pk)
+    if others.exists():
+        raise Invalid(f"{organization} has a workspace called {name} already.", field="name")
+
+
+def _free_slug(model: type[Organization] | type[Workspace], name: str) -> str:
+    slug = slugify(name)[:LONGEST_SLUG].strip("-") or model.access_scope
+    if not model.objects.filter(slug=slug).exists():
+        return slug
+    return f"{slug}-{secrets.token_hex(3)}"
+
+
+def _record(action: str, actor: User, on: Any, changes: dict[str, Any]) -> None:
+    record(
+        action=action,
+        actor=actor,
+        organization_id=with_all_above(on)[-1].pk,
+        target_kind=type(on).access_scope,
+        target_id=on.pk,
+        target_label=str(on),
+        changes=changes,
+    )

@@ -1,0 +1,34 @@
+from django import forms
+
+
+class SetUpForm(forms.Form):
+    email = forms.EmailField(label="Your e-mail address", max_length=254)
+    name = forms.CharField(label="Your name", max_length=150)
+    password = forms.CharField(
+        help_text="At least 12 characters; a few words make a good one.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        strip=False,
+        max_length=256,
+    )
+    organization_name = forms.CharField(
+        label="Organization", max_length=80, help_text="Your company or team."
+    )
+    workspace_name = forms.CharField(
+        label="First workspace",
+        max_length=50,
+        help_text="A group of Deployments with its own members, such as “Analytics”.",
+    )
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.fields["email"].widget.attrs["autocomplete"] = "username"
+        self.fields["name"].widget.attrs["autocomplete"] = "name"
+
+
+class ProfileForm(forms.Form):
+    name = forms.CharField(max_length=150)
+    time_zone = forms.ChoiceField(help_text="Times on pages are shown in this zone.")
+
+    def __init__(self, *args: object, zones: list[str], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.fields["time_zone"].choices = [(zone, zone) for zone in zones]  # type: ignore[attr-defined]

@@ -1,0 +1,32 @@
+from django.db import transaction
+
+from apps.accounts.models import User
+from apps.accounts.queries import has_operator
+from apps.accounts.services import LinkUnusable, create_person, use_sign_in_link
+from apps.clusters.services import register_this_machine
+from apps.organizations.models import Workspace
+from apps.organizations.services import create_organization, create_workspace
+
+
+@transaction.atomic
+def set_up(
+    *,
+    token: str,
+    email: str,
+    name: str,
+    password: str,
+    organization_name: str,
+    workspace_name: str,
+) -> tuple[User, Workspace]:
+    """Spend the setup link and make the first administrator, organization and workspace.
+
+    All or nothing: a refused password leaves the link usable. Raises LinkUnusable and Invalid.
+    """
+    link = use_sign_in_link(token=token)
+    if link.user is not None or has_operator():
+        raise LinkUnusable
+    owner = create_person(email=email, name=name, password=password, is_operator=True)
+    organization = create_organization(owner=owner, name=organization_name)
+    register_this_machine(actor=owner, organization=organization)
+    workspace = create_workspace(actor=owner, organization=organization, name=workspace_name)
+    return owner, workspace
