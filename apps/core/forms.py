@@ -80,7 +80,7 @@ def problems(form: "forms.BaseForm | BaseFormSet[Any]") -> Iterator[Problem]:
     if isinstance(form, BaseFormSet):
         if not form.is_bound:
             return
-        yield from (Problem(text) for text in form.non_form_errors())
+        yield from (Problem(str(text)) for text in form.non_form_errors())
         for row in form.forms:
             yield from problems(row)
         return

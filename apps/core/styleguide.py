@@ -45,6 +45,9 @@ class ExampleForm(forms.Form):
     agree = forms.BooleanField(
         label="Restart now", help_text="Running tasks get 10 minutes to end."
     )
+
+
+class ExampleUpload(forms.Form):
     archive = forms.FileField(label="Code", required=False, help_text="A zip of at most 50 MiB.")
 
 
@@ -61,6 +64,7 @@ def examples() -> dict[str, Any]:
         "wrong_form": ExampleForm(
             {"name": "Backfill October!" * 4, "memory": "lots"}, auto_id="wrong_%s"
         ),
+        "upload_form": ExampleUpload(),
         "page": Paginator(range(97), 10).page(4),
         "now": now,
         "earlier": now - timedelta(minutes=22),

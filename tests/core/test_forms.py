@@ -1,0 +1,68 @@
+from typing import Any
+
+import html5lib
+from django import forms
+
+from apps.core.forms import problems
+from apps.core.styleguide import ExampleForm
+
+
+def fields_of(markup: str) -> dict[str, Any]:
+    root = html5lib.parseFragment(markup, namespaceHTMLElements=False)
+    return {element.get("id"): element for element in root.iter() if element.get("id")}
+
+
+def test_a_wrong_field_points_at_its_hint_and_its_error() -> None:
+    found = fields_of(str(ExampleForm({"name": "x" * 41})))
+
+    assert found["id_name"].get("aria-invalid") == "true"
+    assert found["id_name"].get("aria-describedby") == "id_name_helptext id_name_error"
+    assert "".join(found["id_name_error"].itertext()).startswith("Error: Ensure this value")
+
+
+def test_the_summary_links_to_the_first_input_of_each_wrong_field() -> None:
+    found = {problem.target for problem in problems(ExampleForm({"name": "a"}))}
+
+    assert {"id_memory", "id_executor_0", "id_zone", "id_agree"} <= found
+    assert "id_name" not in found
+
+
+def test_problems_of_the_whole_form_come_first_and_link_nowhere() -> None:
+    form = ExampleForm({})
+    form.add_error(None, "Somebody saved first.")
+
+    assert next(problems(form)).text == "Somebody saved first."
+    assert next(problems(form)).target == ""
+
+
+def test_an_unbound_form_has_no_problems() -> None:
+    assert list(problems(ExampleForm())) == []
+
+
+def test_a_number_that_cannot_be_read_is_given_back() -> None:
+    field = fields_of(str(ExampleForm({"memory": "lots"})))["id_memory"]
+
+    assert field.get("type") == "text"
+    assert field.get("value") == "lots"
+    assert field.get("inputmode") == "decimal"
+
+
+def test_a_password_is_not_given_back() -> None:
+    assert "hunter2" not in str(ExampleForm({"password": "hunter2"}))
+
+
+def test_rows_of_a_formset_and_the_set_itself_are_in_the_summary() -> None:
+    rows = forms.formset_factory(ExampleForm, min_num=2, validate_min=True)
+    formset = rows({"form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "0", "form-0-name": "A"})
+
+    found = list(problems(formset))
+
+    assert found[0].target == ""
+    assert "id_form-0-memory" in {problem.target for problem in found}
+    assert str(formset).count("error-summary-title") == 2  # one summary: its id and its reference
+
+
+def test_hostile_input_is_escaped_in_the_field_and_in_the_summary() -> None:
+    form = ExampleForm({"zone": "<img src=x>"})
+
+    assert "<img" not in str(form)

@@ -1,0 +1,201 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import html5lib
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.core.paginator import Paginator
+from django.http import HttpRequest
+from django.template.loader import get_template, render_to_string
+from django.test import RequestFactory
+
+from apps.core.styleguide import ExampleForm, examples, icon_names
+from apps.core.views import styleguide
+
+FOLDER = Path(settings.BASE_DIR) / "templates"
+TEMPLATES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.html"))
+SOURCES = {name: (FOLDER / name).read_text() for name in TEMPLATES}
+SHEETS = (Path(settings.BASE_DIR) / "static/css").glob("*.css")
+CLASSES = {name for path in SHEETS for name in re.findall(r"\.([a-z][\w-]*)", path.read_text())}
+# Parts of a layout, and parts that another component on the styleguide shows.
+SHOWN_ELSEWHERE = {"topbar", "rail", "messages", "limb", "request_id", "form", "fields", "field"}
+
+
+@pytest.fixture
+def request_of_nobody(rf: RequestFactory) -> HttpRequest:
+    request = rf.get("/styleguide/", {"sort": "name"})
+    request.user = AnonymousUser()
+    request.request_id = "8f2a"  # type: ignore[attr-defined]
+    return request
+
+
+def parse(page: str) -> Any:
+    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
+
+
+def check_page(page: str) -> None:
+    root = parse(page)
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    labelled = {element.get("for") for element in root.iter("label")}
+    inputs = [element for element in root.iter() if element.tag in ("input", "select", "textarea")]
+
+    assert sorted(ids) == sorted(set(ids))
+    assert len(list(root.iter("h1"))) == 1
+    for field in inputs:
+        if field.get("type") != "hidden":
+            assert field.get("id") in labelled or field.get("aria-label"), dict(field.attrib)
+    for element in root.iter():
+        for name in ("aria-describedby", "aria-labelledby"):
+            assert set((element.get(name) or "").split()) <= set(ids), element.attrib
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_compiles(name: str) -> None:
+    get_template(name)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_template_holds_what_the_content_policy_forbids(name: str) -> None:
+    source = SOURCES[name]
+
+    assert not re.search(r"\sstyle\s*=", source)
+    assert not re.search(r"<style\b", source)
+    assert not re.search(r"\son[a-z]+\s*=", source)
+    assert not re.search(r"<script\b(?![^>]*\bsrc=)", source)
+    assert not re.search(r"javascript:|hx-on|js:\{|data-hx-trigger=\"[^\"]*\[", source)
+    assert not re.search(r"(?<!data-)\bhx-(get|post|swap|trigger|target)=", source)
+    assert not re.search(r"(?:src|href)=\"(?:https?:)?//", source)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_form_that_posts_carries_a_token(name: str) -> None:
+    for form in re.findall(r"<form\b[^>]*method=\"post\".*?</form>", SOURCES[name], re.S):
+        assert "{% csrf_token %}" in form
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_drawing_a_template_names_is_in_the_sprite(name: str) -> None:
+    named = re.findall(r"{% icon \"([^\"]+)\"|\bicon=\"([^\"]+)\"", SOURCES[name])
+
+    assert {first or second for first, second in named} - {"none"} <= set(icon_names())
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_class_a_template_uses_is_in_the_sheet(name: str) -> None:
+    source = re.sub(r"{%.*?%}|{{.*?}}", " ", SOURCES[name])
+    used = {one for value in re.findall(r"\sclass=\"([^\"]*)\"", source) for one in value.split()}
+
+    assert used - CLASSES == set()
+
+
+def test_the_styleguide_is_a_sound_page(request_of_nobody: HttpRequest) -> None:
+    check_page(styleguide(request_of_nobody).content.decode())
+
+
+def test_the_styleguide_shows_every_component() -> None:
+    source = SOURCES["styleguide.html"]
+    components = {Path(name).stem for name in TEMPLATES if name.startswith("components/")}
+    shown = {
+        name
+        for name in components
+        if f"components/{name}.html" in source
+        or f"{{% {name} " in source
+        or name == "error_summary"
+    }
+    inside_others = {"avatar", "log_lines"}
+
+    assert components - shown - inside_others - SHOWN_ELSEWHERE == set()
+
+
+def test_the_guide_names_every_component() -> None:
+    guide = (FOLDER / "README.md").read_text()
+    components = {Path(name).stem for name in TEMPLATES if name.startswith("components/")}
+
+    assert {n for n in components if f"`{n}`" not in guide} - {"topbar", "rail", "limb"} == set()
+
+
+@pytest.mark.parametrize("code", ["400", "403", "403_csrf", "404", "500", "503"])
+def test_error_pages_are_sound_and_show_the_request_id(
+    code: str, request_of_nobody: HttpRequest
+) -> None:
+    page = render_to_string(f"{code}.html", {}, request_of_nobody)
+
+    check_page(page)
+    assert "8f2a" in page
+
+
+def test_the_error_page_of_a_crash_renders_without_a_request() -> None:
+    check_page(render_to_string("500.html"))
+
+
+def test_a_refusal_names_the_role_and_who_can_give_it(request_of_nobody: HttpRequest) -> None:
+    denial = {
+        "action": "create a Deployment",
+        "roles": ["Workspace Author"],
+        "grantors": ["Ada", "Björn"],
+    }
+
+    page = render_to_string("403.html", {"denial": denial}, request_of_nobody)
+
+    assert "Workspace Author" in page
+    assert "Ada, Björn" in page
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(name for name in TEMPLATES if name.startswith("account/") and "_change" not in name),
+)
+def test_account_pages_are_sound(name: str, request_of_nobody: HttpRequest) -> None:
+    check_page(render_to_string(name, {"form": ExampleForm()}, request_of_nobody))
+
+
+def test_the_server_writes_the_chosen_theme(request_of_nobody: HttpRequest) -> None:
+    request_of_nobody.COOKIES["theme"] = "dark"
+
+    assert '<html lang="en" data-theme="dark">' in render_to_string(
+        "404.html", {}, request_of_nobody
+    )
+
+
+def test_a_forged_theme_is_ignored(request_of_nobody: HttpRequest) -> None:
+    request_of_nobody.COOKIES["theme"] = '"><script src=x>'
+
+    assert "<script src=x>" not in render_to_string("404.html", {}, request_of_nobody)
+
+
+def test_the_title_says_that_there_are_errors(request_of_nobody: HttpRequest) -> None:
+    page = render_to_string("account/login.html", {"form": ExampleForm({})}, request_of_nobody)
+
+    assert "<title>Error: Sign in · Astro Portal</title>" in page
+
+
+def test_pages_keep_the_other_filters(request_of_nobody: HttpRequest) -> None:
+    context = {**examples(), "page": Paginator(range(30), 10).page(2)}
+
+    page = render_to_string("styleguide.html", context, request_of_nobody)
+
+    assert 'href="?sort=name&amp;page=3"' in page
+    assert 'aria-sort="ascending"><a href="?sort=-name">Deployment' in page
+
+
+def test_components_escape_what_people_typed() -> None:
+    hostile = "<img src=x>"
+    page = "".join(
+        render_to_string(f"components/{name}.html", context)
+        for name, context in {
+            "badge": {"tone": "bad", "label": hostile},
+            "status": {"tone": "bad", "word": hostile, "sentence": hostile},
+            "confirm": {"name": hostile, "verb": hostile, "lost": hostile, "error": hostile},
+            "diff": {
+                "changes": [{"label": hostile, "old": hostile, "new": hostile, "effect": hostile}]
+            },
+            "log": {"id": "l", "label": hostile, "lines": [{"text": hostile}]},
+            "queue": {"name": hostile, "running": 1, "maximum": 2, "note": hostile},
+            "person": {"name": hostile, "sub": hostile},
+            "needs": {"label": hostile, "role": hostile, "grantors": [hostile]},
+        }.items()
+    )
+
+    assert "<img" not in page
