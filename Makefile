@@ -1,0 +1,50 @@
+# One command each: `make` alone lists them. Everything is installed into .venv, nothing elsewhere.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK_STAMP := $(VENV)/.installed-run
+DEV_STAMP := $(VENV)/.installed-dev
+PYTEST_ARGS ?=
+NAME ?=
+
+.PHONY: help run stop status test check bench
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(LOCK_STAMP) ## Install what is locked, start the portal, stay in the foreground
+	@exec $(BIN)/python -m astro_portal.launcher run
+
+stop: $(LOCK_STAMP) ## Stop the portal, every Airflow and the services
+	@exec $(BIN)/python -m astro_portal.launcher stop
+
+status: $(LOCK_STAMP) ## Say what runs
+	@exec $(BIN)/python -m astro_portal.launcher status
+
+test: $(DEV_STAMP) ## Run all tests; PYTEST_ARGS="-k name" passes arguments on
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+check: $(DEV_STAMP) ## Format, lint, types, imports, migrations and the fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@find templates apps -name '*.html' -print0 | xargs -0 -r $(BIN)/djade --check --target-version 5.2
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/pytest -m "not slow" -n auto $(PYTEST_ARGS)
+
+bench: $(DEV_STAMP) ## Measure; NAME=one measures one
+	@$(BIN)/python -m bench $(NAME)
+
+# Both stamps name what .venv holds now: installing one set makes the other stale, except that the
+# development set contains the other.
+$(LOCK_STAMP): requirements.lock requirements/uv.txt
+	@if [ -f $(DEV_STAMP) ]; then $(MAKE) --no-print-directory $(DEV_STAMP); \
+	else PYTHON="$(PYTHON)" sh requirements/install.sh requirements.lock; fi
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.lock requirements/uv.txt
+	@PYTHON="$(PYTHON)" sh requirements/install.sh requirements-dev.lock
+	@touch $@ $(LOCK_STAMP)
