@@ -29,7 +29,7 @@ class LocalConfig:
     scale_down_seconds: int = 30
 
     @classmethod
-    def from_environment(cls, home: Home, *, airflow_url: str = "") -> "LocalConfig":
+    def from_environment(cls, home: Home) -> "LocalConfig":
         """Read DATABASE_URL, REDIS_URL, PORTAL_AIRFLOW_URL and PORTAL_SCALE_DOWN_SECONDS, else ask the home.
 
         Raises Permanent when the home was never prepared.
@@ -37,7 +37,7 @@ class LocalConfig:
         try:
             database_url = os.environ.get("DATABASE_URL") or services.database_url(home)
             broker_url = os.environ.get("REDIS_URL") or services.redis_url(home)
-            edge_url = airflow_url or os.environ.get("PORTAL_AIRFLOW_URL") or _default_edge_url(home)
+            edge_url = os.environ.get("PORTAL_AIRFLOW_URL") or _default_edge_url(home)
         except FileNotFoundError as error:
             raise Permanent(
                 "The services of this machine were never started: run `make run`."

@@ -33,11 +33,9 @@ MAX_LINES = 5000
 class LocalPlane:
     """`DataPlane` of this machine. Holds no state: everything is in the home."""
 
-    def __init__(
-        self, home: Home, *, config: LocalConfig | None = None, airflow_url: str = ""
-    ) -> None:
+    def __init__(self, home: Home, config: LocalConfig | None = None) -> None:
         self.home = home
-        self.config = config or LocalConfig.from_environment(home, airflow_url=airflow_url)
+        self.config = config or LocalConfig.from_environment(home)
 
     def check(self) -> PlaneCheck:
         """Test the plane itself: reachable, what it has, what it lacks."""
