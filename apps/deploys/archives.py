@@ -17,16 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apps.core.errors import Invalid
+
 MIB = 1024 * 1024
 PROGRAM = Path(__file__).with_name("archive_builder.py")
 SUFFIXES = (".py", ".zip")
 
 
-class ArchiveRefused(Exception):
+class ArchiveRefused(Invalid):
     """The upload is not accepted; nothing has changed. One sentence per problem."""
 
     def __init__(self, *sentences: str) -> None:
-        super().__init__(" ".join(sentences))
+        super().__init__(" ".join(sentences), field="archive")
         self.sentences = sentences
 
 

@@ -6,7 +6,7 @@ from apps.deployments.models import Deployment, Revision
 
 
 class Deploy(models.Model):
-    """One delivery of code to a Deployment. Immutable; going back is a new one with the old digest."""
+    """One delivery of code to a Deployment. Immutable; going back makes a new one with old code."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="deploys")
     number = models.PositiveIntegerField()
@@ -14,16 +14,22 @@ class Deploy(models.Model):
     digest = models.CharField(max_length=64)
     file_name = models.CharField(max_length=200)
     size_bytes = models.PositiveBigIntegerField()
+    n_files = models.PositiveIntegerField()
+    # [{"path", "size", "sha256"}], up to thousands of them: lists defer it.
     files = models.JSONField(default=list)
     description = models.CharField(max_length=500, blank=True)
-    rollback_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    rollback_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["deployment", "number"], name="deploy_number_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["deployment", "number"], name="deploy_number_unique")
+        ]
 
     def __str__(self) -> str:
         return f"deploy {self.number}"

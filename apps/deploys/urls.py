@@ -1,5 +1,12 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from apps.deploys import views
 
 app_name = "deploys"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("d/<slug:ref>/deploys/", views.deploys, name="list"),
+    path("d/<slug:ref>/deploys/<int:number>/", views.detail, name="detail"),
+    path("d/<slug:ref>/deploys/<int:number>/download/", views.download, name="download"),
+    path("d/<slug:ref>/deploys/<int:number>/roll-back/", views.roll_back, name="roll_back"),
+]

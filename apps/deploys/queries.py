@@ -1,0 +1,76 @@
+"""Reads about code versions."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db.models import QuerySet
+
+from apps.deployments.models import Deployment
+from apps.deploys.models import Deploy
+
+Change = Literal["added", "changed", "removed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChange:
+    """A file that differs between two versions. A size is in bytes, None where the file is not."""
+
+    path: str
+    change: Change
+    size_before: int | None
+    size_after: int | None
+
+
+def archive_name(digest: str) -> str:
+    """Name the archive of a digest in the default storage."""
+    return f"code/{digest}.zip"
+
+
+def deploys_of(deployment: Deployment) -> QuerySet[Deploy]:
+    """List the deploys of a Deployment, newest first, without their file lists."""
+    return (
+        Deploy.objects.filter(deployment=deployment)
+        .select_related("created_by", "revision", "rollback_of")
+        .defer("files", "rollback_of__files", "revision__config")
+        .order_by("-number")
+    )
+
+
+def current_deploy(deployment: Deployment) -> Deploy | None:
+    """Return the deploy whose code new runs use once the wanted revision is applied."""
+    digest = deployment.wanted.code_digest if deployment.wanted else ""
+    if not digest:
+        return None
+    return deploys_of(deployment).filter(digest=digest).first()
+
+
+def deploy_before(deploy: Deploy) -> Deploy | None:
+    """Return the deploy that came before, with its files, to compare with."""
+    earlier = Deploy.objects.filter(deployment_id=deploy.deployment_id, number__lt=deploy.number)
+    return earlier.order_by("-number").first()
+
+
+def file_changes(*, before: Deploy | None, after: Deploy) -> tuple[FileChange, ...]:
+    """Compare two versions file by file, by content."""
+    old = {file["path"]: file for file in before.files} if before else {}
+    new = {file["path"]: file for file in after.files}
+    changes = []
+    for path in sorted(old.keys() | new.keys()):
+        left, right = old.get(path), new.get(path)
+        if left and right and left["sha256"] == right["sha256"]:
+            continue
+        change: Change = "changed" if left and right else "added" if right else "removed"
+        changes.append(
+            FileChange(
+                path=path,
+                change=change,
+                size_before=left["size"] if left else None,
+                size_after=right["size"] if right else None,
+            )
+        )
+    return tuple(changes)
+
+
+def next_description(deploy: Deploy) -> str:
+    """Suggest the description of going back to a deploy."""
+    return f"Back to deploy {deploy.number}"

@@ -1,0 +1,170 @@
+"""Every delivery of code: checked first, stored once under its digest, then a new revision."""
+
+import errno
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import Max
+
+from apps.accounts.models import User
+from apps.audit.services import record
+from apps.core.errors import Conflict, PortalError
+from apps.deployments.models import Deployment, Operation, Revision, RevisionState
+from apps.deployments.services import deploy_code
+from apps.deploys.archives import CodeArchive, Limits, build_archive
+from apps.deploys.models import Deploy
+from apps.deploys.queries import archive_name, current_deploy, next_description
+
+
+class NothingChanged(Conflict):
+    """The Deployment has exactly this code already."""
+
+
+class StorageFull(PortalError):
+    """The code cannot be kept; nothing has changed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The portal's disk is full, so the code was not stored and nothing has changed. "
+            "Make room on the machine, then send it again."
+        )
+
+
+class CodeMissing(PortalError):
+    """The archive of an earlier version is gone from the portal's storage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What a delivery led to. `notes` are sentences about what was left out of the upload."""
+
+    deploy: Deploy
+    operation: Operation
+    notes: tuple[str, ...] = ()
+
+
+def deliver(
+    *,
+    actor: User,
+    deployment: Deployment,
+    file_name: str,
+    chunks: Iterable[bytes],
+    description: str = "",
+) -> Delivery:
+    """Check an upload, keep it, and make it the code of the Deployment.
+
+    Raises ArchiveRefused, NothingChanged, StorageFull, and Conflict while being deleted.
+    """
+    limits = Limits(
+        max_upload_bytes=settings.CODE_ARCHIVE_MAX_BYTES,
+        max_unpacked_bytes=10 * settings.CODE_ARCHIVE_MAX_BYTES,
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="portal-code-") as folder:
+            archive = build_archive(
+                name=file_name, chunks=chunks, folder=Path(folder), limits=limits
+            )
+            _refuse_same_code(deployment, archive.digest)
+            _keep(archive)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull from error
+        raise
+    deploy = Deploy(
+        deployment=deployment,
+        digest=archive.digest,
+        file_name=file_name[:200],
+        size_bytes=archive.size_bytes,
+        n_files=len(archive.files),
+        files=[
+            {"path": file.path, "size": file.size, "sha256": file.sha256} for file in archive.files
+        ],
+        description=description,
+        created_by=actor,
+    )
+    operation = _record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY)
+    return Delivery(deploy=deploy, operation=operation, notes=archive.notes)
+
+
+def roll_back(
+    *, actor: User, deployment: Deployment, deploy: Deploy, description: str = ""
+) -> Delivery:
+    """Deliver the code of an earlier deploy again, as a new deploy.
+
+    Raises NothingChanged, CodeMissing, and Conflict while being deleted.
+    """
+    _refuse_same_code(deployment, deploy.digest)
+    if not default_storage.exists(archive_name(deploy.digest)):
+        raise CodeMissing(
+            f"The code of deploy {deploy.number} is not in the portal's storage any more."
+        )
+    new = Deploy(
+        deployment=deployment,
+        digest=deploy.digest,
+        file_name=deploy.file_name,
+        size_bytes=deploy.size_bytes,
+        n_files=deploy.n_files,
+        files=deploy.files,
+        description=description or next_description(deploy),
+        rollback_of=deploy,
+        created_by=actor,
+    )
+    operation = _record_deploy(actor=actor, deploy=new, kind=Operation.Kind.ROLL_BACK)
+    return Delivery(deploy=new, operation=operation)
+
+
+@transaction.atomic
+def _record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Operation:
+    deployment = deploy.deployment
+    before = current_deploy(deployment)
+    summary = deploy.description or f"Code from {deploy.file_name}"
+    operation = deploy_code(
+        actor=actor, deployment=deployment, digest=deploy.digest, summary=summary[:200], kind=kind
+    )
+    # deploy_code has locked the row of the Deployment, so no other delivery takes this number.
+    last = Deploy.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
+    deploy.number = (last or 0) + 1
+    deploy.revision = cast(Revision, operation.revision)
+    deploy.save(force_insert=True)
+    record(
+        action="deployment.rolled_back" if deploy.rollback_of else "deployment.code_delivered",
+        actor=actor,
+        organization_id=deployment.workspace.organization_id,
+        target_kind="deployment",
+        target_id=deployment.pk,
+        target_label=deployment.name,
+        changes={
+            "deploy": [before.number if before else None, deploy.number],
+            "digest": [before.digest if before else None, deploy.digest],
+        },
+    )
+    return operation
+
+
+def _refuse_same_code(deployment: Deployment, digest: str) -> None:
+    wanted = deployment.wanted
+    if wanted and wanted.code_digest == digest and wanted.state != RevisionState.FAILED:
+        raise NothingChanged(
+            f"{deployment.name} has exactly this code already, so nothing changed."
+        )
+
+
+def _keep(archive: CodeArchive) -> None:
+    """Store the archive under its digest, once. A piece of an interrupted attempt is replaced."""
+    name = archive_name(archive.digest)
+    if default_storage.exists(name):
+        if default_storage.size(name) == archive.size_bytes:
+            return
+        default_storage.delete(name)
+    with archive.path.open("rb") as stream:
+        saved = default_storage.save(name, File(stream))
+    if saved != name:
+        # Somebody stored the same code in the same moment, so ours got another name.
+        default_storage.delete(saved)

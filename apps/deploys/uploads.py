@@ -1,0 +1,54 @@
+"""How uploads reach the disk: in a temporary file, none larger than code may be."""
+
+import errno
+from typing import Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
+
+TOO_LARGE = "too-large"
+DISK_FULL = "disk-full"
+
+
+class CodeUploadHandler(TemporaryFileUploadHandler):
+    """Skips a file that cannot be taken and leaves the reason in `request.upload_problem`.
+
+    The rest of the request is read and thrown away: a browser shows no page when the connection
+    ends before it has sent everything.
+    """
+
+    received_bytes = 0
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().new_file(*args, **kwargs)
+        except OSError as error:
+            self._skip(error)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        # Counted over all files of the request, of which there should be one.
+        self.received_bytes += len(raw_data)
+        if self.received_bytes > settings.CODE_ARCHIVE_MAX_BYTES:
+            self.request.upload_problem = TOO_LARGE  # type: ignore[union-attr]
+            raise SkipFile
+        try:
+            super().receive_data_chunk(raw_data, start)
+        except OSError as error:
+            self._skip(error)
+
+    def file_complete(self, file_size: int) -> "UploadedFile[Any] | None":
+        try:
+            return super().file_complete(file_size)
+        except OSError as error:
+            self._note(error)
+            return None
+
+    def _skip(self, error: OSError) -> None:
+        self._note(error)
+        raise SkipFile from error
+
+    def _note(self, error: OSError) -> None:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+        self.request.upload_problem = DISK_FULL  # type: ignore[union-attr]

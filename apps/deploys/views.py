@@ -1,0 +1,137 @@
+from typing import cast
+
+from django.contrib import messages
+from django.core.files.storage import default_storage
+from django.core.paginator import Paginator
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from apps.access.queries import explain_denial
+from apps.access.scoped import scoped
+from apps.accounts.models import User
+from apps.core.errors import PortalError
+from apps.deployments.models import Deployment
+from apps.deploys import queries, services
+from apps.deploys.archives import ArchiveRefused
+from apps.deploys.forms import DeliveryForm, RollBackForm
+from apps.deploys.models import Deploy
+
+DEPLOYS_PER_PAGE = 25
+SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
+
+
+@scoped(Deployment, SEE, by="ref", writing=DELIVER)
+@require_http_methods(["GET", "HEAD", "POST"])
+def deploys(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    if request.method != "POST":
+        return _deploys_page(request, deployment, DeliveryForm())
+    problem = getattr(request, "upload_problem", "")
+    form = DeliveryForm(request.POST, request.FILES, upload_problem=problem)
+    if not form.is_valid():
+        return _deploys_page(request, deployment, form, status=422)
+    upload = form.upload()
+    try:
+        delivery = services.deliver(
+            actor=cast(User, request.user),
+            deployment=deployment,
+            file_name=upload.file.name or "",
+            chunks=upload.file.chunks(),
+            description=upload.description,
+        )
+    except ArchiveRefused as refused:
+        for sentence in refused.sentences:
+            form.add_error("archive", sentence)
+        return _deploys_page(request, deployment, form, status=422)
+    except services.NothingChanged as same:
+        messages.info(request, same.sentence)
+        return redirect("deploys:list", deployment.ref)
+    except PortalError as error:
+        form.add_error(None, error.sentence)
+        status = 507 if isinstance(error, services.StorageFull) else 422
+        return _deploys_page(request, deployment, form, status=status)
+    return _to_operation(request, deployment, delivery)
+
+
+@scoped(Deployment, SEE, by="ref")
+@require_GET
+def detail(request: HttpRequest, deployment: Deployment, number: int) -> HttpResponse:
+    deploy = _deploy(deployment, number)
+    before = queries.deploy_before(deploy)
+    context = {
+        "deployment": deployment,
+        "deploy": deploy,
+        "before": before,
+        "changes": queries.file_changes(before=before, after=deploy),
+        "current": queries.current_deploy(deployment),
+        "description": queries.next_description(deploy),
+        **_may_deliver(request, deployment),
+    }
+    return render(request, "deploys/detail.html", context)
+
+
+@scoped(Deployment, SEE, by="ref")
+@require_GET
+def download(request: HttpRequest, deployment: Deployment, number: int) -> HttpResponseBase:
+    deploy = _deploy(deployment, number)
+    try:
+        stream = default_storage.open(queries.archive_name(deploy.digest))
+    except FileNotFoundError:
+        raise Http404("The code is not in the storage any more.") from None
+    name = f"{deployment.ref}-deploy-{deploy.number}.zip"
+    return FileResponse(stream, as_attachment=True, filename=name, content_type="application/zip")
+
+
+@scoped(Deployment, DELIVER, by="ref")
+@require_POST
+def roll_back(request: HttpRequest, deployment: Deployment, number: int) -> HttpResponse:
+    deploy = _deploy(deployment, number)
+    form = RollBackForm(request.POST)
+    description = form.cleaned_data["description"] if form.is_valid() else ""
+    try:
+        delivery = services.roll_back(
+            actor=cast(User, request.user),
+            deployment=deployment,
+            deploy=deploy,
+            description=description,
+        )
+    except PortalError as error:
+        messages.warning(request, error.sentence)
+        return redirect("deploys:list", deployment.ref)
+    return _to_operation(request, deployment, delivery)
+
+
+def _to_operation(
+    request: HttpRequest, deployment: Deployment, delivery: services.Delivery
+) -> HttpResponse:
+    for note in delivery.notes:
+        messages.info(request, note)
+    return redirect("deployments:operation", deployment.ref, delivery.operation.number)
+
+
+def _deploy(deployment: Deployment, number: int) -> Deploy:
+    return get_object_or_404(
+        Deploy.objects.select_related("created_by", "revision", "rollback_of"),
+        deployment=deployment,
+        number=number,
+    )
+
+
+def _deploys_page(
+    request: HttpRequest, deployment: Deployment, form: DeliveryForm, status: int = 200
+) -> HttpResponse:
+    pages = Paginator(queries.deploys_of(deployment), DEPLOYS_PER_PAGE)
+    context = {
+        "deployment": deployment,
+        "form": form,
+        "page": pages.get_page(request.GET.get("page")),
+        "current": queries.current_deploy(deployment),
+        **_may_deliver(request, deployment),
+    }
+    return render(request, "deploys/list.html", context, status=status)
+
+
+def _may_deliver(request: HttpRequest, deployment: Deployment) -> dict[str, object]:
+    may_deliver = request.user.has_perm(DELIVER, deployment)
+    denial = None if may_deliver else explain_denial(permission=DELIVER, on=deployment)
+    return {"may_deliver": may_deliver, "denial": denial}

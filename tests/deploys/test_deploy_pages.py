@@ -1,0 +1,323 @@
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.audit.models import AuditEvent
+from apps.deployments.models import Deployment, Operation, RevisionState
+from apps.deploys.models import Deploy
+
+ClientOf = Callable[[User], Client]
+DAG = b"from airflow.sdk import dag\n"
+
+
+@pytest.fixture(autouse=True)
+def _storage(settings: Any, tmp_path: Path) -> None:
+    default = settings.STORAGES["default"]
+    options = {**default["OPTIONS"], "location": tmp_path / "bundles"}
+    settings.STORAGES = {**settings.STORAGES, "default": {**default, "OPTIONS": options}}
+
+
+def send(
+    client: Client, content: bytes, name: str = "etl.py", description: str = "", ref: str = ""
+) -> Any:
+    file = SimpleUploadedFile(name, content)
+    data = {"archive": file, "description": description}
+    return client.post(f"/d/{ref or 'etl-prod-7f3c'}/deploys/", data)
+
+
+def settle(deployment: Deployment, state: str = RevisionState.APPLIED) -> None:
+    """Let what is on its way arrive, as the reconciler would."""
+    deployment.refresh_from_db()
+    deployment.operations.filter(state="running").update(state="succeeded", ended_at=timezone.now())
+    type(deployment.wanted)._default_manager.filter(pk=deployment.wanted_id).update(state=state)
+    Deployment.objects.filter(pk=deployment.pk).update(applied=deployment.wanted)
+
+
+def test_the_page_is_for_those_who_may_see_code(
+    alice: User, bob: User, charlie: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    url = f"/d/{deployment.ref}/deploys/"
+
+    assert client_of(alice).get(url).status_code == 200
+    assert client_of(bob).get(url).status_code == 200
+    assert client_of(charlie).get(url).status_code == 404
+
+
+def test_an_empty_page_shows_a_sample_dag(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    page = client_of(alice).get(f"/d/{deployment.ref}/deploys/").content.decode()
+
+    assert "No code of yours yet" in page
+    assert "from airflow.sdk import dag, task" in page
+
+
+def test_it_delivers_a_file(alice: User, deployment: Deployment, client_of: ClientOf) -> None:
+    response = send(client_of(alice), DAG, description="First DAG")
+
+    deploy = Deploy.objects.get()
+    operation = Operation.objects.get(kind="deploy")
+    deployment.refresh_from_db()
+    assert response["Location"] == f"/d/{deployment.ref}/operations/{operation.number}/"
+    assert (deploy.number, deploy.n_files, deploy.description) == (1, 1, "First DAG")
+    assert deployment.wanted.code_digest == deploy.digest
+    assert default_storage.exists(f"code/{deploy.digest}.zip")
+    event = AuditEvent.objects.get(action="deployment.code_delivered")
+    assert event.changes["digest"] == [None, deploy.digest]
+
+
+def test_bob_sees_the_form_locked_and_is_refused(
+    alice: User, bob: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    page = client_of(bob).get(f"/d/{deployment.ref}/deploys/").content.decode()
+    response = send(client_of(bob), DAG)
+
+    assert "Needs the role" in page
+    assert "Alice" in page
+    assert response.status_code == 403
+    assert not Deploy.objects.exists()
+
+
+def test_charlie_does_not_learn_that_it_exists(
+    charlie: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    assert send(client_of(charlie), DAG).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "sentence"),
+    [
+        (b"def broken(:\n", "etl.py", "etl.py, line 1: invalid syntax."),
+        (b"no zip", "dags.zip", "This is not a zip archive"),
+        (b"", "etl.py", "The file is empty."),
+        (b"x", "etl.tar.gz", "neither a .py file nor a .zip"),
+    ],
+)
+def test_a_refused_upload_keeps_the_page_and_what_was_typed(
+    alice: User,
+    deployment: Deployment,
+    client_of: ClientOf,
+    content: bytes,
+    name: str,
+    sentence: str,
+) -> None:
+    response = send(client_of(alice), content, name, description="Faster <loads>")
+
+    page = response.content.decode()
+    assert response.status_code == 422
+    assert sentence in page
+    assert "Faster &lt;loads&gt;" in page
+    assert "Error: " in page
+    assert not Deploy.objects.exists()
+    assert not Operation.objects.exists()
+
+
+def test_no_file_at_all_is_named(alice: User, deployment: Deployment, client_of: ClientOf) -> None:
+    response = client_of(alice).post(f"/d/{deployment.ref}/deploys/", {"description": "Kept"})
+
+    assert response.status_code == 422
+    assert "Choose a .py file or a zip" in response.content.decode()
+    assert 'value="Kept"' in response.content.decode()
+
+
+def test_an_upload_that_is_too_large_is_not_kept(
+    alice: User, deployment: Deployment, client_of: ClientOf, settings: Any
+) -> None:
+    settings.CODE_ARCHIVE_MAX_BYTES = 100_000
+
+    response = send(client_of(alice), b"#" * 200_000, description="Kept")
+
+    assert response.status_code == 422
+    assert "The file is larger than 98 KiB" in response.content.decode()
+    assert 'value="Kept"' in response.content.decode()
+
+
+def test_a_full_disk_is_said_and_changes_nothing(
+    alice: User, deployment: Deployment, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(default_storage._wrapped.__class__, "save", save)
+
+    response = send(client_of(alice), DAG)
+
+    assert response.status_code == 507
+    assert "disk is full" in response.content.decode()
+    assert not Deploy.objects.exists()
+
+
+def test_the_same_code_again_changes_nothing(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    client = client_of(alice)
+    send(client, DAG)
+
+    response = client.post(
+        f"/d/{deployment.ref}/deploys/", {"archive": SimpleUploadedFile("etl.py", DAG)}, follow=True
+    )
+
+    assert "exactly this code already" in response.content.decode()
+    assert Deploy.objects.count() == 1
+
+
+def test_code_that_failed_to_apply_may_be_sent_again(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    send(client_of(alice), DAG)
+    settle(deployment, RevisionState.FAILED)
+
+    send(client_of(alice), DAG)
+
+    assert Deploy.objects.count() == 2
+
+
+def test_half_an_archive_of_an_interrupted_attempt_is_replaced(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    send(client_of(alice), DAG)
+    deploy = Deploy.objects.get()
+    path = Path(default_storage.path(f"code/{deploy.digest}.zip"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:10])
+    settle(deployment, RevisionState.FAILED)
+
+    send(client_of(alice), DAG)
+
+    assert path.read_bytes() == whole
+
+
+def test_going_back_is_a_new_deploy_with_the_old_code(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    client = client_of(alice)
+    send(client, DAG, description="One")
+    settle(deployment)
+    send(client, DAG + b"# two\n", description="Two")
+    settle(deployment)
+
+    response = client.post(f"/d/{deployment.ref}/deploys/1/roll-back/")
+
+    first, _, third = Deploy.objects.order_by("number")
+    deployment.refresh_from_db()
+    assert response.status_code == 302
+    assert (third.digest, third.rollback_of) == (first.digest, first)
+    assert third.description == "Back to deploy 1"
+    assert deployment.wanted.code_digest == first.digest
+    assert Operation.objects.order_by("-number")[0].kind == "roll-back"
+    assert AuditEvent.objects.filter(action="deployment.rolled_back").exists()
+
+
+def test_going_back_to_the_current_code_changes_nothing(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    client = client_of(alice)
+    send(client, DAG)
+
+    response = client.post(f"/d/{deployment.ref}/deploys/1/roll-back/", follow=True)
+
+    assert "exactly this code already" in response.content.decode()
+    assert Deploy.objects.count() == 1
+
+
+def test_going_back_needs_the_right_to_deliver(
+    alice: User, bob: User, charlie: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    send(client_of(alice), DAG)
+    url = f"/d/{deployment.ref}/deploys/1/roll-back/"
+
+    assert client_of(bob).post(url).status_code == 403
+    assert client_of(charlie).post(url).status_code == 404
+    assert client_of(alice).get(url).status_code == 405
+
+
+def test_going_back_says_when_the_archive_is_gone(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    client = client_of(alice)
+    send(client, DAG)
+    settle(deployment)
+    send(client, DAG + b"# two\n")
+    settle(deployment)
+    default_storage.delete(f"code/{Deploy.objects.get(number=1).digest}.zip")
+
+    response = client.post(f"/d/{deployment.ref}/deploys/1/roll-back/", follow=True)
+
+    assert "not in the portal&#x27;s storage any more" in response.content.decode()
+
+
+def test_the_page_of_a_deploy_shows_what_changed(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    def packed(**files: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(f"{name}.py", content)
+        return buffer.getvalue()
+
+    client = client_of(alice)
+    send(client, packed(same=DAG, old=DAG, edited=DAG), "dags.zip")
+    settle(deployment)
+    send(client, packed(same=DAG, new=DAG, edited=b"x = 1\n"), "dags.zip")
+
+    response = client.get(f"/d/{deployment.ref}/deploys/2/")
+
+    changes = {change.path: change.change for change in response.context["changes"]}
+    assert changes == {"edited.py": "changed", "new.py": "added", "old.py": "removed"}
+
+
+def test_the_page_of_a_deploy_is_hidden_from_others(
+    alice: User, bob: User, charlie: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    send(client_of(alice), DAG)
+    for path in ("", "download/"):
+        url = f"/d/{deployment.ref}/deploys/1/{path}"
+        assert client_of(bob).get(url).status_code == 200
+        assert client_of(charlie).get(url).status_code == 404
+    assert client_of(alice).get(f"/d/{deployment.ref}/deploys/9/").status_code == 404
+
+
+def test_a_version_can_be_downloaded(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    send(client_of(alice), DAG)
+
+    response = client_of(alice).get(f"/d/{deployment.ref}/deploys/1/download/")
+
+    content = b"".join(response.streaming_content)
+    assert response["Content-Disposition"] == 'attachment; filename="etl-prod-7f3c-deploy-1.zip"'
+    assert zipfile.ZipFile(io.BytesIO(content)).read("etl.py") == DAG
+
+
+def test_a_hostile_file_name_is_shown_as_text(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    client = client_of(alice)
+    send(client, DAG, "<img src=x onerror=alert(1)>.py")
+
+    page = client.get(f"/d/{deployment.ref}/deploys/1/").content.decode()
+
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+
+
+def test_the_history_costs_the_same_with_many_deploys(
+    alice: User, deployment: Deployment, client_of: ClientOf, django_assert_max_num_queries: Any
+) -> None:
+    client = client_of(alice)
+    for number in range(4):
+        send(client, DAG + b"# %d\n" % number)
+        settle(deployment)
+
+    with django_assert_max_num_queries(9):
+        client.get(f"/d/{deployment.ref}/deploys/")
