@@ -12,7 +12,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 
 from apps.access.catalogue import PERMISSIONS
@@ -66,7 +66,7 @@ def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callab
     def decorate(view: View) -> View:
         @wraps(view)
         @login_required
-        def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             obj = get_object_or_404(model.objects.select_related(*above), **{by: kwargs.pop(by)})
             if not request.user.has_perm(f"{model.access_scope}.view", obj):
                 raise Http404
