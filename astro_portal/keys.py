@@ -32,8 +32,8 @@ def _make_encryption_keys(home: Home) -> None:
         return
     if _has_data(home):
         raise ConfigurationError(
-            f"The file {file} is missing, and without it the secrets in the database cannot be read. "
-            "Restore it from a backup of this folder."
+            f"The file {file} is missing, and without it the secrets in the database "
+            "cannot be read. Restore it from a backup of this folder."
         )
     key_id = f"k{secrets.token_hex(4)}"
     key = base64.b64encode(secrets.token_bytes(32)).decode()

@@ -1,7 +1,7 @@
 """`python -m astro_portal.launcher run|stop|status`: the portal of one home on this machine.
 
-`run` prepares what is missing, starts everything and stays in the foreground to heal it. Ctrl-C stops the
-portal and leaves Airflow running; `stop` stops all.
+`run` prepares what is missing, starts everything and stays in the foreground to heal it. Ctrl-C
+stops the portal and leaves Airflow running; `stop` stops all.
 """
 
 import argparse
@@ -96,12 +96,14 @@ class Launcher:
         free = shutil.disk_usage(self.home.path).free // 2**20
         if free < FREE_DISK_MIB:
             raise Permanent(
-                f"The disk of {self.home.path} is nearly full: {free} MiB are free, {FREE_DISK_MIB} are needed."
+                f"The disk of {self.home.path} is nearly full: {free} MiB are free, "
+                f"{FREE_DISK_MIB} are needed."
             )
         available = psutil.virtual_memory().available // 2**20
         if available < FREE_MEMORY_MIB:
             self.say(
-                f"Only {available} MiB of memory are free. The portal needs about 450, a Deployment about 1200."
+                f"Only {available} MiB of memory are free. The portal needs about 450, "
+                "a Deployment about 1200."
             )
 
     def _start(self, port: int, edge_port: int) -> None:

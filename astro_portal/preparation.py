@@ -61,7 +61,7 @@ class StaticFiles:
 
 
 def manage(home: Home, *arguments: str) -> str:
-    """Run one management command and return what it printed. Raises Permanent with its last lines."""
+    """Run a management command and return what it printed. Raises Permanent if it failed."""
     return _finish(_start(home, *arguments), arguments[0])
 
 

@@ -23,7 +23,7 @@ CARELESS = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_
 
 @contextmanager
 def temporary_home() -> Iterator[Home]:
-    """Make an empty home, where PostgreSQL's system user may enter (not so in `tmp_path`, as root)."""
+    """Make an empty home that PostgreSQL's system user may enter: as root, `tmp_path` is not."""
     path = Path(tempfile.mkdtemp(prefix="astro-portal-"))
     try:
         yield Home(path)
@@ -33,7 +33,9 @@ def temporary_home() -> Iterator[Home]:
 
 @contextmanager
 def running_services() -> Iterator[Home]:
-    """Run both in a temporary home; `services.database_url(home)` and `redis_url(home)` lead to them."""
+    """Run both in a temporary home; `services.database_url(home)` and `redis_url(home)` lead to
+    them.
+    """
     with temporary_home() as home, running_services_of(home):
         yield home
 
@@ -57,7 +59,9 @@ def running_services_of(home: Home) -> Iterator[None]:
             group=account or None,
             extra_groups=[] if account else None,
         )
-        valkey = subprocess.Popen(services.valkey_command(home), stdout=log, stderr=subprocess.STDOUT)
+        valkey = subprocess.Popen(
+            services.valkey_command(home), stdout=log, stderr=subprocess.STDOUT
+        )
     try:
         wait_until_ready(home)
         yield

@@ -1,6 +1,7 @@
 """The one folder that holds all state of a portal on this machine.
 
-Nothing of a portal lives elsewhere, so two homes are two portals, and removing the folder removes it all.
+Nothing of a portal lives elsewhere, so two homes are two portals, and removing the folder removes
+it all.
 """
 
 import os
@@ -10,7 +11,9 @@ from pathlib import Path
 
 
 def default_home() -> Path:
-    """Name the folder used when PORTAL_HOME is not set: root keeps it where another user may traverse."""
+    """Name the folder used when PORTAL_HOME is not set: root keeps it where another user may
+    traverse.
+    """
     if os.geteuid() == 0:
         return Path("/var/lib/astro-portal")
     if sys.platform == "darwin":

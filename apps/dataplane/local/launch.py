@@ -24,7 +24,9 @@ def main() -> None:
 
 
 def leave_pid(environment_file: Path) -> None:
-    """Note the process where `leftovers` finds it: some programs overwrite their environment with a title."""
+    """Note the process where `leftovers` finds it: some programs overwrite their environment with a
+    title.
+    """
     pids = environment_file.parent.parent / "run" / "pids"
     pids.mkdir(exist_ok=True)
     (pids / f"{environment_file.stem}.{os.getpid()}").touch()

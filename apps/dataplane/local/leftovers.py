@@ -1,8 +1,8 @@
 """Find and end processes of a home that no supervisord looks after any more.
 
-A supervisord that was killed leaves its children running, and a new one would start each a second time.
-Processes are known by the marks in their environment, and, since some programs overwrite theirs with a
-process title, by the pid files that `launch.py` leaves.
+A supervisord that was killed leaves its children running, and a new one would start each a second
+time. Processes are known by the marks in their environment, and, since some programs overwrite
+theirs with a process title, by the pid files that `launch.py` leaves.
 """
 
 import os
@@ -19,7 +19,8 @@ from apps.dataplane.local.supervisor import MARK_HOME, MARK_PROGRAM
 
 SUPERVISORD = "supervisord"
 WORKER = re.compile(r".+--worker-.+")
-# A pid file is written a moment after its process began; clocks of the two may differ by a rounding.
+# A pid file is written a moment after its process began; clocks of the two may differ by a
+# rounding.
 CLOCK_SECONDS = 2.0
 
 
@@ -34,7 +35,7 @@ class Leftover:
 
 
 def find_leftovers(home: Home) -> list[Leftover]:
-    """Return all processes of the home's programs, supervisord too, except the process that asks."""
+    """Return the processes of the home's programs, supervisord too, except the caller."""
     found = {leftover.process.pid: leftover for leftover in _by_pid_file(home)}
     found |= {leftover.process.pid: leftover for leftover in _by_mark(home)}
     found.pop(os.getpid(), None)
@@ -46,7 +47,9 @@ def is_supervisord_alive(home: Home) -> bool:
     return any(leftover.program == SUPERVISORD for leftover in _by_mark(home))
 
 
-def end_leftovers(home: Home, *, with_workers: bool = False, grace_seconds: float = 10) -> list[str]:
+def end_leftovers(
+    home: Home, *, with_workers: bool = False, grace_seconds: float = 10
+) -> list[str]:
     """End every process of the home's programs and return the programs' names.
 
     Airflow workers are asked to finish their tasks and are not waited for, unless `with_workers`.
@@ -78,7 +81,9 @@ def forget_ended(home: Home) -> None:
 
 
 def stop_signal(home: Home, program: str) -> signal.Signals:
-    """Return the signal that the program's supervisord file names; SIGTERM if there is no file any more."""
+    """Return the signal that the program's supervisord file names; SIGTERM if there is no file any
+    more.
+    """
     try:
         text = (home.programs / f"{program}.conf").read_text()
     except FileNotFoundError:
@@ -122,12 +127,14 @@ def _by_mark(home: Home) -> list[Leftover]:
 
 
 def _is_main(leftover: Leftover, leftovers: list[Leftover]) -> bool:
-    """Return whether the process is its program's first one: children are their parent's business."""
+    """Return whether the process is its program's first one, not a child of it."""
     try:
         parent = leftover.process.ppid()
     except psutil.Error:
         return False
-    return all(other.process.pid != parent or other.program != leftover.program for other in leftovers)
+    return all(
+        other.process.pid != parent or other.program != leftover.program for other in leftovers
+    )
 
 
 def _families(processes: list[psutil.Process]) -> list[psutil.Process]:

@@ -6,8 +6,8 @@
     nothing     stopped                             stopped
 
 The launcher moves `wanted`. Both the launcher and the keeper call `heal` every two seconds, so the
-machine also heals while nobody looks. Whoever starts a new supervisord ends the orphans of the old one
-first.
+machine also heals while nobody looks. Whoever starts a new supervisord ends the orphans of the old
+one first.
 """
 
 import fcntl
@@ -58,9 +58,10 @@ class Machine:
     def ensure_running(self) -> bool:
         """Start supervisord if none answers; return whether it was started.
 
-        Does nothing while `wanted` is `nothing`. Programs marked to start with supervisord come up by
-        themselves. A caller that is itself a supervised program must exit when this returns True: the
-        new supervisord has started its successor. Raises Permanent if supervisord does not come up.
+        Does nothing while `wanted` is `nothing`. Programs marked to start with supervisord come up
+        by themselves. A caller that is itself a supervised program must exit when this returns
+        True: the new supervisord has started its successor. Raises Permanent if supervisord does
+        not come up.
         """
         if self._is_off() or self.supervisor.is_answering():
             return False
@@ -73,7 +74,9 @@ class Machine:
         return True
 
     def end_orphans(self) -> None:
-        """End what a lost supervisord left, so that ports and files are free; not beside a live one."""
+        """End what a lost supervisord left, so that ports and files are free; not beside a live
+        one.
+        """
         with self._lock():
             if not self._answers_in_time():
                 leftovers.end_leftovers(self.home)
@@ -93,7 +96,10 @@ class Machine:
             time.sleep(0.1)
 
     def heal(self) -> list[str]:
-        """Put right what fell over; return a sentence for each thing done. Raises as `ensure_running`."""
+        """Put right what fell over; return a sentence for each thing done.
+
+        Raises as `ensure_running`.
+        """
         if self.ensure_running():
             return ["supervisord had ended and was started again."]
         leftovers.forget_ended(self.home)
@@ -126,7 +132,8 @@ class Machine:
     ) -> None:
         """Stop everything of the home in order; `say` hears what is waited for.
 
-        Airflow workers get `worker_seconds` to finish their tasks before their processes are killed.
+        Airflow workers get `worker_seconds` to finish their tasks before their processes are
+        killed.
         """
         self.want("nothing")
         with self._lock():
@@ -144,7 +151,8 @@ class Machine:
         workers = [name for name in airflow if leftovers.WORKER.fullmatch(name)]
         if workers:
             say(
-                f"Waiting up to {worker_seconds:.0f} s for tasks of {len(workers)} Airflow workers to end."
+                f"Waiting up to {worker_seconds:.0f} s for tasks "
+                f"of {len(workers)} Airflow workers to end."
             )
         self._stop_programs(workers, worker_seconds)
         others = [name for name in airflow if name not in workers]
@@ -209,7 +217,8 @@ class Machine:
 
     def _remove_stale_files(self) -> None:
         self.supervisor.socket_path.unlink(missing_ok=True)
-        # After a reboot the number in it may belong to any process, and PostgreSQL would refuse to start.
+        # After a reboot the number in it may belong to any process, and PostgreSQL would refuse to
+        # start.
         (self.home.postgres / "postmaster.pid").unlink(missing_ok=True)
 
     def _start_supervisord(self) -> None:
@@ -260,7 +269,8 @@ class Machine:
             "[rpcinterface:supervisor]",
             "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
             "[include]",
-            # Relative to this file: the list is split at blanks, and a home may have one in its name.
+            # Relative to this file: the list is split at blanks, and a home may have one in its
+            # name.
             "files=programs/*.conf",
         ]
         return "\n".join(lines) + "\n"

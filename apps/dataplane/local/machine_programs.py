@@ -16,7 +16,9 @@ PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
 
 
 def base_environment() -> dict[str, str]:
-    """Return what every process gets of the caller's environment: enough to run, and nothing private."""
+    """Return what every process gets of the caller's environment: enough to run, and nothing
+    private.
+    """
     return {name: os.environ[name] for name in (*PASSED_ON, *PROXIES) if name in os.environ}
 
 

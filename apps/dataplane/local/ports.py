@@ -19,7 +19,7 @@ PUBLIC_LISTENERS = {"portal": "PORTAL_PORT", "edge": "PORTAL_EDGE_PORT"}
 
 
 def remembered_ports(home: Home) -> dict[str, int]:
-    """Return name of a listener → port. Raises FileNotFoundError when the home was never prepared."""
+    """Return listener → port. Raises FileNotFoundError when the home was never prepared."""
     return {name: int(port) for name, port in json.loads(home.ports.read_text()).items()}
 
 
@@ -41,7 +41,9 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_port(*, avoid: Iterable[int] = ()) -> int:
-    """Choose a free loopback port for an internal listener, none of `avoid`; Permanent if there is none."""
+    """Choose a free loopback port for an internal listener, none of `avoid`; Permanent if there is
+    none.
+    """
     avoided = set(avoid)
     for port in random.sample(INTERNAL_PORTS, len(INTERNAL_PORTS)):
         if port not in avoided and is_free(port):
@@ -58,9 +60,9 @@ def choose_ports(
 ) -> dict[str, int]:
     """Decide and remember the ports of all listeners.
 
-    `wanted` holds what the operator asked for (`portal`, `edge`), `hosts` the addresses they will listen on,
-    `ours` the listeners that run now, whose ports are rightly occupied. Raises Permanent when a port that
-    people know by its number is in use by another program.
+    `wanted` holds what the operator asked for (`portal`, `edge`), `hosts` the addresses they will
+    listen on, `ours` the listeners that run now, whose ports are rightly occupied. Raises Permanent
+    when a port that people know by its number is in use by another program.
     """
     wanted, hosts = wanted or {}, hosts or {}
     try:

