@@ -10,7 +10,7 @@ from typing import Any
 
 from django import forms
 from django.forms.boundfield import BoundField
-from django.forms.formsets import BaseFormSet
+from django.forms.formsets import DELETION_FIELD_NAME, BaseFormSet
 from django.forms.renderers import TemplatesSetting
 
 from apps.core.errors import PortalError
@@ -82,12 +82,19 @@ def problems(form: "forms.BaseForm | BaseFormSet[Any]") -> Iterator[Problem]:
             return
         yield from (Problem(str(text)) for text in form.non_form_errors())
         for row in form.forms:
-            yield from problems(row)
+            if not _is_deleted(row):
+                yield from problems(row)
         return
     yield from (Problem(str(text)) for text in form.non_field_errors())
     for name in form.errors:
         if name in form.fields:
             yield from _field_problems(form[name])
+
+
+def _is_deleted(row: forms.BaseForm) -> bool:
+    if not row.errors:
+        return False
+    return bool(getattr(row, "cleaned_data", {}).get(DELETION_FIELD_NAME))
 
 
 def _field_problems(field: BoundField) -> Iterator[Problem]:

@@ -62,6 +62,21 @@ def test_rows_of_a_formset_and_the_set_itself_are_in_the_summary() -> None:
     assert str(formset).count("error-summary-title") == 2  # one summary: its id and its reference
 
 
+def test_a_row_to_be_deleted_has_no_problems() -> None:
+    rows = forms.formset_factory(ExampleForm, can_delete=True)
+    formset = rows(
+        {
+            "form-TOTAL_FORMS": "1",
+            "form-INITIAL_FORMS": "1",
+            "form-0-name": "A",
+            "form-0-DELETE": "on",
+        }
+    )
+
+    assert formset.is_valid()
+    assert list(problems(formset)) == []
+
+
 def test_hostile_input_is_escaped_in_the_field_and_in_the_summary() -> None:
     form = ExampleForm({"zone": "<img src=x>"})
 
