@@ -188,3 +188,10 @@ def queue_in_words(queue: WorkerQueue) -> str:
 
 def _plural(word: str, count: int) -> str:
     return word if count == 1 else f"{word}s"
+
+
+def summary_of(differences: tuple[Change, ...]) -> str:
+    """Write what a revision changes in one line for lists, without values."""
+    labels = list(dict.fromkeys(difference.label for difference in differences))
+    more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
+    return f"Changed {', '.join(labels[:3])}{more}"[:200]

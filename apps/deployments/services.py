@@ -1,14 +1,45 @@
-"""Every write to a Deployment: one transaction and one audit event each."""
+"""Every write to a Deployment: one transaction and one audit event each.
 
-from typing import Any
+A write locks the row, makes an immutable revision where the configuration or the code changes, opens
+the operation that people watch, and makes the row due. The message to a worker is only a hint.
+"""
+
+import secrets
+import string
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.text import slugify
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Conflict, Invalid, Refused
+from apps.deployments import lifecycle, sealed
+from apps.deployments.changes import changes, summary_of
 from apps.deployments.configuration import Configuration
-from apps.deployments.models import Deployment, Draft, Operation, Revision, SecretValue
-from apps.deployments.validation import Problem
+from apps.deployments.models import (
+    Deployment,
+    Operation,
+    OperationState,
+    Phase,
+    Revision,
+    RevisionState,
+)
+from apps.deployments.options import deployment_options
+from apps.deployments.revisions import (
+    InvalidConfiguration,
+    add_revision,
+    begin_operation,
+    lock_deployment,
+    make_due,
+    record_change,
+    supersede,
+)
+from apps.deployments.validation import validate, validate_name
 from apps.organizations.models import Workspace
+
+REF_ALPHABET = string.ascii_lowercase + string.digits
+NAME_CONSTRAINT = "deployment_name_unique_in_workspace"
 
 
 class StaleBase(Conflict):
@@ -21,14 +52,6 @@ class StaleBase(Conflict):
         self.current = current
 
 
-class InvalidConfiguration(Invalid):
-    """Carries every broken rule; `field` and the sentence are those of the first."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__(problems[0].sentence, field=problems[0].field)
-        self.problems = tuple(problems)
-
-
 def create_deployment(
     *,
     actor: User,
@@ -38,10 +61,25 @@ def create_deployment(
     configuration: Configuration,
     reason: str = "",
 ) -> Operation:
-    """Create a Deployment with its first revision. Raises Invalid (field "name" when taken)."""
-    raise NotImplementedError
+    """Create a Deployment with its first revision. Raises Invalid, with field "name" when taken."""
+    name = name.strip()
+    problems = validate_name(name)
+    if problems:
+        raise InvalidConfiguration(problems)
+    if cluster.organization_id != workspace.organization_id:
+        raise Invalid("This cluster belongs to another organization.", field="cluster")
+    _check(configuration, cluster, base=None)
+    try:
+        with transaction.atomic():
+            return _create(actor, workspace, cluster, name, configuration, reason)
+    except IntegrityError as error:
+        if NAME_CONSTRAINT not in str(error):
+            raise
+        sentence = f"There is already a Deployment called {name} in this workspace."
+        raise Invalid(sentence, field="name") from error
 
 
+@transaction.atomic
 def update_config(
     *,
     actor: User,
@@ -50,10 +88,28 @@ def update_config(
     base_revision_number: int,
     reason: str = "",
 ) -> Operation:
-    """Make a new revision on top of the one that was edited. Raises StaleBase, Invalid, Conflict while deleting."""
-    raise NotImplementedError
+    """Make a revision on top of the one that was edited. Raises StaleBase, Invalid or Conflict."""
+    deployment = lock_deployment(deployment)
+    current = _wanted(deployment)
+    if current.number != base_revision_number:
+        raise StaleBase(current=current)
+    before = Configuration.from_json(current.config)
+    _check(configuration, deployment.cluster, base=before)
+    differences = changes(before, configuration)
+    if not differences:
+        raise Invalid("Nothing is changed.")
+    return add_revision(
+        actor,
+        deployment,
+        Operation.Kind.UPDATE,
+        summary=summary_of(differences),
+        configuration=configuration,
+        code_digest=current.code_digest,
+        reason=reason,
+    )
 
 
+@transaction.atomic
 def deploy_code(
     *,
     actor: User | None,
@@ -62,67 +118,141 @@ def deploy_code(
     summary: str,
     kind: Operation.Kind = Operation.Kind.DEPLOY,
 ) -> Operation:
-    """Make a new revision with other code and the same configuration. `operation.revision` is the new one."""
-    raise NotImplementedError
+    """Make a revision with other code and the same configuration: `operation.revision`."""
+    deployment = lock_deployment(deployment)
+    return add_revision(
+        actor,
+        deployment,
+        kind,
+        summary=summary,
+        configuration=Configuration.from_json(_wanted(deployment).config),
+        code_digest=digest,
+    )
 
 
+@transaction.atomic
 def restore_revision(
-    *, actor: User, deployment: Deployment, revision: Revision, reason: str = ""
-) -> Operation:
-    """Make a new revision with the configuration and the code of an earlier one."""
-    raise NotImplementedError
-
-
-def retry(*, actor: User, deployment: Deployment) -> Operation:
-    """Apply the wanted revision again after a failure, or lift a quarantine."""
-    raise NotImplementedError
-
-
-def delete_deployment(*, actor: User, deployment: Deployment, typed_name: str) -> Operation:
-    """Begin to delete. Raises Invalid (field "typed_name") unless the name is typed exactly. Safe to repeat."""
-    raise NotImplementedError
-
-
-def store_secret(*, workspace: Workspace, value: str, actor: User) -> SecretValue:
-    """Seal a secret value; its id goes into `Variable.secret_id`."""
-    raise NotImplementedError
-
-
-def save_draft(
     *,
+    actor: User,
+    deployment: Deployment,
+    revision: Revision,
+    base_revision_number: int | None = None,
+    reason: str = "",
+) -> Operation:
+    """Make a new revision with the configuration and the code of an earlier one.
+
+    Raises StaleBase, or Refused when Airflow cannot go back that far.
+    """
+    deployment = lock_deployment(deployment)
+    current = _wanted(deployment)
+    if base_revision_number not in (None, current.number):
+        raise StaleBase(current=current)
+    if revision.deployment_id != deployment.pk:
+        raise Invalid("That revision belongs to another Deployment.")
+    configuration = Configuration.from_json(revision.config)
+    try:
+        _check(configuration, deployment.cluster, base=Configuration.from_json(current.config))
+    except InvalidConfiguration as error:
+        raise Refused(f"Revision {revision.number} cannot be restored. {error.sentence}") from error
+    return add_revision(
+        actor,
+        deployment,
+        Operation.Kind.ROLL_BACK,
+        summary=f"Back to revision {revision.number}",
+        configuration=configuration,
+        code_digest=revision.code_digest,
+        reason=reason,
+    )
+
+
+@transaction.atomic
+def retry(*, actor: User, deployment: Deployment) -> Operation:
+    """Try again what failed, or what was given up. Raises Conflict when nothing has failed.
+
+    A second call finds the operation of the first.
+    """
+    deployment = lock_deployment(deployment, even_deleting=True)
+    running = deployment.operations.filter(state=OperationState.RUNNING).first()
+    if running is not None and deployment.quarantined_at is None:
+        return running
+    revision = deployment.wanted
+    is_failed = revision is not None and revision.state == RevisionState.FAILED
+    is_deleting = deployment.phase == Phase.DELETING
+    if not (is_failed or is_deleting or deployment.quarantined_at):
+        raise Conflict("Nothing has failed, so there is nothing to try again.")
+    if revision is not None and not is_deleting:
+        rows = Revision.objects.filter(pk=revision.pk)
+        lifecycle.move(rows, "revision", RevisionState.PENDING, failure="")
+    kind = Operation.Kind.DELETE if is_deleting else Operation.Kind.RETRY
+    target = None if is_deleting else revision
+    title = f"Delete {deployment.name}" if target is None else f"Try revision {target.number} again"
+    operation = begin_operation(actor, deployment, kind, title=title, revision=target)
+    record_change(actor, deployment, "deployment.retried", {"operation": [None, operation.number]})
+    make_due(deployment)
+    return operation
+
+
+@transaction.atomic
+def delete_deployment(*, actor: User, deployment: Deployment, typed_name: str) -> Operation:
+    """Begin to delete; a second call finds the operation of the first.
+
+    Raises Invalid, with field "typed_name", unless the name is typed exactly.
+    """
+    deployment = lock_deployment(deployment, even_deleting=True)
+    if typed_name.strip() != deployment.name:
+        raise Invalid(f"Type {deployment.name} to delete it.", field="typed_name")
+    rows = Deployment.objects.filter(pk=deployment.pk)
+    if not lifecycle.move(rows, "phase", Phase.DELETING):
+        return deployment.operations.filter(kind=Operation.Kind.DELETE).latest("number")
+    supersede(deployment)
+    operation = begin_operation(
+        actor, deployment, Operation.Kind.DELETE, title=f"Delete {deployment.name}", revision=None
+    )
+    record_change(actor, deployment, "deployment.delete_requested", {})
+    make_due(deployment)
+    return operation
+
+
+def new_ref(name: str) -> str:
+    """Make the name on the data plane: readable, unique, beginning with a letter, for ever."""
+    stem = slugify(name).replace("_", "-").strip("-")[:30].strip("-")
+    if not stem[:1].isalpha():
+        stem = f"airflow-{stem}"[:30].strip("-")
+    return f"{stem}-{''.join(secrets.choice(REF_ALPHABET) for _ in range(4))}"
+
+
+def _create(
     actor: User,
     workspace: Workspace,
     cluster: Cluster,
+    name: str,
     configuration: Configuration,
-    name: str = "",
-    deployment: Deployment | None = None,
-    base: Revision | None = None,
-    restores: Revision | None = None,
-) -> Draft:
-    """Keep what was typed for the review page. A draft of a new Deployment has a name, of an existing one a base."""
-    raise NotImplementedError
+    reason: str,
+) -> Operation:
+    deployment = Deployment.objects.create(
+        workspace=workspace, cluster=cluster, ref=new_ref(name), name=name, created_by=actor
+    )
+    deployment.airflow_secrets = sealed.new_airflow_secrets(deployment_id=deployment.pk)
+    deployment.save(update_fields=["airflow_secrets"])
+    return add_revision(
+        actor,
+        deployment,
+        Operation.Kind.CREATE,
+        summary="Created",
+        configuration=configuration,
+        code_digest="",
+        reason=reason,
+    )
 
 
-def update_draft(
-    *,
-    actor: User,
-    draft: Draft,
-    configuration: Configuration,
-    name: str = "",
-    base: Revision | None = None,
-) -> Draft:
-    """Replace what a draft holds; `base` moves it onto a newer revision after a stale edit."""
-    raise NotImplementedError
+def _wanted(deployment: Deployment) -> Revision:
+    if deployment.wanted is None:
+        raise Conflict(f"{deployment.name} has no revision yet.")
+    return deployment.wanted
 
 
-def discard_draft(*, actor: User, draft: Draft) -> None:
-    """Forget a draft and the secrets that only it holds."""
-    raise NotImplementedError
-
-
-def confirm_draft(*, actor: User, draft: Draft, reason: str = "") -> Operation:
-    """Do what the draft says: create, update or restore. A second confirm returns the operation of the first."""
-    raise NotImplementedError
-
-
-_ = Any
+def _check(configuration: Configuration, cluster: Cluster, base: Configuration | None) -> None:
+    options = deployment_options(cluster=cluster, today=timezone.now().date())
+    problems = validate(configuration=configuration, options=options, base=base)
+    if problems:
+        raise InvalidConfiguration(problems)

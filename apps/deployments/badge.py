@@ -1,0 +1,111 @@
+"""The one word, sign and sentence for a Deployment: a pure function of its three machines.
+
+`status_expression` says the same in SQL, for filters and counts; a test holds the two together.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db.models import Case, CharField, F, Q, Value, When
+
+from apps.deployments.models import Deployment, Health, Phase, RevisionState
+
+Tone = Literal["good", "move", "warn", "bad", "idle"]
+Group = Literal["failed", "unhealthy", "unknown", "progress", "healthy"]
+# Those that need a person first.
+GROUPS: tuple[Group, ...] = ("failed", "unhealthy", "unknown", "progress", "healthy")
+UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
+
+
+@dataclass(frozen=True)
+class DisplayStatus:
+    """`group` is what lists filter and count by; `icon` is a name of the sprite."""
+
+    key: str
+    group: Group
+    word: str
+    tone: Tone
+    icon: str
+    sentence: str
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether nothing is expected to change by itself soon."""
+        return self.group != "progress"
+
+
+def display_status(deployment: Deployment) -> DisplayStatus:
+    """Return the badge. Needs `wanted` and `applied`; a Deployment in change is never unhealthy."""
+    trouble, health = deployment.trouble, deployment.health_sentence
+    if deployment.phase == Phase.DELETED:
+        return DisplayStatus(
+            "deleted", "unknown", "Deleted", "idle", "trash", "Nothing is left of it."
+        )
+    if deployment.quarantined_at:
+        return DisplayStatus("failed", "failed", "Stopped trying", "bad", "bad", trouble)
+    if deployment.phase == Phase.DELETING:
+        return _deleting(deployment)
+    state = deployment.wanted.state if deployment.wanted else RevisionState.PENDING
+    if state in UNSETTLED:
+        return _in_change(deployment)
+    if state == RevisionState.FAILED:
+        return _failed(deployment)
+    if deployment.health == Health.HEALTHY:
+        return DisplayStatus("healthy", "healthy", "Healthy", "good", "good", health)
+    if deployment.health == Health.STARTING:
+        return DisplayStatus("starting", "progress", "Starting", "move", "move", health)
+    if deployment.health == Health.UNKNOWN:
+        return DisplayStatus("unknown", "unknown", "Unknown", "idle", "unknown", trouble or health)
+    return DisplayStatus("unhealthy", "unhealthy", "Unhealthy", "bad", "bad", trouble or health)
+
+
+def _deleting(deployment: Deployment) -> DisplayStatus:
+    if deployment.next_reconcile_at is None:
+        sentence = f"It could not be deleted. {deployment.trouble}"
+        return DisplayStatus("failed", "failed", "Failed", "bad", "bad", sentence)
+    sentence = deployment.trouble or "Its processes, database and files are being removed."
+    return DisplayStatus("deleting", "progress", "Deleting", "move", "move", sentence)
+
+
+def _in_change(deployment: Deployment) -> DisplayStatus:
+    wanted, applied = deployment.wanted, deployment.applied
+    if wanted is None or applied is None:
+        sentence = deployment.trouble or "Airflow is being set up."
+        return DisplayStatus("creating", "progress", "Creating", "move", "move", sentence)
+    if wanted.code_digest != applied.code_digest:
+        sentence = deployment.trouble or f"Revision {wanted.number} brings new code."
+        return DisplayStatus("deploying", "progress", "Deploying", "move", "move", sentence)
+    sentence = deployment.trouble or f"Revision {wanted.number} is being applied."
+    return DisplayStatus("updating", "progress", "Updating", "move", "move", sentence)
+
+
+def _failed(deployment: Deployment) -> DisplayStatus:
+    wanted, applied = deployment.wanted, deployment.applied
+    failure = wanted.failure if wanted else ""
+    if wanted is None or applied is None:
+        return DisplayStatus("failed", "failed", "Failed", "bad", "bad", failure)
+    sentence = f"Revision {wanted.number} was not applied. {failure}"
+    return DisplayStatus("failed", "failed", "Update failed", "warn", "warn", sentence)
+
+
+def status_expression() -> Case:
+    """Return the group of `display_status` as an expression over Deployments."""
+    is_failed = (
+        Q(quarantined_at__isnull=False)
+        | Q(phase=Phase.DELETING, next_reconcile_at=None)
+        | Q(phase=Phase.ACTIVE, wanted__state=RevisionState.FAILED)
+    )
+    is_unsettled = (
+        Q(phase=Phase.DELETING)
+        | Q(wanted=None)
+        | Q(wanted__state__in=UNSETTLED)
+        | Q(health=Health.STARTING)
+    )
+    return Case(
+        When(phase=Phase.DELETED, then=Value("unknown")),
+        When(is_failed, then=Value("failed")),
+        When(is_unsettled, then=Value("progress")),
+        When(health__in=[Health.HEALTHY, Health.UNKNOWN], then=F("health")),
+        default=Value("unhealthy"),
+        output_field=CharField(),
+    )
