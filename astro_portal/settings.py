@@ -110,6 +110,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "apps.core.htmx.SignInAgain",
     "allauth.account.middleware.AccountMiddleware",
 ]
 ROOT_URLCONF = "astro_portal.urls"
