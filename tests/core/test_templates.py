@@ -20,7 +20,17 @@ SOURCES = {name: (FOLDER / name).read_text() for name in TEMPLATES}
 SHEETS = (Path(settings.BASE_DIR) / "static/css").glob("*.css")
 CLASSES = {name for path in SHEETS for name in re.findall(r"\.([a-z][\w-]*)", path.read_text())}
 # Parts of a layout, and parts that another component on the styleguide shows.
-SHOWN_ELSEWHERE = {"topbar", "rail", "messages", "limb", "request_id", "form", "fields", "field"}
+SHOWN_ELSEWHERE = {
+    "topbar",
+    "rail",
+    "messages",
+    "toast",
+    "limb",
+    "request_id",
+    "form",
+    "fields",
+    "field",
+}
 
 
 @pytest.fixture
