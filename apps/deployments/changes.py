@@ -27,7 +27,7 @@ class Change:
 
 
 def changes(old: Configuration | None, new: Configuration) -> tuple[Change, ...]:
-    """Return what differs, in the order of the form; `old` None: everything. Secrets stay hidden."""
+    """Return what differs, in the order of the form; without `old` all. Secrets stay hidden."""
     if old is None:
         return (*_new_basics(new), *_new_queues(new), *_new_variables(new))
     return (*_basics(old, new), *_queues(old, new), *_variables(old, new))

@@ -34,7 +34,7 @@ class Variable:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """One complete configuration. `runtime` is a version of the catalogue; without Celery no queues."""
+    """One complete configuration. `runtime` is a version of the catalogue."""
 
     description: str
     runtime: str

@@ -44,8 +44,8 @@ class Deployment(models.Model):
     """One Airflow. The row is the truth; messages about it are hints.
 
     `ref` is its name on the data plane and in addresses, and never changes. `wanted` is the newest
-    revision; reconciling is due when `next_reconcile_at` has passed. `trouble` says why the last pass
-    came no further and is tried again. The lease columns belong to `lifecycle.claim`.
+    revision; reconciling is due when `next_reconcile_at` has passed. `trouble` says why the
+    last pass came no further and is tried again. The lease columns belong to `lifecycle.claim`.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -272,7 +272,7 @@ class Operation(models.Model):
 
 
 class OperationStep(models.Model):
-    """One named step as the data plane last reported it. `log` holds its last lines when it failed."""
+    """One named step as the data plane last reported it; `log` is its last lines if it failed."""
 
     operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="steps")
     position = models.PositiveSmallIntegerField()

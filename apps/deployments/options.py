@@ -37,7 +37,7 @@ class ExecutorOption:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeOption:
-    """A runtime of the catalogue. One that is not offered stays valid for those who use it already."""
+    """A runtime of the catalogue. One that is no longer offered stays valid where it is in use."""
 
     version: str
     airflow_version: str

@@ -1,7 +1,7 @@
 """Every write to a Deployment: one transaction and one audit event each.
 
-A write locks the row, makes an immutable revision where the configuration or the code changes, opens
-the operation that people watch, and makes the row due. The message to a worker is only a hint.
+A write locks the row, makes an immutable revision where the configuration or the code changes,
+opens the operation that people watch, and makes the row due. The message to a worker is a hint.
 """
 
 import secrets

@@ -1,0 +1,63 @@
+"""A Deployment made through the services, and a reconciler driven by hand instead of by a worker."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.db.models.functions import Now
+
+from apps.accounts.models import User
+from apps.clusters.models import Cluster
+from apps.dataplane.fake.plane import FakePlane
+from apps.deployments.configuration import Configuration, WorkerQueue
+from apps.deployments.models import Deployment, Operation
+from apps.deployments.reconciler import reconcile
+from apps.deployments.services import create_deployment
+from apps.organizations.models import Workspace
+
+QUEUE = WorkerQueue(name="default", size="local", concurrency=4, min_workers=1, max_workers=2)
+CONFIGURATION = Configuration(description="", runtime="3.3.2-1", executor="celery", queues=(QUEUE,))
+
+
+@pytest.fixture(autouse=True)
+def _sign_in_key(settings: Any) -> None:
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    settings.AIRFLOW_SIGN_IN_KEY = pem.decode()
+
+
+@pytest.fixture
+def create(
+    alice: User, workspace: Workspace, cluster: Cluster, plane: type[FakePlane]
+) -> Callable[..., Operation]:
+    def make(name: str = "etl-prod", configuration: Configuration = CONFIGURATION) -> Operation:
+        return create_deployment(
+            actor=alice,
+            workspace=workspace,
+            cluster=cluster,
+            name=name,
+            configuration=configuration,
+        )
+
+    return make
+
+
+@pytest.fixture
+def created(create: Callable[..., Operation]) -> Deployment:
+    return create().deployment
+
+
+@pytest.fixture
+def running(created: Deployment) -> Deployment:
+    """A Deployment whose first revision is applied."""
+    return drive(created)
+
+
+def drive(deployment: Deployment, passes: int = 1) -> Deployment:
+    """Run passes of the reconciler as if they were due, and return the row as it is then."""
+    for _ in range(passes):
+        Deployment.objects.filter(pk=deployment.pk).update(next_reconcile_at=Now())
+        reconcile(deployment_id=deployment.pk)
+    return Deployment.objects.select_related("wanted", "applied").get(pk=deployment.pk)
