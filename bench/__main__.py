@@ -1,0 +1,78 @@
+import argparse
+import base64
+import importlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import django
+from django.core.management import call_command
+
+from bench.report import Line, heading, save
+from tests.embedded import running_services
+
+# Those that need only the database come first; the last two start a whole portal.
+BENCHES = {
+    "list-page": "bench.list_page",
+    "permission-growth": "bench.permission_growth",
+    "noop-reconcile": "bench.noop_reconcile",
+    "queue-overhead": "bench.queue_overhead",
+    "memory": "bench.memory",
+    "click-to-healthy": "bench.click_to_healthy",
+}
+WITH_PORTAL = ("memory", "click-to-healthy")
+
+
+@contextmanager
+def stage() -> Iterator[None]:
+    """Give Django a throw-away PostgreSQL and Valkey, migrated."""
+    for name in ("DATABASE_URL", "REDIS_URL", "PORTAL_URL", "EMAIL_HOST"):
+        os.environ.pop(name, None)
+    with running_services() as home:
+        key = base64.b64encode(secrets.token_bytes(32)).decode()
+        os.environ |= {
+            "PORTAL_HOME": str(home.path),
+            "DJANGO_SETTINGS_MODULE": "bench.settings",
+            "PORTAL_ENCRYPTION_KEYS": json.dumps({"current": "b1", "keys": {"b1": key}}),
+        }
+        keys = importlib.import_module("astro_portal.keys")
+        keys.make_missing_keys(home)
+        django.setup()
+        call_command("migrate", verbosity=0)
+        yield
+
+
+def run(name: str) -> tuple[list[Line], list[str]]:
+    if name in WITH_PORTAL:
+        lines, notes = importlib.import_module(BENCHES[name]).run()
+    else:
+        call_command("flush", interactive=False, verbosity=0)
+        lines, notes = importlib.import_module(BENCHES[name]).run()
+    for line in lines:
+        print(line, flush=True)
+    for note in notes:
+        print(f"  {name}: {note}", flush=True)
+    return lines, [f"{name}: {note}" for note in notes]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the portal.")
+    parser.add_argument("name", nargs="?", choices=list(BENCHES), help="one of them; all without")
+    name = parser.parse_args().name
+    lines: list[Line] = []
+    notes: list[str] = []
+    print(heading(), flush=True)
+    with stage():
+        for each in [name] if name else list(BENCHES):
+            more_lines, more_notes = run(each)
+            lines += more_lines
+            notes += more_notes
+    save(lines, notes)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

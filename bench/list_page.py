@@ -1,0 +1,73 @@
+"""The list of Deployments: 50 rows of a workspace, in a portal with 1,000 Deployments and 10,000
+people.
+"""
+
+import time
+from collections.abc import Callable
+
+from django.urls import reverse
+
+from bench.measure import by_turns, noise, ratio
+from bench.population import populate
+from bench.report import Line, at_most
+from bench.visitor import client_of, getter, n_queries
+
+MOST_QUERIES = 4
+MOST_P95_MS = 100
+N_TIMED = 200
+
+
+def run() -> tuple[list[Line], list[str]]:
+    population = populate()
+    client = client_of(population.reader)
+    page = reverse("deployments:list", args=[population.workspaces[0].slug])
+    calls = {
+        "page": getter(client, page),
+        "empty": getter(client, "/bench/empty/"),
+        "admin": getter(client, "/bench/admin/deployments/deployment/"),
+    }
+    times = by_turns(calls, n_calls={"page": 20, "empty": 200, "admin": 8})
+    to_empty, empty_spread = ratio(times["page"], times["empty"])
+    to_admin, admin_spread = ratio(times["page"], times["admin"])
+    queries = n_queries(calls["page"])
+    p95 = _p95_ms(calls["page"])
+    lines = [
+        Line(
+            name="list-page",
+            ours=str(times["page"]),
+            peer=f"empty view {times['empty']}",
+            ratio=to_empty,
+            spread=empty_spread,
+            **at_most(12, to_empty),
+        ),
+        Line(
+            name="list-page",
+            ours=str(times["page"]),
+            peer=f"admin {times['admin']}",
+            ratio=to_admin,
+            spread=admin_spread,
+            **at_most(0.2, to_admin),
+        ),
+        Line(
+            name="list-page queries",
+            ours=str(queries),
+            goal=f"<= {MOST_QUERIES}",
+            is_met=queries <= MOST_QUERIES,
+        ),
+        Line(
+            name="list-page p95",
+            ours=f"{p95:.1f} ms",
+            goal=f"<= {MOST_P95_MS} ms",
+            is_met=p95 <= MOST_P95_MS,
+        ),
+    ]
+    return lines, [note for note in [noise(times["empty"])] if note]
+
+
+def _p95_ms(call: Callable[[], object]) -> float:
+    durations = []
+    for _ in range(N_TIMED):
+        began = time.perf_counter()
+        call()
+        durations.append(time.perf_counter() - began)
+    return sorted(durations)[int(N_TIMED * 0.95)] * 1000

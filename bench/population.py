@@ -1,0 +1,150 @@
+"""A portal with many people and Deployments, written straight into the tables."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+
+from django.db import connection
+from django.utils import timezone
+
+from apps.access.models import Role
+from apps.accounts.models import User
+from apps.clusters.models import Cluster
+from apps.deployments.models import Deployment, DeploymentGrant, Health, Revision, RevisionState
+from apps.organizations.models import Organization, OrganizationGrant, Workspace, WorkspaceGrant
+
+N_WORKSPACES, N_DEPLOYMENTS, N_USERS = 50, 1_000, 10_000
+WORKSPACES_OF_A_USER = 5
+NOBODY_SIGNS_IN = "!"
+CONFIG = {
+    "description": "Loads orders of the day into the warehouse.",
+    "runtime": "3.3.2-1",
+    "executor": "celery",
+    "queues": [
+        {"name": "default", "size": "A5", "concurrency": 4, "min_workers": 1, "max_workers": 2},
+    ],
+    "variables": [],
+}
+
+
+@dataclass(frozen=True)
+class Population:
+    organization: Organization
+    workspaces: list[Workspace]
+    deployments: list[Deployment]
+    users: list[User]
+
+    @property
+    def reader(self) -> User:
+        """A person with roles on five workspaces, the first included, as everybody has."""
+        return self.users[0]
+
+
+def populate(
+    *,
+    n_workspaces: int = N_WORKSPACES,
+    n_deployments: int = N_DEPLOYMENTS,
+    n_users: int = N_USERS,
+    in_first_workspace: int = 100,
+) -> Population:
+    """Make an organization. Its first workspace holds `in_first_workspace` Deployments, and the
+    others share the rest.
+    """
+    organization = Organization.objects.create(name="Nordhavn Logistics", slug="nordhavn")
+    cluster = Cluster.objects.create(
+        organization=organization, kind=Cluster.Kind.LOCAL, name="This machine"
+    )
+    workspaces = Workspace.objects.bulk_create(
+        Workspace(organization=organization, name=f"Workspace {n}", slug=f"workspace-{n}")
+        for n in range(n_workspaces)
+    )
+    users = User.objects.bulk_create(
+        User(email=f"person{n}@example.org", name=f"Person {n}", password=NOBODY_SIGNS_IN)
+        for n in range(n_users)
+    )
+    deployments = _deployments(cluster, workspaces, users[0], n_deployments, in_first_workspace)
+    _grants(organization, workspaces, users)
+    analyze()
+    return Population(organization, workspaces, deployments, users)
+
+
+def add_grants_of_others(population: Population, *, on_deployments: int) -> None:
+    """Give other people roles on single Deployments, up to this many rows in all."""
+    permission = Role.objects.get(scope="deployment", key="viewer").permission
+    pairs = (
+        (user, deployment) for user in population.users[1:] for deployment in population.deployments
+    )
+    held = DeploymentGrant.objects.count()
+    chosen = islice(pairs, held, on_deployments)
+    while batch := [
+        DeploymentGrant(user=user, content_object=deployment, permission=permission)
+        for user, deployment in islice(chosen, 10_000)
+    ]:
+        DeploymentGrant.objects.bulk_create(batch)
+    analyze()
+
+
+def analyze() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def _deployments(
+    cluster: Cluster, workspaces: list[Workspace], author: User, n: int, in_first: int
+) -> list[Deployment]:
+    now = timezone.now()
+    rest = workspaces[1:] or workspaces
+    deployments = Deployment.objects.bulk_create(
+        Deployment(
+            workspace=workspaces[0] if number < in_first else rest[number % len(rest)],
+            cluster=cluster,
+            ref=f"etl-{number}-b{number:04d}",
+            name=f"etl-{number}",
+            description="Loads orders of the day into the warehouse.",
+            created_by=author,
+            health=Health.HEALTHY,
+            health_sentence="Airflow is healthy.",
+            health_since=now - timedelta(hours=3),
+            observed_at=now,
+            next_reconcile_at=now + timedelta(days=1),
+        )
+        for number in range(n)
+    )
+    revisions = Revision.objects.bulk_create(
+        Revision(
+            deployment=deployment,
+            number=1,
+            config=CONFIG,
+            state=RevisionState.APPLIED,
+            summary="Created",
+            created_by=author,
+            applied_at=now,
+        )
+        for deployment in deployments
+    )
+    for deployment, revision in zip(deployments, revisions, strict=True):
+        deployment.wanted = deployment.applied = revision
+    Deployment.objects.bulk_update(deployments, ["wanted", "applied"], batch_size=500)
+    return deployments
+
+
+def _grants(organization: Organization, workspaces: list[Workspace], users: list[User]) -> None:
+    member = Role.objects.get(scope="organization", key="member").permission
+    OrganizationGrant.objects.bulk_create(
+        (
+            OrganizationGrant(user=user, content_object=organization, permission=member)
+            for user in users
+        ),
+        batch_size=10_000,
+    )
+    author = Role.objects.get(scope="workspace", key="author").permission
+    grants = [
+        WorkspaceGrant(
+            user=user,
+            content_object=workspaces[(number + step) % len(workspaces)],
+            permission=author,
+        )
+        for number, user in enumerate(users)
+        for step in range(min(WORKSPACES_OF_A_USER, len(workspaces)))
+    ]
+    WorkspaceGrant.objects.bulk_create(grants, batch_size=10_000)

@@ -1,0 +1,20 @@
+"""The product's settings, with what a comparison needs beside it: Django's admin, and a data plane
+that has nothing to do.
+"""
+
+from astro_portal.settings import *  # noqa: F403
+from astro_portal.settings import INSTALLED_APPS, STORAGES
+
+INSTALLED_APPS = [*INSTALLED_APPS, "django.contrib.admin"]
+ROOT_URLCONF = "bench.urls"
+# Files are not collected for a measurement; hashed names would come from memory anyway.
+STORAGES = {
+    **STORAGES,
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+DATA_PLANES = {"local": "bench.settled_plane.SettledPlane"}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+CELERY_IMPORTS = ["bench.bare_jobs"]
+SILENCED_SYSTEM_CHECKS = ["guardian.W001", "admin.E408", "admin.E409", "admin.E410", "admin.E403"]
+ALLOWED_HOSTS = ["*"]
+LOGGING_CONFIG = None
