@@ -7,7 +7,7 @@ urlpatterns = [
     path("", include("apps.deploys.urls")),
     path("", include("apps.observability.urls")),
     path("", include("apps.accounts.urls")),
-    path("accounts/", include("allauth.account.urls")),
+    path("accounts/", include("apps.accounts.sign_in_urls")),
 ]
 
 handler400 = "apps.portal.views.errors.bad_request"

@@ -45,6 +45,15 @@ class GrantQuerySet(models.QuerySet[Any]):
         return self.filter(permission__role__permissions__contains=[permission])
 
 
+class GrantManager(UserObjectPermissionManager):
+    def get_queryset(self) -> GrantQuerySet:
+        return GrantQuerySet(self.model, using=self._db)
+
+    def live(self) -> GrantQuerySet:
+        """Leave out grants that have ended, by the database's clock."""
+        return self.get_queryset().live()
+
+
 class Grant(UserObjectPermissionBase):
     """A role held by a user on one object: guardian's row, and who gave it, when, until when.
 
@@ -58,7 +67,7 @@ class Grant(UserObjectPermissionBase):
     granted_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[Any] = UserObjectPermissionManager.from_queryset(GrantQuerySet)()
+    objects: ClassVar[GrantManager] = GrantManager()
 
     class Meta:
         abstract = True

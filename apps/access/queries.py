@@ -5,11 +5,12 @@
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Q, Value
 from guardian.utils import get_user_obj_perms_model
 
-from apps.access.catalogue import PERMISSIONS
+from apps.access.catalogue import PERMISSIONS, SCOPES
 from apps.access.models import Role
 from apps.accounts.models import User
 
@@ -67,6 +68,29 @@ def roles_held(*, user: User, on: Any) -> list[HeldRole]:
         for grant in grants.select_related("permission__role", "granted_by"):
             held.append(HeldRole(role=grant.role, held_on=one, grant=grant))
     return held
+
+
+def roles_within(*, user: User, on: Any) -> list[HeldRole]:
+    """List the live roles of a user on an object and on everything that lies in it, top down."""
+    held: list[HeldRole] = []
+    for model in models_with_roles():
+        path = model.access_paths.get(type(on).access_scope)
+        if path is None:
+            continue
+        inside = {f"content_object__{path}" if path else "content_object": on}
+        grants = grant_model(model).objects.live().filter(user=user, **inside)
+        for one in grants.select_related("permission__role", "granted_by", "content_object"):
+            held.append(HeldRole(role=one.role, held_on=one.content_object, grant=one))
+    return held
+
+
+def models_with_roles() -> list[type[Any]]:
+    """List the models that roles are held on, the widest scope first."""
+    used = Role.objects.values("permission__content_type")
+    found = [content_type.model_class() for content_type in ContentType.objects.filter(pk__in=used)]
+    return sorted(
+        (model for model in found if model), key=lambda model: SCOPES.index(model.access_scope)
+    )
 
 
 def roles_of_scope(*, scope: str, within: frozenset[str] | None = None) -> list[Role]:
@@ -157,6 +181,11 @@ def explain_denial(*, permission: str, on: Any) -> Denial:
         roles=tuple(least[scope].name for scope in scopes if scope in least),
         grantors=tuple(people_allowed(permission=managing, on=on)[:MOST_GRANTORS]),
     )
+
+
+def denial_for(*, user: Any, permission: str, on: Any) -> Denial | None:
+    """Explain why a button is locked for this person; None when it is not."""
+    return None if user.has_perm(permission, on) else explain_denial(permission=permission, on=on)
 
 
 def people_allowed(*, permission: str, on: Any) -> list[User]:

@@ -12,6 +12,7 @@ from apps.access.models import Role
 from apps.access.queries import (
     forget_permissions,
     grant_model,
+    models_with_roles,
     permissions_held,
     roles_of_scope,
     with_all_above,
@@ -66,7 +67,7 @@ def grant(
     """
     _lock(on)
     if actor is not None:
-        _check_reach(actor, role, on)
+        check_reach(actor=actor, role=role, on=on)
     _keep_an_owner(on, leaving=user, next_role=role)
     grants = grant_model(type(on))
     previous = (
@@ -75,7 +76,7 @@ def grant(
         .first()
     )
     if previous is not None and actor is not None:
-        _check_reach(actor, previous.role, on)
+        check_reach(actor=actor, role=previous.role, on=on)
     grants.objects.filter(user=user, content_object=on).exclude(permission=role.permission).delete()
     grants.objects.update_or_create(
         user=user,
@@ -118,7 +119,7 @@ def revoke(*, actor: User | None, user: User, on: Any) -> None:
     )
     for one in held:
         if actor is not None and actor != user:
-            _check_reach(actor, one.role, on)
+            check_reach(actor=actor, role=one.role, on=on)
         _keep_an_owner(on, leaving=user, next_role=None)
         _record("role.revoked", actor, user, on, [one.role.name, None])
     held.delete()
@@ -134,7 +135,7 @@ def revoke_everywhere(*, actor: User | None, user: User, on: Any) -> None:
     """
     revoke(actor=actor, user=user, on=on)
     scope = type(on).access_scope
-    for model in _models_with_roles():
+    for model in models_with_roles():
         path = model.access_paths.get(scope)
         if not path:
             continue
@@ -145,13 +146,8 @@ def revoke_everywhere(*, actor: User | None, user: User, on: Any) -> None:
     forget_permissions(user)
 
 
-def _models_with_roles() -> list[Any]:
-    used = Role.objects.values("permission__content_type")
-    found = [content_type.model_class() for content_type in ContentType.objects.filter(pk__in=used)]
-    return [model for model in found if model is not None]
-
-
-def _check_reach(actor: User, role: Role, on: Any) -> None:
+def check_reach(*, actor: User, role: Role, on: Any) -> None:
+    """Raise RightsExceeded when the role holds rights that the actor does not have there."""
     missing = frozenset(role.permissions) - permissions_held(user=actor, on=on)
     if missing:
         raise RightsExceeded(

@@ -1,5 +1,10 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from apps.accounts import views
 
 app_name = "accounts"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("account/", views.profile, name="profile"),
+    path("account/mail/", views.mail, name="mail"),
+]

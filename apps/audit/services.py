@@ -20,8 +20,8 @@ def record(
 ) -> AuditEvent:
     """Write one audit event in the caller's transaction.
 
-    `action` is `noun.verb` in the past (`deployment.created`). `changes` maps a field to `[before, after]`; the
-    caller never passes a secret: it writes "replaced" instead.
+    `action` is `noun.verb` in the past (`deployment.created`). `changes` maps a field to `[before,
+    after]`; the caller never passes a secret: it writes "replaced" instead.
     """
     context = current_request()
     return AuditEvent.objects.create(

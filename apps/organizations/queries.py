@@ -2,13 +2,28 @@
 
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import (
+    BooleanField,
+    Count,
+    ExpressionWrapper,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.functions import Coalesce, Now
 
+from apps.access.models import Role
 from apps.access.queries import grant_model
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
-from apps.organizations.models import Invitation, Organization, OrganizationGrant, Workspace
+from apps.organizations.models import (
+    Invitation,
+    Organization,
+    OrganizationGrant,
+    Workspace,
+    WorkspaceGrant,
+)
 
 MOST_OWNERS = 5
 
@@ -44,11 +59,22 @@ def workspaces_seen(*, user: User) -> QuerySet[Workspace]:
 
 
 def open_invitations(*, organization: Organization) -> QuerySet[Invitation]:
-    """List invitations that wait for an answer, expired ones included, newest first."""
+    """List invitations that wait for an answer, expired ones included, newest first.
+
+    Each has `role_name`, the narrowest role it offers, and `has_expired`.
+    """
     waiting = Invitation.objects.filter(
         organization=organization, accepted_at=None, revoked_at=None
     )
-    return waiting.select_related("workspace", "invited_by").order_by("-created_at")
+    in_workspace = Role.objects.filter(scope="workspace", key=OuterRef("workspace_role"))
+    in_organization = Role.objects.filter(scope="organization", key=OuterRef("organization_role"))
+    annotated = waiting.annotate(
+        role_name=Coalesce(
+            Subquery(in_workspace.values("name")), Subquery(in_organization.values("name"))
+        ),
+        has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()),
+    )
+    return annotated.select_related("workspace", "invited_by").order_by("-created_at")
 
 
 def usable_invitation(*, token: str) -> Invitation | None:
@@ -71,3 +97,15 @@ def owners_of(*, organizations: QuerySet[Organization]) -> list[User]:
     )
     people = User.objects.filter(pk__in=grants.values("user"))
     return list(people.order_by("name", "email")[:MOST_OWNERS])
+
+
+def has_role_on(*, user: User, workspace: Workspace) -> bool:
+    """Tell whether a person holds a role on the workspace itself."""
+    grants = WorkspaceGrant.objects.live()
+    return bool(grants.filter(user=user, content_object=workspace).exists())
+
+
+def people_from_above(*, workspace: Workspace) -> list[Any]:
+    """List grants on the organization that reach into the workspace, by name of the person."""
+    grants = grants_on(on=workspace.organization).filter(user__is_active=True)
+    return list(grants.filter(permission__role__permissions__contains=["workspace.view"]))

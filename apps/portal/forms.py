@@ -23,12 +23,3 @@ class SetUpForm(forms.Form):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.fields["email"].widget.attrs["autocomplete"] = "username"
         self.fields["name"].widget.attrs["autocomplete"] = "name"
-
-
-class ProfileForm(forms.Form):
-    name = forms.CharField(max_length=150)
-    time_zone = forms.ChoiceField(help_text="Times on pages are shown in this zone.")
-
-    def __init__(self, *args: object, zones: list[str], **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.fields["time_zone"].choices = [(zone, zone) for zone in zones]  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.portal.views import health, home, setup
+from apps.portal.views import find, health, home, organization, setup
 
 app_name = "portal"
 
@@ -8,5 +8,7 @@ urlpatterns = [
     path("", home.home, name="home"),
     path("healthz", health.healthz, name="healthz"),
     path("setup/<str:token>/", setup.setup, name="setup"),
+    path("search", find.find, name="search"),
+    path("o/<slug:slug>/", organization.organization, name="organization"),
     path("w/<slug:slug>/", home.workspace, name="workspace"),
 ]

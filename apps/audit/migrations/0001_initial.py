@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,23 +15,42 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='AuditEvent',
+            name="AuditEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('organization_id', models.BigIntegerField(editable=False, null=True)),
-                ('actor_label', models.CharField(editable=False, max_length=254)),
-                ('action', models.CharField(editable=False, max_length=80)),
-                ('target_kind', models.CharField(editable=False, max_length=40)),
-                ('target_id', models.CharField(editable=False, max_length=64)),
-                ('target_label', models.CharField(editable=False, max_length=200)),
-                ('changes', models.JSONField(default=dict, editable=False)),
-                ('address', models.CharField(blank=True, editable=False, max_length=64)),
-                ('request_id', models.CharField(blank=True, editable=False, max_length=64)),
-                ('actor', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("organization_id", models.BigIntegerField(editable=False, null=True)),
+                ("actor_label", models.CharField(editable=False, max_length=254)),
+                ("action", models.CharField(editable=False, max_length=80)),
+                ("target_kind", models.CharField(editable=False, max_length=40)),
+                ("target_id", models.CharField(editable=False, max_length=64)),
+                ("target_label", models.CharField(editable=False, max_length=200)),
+                ("changes", models.JSONField(default=dict, editable=False)),
+                ("address", models.CharField(blank=True, editable=False, max_length=64)),
+                ("request_id", models.CharField(blank=True, editable=False, max_length=64)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['organization_id', '-id'], name='audit_by_organization'), models.Index(fields=['target_kind', 'target_id', '-id'], name='audit_by_target')],
+                "indexes": [
+                    models.Index(fields=["organization_id", "-id"], name="audit_by_organization"),
+                    models.Index(
+                        fields=["target_kind", "target_id", "-id"], name="audit_by_target"
+                    ),
+                ],
             },
         ),
     ]

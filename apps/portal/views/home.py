@@ -3,6 +3,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
+from apps.accounts.signed_in import person_of
 from apps.core.gates import signed_in_only
 from apps.organizations.models import Workspace
 from apps.organizations.queries import organizations_of, owners_of, workspaces_seen
@@ -13,16 +14,19 @@ LAST_WORKSPACE = "last_workspace"
 @signed_in_only
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    workspaces = list(workspaces_seen(user=request.user))
+    """Go to the last workspace, or the only one; otherwise let the person choose."""
+    person = person_of(request)
+    workspaces = list(workspaces_seen(user=person))
     slugs = [workspace.slug for workspace in workspaces]
     last = request.session.get(LAST_WORKSPACE, "")
-    if last in slugs and "choose" not in request.GET:
-        return redirect("portal:workspace", slug=last)
-    if len(slugs) == 1 and "choose" not in request.GET:
-        return redirect("portal:workspace", slug=slugs[0])
-    context = {"workspaces": workspaces, "organizations": organizations_of(user=request.user)}
-    if not workspaces:
-        context["owners"] = owners_of(organizations=context["organizations"])
+    if "choose" not in request.GET and (last in slugs or len(slugs) == 1):
+        return redirect("portal:workspace", slug=last if last in slugs else slugs[0])
+    organizations = organizations_of(user=person)
+    context = {
+        "workspaces": workspaces,
+        "organizations": organizations,
+        "owners": [] if workspaces else owners_of(organizations=organizations),
+    }
     return render(request, "portal/home.html", context)
 
 

@@ -1,0 +1,41 @@
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.accounts.forms import ProfileForm
+from apps.accounts.models import OutgoingMail
+from apps.accounts.services import update_profile
+from apps.accounts.signed_in import person_of
+from apps.core.gates import open_to_all, operator_only, signed_in_only
+
+PAGE_SIZE = 20
+
+
+@signed_in_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    person = person_of(request)
+    initial = {"name": person.name, "time_zone": person.time_zone}
+    form = ProfileForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        update_profile(user=person, **form.cleaned_data)
+        messages.success(request, "Saved.")
+        return redirect("accounts:profile")
+    status = 422 if form.errors else 200
+    return render(request, "accounts/profile.html", {"form": form}, status=status)
+
+
+@operator_only
+@require_safe
+def mail(request: HttpRequest) -> HttpResponse:
+    rows = OutgoingMail.objects.order_by("-id")
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "accounts/mail.html", {"page_obj": page})
+
+
+@open_to_all
+def closed(request: HttpRequest, key: str = "") -> HttpResponse:
+    """Stand in for pages of the account library that the portal does not offer."""
+    raise Http404

@@ -1,0 +1,17 @@
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from apps.accounts.signed_in import person_of
+from apps.core.gates import signed_in_only
+from apps.portal.queries import search
+
+LONGEST = 100
+
+
+@signed_in_only
+@require_safe
+def find(request: HttpRequest) -> HttpResponse:
+    text = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST]
+    hits = search(text=text, user=person_of(request)) if text else None
+    return render(request, "portal/search.html", {"text": text, "hits": hits})

@@ -1,0 +1,22 @@
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from apps.access.queries import denial_for
+from apps.access.scoped import scoped
+from apps.accounts.signed_in import person_of
+from apps.organizations.models import Organization
+from apps.portal.queries import overview_of
+
+
+@scoped(Organization, "organization.view", by="slug")
+@require_safe
+def organization(request: HttpRequest, organization: Organization) -> HttpResponse:
+    context = {
+        "organization": organization,
+        "denial": denial_for(
+            user=request.user, permission="organization.workspaces.create", on=organization
+        ),
+        **overview_of(organization=organization, user=person_of(request)),
+    }
+    return render(request, "portal/organization.html", context)
