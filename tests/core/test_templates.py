@@ -1,8 +1,6 @@
 import re
 from pathlib import Path
-from typing import Any
 
-import html5lib
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -13,6 +11,7 @@ from django.test import RequestFactory
 
 from apps.core.styleguide import ExampleForm, examples, icon_names
 from apps.core.views import styleguide
+from tests.core.pages import check_page
 
 FOLDER = Path(settings.BASE_DIR) / "templates"
 TEMPLATES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.html"))
@@ -20,6 +19,8 @@ SOURCES = {name: (FOLDER / name).read_text() for name in TEMPLATES}
 SHEETS = (Path(settings.BASE_DIR) / "static/css").glob("*.css")
 CLASSES = {name for path in SHEETS for name in re.findall(r"\.([a-z][\w-]*)", path.read_text())}
 # Parts of a layout, and parts that another component on the styleguide shows.
+# Posts to an Airflow, which must not learn our token.
+POSTS_ELSEWHERE = {"observability/hand_over.html"}
 SHOWN_ELSEWHERE = {
     "topbar",
     "rail",
@@ -41,26 +42,6 @@ def request_of_nobody(rf: RequestFactory) -> HttpRequest:
     return request
 
 
-def parse(page: str) -> Any:
-    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
-
-
-def check_page(page: str) -> None:
-    root = parse(page)
-    ids = [element.get("id") for element in root.iter() if element.get("id")]
-    labelled = {element.get("for") for element in root.iter("label")}
-    inputs = [element for element in root.iter() if element.tag in ("input", "select", "textarea")]
-
-    assert sorted(ids) == sorted(set(ids))
-    assert len(list(root.iter("h1"))) == 1
-    for field in inputs:
-        if field.get("type") != "hidden":
-            assert field.get("id") in labelled or field.get("aria-label"), dict(field.attrib)
-    for element in root.iter():
-        for name in ("aria-describedby", "aria-labelledby"):
-            assert set((element.get(name) or "").split()) <= set(ids), element.attrib
-
-
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_template_compiles(name: str) -> None:
     get_template(name)
@@ -72,7 +53,7 @@ def test_no_template_holds_what_the_content_policy_forbids(name: str) -> None:
 
     assert not re.search(r"\sstyle\s*=", source)
     assert not re.search(r"<style\b", source)
-    assert not re.search(r"\son[a-z]+\s*=", source)
+    assert not re.search(r"\son[a-z]{3,}\s*=", source)
     assert not re.search(r"<script\b(?![^>]*\bsrc=)", source)
     assert not re.search(r"javascript:|hx-on|js:\{|data-hx-trigger=\"[^\"]*\[", source)
     assert not re.search(r"(?<!data-)\bhx-(get|post|swap|trigger|target)=", source)
@@ -82,7 +63,7 @@ def test_no_template_holds_what_the_content_policy_forbids(name: str) -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_form_that_posts_carries_a_token(name: str) -> None:
     for form in re.findall(r"<form\b[^>]*method=\"post\".*?</form>", SOURCES[name], re.S):
-        assert "{% csrf_token %}" in form
+        assert "{% csrf_token %}" in form or name in POSTS_ELSEWHERE
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
