@@ -107,6 +107,10 @@ def init_postgres(home: Home) -> None:
     """
     if (home.postgres / "PG_VERSION").exists():
         return
+    if home.postgres.exists() and any(home.postgres.iterdir()):
+        raise Permanent(
+            f"The folder {home.postgres} holds something that is not a database. Move it away."
+        )
     account = system_user.postgres_account(home)
     unfinished = home.postgres.with_name("postgres.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -130,9 +134,7 @@ def init_postgres(home: Home) -> None:
     )
     if "ERROR:" in output:
         raise Permanent(f"PostgreSQL could not be prepared: {output[-500:]}")
-    if home.postgres.exists():
-        home.postgres.rmdir()  # fails if anything is in it: unknown data are never overwritten
-    unfinished.rename(home.postgres)
+    unfinished.rename(home.postgres)  # takes the place of an empty folder too
 
 
 def postgres_command(home: Home) -> list[str]:

@@ -25,10 +25,8 @@ def postgres_account(home: Home) -> str:
     """
     if os.geteuid() != 0:
         return ""
-    try:
-        return pwd.getpwuid(home.postgres.stat().st_uid).pw_name
-    except (FileNotFoundError, KeyError):
-        pass
+    if owner := _owner_of(home.postgres):
+        return owner
     for _ in range(2):
         try:
             return pwd.getpwnam(SYSTEM_USER).pw_name
@@ -55,6 +53,15 @@ def can_traverse(path: Path, account: str) -> bool:
     user = pwd.getpwnam(account)
     groups = {user.pw_gid, *(group.gr_gid for group in grp.getgrall() if account in group.gr_mem)}
     return all(_may_enter(parent.stat(), user.pw_uid, groups) for parent in path.resolve().parents)
+
+
+def _owner_of(path: Path) -> str:
+    """Name the owner of the folder; empty if there is no folder, or root or nobody known owns it."""
+    try:
+        user_id = path.stat().st_uid
+        return pwd.getpwuid(user_id).pw_name if user_id else ""
+    except (OSError, KeyError):
+        return ""
 
 
 def _may_enter(folder: os.stat_result, user_id: int, groups: set[int]) -> bool:
