@@ -21,11 +21,6 @@ class FileChange:
     size_after: int | None
 
 
-def archive_name(digest: str) -> str:
-    """Name the archive of a digest in the default storage."""
-    return f"code/{digest}.zip"
-
-
 def deploys_of(deployment: Deployment) -> QuerySet[Deploy]:
     """List the deploys of a Deployment, newest first, without their file lists."""
     return (

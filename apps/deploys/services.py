@@ -16,11 +16,12 @@ from django.db.models import Max
 from apps.accounts.models import User
 from apps.audit.services import record
 from apps.core.errors import Conflict, PortalError
+from apps.deployments.compiler import code_name
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deployments.services import deploy_code
 from apps.deploys.archives import CodeArchive, Limits, build_archive
 from apps.deploys.models import Deploy
-from apps.deploys.queries import archive_name, current_deploy, next_description
+from apps.deploys.queries import current_deploy, next_description
 
 
 class NothingChanged(Conflict):
@@ -101,7 +102,7 @@ def roll_back(
     Raises NothingChanged, CodeMissing, and Conflict while being deleted.
     """
     _refuse_same_code(deployment, deploy.digest)
-    if not default_storage.exists(archive_name(deploy.digest)):
+    if not default_storage.exists(code_name(deploy.digest)):
         raise CodeMissing(
             f"The code of deploy {deploy.number} is not in the portal's storage any more."
         )
@@ -158,7 +159,7 @@ def _refuse_same_code(deployment: Deployment, digest: str) -> None:
 
 def _keep(archive: CodeArchive) -> None:
     """Store the archive under its digest, once. A piece of an interrupted attempt is replaced."""
-    name = archive_name(archive.digest)
+    name = code_name(archive.digest)
     if default_storage.exists(name):
         if default_storage.size(name) == archive.size_bytes:
             return

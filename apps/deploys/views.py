@@ -11,7 +11,8 @@ from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.core.errors import PortalError
-from apps.deployments.models import Deployment
+from apps.deployments.compiler import code_name
+from apps.deployments.models import Deployment, Phase
 from apps.deploys import queries, services
 from apps.deploys.archives import ArchiveRefused
 from apps.deploys.forms import DeliveryForm, RollBackForm
@@ -75,7 +76,7 @@ def detail(request: HttpRequest, deployment: Deployment, number: int) -> HttpRes
 def download(request: HttpRequest, deployment: Deployment, number: int) -> HttpResponseBase:
     deploy = _deploy(deployment, number)
     try:
-        stream = default_storage.open(queries.archive_name(deploy.digest))
+        stream = default_storage.open(code_name(deploy.digest))
     except FileNotFoundError:
         raise Http404("The code is not in the storage any more.") from None
     name = f"{deployment.ref}-deploy-{deploy.number}.zip"
@@ -132,6 +133,6 @@ def _deploys_page(
 
 
 def _may_deliver(request: HttpRequest, deployment: Deployment) -> dict[str, object]:
-    may_deliver = request.user.has_perm(DELIVER, deployment)
-    denial = None if may_deliver else explain_denial(permission=DELIVER, on=deployment)
-    return {"may_deliver": may_deliver, "denial": denial}
+    is_allowed = request.user.has_perm(DELIVER, deployment)
+    denial = None if is_allowed else explain_denial(permission=DELIVER, on=deployment)
+    return {"may_deliver": is_allowed and deployment.phase == Phase.ACTIVE, "denial": denial}

@@ -1,0 +1,69 @@
+"""The ticket that lets a portal user into an Airflow, signed by the portal, checked by its plugin.
+
+Airflow holds the public key alone. A ticket is for one Deployment, one minute and one use; it
+travels in the body of a form, never in an address, so that no log and no history keeps it.
+"""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+from django.conf import settings
+
+from apps.accounts.models import User
+from apps.deployments.models import Deployment
+
+VALID_FOR = timedelta(seconds=60)
+# The highest permission held decides the role, from most to least.
+ROLES = (
+    ("deployment.airflow.admin", "admin"),
+    ("deployment.airflow.edit", "op"),
+    ("deployment.airflow.run", "user"),
+    ("deployment.airflow.view", "viewer"),
+)
+
+
+def airflow_role(*, user: User, deployment: Deployment) -> str:
+    """Return Airflow's name for what the user may do there, empty when that is nothing."""
+    held = (role for permission, role in ROLES if user.has_perm(permission, deployment))
+    return next(held, "")
+
+
+def sign_ticket(*, user: User, deployment: Deployment, role: str, now: datetime) -> str:
+    """Make the JWT that the portal's plugin in Airflow accepts (RFC 7519, EdDSA of RFC 8037)."""
+    claims: dict[str, Any] = {
+        "sub": user.email,
+        "name": user.name or user.email,
+        "role": role,
+        "iss": settings.PORTAL_URL,
+        "aud": f"airflow:{deployment.ref}",
+        "iat": now,
+        "exp": now + VALID_FOR,
+        "jti": uuid.uuid4().hex,
+    }
+    return jwt.encode(claims, settings.AIRFLOW_SIGN_IN_KEY, algorithm="EdDSA")
+
+
+def airflow_url(deployment: Deployment) -> str:
+    """Return the address of a Deployment's Airflow, with a slash at its end."""
+    seen = deployment.observation.get("ui_url") if deployment.observation else ""
+    return f"{(seen or f'{settings.AIRFLOW_URL}/{deployment.ref}').rstrip('/')}/"
+
+
+def path_in_airflow(target: str, *, base: str) -> str:
+    """Keep the path and query of `target` if they lie in the Airflow at `base`; else return "".
+
+    Airflow sends the whole address that was asked for; a stranger may send anything.
+    """
+    if len(target) > 2_000 or "\\" in target or not target.isascii() or not target.isprintable():
+        return ""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return ""
+    is_inside = parts.path.startswith(urlsplit(base).path) and not parts.path.startswith("//")
+    if not is_inside or " " in target or ".." in parts.path.split("/"):
+        return ""
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path

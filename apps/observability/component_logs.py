@@ -1,0 +1,144 @@
+"""Component logs for the page: read from the data plane, made safe to show, told apart by level."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.core import signing
+
+from apps.clusters.connections import plane_for
+from apps.dataplane.status import LogLine
+from apps.deployments.models import Deployment
+
+LINES_SHOWN = 500
+# A level is found after reading, so more is read to have something left.
+LINES_READ_FOR_A_LEVEL = 5_000
+LINES_DOWNLOADED = 50_000
+CHARACTERS_SHOWN = 4_000
+FIRST_CHOICE = "scheduler"
+CURSOR_SALT = "observability.log-cursor"
+
+ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+STAMP = re.compile(r"^\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s*")
+# Airflow writes "[error    ]" (structlog) and "ERROR" (everything that uses logging).
+LEVEL = re.compile(
+    r"\[(debug|info|warning|error|exception|critical)\s*\]"
+    r"|\b(DEBUG|INFO|WARNING|ERROR|EXCEPTION|CRITICAL|FATAL)\b"
+)
+TONES = {
+    "debug": "",
+    "info": "",
+    "warning": "warn",
+    "error": "bad",
+    "exception": "bad",
+    "critical": "bad",
+    "fatal": "bad",
+}
+# What the level filter keeps.
+LEVELS: dict[str, frozenset[str]] = {
+    "": frozenset({"", "warn", "bad"}),
+    "warning": frozenset({"warn", "bad"}),
+    "error": frozenset({"bad"}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownLine:
+    id: str
+    at: datetime | None
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownLog:
+    """Lines oldest first. `cursor` asks for what came after; `is_cut`: there are older ones."""
+
+    lines: tuple[ShownLine, ...]
+    cursor: str
+    is_cut: bool
+
+
+def components_of(deployment: Deployment) -> tuple[str, ...]:
+    """Name the components that have logs. Raises a DataPlaneError."""
+    return plane_for(deployment.cluster).components(ref=deployment.ref)
+
+
+def read_log(
+    *, deployment: Deployment, component: str, contains: str, level: str, cursor: str = ""
+) -> ShownLog:
+    """Read the end of a log, or what came after `cursor`. Raises a DataPlaneError.
+
+    A cursor that this portal did not give out is ignored.
+    """
+    page = plane_for(deployment.cluster).logs(
+        ref=deployment.ref,
+        component=component,
+        cursor=_plane_cursor(cursor, deployment, component),
+        contains=contains,
+        limit=LINES_READ_FOR_A_LEVEL if level else LINES_SHOWN,
+    )
+    kept = [line for line in shown_lines(page.lines) if line.tone in LEVELS[level]]
+    place = [deployment.pk, component, page.cursor]
+    return ShownLog(
+        lines=tuple(kept[-LINES_SHOWN:]),
+        cursor=signing.dumps(place, salt=CURSOR_SALT, compress=True),
+        is_cut=page.is_truncated or len(kept) > LINES_SHOWN,
+    )
+
+
+def log_as_text(*, deployment: Deployment, component: str, contains: str) -> str:
+    """Return as much of a log's end as the data plane gives at once. Raises a DataPlaneError."""
+    page = plane_for(deployment.cluster).logs(
+        ref=deployment.ref, component=component, contains=contains, limit=LINES_DOWNLOADED
+    )
+    return "".join(f"{visible(line.text)}\n" for line in page.lines)
+
+
+def shown_lines(lines: Iterable[LogLine]) -> list[ShownLine]:
+    """Dress lines for the page. A line without a level has that of the one before."""
+    shown: list[ShownLine] = []
+    seen: dict[str, int] = {}
+    tone = ""
+    for line in lines:
+        text = visible(line.text)
+        found = LEVEL.search(text[:200])
+        if found:
+            tone = TONES[(found[1] or found[2]).lower()]
+        elif line.at or text.startswith("Traceback "):
+            tone = "bad" if text.startswith("Traceback ") else ""
+        # A line keeps its address while more are written around it.
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        seen[digest] = seen.get(digest, 0) + 1
+        address = f"L{digest}-{seen[digest]}" if seen[digest] > 1 else f"L{digest}"
+        text = STAMP.sub("", text) if line.at else text
+        shown.append(ShownLine(id=address, at=line.at, text=_shortened(text), tone=tone))
+    return shown
+
+
+def visible(text: str) -> str:
+    """Drop colors; write what acts on a screen (controls, marks that reorder text) as its code."""
+    return UNSAFE.sub(_code, ESCAPES.sub("", text.replace("\r", "")))
+
+
+def _code(match: re.Match[str]) -> str:
+    point = ord(match[0])
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+
+
+def _shortened(text: str) -> str:
+    rest = len(text) - CHARACTERS_SHOWN
+    return f"{text[:CHARACTERS_SHOWN]} … {rest:,} more characters" if rest > 0 else text
+
+
+def _plane_cursor(cursor: str, deployment: Deployment, component: str) -> str:
+    try:
+        place = signing.loads(cursor, salt=CURSOR_SALT) if cursor else None
+    except signing.BadSignature:
+        return ""
+    if not place or place[:2] != [deployment.pk, component]:
+        return ""
+    return str(place[2])

@@ -1,0 +1,64 @@
+from typing import cast
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render, resolve_url
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.access.scoped import scoped
+from apps.accounts.models import User
+from apps.core.errors import PortalError
+from apps.deployments.badge import display_status
+from apps.deployments.models import Deployment, Phase
+from apps.observability import services
+from apps.observability.airflow_door import airflow_url, path_in_airflow
+
+RETRY_SECONDS = 5
+
+
+@scoped(Deployment, "deployment.airflow.view", by="ref")
+@never_cache
+@require_POST
+def open_airflow(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    return _hand_over(request, deployment, request.POST.get("next", ""))
+
+
+@scoped(Deployment, "deployment.airflow.view", by="ref")
+@never_cache
+@require_GET
+def entry(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    return _hand_over(request, deployment, request.GET.get("next", ""))
+
+
+def _hand_over(request: HttpRequest, deployment: Deployment, target: str) -> HttpResponse:
+    try:
+        admission = services.open_airflow(
+            actor=cast(User, request.user), deployment=deployment, target=target, now=timezone.now()
+        )
+    except PortalError as error:
+        return _not_up(request, deployment, error.sentence, target)
+    context = {"deployment": deployment, "admission": admission}
+    response = render(request, "observability/hand_over.html", context)
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _not_up(
+    request: HttpRequest, deployment: Deployment, sentence: str, target: str
+) -> HttpResponse:
+    path = path_in_airflow(target, base=airflow_url(deployment))
+    again = resolve_url("observability:airflow_entry", deployment.ref)
+    again = f"{again}?{urlencode({'next': path})}" if path else again
+    context = {
+        "deployment": deployment,
+        "sentence": sentence,
+        "status": display_status(deployment),
+        "again": again,
+    }
+    response = render(request, "observability/not_up.html", context, status=503)
+    if deployment.phase == Phase.ACTIVE:
+        response["Retry-After"] = str(RETRY_SECONDS)
+        response["Refresh"] = f"{RETRY_SECONDS}; url={again}"
+    return response

@@ -1,0 +1,106 @@
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from apps.access.scoped import scoped
+from apps.dataplane.errors import DataPlaneError
+from apps.deployments.models import Deployment
+from apps.observability import component_logs
+
+SEE = "deployment.logs.view"
+TAIL_SECONDS = 2
+LEVEL_CHOICES = (("", "All lines"), ("warning", "Warnings and errors"), ("error", "Errors"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogQuery:
+    """What is asked for in the address; `components` is what there is."""
+
+    component: str
+    contains: str
+    level: str
+    components: tuple[str, ...]
+
+    @property
+    def as_url(self) -> str:
+        asked = {"component": self.component, "contains": self.contains, "level": self.level}
+        return urlencode({key: value for key, value in asked.items() if value})
+
+
+@scoped(Deployment, SEE, by="ref")
+@require_safe
+def logs(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    context = {
+        "deployment": deployment,
+        "levels": LEVEL_CHOICES,
+        "is_following": request.GET.get("follow") != "off",
+        "seconds": TAIL_SECONDS,
+        "now": timezone.now(),
+    }
+    try:
+        query = _query(request, deployment)
+        log = _read(deployment, query) if query.components else None
+    except DataPlaneError as error:
+        context |= {"silence": error.sentence}
+        return render(request, "observability/logs.html", context)
+    context |= {"query": query, "log": log}
+    return render(request, "observability/logs.html", context)
+
+
+@scoped(Deployment, SEE, by="ref")
+@require_safe
+def tail(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    try:
+        log = _read(deployment, _query(request, deployment), cursor=request.GET.get("cursor", ""))
+    except DataPlaneError as error:
+        return HttpResponse(error.sentence, status=503, content_type="text/plain; charset=utf-8")
+    return render(request, "observability/_tail.html", {"log": log})
+
+
+@scoped(Deployment, SEE, by="ref")
+@require_safe
+def download(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    try:
+        query = _query(request, deployment)
+        text = component_logs.log_as_text(
+            deployment=deployment, component=query.component, contains=query.contains
+        )
+    except DataPlaneError as error:
+        return HttpResponse(error.sentence, status=503, content_type="text/plain; charset=utf-8")
+    name = f"{deployment.ref}-{query.component.replace(' ', '-')}.log"
+    disposition = f'attachment; filename="{name}"'
+    return HttpResponse(
+        text,
+        content_type="text/plain; charset=utf-8",
+        headers={"Content-Disposition": disposition},
+    )
+
+
+def _query(request: HttpRequest, deployment: Deployment) -> LogQuery:
+    components = component_logs.components_of(deployment)
+    asked = request.GET.get("component", "")
+    if asked and asked not in components:
+        raise Http404("This Deployment has no such component.")
+    first = component_logs.FIRST_CHOICE
+    default = first if first in components else next(iter(components), "")
+    level = request.GET.get("level", "")
+    return LogQuery(
+        component=asked or default,
+        contains=request.GET.get("contains", "").strip()[:200],
+        level=level if level in component_logs.LEVELS else "",
+        components=components,
+    )
+
+
+def _read(deployment: Deployment, query: LogQuery, cursor: str = "") -> component_logs.ShownLog:
+    return component_logs.read_log(
+        deployment=deployment,
+        component=query.component,
+        contains=query.contains,
+        level=query.level,
+        cursor=cursor,
+    )

@@ -1,0 +1,263 @@
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core import signing
+from django.test import Client
+
+from apps.accounts.models import User
+from apps.dataplane.errors import Unreachable
+from apps.dataplane.fake.plane import FakeAirflow, FakePlane
+from apps.dataplane.spec import (
+    AirflowSecrets,
+    DeploymentSpec,
+    QueueSpec,
+    RuntimeSpec,
+    SignInSpec,
+)
+from apps.dataplane.status import LogLine
+from apps.deployments.models import Deployment
+from apps.observability.component_logs import shown_lines, visible
+
+ClientOf = Callable[[User], Client]
+URL = "/d/etl-prod-7f3c/logs/"
+
+
+@pytest.fixture
+def running(deployment: Deployment, plane: type[FakePlane]) -> type[FakePlane]:
+    """Put the Deployment on the fake data plane, with one queue."""
+    queue = QueueSpec(name="default", concurrency=4, min_workers=0, max_workers=2)
+    spec = DeploymentSpec(
+        ref=deployment.ref,
+        name=deployment.name,
+        revision=1,
+        runtime=RuntimeSpec(version="x", airflow_version="x", image="", lock_path=""),
+        executor="celery",
+        queues=(queue,),
+        variables=(),
+        code=None,
+        secrets=AirflowSecrets(fernet_key="", jwt_secret="", api_secret_key=""),
+        sign_in=SignInSpec(portal_url="", issuer="", audience="", public_key_pem=""),
+    )
+    plane.store.airflows[deployment.ref] = FakeAirflow(wanted=spec, applied=spec)
+    return plane
+
+
+def write(plane: type[FakePlane], *lines: str, component: str = "scheduler") -> None:
+    plane.store.log_lines.setdefault(("etl-prod-7f3c", component), []).extend(lines)
+
+
+def test_the_page_shows_the_scheduler_first(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(running, "Loaded 3 DAGs")
+    write(running, "worker ready", component="worker default")
+
+    page = client_of(alice).get(URL).content.decode()
+
+    assert "Loaded 3 DAGs" in page
+    assert "worker ready" not in page
+    assert '<option value="worker default">' in page
+
+
+def test_bob_may_read_and_charlie_learns_nothing(
+    bob: User, charlie: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    for path in ("", "tail/", "download/"):
+        assert client_of(bob).get(URL + path).status_code == 200
+        assert client_of(charlie).get(URL + path).status_code == 404
+
+
+def test_lines_are_kept_by_component_text_and_level(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(
+        running,
+        "2026-11-22T14:00:00Z [info     ] started a",
+        "2026-11-22T14:00:01Z [warning  ] slow a",
+        "2026-11-22T14:00:02Z [error    ] broken a",
+        "2026-11-22T14:00:03Z [error    ] broken b",
+        component="triggerer",
+    )
+
+    asked = {"component": "triggerer", "contains": "A", "level": "error"}
+    lines = client_of(alice).get(URL, asked).context["log"].lines
+
+    assert [line.text for line in lines] == ["2026-11-22T14:00:02Z [error    ] broken a"]
+
+
+def test_no_match_offers_all_lines(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(running, "hello")
+
+    page = client_of(alice).get(URL, {"contains": "absent", "follow": "off"}).content.decode()
+
+    assert "No line matches" in page
+    assert "Show all lines" in page
+
+
+def test_an_unknown_component_is_not_found_and_an_unknown_level_ignored(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(running, "hello")
+
+    assert client_of(alice).get(URL, {"component": "../etc"}).status_code == 404
+    assert "hello" in client_of(alice).get(URL, {"level": "nonsense"}).content.decode()
+
+
+def test_a_tail_continues_where_the_page_ended(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    client = client_of(alice)
+    write(running, "one")
+    cursor = client.get(URL).context["log"].cursor
+    write(running, "two")
+
+    response = client.get(f"{URL}tail/", {"cursor": cursor})
+    again = client.get(f"{URL}tail/", {"cursor": response.context["log"].cursor})
+
+    assert [line.text for line in response.context["log"].lines] == ["two"]
+    assert again.context["log"].lines == ()
+    assert 'id="log-cursor"' in again.content.decode()
+    assert "data-hx-swap-oob" in again.content.decode()
+
+
+@pytest.mark.parametrize("make", [lambda: "[" * 5000, lambda: signing.dumps([1, "x", "5"])])
+def test_a_cursor_made_by_somebody_else_is_ignored(
+    alice: User, running: type[FakePlane], client_of: ClientOf, make: Callable[[], str]
+) -> None:
+    write(running, "one")
+
+    response = client_of(alice).get(f"{URL}tail/", {"cursor": make()})
+
+    assert [line.text for line in response.context["log"].lines] == ["one"]
+
+
+def test_a_paused_page_does_not_poll(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(running, "one")
+
+    following = client_of(alice).get(URL).content.decode()
+    paused = client_of(alice).get(URL, {"follow": "off"}).content.decode()
+
+    assert "/logs/tail/" in following
+    assert "/logs/tail/" not in paused
+
+
+def test_hostile_lines_are_shown_as_text(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(running, "<script>alert(1)</script>", "\x1b[31mred\x1b[0m \x07bell", "a\u202egnp.exe")
+
+    page = client_of(alice).get(URL).content.decode()
+
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "\x1b" not in page
+    assert "red \\x07bell" in page
+    assert "a\\u202egnp.exe" in page
+
+
+def test_a_hostile_search_is_shown_as_text(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    page = client_of(alice).get(URL, {"contains": '"><script>x'}).content.decode()
+
+    assert "<script>x" not in page
+
+
+def test_a_silent_data_plane_is_said_and_a_tail_keeps_trying(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    running.store.fail("logs", Unreachable("The machine does not answer."), times=None)
+
+    page = client_of(alice).get(URL)
+    tail = client_of(alice).get(f"{URL}tail/")
+
+    assert page.status_code == 200
+    assert "The machine does not answer." in page.content.decode()
+    assert tail.status_code == 503
+
+
+def test_a_deployment_that_never_started_has_no_logs_yet(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    assert "No logs yet" in client_of(alice).get(URL).content.decode()
+
+
+def test_a_log_can_be_downloaded_as_text(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(running, "one", "two \x1b[31mred\x1b[0m", component="worker default")
+
+    response = client_of(alice).get(f"{URL}download/", {"component": "worker default"})
+
+    assert response.content == b"one\ntwo red\n"
+    assert response["Content-Type"] == "text/plain; charset=utf-8"
+    assert response["Content-Disposition"] == (
+        'attachment; filename="etl-prod-7f3c-worker-default.log"'
+    )
+
+
+def test_older_lines_are_announced(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(running, *(f"line {number}" for number in range(700)))
+
+    response = client_of(alice).get(URL)
+
+    assert len(response.context["log"].lines) == 500
+    assert "The last 500 lines" in response.content.decode()
+
+
+def lines_of(*texts: str, at: datetime | None = None) -> list[Any]:
+    return shown_lines(LogLine(at=at, component="x", text=text) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "tone"),
+    [
+        ("[2026-11-22T14:00:00.000+0000] {jobs.py:1} INFO - all errors: 0", ""),
+        ("[2026-11-22T14:00:00.000+0000] {jobs.py:1} WARNING - slow", "warn"),
+        ("[2026-11-22T14:00:00.000+0000] {jobs.py:1} ERROR - broken", "bad"),
+        ("2026-11-22T14:00:00Z [critical ] gone", "bad"),
+        ("no level, no error here", ""),
+        ("Traceback (most recent call last):", "bad"),
+    ],
+)
+def test_the_tone_of_a_line_is_that_of_its_level(text: str, tone: str) -> None:
+    assert lines_of(text)[0].tone == tone
+
+
+def test_a_traceback_has_the_level_of_the_line_it_follows() -> None:
+    lines = lines_of("ERROR boom", "Traceback (most recent call last):", '  File "x"', "INFO next")
+
+    assert [line.tone for line in lines] == ["bad", "bad", "bad", ""]
+
+
+def test_a_line_has_an_address_of_its_own_that_stays() -> None:
+    first = lines_of("a", "b", "b")
+    later = lines_of("zero", "a", "b", "b")
+
+    assert len({line.id for line in first}) == 3
+    assert [line.id for line in first] == [line.id for line in later[1:]]
+
+
+def test_the_time_is_not_shown_twice() -> None:
+    at = datetime(2026, 11, 22, 14, tzinfo=UTC) + timedelta(seconds=1)
+
+    line = lines_of("2026-11-22T14:00:01.123456Z [info     ] hello", at=at)[0]
+
+    assert (line.at, line.text) == (at, "[info     ] hello")
+
+
+def test_a_line_without_end_is_cut_with_a_count() -> None:
+    assert lines_of("x" * 10_000)[0].text.endswith("x … 6,000 more characters")
+
+
+def test_tabs_stay_and_links_in_terminals_go() -> None:
+    assert visible("a\tb") == "a\tb"
+    assert visible("\x1b]8;;http://evil\x07click\x1b]8;;\x07") == "click"
