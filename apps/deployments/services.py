@@ -202,9 +202,11 @@ def delete_deployment(*, actor: User, deployment: Deployment, typed_name: str) -
     if typed_name.strip() != deployment.name:
         raise Invalid(f"Type {deployment.name} to delete it.", field="typed_name")
     rows = Deployment.objects.filter(pk=deployment.pk)
-    if not lifecycle.move(rows, "phase", Phase.DELETING):
-        return deployment.operations.filter(kind=Operation.Kind.DELETE).latest("number")
-    supersede(deployment)
+    if lifecycle.move(rows, "phase", Phase.DELETING):
+        supersede(deployment)
+    running = deployment.operations.filter(state=OperationState.RUNNING).first()
+    if running is not None:
+        return running
     operation = begin_operation(
         actor, deployment, Operation.Kind.DELETE, title=f"Delete {deployment.name}", revision=None
     )

@@ -1,4 +1,4 @@
-"""A Deployment made through the services, and a reconciler driven by hand instead of by a worker."""
+"""A Deployment made through the services, and a reconciler driven by hand."""
 
 from collections.abc import Callable
 from typing import Any

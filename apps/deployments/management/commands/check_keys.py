@@ -1,0 +1,14 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.deployments.keys import key_problems
+
+
+class Command(BaseCommand):
+    help = "Refuse, with a sentence, when the key ring does not open what the database holds."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        problems = key_problems()
+        if problems:
+            raise CommandError("\n".join(problems))

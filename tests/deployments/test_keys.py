@@ -1,0 +1,107 @@
+"""Secrets at rest: bound to their row, moved to a new key, and never written without one."""
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+
+from apps.accounts.models import User
+from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
+from apps.deployments import sealed
+from apps.deployments.drafts import store_secret
+from apps.deployments.models import Deployment, SecretValue
+from apps.organizations.models import Workspace
+
+pytestmark = pytest.mark.django_db
+
+OLD, NEW = b"0" * 32, b"1" * 32
+BOTH = KeyRing(current="t2", keys={"t1": OLD, "t2": NEW})
+
+
+@pytest.fixture
+def secret(workspace: Workspace, alice: User) -> SecretValue:
+    return store_secret(workspace=workspace, value="hunter2", actor=alice)
+
+
+def test_a_secret_opens_in_its_own_row_alone(secret: SecretValue, workspace: Workspace) -> None:
+    other = sealed.new_secret_value(workspace=workspace, value="other")
+    other.sealed = secret.sealed
+
+    assert sealed.open_secret_value(secret) == "hunter2"
+    with pytest.raises(SecretUnreadable):
+        sealed.open_secret_value(other)
+
+
+def test_airflow_gets_long_secrets_of_its_own_once(
+    created: Deployment, create: Callable[..., Any]
+) -> None:
+    mine = sealed.open_airflow_secrets(created)
+    other = sealed.open_airflow_secrets(create("other").deployment)
+
+    assert len(mine.jwt_secret.encode()) >= 64
+    assert mine.fernet_key != other.fernet_key
+    assert mine == sealed.open_airflow_secrets(Deployment.objects.get(pk=created.pk))
+
+
+def test_all_secrets_move_to_the_current_key(
+    secret: SecretValue, created: Deployment, settings: Any
+) -> None:
+    before = sealed.open_airflow_secrets(created)
+    settings.ENCRYPTION_KEYS = BOTH
+    out = StringIO()
+
+    call_command("rotate_encryption_key", stdout=out)
+    call_command("rotate_encryption_key", stdout=out)
+
+    assert out.getvalue().splitlines()[0] == "2 secrets are sealed with the current key now."
+    assert out.getvalue().splitlines()[1].startswith("0 secrets")
+    settings.ENCRYPTION_KEYS = KeyRing(current="t2", keys={"t2": NEW})
+    secret.refresh_from_db()
+    created.refresh_from_db()
+    assert key_id_of(bytes(secret.sealed)) == "t2"
+    assert sealed.open_secret_value(secret) == "hunter2"
+    assert sealed.open_airflow_secrets(created) == before
+    call_command("check_keys")
+
+
+def test_the_portal_refuses_to_start_without_a_key_that_is_needed(
+    secret: SecretValue, settings: Any
+) -> None:
+    settings.ENCRYPTION_KEYS = KeyRing(current="t2", keys={"t2": NEW})
+
+    with pytest.raises(CommandError, match="need the encryption key “t1”, which is not"):
+        call_command("check_keys")
+    with pytest.raises(CommandError, match="“t1” is not in the key ring"):
+        call_command("rotate_encryption_key")
+    assert [error.id for error in run_checks(tags=["database"], databases=["default"])] == [
+        "deployments.E001"
+    ]
+
+
+def test_it_notices_another_key_under_the_same_name(secret: SecretValue, settings: Any) -> None:
+    settings.ENCRYPTION_KEYS = KeyRing(current="t1", keys={"t1": NEW})
+
+    with pytest.raises(CommandError, match="“t1” of the key ring is not the one that sealed"):
+        call_command("check_keys")
+
+
+def test_without_any_key_nothing_starts_and_nothing_is_written(
+    workspace: Workspace, alice: User, settings: Any
+) -> None:
+    settings.ENCRYPTION_KEYS = None
+
+    with pytest.raises(CommandError, match="PORTAL_ENCRYPTION_KEYS must be set"):
+        call_command("check_keys")
+    with pytest.raises(ImproperlyConfigured):
+        store_secret(workspace=workspace, value="hunter2", actor=alice)
+    assert not SecretValue.objects.exists()
+
+
+def test_the_keys_are_right_when_they_are(secret: SecretValue) -> None:
+    call_command("check_keys")
+
+    assert run_checks(tags=["database"], databases=["default"]) == []
