@@ -1,0 +1,108 @@
+"""A real chromium, and what every page must stand: axe, a silent console, no sideways scroll."""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LEFT_OUT = (
+    "Left out: the tests in a browser, because chromium is not installed. To include them, run "
+    "`apt-get install chromium`, or name a browser in CHROMIUM."
+)
+WIDE = {"width": 1280, "height": 900}
+NARROW = {"width": 320, "height": 700}
+PICTURES = Path(__file__).resolve().parents[2] / "test-results"
+AXE_RUN = """() => axe.run(document, {
+  resultTypes: ["violations"], rules: {"target-size": {enabled: true}}
+}).then(found => found.violations.map(one =>
+  one.id + ": " + one.nodes.slice(0, 3).map(node => node.target.join(" ")).join(" | ")))"""
+SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def chromium_path() -> str:
+    """Return where chromium is, empty if it is not installed."""
+    named = os.environ.get("CHROMIUM", "")
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    return named or next((path for path in found if path), "")
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
+
+
+@dataclass
+class Inspector:
+    """Looks at pages and collects what is wrong, in sentences that name the page."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+    address: str = ""
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._note_console)
+        self.page.on("pageerror", lambda error: self._note(f"script error: {error}"))
+
+    def visit(self, address: str, *, status: int = 200) -> None:
+        """Open the page and look at it: light and dark, wide and narrow."""
+        self.address = address
+        response = self.page.goto(address)
+        if response is None or response.status != status:
+            self._note(f"answered {response.status if response else 'nothing'}, not {status}")
+            return
+        self.look()
+
+    def look(self, *, is_thorough: bool = True) -> None:
+        """Look at the page that is open. Not thorough: light and wide only."""
+        self.address = self.page.url
+        self.page.evaluate(AXE_SCRIPT)
+        self._axe("light")
+        if is_thorough:
+            self.page.emulate_media(color_scheme="dark")
+            self._axe("dark")
+            self.page.emulate_media(color_scheme="light")
+            self.page.set_viewport_size(NARROW)
+            self._axe("narrow")
+            if (pixels := self.page.evaluate(SIDEWAYS)) > 0:
+                self._note(f"is {pixels} pixels wider than a screen of 320")
+            self.page.set_viewport_size(WIDE)
+
+    def picture(self, name: str) -> None:
+        PICTURES.mkdir(exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png")
+
+    def _axe(self, variant: str) -> None:
+        for violation in self.page.evaluate(AXE_RUN):
+            self._note(f"{variant}: {violation}")
+
+    def _note_console(self, message: ConsoleMessage) -> None:
+        # The browser itself logs every answer of 400 and more; the status is checked elsewhere.
+        if (
+            "Failed to load resource" in message.text
+            and message.location.get("url") == self.page.url
+        ):
+            return
+        self._note(f"console {message.type}: {message.text}")
+
+    def _note(self, problem: str) -> None:
+        text = f"{self.address} {problem}"
+        if text not in self.problems:
+            self.problems.append(text)
+
+
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    context = browser.new_context(viewport=WIDE, color_scheme="light", **options)
+    context.set_default_timeout(15_000)
+    return context

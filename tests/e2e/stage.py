@@ -1,0 +1,198 @@
+"""Rows for every page: a Deployment with a past, one that failed, one at work, a draft, a mail."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from apps.accounts.models import OutgoingMail, User
+from apps.deployments.models import (
+    Deployment,
+    Draft,
+    Health,
+    Operation,
+    OperationState,
+    OperationStep,
+    Revision,
+    RevisionState,
+)
+from apps.deploys.models import Deploy
+from apps.organizations.models import Invitation
+from tests.conftest import CONFIG
+
+LONG = "a-very-long-name-that-nobody-would-type-but-somebody-did-once"
+FILES = [
+    {"path": "dags/orders.py", "size": 1834, "sha256": "a" * 64},
+    {
+        "path": "dags/sql/load_orders_into_the_warehouse_by_country.sql",
+        "size": 312,
+        "sha256": "b" * 64,
+    },
+]
+OBSERVATION: dict[str, Any] = {
+    "ui_url": "http://localhost:8081/etl-prod-7f3c/",
+    "api_url": "http://localhost:8081/etl-prod-7f3c/api/v2",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    settled: Deployment
+    failed: Deployment
+    busy: Deployment
+    deleted: Deployment
+    draft: Draft
+    edit: Draft
+    operation: Operation
+    failure: Operation
+    running: Operation
+    deploy: Deploy
+    invitation: Invitation
+
+
+def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
+    settled = make_deployment(name="etl-prod", ref="etl-prod-7f3c", created_by=author)
+    first = settled.applied
+    second = _revision(settled, 2, RevisionState.APPLIED, author, max_workers=6)
+    Deployment.objects.filter(pk=settled.pk).update(
+        wanted=second,
+        applied=second,
+        description="Orders, stock and returns. " * 6,
+        health_sentence="Airflow is healthy.",
+        health_since=timezone.now() - timedelta(hours=3),
+        observation=OBSERVATION,
+    )
+    failed = make_deployment(name=LONG[:60], ref="long-0001", health=Health.UNHEALTHY)
+    bad = _revision(failed, 2, RevisionState.FAILED, author, max_workers=3)
+    Deployment.objects.filter(pk=failed.pk).update(
+        wanted=bad, health_sentence="The scheduler has sent no heartbeat for 90 seconds."
+    )
+    busy = make_deployment(name="reports", ref="reports-22aa", health=Health.STARTING)
+    coming = _revision(busy, 2, RevisionState.APPLYING, author, max_workers=4)
+    Deployment.objects.filter(pk=busy.pk).update(wanted=coming)
+    deleted = make_deployment(
+        name="gone", ref="gone-9999", phase="deleted", deleted_at=timezone.now()
+    )
+    return Stage(
+        settled=settled,
+        failed=failed,
+        busy=busy,
+        deleted=deleted,
+        draft=Draft.objects.create(
+            workspace=workspace, cluster=cluster, name="nightly", author=author, config=CONFIG
+        ),
+        edit=Draft.objects.create(
+            workspace=workspace,
+            cluster=cluster,
+            deployment=settled,
+            base=second,
+            author=author,
+            config=second.config | {"queues": first.config["queues"]},
+        ),
+        operation=_operation(settled, second, author, OperationState.SUCCEEDED),
+        failure=_operation(failed, bad, author, OperationState.FAILED),
+        running=_operation(busy, coming, author, OperationState.RUNNING),
+        deploy=_deploys(settled, author),
+        invitation=_invitation(workspace, author),
+    )
+
+
+def _revision(
+    deployment: Deployment, number: int, state: str, author: User, *, max_workers: int
+) -> Revision:
+    queue = CONFIG["queues"][0] | {"max_workers": max_workers}
+    variables = [
+        {"key": "ORDERS_BUCKET", "value": "s3://orders-" + "x" * 120, "secret_id": ""},
+        {"key": "SMTP_HOST", "value": "mail.example.org", "secret_id": ""},
+    ]
+    return Revision.objects.create(
+        deployment=deployment,
+        number=number,
+        config=CONFIG | {"queues": [queue], "variables": variables},
+        state=state,
+        summary=f"Workers of default: at most {max_workers}",
+        reason="The month ends.",
+        created_by=author,
+        applied_at=timezone.now() if state == RevisionState.APPLIED else None,
+        failure="" if state != RevisionState.FAILED else "The scheduler ended again and again.",
+    )
+
+
+def _operation(deployment: Deployment, revision: Revision, author: User, state: str) -> Operation:
+    is_over, is_bad = state != OperationState.RUNNING, state == OperationState.FAILED
+    now = timezone.now()
+    operation = Operation.objects.create(
+        deployment=deployment,
+        number=1,
+        kind=Operation.Kind.UPDATE,
+        title=f"Apply revision {revision.number} to {deployment.name}",
+        revision=revision,
+        state=state,
+        failure="The scheduler ended again and again." if is_bad else "",
+        failed_component="scheduler" if is_bad else "",
+        actor=author,
+        started_at=now - timedelta(seconds=40),
+        ended_at=now if is_over else None,
+    )
+    states = ["done", "done", "failed" if is_bad else "done" if is_over else "running", "waiting"]
+    titles = [
+        "Deliver the code",
+        "Write the configuration",
+        "Start the scheduler",
+        "Wait for Airflow",
+    ]
+    for position, (title, step) in enumerate(zip(titles, states, strict=True)):
+        OperationStep.objects.create(
+            operation=operation,
+            position=position,
+            key=f"step-{position}",
+            title=title,
+            state="done" if state == OperationState.SUCCEEDED else step,
+            log="ModuleNotFoundError: No module named 'pandas'\n" * 5 if step == "failed" else "",
+            started_at=now - timedelta(seconds=30),
+            ended_at=now if step in ("done", "failed") else None,
+        )
+    return operation
+
+
+def _deploys(deployment: Deployment, author: User) -> Deploy:
+    made = []
+    for number, digest in ((1, "c" * 64), (2, "d" * 64)):
+        revision = Revision.objects.create(
+            deployment=deployment,
+            number=number + 2,
+            config=CONFIG,
+            code_digest=digest,
+            state=RevisionState.APPLIED,
+            summary=f"Deploy {number}",
+            created_by=author,
+        )
+        made.append(
+            Deploy.objects.create(
+                deployment=deployment,
+                number=number,
+                revision=revision,
+                digest=digest,
+                file_name="dags.zip",
+                size_bytes=2146,
+                n_files=number,
+                files=FILES[:number],
+                description="Orders by country.",
+                created_by=author,
+            )
+        )
+    return made[-1]
+
+
+def _invitation(workspace: Any, author: User) -> Invitation:
+    OutgoingMail.objects.create(to="eve@example.org", subject="Come in", body="Here is the link.")
+    return Invitation.objects.create(
+        organization=workspace.organization,
+        workspace=workspace,
+        email="eve@example.org",
+        workspace_role="author",
+        token_digest="e" * 64,
+        invited_by=author,
+        expires_at=timezone.now() + timedelta(days=7),
+    )

@@ -1,0 +1,200 @@
+"""Every page in a real browser, on a fake data plane: axe finds nothing, the console stays silent,
+and nothing is wider than the smallest screen. Light and dark, wide and narrow.
+"""
+
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests.e2e import stage
+from tests.e2e.browser import Inspector, new_context
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+NAMESPACES = {"accounts", "deployments", "deploys", "observability", "organizations", "portal"}
+NOT_PAGES = {
+    "portal:healthz": "plain text",
+    "portal:setup": "its link exists once; the journey walks it",
+    "organizations:invitation": "its link exists once; the journey walks it",
+    "organizations:resend_invitation": "POST only",
+    "organizations:revoke_invitation": "POST only",
+    "organizations:resend_workspace_invitation": "POST only",
+    "organizations:revoke_workspace_invitation": "POST only",
+    "deployments:rebase": "POST only",
+    "deployments:discard": "POST only",
+    "deployments:restore": "POST only",
+    "deployments:try_again": "POST only",
+    "deployments:take_role": "POST only",
+    "deploys:download": "a file",
+    "observability:open_airflow": "POST only",
+    "observability:airflow_entry": "leaves for Airflow; the journey walks it",
+    "observability:log_tail": "a fragment",
+    "observability:log_download": "a file",
+}
+
+
+def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
+    ref, failed, busy = made.settled.ref, made.failed.ref, made.busy.ref
+    return [
+        ("portal:home", []),
+        ("portal:search", []),
+        ("portal:organization", ["nordhavn"]),
+        ("portal:workspace", ["warehouse"]),
+        ("accounts:profile", []),
+        ("accounts:mail", []),
+        ("organizations:workspaces", ["nordhavn"]),
+        ("organizations:new_workspace", ["nordhavn"]),
+        ("organizations:members", ["nordhavn"]),
+        ("organizations:invite_member", ["nordhavn"]),
+        ("organizations:member", ["nordhavn", bob.pk]),
+        ("organizations:remove_member", ["nordhavn", bob.pk]),
+        ("organizations:roles", ["nordhavn"]),
+        ("organizations:audit", ["nordhavn"]),
+        ("organizations:settings", ["nordhavn"]),
+        ("organizations:workspace_members", ["warehouse"]),
+        ("organizations:add_member", ["warehouse"]),
+        ("organizations:workspace_member", ["warehouse", bob.pk]),
+        ("organizations:remove_workspace_member", ["warehouse", bob.pk]),
+        ("organizations:workspace_settings", ["warehouse"]),
+        ("deployments:list", ["warehouse"]),
+        ("deployments:new", ["warehouse"]),
+        ("deployments:review", ["warehouse", made.draft.pk]),
+        ("deployments:review", ["warehouse", made.edit.pk]),
+        ("deployments:edit_draft", ["warehouse", made.draft.pk]),
+        ("deployments:overview", [ref]),
+        ("deployments:overview", [failed]),
+        ("deployments:overview", [busy]),
+        ("deployments:overview", [made.deleted.ref]),
+        ("deployments:environment", [ref]),
+        ("deployments:configure", [ref]),
+        ("deployments:revisions", [ref]),
+        ("deployments:revision", [ref, 2]),
+        ("deployments:operations", [ref]),
+        ("deployments:operation", [ref, made.operation.number]),
+        ("deployments:operation", [failed, made.failure.number]),
+        ("deployments:operation", [busy, made.running.number]),
+        ("deployments:access", [ref]),
+        ("deployments:delete", [ref]),
+        ("deploys:list", [ref]),
+        ("deploys:list", [failed]),
+        ("deploys:detail", [ref, made.deploy.number]),
+        ("deploys:roll_back", [ref, 1]),
+        ("observability:logs", [ref]),
+    ]
+
+
+@pytest.fixture
+def made(alice: Any, bob: Any, workspace: Any, cluster: Any, make_deployment: Any) -> stage.Stage:
+    alice.is_operator = True
+    alice.save(update_fields=["is_operator"])
+    return stage.build(
+        author=alice, workspace=workspace, cluster=cluster, make_deployment=make_deployment
+    )
+
+
+@pytest.fixture
+def open_as(browser: Any, live_server: Any, client_of: Any) -> Any:
+    contexts = []
+
+    def make(user: Any = None) -> Inspector:
+        context = new_context(browser, base_url=live_server.url)
+        contexts.append(context)
+        if user is not None:
+            session = client_of(user).cookies["sessionid"].value
+            context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        return Inspector(context.new_page())
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+def test_every_page_is_accessible_quiet_and_narrow_enough(
+    open_as: Any, alice: Any, bob: Any, made: stage.Stage
+) -> None:
+    inspector = open_as(alice)
+
+    for name, arguments in _pages(made, bob):
+        inspector.visit(reverse(name, args=arguments))
+
+    assert inspector.problems == []
+
+
+def test_pages_of_somebody_who_may_only_look_hold_as_well(
+    open_as: Any, bob: Any, made: stage.Stage
+) -> None:
+    inspector = open_as(bob)
+    ref = made.settled.ref
+
+    for name in ("overview", "configure", "delete", "access"):
+        is_refused = name in ("configure", "delete")
+        inspector.visit(
+            reverse(f"deployments:{name}", args=[ref]), status=403 if is_refused else 200
+        )
+    inspector.visit(reverse("deploys:list", args=[ref]))
+    inspector.visit("/d/nowhere/", status=404)
+
+    assert inspector.problems == []
+
+
+def test_pages_for_visitors_hold_as_well(open_as: Any, organization: Any) -> None:
+    inspector = open_as()
+
+    for name in ("account_login", "account_reset_password", "account_reset_password_done"):
+        inspector.visit(reverse(name))
+    inspector.visit(reverse("portal:setup", args=["never-made"]), status=404)
+
+    assert inspector.problems == []
+
+
+def test_a_form_with_mistakes_holds_as_well(open_as: Any, alice: Any, made: stage.Stage) -> None:
+    inspector = open_as(alice)
+    inspector.page.goto(reverse("deployments:new", args=["warehouse"]))
+
+    inspector.page.get_by_role("textbox", name="Name").first.fill("")
+    inspector.page.get_by_role("button", name="Review").first.click()
+    inspector.look()
+
+    assert inspector.page.locator("[aria-invalid=true]").count() > 0
+    assert inspector.problems == []
+
+
+def test_a_chosen_theme_comes_with_the_first_byte(open_as: Any, alice: Any, made: Any) -> None:
+    inspector = open_as(alice)
+    page = inspector.page
+    page.goto(reverse("deployments:list", args=["warehouse"]))
+
+    page.get_by_role("button", name="theme").first.click()
+    page.reload()
+
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    inspector.look(is_thorough=False)
+    assert inspector.problems == []
+
+
+def test_every_page_of_ours_is_walked_here() -> None:
+    walked = {name for name, _ in _names_walked()}
+
+    names = set(_names(get_resolver().url_patterns, ""))
+
+    assert names - walked - set(NOT_PAGES) == set()
+    assert (walked | set(NOT_PAGES)) - names == set()
+
+
+def _names_walked() -> list[tuple[str, list[Any]]]:
+    class Anything:
+        def __getattr__(self, name: str) -> "Anything":
+            return self
+
+    return _pages(Anything(), Anything())  # type: ignore[arg-type]
+
+
+def _names(patterns: list[Any], namespace: str) -> list[str]:
+    found = []
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            found += _names(pattern.url_patterns, pattern.namespace or namespace)
+        elif isinstance(pattern, URLPattern) and namespace in NAMESPACES:
+            found.append(f"{namespace}:{pattern.name}")
+    return found
