@@ -30,7 +30,7 @@ from apps.dataplane.local.ports import choose_ports
 from astro_portal.env import ConfigurationError, env_int, env_secret, env_str
 from astro_portal.keys import make_missing_keys
 from astro_portal.portal_programs import companion_programs, portal_programs
-from astro_portal.preparation import manage, migrate_if_needed, start_collecting_static
+from astro_portal.preparation import Command, migrate_if_needed, start_collecting_static
 
 HEAL_SECONDS = 2.0
 READY_SECONDS = 90.0
@@ -60,10 +60,10 @@ class Launcher:
             self._handle_signals()
             try:
                 self._start(port, edge_port)
+                self._present()
             except BaseException:
                 self._give_up()
                 raise
-            self._print_addresses()
             return self._stay()
 
     def stop(self) -> int:
@@ -133,7 +133,6 @@ class Launcher:
         self.machine.apply_programs()
         for name in (*PORTAL_PROGRAMS, "keeper", "edge"):
             self.machine.supervisor.start(name)
-        self._wait_for_web()
 
     def _start_services(self) -> None:
         if not env_secret("DATABASE_URL"):
@@ -190,14 +189,14 @@ class Launcher:
         except (OSError, urllib.error.URLError):
             return False
 
-    def _print_addresses(self) -> None:
+    def _present(self) -> None:
+        """Wait until the portal answers; print its address and, until somebody used one, a sign-in
+        link.
+        """
+        command = Command(self.home, "signin_link")
+        self._wait_for_web()
         self.say(f"Astro Portal is ready: {self._url()}")
-        try:
-            link = manage(self.home, "signin_link").strip()
-        except Permanent as error:
-            self.say(f"No sign-in link could be made: {error.sentence}")
-            return
-        if link:
+        if link := command.wait().strip():
             print(f"\n{link}\n", flush=True)
 
     def _stay(self) -> int:

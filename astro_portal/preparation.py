@@ -29,7 +29,7 @@ def migrate_if_needed(home: Home, database_url: str) -> bool:
     state = {"files": digest, "database": _applied(database_url)}
     if stamp.exists() and json.loads(stamp.read_text()) == state:
         return False
-    manage(home, "migrate", "--no-input")
+    Command(home, "migrate", "--no-input").wait()
     write_private(stamp, json.dumps({"files": digest, "database": _applied(database_url)}))
     return True
 
@@ -43,48 +43,46 @@ def start_collecting_static(home: Home) -> "StaticFiles | None":
     stamp = STATIC_ROOT / ".collected"
     if stamp.exists() and stamp.read_text() == digest:
         return None
-    return StaticFiles(_start(home, "collectstatic", "--no-input", "--clear"), stamp, digest)
+    return StaticFiles(home, stamp, digest)
+
+
+class Command:
+    """A management command that runs beside us."""
+
+    def __init__(self, home: Home, *arguments: str) -> None:
+        self.name = arguments[0]
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "manage.py"), *arguments],
+            cwd=PROJECT,
+            env=django_environment(home),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait(self) -> str:
+        """Return what it printed. Raises Permanent with its last lines if it failed."""
+        output, errors = self.process.communicate()
+        if self.process.returncode:
+            lines = (output + errors).strip().splitlines() or ["it said nothing"]
+            sentence = f"`manage.py {self.name}` failed: {lines[-1]}"
+            raise Permanent(sentence, log=tuple(lines[-15:-1]))
+        return output
 
 
 class StaticFiles:
-    """A running `collectstatic`."""
+    """A `collectstatic` that runs beside us."""
 
-    def __init__(self, process: subprocess.Popen[str], stamp: Path, digest: str) -> None:
-        self.process = process
+    def __init__(self, home: Home, stamp: Path, digest: str) -> None:
+        self.command = Command(home, "collectstatic", "--no-input", "--clear")
         self.stamp = stamp
         self.digest = digest
 
     def wait(self) -> None:
-        """Wait for its end. Raises Permanent with its last lines when it failed."""
-        _finish(self.process, "collectstatic")
+        """Wait for its end. Raises Permanent with its last lines if it failed."""
+        self.command.wait()
         self.stamp.write_text(self.digest)
-
-
-def manage(home: Home, *arguments: str) -> str:
-    """Run a management command and return what it printed. Raises Permanent if it failed."""
-    return _finish(_start(home, *arguments), arguments[0])
-
-
-def _start(home: Home, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(PROJECT / "manage.py"), *arguments],
-        cwd=PROJECT,
-        env=django_environment(home),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _finish(process: subprocess.Popen[str], name: str) -> str:
-    output, errors = process.communicate()
-    if process.returncode:
-        lines = tuple((output + errors).strip().splitlines()[-15:])
-        raise Permanent(
-            f"`manage.py {name}` failed: {lines[-1] if lines else 'it said nothing'}", log=lines
-        )
-    return output
 
 
 def _applied(database_url: str) -> list[str]:
