@@ -1,5 +1,35 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from apps.deployments.views import (
+    access,
+    configure,
+    deletion,
+    listing,
+    operations,
+    overview,
+    review,
+    revisions,
+)
 
 app_name = "deployments"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("w/<slug:slug>/deployments/", listing.deployments, name="list"),
+    path("w/<slug:slug>/deployments/new/", configure.new, name="new"),
+    path("w/<slug:slug>/drafts/<uuid:draft_id>/", review.review, name="review"),
+    path("w/<slug:slug>/drafts/<uuid:draft_id>/edit/", configure.edit_draft, name="edit_draft"),
+    path("w/<slug:slug>/drafts/<uuid:draft_id>/rebase/", review.rebase, name="rebase"),
+    path("w/<slug:slug>/drafts/<uuid:draft_id>/discard/", review.discard, name="discard"),
+    path("d/<slug:ref>/", overview.overview, name="overview"),
+    path("d/<slug:ref>/environment/", overview.environment, name="environment"),
+    path("d/<slug:ref>/configure/", configure.configure, name="configure"),
+    path("d/<slug:ref>/revisions/", revisions.revisions, name="revisions"),
+    path("d/<slug:ref>/revisions/<int:number>/", revisions.revision, name="revision"),
+    path("d/<slug:ref>/revisions/<int:number>/restore/", revisions.restore, name="restore"),
+    path("d/<slug:ref>/operations/", operations.operations, name="operations"),
+    path("d/<slug:ref>/operations/<int:number>/", operations.operation, name="operation"),
+    path("d/<slug:ref>/try-again/", operations.try_again, name="try_again"),
+    path("d/<slug:ref>/access/", access.access, name="access"),
+    path("d/<slug:ref>/access/take/", access.take, name="take_role"),
+    path("d/<slug:ref>/delete/", deletion.delete, name="delete"),
+]

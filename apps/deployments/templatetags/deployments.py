@@ -1,0 +1,101 @@
+"""What every page of a Deployment shares: name, status, tabs, and what may be done by whom."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+from django.template.context import Context
+from django.urls import NoReverseMatch, reverse
+
+from apps.access.queries import explain_denial
+from apps.deployments.badge import display_status
+from apps.deployments.models import Deployment, Phase
+
+register = template.Library()
+
+# Tabs of this app and of those above it, which are known here by the names of their pages alone.
+TABS = (
+    ("overview", "Overview", "deployments:overview"),
+    ("logs", "Logs", "observability:logs"),
+    ("environment", "Environment", "deployments:environment"),
+    ("deploys", "Deploys", "deploys:list"),
+    ("revisions", "Revisions", "deployments:revisions"),
+    ("operations", "Operations", "deployments:operations"),
+    ("access", "Access", "deployments:access"),
+)
+ACTIONS = (
+    ("airflow", "Open Airflow", "deployment.airflow.view"),
+    ("configure", "Configure", "deployment.update"),
+    ("deploy", "Deploy code", "deployment.deploys.create"),
+    ("delete", "Delete", "deployment.delete"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """Actions that a person may not take, the roles that would do, and who can give one."""
+
+    labels: str
+    role: str
+    grantors: list[str]
+
+
+@register.simple_tag
+def page_link(name: str, *args: Any) -> str:
+    """Return the address of a page of another app, empty where there is no such page."""
+    try:
+        return reverse(name, args=args)
+    except NoReverseMatch:
+        return ""
+
+
+@register.inclusion_tag("deployments/_head.html", takes_context=True)
+def deployment_head(context: Context, deployment: Deployment, current: str) -> dict[str, Any]:
+    """Show the head and the tabs of a Deployment; `current` is the key of the tab."""
+    user = context["request"].user
+    may = {key: user.has_perm(permission, deployment) for key, _, permission in ACTIONS}
+    return {
+        "deployment": deployment,
+        "status": display_status(deployment),
+        "is_active": deployment.phase == Phase.ACTIVE,
+        "may": may,
+        "locks": _locks(deployment, may) if deployment.phase == Phase.ACTIVE else [],
+        "tabs": _tabs(deployment, current),
+        "csrf_token": context.get("csrf_token"),
+        "request": context["request"],
+    }
+
+
+@register.inclusion_tag("deployments/_open_airflow.html", takes_context=True)
+def open_airflow_button(context: Context, deployment: Deployment) -> dict[str, Any]:
+    """Show the button that opens Airflow signed in, to those who may."""
+    user = context["request"].user
+    return {
+        "url": page_link("observability:open_airflow", deployment.ref),
+        "is_allowed": user.has_perm("deployment.airflow.view", deployment),
+        "csrf_token": context.get("csrf_token"),
+    }
+
+
+def _tabs(deployment: Deployment, current: str) -> list[dict[str, Any]]:
+    tabs = []
+    for key, label, name in TABS:
+        url = page_link(name, deployment.ref)
+        if url:
+            tabs.append({"label": label, "url": url, "is_current": key == current})
+    return tabs
+
+
+def _locks(deployment: Deployment, may: dict[str, bool]) -> list[Lock]:
+    """Gather refused actions by the role they need, so that one line says it once."""
+    labels: dict[tuple[str, ...], list[str]] = {}
+    people: list[str] = []
+    for key, label, permission in ACTIONS:
+        if not may[key]:
+            denial = explain_denial(permission=permission, on=deployment)
+            labels.setdefault(denial.roles, []).append(label)
+            people = [str(person) for person in denial.grantors]
+    return [
+        Lock(labels=", ".join(names), role=" or ".join(roles[:2]), grantors=people)
+        for roles, names in labels.items()
+    ]

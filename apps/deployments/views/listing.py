@@ -1,0 +1,133 @@
+from datetime import date
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_safe
+
+from apps.access.queries import denial_for
+from apps.access.scoped import scoped
+from apps.accounts.signed_in import person_of
+from apps.core.htmx import is_fragment
+from apps.deployments.badge import GROUPS, display_status
+from apps.deployments.list_queries import (
+    PAGE_SIZE,
+    ListFilter,
+    ListPage,
+    deployments_page,
+    queue_cells,
+)
+from apps.deployments.options import EXECUTORS
+from apps.deployments.runtime_notes import runtime_note
+from apps.organizations.models import Workspace
+from apps.runtimes.catalogue import runtimes
+
+POLL_SECONDS = 20
+GROUP_WORDS = {
+    "failed": ("Failed", "bad"),
+    "unhealthy": ("Unhealthy", "bad"),
+    "unknown": ("Unknown", "idle"),
+    "progress": ("In progress", "move"),
+    "healthy": ("Healthy", "good"),
+}
+
+
+@scoped(Workspace, "workspace.view", by="slug")
+@require_safe
+def deployments(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    wanted = ListFilter.from_query(request.GET.dict())
+    page = deployments_page(user=person_of(request), workspace=workspace, wanted=wanted)
+    context = {
+        "workspace": workspace,
+        "wanted": wanted,
+        "rows": _rows(page, timezone.localdate()),
+        "page": _page_of(page, wanted.page),
+        "total": page.total,
+        "is_none_yet": not page.tally and not wanted.is_narrow,
+        "now": timezone.now(),
+        "is_live": request.GET.get("live") != "off",
+        "poll_seconds": POLL_SECONDS,
+        "address": request.get_full_path(),
+    }
+    if is_fragment(request):
+        response = render(request, "deployments/_list.html", context)
+    else:
+        response = render(
+            request, "deployments/list.html", context | _around(request, workspace, page)
+        )
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def _around(request: HttpRequest, workspace: Workspace, page: ListPage) -> dict[str, Any]:
+    """Return what stands around the table: counts, choices of the filters, who may create."""
+    permission = "workspace.deployments.create"
+    denial = denial_for(user=request.user, permission=permission, on=workspace)
+    return {
+        "tally": _tally(request, page),
+        "runtimes": [runtime.version for runtime in runtimes()],
+        "executors": EXECUTORS,
+        "can_create": denial is None,
+        "denial_role": " or ".join(denial.roles[:2]) if denial else "",
+        "denial_people": [str(person) for person in denial.grantors] if denial else [],
+    }
+
+
+def _tally(request: HttpRequest, page: ListPage) -> list[dict[str, Any]]:
+    current = request.GET.get("status", "")
+    items = [_tally_item(request, "", "All", "", sum(page.tally.values()), current)]
+    for group in GROUPS:
+        count = page.tally.get(group, 0)
+        if count or group == current:
+            word, tone = GROUP_WORDS[group]
+            items.append(_tally_item(request, group, word, tone, count, current))
+    return items
+
+
+def _tally_item(
+    request: HttpRequest, group: str, word: str, tone: str, count: int, current: str
+) -> dict[str, Any]:
+    query = request.GET.copy()
+    query.pop("page", None)
+    query.pop("status", None)
+    if group:
+        query["status"] = group
+    return {
+        "label": word,
+        "count": count,
+        "tone": tone,
+        "url": f"?{query.urlencode()}" if query else request.path,
+        "is_current": group == current,
+    }
+
+
+def _rows(page: ListPage, today: date) -> list[dict[str, Any]]:
+    rows = []
+    for deployment in page.rows:
+        queues, more = queue_cells(deployment)
+        rows.append(
+            {
+                "deployment": deployment,
+                "status": display_status(deployment),
+                "queues": queues,
+                "more_queues": more,
+                "runtime_note": runtime_note(deployment.runtime, today=today),  # type: ignore[attr-defined]
+            }
+        )
+    return rows
+
+
+class _Counted(Paginator):  # type: ignore[type-arg]
+    """A paginator that was told the count, for the rows carry it."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__([], PAGE_SIZE)
+        self.count = total
+
+
+def _page_of(page: ListPage, number: int) -> Any:
+    paginator = _Counted(page.total)
+    return paginator.page(min(number, paginator.num_pages))

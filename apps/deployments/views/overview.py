@@ -1,0 +1,155 @@
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_safe
+
+from apps.access.scoped import scoped
+from apps.core.htmx import is_fragment
+from apps.dataplane.status import ComponentStatus, Observation
+from apps.deployments.badge import display_status
+from apps.deployments.configuration import Configuration
+from apps.deployments.models import Deployment, OperationState, Phase
+from apps.deployments.page_queries import operations_of, revisions_for_page, secrets_of
+from apps.deployments.queries import observation_of
+from apps.deployments.runtime_notes import runtime_note
+from apps.deployments.views.operations import operation_rows
+from apps.deployments.views.revisions import revision_rows
+
+COMPONENT_WORDS = {
+    "starting": ("Starting", "move"),
+    "running": ("Running", "good"),
+    "stopping": ("Stopping", "move"),
+    "stopped": ("Stopped", "idle"),
+    "crashing": ("Crashing", "bad"),
+    "failed": ("Failed", "bad"),
+    "unknown": ("Unknown", "idle"),
+}
+SETTLED_SECONDS, UNSETTLED_SECONDS = 5, 2
+SHOWN = 4
+
+
+@scoped(Deployment, "deployment.view", by="ref")
+@require_safe
+def overview(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    if deployment.phase == Phase.DELETED:
+        deletion = operations_of(deployment).first()
+        context: dict[str, Any] = {"deployment": deployment, "operation": deletion}
+        return render(request, "deployments/deleted.html", context)
+    context = _context(request, deployment)
+    template = "_overview" if is_fragment(request) else "overview"
+    response = render(request, f"deployments/{template}.html", context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@scoped(Deployment, "deployment.view", by="ref")
+@require_safe
+def environment(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    configuration = _configuration(deployment)
+    variables = configuration.variables if configuration else ()
+    secrets = secrets_of(deployment)
+    rows = [
+        {"variable": variable, "secret": secrets.get(variable.secret_id)} for variable in variables
+    ]
+    context = {
+        "deployment": deployment,
+        "rows": rows,
+        "can_update": request.user.has_perm("deployment.update", deployment),
+    }
+    return render(request, "deployments/environment.html", context)
+
+
+def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
+    now = timezone.now()
+    status = display_status(deployment)
+    seen = observation_of(deployment)
+    configuration = _configuration(deployment)
+    recent = list(operations_of(deployment)[:SHOWN])
+    return {
+        "deployment": deployment,
+        "status": status,
+        "seen": seen,
+        "now": now,
+        "configuration": configuration,
+        "conditions": _conditions(deployment, seen, configuration, now),
+        "running": next((one for one in recent if one.state == OperationState.RUNNING), None),
+        "failed": _failed(deployment, recent),
+        "components": [_component(component) for component in seen.components] if seen else [],
+        "queues": _queues(configuration, seen),
+        "revisions": revision_rows(revisions_for_page(deployment)[:SHOWN]),
+        "operations": operation_rows(recent),
+        "can_update": request.user.has_perm("deployment.update", deployment),
+        "is_live": request.GET.get("live") != "off",
+        "is_oob": is_fragment(request),
+        "poll_seconds": SETTLED_SECONDS if status.is_settled else UNSETTLED_SECONDS,
+    }
+
+
+def _configuration(deployment: Deployment) -> Configuration | None:
+    return Configuration.from_json(deployment.wanted.config) if deployment.wanted else None
+
+
+def _failed(deployment: Deployment, recent: list[Any]) -> Any:
+    """Return the operation that left the wanted revision, or the deletion, undone."""
+    newest = recent[0] if recent else None
+    return newest if newest is not None and newest.state == OperationState.FAILED else None
+
+
+def _conditions(
+    deployment: Deployment,
+    seen: Observation | None,
+    configuration: Configuration | None,
+    now: datetime,
+) -> list[dict[str, str]]:
+    """Return what somebody ought to know or do, besides a failed or running operation."""
+    found = []
+    if deployment.quarantined_at:
+        found.append(_condition("bad", "The portal has stopped trying", deployment.trouble))
+    elif deployment.trouble:
+        found.append(_condition("warn", "It does not go on yet", deployment.trouble))
+    note = runtime_note(configuration.runtime, today=now.date()) if configuration else None
+    if note is not None and note.tone and configuration is not None:
+        title = f"Runtime {configuration.runtime} should be replaced"
+        found.append(_condition(note.tone, title, f"{note.sentence}."))
+    if seen is not None and seen.import_errors:
+        files = "1 DAG file" if seen.import_errors == 1 else f"{seen.import_errors} DAG files"
+        title = f"{files} cannot be imported"
+        found.append(_condition("warn", title, "Their DAGs do not run. Airflow shows the errors."))
+    if seen is not None and seen.is_drifted:
+        sentence = "The portal puts it back to the revision in force."
+        found.append(_condition("warn", "What runs differs from what was applied", sentence))
+    return found
+
+
+def _condition(tone: str, title: str, sentence: str) -> dict[str, str]:
+    return {"tone": tone, "title": title, "sentence": sentence}
+
+
+def _component(component: ComponentStatus) -> dict[str, Any]:
+    word, tone = COMPONENT_WORDS[component.state]
+    return {"component": component, "word": word, "tone": tone}
+
+
+def _queues(configuration: Configuration | None, seen: Observation | None) -> list[dict[str, Any]]:
+    found = {queue.name: queue for queue in seen.queues} if seen else {}
+    rows = []
+    for queue in configuration.queues if configuration else ():
+        now = found.get(queue.name)
+        tasks = f"{queue.concurrency} task{'' if queue.concurrency == 1 else 's'} each"
+        rows.append(
+            {
+                "name": queue.name,
+                "detail": tasks,
+                "minimum": queue.min_workers,
+                "maximum": queue.max_workers,
+                "running": now.workers_ready if now else 0,
+                "wanted": now.workers_wanted if now else None,
+                "queued": now.tasks_queued if now else None,
+                "working": now.tasks_running if now else None,
+            }
+        )
+    return rows

@@ -1,0 +1,173 @@
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.access.scoped import scoped
+from apps.core.errors import Invalid, PortalError
+from apps.deployments.changes import Change, changes
+from apps.deployments.configuration import Configuration
+from apps.deployments.drafts import confirm_draft, discard_draft, update_draft
+from apps.deployments.merging import Merge, merge
+from apps.deployments.models import Draft, Operation
+from apps.deployments.page_queries import usual_time
+from apps.deployments.plain_text import yaml_difference, yaml_of
+from apps.deployments.services import StaleBase
+from apps.deployments.views.configure import draft_of
+from apps.organizations.models import Workspace
+
+SECTIONS = ("Basics", "Execution", "Worker queues", "Environment variables")
+
+
+@scoped(Workspace, "workspace.view", by="slug")
+@require_http_methods(["GET", "HEAD", "POST"])
+def review(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpResponse:
+    draft = draft_of(request, workspace, draft_id)
+    if draft.operation is not None:
+        return _follow(draft.operation)
+    if request.method == "POST":
+        return _confirm(request, draft)
+    return _show(request, draft)
+
+
+@scoped(Workspace, "workspace.view", by="slug")
+@require_POST
+def rebase(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpResponse:
+    draft = draft_of(request, workspace, draft_id)
+    merged = _merge(draft, keep={key: str(value) for key, value in request.POST.items()})
+    if merged is not None and draft.deployment is not None:
+        update_draft(
+            actor=draft.author,
+            draft=draft,
+            configuration=merged.configuration,
+            base=draft.deployment.wanted,
+        )
+    if "edit" in request.POST:
+        return redirect("deployments:edit_draft", workspace.slug, draft.pk)
+    return redirect("deployments:review", workspace.slug, draft.pk)
+
+
+@scoped(Workspace, "workspace.view", by="slug")
+@require_POST
+def discard(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpResponse:
+    draft = draft_of(request, workspace, draft_id)
+    deployment = draft.deployment
+    discard_draft(actor=draft.author, draft=draft)
+    messages.success(request, "The draft was discarded. Nothing has changed.")
+    if deployment is not None:
+        return redirect("deployments:overview", deployment.ref)
+    return redirect("deployments:list", workspace.slug)
+
+
+def _confirm(request: HttpRequest, draft: Draft) -> HttpResponse:
+    reason = request.POST.get("reason", "").strip()
+    if len(reason) > 500:
+        return _show(
+            request, draft, error="The reason may have at most 500 characters.", status=422
+        )
+    try:
+        operation = confirm_draft(actor=draft.author, draft=draft, reason=reason)
+    except StaleBase:
+        draft.refresh_from_db()
+        return _show(request, draft, status=409)
+    except Invalid as error:
+        return _show(request, draft, error=error.sentence, status=422)
+    except PortalError as error:
+        return _show(request, draft, error=error.sentence, status=409)
+    return _follow(operation)
+
+
+def _follow(operation: Operation) -> HttpResponse:
+    return redirect("deployments:operation", operation.deployment.ref, operation.number)
+
+
+def _show(
+    request: HttpRequest, draft: Draft, *, error: str = "", status: int = 200
+) -> HttpResponse:
+    merged = _merge(draft, keep={})
+    if merged is not None:
+        return _show_stale(request, draft, merged, status)
+    mine = Configuration.from_json(draft.config)
+    base = Configuration.from_json(draft.base.config) if draft.base else None
+    found = changes(base, mine)
+    context: dict[str, Any] = {
+        "draft": draft,
+        "deployment": draft.deployment,
+        "name": draft.deployment.name if draft.deployment else draft.name,
+        "error": error,
+        "reason": request.POST.get("reason", ""),
+        "configuration": mine,
+        "is_unchanged": base is not None and not found and draft.restores is None,
+        "count": len(found),
+        "sections": sections_of(found),
+        "losses": [change for change in found if change.tone == "bad"],
+        "effects": _effects(found),
+        "yaml": yaml_of(mine),
+        "yaml_difference": yaml_difference(base, mine) if base else [],
+        "next_number": draft.base.number + 1 if draft.base else 1,
+        "usual": usual_time(cluster=draft.cluster, kind=_kind(draft)),
+    }
+    return render(request, "deployments/review.html", context, status=status)
+
+
+def _show_stale(request: HttpRequest, draft: Draft, merged: Merge, status: int) -> HttpResponse:
+    context = {
+        "draft": draft,
+        "deployment": draft.deployment,
+        "current": draft.deployment.wanted if draft.deployment else None,
+        "clashes": merged.clashes,
+        "theirs": _lines(changes(merged.base, merged.theirs)),
+        "mine": _lines(changes(merged.base, merged.mine)),
+    }
+    return render(request, "deployments/stale.html", context, status=status)
+
+
+def _merge(draft: Draft, *, keep: dict[str, str]) -> Merge | None:
+    """Join the draft with what was saved since it began; None when nothing was."""
+    deployment = draft.deployment
+    if deployment is None or deployment.wanted is None or draft.base is None:
+        return None
+    if deployment.wanted.pk == draft.base.pk:
+        return None
+    return merge(
+        base=Configuration.from_json(draft.base.config),
+        theirs=Configuration.from_json(deployment.wanted.config),
+        mine=Configuration.from_json(draft.config),
+        keep=keep,
+    )
+
+
+def sections_of(found: tuple[Change, ...]) -> list[dict[str, Any]]:
+    sections = []
+    for title in SECTIONS:
+        lines = _lines(tuple(change for change in found if change.section == title))
+        if lines:
+            sections.append({"title": title, "anchor": title.split()[-1].lower(), "lines": lines})
+    return sections
+
+
+def _lines(found: tuple[Change, ...]) -> list[dict[str, Any]]:
+    """Return changes as the component `diff` shows them: None is "not set", or "removed"."""
+    return [
+        {
+            "label": change.label,
+            "old": None if change.before == "not set" else change.before,
+            "new": None if change.after == "removed" else change.after,
+            "effect": change.effect,
+            "tone": change.tone,
+        }
+        for change in found
+    ]
+
+
+def _effects(found: tuple[Change, ...]) -> list[str]:
+    return list(dict.fromkeys(change.effect for change in found if change.effect))
+
+
+def _kind(draft: Draft) -> str:
+    if draft.deployment is None:
+        return Operation.Kind.CREATE
+    return Operation.Kind.ROLL_BACK if draft.restores else Operation.Kind.UPDATE
