@@ -27,8 +27,9 @@ SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
 def deploys(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     if request.method != "POST":
         return _deploys_page(request, deployment, DeliveryForm())
+    files = request.FILES  # reading them is what finds the problem
     problem = getattr(request, "upload_problem", "")
-    form = DeliveryForm(request.POST, request.FILES, upload_problem=problem)
+    form = DeliveryForm(request.POST, files, upload_problem=problem)
     if not form.is_valid():
         return _deploys_page(request, deployment, form, status=422)
     upload = form.upload()

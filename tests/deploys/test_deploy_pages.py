@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
@@ -147,7 +147,7 @@ def test_a_full_disk_is_said_and_changes_nothing(
     def save(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(default_storage._wrapped.__class__, "save", save)
+    monkeypatch.setattr(FileSystemStorage, "save", save)
 
     response = send(client_of(alice), DAG)
 
@@ -282,7 +282,9 @@ def test_the_page_of_a_deploy_is_hidden_from_others(
     send(client_of(alice), DAG)
     for path in ("", "download/"):
         url = f"/d/{deployment.ref}/deploys/1/{path}"
-        assert client_of(bob).get(url).status_code == 200
+        response = client_of(bob).get(url)
+        b"".join(response)  # a stream that nobody reads leaves its file open
+        assert response.status_code == 200
         assert client_of(charlie).get(url).status_code == 404
     assert client_of(alice).get(f"/d/{deployment.ref}/deploys/9/").status_code == 404
 
