@@ -169,9 +169,9 @@ def filesize(size: int | None) -> str:
 
 
 @register.filter
-def initials(name: str) -> str:
+def initials(name: object) -> str:
     """Take up to two initials of a name or an e-mail address."""
-    words = name.partition("@")[0].replace(".", " ").replace("-", " ").split()
+    words = str(name).partition("@")[0].replace(".", " ").replace("-", " ").split()
     return "".join(word[0] for word in [*words[:1], *words[1:][-1:]]).upper()
 
 

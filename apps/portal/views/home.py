@@ -5,7 +5,7 @@ from django.views.decorators.http import require_safe
 from apps.access.scoped import scoped
 from apps.accounts.signed_in import person_of
 from apps.core.gates import signed_in_only
-from apps.organizations.models import Workspace
+from apps.organizations.models import Organization, Workspace
 from apps.organizations.queries import organizations_of, owners_of, workspaces_seen
 
 LAST_WORKSPACE = "last_workspace"
@@ -25,6 +25,9 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "workspaces": workspaces,
         "organizations": organizations,
+        "may_create_in": Organization.objects.allowing(
+            person, "organization.workspaces.create"
+        ).first(),
         "owners": [] if workspaces else owners_of(organizations=organizations),
     }
     return render(request, "portal/home.html", context)

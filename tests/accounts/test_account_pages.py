@@ -1,0 +1,102 @@
+import pytest
+from django.core import mail
+from django.core.mail import send_mail
+from django.urls import reverse
+
+from apps.accounts.models import OutgoingMail, User
+from tests.conftest import PASSWORD, make_user
+
+
+def test_a_person_signs_in_with_address_and_password(bob, client):
+    response = client.post("/accounts/login/", {"login": "Bob@Example.org", "password": PASSWORD})
+
+    assert response.status_code == 302
+    assert client.session["_auth_user_id"] == str(bob.pk)
+
+
+def test_a_wrong_password_says_nothing_about_the_account(bob, client):
+    known = client.post("/accounts/login/", {"login": bob.email, "password": "no"})
+    unknown = client.post("/accounts/login/", {"login": "x@example.org", "password": "no"})
+
+    assert b"are not correct" in known.content
+    assert b"are not correct" in unknown.content
+
+
+@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:x()"])
+def test_sign_in_never_leads_to_another_site(bob, client, target):
+    response = client.post(
+        f"/accounts/login/?next={target}",
+        {"login": bob.email, "password": PASSWORD, "next": target},
+    )
+
+    assert response.status_code == 302
+    assert response["Location"] == "/"
+
+
+def test_sign_in_leads_back_to_the_page_asked_for(bob, client):
+    response = client.post(
+        "/accounts/login/", {"login": bob.email, "password": PASSWORD, "next": "/account/"}
+    )
+
+    assert response["Location"] == "/account/"
+
+
+def test_nobody_signs_up_without_an_invitation(db, client):
+    answers = {"email": "eve@example.org", "password1": "correct horse battery"}
+
+    assert client.get("/accounts/signup/").status_code == 404
+    assert client.post("/accounts/signup/", answers).status_code == 404
+    assert not User.objects.exists()
+
+
+def test_nobody_changes_their_address_behind_the_back_of_the_portal(bob, client_of):
+    response = client_of(bob).post("/accounts/email/", {"email": "x@y.org", "action_add": ""})
+
+    assert response.status_code == 404
+
+
+def test_a_forgotten_password_is_set_anew_by_mail(bob, client, settings):
+    client.post("/accounts/password/reset/", {"email": bob.email})
+
+    assert len(mail.outbox) == 1
+    path = mail.outbox[0].body.split("://", 1)[1].split("/", 1)[1].split()[0]
+    form = client.get(f"/{path}", follow=True)
+    new = "another horse battery"
+    client.post(form.request["PATH_INFO"], {"password1": new, "password2": new})
+    bob.refresh_from_db()
+    assert bob.check_password(new)
+
+
+def test_a_person_changes_name_and_time_zone(bob, client_of):
+    client = client_of(bob)
+
+    response = client.post("/account/", {"name": " Bob  B. ", "time_zone": "Europe/Copenhagen"})
+
+    assert response.status_code == 302
+    bob.refresh_from_db()
+    assert (bob.name, bob.time_zone) == ("Bob B.", "Europe/Copenhagen")
+    assert b"Europe/Copenhagen" in client.get("/account/").content
+
+
+def test_an_unknown_time_zone_is_refused(bob, client_of):
+    response = client_of(bob).post("/account/", {"name": "Bob", "time_zone": "Moon/Base"})
+
+    assert response.status_code == 422
+
+
+def test_mail_is_kept_for_the_operator_when_there_is_no_server(db, client_of, settings):
+    settings.EMAIL_BACKEND = "apps.accounts.mail.PageBackend"
+    send_mail("First", "Hello <b>", None, ["x@example.org"])
+    send_mail("Second", "Hello", None, ["y@example.org"])
+    operator = make_user("Ada", is_operator=True)
+
+    page = client_of(operator).get(reverse("accounts:mail")).content.decode()
+
+    assert OutgoingMail.objects.count() == 2
+    assert page.index("Second") < page.index("First")
+    assert "Hello &lt;b&gt;" in page
+
+
+def test_kept_mail_is_hidden_from_everybody_else(alice, client_of, client):
+    assert client_of(alice).get("/account/mail/").status_code == 404
+    assert client.get("/account/mail/").status_code == 302

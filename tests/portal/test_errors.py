@@ -1,0 +1,71 @@
+import pytest
+from django.db import DatabaseError
+from django.test import Client
+
+from apps.portal.views import health
+
+
+def test_health_asks_the_database_once(db, client, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        response = client.get("/healthz")
+
+    assert response.status_code == 200
+    assert response.content == b"ok"
+
+
+def test_health_says_when_the_database_is_silent(client, monkeypatch):
+    class Silent:
+        def cursor(self):
+            raise DatabaseError("no")
+
+    monkeypatch.setattr(health, "connection", Silent())
+
+    response = client.get("/healthz")
+
+    assert response.status_code == 503
+    assert response.json() == {"database": "does not answer"}
+
+
+def test_a_missing_page_names_the_request(db, client):
+    response = client.get("/nothing/here/")
+
+    assert response.status_code == 404
+    assert response["X-Request-ID"] in response.content.decode()
+
+
+def test_a_form_without_its_token_is_explained(db, bob):
+
+    client = Client(enforce_csrf_checks=True)
+
+    response = client.post("/accounts/login/", {"login": bob.email, "password": "x"})
+
+    assert response.status_code == 403
+    assert b"This form has expired" in response.content
+
+
+def test_a_broken_view_shows_the_request_and_no_trace(client, alice, client_of, monkeypatch):
+    signed_in = client_of(alice)
+    signed_in.raise_request_exception = False
+    monkeypatch.setattr("apps.portal.views.find.search", lambda **_: 1 / 0)
+
+    response = signed_in.get("/search?q=x")
+
+    assert response.status_code == 500
+    assert response["X-Request-ID"] in response.content.decode()
+    assert b"ZeroDivisionError" not in response.content
+
+
+@pytest.mark.parametrize("path", ["/", "/o/nordhavn/", "/w/warehouse/settings/", "/account/"])
+def test_pages_have_no_inline_code(alice, workspace, client_of, path):
+    page = client_of(alice).get(path, follow=True).content.decode()
+
+    assert " style=" not in page
+    assert "<script>" not in page
+
+
+def test_the_rail_marks_the_current_page_and_hides_what_is_closed(alice, bob, client_of):
+    rail = client_of(bob).get("/o/nordhavn/members/").content.decode()
+
+    assert 'href="/o/nordhavn/members/" aria-current="page"' in rail
+    assert "/o/nordhavn/audit/" not in rail
+    assert "/o/nordhavn/audit/" in client_of(alice).get("/o/nordhavn/").content.decode()
