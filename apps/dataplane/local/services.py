@@ -8,6 +8,7 @@ with their process.
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,8 @@ from apps.dataplane.local.ports import LOOPBACK, remembered_port
 from apps.dataplane.local.private_files import secret_once, write_private
 
 DATABASE = "astro_portal"
+# supervisord would read the rest of the line as a comment, and has no way to quote it.
+UNUSABLE_PATH = re.compile(r"\s[;#]|[\x00-\x1f]")
 POSTGRES_SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -74,6 +77,8 @@ def prepare_home(home: Home, *, has_postgres: bool = True) -> None:
     As root the home may also be entered (not listed) by the user that runs PostgreSQL.
     Raises Permanent with a sentence when the home cannot be written or entered.
     """
+    if UNUSABLE_PATH.search(str(home.path)):
+        raise Permanent("PORTAL_HOME must not hold line breaks, or # or ; after a blank.")
     folders = (home.keys, home.logs, home.run, home.programs, home.valkey, home.bundles, home.mail)
     account = system_user.postgres_account(home) if has_postgres else ""
     try:

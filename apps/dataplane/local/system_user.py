@@ -56,7 +56,7 @@ def can_traverse(path: Path, account: str) -> bool:
 
 
 def _owner_of(path: Path) -> str:
-    """Name the owner of the folder; empty if there is no folder, or root or nobody known owns it."""
+    """Name the owner of the folder; empty if there is none, or it is root or nobody known."""
     try:
         user_id = path.stat().st_uid
         return pwd.getpwuid(user_id).pw_name if user_id else ""

@@ -1,0 +1,275 @@
+"""The machine with a real supervisord, PostgreSQL and Valkey, and what a kill -9 leaves."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from apps.dataplane.local import leftovers, machine, services
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.leftovers import find_leftovers
+from apps.dataplane.local.machine import Machine
+from apps.dataplane.local.machine_programs import postgres_program, valkey_program
+from apps.dataplane.local.ports import choose_ports, remembered_port
+from apps.dataplane.local.supervisor import Program
+from tests.embedded import temporary_home, wait_until_ready
+
+pytestmark = pytest.mark.slow
+
+# A worker that takes SIGTERM as Celery does: it ends when its task ends.
+DRAINING_WORKER = """
+import pathlib, signal, sys, time
+log = pathlib.Path(sys.argv[1])
+def drain(number, frame):
+    with log.open("a") as file: file.write("draining\\n")
+    time.sleep(60)
+signal.signal(signal.SIGTERM, drain)
+log.write_text("ready\\n")
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with temporary_home() as home:
+        yield home
+
+
+@pytest.fixture
+def of_home(home: Home) -> Iterator[Machine]:
+    services.prepare_home(home)
+    yield from running(home)
+
+
+def running(home: Home) -> Iterator[Machine]:
+    found = Machine(home)
+    try:
+        yield found
+    finally:
+        found.stop_all(worker_seconds=0)
+
+
+def start_services(found: Machine) -> None:
+    choose_ports(found.home)
+    services.init_postgres(found.home)
+    found.supervisor.write(postgres_program(found.home))
+    found.supervisor.write(valkey_program(found.home))
+    found.ensure_running()
+    wait_until_ready(found.home)
+
+
+def start_program(found: Machine, name: str, *command: str, **options: bool | int) -> None:
+    program = Program(
+        name=name,
+        command=command,
+        environment={"PATH": os.environ["PATH"]},
+        directory=found.home.path,
+        log_file=found.home.logs / f"{name}.log",
+        start_seconds=0,
+        **options,  # type: ignore[arg-type]
+    )
+    found.supervisor.write(program)
+    found.ensure_running()
+    found.apply_programs()
+    found.supervisor.start(name)
+    until(lambda: found.supervisor.states()[name].pid > 0)
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def kill_supervisord(home: Home) -> None:
+    (supervisord,) = (
+        found.process for found in find_leftovers(home) if found.program == leftovers.SUPERVISORD
+    )
+    supervisord.kill()
+    psutil.wait_procs([supervisord], timeout=5)
+
+
+def servers(home: Home) -> list[psutil.Process]:
+    """Return the servers of the home by their command lines: the marks are what is tested."""
+    # Valkey replaces its command line by a title with its address.
+    marks = (str(home.postgres), f"127.0.0.1:{remembered_port(home, 'valkey')}")
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if any(mark in part for mark in marks for part in command) and command[0][-6:] != "python":
+            found.append(process)
+    return found
+
+
+def test_a_killed_supervisord_comes_back_without_duplicates(of_home: Machine) -> None:
+    start_services(of_home)
+    before = {process.pid for process in servers(of_home.home)}
+
+    kill_supervisord(of_home.home)
+    said = of_home.heal()
+    wait_until_ready(of_home.home)
+
+    after = {process.pid for process in servers(of_home.home)}
+    assert said == ["supervisord had ended and was started again."]
+    assert len(before) == len(after) == 2
+    assert not before & after
+    assert not of_home.heal()
+
+
+def test_killed_services_come_back(of_home: Machine) -> None:
+    start_services(of_home)
+
+    for name in ("postgres", "valkey"):
+        os.kill(of_home.supervisor.states()[name].pid, signal.SIGKILL)
+
+    until(lambda: all(state.pid for state in of_home.supervisor.states().values()))
+    wait_until_ready(of_home.home)
+
+
+def test_nothing_is_left_after_stop_and_nothing_heals_then(of_home: Machine) -> None:
+    start_services(of_home)
+
+    of_home.stop_all()
+
+    assert find_leftovers(of_home.home) == []
+    assert of_home.heal() == []
+    assert find_leftovers(of_home.home) == []
+    assert servers(of_home.home) == []
+
+
+def test_stopping_also_ends_what_a_killed_supervisord_left(of_home: Machine) -> None:
+    start_services(of_home)
+    kill_supervisord(of_home.home)
+
+    of_home.stop_all()
+
+    assert servers(of_home.home) == []
+
+
+def test_it_starts_after_a_reboot_that_gave_its_old_number_away(
+    of_home: Machine,
+) -> None:
+    start_services(of_home)
+    of_home.stop_all()
+    (of_home.home.postgres / "postmaster.pid").write_text(
+        f"{os.getpid()}\n{of_home.home.postgres}\n"
+    )
+    of_home.supervisor.socket_path.write_text("stale")
+
+    of_home.want("portal")
+    of_home.ensure_running()
+
+    wait_until_ready(of_home.home)
+
+
+def test_a_process_that_lost_its_marks_is_found_by_its_pid_file(of_home: Machine) -> None:
+    start_program(of_home, "titled", "/usr/bin/env", "-i", "/bin/sleep", "600")
+    pid = of_home.supervisor.states()["titled"].pid
+    until(lambda: psutil.Process(pid).name() == "sleep")
+    kill_supervisord(of_home.home)
+
+    of_home.heal()
+
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_pid_file_of_an_ended_process_points_to_nobody(of_home: Machine) -> None:
+    pids = of_home.home.run / "pids"
+    pids.mkdir()
+    bystander = psutil.Popen(["/bin/sleep", "600"])
+    file = pids / f"scheduler.{bystander.pid}"
+    file.touch()
+    os.utime(file, (time.time() - 3600, time.time() - 3600))
+    try:
+        assert find_leftovers(of_home.home) == []
+        assert not file.exists()
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_orphaned_airflow_workers_finish_their_tasks(of_home: Machine) -> None:
+    log = of_home.home.path / "worker.log"
+    script = of_home.home.path / "worker.py"
+    script.write_text(DRAINING_WORKER)
+    name = "dep1--worker-default-1a2b3c4d-0"
+    start_program(of_home, name, sys.executable, str(script), str(log), stops_whole_group=False)
+    worker = psutil.Process(of_home.supervisor.states()[name].pid)
+    until(log.exists)
+    kill_supervisord(of_home.home)
+
+    of_home.heal()
+
+    until(lambda: log.read_text() == "ready\ndraining\n")
+    assert worker.is_running()
+    assert of_home.supervisor.is_answering()
+
+
+def test_a_program_that_supervisord_gave_up_is_started_again(
+    of_home: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "REVIVE_SECONDS", (0.2, 0.2))
+    flag = of_home.home.path / "flag"
+    script = f"test -e {flag} && exec sleep 600; exit 1"
+    program = Program(
+        name="shaky",
+        command=["/bin/sh", "-c", script],
+        environment={"PATH": os.environ["PATH"]},
+        directory=of_home.home.path,
+        log_file=of_home.home.logs / "shaky.log",
+        is_started_with_supervisord=True,
+        start_seconds=1,
+        start_retries=0,
+    )
+    of_home.supervisor.write(program)
+    of_home.ensure_running()
+    until(lambda: of_home.supervisor.states()["shaky"].state == "FATAL")
+    flag.touch()
+
+    until(lambda: of_home.heal() == ["shaky had ended and was started again."])
+
+    until(lambda: of_home.supervisor.states()["shaky"].state == "RUNNING")
+
+
+@pytest.mark.parametrize("folder", ["a home; with 100% o'dd\" letters", "l" * 120])
+def test_unusual_homes_work(home: Home, folder: str) -> None:
+    home.path.chmod(0o755)
+    inner = Home(home.path / folder)
+    services.prepare_home(inner)
+
+    for found in running(inner):
+        start_services(found)
+
+        assert {name for name, state in found.supervisor.states().items() if state.is_up} == {
+            "postgres",
+            "valkey",
+        }
+
+
+def test_two_healers_at_once_start_one_supervisord(of_home: Machine) -> None:
+    start_services(of_home)
+    kill_supervisord(of_home.home)
+
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            try:
+                Machine(of_home.home).heal()
+            finally:
+                os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+
+    wait_until_ready(of_home.home)
+    assert len(servers(of_home.home)) == 2
+    supervisords = [
+        found for found in find_leftovers(of_home.home) if found.program == "supervisord"
+    ]
+    assert len(supervisords) == 1
