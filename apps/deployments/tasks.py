@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from celery import shared_task
+from celery import current_app, shared_task
 from kombu.exceptions import OperationalError
 
 from apps.deployments import lifecycle, reconciler
@@ -12,6 +12,13 @@ logger = logging.getLogger(__name__)
 
 SWEEP_LIMIT = 200
 HINT_EXPIRES_SECONDS = 60
+# An edit waits for its hint, so that is tried once and briefly. Workers are more patient.
+HURRIED = {
+    "max_retries": 0,
+    "interval_start": 0,
+    "socket_connect_timeout": 1,
+    "socket_timeout": 1,
+}
 
 
 @shared_task(name="apps.deployments.tasks.reconcile")  # type: ignore[untyped-decorator]
@@ -21,13 +28,21 @@ def reconcile(deployment_id: int, **_newer: Any) -> None:
 
 @shared_task(name="apps.deployments.tasks.sweep")  # type: ignore[untyped-decorator]
 def sweep(**_newer: Any) -> None:
-    for deployment_id in lifecycle.due_ids(limit=SWEEP_LIMIT):
-        hint(deployment_id)
+    ids = lifecycle.due_ids(limit=SWEEP_LIMIT)
+    if ids:
+        hint(*ids)
 
 
-def hint(deployment_id: int) -> None:
-    """Wake a worker for a Deployment. Without a broker the sweeper finds the row anyway."""
+def hint(*deployment_ids: int) -> None:
+    """Wake workers for Deployments. Without a broker the sweeper finds the rows anyway."""
     try:
-        reconcile.apply_async(args=[deployment_id], expires=HINT_EXPIRES_SECONDS, retry=False)
+        with current_app.connection_for_write(transport_options=HURRIED) as connection:
+            for deployment_id in deployment_ids:
+                reconcile.apply_async(
+                    args=[deployment_id],
+                    connection=connection,
+                    expires=HINT_EXPIRES_SECONDS,
+                    retry=False,
+                )
     except OperationalError:
-        logger.warning("hint not sent", extra={"deployment_id": deployment_id})
+        logger.warning("hint not sent", extra={"deployments": deployment_ids})

@@ -415,7 +415,7 @@ def test_the_sweeper_finds_what_no_hint_told(
     created: Deployment, plane: type[FakePlane], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hints: list[int] = []
-    monkeypatch.setattr(tasks, "hint", hints.append)
+    monkeypatch.setattr(tasks, "hint", lambda *ids: hints.extend(ids))
 
     tasks.sweep(said_by_a_newer_portal=True)
     tasks.sweep()

@@ -1,7 +1,10 @@
+import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from celery import current_app
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
@@ -9,6 +12,7 @@ from apps.clusters.models import Cluster
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
+from apps.deployments import tasks
 from apps.deployments.configuration import Variable
 from apps.deployments.models import (
     Deployment,
@@ -291,3 +295,17 @@ def test_a_worker_is_woken_when_the_edit_is_committed(
         update_config(actor=alice, deployment=running, configuration=WIDER, base_revision_number=1)
 
     assert len(callbacks) == 1
+
+
+def test_a_broker_that_does_not_answer_delays_an_edit_by_less_than_two_seconds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        monkeypatch.setattr(current_app.conf, "broker_write_url", url)
+        began = time.monotonic()
+
+        tasks.hint(1)
+
+        assert time.monotonic() - began < 2
+    assert "hint not sent" in caplog.text
