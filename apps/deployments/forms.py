@@ -236,7 +236,7 @@ class RoleForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.roles = {role.key: role for role in roles}
-        cast(forms.ModelChoiceField[User], self.fields["person"]).queryset = people
+        cast("forms.ModelChoiceField[User]", self.fields["person"]).queryset = people
         self.fields["role"].widget = Choices(hints={one.key: one.description for one in roles})
         _offer(self.fields["role"], [(one.key, one.name) for one in roles])
 

@@ -26,10 +26,11 @@ def access(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     can_manage = denial is None and deployment.phase == Phase.ACTIVE
     form, status = None, 200
     if can_manage:
+        posted = request.POST if request.method == "POST" else None
         roles = roles_of_scope(
             scope="deployment", within=permissions_held(user=person, on=deployment)
         )
-        form = RoleForm(request.POST or None, people=people_of(deployment), roles=roles)
+        form = RoleForm(posted, people=people_of(deployment), roles=roles)
         if request.method == "POST" and form.is_valid() and _give(request, deployment, form):
             return redirect("deployments:access", deployment.ref)
         status = 422 if request.method == "POST" else 200

@@ -174,7 +174,9 @@ def _posted(request: HttpRequest, subject: Subject) -> FormData:
 def _is_valid(editor: Editor, subject: Subject) -> bool:
     is_valid = editor.is_valid()
     name = editor.settings.typed("name").strip()
-    if subject.deployment is None and is_name_taken(workspace=subject.workspace, name=name):
+    if subject.deployment is not None or "name" in editor.settings.errors:
+        return is_valid
+    if is_name_taken(workspace=subject.workspace, name=name):
         sentence = f"There is already a Deployment “{name}” in {subject.workspace.name}."
         editor.blame([Problem("name", sentence)])
         return False

@@ -63,7 +63,7 @@ def discard(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpR
 
 
 def _confirm(request: HttpRequest, draft: Draft) -> HttpResponse:
-    reason = request.POST.get("reason", "").strip()
+    reason = request.POST.get("reason", "").replace("\x00", "").strip()
     if len(reason) > 500:
         return _show(
             request, draft, error="The reason may have at most 500 characters.", status=422

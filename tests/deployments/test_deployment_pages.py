@@ -1,0 +1,301 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.access.models import Role
+from apps.access.services import grant
+from apps.accounts.models import User
+from apps.dataplane.errors import Permanent, Unreachable
+from apps.dataplane.fake.plane import FakePlane
+from apps.deployments.models import Deployment, DeploymentGrant, Operation, Phase
+from apps.deployments.services import deploy_code
+from tests.deployments.conftest import drive
+from tests.deployments.pages import text_of
+
+ClientOf = Callable[[User], Client]
+PAGES = (
+    "",
+    "environment/",
+    "revisions/",
+    "revisions/1/",
+    "operations/",
+    "operations/1/",
+    "access/",
+)
+FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+@pytest.fixture
+def browser(alice: User, client_of: ClientOf) -> Client:
+    return client_of(alice)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_open_for_alice_and_bob_and_hide_from_charlie(
+    running: Deployment, alice: User, bob: User, charlie: User, client_of: ClientOf, page: str
+) -> None:
+    url = f"/d/{running.ref}/{page}"
+
+    assert client_of(alice).get(url).status_code == 200
+    assert client_of(bob).get(url).status_code == 200
+    assert client_of(charlie).get(url).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "page", ["try-again/", "revisions/1/restore/", "delete/", "access/", "access/take/"]
+)
+def test_bob_may_change_nothing_and_charlie_finds_nothing(
+    running: Deployment, bob: User, charlie: User, client_of: ClientOf, page: str
+) -> None:
+    url = f"/d/{running.ref}/{page}"
+
+    assert client_of(bob).post(url, {}).status_code == 403
+    assert client_of(charlie).post(url, {}).status_code == 404
+
+
+def test_bob_sees_which_role_each_locked_action_needs(
+    running: Deployment, bob: User, client_of: ClientOf
+) -> None:
+    text = text_of(client_of(bob).get(f"/d/{running.ref}/"))
+
+    assert "Configure" in text
+    assert "needs the role Deployment Admin or Workspace Operator" in text
+    assert "Ask Alice" in text
+
+
+def test_a_new_deployment_is_being_created_never_unhealthy(
+    browser: Client, created: Deployment
+) -> None:
+    text = text_of(browser.get(f"/d/{created.ref}/"))
+
+    assert "Creating" in text
+    assert "Unhealthy" not in text
+    assert "Watch its steps" in text
+
+
+def test_the_overview_shows_components_queues_and_addresses(
+    browser: Client, running: Deployment
+) -> None:
+    text = text_of(browser.get(f"/d/{running.ref}/"))
+
+    assert "Healthy" in text
+    for word in (
+        "scheduler",
+        "api-server",
+        "worker default",
+        "min 1 · max 2",
+        f"/{running.ref}/api/v2",
+    ):
+        assert word in text
+
+
+def test_the_fragment_carries_the_title_along_and_slows_down_when_settled(
+    browser: Client, created: Deployment
+) -> None:
+    unsettled = browser.get(f"/d/{created.ref}/", headers=FRAGMENT).content.decode()
+    drive(created)
+    settled = browser.get(f"/d/{created.ref}/", headers=FRAGMENT).content.decode()
+
+    assert 'data-hx-trigger="every 2s"' in unsettled
+    assert 'data-hx-trigger="every 5s"' in settled
+    assert 'data-hx-swap-oob="outerMorph"' in settled
+    assert "<html" not in settled
+
+
+def test_pausing_stops_the_polling(browser: Client, running: Deployment) -> None:
+    assert b"data-hx-trigger" not in browser.get(f"/d/{running.ref}/?live=off").content
+
+
+def test_a_silent_plane_is_unknown_not_unhealthy(
+    browser: Client, running: Deployment, plane: type[FakePlane]
+) -> None:
+    plane.store.fail("observe", Unreachable("The data plane does not answer."), times=None)
+    plane.store.fail("apply", Unreachable("The data plane does not answer."), times=None)
+    drive(running)
+
+    text = text_of(browser.get(f"/d/{running.ref}/"))
+
+    assert "Unknown" in text
+    assert "does not answer" in text
+
+
+def failed(deployment: Deployment, plane: type[FakePlane], actor: User) -> Operation:
+    error = Permanent(
+        "The scheduler ended three times in a row.",
+        component="scheduler",
+        log=("Traceback", "ValueError: <b>boom</b>"),
+    )
+    plane.store.fail("apply", error)
+    operation = deploy_code(actor=actor, deployment=deployment, digest="a" * 64, summary="Deploy 1")
+    drive(deployment)
+    return operation
+
+
+def test_a_failed_operation_names_the_component_its_last_lines_and_the_ways_on(
+    browser: Client, running: Deployment, plane: type[FakePlane], alice: User
+) -> None:
+    operation = failed(running, plane, alice)
+
+    response = browser.get(f"/d/{running.ref}/operations/{operation.number}/")
+
+    text = text_of(response)
+    assert "scheduler: The scheduler ended three times in a row." in text
+    assert "ValueError: <b>boom</b>" in text
+    assert "<b>boom" not in response.content.decode()
+    assert "Go back to revision 1" in text
+    assert "Try again" in text
+    assert "data-hx-trigger" not in response.content.decode()
+
+
+def test_the_overview_says_that_an_update_failed(
+    browser: Client, running: Deployment, plane: type[FakePlane], alice: User
+) -> None:
+    failed(running, plane, alice)
+
+    text = text_of(browser.get(f"/d/{running.ref}/"))
+
+    assert "Update failed" in text
+    assert "Go back to revision 1" in text
+
+
+def test_trying_again_begins_another_operation(
+    browser: Client, running: Deployment, plane: type[FakePlane], alice: User
+) -> None:
+    failed(running, plane, alice)
+
+    response = browser.post(f"/d/{running.ref}/try-again/")
+
+    assert response["Location"] == f"/d/{running.ref}/operations/3/"
+    drive(running)
+    assert "Done in" in text_of(browser.get(response["Location"]))
+
+
+def test_trying_again_without_a_failure_is_told(browser: Client, running: Deployment) -> None:
+    response = browser.post(f"/d/{running.ref}/try-again/", follow=True)
+
+    assert "Nothing has failed" in text_of(response)
+
+
+def test_going_back_is_reviewed_first(
+    browser: Client, running: Deployment, plane: type[FakePlane], alice: User
+) -> None:
+    failed(running, plane, alice)
+
+    url = browser.post(f"/d/{running.ref}/revisions/1/restore/")["Location"]
+    review = text_of(browser.get(url))
+    assert "Go back to revision 1" in review
+    assert "Goes back to the example DAGs" in review
+
+    response = browser.post(url, {})
+    drive(running)
+
+    running.refresh_from_db()
+    assert running.wanted.number == 3
+    assert running.wanted.code_digest == ""
+    assert "Done in" in text_of(browser.get(response["Location"]))
+
+
+def test_a_running_operation_polls_itself_and_ends_by_itself(
+    browser: Client, created: Deployment, plane: type[FakePlane]
+) -> None:
+    plane.store.n_apply_passes = 3
+    drive(created)
+    url = f"/d/{created.ref}/operations/1/"
+
+    during = browser.get(url, headers=FRAGMENT).content.decode()
+    drive(created, passes=3)
+    after = browser.get(url, headers=FRAGMENT).content.decode()
+
+    assert 'data-hx-trigger="every 2s"' in during
+    assert "Step 2 of 7" in during
+    assert "data-hx-trigger" not in after
+    assert "<html" not in after
+
+
+@pytest.mark.parametrize(
+    "page", ["operations/9/", "revisions/9/", "operations/99999999999999999999/"]
+)
+def test_what_does_not_exist_is_not_found(browser: Client, running: Deployment, page: str) -> None:
+    assert browser.get(f"/d/{running.ref}/{page}").status_code == 404
+
+
+@pytest.mark.parametrize("typed", ["", "etl", "ETL-PROD", "etl-prod2", "\x00"])
+def test_deleting_needs_the_exact_name(browser: Client, running: Deployment, typed: str) -> None:
+    response = browser.post(f"/d/{running.ref}/delete/", {"confirm": typed})
+
+    assert response.status_code == 422
+    assert "Type etl-prod to delete it." in text_of(response)
+    running.refresh_from_db()
+    assert running.phase == Phase.ACTIVE
+
+
+def test_deleting_ends_with_a_page_that_says_so_and_a_free_name(
+    browser: Client, running: Deployment, create: Callable[..., Operation]
+) -> None:
+    response = browser.post(f"/d/{running.ref}/delete/", {"confirm": " etl-prod "})
+    assert "Deleting" in text_of(browser.get(f"/d/{running.ref}/"))
+    drive(running)
+
+    assert "etl-prod is gone" in text_of(browser.get(response["Location"]))
+    assert "This Deployment was deleted" in text_of(browser.get(f"/d/{running.ref}/"))
+    assert browser.get(f"/d/{running.ref}/delete/").status_code == 302
+    assert browser.get(f"/d/{running.ref}/configure/").status_code == 302
+    for page in ("revisions/", "operations/", "access/", "environment/"):
+        assert browser.get(f"/d/{running.ref}/{page}").status_code == 200
+    assert create("etl-prod").deployment.pk != running.pk
+
+
+@pytest.fixture
+def dora(organization: Any) -> User:
+    user = User.objects.create_user("dora@example.org", "x", name="Dora")
+    grant(
+        actor=None,
+        user=user,
+        role=Role.objects.get(scope="organization", key="member"),
+        on=organization,
+    )
+    return user
+
+
+def test_alice_gives_and_takes_a_role_on_one_deployment(
+    browser: Client, running: Deployment, dora: User, client_of: ClientOf
+) -> None:
+    url = f"/d/{running.ref}/access/"
+    assert client_of(dora).get(url).status_code == 404
+
+    browser.post(url, {"person": str(dora.pk), "role": "viewer"})
+    assert client_of(dora).get(url).status_code == 200
+    assert "Dora" in text_of(browser.get(url))
+
+    held = DeploymentGrant.objects.get(user=dora)
+    browser.post(f"{url}take/", {"person": str(held.pk)})
+    assert client_of(dora).get(f"/d/{running.ref}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "posted", [{}, {"person": "0", "role": "viewer"}, {"person": "x", "role": "admin"}]
+)
+def test_a_role_needs_a_person_of_the_organization(
+    browser: Client, running: Deployment, charlie: User, posted: dict[str, str]
+) -> None:
+    response = browser.post(f"/d/{running.ref}/access/", posted)
+
+    assert response.status_code == 422
+    assert "There is a problem" in text_of(response)
+
+
+def test_charlie_cannot_be_given_a_role_here(
+    browser: Client, running: Deployment, charlie: User
+) -> None:
+    posted = {"person": str(charlie.pk), "role": "viewer"}
+
+    assert browser.post(f"/d/{running.ref}/access/", posted).status_code == 422
+
+
+@pytest.mark.parametrize("person", ["", "0", "x", "9" * 40])
+def test_taking_what_nobody_holds_is_not_found(
+    browser: Client, running: Deployment, person: str
+) -> None:
+    assert browser.post(f"/d/{running.ref}/access/take/", {"person": person}).status_code == 404

@@ -1,0 +1,185 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import OuterRef, Subquery
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.access.models import Role
+from apps.access.services import grant, revoke
+from apps.accounts.models import User
+from apps.clusters.models import Cluster
+from apps.deployments.models import Deployment, Health, Phase, Revision, RevisionState
+from apps.organizations.models import Workspace
+from tests.conftest import CONFIG
+from tests.deployments.pages import text_of
+
+URL = "/w/warehouse/deployments/"
+ClientOf = Callable[[User], Client]
+
+
+@pytest.fixture
+def browser(alice: User, workspace: Workspace, client_of: ClientOf) -> Client:
+    return client_of(alice)
+
+
+def fill_workspace(workspace: Workspace, cluster: Cluster, count: int) -> None:
+    rows = [
+        Deployment(
+            workspace=workspace,
+            cluster=cluster,
+            name=f"etl-{number:04d}",
+            ref=f"etl-{number:04d}-abcd",
+            health=Health.UNHEALTHY if number == 77 else Health.HEALTHY,
+            health_sentence="The scheduler is silent." if number == 77 else "Airflow is healthy.",
+        )
+        for number in range(count)
+    ]
+    Deployment.objects.bulk_create(rows)
+    revisions = [
+        Revision(
+            deployment=row, number=1, config=CONFIG, state=RevisionState.APPLIED, summary="Created"
+        )
+        for row in rows
+    ]
+    Revision.objects.bulk_create(revisions)
+    own = Revision.objects.filter(deployment=OuterRef("pk")).values("pk")[:1]
+    Deployment.objects.update(wanted=Subquery(own), applied=Subquery(own))
+
+
+def test_an_empty_workspace_says_what_a_deployment_is(browser: Client, cluster: Cluster) -> None:
+    text = text_of(browser.get(URL))
+
+    assert "No Deployments yet" in text
+    assert "Create the first one" in text
+
+
+def test_the_list_asks_the_database_four_times_however_long_it_is(
+    browser: Client, workspace: Workspace, cluster: Cluster
+) -> None:
+    fill_workspace(workspace, cluster, 1000)
+    browser.get(URL)
+
+    with CaptureQueriesContext(connection) as queries:
+        response = browser.get(URL)
+
+    assert response.status_code == 200
+    assert len(queries) <= 4, "\n\n".join(query["sql"] for query in queries)
+    assert response.content.count(b'<th scope="row">') == 50
+
+
+def test_what_needs_attention_comes_first(
+    browser: Client, workspace: Workspace, cluster: Cluster
+) -> None:
+    fill_workspace(workspace, cluster, 80)
+
+    text = text_of(browser.get(URL))
+
+    assert text.index("etl-0077") < text.index("etl-0000")
+    assert "The scheduler is silent." in text
+    assert "80 in Warehouse" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("?status=unhealthy", {"etl-0077"}),
+        ("?q=0012", {"etl-0012"}),
+        ("?q=0012&status=healthy", {"etl-0012"}),
+        ("?q=0012&executor=local", set()),
+        ("?q=0012&runtime=3.3.2-1", {"etl-0012"}),
+        ("?q=0012&runtime=3.2.2-1", set()),
+    ],
+)
+def test_filters_in_the_address_combine(
+    browser: Client, workspace: Workspace, cluster: Cluster, query: str, expected: set[str]
+) -> None:
+    fill_workspace(workspace, cluster, 80)
+
+    text = text_of(browser.get(URL + query))
+
+    shown = {word for word in text.split() if word.startswith("etl-")}
+    assert shown == expected
+    assert ("No Deployment matches" in text) == (not expected)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?page=999999999999999999999",
+        "?page=0",
+        "?page=-1",
+        "?page=two",
+        "?sort=;drop",
+        "?status=%00",
+        "?q=%00",
+        "?runtime=%00",
+        "?q=%25_%27",
+    ],
+)
+def test_nonsense_in_the_address_does_no_harm(
+    browser: Client, deployment: Deployment, query: str
+) -> None:
+    assert browser.get(URL + query).status_code == 200
+
+
+@pytest.mark.parametrize("sort", ["name", "-name", "runtime", "-runtime", "changed", "-changed"])
+def test_it_sorts(browser: Client, workspace: Workspace, cluster: Cluster, sort: str) -> None:
+    fill_workspace(workspace, cluster, 60)
+
+    assert browser.get(f"{URL}?sort={sort}").status_code == 200
+    text = text_of(browser.get(f"{URL}?sort={sort}&page=2"))
+    assert "51 to 60 of 60" in text
+
+
+def test_deleted_ones_are_gone_from_the_list(
+    browser: Client, make_deployment: Callable[..., Deployment]
+) -> None:
+    make_deployment(name="alive")
+    make_deployment(name="buried", phase=Phase.DELETED, deleted_at=timezone.now())
+
+    text = text_of(browser.get(URL))
+
+    assert "alive" in text
+    assert "buried" not in text
+
+
+def test_bob_sees_the_list_and_who_may_let_him_create(
+    bob: User, alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    text = text_of(client_of(bob).get(URL))
+
+    assert "etl-prod" in text
+    assert "Needs the role Workspace Operator" in text
+    assert "Ask Alice" in text
+
+
+def test_charlie_gets_404(charlie: User, deployment: Deployment, client_of: ClientOf) -> None:
+    assert client_of(charlie).get(URL).status_code == 404
+
+
+def test_somebody_with_one_deployment_sees_that_one(
+    make_deployment: Callable[..., Deployment], client_of: ClientOf, workspace: Workspace, bob: Any
+) -> None:
+    make_deployment(name="hidden")
+    mine = make_deployment(name="shown")
+    revoke(actor=None, user=bob, on=workspace)
+    grant(
+        actor=None, user=bob, role=Role.objects.get(scope="workspace", key="accessor"), on=workspace
+    )
+    grant(actor=None, user=bob, role=Role.objects.get(scope="deployment", key="viewer"), on=mine)
+
+    text = text_of(client_of(bob).get(URL))
+
+    assert "shown" in text
+    assert "hidden" not in text
+
+
+def test_a_poll_answers_the_table_alone(browser: Client, deployment: Deployment) -> None:
+    response = browser.get(URL, headers={"HX-Request": "true", "HX-Request-Type": "partial"})
+
+    assert response.content.strip().startswith(b'<div class="stack" id="deployments"')
+    assert "HX-Request" in response["Vary"]
