@@ -45,9 +45,10 @@ from apps.dataplane.local.programs import (
 from apps.dataplane.local.runtimes import RuntimeFolder, ensure_runtime
 from apps.dataplane.local.supervisor import Program, ProgramState, Supervisor
 from apps.dataplane.spec import DeploymentSpec, QueueSpec
-from apps.dataplane.status import Progress, Step, StepState
+from apps.dataplane.status import ComponentStatus, Progress, Step, StepState
 
 N_LOG_LINES = 30
+CRASH_LOOP_SECONDS = 60
 Outcome = tuple[StepState, str]
 DONE: Outcome = ("done", "")
 WAITING: Outcome = ("waiting", "")
@@ -237,22 +238,26 @@ class ApplyPass:
         if observation.health == "healthy" and not late:
             self._finish()
             return DONE
-        failed = next((status for status in late if status.state == "failed"), None)
         waited = self._waited_seconds()
+        failed = next((status for status in late if self._has_failed(status, waited)), None)
         if failed is None and waited < self.config.start_timeout_seconds:
             names = ", ".join(status.name for status in late)
             return ("running", f"Waiting for {names}." if names else observation.sentence)
-        culprit = failed or (late[0] if late else None)
         self._forget_wait()
-        if failed:
-            sentence = f"The {failed.name} of this Deployment ends as soon as it is started."
-        else:
-            name = culprit.name if culprit else "API server"
-            sentence = f"The {name} of this Deployment was not ready within {int(waited)} seconds."
-        component = culprit.name if culprit else API_SERVER
+        name = failed.name if failed else late[0].name if late else API_SERVER
+        sentence = f"was not ready within {int(waited)} seconds."
         raise Permanent(
-            sentence, component=component, log=last_lines(self.folder, component, N_LOG_LINES)
+            f"The {name} of this Deployment {'ends soon after it is started.' if failed else sentence}",
+            component=name,
+            log=last_lines(self.folder, name, N_LOG_LINES),
         )
+
+    def _has_failed(self, status: ComponentStatus, waited: float) -> bool:
+        """Return whether the component was given up, or was started again long after the others."""
+        if status.state == "failed" or status.started_at is None:
+            return status.state == "failed"
+        restarted_after = status.started_at.timestamp() - self.state.wait_began_at
+        return waited > CRASH_LOOP_SECONDS and restarted_after > CRASH_LOOP_SECONDS / 2
 
     def _finish(self) -> None:
         self.state.applied_revision = self.spec.revision

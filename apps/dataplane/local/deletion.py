@@ -21,7 +21,7 @@ from apps.dataplane.local.layout import (
     save_state,
     save_wanted,
 )
-from apps.dataplane.local.programs import API_SERVER, component_of, program_name
+from apps.dataplane.local.programs import API_SERVER, component_of, program_name, worker_name
 from apps.dataplane.local.supervisor import Supervisor
 from apps.dataplane.status import Progress, Step, StepState
 
@@ -48,14 +48,16 @@ class DeletePass:
         """Do what can be done now."""
         state = self._state()
         routes.remove_route(self.home, self.ref)
-        remaining = self._remove_programs(all_but=API_SERVER)
-        if remaining and not self._is_patience_over(state):
-            return _progress(0, f"{remaining} processes finish their work.")
-        if remaining:
-            leftovers.kill_programs(self.home, self._live())
-            return _progress(0, "The processes that did not finish are ended.")
-        if self._remove_programs(all_but=""):
-            return _progress(1, "The api-server is being stopped.")
+        self._remove_programs(all_but=API_SERVER)
+        n_busy = sum(self._runs_tasks(name, state) for name in self._programs())
+        if n_busy and not self._is_patience_over(state):
+            return _progress(0, f"{n_busy} processes finish their tasks.")
+        if n_busy:
+            leftovers.kill_programs(self.home, self._programs())
+            return _progress(0, "The tasks that did not finish in time are ended.")
+        self._remove_programs(all_but="")
+        if self._programs():
+            return _progress(1, "The processes are being stopped.")
         database.drop_database(self.config, self.folder)
         if state is not None:
             _empty_broker(self.config.broker(state.broker_number))
@@ -79,22 +81,23 @@ class DeletePass:
     def _is_patience_over(self, state: State | None) -> bool:
         return state is None or time.time() - state.delete_began_at > WORKER_SECONDS
 
-    def _remove_programs(self, *, all_but: str) -> int:
-        """Remove the programs except one component; return how many are still there."""
+    def _remove_programs(self, *, all_but: str) -> None:
         kept = {program_name(self.ref, all_but)} if all_but else set()
         for name in self.supervisor.written(f"{self.ref}--") - kept:
             if component_of(self.ref, name):
                 self.supervisor.remove(name)
         with plane_lock(self.home):
             self.supervisor.reload()
-        return len(set(self._programs()) - kept)
+
+    def _runs_tasks(self, program: str, state: State | None) -> bool:
+        component = component_of(self.ref, program)
+        if component == "scheduler":
+            return state is not None and state.executor == "local"
+        return worker_name(component) is not None
 
     def _programs(self) -> list[str]:
         names = self.supervisor.states(f"{self.ref}--")
         return [name for name in names if component_of(self.ref, name)]
-
-    def _live(self) -> list[str]:
-        return [name for name in self._programs() if component_of(self.ref, name) != API_SERVER]
 
 
 def _progress(n_done: int, detail: str) -> Progress:

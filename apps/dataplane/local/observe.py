@@ -246,7 +246,8 @@ def _core_state(
     if component == API_SERVER:
         is_alive = bool(facts.report)
     else:
-        is_alive = heartbeat is not None and heartbeat >= _moment(program.started_at)
+        # supervisord tells whole seconds: the second it was started in may hold its predecessor's.
+        is_alive = heartbeat is not None and heartbeat >= _moment(program.started_at + 1)
         is_alive = (
             is_alive
             and (datetime.now(UTC) - (heartbeat or _moment(0))).total_seconds() < HEARTBEAT_SECONDS
