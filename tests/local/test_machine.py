@@ -98,12 +98,13 @@ def servers(home: Home) -> list[psutil.Process]:
     """Return the servers of the home by their command lines: the marks are what is tested."""
     # Valkey replaces its command line by a title with its address.
     marks = (str(home.postgres), f"127.0.0.1:{remembered_port(home, 'valkey')}")
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
+    found = {}
+    for process in psutil.process_iter(["cmdline", "ppid"]):
         command = process.info["cmdline"] or []
-        if any(mark in part for mark in marks for part in command) and command[0][-6:] != "python":
-            found.append(process)
-    return found
+        if any(mark in part for mark in marks for part in command):
+            found[process.pid] = process
+    # A session of PostgreSQL has the server's command line until it sets its title.
+    return [process for process in found.values() if process.info["ppid"] not in found]
 
 
 def test_a_killed_supervisord_comes_back_without_duplicates(of_home: Machine) -> None:

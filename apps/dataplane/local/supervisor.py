@@ -199,7 +199,8 @@ class Supervisor:
             f"stopasgroup={str(program.stops_whole_group).lower()}",
             "killasgroup=true",
             "redirect_stderr=true",
-            f"stdout_logfile={_escaped(str(program.log_file))}",
+            # supervisord expands this one twice.
+            f"stdout_logfile={_escaped(_escaped(str(program.log_file)))}",
             "stdout_logfile_maxbytes=10MB",
             "stdout_logfile_backups=3",
             f"priority={program.priority}",
