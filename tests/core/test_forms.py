@@ -47,6 +47,17 @@ def test_a_number_that_cannot_be_read_is_given_back() -> None:
     assert field.get("inputmode") == "decimal"
 
 
+def test_a_placeholder_that_repeats_the_label_is_left_out() -> None:
+    class Form(forms.Form):
+        name = forms.CharField(widget=forms.TextInput(attrs={"placeholder": "Name"}))
+        host = forms.CharField(widget=forms.TextInput(attrs={"placeholder": "db.example.org"}))
+
+    found = fields_of(str(Form()))
+
+    assert found["id_name"].get("placeholder") is None
+    assert found["id_host"].get("placeholder") == "db.example.org"
+
+
 def test_a_password_is_not_given_back() -> None:
     assert "hunter2" not in str(ExampleForm({"password": "hunter2"}))
 
