@@ -227,7 +227,9 @@ class RoleForm(forms.Form):
     """Who gets which role on one Deployment. `roles` are those that the giver may give."""
 
     person = forms.ModelChoiceField(
-        queryset=User.objects.none(), error_messages={"required": "Choose a person."}
+        queryset=User.objects.none(),
+        empty_label="Choose a person",
+        error_messages={"required": "Choose a person."},
     )
     role = forms.ChoiceField(widget=Choices(), error_messages={"required": "Choose a role."})
 
