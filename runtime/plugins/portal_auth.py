@@ -1,8 +1,9 @@
-"""Sign-in to the Airflow UI through the portal, as the portal's user and with the role the portal says.
+"""Sign-in to the Airflow UI through the portal, as the portal's user and with the role the portal
+says.
 
-Runs inside the api-server. Nobody has a password here: a visitor without a session is sent to the portal,
-which posts back a token that it signed for this Deployment and this minute. Airflow holds the portal's
-public key only, so nothing found here signs anybody in elsewhere.
+Runs inside the api-server. Nobody has a password here: a visitor without a session is sent to the
+portal, which posts back a token that it signed for this Deployment and this minute. Airflow holds
+the portal's public key only, so nothing found here signs anybody in elsewhere.
 """
 
 import hashlib
@@ -39,16 +40,18 @@ class PortalAuthManager(SimpleAuthManager):
 
     def get_url_login(self, **kwargs: Any) -> str:
         # Airflow itself appends "?next=...", so the address has no query of its own.
-        url = f"{os.environ['PORTAL_URL'].rstrip('/')}/airflow/{os.environ['PORTAL_DEPLOYMENT_REF']}/"
+        portal = os.environ["PORTAL_URL"].rstrip("/")
+        url = f"{portal}/airflow/{os.environ['PORTAL_DEPLOYMENT_REF']}/"
         next_url = kwargs.get("next_url")
         return f"{url}?{urlencode({'next': next_url})}" if next_url else url
 
     def get_url_logout(self) -> str:
-        # Airflow redirects there without clearing its cookie, so the cookie is cleared on our own page.
+        # Airflow redirects there without clearing its cookie, so the cookie is cleared on our own
+        # page.
         return f"{get_cookie_path()}auth/portal/logout"
 
     def get_fastapi_app(self) -> FastAPI:
-        app = FastAPI(title="Sign-in through the portal", docs_url=None, redoc_url=None, openapi_url=None)
+        app = FastAPI(title="Sign-in through the portal", openapi_url=None)
         app.add_api_route("/portal/callback", self._callback, methods=["POST"], response_model=None)
         app.add_api_route("/portal/logout", self._logout, methods=["GET"], response_model=None)
         return app
@@ -95,7 +98,8 @@ def verified_claims(token: str) -> dict[str, Any]:
             options={"require": ["exp", "iat", "jti", "sub", "iss", "aud"]},
         )
     except jwt.PyJWTError as error:
-        raise HTTPException(401, "This sign-in link is not valid any more. Go back to the portal.") from error
+        sentence = "This sign-in link is not valid any more. Go back to the portal."
+        raise HTTPException(401, sentence) from error
     if claims["exp"] - claims["iat"] > MAX_TOKEN_AGE_SECONDS or claims.get("role") not in ROLES:
         raise HTTPException(401, "The portal sent a sign-in that Airflow does not accept.")
     if not _use_once(str(claims["jti"])):
@@ -118,7 +122,9 @@ def safe_next(target: str, base_path: str) -> str:
 
 
 def _use_once(token_id: str) -> bool:
-    """Remember the token; return False if it was seen before. A file, as api-server processes share those."""
+    """Remember the token; return False if it was seen before. A file, as api-server processes share
+    those.
+    """
     folder = Path(AIRFLOW_HOME) / "used-sign-ins"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     oldest = time.time() - 3 * MAX_TOKEN_AGE_SECONDS

@@ -1,7 +1,9 @@
-"""The DAG bundle of a Deployment: immutable versions of code in folders, and a pointer to the current one.
+"""The DAG bundle of a Deployment: immutable versions of code in folders, and a pointer to the
+current one.
 
-Runs inside Airflow (dag-processor, workers, and the scheduler of LocalExecutor). A DAG run keeps the version
-it began with, because Airflow asks for the bundle with that version; new runs take the current one.
+Runs inside Airflow (dag-processor, workers, and the scheduler of LocalExecutor). A DAG run keeps
+the version it began with, because Airflow asks for the bundle with that version; new runs take the
+current one.
 """
 
 from pathlib import Path
@@ -16,8 +18,8 @@ EXAMPLES = "examples"
 class PortalDagBundle(BaseDagBundle):
     """Serve `code_folder/<version>`, or the example DAGs until something was deployed.
 
-    `code_folder/current` holds the name of the current version. The data plane replaces that file as one
-    step after the folder is complete, so nobody ever sees half a version.
+    `code_folder/current` holds the name of the current version. The data plane replaces that file
+    as one step after the folder is complete, so nobody ever sees half a version.
     """
 
     supports_versioning = True

@@ -1,4 +1,6 @@
-"""A machine of its own for tests: real services, supervisord, keeper, and Airflow installed from a cache."""
+"""A machine of its own for tests: real services, supervisord, keeper, and Airflow installed from a
+cache.
+"""
 
 import os
 import time
@@ -26,7 +28,9 @@ Found = TypeVar("Found")
 
 @dataclass
 class LocalWorld:
-    """The plane, and the Deployment that the tests of one module share; `spec` is what was applied last."""
+    """The plane, and the Deployment that the tests of one module share; `spec` is what was applied
+    last.
+    """
 
     home: Home
     plane: LocalPlane

@@ -1,4 +1,6 @@
-"""Real Airflow on this machine: tasks, scaling, code, edits, crashes. Everything here runs processes."""
+"""Real Airflow on this machine: tasks, scaling, code, edits, crashes. Everything here runs
+processes.
+"""
 
 import time
 from collections.abc import Iterator

@@ -87,8 +87,10 @@ class FakeStore:
         """Forget everything, so that tests do not see each other."""
         self.__dict__.update(FakeStore().__dict__)
 
-    def fail(self, method: str, error: DataPlaneError, *, times: int | None = 1, ref: str = "") -> None:
-        """Make the next `times` calls of `method` raise `error` (None: all), for a ref or for any."""
+    def fail(
+        self, method: str, error: DataPlaneError, *, times: int | None = 1, ref: str = ""
+    ) -> None:
+        """Make the next `times` calls of `method` raise `error` (None: all), of one ref or any."""
         self.failures.append(ScriptedFailure(method, error, times, ref))
 
     def heal(self) -> None:
@@ -139,7 +141,8 @@ class FakePlane:
         airflow.wanted = spec
         self.store.enter("apply", spec.ref)
         airflow.n_passes += 1
-        is_done = airflow.n_passes >= self.store.n_apply_passes and spec.ref not in self.store.never_healthy
+        is_done = airflow.n_passes >= self.store.n_apply_passes
+        is_done = is_done and spec.ref not in self.store.never_healthy
         if is_done:
             self._finish(airflow, spec)
         reached = len(APPLY_STEPS) if is_done else min(airflow.n_passes, len(APPLY_STEPS) - 1)
@@ -164,7 +167,7 @@ class FakePlane:
             applied_revision=applied.revision if applied else 0,
             health=airflow.health,
             sentence=airflow.sentence,
-            components=tuple(_component(airflow, name) for name in _component_names(airflow.wanted)),
+            components=tuple(_component(airflow, name) for name in _names(airflow.wanted)),
             queues=_queues(airflow),
             code_digest=applied.code.digest if applied and applied.code else "",
             import_errors=0 if applied else None,
@@ -185,7 +188,7 @@ class FakePlane:
 
     def components(self, *, ref: str) -> tuple[str, ...]:
         airflow = self.store.airflows.get(ref)
-        return _component_names(airflow.wanted) if airflow else ()
+        return _names(airflow.wanted) if airflow else ()
 
     def logs(
         self, *, ref: str, component: str, cursor: str = "", contains: str = "", limit: int = 500
@@ -229,7 +232,7 @@ def _steps(titles: tuple[tuple[str, str], ...], n_done: int) -> tuple[Step, ...]
     return tuple(steps)
 
 
-def _component_names(spec: DeploymentSpec) -> tuple[str, ...]:
+def _names(spec: DeploymentSpec) -> tuple[str, ...]:
     return (*CORE_COMPONENTS, *(f"worker {queue.name}" for queue in spec.queues))
 
 
@@ -269,7 +272,7 @@ def _restarted(before: DeploymentSpec | None, after: DeploymentSpec) -> tuple[st
         after.runtime,
         after.executor,
     ):
-        return _component_names(after)
+        return _names(after)
     concurrency = {queue.name: queue.concurrency for queue in before.queues}
     return tuple(
         f"worker {queue.name}"

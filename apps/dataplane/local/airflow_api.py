@@ -18,7 +18,8 @@ TOKEN_SECONDS = 120
 def service_token(jwt_secret: str) -> str:
     """Make a token of Airflow's own kind: whoever knows the Deployment's JWT secret may.
 
-    Source of the claims: Airflow's `SimpleAuthManager.serialize_user` and `[api_auth] jwt_audience`.
+    Source of the claims: Airflow's `SimpleAuthManager.serialize_user` and `[api_auth]
+    jwt_audience`.
     """
     now = int(time.time())
     claims = {

@@ -1,8 +1,8 @@
 """The environment of an Airflow's processes. Pure: from the spec and the facts of this machine.
 
-Three layers: defaults that a user's variable may replace, the user's variables, and what must hold for the
-plane to work. A worker gets no database address and none of Airflow's secrets: it runs user code, and asks
-the api-server for what it may know.
+Three layers: defaults that a user's variable may replace, the user's variables, and what must hold
+for the plane to work. A worker gets no database address and none of Airflow's secrets: it runs user
+code, and asks the api-server for what it may know.
 """
 
 import json

@@ -1,8 +1,9 @@
-"""One pass of bringing a Deployment to its spec: steps in order, each safe to repeat, none that waits.
+"""One pass of bringing a Deployment to its spec: steps in order, each safe to repeat, none that
+waits.
 
-A pass goes through the steps from the first one every time and stops at the first that is not done. What a
-step did is found by looking (files, supervisord, databases), so a pass killed at any point is simply
-repeated. Only what looking cannot tell is in `state.json`.
+A pass goes through the steps from the first one every time and stops at the first that is not done.
+What a step did is found by looking (files, supervisord, databases), so a pass killed at any point
+is simply repeated. Only what looking cannot tell is in `state.json`.
 """
 
 import secrets
@@ -72,7 +73,9 @@ class ApplyPass:
         return self._state
 
     def run(self) -> Progress:
-        """Do the steps until one is not done. Raises Permanent with a sentence, and a component if one fails."""
+        """Do the steps until one is not done. Raises Permanent with a sentence, and a component if
+        one fails.
+        """
         check_spec(self.spec)
         if self._state is None:
             check_room(self.home, self.spec)
@@ -122,7 +125,7 @@ class ApplyPass:
             return ("skipped", f"It is at Airflow {present} already.")
         if present and Version(wanted) < Version(present):
             raise Permanent(
-                f"The metadata database is at Airflow {present}, and Airflow cannot go back to {wanted}. "
+                f"The metadata database is at Airflow {present} and cannot go back to {wanted}. "
                 f"Choose a runtime with Airflow {present} or newer, or create a new Deployment.",
                 component="metadata database",
             )
@@ -245,9 +248,11 @@ class ApplyPass:
             return ("running", f"Waiting for {names}." if names else observation.sentence)
         self._forget_wait()
         name = failed.name if failed else late[0].name if late else API_SERVER
-        sentence = f"was not ready within {int(waited)} seconds."
+        what = (
+            "ends soon after it is started" if failed else f"was not ready in {int(waited)} seconds"
+        )
         raise Permanent(
-            f"The {name} of this Deployment {'ends soon after it is started.' if failed else sentence}",
+            f"The {name} of this Deployment {what}.",
             component=name,
             log=last_lines(self.folder, name, N_LOG_LINES),
         )
@@ -281,7 +286,8 @@ class ApplyPass:
 
     def _prepare_home(self) -> None:
         write_private(self.folder.public_key, self.spec.sign_in.public_key_pem)
-        # An empty one: several processes would otherwise write Airflow's defaults there at the same time.
+        # An empty one: several processes would otherwise write Airflow's defaults there at the same
+        # time.
         configuration = self.folder.airflow_home / "airflow.cfg"
         if not configuration.exists():
             write_private(configuration, "")

@@ -1,11 +1,11 @@
 """The keeper: keeps this machine's processes up and gives every queue the workers it needs.
 
-A program of its own under supervisord, without Django and without the portal's database: pipelines scale
-while the portal is away. Run as `python -m apps.dataplane.local.autoscaler`.
+A program of its own under supervisord, without Django and without the portal's database: pipelines
+scale while the portal is away. Run as `python -m apps.dataplane.local.autoscaler`.
 
-The formula is that of KEDA's scaler in the official Airflow chart: ceil((queued + running) / concurrency),
-between the queue's minimum and maximum. Up at once; down one cooldown after the last moment that more were
-needed, workers without tasks first. A worker told to stop finishes its tasks.
+The formula is that of KEDA's scaler in the official Airflow chart: ceil((queued + running) /
+concurrency), between the queue's minimum and maximum. Up at once; down one cooldown after the last
+moment that more were needed, workers without tasks first. A worker told to stop finishes its tasks.
 """
 
 import logging
@@ -57,7 +57,9 @@ class QueueMemory:
 
 @dataclass
 class Autoscaler:
-    """Looks at every Deployment of the home in turn. A Deployment that fails does not stop the others."""
+    """Looks at every Deployment of the home in turn. A Deployment that fails does not stop the
+    others.
+    """
 
     home: Home
     config: LocalConfig
@@ -89,7 +91,9 @@ class Autoscaler:
             self._scale(folder.ref, queue, queued + running, states, now)
 
     def _start_core(self, wanted: Wanted, states: Mapping[str, ProgramState]) -> None:
-        """Start what is stopped though it should run: after a restart of supervisord or the machine."""
+        """Start what is stopped though it should run: after a restart of supervisord or the
+        machine.
+        """
         for name in wanted.core:
             if name in states and states[name].state in {"STOPPED", "EXITED"}:
                 self.supervisor.start(name)
@@ -121,23 +125,27 @@ class Autoscaler:
             self._stop_workers(up, len(up) - n_wanted, n_tasks=n_tasks)
 
     def _start_workers(self, slots: list[ProgramState], n_missing: int) -> None:
-        # A slot whose worker still finishes its tasks cannot be started; one that crashed is the machine's.
+        # A slot whose worker still finishes its tasks cannot be started; one that crashed is the
+        # machine's.
         free = [program for program in slots if program.state in {"STOPPED", "EXITED"}]
         for program in free[:n_missing]:
             logger.info("worker started", extra={"program": program.name})
             self.supervisor.start(program.name)
 
     def _stop_workers(self, up: list[ProgramState], n_surplus: int, *, n_tasks: int) -> None:
-        by_load = sorted(up[::-1], key=lambda program: n_running_tasks(program.pid))
+        by_load = sorted(up, key=lambda program: n_running_tasks(program.pid))
         for program in by_load[:n_surplus]:
-            # Busy ones stay: they would only finish what they have, and new tasks would wait meanwhile.
+            # Busy ones stay: they would only finish what they have, and new tasks would wait
+            # meanwhile.
             if n_tasks and n_running_tasks(program.pid):
                 continue
             logger.info("worker stopped", extra={"program": program.name})
             self.supervisor.stop(program.name)
 
     def _remove_finished(self, states: Mapping[str, ProgramState]) -> None:
-        """Let supervisord forget workers whose definition is gone, once they have finished their tasks."""
+        """Let supervisord forget workers whose definition is gone, once they have finished their
+        tasks.
+        """
         written = self.supervisor.written()
         refs = [folder.ref for folder in all_folders(self.home)]
         for name, program in states.items():
@@ -156,7 +164,9 @@ class Autoscaler:
 
 
 def n_running_tasks(pid: int) -> int:
-    """Return how many tasks a Celery worker runs: every one is a child of one of its pool processes."""
+    """Return how many tasks a Celery worker runs: every one is a child of one of its pool
+    processes.
+    """
     try:
         pool = psutil.Process(pid).children()
     except (psutil.Error, ValueError):

@@ -17,7 +17,9 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory_mb() -> int:
-    """Return the memory that could be used now: of the machine, or of the container if that is less."""
+    """Return the memory that could be used now: of the machine, or of the container if that is
+    less.
+    """
     available = psutil.virtual_memory().available
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
@@ -38,11 +40,11 @@ def check_room(home: Home, spec: DeploymentSpec) -> None:
     needed, available = NEEDED_MB.get(spec.executor, 1200), available_memory_mb()
     if available < needed:
         raise Permanent(
-            f"This machine has {available} MB of memory left, and this Deployment needs about {needed} MB. "
+            f"This Deployment needs about {needed} MB of memory; {available} MB are left. "
             "Stop or delete another Deployment, or choose the LocalExecutor, which needs less."
         )
     disk = free_disk_mb(home)
     if disk < MIN_DISK_MB:
         raise Permanent(
-            f"The disk of {home.path} has {disk} MB left; at least 1 GB must be free. Free some space."
+            f"The disk of {home.path} has {disk} MB left: free some space, to 1 GB at least."
         )

@@ -1,4 +1,6 @@
-"""Code of a Deployment: immutable folders named by digest, and a pointer that is replaced as one step."""
+"""Code of a Deployment: immutable folders named by digest, and a pointer that is replaced as one
+step.
+"""
 
 import hashlib
 import os
@@ -32,7 +34,8 @@ def current_digest(folder: Folder) -> str:
 def deliver(folder: Folder, code: CodeSpec | None) -> None:
     """Unpack the version if it is not there, then make it the current one.
 
-    Raises Permanent when the archive is not what the portal accepted, Temporary when it cannot be read.
+    Raises Permanent when the archive is not what the portal accepted, Temporary when it cannot be
+    read.
     """
     folder.code.mkdir(mode=0o700, exist_ok=True)
     if code is not None:

@@ -1,4 +1,4 @@
-"""What the local data plane must know of its surroundings: databases, edge, and its own patience."""
+"""What the local data plane must know of its surroundings: databases, edge, its own patience."""
 
 import os
 import sys
@@ -15,7 +15,8 @@ RUNTIME_FOLDER = Path(__file__).resolve().parents[3] / "runtime"
 
 @dataclass(frozen=True, kw_only=True)
 class LocalConfig:
-    """`database_url` is of a role that may create roles and databases; `broker_url` has no database number.
+    """`database_url` is of a role that may create roles and databases; `broker_url` has no database
+    number.
 
     `edge_url` is the address at which browsers reach all Airflows, without a slash at its end.
     """
@@ -30,7 +31,8 @@ class LocalConfig:
 
     @classmethod
     def from_environment(cls, home: Home) -> "LocalConfig":
-        """Read DATABASE_URL, REDIS_URL, PORTAL_AIRFLOW_URL and PORTAL_SCALE_DOWN_SECONDS, else ask the home.
+        """Read DATABASE_URL, REDIS_URL, PORTAL_AIRFLOW_URL and PORTAL_SCALE_DOWN_SECONDS, else ask
+        the home.
 
         Raises Permanent when the home was never prepared.
         """

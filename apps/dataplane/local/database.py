@@ -1,8 +1,9 @@
-"""Metadata databases: one role and one database per Deployment, copied from a template that is migrated once.
+"""Metadata databases: one role and one database per Deployment, copied from a template that is
+migrated once.
 
-Copying a migrated template takes a fraction of a second; `airflow db migrate` on an empty database takes ten
-or twenty. The template's tables belong to a role that owns nothing else, so that handing them over after the
-copy (REASSIGN OWNED) touches nothing shared.
+Copying a migrated template takes a fraction of a second; `airflow db migrate` on an empty database
+takes ten or twenty. The template's tables belong to a role that owns nothing else, so that handing
+them over after the copy (REASSIGN OWNED) touches nothing shared.
 """
 
 import re
@@ -49,8 +50,8 @@ def template_name(runtime_version: str) -> str:
 def create_database(config: LocalConfig, folder: Folder, state: State, *, template: str) -> bool:
     """Create the role and the database if they are missing; return whether `template` was copied.
 
-    Without the template the database is made empty, to be migrated. Safe to repeat after a crash at any point:
-    the copy gets its final name only after its tables were handed over.
+    Without the template the database is made empty, to be migrated. Safe to repeat after a crash at
+    any point: the copy gets its final name only after its tables were handed over.
     """
     name = folder.database
     with _connect(config) as connection:
@@ -78,7 +79,9 @@ def create_database(config: LocalConfig, folder: Folder, state: State, *, templa
 
 
 def drop_database(config: LocalConfig, folder: Folder) -> None:
-    """Drop the database with whatever is connected to it, and the role. Nothing happens if they are gone."""
+    """Drop the database with whatever is connected to it, and the role. Nothing happens if they are
+    gone.
+    """
     name = folder.database
     with _connect(config) as connection:
         _drop(connection, f"{name}_new")

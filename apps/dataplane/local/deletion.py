@@ -1,7 +1,7 @@
 """One pass towards nothing being left of a Deployment. Safe to repeat, safe to interrupt.
 
-Workers go first and may finish their tasks, for which they need the api-server; then Airflow itself; then the
-database, the broker's content and the folder.
+Workers go first and may finish their tasks, for which they need the api-server; then Airflow
+itself; then the database, the broker's content and the folder.
 """
 
 import time

@@ -1,7 +1,9 @@
-"""Install one runtime: its packages, then a migrated template database. A program of its own under supervisord.
+"""Install one runtime: its packages, then a migrated template database. A program of its own under
+supervisord.
 
-`runtimes.py` starts it and reads `progress.json`. Every phase can be interrupted and begun again: what is not
-marked as complete is removed first. Run as `python -m apps.dataplane.local.installer <version>`.
+`runtimes.py` starts it and reads `progress.json`. Every phase can be interrupted and begun again:
+what is not marked as complete is removed first. Run as `python -m apps.dataplane.local.installer
+<version>`.
 """
 
 import json
@@ -31,8 +33,8 @@ WRITE_SECONDS = 0.3
 CAUSES = (
     (r"No space left|os error 28|disk quota", "The disk is full. Free some space and try again."),
     (
-        r"dns error|Failed to fetch|Could not connect|timed out|error sending request|Connection refused",
-        "The package index does not answer. Check the network, proxy and package index of this machine.",
+        r"dns error|Failed to fetch|Could not connect|timed out|sending request|Connection refused",
+        "The package index does not answer. Check the network and proxy of this machine.",
     ),
     (
         r"hash mismatch",

@@ -68,7 +68,9 @@ class Folder:
 
 @dataclass(kw_only=True)
 class State:
-    """What a pass must know of earlier passes. `wait_began_at` and `delete_began_at` are Unix times."""
+    """What a pass must know of earlier passes. `wait_began_at` and `delete_began_at` are Unix
+    times.
+    """
 
     api_port: int
     broker_number: int
@@ -97,7 +99,9 @@ class WantedQueue:
 
 @dataclass(kw_only=True)
 class Wanted:
-    """What should run of a Deployment, for the keeper: it never sees a spec and never asks the portal."""
+    """What should run of a Deployment, for the keeper: it never sees a spec and never asks the
+    portal.
+    """
 
     core: list[str] = field(default_factory=list)
     queues: list[WantedQueue] = field(default_factory=list)

@@ -1,4 +1,6 @@
-"""Read the log files that supervisord writes, forward from a remembered place, across their rotation."""
+"""Read the log files that supervisord writes, forward from a remembered place, across their
+rotation.
+"""
 
 import json
 import re
@@ -39,7 +41,7 @@ def component_names(folder: Folder, queues: list[str]) -> tuple[str, ...]:
 
 
 def read_page(folder: Folder, *, component: str, cursor: str, contains: str, limit: int) -> LogPage:
-    """Return the last `limit` lines, or those after `cursor`; workers of a queue are read together."""
+    """Return the last `limit` lines, or those after `cursor`; a queue's workers together."""
     places = _parse_cursor(cursor)
     lines: list[LogLine] = []
     is_truncated = False
@@ -129,7 +131,9 @@ def _read_from(path: Path, offset: int) -> tuple[list[str], int]:
 
 
 def _whole_lines(data: bytes) -> tuple[list[str], int]:
-    """Split into complete lines; the number of bytes of an incomplete last one is returned with them."""
+    """Split into complete lines; the number of bytes of an incomplete last one is returned with
+    them.
+    """
     complete, newline, rest = data.rpartition(b"\n")
     if not newline:
         return [], len(data)
@@ -151,7 +155,9 @@ def _time(stamp: str) -> datetime | None:
 
 
 def _in_order(lines: list[LogLine]) -> list[LogLine]:
-    """Merge the lines of several workers by time; a line without a time stays with the one before it."""
+    """Merge the lines of several workers by time; a line without a time stays with the one before
+    it.
+    """
     last = datetime.min.replace(tzinfo=UTC)
     keyed = []
     for line in lines:

@@ -40,14 +40,15 @@ STATES: Mapping[str, ComponentState] = {
     "FATAL": "failed",
 }
 QUEUE_COUNTS = """
-    SELECT queue, state, count(*) FROM task_instance WHERE state IN ('queued', 'running') GROUP BY queue, state
+    SELECT queue, state, count(*) FROM task_instance
+    WHERE state IN ('queued', 'running') GROUP BY queue, state
 """
 TaskCounts = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What one look found. `report` is Airflow's health report, empty when the api-server does not answer."""
+    """What one look found. `report` is Airflow's health report, empty if there is none."""
 
     programs: Mapping[str, ProgramState]
     report: Mapping[str, Mapping[str, str]]
@@ -66,7 +67,7 @@ class Observer:
         self.supervisor = Supervisor(home)
 
     def observe(self) -> Observation:
-        """Return what is true now. Raises Unreachable only when supervisord itself does not answer."""
+        """Return what is true now. Raises Unreachable only when supervisord does not answer."""
         state = read_state(self.folder)
         if state is None:
             return _nothing()
@@ -203,7 +204,9 @@ def count_tasks(rows: list[tuple[object, ...]]) -> TaskCounts:
 
 
 def memory_bytes(pid: int) -> int:
-    """Return the memory of a process and its children; what they share is counted once, where known."""
+    """Return the memory of a process and its children; what they share is counted once, where
+    known.
+    """
     total = 0
     try:
         processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]

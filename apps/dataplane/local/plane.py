@@ -1,6 +1,7 @@
 """The local data plane: real Airflow as supervised processes of one machine, no container.
 
-It serves a laptop and a small team on one VM. Its limits: one machine, and no isolation between Deployments.
+It serves a laptop and a small team on one VM. Its limits: one machine, and no isolation between
+Deployments.
 """
 
 from collections.abc import Mapping
@@ -72,7 +73,9 @@ class LocalPlane:
     def logs(
         self, *, ref: str, component: str, cursor: str = "", contains: str = "", limit: int = 500
     ) -> LogPage:
-        """Read a component's log: the last `limit` lines, or those after `cursor`; `contains` ignores case."""
+        """Read a component's log: the last `limit` lines, or those after `cursor`; `contains`
+        ignores case.
+        """
         if component not in self.components(ref=ref):
             raise Permanent(f"This Deployment has no component called {component}.")
         folder = Folder(self.home, ref)
@@ -89,7 +92,9 @@ class LocalPlane:
         path: str,
         json: Mapping[str, object] | None = None,
     ) -> AirflowResponse:
-        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role admin."""
+        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role
+        admin.
+        """
         state = read_state(Folder(self.home, spec.ref))
         if state is None:
             raise Unreachable("This Deployment is not on this machine yet.")
@@ -128,7 +133,7 @@ class LocalPlane:
         return Finding(
             title="Memory",
             is_ok=available >= needed,
-            detail=f"{available} MB can be used: about {available // NEEDED_MB['celery']} more Deployments.",
+            detail=f"{available} MB are left: {available // NEEDED_MB['celery']} more Deployments.",
             remedy="" if available >= needed else f"A Deployment needs at least {needed} MB.",
         )
 

@@ -1,7 +1,7 @@
 """The supervised programs of a Deployment. Pure: from the spec and the facts of this machine.
 
-A worker's name holds a digest of all that it runs with. An edit that changes a worker therefore makes new
-programs, which take tasks at once, while the old ones finish theirs and go.
+A worker's name holds a digest of all that it runs with. An edit that changes a worker therefore
+makes new programs, which take tasks at once, while the old ones finish theirs and go.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ def worker_name(component: str) -> WorkerName | None:
 
 
 def core_programs(*, spec: DeploymentSpec, around: Surroundings) -> list[Program]:
-    """Return api-server, scheduler, dag-processor and triggerer, in the order in which they start."""
+    """Return api-server, scheduler, dag-processor and triggerer, in starting order."""
     programs = []
     for component in CORE:
         runs_tasks = component == "scheduler" and spec.executor == "local"
@@ -81,7 +81,8 @@ def core_programs(*, spec: DeploymentSpec, around: Surroundings) -> list[Program
             around.core,
             around,
             stop_wait_seconds=600 if runs_tasks else 15,
-            # Tasks of LocalExecutor are children of the scheduler, which waits for them when told to stop.
+            # Tasks of LocalExecutor are children of the scheduler, which waits for them when told
+            # to stop.
             stops_whole_group=not runs_tasks,
         )
         programs.append(program)
@@ -89,7 +90,7 @@ def core_programs(*, spec: DeploymentSpec, around: Surroundings) -> list[Program
 
 
 def migrate_program(*, spec: DeploymentSpec, around: Surroundings) -> Program:
-    """Return the one-shot program that migrates the metadata database to the Airflow of the spec."""
+    """Return the one-shot program that migrates the metadata database to the spec's Airflow."""
     return _program(
         spec.ref,
         MIGRATE,

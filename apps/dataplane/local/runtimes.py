@@ -34,7 +34,7 @@ PASSED_PREFIXES = ("UV_", "PORTAL_", "XDG_")
 
 @dataclass(frozen=True)
 class RuntimeFolder:
-    """`runtimes/<version>`: the environment, how far its installation came, and what is complete."""
+    """`runtimes/<version>`: the environment, how far its installation came, what is complete."""
 
     home: Home
     version: str
@@ -60,7 +60,9 @@ class RuntimeFolder:
         return f"runtime-{self.version}"
 
     def has_packages(self, lock: Path) -> bool:
-        """Return whether exactly the packages of `lock` are installed, for the Python the portal runs on."""
+        """Return whether exactly the packages of `lock` are installed, for the Python the portal
+        runs on.
+        """
         try:
             return (self.path / "packages.json").read_text() == _packages_mark(lock)
         except FileNotFoundError:
@@ -80,9 +82,11 @@ class RuntimeFolder:
 
 
 def ensure_runtime(*, home: Home, config: LocalConfig, runtime: RuntimeSpec) -> str:
-    """Install the runtime if it is not complete; return "" when it is, else a sentence on how far it came.
+    """Install the runtime if it is not complete; return "" when it is, else a sentence on how far
+    it came.
 
-    Raises Permanent with the last lines when the installation failed; the next call begins it again.
+    Raises Permanent with the last lines when the installation failed; the next call begins it
+    again.
     """
     folder = RuntimeFolder(home, runtime.version)
     lock = lock_file(config, runtime)
@@ -164,5 +168,5 @@ def _check_disk(home: Home) -> None:
     free = shutil.disk_usage(home.path).free
     if free < MIN_FREE_BYTES:
         raise Permanent(
-            f"The disk of {home.path} has {free // 1024**2} MB left; a runtime needs 1 GB. Free some space."
+            f"The disk of {home.path} has {free // 1024**2} MB left; a runtime needs 1 GB."
         )
