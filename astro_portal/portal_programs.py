@@ -1,8 +1,9 @@
 """The portal's own processes: the web server, the workers and the clock of its jobs."""
 
+import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from apps.dataplane.local.home import Home
@@ -33,9 +34,23 @@ def django_environment(home: Home) -> dict[str, str]:
     }
 
 
+def code_digest() -> str:
+    """Return what stands for the portal's code and packages: another one restarts its processes."""
+    return digest_of([*sorted(PROJECT.glob("a*/**/*.py")), PROJECT / "requirements.lock"])
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Return one SHA-256 of the names and contents of files."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
     """Return web, worker and beat; the launcher starts them, not supervisord."""
-    environment = django_environment(home)
+    environment = {**django_environment(home), "ASTRO_PORTAL_CODE": code_digest()}
     web = [
         "gunicorn",
         "--bind",
@@ -71,9 +86,10 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
 
 def companion_programs(home: Home) -> list[Program]:
     """Return the keeper and the edge, which go on when the portal is stopped."""
+    environment = {**base_environment(), "ASTRO_PORTAL_CODE": code_digest()}
     return [
-        keeper_program(home, {**base_environment(), **_settings(KEEPER_SETTINGS)}),
-        edge_program(home, {**base_environment(), **_settings(EDGE_SETTINGS)}),
+        keeper_program(home, {**environment, **_settings(KEEPER_SETTINGS)}),
+        edge_program(home, {**environment, **_settings(EDGE_SETTINGS)}),
     ]
 
 

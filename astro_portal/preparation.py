@@ -1,10 +1,8 @@
 """Bring database and static files up to date before the portal starts, if something changed."""
 
-import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import psycopg
@@ -12,7 +10,7 @@ import psycopg
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.private_files import write_private
-from astro_portal.portal_programs import PROJECT, django_environment
+from astro_portal.portal_programs import PROJECT, code_digest, digest_of, django_environment
 
 STATIC_ROOT = PROJECT / "staticfiles"
 LOCK_FILE = PROJECT / "requirements.lock"
@@ -24,8 +22,7 @@ def migrate_if_needed(home: Home, database_url: str) -> bool:
     All code counts, because rows like the built-in roles are brought up to date after migrations.
     """
     stamp = home.path / "migrated.json"
-    files = sorted(PROJECT.glob("apps/**/*.py"))
-    digest = _digest([*files, LOCK_FILE])
+    digest = code_digest()
     state = {"files": digest, "database": _applied(database_url)}
     if stamp.exists() and json.loads(stamp.read_text()) == state:
         return False
@@ -39,7 +36,7 @@ def start_collecting_static(home: Home) -> "StaticFiles | None":
     sources = [
         path for folder in _static_folders() for path in sorted(folder.rglob("*")) if path.is_file()
     ]
-    digest = _digest([*sources, LOCK_FILE])
+    digest = digest_of([*sources, LOCK_FILE])
     stamp = STATIC_ROOT / ".collected"
     if stamp.exists() and stamp.read_text() == digest:
         return None
@@ -96,11 +93,3 @@ def _applied(database_url: str) -> list[str]:
 
 def _static_folders() -> list[Path]:
     return [PROJECT / "static", *sorted(PROJECT.glob("apps/*/static"))]
-
-
-def _digest(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file}\0".encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
