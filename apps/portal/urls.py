@@ -1,5 +1,6 @@
 from django.urls import path
 
+from apps.core.views import styleguide
 from apps.portal.views import find, health, home, organization, setup
 
 app_name = "portal"
@@ -9,6 +10,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("setup/<str:token>/", setup.setup, name="setup"),
     path("search", find.find, name="search"),
+    path("styleguide/", styleguide, name="styleguide"),
     path("o/<slug:slug>/", organization.organization, name="organization"),
     path("w/<slug:slug>/", home.workspace, name="workspace"),
 ]

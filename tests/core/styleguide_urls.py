@@ -1,11 +1,12 @@
 """Addresses for the browser tests: the styleguide, and a page with a card and a log."""
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.template import engines
 from django.urls import include, path
 from django.utils import timezone
 
-from apps.core.views import styleguide
+from apps.core.styleguide import examples
 
 CARD = """
 <section class="panel" id="card"
@@ -28,6 +29,10 @@ class Stage:
 def _render(source: str, request: HttpRequest, **context: object) -> HttpResponse:
     context = {"now": timezone.now(), "count": Stage.answers, **context}
     return HttpResponse(engines["django"].from_string(source).render(context, request))
+
+
+def styleguide(request: HttpRequest) -> HttpResponse:
+    return render(request, "styleguide.html", examples())
 
 
 def live(request: HttpRequest) -> HttpResponse:

@@ -39,6 +39,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
     return [
         ("portal:home", []),
         ("portal:search", []),
+        ("portal:styleguide", []),
         ("portal:organization", ["nordhavn"]),
         ("portal:workspace", ["warehouse"]),
         ("accounts:profile", []),
