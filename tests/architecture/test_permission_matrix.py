@@ -1,0 +1,314 @@
+"""Who may do what, address by address, asked of the running views.
+
+The table is written by hand, so that a wrong permission on a view or a wrong role in the catalogue
+shows here. Visitors: nobody signed in, a disabled person, an outsider (owner of another
+organization), the operator of the installation, and one person per built-in role who holds just
+that (and what entry to it needs).
+"""
+
+import logging
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.http import HttpResponseBase
+from django.template import Template
+from django.test import Client
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from apps.access.catalogue import BUILT_IN_ROLES
+from apps.access.services import grant, grant_with_entry
+from apps.accounts.services import issue_sign_in_link
+from apps.deployments.models import Draft, Operation
+from apps.deploys.models import Deploy
+from apps.organizations.invitations import invite
+from apps.organizations.models import Invitation
+from tests.architecture.test_view_guard import WITHOUT_STAMP
+from tests.architecture.urls import addresses
+from tests.conftest import make_user, role
+
+ROLES = frozenset(f"{role.scope} {role.key}" for role in BUILT_IN_ROLES)
+STRANGERS = frozenset({"anonymous", "disabled", "outsider", "operator"})
+SIGNED_IN = ROLES | {"outsider", "operator"}
+EVERYBODY = ROLES | STRANGERS
+OPERATOR = frozenset({"operator"})
+NOBODY: frozenset[str] = frozenset()
+
+ORGANIZATION_OWNER = frozenset({"organization owner"})
+IN_ORGANIZATION = ROLES
+WORKSPACE_OWNERS = ORGANIZATION_OWNER | {"workspace owner"}
+WORKSPACE_OPERATORS = WORKSPACE_OWNERS | {"workspace operator"}
+WORKSPACE_AUTHORS = WORKSPACE_OPERATORS | {"workspace author"}
+WORKSPACE_MEMBERS = WORKSPACE_AUTHORS | {"workspace member"}
+ON_DEPLOYMENT = WORKSPACE_MEMBERS | {"deployment viewer", "deployment author", "deployment admin"}
+IN_WORKSPACE = ON_DEPLOYMENT | {"workspace accessor"}
+DEPLOYMENT_AUTHORS = WORKSPACE_AUTHORS | {"deployment author", "deployment admin"}
+DEPLOYMENT_OPERATORS = WORKSPACE_OPERATORS | {"deployment admin"}
+DEPLOYMENT_MANAGERS = WORKSPACE_OWNERS | {"deployment admin"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who gets through by GET and by POST; None: the method is not allowed to anybody.
+
+    Of those who do not get through, `seen_by` are refused (403) and all others find nothing (404).
+    """
+
+    seen_by: frozenset[str]
+    get: frozenset[str] | None
+    post: frozenset[str] | None = None
+
+
+def _all(who: frozenset[str]) -> Row:
+    return Row(who, who, who)
+
+
+def _organization(get: Any, post: Any = None) -> Row:
+    return Row(IN_ORGANIZATION, get, post)
+
+
+def _workspace(get: Any, post: Any = None) -> Row:
+    return Row(IN_WORKSPACE, get, post)
+
+
+def _deployment(get: Any, post: Any = None) -> Row:
+    return Row(ON_DEPLOYMENT, get, post)
+
+
+AUTHOR_OF_DRAFT = ORGANIZATION_OWNER
+TABLE = {
+    "portal:home": Row(SIGNED_IN, SIGNED_IN),
+    "portal:healthz": Row(EVERYBODY, EVERYBODY),
+    "portal:setup": _all(EVERYBODY),
+    "portal:search": Row(SIGNED_IN, SIGNED_IN),
+    "portal:styleguide": Row(NOBODY, OPERATOR),
+    "portal:organization": _organization(IN_ORGANIZATION),
+    "portal:workspace": _workspace(IN_WORKSPACE),
+    "accounts:profile": _all(SIGNED_IN),
+    "accounts:mail": Row(NOBODY, OPERATOR),
+    "organizations:invitation": _all(EVERYBODY),
+    "organizations:workspaces": _organization(IN_ORGANIZATION),
+    "organizations:new_workspace": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:members": _organization(IN_ORGANIZATION),
+    "organizations:invite_member": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:member": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
+    "organizations:remove_member": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:resend_invitation": _organization(None, ORGANIZATION_OWNER),
+    "organizations:revoke_invitation": _organization(None, ORGANIZATION_OWNER),
+    "organizations:roles": _organization(IN_ORGANIZATION),
+    "organizations:audit": _organization(ORGANIZATION_OWNER),
+    "organizations:settings": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
+    "organizations:workspace_members": _workspace(WORKSPACE_MEMBERS),
+    "organizations:add_member": _workspace(WORKSPACE_OWNERS, WORKSPACE_OWNERS),
+    "organizations:workspace_member": _workspace(WORKSPACE_MEMBERS, WORKSPACE_OWNERS),
+    "organizations:remove_workspace_member": _workspace(WORKSPACE_OWNERS, WORKSPACE_OWNERS),
+    "organizations:resend_workspace_invitation": _workspace(None, WORKSPACE_OWNERS),
+    "organizations:revoke_workspace_invitation": _workspace(None, WORKSPACE_OWNERS),
+    "organizations:workspace_settings": _workspace(IN_WORKSPACE, WORKSPACE_OWNERS),
+    "deployments:list": _workspace(IN_WORKSPACE),
+    "deployments:new": _workspace(WORKSPACE_OPERATORS, WORKSPACE_OPERATORS),
+    # A draft is its author's: to everybody else it does not exist.
+    "deployments:review": Row(NOBODY, AUTHOR_OF_DRAFT, AUTHOR_OF_DRAFT),
+    "deployments:edit_draft": Row(NOBODY, AUTHOR_OF_DRAFT, AUTHOR_OF_DRAFT),
+    "deployments:rebase": Row(NOBODY, None, AUTHOR_OF_DRAFT),
+    "deployments:discard": Row(NOBODY, None, AUTHOR_OF_DRAFT),
+    "deployments:overview": _deployment(ON_DEPLOYMENT),
+    "deployments:environment": _deployment(ON_DEPLOYMENT),
+    "deployments:configure": _deployment(DEPLOYMENT_OPERATORS, DEPLOYMENT_OPERATORS),
+    "deployments:revisions": _deployment(ON_DEPLOYMENT),
+    "deployments:revision": _deployment(ON_DEPLOYMENT),
+    "deployments:restore": _deployment(None, DEPLOYMENT_OPERATORS),
+    "deployments:operations": _deployment(ON_DEPLOYMENT),
+    "deployments:operation": _deployment(ON_DEPLOYMENT),
+    "deployments:try_again": _deployment(None, DEPLOYMENT_OPERATORS),
+    "deployments:access": _deployment(ON_DEPLOYMENT, DEPLOYMENT_MANAGERS),
+    "deployments:take_role": _deployment(None, DEPLOYMENT_MANAGERS),
+    "deployments:delete": _deployment(DEPLOYMENT_OPERATORS, DEPLOYMENT_OPERATORS),
+    "deploys:list": _deployment(ON_DEPLOYMENT, DEPLOYMENT_AUTHORS),
+    "deploys:detail": _deployment(ON_DEPLOYMENT),
+    "deploys:download": _deployment(ON_DEPLOYMENT),
+    "deploys:roll_back": _deployment(None, DEPLOYMENT_AUTHORS),
+    "observability:open_airflow": _deployment(None, ON_DEPLOYMENT),
+    "observability:airflow_entry": _deployment(ON_DEPLOYMENT),
+    "observability:logs": _deployment(ON_DEPLOYMENT),
+    "observability:log_tail": _deployment(ON_DEPLOYMENT),
+    "observability:log_download": _deployment(ON_DEPLOYMENT),
+}
+# Closed for everybody: test_view_guard asks them one by one.
+CLOSED = {
+    "account_signup",
+    "account_email",
+    "account_email_verification_sent",
+    "account_confirm_email",
+}
+
+
+@dataclass
+class Stage:
+    visitors: dict[str, Client]
+    arguments: dict[str, Any]
+    tokens: dict[str, str]
+    bodies: dict[str, str]
+
+    def path(self, name: str, route: str) -> str:
+        wanted = {key: value for key, value in self.arguments.items() if f":{key}>" in route}
+        if "<str:token>" in route:
+            wanted["token"] = self.tokens[name]
+        if "<slug:slug>" in route:
+            wanted["slug"] = "nordhavn" if route.startswith("o/") else "warehouse"
+        if name.endswith("_workspace_invitation"):
+            wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
+        return reverse(name, kwargs=wanted)
+
+
+@pytest.fixture
+def stage(organization, workspace, deployment, charlie, client_of, settings) -> Stage:
+    people = {"outsider": charlie, "operator": make_user("Operator", is_operator=True)}
+    targets = {"organization": organization, "workspace": workspace, "deployment": deployment}
+    for built_in in BUILT_IN_ROLES:
+        name = f"{built_in.scope} {built_in.key}"
+        people[name] = make_user(name.replace(" ", "-"))
+        grant_with_entry(
+            actor=None,
+            user=people[name],
+            role=role(built_in.scope, built_in.key),
+            on=targets[built_in.scope],
+        )
+    disabled = make_user("Disabled")
+    grant(actor=None, user=disabled, role=role("organization", "owner"), on=organization)
+    visitors = {name: client_of(person) for name, person in people.items()}
+    visitors |= {"anonymous": Client(), "disabled": client_of(disabled)}
+    disabled.is_active = False
+    disabled.save(update_fields=["is_active"])
+    for client in visitors.values():
+        client.raise_request_exception = False
+    return Stage(visitors=visitors, **_things(people, organization, workspace, deployment))
+
+
+def _things(people, organization, workspace, deployment) -> dict[str, Any]:
+    """Make one of everything that an address can name."""
+    owner = people["organization owner"]
+    link = invite(actor=owner, organization=organization, email="guest@example.org")
+    invite(
+        actor=owner,
+        organization=organization,
+        email="other@example.org",
+        workspace=workspace,
+        workspace_role="member",
+    )
+    draft = Draft.objects.create(
+        workspace=workspace,
+        cluster=deployment.cluster,
+        name="new",
+        author=owner,
+        config=deployment.wanted.config,
+    )
+    Operation.objects.create(
+        deployment=deployment,
+        number=1,
+        kind=Operation.Kind.CREATE,
+        title="Create",
+        state="succeeded",
+        revision=deployment.wanted,
+    )
+    digest = "0" * 64
+    default_storage.save(f"code/{digest}.zip", ContentFile(b"PK"))
+    Deploy.objects.create(
+        deployment=deployment,
+        number=1,
+        revision=deployment.wanted,
+        digest=digest,
+        file_name="x.zip",
+        size_bytes=2,
+        n_files=0,
+    )
+    return {
+        "arguments": {
+            "ref": deployment.ref,
+            "person_id": people["workspace member"].pk,
+            "invitation_id": Invitation.objects.get(workspace=None).pk,
+            "workspace_invitation_id": Invitation.objects.get(workspace=workspace).pk,
+            "draft_id": draft.pk,
+            "number": 1,
+        },
+        "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
+        "tokens": {
+            "portal:setup": issue_sign_in_link(user=people["workspace member"]),
+            "organizations:invitation": link.rstrip("/").rsplit("/", 1)[1],
+        },
+    }
+
+
+def outcome(response: HttpResponseBase) -> str:
+    if response.status_code == 302 and response["Location"].startswith("/accounts/login/"):
+        return "sign in"
+    words = {403: "refused", 404: "nothing", 405: "no such method"}
+    if response.status_code >= 500 and response.status_code != 503:
+        return f"broken ({response.status_code})"
+    return words.get(response.status_code, "through")
+
+
+def expected(row: Row, method: str, visitor: str) -> set[str]:
+    allowed = row.get if method == "GET" else row.post
+    if allowed is None:
+        # Whether the gate or the method speaks first does not matter: nothing gets through.
+        return {"sign in", "refused", "nothing", "no such method"}
+    if visitor in allowed:
+        return {"through"}
+    if visitor in ("anonymous", "disabled"):
+        return {"sign in"}
+    return {"refused"} if visitor in row.seen_by else {"nothing"}
+
+
+def test_every_address_has_a_row():
+    found = {address.name for address in addresses()} - WITHOUT_STAMP.keys() - CLOSED
+
+    missing, stale = sorted(found - TABLE.keys()), sorted(TABLE.keys() - found)
+
+    assert not missing, f"Add a row to TABLE, saying who gets through, for: {', '.join(missing)}"
+    assert not stale, f"Take the rows out of TABLE, the addresses are gone: {', '.join(stale)}"
+
+
+@pytest.fixture
+def _bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Answer without pages and without a trace per refusal: there are two thousand answers."""
+    monkeypatch.setattr(Template, "_render", lambda self, context: SafeString(""))
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("_bare")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_every_view_lets_through_whom_the_table_says(stage, method):
+    wrong = []
+    for address in addresses():
+        row = TABLE.get(address.name)
+        if row is None:
+            continue
+        path = stage.path(address.name, address.route)
+        for visitor, client in stage.visitors.items():
+            found = ask(client, method, path, stage.bodies.get(address.name, ""))
+            if found not in expected(row, method, visitor):
+                wanted = " or ".join(sorted(expected(row, method, visitor)))
+                wrong.append(f"{method} {path} as {visitor}: {found}, not {wanted}")
+
+    assert not wrong, "\n".join(wrong)
+
+
+def ask(client: Client, method: str, path: str, body: str) -> str:
+    """Send one request and undo what it did."""
+    cookies = copy(client.cookies)
+    with transaction.atomic():
+        response = client.generic(method, path, body, "application/x-www-form-urlencoded")
+        if response.streaming:
+            b"".join(response.streaming_content)
+        transaction.set_rollback(True)
+    client.cookies = cookies  # a link that signs its holder in gave other ones
+    return outcome(response)

@@ -1,0 +1,86 @@
+"""No view without a gate: ours carry its stamp, others stand in a list with a reason."""
+
+import pytest
+
+from apps.access.catalogue import PERMISSIONS, SCOPES
+from tests.architecture.urls import Address, addresses
+
+WITHOUT_STAMP = {
+    "account_login": "how a person gets in",
+    "account_logout": "ends the visitor's own session only",
+    "account_inactive": "a page of words for a disabled person",
+    "account_change_password": "allauth asks for the session and the old password",
+    "account_set_password": "allauth asks for the session, and leads on when there is a password",
+    "account_reset_password": "sends a mail, and says the same for any address",
+    "account_reset_password_done": "a page of words",
+    "account_reset_password_from_key": "the link in the mail is the proof",
+    "account_reset_password_from_key_done": "a page of words",
+    "account_reauthenticate": "asks for the password of the visitor's own session",
+}
+CLOSED = ("account_signup", "account_email", "account_email_verification_sent")
+OPEN = {
+    "portal:healthz": "for load balancers; tells only whether the database answers",
+    "portal:setup": "the one-time link is the proof",
+    "organizations:invitation": "the link in the mail is the proof",
+    "account_signup": "closed: 404",
+    "account_email": "closed: 404",
+    "account_email_verification_sent": "closed: 404",
+    "account_confirm_email": "closed: 404",
+}
+ALL = addresses()
+
+
+def test_the_url_configuration_is_not_empty():
+    assert len(ALL) > 30
+
+
+@pytest.mark.parametrize("address", ALL, ids=lambda address: address.name)
+def test_every_view_is_stamped(address: Address):
+    if address.name in WITHOUT_STAMP:
+        assert address.stamp is None, f"{address.name} has a stamp now: take it off the list"
+        return
+    assert address.stamp is not None, (
+        f"{address.route} ({address.name}) has no gate. Put @scoped, @signed_in_only, "
+        "@operator_only or @open_to_all on the first line above the view."
+    )
+
+
+@pytest.mark.parametrize("address", ALL, ids=lambda address: address.name)
+def test_every_view_of_a_tenant_object_is_scoped(address: Address):
+    if "<slug:" not in address.route:
+        return
+    scope, permission, writing = address.stamp or ("", "", "")
+
+    assert scope in SCOPES, f"{address.route} takes an object and does not check it"
+    assert {permission, writing} - {""} <= PERMISSIONS.keys()
+
+
+def test_open_views_are_known_one_by_one():
+    found = {address.name for address in ALL if address.stamp and address.stamp[0] == "open"}
+
+    assert found == OPEN.keys()
+
+
+def test_the_list_of_exceptions_has_no_stale_entry():
+    assert WITHOUT_STAMP.keys() <= {address.name for address in ALL}
+
+
+def test_names_are_unique():
+    names = [address.name for address in ALL]
+
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_pages_of_the_account_library_that_are_not_offered_are_closed(db, client, name):
+    route = next(address.route for address in ALL if address.name == name)
+
+    assert client.get(f"/{route}").status_code == 404
+    assert client.post(f"/{route}", {"email": "eve@example.org"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["signup/passkey/", "login/code/", "phone/verify/", "confirm-email/x/", "3rdparty/"]
+)
+def test_pages_of_the_account_library_that_are_not_listed_do_not_exist(db, client, path):
+    assert client.get(f"/accounts/{path}").status_code == 404
