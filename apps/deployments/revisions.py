@@ -47,9 +47,10 @@ class InvalidConfiguration(Invalid):
 
 def lock_deployment(deployment: Deployment, *, even_deleting: bool = False) -> Deployment:
     """Lock the row until the transaction ends. Raises Conflict when it goes or is gone."""
+    # Lock first, join after: rows joined before a wait for the lock would be those of before.
+    Deployment.objects.select_for_update().get(pk=deployment.pk)
     related = ("wanted", "applied", "cluster", "workspace")
-    rows = Deployment.objects.select_for_update(of=("self",)).select_related(*related)
-    locked = rows.get(pk=deployment.pk)
+    locked = Deployment.objects.select_related(*related).get(pk=deployment.pk)
     if locked.phase == Phase.DELETED:
         raise Conflict(f"{locked.name} is deleted.")
     if locked.phase == Phase.DELETING and not even_deleting:
