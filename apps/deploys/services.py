@@ -14,14 +14,14 @@ from django.db import transaction
 from django.db.models import Max
 
 from apps.accounts.models import User
-from apps.audit.services import record
 from apps.core.errors import Conflict, PortalError
 from apps.deployments.compiler import code_name
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
+from apps.deployments.revisions import lock_deployment
 from apps.deployments.services import deploy_code
 from apps.deploys.archives import CodeArchive, Limits, build_archive
 from apps.deploys.models import Deploy
-from apps.deploys.queries import current_deploy, next_description
+from apps.deploys.queries import next_description
 
 
 class NothingChanged(Conflict):
@@ -123,29 +123,20 @@ def roll_back(
 
 @transaction.atomic
 def _record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Operation:
-    deployment = deploy.deployment
-    before = current_deploy(deployment)
-    summary = deploy.description or f"Code from {deploy.file_name}"
-    operation = deploy_code(
-        actor=actor, deployment=deployment, digest=deploy.digest, summary=summary[:200], kind=kind
-    )
-    # deploy_code has locked the row of the Deployment, so no other delivery takes this number.
+    # Two people who deliver the same code at once make one deploy, and numbers have no gaps.
+    deployment = lock_deployment(deploy.deployment)
+    _refuse_same_code(deployment, deploy.digest)
     last = Deploy.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
     deploy.number = (last or 0) + 1
+    operation = deploy_code(
+        actor=actor,
+        deployment=deployment,
+        digest=deploy.digest,
+        summary=f"Deploy {deploy.number}: {deploy.description or deploy.file_name}",
+        kind=kind,
+    )
     deploy.revision = cast(Revision, operation.revision)
     deploy.save(force_insert=True)
-    record(
-        action="deployment.rolled_back" if deploy.rollback_of else "deployment.code_delivered",
-        actor=actor,
-        organization_id=deployment.workspace.organization_id,
-        target_kind="deployment",
-        target_id=deployment.pk,
-        target_label=deployment.name,
-        changes={
-            "deploy": [before.number if before else None, deploy.number],
-            "digest": [before.digest if before else None, deploy.digest],
-        },
-    )
     return operation
 
 

@@ -5,6 +5,7 @@ from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.access.queries import explain_denial
@@ -66,6 +67,7 @@ def detail(request: HttpRequest, deployment: Deployment, number: int) -> HttpRes
         "before": before,
         "changes": queries.file_changes(before=before, after=deploy),
         "current": queries.current_deploy(deployment),
+        "list_url": reverse("deploys:list", args=[deployment.ref]),
         "description": queries.next_description(deploy),
         **_may_deliver(request, deployment),
     }

@@ -71,8 +71,9 @@ def test_it_delivers_a_file(alice: User, deployment: Deployment, client_of: Clie
     assert (deploy.number, deploy.n_files, deploy.description) == (1, 1, "First DAG")
     assert deployment.wanted.code_digest == deploy.digest
     assert default_storage.exists(f"code/{deploy.digest}.zip")
-    event = AuditEvent.objects.get(action="deployment.code_delivered")
-    assert event.changes["digest"] == [None, deploy.digest]
+    assert operation.title == "Deploy 1: First DAG"
+    event = AuditEvent.objects.get(action="deployment.deployed")
+    assert deploy.digest[:12] in str(event.changes)
 
 
 def test_bob_sees_the_form_locked_and_is_refused(

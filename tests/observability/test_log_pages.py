@@ -81,7 +81,7 @@ def test_lines_are_kept_by_component_text_and_level(
         component="triggerer",
     )
 
-    asked = {"component": "triggerer", "contains": "A", "level": "error"}
+    asked = {"component": "triggerer", "q": "A", "level": "error"}
     lines = client_of(alice).get(URL, asked).context["log"].lines
 
     assert [line.text for line in lines] == ["2026-11-22T14:00:02Z [error    ] broken a"]
@@ -92,7 +92,7 @@ def test_no_match_offers_all_lines(
 ) -> None:
     write(running, "hello")
 
-    page = client_of(alice).get(URL, {"contains": "absent", "follow": "off"}).content.decode()
+    page = client_of(alice).get(URL, {"q": "absent", "follow": "off"}).content.decode()
 
     assert "No line matches" in page
     assert "Show all lines" in page
@@ -164,7 +164,7 @@ def test_hostile_lines_are_shown_as_text(
 def test_a_hostile_search_is_shown_as_text(
     alice: User, running: type[FakePlane], client_of: ClientOf
 ) -> None:
-    page = client_of(alice).get(URL, {"contains": '"><script>x'}).content.decode()
+    page = client_of(alice).get(URL, {"q": '"><script>x'}).content.decode()
 
     assert "<script>x" not in page
 

@@ -18,7 +18,10 @@ LEVEL_CHOICES = (("", "All lines"), ("warning", "Warnings and errors"), ("error"
 
 @dataclass(frozen=True, kw_only=True)
 class LogQuery:
-    """What is asked for in the address; `components` is what there is."""
+    """What is asked for in the address; `components` is what there is.
+
+    The text is `q` there: a field called `contains` would hide that method of its form.
+    """
 
     component: str
     contains: str
@@ -27,7 +30,7 @@ class LogQuery:
 
     @property
     def as_url(self) -> str:
-        asked = {"component": self.component, "contains": self.contains, "level": self.level}
+        asked = {"component": self.component, "q": self.contains, "level": self.level}
         return urlencode({key: value for key, value in asked.items() if value})
 
 
@@ -90,7 +93,7 @@ def _query(request: HttpRequest, deployment: Deployment) -> LogQuery:
     level = request.GET.get("level", "")
     return LogQuery(
         component=asked or default,
-        contains=request.GET.get("contains", "").strip()[:200],
+        contains=request.GET.get("q", "").strip()[:200],
         level=level if level in component_logs.LEVELS else "",
         components=components,
     )
