@@ -217,9 +217,9 @@ class Launcher:
 
     def _follow(self) -> int:
         """Stand beside the launcher that runs already, until it ends."""
+        self._handle_signals()
         self.say(f"The portal runs already: {self._url()}")
         self.say("Press Ctrl-C to leave it running; press it where it was started to stop it.")
-        self._handle_signals()
         while not self.is_asked_to_stop.wait(HEAL_SECONDS):
             if self.machine.wanted != "portal":
                 self.say("The portal was stopped.")

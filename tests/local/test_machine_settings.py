@@ -1,0 +1,135 @@
+"""Settings from the environment, and the keys of a home."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from apps.core.crypto import KeyRing
+from apps.dataplane.local import services
+from apps.dataplane.local.home import Home
+from astro_portal.env import (
+    ConfigurationError,
+    env_bool,
+    env_int,
+    env_list,
+    env_secret,
+    env_str,
+)
+from astro_portal.keys import make_missing_keys
+from tests.embedded import temporary_home
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith(("X_", "PORTAL_", "DATABASE_URL")):
+            monkeypatch.delenv(name)
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X_VALUE", "  ")
+
+    assert env_str("X_VALUE", "default") == "default"
+    assert env_int("X_VALUE", 7) == 7
+    assert env_bool("X_VALUE", True) is True
+    assert env_list("X_VALUE", ["a"]) == ["a"]
+    assert env_secret("X_VALUE") == ""
+    with pytest.raises(ConfigurationError, match=r"^X_VALUE must be set\.$"):
+        env_str("X_VALUE")
+
+
+def test_values_are_read_in_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X_NUMBER", "42")
+    monkeypatch.setenv("X_SWITCH", "Off")
+    monkeypatch.setenv("X_LIST", "a, b ,,c")
+
+    assert env_int("X_NUMBER", 1, minimum=42, maximum=42) == 42
+    assert env_bool("X_SWITCH", True) is False
+    assert env_list("X_LIST") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("many", "X_NUMBER must be a whole number, not 'many'."),
+        ("0", "X_NUMBER must be at least 1, not 0."),
+        ("99999", "X_NUMBER must be at most 65535, not 99999."),
+    ],
+)
+def test_a_wrong_number_is_named(
+    monkeypatch: pytest.MonkeyPatch, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv("X_NUMBER", value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        env_int("X_NUMBER", 8080, minimum=1, maximum=65535)
+
+    assert str(caught.value) == sentence
+
+
+def test_a_wrong_switch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X_SWITCH", "maybe")
+
+    with pytest.raises(ConfigurationError, match="X_SWITCH must be true or false, not 'maybe'"):
+        env_bool("X_SWITCH", False)
+
+
+def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hidden\n")
+    monkeypatch.setenv("X_SECRET_FILE", str(file))
+
+    assert env_secret("X_SECRET") == "hidden"
+
+    monkeypatch.setenv("X_SECRET", "plain")
+    with pytest.raises(ConfigurationError, match="not both"):
+        env_secret("X_SECRET")
+
+    monkeypatch.delenv("X_SECRET")
+    file.unlink()
+    with pytest.raises(ConfigurationError, match="X_SECRET_FILE names .* cannot be read"):
+        env_secret("X_SECRET")
+
+
+def test_keys_are_made_once_and_only_for_the_owner() -> None:
+    with temporary_home() as home:
+        services.prepare_home(home)
+        make_missing_keys(home)
+        first = _contents(home)
+        make_missing_keys(home)
+
+        assert _contents(home) == first
+        assert KeyRing.from_json(first["encryption.json"])
+        assert first["airflow-sign-in.pem"].startswith("-----BEGIN PRIVATE KEY-----")
+        assert all(path.stat().st_mode & 0o077 == 0 for path in home.keys.iterdir())
+
+
+def test_it_refuses_to_go_on_when_the_key_of_existing_data_is_lost() -> None:
+    with temporary_home() as home:
+        services.prepare_home(home)
+        make_missing_keys(home)
+        home.postgres.mkdir()
+        (home.postgres / "PG_VERSION").write_text("18")
+        (home.keys / "encryption.json").unlink()
+
+        with pytest.raises(ConfigurationError, match="encryption.json is missing.*Restore it"):
+            make_missing_keys(home)
+
+        assert not (home.keys / "encryption.json").exists()
+
+
+def test_keys_in_the_environment_are_not_kept_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = json.dumps({"current": "k", "keys": {"k": "A" * 43 + "="}})
+    monkeypatch.setenv("PORTAL_ENCRYPTION_KEYS", ring)
+    with temporary_home() as home:
+        services.prepare_home(home)
+
+        make_missing_keys(home)
+
+        assert not (home.keys / "encryption.json").exists()
+
+
+def _contents(home: Home) -> dict[str, str]:
+    return {path.name: path.read_text() for path in home.keys.iterdir()}
