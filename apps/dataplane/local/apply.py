@@ -10,10 +10,8 @@ import secrets
 import time
 from collections.abc import Callable
 
-from packaging.version import Version
-
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local import code, database, routes
+from apps.dataplane.local import code, database, log_files, routes
 from apps.dataplane.local.airflow_env import Place, core_environment, worker_environment
 from apps.dataplane.local.capacity import check_room
 from apps.dataplane.local.config import LocalConfig
@@ -29,30 +27,30 @@ from apps.dataplane.local.layout import (
     save_state,
     save_wanted,
 )
-from apps.dataplane.local.log_files import last_lines
+from apps.dataplane.local.migration import Migration
 from apps.dataplane.local.observe import Observer
 from apps.dataplane.local.private_files import write_private
 from apps.dataplane.local.programs import (
     API_SERVER,
     CORE,
-    MIGRATE,
     Surroundings,
     component_of,
     core_programs,
-    migrate_program,
     program_name,
     worker_programs,
 )
 from apps.dataplane.local.runtimes import RuntimeFolder, ensure_runtime
+from apps.dataplane.local.steps import DONE, WAITING, Outcome, reload_programs
 from apps.dataplane.local.supervisor import Program, ProgramState, Supervisor
 from apps.dataplane.spec import DeploymentSpec, QueueSpec
-from apps.dataplane.status import ComponentStatus, Progress, Step, StepState
+from apps.dataplane.status import ComponentStatus, Progress, Step
 
 N_LOG_LINES = 30
 CRASH_LOOP_SECONDS = 60
-Outcome = tuple[StepState, str]
-DONE: Outcome = ("done", "")
-WAITING: Outcome = ("waiting", "")
+VERSIONS_IN_USE = """
+    SELECT DISTINCT bundle_version FROM dag_run
+    WHERE state IN ('queued', 'running') AND bundle_version IS NOT NULL
+"""
 
 
 class ApplyPass:
@@ -120,50 +118,9 @@ class ApplyPass:
         return DONE
 
     def _migrate_database(self) -> Outcome:
-        wanted, present = self.spec.runtime.airflow_version, self.state.database_airflow
-        if wanted == present:
-            return ("skipped", f"It is at Airflow {present} already.")
-        if present and Version(wanted) < Version(present):
-            raise Permanent(
-                f"The metadata database is at Airflow {present} and cannot go back to {wanted}. "
-                f"Choose a runtime with Airflow {present} or newer, or create a new Deployment.",
-                component="metadata database",
-            )
-        name = program_name(self.spec.ref, MIGRATE)
-        program = self.supervisor.states(name).get(name)
-        if program is None:
-            return self._begin_migration()
-        if program.is_up or program.state == "STOPPING":
-            return ("running", f"Migrating to Airflow {wanted}.")
-        if program.state == "STOPPED":
-            self.supervisor.start(name)
-            return ("running", f"Migrating to Airflow {wanted}.")
-        self._forget([name])
-        if program.exit_status != 0:
-            raise Permanent(
-                f"The metadata database could not be migrated to Airflow {wanted}.",
-                component="metadata database",
-                log=self._log_of(MIGRATE),
-            )
-        self.state.database_airflow = wanted
-        save_state(self.folder, self.state)
-        return DONE
-
-    def _begin_migration(self) -> Outcome:
-        """Stop what uses the database, then start the migration."""
-        save_wanted(self.folder, Wanted())
-        states = self.supervisor.states(f"{self.spec.ref}--")
-        core = [program_name(self.spec.ref, component) for component in CORE]
-        live = [name for name in core if name in states and states[name].pid]
-        for name in live:
-            self.supervisor.stop(name)
-        if live:
-            return ("running", "Waiting for the old Airflow to stop.")
-        self._prepare_home()
-        self.supervisor.write(migrate_program(spec=self.spec, around=self._surroundings()))
-        self._reload()
-        self.supervisor.start(program_name(self.spec.ref, MIGRATE))
-        return ("running", f"Migrating to Airflow {self.spec.runtime.airflow_version}.")
+        return Migration(
+            folder=self.folder, state=self.state, spec=self.spec, supervisor=self.supervisor
+        ).step(self._surroundings)
 
     def _deliver_code(self) -> Outcome:
         code.deliver(self.folder, self.spec.code)
@@ -174,7 +131,6 @@ class ApplyPass:
         )
 
     def _write_configuration(self) -> Outcome:
-        self._prepare_home()
         around = self._surroundings()
         core = core_programs(spec=self.spec, around=around)
         queues = [
@@ -198,7 +154,7 @@ class ApplyPass:
         return self._replace_changed(core)
 
     def _replace_changed(self, core: list[Program]) -> Outcome:
-        self._reload()
+        reload_programs(self.supervisor)
         states = self.supervisor.states(f"{self.spec.ref}--")
         stopping = [
             program.name for program in core if _state_of(states, program.name) == "STOPPING"
@@ -254,7 +210,7 @@ class ApplyPass:
         raise Permanent(
             f"The {name} of this Deployment {what}.",
             component=name,
-            log=last_lines(self.folder, name, N_LOG_LINES),
+            log=log_files.last_lines(self.folder, name, N_LOG_LINES),
         )
 
     def _has_failed(self, status: ComponentStatus, waited: float) -> bool:
@@ -271,6 +227,14 @@ class ApplyPass:
         self.state.revision = self.spec.revision
         self.state.wait_began_at = 0.0
         save_state(self.folder, self.state)
+        code.prune(self.folder, in_use=self._versions_in_use())
+        log_files.prune(self.folder, kept={*self.supervisor.states(f"{self.spec.ref}--")})
+
+    def _versions_in_use(self) -> set[str]:
+        """Return the versions of code that unfinished DAG runs began with."""
+        with database.deployment_connection(self.config, self.folder, self.state) as connection:
+            rows = connection.execute(VERSIONS_IN_USE).fetchall()
+        return {str(version) for (version,) in rows}
 
     def _waited_seconds(self) -> float:
         """Return for how long this revision has been waited for, from the first look on."""
@@ -293,6 +257,7 @@ class ApplyPass:
             write_private(configuration, "")
 
     def _surroundings(self) -> Surroundings:
+        self._prepare_home()
         runtime = RuntimeFolder(self.home, self.spec.runtime.version)
         place = Place(
             folder=self.folder,
@@ -310,19 +275,6 @@ class ApplyPass:
     def _written(self) -> set[str]:
         names = self.supervisor.written(f"{self.spec.ref}--")
         return {name for name in names if component_of(self.spec.ref, name)}
-
-    def _reload(self) -> None:
-        # Two reloads at the same time would add the same programs twice.
-        with plane_lock(self.home):
-            self.supervisor.reload()
-
-    def _forget(self, names: list[str]) -> None:
-        for name in names:
-            self.supervisor.remove(name)
-        self._reload()
-
-    def _log_of(self, component: str) -> tuple[str, ...]:
-        return last_lines(self.folder, component, N_LOG_LINES)
 
 
 def check_spec(spec: DeploymentSpec) -> None:

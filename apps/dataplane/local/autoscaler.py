@@ -17,8 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FrameType
 
-import psutil
-
 from apps.dataplane.errors import DataPlaneError, Temporary
 from apps.dataplane.local import database
 from apps.dataplane.local.config import LocalConfig
@@ -28,14 +26,15 @@ from apps.dataplane.local.layout import (
     Wanted,
     WantedQueue,
     all_folders,
-    plane_lock,
     read_state,
     read_wanted,
 )
 from apps.dataplane.local.machine import Machine
-from apps.dataplane.local.observe import QUEUE_COUNTS, TaskCounts, count_tasks
+from apps.dataplane.local.processes import n_running_tasks
 from apps.dataplane.local.programs import component_of
+from apps.dataplane.local.steps import reload_programs
 from apps.dataplane.local.supervisor import ProgramState, Supervisor
+from apps.dataplane.local.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 
 logger = logging.getLogger("keeper")
 
@@ -151,8 +150,7 @@ class Autoscaler:
         for name, program in states.items():
             is_ours = any(component_of(ref, name) for ref in refs)
             if is_ours and name not in written and not program.pid:
-                with plane_lock(self.home):
-                    self.supervisor.reload()
+                reload_programs(self.supervisor)
                 return
 
     def _complain(self, ref: str, error: Exception) -> None:
@@ -161,23 +159,6 @@ class Autoscaler:
         if self.complaints.get(ref) != text:
             self.complaints[ref] = text
             logger.warning("deployment %s: %s", ref, text)
-
-
-def n_running_tasks(pid: int) -> int:
-    """Return how many tasks a Celery worker runs: every one is a child of one of its pool
-    processes.
-    """
-    try:
-        pool = psutil.Process(pid).children()
-    except (psutil.Error, ValueError):
-        return 0
-    n_tasks = 0
-    for process in pool:
-        try:
-            n_tasks += len(process.children())
-        except psutil.Error:
-            continue
-    return n_tasks
 
 
 def main() -> int:

@@ -45,7 +45,9 @@ def deliver(folder: Folder, code: CodeSpec | None) -> None:
 
 
 def prune(folder: Folder, *, in_use: Collection[str]) -> None:
-    """Remove versions that are neither in use nor among the last ten."""
+    """Remove versions that are neither in use nor among the last ten, and what an interrupted
+    delivery left.
+    """
     kept = {*in_use, current_digest(folder)}
     versions = [
         path for path in folder.code.iterdir() if path.is_dir() and not path.name.startswith(".")

@@ -16,12 +16,12 @@ from apps.dataplane.local.layout import (
     Folder,
     State,
     Wanted,
-    plane_lock,
     read_state,
     save_state,
     save_wanted,
 )
 from apps.dataplane.local.programs import API_SERVER, component_of, program_name, worker_name
+from apps.dataplane.local.steps import reload_programs
 from apps.dataplane.local.supervisor import Supervisor
 from apps.dataplane.status import Progress, Step, StepState
 
@@ -86,8 +86,7 @@ class DeletePass:
         for name in self.supervisor.written(f"{self.ref}--") - kept:
             if component_of(self.ref, name):
                 self.supervisor.remove(name)
-        with plane_lock(self.home):
-            self.supervisor.reload()
+        reload_programs(self.supervisor)
 
     def _runs_tasks(self, program: str, state: State | None) -> bool:
         component = component_of(self.ref, program)

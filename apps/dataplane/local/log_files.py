@@ -4,14 +4,16 @@ rotation.
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from apps.dataplane.local.layout import Folder
-from apps.dataplane.local.programs import CORE, worker_name
+from apps.dataplane.local.programs import CORE, program_name, worker_name
 from apps.dataplane.status import LogLine, LogPage
 
+N_OLD_LOGS = 20
 MAX_READ_BYTES = 1024**2
 BYTES_PER_LINE = 400
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[@-Z\\-_]")
@@ -67,6 +69,20 @@ def last_lines(folder: Folder, component: str, n_lines: int) -> tuple[str, ...]:
     """Return the last lines of a component as plain text."""
     page = read_page(folder, component=component, cursor="", contains="", limit=n_lines)
     return tuple(line.text for line in page.lines)
+
+
+def prune(folder: Folder, *, kept: Collection[str]) -> None:
+    """Remove the logs of workers that are gone, except the newest; `kept` names programs that
+    exist.
+    """
+    gone = [
+        path
+        for path in folder.process_logs.glob("worker-*.log*")
+        if program_name(folder.ref, path.name.partition(".log")[0]) not in kept
+    ]
+    gone.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in gone[N_OLD_LOGS:]:
+        path.unlink(missing_ok=True)
 
 
 def clean(text: str) -> str:

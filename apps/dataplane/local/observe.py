@@ -3,58 +3,27 @@
 Nothing here changes anything, and an Airflow that is down is an observation, not an error.
 """
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-
-import psutil
 
 from apps.dataplane.errors import DataPlaneError, Temporary, Unreachable
 from apps.dataplane.local import airflow_api, code, database
 from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.health import Facts, core_state, heartbeat_of, moment, verdict
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, State, Wanted, WantedQueue, read_state, read_wanted
-from apps.dataplane.local.programs import API_SERVER, CORE, component_of, program_name, worker_name
-from apps.dataplane.local.supervisor import ProgramState, Supervisor
+from apps.dataplane.local.processes import is_worker_ready, memory_bytes
+from apps.dataplane.local.programs import CORE, component_of, program_name, worker_name
+from apps.dataplane.local.supervisor import Supervisor
+from apps.dataplane.local.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 from apps.dataplane.status import (
     ComponentState,
     ComponentStatus,
-    HealthState,
     Observation,
     QueueStatus,
 )
 
 API_SECONDS = 2.0
-# A component that was started this recently is starting, not unhealthy.
-GRACE_SECONDS = 90
-HEARTBEAT_SECONDS = 60
-REPORT_KEYS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
-STATES: Mapping[str, ComponentState] = {
-    "RUNNING": "running",
-    "STARTING": "starting",
-    "BACKOFF": "crashing",
-    "STOPPING": "stopping",
-    "STOPPED": "stopped",
-    "EXITED": "stopped",
-    "FATAL": "failed",
-}
-QUEUE_COUNTS = """
-    SELECT queue, state, count(*) FROM task_instance
-    WHERE state IN ('queued', 'running') GROUP BY queue, state
-"""
-TaskCounts = dict[str, tuple[int, int]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What one look found. `report` is Airflow's health report, empty if there is none."""
-
-    programs: Mapping[str, ProgramState]
-    report: Mapping[str, Mapping[str, str]]
-    tasks: TaskCounts | None
-    import_errors: int | None
-    memory: Mapping[str, int] = field(default_factory=dict)
 
 
 class Observer:
@@ -77,7 +46,7 @@ class Observer:
             [self._core(name, facts, wanted) for name in CORE]
             + [self._workers(queue, facts) for queue in wanted.queues]
         )
-        health, sentence = _verdict(components, facts, wanted)
+        health, sentence = verdict(components, facts, wanted)
         return Observation(
             observed_at=datetime.now(UTC),
             exists=True,
@@ -139,15 +108,15 @@ class Observer:
         n_wanted = int(name in wanted.core)
         if program is None:
             return ComponentStatus(name=component, state="stopped", ready=0, wanted=n_wanted)
-        heartbeat = _heartbeat(component, facts.report)
-        state, detail = _core_state(component, program, heartbeat, facts)
+        heartbeat = heartbeat_of(component, facts.report)
+        state, detail = core_state(component, program, heartbeat, facts)
         return ComponentStatus(
             name=component,
             state=state,
             ready=int(state == "running" and not detail),
             wanted=n_wanted,
             detail=detail,
-            started_at=_moment(program.started_at) if program.pid else None,
+            started_at=moment(program.started_at) if program.pid else None,
             heartbeat_at=heartbeat,
             memory_bytes=facts.memory.get(name),
         )
@@ -170,7 +139,7 @@ class Observer:
             ready=len(ready),
             wanted=max(len(up), queue.min_workers),
             detail=f"{len(leaving)} old workers finish their tasks." if leaving else "",
-            started_at=_moment(max(started)) if started else None,
+            started_at=moment(max(started)) if started else None,
             memory_bytes=sum(facts.memory.get(name, 0) for name in names) or None,
         )
 
@@ -191,44 +160,6 @@ class Observer:
         return is_stopped or code.current_digest(self.folder) != state.code_digest
 
 
-def count_tasks(rows: list[tuple[object, ...]]) -> TaskCounts:
-    """Turn rows of (queue, state, count) into queue → (queued, running)."""
-    counts: TaskCounts = {}
-    for queue, state, count in rows:
-        queued, running = counts.get(str(queue), (0, 0))
-        number = int(str(count))
-        counts[str(queue)] = (
-            (queued + number, running) if state == "queued" else (queued, running + number)
-        )
-    return counts
-
-
-def memory_bytes(pid: int) -> int:
-    """Return the memory of a process and its children; what they share is counted once, where
-    known.
-    """
-    total = 0
-    try:
-        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.Error:
-        return 0
-    for process in processes:
-        try:
-            memory = process.memory_full_info()
-        except psutil.Error:
-            continue
-        total += getattr(memory, "pss", memory.rss)
-    return total
-
-
-def is_worker_ready(pid: int) -> bool:
-    """Return whether a Celery worker has come up: its pool of children is there."""
-    try:
-        return bool(pid) and bool(psutil.Process(pid).children())
-    except psutil.Error:
-        return False
-
-
 def _nothing() -> Observation:
     return Observation(
         observed_at=datetime.now(UTC),
@@ -237,68 +168,6 @@ def _nothing() -> Observation:
         health="stopped",
         sentence="Nothing of this Deployment is on this machine.",
     )
-
-
-def _core_state(
-    component: str, program: ProgramState, heartbeat: datetime | None, facts: Facts
-) -> tuple[ComponentState, str]:
-    """Return the state, and a sentence if something is not as it should be."""
-    state = STATES.get(program.state, "unknown")
-    if state not in {"running", "starting"}:
-        return state, program.description if state in {"crashing", "failed"} else ""
-    if component == API_SERVER:
-        is_alive = bool(facts.report)
-    else:
-        # supervisord tells whole seconds: the second it was started in may hold its predecessor's.
-        is_alive = heartbeat is not None and heartbeat >= _moment(program.started_at + 1)
-        is_alive = (
-            is_alive
-            and (datetime.now(UTC) - (heartbeat or _moment(0))).total_seconds() < HEARTBEAT_SECONDS
-        )
-    if is_alive:
-        return "running", ""
-    if time.time() - program.started_at < GRACE_SECONDS:
-        return "starting", ""
-    return (
-        "running",
-        "It runs but does not answer."
-        if component == API_SERVER
-        else "It runs but gives no heartbeat.",
-    )
-
-
-def _heartbeat(component: str, report: Mapping[str, Mapping[str, str]]) -> datetime | None:
-    key = REPORT_KEYS.get(component, "")
-    value = report.get(key, {}).get(f"latest_{key}_heartbeat")
-    try:
-        return datetime.fromisoformat(value) if value else None
-    except ValueError:
-        return None
-
-
-def _verdict(
-    components: tuple[ComponentStatus, ...], facts: Facts, wanted: Wanted
-) -> tuple[HealthState, str]:
-    if not wanted.core:
-        return "stopped", "Airflow is stopped while its metadata database is worked on."
-    by_name = {status.name: status for status in components}
-    vital = [by_name[API_SERVER], by_name["scheduler"]]
-    if all(status.ready for status in vital):
-        if facts.report.get("metadatabase", {}).get("status") != "healthy":
-            return "unhealthy", "Airflow does not reach its metadata database."
-        return "healthy", "Airflow is healthy."
-    late = next(status for status in vital if not status.ready)
-    if late.state == "starting":
-        return "starting", f"The {late.name} is starting."
-    sentences = {
-        "crashing": f"The {late.name} crashed and is being started again.",
-        "failed": f"The {late.name} ends as soon as it is started.",
-        "stopped": f"The {late.name} is stopped.",
-        "stopping": f"The {late.name} is being restarted.",
-    }
-    if late.state == "stopping":
-        return "starting", sentences["stopping"]
-    return "unhealthy", sentences.get(late.state, f"The {late.name} runs but does not answer.")
 
 
 def _queues(
@@ -317,7 +186,3 @@ def _queue(queue: WantedQueue, status: ComponentStatus, facts: Facts) -> QueueSt
         tasks_queued=queued,
         tasks_running=running,
     )
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

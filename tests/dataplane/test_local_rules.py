@@ -1,0 +1,325 @@
+"""What the local plane decides without a process: pure functions and files."""
+
+import io
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.local import capacity, code, log_files
+from apps.dataplane.local.airflow_env import Place, core_environment, worker_environment
+from apps.dataplane.local.apply import check_spec
+from apps.dataplane.local.autoscaler import workers_wanted
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.layout import (
+    Folder,
+    State,
+    WantedQueue,
+    first_state,
+    read_state,
+    save_state,
+)
+from apps.dataplane.local.programs import (
+    Surroundings,
+    component_of,
+    core_programs,
+    worker_name,
+    worker_programs,
+)
+from apps.dataplane.local.routes import add_route, remove_route
+from apps.dataplane.spec import CodeSpec, VariableSpec
+from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_spec
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    home = Home(tmp_path / "home")
+    for path in (home.path, home.run, home.deployments):
+        path.mkdir()
+    folder = Folder(home, "tidy-comet")
+    folder.path.mkdir()
+    folder.process_logs.mkdir()
+    return folder
+
+
+@pytest.fixture
+def place(folder: Folder) -> Place:
+    return Place(
+        folder=folder,
+        state=State(api_port=23456, broker_number=7, database_password="p/w"),
+        config=LocalConfig(
+            database_url="postgresql://portal:secret@127.0.0.1:5555/portal",
+            broker_url="redis://:valkeypw@127.0.0.1:6666",
+            edge_url="http://localhost:8081",
+        ),
+        env_folder=Path("/env"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_tasks", "expected"), [(0, 0), (1, 1), (2, 1), (3, 2), (6, 3), (7, 4), (100, 4)]
+)
+def test_workers_wanted_is_tasks_by_concurrency_rounded_up_between_the_bounds(
+    n_tasks: int, expected: int
+):
+    queue = WantedQueue(name="default", concurrency=2, min_workers=0, max_workers=4, programs=[])
+
+    assert workers_wanted(queue, n_tasks=n_tasks) == expected
+
+
+def test_workers_wanted_never_goes_below_the_minimum():
+    queue = WantedQueue(name="default", concurrency=4, min_workers=2, max_workers=4, programs=[])
+
+    assert workers_wanted(queue, n_tasks=0) == 2
+
+
+def test_core_components_reach_the_database_and_the_api_behind_its_prefix(place: Place):
+    environment = core_environment(spec=make_spec(), place=place)
+
+    assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == (
+        "postgresql+psycopg2://airflow_tidy_comet:p%2Fw@127.0.0.1:5555/airflow_tidy_comet"
+    )
+    assert environment["AIRFLOW__API__BASE_URL"] == "http://localhost:8081/tidy-comet"
+    assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == (
+        "http://127.0.0.1:23456/tidy-comet/execution/"
+    )
+    assert environment["AIRFLOW__CELERY__BROKER_URL"].endswith("/7")
+    assert environment["AIRFLOW__API__EXPOSE_CONFIG"] == "False"
+
+
+def test_workers_get_no_secret_of_airflow(place: Place):
+    spec = make_spec()
+
+    environment = worker_environment(spec=spec, place=place)
+
+    values = " ".join(environment.values())
+    for secret in (spec.secrets.fernet_key, spec.secrets.jwt_secret, spec.secrets.api_secret_key):
+        assert secret not in values
+    assert "5555" not in values
+
+
+def test_variables_replace_defaults_but_not_what_the_plane_needs(place: Place):
+    variables = tuple(
+        VariableSpec(key=key, value=value, is_secret=False)
+        for key, value in {
+            "AIRFLOW__CORE__PARALLELISM": "7",
+            "AIRFLOW__API__PORT": "1",
+            "PYTHONPATH": "/mine",
+            "GREETING": 'a "b" %c\nd',
+        }.items()
+    )
+
+    environment = core_environment(spec=make_spec(variables=variables), place=place)
+
+    assert environment["AIRFLOW__CORE__PARALLELISM"] == "7"
+    assert environment["AIRFLOW__API__PORT"] == "23456"
+    assert environment["PYTHONPATH"].endswith("/plugins:/mine")
+    assert environment["GREETING"] == 'a "b" %c\nd'
+
+
+def make_surroundings(place: Place, **changes: object) -> Surroundings:
+    spec = make_spec(**changes)
+    return Surroundings(
+        folder=place.folder,
+        python=Path("/env/bin/python"),
+        core=core_environment(spec=spec, place=place),
+        worker=worker_environment(spec=spec, place=place),
+    )
+
+
+def test_more_workers_keep_the_names_and_another_concurrency_changes_them(place: Place):
+    def names(**changes: int) -> list[str]:
+        queue = DEFAULT_QUEUE.__class__(**{**vars(DEFAULT_QUEUE), **changes})
+        around = make_surroundings(place, queues=(queue,))
+        return [
+            program.name
+            for program in worker_programs(spec=make_spec(), queue=queue, around=around)
+        ]
+
+    assert names(max_workers=5)[:3] == names(max_workers=3)
+    assert not set(names(concurrency=9)) & set(names())
+
+
+def test_a_stop_signal_reaches_a_worker_alone_and_not_its_tasks(place: Place):
+    around = make_surroundings(place)
+
+    programs = worker_programs(spec=make_spec(), queue=DEFAULT_QUEUE, around=around)
+
+    assert all(not program.stops_whole_group for program in programs)
+    assert all(program.stop_wait_seconds == 86_400 for program in programs)
+
+
+def test_the_scheduler_of_the_local_executor_may_finish_its_tasks(place: Place):
+    spec = make_spec(executor="local", queues=())
+
+    programs = core_programs(spec=spec, around=make_surroundings(place, executor="local"))
+
+    scheduler = next(program for program in programs if program.name.endswith("--scheduler"))
+    assert not scheduler.stops_whole_group
+    assert scheduler.stop_wait_seconds == 600
+
+
+def test_programs_of_another_deployment_are_not_taken_for_ours():
+    assert component_of("a", "a--scheduler") == "scheduler"
+    assert component_of("a", "a-b--scheduler") == ""
+    assert component_of("a", "a--worker-big-queue-0123abcd-12") == "worker-big-queue-0123abcd-12"
+    assert component_of("a", "keeper") == ""
+    assert worker_name("worker-big-queue-0123abcd-12").queue == "big-queue"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"executor": "kubernetes"}, {"queues": ()}, {"ref": "two--dashes"}]
+)
+def test_it_says_what_it_cannot_run(changes: dict[str, object]):
+    ref = str(changes.pop("ref", "tidy-comet"))
+
+    with pytest.raises(Permanent):
+        check_spec(make_spec(ref, **changes))
+
+
+def test_too_little_memory_is_said_with_numbers(folder: Folder, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(capacity, "available_memory_mb", lambda: 600)
+
+    with pytest.raises(Permanent, match="1200 MB") as raised:
+        capacity.check_room(folder.home, make_spec())
+
+    assert "600 MB" in raised.value.sentence
+
+
+def test_code_is_delivered_once_and_a_rollback_only_moves_the_pointer(
+    folder: Folder, tmp_path: Path
+):
+    one = make_code(tmp_path, {"dag.py": "one", "include/sql/a.sql": "select 1"})
+    two = make_code(tmp_path, {"dag.py": "two"})
+
+    code.deliver(folder, one)
+    code.deliver(folder, two)
+    Path(one.archive_path).unlink()
+    code.deliver(folder, one)
+
+    assert code.current_digest(folder) == one.digest
+    assert (folder.code / one.digest / "dag.py").read_text() == "one"
+    assert (folder.code / two.digest / "dag.py").read_text() == "two"
+    assert stat.S_IMODE((folder.code / one.digest / "dag.py").stat().st_mode) == 0o444
+
+
+def test_without_a_deploy_the_examples_are_current(folder: Folder):
+    code.deliver(folder, None)
+
+    assert (folder.code / "current").read_text() == "examples\n"
+    assert code.current_digest(folder) == ""
+
+
+@pytest.mark.parametrize("name", ["../evil.py", "/etc/evil", "a/../../evil.py", "a\\..\\evil.py"])
+def test_an_archive_that_leaves_its_folder_is_refused(folder: Folder, tmp_path: Path, name: str):
+    with pytest.raises(Permanent):
+        code.deliver(folder, make_code(tmp_path, {name: "x"}))
+
+    assert not list(folder.code.iterdir())
+
+
+def test_a_link_in_an_archive_is_refused():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        link = zipfile.ZipInfo("link")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+
+    with zipfile.ZipFile(buffer) as archive, pytest.raises(Permanent):
+        code.check_archive(archive)
+
+
+def test_an_archive_that_was_changed_is_refused(folder: Folder, tmp_path: Path):
+    original = make_code(tmp_path, {"dag.py": "one"})
+    changed = CodeSpec(digest="0" * 64, archive_path=original.archive_path)
+
+    with pytest.raises(Permanent):
+        code.deliver(folder, changed)
+
+
+def test_old_code_goes_but_never_what_a_run_uses(folder: Folder, tmp_path: Path):
+    codes = [make_code(tmp_path, {"dag.py": str(number)}) for number in range(13)]
+    for age, one in enumerate(codes):
+        code.deliver(folder, one)
+        os.utime(folder.code / one.digest, (1000 + age, 1000 + age))
+
+    code.prune(folder, in_use={codes[0].digest})
+
+    left = {path.name for path in folder.code.iterdir() if path.is_dir()}
+    assert codes[0].digest in left
+    assert codes[1].digest not in left
+    assert left >= {one.digest for one in codes[3:]}
+
+
+def test_a_log_is_followed_across_a_rotation(folder: Folder):
+    path = folder.process_logs / "scheduler.log"
+    path.write_text("one\ntwo\n")
+    first = log_files.read_page(folder, component="scheduler", cursor="", contains="", limit=10)
+    with path.open("a") as stream:
+        stream.write("three\n")
+    path.rename(path.with_name("scheduler.log.1"))
+    path.write_text("four\nhalf a li")
+
+    second = log_files.read_page(
+        folder, component="scheduler", cursor=first.cursor, contains="", limit=10
+    )
+    third = log_files.read_page(
+        folder, component="scheduler", cursor=second.cursor, contains="", limit=10
+    )
+
+    assert [line.text for line in first.lines] == ["one", "two"]
+    assert [line.text for line in second.lines] == ["three", "four"]
+    assert third.lines == ()
+
+
+def test_a_log_line_is_clean_and_carries_its_time(folder: Folder):
+    path = folder.process_logs / "scheduler.log"
+    path.write_bytes(b"2026-11-22T17:11:07.5Z [\x1b[32minfo\x1b[0m] a\x00\xe2\x80\xaeb\xff\n")
+
+    (line,) = log_files.read_page(
+        folder, component="scheduler", cursor="", contains="INFO", limit=10
+    ).lines
+
+    assert line.text == "2026-11-22T17:11:07.5Z [info] ab\ufffd"
+    assert line.at.isoformat() == "2026-11-22T17:11:07.500000+00:00"
+
+
+def test_a_long_log_is_cut_at_its_beginning(folder: Folder):
+    path = folder.process_logs / "scheduler.log"
+    path.write_text("".join(f"line {number}\n" for number in range(5000)))
+
+    page = log_files.read_page(folder, component="scheduler", cursor="", contains="", limit=3)
+
+    assert [line.text for line in page.lines] == ["line 4997", "line 4998", "line 4999"]
+    assert page.is_truncated
+
+
+def test_ports_and_broker_numbers_are_not_given_twice(folder: Folder):
+    other = Folder(folder.home, "other")
+
+    one = first_state(folder, password="a")
+    two = first_state(other, password="b")
+
+    assert one.api_port != two.api_port
+    assert {one.broker_number, two.broker_number} == {1, 2}
+    assert stat.S_IMODE(folder.state.stat().st_mode) == 0o600
+
+
+def test_a_damaged_state_is_a_sentence(folder: Folder):
+    save_state(folder, State(api_port=1, broker_number=1, database_password="x"))
+    folder.state.write_text("{")
+
+    with pytest.raises(Permanent, match="damaged"):
+        read_state(folder)
+
+
+def test_routes_come_and_go(folder: Folder):
+    add_route(folder.home, "one", 20001)
+    add_route(folder.home, "two", 20002)
+    remove_route(folder.home, "one")
+
+    assert folder.home.edge_routes.read_text() == '{"two": 20002}'
