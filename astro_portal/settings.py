@@ -303,6 +303,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+# The form of a Deployment has six fields for each of at most 500 variables.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
 FILE_UPLOAD_HANDLERS = ["apps.deploys.uploads.CodeUploadHandler"]
 
 # --- Words and times

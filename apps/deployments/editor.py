@@ -1,6 +1,6 @@
 """The whole form of a configuration: made from `form_data`, parsed, and never saved."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from django import forms
 
@@ -8,7 +8,7 @@ from apps.core.forms import Problem as FoundProblem
 from apps.core.forms import problems
 from apps.deployments.configuration import Configuration
 from apps.deployments.form_data import MOST_ROWS, QUEUES, VARIABLES, FormData
-from apps.deployments.forms import EditorPart, QueueRow, SettingsForm, VariableRow
+from apps.deployments.forms import EditorPart, QueueRow, Row, SettingsForm, VariableRow
 from apps.deployments.models import SecretValue
 from apps.deployments.options import DeploymentOptions
 from apps.deployments.validation import Problem, validate, validate_name
@@ -41,6 +41,8 @@ class Editor:
         self.variables = _VariableRows(
             data, prefix=VARIABLES, form_kwargs={"secrets": secrets, **common}
         )
+        for kind, rows in ((QUEUES, self.queues.forms), (VARIABLES, self.variables.forms)):
+            _press(data.get("row", ""), kind, rows)
         self.has_queues = self.settings.typed("executor") != "local"
         self.settings.is_judged = is_judged
         for queue in self.queues.forms:
@@ -65,6 +67,10 @@ class Editor:
     def problems(self) -> list[FoundProblem]:
         """List everything wrong in the order of the page, each with the field to jump to."""
         return [problem for part in self.parts for problem in problems(part)]
+
+    @property
+    def errors(self) -> list[FoundProblem]:
+        return self.problems
 
     @property
     def most_concurrency(self) -> int:
@@ -102,3 +108,12 @@ class Editor:
             name = field or (kind if kind in self.settings.fields else None)
             if name is None or name not in part.errors:
                 part.add_error(name, problem.sentence)
+
+
+def _press(button: str, kind: str, rows: Sequence[Row]) -> None:
+    """Give the focus to the row that a button added or changed."""
+    for row in rows:
+        if button.endswith(f" {row.prefix}"):
+            row.press()
+    if rows and button == f"add {kind}":
+        rows[-1].press()

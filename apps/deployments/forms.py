@@ -100,14 +100,24 @@ def _runtime_choices(
 
 
 class Row(EditorPart):
+    """One row of a list. The one whose button was pressed is given the focus."""
+
     gone = forms.CharField(required=False, widget=forms.HiddenInput)
+    is_pressed = False
+    focused = ""
 
     @property
     def is_gone(self) -> bool:
         return bool(self.typed("gone"))
 
+    def press(self) -> None:
+        self.is_pressed = True
+        self.fields[self.focused].widget.attrs["autofocus"] = True
+
 
 class QueueRow(Row):
+    focused = "name"
+
     name = forms.CharField(
         error_messages={"required": "Give the queue a name."},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
@@ -163,6 +173,8 @@ class QueueRow(Row):
 
 
 class VariableRow(Row):
+    focused = "key"
+
     key = forms.CharField(
         label="Name of the variable",
         error_messages={"required": "Give the variable a name."},
@@ -197,6 +209,8 @@ class VariableRow(Row):
         super().__init__(*args, **kwargs)
         self.secret = secrets.get(self.typed("secret_id"))
         self.is_saved_secret = base is not None and self.typed("secret_id") in base.secret_ids
+        if self.typed("replacing"):
+            self.focused = "value"
         if self.typed("is_secret"):
             self.fields["value"].widget = SecretTextarea(attrs=self.fields["value"].widget.attrs)
 

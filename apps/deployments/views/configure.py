@@ -153,9 +153,9 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
     context = {
         "editor": editor,
         "form": editor.settings,
+        "formset": editor,
         "subject": subject,
         "base_number": data.get("base", ""),
-        "pressed": data.get("row", ""),
         "drafts": _other_drafts(subject) if request.method != "POST" else [],
     }
     return render(request, "deployments/configure.html", context, status=422 if is_judged else 200)

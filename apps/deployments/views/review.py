@@ -8,7 +8,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
 from apps.core.errors import Invalid, PortalError
-from apps.deployments.changes import Change, changes
+from apps.deployments.changes import (
+    EVERYTHING_RESTARTS,
+    NOTHING_RESTARTS,
+    Change,
+    changes,
+)
 from apps.deployments.configuration import Configuration
 from apps.deployments.drafts import confirm_draft, discard_draft, update_draft
 from apps.deployments.merging import Merge, merge
@@ -164,7 +169,12 @@ def _lines(found: tuple[Change, ...]) -> list[dict[str, Any]]:
 
 
 def _effects(found: tuple[Change, ...]) -> list[str]:
-    return list(dict.fromkeys(change.effect for change in found if change.effect))
+    """Say each effect once, and leave out what a greater one includes."""
+    effects = list(dict.fromkeys(change.effect for change in found if change.effect))
+    if EVERYTHING_RESTARTS in effects:
+        effects = [one for one in effects if not one.startswith("Restarts the workers")]
+    others = [one for one in effects if one != NOTHING_RESTARTS]
+    return others or effects
 
 
 def _kind(draft: Draft) -> str:
