@@ -130,9 +130,8 @@ def _carry_out(actor: User, draft: Draft, reason: str) -> Operation:
 
 
 def _lock(actor: User, draft: Draft) -> Draft:
-    related = ("workspace", "cluster", "deployment", "base", "restores", "operation")
-    rows = Draft.objects.select_for_update(of=("self",)).select_related(*related)
-    locked = rows.get(pk=draft.pk)
+    # Nothing is joined: rows joined before a wait for the lock would be those of before.
+    locked = Draft.objects.select_for_update().get(pk=draft.pk)
     if locked.author_id != actor.pk:
         raise Refused("A draft belongs to who typed it.")
     return locked

@@ -111,8 +111,11 @@ def leased(lease: Lease) -> models.QuerySet[Deployment]:
 
 
 def lock(lease: Lease) -> Deployment:
-    """Lock the row for the writes of this transaction; raises LeaseLost."""
-    row = leased(lease).select_for_update(of=("self",)).select_related("wanted").first()
+    """Lock the row for the writes of this transaction; raises LeaseLost.
+
+    Nothing is joined: rows joined before a wait for the lock would be those of before.
+    """
+    row = leased(lease).select_for_update().first()
     if row is None:
         raise LeaseLost
     return row

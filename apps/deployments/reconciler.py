@@ -58,7 +58,8 @@ def _run(lease: Lease, deployment: Deployment) -> None:
         else:
             _keep(lease, deployment, plane)
     except Permanent as error:
-        records.fail(lease=lease, error=error)
+        revision = None if deployment.phase == Phase.DELETING else deployment.wanted
+        records.fail(lease=lease, error=error, revision=revision)
     except DataPlaneError as error:
         _back_off(lease, deployment, error)
 
@@ -72,12 +73,14 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
     try:
         progress = plane.apply(spec=compile_spec(deployment=deployment, revision=revision))
     except Permanent as error:
-        records.fail(lease=lease, error=_with_log(plane, deployment.ref, error))
+        error = _with_log(plane, deployment.ref, error)
+        records.fail(lease=lease, error=error, revision=revision)
         return
     stalled = records.record_progress(lease=lease, revision=revision, progress=progress)
     if stalled is not None:
         blame = _blame(plane, deployment.ref, stalled)
-        records.fail(lease=lease, error=_with_log(plane, deployment.ref, blame))
+        error = _with_log(plane, deployment.ref, blame)
+        records.fail(lease=lease, error=error, revision=revision)
         return
     after = SETTLED_SECONDS if progress.is_done else progress.retry_after_seconds
     _end(lease, deployment, plane.observe(ref=deployment.ref), after_seconds=after)

@@ -91,11 +91,19 @@ def record_deletion(*, lease: Lease, progress: Progress) -> None:
 
 
 @transaction.atomic
-def fail(*, lease: Lease, error: DataPlaneError) -> None:
-    """Write that it cannot go on without a person, and end the pass. What runs is observed on."""
+def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> None:
+    """Write that a revision, or without one the deletion, cannot go on without a person.
+
+    The pass ends here; what runs is observed on. If something newer is wanted by now, the error is
+    about nobody's wish any more and is dropped.
+    """
     deployment = lifecycle.lock(lease)
-    _fail_operation(deployment, error)
     is_deleting = deployment.phase == Phase.DELETING
+    wish = None if is_deleting else deployment.wanted_id
+    if wish != (revision.pk if revision else None):
+        lifecycle.release(lease=lease, after_seconds=0, n_unfinished_passes=0)
+        return
+    _fail_operation(deployment, error)
     lifecycle.release(
         lease=lease,
         after_seconds=None if is_deleting else AFTER_FAILURE_SECONDS,
@@ -109,6 +117,9 @@ def fail(*, lease: Lease, error: DataPlaneError) -> None:
 def quarantine(*, lease: Lease) -> None:
     """Stop driving a Deployment that ends its workers, until a person tries again."""
     deployment = lifecycle.lock(lease)
+    if not lifecycle.is_poison(deployment):
+        lifecycle.release(lease=lease, after_seconds=0)
+        return
     _fail_operation(deployment, DataPlaneError(QUARANTINED))
     lifecycle.release(
         lease=lease,

@@ -1,8 +1,10 @@
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
@@ -196,3 +198,48 @@ def test_the_id_of_somebody_elses_secret_opens_nothing(
     for secret in (bobs, elsewhere):
         with pytest.raises(Invalid, match="is gone"):
             confirm_draft(actor=alice, draft=edit(holding(secret)))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_clicks_at_once_one_creates_and_both_arrive(draft: Draft, alice: User) -> None:
+    barrier = threading.Barrier(2)
+    operations: list[int] = []
+
+    def click() -> None:
+        barrier.wait()
+        operations.append(confirm_draft(actor=alice, draft=draft).pk)
+        connection.close()
+
+    threads = [threading.Thread(target=click) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(operations) == 2
+    assert len(set(operations)) == 1
+    assert Deployment.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_edits_at_once_one_is_told_that_it_was_late(
+    edit: Callable[..., Draft], alice: User
+) -> None:
+    drafts = [edit(replace(CONFIGURATION, description=word)) for word in ("one", "two")]
+    outcomes: list[str] = []
+
+    def save(draft: Draft) -> None:
+        try:
+            confirm_draft(actor=alice, draft=draft)
+            outcomes.append("saved")
+        except StaleBase as error:
+            outcomes.append(f"after revision {error.current.number}")
+        connection.close()
+
+    threads = [threading.Thread(target=save, args=(draft,)) for draft in drafts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes) == ["after revision 2", "saved"]

@@ -18,7 +18,7 @@ from apps.accounts.models import User
 from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Observation
-from apps.deployments import lifecycle, tasks
+from apps.deployments import lifecycle, records, tasks
 from apps.deployments.models import (
     Deployment,
     Health,
@@ -32,6 +32,7 @@ from apps.deployments.models import (
 from apps.deployments.queries import observation_of
 from apps.deployments.reconciler import reconcile, wait_seconds
 from apps.deployments.records import QUARANTINED, STALLED_AFTER
+from apps.deployments.revisions import make_due
 from apps.deployments.services import delete_deployment, update_config
 from tests.deployments.conftest import CONFIGURATION, QUEUE, drive
 
@@ -469,3 +470,43 @@ def test_two_sweepers_share_the_rows(create: Callable[..., Operation]) -> None:
         thread.join()
 
     assert sorted(found) == sorted(ids)
+
+
+def test_a_failure_of_a_revision_that_was_replaced_meanwhile_fails_nothing(
+    running: Deployment, alice: User, plane: type[FakePlane], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = replace(CONFIGURATION, description="Newest")
+    update_config(actor=alice, deployment=running, configuration=WIDER, base_revision_number=1)
+
+    def fail_late(self: FakePlane, **arguments: Any) -> Any:
+        update_config(actor=alice, deployment=running, configuration=newest, base_revision_number=2)
+        raise Permanent("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakePlane, "apply", fail_late)
+        drive(running)
+
+    newer = Operation.objects.get(revision__number=3)
+    assert newer.state == OperationState.RUNNING
+    row = drive(running)
+    assert row.applied is not None
+    assert row.applied.number == 3
+
+
+def test_an_edit_just_before_the_quarantine_is_not_put_aside(
+    created: Deployment, plane: type[FakePlane], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Deployment.objects.update(n_unfinished_passes=9)
+    quarantine = records.quarantine
+
+    def edit_first(**arguments: Any) -> None:
+        make_due(created)
+        quarantine(**arguments)
+
+    monkeypatch.setattr(records, "quarantine", edit_first)
+    drive(created)
+
+    row = drive(created)
+    assert row.quarantined_at is None
+    assert row.wanted is not None
+    assert row.wanted.state == RevisionState.APPLIED
