@@ -79,8 +79,8 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
     stalled = records.record_progress(lease=lease, revision=revision, progress=progress)
     if stalled is not None:
         blame = _blame(plane, deployment.ref, stalled)
-        error = _with_log(plane, deployment.ref, blame)
-        records.fail(lease=lease, error=error, revision=revision)
+        blame = _with_log(plane, deployment.ref, blame)
+        records.fail(lease=lease, error=blame, revision=revision)
         return
     after = SETTLED_SECONDS if progress.is_done else progress.retry_after_seconds
     _end(lease, deployment, plane.observe(ref=deployment.ref), after_seconds=after)
