@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -38,8 +39,8 @@ class Limits:
     max_files: int = 5_000
     max_file_bytes: int = 20 * MIB
     max_unpacked_bytes: int = 500 * MIB
-    cpu_seconds: int = 20
-    wall_seconds: int = 25
+    cpu_seconds: int = 40
+    wall_seconds: int = 80
     memory_bytes: int = 768 * MIB
 
 
@@ -135,6 +136,10 @@ def _run_builder(job: dict[str, Any], limits: Limits) -> dict[str, Any]:
         raise ArchiveRefused(*value)
     if "No space left" in complaint:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    # Past its processor time a process gets SIGXCPU, past the wall clock we kill it.
+    if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        place = f" It came as far as {value}." if value else ""
+        raise ArchiveRefused(f"Checking the code takes too long. Deliver less at once.{place}")
     if kind == "compiling":
         raise ArchiveRefused(
             f"{value}: it is nested too deeply, or too large, to be compiled here."
