@@ -25,14 +25,14 @@ def without_comments(sheet: str) -> str:
     return re.sub(r"/\*.*?\*/", "", sheet, flags=re.S)
 
 
-def test_only_the_tokens_hold_raw_colours() -> None:
+def test_only_the_tokens_hold_raw_colors() -> None:
     raw = re.compile(
         r"#[0-9a-f]{3,8}\b|\b(?:rgb|hsl|oklch)a?\(|:\s*(?:white|black|red|green|blue)\b"
     )
 
     found = {name: raw.findall(without_comments(sheet)) for name, sheet in SHEETS.items()}
 
-    assert {name for name, colours in found.items() if colours} == {"tokens.css"}
+    assert {name for name, colors in found.items() if colors} == {"tokens.css"}
 
 
 def test_every_token_in_use_exists() -> None:
@@ -62,7 +62,7 @@ def test_the_first_load_leaves_room_for_the_page() -> None:
     assert size < 48_000
 
 
-def test_every_drawing_has_one_name_and_inherits_its_colour() -> None:
+def test_every_drawing_has_one_name_and_inherits_its_color() -> None:
     names = icon_names()
 
     assert len(names) == len(set(names)) > 50
