@@ -126,11 +126,13 @@ class Launcher:
         self._start_services()
         if migrate_if_needed(self.home, self._database_url()):
             self.say("The database is up to date.")
+        key_check = Command(self.home, "check_keys")
         if static:
             static.wait()
             self.say("The static files are collected.")
         self._write_programs(host)
         self.machine.apply_programs()
+        key_check.wait()
         for name in (*PORTAL_PROGRAMS, "keeper", "edge"):
             self.machine.supervisor.start(name)
 
@@ -286,6 +288,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     except DataPlaneError as error:
+        if launcher.is_asked_to_stop.is_set():
+            print("Interrupted.", file=sys.stderr)
+            return 130
         print(error.sentence, *error.log, sep="\n  ", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
