@@ -122,6 +122,9 @@ def accept_invitation(*, user: User, invitation: Invitation) -> None:
 @transaction.atomic
 def accept_as_new_person(*, invitation: Invitation, name: str, password: str) -> User:
     """Make the account of the invited address and accept. All or nothing."""
+    # A second click waits here, then finds the invitation used.
+    if _waiting(invitation).select_for_update().first() is None:
+        raise InvitationUnusable
     user = create_person(email=invitation.email, name=name, password=password)
     accept_invitation(user=user, invitation=invitation)
     return user

@@ -69,41 +69,43 @@ def address_of(obj: Any) -> str:
 
 def _groups(request: HttpRequest, place: Organization | Workspace) -> list[Group]:
     if isinstance(place, Organization):
-        return [
-            _group(request, place.name, place, ORGANIZATION_PLACES),
-            _group(request, "Record", place, ORGANIZATION_RECORD),
+        parts: list[tuple[str, Organization | Workspace, tuple[Link, ...]]] = [
+            (place.name, place, ORGANIZATION_PLACES),
+            ("Record", place, ORGANIZATION_RECORD),
         ]
-    organization = place.organization
-    return [
-        _group(request, place.name, place, WORKSPACE_PLACES),
-        _group(request, organization.name, organization, ORGANIZATION_PLACES),
-    ]
+    else:
+        above = place.organization
+        parts = [
+            (place.name, place, WORKSPACE_PLACES),
+            (above.name, above, ORGANIZATION_PLACES),
+        ]
+    groups = [_group(request, title, on, links) for title, on, links in parts]
+    _mark_current(request.path, groups)
+    return groups
 
 
 def _group(
     request: HttpRequest, title: str, place: Organization | Workspace, links: tuple[Link, ...]
 ) -> Group:
-    shown = [link for link in links if request.user.has_perm(link.permission, place)]
-    urls = {link: reverse(link.page, args=[place.slug]) for link in shown}
-    current = _current(request, urls)
     return {
         "title": title,
         "links": [
             {
                 "label": link.label,
-                "url": urls[link],
+                "url": reverse(link.page, args=[place.slug]),
                 "icon": link.icon,
                 "count": "",
                 "tone": "",
-                "is_current": link == current,
+                "is_current": link.page == "deployments:list" and request.path.startswith("/d/"),
             }
-            for link in shown
+            for link in links
+            if request.user.has_perm(link.permission, place)
         ],
     }
 
 
-def _current(request: HttpRequest, urls: dict[Link, str]) -> Link | None:
-    if request.path.startswith("/d/"):
-        return next((link for link in urls if link.page == "deployments:list"), None)
-    below = [link for link, url in urls.items() if request.path.startswith(url)]
-    return max(below, key=lambda link: len(urls[link]), default=None)
+def _mark_current(path: str, groups: list[Group]) -> None:
+    """Mark the line whose address is the longest beginning of the page's own."""
+    lines = [line for group in groups for line in group["links"] if path.startswith(line["url"])]
+    if lines:
+        max(lines, key=lambda line: len(line["url"]))["is_current"] = True

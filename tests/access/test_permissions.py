@@ -21,7 +21,9 @@ def test_an_outsider_sees_nothing(charlie, deployment):
 def test_a_list_of_what_is_visible_costs_one_query(bob, make_deployment):
     made = {make_deployment().pk for _ in range(5)}
 
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
         seen = {deployment.pk for deployment in Deployment.objects.visible_to(bob)}
 
     assert seen == made

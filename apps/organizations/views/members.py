@@ -124,6 +124,7 @@ def _member_page(
         "place": place,
         "person": person,
         "here": here,
+        "role_title": f"Role in {place}",
         "roles": _trace(person, place),
         "form": form,
         "back_url": people_page(place),
