@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.access.models import Role
 from apps.access.services import grant
 from apps.accounts.models import User
-from apps.dataplane.errors import Permanent, Unreachable
+from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.deployments.models import Deployment, DeploymentGrant, Operation, Phase
 from apps.deployments.services import deploy_code
@@ -212,6 +213,37 @@ def test_a_running_operation_polls_itself_and_ends_by_itself(
     assert "Step 2 of 7" in during
     assert "data-hx-trigger" not in after
     assert "<html" not in after
+
+
+def test_an_operation_that_has_to_wait_says_why(
+    browser: Client, created: Deployment, plane: type[FakePlane]
+) -> None:
+    plane.store.fail("apply", Temporary("No port is free on this machine."))
+    drive(created)
+
+    text = text_of(browser.get(f"/d/{created.ref}/operations/1/"))
+
+    assert "It does not go on yet" in text
+    assert "No port is free on this machine." in text
+
+
+def test_the_end_of_an_operation_is_announced_once(browser: Client, running: Deployment) -> None:
+    url = f"/d/{running.ref}/operations/1/"
+
+    assert b'id="live" role="status" data-hx-swap-oob' in browser.get(url, headers=FRAGMENT).content
+    assert b"data-hx-swap-oob" not in browser.get(url).content
+
+
+def test_a_quarantined_deployment_can_be_tried_again(browser: Client, running: Deployment) -> None:
+    Deployment.objects.update(quarantined_at=timezone.now(), trouble="The worker ended.")
+
+    text = text_of(browser.get(f"/d/{running.ref}/"))
+    assert "Stopped trying" in text
+    assert "Let the portal try again" in text
+
+    browser.post(f"/d/{running.ref}/try-again/")
+    drive(running)
+    assert "Stopped trying" not in text_of(browser.get(f"/d/{running.ref}/"))
 
 
 @pytest.mark.parametrize(

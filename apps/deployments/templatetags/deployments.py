@@ -35,6 +35,7 @@ ACTIONS = (
 class Lock:
     """Actions that a person may not take, the roles that would do, and who can give one."""
 
+    keys: list[str]
     labels: str
     role: str
     grantors: list[str]
@@ -88,14 +89,19 @@ def _tabs(deployment: Deployment, current: str) -> list[dict[str, Any]]:
 
 def _locks(deployment: Deployment, may: dict[str, bool]) -> list[Lock]:
     """Gather refused actions by the role they need, so that one line says it once."""
-    labels: dict[tuple[str, ...], list[str]] = {}
+    refused: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     people: list[str] = []
     for key, label, permission in ACTIONS:
         if not may[key]:
             denial = explain_denial(permission=permission, on=deployment)
-            labels.setdefault(denial.roles, []).append(label)
+            refused.setdefault(denial.roles, []).append((key, label))
             people = [str(person) for person in denial.grantors]
     return [
-        Lock(labels=", ".join(names), role=" or ".join(roles[:2]), grantors=people)
-        for roles, names in labels.items()
+        Lock(
+            keys=[key for key, _ in actions],
+            labels=", ".join(label for _, label in actions),
+            role=" or ".join(roles[:2]),
+            grantors=people,
+        )
+        for roles, actions in refused.items()
     ]

@@ -86,6 +86,7 @@ def _context(request: HttpRequest, deployment: Deployment, shown: Operation) -> 
         "so_far": min((now - shown.started_at).total_seconds(), usual.total or 0),
         "now": now,
         "is_running": is_running,
+        "is_fragment": is_fragment(request),
         "is_live": is_running and request.GET.get("live") != "off",
         "poll_seconds": POLL_SECONDS,
         "is_newest": is_newest,
