@@ -71,7 +71,7 @@ document.addEventListener("submit", (event) => {
   // Not disabled: a disabled button would not send its own name. A second press within the wait is dropped.
   if (button.getAttribute("aria-busy") === "true") return event.preventDefault();
   button.setAttribute("aria-busy", "true");
-  setTimeout(() => button.removeAttribute("aria-busy"), 8000);
+  setTimeout(() => button.removeAttribute("aria-busy"), event.target.target === "_blank" ? 1000 : 8000);
 });
 addEventListener("pageshow", () => document.querySelectorAll("[aria-busy]").forEach((el) => el.removeAttribute("aria-busy")));
 
