@@ -21,6 +21,10 @@ BASE = "http://localhost:8081/etl-prod-7f3c/"
 
 @pytest.fixture
 def key(settings: Any) -> Ed25519PrivateKey:
+    return make_key(settings)
+
+
+def make_key(settings: Any) -> Ed25519PrivateKey:
     private = Ed25519PrivateKey.generate()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     settings.AIRFLOW_SIGN_IN_KEY = pem.decode()

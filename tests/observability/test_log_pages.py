@@ -26,7 +26,12 @@ URL = "/d/etl-prod-7f3c/logs/"
 
 @pytest.fixture
 def running(deployment: Deployment, plane: type[FakePlane]) -> type[FakePlane]:
-    """Put the Deployment on the fake data plane, with one queue."""
+    put_on_plane(deployment)
+    return plane
+
+
+def put_on_plane(deployment: Deployment) -> None:
+    """Let the fake data plane have the Deployment, with one queue."""
     queue = QueueSpec(name="default", concurrency=4, min_workers=0, max_workers=2)
     spec = DeploymentSpec(
         ref=deployment.ref,
@@ -40,8 +45,7 @@ def running(deployment: Deployment, plane: type[FakePlane]) -> type[FakePlane]:
         secrets=AirflowSecrets(fernet_key="", jwt_secret="", api_secret_key=""),
         sign_in=SignInSpec(portal_url="", issuer="", audience="", public_key_pem=""),
     )
-    plane.store.airflows[deployment.ref] = FakeAirflow(wanted=spec, applied=spec)
-    return plane
+    FakePlane.store.airflows[deployment.ref] = FakeAirflow(wanted=spec, applied=spec)
 
 
 def write(plane: type[FakePlane], *lines: str, component: str = "scheduler") -> None:
