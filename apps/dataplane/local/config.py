@@ -26,7 +26,7 @@ class LocalConfig:
     edge_url: str
     runtime_folder: Path = RUNTIME_FOLDER
     python: str = sys.executable
-    start_timeout_seconds: int = 180
+    start_timeout_seconds: int = 300
     scale_down_seconds: int = 30
 
     @classmethod
