@@ -12,7 +12,6 @@ from apps.dataplane.local.home import Home
 from apps.dataplane.local.private_files import write_private
 from astro_portal.portal_programs import PROJECT, code_digest, digest_of, django_environment
 
-STATIC_ROOT = PROJECT / "staticfiles"
 LOCK_FILE = PROJECT / "requirements.lock"
 
 
@@ -37,7 +36,7 @@ def start_collecting_static(home: Home) -> "StaticFiles | None":
         path for folder in _static_folders() for path in sorted(folder.rglob("*")) if path.is_file()
     ]
     digest = digest_of([*sources, LOCK_FILE])
-    stamp = STATIC_ROOT / ".collected"
+    stamp = home.path / "static" / ".collected"
     if stamp.exists() and stamp.read_text() == digest:
         return None
     return StaticFiles(home, stamp, digest)

@@ -38,6 +38,7 @@ def stage() -> Iterator[None]:
             "DJANGO_SETTINGS_MODULE": "bench.settings",
             "PORTAL_ENCRYPTION_KEYS": json.dumps({"current": "b1", "keys": {"b1": key}}),
         }
+        (home.path / "static").mkdir()
         keys = importlib.import_module("astro_portal.keys")
         keys.make_missing_keys(home)
         django.setup()

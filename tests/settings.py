@@ -11,6 +11,8 @@ STORAGES = {
     **STORAGES,
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }  # noqa: F405
+# Static files are found where they are; nothing is collected for a test.
+WHITENOISE_AUTOREFRESH = True
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 DATA_PLANES = {"local": "apps.dataplane.fake.plane.FakePlane"}
 ACCOUNT_RATE_LIMITS = False
