@@ -16,12 +16,12 @@ from apps.organizations.models import Workspace
 
 PAGE_SIZE = 50
 SHOWN_QUEUES = 2
+_RUNTIME = KeyTextTransform("runtime", "wanted__config")
 ORDERS = {
-    "": ("attention", Lower("name").asc()),
     "name": (Lower("name").asc(),),
     "-name": (Lower("name").desc(),),
-    "runtime": ("runtime", Lower("name").asc()),
-    "-runtime": ("-runtime", Lower("name").asc()),
+    "runtime": (_RUNTIME.asc(), Lower("name").asc()),
+    "-runtime": (_RUNTIME.desc(), Lower("name").asc()),
     "changed": ("wanted__created_at", Lower("name").asc()),
     "-changed": ("-wanted__created_at", Lower("name").asc()),
 }
@@ -98,17 +98,19 @@ def deployments_page(*, user: User, workspace: Workspace, wanted: ListFilter) ->
     counted = tally.values(pair=JSONObject(group=F("group"), count=F("count")))
     rows = found.filter(group=wanted.status) if wanted.status else found
     start = (wanted.page - 1) * PAGE_SIZE
+    # Cut first: the parts of JSON are taken out of the rows shown, not of all.
+    cut = _in_order(rows, wanted.sort).values("pk")[start : start + PAGE_SIZE]
     shown = list(
-        rows.annotate(
+        _in_order(Deployment.objects.filter(pk__in=cut), wanted.sort)
+        .annotate(
             tally=ArraySubquery(counted),
+            runtime=_RUNTIME,
             executor=KeyTextTransform("executor", "wanted__config"),
             queues=KeyTransform("queues", "wanted__config"),
             queues_seen=KeyTransform("queues", "observation"),
-            attention=_attention(),
         )
         .select_related("wanted__created_by", "applied")
         .only(*_ROW_FIELDS)
-        .order_by(*ORDERS[wanted.sort])[start : start + PAGE_SIZE]
     )
     pairs = shown[0].tally if shown else list(counted.values_list("pair", flat=True))
     counts = {pair["group"]: pair["count"] for pair in pairs}
@@ -117,28 +119,25 @@ def deployments_page(*, user: User, workspace: Workspace, wanted: ListFilter) ->
 
 
 def _found(user: User, workspace: Workspace, wanted: ListFilter) -> QuerySet[Any]:
-    found = (
-        Deployment.objects.filter(workspace=workspace)
-        .visible_to(user)
-        .exclude(phase=Phase.DELETED)
-        .annotate(group=status_expression(), runtime=KeyTextTransform("runtime", "wanted__config"))
-    )
+    seen = Deployment.objects.filter(workspace=workspace).visible_to(user)
+    found: QuerySet[Any] = seen.exclude(phase=Phase.DELETED).annotate(group=status_expression())
     if wanted.name:
         found = found.filter(name__icontains=wanted.name)
     if wanted.runtime:
-        found = found.filter(runtime=wanted.runtime)
+        found = found.filter(wanted__config__runtime=wanted.runtime)
     if wanted.executor:
         found = found.filter(wanted__config__executor=wanted.executor)
     return found
 
 
-def _attention() -> Case:
-    """Order by how much a Deployment needs a person."""
-    return Case(
-        *(When(group=group, then=Value(place)) for place, group in enumerate(GROUPS)),
-        default=Value(len(GROUPS)),
-        output_field=IntegerField(),
-    )
+def _in_order(rows: QuerySet[Any], sort: str) -> QuerySet[Any]:
+    """Order rows; by default those first that need a person most."""
+    if sort:
+        return rows.order_by(*ORDERS[sort])
+    places = (When(group=group, then=Value(place)) for place, group in enumerate(GROUPS))
+    attention = Case(*places, default=Value(len(GROUPS)), output_field=IntegerField())
+    placed: QuerySet[Any] = rows.annotate(group=status_expression())
+    return placed.order_by(attention, *ORDERS["name"])
 
 
 def queue_cells(row: Any) -> tuple[list[dict[str, Any]], int]:
