@@ -1,8 +1,10 @@
 """PostgreSQL and Valkey for tests: real, in a folder of their own, without supervisord."""
 
+import ctypes
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ from apps.dataplane.local.home import Home
 from apps.dataplane.local.ports import choose_ports
 from apps.dataplane.local.system_user import postgres_account
 
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
 # Nothing here outlives the test run, so nothing has to survive a power cut.
 CARELESS = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
 
@@ -33,9 +37,7 @@ def temporary_home() -> Iterator[Home]:
 
 @contextmanager
 def running_services() -> Iterator[Home]:
-    """Run both in a temporary home; `services.database_url(home)` and `redis_url(home)` lead to
-    them.
-    """
+    """Run both in a temporary home; ask `services.database_url(home)` and `redis_url(home)`."""
     with temporary_home() as home, running_services_of(home):
         yield home
 
@@ -58,9 +60,13 @@ def running_services_of(home: Home) -> Iterator[None]:
             user=account or None,
             group=account or None,
             extra_groups=[] if account else None,
+            preexec_fn=_end_with_parent,
         )
         valkey = subprocess.Popen(
-            services.valkey_command(home), stdout=log, stderr=subprocess.STDOUT
+            services.valkey_command(home),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent,
         )
     try:
         wait_until_ready(home)
@@ -70,6 +76,12 @@ def running_services_of(home: Home) -> Iterator[None]:
         valkey.terminate()
         postgres.wait(30)
         valkey.wait(30)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux for a SIGINT when the test run ends, however it ends."""
+    if sys.platform == "linux":
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def wait_until_ready(home: Home, seconds: float = 30) -> None:
