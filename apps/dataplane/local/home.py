@@ -11,9 +11,7 @@ from pathlib import Path
 
 
 def default_home() -> Path:
-    """Name the folder used when PORTAL_HOME is not set: root keeps it where another user may
-    traverse.
-    """
+    """Name the folder used without PORTAL_HOME: root keeps it where other users may traverse."""
     if os.geteuid() == 0:
         return Path("/var/lib/astro-portal")
     if sys.platform == "darwin":

@@ -24,9 +24,7 @@ def main() -> None:
 
 
 def leave_pid(environment_file: Path) -> None:
-    """Note the process where `leftovers` finds it: some programs overwrite their environment with a
-    title.
-    """
+    """Note the process for `leftovers`: some programs overwrite their environment with a title."""
     pids = environment_file.parent.parent / "run" / "pids"
     pids.mkdir(exist_ok=True)
     (pids / f"{environment_file.stem}.{os.getpid()}").touch()

@@ -81,9 +81,7 @@ def forget_ended(home: Home) -> None:
 
 
 def stop_signal(home: Home, program: str) -> signal.Signals:
-    """Return the signal that the program's supervisord file names; SIGTERM if there is no file any
-    more.
-    """
+    """Return the signal that the program's file names; SIGTERM if the file is gone."""
     try:
         text = (home.programs / f"{program}.conf").read_text()
     except FileNotFoundError:

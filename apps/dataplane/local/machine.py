@@ -71,9 +71,7 @@ class Machine:
         return True
 
     def end_orphans(self) -> None:
-        """End what a lost supervisord left, so that ports and files are free; not beside a live
-        one.
-        """
+        """End what a lost supervisord left, so that its ports and files are free."""
         with self._lock():
             if not self._answers_in_time():
                 leftovers.end_leftovers(self.home)

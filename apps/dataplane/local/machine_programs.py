@@ -16,9 +16,7 @@ PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
 
 
 def base_environment() -> dict[str, str]:
-    """Return what every process gets of the caller's environment: enough to run, and nothing
-    private.
-    """
+    """Return the part of the caller's environment that every process needs to run."""
     return {name: os.environ[name] for name in (*PASSED_ON, *PROXIES) if name in os.environ}
 
 

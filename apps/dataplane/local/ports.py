@@ -41,9 +41,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_port(*, avoid: Iterable[int] = ()) -> int:
-    """Choose a free loopback port for an internal listener, none of `avoid`; Permanent if there is
-    none.
-    """
+    """Choose a free loopback port, none of `avoid`. Raises Permanent if there is none."""
     avoided = set(avoid)
     for port in random.sample(INTERNAL_PORTS, len(INTERNAL_PORTS)):
         if port not in avoided and is_free(port):

@@ -64,9 +64,7 @@ def database_url(home: Home) -> str:
 
 
 def redis_url(home: Home, database: int = 0) -> str:
-    """Return the URL of one of the 256 databases of the embedded Valkey; FileNotFoundError as
-    above.
-    """
+    """Return the URL of one of the 256 databases of Valkey; FileNotFoundError as above."""
     password = (home.keys / "valkey-password").read_text().strip()
     return f"redis://:{password}@{LOOPBACK}:{remembered_port(home, 'valkey')}/{database}"
 
@@ -143,9 +141,7 @@ def init_postgres(home: Home) -> None:
 
 
 def postgres_command(home: Home) -> list[str]:
-    """Return the command that runs PostgreSQL in the foreground, as `postgres_account(home)` if
-    root.
-    """
+    """Return the command of PostgreSQL in the foreground; root runs it as `postgres_account`."""
     settings = {**POSTGRES_SETTINGS, "port": str(remembered_port(home, "postgres"))}
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     return [str(postgres_binaries(home) / "postgres"), "-D", str(home.postgres), *options]
@@ -192,9 +188,7 @@ def postgres_binaries(home: Home) -> Path:
 
 
 def _copy_postgres(installed: Path, copy: Path) -> None:
-    """Copy the server and, at the same relative place, the libraries that its programs look for
-    there.
-    """
+    """Copy the server, and its libraries to the same relative place."""
     unfinished = copy.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     source = installed / "pginstall18"

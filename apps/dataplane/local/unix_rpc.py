@@ -1,6 +1,4 @@
-"""XML-RPC over a unix socket, with a time limit: a supervisord that hangs must not hang its
-callers.
-"""
+"""XML-RPC over a unix socket, with a time limit: a hung supervisord must not hang callers."""
 
 import http.client
 import socket
