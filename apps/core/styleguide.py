@@ -41,7 +41,7 @@ class ExampleForm(forms.Form):
         choices=[("a", "Owners"), ("b", "The team")],
         widget=forms.CheckboxSelectMultiple,
     )
-    password = forms.CharField(widget=forms.PasswordInput)
+    password = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "off"}))
     agree = forms.BooleanField(
         label="Restart now", help_text="Running tasks get 10 minutes to end."
     )

@@ -29,6 +29,9 @@ AXE_RUN = """() => axe.run(document, {
   resultTypes: ["violations"], rules: {"target-size": {enabled: true}}
 }).then(found => found.violations.map(one =>
   one.id + ": " + one.nodes.slice(0, 3).map(node => node.target.join(" ")).join(" | ")))"""
+# A change of theme fades, and a colour on its way is no colour of the page.
+SETTLED = """() => Promise.all(
+  document.getAnimations().filter(one => one instanceof CSSTransition).map(one => one.finished))"""
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -84,6 +87,7 @@ class Inspector:
         self.page.screenshot(path=PICTURES / f"{name}.png")
 
     def _axe(self, variant: str) -> None:
+        self.page.evaluate(SETTLED)
         for violation in self.page.evaluate(AXE_RUN):
             self._note(f"{variant}: {violation}")
 
@@ -103,6 +107,8 @@ class Inspector:
 
 
 def new_context(browser: Browser, **options: Any) -> BrowserContext:
-    context = browser.new_context(viewport=WIDE, color_scheme="light", **options)
+    context = browser.new_context(
+        viewport=WIDE, color_scheme="light", reduced_motion="reduce", **options
+    )
     context.set_default_timeout(15_000)
     return context

@@ -30,7 +30,21 @@ FILES = [
         "sha256": "b" * 64,
     },
 ]
+COMPONENT = {"state": "running", "ready": 1, "wanted": 1, "memory_bytes": 210_000_000}
+QUEUE = {"workers_ready": 1, "workers_wanted": 3, "tasks_queued": 31, "tasks_running": 4}
 OBSERVATION: dict[str, Any] = {
+    "observed_at": "2026-11-22T10:00:00+00:00",
+    "exists": True,
+    "applied_revision": 2,
+    "health": "healthy",
+    "sentence": "Airflow is healthy.",
+    "components": [
+        {"name": "api-server", **COMPONENT},
+        {"name": "scheduler", **COMPONENT, "heartbeat_at": "2026-11-22T09:59:50+00:00"},
+        {"name": "worker default", **COMPONENT, "state": "crashing", "ready": 0, "restarts": 3},
+    ],
+    "queues": [{"name": "default", **QUEUE}],
+    "import_errors": 2,
     "ui_url": "http://localhost:8081/etl-prod-7f3c/",
     "api_url": "http://localhost:8081/etl-prod-7f3c/api/v2",
 }

@@ -27,6 +27,7 @@ NOT_PAGES = {
     "deployments:try_again": "POST only",
     "deployments:take_role": "POST only",
     "deploys:download": "a file",
+    "deploys:roll_back": "POST only",
     "observability:open_airflow": "POST only",
     "observability:airflow_entry": "leaves for Airflow; the journey walks it",
     "observability:log_tail": "a fragment",
@@ -80,7 +81,6 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deploys:list", [ref]),
         ("deploys:list", [failed]),
         ("deploys:detail", [ref, made.deploy.number]),
-        ("deploys:roll_back", [ref, 1]),
         ("observability:logs", [ref]),
     ]
 
@@ -144,7 +144,7 @@ def test_pages_for_visitors_hold_as_well(open_as: Any, organization: Any) -> Non
 
     for name in ("account_login", "account_reset_password", "account_reset_password_done"):
         inspector.visit(reverse(name))
-    inspector.visit(reverse("portal:setup", args=["never-made"]), status=404)
+    inspector.visit(reverse("portal:setup", args=["never-made"]), status=410)
 
     assert inspector.problems == []
 
@@ -166,7 +166,7 @@ def test_a_chosen_theme_comes_with_the_first_byte(open_as: Any, alice: Any, made
     page = inspector.page
     page.goto(reverse("deployments:list", args=["warehouse"]))
 
-    page.get_by_role("button", name="theme").first.click()
+    page.get_by_role("button", name="Switch between light and dark").click()
     page.reload()
 
     assert page.locator("html").get_attribute("data-theme") == "dark"
