@@ -7,10 +7,11 @@ Phase, what people want (services move it, the reconciler ends it):
 Revision state, how far a rollout came:
 
     pending ──▶ applying ──▶ applied
-       │  ▲        │
-       │  └────────┼───────── failed      (try again)
-       │           ├────────▶ failed
-       └───────────┴────────▶ superseded  (a newer revision came first)
+       │           ├───────▶ failed
+       └───────────┴───────▶ superseded   (a newer revision came first)
+
+    failed ──▶ pending                    (a person tries again)
+    applied ──▶ pending                   (the same, of what was put aside)
 
 Health, what the data plane said last; any state may follow any, for it is observed, not decided:
 
@@ -38,7 +39,7 @@ TRANSITIONS: Mapping[str, Mapping[str, frozenset[str]]] = {
         Phase.DELETED: frozenset({Phase.DELETING}),
     },
     "revision": {
-        RevisionState.PENDING: frozenset({RevisionState.FAILED}),
+        RevisionState.PENDING: frozenset({RevisionState.FAILED, RevisionState.APPLIED}),
         RevisionState.APPLYING: frozenset({RevisionState.PENDING}),
         RevisionState.APPLIED: frozenset({RevisionState.PENDING, RevisionState.APPLYING}),
         RevisionState.FAILED: frozenset({RevisionState.PENDING, RevisionState.APPLYING}),

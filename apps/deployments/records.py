@@ -26,7 +26,7 @@ from apps.deployments.models import (
 )
 
 STALLED_AFTER = timedelta(minutes=10)
-AFTER_FAILURE_SECONDS = 2.0
+AFTER_FAILURE_SECONDS, BETWEEN_REPAIRS_SECONDS = 2.0, 60.0
 QUARANTINED = (
     "The portal stopped trying: three times in a row its worker ended in the middle. "
     "The log of the worker says why."
@@ -103,13 +103,19 @@ def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> N
     if wish != (revision.pk if revision else None):
         lifecycle.release(lease=lease, after_seconds=0, n_unfinished_passes=0)
         return
+    after_seconds: float | None = AFTER_FAILURE_SECONDS
+    trouble = ""
+    if is_deleting or _is_settled(deployment):
+        # Nothing else would say it: no revision fails when what was lost cannot be brought back.
+        after_seconds = None if is_deleting else BETWEEN_REPAIRS_SECONDS
+        trouble = error.sentence[:500]
     _fail_operation(deployment, error)
     lifecycle.release(
         lease=lease,
-        after_seconds=None if is_deleting else AFTER_FAILURE_SECONDS,
+        after_seconds=after_seconds,
         n_unfinished_passes=0,
         n_failures=0,
-        trouble=error.sentence[:500] if is_deleting or _is_settled(deployment) else "",
+        trouble=trouble,
     )
 
 

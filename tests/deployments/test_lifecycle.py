@@ -36,6 +36,7 @@ def test_a_revision_moves_only_as_drawn(
         ("applying", "failed"),
         ("applying", "superseded"),
         ("failed", "pending"),
+        ("applied", "pending"),
     }
 
     has_moved = move(Revision.objects.all(), "revision", after) if after in allowed() else False

@@ -33,7 +33,7 @@ from apps.deployments.queries import observation_of
 from apps.deployments.reconciler import reconcile, wait_seconds
 from apps.deployments.records import QUARANTINED, STALLED_AFTER
 from apps.deployments.revisions import make_due
-from apps.deployments.services import delete_deployment, update_config
+from apps.deployments.services import delete_deployment, retry, update_config
 from tests.deployments.conftest import CONFIGURATION, QUEUE, drive
 
 pytestmark = pytest.mark.django_db
@@ -510,3 +510,32 @@ def test_an_edit_just_before_the_quarantine_is_not_put_aside(
     assert row.quarantined_at is None
     assert row.wanted is not None
     assert row.wanted.state == RevisionState.APPLIED
+
+
+def test_what_was_put_aside_at_rest_can_be_tried_again(
+    running: Deployment, alice: User, plane: type[FakePlane]
+) -> None:
+    Deployment.objects.update(n_unfinished_passes=9)
+    drive(running)
+
+    operation = retry(actor=alice, deployment=running)
+    row = drive(running)
+
+    operation.refresh_from_db()
+    assert operation.state == OperationState.SUCCEEDED
+    assert row.wanted is not None
+    assert row.wanted.state == RevisionState.APPLIED
+
+
+def test_what_cannot_be_brought_back_says_so_and_is_not_tried_all_the_time(
+    running: Deployment, plane: type[FakePlane]
+) -> None:
+    del plane.store.airflows[running.ref]
+    plane.store.fail("apply", Permanent("The disk is full."))
+
+    row = drive(running)
+
+    assert row.trouble == "The disk is full."
+    assert row.wanted is not None
+    assert row.wanted.state == RevisionState.APPLIED
+    assert seconds_until_due(running) > 50
