@@ -6,7 +6,7 @@ are pure changes of it, so that adding or removing a row needs no script and los
 
 from collections.abc import Callable, Mapping
 
-from apps.deployments.configuration import Configuration
+from apps.deployments.configuration import DEFAULT_QUEUE, Configuration
 from apps.deployments.options import DeploymentOptions
 
 FormData = dict[str, str]
@@ -17,21 +17,25 @@ ON = "on"
 MOST_ROWS = 900
 
 
-def data_of(*, configuration: Configuration, name: str, base: int | None) -> FormData:
+def data_of(
+    *, configuration: Configuration, name: str, base: int | None, options: DeploymentOptions
+) -> FormData:
     """Write a configuration as the form would post it.
 
-    `base` is the number of the revision that the edit began from.
+    `base` is the number of the revision that the edit began from. Without queues the default one is
+    shown all the same, for whoever changes to an executor that has them.
     """
+    queues = configuration.queues or (options.new_queue(DEFAULT_QUEUE),)
     data = {
         "name": name,
         "description": configuration.description,
         "runtime": configuration.runtime,
         "executor": configuration.executor,
         "base": "" if base is None else str(base),
-        **_count(QUEUES, len(configuration.queues)),
+        **_count(QUEUES, len(queues)),
         **_count(VARIABLES, len(configuration.variables)),
     }
-    for index, queue in enumerate(configuration.queues):
+    for index, queue in enumerate(queues):
         data |= {
             f"{QUEUES}-{index}-name": queue.name,
             f"{QUEUES}-{index}-size": queue.size,

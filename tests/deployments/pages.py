@@ -10,6 +10,19 @@ def tree_of(response: Any) -> Any:
     return html5lib.parse(response.content.decode(), namespaceHTMLElements=False)
 
 
+def assert_well_made(response: Any) -> None:
+    """Check what no browser shows: valid markup, one heading of the page, ids that are unique."""
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    tree = parser.parse(response.content.decode())
+    ids = [element.get("id") for element in tree.iter() if element.get("id")]
+    assert sorted(ids) == sorted(set(ids)), {one for one in ids if ids.count(one) > 1}
+    assert len(list(tree.iter("h1"))) == 1
+    labels = {label.get("for") for label in tree.iter("label")}
+    for field in tree.iter():
+        if field.tag in ("input", "select", "textarea") and field.get("type") != "hidden":
+            assert field.get("id") in labels or field.get("aria-label"), field.attrib
+
+
 def text_of(response: Any) -> str:
     """Return the words of a page without markup, single spaced."""
     return " ".join("".join(tree_of(response).itertext()).split())

@@ -8,7 +8,7 @@ from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Draft, Operation, SecretValue
 from apps.organizations.models import Workspace
-from tests.deployments.pages import fill, form_data, text_of
+from tests.deployments.pages import assert_well_made, fill, form_data, text_of
 
 NEW = "/w/warehouse/deployments/new/"
 ClientOf = Callable[[User], Client]
@@ -24,6 +24,7 @@ def test_alice_creates_a_deployment_by_the_form_and_the_review(browser: Client) 
 
     assert response.status_code == 302
     review = browser.get(response["Location"])
+    assert_well_made(review)
     assert "Create etl-prod" in text_of(review)
 
     confirmed = browser.post(response["Location"], {"reason": "Go live"})
@@ -118,6 +119,7 @@ def test_rows_come_and_go_without_script(browser: Client) -> None:
 
     data |= {"queues-1-name": "heavy", "row": "remove queues-1"}
     removed = browser.post(NEW, data)
+    assert_well_made(removed)
     assert "Undo remove" in text_of(removed)
 
     restored = browser.post(NEW, form_data(removed) | {"row": "restore queues-1"})
@@ -144,6 +146,16 @@ def test_the_local_executor_needs_no_queues(browser: Client) -> None:
 
     assert response.status_code == 302
     assert Draft.objects.get().config["queues"] == []
+
+
+def test_from_local_to_celery_the_default_queue_is_there_already(
+    browser: Client, make_deployment: Callable[..., Deployment]
+) -> None:
+    deployment = make_deployment(config={"executor": "local", "queues": []})
+
+    fill(browser, f"/d/{deployment.ref}/configure/", executor="celery")
+
+    assert [queue["name"] for queue in Draft.objects.get().config["queues"]] == ["default"]
 
 
 def add_variable(browser: Client, url: str, **fields: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from apps.dataplane.fake.plane import FakePlane
 from apps.deployments.models import Deployment, DeploymentGrant, Operation, Phase
 from apps.deployments.services import deploy_code
 from tests.deployments.conftest import drive
-from tests.deployments.pages import text_of
+from tests.deployments.pages import assert_well_made, form_data, text_of
 
 ClientOf = Callable[[User], Client]
 PAGES = (
@@ -42,6 +42,25 @@ def test_pages_open_for_alice_and_bob_and_hide_from_charlie(
     assert client_of(alice).get(url).status_code == 200
     assert client_of(bob).get(url).status_code == 200
     assert client_of(charlie).get(url).status_code == 404
+
+
+@pytest.mark.parametrize("page", [*PAGES, "configure/", "delete/"])
+def test_pages_are_well_made(browser: Client, running: Deployment, bob: User, page: str) -> None:
+    assert_well_made(browser.get(f"/d/{running.ref}/{page}"))
+
+
+def test_a_form_full_of_errors_is_well_made(browser: Client, running: Deployment) -> None:
+    url = f"/d/{running.ref}/configure/"
+    data = form_data(browser.post(url, form_data(browser.get(url)) | {"row": "add queues"}))
+    data = form_data(browser.post(url, data | {"row": "add variables"}))
+    data |= {"variables-0-key": "9", "variables-0-is_secret": "on", "variables-0-value": "x"}
+    data |= {"queues-0-max_workers": "99", "queues-1-min_workers": "x"}
+
+    response = browser.post(url, data)
+
+    assert response.status_code == 422
+    assert_well_made(response)
+    assert "Error: Configure etl-prod" in response.content.decode()
 
 
 @pytest.mark.parametrize(

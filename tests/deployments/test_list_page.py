@@ -15,7 +15,7 @@ from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Health, Phase, Revision, RevisionState
 from apps.organizations.models import Workspace
 from tests.conftest import CONFIG
-from tests.deployments.pages import text_of
+from tests.deployments.pages import assert_well_made, text_of
 
 URL = "/w/warehouse/deployments/"
 ClientOf = Callable[[User], Client]
@@ -51,8 +51,10 @@ def fill_workspace(workspace: Workspace, cluster: Cluster, count: int) -> None:
 
 
 def test_an_empty_workspace_says_what_a_deployment_is(browser: Client, cluster: Cluster) -> None:
-    text = text_of(browser.get(URL))
+    response = browser.get(URL)
 
+    assert_well_made(response)
+    text = text_of(response)
     assert "No Deployments yet" in text
     assert "Create the first one" in text
 
@@ -76,8 +78,10 @@ def test_what_needs_attention_comes_first(
 ) -> None:
     fill_workspace(workspace, cluster, 80)
 
-    text = text_of(browser.get(URL))
+    response = browser.get(URL)
 
+    assert_well_made(response)
+    text = text_of(response)
     assert text.index("etl-0077") < text.index("etl-0000")
     assert "The scheduler is silent." in text
     assert "80 in Warehouse" in text

@@ -8,7 +8,7 @@ from apps.deployments.configuration import Configuration, Variable
 from apps.deployments.models import Deployment, Draft, Operation
 from apps.deployments.services import update_config
 from tests.deployments.conftest import drive
-from tests.deployments.pages import fill, form_data, text_of
+from tests.deployments.pages import assert_well_made, fill, form_data, text_of
 
 ClientOf = Callable[[User], Client]
 
@@ -63,6 +63,7 @@ def test_two_edits_of_the_same_field_are_shown_beside_each_other(
     url = browser.post(f"/d/{running.ref}/configure/", data)["Location"]
     page = text_of(browser.get(url))
 
+    assert_well_made(browser.get(url))
     assert "saved revision 2 while you were editing" in page
     assert "Saved: 4 tasks a worker, 1 to 4 workers" in page
     assert "Yours, in this draft: 4 tasks a worker, 1 to 8 workers" in page
@@ -123,6 +124,7 @@ def test_removing_a_queue_is_said_in_red(browser: Client, running: Deployment) -
 
     review = browser.get(response["Location"])
 
+    assert_well_made(review)
     assert "Removes the queue default" in text_of(review)
     assert 'data-kind="danger"' in review.content.decode()
 

@@ -64,7 +64,11 @@ def new(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         return render(request, "deployments/no_cluster.html", {"workspace": workspace})
     subject = _subject(request, workspace=workspace, cluster=cluster)
     configuration = subject.options.new_configuration()
-    return _edit(request, subject, lambda: data_of(configuration=configuration, name="", base=None))
+    return _edit(
+        request,
+        subject,
+        lambda: data_of(configuration=configuration, name="", base=None, options=subject.options),
+    )
 
 
 @scoped(Deployment, "deployment.update", by="ref")
@@ -82,7 +86,12 @@ def configure(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     return _edit(
         request,
         subject,
-        lambda: data_of(configuration=in_force, name=deployment.name, base=wanted.number),
+        lambda: data_of(
+            configuration=in_force,
+            name=deployment.name,
+            base=wanted.number,
+            options=subject.options,
+        ),
     )
 
 
@@ -104,6 +113,7 @@ def edit_draft(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> Ht
             configuration=Configuration.from_json(draft.config),
             name=draft.deployment.name if draft.deployment else draft.name,
             base=draft.base.number if draft.base else None,
+            options=subject.options,
         ),
     )
 
