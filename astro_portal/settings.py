@@ -18,8 +18,7 @@ from astro_portal.env import ConfigurationError, env_bool, env_int, env_list, en
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
-# --- Where state lives
-# -------------------------------------------------------------------------------------------
+# --- Where state lives ---------------------------------------------------------------------------
 
 PORTAL_HOME = Home.from_environment()
 HOME_IS_PREPARED = PORTAL_HOME.ports.exists()
@@ -30,8 +29,7 @@ def _key_file(name: str) -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
-# --- Addresses
-# ---------------------------------------------------------------------------------------------------
+# --- Addresses -----------------------------------------------------------------------------------
 
 PORTAL_HOST = env_str("PORTAL_HOST", "127.0.0.1")
 _PORTAL_PORT = services.portal_port(PORTAL_HOME) if HOME_IS_PREPARED else 8080
@@ -54,8 +52,7 @@ CSRF_TRUSTED_ORIGINS = [PORTAL_URL] if IS_TLS else []
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# --- Keys
-# --------------------------------------------------------------------------------------------------------
+# --- Keys ----------------------------------------------------------------------------------------
 
 DEBUG = env_bool("PORTAL_DEBUG", False)
 # A home that was never prepared has no database either: a key for this process alone lets tools
@@ -68,8 +65,7 @@ except ValueError as error:
     raise ConfigurationError(f"PORTAL_ENCRYPTION_KEYS is wrong. {error}") from None
 AIRFLOW_SIGN_IN_KEY = env_secret("PORTAL_AIRFLOW_SIGN_IN_KEY") or _key_file("airflow-sign-in.pem")
 
-# --- Applications
-# ------------------------------------------------------------------------------------------------
+# --- Applications --------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -134,8 +130,7 @@ TEMPLATES = [
 ]
 FORM_RENDERER = "apps.core.forms.Renderer"
 
-# --- Data
-# --------------------------------------------------------------------------------------------------------
+# --- Data ----------------------------------------------------------------------------------------
 
 _database_url = env_str(
     "DATABASE_URL", services.database_url(PORTAL_HOME) if HOME_IS_PREPARED else ""
@@ -180,13 +175,11 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # Code archives reach this size; larger ones are refused while they stream in.
 CODE_ARCHIVE_MAX_BYTES = env_int("PORTAL_CODE_MAX_MIB", 50, minimum=1, maximum=1024) * 1024 * 1024
 
-# --- Data planes
-# -------------------------------------------------------------------------------------------------
+# --- Data planes ---------------------------------------------------------------------------------
 
 DATA_PLANES = {"local": "astro_portal.planes.local"}
 
-# --- Jobs
-# --------------------------------------------------------------------------------------------------------
+# --- Jobs ----------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -217,8 +210,7 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
-# --- People
-# ------------------------------------------------------------------------------------------------------
+# --- People --------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
@@ -252,6 +244,8 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
+# Otherwise anybody could have the portal write to any address.
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 
@@ -264,8 +258,7 @@ CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "apps.portal.views.errors.csrf_failure"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# --- Mail
-# --------------------------------------------------------------------------------------------------------
+# --- Mail ----------------------------------------------------------------------------------------
 
 EMAIL_HOST = env_str("EMAIL_HOST", "")
 EMAIL_PORT = env_int("EMAIL_PORT", 587, minimum=1, maximum=65535)
@@ -282,8 +275,7 @@ EMAIL_BACKEND = (
     else "apps.accounts.mail.PageBackend"
 )
 
-# --- Security
-# ----------------------------------------------------------------------------------------------------
+# --- Security ------------------------------------------------------------------------------------
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -308,8 +300,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
 FILE_UPLOAD_HANDLERS = ["apps.deploys.uploads.CodeUploadHandler"]
 
-# --- Words and times
-# ---------------------------------------------------------------------------------------------
+# --- Words and times -----------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
 USE_TZ = True

@@ -31,7 +31,7 @@ class DataPlane(Protocol):
         ...
 
     def delete(self, *, ref: str) -> Progress:
-        """Move one pass towards nothing being left of the Deployment: processes, database, files."""
+        """Move one pass towards leaving no process, database or file."""
         ...
 
     def components(self, *, ref: str) -> tuple[str, ...]:
@@ -47,7 +47,12 @@ class DataPlane(Protocol):
         ...
 
     def airflow(
-        self, *, spec: DeploymentSpec, method: str, path: str, json: Mapping[str, object] | None = None
+        self,
+        *,
+        spec: DeploymentSpec,
+        method: str,
+        path: str,
+        json: Mapping[str, object] | None = None,
     ) -> AirflowResponse:
         """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role
         admin.

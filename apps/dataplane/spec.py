@@ -63,7 +63,7 @@ class AirflowSecrets:
 
 @dataclass(frozen=True, kw_only=True)
 class SignInSpec:
-    """How Airflow trusts the portal: tokens signed with Ed25519, `iss` = issuer, `aud` = audience."""
+    """How Airflow trusts the portal: Ed25519 tokens, `iss` = issuer, `aud` = audience."""
 
     portal_url: str
     issuer: str

@@ -1,11 +1,13 @@
-"""The output of a data plane: what it did, and what it saw. Frozen, free of Django and of secrets."""
+"""The output of a data plane: what it did and saw. Frozen, free of Django and of secrets."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 StepState = Literal["waiting", "running", "done", "failed", "skipped"]
-ComponentState = Literal["starting", "running", "stopping", "stopped", "crashing", "failed", "unknown"]
+ComponentState = Literal[
+    "starting", "running", "stopping", "stopped", "crashing", "failed", "unknown"
+]
 HealthState = Literal["healthy", "unhealthy", "starting", "stopped", "unknown"]
 
 
@@ -24,7 +26,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far an apply or a delete came. `is_done` means nothing is left to do for this revision."""
+    """How far an apply or a delete came. `is_done` means that nothing is left to do."""
 
     steps: tuple[Step, ...]
     is_done: bool
