@@ -14,6 +14,7 @@ from apps.deployments.models import Deployment
 from apps.organizations.models import Organization, Workspace
 
 Group = dict[str, Any]
+CHOOSER = "/?choose="
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _groups(request: HttpRequest, place: Organization | Workspace) -> list[Group
         ]
     groups = [_group(request, title, on, links) for title, on, links in parts]
     _mark_current(request.path, groups)
-    return groups
+    return [*groups, {"title": "", "links": [_line("All workspaces", CHOOSER, "back")]}]
 
 
 def _group(
@@ -90,18 +91,21 @@ def _group(
     return {
         "title": title,
         "links": [
-            {
-                "label": link.label,
-                "url": reverse(link.page, args=[place.slug]),
-                "icon": link.icon,
-                "count": "",
-                "tone": "",
-                "is_current": link.page == "deployments:list" and request.path.startswith("/d/"),
-            }
+            _line(
+                link.label,
+                reverse(link.page, args=[place.slug]),
+                link.icon,
+                is_current=link.page == "deployments:list" and request.path.startswith("/d/"),
+            )
             for link in links
             if request.user.has_perm(link.permission, place)
         ],
     }
+
+
+def _line(label: str, url: str, icon: str, *, is_current: bool = False) -> dict[str, Any]:
+    line = {"label": label, "url": url, "icon": icon, "count": "", "tone": ""}
+    return {**line, "is_current": is_current}
 
 
 def _mark_current(path: str, groups: list[Group]) -> None:

@@ -3,6 +3,7 @@ from django.db import transaction
 from apps.accounts.models import User
 from apps.accounts.queries import has_operator
 from apps.accounts.services import LinkUnusable, create_person, use_sign_in_link
+from apps.audit.services import record
 from apps.clusters.services import register_this_machine
 from apps.organizations.models import Workspace
 from apps.organizations.services import create_organization, create_workspace
@@ -30,3 +31,20 @@ def set_up(
     register_this_machine(actor=owner, organization=organization)
     workspace = create_workspace(actor=owner, organization=organization, name=workspace_name)
     return owner, workspace
+
+
+@transaction.atomic
+def sign_in_by_link(*, token: str) -> User:
+    """Spend a link that was made for a person and return the person. Raises LinkUnusable."""
+    person = use_sign_in_link(token=token).user
+    if person is None or not person.is_active:
+        raise LinkUnusable
+    record(
+        action="person.signed_in_by_link",
+        actor=person,
+        organization_id=None,
+        target_kind="person",
+        target_id=person.pk,
+        target_label=person.email,
+    )
+    return person

@@ -100,3 +100,49 @@ def test_mail_is_kept_for_the_operator_when_there_is_no_server(db, client_of, se
 def test_kept_mail_is_hidden_from_everybody_else(alice, client_of, client):
     assert client_of(alice).get("/account/mail/").status_code == 404
     assert client.get("/account/mail/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["login/", "password/reset/", "password/reset/done/", "password/reset/key/done/", "inactive/"],
+)
+def test_pages_before_sign_in_are_in_our_layout(db, client, page):
+    response = client.get(f"/accounts/{page}")
+
+    assert response.status_code == 200
+    assert b'class="gate"' in response.content or b'class="public"' in response.content
+
+
+@pytest.mark.parametrize("page", ["password/change/", "logout/", "reauthenticate/"])
+def test_pages_of_the_account_are_in_our_layout(bob, client_of, page):
+    response = client_of(bob).get(f"/accounts/{page}")
+
+    assert response.status_code == 200
+    assert b"css/tokens.css" in response.content
+
+
+def test_changing_the_password_keeps_this_session_and_ends_others(bob, client_of, client):
+    here, elsewhere = client_of(bob), client_of(bob)
+    new = "another horse battery"
+
+    answers = {"oldpassword": PASSWORD, "password1": new, "password2": new}
+    here.post("/accounts/password/change/", answers)
+
+    assert here.get("/account/").status_code == 200
+    assert elsewhere.get("/account/").status_code == 302
+
+
+def test_no_mail_goes_to_addresses_without_an_account(db, client):
+    response = client.post("/accounts/password/reset/", {"email": "nobody@example.org"})
+
+    assert response.status_code == 302
+    assert mail.outbox == []
+
+
+def test_signing_out_takes_a_button(bob, client_of):
+    client = client_of(bob)
+
+    client.get("/accounts/logout/")
+    assert client.get("/account/").status_code == 200
+    client.post("/accounts/logout/")
+    assert client.get("/account/").status_code == 302

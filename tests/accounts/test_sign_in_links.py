@@ -127,6 +127,7 @@ def test_a_person_signs_in_by_a_link_made_for_them(bob, client):
     response = client.post(f"/setup/{token}/")
     assert response.status_code == 302
     assert client.session["_auth_user_id"] == str(bob.pk)
+    assert AuditEvent.objects.filter(action="person.signed_in_by_link", actor=bob).exists()
 
 
 def test_a_link_is_spent_once_only(bob):

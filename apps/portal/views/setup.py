@@ -4,14 +4,14 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from apps.accounts.models import SignInLink, User
+from apps.accounts.models import SignInLink
 from apps.accounts.queries import has_operator, usable_link
-from apps.accounts.services import LinkUnusable, use_sign_in_link
+from apps.accounts.services import LinkUnusable
 from apps.core.errors import PortalError
 from apps.core.forms import blame
 from apps.core.gates import open_to_all
 from apps.portal.forms import SetUpForm
-from apps.portal.services import set_up
+from apps.portal.services import set_up, sign_in_by_link
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
@@ -32,12 +32,11 @@ def _sign_in(request: HttpRequest, link: SignInLink, token: str) -> HttpResponse
     if request.method != "POST":
         return render(request, "portal/sign_in_by_link.html", {"person": link.user})
     try:
-        person = use_sign_in_link(token=token).user
+        person = sign_in_by_link(token=token)
     except LinkUnusable:
         return render(request, "portal/link_unusable.html", status=410)
-    if person is None or not person.is_active:
-        return render(request, "portal/link_unusable.html", status=410)
-    return _enter(request, person)
+    login(request, person, backend=BACKEND)
+    return redirect("portal:home")
 
 
 def _set_up(request: HttpRequest, token: str) -> HttpResponse:
@@ -53,8 +52,3 @@ def _set_up(request: HttpRequest, token: str) -> HttpResponse:
             login(request, owner, backend=BACKEND)
             return redirect("portal:workspace", slug=workspace.slug)
     return render(request, "portal/setup.html", {"form": form}, status=422 if form.errors else 200)
-
-
-def _enter(request: HttpRequest, person: User) -> HttpResponse:
-    login(request, person, backend=BACKEND)
-    return redirect("portal:home")
