@@ -1,4 +1,4 @@
-"""From the first link to a deleted Deployment: a whole portal, a real Airflow and a real browser."""
+"""From the first link to a deleted Deployment: a whole portal, a real Airflow, a real browser."""
 
 import gzip
 import re
