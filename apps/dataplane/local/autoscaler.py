@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from apps.dataplane.errors import DataPlaneError, Temporary
-from apps.dataplane.local import database
+from apps.dataplane.local import database, log_files
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import (
@@ -84,6 +84,7 @@ class Autoscaler:
         self._start_core(wanted, states)
         if not wanted.queues:
             return
+        log_files.shorten(folder)
         counts = self._count(folder)
         for queue in wanted.queues:
             queued, running = counts.get(queue.name, (0, 0))

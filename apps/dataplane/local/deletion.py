@@ -58,6 +58,7 @@ class DeletePass:
         self._remove_programs(all_but="")
         if self._programs():
             return _progress(1, "The processes are being stopped.")
+        self._kill_orphans()
         database.drop_database(self.config, self.folder)
         if state is not None:
             _empty_broker(self.config.broker(state.broker_number))
@@ -93,6 +94,13 @@ class DeletePass:
         if component == "scheduler":
             return state is not None and state.executor == "local"
         return worker_name(component) is not None
+
+    def _kill_orphans(self) -> None:
+        """End workers that a killed supervisord left behind, and that still finish tasks."""
+        found = {leftover.program for leftover in leftovers.find_leftovers(self.home)}
+        orphans = [name for name in found if component_of(self.ref, name)]
+        if orphans:
+            leftovers.kill_programs(self.home, orphans)
 
     def _programs(self) -> list[str]:
         names = self.supervisor.states(f"{self.ref}--")

@@ -3,7 +3,9 @@ rotation.
 """
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from apps.dataplane.local.programs import CORE, program_name, worker_name
 from apps.dataplane.status import LogLine, LogPage
 
 N_OLD_LOGS = 20
+MAX_FILE_BYTES = 10 * 1024**2
 MAX_READ_BYTES = 1024**2
 BYTES_PER_LINE = 400
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[@-Z\\-_]")
@@ -85,6 +88,17 @@ def prune(folder: Folder, *, kept: Collection[str]) -> None:
         path.unlink(missing_ok=True)
 
 
+def shorten(folder: Folder) -> None:
+    """Move what a worker wrote to `<name>.1` when it is too much: nobody else rotates these files.
+
+    The worker appends to the file it has open, so the file stays and is emptied.
+    """
+    for path in folder.process_logs.glob("worker-*.log"):
+        if path.stat().st_size > MAX_FILE_BYTES:
+            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)
+
+
 def clean(text: str) -> str:
     """Remove colors, control characters and marks that reorder text on a screen."""
     return CONTROLS.sub("", ESCAPES.sub("", text.replace("\r", "")))
@@ -128,7 +142,8 @@ def _read_after(path: Path, inode: int, offset: int) -> Chunk | None:
     is_cut = False
     if current != inode or size < offset:
         rotated = path.with_name(f"{path.name}.1")
-        is_same = rotated.exists() and _inode(rotated) == inode
+        # Renamed by supervisord, or copied and emptied by `shorten`.
+        is_same = rotated.exists() and inode in (_inode(rotated), current)
         lines += _read_from(rotated, offset)[0] if is_same else []
         is_cut = not is_same
         offset = 0

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from apps.dataplane.local.airflow_env import DAY_SECONDS
@@ -120,6 +120,7 @@ def worker_programs(
         ]
         arguments += ["--skip-serve-logs", "--without-gossip", "--without-mingle"]
         arguments += ["--celery-hostname", f"{spec.ref}-{component}@local"]
+        log_file = around.folder.process_logs / f"{component}.log"
         program = _program(
             spec.ref,
             component,
@@ -130,8 +131,22 @@ def worker_programs(
             # The signal goes to Celery's main process alone: one that reaches the tasks kills them.
             stops_whole_group=False,
         )
-        programs.append(program)
+        programs.append(_writing_to(program, log_file))
     return programs
+
+
+def _writing_to(program: Program, log_file: Path) -> Program:
+    """Return the program with its output in a file instead of in supervisord's pipe.
+
+    A worker outlives a supervisord that was killed, to finish its tasks. With the pipe gone every
+    line that it or a task writes would fail, and the task with it.
+    """
+    shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" >>"$log" 2>&1', "worker", str(log_file)]
+    return replace(
+        program,
+        command=[*shell, *program.command],
+        log_file=log_file.with_name("workers-start.log"),
+    )
 
 
 def _digest(queue: QueueSpec, around: Surroundings) -> str:
