@@ -82,7 +82,7 @@ def _groups(request: HttpRequest, place: Organization | Workspace) -> list[Group
         ]
     groups = [_group(request, title, on, links) for title, on, links in parts]
     _mark_current(request.path, groups)
-    return [*groups, {"title": "", "links": [_line("All workspaces", CHOOSER, "back")]}]
+    return [*groups, {"title": "", "links": [_line("All workspaces", CHOOSER, "left")]}]
 
 
 def _group(
