@@ -151,11 +151,17 @@ REDIS_URL = env_str(
 )
 if urlsplit(REDIS_URL).scheme not in ("redis", "rediss"):
     raise ConfigurationError("REDIS_URL must be an address like redis://:password@host:6379/0.")
+# The cache only saves work: without it a page reads the session from the database.
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "portal",
+        "OPTIONS": {
+            "IGNORE_EXCEPTIONS": True,
+            "SOCKET_CONNECT_TIMEOUT": 0.5,
+            "SOCKET_TIMEOUT": 0.5,
+        },
     }
 }
 STORAGES = {
@@ -313,4 +319,10 @@ LOGGING = {
     "formatters": {"line": {"()": "apps.core.logs.LineFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env_str("PORTAL_LOG_LEVEL", "INFO").upper()},
+    # The sweep runs every two seconds, and each of these would write a line about it.
+    "loggers": {
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+    },
 }

@@ -1,0 +1,17 @@
+from typing import Any
+
+from django.core.cache import caches
+
+
+def test_a_page_opens_while_nothing_answers_at_the_cache(
+    alice: Any, deployment: Any, client_of: Any, settings: Any
+) -> None:
+    cache = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
+    client = client_of(alice)
+
+    settings.CACHES = {"default": cache}
+    response = client.get(f"/d/{deployment.ref}/")
+
+    assert caches["default"].get("anything") is None
+    assert response.status_code == 200
+    assert "etl-prod" in response.content.decode()
