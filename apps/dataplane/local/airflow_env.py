@@ -32,7 +32,7 @@ DEFAULTS = {
     "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
     # A restart of the api-server, or a machine that is busy, must not fail running tasks:
     # Airflow's own patience is a quarter of a minute.
-    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "15",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "40",
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "15",
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
