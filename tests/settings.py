@@ -2,6 +2,8 @@
 manifest.
 """
 
+import os
+
 import tests.services  # noqa: F401 - starts them, and names them in the environment, before settings are read
 from astro_portal.settings import *  # noqa: F403
 
@@ -16,3 +18,11 @@ WHITENOISE_AUTOREFRESH = True
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 DATA_PLANES = {"local": "apps.dataplane.fake.plane.FakePlane"}
 ACCOUNT_RATE_LIMITS = False
+# Tests empty the cache, so every worker of pytest-xdist has a database of its own in Valkey.
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+CACHES = {
+    "default": {
+        **CACHES["default"],  # noqa: F405
+        "LOCATION": f"{REDIS_URL.rpartition('/')[0]}/{_worker + 1}",  # noqa: F405
+    }
+}
