@@ -7,7 +7,6 @@ is simply repeated. Only what looking cannot tell is in `state.json`.
 """
 
 import secrets
-import time
 from collections.abc import Callable
 
 from apps.dataplane.errors import Permanent
@@ -26,9 +25,11 @@ from apps.dataplane.local.layout import (
     read_state,
     save_state,
     save_wanted,
+    unused_port,
 )
 from apps.dataplane.local.migration import Migration
 from apps.dataplane.local.observe import Observer
+from apps.dataplane.local.ports import is_free
 from apps.dataplane.local.private_files import write_private
 from apps.dataplane.local.programs import (
     API_SERVER,
@@ -39,14 +40,13 @@ from apps.dataplane.local.programs import (
     program_name,
     worker_programs,
 )
+from apps.dataplane.local.readiness import Readiness
 from apps.dataplane.local.runtimes import RuntimeFolder, ensure_runtime
 from apps.dataplane.local.steps import DONE, WAITING, Outcome, reload_programs
 from apps.dataplane.local.supervisor import Program, ProgramState, Supervisor
 from apps.dataplane.spec import DeploymentSpec, QueueSpec
-from apps.dataplane.status import ComponentStatus, Progress, Step
+from apps.dataplane.status import Progress, Step
 
-N_LOG_LINES = 30
-CRASH_LOOP_SECONDS = 60
 VERSIONS_IN_USE = """
     SELECT DISTINCT bundle_version FROM dag_run
     WHERE state IN ('queued', 'running') AND bundle_version IS NOT NULL
@@ -131,6 +131,7 @@ class ApplyPass:
         )
 
     def _write_configuration(self) -> Outcome:
+        self._keep_or_change_port()
         around = self._surroundings()
         core = core_programs(spec=self.spec, around=around)
         queues = [
@@ -152,6 +153,16 @@ class ApplyPass:
         )
         routes.add_route(self.home, self.spec.ref, self.state.api_port)
         return self._replace_changed(core)
+
+    def _keep_or_change_port(self) -> None:
+        """Take another port if the api-server is down and another program has its port by now."""
+        name = program_name(self.spec.ref, API_SERVER)
+        program = self.supervisor.states(name).get(name)
+        if (program and program.pid) or is_free(self.state.api_port):
+            return
+        with plane_lock(self.home):
+            self.state.api_port = unused_port(self.home)
+            save_state(self.folder, self.state)
 
     def _replace_changed(self, core: list[Program]) -> Outcome:
         reload_programs(self.supervisor)
@@ -192,33 +203,14 @@ class ApplyPass:
         return DONE
 
     def _wait_until_healthy(self) -> Outcome:
-        observation = Observer(home=self.home, config=self.config, folder=self.folder).observe()
-        late = [status for status in observation.components if status.ready < status.wanted]
-        if observation.health == "healthy" and not late:
+        observer = Observer(home=self.home, config=self.config, folder=self.folder)
+        readiness = Readiness(folder=self.folder, state=self.state, revision=self.spec.revision)
+        outcome = readiness.step(
+            observer.observe(), timeout_seconds=self.config.start_timeout_seconds
+        )
+        if outcome == DONE:
             self._finish()
-            return DONE
-        waited = self._waited_seconds()
-        failed = next((status for status in late if self._has_failed(status, waited)), None)
-        if failed is None and waited < self.config.start_timeout_seconds:
-            names = ", ".join(status.name for status in late)
-            return ("running", f"Waiting for {names}." if names else observation.sentence)
-        self._forget_wait()
-        name = failed.name if failed else late[0].name if late else API_SERVER
-        what = (
-            "ends soon after it is started" if failed else f"was not ready in {int(waited)} seconds"
-        )
-        raise Permanent(
-            f"The {name} of this Deployment {what}.",
-            component=name,
-            log=log_files.last_lines(self.folder, name, N_LOG_LINES),
-        )
-
-    def _has_failed(self, status: ComponentStatus, waited: float) -> bool:
-        """Return whether the component was given up, or was started again long after the others."""
-        if status.state == "failed" or status.started_at is None:
-            return status.state == "failed"
-        restarted_after = status.started_at.timestamp() - self.state.wait_began_at
-        return waited > CRASH_LOOP_SECONDS and restarted_after > CRASH_LOOP_SECONDS / 2
+        return outcome
 
     def _finish(self) -> None:
         self.state.applied_revision = self.spec.revision
@@ -235,18 +227,6 @@ class ApplyPass:
         with database.deployment_connection(self.config, self.folder, self.state) as connection:
             rows = connection.execute(VERSIONS_IN_USE).fetchall()
         return {str(version) for (version,) in rows}
-
-    def _waited_seconds(self) -> float:
-        """Return for how long this revision has been waited for, from the first look on."""
-        if self.state.revision != self.spec.revision or not self.state.wait_began_at:
-            self.state.revision = self.spec.revision
-            self.state.wait_began_at = time.time()
-            save_state(self.folder, self.state)
-        return time.time() - self.state.wait_began_at
-
-    def _forget_wait(self) -> None:
-        self.state.wait_began_at = 0.0
-        save_state(self.folder, self.state)
 
     def _prepare_home(self) -> None:
         write_private(self.folder.public_key, self.spec.sign_in.public_key_pem)

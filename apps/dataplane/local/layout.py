@@ -152,11 +152,17 @@ def first_state(folder: Folder, *, password: str) -> State:
         raise Permanent(
             "This machine already runs 255 Deployments: its broker has no place for another."
         )
-    port = free_port(avoid=[state.api_port for state in others])
+    port = unused_port(folder.home)
     state = State(api_port=port, broker_number=number, database_password=password)
     folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     save_state(folder, state)
     return state
+
+
+def unused_port(home: Home) -> int:
+    """Choose a free port that no Deployment of this home has, running or not."""
+    states = [state for folder in all_folders(home) if (state := _readable(folder))]
+    return free_port(avoid=[state.api_port for state in states])
 
 
 @contextmanager
