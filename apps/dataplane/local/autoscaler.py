@@ -129,7 +129,7 @@ class Autoscaler:
         # machine's.
         free = [program for program in slots if program.state in {"STOPPED", "EXITED"}]
         for program in free[:n_missing]:
-            logger.info("worker started", extra={"program": program.name})
+            logger.info("%s: started", program.name)
             self.supervisor.start(program.name)
 
     def _stop_workers(self, up: list[ProgramState], n_surplus: int, *, n_tasks: int) -> None:
@@ -139,7 +139,7 @@ class Autoscaler:
             # meanwhile.
             if n_tasks and n_running_tasks(program.pid):
                 continue
-            logger.info("worker stopped", extra={"program": program.name})
+            logger.info("%s: told to stop", program.name)
             self.supervisor.stop(program.name)
 
     def _remove_finished(self, states: Mapping[str, ProgramState]) -> None:
