@@ -1,15 +1,20 @@
 import json
 import logging
+import re
 from datetime import UTC, datetime
 
 from apps.core.context import current_request
 
+# Django attaches the request itself, whose text holds the query string.
+LEFT_OUT = frozenset({"request", "server_time"})
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# Addresses of one-time links: a form sent with an error is logged while its link still works.
+ONE_TIME = re.compile(r"(/(?:setup|invitations|password/reset/key)/)[^/\s]+")
 
 
 class LineFormatter(logging.Formatter):
     """One JSON object a line: what happened, and ids as fields. Control characters cannot break a
-    line.
+    line, and tokens of one-time links are left out.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -17,12 +22,18 @@ class LineFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": ONE_TIME.sub(r"\1…", record.getMessage()),
         }
-        request_id = current_request().request_id
-        if request_id:
+        if request_id := _request_id(record):
             line["request_id"] = request_id
-        line.update({key: str(value) for key, value in vars(record).items() if key not in STANDARD})
+        fields = vars(record).keys() - STANDARD - LEFT_OUT
+        line.update({key: str(getattr(record, key)) for key in sorted(fields)})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+def _request_id(record: logging.LogRecord) -> str:
+    # Django writes of refused requests after the middleware has left them.
+    request = getattr(record, "request", None)
+    return current_request().request_id or getattr(request, "request_id", "")
