@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,11 +48,9 @@ def stage() -> Iterator[None]:
 
 
 def run(name: str) -> tuple[list[Line], list[str]]:
-    if name in WITH_PORTAL:
-        lines, notes = importlib.import_module(BENCHES[name]).run()
-    else:
+    if name not in WITH_PORTAL:
         call_command("flush", interactive=False, verbosity=0)
-        lines, notes = importlib.import_module(BENCHES[name]).run()
+    lines, notes = importlib.import_module(BENCHES[name]).run()
     for line in lines:
         print(line, flush=True)
     for note in notes:
@@ -63,15 +62,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the portal.")
     parser.add_argument("name", nargs="?", choices=list(BENCHES), help="one of them; all without")
     name = parser.parse_args().name
-    lines: list[Line] = []
-    notes: list[str] = []
+    names = [name] if name else list(BENCHES)
+    # So that what was started ends with us.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     print(heading(), flush=True)
-    with stage():
-        for each in [name] if name else list(BENCHES):
-            more_lines, more_notes = run(each)
-            lines += more_lines
-            notes += more_notes
-    save(lines, notes)
+    results = []
+    staged = [each for each in names if each not in WITH_PORTAL]
+    if staged:
+        with stage():
+            results += [run(each) for each in staged]
+    results += [run(each) for each in names if each in WITH_PORTAL]
+    save(
+        [line for lines, _ in results for line in lines],
+        [note for _, notes in results for note in notes],
+    )
     return 0
 
 

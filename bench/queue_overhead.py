@@ -23,8 +23,8 @@ from bench.bare_jobs import nothing
 from bench.population import populate
 from bench.report import Line, at_least
 
-N_JOBS = 2_000
 N_ROUNDS = 5
+N_JOBS = 2_000 // N_ROUNDS
 PREFIX = "portal:"
 WAIT_SECONDS = 120
 
