@@ -3,11 +3,22 @@ still converge.
 """
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import task_prerun
+from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "astro_portal.settings")
 
 app = Celery("astro_portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+def check_connections(**_: Any) -> None:
+    """Drop a connection that broke, as Django does before a request: jobs keep theirs otherwise."""
+    close_old_connections()
+
+
+task_prerun.connect(check_connections)
