@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -29,7 +30,7 @@ from apps.dataplane.local.machine_programs import postgres_program, valkey_progr
 from apps.dataplane.local.ports import choose_ports
 from astro_portal.env import ConfigurationError, env_int, env_secret, env_str
 from astro_portal.keys import make_missing_keys
-from astro_portal.portal_programs import companion_programs, portal_programs
+from astro_portal.portal_programs import companion_programs, listener, portal_programs
 from astro_portal.preparation import Command, migrate_if_needed, start_collecting_static
 
 HEAL_SECONDS = 2.0
@@ -183,8 +184,9 @@ class Launcher:
     def _is_web_ready(self) -> bool:
         host = env_str("PORTAL_HOST", "127.0.0.1")
         address = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-        url = f"http://{address}:{services.portal_port(self.home)}/healthz"
-        request = urllib.request.Request(url, headers={"Host": "localhost"})
+        url = f"http://{listener(address, services.portal_port(self.home))}/healthz"
+        # The one name that is always answered, whatever PORTAL_ALLOWED_HOSTS says.
+        request = urllib.request.Request(url, headers={"Host": urlsplit(self._url()).netloc})
         try:
             with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - our own address
                 return bool(response.status == 200)

@@ -54,7 +54,7 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
     web = [
         "gunicorn",
         "--bind",
-        _address(host, port),
+        listener(host, port),
         "--worker-class",
         "gthread",
         "--workers",
@@ -82,6 +82,11 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         ),
         _program(home, "beat", [*beat, "--loglevel", "INFO"], environment),
     ]
+
+
+def listener(host: str, port: int) -> str:
+    """Write a host and a port as one address; an IPv6 address needs brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def companion_programs(home: Home) -> list[Program]:
@@ -117,7 +122,3 @@ def _program(
         stops_whole_group=stops_whole_group,
         priority=100,
     )
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
