@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.private_files import write_private
-from astro_portal.env import ConfigurationError, env_secret
+from astro_portal.env import ConfigurationError, env_secret, env_str
 
 
 def make_missing_keys(home: Home) -> None:
@@ -41,7 +41,7 @@ def _make_encryption_keys(home: Home) -> None:
 
 
 def _has_data(home: Home) -> bool:
-    external = env_secret("DATABASE_URL")
+    external = env_str("DATABASE_URL", "")
     if not external:
         return (home.postgres / "PG_VERSION").exists()
     try:

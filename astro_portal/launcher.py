@@ -28,7 +28,7 @@ from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine import PORTAL_PROGRAMS, Machine
 from apps.dataplane.local.machine_programs import postgres_program, valkey_program
 from apps.dataplane.local.ports import choose_ports
-from astro_portal.env import ConfigurationError, env_int, env_secret, env_str
+from astro_portal.env import ConfigurationError, env_int, env_str
 from astro_portal.keys import make_missing_keys
 from astro_portal.portal_programs import companion_programs, listener, portal_programs
 from astro_portal.preparation import Command, migrate_if_needed, start_collecting_static
@@ -93,7 +93,7 @@ class Launcher:
         return 0 if is_up else 3
 
     def _prepare_home(self) -> None:
-        services.prepare_home(self.home, has_postgres=not env_secret("DATABASE_URL"))
+        services.prepare_home(self.home, has_postgres=not env_str("DATABASE_URL", ""))
         free = shutil.disk_usage(self.home.path).free // 2**20
         if free < FREE_DISK_MIB:
             raise Permanent(
@@ -138,12 +138,12 @@ class Launcher:
             self.machine.supervisor.start(name)
 
     def _start_services(self) -> None:
-        if not env_secret("DATABASE_URL"):
+        if not env_str("DATABASE_URL", ""):
             if not (self.home.postgres / "PG_VERSION").exists():
                 self.say("Creating the database.")
             services.init_postgres(self.home)
             self.machine.supervisor.write(postgres_program(self.home))
-        if not env_secret("REDIS_URL"):
+        if not env_str("REDIS_URL", ""):
             self.machine.supervisor.write(valkey_program(self.home))
         self.machine.ensure_running()
         self.machine.apply_programs()
@@ -164,7 +164,7 @@ class Launcher:
             try:
                 psycopg.connect(self._database_url(), connect_timeout=5).close()
             except psycopg.OperationalError as error:
-                if time.monotonic() > deadline or env_secret("DATABASE_URL"):
+                if time.monotonic() > deadline or env_str("DATABASE_URL", ""):
                     reason = str(error).strip().splitlines()[-1]
                     raise Permanent(f"PostgreSQL does not answer: {reason}") from error
                 self._wait(0.1)
@@ -246,7 +246,7 @@ class Launcher:
         )
 
     def _database_url(self) -> str:
-        return env_secret("DATABASE_URL") or services.database_url(self.home)
+        return env_str("DATABASE_URL", "") or services.database_url(self.home)
 
     def _url(self) -> str:
         return env_str("PORTAL_URL", f"http://localhost:{services.portal_port(self.home)}")
