@@ -1,8 +1,9 @@
 """Typed readers of the environment. A wrong value becomes one sentence that names the variable."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
@@ -48,6 +49,37 @@ def env_int(name: str, default: int, minimum: int | None = None, maximum: int | 
     if maximum is not None and number > maximum:
         raise ConfigurationError(f"{name} must be at most {maximum}, not {number}.")
     return number
+
+
+def env_choice(name: str, default: str, choices: Collection[str]) -> str:
+    """Read one of a few words, in any case; it comes back in capitals."""
+    value = env_str(name, default).upper()
+    if value not in choices:
+        raise ConfigurationError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+    return value
+
+
+def env_url(name: str, default: str, *, schemes: Collection[str], example: str) -> str:
+    """Read an address of one of the schemes; the error does not repeat it, for its password."""
+    value = env_str(name, default)
+    try:
+        parts = urlsplit(value)
+        is_good = parts.scheme in schemes and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ConfigurationError(f"{name} must be an address like {example}.")
+    return value
+
+
+def env_origin(name: str, default: str) -> str:
+    """Read the address of a website: scheme, host and port, without a slash at its end."""
+    example = "https://portal.example.org, without a path"
+    value = env_url(name, default, schemes=("http", "https"), example=example).rstrip("/")
+    parts = urlsplit(value)
+    if not parts.hostname or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigurationError(f"{name} must be an address like {example}, not {value!r}.")
+    return value
 
 
 def env_list(name: str, default: Sequence[str] = ()) -> list[str]:

@@ -13,7 +13,18 @@ from csp.constants import NONE, SELF
 from apps.core.crypto import KeyRing
 from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
-from astro_portal.env import ConfigurationError, env_bool, env_int, env_list, env_secret, env_str
+from astro_portal.env import (
+    ConfigurationError,
+    env_bool,
+    env_choice,
+    env_int,
+    env_list,
+    env_origin,
+    env_secret,
+    env_str,
+    env_url,
+)
+from astro_portal.keys import check_sign_in_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -34,13 +45,8 @@ def _key_file(name: str) -> str:
 PORTAL_HOST = env_str("PORTAL_HOST", "127.0.0.1")
 _PORTAL_PORT = services.portal_port(PORTAL_HOME) if HOME_IS_PREPARED else 8080
 _EDGE_PORT = services.edge_port(PORTAL_HOME) if HOME_IS_PREPARED else 8081
-PORTAL_URL = env_str("PORTAL_URL", f"http://localhost:{_PORTAL_PORT}").rstrip("/")
-AIRFLOW_URL = env_str("PORTAL_AIRFLOW_URL", f"http://localhost:{_EDGE_PORT}").rstrip("/")
-for _name, _url in (("PORTAL_URL", PORTAL_URL), ("PORTAL_AIRFLOW_URL", AIRFLOW_URL)):
-    if urlsplit(_url).scheme not in ("http", "https") or not urlsplit(_url).hostname:
-        raise ConfigurationError(
-            f"{_name} must be an address like https://portal.example.org, not {_url!r}."
-        )
+PORTAL_URL = env_origin("PORTAL_URL", f"http://localhost:{_PORTAL_PORT}")
+AIRFLOW_URL = env_origin("PORTAL_AIRFLOW_URL", f"http://localhost:{_EDGE_PORT}")
 
 IS_TLS = PORTAL_URL.startswith("https://")
 TRUSTED_PROXY_COUNT = env_int("PORTAL_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
@@ -64,6 +70,7 @@ try:
 except ValueError as error:
     raise ConfigurationError(f"PORTAL_ENCRYPTION_KEYS is wrong. {error}") from None
 AIRFLOW_SIGN_IN_KEY = env_secret("PORTAL_AIRFLOW_SIGN_IN_KEY") or _key_file("airflow-sign-in.pem")
+check_sign_in_key(AIRFLOW_SIGN_IN_KEY)
 
 # --- Applications --------------------------------------------------------------------------------
 
@@ -132,25 +139,26 @@ FORM_RENDERER = "apps.core.forms.Renderer"
 
 # --- Data ----------------------------------------------------------------------------------------
 
-_database_url = env_str(
-    "DATABASE_URL", services.database_url(PORTAL_HOME) if HOME_IS_PREPARED else ""
+_UNPREPARED = "postgresql://unprepared@127.0.0.1:1/unprepared"
+_database_url = env_url(
+    "DATABASE_URL",
+    services.database_url(PORTAL_HOME) if HOME_IS_PREPARED else _UNPREPARED,
+    schemes=("postgres", "postgresql"),
+    example="postgresql://user:password@host/name",
 )
 DATABASES = {
     "default": {
-        **dj_database_url.parse(_database_url or "postgresql://unprepared@127.0.0.1:1/unprepared"),
+        **dj_database_url.parse(_database_url),
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }
 }
-if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-    raise ConfigurationError(
-        "DATABASE_URL must name a PostgreSQL database, like postgresql://user:password@host/name."
-    )
-REDIS_URL = env_str(
-    "REDIS_URL", services.redis_url(PORTAL_HOME) if HOME_IS_PREPARED else "redis://127.0.0.1:1/0"
+REDIS_URL = env_url(
+    "REDIS_URL",
+    services.redis_url(PORTAL_HOME) if HOME_IS_PREPARED else "redis://127.0.0.1:1/0",
+    schemes=("redis", "rediss"),
+    example="redis://:password@host:6379/0",
 )
-if urlsplit(REDIS_URL).scheme not in ("redis", "rediss"):
-    raise ConfigurationError("REDIS_URL must be an address like redis://:password@host:6379/0.")
 # The cache only saves work: without it a page reads the session from the database.
 CACHES = {
     "default": {
@@ -184,6 +192,8 @@ CODE_ARCHIVE_MAX_BYTES = env_int("PORTAL_CODE_MAX_MIB", 50, minimum=1, maximum=1
 # --- Data planes ---------------------------------------------------------------------------------
 
 DATA_PLANES = {"local": "astro_portal.planes.local"}
+# The keeper reads it; a wrong one is named here, before anything starts.
+env_int("PORTAL_SCALE_DOWN_SECONDS", 30, minimum=1, maximum=86_400)
 
 # --- Jobs ----------------------------------------------------------------------------------------
 
@@ -215,6 +225,14 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.deployments.tasks.sweep",
         "schedule": timedelta(seconds=2),
         "options": {"expires": 10},
+    },
+    "sweep-drafts": {
+        "task": "apps.deployments.tasks.sweep_drafts",
+        "schedule": timedelta(days=1),
+    },
+    "sweep-archives": {
+        "task": "apps.deploys.tasks.sweep_archives",
+        "schedule": timedelta(days=1),
     },
 }
 
@@ -320,7 +338,12 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "apps.core.logs.LineFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env_str("PORTAL_LOG_LEVEL", "INFO").upper()},
+    "root": {
+        "handlers": ["console"],
+        "level": env_choice(
+            "PORTAL_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+        ),
+    },
     # The sweep runs every two seconds, and each of these would write a line about it.
     "loggers": {
         "celery.app.trace": {"level": "WARNING"},

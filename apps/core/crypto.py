@@ -9,6 +9,7 @@ ciphertext + tag(16).
 """
 
 import base64
+import binascii
 import json
 import os
 from collections.abc import Mapping
@@ -48,7 +49,13 @@ class KeyRing:
                 name: base64.b64decode(value, validate=True) for name, value in data["keys"].items()
             }
             return cls(current=data["current"], keys=keys)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            binascii.Error,
+            json.JSONDecodeError,
+        ) as error:
             raise ValueError(
                 'The encryption key ring must be JSON like {"current": "k1", "keys": {"k1": "…"}}.'
             ) from error

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,40 @@ def test_keys_in_the_environment_are_not_kept_in_the_home(monkeypatch: pytest.Mo
         make_missing_keys(home)
 
         assert not (home.keys / "encryption.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("DATABASE_URL", "mysql://root:hidden@db/portal", "DATABASE_URL must be an address like"),
+        ("DATABASE_URL", "portal", "DATABASE_URL must be an address like postgresql://"),
+        ("DATABASE_URL", "postgresql://a:hidden@db:99999/x", "DATABASE_URL must be an address"),
+        ("REDIS_URL", "http://:hidden@cache", "REDIS_URL must be an address like redis://"),
+        ("PORTAL_URL", "portal.example.org", "PORTAL_URL must be an address like https://"),
+        ("PORTAL_URL", "https://example.org/portal", "without a path"),
+        ("PORTAL_AIRFLOW_URL", "https://user@example.org", "PORTAL_AIRFLOW_URL must be"),
+        ("PORTAL_LOG_LEVEL", "loud", "PORTAL_LOG_LEVEL must be one of DEBUG, INFO"),
+        ("PORTAL_SCALE_DOWN_SECONDS", "soon", "PORTAL_SCALE_DOWN_SECONDS must be a whole number"),
+        ("PORTAL_AIRFLOW_SIGN_IN_KEY", "hidden", "must be an Ed25519 private key in PEM"),
+        ("PORTAL_ENCRYPTION_KEYS", '{"keys": {"k": "hidde"}}', "PORTAL_ENCRYPTION_KEYS is wrong"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_sentence(
+    name: str, value: str, sentence: str, tmp_path: Path
+) -> None:
+    environment = {"PATH": os.environ["PATH"], "PORTAL_HOME": str(tmp_path), name: value}
+
+    result = subprocess.run(
+        [sys.executable, "-c", "import astro_portal.settings"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    last_line = result.stderr.splitlines()[-1]
+    assert last_line.startswith("astro_portal.env.ConfigurationError: ")
+    assert sentence in last_line
+    assert "hidde" not in last_line
 
 
 def _contents(home: Home) -> dict[str, str]:
