@@ -2,13 +2,14 @@
 `access_paths`; the tenant apps are never imported here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, Self, TypeVar
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
-from django.db.models import Q
+from django.db.models import Q, Value
 from guardian.utils import get_user_obj_perms_model
 
 from apps.access.catalogue import PERMISSIONS, SCOPES
@@ -182,21 +183,28 @@ class Denial:
 
 
 def explain_denial(*, permission: str, on: Any) -> Denial:
-    """Name the least role of each scope that contains the permission, and up to five people who can
-    grant it.
+    """Explain one refusal, as `denials` does."""
+    return denials(permissions=[permission], on=on)[0]
+
+
+def denials(*, permissions: Sequence[str], on: Any) -> list[Denial]:
+    """Name for each permission the least role of each scope that contains it, and up to five people
+    who can grant one. Two queries, however many are asked; none for none.
     """
+    if not permissions:
+        return []
     scopes = list(type(on).access_paths)
-    rows = Role.objects.filter(scope__in=scopes, permissions__contains=[permission]).order_by(
-        "-rank"
-    )
-    least = {role.scope: role for role in rows}
+    known = Role.objects.filter(scope__in=scopes, permissions__overlap=list(permissions))
+    # The last one written for a scope is the least.
+    roles = list(known.order_by("-rank"))
     managing = f"{type(on).access_scope}.members.manage"
-    return Denial(
-        permission=permission,
-        action=PERMISSIONS[permission],
-        roles=tuple(least[scope].name for scope in scopes if scope in least),
-        grantors=tuple(people_allowed(permission=managing, on=on)[:MOST_GRANTORS]),
-    )
+    grantors = tuple(people_allowed(permission=managing, on=on)[:MOST_GRANTORS])
+    found = []
+    for permission in permissions:
+        least = {role.scope: role.name for role in roles if permission in role.permissions}
+        names = tuple(least[scope] for scope in scopes if scope in least)
+        found.append(Denial(permission, PERMISSIONS[permission], names, grantors))
+    return found
 
 
 def denial_for(*, user: Any, permission: str, on: Any) -> Denial | None:
@@ -206,16 +214,20 @@ def denial_for(*, user: Any, permission: str, on: Any) -> Denial | None:
 
 def people_allowed(*, permission: str, on: Any) -> list[User]:
     """List active people who hold the permission on an object, directly or from above, nearest
-    first.
+    first. One query.
     """
-    people: dict[int, User] = {}
-    for one in with_all_above(on):
+    levels = []
+    for distance, one in enumerate(with_all_above(on)):
         if not has_grants(type(one)):
             continue
         grants = grant_model(type(one)).objects.live().giving(permission)
-        for grant in grants.filter(content_object=one, user__is_active=True).select_related("user"):
-            people.setdefault(grant.user_id, grant.user)
-    return list(people.values())
+        holders = grants.filter(content_object=one).values("user_id")
+        people = User.objects.filter(is_active=True, pk__in=holders)
+        levels.append(people.annotate(distance=Value(distance)))
+    nearest: dict[int, User] = {}
+    for person in levels[0].union(*levels[1:], all=True).order_by("distance", "pk"):
+        nearest.setdefault(person.pk, person)
+    return list(nearest.values())
 
 
 def has_grants(model: type[Any]) -> bool:

@@ -1,7 +1,10 @@
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apps.access.queries import denials, people_allowed
+from apps.access.services import grant
 from apps.deployments.models import Deployment
+from tests.conftest import role
 
 
 def test_an_owner_of_the_organization_may_do_everything_below(alice, deployment):
@@ -28,3 +31,27 @@ def test_a_list_of_what_is_visible_costs_one_query(bob, make_deployment):
 
     assert seen == made
     assert len(queries) == 1
+
+
+def test_refusals_are_explained_together_in_two_queries(
+    deployment, alice, django_assert_num_queries
+):
+    asked = ["deployment.update", "deployment.deploys.create"]
+    deployment = Deployment.objects.select_related("workspace__organization").get()
+
+    with django_assert_num_queries(2):
+        update, deploy = denials(permissions=asked, on=deployment)
+
+    assert update.roles[:2] == ("Deployment Admin", "Workspace Operator")
+    assert deploy.roles[:2] == ("Deployment Author", "Workspace Author")
+    assert update.grantors == deploy.grantors == (alice,)
+
+
+def test_those_nearest_are_named_first_and_once(deployment, workspace, alice, bob):
+    grant(actor=None, user=bob, role=role("workspace", "owner"), on=workspace)
+    grant(actor=None, user=alice, role=role("workspace", "owner"), on=workspace)
+    grant(actor=None, user=bob, role=role("deployment", "admin"), on=deployment)
+
+    people = people_allowed(permission="deployment.members.manage", on=deployment)
+
+    assert people == [bob, alice]

@@ -7,7 +7,7 @@ from django import template
 from django.template.context import Context
 from django.urls import NoReverseMatch, reverse
 
-from apps.access.queries import explain_denial
+from apps.access.queries import denials
 from apps.deployments.badge import display_status
 from apps.deployments.models import Deployment, Phase
 
@@ -89,19 +89,17 @@ def _tabs(deployment: Deployment, current: str) -> list[dict[str, Any]]:
 
 def _locks(deployment: Deployment, may: dict[str, bool]) -> list[Lock]:
     """Gather refused actions by the role they need, so that one line says it once."""
+    locked = [(key, label, permission) for key, label, permission in ACTIONS if not may[key]]
+    found = denials(permissions=[permission for _, _, permission in locked], on=deployment)
     refused: dict[tuple[str, ...], list[tuple[str, str]]] = {}
-    people: list[str] = []
-    for key, label, permission in ACTIONS:
-        if not may[key]:
-            denial = explain_denial(permission=permission, on=deployment)
-            refused.setdefault(denial.roles, []).append((key, label))
-            people = [str(person) for person in denial.grantors]
+    for (key, label, _), denial in zip(locked, found, strict=True):
+        refused.setdefault(denial.roles, []).append((key, label))
     return [
         Lock(
             keys=[key for key, _ in actions],
             labels=", ".join(label for _, label in actions),
             role=" or ".join(roles[:2]),
-            grantors=people,
+            grantors=[str(person) for person in found[0].grantors],
         )
         for roles, actions in refused.items()
     ]
