@@ -11,7 +11,10 @@ REMOVED = "removed"
 SECRET = "secret"  # noqa: S105 - the word shown in place of one
 NEW_SECRET = "new secret"  # noqa: S105
 NOTHING_RESTARTS = "Nothing restarts"
+WORKERS_RESTART = "Restarts the workers of"
 EVERYTHING_RESTARTS = "Restarts every component"
+DATABASE_MIGRATES = "Migrates the metadata database for good, then restarts every component"
+SUMMARY_LENGTH = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ def _basics(old: Configuration, new: Configuration) -> Iterator[Change]:
             label="Runtime",
             before=old.runtime,
             after=new.runtime,
-            effect="Migrates the metadata database for good, then restarts every component",
+            effect=DATABASE_MIGRATES,
             tone="warn",
         )
     if old.executor != new.executor:
@@ -130,7 +133,7 @@ def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
 
 
 def _queue(old: WorkerQueue, new: WorkerQueue) -> Iterator[Change]:
-    restarts = f"Restarts the workers of {new.name} after their tasks"
+    restarts = f"{WORKERS_RESTART} {new.name} after their tasks"
     for label, before, after, effect in (
         ("size", old.size, new.size, restarts),
         ("concurrency", old.concurrency, new.concurrency, restarts),
@@ -190,8 +193,53 @@ def _plural(word: str, count: int) -> str:
     return word if count == 1 else f"{word}s"
 
 
+def effects_of(differences: tuple[Change, ...]) -> list[str]:
+    """Say each effect once, and leave out what a greater one includes."""
+    effects = {change.effect: None for change in differences if change.effect}
+    if len(effects) > 1:
+        effects.pop(NOTHING_RESTARTS, None)
+    if DATABASE_MIGRATES in effects:
+        effects.pop(EVERYTHING_RESTARTS, None)
+    if effects.keys() & {DATABASE_MIGRATES, EVERYTHING_RESTARTS}:
+        return [effect for effect in effects if not effect.startswith(WORKERS_RESTART)]
+    return list(effects)
+
+
 def summary_of(differences: tuple[Change, ...]) -> str:
-    """Write what a revision changes in one line for lists, without values."""
-    labels = list(dict.fromkeys(difference.label for difference in differences))
-    more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
-    return f"Changed {', '.join(labels[:3])}{more}"[:200]
+    """Write what a revision changes in one line for lists, without values of variables.
+
+    Each thing is named once: "heavy: max workers 4 to 6; 2 variables". At most SUMMARY_LENGTH.
+    """
+    words: dict[str, list[str]] = {}
+    variables = []
+    for change in differences:
+        thing, _, setting = change.label.partition(", ")
+        if change.section == "Environment variables":
+            variables.append(change.label)
+        else:
+            words.setdefault(thing, []).append(_in_short(change, setting))
+    parts = [f"{thing}: {', '.join(changed)}" for thing, changed in words.items()]
+    if variables:
+        n_variables = len(variables)
+        parts.append(f"{n_variables} variables" if n_variables > 1 else f"variable {variables[0]}")
+    return _joined(parts)
+
+
+def _in_short(change: Change, setting: str) -> str:
+    if change.label == "Description":
+        return "changed"
+    if change.after == REMOVED:
+        return "removed"
+    if change.before == NOT_SET:
+        return "added"
+    return f"{setting} {change.before} to {change.after}".strip()
+
+
+def _joined(parts: list[str]) -> str:
+    """Join what fits, and count the rest."""
+    for n_shown in range(len(parts), 0, -1):
+        more = f"; {len(parts) - n_shown} more" if n_shown < len(parts) else ""
+        text = "; ".join(parts[:n_shown]) + more
+        if len(text) <= SUMMARY_LENGTH:
+            return text
+    return parts[0][:SUMMARY_LENGTH]

@@ -7,7 +7,16 @@ from datetime import date
 import pytest
 
 from apps.clusters.models import Cluster
-from apps.deployments.changes import Change, changes, summary_of
+from apps.deployments.changes import (
+    DATABASE_MIGRATES,
+    EVERYTHING_RESTARTS,
+    NOTHING_RESTARTS,
+    SUMMARY_LENGTH,
+    Change,
+    changes,
+    effects_of,
+    summary_of,
+)
 from apps.deployments.configuration import Configuration, Variable, WorkerQueue
 from apps.deployments.options import deployment_options
 from apps.deployments.validation import is_protected, validate
@@ -15,6 +24,7 @@ from apps.deployments.validation import is_protected, validate
 TODAY = date(2026, 11, 22)
 OPTIONS = deployment_options(cluster=Cluster(kind=Cluster.Kind.LOCAL), today=TODAY)
 GOOD = OPTIONS.new_configuration()
+HEAVY = OPTIONS.new_queue("heavy")
 SECRET_ID = "0d7d3d0a-5b5f-4a5e-9d0b-6c1f8f1c1f11"
 
 
@@ -246,10 +256,59 @@ def test_a_new_deployment_lists_all_that_will_be_there() -> None:
     assert [change.label for change in found] == ["Runtime", "Executor", "default", "A"]
 
 
-def test_a_summary_names_the_first_few() -> None:
-    many = replace(GOOD, variables=tuple(Variable(key=f"V{n}", value="x") for n in range(5)))
+def test_a_summary_names_each_thing_once() -> None:
+    heavy = replace(HEAVY, max_workers=6, concurrency=5)
+    variables = tuple(Variable(key=f"V{n}", value="hunter2") for n in range(2))
+    new = replace(with_queue(), queues=(*GOOD.queues, heavy), variables=variables)
 
-    assert summary_of(changes(GOOD, many)) == "Changed V0, V1, V2 and 2 more"
+    assert summary_of(changes(with_queue(), new)) == (
+        f"heavy: concurrency {HEAVY.concurrency} to 5, max workers {HEAVY.max_workers} to 6; "
+        "2 variables"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "summary"),
+    [
+        (GOOD, replace(GOOD, description="Nightly"), "Description: changed"),
+        (GOOD, with_variable("TOKEN", "hunter2"), "variable TOKEN"),
+        (GOOD, with_queue(), "heavy: added"),
+        (with_queue(), GOOD, "heavy: removed"),
+        (
+            GOOD,
+            replace(GOOD, executor="local", queues=()),
+            "Executor: Celery to Local; Queue: removed",
+        ),
+    ],
+)
+def test_a_summary_says_what_became_of_a_thing(
+    old: Configuration, new: Configuration, summary: str
+) -> None:
+    assert summary_of(changes(old, new)) == summary
+
+
+def test_a_long_summary_counts_the_rest() -> None:
+    queues = tuple(replace(HEAVY, name=f"queue-with-a-long-name-{n}") for n in range(15))
+
+    summary = summary_of(changes(GOOD, replace(GOOD, queues=(*GOOD.queues, *queues))))
+
+    assert len(summary) <= SUMMARY_LENGTH
+    assert summary.endswith("; 10 more")
+
+
+def test_effects_leave_out_what_a_greater_one_includes() -> None:
+    new = replace(
+        GOOD,
+        description="Nightly",
+        queues=(replace(GOOD.queues[0], concurrency=7, max_workers=9),),
+    )
+    worse = replace(new, variables=(Variable(key="A", value="b"),))
+    worst = replace(worse, runtime="3.4.0-1")
+
+    assert effects_of(changes(GOOD, new)) == ["Restarts the workers of default after their tasks"]
+    assert effects_of(changes(GOOD, worse)) == [EVERYTHING_RESTARTS]
+    assert effects_of(changes(GOOD, worst)) == [DATABASE_MIGRATES]
+    assert effects_of(changes(GOOD, replace(GOOD, description="x"))) == [NOTHING_RESTARTS]
 
 
 def test_a_queue_in_words_counts_right() -> None:

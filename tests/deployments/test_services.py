@@ -112,7 +112,7 @@ def test_an_edit_makes_the_next_revision(running: Deployment, alice: User) -> No
 
     assert operation.revision is not None
     assert operation.revision.number == 2
-    assert operation.revision.summary == "Changed default, max workers"
+    assert operation.revision.summary == "default: max workers 2 to 5"
     assert operation.title == "Apply revision 2"
     event = AuditEvent.objects.get(action="deployment.updated")
     assert event.changes["default, max workers"] == ["2", "5"]
