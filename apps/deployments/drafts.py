@@ -62,9 +62,7 @@ def update_draft(
 
     What is edited further no longer restores a revision. Raises Conflict once it is confirmed.
     """
-    draft = _lock(actor, draft)
-    if draft.operation is not None:
-        raise Conflict("This draft is confirmed already. Edit the Deployment instead.")
+    draft = _lock_open(actor, draft)
     dropped = set(Configuration.from_json(draft.config).secret_ids) - set(configuration.secret_ids)
     _forget_secrets(actor, dropped)
     draft.config = configuration.to_json()
@@ -73,6 +71,18 @@ def update_draft(
     draft.restores = None
     draft.updated_at = timezone.now()
     draft.save(update_fields=["config", "name", "base", "restores", "updated_at"])
+    return draft
+
+
+@transaction.atomic
+def move_draft(*, actor: User, draft: Draft, base: Revision) -> Draft:
+    """Put a draft onto a newer revision and leave the rest as it is, the revision to go back to
+    included. Raises Conflict once it is confirmed.
+    """
+    draft = _lock_open(actor, draft)
+    draft.base = base
+    draft.updated_at = timezone.now()
+    draft.save(update_fields=["base", "updated_at"])
     return draft
 
 
@@ -135,6 +145,13 @@ def _lock(actor: User, draft: Draft) -> Draft:
     if locked.author_id != actor.pk:
         raise Refused("A draft belongs to who typed it.")
     return locked
+
+
+def _lock_open(actor: User, draft: Draft) -> Draft:
+    draft = _lock(actor, draft)
+    if draft.operation is not None:
+        raise Conflict("This draft is confirmed already. Edit the Deployment instead.")
+    return draft
 
 
 def _forget_secrets(actor: User, ids: set[str]) -> None:

@@ -13,6 +13,7 @@ from apps.deployments.configuration import Configuration, Variable
 from apps.deployments.drafts import (
     confirm_draft,
     discard_draft,
+    move_draft,
     save_draft,
     store_secret,
     update_draft,
@@ -146,6 +147,32 @@ def test_discarding_a_draft_forgets_its_secrets(
 
     assert not Draft.objects.exists()
     assert not SecretValue.objects.exists()
+
+
+def test_moving_a_draft_keeps_the_revision_it_goes_back_to(
+    edit: Callable[..., Draft], alice: User, running: Deployment
+) -> None:
+    first = running.wanted
+    draft = edit(CONFIGURATION, restores=first)
+    second = deploy_code(actor=alice, deployment=running, digest="a" * 64, summary="x").revision
+    assert second is not None
+
+    moved = move_draft(actor=alice, draft=draft, base=second)
+    operation = confirm_draft(actor=alice, draft=moved)
+
+    assert moved.restores == first
+    assert operation.kind == Operation.Kind.ROLL_BACK
+    with pytest.raises(Conflict, match="confirmed already"):
+        move_draft(actor=alice, draft=draft, base=second)
+
+
+def test_only_its_author_moves_a_draft(
+    edit: Callable[..., Draft], bob: User, running: Deployment
+) -> None:
+    assert running.wanted is not None
+
+    with pytest.raises(Refused, match="belongs to who typed it"):
+        move_draft(actor=bob, draft=edit(), base=running.wanted)
 
 
 def test_a_secret_that_is_typed_again_replaces_the_first(

@@ -6,7 +6,7 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.deployments.configuration import Configuration, Variable
 from apps.deployments.models import Deployment, Draft, Operation
-from apps.deployments.services import update_config
+from apps.deployments.services import deploy_code, update_config
 from tests.deployments.conftest import drive
 from tests.deployments.pages import assert_well_made, fill, form_data, text_of
 
@@ -117,6 +117,30 @@ def test_edits_that_do_not_touch_are_both_kept(
     running.refresh_from_db()
     assert running.wanted.config["queues"][0]["max_workers"] == 8
     assert running.wanted.config["description"] == "Theirs"
+
+
+def test_going_back_stays_going_back_when_somebody_saved_first(
+    browser: Client, running: Deployment, alice: User
+) -> None:
+    deploy_code(actor=alice, deployment=running, digest="a" * 64, summary="Deploy 1")
+    url = browser.post(f"/d/{running.ref}/revisions/1/restore/")["Location"]
+    save_first(running, alice, description="Theirs")
+
+    stale = browser.get(url)
+    assert_well_made(stale)
+    assert "Revision 1 comes back whole, its code included" in text_of(stale)
+    assert browser.post(url, {}).status_code == 409
+    browser.post(f"{url}rebase/", {"description": "theirs"})
+    review = text_of(browser.get(url))
+    browser.post(url, {})
+
+    assert "Go back to revision 1" in review
+    assert "From revision 3 to 4" in review
+    running.refresh_from_db()
+    wanted = running.wanted
+    assert (wanted.number, wanted.summary) == (4, "Back to revision 1")
+    assert wanted.code_digest == ""
+    assert wanted.config["description"] == ""
 
 
 def test_removing_a_queue_is_said_in_red(browser: Client, running: Deployment) -> None:

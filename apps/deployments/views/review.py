@@ -8,16 +8,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
 from apps.core.errors import Invalid, PortalError
-from apps.deployments.changes import (
-    EVERYTHING_RESTARTS,
-    NOTHING_RESTARTS,
-    Change,
-    changes,
-)
+from apps.deployments.changes import Change, changes, effects_of
 from apps.deployments.configuration import Configuration
-from apps.deployments.drafts import confirm_draft, discard_draft, update_draft
+from apps.deployments.drafts import confirm_draft, discard_draft, move_draft, update_draft
 from apps.deployments.merging import Merge, merge
-from apps.deployments.models import Draft, Operation
+from apps.deployments.models import Draft, Operation, Revision
 from apps.deployments.page_queries import usual_time
 from apps.deployments.plain_text import yaml_difference, yaml_of
 from apps.deployments.services import StaleBase
@@ -43,13 +38,9 @@ def review(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpRe
 def rebase(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpResponse:
     draft = draft_of(request, workspace, draft_id)
     merged = _merge(draft, keep={key: str(value) for key, value in request.POST.items()})
-    if merged is not None and draft.deployment is not None:
-        update_draft(
-            actor=draft.author,
-            draft=draft,
-            configuration=merged.configuration,
-            base=draft.deployment.wanted,
-        )
+    wanted = draft.deployment.wanted if draft.deployment else None
+    if merged is not None and wanted is not None:
+        _move(draft, merged, wanted)
     if "edit" in request.POST:
         return redirect("deployments:edit_draft", workspace.slug, draft.pk)
     return redirect("deployments:review", workspace.slug, draft.pk)
@@ -65,6 +56,14 @@ def discard(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpR
     if deployment is not None:
         return redirect("deployments:overview", deployment.ref)
     return redirect("deployments:list", workspace.slug)
+
+
+def _move(draft: Draft, merged: Merge, wanted: Revision) -> None:
+    """Put a draft onto what was saved first. Going back mixes nothing: it is a whole revision."""
+    if draft.restores is not None:
+        move_draft(actor=draft.author, draft=draft, base=wanted)
+        return
+    update_draft(actor=draft.author, draft=draft, configuration=merged.configuration, base=wanted)
 
 
 def _confirm(request: HttpRequest, draft: Draft) -> HttpResponse:
@@ -109,7 +108,7 @@ def _show(
         "count": len(found),
         "sections": sections_of(found),
         "losses": [change for change in found if change.tone == "bad"],
-        "effects": _effects(found),
+        "effects": effects_of(found),
         "yaml": yaml_of(mine),
         "yaml_difference": yaml_difference(base, mine) if base else [],
         "next_number": draft.base.number + 1 if draft.base else 1,
@@ -123,7 +122,7 @@ def _show_stale(request: HttpRequest, draft: Draft, merged: Merge, status: int) 
         "draft": draft,
         "deployment": draft.deployment,
         "current": draft.deployment.wanted if draft.deployment else None,
-        "clashes": merged.clashes,
+        "clashes": () if draft.restores else merged.clashes,
         "theirs": _lines(changes(merged.base, merged.theirs)),
         "mine": _lines(changes(merged.base, merged.mine)),
     }
@@ -166,15 +165,6 @@ def _lines(found: tuple[Change, ...]) -> list[dict[str, Any]]:
         }
         for change in found
     ]
-
-
-def _effects(found: tuple[Change, ...]) -> list[str]:
-    """Say each effect once, and leave out what a greater one includes."""
-    effects = list(dict.fromkeys(change.effect for change in found if change.effect))
-    if EVERYTHING_RESTARTS in effects:
-        effects = [one for one in effects if not one.startswith("Restarts the workers")]
-    others = [one for one in effects if one != NOTHING_RESTARTS]
-    return others or effects
 
 
 def _kind(draft: Draft) -> str:
