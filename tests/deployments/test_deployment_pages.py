@@ -2,7 +2,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.access.models import Role
@@ -25,6 +27,17 @@ PAGES = (
     "operations/1/",
     "access/",
 )
+# Of somebody who may do everything; why something is locked is asked once, in two queries.
+MOST_QUERIES = {
+    "": 8,
+    "environment/": 6,
+    "revisions/": 7,
+    "revisions/1/": 6,
+    "operations/": 7,
+    "operations/1/": 10,
+    "access/": 11,
+    "logs/": 6,
+}
 FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
@@ -111,6 +124,32 @@ def test_the_overview_shows_components_queues_and_addresses(
         assert word in text
 
 
+def test_workers_that_wait_for_tasks_are_idle_not_stopped(
+    browser: Client, running: Deployment
+) -> None:
+    component = {"name": "worker default", "state": "stopped", "ready": 0, "wanted": 0}
+    observation = running.observation | {"components": [component]}
+    Deployment.objects.update(observation=observation)
+
+    response = browser.get(f"/d/{running.ref}/")
+
+    text = text_of(response)
+    assert "Idle" in text
+    assert "Starts when tasks wait" in text
+    assert "Stopped" not in text
+    assert "#sleep" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "words"), [("3.3.2-1", "3.3.2-1, Airflow 3.3.2"), ("1.0-gone", "1.0-gone")]
+)
+def test_the_facts_name_the_runtime_and_its_airflow(
+    browser: Client, make_deployment: Callable[..., Deployment], runtime: str, words: str
+) -> None:
+    deployment = make_deployment(config={"runtime": runtime})
+    assert f"Runtime{words} Executor" in text_of(browser.get(f"/d/{deployment.ref}/"))
+
+
 def test_the_fragment_carries_the_title_along_and_slows_down_when_settled(
     browser: Client, created: Deployment
 ) -> None:
@@ -166,7 +205,33 @@ def test_a_failed_operation_names_the_component_its_last_lines_and_the_ways_on(
     assert "<b>boom" not in response.content.decode()
     assert "Go back to revision 1" in text
     assert "Try again" in text
+    assert f'href="/d/{running.ref}/logs/?component=scheduler"' in response.content.decode()
     assert "data-hx-trigger" not in response.content.decode()
+
+
+def test_a_failed_creation_offers_no_way_back(
+    browser: Client, created: Deployment, plane: type[FakePlane]
+) -> None:
+    plane.store.fail("apply", Permanent("The port is taken.", component="api-server"))
+    drive(created)
+
+    text = text_of(browser.get(f"/d/{created.ref}/operations/1/"))
+
+    assert "api-server: The port is taken." in text
+    assert "Try again" in text
+    assert "Go back to" not in text
+
+
+def test_bob_reads_a_failure_but_gets_no_button(
+    bob: User, alice: User, running: Deployment, plane: type[FakePlane], client_of: ClientOf
+) -> None:
+    operation = failed(running, plane, alice)
+
+    text = text_of(client_of(bob).get(f"/d/{running.ref}/operations/{operation.number}/"))
+
+    assert "ValueError" in text
+    assert "Show logs" in text
+    assert "Try again" not in text
 
 
 def test_the_overview_says_that_an_update_failed(
@@ -350,3 +415,20 @@ def test_taking_what_nobody_holds_is_not_found(
     browser: Client, running: Deployment, person: str
 ) -> None:
     assert browser.post(f"/d/{running.ref}/access/take/", {"person": person}).status_code == 404
+
+
+@pytest.mark.parametrize(("page", "most"), MOST_QUERIES.items())
+def test_a_page_costs_few_queries_whoever_reads_it(
+    running: Deployment, alice: User, bob: User, client_of: ClientOf, page: str, most: int
+) -> None:
+    url = f"/d/{running.ref}/{page}"
+
+    assert queries_of(client_of(alice), url) <= most
+    assert queries_of(client_of(bob), url) <= most + 2
+
+
+def queries_of(client: Client, url: str) -> int:
+    client.get(url)
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(url).status_code == 200
+    return len(captured)

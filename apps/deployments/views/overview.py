@@ -18,15 +18,16 @@ from apps.deployments.queries import observation_of
 from apps.deployments.runtime_notes import runtime_note
 from apps.deployments.views.operations import operation_rows
 from apps.deployments.views.revisions import revision_rows
+from apps.runtimes.catalogue import runtimes
 
 COMPONENT_WORDS = {
-    "starting": ("Starting", "move"),
-    "running": ("Running", "good"),
-    "stopping": ("Stopping", "move"),
-    "stopped": ("Stopped", "idle"),
-    "crashing": ("Crashing", "bad"),
-    "failed": ("Failed", "bad"),
-    "unknown": ("Unknown", "idle"),
+    "starting": ("Starting", "move", ""),
+    "running": ("Running", "good", ""),
+    "stopping": ("Stopping", "move", ""),
+    "stopped": ("Stopped", "idle", "stop"),
+    "crashing": ("Crashing", "bad", ""),
+    "failed": ("Failed", "bad", ""),
+    "unknown": ("Unknown", "idle", ""),
 }
 SETTLED_SECONDS, UNSETTLED_SECONDS = 5, 2
 SHOWN = 4
@@ -75,6 +76,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "seen": seen,
         "now": now,
         "configuration": configuration,
+        "runtime": _runtime(configuration),
         "conditions": _conditions(deployment, seen, configuration, now),
         "running": next((one for one in recent if one.state == OperationState.RUNNING), None),
         "failed": _failed(deployment, recent),
@@ -91,6 +93,15 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
 
 def _configuration(deployment: Deployment) -> Configuration | None:
     return Configuration.from_json(deployment.wanted.config) if deployment.wanted else None
+
+
+def _runtime(configuration: Configuration | None) -> str:
+    """Name the runtime and, as long as the catalogue knows it, its Airflow."""
+    if configuration is None:
+        return ""
+    version = configuration.runtime
+    known = {runtime.version: runtime.airflow_version for runtime in runtimes()}
+    return f"{version}, Airflow {known[version]}" if version in known else version
 
 
 def _failed(deployment: Deployment, recent: list[Any]) -> Any:
@@ -130,8 +141,18 @@ def _condition(tone: str, title: str, sentence: str) -> dict[str, str]:
 
 
 def _component(component: ComponentStatus) -> dict[str, Any]:
-    word, tone = COMPONENT_WORDS[component.state]
-    return {"component": component, "word": word, "tone": tone}
+    word, tone, icon = COMPONENT_WORDS[component.state]
+    detail = component.detail
+    is_worker = component.name.startswith("worker ")
+    if is_worker and component.state == "stopped" and not component.wanted:
+        word, icon, detail = "Idle", "sleep", detail or "Starts when tasks wait"
+    return {
+        "component": component,
+        "word": word,
+        "tone": tone,
+        "icon": icon,
+        "detail": detail,
+    }
 
 
 def _queues(configuration: Configuration | None, seen: Observation | None) -> list[dict[str, Any]]:
