@@ -25,6 +25,8 @@ from apps.deployments.configuration import Configuration
 from apps.deployments.models import Deployment, Revision, SecretValue
 from apps.runtimes.catalogue import runtime_called
 
+CODE_FOLDER = "code"
+
 
 def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpec:
     """Return everything the data plane must know to make a revision true.
@@ -51,7 +53,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
 
 def code_name(digest: str) -> str:
     """Return the name under which the storage keeps an archive of code."""
-    return f"code/{digest}.zip"
+    return f"{CODE_FOLDER}/{digest}.zip"
 
 
 def _runtime(version: str) -> RuntimeSpec:

@@ -4,9 +4,10 @@ import logging
 from typing import Any
 
 from celery import current_app, shared_task
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from apps.deployments import lifecycle, reconciler
+from apps.deployments import leftovers, lifecycle, reconciler
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,11 @@ def sweep(**_newer: Any) -> None:
     ids = lifecycle.due_ids(limit=SWEEP_LIMIT)
     if ids:
         hint(*ids)
+
+
+@shared_task(name="apps.deployments.tasks.sweep_drafts")  # type: ignore[untyped-decorator]
+def sweep_drafts(**_newer: Any) -> None:
+    leftovers.remove_leftovers(now=timezone.now())
 
 
 def hint(*deployment_ids: int) -> None:

@@ -20,6 +20,7 @@ from apps.deployments.models import Deployment, Operation, Revision, RevisionSta
 from apps.deployments.revisions import lock_deployment
 from apps.deployments.services import deploy_code
 from apps.deploys.archives import CodeArchive, Limits, build_archive
+from apps.deploys.leftovers import hold_archives
 from apps.deploys.models import Deploy
 from apps.deploys.queries import next_description
 
@@ -102,10 +103,6 @@ def roll_back(
     Raises NothingChanged, CodeMissing, and Conflict while being deleted.
     """
     _refuse_same_code(deployment, deploy.digest)
-    if not default_storage.exists(code_name(deploy.digest)):
-        raise CodeMissing(
-            f"The code of deploy {deploy.number} is not in the portal's storage any more."
-        )
     new = Deploy(
         deployment=deployment,
         digest=deploy.digest,
@@ -126,6 +123,7 @@ def _record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Oper
     # Two people who deliver the same code at once make one deploy, and numbers have no gaps.
     deployment = lock_deployment(deploy.deployment)
     _refuse_same_code(deployment, deploy.digest)
+    _require_stored(deploy)
     last = Deploy.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
     deploy.number = (last or 0) + 1
     operation = deploy_code(
@@ -146,6 +144,14 @@ def _refuse_same_code(deployment: Deployment, digest: str) -> None:
         raise NothingChanged(
             f"{deployment.name} has exactly this code already, so nothing changed."
         )
+
+
+def _require_stored(deploy: Deploy) -> None:
+    """Refuse what was cleared away before this deploy could name it, or was lost."""
+    hold_archives()
+    if not default_storage.exists(code_name(deploy.digest)):
+        of = f" of deploy {deploy.rollback_of.number}" if deploy.rollback_of else ""
+        raise CodeMissing(f"The code{of} is not in the portal's storage any more. Send it again.")
 
 
 def _keep(archive: CodeArchive) -> None:

@@ -1,0 +1,101 @@
+import os
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.deployments.compiler import code_name
+from apps.deployments.models import Deployment
+from apps.deploys import services
+from apps.deploys.leftovers import hold_archives, remove_unused_archives
+from apps.deploys.models import Deploy
+from apps.deploys.services import CodeMissing, deliver
+
+TOMORROW = timedelta(hours=25)
+
+
+@pytest.fixture(autouse=True)
+def _storage(settings: Any, tmp_path: Path) -> None:
+    default = settings.STORAGES["default"]
+    options = {**default["OPTIONS"], "location": tmp_path / "bundles"}
+    settings.STORAGES = {**settings.STORAGES, "default": {**default, "OPTIONS": options}}
+
+
+def delivered(actor: User, deployment: Deployment) -> Deploy:
+    delivery = deliver(
+        actor=actor, deployment=deployment, file_name="etl.py", chunks=[b"x = 1\n"], description=""
+    )
+    return delivery.deploy
+
+
+def test_nothing_stored_is_nothing_to_remove(db: Any) -> None:
+    assert remove_unused_archives(now=timezone.now()) == 0
+
+
+def test_an_archive_that_nothing_names_goes_after_a_day(
+    alice: User, deployment: Deployment
+) -> None:
+    deploy = delivered(alice, deployment)
+    unused = default_storage.save(code_name("0" * 64), ContentFile(b"x"))
+
+    assert remove_unused_archives(now=timezone.now() + timedelta(hours=23)) == 0
+    assert remove_unused_archives(now=timezone.now() + TOMORROW) == 1
+    assert not default_storage.exists(unused)
+    assert default_storage.exists(code_name(deploy.digest))
+
+
+def test_code_that_only_a_revision_names_stays(alice: User, deployment: Deployment) -> None:
+    deploy = delivered(alice, deployment)
+    Deploy.objects.all().delete()
+
+    assert remove_unused_archives(now=timezone.now() + TOMORROW) == 0
+    assert default_storage.exists(code_name(deploy.digest))
+
+
+def test_code_that_was_cleared_away_in_this_moment_is_asked_for_again(
+    alice: User, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = services._keep
+
+    def keep_and_lose(archive: Any) -> None:
+        keep(archive)
+        os.unlink(default_storage.path(code_name(archive.digest)))
+
+    monkeypatch.setattr(services, "_keep", keep_and_lose)
+
+    with pytest.raises(CodeMissing, match="Send it again"):
+        delivered(alice, deployment)
+
+    assert not Deploy.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_removed_while_a_deploy_is_being_written(
+    alice: User, deployment: Deployment
+) -> None:
+    deploy = delivered(alice, deployment)
+    revision = deploy.revision
+    Deploy.objects.all().delete()
+    type(revision).objects.filter(pk=revision.pk).update(code_digest="")
+
+    def sweep() -> None:
+        remove_unused_archives(now=timezone.now() + TOMORROW)
+        connection.close()
+
+    sweeper = threading.Thread(target=sweep)
+    with transaction.atomic():
+        hold_archives()
+        sweeper.start()
+        sweeper.join(timeout=0.5)
+        assert sweeper.is_alive()
+        type(revision).objects.filter(pk=revision.pk).update(code_digest=deploy.digest)
+    sweeper.join(timeout=10)
+
+    assert default_storage.exists(code_name(deploy.digest))
