@@ -3,6 +3,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -10,6 +11,7 @@ from apps.deployments.configuration import Configuration, Variable
 from apps.deployments.drafts import confirm_draft, save_draft, store_secret
 from apps.deployments.leftovers import remove_leftovers
 from apps.deployments.models import Deployment, Draft, SecretValue
+from apps.deployments.tasks import sweep_drafts
 from apps.organizations.models import Workspace
 from tests.deployments.conftest import CONFIGURATION
 
@@ -76,3 +78,23 @@ def test_a_secret_that_a_revision_holds_stays_for_ever(
 
     assert remove_leftovers(now=timezone.now() + timedelta(days=400)) == (1, 0)
     assert SecretValue.objects.get().deployment == running
+
+
+def test_every_job_on_the_timetable_exists(settings: Any) -> None:
+    current_app.loader.import_default_modules()
+
+    timetable = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+
+    assert timetable >= {
+        "apps.deployments.tasks.sweep_drafts",
+        "apps.deploys.tasks.sweep_archives",
+    }
+    assert timetable <= set(current_app.tasks)
+
+
+def test_the_jobs_do_the_work(db: Any, secret: SecretValue) -> None:
+    SecretValue.objects.update(created_at=timezone.now() - DAYS_2)
+
+    sweep_drafts(of_a_newer_portal=True)
+
+    assert not SecretValue.objects.exists()
