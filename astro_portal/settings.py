@@ -167,6 +167,8 @@ CACHES = {
         "KEY_PREFIX": "portal",
         "OPTIONS": {
             "IGNORE_EXCEPTIONS": True,
+            # Reading a pickle runs what it says, and code of DAGs can reach this server.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 0.5,
         },

@@ -1,6 +1,8 @@
+import json
 from typing import Any
 
 from django.core.cache import caches
+from django_redis import get_redis_connection
 
 
 def test_a_page_opens_while_nothing_answers_at_the_cache(
@@ -15,3 +17,13 @@ def test_a_page_opens_while_nothing_answers_at_the_cache(
     assert caches["default"].get("anything") is None
     assert response.status_code == 200
     assert "etl-prod" in response.content.decode()
+
+
+def test_what_is_cached_is_plain_json(alice: Any, client_of: Any) -> None:
+    client_of(alice).get("/")
+
+    server = get_redis_connection("default")
+    values = [server.get(key) for key in server.scan_iter("portal:*")]
+
+    assert any(b"_auth_user_id" in value for value in values)
+    assert all(json.loads(value) for value in values)
