@@ -1,4 +1,3 @@
-from typing import cast
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
@@ -8,7 +7,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.access.scoped import scoped
-from apps.accounts.models import User
+from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError
 from apps.deployments.badge import display_status
 from apps.deployments.models import Deployment, Phase
@@ -35,7 +34,7 @@ def entry(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 def _hand_over(request: HttpRequest, deployment: Deployment, target: str) -> HttpResponse:
     try:
         admission = services.open_airflow(
-            actor=cast(User, request.user), deployment=deployment, target=target, now=timezone.now()
+            actor=person_of(request), deployment=deployment, target=target, now=timezone.now()
         )
     except PortalError as error:
         return _not_up(request, deployment, error.sentence, target)
