@@ -272,6 +272,7 @@ def test_going_back_is_reviewed_first(
     review = text_of(browser.get(url))
     assert "Go back to revision 1" in review
     assert "Goes back to the example DAGs" in review
+    assert "Back to editing" not in review
 
     response = browser.post(url, {})
     drive(running)
