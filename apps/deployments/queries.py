@@ -1,14 +1,192 @@
-"""Reads of rows as plain values."""
+"""Reads of the pages of a Deployment; those of the list are in `list_queries`."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
+from statistics import median
 from typing import Any
+from uuid import UUID
 
+from django.db.models import Count, Q, QuerySet
+
+from apps.access.queries import grant_model, with_all_above
+from apps.accounts.models import User
+from apps.clusters.models import Cluster
 from apps.dataplane.status import ComponentStatus, Observation, QueueStatus
-from apps.deployments.models import Deployment
+from apps.deployments.models import (
+    Deployment,
+    Draft,
+    Operation,
+    OperationState,
+    OperationStep,
+    Phase,
+    Revision,
+    SecretValue,
+)
+from apps.organizations.models import OrganizationGrant, Workspace
 
+# Enough to be usual, few enough to follow a machine that became faster.
+RECENT_OPERATIONS = 12
 _TIMES = ("observed_at", "started_at", "heartbeat_at")
+STEP_STATES = {"waiting": "wait", "running": "now"}
+
+
+def cluster_for_new(*, workspace: Workspace) -> Cluster | None:
+    """Return the cluster that a new Deployment runs on, None when there is none yet."""
+    clusters = Cluster.objects.filter(organization_id=workspace.organization_id)
+    return clusters.order_by("created_at").first()
+
+
+def is_name_taken(*, workspace: Workspace, name: str) -> bool:
+    """Tell whether a living Deployment of the workspace has the name, ignoring case."""
+    living = Deployment.objects.filter(workspace=workspace).exclude(phase=Phase.DELETED)
+    return living.filter(name__iexact=name).exists()
+
+
+def open_drafts(
+    *, author: User, workspace: Workspace, deployment: Deployment | None
+) -> QuerySet[Draft]:
+    """List what somebody has typed and not applied, newest first."""
+    drafts = Draft.objects.filter(author=author, workspace=workspace, deployment=deployment)
+    return drafts.filter(operation=None).order_by("-updated_at")
+
+
+def usable_secrets(
+    *, user: User, workspace: Workspace, deployment: Deployment | None, ids: Iterable[str]
+) -> dict[str, SecretValue]:
+    """Return the sealed values that a form of this person may name, by id.
+
+    Those are the Deployment's own and those that the person typed and nothing uses yet.
+    """
+    wanted = {secret_id for secret_id in ids if _is_uuid(secret_id)}
+    usable = Q(deployment=None, created_by=user)
+    if deployment is not None:
+        usable |= Q(deployment=deployment)
+    found = SecretValue.objects.filter(usable, workspace=workspace, pk__in=wanted)
+    return {str(secret.pk): secret for secret in found.select_related("created_by")}
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsualTime:
+    """How long operations of a kind took of late, in seconds: the whole, and each step by key."""
+
+    count: int
+    total: float | None
+    steps: dict[str, float]
+
+
+def usual_time(*, cluster: Cluster, kind: str) -> UsualTime:
+    """Return the medians of the last successful operations of a kind on a cluster. Two queries."""
+    done = Operation.objects.filter(
+        kind=kind, state=OperationState.SUCCEEDED, deployment__cluster=cluster
+    ).exclude(ended_at=None)
+    recent = list(done.order_by("-ended_at").only("started_at", "ended_at")[:RECENT_OPERATIONS])
+    if not recent:
+        return UsualTime(count=0, total=None, steps={})
+    seconds: dict[str, list[float]] = defaultdict(list)
+    steps = OperationStep.objects.filter(operation__in=recent).exclude(
+        Q(started_at=None) | Q(ended_at=None)
+    )
+    for step in steps.only("key", "started_at", "ended_at"):
+        seconds[step.key].append(_seconds(step))
+    return UsualTime(
+        count=len(recent),
+        total=median(_seconds(operation) for operation in recent),
+        steps={key: median(values) for key, values in seconds.items()},
+    )
+
+
+def _seconds(ended: Operation | OperationStep) -> float:
+    if ended.started_at is None or ended.ended_at is None:
+        return 0.0
+    return (ended.ended_at - ended.started_at).total_seconds()
+
+
+def steps_for_page(
+    *, operation: Operation, usual: UsualTime, now: datetime
+) -> list[dict[str, Any]]:
+    """Return the steps of an operation as the component `steps` shows them."""
+    rows = []
+    for step in operation.steps.order_by("position"):
+        took = None
+        if step.started_at is not None:
+            end = step.ended_at or (now if step.state == "running" else None)
+            took = (end - step.started_at).total_seconds() if end else None
+        rows.append(
+            {
+                "title": step.title,
+                "state": STEP_STATES.get(step.state, step.state),
+                "detail": step.detail,
+                "took_seconds": took,
+                "usual_seconds": usual.steps.get(step.key),
+                "log": step.log.splitlines(),
+            }
+        )
+    return rows
+
+
+def operations_of(deployment: Deployment) -> QuerySet[Operation]:
+    """List the operations of a Deployment, newest first."""
+    return (
+        Operation.objects.filter(deployment=deployment)
+        .select_related("actor", "revision")
+        .annotate(step_count=Count("steps"))
+        .order_by("-number")
+    )
+
+
+def revisions_for_page(deployment: Deployment) -> QuerySet[Revision]:
+    """List the revisions of a Deployment, newest first."""
+    return (
+        Revision.objects.filter(deployment=deployment)
+        .select_related("created_by")
+        .order_by("-number")
+    )
+
+
+def secrets_of(deployment: Deployment) -> dict[str, SecretValue]:
+    """Return the sealed values of a Deployment by id, to say who set them and when."""
+    found = SecretValue.objects.filter(deployment=deployment).defer("sealed")
+    return {str(secret.pk): secret for secret in found.select_related("created_by")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """One way in which a person reaches a Deployment: a role, and the object that it is held on."""
+
+    grant: Any
+    held_on: Any
+    is_own: bool
+
+
+def people_with_access(deployment: Deployment) -> list[Access]:
+    """List every live role that lets somebody see a Deployment, its own first."""
+    found = []
+    for one in with_all_above(deployment):
+        grants = grant_model(type(one)).objects.live().giving("deployment.view")
+        grants = grants.filter(content_object=one, user__is_active=True)
+        related = grants.select_related("user", "permission__role", "granted_by")
+        found += [
+            Access(grant=grant, held_on=one, is_own=one is deployment)
+            for grant in related.order_by("user__name", "user__email")
+        ]
+    return found
+
+
+def people_of(deployment: Deployment) -> QuerySet[User]:
+    """List active people of the organization, to give a role on a Deployment."""
+    organization = deployment.workspace.organization
+    members = OrganizationGrant.objects.live().filter(content_object=organization)
+    people = User.objects.filter(is_active=True, pk__in=members.values("user_id"))
+    return people.order_by("name", "email")
 
 
 def observation_of(deployment: Deployment) -> Observation | None:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from apps.deployments.configuration import Configuration, Variable, WorkerQueue
 from apps.deployments.merging import merge
-from apps.deployments.plain_text import yaml_difference, yaml_of
+from apps.deployments.yaml_text import yaml_difference, yaml_of
 
 
 def queue(name: str, most: int = 2) -> WorkerQueue:

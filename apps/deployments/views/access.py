@@ -10,9 +10,9 @@ from apps.access.scoped import scoped
 from apps.access.services import revoke
 from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid, PortalError
-from apps.deployments.forms import RoleForm
+from apps.deployments.forms.role import RoleForm
 from apps.deployments.models import Deployment, DeploymentGrant, Phase
-from apps.deployments.page_queries import people_of, people_with_access
+from apps.deployments.queries import people_of, people_with_access
 from apps.organizations.services import give_role
 
 MANAGE = "deployment.members.manage"

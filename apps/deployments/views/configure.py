@@ -14,11 +14,11 @@ from apps.accounts.signed_in import person_of
 from apps.clusters.models import Cluster
 from apps.deployments.configuration import Configuration
 from apps.deployments.drafts import save_draft, store_secret, update_draft
-from apps.deployments.editor import Editor
-from apps.deployments.form_data import FormData, data_of, press, seal_secrets, secret_ids_in
+from apps.deployments.forms.data import FormData, data_of, press, seal_secrets, secret_ids_in
+from apps.deployments.forms.editor import Editor
 from apps.deployments.models import Deployment, Draft, Revision
 from apps.deployments.options import DeploymentOptions, deployment_options
-from apps.deployments.page_queries import (
+from apps.deployments.queries import (
     cluster_for_new,
     is_name_taken,
     open_drafts,

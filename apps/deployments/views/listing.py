@@ -21,9 +21,9 @@ from apps.deployments.list_queries import (
     queue_cells,
 )
 from apps.deployments.options import EXECUTORS
-from apps.deployments.runtime_notes import runtime_note
 from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import runtimes
+from apps.runtimes.notes import runtime_note
 
 POLL_SECONDS = 20
 GROUP_WORDS = {

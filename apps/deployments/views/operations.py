@@ -15,7 +15,7 @@ from apps.core.errors import PortalError
 from apps.core.htmx import is_fragment
 from apps.core.words import duration_in_words
 from apps.deployments.models import Deployment, Operation, OperationState
-from apps.deployments.page_queries import operations_of, steps_for_page, usual_time
+from apps.deployments.queries import operations_of, steps_for_page, usual_time
 from apps.deployments.services import retry
 
 TONES = {

@@ -13,12 +13,11 @@ from apps.dataplane.status import ComponentStatus, Observation
 from apps.deployments.badge import display_status
 from apps.deployments.configuration import Configuration
 from apps.deployments.models import Deployment, OperationState, Phase
-from apps.deployments.page_queries import operations_of, revisions_for_page, secrets_of
-from apps.deployments.queries import observation_of
-from apps.deployments.runtime_notes import runtime_note
+from apps.deployments.queries import observation_of, operations_of, revisions_for_page, secrets_of
 from apps.deployments.views.operations import operation_rows
 from apps.deployments.views.revisions import revision_rows
 from apps.runtimes.catalogue import runtimes
+from apps.runtimes.notes import runtime_note
 
 COMPONENT_WORDS = {
     "starting": ("Starting", "move", ""),

@@ -13,10 +13,10 @@ from apps.deployments.configuration import Configuration
 from apps.deployments.drafts import confirm_draft, discard_draft, move_draft, update_draft
 from apps.deployments.merging import Merge, merge
 from apps.deployments.models import Draft, Operation, Revision
-from apps.deployments.page_queries import usual_time
-from apps.deployments.plain_text import yaml_difference, yaml_of
+from apps.deployments.queries import usual_time
 from apps.deployments.services import StaleBase
 from apps.deployments.views.configure import draft_of
+from apps.deployments.yaml_text import yaml_difference, yaml_of
 from apps.organizations.models import Workspace
 
 SECTIONS = ("Basics", "Execution", "Worker queues", "Environment variables")

@@ -12,9 +12,9 @@ from apps.deployments.changes import changes
 from apps.deployments.configuration import Configuration
 from apps.deployments.drafts import save_draft
 from apps.deployments.models import Deployment, Revision, RevisionState
-from apps.deployments.page_queries import revisions_for_page
-from apps.deployments.plain_text import yaml_of
+from apps.deployments.queries import revisions_for_page
 from apps.deployments.views.review import sections_of
+from apps.deployments.yaml_text import yaml_of
 
 TONES = {
     RevisionState.PENDING: "move",

@@ -4,18 +4,15 @@
 being rearranged, are shown without being judged.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from django import forms
-from django.db.models import QuerySet
 from django.forms.utils import ErrorDict
 
-from apps.access.models import Role
-from apps.accounts.models import User
 from apps.core.forms import Choices
 from apps.deployments.configuration import DEFAULT_QUEUE, Configuration, Variable, WorkerQueue
-from apps.deployments.form_data import QUEUES, line_feeds
+from apps.deployments.forms.data import QUEUES, line_feeds
 from apps.deployments.models import SecretValue
 from apps.deployments.options import DeploymentOptions, RuntimeOption
 from apps.deployments.validation import (
@@ -235,27 +232,3 @@ class VariableRow(Row):
         if self.secret is not None and (self.keeps_secret or self.typed("is_secret")):
             return Variable(key=key, secret_id=str(self.secret.pk))
         return Variable(key=key, value=self.cleaned_data.get("value", ""))
-
-
-class RoleForm(forms.Form):
-    """Who gets which role on one Deployment. `roles` are those that the giver may give."""
-
-    person = forms.ModelChoiceField(
-        queryset=User.objects.none(),
-        empty_label="Choose a person",
-        error_messages={"required": "Choose a person."},
-    )
-    role = forms.ChoiceField(widget=Choices(), error_messages={"required": "Choose a role."})
-
-    def __init__(
-        self, *args: Any, people: QuerySet[User], roles: Sequence[Role], **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.roles = {role.key: role for role in roles}
-        cast("forms.ModelChoiceField[User]", self.fields["person"]).queryset = people
-        self.fields["role"].widget = Choices(hints={one.key: one.description for one in roles})
-        _offer(self.fields["role"], [(one.key, one.name) for one in roles])
-
-    @property
-    def chosen_role(self) -> Role:
-        return self.roles[self.cleaned_data["role"]]

@@ -1,4 +1,4 @@
-"""The whole form of a configuration: made from `form_data`, parsed, and never saved."""
+"""The whole form of a configuration: made from `data`, parsed, and never saved."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,8 +7,8 @@ from django import forms
 from apps.core.forms import Problem as FoundProblem
 from apps.core.forms import problems
 from apps.deployments.configuration import Configuration
-from apps.deployments.form_data import MOST_ROWS, QUEUES, VARIABLES, FormData
-from apps.deployments.forms import EditorPart, QueueRow, Row, SettingsForm, VariableRow
+from apps.deployments.forms.data import MOST_ROWS, QUEUES, VARIABLES, FormData
+from apps.deployments.forms.parts import EditorPart, QueueRow, Row, SettingsForm, VariableRow
 from apps.deployments.models import SecretValue
 from apps.deployments.options import DeploymentOptions
 from apps.deployments.validation import Problem, validate, validate_name

@@ -2,9 +2,9 @@ from datetime import date
 
 import pytest
 
-from apps.deployments import runtime_notes
-from apps.deployments.runtime_notes import runtime_note
+from apps.runtimes import notes
 from apps.runtimes.catalogue import Runtime
+from apps.runtimes.notes import runtime_note
 
 
 def runtime(version: str, **fields: object) -> Runtime:
@@ -30,8 +30,8 @@ def _catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
         runtime("3.0.0-1", supported_until=date(2026, 10, 1)),
         runtime("2.9.0-1", supported_until=date(2026, 12, 1)),
     )
-    monkeypatch.setattr(runtime_notes, "runtimes", lambda: known)
-    monkeypatch.setattr(runtime_notes, "offered_runtimes", lambda today: known[:2])
+    monkeypatch.setattr(notes, "runtimes", lambda: known)
+    monkeypatch.setattr(notes, "offered_runtimes", lambda today: known[:2])
 
 
 @pytest.mark.parametrize(
