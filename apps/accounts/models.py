@@ -47,11 +47,6 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.name or self.email
 
-    @property
-    def initials(self) -> str:
-        words = (self.name or self.email.partition("@")[0]).replace(".", " ").split()
-        return "".join(word[0] for word in words[:2]).upper() or "?"
-
 
 class SignInLink(models.Model):
     """A one-time link that signs its holder in: made on the machine itself, for the first
