@@ -2,6 +2,7 @@ import secrets
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
 from apps.core.context import RequestContext, enter_request, leave_request
@@ -26,6 +27,21 @@ class RequestContextMiddleware:
             leave_request(token)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+class RefuseNulBytes:
+    """Refuse a query with a NUL byte: nobody types one, and PostgreSQL takes none in a text.
+
+    Forms refuse one in what is posted.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("A query holds a NUL byte.")
+        return self.get_response(request)
 
 
 def client_address(request: HttpRequest) -> str:

@@ -64,10 +64,10 @@ class ListFilter:
         page = query.get("page", "1")
         status, sort = query.get("status", ""), query.get("sort", "")
         return cls(
-            name=query.get("q", "").replace("\x00", "").strip()[:100],
+            name=query.get("q", "").strip()[:100],
             status=status if status in GROUPS else "",
-            runtime=query.get("runtime", "").replace("\x00", "")[:60],
-            executor=query.get("executor", "").replace("\x00", "")[:20],
+            runtime=query.get("runtime", "")[:60],
+            executor=query.get("executor", "")[:20],
             sort=sort if sort in ORDERS else "",
             page=min(int(page), 100_000)
             if page.isascii() and page.isdigit() and page != "0"

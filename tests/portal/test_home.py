@@ -76,7 +76,7 @@ def test_search_finds_people_of_the_same_organization_only(alice, bob, charlie, 
 def test_search_bears_odd_input(alice, client_of):
     client = client_of(alice)
 
-    for text in ("", "%00", "%25", "'", "x" * 5000):
+    for text in ("", "%25", "'", "x" * 5000):
         assert client.get(f"/search?q={text}").status_code == 200
 
 

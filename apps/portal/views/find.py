@@ -12,6 +12,6 @@ LONGEST = 100
 @signed_in_only
 @require_safe
 def find(request: HttpRequest) -> HttpResponse:
-    text = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST]
+    text = request.GET.get("q", "").strip()[:LONGEST]
     hits = search(text=text, user=person_of(request)) if text else None
     return render(request, "portal/search.html", {"text": text, "hits": hits})
