@@ -1,6 +1,6 @@
 """What is known of the request being served, for audit rows and log lines far below the view."""
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 
 
@@ -17,9 +17,9 @@ def current_request() -> RequestContext:
     return _current.get()
 
 
-def enter_request(context: RequestContext) -> object:
+def enter_request(context: RequestContext) -> Token[RequestContext]:
     return _current.set(context)
 
 
-def leave_request(token: object) -> None:
-    _current.reset(token)  # type: ignore[arg-type]
+def leave_request(token: Token[RequestContext]) -> None:
+    _current.reset(token)
