@@ -1,5 +1,6 @@
 """Give and take roles. The only place that writes grants."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -65,8 +66,9 @@ def grant(
     One role per person and object keeps "what may she do here" a single word; rights of several
     objects add up. `actor` None is the portal itself. Raises RightsExceeded or LastOwner.
     """
-    _lock(on)
+    lock_people(on=on)
     if actor is not None:
+        forget_permissions(actor)
         check_reach(actor=actor, role=role, on=on)
     _keep_an_owner(on, leaving=user, next_role=role)
     grants = grant_model(type(on))
@@ -85,7 +87,12 @@ def grant(
         defaults={"granted_by": actor, "expires_at": expires_at},
     )
     forget_permissions(user)
-    _record("role.granted", actor, user, on, [previous.role.name if previous else None, role.name])
+    record_on(
+        action="role.granted",
+        actor=actor,
+        on=on,
+        changes={_role_of(user): [previous.role.name if previous else None, role.name]},
+    )
 
 
 @transaction.atomic
@@ -111,17 +118,19 @@ def grant_with_entry(*, actor: User | None, user: User, role: Role, on: Any) -> 
 @transaction.atomic
 def revoke(*, actor: User | None, user: User, on: Any) -> None:
     """Take from `user` the role held on the object itself. Raises RightsExceeded or LastOwner."""
-    _lock(on)
+    lock_people(on=on)
+    if actor is not None:
+        forget_permissions(actor)
     held = (
         grant_model(type(on))
         .objects.filter(user=user, content_object=on)
-        .select_related("permission__role")
+        .select_related("permission__role", "user")
     )
     for one in held:
         if actor is not None and actor != user:
             check_reach(actor=actor, role=one.role, on=on)
         _keep_an_owner(on, leaving=user, next_role=None)
-        _record("role.revoked", actor, user, on, [one.role.name, None])
+        _record_revoked(actor, one, on)
     held.delete()
     forget_permissions(user)
 
@@ -140,10 +149,21 @@ def revoke_everywhere(*, actor: User | None, user: User, on: Any) -> None:
         if not path:
             continue
         grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": on})
-        for one in grants.select_related("permission__role", "content_object"):
-            _record("role.revoked", actor, user, one.content_object, [one.role.name, None])
+        for one in grants.select_related("permission__role", "user", "content_object"):
+            _record_revoked(actor, one, one.content_object)
         grants.delete()
     forget_permissions(user)
+
+
+def lock_people(*, on: Any) -> None:
+    """Let changes of who holds what in one organization wait for each other.
+
+    Whoever decides by what people hold (the last owner, who is a member, what the actor may give)
+    reads it after this lock. Rows that only refer to the organization are written meanwhile.
+    """
+    organization = with_all_above(on)[-1]
+    manager = type(organization)._default_manager
+    manager.select_for_update(no_key=True).get(pk=organization.pk)
 
 
 def check_reach(*, actor: User, role: Role, on: Any) -> None:
@@ -153,13 +173,6 @@ def check_reach(*, actor: User, role: Role, on: Any) -> None:
         raise RightsExceeded(
             f"You cannot give or take the role {role.name}: it holds rights that you do not have."
         )
-
-
-def _lock(on: Any) -> None:
-    """Serialize changes of one object's members, so that two owners cannot leave at the same
-    moment.
-    """
-    type(on)._default_manager.select_for_update().get(pk=on.pk)
 
 
 def _keep_an_owner(on: Any, *, leaving: User, next_role: Role | None) -> None:
@@ -176,7 +189,8 @@ def _keep_an_owner(on: Any, *, leaving: User, next_role: Role | None) -> None:
         raise LastOwner(f"{leaving} is the last owner of {on}. Make somebody else an owner first.")
 
 
-def _record(action: str, actor: User | None, user: User, on: Any, change: list[str | None]) -> None:
+def record_on(*, action: str, actor: User | None, on: Any, changes: Mapping[str, Any]) -> None:
+    """Write an audit event about an organization, a workspace or a Deployment. See `record`."""
     record(
         action=action,
         actor=actor,
@@ -184,5 +198,14 @@ def _record(action: str, actor: User | None, user: User, on: Any, change: list[s
         target_kind=type(on).access_scope,
         target_id=on.pk,
         target_label=str(on),
-        changes={f"role of {user.email}": change},
+        changes=changes,
     )
+
+
+def _record_revoked(actor: User | None, held: Any, on: Any) -> None:
+    changes = {_role_of(held.user): [held.role.name, None]}
+    record_on(action="role.revoked", actor=actor, on=on, changes=changes)
+
+
+def _role_of(user: User) -> str:
+    return f"role of {user.email}"

@@ -19,12 +19,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.access.models import Role
-from apps.access.queries import roles_held, with_all_above
-from apps.access.services import RightsExceeded, check_reach, grant_with_entry
+from apps.access.queries import roles_held
+from apps.access.services import (
+    RightsExceeded,
+    check_reach,
+    grant_with_entry,
+    lock_people,
+    record_on,
+)
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of, person_with_email
 from apps.accounts.services import create_person
-from apps.audit.services import record
 from apps.core.errors import Invalid, PortalError, Refused
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import is_member
@@ -55,7 +60,7 @@ def invite(
     holds more than the actor does.
     """
     email = email.strip().lower()
-    _lock(organization)
+    lock_people(on=organization)
     _refuse_member(organization, email)
     _refuse_invited(organization, email)
     token = secrets.token_urlsafe(32)
@@ -104,6 +109,7 @@ def accept_invitation(*, user: User, invitation: Invitation) -> None:
     Raises InvitationUnusable, and Refused when she is somebody else or when the one who invited may
     no longer give that much.
     """
+    lock_people(on=invitation.organization)
     if user.email.lower() != invitation.email.lower():
         raise Refused(f"This invitation is for {invitation.email}; you are {user.email}.")
     if not _waiting(invitation).filter(expires_at__gt=Now()).update(accepted_at=Now()):
@@ -123,7 +129,8 @@ def accept_invitation(*, user: User, invitation: Invitation) -> None:
 def accept_as_new_person(*, invitation: Invitation, name: str, password: str) -> User:
     """Make the account of the invited address and accept. All or nothing."""
     # A second click waits here, then finds the invitation used.
-    if _waiting(invitation).select_for_update().first() is None:
+    lock_people(on=invitation.organization)
+    if not _waiting(invitation).exists():
         raise InvitationUnusable
     user = create_person(email=invitation.email, name=name, password=password)
     accept_invitation(user=user, invitation=invitation)
@@ -167,11 +174,6 @@ def _target(invitation: Invitation) -> Organization | Workspace:
     return _targets(invitation)[-1]
 
 
-def _lock(organization: Organization) -> None:
-    """Make two invitations of one organization wait for each other."""
-    Organization.objects.select_for_update().get(pk=organization.pk)
-
-
 def _refuse_member(organization: Organization, email: str) -> None:
     person = person_with_email(email=email)
     if person is not None and is_member(user=person, organization=organization):
@@ -203,13 +205,5 @@ def _send(invitation: Invitation, token: str) -> str:
 
 
 def _record(action: str, actor: User, invitation: Invitation) -> None:
-    on = _target(invitation)
-    record(
-        action=action,
-        actor=actor,
-        organization_id=with_all_above(on)[-1].pk,
-        target_kind=type(on).access_scope,
-        target_id=on.pk,
-        target_label=str(on),
-        changes={invitation.email: [None, _roles_of(invitation)[-1].name]},
-    )
+    changes = {invitation.email: [None, _roles_of(invitation)[-1].name]}
+    record_on(action=action, actor=actor, on=_target(invitation), changes=changes)

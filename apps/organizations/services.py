@@ -8,9 +8,14 @@ from django.utils.text import slugify
 
 from apps.access.models import Role
 from apps.access.queries import with_all_above
-from apps.access.services import grant, grant_with_entry, revoke_everywhere
+from apps.access.services import (
+    grant,
+    grant_with_entry,
+    lock_people,
+    record_on,
+    revoke_everywhere,
+)
 from apps.accounts.models import User
-from apps.audit.services import record
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.queries import is_member
@@ -22,7 +27,8 @@ LONGEST_SLUG = 50
 def create_organization(*, owner: User, name: str) -> Organization:
     """Make an organization whose first owner is the given person."""
     organization = Organization.objects.create(name=name, slug=_free_slug(Organization, name))
-    _record("organization.created", owner, organization, {"name": [None, name]})
+    changes = {"name": [None, name]}
+    record_on(action="organization.created", actor=owner, on=organization, changes=changes)
     grant(
         actor=None,
         user=owner,
@@ -40,7 +46,7 @@ def update_organization(*, actor: User, organization: Organization, name: str) -
     changes = {"name": [organization.name, name]}
     organization.name = name
     organization.save(update_fields=["name"])
-    _record("organization.updated", actor, organization, changes)
+    record_on(action="organization.updated", actor=actor, on=organization, changes=changes)
 
 
 @transaction.atomic
@@ -55,7 +61,8 @@ def create_workspace(
         slug=_free_slug(Workspace, name),
         description=description,
     )
-    _record("workspace.created", actor, workspace, {"name": [None, name]})
+    changes = {"name": [None, name]}
+    record_on(action="workspace.created", actor=actor, on=workspace, changes=changes)
     return workspace
 
 
@@ -71,7 +78,7 @@ def update_workspace(*, actor: User, workspace: Workspace, name: str, descriptio
             setattr(workspace, field, after)
     if changes:
         workspace.save(update_fields=list(changes))
-        _record("workspace.updated", actor, workspace, changes)
+        record_on(action="workspace.updated", actor=actor, on=workspace, changes=changes)
 
 
 @transaction.atomic
@@ -82,6 +89,7 @@ def give_role(*, actor: User, user: User, role: Role, on: Any) -> None:
     Raises Invalid for people of other organizations, RightsExceeded and LastOwner.
     """
     organization = with_all_above(on)[-1]
+    lock_people(on=organization)
     if not is_member(user=user, organization=organization):
         raise Invalid(f"{user.email} is not in {organization}. Invite them first.", field="email")
     grant_with_entry(actor=actor, user=user, role=role, on=on)
@@ -100,7 +108,7 @@ def _refuse_taken_name(
     organization: Organization, name: str, *, but: Workspace | None = None
 ) -> None:
     # The lock makes two requests for the same name wait for each other.
-    Organization.objects.select_for_update().get(pk=organization.pk)
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     others = organization.workspaces.filter(name__iexact=name)
     if but is not None:
         others = others.exclude(pk=but.pk)
@@ -113,15 +121,3 @@ def _free_slug(model: type[Organization] | type[Workspace], name: str) -> str:
     if not model.objects.filter(slug=slug).exists():
         return slug
     return f"{slug}-{secrets.token_hex(3)}"
-
-
-def _record(action: str, actor: User, on: Any, changes: dict[str, Any]) -> None:
-    record(
-        action=action,
-        actor=actor,
-        organization_id=with_all_above(on)[-1].pk,
-        target_kind=type(on).access_scope,
-        target_id=on.pk,
-        target_label=str(on),
-        changes=changes,
-    )
