@@ -6,7 +6,7 @@ from datetime import timedelta
 from allauth.account.models import EmailAddress
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -22,6 +22,13 @@ class LinkUnusable(PortalError):
 
     def __init__(self) -> None:
         super().__init__("This link was used already, has expired or was replaced by a newer one.")
+
+
+class AddressTaken(Invalid):
+    """Two accounts never have the same address."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody with this address has an account already.", field="email")
 
 
 @transaction.atomic
@@ -48,15 +55,21 @@ def use_sign_in_link(*, token: str) -> SignInLink:
     return SignInLink.objects.select_related("user").get(token_digest=digest_of(token))
 
 
-@transaction.atomic
 def create_person(*, email: str, name: str, password: str, is_operator: bool = False) -> User:
     """Make an account whose address the caller has proved. Raises Invalid naming the field."""
     if person_with_email(email=email) is not None:
-        raise Invalid("Somebody with this address has an account already.", field="email")
+        raise AddressTaken
     check_password_strength(password=password, user=User(email=email, name=name))
-    user = User.objects.create_user(
-        email, password, name=" ".join(name.split()), is_operator=is_operator
-    )
+    try:
+        with transaction.atomic():
+            return _create(email, " ".join(name.split()), password, is_operator)
+    except IntegrityError:
+        # Another invitation of the same address was accepted since the question above.
+        raise AddressTaken from None
+
+
+def _create(email: str, name: str, password: str, is_operator: bool) -> User:
+    user = User.objects.create_user(email, password, name=name, is_operator=is_operator)
     EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
     return user
 

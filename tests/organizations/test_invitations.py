@@ -18,6 +18,7 @@ from apps.organizations.invitations import (
 from apps.organizations.models import Invitation
 from apps.organizations.queries import is_member, usable_invitation
 from apps.organizations.services import remove_person
+from apps.organizations.views import invitations
 from tests.conftest import make_user, role
 
 NEW = "dora@example.org"
@@ -243,3 +244,21 @@ def test_a_mail_server_that_fails_does_not_undo_the_invitation(
 
     assert response.status_code == 200
     assert Invitation.objects.filter(email=NEW).exists()
+
+
+def test_an_account_made_in_this_moment_is_asked_to_sign_in(
+    alice, organization, client, monkeypatch
+):
+    path = path_of(invite(actor=alice, organization=organization, email=NEW))
+    make = invitations.accept_as_new_person
+
+    def too_late(**kwargs):
+        make_user("Dora")
+        return make(**kwargs)
+
+    monkeypatch.setattr(invitations, "accept_as_new_person", too_late)
+
+    response = client.post(path, ACCOUNT, follow=True)
+
+    assert response.redirect_chain == [(path, 302)]
+    assert b"Sign in to accept it" in response.content

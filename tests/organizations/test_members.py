@@ -166,3 +166,11 @@ def test_the_list_costs_the_same_for_one_and_for_fifty(alice, organization, clie
         client.get("/o/nordhavn/members/")
 
     assert len(many) == len(few)
+
+
+@pytest.mark.parametrize("text", ["%25", "'", "x" * 5000])
+def test_the_search_bears_odd_input(alice, workspace, client_of, text):
+    client = client_of(alice)
+
+    assert client.get(f"/o/nordhavn/members/?q={text}").status_code == 200
+    assert client.get(f"/w/warehouse/members/?q={text}").status_code == 200

@@ -4,16 +4,18 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
+from apps.access.queries import roles_within
+from apps.access.services import RightsExceeded, grant
 from apps.accounts.models import User
-from apps.accounts.services import LinkUnusable, issue_sign_in_link
-from apps.core.errors import PortalError
+from apps.accounts.services import AddressTaken, LinkUnusable, issue_sign_in_link
+from apps.core.errors import Invalid, PortalError
 from apps.organizations.invitations import accept_as_new_person, accept_invitation, invite
 from apps.organizations.models import Invitation, Organization, Workspace, WorkspaceGrant
-from apps.organizations.services import create_workspace
+from apps.organizations.services import create_workspace, give_role, remove_person
 from apps.portal.services import set_up
-from tests.conftest import make_user
+from tests.conftest import make_user, role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,6 +39,28 @@ def at_once(*calls: Callable[[], object]) -> list[PortalError]:
     for thread in threads:
         thread.join(20)
     return refused
+
+
+def during(change: Callable[[], object], call: Callable[[], object]) -> PortalError | None:
+    """Begin the call while the change is done but not committed; return what was refused."""
+    refused: list[PortalError] = []
+
+    def run() -> None:
+        try:
+            call()
+        except PortalError as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    with transaction.atomic():
+        change()
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), "the call did not wait"
+    thread.join(20)
+    return refused[0] if refused else None
 
 
 def test_one_setup_link_makes_one_administrator():
@@ -112,3 +136,68 @@ def test_one_name_makes_one_workspace(alice, organization):
 
     assert len(refused) == 1
     assert Workspace.objects.filter(name="Same").count() == 1
+
+
+def test_somebody_who_is_being_removed_gets_no_role(alice, bob, workspace):
+    refusal = during(
+        lambda: remove_person(actor=alice, user=bob, on=workspace.organization),
+        lambda: give_role(
+            actor=User.objects.get(pk=alice.pk),
+            user=User.objects.get(pk=bob.pk),
+            role=role("workspace", "operator"),
+            on=Workspace.objects.get(pk=workspace.pk),
+        ),
+    )
+
+    assert isinstance(refusal, Invalid)
+    assert roles_within(user=bob, on=workspace.organization) == []
+
+
+def test_an_owner_who_is_being_removed_gives_no_role(alice, bob, workspace):
+    dora = make_user("Dora")
+    grant(actor=None, user=dora, role=role("organization", "owner"), on=workspace.organization)
+    dora.has_perm("organization.members.manage", workspace.organization)
+
+    refusal = during(
+        lambda: remove_person(actor=alice, user=dora, on=workspace.organization),
+        lambda: give_role(
+            actor=dora,
+            user=User.objects.get(pk=bob.pk),
+            role=role("workspace", "owner"),
+            on=Workspace.objects.get(pk=workspace.pk),
+        ),
+    )
+
+    assert isinstance(refusal, RightsExceeded)
+
+
+def test_an_invitation_waits_for_the_removal_of_who_sent_it(alice, workspace):
+    dora, eve = make_user("Dora"), make_user("Eve")
+    organization = workspace.organization
+    grant(actor=None, user=dora, role=role("organization", "owner"), on=organization)
+    invite(actor=dora, organization=organization, email=eve.email, organization_role="owner")
+
+    refusal = during(
+        lambda: remove_person(actor=alice, user=dora, on=organization),
+        lambda: accept_invitation(user=eve, invitation=Invitation.objects.get()),
+    )
+
+    assert "may no longer give this role" in refusal.sentence
+    assert roles_within(user=eve, on=organization) == []
+
+
+def test_one_address_invited_by_two_organizations_gets_one_account(alice, charlie, organization):
+    elsewhere = Organization.objects.get(slug="elsewhere")
+    for actor, place in ((alice, organization), (charlie, elsewhere)):
+        invite(actor=actor, organization=place, email="dora@example.org")
+
+    def accept(place: Organization) -> Callable[[], object]:
+        invitation = Invitation.objects.get(organization=place)
+        return lambda: accept_as_new_person(
+            invitation=invitation, name="Dora", password="correct horse battery"
+        )
+
+    refused = at_once(accept(organization), accept(elsewhere))
+
+    assert [type(error) for error in refused] == [AddressTaken]
+    assert User.objects.filter(email="dora@example.org").count() == 1

@@ -11,6 +11,7 @@ from apps.access.queries import permissions_held, roles_of_scope
 from apps.access.scoped import open_to_all, scoped
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
+from apps.accounts.services import AddressTaken
 from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid, PortalError
 from apps.core.forms import blame
@@ -186,6 +187,9 @@ def _accept_as_new_person(request: HttpRequest, found: Invitation) -> HttpRespon
             person = accept_as_new_person(invitation=found, **form.cleaned_data)
         except InvitationUnusable:
             return render(request, "organizations/invitation_unusable.html", status=410)
+        except AddressTaken:
+            # Made a moment ago, by another organization's invitation: this page asks to sign in.
+            return redirect(request.path)
         except PortalError as error:
             blame(form, error)
         else:
