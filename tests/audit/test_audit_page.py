@@ -55,3 +55,11 @@ def test_other_organizations_are_never_shown(alice, charlie, organization, clien
 
     assert client.get("/o/nordhavn/audit/").status_code == 404
     assert b"ours-alone" not in client.get("/o/elsewhere/audit/").content
+
+
+def test_the_filters_bear_odd_input(alice, client_of):
+    client = client_of(alice)
+
+    for text in ("%25", "'", "x" * 5000):
+        page = client.get(f"/o/nordhavn/audit/?actor={text}&action={text}&target={text}")
+        assert page.status_code == 200
