@@ -17,15 +17,16 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.request_id = secrets.token_hex(8)  # type: ignore[attr-defined]
+        request_id = secrets.token_hex(8)
+        request.request_id = request_id  # type: ignore[attr-defined]  # for error pages and logs
         token = enter_request(
-            RequestContext(request_id=request.request_id, address=client_address(request))  # type: ignore[attr-defined]
+            RequestContext(request_id=request_id, address=client_address(request))
         )
         try:
             response = self.get_response(request)
         finally:
             leave_request(token)
-        response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+        response["X-Request-ID"] = request_id
         return response
 
 
