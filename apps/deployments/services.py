@@ -217,7 +217,7 @@ def delete_deployment(*, actor: User, deployment: Deployment, typed_name: str) -
 
 def new_ref(name: str) -> str:
     """Make the name on the data plane: readable, unique, beginning with a letter, for ever."""
-    stem = slugify(name).replace("_", "-").strip("-")[:30].strip("-")
+    stem = slugify(name.replace("_", "-"))[:30].strip("-")
     if not stem[:1].isalpha():
         stem = f"airflow-{stem}"[:30].strip("-")
     return f"{stem}-{''.join(secrets.choice(REF_ALPHABET) for _ in range(4))}"

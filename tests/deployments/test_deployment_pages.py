@@ -286,7 +286,7 @@ def test_going_back_is_reviewed_first(
 def test_a_running_operation_polls_itself_and_ends_by_itself(
     browser: Client, created: Deployment, plane: type[FakePlane]
 ) -> None:
-    plane.store.n_apply_passes = 3
+    plane.store.apply_passes_needed = 3
     drive(created)
     url = f"/d/{created.ref}/operations/1/"
 
@@ -411,7 +411,7 @@ def test_charlie_cannot_be_given_a_role_here(
     assert browser.post(f"/d/{running.ref}/access/", posted).status_code == 422
 
 
-@pytest.mark.parametrize("person", ["", "0", "x", "9" * 40])
+@pytest.mark.parametrize("person", ["", "0", "x", "9" * 18, "9" * 40, "9" * 5000])
 def test_taking_what_nobody_holds_is_not_found(
     browser: Client, running: Deployment, person: str
 ) -> None:

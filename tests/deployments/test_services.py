@@ -91,7 +91,7 @@ def test_it_refuses_a_cluster_of_another_organization(
         )
 
 
-@pytest.mark.parametrize("name", ["prod", "42", "—", "Ærø!", "a" * 60, "x_y", "-"])
+@pytest.mark.parametrize("name", ["prod", "42", "—", "Ærø!", "a" * 60, "x_y", "a_ b", "x _ y", "4 _-", "-"])
 def test_a_ref_fits_every_data_plane(name: str) -> None:
     ref = new_ref(name)
 
@@ -142,7 +142,7 @@ def test_it_refuses_an_edit_that_changes_nothing(running: Deployment, alice: Use
 def test_a_newer_revision_replaces_one_that_is_under_way(
     running: Deployment, alice: User, plane: type[FakePlane]
 ) -> None:
-    plane.store.n_apply_passes = 3
+    plane.store.apply_passes_needed = 3
     first = update_config(
         actor=alice, deployment=running, configuration=WIDER, base_revision_number=1
     )

@@ -48,7 +48,8 @@ def access(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 @require_POST
 def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     posted = request.POST.get("person", "")
-    number = int(posted) if posted.isascii() and posted.isdigit() else 0
+    # The database's numbers have 19 digits at most; more of them would be no grant either.
+    number = int(posted) if posted.isascii() and posted.isdigit() and len(posted) < 19 else 0
     grant = get_object_or_404(
         DeploymentGrant.objects.select_related("user"), pk=number, content_object=deployment
     )
