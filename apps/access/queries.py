@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
 from django.db.models import Q, Value
+from django.db.models.expressions import RawSQL
 from guardian.utils import get_user_obj_perms_model
 
 from apps.access.catalogue import PERMISSIONS, SCOPES
@@ -45,8 +46,7 @@ class ScopedQuerySet(models.QuerySet[_Model]):
             return self.none()
         condition = Q(pk__in=[])
         for path in self.model.access_paths.values():  # type: ignore[attr-defined]
-            grants = grant_model(_model_at(self.model, path)).objects.live().giving(permission)
-            held = grants.filter(user=user).values("content_object_id")
+            held = RawSQL(_held_on_sql(_model_at(self.model, path)), (user.pk, permission))  # noqa: S611 - names of tables
             condition |= Q(**{f"{path}__in" if path else "pk__in": held})
         return self.filter(condition)
 
@@ -168,6 +168,23 @@ def _own_permissions_sql(models: tuple[type[Any], ...]) -> str:
         if has_grants(model)
     ]
     return " UNION ALL ".join(parts)
+
+
+@cache
+def _held_on_sql(model: type[Any]) -> str:
+    """Write the ids of objects on which a user's live roles contain a permission.
+
+    Lists ask this for each scope, and the ORM took longer to write it than the database to answer.
+    """
+    grants, roles = (
+        connection.ops.quote_name(each._meta.db_table) for each in (grant_model(model), Role)
+    )
+    return (
+        f"SELECT held.content_object_id FROM {grants} held "  # noqa: S608 - names of tables
+        f"JOIN {roles} role ON role.permission_id = held.permission_id "
+        "WHERE held.user_id = %s AND role.permissions @> ARRAY[%s]::varchar[] "
+        "AND (held.expires_at IS NULL OR held.expires_at > STATEMENT_TIMESTAMP())"
+    )
 
 
 @dataclass(frozen=True)
