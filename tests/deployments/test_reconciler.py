@@ -58,7 +58,7 @@ def seconds_until_due(deployment: Deployment) -> float:
 def test_a_new_deployment_becomes_healthy_step_by_step(
     created: Deployment, plane: type[FakePlane]
 ) -> None:
-    plane.store.n_apply_passes = 3
+    plane.store.apply_passes_needed = 3
 
     first = drive(created)
 
@@ -219,7 +219,7 @@ def test_deleting_removes_everything_and_forgets_the_secrets(
 ) -> None:
     viewer = Role.objects.get(scope="deployment", key="viewer")
     grant(actor=None, user=bob, role=viewer, on=running)
-    plane.store.n_delete_passes = 2
+    plane.store.delete_passes_needed = 2
     operation = delete_deployment(actor=alice, deployment=running, typed_name="etl-prod")
 
     half = drive(running)

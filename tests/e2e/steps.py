@@ -50,9 +50,9 @@ def fill_new_deployment(page: Page, *, name: str) -> None:
 
 def add_variable(page: Page, key: str, value: str, *, is_secret: bool = False) -> None:
     names = page.locator("li.variable")
-    n_before = names.count()
+    before = names.count()
     page.get_by_role("button", name="Add variable").click()
-    expect(names).to_have_count(n_before + 1)
+    expect(names).to_have_count(before + 1)
     row = names.last
     row.get_by_label("Name of variable").fill(key)
     row.get_by_label("Value of variable").fill(value)

@@ -49,8 +49,8 @@ class FakeAirflow:
 
     wanted: DeploymentSpec
     applied: DeploymentSpec | None = None
-    n_passes: int = 0
-    n_delete_passes: int = 0
+    passes: int = 0
+    delete_passes: int = 0
     health: HealthState = "starting"
     sentence: str = "Airflow is starting."
     restarts: dict[str, int] = field(default_factory=dict)
@@ -69,12 +69,12 @@ class ScriptedFailure:
 class FakeStore:
     """What the fake plane holds, and what a test tells it to do.
 
-    `n_apply_passes` and `n_delete_passes` are how many calls it takes until done. `calls` lists
-    every call as (method, ref), oldest first.
+    `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `calls`
+    lists every call as (method, ref), oldest first.
     """
 
-    n_apply_passes: int = 1
-    n_delete_passes: int = 1
+    apply_passes_needed: int = 1
+    delete_passes_needed: int = 1
     is_usable: bool = True
     airflows: dict[str, FakeAirflow] = field(default_factory=dict)
     failures: list[ScriptedFailure] = field(default_factory=list)
@@ -97,11 +97,6 @@ class FakeStore:
         """Forget the scripted failures, and let Deployments become healthy that never were."""
         self.failures.clear()
         self.never_healthy.clear()
-
-    def set_health(self, ref: str, health: HealthState, sentence: str) -> None:
-        """Change what `observe` says of a Deployment, until the next apply that is done."""
-        self.airflows[ref].health = health
-        self.airflows[ref].sentence = sentence
 
     def enter(self, method: str, ref: str = "") -> None:
         """Count the call, and raise what a test scripted for it."""
@@ -137,15 +132,15 @@ class FakePlane:
         if airflow is None:
             airflow = self.store.airflows[spec.ref] = FakeAirflow(wanted=spec)
         if airflow.wanted != spec:
-            airflow.n_passes = 0
+            airflow.passes = 0
         airflow.wanted = spec
         self.store.enter("apply", spec.ref)
-        airflow.n_passes += 1
-        is_done = airflow.n_passes >= self.store.n_apply_passes
+        airflow.passes += 1
+        is_done = airflow.passes >= self.store.apply_passes_needed
         is_done = is_done and spec.ref not in self.store.never_healthy
         if is_done:
             self._finish(airflow, spec)
-        reached = len(APPLY_STEPS) if is_done else min(airflow.n_passes, len(APPLY_STEPS) - 1)
+        reached = len(APPLY_STEPS) if is_done else min(airflow.passes, len(APPLY_STEPS) - 1)
         return Progress(steps=_steps(APPLY_STEPS, reached), is_done=is_done)
 
     def observe(self, *, ref: str) -> Observation:
@@ -180,8 +175,8 @@ class FakePlane:
         airflow = self.store.airflows.get(ref)
         if airflow is None:
             return Progress(steps=_steps(DELETE_STEPS, len(DELETE_STEPS)), is_done=True)
-        airflow.n_delete_passes += 1
-        if airflow.n_delete_passes < self.store.n_delete_passes:
+        airflow.delete_passes += 1
+        if airflow.delete_passes < self.store.delete_passes_needed:
             return Progress(steps=_steps(DELETE_STEPS, 0), is_done=False)
         del self.store.airflows[ref]
         return Progress(steps=_steps(DELETE_STEPS, len(DELETE_STEPS)), is_done=True)
@@ -224,10 +219,12 @@ class FakePlane:
         airflow.sentence = "Airflow is healthy."
 
 
-def _steps(titles: tuple[tuple[str, str], ...], n_done: int) -> tuple[Step, ...]:
+def _steps(titles: tuple[tuple[str, str], ...], done_count: int) -> tuple[Step, ...]:
     steps = []
     for index, (key, title) in enumerate(titles):
-        state: StepState = "done" if index < n_done else "running" if index == n_done else "waiting"
+        state: StepState = (
+            "done" if index < done_count else "running" if index == done_count else "waiting"
+        )
         steps.append(Step(key=key, title=title, state=state))
     return tuple(steps)
 
@@ -251,10 +248,10 @@ def _queues(airflow: FakeAirflow) -> tuple[QueueStatus, ...]:
     statuses = []
     for queue in airflow.wanted.queues:
         queued, running = airflow.tasks.get(queue.name, (0, 0))
-        n_workers = queue.min_workers if airflow.applied else 0
+        workers = queue.min_workers if airflow.applied else 0
         status = QueueStatus(
             name=queue.name,
-            workers_ready=n_workers,
+            workers_ready=workers,
             workers_wanted=queue.min_workers,
             tasks_queued=queued,
             tasks_running=running,

@@ -30,7 +30,7 @@ from apps.dataplane.local.layout import (
     read_wanted,
 )
 from apps.dataplane.local.machine import Machine
-from apps.dataplane.local.processes import n_running_tasks
+from apps.dataplane.local.processes import running_task_count
 from apps.dataplane.local.programs import component_of
 from apps.dataplane.local.steps import reload_programs
 from apps.dataplane.local.supervisor import ProgramState, Supervisor
@@ -41,9 +41,9 @@ logger = logging.getLogger("keeper")
 POLL_SECONDS = 2.0
 
 
-def workers_wanted(queue: WantedQueue, *, n_tasks: int) -> int:
+def workers_wanted(queue: WantedQueue, *, task_count: int) -> int:
     """Return how many workers the queue needs for its queued and running tasks."""
-    needed = math.ceil(n_tasks / queue.concurrency)
+    needed = math.ceil(task_count / queue.concurrency)
     return max(queue.min_workers, min(queue.max_workers, needed))
 
 
@@ -109,35 +109,35 @@ class Autoscaler:
         self,
         ref: str,
         queue: WantedQueue,
-        n_tasks: int,
+        task_count: int,
         states: Mapping[str, ProgramState],
         now: float,
     ) -> None:
         slots = [states[name] for name in queue.programs if name in states]
         up = [program for program in slots if program.is_up]
-        n_wanted = workers_wanted(queue, n_tasks=n_tasks)
+        needed = workers_wanted(queue, task_count=task_count)
         memory = self.memory.setdefault((ref, queue.name), QueueMemory(needed_at=now))
-        if n_wanted >= len(up):
+        if needed >= len(up):
             memory.needed_at = now
-        if n_wanted > len(up):
-            self._start_workers(slots, n_wanted - len(up))
-        elif n_wanted < len(up) and now - memory.needed_at >= self.config.scale_down_seconds:
-            self._stop_workers(up, len(up) - n_wanted, n_tasks=n_tasks)
+        if needed > len(up):
+            self._start_workers(slots, needed - len(up))
+        elif needed < len(up) and now - memory.needed_at >= self.config.scale_down_seconds:
+            self._stop_workers(up, len(up) - needed, task_count=task_count)
 
-    def _start_workers(self, slots: list[ProgramState], n_missing: int) -> None:
+    def _start_workers(self, slots: list[ProgramState], missing: int) -> None:
         # A slot whose worker still finishes its tasks cannot be started; one that crashed is the
         # machine's.
         free = [program for program in slots if program.state in {"STOPPED", "EXITED"}]
-        for program in free[:n_missing]:
+        for program in free[:missing]:
             logger.info("%s: started", program.name)
             self.supervisor.start(program.name)
 
-    def _stop_workers(self, up: list[ProgramState], n_surplus: int, *, n_tasks: int) -> None:
-        by_load = sorted(up, key=lambda program: n_running_tasks(program.pid))
-        for program in by_load[:n_surplus]:
+    def _stop_workers(self, up: list[ProgramState], surplus: int, *, task_count: int) -> None:
+        by_load = sorted(up, key=lambda program: running_task_count(program.pid))
+        for program in by_load[:surplus]:
             # Busy ones stay: they would only finish what they have, and new tasks would wait
             # meanwhile.
-            if n_tasks and n_running_tasks(program.pid):
+            if task_count and running_task_count(program.pid):
                 continue
             logger.info("%s: told to stop", program.name)
             self.supervisor.stop(program.name)

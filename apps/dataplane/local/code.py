@@ -19,7 +19,7 @@ from apps.dataplane.spec import CodeSpec
 EXAMPLES = "examples"
 MAX_FILES = 50_000
 MAX_BYTES = 2 * 1024**3
-N_VERSIONS_KEPT = 10
+VERSIONS_KEPT = 10
 
 
 def current_digest(folder: Folder) -> str:
@@ -53,7 +53,7 @@ def prune(folder: Folder, *, in_use: Collection[str]) -> None:
         path for path in folder.code.iterdir() if path.is_dir() and not path.name.startswith(".")
     ]
     versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in versions[N_VERSIONS_KEPT:]:
+    for path in versions[VERSIONS_KEPT:]:
         if path.name not in kept:
             remove_tree(path)
 

@@ -49,10 +49,10 @@ class DeletePass:
         state = self._state()
         routes.remove_route(self.home, self.ref)
         self._remove_programs(all_but=API_SERVER)
-        n_busy = sum(self._runs_tasks(name, state) for name in self._programs())
-        if n_busy and not self._is_patience_over(state):
-            return _progress(0, f"{n_busy} processes finish their tasks.")
-        if n_busy:
+        busy_count = sum(self._runs_tasks(name, state) for name in self._programs())
+        if busy_count and not self._is_patience_over(state):
+            return _progress(0, f"{busy_count} processes finish their tasks.")
+        if busy_count:
             leftovers.kill_programs(self.home, self._programs())
             return _progress(0, "The tasks that did not finish in time are ended.")
         self._remove_programs(all_but="")
@@ -107,14 +107,16 @@ class DeletePass:
         return [name for name in names if component_of(self.ref, name)]
 
 
-def _progress(n_done: int, detail: str) -> Progress:
+def _progress(done_count: int, detail: str) -> Progress:
     steps = []
     for index, (key, title) in enumerate(TITLES):
-        state: StepState = "done" if index < n_done else "running" if index == n_done else "waiting"
+        state: StepState = (
+            "done" if index < done_count else "running" if index == done_count else "waiting"
+        )
         steps.append(
             Step(key=key, title=title, state=state, detail=detail if state == "running" else "")
         )
-    return Progress(steps=tuple(steps), is_done=n_done == len(TITLES), retry_after_seconds=1.0)
+    return Progress(steps=tuple(steps), is_done=done_count == len(TITLES), retry_after_seconds=1.0)
 
 
 def _empty_broker(url: str) -> None:

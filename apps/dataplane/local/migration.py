@@ -17,7 +17,7 @@ from apps.dataplane.local.supervisor import Supervisor
 from apps.dataplane.spec import DeploymentSpec
 
 COMPONENT = "metadata database"
-N_LOG_LINES = 30
+LOG_LINES = 30
 
 
 class Migration:
@@ -76,7 +76,7 @@ class Migration:
             raise Permanent(
                 f"The metadata database could not be migrated to Airflow {self.wanted}.",
                 component=COMPONENT,
-                log=last_lines(self.folder, MIGRATE, N_LOG_LINES),
+                log=last_lines(self.folder, MIGRATE, LOG_LINES),
             )
         self.state.database_airflow = self.wanted
         save_state(self.folder, self.state)

@@ -29,18 +29,21 @@ def is_worker_ready(pid: int) -> bool:
         return False
 
 
-def n_running_tasks(pid: int) -> int:
+def running_task_count(pid: int) -> int:
     """Return how many tasks a Celery worker runs: every one is a child of one of its pool
     processes.
+
+    A task that is about to begin, or has just ended, has no such child: its worker counts as idle
+    for that moment. Stopping it then is still safe, because a worker finishes what it has taken.
     """
     try:
         pool = psutil.Process(pid).children()
     except (psutil.Error, ValueError):
         return 0
-    n_tasks = 0
+    task_count = 0
     for process in pool:
         try:
-            n_tasks += len(process.children())
+            task_count += len(process.children())
         except psutil.Error:
             continue
-    return n_tasks
+    return task_count

@@ -9,7 +9,7 @@ from apps.dataplane.local.programs import API_SERVER
 from apps.dataplane.local.steps import DONE, Outcome
 from apps.dataplane.status import ComponentStatus, Observation
 
-N_LOG_LINES = 30
+LOG_LINES = 30
 CRASH_LOOP_SECONDS = 60
 
 
@@ -40,7 +40,7 @@ class Readiness:
         raise Permanent(
             f"The {name} of this Deployment {what}.",
             component=name,
-            log=log_files.last_lines(self.folder, name, N_LOG_LINES),
+            log=log_files.last_lines(self.folder, name, LOG_LINES),
         )
 
     def _has_failed(self, status: ComponentStatus, waited: float) -> bool:
