@@ -6,18 +6,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from apps.dataplane.local.config import SETTINGS as LOCAL_SETTINGS
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine_programs import base_environment, edge_program, keeper_program
 from apps.dataplane.local.supervisor import Program
 
 PROJECT = Path(__file__).resolve().parent.parent
 SETTINGS = ("PORTAL_", "DATABASE_URL", "REDIS_URL", "EMAIL_", "DEFAULT_FROM_EMAIL")
-KEEPER_SETTINGS = (
-    "DATABASE_URL",
-    "REDIS_URL",
-    "PORTAL_AIRFLOW_URL",
-    "PORTAL_SCALE_DOWN_SECONDS",
-)
 EDGE_SETTINGS = ("PORTAL_HOST", "PORTAL_EDGE_HOST", "PORTAL_URL", "PORTAL_AIRFLOW_URL")
 
 
@@ -93,7 +88,7 @@ def companion_programs(home: Home) -> list[Program]:
     """Return the keeper and the edge, which go on when the portal is stopped."""
     environment = {**base_environment(), "ASTRO_PORTAL_CODE": code_digest()}
     return [
-        keeper_program(home, {**environment, **_settings(KEEPER_SETTINGS)}),
+        keeper_program(home, {**environment, **_settings(LOCAL_SETTINGS)}),
         edge_program(home, {**environment, **_settings(EDGE_SETTINGS)}),
     ]
 

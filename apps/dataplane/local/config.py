@@ -10,6 +10,14 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
 
+# What `LocalConfig.from_environment` reads; a process that calls it needs no other of our settings.
+SETTINGS = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "PORTAL_AIRFLOW_URL",
+    "PORTAL_EDGE_HOST",
+    "PORTAL_SCALE_DOWN_SECONDS",
+)
 RUNTIME_FOLDER = Path(__file__).resolve().parents[3] / "runtime"
 
 
@@ -31,8 +39,7 @@ class LocalConfig:
 
     @classmethod
     def from_environment(cls, home: Home) -> "LocalConfig":
-        """Read DATABASE_URL, REDIS_URL, PORTAL_AIRFLOW_URL and PORTAL_SCALE_DOWN_SECONDS, else ask
-        the home.
+        """Read `SETTINGS`, and ask the home for what is not set.
 
         Raises Permanent when the home was never prepared.
         """

@@ -26,9 +26,9 @@ from apps.dataplane.local import database
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.private_files import write_private
-from apps.dataplane.local.runtimes import RuntimeFolder
+from apps.dataplane.local.runtimes import RuntimeFolder, uv_environment
 
-N_LAST_LINES = 30
+LAST_LINES = 30
 WRITE_SECONDS = 0.3
 CAUSES = (
     (r"No space left|os error 28|disk quota", "The disk is full. Free some space and try again."),
@@ -48,8 +48,8 @@ class Report:
     """What people see while it works; `phase` is packages, database, done or failed."""
 
     phase: str = "packages"
-    n_packages: int = 0
-    n_done: int = 0
+    package_count: int = 0
+    installed_count: int = 0
     sentence: str = ""
     started_at: float = field(default_factory=time.time)
     lines: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Installation:
         self.config = config
         self.report = Report()
         self._written_at = 0.0
-        self.lines: deque[str] = deque(maxlen=N_LAST_LINES)
+        self.lines: deque[str] = deque(maxlen=LAST_LINES)
 
     def run(self) -> None:
         """Do what is missing. Raises DataPlaneError with a sentence when it cannot be done."""
@@ -88,14 +88,17 @@ class Installation:
     def _install_packages(self) -> None:
         environment = self.folder.environment
         shutil.rmtree(environment, ignore_errors=True)
-        self.report.n_packages = len(re.findall(r"^[\w.-]+==", self.lock.read_text(), re.MULTILINE))
-        uv_binary = uv.find_uv_bin()
-        self._follow([uv_binary, "venv", "--python", self.config.python, str(environment)])
+        self.report.package_count = len(
+            re.findall(r"^[\w.-]+==", self.lock.read_text(), re.MULTILINE)
+        )
+        uv_binary, known = uv.find_uv_bin(), uv_environment()
+        self._follow([uv_binary, "venv", "--python", self.config.python, str(environment)], known)
         self._follow(
             [
                 *(uv_binary, "pip", "sync", "--require-hashes", "--compile-bytecode"),
                 *("--python", str(self.folder.python), str(self.lock)),
-            ]
+            ],
+            known,
         )
         self.folder.mark_packages(self.lock)
 
@@ -112,12 +115,12 @@ class Installation:
             self._follow([str(self.folder.python), "-m", "airflow", "db", "migrate"], environment)
         database.finish_template(self.config, template)
 
-    def _follow(self, command: list[str], environment: dict[str, str] | None = None) -> None:
+    def _follow(self, command: list[str], environment: dict[str, str]) -> None:
         for line in _output_of(command, environment):
             print(line, flush=True)
             self.lines.append(line)
             if time.monotonic() - self._written_at > WRITE_SECONDS:
-                self.report.n_done = self._n_installed()
+                self.report.installed_count = self._count_installed()
                 self._write()
         if self.lines and self.lines[-1].startswith("exit "):
             raise Permanent(self._cause())
@@ -130,7 +133,7 @@ class Installation:
         what = "packages" if self.report.phase == "packages" else "template database"
         return f"The {what} of the runtime could not be prepared."
 
-    def _n_installed(self) -> int:
+    def _count_installed(self) -> int:
         return sum(1 for _ in self.folder.environment.glob("lib/python*/site-packages/*.dist-info"))
 
     def _write(self) -> None:
@@ -139,7 +142,7 @@ class Installation:
         write_private(self.folder.progress, json.dumps(asdict(self.report)))
 
 
-def _output_of(command: list[str], environment: dict[str, str] | None) -> Iterator[str]:
+def _output_of(command: list[str], environment: dict[str, str]) -> Iterator[str]:
     """Yield the lines a command prints, and at the end `exit <code>` if it failed."""
     with subprocess.Popen(
         command,

@@ -12,12 +12,16 @@ from apps.dataplane.local.system_user import postgres_account
 
 PROJECT = Path(__file__).resolve().parents[3]
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
-PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 def base_environment() -> dict[str, str]:
     """Return the part of the caller's environment that every process needs to run."""
-    return {name: os.environ[name] for name in (*PASSED_ON, *PROXIES) if name in os.environ}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED_ON or name.upper() in PROXIES
+    }
 
 
 def postgres_program(home: Home) -> Program:

@@ -11,25 +11,17 @@ from typing import Any
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local import database
-from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.config import SETTINGS, LocalConfig
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine_programs import base_environment
 from apps.dataplane.local.private_files import write_private
 from apps.dataplane.local.supervisor import Program, Supervisor
 from apps.dataplane.spec import RuntimeSpec
 
 PROJECT = Path(__file__).resolve().parents[3]
 MIN_FREE_BYTES = 1024**3
-# What a package download may need from the surroundings.
-PASSED_ON = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HOME",
-)
-PASSED_PREFIXES = ("UV_", "PORTAL_", "XDG_")
+# How a person tells uv where packages are and where it may keep them.
+UV_PREFIXES = ("UV_", "XDG_")
 
 
 @dataclass(frozen=True)
@@ -121,22 +113,25 @@ def lock_file(config: LocalConfig, runtime: RuntimeSpec) -> Path:
     return lock
 
 
+def uv_environment() -> dict[str, str]:
+    """Return what a download of packages may know of our environment: none of our secrets."""
+    uv = {name: value for name, value in os.environ.items() if name.startswith(UV_PREFIXES)}
+    return base_environment() | uv
+
+
+def installer_environment(home: Home) -> dict[str, str]:
+    """Return what the installer needs: what uv may know, and how the databases are reached."""
+    settings = {name: os.environ[name] for name in SETTINGS if name in os.environ}
+    places = {"PORTAL_HOME": str(home.path), "PYTHONPATH": str(PROJECT)}
+    return uv_environment() | settings | places
+
+
 def _start(supervisor: Supervisor, folder: RuntimeFolder, lock: Path) -> None:
     folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name.upper() in PASSED_ON or name.startswith(PASSED_PREFIXES) or name.endswith("_URL")
-    }
-    environment |= {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "PORTAL_HOME": str(folder.home.path),
-        "PYTHONPATH": str(PROJECT),
-    }
     program = Program(
         name=folder.program,
         command=[sys.executable, "-m", "apps.dataplane.local.installer", folder.version, str(lock)],
-        environment=environment,
+        environment=installer_environment(folder.home),
         directory=folder.path,
         log_file=folder.home.logs / f"{folder.program}.log",
         is_restarted=False,
@@ -151,9 +146,8 @@ def _start(supervisor: Supervisor, folder: RuntimeFolder, lock: Path) -> None:
 def _sentence(progress: dict[str, Any]) -> str:
     if progress.get("phase") == "database":
         return "Preparing the metadata database."
-    n_done, n_packages = progress.get("n_done", 0), progress.get("n_packages", 0)
-    if n_done:
-        return f"{n_done} of about {n_packages} packages are installed."
+    if installed := progress.get("installed_count", 0):
+        return f"{installed} of about {progress.get('package_count', 0)} packages are installed."
     return "Downloading the packages."
 
 
