@@ -68,10 +68,6 @@ class Home:
         return self.path / "bundles"
 
     @property
-    def mail(self) -> Path:
-        return self.path / "mail"
-
-    @property
     def runtimes(self) -> Path:
         """One folder per runtime: its uv environment and `progress.json`."""
         return self.path / "runtimes"

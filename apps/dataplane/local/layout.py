@@ -4,8 +4,9 @@ import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.home import Home
@@ -75,7 +76,6 @@ class State:
     api_port: int
     broker_number: int
     database_password: str = field(repr=False)
-    database_runtime: str = ""
     database_airflow: str = ""
     revision: int = 0
     applied_revision: int = 0
@@ -123,13 +123,19 @@ def save_wanted(folder: Folder, wanted: Wanted) -> None:
 def read_state(folder: Folder) -> State | None:
     """Return the state, or None when the plane knows nothing of the Deployment."""
     try:
-        return State(**json.loads(folder.state.read_text()))
+        return _known(json.loads(folder.state.read_text()))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise Permanent(
             f"The file {folder.state} is damaged. Restore it, or delete the Deployment."
         ) from error
+
+
+def _known(data: dict[str, Any]) -> State:
+    """Leave out what another version of the portal wrote."""
+    names = {field.name for field in fields(State)}
+    return State(**{name: value for name, value in data.items() if name in names})
 
 
 def save_state(folder: Folder, state: State) -> None:

@@ -14,7 +14,7 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from apps.dataplane.errors import Temporary
 from apps.dataplane.local import leftovers
@@ -45,9 +45,7 @@ class Machine:
             text = (self.home.run / "wanted").read_text()
         except FileNotFoundError:
             return "portal"
-        return (
-            "nothing" if text == "nothing" else "deployments" if text == "deployments" else "portal"
-        )
+        return cast(Wanted, text) if text in get_args(Wanted) else "portal"
 
     def want(self, wanted: Wanted) -> None:
         write_private(self.home.run / "wanted", wanted)

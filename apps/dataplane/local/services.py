@@ -77,7 +77,7 @@ def prepare_home(home: Home, *, has_postgres: bool = True) -> None:
     """
     if UNUSABLE_PATH.search(str(home.path)):
         raise Permanent("PORTAL_HOME must not hold line breaks, or # or ; after a blank.")
-    folders = (home.keys, home.logs, home.run, home.programs, home.valkey, home.bundles, home.mail)
+    folders = (home.keys, home.logs, home.run, home.programs, home.valkey, home.bundles)
     account = system_user.postgres_account(home) if has_postgres else ""
     try:
         home.path.mkdir(parents=True, exist_ok=True)
