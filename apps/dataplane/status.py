@@ -35,7 +35,10 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentStatus:
-    """One component (`scheduler`, `api-server`, `dag-processor`, `triggerer`, `worker default`)."""
+    """One component (`scheduler`, `api-server`, `dag-processor`, `triggerer`, `worker default`).
+
+    `restarts` counts how often it ended by itself and was started again in the last 24 hours.
+    """
 
     name: str
     state: ComponentState

@@ -4,12 +4,13 @@ import io
 import os
 import stat
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local import capacity, code, log_files
+from apps.dataplane.local import capacity, code, log_files, runtimes
 from apps.dataplane.local.airflow_env import Place, core_environment, worker_environment
 from apps.dataplane.local.apply import check_spec
 from apps.dataplane.local.autoscaler import workers_wanted
@@ -30,6 +31,7 @@ from apps.dataplane.local.programs import (
     worker_name,
     worker_programs,
 )
+from apps.dataplane.local.restarts import count_restarts
 from apps.dataplane.local.routes import add_route, remove_route
 from apps.dataplane.spec import CodeSpec, VariableSpec
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_spec
@@ -61,20 +63,20 @@ def place(folder: Folder) -> Place:
 
 
 @pytest.mark.parametrize(
-    ("n_tasks", "expected"), [(0, 0), (1, 1), (2, 1), (3, 2), (6, 3), (7, 4), (100, 4)]
+    ("task_count", "expected"), [(0, 0), (1, 1), (2, 1), (3, 2), (6, 3), (7, 4), (100, 4)]
 )
 def test_workers_wanted_is_tasks_by_concurrency_rounded_up_between_the_bounds(
-    n_tasks: int, expected: int
+    task_count: int, expected: int
 ):
     queue = WantedQueue(name="default", concurrency=2, min_workers=0, max_workers=4, programs=[])
 
-    assert workers_wanted(queue, n_tasks=n_tasks) == expected
+    assert workers_wanted(queue, task_count=task_count) == expected
 
 
 def test_workers_wanted_never_goes_below_the_minimum():
     queue = WantedQueue(name="default", concurrency=4, min_workers=2, max_workers=4, programs=[])
 
-    assert workers_wanted(queue, n_tasks=0) == 2
+    assert workers_wanted(queue, task_count=0) == 2
 
 
 def test_core_components_reach_the_database_and_the_api_behind_its_prefix(place: Place):
@@ -296,6 +298,69 @@ def test_a_long_log_is_cut_at_its_beginning(folder: Folder):
 
     assert [line.text for line in page.lines] == ["line 4997", "line 4998", "line 4999"]
     assert page.is_truncated
+
+
+def test_a_search_looks_further_back_than_the_lines_it_shows(folder: Folder):
+    path = folder.process_logs / "scheduler.log"
+    path.write_text("the needle\n" + "".join(f"straw {number}\n" for number in range(3000)))
+
+    page = log_files.read_page(folder, component="scheduler", cursor="", contains="NEEDLE", limit=5)
+    many = log_files.read_page(folder, component="scheduler", cursor="", contains="straw", limit=5)
+
+    assert [line.text for line in page.lines] == ["the needle"]
+    assert not page.is_truncated
+    assert [line.text for line in many.lines][-1] == "straw 2999"
+    assert len(many.lines) == 5
+    assert many.is_truncated
+
+
+SUPERVISORD_LOG = """\
+2026-11-20 09:00:00,123 INFO spawned: 'a--scheduler' with pid 10
+2026-11-20 09:00:01,123 WARN exited: a--scheduler (exit status 1; not expected)
+2026-11-20 09:00:02,123 INFO spawned: 'a--scheduler' with pid 11
+2026-11-22 10:00:00,123 INFO stopped: a--scheduler (exit status 0)
+2026-11-22 10:00:01,123 INFO spawned: 'a--scheduler' with pid 12
+2026-11-22 10:05:00,123 WARN exited: a--scheduler (terminated by SIGKILL; not expected)
+2026-11-22 10:05:01,123 INFO spawned: 'a--scheduler' with pid 13
+2026-11-22 10:06:00,123 WARN exited: b--scheduler (terminated by SIGKILL; not expected)
+2026-11-22 10:06:01,123 INFO spawned: 'b--scheduler' with pid 14
+2026-11-22 10:07:00,123 WARN exited: a--triggerer (exit status 1; not expected)
+2026-11-22 10:07:00,124 INFO gave up: a--triggerer entered FATAL state, too many start retries
+"""
+
+
+def test_only_what_ended_by_itself_and_came_back_within_a_day_is_a_restart(folder: Folder):
+    folder.home.logs.mkdir()
+    (folder.home.logs / "supervisord.log").write_text(SUPERVISORD_LOG)
+    now = datetime(2026, 11, 22, 11, tzinfo=UTC)
+
+    assert count_restarts(folder.home, prefix="a--", now=now) == {"a--scheduler": 1}
+
+
+def test_without_a_log_nothing_was_restarted(folder: Folder):
+    assert not count_restarts(folder.home, prefix="a--", now=datetime.now(UTC))
+
+
+def test_an_installer_is_told_no_secret_of_the_portal(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+):
+    secrets = ("PORTAL_ENCRYPTION_KEYS", "PORTAL_SECRET_KEY", "PORTAL_AIRFLOW_SIGN_IN_KEY")
+    for name in (*secrets, "EMAIL_URL", "DATABASE_URL", "UV_INDEX_URL", "https_proxy"):
+        monkeypatch.setenv(name, "told")
+
+    installer = runtimes.installer_environment(folder.home)
+    uv = runtimes.uv_environment()
+
+    assert not {*secrets, "EMAIL_URL"} & installer.keys()
+    assert installer["DATABASE_URL"] == uv["UV_INDEX_URL"] == uv["https_proxy"] == "told"
+    assert not [name for name in uv if name.startswith("PORTAL_") or name.endswith("E_URL")]
+
+
+def test_a_state_of_another_version_is_read(folder: Folder):
+    save_state(folder, State(api_port=1, broker_number=2, database_password="x"))
+    folder.state.write_text(folder.state.read_text().replace("{", '{"from_the_future": 1, ', 1))
+
+    assert read_state(folder).broker_number == 2
 
 
 def test_ports_and_broker_numbers_are_not_given_twice(folder: Folder):

@@ -23,6 +23,7 @@ def start_supervisord(home: Home) -> None:
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LANG": "C.UTF-8",
+        "TZ": "UTC",  # `restarts` reads the times in its log
         MARK_HOME: str(home.path),
         MARK_PROGRAM: SUPERVISORD,
     }

@@ -35,6 +35,7 @@ class Facts:
     tasks: TaskCounts | None
     import_errors: int | None
     memory: Mapping[str, int] = field(default_factory=dict)
+    restarts: Mapping[str, int] = field(default_factory=dict)
 
 
 def core_state(

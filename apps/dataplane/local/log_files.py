@@ -15,7 +15,7 @@ from apps.dataplane.local.layout import Folder
 from apps.dataplane.local.programs import CORE, program_name, worker_name
 from apps.dataplane.status import LogLine, LogPage
 
-N_OLD_LOGS = 20
+OLD_LOGS_KEPT = 20
 MAX_FILE_BYTES = 10 * 1024**2
 MAX_READ_BYTES = 1024**2
 BYTES_PER_LINE = 400
@@ -52,7 +52,10 @@ def read_page(folder: Folder, *, component: str, cursor: str, contains: str, lim
     is_truncated = False
     for path in _files(folder, component):
         inode, offset = places.get(path.name, (0, 0))
-        chunk = _read_after(path, inode, offset) if path.name in places else _read_tail(path, limit)
+        is_followed = path.name in places
+        # A search looks at all that may be read, not only at the lines that would be shown.
+        tail_limit = MAX_READ_BYTES if contains else limit
+        chunk = _read_after(path, inode, offset) if is_followed else _read_tail(path, tail_limit)
         if chunk is None:
             continue
         places[path.name] = (chunk.inode, chunk.end)
@@ -68,9 +71,9 @@ def read_page(folder: Folder, *, component: str, cursor: str, contains: str, lim
     )
 
 
-def last_lines(folder: Folder, component: str, n_lines: int) -> tuple[str, ...]:
+def last_lines(folder: Folder, component: str, limit: int) -> tuple[str, ...]:
     """Return the last lines of a component as plain text."""
-    page = read_page(folder, component=component, cursor="", contains="", limit=n_lines)
+    page = read_page(folder, component=component, cursor="", contains="", limit=limit)
     return tuple(line.text for line in page.lines)
 
 
@@ -84,7 +87,7 @@ def prune(folder: Folder, *, kept: Collection[str]) -> None:
         if program_name(folder.ref, path.name.partition(".log")[0]) not in kept
     ]
     gone.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in gone[N_OLD_LOGS:]:
+    for path in gone[OLD_LOGS_KEPT:]:
         path.unlink(missing_ok=True)
 
 
@@ -126,9 +129,9 @@ def _read_tail(path: Path, limit: int) -> Chunk | None:
         return None
     if start:
         data = data[data.find(b"\n") + 1 :]
-    lines, n_rest = _whole_lines(data)
+    lines, rest_bytes = _whole_lines(data)
     is_cut = bool(start) or len(lines) > limit
-    return Chunk(lines=lines[-limit:], inode=inode, end=size - n_rest, is_cut=is_cut)
+    return Chunk(lines=lines[-limit:], inode=inode, end=size - rest_bytes, is_cut=is_cut)
 
 
 def _read_after(path: Path, inode: int, offset: int) -> Chunk | None:
@@ -155,10 +158,10 @@ def _read_from(path: Path, offset: int) -> tuple[list[str], int]:
     with path.open("rb") as stream:
         stream.seek(offset)
         data = stream.read(MAX_READ_BYTES)
-    lines, n_rest = _whole_lines(data)
-    if n_rest == MAX_READ_BYTES:
-        return [data.decode("utf-8", "replace")], offset + n_rest
-    return lines, offset + len(data) - n_rest
+    lines, rest_bytes = _whole_lines(data)
+    if rest_bytes == MAX_READ_BYTES:
+        return [data.decode("utf-8", "replace")], offset + rest_bytes
+    return lines, offset + len(data) - rest_bytes
 
 
 def _whole_lines(data: bytes) -> tuple[list[str], int]:

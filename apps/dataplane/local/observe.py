@@ -14,6 +14,7 @@ from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, State, Wanted, WantedQueue, read_state, read_wanted
 from apps.dataplane.local.processes import is_worker_ready, memory_bytes
 from apps.dataplane.local.programs import CORE, component_of, program_name, worker_name
+from apps.dataplane.local.restarts import count_restarts
 from apps.dataplane.local.supervisor import Supervisor
 from apps.dataplane.local.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 from apps.dataplane.status import (
@@ -78,6 +79,9 @@ class Observer:
             memory={
                 name: memory_bytes(program.pid) for name, program in programs.items() if program.pid
             },
+            restarts=count_restarts(
+                self.home, prefix=f"{self.folder.ref}--", now=datetime.now(UTC)
+            ),
         )
 
     def _report(self, state: State) -> Mapping[str, Mapping[str, str]]:
@@ -105,20 +109,21 @@ class Observer:
     def _core(self, component: str, facts: Facts, wanted: Wanted) -> ComponentStatus:
         name = program_name(self.folder.ref, component)
         program = facts.programs.get(name)
-        n_wanted = int(name in wanted.core)
+        wanted_count = int(name in wanted.core)
         if program is None:
-            return ComponentStatus(name=component, state="stopped", ready=0, wanted=n_wanted)
+            return ComponentStatus(name=component, state="stopped", ready=0, wanted=wanted_count)
         heartbeat = heartbeat_of(component, facts.report)
         state, detail = core_state(component, program, heartbeat, facts)
         return ComponentStatus(
             name=component,
             state=state,
             ready=int(state == "running" and not detail),
-            wanted=n_wanted,
+            wanted=wanted_count,
             detail=detail,
             started_at=moment(program.started_at) if program.pid else None,
             heartbeat_at=heartbeat,
             memory_bytes=facts.memory.get(name),
+            restarts=facts.restarts.get(name, 0),
         )
 
     def _workers(self, queue: WantedQueue, facts: Facts) -> ComponentStatus:
@@ -141,16 +146,22 @@ class Observer:
             detail=f"{len(leaving)} old workers finish their tasks." if leaving else "",
             started_at=moment(max(started)) if started else None,
             memory_bytes=sum(facts.memory.get(name, 0) for name in names) or None,
+            restarts=sum(
+                count for name, count in facts.restarts.items() if self._is_of(queue, name)
+            ),
         )
 
     def _old_workers(self, queue: WantedQueue, facts: Facts) -> list[str]:
-        old = []
-        for name, program in facts.programs.items():
-            parts = worker_name(component_of(self.folder.ref, name))
-            is_of_queue = parts is not None and parts.queue == queue.name
-            if is_of_queue and (name not in queue.programs or program.state == "STOPPING"):
-                old.append(name)
-        return old
+        return [
+            name
+            for name, program in facts.programs.items()
+            if self._is_of(queue, name)
+            and (name not in queue.programs or program.state == "STOPPING")
+        ]
+
+    def _is_of(self, queue: WantedQueue, program: str) -> bool:
+        parts = worker_name(component_of(self.folder.ref, program))
+        return parts is not None and parts.queue == queue.name
 
     def _is_drifted(self, state: State, wanted: Wanted, facts: Facts) -> bool:
         is_stopped = any(
