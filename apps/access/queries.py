@@ -46,7 +46,8 @@ class ScopedQuerySet(models.QuerySet[_Model]):
             return self.none()
         condition = Q(pk__in=[])
         for path in self.model.access_paths.values():  # type: ignore[attr-defined]
-            held = RawSQL(_held_on_sql(_model_at(self.model, path)), (user.pk, permission))  # noqa: S611 - names of tables
+            model: Any = _model_at(self.model, path)
+            held = RawSQL(_held_on_sql(model), (user.pk, permission))  # noqa: S611 - names of tables
             condition |= Q(**{f"{path}__in" if path else "pk__in": held})
         return self.filter(condition)
 
@@ -72,8 +73,11 @@ def roles_held(*, user: User, on: Any) -> list[HeldRole]:
     return held
 
 
-def roles_within(*, user: User, on: Any) -> list[HeldRole]:
-    """List the live roles of a user on an object and on everything that lies in it, top down."""
+def roles_within(*, user: User, on: Any, seen_by: User | None = None) -> list[HeldRole]:
+    """List the live roles of a user on an object and on everything that lies in it, top down.
+
+    With `seen_by`, only those on what that person may see.
+    """
     held: list[HeldRole] = []
     for model in models_with_roles():
         path = model.access_paths.get(type(on).access_scope)
@@ -81,6 +85,8 @@ def roles_within(*, user: User, on: Any) -> list[HeldRole]:
             continue
         inside = {f"content_object__{path}" if path else "content_object": on}
         grants = grant_model(model).objects.live().filter(user=user, **inside)
+        if seen_by is not None:
+            grants = grants.filter(content_object__in=model.objects.visible_to(seen_by))
         for one in grants.select_related("permission__role", "granted_by", "content_object"):
             held.append(HeldRole(role=one.role, held_on=one.content_object, grant=one))
     return held

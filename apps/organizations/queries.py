@@ -47,9 +47,18 @@ def grants_on(*, on: Any, search: str = "") -> QuerySet[Any]:
 
 
 def workspaces_of(*, organization: Organization, user: User) -> QuerySet[Workspace]:
-    """List the workspaces of an organization that a person may see, with `people` counted."""
+    """List the workspaces of an organization that a person may see, with `people_count` of those
+    who hold a role on the workspace itself.
+    """
+    grants = WorkspaceGrant.objects.live().filter(content_object=OuterRef("pk"))
     visible = organization.workspaces.visible_to(user)
-    return visible.annotate(people=Count("grants", distinct=True)).order_by("name")
+    return visible.annotate(people_count=rows_in(grants, by="content_object")).order_by("name")
+
+
+def rows_in(rows: QuerySet[Any], *, by: str) -> Coalesce:
+    """Count rows that refer to the outer one through `by`, apart from all other joins."""
+    counted = rows.order_by().values(by).annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(counted), 0)
 
 
 def workspaces_seen(*, user: User) -> QuerySet[Workspace]:
@@ -58,13 +67,20 @@ def workspaces_seen(*, user: User) -> QuerySet[Workspace]:
     return visible.order_by("organization__name", "name")
 
 
-def open_invitations(*, organization: Organization) -> QuerySet[Invitation]:
+def open_invitations(
+    *, organization: Organization, seen_by: User, search: str = ""
+) -> QuerySet[Invitation]:
     """List invitations that wait for an answer, expired ones included, newest first.
 
-    Each has `role_name`, the narrowest role it offers, and `has_expired`.
+    Left out are those to workspaces that the reader may not see. `search` keeps addresses that
+    contain it. Each has `role_name`, the narrowest role it offers, and `has_expired`.
     """
     waiting = Invitation.objects.filter(
-        organization=organization, accepted_at=None, revoked_at=None
+        Q(workspace=None) | Q(workspace__in=Workspace.objects.visible_to(seen_by)),
+        organization=organization,
+        accepted_at=None,
+        revoked_at=None,
+        email__icontains=search,
     )
     in_workspace = Role.objects.filter(scope="workspace", key=OuterRef("workspace_role"))
     in_organization = Role.objects.filter(scope="organization", key=OuterRef("organization_role"))

@@ -174,3 +174,14 @@ def test_the_search_bears_odd_input(alice, workspace, client_of, text):
 
     assert client.get(f"/o/nordhavn/members/?q={text}").status_code == 200
     assert client.get(f"/w/warehouse/members/?q={text}").status_code == 200
+
+
+def test_nobody_is_removed_who_has_no_role_of_their_own(alice, workspace, client_of):
+    client = client_of(alice)
+    path = f"/w/warehouse/members/{alice.pk}/remove/"
+
+    page = client.post(path, follow=True)
+
+    assert page.redirect_chain == [("/w/warehouse/members/", 302)]
+    assert b"Alice has no role of their own in Warehouse." in page.content
+    assert not AuditEvent.objects.filter(action="role.revoked").exists()

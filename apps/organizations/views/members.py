@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -23,7 +24,7 @@ from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError
 from apps.core.forms import blame
 from apps.organizations.forms import RoleForm
-from apps.organizations.models import Organization, Workspace
+from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import (
     grants_on,
     is_member,
@@ -39,7 +40,6 @@ PAGE_SIZE = 50
 @require_safe
 def members(request: HttpRequest, organization: Organization) -> HttpResponse:
     context = _list_context(request, organization)
-    context["invitations"] = open_invitations(organization=organization)
     return render(request, "organizations/members.html", context)
 
 
@@ -48,8 +48,6 @@ def members(request: HttpRequest, organization: Organization) -> HttpResponse:
 def workspace_members(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     context = _list_context(request, workspace)
     context["from_above"] = people_from_above(workspace=workspace)
-    invitations = open_invitations(organization=workspace.organization)
-    context["invitations"] = invitations.filter(workspace=workspace)
     return render(request, "organizations/workspace_members.html", context)
 
 
@@ -89,15 +87,28 @@ def _list_context(request: HttpRequest, place: Organization | Workspace) -> dict
     page = Paginator(grants_on(on=place, search=search), PAGE_SIZE).get_page(
         request.GET.get("page")
     )
+    invitations = _invitations(request, place, search)
     permission = f"{place.access_scope}.members.manage"
     denial = denial_for(user=request.user, permission=permission, on=place)
     return {
         "place": place,
         "page_obj": page,
+        "invitations": invitations[:PAGE_SIZE],
+        "invitation_count": invitations.count(),
         "search": search,
         "denial": denial,
         "may_manage": denial is None,
     }
+
+
+def _invitations(
+    request: HttpRequest, place: Organization | Workspace, search: str
+) -> QuerySet[Invitation]:
+    reader = person_of(request)
+    if isinstance(place, Organization):
+        return open_invitations(organization=place, seen_by=reader, search=search)
+    found = open_invitations(organization=place.organization, seen_by=reader, search=search)
+    return found.filter(workspace=place)
 
 
 def _member_page(
@@ -125,7 +136,7 @@ def _member_page(
         "person": person,
         "here": here,
         "role_title": f"Role in {place}",
-        "roles": _trace(person, place),
+        "roles": _trace(person, place, reader=person_of(request)),
         "form": form,
         "back_url": people_page(place),
         "denial": denial_for(user=request.user, permission=permission, on=place),
@@ -138,6 +149,10 @@ def _removal_page(
     request: HttpRequest, place: Organization | Workspace, person_id: int
 ) -> HttpResponse:
     person = _person_in(place, person_id)
+    roles = roles_within(user=person, on=place)
+    if not roles:
+        messages.info(request, f"{person} has no role of their own in {place}.")
+        return redirect(people_page(place))
     refusal = ""
     if request.method == "POST":
         try:
@@ -145,12 +160,12 @@ def _removal_page(
         except PortalError as error:
             refusal = error.sentence
         else:
-            messages.success(request, f"{person} has no access to {place} any more.")
+            messages.success(request, f"{person} has no role of their own in {place} any more.")
             return redirect("portal:home" if person == request.user else people_page(place))
     context = {
         "place": place,
         "person": person,
-        "roles": roles_within(user=person, on=place),
+        "roles": roles,
         "refusal": refusal,
         "back_url": people_page(place),
     }
@@ -171,9 +186,9 @@ def _roles_to_give(request: HttpRequest, place: Organization | Workspace) -> lis
     return roles_of_scope(scope=place.access_scope, within=within)
 
 
-def _trace(person: User, place: Organization | Workspace) -> list[Any]:
+def _trace(person: User, place: Organization | Workspace, *, reader: User) -> list[Any]:
     above = [one for one in roles_held(user=person, on=place) if one.held_on != place]
-    return [*above, *roles_within(user=person, on=place)]
+    return [*above, *roles_within(user=person, on=place, seen_by=reader)]
 
 
 def people_page(place: Organization | Workspace) -> str:

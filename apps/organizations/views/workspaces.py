@@ -1,4 +1,5 @@
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
@@ -13,14 +14,17 @@ from apps.organizations.models import Organization, Workspace
 from apps.organizations.queries import workspaces_of
 from apps.organizations.services import create_workspace, update_organization, update_workspace
 
+PAGE_SIZE = 50
+
 
 @scoped(Organization, "organization.view", by="slug")
 @require_safe
 def workspaces(request: HttpRequest, organization: Organization) -> HttpResponse:
     person = person_of(request)
+    found = workspaces_of(organization=organization, user=person)
     context = {
         "organization": organization,
-        "workspaces": workspaces_of(organization=organization, user=person),
+        "page_obj": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "denial": denial_for(
             user=person, permission="organization.workspaces.create", on=organization
         ),

@@ -1,3 +1,5 @@
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
@@ -9,6 +11,7 @@ from apps.organizations.models import Organization, Workspace
 from apps.organizations.queries import organizations_of, owners_of, workspaces_seen
 
 LAST_WORKSPACE = "last_workspace"
+PAGE_SIZE = 50
 
 
 @signed_in_only
@@ -16,21 +19,29 @@ LAST_WORKSPACE = "last_workspace"
 def home(request: HttpRequest) -> HttpResponse:
     """Go to the last workspace, or the only one; otherwise let the person choose."""
     person = person_of(request)
-    workspaces = list(workspaces_seen(user=person))
-    slugs = [workspace.slug for workspace in workspaces]
-    last = request.session.get(LAST_WORKSPACE, "")
-    if "choose" not in request.GET and (last in slugs or len(slugs) == 1):
-        return redirect("portal:workspace", slug=last if last in slugs else slugs[0])
+    seen = workspaces_seen(user=person)
+    chosen = None if "choose" in request.GET else _last_or_only(request, seen)
+    if chosen is not None:
+        return redirect("portal:workspace", slug=chosen.slug)
+    page = Paginator(seen, PAGE_SIZE).get_page(request.GET.get("page"))
     organizations = organizations_of(user=person)
     context = {
-        "workspaces": workspaces,
+        "page_obj": page,
         "organizations": organizations,
         "may_create_in": Organization.objects.allowing(
             person, "organization.workspaces.create"
         ).first(),
-        "owners": [] if workspaces else owners_of(organizations=organizations),
+        "owners": [] if page.object_list else owners_of(organizations=organizations),
     }
     return render(request, "portal/home.html", context)
+
+
+def _last_or_only(request: HttpRequest, seen: QuerySet[Workspace]) -> Workspace | None:
+    last = seen.filter(slug=request.session.get(LAST_WORKSPACE, "")).first()
+    if last is not None:
+        return last
+    first_two = list(seen[:2])
+    return first_two[0] if len(first_two) == 1 else None
 
 
 @scoped(Workspace, "workspace.view", by="slug")
