@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from statistics import median
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Value
 
 from apps.access.queries import grant_model, with_all_above
 from apps.accounts.models import User
@@ -24,7 +24,7 @@ from apps.deployments.models import (
     Revision,
     SecretValue,
 )
-from apps.organizations.models import OrganizationGrant, Workspace
+from apps.organizations.models import Workspace
 
 # Enough to be usual, few enough to follow a machine that became faster.
 RECENT_OPERATIONS = 12
@@ -167,26 +167,43 @@ class Access:
     is_own: bool
 
 
-def people_with_access(deployment: Deployment) -> list[Access]:
-    """List every live role that lets somebody see a Deployment, its own first."""
-    found = []
-    for one in with_all_above(deployment):
+def ways_in(*, deployment: Deployment, search: str = "") -> QuerySet[Any]:
+    """List every live role that lets somebody see a Deployment, its own first, then by person.
+
+    `search` keeps people whose name or address contains it. Rows are short, because there may be
+    thousands: `accesses` reads those of a page.
+    """
+    levels = []
+    for distance, one in enumerate(with_all_above(deployment)):
         grants = grant_model(type(one)).objects.live().giving("deployment.view")
         grants = grants.filter(content_object=one, user__is_active=True)
-        related = grants.select_related("user", "permission__role", "granted_by")
-        found += [
-            Access(grant=grant, held_on=one, is_own=one is deployment)
-            for grant in related.order_by("user__name", "user__email")
-        ]
-    return found
+        if search:
+            grants = grants.filter(
+                Q(user__name__icontains=search) | Q(user__email__icontains=search)
+            )
+        named = grants.annotate(
+            distance=Value(distance), name=F("user__name"), email=F("user__email")
+        )
+        levels.append(named.values_list("pk", "distance", "name", "email"))
+    return cast(
+        QuerySet[Any],
+        levels[0].union(*levels[1:], all=True).order_by("distance", "name", "email", "pk"),
+    )
 
 
-def people_of(deployment: Deployment) -> QuerySet[User]:
-    """List active people of the organization, to give a role on a Deployment."""
-    organization = deployment.workspace.organization
-    members = OrganizationGrant.objects.live().filter(content_object=organization)
-    people = User.objects.filter(is_active=True, pk__in=members.values("user_id"))
-    return people.order_by("name", "email")
+def accesses(*, deployment: Deployment, ways: Iterable[Any]) -> list[Access]:
+    """Read what a page of `ways_in` shows. One query per object that the roles are held on."""
+    chain, order = with_all_above(deployment), [(distance, pk) for pk, distance, *_ in ways]
+    found: dict[tuple[int, int], Access] = {}
+    for distance in {distance for distance, _ in order}:
+        one = chain[distance]
+        grants = grant_model(type(one)).objects.select_related(
+            "user", "permission__role", "granted_by"
+        )
+        for grant in grants.filter(pk__in=[pk for at, pk in order if at == distance]):
+            found[distance, grant.pk] = Access(grant=grant, held_on=one, is_own=distance == 0)
+    # A role that was taken away between the two reads is left out.
+    return [found[key] for key in order if key in found]
 
 
 def observation_of(deployment: Deployment) -> Observation | None:

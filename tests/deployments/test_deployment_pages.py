@@ -382,7 +382,7 @@ def test_alice_gives_and_takes_a_role_on_one_deployment(
     url = f"/d/{running.ref}/access/"
     assert client_of(dora).get(url).status_code == 404
 
-    browser.post(url, {"person": str(dora.pk), "role": "viewer"})
+    browser.post(url, {"email": " Dora@Example.org ", "role": "viewer"})
     assert client_of(dora).get(url).status_code == 200
     assert "Dora" in text_of(browser.get(url))
 
@@ -392,23 +392,52 @@ def test_alice_gives_and_takes_a_role_on_one_deployment(
 
 
 @pytest.mark.parametrize(
-    "posted", [{}, {"person": "0", "role": "viewer"}, {"person": "x", "role": "admin"}]
+    "posted", [{}, {"email": "dora", "role": "viewer"}, {"email": "dora@example.org", "role": "x"}]
 )
-def test_a_role_needs_a_person_of_the_organization(
-    browser: Client, running: Deployment, charlie: User, posted: dict[str, str]
+def test_a_role_needs_an_address_and_a_role(
+    browser: Client, running: Deployment, dora: User, posted: dict[str, str]
 ) -> None:
     response = browser.post(f"/d/{running.ref}/access/", posted)
 
     assert response.status_code == 422
     assert "There is a problem" in text_of(response)
+    assert not DeploymentGrant.objects.exists()
 
 
-def test_charlie_cannot_be_given_a_role_here(
-    browser: Client, running: Deployment, charlie: User
+@pytest.mark.parametrize("name", ["charlie", "nobody", "dora"])
+def test_only_people_who_are_in_the_organization_get_a_role_and_others_are_not_told_apart(
+    browser: Client, running: Deployment, charlie: User, dora: User, name: str
 ) -> None:
-    posted = {"person": str(charlie.pk), "role": "viewer"}
+    User.objects.filter(pk=dora.pk).update(is_active=False)
+    posted = {"email": f"{name}@example.org", "role": "viewer"}
 
-    assert browser.post(f"/d/{running.ref}/access/", posted).status_code == 422
+    response = browser.post(f"/d/{running.ref}/access/", posted)
+
+    assert response.status_code == 422
+    words = f"{name}@example.org is not in Nordhavn Logistics. Invite them first."
+    assert words in text_of(response)
+
+
+def test_the_access_page_shows_fifty_its_own_first_and_finds_by_name(
+    browser: Client, running: Deployment, alice: User, workspace: Any
+) -> None:
+    for scope, on, count in (("workspace", workspace, 51), ("deployment", running, 2)):
+        held = Role.objects.filter(scope=scope, permissions__contains=["deployment.view"]).first()
+        for number in range(count):
+            person = User.objects.create_user(f"{scope}{number}@example.org", "x", name=scope)
+            grant(actor=None, user=person, role=held, on=on)
+    url = f"/d/{running.ref}/access/"
+
+    first, second = text_of(browser.get(url)), text_of(browser.get(f"{url}?page=2"))
+    found = text_of(browser.get(f"{url}?q=WORKSPACE50@"))
+
+    assert "1 to 50 of 54" in first
+    assert first.index("deployment1@") < first.index("workspace0@")
+    assert "51 to 54 of 54" in second
+    assert "alice@example.org" in second
+    assert "workspace50@" in found
+    assert "workspace49@" not in found
+    assert "Nobody matches" in text_of(browser.get(f"{url}?q=zzz&page=9"))
 
 
 @pytest.mark.parametrize("person", ["", "0", "x", "9" * 18, "9" * 40, "9" * 5000])

@@ -1,47 +1,43 @@
-from typing import Any
-
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.access.queries import denial_for, permissions_held, roles_of_scope
+from apps.access.models import Role
+from apps.access.queries import Denial, denial_for, permissions_held, roles_of_scope
 from apps.access.scoped import scoped
 from apps.access.services import revoke
+from apps.accounts.queries import person_with_email
 from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid, PortalError
-from apps.deployments.forms.role import RoleForm
+from apps.core.forms import blame
 from apps.deployments.models import Deployment, DeploymentGrant, Phase
-from apps.deployments.queries import people_of, people_with_access
+from apps.deployments.queries import accesses, ways_in
+from apps.organizations.forms import PersonForm
 from apps.organizations.services import give_role
 
 MANAGE = "deployment.members.manage"
+PAGE_SIZE = 50
 
 
 @scoped(Deployment, "deployment.members.view", by="ref", writing=MANAGE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def access(request: HttpRequest, deployment: Deployment) -> HttpResponse:
-    person = person_of(request)
-    denial = denial_for(user=person, permission=MANAGE, on=deployment)
-    can_manage = denial is None and deployment.phase == Phase.ACTIVE
-    form, status = None, 200
-    if can_manage:
-        posted = request.POST if request.method == "POST" else None
-        roles = roles_of_scope(
-            scope="deployment", within=permissions_held(user=person, on=deployment)
-        )
-        form = RoleForm(posted, people=people_of(deployment), roles=roles)
-        if request.method == "POST" and form.is_valid() and _give(request, deployment, form):
-            return redirect("deployments:access", deployment.ref)
-        status = 422 if request.method == "POST" else 200
-    context: dict[str, Any] = {
-        "deployment": deployment,
-        "form": form,
-        "can_manage": can_manage,
-        "people": people_with_access(deployment),
-        "denial": denial,
-    }
-    return render(request, "deployments/access.html", context, status=status)
+    denial = denial_for(user=request.user, permission=MANAGE, on=deployment)
+    if denial is not None or deployment.phase != Phase.ACTIVE:
+        return _page(request, deployment, denial=denial)
+    held = permissions_held(user=person_of(request), on=deployment)
+    form = PersonForm(
+        request.POST if request.method == "POST" else None,
+        roles=roles_of_scope(scope="deployment", within=held),
+    )
+    if form.is_valid():
+        try:
+            return _give(request, deployment, **form.cleaned_data)
+        except PortalError as error:
+            blame(form, error)
+    return _page(request, deployment, form=form)
 
 
 @scoped(Deployment, MANAGE, by="ref")
@@ -62,15 +58,35 @@ def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     return redirect("deployments:access", deployment.ref)
 
 
-def _give(request: HttpRequest, deployment: Deployment, form: RoleForm) -> bool:
-    person, role = form.cleaned_data["person"], form.chosen_role
-    try:
-        give_role(actor=person_of(request), user=person, role=role, on=deployment)
-    except Invalid as error:
-        form.add_error("person", error.sentence)
-        return False
-    except PortalError as error:
-        form.add_error("role", error.sentence)
-        return False
+def _give(request: HttpRequest, deployment: Deployment, *, email: str, role: Role) -> HttpResponse:
+    person = person_with_email(email=email)
+    if person is None or not person.is_active:
+        # The same words as for somebody of another organization: who else is here is not told.
+        organization = deployment.workspace.organization
+        raise Invalid(f"{email} is not in {organization}. Invite them first.", field="email")
+    give_role(actor=person_of(request), user=person, role=role, on=deployment)
     messages.success(request, f"{person} is now {role.name} of {deployment.name}.")
-    return True
+    return redirect("deployments:access", deployment.ref)
+
+
+def _page(
+    request: HttpRequest,
+    deployment: Deployment,
+    *,
+    form: PersonForm | None = None,
+    denial: Denial | None = None,
+) -> HttpResponse:
+    search = request.GET.get("q", "").strip()[:100]
+    ways = ways_in(deployment=deployment, search=search)
+    page = Paginator(ways, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "deployment": deployment,
+        "form": form,
+        "page": page,
+        "people": accesses(deployment=deployment, ways=page.object_list),
+        "search": search,
+        "can_manage": form is not None,
+        "denial": denial,
+    }
+    status = 422 if form is not None and form.errors else 200
+    return render(request, "deployments/access.html", context, status=status)
