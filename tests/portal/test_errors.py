@@ -1,5 +1,6 @@
 import pytest
-from django.db import DatabaseError
+from django.contrib.sessions.backends.cached_db import SessionStore
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.test import Client
 
 from apps.portal.views import health
@@ -53,6 +54,23 @@ def test_a_broken_view_shows_the_request_and_no_trace(client, alice, client_of, 
     assert response.status_code == 500
     assert response["X-Request-ID"] in response.content.decode()
     assert b"ZeroDivisionError" not in response.content
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_without_its_database_the_portal_says_to_come_back(bob, client_of, monkeypatch, error):
+    def refuse(store):
+        raise error("no connection")
+
+    signed_in = client_of(bob)
+    signed_in.raise_request_exception = False
+    monkeypatch.setattr(SessionStore, "load", refuse)
+
+    response = signed_in.get("/o/nordhavn/members/")
+
+    assert response.status_code == 503
+    assert response["Retry-After"] == "5"
+    assert b"does not reach its database" in response.content
+    assert response["X-Request-ID"] in response.content.decode()
 
 
 @pytest.mark.parametrize("path", ["/", "/o/nordhavn/", "/w/warehouse/settings/", "/account/"])
