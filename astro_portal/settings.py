@@ -233,6 +233,14 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.deployments.tasks.sweep_drafts",
         "schedule": timedelta(days=1),
     },
+    "sweep-links-and-mail": {
+        "task": "apps.accounts.tasks.sweep_links_and_mail",
+        "schedule": timedelta(days=1),
+    },
+    "sweep-invitations": {
+        "task": "apps.organizations.tasks.sweep_invitations",
+        "schedule": timedelta(days=1),
+    },
     "sweep-archives": {
         "task": "apps.deploys.tasks.sweep_archives",
         "schedule": timedelta(days=1),

@@ -1,0 +1,31 @@
+"""Links, mail and sessions that have served, cleared away once a day."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.contrib.sessions.models import Session
+from django.db.models import Q
+
+from apps.accounts.models import OutgoingMail, SignInLink
+
+logger = logging.getLogger(__name__)
+
+KEPT_FOR = timedelta(days=30)
+
+
+def remove_leftovers(*, now: datetime) -> int:
+    """Remove kept mail and dead sign-in links after thirty days, and sessions that have ended.
+
+    Kept mail holds links that may still work: it does not stay longer than somebody may need it.
+    Returns how many rows went.
+    """
+    long_ago = now - KEPT_FOR
+    dead_links = Q(used_at__lt=long_ago) | Q(expires_at__lt=long_ago)
+    removed = {
+        "mail": OutgoingMail.objects.filter(created_at__lt=long_ago).delete()[0],
+        "links": SignInLink.objects.filter(dead_links).delete()[0],
+        "sessions": Session.objects.filter(expire_date__lt=now).delete()[0],
+    }
+    if any(removed.values()):
+        logger.info("leftovers removed", extra=removed)
+    return sum(removed.values())

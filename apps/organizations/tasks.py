@@ -1,0 +1,11 @@
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.organizations import leftovers
+
+
+@shared_task(name="apps.organizations.tasks.sweep_invitations")  # type: ignore[untyped-decorator]
+def sweep_invitations(**_newer: Any) -> None:
+    leftovers.remove_leftovers(now=timezone.now())
