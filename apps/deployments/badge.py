@@ -4,11 +4,12 @@
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Literal, Protocol
 
 from django.db.models import Case, CharField, F, Q, Value, When
 
-from apps.deployments.models import Deployment, Health, Phase, RevisionState
+from apps.deployments.models import Health, Phase, RevisionState
 
 Tone = Literal["good", "move", "warn", "bad", "idle"]
 Group = Literal["failed", "unhealthy", "unknown", "progress", "healthy"]
@@ -17,7 +18,41 @@ GROUPS: tuple[Group, ...] = ("failed", "unhealthy", "unknown", "progress", "heal
 UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 
 
-@dataclass(frozen=True)
+class RevisionSeen(Protocol):
+    """What the badge reads of a revision."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def failure(self) -> str: ...
+    @property
+    def code_digest(self) -> str: ...
+
+
+class DeploymentSeen(Protocol):
+    """What the badge reads of a Deployment: the model has it, and so has a row of the list."""
+
+    @property
+    def phase(self) -> str: ...
+    @property
+    def health(self) -> str: ...
+    @property
+    def health_sentence(self) -> str: ...
+    @property
+    def trouble(self) -> str: ...
+    @property
+    def quarantined_at(self) -> datetime | None: ...
+    @property
+    def next_reconcile_at(self) -> datetime | None: ...
+    @property
+    def wanted(self) -> RevisionSeen | None: ...
+    @property
+    def applied(self) -> RevisionSeen | None: ...
+
+
+@dataclass(frozen=True, slots=True)
 class DisplayStatus:
     """`group` is what lists filter and count by; `icon` is a name of the sprite."""
 
@@ -34,7 +69,7 @@ class DisplayStatus:
         return self.group != "progress"
 
 
-def display_status(deployment: Deployment) -> DisplayStatus:
+def display_status(deployment: DeploymentSeen) -> DisplayStatus:
     """Return the badge. Needs `wanted` and `applied`; a Deployment in change is never unhealthy."""
     trouble, health = deployment.trouble, deployment.health_sentence
     if deployment.phase == Phase.DELETED:
@@ -59,7 +94,7 @@ def display_status(deployment: Deployment) -> DisplayStatus:
     return DisplayStatus("unhealthy", "unhealthy", "Unhealthy", "bad", "bad", trouble or health)
 
 
-def _deleting(deployment: Deployment) -> DisplayStatus:
+def _deleting(deployment: DeploymentSeen) -> DisplayStatus:
     if deployment.next_reconcile_at is None:
         sentence = f"It could not be deleted. {deployment.trouble}"
         return DisplayStatus("failed", "failed", "Failed", "bad", "bad", sentence)
@@ -67,7 +102,7 @@ def _deleting(deployment: Deployment) -> DisplayStatus:
     return DisplayStatus("deleting", "progress", "Deleting", "move", "move", sentence)
 
 
-def _in_change(deployment: Deployment) -> DisplayStatus:
+def _in_change(deployment: DeploymentSeen) -> DisplayStatus:
     wanted, applied = deployment.wanted, deployment.applied
     if wanted is None or applied is None:
         sentence = deployment.trouble or "Airflow is being set up."
@@ -79,7 +114,7 @@ def _in_change(deployment: Deployment) -> DisplayStatus:
     return DisplayStatus("updating", "progress", "Updating", "move", "move", sentence)
 
 
-def _failed(deployment: Deployment) -> DisplayStatus:
+def _failed(deployment: DeploymentSeen) -> DisplayStatus:
     wanted, applied = deployment.wanted, deployment.applied
     failure = wanted.failure if wanted else ""
     if wanted is None or applied is None:
