@@ -127,26 +127,41 @@ def test_new_code_is_said_to_be_deployed(shown: Callable[..., Deployment]) -> No
     assert display_status(deployment).word == "Deploying"
 
 
-def test_the_database_counts_as_the_badge_says(shown: Callable[..., Deployment]) -> None:
-    combinations = itertools.product(
-        RevisionState, (True, False), Health, Phase, (None, timezone.now()), (None, timezone.now())
+def test_the_database_counts_as_the_badge_says(make_deployment: Callable[..., Deployment]) -> None:
+    one = make_deployment()
+    states = [state for state in RevisionState if state != RevisionState.SUPERSEDED]
+    combinations = list(
+        itertools.product(
+            states, (True, False), Health, Phase, (None, one.created_at), (True, False)
+        )
     )
-    for state, applied, health, phase, due, quarantined in combinations:
-        if state == RevisionState.SUPERSEDED:
-            continue  # the wanted revision never is
-        shown(
-            state=state,
-            applied=applied,
+    made = Deployment.objects.bulk_create(
+        Deployment(
+            workspace=one.workspace,
+            cluster=one.cluster,
+            name=f"all-{number}",
+            ref=f"all-{number}",
             health=health,
             phase=phase,
             next_reconcile_at=due,
-            quarantined_at=quarantined,
+            quarantined_at=one.created_at if is_quarantined else None,
         )
+        for number, (_, _, health, phase, due, is_quarantined) in enumerate(combinations)
+    )
+    revisions = Revision.objects.bulk_create(
+        Revision(deployment=deployment, number=1, config={}, state=state, failure="Disk is full.")
+        for deployment, (state, *_) in zip(made, combinations, strict=True)
+    )
+    for deployment, revision, (_, is_applied, *_) in zip(
+        made, revisions, combinations, strict=True
+    ):
+        deployment.wanted, deployment.applied = revision, revision if is_applied else None
+    Deployment.objects.bulk_update(made, ["wanted", "applied"])
 
     rows = Deployment.objects.select_related("wanted", "applied").annotate(
         group=status_expression()
     )
 
-    assert rows.count() == 480
+    assert rows.count() == 480 + 1
     for row in rows:
         assert display_status(row).group == row.group  # type: ignore[attr-defined]
