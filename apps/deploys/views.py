@@ -1,5 +1,3 @@
-from typing import cast
-
 from django.contrib import messages
 from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
@@ -8,9 +6,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.access.queries import explain_denial
+from apps.access.queries import denial_for
 from apps.access.scoped import scoped
-from apps.accounts.models import User
+from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError
 from apps.deployments.compiler import code_name
 from apps.deployments.models import Deployment, Phase
@@ -19,7 +17,7 @@ from apps.deploys.archives import ArchiveRefused
 from apps.deploys.forms import DeliveryForm, RollBackForm
 from apps.deploys.models import Deploy
 
-DEPLOYS_PER_PAGE = 25
+DEPLOYS_PER_PAGE = 50
 SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
 
 
@@ -36,7 +34,7 @@ def deploys(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     upload = form.upload()
     try:
         delivery = services.deliver(
-            actor=cast(User, request.user),
+            actor=person_of(request),
             deployment=deployment,
             file_name=upload.file.name or "",
             chunks=upload.file.chunks(),
@@ -69,7 +67,8 @@ def detail(request: HttpRequest, deployment: Deployment, number: int) -> HttpRes
         "current": queries.current_deploy(deployment),
         "list_url": reverse("deploys:list", args=[deployment.ref]),
         "description": queries.next_description(deploy),
-        **_may_deliver(request, deployment),
+        "may_deliver": _may_deliver(request, deployment),
+        "denial": denial_for(user=request.user, permission=DELIVER, on=deployment),
     }
     return render(request, "deploys/detail.html", context)
 
@@ -94,7 +93,7 @@ def roll_back(request: HttpRequest, deployment: Deployment, number: int) -> Http
     description = form.cleaned_data["description"] if form.is_valid() else ""
     try:
         delivery = services.roll_back(
-            actor=cast(User, request.user),
+            actor=person_of(request),
             deployment=deployment,
             deploy=deploy,
             description=description,
@@ -130,12 +129,10 @@ def _deploys_page(
         "form": form,
         "page": pages.get_page(request.GET.get("page")),
         "current": queries.current_deploy(deployment),
-        **_may_deliver(request, deployment),
+        "may_deliver": _may_deliver(request, deployment),
     }
     return render(request, "deploys/list.html", context, status=status)
 
 
-def _may_deliver(request: HttpRequest, deployment: Deployment) -> dict[str, object]:
-    is_allowed = request.user.has_perm(DELIVER, deployment)
-    denial = None if is_allowed else explain_denial(permission=DELIVER, on=deployment)
-    return {"may_deliver": is_allowed and deployment.phase == Phase.ACTIVE, "denial": denial}
+def _may_deliver(request: HttpRequest, deployment: Deployment) -> bool:
+    return deployment.phase == Phase.ACTIVE and request.user.has_perm(DELIVER, deployment)
