@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
+from django.db.models import Q
 
 from apps.deployments.compiler import CODE_FOLDER, code_name
-from apps.deployments.models import Revision
+from apps.deployments.models import Phase, Revision
 from apps.deploys.models import Deploy
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ _LOCK = 7_203_118
 
 
 def remove_unused_archives(*, now: datetime) -> int:
-    """Remove old archives that no deploy and no revision names. Returns how many."""
+    """Remove old archives that no Deployment names which is still there. Returns how many."""
     if not default_storage.exists(CODE_FOLDER):
         return 0
     _, files = default_storage.listdir(CODE_FOLDER)
@@ -39,9 +40,10 @@ def hold_archives() -> None:
 @transaction.atomic
 def _remove_unused(names: list[str]) -> int:
     _lock("pg_advisory_xact_lock")
+    gone = Q(deployment__phase=Phase.DELETED)
     digests = {
-        *Deploy.objects.values_list("digest", flat=True).distinct(),
-        *Revision.objects.values_list("code_digest", flat=True).distinct(),
+        *Deploy.objects.exclude(gone).values_list("digest", flat=True).distinct(),
+        *Revision.objects.exclude(gone).values_list("code_digest", flat=True).distinct(),
     }
     unused = set(names) - {code_name(digest) for digest in digests}
     for name in unused:

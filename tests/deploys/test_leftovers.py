@@ -1,5 +1,6 @@
 import os
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
+from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.deployments.compiler import code_name
-from apps.deployments.models import Deployment
+from apps.deployments.models import Deployment, Phase
 from apps.deploys import services
 from apps.deploys.leftovers import hold_archives, remove_unused_archives
 from apps.deploys.models import Deploy
@@ -49,6 +51,30 @@ def test_an_archive_that_nothing_names_goes_after_a_day(
     assert remove_unused_archives(now=timezone.now() + TOMORROW) == 1
     assert not default_storage.exists(unused)
     assert default_storage.exists(code_name(deploy.digest))
+
+
+def test_a_deleted_deployment_frees_its_code_but_for_what_others_run(
+    alice: User,
+    make_deployment: Callable[..., Deployment],
+    client_of: Callable[[User], Client],
+) -> None:
+    gone, other = make_deployment(), make_deployment()
+    deploy = delivered(alice, gone)
+    delivered(alice, other)
+    name = code_name(deploy.digest)
+    address = f"/d/{gone.ref}/deploys/1/"
+    Deployment.objects.filter(pk=gone.pk).update(phase=Phase.DELETED)
+
+    assert remove_unused_archives(now=timezone.now() + TOMORROW) == 0
+    Deployment.objects.filter(pk=other.pk).update(phase=Phase.DELETED)
+    assert remove_unused_archives(now=timezone.now() + TOMORROW) == 1
+
+    assert not default_storage.exists(name)
+    assert "Download" not in client_of(alice).get(address).content.decode()
+    assert client_of(alice).get(f"{address}download/").status_code == 404
+    assert "was deleted, and its code with it" in (
+        client_of(alice).get(f"/d/{gone.ref}/deploys/").content.decode()
+    )
 
 
 def test_code_that_only_a_revision_names_stays(alice: User, deployment: Deployment) -> None:
