@@ -26,6 +26,21 @@ def open_to_all(view: View) -> View:
     return view
 
 
+def keeps_address_private(view: View) -> View:
+    """Tell browsers to name this page to nobody: the token in its address still works.
+
+    Not `no-referrer`: with it they send the form with `Origin: null`, which the CSRF check refuses.
+    """
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, *args, **kwargs)
+        response["Referrer-Policy"] = "strict-origin"
+        return response
+
+    return answer
+
+
 def operator_only(view: View) -> View:
     """Mark a page about this installation itself. Others get 404: it is not theirs to know."""
 

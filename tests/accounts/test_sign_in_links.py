@@ -59,6 +59,13 @@ def test_looking_at_the_setup_page_does_not_spend_the_link(db, client):
     assert client.get(f"/setup/{token}/").status_code == 200
 
 
+def test_the_page_names_its_address_to_nobody(db, client):
+    token = issue_sign_in_link(user=None)
+
+    for path in (f"/setup/{token}/", "/setup/nonsense/", "/invitations/nonsense/"):
+        assert client.get(path)["Referrer-Policy"] == "strict-origin"
+
+
 def test_setting_up_makes_owner_organization_workspace_and_cluster_and_signs_in(db, client):
     token = issue_sign_in_link(user=None)
 

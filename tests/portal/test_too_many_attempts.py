@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
+from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -21,3 +22,16 @@ def test_who_asks_for_too_many_resets_gets_a_page_of_ours(alice: User) -> None:
     assert answers[-1].status_code == 429
     assert "Too many attempts" in answers[-1].content.decode()
     assert "429.html" in [template.name for template in answers[-1].templates]
+
+
+def test_nobody_guesses_passwords_while_nothing_counts_the_attempts(
+    alice: User, settings: Any
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {"login": "30/m/ip"}
+    settings.CACHES = {
+        "default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
+    }
+
+    answer = Client().post("/accounts/login/", {"login": alice.email, "password": PASSWORD})
+
+    assert answer.status_code == 429

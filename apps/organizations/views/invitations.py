@@ -15,6 +15,7 @@ from apps.accounts.services import AddressTaken
 from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid, PortalError
 from apps.core.forms import blame
+from apps.core.gates import keeps_address_private
 from apps.organizations.forms import NewPersonForm, PersonForm
 from apps.organizations.invitations import (
     InvitationUnusable,
@@ -144,6 +145,7 @@ def _revoke(
 
 
 @open_to_all
+@keeps_address_private
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, token: str) -> HttpResponse:

@@ -9,7 +9,7 @@ from apps.accounts.queries import has_operator, usable_link
 from apps.accounts.services import LinkUnusable
 from apps.core.errors import PortalError
 from apps.core.forms import blame
-from apps.core.gates import open_to_all
+from apps.core.gates import keeps_address_private, open_to_all
 from apps.portal.forms import SetUpForm
 from apps.portal.services import set_up, sign_in_by_link
 
@@ -17,6 +17,7 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 @open_to_all
+@keeps_address_private
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def setup(request: HttpRequest, token: str) -> HttpResponse:
