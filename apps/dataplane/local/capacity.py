@@ -1,11 +1,14 @@
 """Whether this machine has room for one more Airflow, in sentences with numbers."""
 
+import errno
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from apps.dataplane.errors import Permanent
+from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.home import Home
 from apps.dataplane.spec import DeploymentSpec
 
@@ -39,12 +42,28 @@ def check_room(home: Home, spec: DeploymentSpec) -> None:
     """Raise Permanent when a first start of the Deployment would not fit on this machine."""
     needed, available = NEEDED_MB.get(spec.executor, 1200), available_memory_mb()
     if available < needed:
+        less = (
+            ", or choose the Local executor, which needs less" if spec.executor != "local" else ""
+        )
         raise Permanent(
             f"This Deployment needs about {needed} MB of memory; {available} MB are left. "
-            "Stop or delete another Deployment, or choose the LocalExecutor, which needs less."
+            f"Delete another Deployment{less}."
         )
     disk = free_disk_mb(home)
     if disk < MIN_DISK_MB:
         raise Permanent(
             f"The disk of {home.path} has {disk} MB left: free some space, to 1 GB at least."
         )
+
+
+@contextmanager
+def a_full_disk_passes(home: Home) -> Iterator[None]:
+    """Turn a disk that is full in the middle of a pass into Temporary: with room it goes on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Temporary(
+            f"The disk of {home.path} is full. Free some space, 1 GB or more."
+        ) from error

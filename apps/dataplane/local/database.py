@@ -145,6 +145,8 @@ def _connect(
             urlunsplit(url), autocommit=True, connect_timeout=CONNECT_SECONDS, options=options
         ) as connection:
             yield connection
+    except psycopg.errors.DiskFull as error:
+        raise Temporary("The disk of the database server is full. Free some space.") from error
     except psycopg.Error as error:
         # What PostgreSQL says may quote a statement, and with it a password.
         raise Temporary(

@@ -11,7 +11,13 @@ import psutil
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.local import airflow_api, database, log_files
 from apps.dataplane.local.apply import ApplyPass
-from apps.dataplane.local.capacity import MIN_DISK_MB, NEEDED_MB, available_memory_mb, free_disk_mb
+from apps.dataplane.local.capacity import (
+    MIN_DISK_MB,
+    NEEDED_MB,
+    a_full_disk_passes,
+    available_memory_mb,
+    free_disk_mb,
+)
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.deletion import DeletePass
 from apps.dataplane.local.home import Home
@@ -49,7 +55,7 @@ class LocalPlane:
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
         """Do one pass; see `apply.ApplyPass`."""
-        with deployment_lock(Folder(self.home, spec.ref)):
+        with a_full_disk_passes(self.home), deployment_lock(Folder(self.home, spec.ref)):
             return ApplyPass(home=self.home, config=self.config, spec=spec).run()
 
     def observe(self, *, ref: str) -> Observation:
@@ -58,7 +64,7 @@ class LocalPlane:
 
     def delete(self, *, ref: str) -> Progress:
         """Do one pass; see `deletion.DeletePass`."""
-        with deployment_lock(Folder(self.home, ref)):
+        with a_full_disk_passes(self.home), deployment_lock(Folder(self.home, ref)):
             return DeletePass(home=self.home, config=self.config, ref=ref).run()
 
     def components(self, *, ref: str) -> tuple[str, ...]:
