@@ -172,15 +172,21 @@ def _check_queue_numbers(
     if size is None:
         yield Problem(f"{path}.size", f"There is no worker size {queue.size}.")
     else:
-        yield from _within(
-            f"{path}.concurrency", "Concurrency", queue.concurrency, size.concurrency
-        )
+        yield from _check_concurrency(f"{path}.concurrency", queue.concurrency, size.concurrency)
     yield from _within(f"{path}.min_workers", "Min workers", queue.min_workers, options.min_workers)
     yield from _within(f"{path}.max_workers", "Max workers", queue.max_workers, options.max_workers)
     if queue.min_workers > queue.max_workers >= options.max_workers.floor:
         yield Problem(
             f"{path}.max_workers",
             f"Max workers is {queue.max_workers}, less than min workers, {queue.min_workers}.",
+        )
+
+
+def _check_concurrency(path: str, number: int, bounds: Bounds) -> Iterator[Problem]:
+    if not bounds.floor <= number <= bounds.ceiling:
+        yield Problem(
+            path,
+            f"A worker can run {bounds.floor} to {bounds.ceiling} tasks at once, not {number}.",
         )
 
 

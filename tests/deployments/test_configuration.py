@@ -85,8 +85,8 @@ def test_a_wrong_queue_name_comes_with_a_right_one() -> None:
 @pytest.mark.parametrize(
     ("fields", "field", "sentence"),
     [
-        ({"concurrency": 0}, "concurrency", "Concurrency must be between 1 and 64, not 0."),
-        ({"concurrency": 65}, "concurrency", "Concurrency must be between 1 and 64, not 65."),
+        ({"concurrency": 0}, "concurrency", "A worker can run 1 to 64 tasks at once, not 0."),
+        ({"concurrency": 65}, "concurrency", "A worker can run 1 to 64 tasks at once, not 65."),
         ({"min_workers": -1}, "min_workers", "Min workers must be between 0 and 10, not -1."),
         ({"max_workers": 0}, "max_workers", "Max workers must be between 1 and 10, not 0."),
         ({"max_workers": 11}, "max_workers", "Max workers must be between 1 and 10, not 11."),

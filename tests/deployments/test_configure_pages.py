@@ -82,7 +82,7 @@ def test_charlie_finds_no_deployment_to_configure(
         ({"queues__0__max_workers": "many"}, "Enter a whole number."),
         ({"queues__0__max_workers": "0"}, "Max workers must be between 1 and 10"),
         ({"queues__0__min_workers": "5"}, "less than min workers, 5"),
-        ({"queues__0__concurrency": "6500"}, "Concurrency must be between 1 and 64"),
+        ({"queues__0__concurrency": "6500"}, "A worker can run 1 to 64 tasks at once"),
         ({"queues__0__name": "Heavy Load"}, "lowercase letters"),
     ],
 )
