@@ -73,6 +73,20 @@ def test_the_list_asks_the_database_four_times_however_long_it_is(
     assert response.content.count(b'<th scope="row">') == 50
 
 
+def test_somebody_who_may_not_create_costs_no_more(
+    bob: User, client_of: ClientOf, workspace: Workspace, cluster: Cluster
+) -> None:
+    fill_workspace(workspace, cluster, 100)
+    reader = client_of(bob)
+    reader.get(URL)
+
+    with CaptureQueriesContext(connection) as queries:
+        response = reader.get(URL)
+
+    assert "Needs the role" in text_of(response)
+    assert len(queries) <= 4, "\n\n".join(query["sql"] for query in queries)
+
+
 def test_what_needs_attention_comes_first(
     browser: Client, workspace: Workspace, cluster: Cluster
 ) -> None:

@@ -5,6 +5,7 @@ A component is one file in templates/components. It has a tag here only when it 
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -26,6 +27,7 @@ TONE_ICONS = {"good": "good", "move": "move", "warn": "warn", "bad": "bad", "idl
 
 MESSAGE_TONES = {"error": "bad", "warning": "warn", "success": "good", "info": "move"}
 MOST_TICKS = 20
+KEPT_ICONS = 200
 
 
 def _component(context: Context, name: str, **values: Any) -> SafeString:
@@ -36,6 +38,12 @@ def _component(context: Context, name: str, **values: Any) -> SafeString:
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
     """Draw one symbol of the sprite: decoration, or an image when a label is given."""
+    return _drawn_icon(name, label)
+
+
+# A page draws some dozens of the same few, and each asks the storage for the sprite's address.
+@lru_cache(maxsize=KEPT_ICONS)
+def _drawn_icon(name: str, label: str) -> SafeString:
     href = f"{static('img/icons.svg')}#{name}"
     if label:
         return format_html(

@@ -1,8 +1,9 @@
 from collections.abc import Hashable
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
+from django.core.cache import cache
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -14,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.views.decorators.http import require_safe
 
-from apps.access.queries import denial_for
+from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
 from apps.accounts.signed_in import person_of
 from apps.core.htmx import is_fragment
@@ -33,6 +34,8 @@ from apps.runtimes.catalogue import runtimes
 from apps.runtimes.notes import runtime_note
 
 POLL_SECONDS = 20
+ADVICE_SECONDS = 60
+CREATE = "workspace.deployments.create"
 KEPT_DRAWINGS = 2_000
 MARK = "the-ref"
 GROUP_WORDS = {
@@ -73,16 +76,28 @@ def deployments(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 
 def _around(request: HttpRequest, workspace: Workspace, page: ListPage) -> dict[str, Any]:
     """Return what stands around the table: counts, choices of the filters, who may create."""
-    permission = "workspace.deployments.create"
-    denial = denial_for(user=request.user, permission=permission, on=workspace)
+    can_create = request.user.has_perm(CREATE, workspace)
     return {
         "tally": _tally(request, page),
         "runtimes": [runtime.version for runtime in runtimes()],
         "executors": EXECUTORS,
-        "can_create": denial is None,
-        "denial_role": " or ".join(denial.roles[:2]) if denial else "",
-        "denial_people": [str(person) for person in denial.grantors] if denial else [],
+        "can_create": can_create,
+        "advice": None if can_create else _advice(workspace),
     }
+
+
+def _advice(workspace: Workspace) -> dict[str, Any]:
+    """Say which role creates here, and who can give it. It is the same for everybody who sees the
+    workspace, so it may be a minute old; the page that refuses says it anew.
+    """
+
+    def explain() -> dict[str, Any]:
+        denial = explain_denial(permission=CREATE, on=workspace)
+        people = [str(person) for person in denial.grantors]
+        return {"role": " or ".join(denial.roles[:2]), "people": people}
+
+    key = f"advice:{CREATE}:{workspace.pk}"
+    return cast(dict[str, Any], cache.get_or_set(key, explain, ADVICE_SECONDS))
 
 
 def _tally(request: HttpRequest, page: ListPage) -> list[dict[str, Any]]:
