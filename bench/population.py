@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -15,15 +16,6 @@ from apps.organizations.models import Organization, OrganizationGrant, Workspace
 N_WORKSPACES, N_DEPLOYMENTS, N_USERS = 50, 1_000, 10_000
 WORKSPACES_OF_A_USER = 5
 NOBODY_SIGNS_IN = "!"
-CONFIG = {
-    "description": "Loads orders of the day into the warehouse.",
-    "runtime": "3.3.2-1",
-    "executor": "celery",
-    "queues": [
-        {"name": "default", "size": "A5", "concurrency": 4, "min_workers": 1, "max_workers": 2},
-    ],
-    "variables": [],
-}
 
 
 @dataclass(frozen=True)
@@ -100,8 +92,9 @@ def _deployments(
             cluster=cluster,
             ref=f"etl-{number}-b{number:04d}",
             name=f"etl-{number}",
-            description="Loads orders of the day into the warehouse.",
+            description=f"Loads orders of region {number} into the warehouse.",
             created_by=author,
+            observation={"queues": [_queue_seen(queue, number) for queue in _queues(number)]},
             health=Health.HEALTHY,
             health_sentence="Airflow is healthy.",
             health_since=now - timedelta(hours=3),
@@ -114,18 +107,43 @@ def _deployments(
         Revision(
             deployment=deployment,
             number=1,
-            config=CONFIG,
+            config=_config(number),
             state=RevisionState.APPLIED,
             summary="Created",
             created_by=author,
             applied_at=now,
         )
-        for deployment in deployments
+        for number, deployment in enumerate(deployments)
     )
     for deployment, revision in zip(deployments, revisions, strict=True):
         deployment.wanted = deployment.applied = revision
     Deployment.objects.bulk_update(deployments, ["wanted", "applied"], batch_size=500)
     return deployments
+
+
+def _config(number: int) -> dict[str, Any]:
+    return {
+        "description": f"Loads orders of region {number} into the warehouse.",
+        "runtime": "3.3.2-1",
+        "executor": "celery",
+        "queues": _queues(number),
+        "variables": [],
+    }
+
+
+def _queues(number: int) -> list[dict[str, Any]]:
+    """Give every third Deployment a second queue, and all of them different sizes."""
+    sizes = {"default": 2 + number % 7} | ({"heavy": 1 + number % 4} if number % 3 == 0 else {})
+    return [
+        {"name": name, "size": "A5", "concurrency": 4, "min_workers": 1, "max_workers": most}
+        for name, most in sizes.items()
+    ]
+
+
+def _queue_seen(queue: dict[str, Any], number: int) -> dict[str, Any]:
+    ready = number % (queue["max_workers"] + 1)
+    idle = {"workers_wanted": ready, "tasks_queued": 0, "tasks_running": 0}
+    return {"name": queue["name"], "workers_ready": ready, **idle}
 
 
 def _grants(organization: Organization, workspaces: list[Workspace], users: list[User]) -> None:

@@ -17,11 +17,38 @@ class OpenSite(admin.AdminSite):
 
 
 class DeploymentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("name", "workspace", "health", "wanted", "observed_at", "created_by")
-    list_select_related = ("workspace", "wanted", "created_by")
+    """The changelist as the admin's documentation has it, with the facts of a row of our list."""
+
+    list_display = (
+        "name",
+        "description",
+        "workspace",
+        "health",
+        "health_sentence",
+        "workers",
+        "runtime",
+        "wanted__summary",
+        "wanted__created_at",
+        "wanted__created_by",
+    )
+    list_select_related = ("workspace", "wanted__created_by")
     list_filter = ("health", "phase")
     search_fields = ("name",)
+    ordering = ("name",)
     list_per_page = 50
+
+    def workers(self, deployment: Deployment) -> str:
+        queues = deployment.wanted.config["queues"] if deployment.wanted else []
+        seen = {
+            one["name"]: one["workers_ready"] for one in deployment.observation.get("queues", [])
+        }
+        return ", ".join(
+            f"{queue['name']} {seen.get(queue['name'], 0)}/{queue['max_workers']}"
+            for queue in queues
+        )
+
+    def runtime(self, deployment: Deployment) -> str:
+        return str(deployment.wanted.config["runtime"]) if deployment.wanted else ""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
