@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.organizations.views import invitations, members, records, workspaces
+from apps.organizations.views import invitations, leaving, members, records, workspaces
 
 app_name = "organizations"
 
@@ -38,6 +38,7 @@ urlpatterns = [
     ),
     path("o/<slug:slug>/roles/", records.roles, name="roles"),
     path("o/<slug:slug>/audit/", records.audit, name="audit"),
+    path("o/<slug:slug>/leave/", leaving.leave, name="leave"),
     path("o/<slug:slug>/settings/", workspaces.organization_settings, name="settings"),
     path("w/<slug:slug>/members/", members.workspace_members, name="workspace_members"),
     path("w/<slug:slug>/members/add/", invitations.add_member, name="add_member"),
