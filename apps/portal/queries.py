@@ -32,6 +32,12 @@ def overview_of(*, organization: Organization, user: User) -> dict[str, Any]:
     }
 
 
+def deployments_in(*, workspace: Workspace) -> QuerySet[Deployment]:
+    """List the Deployments of a workspace that are not deleted, by name."""
+    there = Deployment.objects.exclude(phase=Phase.DELETED).filter(workspace=workspace)
+    return there.order_by("name")
+
+
 @dataclass(frozen=True)
 class Hits:
     """What a search found, at most `MOST_HITS` of each kind."""

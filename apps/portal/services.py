@@ -1,12 +1,18 @@
 from django.db import transaction
 
+from apps.access.services import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import has_operator
 from apps.accounts.services import LinkUnusable, create_person, use_sign_in_link
 from apps.audit.services import record
 from apps.clusters.services import register_this_machine
+from apps.core.errors import Invalid, Refused
+from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
 from apps.organizations.services import create_organization, create_workspace
+from apps.portal.queries import deployments_in
+
+MOST_NAMES = 5
 
 
 @transaction.atomic
@@ -31,6 +37,29 @@ def set_up(
     register_this_machine(actor=owner, organization=organization)
     workspace = create_workspace(actor=owner, organization=organization, name=workspace_name)
     return owner, workspace
+
+
+@transaction.atomic
+def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> None:
+    """Remove a workspace for good, with what is kept of Deployments that were deleted in it.
+
+    Raises Invalid when the name was typed wrong, Refused while it holds a Deployment.
+    """
+    if typed_name != workspace.name:
+        raise Invalid(f"Type {workspace.name} to confirm.", field="confirm")
+    # A Deployment that is created in this moment waits here, then finds no workspace.
+    Workspace.objects.select_for_update().get(pk=workspace.pk)
+    there = [deployment.name for deployment in deployments_in(workspace=workspace)]
+    if there:
+        names = ", ".join(there[:MOST_NAMES]) + (" and others" if there[MOST_NAMES:] else "")
+        raise Refused(f"{workspace} still holds {names}. Delete what it holds first.")
+    changes = {"name": [workspace.name, None]}
+    record_on(action="workspace.deleted", actor=actor, on=workspace, changes=changes)
+    deleted = Deployment.objects.filter(workspace=workspace)
+    # These two protect a revision, even one that goes together with its Deployment.
+    deleted.update(wanted=None, applied=None)
+    deleted.delete()
+    workspace.delete()
 
 
 @transaction.atomic

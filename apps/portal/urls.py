@@ -1,7 +1,7 @@
 from django.urls import path
 
 from apps.core.views import styleguide
-from apps.portal.views import find, health, home, organization, setup
+from apps.portal.views import find, health, home, organization, setup, workspace
 
 app_name = "portal"
 
@@ -13,4 +13,5 @@ urlpatterns = [
     path("styleguide/", styleguide, name="styleguide"),
     path("o/<slug:slug>/", organization.organization, name="organization"),
     path("w/<slug:slug>/", home.workspace, name="workspace"),
+    path("w/<slug:slug>/delete/", workspace.delete, name="delete_workspace"),
 ]

@@ -68,6 +68,7 @@ def workspace_settings(request: HttpRequest, workspace: Workspace) -> HttpRespon
         "workspace": workspace,
         "form": form,
         "denial": denial_for(user=request.user, permission="workspace.update", on=workspace),
+        "delete_denial": denial_for(user=request.user, permission="workspace.delete", on=workspace),
     }
     status = 422 if form.errors else 200
     return render(request, "organizations/workspace_settings.html", context, status=status)
