@@ -17,17 +17,7 @@ from django.shortcuts import get_object_or_404
 
 from apps.access.catalogue import PERMISSIONS
 from apps.access.queries import Denial, explain_denial
-from apps.core.gates import View, open_to_all, operator_only, signed_in_only
-
-__all__ = [
-    "PermissionMissing",
-    "View",
-    "open_to_all",
-    "operator_only",
-    "require",
-    "scoped",
-    "signed_in_only",
-]
+from apps.core.gates import View
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -8,14 +8,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.queries import permissions_held, roles_of_scope
-from apps.access.scoped import open_to_all, scoped
+from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
 from apps.accounts.services import AddressTaken
 from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid, PortalError
 from apps.core.forms import blame
-from apps.core.gates import keeps_address_private
+from apps.core.gates import keeps_address_private, open_to_all
 from apps.organizations.forms import NewPersonForm, PersonForm
 from apps.organizations.invitations import (
     InvitationUnusable,
