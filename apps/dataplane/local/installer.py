@@ -172,7 +172,7 @@ def main() -> int:
         installation.fail(error.sentence)
         return 1
     except OSError as error:
-        installation.fail(f"The runtime could not be installed: {error.strerror or error}.")
+        installation.fail(f"{error.strerror or error}.")
         return 1
     return 0
 

@@ -1,0 +1,109 @@
+"""An installation of a runtime that ends half-way: why, in words; trying again begins it anew."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uv
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.local import runtimes
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.installer import Installation
+from apps.dataplane.local.runtimes import RuntimeFolder, ensure_runtime
+from tests.dataplane.specs import make_runtime
+
+RUNTIME = make_runtime()
+CONFIG = LocalConfig(
+    database_url="postgresql://portal:secret@127.0.0.1:5555/portal",
+    broker_url="redis://:secret@127.0.0.1:6666",
+    edge_url="http://localhost:8081",
+)
+
+
+class Installer:
+    """Stands for supervisord: notes what was started, and says that nothing runs."""
+
+    started: list[str] = []
+
+    def __init__(self, home: Home) -> None: ...
+
+    def states(self, *_: str) -> dict[str, Any]:
+        return {}
+
+    def write(self, program: Any) -> None: ...
+
+    def reload(self) -> None: ...
+
+    def start(self, name: str) -> None:
+        self.started.append(name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RuntimeFolder:
+    Installer.started = []
+    monkeypatch.setattr(runtimes, "Supervisor", Installer)
+    enough = SimpleNamespace(free=10 * 2**30)
+    monkeypatch.setattr(runtimes, "shutil", SimpleNamespace(disk_usage=lambda path: enough))
+    folder = RuntimeFolder(Home(tmp_path / "home"), RUNTIME.version)
+    folder.path.mkdir(parents=True)
+    return folder
+
+
+def end_half_way(folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch, last_words: str) -> str:
+    """Run the installer with a uv that installs a piece and fails; return the sentence."""
+    broken_uv = folder.path / "uv"
+    piece = folder.environment / "piece"
+    broken_uv.write_text(
+        f'#!/bin/sh\nmkdir -p {piece}\necho "Downloading"\necho "{last_words}"\nexit 2\n'
+    )
+    broken_uv.chmod(0o700)
+    monkeypatch.setattr(uv, "find_uv_bin", lambda: str(broken_uv))
+    lock = runtimes.lock_file(CONFIG, RUNTIME)
+    installation = Installation(folder=folder, lock=lock, config=CONFIG)
+    with pytest.raises(Permanent) as raised:
+        installation.run()
+    installation.fail(raised.value.sentence)
+    return raised.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("last_words", "sentence"),
+    [
+        ("error: No space left on device (os error 28)", "The disk is full. Free some space"),
+        ("error: Failed to fetch: dns error", "The package index does not answer."),
+        ("error: hash mismatch for airflow", "its hash differs from the lock file"),
+        ("error: something new", "The packages of the runtime could not be prepared."),
+    ],
+)
+def test_the_reason_is_a_sentence(
+    folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch, last_words: str, sentence: str
+) -> None:
+    assert sentence in end_half_way(folder, monkeypatch, last_words)
+    assert not folder.has_packages(runtimes.lock_file(CONFIG, RUNTIME))
+
+
+def test_it_fails_once_with_its_last_lines_and_trying_again_begins_anew(
+    folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_half_way(folder, monkeypatch, "error: dns error")
+
+    with pytest.raises(Permanent, match="could not be installed. The package index") as raised:
+        ensure_runtime(home=folder.home, config=CONFIG, runtime=RUNTIME)
+    again = ensure_runtime(home=folder.home, config=CONFIG, runtime=RUNTIME)
+
+    assert raised.value.log[-2:] == ("error: dns error", "exit 2")
+    assert raised.value.component == folder.program
+    assert again == "The packages are about to be downloaded."
+    assert Installer.started == [folder.program]
+
+
+def test_an_installer_that_was_killed_is_started_again(folder: RuntimeFolder) -> None:
+    lock = runtimes.lock_file(CONFIG, RUNTIME)
+    Installation(folder=folder, lock=lock, config=CONFIG)._write()
+
+    ensure_runtime(home=folder.home, config=CONFIG, runtime=RUNTIME)
+
+    assert Installer.started == [folder.program]
