@@ -1,7 +1,6 @@
-from collections.abc import Hashable
-from datetime import date
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.core.cache import cache
 from django.core.paginator import Paginator
@@ -12,31 +11,31 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 from django.views.decorators.http import require_safe
 
 from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
 from apps.accounts.signed_in import person_of
 from apps.core.htmx import is_fragment
-from apps.deployments.badge import GROUPS, display_status
+from apps.core.words import time_ago_in_words
+from apps.deployments.badge import GROUPS, DisplayStatus, display_status
 from apps.deployments.list_queries import (
     PAGE_SIZE,
     ListFilter,
     ListPage,
-    Row,
+    QueueCell,
     deployments_page,
     queue_cells,
 )
 from apps.deployments.options import EXECUTORS
 from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import runtimes
-from apps.runtimes.notes import runtime_note
+from apps.runtimes.notes import RuntimeNote, runtime_note
 
 POLL_SECONDS = 20
 ADVICE_SECONDS = 60
 CREATE = "workspace.deployments.create"
-KEPT_DRAWINGS = 2_000
+KEPT_ROWS = 2_000
 MARK = "the-ref"
 GROUP_WORDS = {
     "failed": ("Failed", "bad"),
@@ -47,19 +46,39 @@ GROUP_WORDS = {
 }
 
 
+class ShownRow(NamedTuple):
+    """All that a row shows; `changed` and `zone` stand for the clock and the person's zone."""
+
+    url: str
+    name: str
+    description: str
+    status: DisplayStatus
+    is_local: bool
+    queues: tuple[QueueCell, ...]
+    more_queues: int
+    runtime: str
+    runtime_note: RuntimeNote | None
+    summary: str
+    author: str
+    changed_at: datetime | None
+    changed: str
+    zone: str
+
+
 @scoped(Workspace, "workspace.view", by="slug")
 @require_safe
 def deployments(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     wanted = ListFilter.from_query(request.GET.dict())
     page = deployments_page(user=person_of(request), workspace=workspace, wanted=wanted)
+    now = timezone.now()
     context = {
         "workspace": workspace,
         "wanted": wanted,
-        "rows": _rows(page, timezone.localdate()),
+        "rows": _rows(page, now),
         "page": _page_of(page, wanted.page),
         "total": page.total,
         "is_none_yet": not page.tally and not wanted.is_narrow,
-        "now": timezone.now(),
+        "now": now,
         "is_live": request.GET.get("live") != "off",
         "poll_seconds": POLL_SECONDS,
         "address": request.get_full_path(),
@@ -128,49 +147,43 @@ def _tally_item(
     }
 
 
-def _rows(page: ListPage, today: date) -> list[dict[str, Any]]:
-    """Return what the cells show. Fifty rows share few states, queues and runtimes, and drawing
-    each anew takes longer than all the rest of the page.
-    """
-    notes = {version: _note(version, today) for version in {row.runtime for row in page.rows}}
-    before, after = reverse("deployments:overview", args=[MARK]).split(MARK)
-    return [_row(row, f"{before}{row.ref}{after}", notes[row.runtime]) for row in page.rows]
-
-
-def _row(row: Row, url: str, note: str) -> dict[str, Any]:
-    status = display_status(row)
-    queues, more = queue_cells(row)
-    return {
-        "url": url,
-        "name": row.name,
-        "description": _cut(row.description, 120),
-        "tone": status.tone,
-        "status": _drawn("status", tone=status.tone, icon=status.icon, word=status.word),
-        "sentence": _cut(status.sentence, 160),
-        "is_local": row.executor == "local",
-        "workers": _drawn("mini_queues", queues=queues, more=more),
-        "runtime": row.runtime,
-        "runtime_note": note,
-        "summary": row.summary,
-        "changed_at": row.changed_at,
-        "author": row.author or "the portal",
+def _rows(page: ListPage, now: datetime) -> list[SafeString]:
+    today = timezone.localdate(now)
+    notes = {
+        version: runtime_note(version, today=today)
+        for version in {row.runtime for row in page.rows}
     }
+    before, after = reverse("deployments:overview", args=[MARK]).split(MARK)
+    zone = timezone.get_current_timezone_name()
+    rows = []
+    for row in page.rows:
+        queues, more_queues = queue_cells(row)
+        shown = ShownRow(
+            url=f"{before}{row.ref}{after}",
+            name=row.name,
+            description=row.description,
+            status=display_status(row),
+            is_local=row.executor == "local",
+            queues=queues,
+            more_queues=more_queues,
+            runtime=row.runtime,
+            runtime_note=notes[row.runtime],
+            summary=row.summary or "",
+            author=row.author or "the portal",
+            changed_at=row.changed_at,
+            changed=time_ago_in_words(then=row.changed_at, now=now) if row.changed_at else "",
+            zone=zone,
+        )
+        rows.append(_drawn(shown))
+    return rows
 
 
-def _note(version: str, today: date) -> str:
-    note = runtime_note(version, today=today)
-    if note and note.tone:
-        return _drawn("badge", tone=note.tone, label=note.sentence)
-    return note.sentence if note else ""
-
-
-@lru_cache(maxsize=KEPT_DRAWINGS)
-def _drawn(component: str, **values: Hashable) -> SafeString:
-    return render_to_string(f"components/{component}.html", values)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else Truncator(text).chars(length)
+@lru_cache(maxsize=KEPT_ROWS)
+def _drawn(row: ShownRow) -> SafeString:
+    """Draw a row, unless one that shows the very same was drawn before: everybody who looks asks
+    for fifty again three times a minute, and few of them have changed.
+    """
+    return render_to_string("deployments/_list_row.html", {"row": row})
 
 
 class _Counted(Paginator):  # type: ignore[type-arg]
