@@ -1,7 +1,13 @@
+import logging
+from threading import Thread
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
+from django.core.mail import EmailMessage
 from django.utils.http import url_has_allowed_host_and_scheme
+
+logger = logging.getLogger(__name__)
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -16,3 +22,21 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             allowed_hosts={self.request.get_host()},
             require_https=self.request.is_secure(),
         )
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        message = self.render_mail(
+            template_prefix, email, {"request": self.request, "email": email, **context}
+        )
+        if not settings.EMAIL_HOST:
+            message.send()
+            return
+        # The time a mail server takes would tell a known address from an unknown one. A job would
+        # leave the link in the broker.
+        Thread(target=_send, args=(message,), name="mail").start()
+
+
+def _send(message: EmailMessage) -> None:
+    try:
+        message.send()
+    except OSError:
+        logger.exception("mail not sent")

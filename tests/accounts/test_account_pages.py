@@ -1,6 +1,8 @@
+import threading
+
 import pytest
 from django.core import mail
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage, send_mail
 from django.urls import reverse
 
 from apps.accounts.models import OutgoingMail, User
@@ -146,3 +148,21 @@ def test_signing_out_takes_a_button(bob, client_of):
     assert client.get("/account/").status_code == 200
     client.post("/accounts/logout/")
     assert client.get("/account/").status_code == 302
+
+
+def test_an_answer_does_not_wait_for_the_mail_server(bob, client, settings, monkeypatch):
+    answered, sent = threading.Event(), threading.Event()
+
+    def send(message):
+        assert answered.wait(10)
+        sent.set()
+        raise ConnectionRefusedError
+
+    settings.EMAIL_HOST = "mail.example.org"
+    monkeypatch.setattr(EmailMessage, "send", send)
+
+    response = client.post("/accounts/password/reset/", {"email": bob.email})
+    answered.set()
+
+    assert response.status_code == 302
+    assert sent.wait(10)
