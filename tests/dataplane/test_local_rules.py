@@ -324,21 +324,30 @@ SUPERVISORD_LOG = """\
 2026-11-22 10:05:01,123 INFO spawned: 'a--scheduler' with pid 13
 2026-11-22 10:06:00,123 WARN exited: b--scheduler (terminated by SIGKILL; not expected)
 2026-11-22 10:06:01,123 INFO spawned: 'b--scheduler' with pid 14
+2026-11-22 10:06:02,123 WARN exited: a--worker-big-0123abcd-1 (exit status 0; expected)
+2026-11-22 10:06:03,123 INFO spawned: 'a--worker-big-0123abcd-1' with pid 15
 2026-11-22 10:07:00,123 WARN exited: a--triggerer (exit status 1; not expected)
 2026-11-22 10:07:00,124 INFO gave up: a--triggerer entered FATAL state, too many start retries
 """
 
 
-def test_only_what_ended_by_itself_and_came_back_within_a_day_is_a_restart(folder: Folder):
+def test_only_what_ended_by_itself_and_came_back_is_a_restart(folder: Folder):
     folder.home.logs.mkdir()
     (folder.home.logs / "supervisord.log").write_text(SUPERVISORD_LOG)
-    now = datetime(2026, 11, 22, 11, tzinfo=UTC)
 
-    assert count_restarts(folder.home, prefix="a--", now=now) == {"a--scheduler": 1}
+    restarts = count_restarts(
+        Folder(folder.home, "a"), since=datetime(2026, 11, 21, 11, tzinfo=UTC)
+    )
+
+    assert {name: restarts[name] for name in ("scheduler", "triggerer", "worker big")} == {
+        "scheduler": 1,
+        "triggerer": 0,
+        "worker big": 1,
+    }
 
 
 def test_without_a_log_nothing_was_restarted(folder: Folder):
-    assert not count_restarts(folder.home, prefix="a--", now=datetime.now(UTC))
+    assert not count_restarts(folder, since=datetime.now(UTC))
 
 
 def test_an_installer_is_told_no_secret_of_the_portal(

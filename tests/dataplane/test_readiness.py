@@ -63,9 +63,33 @@ def test_it_blames_a_component_that_was_given_up_with_its_log(folder: Folder):
 
 def test_it_blames_a_component_that_ends_again_and_again(folder: Folder):
     restarted = make_observation(started_at=datetime.now(UTC))
+    log_restart(folder, "scheduler", seconds_ago=5)
 
     with pytest.raises(Permanent, match="ends soon"):
         look(folder, restarted, seconds_ago=90)
+
+
+def test_what_ended_once_at_the_beginning_is_not_blamed(folder: Folder):
+    restarted = make_observation(started_at=datetime.now(UTC))
+    log_restart(folder, "scheduler", seconds_ago=80)
+
+    assert look(folder, restarted, seconds_ago=90)[0] == "running"
+
+
+def test_a_worker_that_was_added_later_is_not_blamed(folder: Folder):
+    added = make_observation(started_at=datetime.now(UTC))
+
+    assert look(folder, added, seconds_ago=90)[0] == "running"
+
+
+def log_restart(folder: Folder, component: str, *, seconds_ago: float) -> None:
+    at = f"{datetime.fromtimestamp(time.time() - seconds_ago, UTC):%Y-%m-%d %H:%M:%S},000"
+    program = f"{folder.ref}--{component}"
+    folder.home.logs.mkdir()
+    (folder.home.logs / "supervisord.log").write_text(
+        f"{at} WARN exited: {program} (exit status 1; not expected)\n"
+        f"{at} INFO spawned: '{program}' with pid 7\n"
+    )
 
 
 def test_a_slow_machine_is_given_minutes(folder: Folder):

@@ -4,7 +4,7 @@ Nothing here changes anything, and an Airflow that is down is an observation, no
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apps.dataplane.errors import DataPlaneError, Temporary, Unreachable
 from apps.dataplane.local import airflow_api, code, database
@@ -13,7 +13,7 @@ from apps.dataplane.local.health import Facts, core_state, heartbeat_of, moment,
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, State, Wanted, WantedQueue, read_state, read_wanted
 from apps.dataplane.local.processes import is_worker_ready, memory_bytes
-from apps.dataplane.local.programs import CORE, component_of, program_name, worker_name
+from apps.dataplane.local.programs import CORE, program_name, status_name
 from apps.dataplane.local.restarts import count_restarts
 from apps.dataplane.local.supervisor import Supervisor
 from apps.dataplane.local.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
@@ -25,6 +25,7 @@ from apps.dataplane.status import (
 )
 
 API_SECONDS = 2.0
+RESTARTS_PERIOD = timedelta(hours=24)
 
 
 class Observer:
@@ -79,9 +80,7 @@ class Observer:
             memory={
                 name: memory_bytes(program.pid) for name, program in programs.items() if program.pid
             },
-            restarts=count_restarts(
-                self.home, prefix=f"{self.folder.ref}--", now=datetime.now(UTC)
-            ),
+            restarts=count_restarts(self.folder, since=datetime.now(UTC) - RESTARTS_PERIOD),
         )
 
     def _report(self, state: State) -> Mapping[str, Mapping[str, str]]:
@@ -123,7 +122,7 @@ class Observer:
             started_at=moment(program.started_at) if program.pid else None,
             heartbeat_at=heartbeat,
             memory_bytes=facts.memory.get(name),
-            restarts=facts.restarts.get(name, 0),
+            restarts=facts.restarts.get(component, 0),
         )
 
     def _workers(self, queue: WantedQueue, facts: Facts) -> ComponentStatus:
@@ -146,22 +145,16 @@ class Observer:
             detail=f"{len(leaving)} old workers finish their tasks." if leaving else "",
             started_at=moment(max(started)) if started else None,
             memory_bytes=sum(facts.memory.get(name, 0) for name in names) or None,
-            restarts=sum(
-                count for name, count in facts.restarts.items() if self._is_of(queue, name)
-            ),
+            restarts=facts.restarts.get(f"worker {queue.name}", 0),
         )
 
     def _old_workers(self, queue: WantedQueue, facts: Facts) -> list[str]:
         return [
             name
             for name, program in facts.programs.items()
-            if self._is_of(queue, name)
+            if status_name(self.folder.ref, name) == f"worker {queue.name}"
             and (name not in queue.programs or program.state == "STOPPING")
         ]
-
-    def _is_of(self, queue: WantedQueue, program: str) -> bool:
-        parts = worker_name(component_of(self.folder.ref, program))
-        return parts is not None and parts.queue == queue.name
 
     def _is_drifted(self, state: State, wanted: Wanted, facts: Facts) -> bool:
         is_stopped = any(

@@ -68,6 +68,13 @@ def worker_name(component: str) -> WorkerName | None:
     return WorkerName(queue=match["queue"], digest=match["digest"], slot=int(match["slot"]))
 
 
+def status_name(ref: str, program: str) -> str:
+    """Return what people call the component of a program (`worker default`), empty if not ours."""
+    component = component_of(ref, program)
+    worker = worker_name(component)
+    return f"worker {worker.queue}" if worker else component
+
+
 def core_programs(*, spec: DeploymentSpec, around: Surroundings) -> list[Program]:
     """Return api-server, scheduler, dag-processor and triggerer, in starting order."""
     programs = []

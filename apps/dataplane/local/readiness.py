@@ -1,11 +1,13 @@
 """Decide how long to wait for an Airflow to become healthy, and whom to blame when it does not."""
 
 import time
+from datetime import UTC, datetime
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local import log_files
 from apps.dataplane.local.layout import Folder, State, save_state
 from apps.dataplane.local.programs import API_SERVER
+from apps.dataplane.local.restarts import count_restarts
 from apps.dataplane.local.steps import DONE, Outcome
 from apps.dataplane.status import ComponentStatus, Observation
 
@@ -44,11 +46,15 @@ class Readiness:
         )
 
     def _has_failed(self, status: ComponentStatus, waited: float) -> bool:
-        """Return whether the component was given up, or was started again long after the others."""
-        if status.state == "failed" or status.started_at is None:
+        """Return whether the component was given up, or ended long after the others had started.
+
+        A start alone proves nothing: a worker may have been added because tasks wait.
+        """
+        if status.state == "failed" or waited <= CRASH_LOOP_SECONDS:
             return status.state == "failed"
-        restarted_after = status.started_at.timestamp() - self.state.wait_began_at
-        return waited > CRASH_LOOP_SECONDS and restarted_after > CRASH_LOOP_SECONDS / 2
+        settled_at = self.state.wait_began_at + CRASH_LOOP_SECONDS / 2
+        since = datetime.fromtimestamp(settled_at, UTC)
+        return count_restarts(self.folder, since=since)[status.name] > 0
 
     def _waited_seconds(self) -> float:
         if self.state.revision != self.revision or not self.state.wait_began_at:
