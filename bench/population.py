@@ -111,6 +111,7 @@ def _deployments(
             state=RevisionState.APPLIED,
             summary="Created",
             created_by=author,
+            created_at=now - timedelta(hours=number % 500),
             applied_at=now,
         )
         for number, deployment in enumerate(deployments)
