@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 
@@ -58,6 +58,17 @@ LEASE_SECONDS = 60
 MOST_UNFINISHED_PASSES = 3
 # A hint that the broker loses is given again after this time.
 HINT_SECONDS = 10
+# Every job begins with it, and most hints come too late and end with it: as text, because writing
+# it took the ORM five times as long as PostgreSQL to run it.
+_CLAIM = """
+    UPDATE deployments_deployment
+    SET lease_token = %(token)s,
+        lease_until = STATEMENT_TIMESTAMP() + %(span)s,
+        next_reconcile_at = STATEMENT_TIMESTAMP() + %(span)s,
+        n_unfinished_passes = n_unfinished_passes + 1
+    WHERE id = %(id)s AND quarantined_at IS NULL AND phase <> 'deleted'
+        AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
+"""
 
 
 def move(rows: models.QuerySet[Any], machine: str, to: str, **fields: Any) -> bool:
@@ -89,19 +100,15 @@ def claim(*, deployment_id: int, seconds: float = LEASE_SECONDS) -> Lease | None
     due again when the lease ends, so that a killed worker needs no witness.
     """
     token = uuid.uuid4()
-    until = Now() + timedelta(seconds=seconds)
-    free = Q(lease_until=None) | Q(lease_until__lt=Now())
-    n_claimed = (
-        Deployment.objects.filter(free, pk=deployment_id, quarantined_at=None)
-        .exclude(phase=Phase.DELETED)
-        .update(
-            lease_token=token,
-            lease_until=until,
-            next_reconcile_at=until,
-            n_unfinished_passes=F("n_unfinished_passes") + 1,
-        )
-    )
-    return Lease(deployment_id, token) if n_claimed else None
+    values: dict[str, Any] = {
+        "id": deployment_id,
+        "token": token,
+        "span": timedelta(seconds=seconds),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, values)
+        is_mine = cursor.rowcount > 0
+    return Lease(deployment_id, token) if is_mine else None
 
 
 def leased(lease: Lease) -> models.QuerySet[Deployment]:
