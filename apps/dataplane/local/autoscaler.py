@@ -94,9 +94,18 @@ class Autoscaler:
         """Start what is stopped though it should run: after a restart of supervisord or the
         machine.
         """
-        for name in wanted.core:
-            if name in states and states[name].state in {"STOPPED", "EXITED"}:
-                self.supervisor.start(name)
+        stopped = [
+            name
+            for name in wanted.core
+            if name in states and states[name].state in {"STOPPED", "EXITED"}
+        ]
+        if not stopped:
+            return
+        # Perhaps it stopped to be replaced, and supervisord has the old definition still. Started
+        # with that, it would have to be stopped again, and an edit would never come to its end.
+        reload_programs(self.supervisor)
+        for name in stopped:
+            self.supervisor.start(name)
 
     def _count(self, folder: Folder) -> TaskCounts:
         state = read_state(folder)
