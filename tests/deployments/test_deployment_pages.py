@@ -180,12 +180,16 @@ def test_a_silent_plane_is_unknown_not_unhealthy(
     assert "does not answer" in text
 
 
-def failed(deployment: Deployment, plane: type[FakePlane], actor: User) -> Operation:
-    error = Permanent(
-        "The scheduler ended three times in a row.",
-        component="scheduler",
-        log=("Traceback", "ValueError: <b>boom</b>"),
-    )
+BROKEN = Permanent(
+    "The scheduler ended three times in a row.",
+    component="scheduler",
+    log=("Traceback", "ValueError: <b>boom</b>"),
+)
+
+
+def failed(
+    deployment: Deployment, plane: type[FakePlane], actor: User, error: Permanent = BROKEN
+) -> Operation:
     plane.store.fail("apply", error)
     operation = deploy_code(actor=actor, deployment=deployment, digest="a" * 64, summary="Deploy 1")
     drive(deployment)
@@ -220,6 +224,19 @@ def test_a_failed_creation_offers_no_way_back(
     assert "api-server: The port is taken." in text
     assert "Try again" in text
     assert "Go back to" not in text
+
+
+def test_what_has_no_log_of_its_own_leads_to_the_logs_there_are(
+    browser: Client, running: Deployment, plane: type[FakePlane], alice: User
+) -> None:
+    lost = Permanent("The database is lost.", component="metadata database", log=("gone",))
+    operation = failed(running, plane, alice, lost)
+
+    response = browser.get(f"/d/{running.ref}/operations/{operation.number}/")
+
+    assert "metadata database: The database is lost." in text_of(response)
+    assert f'href="/d/{running.ref}/logs/"' in response.content.decode()
+    assert "?component=" not in response.content.decode()
 
 
 def test_bob_reads_a_failure_but_gets_no_button(

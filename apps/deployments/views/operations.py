@@ -15,7 +15,7 @@ from apps.core.errors import PortalError
 from apps.core.htmx import is_fragment
 from apps.core.words import duration_in_words
 from apps.deployments.models import Deployment, Operation, OperationState
-from apps.deployments.queries import operations_of, steps_for_page, usual_time
+from apps.deployments.queries import observation_of, operations_of, steps_for_page, usual_time
 from apps.deployments.services import retry
 
 TONES = {
@@ -92,6 +92,7 @@ def _context(request: HttpRequest, deployment: Deployment, shown: Operation) -> 
         "is_newest": is_newest,
         "can_update": request.user.has_perm("deployment.update", deployment),
         "way_back": _way_back(deployment, shown) if is_newest else None,
+        "component_with_log": _component_with_log(deployment, shown),
     }
 
 
@@ -114,3 +115,10 @@ def _way_back(deployment: Deployment, shown: Operation) -> Any:
     if shown.state != OperationState.FAILED or applied is None or applied.pk == shown.revision_id:
         return None
     return applied
+
+
+def _component_with_log(deployment: Deployment, shown: Operation) -> str:
+    """Return the component to blame, if its log has a page: an installer's has none."""
+    seen = observation_of(deployment)
+    names = [component.name for component in seen.components] if seen else []
+    return shown.failed_component if shown.failed_component in names else ""
