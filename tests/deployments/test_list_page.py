@@ -193,6 +193,41 @@ def test_somebody_with_one_deployment_sees_that_one(
     assert "hidden" not in text
 
 
+def test_a_kept_statement_shows_nobody_what_another_may_see(
+    make_deployment: Callable[..., Deployment],
+    client_of: ClientOf,
+    workspace: Workspace,
+    alice: User,
+    bob: User,
+) -> None:
+    of_bob, of_dora = make_deployment(name="of-bob"), make_deployment(name="of-dora")
+    dora = User.objects.create_user(email="dora@example.org", password=None)
+    revoke(actor=None, user=bob, on=workspace)
+    for person, own in ((bob, of_bob), (dora, of_dora)):
+        for role, on in (("accessor", workspace), ("viewer", own)):
+            scope = on.access_scope
+            grant(actor=None, user=person, role=Role.objects.get(scope=scope, key=role), on=on)
+
+    shown = [text_of(client_of(person).get(URL)) for person in (alice, bob, dora, alice)]
+
+    seen = [{name for name in ("of-bob", "of-dora") if name in text} for text in shown]
+    both = {"of-bob", "of-dora"}
+    assert seen == [both, {"of-bob"}, {"of-dora"}, both]
+
+
+def test_a_kept_row_gives_way_to_what_is_true_now(browser: Client, deployment: Deployment) -> None:
+    before = text_of(browser.get(URL))
+    Deployment.objects.update(
+        name="<b>renamed</b>", health=Health.UNHEALTHY, health_sentence="The scheduler is silent."
+    )
+
+    response = browser.get(URL)
+
+    assert "The scheduler is silent." not in before
+    assert "The scheduler is silent." in text_of(response)
+    assert b"&lt;b&gt;renamed&lt;/b&gt;" in response.content
+
+
 def test_a_poll_answers_the_table_alone(browser: Client, deployment: Deployment) -> None:
     response = browser.get(URL, headers={"HX-Request": "true", "HX-Request-Type": "partial"})
 
