@@ -27,8 +27,7 @@ class Finding:
 @dataclass(frozen=True)
 class Verdict:
     organization_id: int | None
-    last_sequence: int
-    forgotten_sequence: int
+    chain: AuditChain
     findings: tuple[Finding, ...]
 
 
@@ -55,8 +54,7 @@ def _chains(organization_id: int | None) -> list[AuditChain]:
 def _verdict(chain: AuditChain) -> Verdict:
     return Verdict(
         organization_id=None if chain.pk == NO_ORGANIZATION else chain.pk,
-        last_sequence=chain.last_sequence,
-        forgotten_sequence=chain.forgotten_sequence,
+        chain=chain,
         findings=tuple(_findings(chain)),
     )
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 
+import pytest
 from django.db import connection
 
 from apps.audit.services import record
@@ -93,6 +94,18 @@ def test_the_export_holds_every_event_and_itself(alice, charlie, organization, c
     assert [line["action"] for line in lines[-2:]] == ["deployment.created", "audit.exported"]
     assert lines[-2]["target_label"] == "åäö"
     assert {line["organization_id"] for line in lines} == {organization.pk}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_long_export_comes_in_pieces(alice, organization, client_of, monkeypatch):
+    monkeypatch.setattr("apps.audit.services.CHUNK", 2)
+    for number in range(7):
+        write(organization, "deployment.created", label=f"etl-{number}")
+
+    lines = export(client_of(alice), "?action=deployment")
+
+    assert [line["target_label"] for line in lines] == [f"etl-{number}" for number in range(7)]
+    assert [line["sequence"] for line in lines] == list(range(2, 9))
 
 
 def test_anybody_can_verify_an_export(alice, organization, client_of):

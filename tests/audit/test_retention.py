@@ -1,11 +1,14 @@
 from datetime import datetime, timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from apps.audit.digests import digest_of
 from apps.audit.models import AuditChain, AuditEvent
 from apps.audit.retention import forget_expired
+from apps.audit.tasks import sweep_events
 from apps.audit.verification import verify_all
 from tests.audit.events import write
 
@@ -52,8 +55,12 @@ def test_the_beginning_is_cut_and_the_rest_verifies(monkeypatch):
 def test_a_chain_may_lose_all_and_goes_on():
     write(None, times=3)
 
+    said = StringIO()
+
     assert forget_expired(now=NOW + timedelta(days=31)) == 3
-    assert verify_all()[0].findings == ()
+    call_command("verify_audit", stdout=said)
+    assert "Events of no organization: no events." in said.getvalue()
+    assert "Retention deleted events up to 3, last on" in said.getvalue()
 
     write(None)
     assert sequences() == [4]
@@ -66,3 +73,12 @@ def test_an_old_event_behind_a_younger_one_stays():
 
     assert forget_expired(now=NOW) == 1
     assert sequences() == [2, 3]
+
+
+def test_the_daily_job_bears_arguments_of_a_newer_portal():
+    write_at(NOW - timedelta(days=31))
+    write_at(NOW)
+
+    sweep_events(newer="argument")
+
+    assert sequences() == [2]

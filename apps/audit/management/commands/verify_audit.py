@@ -18,9 +18,8 @@ class Command(BaseCommand):
                 self.stdout.write(line)
         if organization is not None and not verdicts:
             raise CommandError(f"Organization {organization} has no audit events.")
-        n_findings = sum(len(verdict.findings) for verdict in verdicts)
-        if n_findings:
-            raise CommandError(f"The audit log is not whole: {n_findings} findings.")
+        if any(verdict.findings for verdict in verdicts):
+            raise CommandError("The audit log is not whole. What is wrong stands above.")
         self.stdout.write("The audit log is whole.")
 
 
@@ -28,8 +27,11 @@ def _lines(verdict: Verdict) -> list[str]:
     name = f"Organization {verdict.organization_id}"
     if verdict.organization_id is None:
         name = "Events of no organization"
-    first = verdict.forgotten_sequence + 1
-    lines = [f"{name}: events {first} to {verdict.last_sequence} read."]
-    if verdict.forgotten_sequence:
-        lines.append(f"  Events up to {verdict.forgotten_sequence} were deleted by retention.")
+    chain = verdict.chain
+    lines = [f"{name}: events {chain.forgotten_sequence + 1} to {chain.last_sequence} read."]
+    if chain.forgotten_sequence == chain.last_sequence:
+        lines = [f"{name}: no events."]
+    if chain.forgotten_at:
+        cut = f"Retention deleted events up to {chain.forgotten_sequence}"
+        lines.append(f"  {cut}, last on {chain.forgotten_at:%Y-%m-%d}.")
     return [*lines, *(f"  {one.kind}: {one.sentence}" for one in verdict.findings)]
