@@ -1,5 +1,7 @@
 from typing import Any
 
+from django.db import connection
+
 from apps.audit.models import AuditEvent
 from apps.audit.services import record
 
@@ -23,3 +25,18 @@ def write(organization_id: int | None = 7, *, times: int = 1, **overrides: Any) 
         event = record_one(organization_id, **overrides)
     event.refresh_from_db()
     return event
+
+
+def copy_of(event: AuditEvent, sequence: int | None) -> None:
+    event.pk, event.sequence = None, sequence
+    event.save(force_insert=True)
+
+
+def sql(statement: str, *values: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def tie_at_once() -> None:
+    """Tie events as they are written: a test that commits nothing would leave them untied."""
+    sql("SET CONSTRAINTS ALL IMMEDIATE")

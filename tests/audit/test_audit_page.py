@@ -2,9 +2,9 @@ import hashlib
 import json
 
 import pytest
-from django.db import connection
 
 from apps.audit.services import record
+from tests.audit.events import tie_at_once
 
 
 def write(organization, action, actor=None, label="etl"):
@@ -78,15 +78,9 @@ def export(client, query=""):
     return [json.loads(line) for line in response.getvalue().decode().splitlines()]
 
 
-def tie_events():
-    """Do now what a commit does."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-
-
 def test_the_export_holds_every_event_and_itself(alice, charlie, organization, client_of):
     write(organization, "deployment.created", alice, label="åäö")
-    tie_events()
+    tie_at_once()
 
     lines = export(client_of(alice))
 
@@ -110,7 +104,7 @@ def test_a_long_export_comes_in_pieces(alice, organization, client_of, monkeypat
 
 def test_anybody_can_verify_an_export(alice, organization, client_of):
     write(organization, "deployment.created", alice)
-    tie_events()
+    tie_at_once()
     previous = "0" * 64
 
     for line in export(client_of(alice)):
