@@ -245,7 +245,16 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.deploys.tasks.sweep_archives",
         "schedule": timedelta(days=1),
     },
+    "sweep-audit-events": {
+        "task": "apps.audit.tasks.sweep_events",
+        "schedule": timedelta(days=1),
+    },
 }
+
+# --- Audit log ------------------------------------------------------------------------------------
+
+# How long events are kept; 0 for ever. Half a century is enough to find a typing mistake.
+AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 0, minimum=0, maximum=18_250)
 
 # --- People --------------------------------------------------------------------------------------
 

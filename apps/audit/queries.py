@@ -1,6 +1,6 @@
 from django.db.models import Q, QuerySet
 
-from apps.audit.models import AuditEvent
+from apps.audit.models import NO_ORGANIZATION, AuditChain, AuditEvent
 
 
 def events_of(
@@ -19,3 +19,9 @@ def events_of(
     if target:
         events = events.filter(Q(target_label__icontains=target) | Q(target_kind=target.lower()))
     return events.order_by("-id")
+
+
+def events_in_chain(chain: AuditChain) -> QuerySet[AuditEvent]:
+    """Select the events that a chain ties together."""
+    organization_id = None if chain.pk == NO_ORGANIZATION else chain.pk
+    return AuditEvent.objects.filter(organization_id=organization_id)

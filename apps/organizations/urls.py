@@ -38,6 +38,7 @@ urlpatterns = [
     ),
     path("o/<slug:slug>/roles/", records.roles, name="roles"),
     path("o/<slug:slug>/audit/", records.audit, name="audit"),
+    path("o/<slug:slug>/audit/export/", records.export_audit, name="export_audit"),
     path("o/<slug:slug>/leave/", leaving.leave, name="leave"),
     path("o/<slug:slug>/settings/", workspaces.organization_settings, name="settings"),
     path("w/<slug:slug>/members/", members.workspace_members, name="workspace_members"),

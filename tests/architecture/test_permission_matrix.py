@@ -105,6 +105,7 @@ TABLE = {
     "organizations:revoke_invitation": _organization(None, ORGANIZATION_OWNER),
     "organizations:roles": _organization(IN_ORGANIZATION),
     "organizations:audit": _organization(ORGANIZATION_OWNER),
+    "organizations:export_audit": _organization(None, ORGANIZATION_OWNER),
     "organizations:leave": _organization(IN_ORGANIZATION, IN_ORGANIZATION),
     "organizations:settings": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
     "organizations:workspace_members": _workspace(WORKSPACE_MEMBERS),

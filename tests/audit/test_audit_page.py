@@ -1,4 +1,10 @@
+import hashlib
+import json
+
+import pytest
+
 from apps.audit.services import record
+from tests.audit.events import tie_at_once
 
 
 def write(organization, action, actor=None, label="etl"):
@@ -63,3 +69,86 @@ def test_the_filters_bear_odd_input(alice, client_of):
     for text in ("%25", "'", "x" * 5000):
         page = client.get(f"/o/nordhavn/audit/?actor={text}&action={text}&target={text}")
         assert page.status_code == 200
+
+
+def export(client, query=""):
+    response = client.post(f"/o/nordhavn/audit/export/{query}")
+    assert response["Content-Type"] == "application/x-ndjson"
+    assert response.streaming
+    return [json.loads(line) for line in response.getvalue().decode().splitlines()]
+
+
+def test_the_export_holds_every_event_and_itself(alice, charlie, organization, client_of):
+    write(organization, "deployment.created", alice, label="åäö")
+    tie_at_once()
+
+    lines = export(client_of(alice))
+
+    assert [line["sequence"] for line in lines] == list(range(1, len(lines) + 1))
+    assert [line["action"] for line in lines[-2:]] == ["deployment.created", "audit.exported"]
+    assert lines[-2]["target_label"] == "åäö"
+    assert {line["organization_id"] for line in lines} == {organization.pk}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_long_export_comes_in_pieces(alice, organization, client_of, monkeypatch):
+    monkeypatch.setattr("apps.audit.services.CHUNK", 2)
+    for number in range(7):
+        write(organization, "deployment.created", label=f"etl-{number}")
+
+    lines = export(client_of(alice), "?action=deployment")
+
+    assert [line["target_label"] for line in lines] == [f"etl-{number}" for number in range(7)]
+    assert [line["sequence"] for line in lines] == list(range(2, 9))
+
+
+def test_anybody_can_verify_an_export(alice, organization, client_of):
+    write(organization, "deployment.created", alice)
+    tie_at_once()
+    previous = "0" * 64
+
+    for line in export(client_of(alice)):
+        chained = {key: line.pop(key) for key in ("sequence", "previous_hash", "digest", "hash")}
+        text = json.dumps(line, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        link = hashlib.sha256(f"{previous}:{chained['sequence']}:{digest}".encode()).hexdigest()
+        assert chained["previous_hash"] == previous
+        assert (chained["digest"], chained["hash"]) == (digest, link)
+        previous = link
+
+
+def test_the_export_takes_the_filters_of_the_page(alice, organization, client_of):
+    write(organization, "deployment.created", alice)
+    write(organization, "secret.rotated")
+    client = client_of(alice)
+
+    page = client.get("/o/nordhavn/audit/?action=secret&page=1").content.decode()
+    lines = export(client, "?action=secret")
+
+    assert 'action="/o/nordhavn/audit/export/?action=secret"' in page
+    assert [line["action"] for line in lines] == ["secret.rotated"]
+    exported = export(client, "?action=audit")
+    assert exported[0]["changes"] == {"action": "secret"}
+
+
+def test_only_who_may_read_the_log_may_export_it(alice, bob, charlie, client_of):
+    refusal = client_of(bob).post("/o/nordhavn/audit/export/")
+
+    assert refusal.status_code == 403
+    assert b"Organization Owner" in refusal.content
+    assert client_of(charlie).post("/o/nordhavn/audit/export/").status_code == 404
+    assert client_of(alice).get("/o/nordhavn/audit/export/").status_code == 405
+
+
+def test_the_export_bears_odd_input(alice, client_of):
+    client = client_of(alice)
+
+    for text in ("%25", "'", "x" * 5000):
+        assert client.post(f"/o/nordhavn/audit/export/?actor={text}").status_code == 200
+    assert client.post("/o/nordhavn/audit/export/?actor=%00").status_code == 400
+
+
+def test_the_page_says_how_long_events_are_kept(alice, client_of, settings):
+    settings.AUDIT_RETENTION_DAYS = 90
+
+    assert b"kept for 90 days" in client_of(alice).get("/o/nordhavn/audit/").content

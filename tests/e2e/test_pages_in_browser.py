@@ -32,6 +32,7 @@ NOT_PAGES = {
     "observability:airflow_entry": "leaves for Airflow; the journey walks it",
     "observability:log_tail": "a fragment",
     "observability:log_download": "a file",
+    "organizations:export_audit": "a file",
 }
 
 

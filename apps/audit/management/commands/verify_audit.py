@@ -1,0 +1,37 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.audit.verification import Verdict, verify_all
+
+
+class Command(BaseCommand):
+    help = "Say whether the audit events of every organization are whole, and which are not."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--organization", type=int, help="number of one organization")
+
+    def handle(self, *args: Any, organization: int | None = None, **options: Any) -> None:
+        verdicts = verify_all(organization_id=organization)
+        for verdict in verdicts:
+            for line in _lines(verdict):
+                self.stdout.write(line)
+        if organization is not None and not verdicts:
+            raise CommandError(f"Organization {organization} has no audit events.")
+        if any(verdict.findings for verdict in verdicts):
+            raise CommandError("The audit log is not whole. What is wrong stands above.")
+        self.stdout.write("The audit log is whole.")
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    name = f"Organization {verdict.organization_id}"
+    if verdict.organization_id is None:
+        name = "Events of no organization"
+    chain = verdict.chain
+    lines = [f"{name}: events {chain.forgotten_sequence + 1} to {chain.last_sequence} read."]
+    if chain.forgotten_sequence == chain.last_sequence:
+        lines = [f"{name}: no events."]
+    if chain.forgotten_at:
+        cut = f"Retention deleted events up to {chain.forgotten_sequence}"
+        lines.append(f"  {cut}, last on {chain.forgotten_at:%Y-%m-%d}.")
+    return [*lines, *(f"  {one.kind}: {one.sentence}" for one in verdict.findings)]
