@@ -1,5 +1,11 @@
 // Passkeys: the ceremony itself is allauth's script. Here: show buttons where the browser can do it, say why it failed.
-if (window.PublicKeyCredential) for (const one of document.querySelectorAll("[data-passkey]")) one.hidden = false;
+// <button data-passkey="loginForm|addForm|authenticateForm" data-credential="id of the hidden field">
+for (const button of window.PublicKeyCredential ? document.querySelectorAll("[data-passkey]") : []) {
+  const { passkey, credential, passwordless } = button.dataset;
+  const names = { add: button.id, login: button.id, authenticate: button.id };
+  window.allauth.webauthn.forms[passkey]({ ids: { ...names, credential, passwordless, data: "js_data" } });
+  button.hidden = false;
+}
 
 const WORDS = {
   NotAllowedError: "No passkey was used. Try again, or go on without one.",
