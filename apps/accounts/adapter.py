@@ -1,4 +1,5 @@
 import logging
+import time
 from threading import Thread
 from typing import Any
 
@@ -6,6 +7,8 @@ from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.utils.http import url_has_allowed_host_and_scheme
+
+from apps.accounts.sessions import signed_in_lately
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             allowed_hosts={self.request.get_host()},
             require_https=self.request.is_secure(),
         )
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        return not signed_in_lately(self.request.session, now=time.time())
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         message = self.render_mail(

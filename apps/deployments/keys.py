@@ -8,7 +8,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Func
 
+from apps.accounts import second_factors
 from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
+from apps.core.keys import key_ring
 from apps.deployments import sealed
 from apps.deployments.models import Deployment, SecretValue
 
@@ -38,7 +40,9 @@ def key_problems() -> list[str]:
     ring: KeyRing | None = settings.ENCRYPTION_KEYS
     if ring is None:
         return ["PORTAL_ENCRYPTION_KEYS must be set: without it no secret can be read or written."]
-    return [problem for column in _COLUMNS for problem in _problems_of(column, ring)]
+    found = [problem for column in _COLUMNS for problem in _problems_of(column, ring)]
+    unreadable = second_factors.unreadable_key_ids(ring=ring)
+    return found + [_problem(key_id, ring) for key_id in unreadable]
 
 
 def rewrap_all() -> int:
@@ -46,8 +50,8 @@ def rewrap_all() -> int:
 
     Safe to repeat and to interrupt: what is done stays done. Raises SecretUnreadable.
     """
-    ring = sealed.key_ring()
-    return sum(_rewrap(column, ring) for column in _COLUMNS)
+    ring = key_ring()
+    return sum(_rewrap(column, ring) for column in _COLUMNS) + second_factors.rewrap(ring=ring)
 
 
 def _problems_of(column: _Column, ring: KeyRing) -> Iterator[str]:

@@ -5,21 +5,11 @@ import secrets
 import uuid
 
 from cryptography.fernet import Fernet
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 
-from apps.core.crypto import KeyRing
+from apps.core.keys import key_ring
 from apps.dataplane.spec import AirflowSecrets
 from apps.deployments.models import Deployment, SecretValue
 from apps.organizations.models import Workspace
-
-
-def key_ring() -> KeyRing:
-    """Return the keys that open secrets; a portal without them must not write a secret."""
-    ring: KeyRing | None = settings.ENCRYPTION_KEYS
-    if ring is None:
-        raise ImproperlyConfigured("PORTAL_ENCRYPTION_KEYS must be set: secrets cannot be sealed.")
-    return ring
 
 
 def new_secret_value(*, workspace: Workspace, value: str) -> SecretValue:

@@ -93,6 +93,10 @@ TABLE = {
     "portal:workspace": _workspace(IN_WORKSPACE),
     "portal:delete_workspace": _workspace(WORKSPACE_OWNERS, WORKSPACE_OWNERS),
     "accounts:profile": _all(SIGNED_IN),
+    "accounts:sessions": Row(SIGNED_IN, SIGNED_IN),
+    # Of one's own only: there is none with the number asked for.
+    "accounts:end_session": Row(NOBODY, None, NOBODY),
+    "accounts:end_others": Row(SIGNED_IN, None, SIGNED_IN),
     "accounts:mail": Row(NOBODY, OPERATOR),
     "organizations:invitation": _all(EVERYBODY),
     "organizations:workspaces": _organization(IN_ORGANIZATION),
@@ -234,6 +238,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
     )
     return {
         "arguments": {
+            "session_id": 0,
             "ref": deployment.ref,
             "person_id": people["workspace member"].pk,
             "invitation_id": Invitation.objects.get(workspace=None).pk,

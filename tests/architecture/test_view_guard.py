@@ -16,6 +16,19 @@ WITHOUT_STAMP = {
     "account_reset_password_from_key": "the link in the mail is the proof",
     "account_reset_password_from_key_done": "a page of words",
     "account_reauthenticate": "asks for the password of the visitor's own session",
+    "mfa_index": "allauth asks for the session; shows the visitor's own second factors",
+    "mfa_authenticate": "the second step of a sign-in: allauth asks for the first",
+    "mfa_reauthenticate": "asks for a code of the visitor's own session",
+    "mfa_activate_totp": "allauth asks for a fresh sign-in; the visitor's own",
+    "mfa_deactivate_totp": "allauth asks for a fresh sign-in; the visitor's own",
+    "mfa_view_recovery_codes": "allauth asks for a fresh sign-in; the visitor's own",
+    "mfa_generate_recovery_codes": "allauth asks for a fresh sign-in; the visitor's own",
+    "mfa_list_webauthn": "leads on to mfa_index",
+    "mfa_add_webauthn": "allauth asks for a fresh sign-in; the visitor's own",
+    "mfa_login_webauthn": "how a person gets in; the passkey is the proof",
+    "mfa_reauthenticate_webauthn": "asks for a passkey of the visitor's own session",
+    "mfa_remove_webauthn": "allauth asks for a fresh sign-in and looks among the visitor's own",
+    "mfa_edit_webauthn": "allauth asks for a fresh sign-in and looks among the visitor's own",
 }
 CLOSED = ("account_signup", "account_email", "account_email_verification_sent")
 OPEN = {

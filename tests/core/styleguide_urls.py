@@ -56,5 +56,5 @@ urlpatterns = [
     path("live/", live),
     path("card/", card),
     path("tail/", tail),
-    path("accounts/", include("allauth.account.urls")),
+    path("accounts/", include("apps.accounts.sign_in_urls")),
 ]

@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 NAMESPACES = {"accounts", "deployments", "deploys", "observability", "organizations", "portal"}
 NOT_PAGES = {
+    "accounts:end_session": "POST only",
+    "accounts:end_others": "POST only",
     "portal:healthz": "plain text",
     "portal:setup": "its link exists once; the journey walks it",
     "organizations:invitation": "its link exists once; the journey walks it",
@@ -46,6 +48,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("portal:workspace", ["warehouse"]),
         ("portal:delete_workspace", ["warehouse"]),
         ("accounts:profile", []),
+        ("accounts:sessions", []),
         ("accounts:mail", []),
         ("organizations:workspaces", ["nordhavn"]),
         ("organizations:new_workspace", ["nordhavn"]),

@@ -9,6 +9,7 @@ from apps.access.queries import Denial, denial_for, permissions_held, roles_of_s
 from apps.access.scoped import scoped
 from apps.access.services import revoke
 from apps.accounts.queries import person_with_email
+from apps.accounts.sessions import fresh_sign_in
 from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid, PortalError
 from apps.core.forms import blame
@@ -22,6 +23,7 @@ PAGE_SIZE = 50
 
 
 @scoped(Deployment, "deployment.members.view", by="ref", writing=MANAGE)
+@fresh_sign_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def access(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     denial = denial_for(user=request.user, permission=MANAGE, on=deployment)
@@ -41,6 +43,7 @@ def access(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 
 
 @scoped(Deployment, MANAGE, by="ref")
+@fresh_sign_in
 @require_POST
 def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     posted = request.POST.get("person", "")

@@ -12,6 +12,7 @@ from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
 from apps.accounts.services import AddressTaken
+from apps.accounts.sessions import fresh_sign_in
 from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid, PortalError
 from apps.core.forms import blame
@@ -34,6 +35,7 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 @scoped(Organization, "organization.members.manage", by="slug")
+@fresh_sign_in
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def invite_member(request: HttpRequest, organization: Organization) -> HttpResponse:
@@ -55,6 +57,7 @@ def invite_member(request: HttpRequest, organization: Organization) -> HttpRespo
 
 
 @scoped(Workspace, "workspace.members.manage", by="slug")
+@fresh_sign_in
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_member(request: HttpRequest, workspace: Workspace) -> HttpResponse:

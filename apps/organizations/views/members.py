@@ -20,6 +20,7 @@ from apps.access.queries import (
 )
 from apps.access.scoped import scoped
 from apps.accounts.models import User
+from apps.accounts.sessions import fresh_sign_in
 from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError
 from apps.core.forms import blame
@@ -57,24 +58,28 @@ def workspace_members(request: HttpRequest, workspace: Workspace) -> HttpRespons
     by="slug",
     writing="organization.members.manage",
 )
+@fresh_sign_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def member(request: HttpRequest, organization: Organization, person_id: int) -> HttpResponse:
     return _member_page(request, organization, person_id)
 
 
 @scoped(Workspace, "workspace.members.view", by="slug", writing="workspace.members.manage")
+@fresh_sign_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def workspace_member(request: HttpRequest, workspace: Workspace, person_id: int) -> HttpResponse:
     return _member_page(request, workspace, person_id)
 
 
 @scoped(Organization, "organization.members.manage", by="slug")
+@fresh_sign_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove_member(request: HttpRequest, organization: Organization, person_id: int) -> HttpResponse:
     return _removal_page(request, organization, person_id)
 
 
 @scoped(Workspace, "workspace.members.manage", by="slug")
+@fresh_sign_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove_workspace_member(
     request: HttpRequest, workspace: Workspace, person_id: int

@@ -1,0 +1,158 @@
+"""How long a session lives, which ones a person has, and when a sign-in is fresh.
+
+A session ends after a time without use, and after a time whatever its use; Django's own expiry is
+moved by every write and knows neither. Two moments in the session say when it began and was used.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from allauth.account.decorators import reauthentication_required
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.core.gates import View
+from apps.core.htmx import is_fragment
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+SIGNED_IN_AT = "signed_in_at"
+SEEN_AT = "seen_at"
+# Use is written down this often at most: it costs a write.
+SEEN_STEP_SECONDS = 300
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+BROWSERS = (
+    ("Edg/", "Edge"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+class SessionLimits:
+    """End sessions that are over, and write down that the others are used."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated:
+            reason = why_over(request.session, now=time.time())
+            if reason:
+                end_session(session_key=str(request.session.session_key))
+                logout(request)
+                messages.info(request, reason)
+        response = self.get_response(request)
+        # An answer of 500 and more may mean that the database is away.
+        if response.status_code < 500 and request.user.is_authenticated:
+            _note_use(request, time.time())
+        return response
+
+
+def why_over(session: Mapping[str, Any], *, now: float) -> str:
+    """Say in a sentence why a session has to end, empty if it may go on. Times in Unix seconds."""
+    began = session.get(SIGNED_IN_AT, now)
+    if now - began >= settings.SESSION_ABSOLUTE_LIMIT.total_seconds():
+        return f"You were signed out: a sign-in lasts {settings.SESSION_ABSOLUTE_LIMIT.days} days."
+    if now - session.get(SEEN_AT, began) >= settings.SESSION_IDLE_LIMIT.total_seconds():
+        hours = settings.SESSION_IDLE_LIMIT.total_seconds() / 3600
+        return f"You were signed out: nobody used this session for {hours:.0f} hours."
+    return ""
+
+
+def signed_in_lately(session: Mapping[str, Any], *, now: float) -> bool:
+    """Tell whether the session began so recently that nobody need confirm who they are."""
+    since: float = now - session.get(SIGNED_IN_AT, now)
+    return since < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+
+
+def fresh_sign_in(view: View) -> View:
+    """Ask who is there again before a change that matters, unless that was done lately.
+
+    Put it below the gate that checks permissions. What was posted is kept in the session and done
+    after the confirmation, so use it on no form that takes a secret.
+    """
+    gate: View = reauthentication_required(view, enabled=_is_writing)
+    return gate
+
+
+def _is_writing(request: HttpRequest) -> bool:
+    return request.method not in READING
+
+
+def _note_use(request: HttpRequest, now: float) -> None:
+    """Begin a session, or move the moment of its last use. A card that polls is no use."""
+    session = request.session
+    if SIGNED_IN_AT not in session:
+        session[SIGNED_IN_AT] = session[SEEN_AT] = now
+        UserSession.objects.create_from_request(request)
+        return
+    is_poll = request.method == "GET" and is_fragment(request)
+    if is_poll or now - session.get(SEEN_AT, 0) < SEEN_STEP_SECONDS:
+        return
+    session[SEEN_AT] = now
+    rows = UserSession.objects.filter(session_key=session.session_key)
+    rows.update(last_seen_at=timezone.now())
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """One session as its owner reads it."""
+
+    id: int
+    browser: str
+    address: str
+    began_at: Any
+    seen_at: Any
+    is_current: bool
+
+
+def sessions_of(*, user: User, current_key: str | None) -> list[SessionRow]:
+    """List the sessions of a person that still work, the current one first, then by last use."""
+    rows = [
+        SessionRow(
+            id=one.pk,
+            browser=browser_name(one.user_agent),
+            address=one.ip,
+            began_at=one.created_at,
+            seen_at=one.last_seen_at,
+            is_current=one.session_key == current_key,
+        )
+        for one in UserSession.objects.purge_and_list(user)
+    ]
+    return sorted(rows, key=lambda row: (row.is_current, row.seen_at), reverse=True)
+
+
+def browser_name(user_agent: str) -> str:
+    """Name a browser by what it says of itself: “Firefox on Linux”."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "Unknown browser")
+    system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
+def end_session(*, session_key: str) -> None:
+    """End one session at once, wherever it is open."""
+    for row in UserSession.objects.filter(session_key=session_key):
+        row.end()
+
+
+def end_sessions(*, user: User, keep_key: str | None = None) -> int:
+    """End all sessions of a person but the one to keep; return how many were ended."""
+    rows = list(UserSession.objects.filter(user=user).exclude(session_key=keep_key or ""))
+    for row in rows:
+        row.end()
+    return len(rows)
