@@ -1,17 +1,15 @@
 """The front end in Chromium under the real content policy."""
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from tests.core.styleguide_urls import Stage
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 RULES = {
     "runOnly": {
         "type": "tag",
@@ -19,21 +17,11 @@ RULES = {
     }
 }
 TO_END = "(l => l.scrollHeight - l.scrollTop - l.clientHeight)(document.getElementById('log'))"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.urls("tests.core.styleguide_urls"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
