@@ -52,6 +52,8 @@ def running(home: Home) -> Iterator[Machine]:
     try:
         yield found
     finally:
+        workers = [one.program for one in find_leftovers(home) if one.is_airflow_worker]
+        leftovers.kill_programs(home, workers)
         found.stop_all(worker_seconds=0)
 
 
@@ -211,6 +213,28 @@ def test_orphaned_airflow_workers_finish_their_tasks(of_home: Machine) -> None:
     until(lambda: log.read_text() == "ready\ndraining\n")
     assert worker.is_running()
     assert of_home.supervisor.is_answering()
+
+
+def test_what_a_task_of_an_orphaned_worker_runs_is_left_alone(of_home: Machine) -> None:
+    """A task shows a title where its environment was; the shell that it runs shows the marks."""
+    log = of_home.home.path / "shell"
+    shell = f"import os, pathlib, time; pathlib.Path({str(log)!r}).write_text(str(os.getpid()));"
+    marks = "env=dict(ASTRO_PORTAL_PROCESS_HOME=sys.argv[1], ASTRO_PORTAL_PROGRAM=sys.argv[2])"
+    task = f"import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[3]], {marks})"
+    name = "dep1--worker-default-1a2b3c4d-0"
+    worker = (
+        "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, lambda *told: None);"
+        "subprocess.run([sys.executable, '-c', *sys.argv[1:]], env={})"
+    )
+    arguments = [task, str(of_home.home.path), name, f"{shell} time.sleep(600)"]
+    start_program(of_home, name, sys.executable, "-c", worker, *arguments, stops_whole_group=False)
+    until(lambda: log.exists() and log.read_text() != "")
+    kill_supervisord(of_home.home)
+
+    of_home.heal()
+
+    ended, _ = psutil.wait_procs([psutil.Process(int(log.read_text()))], timeout=1)
+    assert not ended
 
 
 def test_a_program_that_supervisord_gave_up_is_started_again(

@@ -125,13 +125,17 @@ def _by_mark(home: Home) -> list[Leftover]:
 
 
 def _is_main(leftover: Leftover, leftovers: list[Leftover]) -> bool:
-    """Return whether the process is its program's first one, not a child of it."""
+    """Return whether the process is its program's first one, not below it.
+
+    Its parent alone does not tell: a shell that a task runs has the marks, but the task between it
+    and the worker has a process title in their place.
+    """
     try:
-        parent = leftover.process.ppid()
+        above = {parent.pid for parent in leftover.process.parents()}
     except psutil.Error:
         return False
     return all(
-        other.process.pid != parent or other.program != leftover.program for other in leftovers
+        other.process.pid not in above or other.program != leftover.program for other in leftovers
     )
 
 
