@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 LOCK_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 PYTEST_ARGS ?=
+# Two files beside each other, the longest first: tests of one file share an Airflow.
+SLOW_ARGS := -n 2 --dist loadfile --no-loadscope-reorder
 NAME ?=
 
 .PHONY: help run stop status test check bench
@@ -25,7 +27,7 @@ status: $(LOCK_STAMP) ## Say what runs
 
 test: $(DEV_STAMP) ## Run all tests; PYTEST_ARGS="-k name" passes arguments on
 	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/pytest $(PYTEST_ARGS); \
-	else $(BIN)/pytest -m "not slow" -n auto && $(BIN)/pytest -m slow; fi
+	else $(BIN)/pytest -m "not slow" -n auto && $(BIN)/pytest -m slow $(SLOW_ARGS); fi
 
 check: $(DEV_STAMP) ## Format, lint, types, imports, migrations and the fast tests
 	$(BIN)/ruff format --check .

@@ -23,6 +23,7 @@ from apps.organizations.models import Organization, Workspace
 
 _numbers = itertools.count(1)
 PASSWORD = "correct horse battery"
+LONGEST_FIRST = ("test_local_airflow", "test_journey", "test_small_airflow", "test_machine")
 CONFIG: dict[str, Any] = {
     "description": "",
     "runtime": "3.3.2-1",
@@ -40,6 +41,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         for table in ("audit_auditevent", "audit_auditchain"):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_refuse_truncate")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes, so that they do not run alone at the end."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(autouse=True)

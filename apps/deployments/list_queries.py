@@ -11,6 +11,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection
 from django.db.models import (
+    Case,
     CharField,
     Count,
     F,
@@ -19,6 +20,7 @@ from django.db.models import (
     QuerySet,
     TextField,
     Value,
+    When,
 )
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, JSONObject, Lower, NullIf
@@ -50,7 +52,8 @@ _COLUMNS = (
     "health_sentence",
     "trouble",
     "quarantined_at",
-    "next_reconcile_at",
+    # Only the badge of one in deletion asks for it, and elsewhere it changes with every pass.
+    Case(When(phase=Phase.DELETING, then=F("next_reconcile_at"))),
     "wanted__created_at",
     "wanted__summary",
     # As `str(user)` has it.

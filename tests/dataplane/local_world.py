@@ -1,8 +1,11 @@
 """A machine of its own for tests: real services, supervisord, keeper, and Airflow installed from a
-cache.
+cache that outlives the run.
 """
 
+import fcntl
 import os
+import secrets
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,29 +15,31 @@ from typing import Any, TypeVar
 
 import psutil
 
+from apps.dataplane.errors import Unreachable
 from apps.dataplane.local import machine_programs, services
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.leftovers import find_leftovers
+from apps.dataplane.local.leftovers import SUPERVISORD, find_leftovers, kill_programs
 from apps.dataplane.local.machine import Machine
 from apps.dataplane.local.plane import LocalPlane
 from apps.dataplane.local.ports import choose_ports
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.local.runtimes import ensure_runtime
+from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
 from apps.dataplane.status import Progress
 from tests.embedded import temporary_home
 
-SCALE_DOWN_SECONDS = 6
+SCALE_DOWN_SECONDS = 4
+PATIENCE_SECONDS = 90
 Found = TypeVar("Found")
 
 
 @dataclass
 class LocalWorld:
-    """The plane, and the Deployment that the tests of one module share; `spec` is what was applied
-    last.
-    """
+    """The plane, and the Deployment that several tests share; `spec` is what was applied last."""
 
     home: Home
     plane: LocalPlane
     spec: DeploymentSpec | None = None
+    start_seconds: float = 0
 
     def apply(self, **changes: Any) -> float:
         """Apply the shared spec with changes; return the seconds until it was done."""
@@ -45,21 +50,34 @@ class LocalWorld:
         return time.monotonic() - began
 
     def airflow(self, method: str, path: str, json: dict[str, Any] | None = None) -> Any:
-        response = self.plane.airflow(spec=self.spec, method=method, path=path, json=json)
-        assert response.status < 400, response
-        return response.data
+        """Call Airflow with the patience that a busy machine needs; `json` must bear repeating."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                response = self.plane.airflow(spec=self.spec, method=method, path=path, json=json)
+            except Unreachable:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                assert response.status < 400, response
+                return response.data
 
     def trigger(self, dag_id: str, **conf: Any) -> str:
-        def unpause() -> bool:
-            path = f"/api/v2/dags/{dag_id}"
-            response = self.plane.airflow(
-                spec=self.spec, method="PATCH", path=path, json={"is_paused": False}
-            )
-            return response.status == 200
+        """Start a run of a DAG as soon as Airflow knows the DAG; return the run's id."""
+        path = f"/api/v2/dags/{dag_id}"
+        body = {"logical_date": None, "conf": conf, "dag_run_id": secrets.token_hex(8)}
 
-        eventually(unpause, seconds=60)
-        body = {"logical_date": None, "conf": conf}
-        return str(self.airflow("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+        def accepts(method: str, path: str, json: dict[str, Any]) -> bool:
+            try:
+                response = self.plane.airflow(spec=self.spec, method=method, path=path, json=json)
+            except Unreachable:
+                return False
+            # 409: it took what it was too slow to answer.
+            return response.status in (200, 409)
+
+        eventually(lambda: accepts("PATCH", path, {"is_paused": False}), seconds=90)
+        eventually(lambda: accepts("POST", f"{path}/dagRuns", body))
+        return str(body["dag_run_id"])
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
@@ -82,10 +100,21 @@ class LocalWorld:
     def plane_supervisor(self) -> Any:
         return Machine(self.home).supervisor
 
+    def create(self, spec: DeploymentSpec) -> None:
+        """Make `spec` the shared Deployment, and wait until it is healthy."""
+        self.spec = spec
+        began = time.monotonic()
+        settle(lambda: self.plane.apply(spec=spec))
+        self.start_seconds = time.monotonic() - began
+
+    def delete(self) -> None:
+        assert self.spec
+        settle(lambda: self.plane.delete(ref=self.spec.ref))
+
 
 @contextmanager
-def local_world() -> Iterator[LocalWorld]:
-    """Run a machine until the block ends, then leave no process and no file of it."""
+def local_world(*runtimes: RuntimeSpec) -> Iterator[LocalWorld]:
+    """Run a machine with these runtimes, and leave no process and no file of it."""
     with temporary_home() as home:
         cache = _cache() / "runtimes"
         cache.mkdir(parents=True, exist_ok=True)
@@ -109,10 +138,33 @@ def local_world() -> Iterator[LocalWorld]:
         plane = LocalPlane(home)
         try:
             eventually(lambda: plane.check().is_usable, seconds=20)
+            for runtime in runtimes:
+                _install(plane, runtime)
             yield LocalWorld(home, plane)
         finally:
-            machine.stop_all(worker_seconds=2)
-            psutil.wait_procs([found.process for found in find_leftovers(home)], timeout=5)
+            machine.want("nothing")
+            _end(home)
+
+
+def _end(home: Home) -> None:
+    """End the machine without its usual patience; only PostgreSQL has something to put away."""
+    programs = {found.program for found in find_leftovers(home)}
+    kill_programs(home, {SUPERVISORD})
+    kill_programs(home, programs - {"postgres"})
+    postgres = [found.process for found in find_leftovers(home)]
+    for process in postgres:
+        process.send_signal(signal.SIGINT)
+    psutil.wait_procs(postgres, timeout=20)
+
+
+def _install(plane: LocalPlane, runtime: RuntimeSpec) -> None:
+    """Install a runtime into the cache, or find it there; one run at a time may do so."""
+    with (_cache() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        eventually(
+            lambda: not ensure_runtime(home=plane.home, config=plane.config, runtime=runtime),
+            seconds=400,
+        )
 
 
 def settle(step: Callable[[], Progress], *, seconds: float = 240) -> Progress:

@@ -19,6 +19,7 @@ from apps.dataplane.spec import (
 )
 
 PORTAL_URL = "http://portal.test"
+OLDER = "3.2.2"  # the oldest Airflow that has a runtime
 SIGN_IN_KEY = Ed25519PrivateKey.generate()
 DEFAULT_QUEUE = QueueSpec(name="default", concurrency=2, min_workers=1, max_workers=3)
 

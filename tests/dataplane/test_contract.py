@@ -1,84 +1,13 @@
-"""What every data plane must do alike, on the fake one and on real Airflow."""
-
-from collections.abc import Iterator
+"""The contract of data planes on the fake one; `test_local_airflow.py` has it on real Airflow."""
 
 import pytest
 
-from apps.dataplane.base import DataPlane
-from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from tests.dataplane.local_world import local_world, settle
-from tests.dataplane.specs import DEFAULT_QUEUE, make_spec
+from tests.dataplane.contract import PlaneContract
 
 
-@pytest.fixture(scope="module", params=["fake", pytest.param("local", marks=pytest.mark.slow)])
-def plane(request: pytest.FixtureRequest) -> Iterator[DataPlane]:
-    if request.param == "fake":
+class TestFakePlane(PlaneContract):
+    @pytest.fixture
+    def plane(self) -> FakePlane:
         FakePlane.store.reset()
-        yield FakePlane()
-        return
-    with local_world() as world:
-        yield world.plane
-
-
-def test_it_says_whether_it_is_usable(plane: DataPlane):
-    check = plane.check()
-
-    assert check.is_usable
-    assert check.findings
-
-
-def test_a_deployment_lives_changes_and_leaves_nothing(plane: DataPlane):
-    spec = make_spec("long-life")
-
-    progress = settle(lambda: plane.apply(spec=spec))
-    created = plane.observe(ref=spec.ref)
-
-    assert all(step.state in ("done", "skipped") for step in progress.steps)
-    assert created.exists
-    assert created.health == "healthy"
-    assert created.applied_revision == 1
-    assert created.ui_url.endswith(f"/{spec.ref}/")
-    assert {"api-server", "scheduler", "dag-processor", "worker default"} <= set(
-        plane.components(ref=spec.ref)
-    )
-    assert [queue.name for queue in created.queues] == ["default"]
-
-    again = plane.apply(spec=spec)
-
-    assert again.is_done
-
-    wider = make_spec(
-        "long-life",
-        revision=2,
-        queues=(DEFAULT_QUEUE, DEFAULT_QUEUE.__class__(**{**vars(DEFAULT_QUEUE), "name": "heavy"})),
-    )
-    settle(lambda: plane.apply(spec=wider))
-    changed = plane.observe(ref=spec.ref)
-
-    assert changed.applied_revision == 2
-    assert [queue.name for queue in changed.queues] == ["default", "heavy"]
-
-    settle(lambda: plane.delete(ref=spec.ref))
-    gone = plane.observe(ref=spec.ref)
-
-    assert not gone.exists
-    assert gone.health == "stopped"
-    assert plane.components(ref=spec.ref) == ()
-
-
-def test_what_never_was_can_be_deleted(plane: DataPlane):
-    progress = settle(lambda: plane.delete(ref="never-was"))
-
-    assert progress.is_done
-    assert not plane.observe(ref="never-was").exists
-
-
-def test_it_refuses_what_it_cannot_run(plane: DataPlane):
-    if isinstance(plane, FakePlane):
-        plane.store.fail("apply", Permanent("Not here."))
-
-    with pytest.raises(Permanent) as raised:
-        plane.apply(spec=make_spec("odd-one", executor="kubernetes", queues=()))
-
-    assert raised.value.sentence.endswith(".")
+        return FakePlane()

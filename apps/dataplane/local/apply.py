@@ -10,41 +10,28 @@ import secrets
 from collections.abc import Callable
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local import code, database, log_files, routes
-from apps.dataplane.local.airflow_env import Place, core_environment, worker_environment
+from apps.dataplane.local import code, database, log_files
 from apps.dataplane.local.capacity import check_room
 from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.configuration import Configuration
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import (
     Folder,
     State,
-    Wanted,
-    WantedQueue,
     first_state,
     plane_lock,
     read_state,
+    read_wanted,
     save_state,
-    save_wanted,
-    unused_port,
 )
 from apps.dataplane.local.migration import Migration
 from apps.dataplane.local.observe import Observer
-from apps.dataplane.local.ports import is_free
-from apps.dataplane.local.private_files import write_private
-from apps.dataplane.local.programs import (
-    API_SERVER,
-    CORE,
-    Surroundings,
-    component_of,
-    core_programs,
-    program_name,
-    worker_programs,
-)
+from apps.dataplane.local.programs import API_SERVER, CORE, program_name
 from apps.dataplane.local.readiness import Readiness
-from apps.dataplane.local.runtimes import RuntimeFolder, ensure_runtime
-from apps.dataplane.local.steps import DONE, WAITING, Outcome, reload_programs
-from apps.dataplane.local.supervisor import Program, ProgramState, Supervisor
-from apps.dataplane.spec import DeploymentSpec, QueueSpec
+from apps.dataplane.local.runtimes import ensure_runtime
+from apps.dataplane.local.steps import DONE, WAITING, Outcome
+from apps.dataplane.local.supervisor import Supervisor
+from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
 
 VERSIONS_IN_USE = """
@@ -120,7 +107,7 @@ class ApplyPass:
     def _migrate_database(self) -> Outcome:
         return Migration(
             folder=self.folder, state=self.state, spec=self.spec, supervisor=self.supervisor
-        ).step(self._surroundings)
+        ).step(self._configuration().surroundings)
 
     def _deliver_code(self) -> Outcome:
         code.deliver(self.folder, self.spec.code)
@@ -131,75 +118,37 @@ class ApplyPass:
         )
 
     def _write_configuration(self) -> Outcome:
-        self._keep_or_change_port()
-        around = self._surroundings()
-        core = core_programs(spec=self.spec, around=around)
-        queues = [
-            (queue, worker_programs(spec=self.spec, queue=queue, around=around))
-            for queue in self.spec.queues
-        ]
-        programs = [*core, *(program for _, slots in queues for program in slots)]
-        for program in programs:
-            self.supervisor.write(program)
-        wanted = {program.name for program in programs}
-        for name in self._written() - wanted:
-            self.supervisor.remove(name)
-        save_wanted(
-            self.folder,
-            Wanted(
-                core=[program.name for program in core],
-                queues=[_wanted_queue(queue, slots) for queue, slots in queues],
-            ),
+        return self._configuration().write()
+
+    def _configuration(self) -> Configuration:
+        return Configuration(
+            home=self.home,
+            config=self.config,
+            spec=self.spec,
+            state=self.state,
+            supervisor=self.supervisor,
         )
-        routes.add_route(self.home, self.spec.ref, self.state.api_port)
-        return self._replace_changed(core)
-
-    def _keep_or_change_port(self) -> None:
-        """Take another port if the api-server is down and another program has its port by now."""
-        name = program_name(self.spec.ref, API_SERVER)
-        program = self.supervisor.states(name).get(name)
-        if (program and program.pid) or is_free(self.state.api_port):
-            return
-        with plane_lock(self.home):
-            self.state.api_port = unused_port(self.home)
-            save_state(self.folder, self.state)
-
-    def _replace_changed(self, core: list[Program]) -> Outcome:
-        reload_programs(self.supervisor)
-        states = self.supervisor.states(f"{self.spec.ref}--")
-        stopping = [
-            program.name for program in core if _state_of(states, program.name) == "STOPPING"
-        ]
-        if stopping:
-            names = ", ".join(component_of(self.spec.ref, name) for name in stopping)
-            return ("running", f"Waiting for the old {names} to stop.")
-        return DONE
 
     def _start_api_server(self) -> Outcome:
-        return self._start([API_SERVER])
+        return self._start([program_name(self.spec.ref, API_SERVER)])
 
     def _start_core(self) -> Outcome:
-        return self._start([component for component in CORE if component != API_SERVER])
-
-    def _start(self, components: list[str]) -> Outcome:
-        states = self.supervisor.states(f"{self.spec.ref}--")
-        for component in components:
-            name = program_name(self.spec.ref, component)
-            if _state_of(states, name) in {"STOPPED", "EXITED"}:
-                self.supervisor.start(name)
-        return DONE
+        others = [component for component in CORE if component != API_SERVER]
+        return self._start([program_name(self.spec.ref, component) for component in others])
 
     def _start_workers(self) -> Outcome:
         if not self.spec.queues:
             return ("skipped", "The scheduler runs the tasks itself.")
-        around = self._surroundings()
+        queues = read_wanted(self.folder).queues
+        return self._start(
+            [name for queue in queues for name in queue.programs[: queue.min_workers]]
+        )
+
+    def _start(self, names: list[str]) -> Outcome:
         states = self.supervisor.states(f"{self.spec.ref}--")
-        for queue in self.spec.queues:
-            for program in worker_programs(spec=self.spec, queue=queue, around=around)[
-                : queue.min_workers
-            ]:
-                if _state_of(states, program.name) in {"STOPPED", "EXITED"}:
-                    self.supervisor.start(program.name)
+        for name in names:
+            if name in states and states[name].state in {"STOPPED", "EXITED"}:
+                self.supervisor.start(name)
         return DONE
 
     def _wait_until_healthy(self) -> Outcome:
@@ -228,34 +177,6 @@ class ApplyPass:
             rows = connection.execute(VERSIONS_IN_USE).fetchall()
         return {str(version) for (version,) in rows}
 
-    def _prepare_home(self) -> None:
-        write_private(self.folder.public_key, self.spec.sign_in.public_key_pem)
-        # An empty one: several processes would otherwise write Airflow's defaults there at the same
-        # time.
-        configuration = self.folder.airflow_home / "airflow.cfg"
-        if not configuration.exists():
-            write_private(configuration, "")
-
-    def _surroundings(self) -> Surroundings:
-        self._prepare_home()
-        runtime = RuntimeFolder(self.home, self.spec.runtime.version)
-        place = Place(
-            folder=self.folder,
-            state=self.state,
-            config=self.config,
-            env_folder=runtime.environment,
-        )
-        return Surroundings(
-            folder=self.folder,
-            python=runtime.python,
-            core=core_environment(spec=self.spec, place=place),
-            worker=worker_environment(spec=self.spec, place=place),
-        )
-
-    def _written(self) -> set[str]:
-        names = self.supervisor.written(f"{self.spec.ref}--")
-        return {name for name in names if component_of(self.spec.ref, name)}
-
 
 def check_spec(spec: DeploymentSpec) -> None:
     """Raise Permanent for what this data plane cannot do."""
@@ -269,17 +190,3 @@ def check_spec(spec: DeploymentSpec) -> None:
         raise Permanent(
             "The name of a Deployment on this data plane may not hold two dashes in a row."
         )
-
-
-def _wanted_queue(queue: QueueSpec, slots: list[Program]) -> WantedQueue:
-    return WantedQueue(
-        name=queue.name,
-        concurrency=queue.concurrency,
-        min_workers=queue.min_workers,
-        max_workers=queue.max_workers,
-        programs=[program.name for program in slots],
-    )
-
-
-def _state_of(states: dict[str, ProgramState], name: str) -> str:
-    return states[name].state if name in states else ""

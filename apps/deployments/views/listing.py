@@ -1,6 +1,6 @@
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from django.core.cache import cache
 from django.core.paginator import Paginator
@@ -18,12 +18,12 @@ from apps.access.scoped import scoped
 from apps.accounts.signed_in import person_of
 from apps.core.htmx import is_fragment
 from apps.core.words import time_ago_in_words
-from apps.deployments.badge import GROUPS, DisplayStatus, display_status
+from apps.deployments.badge import GROUPS, display_status
 from apps.deployments.list_queries import (
     PAGE_SIZE,
     ListFilter,
     ListPage,
-    QueueCell,
+    Row,
     deployments_page,
     queue_cells,
 )
@@ -36,7 +36,6 @@ POLL_SECONDS = 20
 ADVICE_SECONDS = 60
 CREATE = "workspace.deployments.create"
 KEPT_ROWS = 2_000
-MARK = "the-ref"
 GROUP_WORDS = {
     "failed": ("Failed", "bad"),
     "unhealthy": ("Unhealthy", "bad"),
@@ -44,25 +43,6 @@ GROUP_WORDS = {
     "progress": ("In progress", "move"),
     "healthy": ("Healthy", "good"),
 }
-
-
-class ShownRow(NamedTuple):
-    """All that a row shows; `changed` and `zone` stand for the clock and the person's zone."""
-
-    url: str
-    name: str
-    description: str
-    status: DisplayStatus
-    is_local: bool
-    queues: tuple[QueueCell, ...]
-    more_queues: int
-    runtime: str
-    runtime_note: RuntimeNote | None
-    summary: str
-    author: str
-    changed_at: datetime | None
-    changed: str
-    zone: str
 
 
 @scoped(Workspace, "workspace.view", by="slug")
@@ -149,41 +129,33 @@ def _tally_item(
 
 def _rows(page: ListPage, now: datetime) -> list[SafeString]:
     today = timezone.localdate(now)
-    notes = {
-        version: runtime_note(version, today=today)
-        for version in {row.runtime for row in page.rows}
-    }
-    before, after = reverse("deployments:overview", args=[MARK]).split(MARK)
+    versions = {row.runtime for row in page.rows}
+    notes = {version: runtime_note(version, today=today) for version in versions}
     zone = timezone.get_current_timezone_name()
     rows = []
     for row in page.rows:
-        queues, more_queues = queue_cells(row)
-        shown = ShownRow(
-            url=f"{before}{row.ref}{after}",
-            name=row.name,
-            description=row.description,
-            status=display_status(row),
-            is_local=row.executor == "local",
-            queues=queues,
-            more_queues=more_queues,
-            runtime=row.runtime,
-            runtime_note=notes[row.runtime],
-            summary=row.summary or "",
-            author=row.author or "the portal",
-            changed_at=row.changed_at,
-            changed=time_ago_in_words(then=row.changed_at, now=now) if row.changed_at else "",
-            zone=zone,
-        )
-        rows.append(_drawn(shown))
+        changed = time_ago_in_words(then=row.changed_at, now=now) if row.changed_at else ""
+        rows.append(_drawn(row, notes[row.runtime], changed, zone))
     return rows
 
 
 @lru_cache(maxsize=KEPT_ROWS)
-def _drawn(row: ShownRow) -> SafeString:
-    """Draw a row, unless one that shows the very same was drawn before: everybody who looks asks
-    for fifty again three times a minute, and few of them have changed.
+def _drawn(row: Row, note: RuntimeNote | None, changed: str, zone: str) -> SafeString:
+    """Draw a row, unless the very same was drawn before: everybody who looks asks for fifty again
+    three times a minute, and few of them have changed.
+
+    `changed` and `zone` stand for the clock and the person's zone, which the drawing reads too.
     """
-    return render_to_string("deployments/_list_row.html", {"row": row})
+    queues, more_queues = queue_cells(row)
+    context = {
+        "row": row,
+        "url": reverse("deployments:overview", args=[row.ref]),
+        "status": display_status(row),
+        "queues": queues,
+        "more_queues": more_queues,
+        "runtime_note": note,
+    }
+    return render_to_string("deployments/_list_row.html", context)
 
 
 class _Counted(Paginator):  # type: ignore[type-arg]

@@ -1,0 +1,172 @@
+"""Deployments without workers: how fast one starts, how portal users sign in to its Airflow, and
+the life of one that began as an older Airflow.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jwt
+import psycopg
+import pytest
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.local import database
+from tests.dataplane.local_world import LocalWorld, local_world
+from tests.dataplane.specs import OLDER, PORTAL_URL, make_runtime, make_spec
+from tests.dataplane.visitor import WRONG_CLAIMS, call, cookie, make_token, sign_in
+
+pytestmark = pytest.mark.slow
+
+REF = "aging-comet"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[LocalWorld]:
+    """A machine whose Deployment runs its tasks in the scheduler."""
+    with local_world(make_runtime(), make_runtime(OLDER)) as world:
+        world.create(make_spec("open-comet", executor="local", queues=()))
+        yield world
+
+
+def test_a_visitor_is_sent_to_the_portal(world: LocalWorld):
+    target = "/open-comet/dags/welcome"
+
+    response = call(world, "GET", f"/open-comet/api/v2/auth/login?next={target}")
+
+    assert response.status == 307
+    assert response.headers["Location"].startswith(f"{PORTAL_URL}/airflow/open-comet/?next=")
+
+
+def test_a_viewer_sees_dags_but_no_connections(world: LocalWorld):
+    response = sign_in(world, make_token(), "/open-comet/dags?x=1")
+    headers = {"Cookie": cookie(response)}
+
+    assert response.status == 303
+    assert response.headers["Location"] == "/open-comet/dags?x=1"
+    assert "Path=/open-comet/" in response.headers["Set-Cookie"]
+    assert "HttpOnly" in response.headers["Set-Cookie"]
+    assert call(world, "GET", "/open-comet/api/v2/dags", headers=headers).status == 200
+    assert call(world, "GET", "/open-comet/api/v2/connections", headers=headers).status == 403
+    assert call(world, "GET", "/open-comet/api/v2/config", headers=headers).status == 403
+    assert call(world, "GET", "/open-comet/api/v2/dags").status == 401
+
+
+def test_an_admin_sees_connections(world: LocalWorld):
+    response = sign_in(world, make_token(role="admin"))
+
+    headers = {"Cookie": cookie(response)}
+
+    assert call(world, "GET", "/open-comet/api/v2/connections", headers=headers).status == 200
+
+
+def test_a_token_works_once(world: LocalWorld):
+    token = make_token()
+
+    first, second = sign_in(world, token), sign_in(world, token)
+
+    assert (first.status, second.status) == (303, 401)
+
+
+@pytest.mark.parametrize("changes", WRONG_CLAIMS)
+def test_it_refuses_other_tokens(world: LocalWorld, changes: dict[str, Any]):
+    assert sign_in(world, make_token(**changes)).status == 401
+
+
+def test_it_refuses_a_token_signed_by_another(world: LocalWorld):
+    assert sign_in(world, jwt.encode({"sub": "eve"}, "s" * 64, algorithm="HS512")).status == 401
+    assert sign_in(world, "").status == 401
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.test",
+        "//evil.test/open-comet/",
+        "/\\evil.test",
+        "/other/",
+        "/open-comet/../other/",
+        "javascript:alert(1)",
+        "/open-comet/\r\nX: y",
+        "",
+    ],
+)
+def test_it_never_leads_elsewhere(world: LocalWorld, target: str):
+    location = sign_in(world, make_token(), target).headers["Location"]
+
+    assert location == "/open-comet/"
+
+
+def test_signing_out_clears_the_cookie(world: LocalWorld):
+    headers = {"Cookie": cookie(sign_in(world, make_token()))}
+
+    first = call(world, "GET", "/open-comet/api/v2/auth/logout", headers=headers)
+    second = call(world, "GET", first.headers["Location"], headers=headers)
+
+    assert first.headers["Location"] == "/open-comet/auth/portal/logout"
+    assert second.headers["Location"] == f"{PORTAL_URL}/"
+    assert "Max-Age=0" in second.headers["Set-Cookie"]
+    assert call(world, "GET", "/open-comet/api/v2/dags", headers=headers).status in (401, 403)
+
+
+def test_a_new_deployment_is_healthy_within_half_a_minute(world: LocalWorld) -> None:
+    # It is the processors that count: the machine may have other work at the moment.
+    share = min(1.0, (os.cpu_count() or 1) / os.getloadavg()[0])
+
+    assert world.start_seconds * share < 30
+
+
+def test_the_scheduler_runs_the_tasks_itself(world: LocalWorld) -> None:
+    run = world.finished_run("welcome", world.trigger("welcome"))
+
+    assert run["state"] == "success"
+
+
+def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(world: LocalWorld) -> None:
+    older = make_spec(REF, executor="local", queues=(), runtime=make_runtime(OLDER))
+    aging = LocalWorld(world.home, world.plane)
+    aging.create(older)
+
+    _check_sign_in(aging)
+    assert aging.finished_run("welcome", aging.trigger("welcome"))["state"] == "success"
+    aging.apply(runtime=make_runtime())
+    assert aging.airflow("GET", "/api/v2/version")["version"] == "3.3.2"
+    with pytest.raises(Permanent, match="cannot be undone"):
+        aging.plane.apply(spec=replace(older, revision=3))
+    aging.delete()
+
+    _check_nothing_is_left(aging)
+
+
+def _check_sign_in(world: LocalWorld) -> None:
+    visit = call(world, "GET", f"/{REF}/api/v2/auth/login?next=/{REF}/dags/welcome")
+    token = make_token(REF)
+    signed_in, again = sign_in(world, token, "https://evil.test"), sign_in(world, token)
+    viewer = {"Cookie": cookie(signed_in)}
+    admin = {"Cookie": cookie(sign_in(world, make_token(REF, role="admin")))}
+
+    assert visit.headers["Location"].startswith(f"{PORTAL_URL}/airflow/{REF}/?next=")
+    assert (signed_in.status, again.status) == (303, 401)
+    assert signed_in.headers["Location"] == f"/{REF}/"
+    assert call(world, "GET", f"/{REF}/api/v2/dags", headers=viewer).status == 200
+    assert call(world, "GET", f"/{REF}/api/v2/connections", headers=viewer).status == 403
+    assert call(world, "GET", f"/{REF}/api/v2/connections", headers=admin).status == 200
+    assert call(world, "GET", f"/{REF}/api/v2/dags").status == 401
+    for changes in WRONG_CLAIMS:
+        assert sign_in(world, make_token(REF, **changes)).status == 401, changes
+    call(world, "GET", f"/{REF}/api/v2/auth/logout", headers=viewer)
+    assert call(world, "GET", f"/{REF}/api/v2/dags", headers=viewer).status in (401, 403)
+
+
+def _check_nothing_is_left(world: LocalWorld) -> None:
+    assert not world.plane_supervisor().states(f"{REF}--")
+    assert not database.has_database(world.plane.config, "airflow_aging_comet")
+    assert not (world.home.deployments / REF).exists()
+    assert REF not in world.home.edge_routes.read_text()
+    assert not list(world.home.programs.glob(f"{REF}--*"))
+    with psycopg.connect(world.plane.config.database_url) as connection:
+        roles = connection.execute(
+            "SELECT 1 FROM pg_roles WHERE rolname = 'airflow_aging_comet'"
+        ).fetchall()
+    assert not roles
