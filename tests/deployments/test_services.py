@@ -91,7 +91,9 @@ def test_it_refuses_a_cluster_of_another_organization(
         )
 
 
-@pytest.mark.parametrize("name", ["prod", "42", "—", "Ærø!", "a" * 60, "x_y", "a_ b", "x _ y", "4 _-", "-"])
+@pytest.mark.parametrize(
+    "name", ["prod", "42", "—", "Ærø!", "a" * 60, "x_y", "a_ b", "x _ y", "4 _-", "-"]
+)
 def test_a_ref_fits_every_data_plane(name: str) -> None:
     ref = new_ref(name)
 
