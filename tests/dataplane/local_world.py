@@ -39,7 +39,6 @@ class LocalWorld:
     home: Home
     plane: LocalPlane
     spec: DeploymentSpec | None = None
-    start_seconds: float = 0
 
     def apply(self, **changes: Any) -> float:
         """Apply the shared spec with changes; return the seconds until it was done."""
@@ -103,9 +102,7 @@ class LocalWorld:
     def create(self, spec: DeploymentSpec) -> None:
         """Make `spec` the shared Deployment, and wait until it is healthy."""
         self.spec = spec
-        began = time.monotonic()
         settle(lambda: self.plane.apply(spec=spec))
-        self.start_seconds = time.monotonic() - began
 
     def delete(self) -> None:
         assert self.spec
