@@ -19,10 +19,13 @@ from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import (
     Folder,
     State,
+    Wanted,
     WantedQueue,
     first_state,
     read_state,
+    read_wanted,
     save_state,
+    save_wanted,
 )
 from apps.dataplane.local.programs import (
     Surroundings,
@@ -375,11 +378,11 @@ def test_a_state_of_another_version_is_read(folder: Folder):
 def test_ports_and_broker_numbers_are_not_given_twice(folder: Folder):
     other = Folder(folder.home, "other")
 
-    one = first_state(folder, password="a")
-    two = first_state(other, password="b")
+    one = first_state(folder, password="a", portal_number=2)
+    two = first_state(other, password="b", portal_number=2)
 
     assert one.api_port != two.api_port
-    assert {one.broker_number, two.broker_number} == {1, 2}
+    assert {one.broker_number, two.broker_number} == {1, 3}
     assert stat.S_IMODE(folder.state.stat().st_mode) == 0o600
 
 
@@ -389,6 +392,46 @@ def test_a_damaged_state_is_a_sentence(folder: Folder):
 
     with pytest.raises(Permanent, match="damaged"):
         read_state(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"core": []}', '{"core": [], "queues": [{"a": 1}]}'])
+def test_a_damaged_list_of_what_should_run_is_a_sentence(folder: Folder, text: str):
+    save_wanted(folder, Wanted())
+    folder.scaling.write_text(text)
+
+    with pytest.raises(Permanent, match="damaged"):
+        read_wanted(folder)
+
+
+@pytest.mark.parametrize(
+    ("url", "number"),
+    [("redis://h:1", 0), ("redis://h:1/0", 0), ("redis://h:1/7", 7), ("redis://h:1/x", 0)],
+)
+def test_the_broker_number_of_the_portal_itself_is_known(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, url: str, number: int
+):
+    monkeypatch.setenv("REDIS_URL", url)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://portal@127.0.0.1/portal")
+    monkeypatch.setenv("PORTAL_AIRFLOW_URL", "http://localhost:8081")
+
+    config = LocalConfig.from_environment(folder.home)
+
+    assert config.portal_number == number
+    assert config.broker(3) == "redis://h:1/3"
+
+
+def test_the_page_cache_of_a_container_counts_as_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, text in {
+        "memory.max": str(1000 * 2**20),
+        "memory.current": str(900 * 2**20),
+        "memory.stat": f"anon 5\ninactive_file {700 * 2**20}\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(capacity, "CGROUP", tmp_path)
+
+    assert capacity.available_memory_mb() == 800
 
 
 def test_routes_come_and_go(folder: Folder):

@@ -92,7 +92,11 @@ class ApplyPass:
     def _create_database(self) -> Outcome:
         if self._state is None:
             with plane_lock(self.home):
-                self._state = first_state(self.folder, password=secrets.token_urlsafe(24))
+                self._state = first_state(
+                    self.folder,
+                    password=secrets.token_urlsafe(24),
+                    portal_number=self.config.portal_number,
+                )
         for path in (self.folder.airflow_home, self.folder.task_logs, self.folder.process_logs):
             path.mkdir(mode=0o700, exist_ok=True)
         if self.state.database_airflow:

@@ -26,12 +26,19 @@ def available_memory_mb() -> int:
     available = psutil.virtual_memory().available
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
-        used = int((CGROUP / "memory.current").read_text())
+        used = int((CGROUP / "memory.current").read_text()) - _cache_bytes()
     except (OSError, ValueError):
         return int(available // MB)
     if limit.isdigit():
         available = min(available, int(limit) - used)
     return int(available // MB)
+
+
+def _cache_bytes() -> int:
+    """Return the part of a container's memory that holds files and is given back when needed."""
+    lines = (CGROUP / "memory.stat").read_text().splitlines()
+    amounts = dict(line.split() for line in lines)
+    return int(amounts.get("inactive_file", 0))
 
 
 def free_disk_mb(home: Home) -> int:

@@ -24,7 +24,7 @@ RUNTIME_FOLDER = Path(__file__).resolve().parents[3] / "runtime"
 @dataclass(frozen=True, kw_only=True)
 class LocalConfig:
     """`database_url` is of a role that may create roles and databases; `broker_url` has no database
-    number.
+    number; `portal_number` is the one that the portal's own jobs are in.
 
     `edge_url` is the address at which browsers reach all Airflows, without a slash at its end.
     """
@@ -32,6 +32,7 @@ class LocalConfig:
     database_url: str = field(repr=False)
     broker_url: str = field(repr=False)
     edge_url: str
+    portal_number: int = 0
     runtime_folder: Path = RUNTIME_FOLDER
     python: str = sys.executable
     start_timeout_seconds: int = 300
@@ -54,6 +55,7 @@ class LocalConfig:
         return cls(
             database_url=database_url,
             broker_url=urlunsplit(urlsplit(broker_url)._replace(path="")),
+            portal_number=_database_number(broker_url),
             edge_url=edge_url.rstrip("/"),
             scale_down_seconds=int(os.environ.get("PORTAL_SCALE_DOWN_SECONDS") or 30),
         )
@@ -61,6 +63,11 @@ class LocalConfig:
     def broker(self, number: int) -> str:
         """Return the broker's URL with a database number."""
         return f"{self.broker_url}/{number}"
+
+
+def _database_number(broker_url: str) -> int:
+    number = urlsplit(broker_url).path.strip("/")
+    return int(number) if number.isdecimal() else 0
 
 
 def _default_edge_url(home: Home) -> str:

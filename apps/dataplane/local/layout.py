@@ -111,9 +111,12 @@ def read_wanted(folder: Folder) -> Wanted:
     """Return what should run; nothing when it was never written."""
     try:
         data = json.loads(folder.scaling.read_text())
+        queues = [WantedQueue(**queue) for queue in data["queues"]]
+        return Wanted(core=data["core"], queues=queues)
     except FileNotFoundError:
         return Wanted()
-    return Wanted(core=data["core"], queues=[WantedQueue(**queue) for queue in data["queues"]])
+    except (ValueError, TypeError, KeyError) as error:
+        raise Permanent(_damaged(folder.scaling)) from error
 
 
 def save_wanted(folder: Folder, wanted: Wanted) -> None:
@@ -127,9 +130,11 @@ def read_state(folder: Folder) -> State | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, AttributeError) as error:
-        raise Permanent(
-            f"The file {folder.state} is damaged. Restore it, or delete the Deployment."
-        ) from error
+        raise Permanent(_damaged(folder.state)) from error
+
+
+def _damaged(path: Path) -> str:
+    return f"The file {path} is damaged. Restore it, or delete the Deployment."
 
 
 def _known(data: dict[str, Any]) -> State:
@@ -149,14 +154,17 @@ def all_folders(home: Home) -> list[Folder]:
     ]
 
 
-def first_state(folder: Folder, *, password: str) -> State:
-    """Reserve a port and a broker number, and remember them. The caller holds `plane_lock`."""
+def first_state(folder: Folder, *, password: str, portal_number: int) -> State:
+    """Reserve a port and a broker number, and remember them. The caller holds `plane_lock`.
+
+    `portal_number` is the broker's database that the portal keeps for itself.
+    """
     others = [state for other in all_folders(folder.home) if (state := _readable(other))]
-    used_numbers = {state.broker_number for state in others}
+    used_numbers = {portal_number, *(state.broker_number for state in others)}
     number = next((number for number in BROKER_NUMBERS if number not in used_numbers), None)
     if number is None:
         raise Permanent(
-            "This machine already runs 255 Deployments: its broker has no place for another."
+            "This machine already runs as many Deployments as its broker has databases."
         )
     port = unused_port(folder.home)
     state = State(api_port=port, broker_number=number, database_password=password)
