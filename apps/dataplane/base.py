@@ -1,7 +1,7 @@
 """The one protocol that every data plane implements, and the contract suite tests."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Protocol, runtime_checkable
 
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import AirflowResponse, LogPage, Observation, PlaneCheck, Progress
@@ -56,5 +56,21 @@ class DataPlane(Protocol):
     ) -> AirflowResponse:
         """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role
         admin.
+        """
+        ...
+
+
+@runtime_checkable
+class Surveyed(Protocol):
+    """A data plane that can look at all its Deployments at once, at the price of a few."""
+
+    def survey(self) -> Iterator[tuple[str, Observation]]:
+        """Yield the ref and the look of every Deployment of this portal that is on the plane."""
+        ...
+
+    def deletion_costs(self, *, ref: str) -> int:
+        """Mark the workers that are busy, so that the idle ones go first when fewer are wanted.
+
+        Returns how many marks were changed.
         """
         ...

@@ -78,6 +78,7 @@ class DeploymentSpec:
     `ref` is the immutable name on the data plane: `[a-z][a-z0-9-]{0,38}[a-z0-9]`, unique per
     portal. `queues` is empty unless the executor is Celery; then exactly one queue is called
     `default`. `code` is None until the first deploy: the plane then serves the example DAGs.
+    `corrects_drift` False means that what others change on the data plane is shown and left alone.
     """
 
     ref: str
@@ -90,3 +91,4 @@ class DeploymentSpec:
     code: CodeSpec | None
     secrets: AirflowSecrets
     sign_in: SignInSpec
+    corrects_drift: bool = True

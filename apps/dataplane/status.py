@@ -53,13 +53,41 @@ class ComponentStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
-    """Workers and tasks of one queue at the moment of the look."""
+    """Workers and tasks of one queue at the moment of the look; None is what the look did not tell.
+
+    `note` is a sentence about the number of workers, where something other than the tasks rules it.
+    """
 
     name: str
     workers_ready: int
     workers_wanted: int
-    tasks_queued: int
-    tasks_running: int
+    tasks_queued: int | None
+    tasks_running: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """One object that somebody else changed, as `Deployment/scheduler`, and the paths of our fields
+    in it that differ; no fields means that the object is gone.
+    """
+
+    object: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """A warning that the data plane gave of late, the same one counted and not repeated.
+
+    `object` is `Pod/scheduler-7c9f`, `reason` a word of the data plane (`FailedScheduling`).
+    """
+
+    object: str
+    reason: str
+    sentence: str
+    count: int
+    last_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +96,9 @@ class Observation:
     nothing.
 
     `health` is a verdict about Airflow's API server and scheduler alone; `sentence` says it in
-    words. `is_drifted` says that what runs differs from what was applied.
+    words. `is_drifted` says that what runs differs from what was applied, `drift` where, as far as
+    that is known. `notices` are those of the last hour, newest first; None means that the look did
+    not ask for them.
     """
 
     observed_at: datetime
@@ -83,6 +113,8 @@ class Observation:
     ui_url: str = ""
     api_url: str = ""
     is_drifted: bool = False
+    drift: tuple[Drift, ...] = ()
+    notices: tuple[Notice, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from django.db.models import Count, F, Q, QuerySet, Value
 from apps.access.queries import grant_model, with_all_above
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
-from apps.dataplane.status import ComponentStatus, Observation, QueueStatus
+from apps.dataplane.status import ComponentStatus, Drift, Notice, Observation, QueueStatus
 from apps.deployments.models import (
     Deployment,
     Draft,
@@ -28,7 +28,7 @@ from apps.organizations.models import Workspace
 
 # Enough to be usual, few enough to follow a machine that became faster.
 RECENT_OPERATIONS = 12
-_TIMES = ("observed_at", "started_at", "heartbeat_at")
+_TIMES = ("observed_at", "started_at", "heartbeat_at", "last_at")
 STEP_STATES = {"waiting": "wait", "running": "now"}
 
 
@@ -221,6 +221,10 @@ def observation_of(deployment: Deployment) -> Observation | None:
     known["queues"] = tuple(
         QueueStatus(**_known(QueueStatus, item)) for item in data.get("queues", ())
     )
+    known["drift"] = tuple(
+        Drift(object=item["object"], fields=tuple(item["fields"])) for item in data.get("drift", ())
+    )
+    known["notices"] = tuple(Notice(**_known(Notice, item)) for item in data.get("notices") or ())
     return Observation(**known)
 
 
