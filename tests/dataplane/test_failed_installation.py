@@ -1,5 +1,6 @@
 """An installation of a runtime that ends half-way: why, in words; trying again begins it anew."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,8 +47,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RuntimeFolder:
     Installer.started = []
     monkeypatch.setattr(runtimes, "Supervisor", Installer)
     enough = SimpleNamespace(free=10 * 2**30)
-    monkeypatch.setattr(runtimes, "shutil", SimpleNamespace(disk_usage=lambda path: enough))
-    folder = RuntimeFolder(Home(tmp_path / "home"), RUNTIME.version)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: enough)
+    lock = runtimes.lock_file(CONFIG, RUNTIME)
+    folder = RuntimeFolder(Home(tmp_path / "home"), RUNTIME.version, lock)
     folder.path.mkdir(parents=True)
     return folder
 
@@ -61,8 +63,7 @@ def end_half_way(folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch, last_wo
     )
     broken_uv.chmod(0o700)
     monkeypatch.setattr(uv, "find_uv_bin", lambda: str(broken_uv))
-    lock = runtimes.lock_file(CONFIG, RUNTIME)
-    installation = Installation(folder=folder, lock=lock, config=CONFIG)
+    installation = Installation(folder=folder, config=CONFIG)
     with pytest.raises(Permanent) as raised:
         installation.run()
     installation.fail(raised.value.sentence)
@@ -82,7 +83,7 @@ def test_the_reason_is_a_sentence(
     folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch, last_words: str, sentence: str
 ) -> None:
     assert sentence in end_half_way(folder, monkeypatch, last_words)
-    assert not folder.has_packages(runtimes.lock_file(CONFIG, RUNTIME))
+    assert not folder.has_packages
 
 
 def test_it_fails_once_with_its_last_lines_and_trying_again_begins_anew(
@@ -101,9 +102,30 @@ def test_it_fails_once_with_its_last_lines_and_trying_again_begins_anew(
 
 
 def test_an_installer_that_was_killed_is_started_again(folder: RuntimeFolder) -> None:
-    lock = runtimes.lock_file(CONFIG, RUNTIME)
-    Installation(folder=folder, lock=lock, config=CONFIG)._write()
+    Installation(folder=folder, config=CONFIG)._write()
 
     ensure_runtime(home=folder.home, config=CONFIG, runtime=RUNTIME)
 
     assert Installer.started == [folder.program]
+
+
+def test_a_changed_lock_leaves_the_environment_that_runs_and_removes_the_one_that_nobody_uses(
+    folder: RuntimeFolder, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed.txt"
+    changed.write_text(folder.lock.read_text() + "# changed\n")
+    newer = RuntimeFolder(folder.home, folder.version, changed)
+    unused = folder.path / "env-of-nobody"
+    for environment in (folder.environment, newer.environment, unused):
+        environment.mkdir()
+    folder.home.programs.mkdir()
+    program = folder.home.programs / "one--scheduler.conf"
+    program.write_text(f"command = {folder.python} -m airflow scheduler")
+
+    folder.mark_packages()
+    newer.remove_unused()
+
+    assert folder.has_packages
+    assert not newer.has_packages
+    assert newer.environment != folder.environment
+    assert sorted(folder.path.glob("env-*")) == sorted([folder.environment, newer.environment])

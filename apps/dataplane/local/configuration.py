@@ -26,7 +26,7 @@ from apps.dataplane.local.programs import (
     program_name,
     worker_programs,
 )
-from apps.dataplane.local.runtimes import RuntimeFolder
+from apps.dataplane.local.runtimes import RuntimeFolder, lock_file
 from apps.dataplane.local.steps import DONE, Outcome, reload_programs
 from apps.dataplane.local.supervisor import Program, Supervisor
 from apps.dataplane.spec import DeploymentSpec, QueueSpec
@@ -74,7 +74,8 @@ class Configuration:
     def surroundings(self) -> Surroundings:
         """Return what the programs need besides the spec, with the files that they will read."""
         self._prepare_home()
-        runtime = RuntimeFolder(self.home, self.spec.runtime.version)
+        lock = lock_file(self.config, self.spec.runtime)
+        runtime = RuntimeFolder(self.home, self.spec.runtime.version, lock)
         place = Place(
             folder=self.folder,
             state=self.state,

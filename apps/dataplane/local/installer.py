@@ -58,9 +58,8 @@ class Report:
 class Installation:
     """One run of the installer for one runtime."""
 
-    def __init__(self, *, folder: RuntimeFolder, lock: Path, config: LocalConfig) -> None:
+    def __init__(self, *, folder: RuntimeFolder, config: LocalConfig) -> None:
         self.folder = folder
-        self.lock = lock
         self.config = config
         self.report = Report()
         self._written_at = 0.0
@@ -69,7 +68,8 @@ class Installation:
     def run(self) -> None:
         """Do what is missing. Raises DataPlaneError with a sentence when it cannot be done."""
         self._write()
-        if not self.folder.has_packages(self.lock):
+        self.folder.remove_unused()
+        if not self.folder.has_packages:
             self._install_packages()
         self.report.phase = "database"
         self._write()
@@ -89,18 +89,18 @@ class Installation:
         environment = self.folder.environment
         shutil.rmtree(environment, ignore_errors=True)
         self.report.package_count = len(
-            re.findall(r"^[\w.-]+==", self.lock.read_text(), re.MULTILINE)
+            re.findall(r"^[\w.-]+==", self.folder.lock.read_text(), re.MULTILINE)
         )
         uv_binary, known = uv.find_uv_bin(), uv_environment()
         self._follow([uv_binary, "venv", "--python", self.config.python, str(environment)], known)
         self._follow(
             [
                 *(uv_binary, "pip", "sync", "--require-hashes", "--compile-bytecode"),
-                *("--python", str(self.folder.python), str(self.lock)),
+                *("--python", str(self.folder.python), str(self.folder.lock)),
             ],
             known,
         )
-        self.folder.mark_packages(self.lock)
+        self.folder.mark_packages()
 
     def _make_template(self, template: str) -> None:
         url = database.begin_template(self.config, template)
@@ -162,10 +162,8 @@ def _output_of(command: list[str], environment: dict[str, str]) -> Iterator[str]
 def main() -> int:
     """Install the runtime named on the command line; return the exit status."""
     home = Home.from_environment()
-    folder = RuntimeFolder(home, sys.argv[1])
-    installation = Installation(
-        folder=folder, lock=Path(sys.argv[2]), config=LocalConfig.from_environment(home)
-    )
+    folder = RuntimeFolder(home, sys.argv[1], Path(sys.argv[2]))
+    installation = Installation(folder=folder, config=LocalConfig.from_environment(home))
     try:
         installation.run()
     except DataPlaneError as error:

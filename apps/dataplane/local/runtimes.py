@@ -19,6 +19,7 @@ from apps.dataplane.local.supervisor import Program, Supervisor
 from apps.dataplane.spec import RuntimeSpec
 
 PROJECT = Path(__file__).resolve().parents[3]
+COMPLETE = "packages.json"
 MIN_FREE_BYTES = 1024**3
 # How a person tells uv where packages are and where it may keep them.
 UV_PREFIXES = ("UV_", "XDG_")
@@ -26,10 +27,15 @@ UV_PREFIXES = ("UV_", "XDG_")
 
 @dataclass(frozen=True)
 class RuntimeFolder:
-    """`runtimes/<version>`: the environment, how far its installation came, what is complete."""
+    """`runtimes/<version>`: how far its installation came, and an environment for each lock.
+
+    What is installed is named by lock and Python, so that another one never takes the packages from
+    below an Airflow that runs: it moves when it is applied the next time.
+    """
 
     home: Home
     version: str
+    lock: Path
 
     @property
     def path(self) -> Path:
@@ -37,7 +43,7 @@ class RuntimeFolder:
 
     @property
     def environment(self) -> Path:
-        return self.path / "env"
+        return self.path / f"env-{hashlib.sha256(self._mark.encode()).hexdigest()[:12]}"
 
     @property
     def python(self) -> Path:
@@ -51,18 +57,31 @@ class RuntimeFolder:
     def program(self) -> str:
         return f"runtime-{self.version}"
 
-    def has_packages(self, lock: Path) -> bool:
-        """Return whether exactly the packages of `lock` are installed, for the Python the portal
-        runs on.
+    @property
+    def has_packages(self) -> bool:
+        """Whether exactly the packages of the lock are installed, for the Python the portal runs
+        on.
         """
-        try:
-            return (self.path / "packages.json").read_text() == _packages_mark(lock)
-        except FileNotFoundError:
-            return False
+        return (self.environment / COMPLETE).exists()
 
-    def mark_packages(self, lock: Path) -> None:
+    def mark_packages(self) -> None:
         """Say that the environment is complete. Written last."""
-        write_private(self.path / "packages.json", _packages_mark(lock))
+        write_private(self.environment / COMPLETE, self._mark)
+
+    def remove_unused(self) -> None:
+        """Remove environments of other locks that no program of this machine starts from."""
+        programs = [path.read_text() for path in self.home.programs.glob("*.conf")]
+        for environment in self.path.glob("env-*"):
+            is_used = any(f"{environment}/" in program for program in programs)
+            if environment != self.environment and not is_used:
+                shutil.rmtree(environment, ignore_errors=True)
+
+    @property
+    def _mark(self) -> str:
+        digest = hashlib.sha256(self.lock.read_bytes()).hexdigest()
+        return json.dumps(
+            {"lock": digest, "python": list(sys.version_info[:3]), "base": sys.base_prefix}
+        )
 
     def read_progress(self) -> dict[str, Any]:
         """Return what the installer last said, empty if nothing."""
@@ -80,9 +99,8 @@ def ensure_runtime(*, home: Home, config: LocalConfig, runtime: RuntimeSpec) -> 
     Raises Permanent with the last lines when the installation failed; the next call begins it
     again.
     """
-    folder = RuntimeFolder(home, runtime.version)
-    lock = lock_file(config, runtime)
-    if folder.has_packages(lock) and database.has_database(
+    folder = RuntimeFolder(home, runtime.version, lock_file(config, runtime))
+    if folder.has_packages and database.has_database(
         config, database.template_name(runtime.version)
     ):
         return ""
@@ -99,7 +117,7 @@ def ensure_runtime(*, home: Home, config: LocalConfig, runtime: RuntimeSpec) -> 
             log=tuple(progress["lines"]),
         )
     _check_disk(home)
-    _start(supervisor, folder, lock)
+    _start(supervisor, folder)
     return "The packages are about to be downloaded."
 
 
@@ -126,11 +144,12 @@ def installer_environment(home: Home) -> dict[str, str]:
     return uv_environment() | settings | places
 
 
-def _start(supervisor: Supervisor, folder: RuntimeFolder, lock: Path) -> None:
+def _start(supervisor: Supervisor, folder: RuntimeFolder) -> None:
     folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    module = "apps.dataplane.local.installer"
     program = Program(
         name=folder.program,
-        command=[sys.executable, "-m", "apps.dataplane.local.installer", folder.version, str(lock)],
+        command=[sys.executable, "-m", module, folder.version, str(folder.lock)],
         environment=installer_environment(folder.home),
         directory=folder.path,
         log_file=folder.home.logs / f"{folder.program}.log",
@@ -149,13 +168,6 @@ def _sentence(progress: dict[str, Any]) -> str:
     if installed := progress.get("installed_count", 0):
         return f"{installed} of about {progress.get('package_count', 0)} packages are installed."
     return "Downloading the packages."
-
-
-def _packages_mark(lock: Path) -> str:
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    return json.dumps(
-        {"lock": digest, "python": list(sys.version_info[:3]), "base": sys.base_prefix}
-    )
 
 
 def _check_disk(home: Home) -> None:
