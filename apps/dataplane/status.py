@@ -146,14 +146,30 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Permission:
+    """What the portal must be allowed to do with one kind of object (`deployments.apps`), and which
+    of the verbs it is not.
+    """
+
+    what: str
+    verbs: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlaneCheck:
     """The result of testing a data plane. `is_usable` means that a Deployment can be created on it
-    now.
+    now. The cluster's default storage class comes first; `has_keda` None means not looked for.
     """
 
     is_usable: bool
     version: str
     findings: tuple[Finding, ...]
+    permissions: tuple[Permission, ...] = ()
+    storage_classes: tuple[str, ...] = ()
+    has_keda: bool | None = None
+    latency_ms: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

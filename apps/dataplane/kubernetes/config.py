@@ -9,7 +9,8 @@ class Connection:
     """Address and credential of a Kubernetes API. All PEM texts are inline; nothing names a file.
 
     Either `token`, or `client_certificate` with `client_key`. `tls_server_name` replaces the host
-    of `server` in the check of its certificate.
+    of `server` in the check of its certificate. `networks` are the operator's further networks
+    that `server` may lie in (see `addresses`); None leaves addresses unchecked.
     """
 
     server: str
@@ -18,6 +19,7 @@ class Connection:
     client_certificate: str = ""
     client_key: str = field(default="", repr=False)
     tls_server_name: str = ""
+    networks: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
