@@ -19,6 +19,7 @@ from astro_portal.env import (
     env_choice,
     env_int,
     env_list,
+    env_networks,
     env_origin,
     env_secret,
     env_str,
@@ -197,7 +198,13 @@ CODE_ARCHIVE_MAX_BYTES = env_int("PORTAL_CODE_MAX_MIB", 50, minimum=1, maximum=1
 
 # --- Data planes ---------------------------------------------------------------------------------
 
-DATA_PLANES = {"local": "astro_portal.planes.local"}
+# By their names: a portal without Kubernetes never loads its client.
+DATA_PLANES = {
+    "local": "astro_portal.planes.local",
+    "kubernetes": "apps.dataplane.kubernetes.plane.KubernetesPlane",
+}
+# Where clusters may lie besides the public internet and private ranges.
+CLUSTER_NETWORKS = env_networks("PORTAL_CLUSTER_NETWORKS")
 # The keeper reads it; a wrong one is named here, before anything starts.
 env_int("PORTAL_SCALE_DOWN_SECONDS", 30, minimum=1, maximum=86_400)
 
