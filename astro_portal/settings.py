@@ -219,6 +219,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 2,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
+    # Workers empty the queues in the order in which their command names them.
+    "queue_order_strategy": "priority",
 }
 # An edit must not wait for a broker that does not answer: the sweeper finds the row anyway.
 CELERY_TASK_PUBLISH_RETRY = False
@@ -231,13 +233,15 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_DB_REUSE_MAX = 10_000
 CELERY_TASK_SOFT_TIME_LIMIT = 45
 CELERY_TASK_TIME_LIMIT = 50
-CELERY_TASK_DEFAULT_QUEUE = "reconcile"
+CELERY_TASK_DEFAULT_QUEUE = "background"
+# Into how many queues the passes are divided, by cluster. Each needs a worker: operating.md.
+RECONCILE_SHARDS = env_int("PORTAL_SHARDS", 1, minimum=1, maximum=64)
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "apps.deployments.tasks.sweep",
         "schedule": timedelta(seconds=2),
-        "options": {"expires": 10},
+        "options": {"expires": 10, "queue": "interactive"},
     },
     "sweep-drafts": {
         "task": "apps.deployments.tasks.sweep_drafts",
