@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.access.models import Grant
+from apps.access.models import Grant, TeamGrant
 from apps.access.queries import ScopedQuerySet
 from apps.clusters.models import Cluster
 from apps.organizations.models import Workspace
@@ -125,6 +125,19 @@ class DeploymentGrant(Grant):
     class Meta(Grant.Meta):
         indexes = [
             models.Index(fields=["content_object", "permission"], name="deployment_grant_object")
+        ]
+
+
+class DeploymentTeamGrant(TeamGrant):
+    content_object = models.ForeignKey(
+        Deployment, on_delete=models.CASCADE, related_name="team_grants"
+    )
+
+    class Meta(TeamGrant.Meta):
+        indexes = [
+            models.Index(
+                fields=["content_object", "permission"], name="deployment_team_grant_object"
+            )
         ]
 
 
