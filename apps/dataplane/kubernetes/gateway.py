@@ -48,7 +48,7 @@ SESSIONS = web.AppKey("sessions", Sessions)
 ORIGIN = web.AppKey("origin", str)
 IS_BEHIND_EDGE = web.AppKey("is_behind_edge", bool)
 BUSY = web.AppKey("busy", Counter[str])
-IS_TOO_LARGE = "is_too_large"
+IS_TOO_LARGE = web.RequestKey("is_too_large", bool)
 
 
 def make_app(find: Find, *, origin: str, is_behind_edge: bool = False) -> web.Application:

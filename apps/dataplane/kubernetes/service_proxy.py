@@ -28,6 +28,12 @@ OF_THE_API_SERVER = re.compile(
 API_SERVER_CACHING = "no-cache, private"
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 LARGEST_STATUS_BYTES = 65_536
+# Airflow answers in none of these; the API server does, to who asks for them.
+FORMATS_OF_THE_API_SERVER = (
+    "application/yaml",
+    "application/cbor",
+    "application/vnd.kubernetes.protobuf",
+)
 
 Headers = Iterable[tuple[str, str]]
 
@@ -111,7 +117,7 @@ def own_location(location: str, connection: Connection, *, ref: str) -> str:
 
 def is_html(headers: CIMultiDict[str]) -> bool:
     """Return whether the proxy may have rewritten the body: HTML, packed as it understands."""
-    kind = headers.get("Content-Type", "").split(";")[0].strip()
+    kind = _kind(headers.get("Content-Type", ""))
     return kind == "text/html" and headers.get("Content-Encoding", "") in ("", "gzip")
 
 
@@ -140,8 +146,8 @@ async def own_html(
 
 def refusal(status: int, content_type: str, body: bytes) -> Refusal | None:
     """Recognize an answer of the API server itself, as opposed to one of Airflow's."""
-    kind = content_type.split(";")[0].strip()
-    if kind in ("application/yaml", "application/cbor", "application/vnd.kubernetes.protobuf"):
+    kind = _kind(content_type)
+    if kind in FORMATS_OF_THE_API_SERVER or (status == 429 and kind == "text/plain"):
         return Refusal(status, "")
     try:
         said = json.loads(body)
@@ -154,11 +160,14 @@ def refusal(status: int, content_type: str, body: bytes) -> Refusal | None:
 
 
 def may_be_refusal(status: int, headers: CIMultiDict[str]) -> bool:
-    """Return whether an answer must be read whole to know whose it is."""
-    kind = headers.get("Content-Type", "").split(";")[0].strip()
-    size = headers.get("Content-Length", "0")
-    is_small = size.isdecimal() and int(size) <= LARGEST_STATUS_BYTES
-    return status >= 400 and kind.startswith("application/") and is_small
+    """Return whether the beginning of an answer must be read to know whose it is."""
+    kind = _kind(headers.get("Content-Type", ""))
+    is_known = kind in ("application/json", "text/plain", *FORMATS_OF_THE_API_SERVER)
+    return status >= 400 and is_known and "Content-Encoding" not in headers
+
+
+def _kind(content_type: str) -> str:
+    return content_type.split(";")[0].strip().lower()
 
 
 def _prefixes(connection: Connection, ref: str) -> tuple[str, ...]:
