@@ -69,14 +69,19 @@ class Finder:
         task = self._asked.get(ref)
         if task is None:
             task = self._asked[ref] = asyncio.create_task(self._ask(ref, known))
-            task.add_done_callback(lambda done: self._asked.pop(ref, None))
+            task.add_done_callback(lambda done: self._forget(ref, done))
         return await asyncio.shield(task)
+
+    def _forget(self, ref: str, done: asyncio.Task[_Found]) -> None:
+        self._asked.pop(ref, None)
+        if not done.cancelled():
+            done.exception()  # heard, even if all who waited for it left
 
     async def _ask(self, ref: str, known: _Found | None) -> _Found:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                connection = await loop.run_in_executor(self._threads, connection_of, ref)
+                connection = await loop.run_in_executor(self._threads, _looked_up, ref)
         except (Error, TimeoutError) as error:
             logger.warning("the database does not answer the gateway: %s", type(error).__name__)
             if known and known.connection and monotonic() - known.at < STALE_SECONDS:
@@ -95,19 +100,23 @@ def connection_of(ref: str) -> Connection | None:
 
     Raises Permanent when the cluster's credential cannot be opened.
     """
+    on_clusters = Cluster.objects.there().filter(kind=Cluster.Kind.KUBERNETES)
+    deployment = (
+        Deployment.objects.exclude(phase=Phase.DELETED)
+        .filter(ref=ref, cluster__in=on_clusters)
+        .select_related("cluster")
+        .first()
+    )
+    return config_for(deployment.cluster).connection if deployment else None
+
+
+def _looked_up(ref: str) -> Connection | None:
+    """Do it in a thread, whose database connection nobody else closes."""
     close_old_connections()
     try:
-        deployment = (
-            Deployment.objects.exclude(phase=Phase.DELETED)
-            .filter(
-                ref=ref, cluster__in=Cluster.objects.there().filter(kind=Cluster.Kind.KUBERNETES)
-            )
-            .select_related("cluster")
-            .first()
-        )
+        return connection_of(ref)
     finally:
         close_old_connections()
-    return config_for(deployment.cluster).connection if deployment else None
 
 
 def serve(*, stop: threading.Event, listen: str = "") -> None:
