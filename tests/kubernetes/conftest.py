@@ -16,6 +16,7 @@ import pytest
 from apps.dataplane.kubernetes.config import ClusterConfig, Connection
 from tests.kubernetes import assets
 from tests.kubernetes.control_plane import ControlPlane
+from tests.kubernetes.fault_proxy import FaultProxy, running_proxy
 from tests.kubernetes.running import READY, RunningControlPlane, running_control_plane
 from tests.services import STARTED
 
@@ -92,3 +93,10 @@ def config_of(connection: Connection) -> ClusterConfig:
         airflow_url="http://airflow.test",
         has_keda=True,
     )
+
+
+@pytest.fixture
+def faulty(control_plane: ControlPlane) -> Iterator[FaultProxy]:
+    """A door to the control plane that misbehaves as the test says."""
+    with running_proxy(control_plane.connection) as proxy:
+        yield proxy
