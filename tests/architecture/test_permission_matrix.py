@@ -30,6 +30,7 @@ from apps.deployments.models import Draft, Operation
 from apps.deploys.models import Deploy
 from apps.organizations.invitations import invite
 from apps.organizations.models import Invitation
+from apps.organizations.teams import add_to_team, create_team
 from tests.architecture.test_view_guard import WITHOUT_STAMP
 from tests.architecture.urls import addresses
 from tests.conftest import make_user, role
@@ -107,6 +108,16 @@ TABLE = {
     "organizations:remove_member": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "organizations:resend_invitation": _organization(None, ORGANIZATION_OWNER),
     "organizations:revoke_invitation": _organization(None, ORGANIZATION_OWNER),
+    "organizations:teams": _organization(IN_ORGANIZATION),
+    "organizations:new_team": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:team": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
+    "organizations:team_settings": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:remove_from_team": _organization(None, ORGANIZATION_OWNER),
+    "organizations:delete_team": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:team_roles": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
+    "organizations:take_team_role": _organization(None, ORGANIZATION_OWNER),
+    "organizations:workspace_teams": _workspace(WORKSPACE_MEMBERS, WORKSPACE_OWNERS),
+    "organizations:take_workspace_team_role": _workspace(None, WORKSPACE_OWNERS),
     "organizations:roles": _organization(IN_ORGANIZATION),
     "organizations:audit": _organization(ORGANIZATION_OWNER),
     "organizations:export_audit": _organization(None, ORGANIZATION_OWNER),
@@ -225,6 +236,8 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
         state="succeeded",
         revision=deployment.wanted,
     )
+    team = create_team(actor=owner, organization=organization, name="Data")
+    add_to_team(actor=owner, team=team, user=people["workspace member"])
     digest = "0" * 64
     default_storage.save(f"code/{digest}.zip", ContentFile(b"PK"))
     Deploy.objects.create(
@@ -243,6 +256,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "person_id": people["workspace member"].pk,
             "invitation_id": Invitation.objects.get(workspace=None).pk,
             "workspace_invitation_id": Invitation.objects.get(workspace=workspace).pk,
+            "team_id": team.pk,
             "draft_id": draft.pk,
             "number": 1,
         },
