@@ -3,6 +3,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("apps.portal.urls")),
     path("", include("apps.organizations.urls")),
+    path("", include("apps.clusters.urls")),
     path("", include("apps.deployments.urls")),
     path("", include("apps.deploys.urls")),
     path("", include("apps.observability.urls")),

@@ -30,6 +30,7 @@ class Link:
 ORGANIZATION_PLACES = (
     Link("Overview", "portal:organization", "home", "organization.view"),
     Link("Workspaces", "organizations:workspaces", "workspaces", "organization.view"),
+    Link("Clusters", "clusters:list", "clusters", "organization.clusters.view"),
     Link("Members", "organizations:members", "people", "organization.members.view"),
     Link("Teams", "organizations:teams", "people", "organization.members.view"),
     Link("Roles", "organizations:roles", "key", "organization.view"),

@@ -33,6 +33,7 @@ from apps.organizations.models import Invitation
 from apps.organizations.teams import add_to_team, create_team
 from tests.architecture.test_view_guard import WITHOUT_STAMP
 from tests.architecture.urls import addresses
+from tests.clusters.material import registered
 from tests.conftest import make_user, role
 
 ROLES = frozenset(f"{role.scope} {role.key}" for role in BUILT_IN_ROLES)
@@ -130,6 +131,15 @@ TABLE = {
     "organizations:resend_workspace_invitation": _workspace(None, WORKSPACE_OWNERS),
     "organizations:revoke_workspace_invitation": _workspace(None, WORKSPACE_OWNERS),
     "organizations:workspace_settings": _workspace(IN_WORKSPACE, WORKSPACE_OWNERS),
+    "clusters:list": _organization(IN_ORGANIZATION),
+    "clusters:register": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "clusters:manifest": _organization(IN_ORGANIZATION),
+    "clusters:cluster": _organization(IN_ORGANIZATION),
+    "clusters:check": _organization(None, ORGANIZATION_OWNER),
+    "clusters:settings": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "clusters:workspaces": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
+    "clusters:credential": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "clusters:remove": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "deployments:list": _workspace(IN_WORKSPACE),
     "deployments:new": _workspace(WORKSPACE_OPERATORS, WORKSPACE_OPERATORS),
     # A draft is its author's: to everybody else it does not exist.
@@ -258,6 +268,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "workspace_invitation_id": Invitation.objects.get(workspace=workspace).pk,
             "team_id": team.pk,
             "draft_id": draft.pk,
+            "cluster_id": registered(organization).pk,
             "number": 1,
         },
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
