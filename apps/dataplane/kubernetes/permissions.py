@@ -48,7 +48,12 @@ NEEDED = (
         verbs=MANAGE,
         why="The components of Airflow and its workers",
     ),
-    Rule(group="batch", resources=("jobs",), verbs=MANAGE, why="Migrating a metadata database"),
+    Rule(
+        group="batch",
+        resources=("jobs", "cronjobs"),
+        verbs=MANAGE,
+        why="Migrating a metadata database, removing old logs",
+    ),
     Rule(
         resources=("pods",),
         verbs=MANAGE,
