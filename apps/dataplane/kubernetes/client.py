@@ -14,10 +14,19 @@ from typing import Any
 
 import orjson
 
+from apps.dataplane import fence
 from apps.dataplane.errors import Temporary
 from apps.dataplane.kubernetes import refusals
 from apps.dataplane.kubernetes.config import Connection
-from apps.dataplane.kubernetes.kinds import SECRET, Kind, Manifest, kind_of, object_id, title
+from apps.dataplane.kubernetes.kinds import (
+    NAMESPACE,
+    SECRET,
+    Kind,
+    Manifest,
+    kind_of,
+    object_id,
+    title,
+)
 from apps.dataplane.kubernetes.names import FIELD_MANAGER
 from apps.dataplane.kubernetes.refusals import Request
 from apps.dataplane.kubernetes.safety import made_safe
@@ -31,6 +40,7 @@ from apps.dataplane.kubernetes.transport import (
 from apps.dataplane.kubernetes.watches import Watch
 
 READ_SECONDS, LIST_SECONDS, WRITE_SECONDS = 15.0, 30.0, 20.0
+REACH_SECONDS = 5.0
 PAGE = 500
 ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 0.1
@@ -87,24 +97,31 @@ class Api:
         labels: str = "",
         fields: str = "",
         metadata_only: bool = False,
+        may_be_unknown: bool = False,
     ) -> Iterator[Page]:
-        """Yield a LIST page by page. Raises Gone when it took too long to go on."""
+        """Yield a LIST page by page. Raises Gone when it took too long to go on, NotFound when the
+        cluster does not know the kind, unless it may.
+        """
         query = {"limit": str(PAGE), "labelSelector": labels, "fieldSelector": fields}
         query = {key: value for key, value in query.items() if value}
         while True:
-            answer = self._call(
-                "GET",
-                kind.path(namespace=namespace),
-                request=Request("list", kind.plural, kind == SECRET),
-                query=query,
-                accept=_METADATA.format("List") if metadata_only else JSON,
-                seconds=LIST_SECONDS,
-            )
+            try:
+                answer = self._call(
+                    "GET",
+                    kind.path(namespace=namespace),
+                    request=Request("list", kind.plural, kind == SECRET),
+                    query=query,
+                    accept=_METADATA.format("List") if metadata_only else JSON,
+                    seconds=LIST_SECONDS,
+                )
+            except refusals.NotFound:
+                if may_be_unknown:
+                    return
+                raise
             metadata = answer.get("metadata", {})
             for item in answer.get("items") or ():
                 # A list says once what its items are.
-                item.setdefault("kind", kind.name)
-                item.setdefault("apiVersion", kind.api_version)
+                item["kind"], item["apiVersion"] = kind.name, kind.api_version
             yield Page(answer.get("items") or [], metadata.get("resourceVersion", ""))
             if not metadata.get("continue"):
                 return
@@ -120,27 +137,27 @@ class Api:
         metadata_only: bool = False,
     ) -> list[Manifest]:
         """Read all objects of a kind; a kind that the cluster does not know has none."""
-        try:
-            pages = self.pages(
-                kind,
-                namespace=namespace,
-                labels=labels,
-                fields=fields,
-                metadata_only=metadata_only,
-            )
-            return [item for page in pages for item in page.items]
-        except refusals.NotFound:
-            return []
+        pages = self.pages(
+            kind,
+            namespace=namespace,
+            labels=labels,
+            fields=fields,
+            metadata_only=metadata_only,
+            may_be_unknown=True,
+        )
+        return [item for page in pages for item in page.items]
 
-    def apply(self, manifest: Manifest, *, namespace: str = "", is_trial: bool = False) -> Manifest:
+    def apply(self, manifest: Manifest, *, is_trial: bool = False) -> Manifest:
         """Apply an object server-side and return what it became; a trial changes nothing."""
-        kind = kind_of(manifest)
+        kind, metadata = kind_of(manifest), manifest["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
         if is_trial:
             query["dryRun"] = "All"
+        else:
+            fence.check()
         return self._call(
             "PATCH",
-            kind.path(namespace=namespace, name=manifest["metadata"]["name"]),
+            kind.path(namespace=metadata.get("namespace", ""), name=metadata["name"]),
             request=Request("apply", title(object_id(manifest)), kind == SECRET),
             query=query,
             body=manifest,
@@ -152,6 +169,7 @@ class Api:
         self, kind: Kind, name: str, changes: Mapping[str, Any], *, namespace: str = ""
     ) -> Manifest:
         """Change single fields of an object that is there. Raises NotFound."""
+        fence.check()
         return self._call(
             "PATCH",
             kind.path(namespace=namespace, name=name),
@@ -162,13 +180,13 @@ class Api:
             seconds=WRITE_SECONDS,
         )
 
-    def create(self, manifest: Manifest, *, kind: Kind, namespace: str = "") -> Manifest:
-        """Create an object, or ask a review. It is sent once. Raises Conflict if it exists."""
+    def ask(self, review: Manifest, *, kind: Kind) -> Manifest:
+        """Let the API server review something; nothing is kept there."""
         return self._call(
             "POST",
-            kind.path(namespace=namespace),
-            request=Request("create", kind.name, kind == SECRET),
-            body=manifest,
+            kind.path(),
+            request=Request("answer", kind.name),
+            body=review,
             content_type=JSON,
             seconds=WRITE_SECONDS,
         )
@@ -180,6 +198,7 @@ class Api:
 
         `wait` keeps it until all that it owns is gone. Raises Conflict on another uid.
         """
+        fence.check()
         options: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -198,6 +217,19 @@ class Api:
             )
         except refusals.NotFound:
             return
+
+    def reach(self, *, labels: str) -> None:
+        """Ask for the first of some namespaces, once and shortly. Raises what was wrong."""
+        answer = self._send(
+            "GET",
+            NAMESPACE.path(),
+            {"limit": "1", "labelSelector": labels},
+            {"Accept": _METADATA.format("List")},
+            None,
+            REACH_SECONDS,
+        )
+        if answer.status >= 400:
+            raise self._error(answer, Request("list", "namespaces"), ())
 
     def json(self, path: str, *, seconds: float = READ_SECONDS) -> Manifest:
         """Read something that is no object, as `/version`."""
@@ -294,7 +326,7 @@ class Api:
                 time.sleep(_pause(attempt))
                 continue
             if answer.status < 400:
-                return made_safe(_parsed(answer))
+                return made_safe(_parsed(answer), is_secret=request.is_secret)
             error = self._error(answer, request, refusals.secret_values(body or {}))
             pause = _pause_after(answer, error, attempt)
             is_last = method == "POST" or attempt >= ATTEMPTS

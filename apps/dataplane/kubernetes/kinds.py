@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Manifest = dict[str, Any]
+HOME_PREFIX = "airflow-"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ ACCESS_REVIEW = Kind(
     "selfsubjectaccessreviews",
     is_namespaced=False,
 )
+RULES_REVIEW = Kind(
+    "authorization.k8s.io/v1",
+    "SelfSubjectRulesReview",
+    "selfsubjectrulesreviews",
+    is_namespaced=False,
+)
 
 KINDS = (
     NAMESPACE,
@@ -108,16 +115,27 @@ def kind_by_key(key: str) -> Kind:
 
 
 def object_id(manifest: Manifest) -> str:
-    """Name an object within its namespace: `apps/Deployment/scheduler`, `/Secret/database`."""
-    return f"{kind_of(manifest).key}/{manifest['metadata']['name']}"
+    """Name an object of a Deployment: `apps/Deployment/scheduler`, `/Secret/database`.
+
+    One that is not in the Deployment's own namespace has its place behind: `/Secret/x@databases`.
+    """
+    metadata = manifest["metadata"]
+    name = f"{kind_of(manifest).key}/{metadata['name']}"
+    place = metadata.get("namespace", "")
+    return f"{name}@{place}" if place and not place.startswith(HOME_PREFIX) else name
 
 
 def title(object_id: str) -> str:
     """Name an object as people do: `Deployment/scheduler`."""
-    return "/".join(object_id.split("/")[-2:])
+    return "/".join(object_id.partition("@")[0].split("/")[-2:])
 
 
 def split_id(object_id: str) -> tuple[Kind, str]:
     """Return the kind and the name that an id is made of."""
-    key, _, name = object_id.rpartition("/")
+    key, _, name = object_id.partition("@")[0].rpartition("/")
     return kind_by_key(key), name
+
+
+def place_in(object_id: str, home: str) -> str:
+    """Return the namespace of an object of the Deployment whose own namespace is `home`."""
+    return object_id.partition("@")[2] or home

@@ -1,4 +1,4 @@
-"""Make what a Kubernetes API answers safe to hold: no value of a Secret, nothing that quotes one."""
+"""Make what a Kubernetes API answers safe to hold: no value of a Secret and no quote of one."""
 
 import hmac
 import os
@@ -9,10 +9,12 @@ _key = os.urandom(32)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def made_safe(item: Manifest) -> Manifest:
-    """Drop bookkeeping that may quote secrets, and replace a Secret's values by digests."""
+def made_safe(item: Manifest, *, is_secret: bool) -> Manifest:
+    """Drop bookkeeping that may quote secrets; replace a Secret's values by digests, which can be
+    compared within this process and tell nothing.
+    """
     for one in item.get("items") or ():
-        made_safe(one)
+        made_safe(one, is_secret=is_secret)
     metadata = item.get("metadata")
     if not isinstance(metadata, dict):
         return item
@@ -20,19 +22,12 @@ def made_safe(item: Manifest) -> Manifest:
     annotations = metadata.get("annotations")
     if annotations:
         annotations.pop(_LAST_APPLIED, None)
-    if _is_secret(item):
+    if is_secret or item.get("kind") == "Secret":
         for part in ("data", "stringData"):
             values = item.get(part)
             if values:
                 item[part] = {key: _digest(str(value)) for key, value in values.items()}
     return item
-
-
-def _is_secret(item: Manifest) -> bool:
-    # Items of a SecretList carry no kind of their own; a type and data give them away.
-    if item.get("kind") == "Secret":
-        return True
-    return "kind" not in item and "type" in item and "data" in item
 
 
 def _digest(value: str) -> str:

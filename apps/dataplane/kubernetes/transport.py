@@ -8,7 +8,6 @@ end: its deadline holds for the whole answer, so a server that trickles gains no
 import os
 import socket
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from kubernetes.client.rest import RESTClientObject
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.addresses import allowed_addresses
 from apps.dataplane.kubernetes.config import Connection
+from apps.dataplane.kubernetes.tls import tls_context
 
 CONNECT_SECONDS = 3.0
 POOL_SIZE = 16
@@ -235,32 +235,9 @@ def _pool(connection: Connection) -> urllib3.PoolManager:
     if connection.tls_server_name:
         configuration.tls_server_name = connection.tls_server_name
     pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
-    pool.connection_pool_kw["ssl_context"] = _tls(connection)
+    pool.connection_pool_kw["ssl_context"] = tls_context(connection)
     pool.pool_classes_by_scheme = {"https": _pool_class(connection)}
     return pool
-
-
-def _tls(connection: Connection) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=connection.ca_certificate or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Cluster CAs often lack the key identifiers that Python 3.13 began to insist on.
-    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
-    if connection.client_certificate:
-        _load_client_certificate(context, connection)
-    return context
-
-
-def _load_client_certificate(context: ssl.SSLContext, connection: Connection) -> None:
-    """Load it by way of a file that only this user can read, for no other way exists."""
-    handle, path = tempfile.mkstemp(prefix="portal-", suffix=".pem")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(f"{connection.client_certificate}\n{connection.client_key}\n")
-        context.load_cert_chain(path)
-    except (ssl.SSLError, ValueError):
-        raise Permanent("The client certificate and its key do not fit together.") from None
-    finally:
-        os.unlink(path)
 
 
 def _pool_class(connection: Connection) -> Any:

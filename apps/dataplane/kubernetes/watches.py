@@ -13,7 +13,7 @@ LONGEST_LINE = 8 * 1024 * 1024
 
 
 class Watch:
-    """An open watch. `close` may be called from another thread.
+    """An open watch of anything but Secrets. `close` may be called from another thread.
 
     `error_of` turns a status and the body that came with it into an error.
     """
@@ -34,7 +34,7 @@ class Watch:
             if event["type"] == "ERROR":
                 status = event["object"]
                 raise self._error_of(status.get("code", 500), orjson.dumps(status))
-            made_safe(event["object"])
+            made_safe(event["object"], is_secret=False)
             yield event
 
     def close(self) -> None:

@@ -1,39 +1,12 @@
 """HTTP to a Deployment's api-server on loopback, past the edge, as the portal itself."""
 
 import json as jsonlib
-import secrets
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
-import jwt
-
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.status import AirflowResponse
-
-TOKEN_SECONDS = 120
-
-
-def service_token(jwt_secret: str) -> str:
-    """Make a token of Airflow's own kind: whoever knows the Deployment's JWT secret may.
-
-    Source of the claims: Airflow's `SimpleAuthManager.serialize_user` and `[api_auth]
-    jwt_audience`.
-    """
-    now = int(time.time())
-    claims = {
-        "sub": "astro-portal",
-        "role": "admin",
-        "teams": [],
-        "aud": "apache-airflow",
-        "iat": now - 5,
-        "nbf": now - 5,
-        "exp": now + TOKEN_SECONDS,
-        "jti": secrets.token_hex(16),
-    }
-    return jwt.encode(claims, jwt_secret, algorithm="HS512")
-
 
 def call(
     *,

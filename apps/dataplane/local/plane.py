@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import psutil
 
+from apps.dataplane.airflow_token import service_token
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.local import airflow_api, database, log_files
 from apps.dataplane.local.apply import ApplyPass
@@ -110,7 +111,7 @@ class LocalPlane:
             method=method,
             path=path,
             json=json,
-            token=airflow_api.service_token(spec.secrets.jwt_secret),
+            token=service_token(spec.secrets.jwt_secret),
         )
 
     def _supervisor(self) -> Finding:

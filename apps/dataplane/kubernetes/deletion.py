@@ -1,0 +1,107 @@
+"""One pass of taking a Deployment off a cluster, seen through until nothing answers.
+
+KEDA's objects go first, while KEDA is there to let them go; then what runs, so that workers end
+their tasks; then the namespace with all the rest. A namespace that is not ours is never touched.
+"""
+
+from collections.abc import Sequence
+
+from apps.dataplane.kubernetes.apply import owned_namespace
+from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.kinds import (
+    DEPLOYMENT,
+    JOB,
+    NAMESPACE,
+    SCALED_OBJECT,
+    STATEFUL_SET,
+    Kind,
+    Manifest,
+    object_id,
+)
+from apps.dataplane.kubernetes.live import in_parallel, selector
+from apps.dataplane.kubernetes.names import namespace_of
+from apps.dataplane.kubernetes.pruning import still_ending
+from apps.dataplane.kubernetes.reasons import quote
+from apps.dataplane.kubernetes.refusals import BeingDeleted, Conflict
+from apps.dataplane.status import Progress, Step, StepState
+
+STEPS = (
+    ("scaling", "Stop scaling"),
+    ("stop", "Stop Airflow"),
+    ("namespace", "Remove everything else"),
+)
+WORKLOADS = (DEPLOYMENT, STATEFUL_SET, JOB)
+WAIT_SECONDS = 2.0
+
+
+def delete_pass(api: Api, *, portal_id: str, ref: str) -> Progress:
+    """Do what can be done now. Raises Permanent if the namespace is not this portal's."""
+    name = namespace_of(ref)
+    try:
+        namespace = owned_namespace(api, portal_id=portal_id, ref=ref)
+    except BeingDeleted:
+        return _at("namespace", _what_is_left(api, name))
+    if namespace is None:
+        return Progress(steps=_steps(len(STEPS)), is_done=True)
+    labels = selector(portal_id=portal_id, ref=ref)
+    left = _remove(api, (SCALED_OBJECT,), namespace=name, labels=labels)
+    if left:
+        return _at("scaling", left[0])
+    left = _remove(api, WORKLOADS, namespace=name, labels=labels)
+    if left:
+        return _at("stop", left[0])
+    api.delete(NAMESPACE, name, uid=namespace["metadata"]["uid"])
+    return _at("namespace", "The namespace is being deleted.")
+
+
+def _remove(api: Api, kinds: Sequence[Kind], *, namespace: str, labels: str) -> list[str]:
+    """Delete all objects of some kinds, and return a sentence for each that is still there."""
+    lists = in_parallel(
+        lambda kind: api.list(kind, namespace=namespace, labels=labels, metadata_only=True), kinds
+    )
+    found = [item for items in lists for item in items]
+    in_parallel(
+        lambda item: _delete(api, item, namespace),
+        [item for item in found if not item["metadata"].get("deletionTimestamp")],
+    )
+    return [still_ending(object_id(item), item) for item in found]
+
+
+def _delete(api: Api, item: Manifest, namespace: str) -> None:
+    kind = next(kind for kind in (SCALED_OBJECT, *WORKLOADS) if kind.name == item["kind"])
+    try:
+        api.delete(kind, item["metadata"]["name"], namespace=namespace, uid=item["metadata"]["uid"])
+    except Conflict:
+        return
+
+
+def _what_is_left(api: Api, name: str) -> str:
+    """Say what keeps a namespace from ending, in the words of its conditions."""
+    namespace = api.find(NAMESPACE, name)
+    conditions = ((namespace or {}).get("status") or {}).get("conditions") or ()
+    words = [
+        str(condition.get("message", ""))
+        for condition in conditions
+        if condition.get("status") == "True"
+    ]
+    if not words:
+        return "The namespace is being deleted."
+    return f"The namespace is being deleted. {quote(' '.join(words))}"
+
+
+def _at(key: str, detail: str) -> Progress:
+    index = [step for step, _ in STEPS].index(key)
+    return Progress(steps=_steps(index, detail), is_done=False, retry_after_seconds=WAIT_SECONDS)
+
+
+def _steps(done_count: int, detail: str = "") -> tuple[Step, ...]:
+    steps = []
+    for index, (key, title) in enumerate(STEPS):
+        state: StepState = "waiting"
+        if index < done_count:
+            state = "done"
+        elif index == done_count:
+            state = "running"
+        shown = detail if index == done_count else ""
+        steps.append(Step(key=key, title=title, state=state, detail=shown))
+    return tuple(steps)

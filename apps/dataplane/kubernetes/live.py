@@ -1,0 +1,72 @@
+"""What is in a Deployment's namespace now, in one LIST per kind whatever the number of objects."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import TypeVar
+
+from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.kinds import (
+    CLAIM,
+    DEPLOYMENT,
+    JOB,
+    NAMESPACE,
+    SCALED_OBJECT,
+    STATEFUL_SET,
+    Kind,
+    Manifest,
+    object_id,
+    place_in,
+    split_id,
+)
+from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL
+
+AT_ONCE = 6
+# Their health is read from the same LIST; of all others the metadata is enough.
+WHOLE = (DEPLOYMENT, STATEFUL_SET, JOB, CLAIM, SCALED_OBJECT)
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def in_parallel(act: Callable[[Given], Made], items: Iterable[Given]) -> list[Made]:
+    """Run `act` on each item, some at a time, and return the results in order.
+
+    Every item is tried; then the first failure, if there is one, is raised.
+    """
+    work = list(items)
+    if len(work) < 2:
+        return [act(item) for item in work]
+    with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(work))) as pool:
+        futures = [pool.submit(copy_context().run, act, item) for item in work]
+    return [future.result() for future in futures]
+
+
+def live_objects(api: Api, *, home: str, ids: Iterable[str], labels: str) -> dict[str, Manifest]:
+    """Return what is there of the kinds and in the namespaces of some object ids, by id."""
+    places = dict.fromkeys((split_id(one)[0], place_in(one, home)) for one in ids)
+    shared = [one for one in ids if split_id(one)[0] == NAMESPACE]
+
+    def look(place: tuple[Kind, str]) -> list[Manifest]:
+        kind, namespace = place
+        return api.list(kind, namespace=namespace, labels=labels, metadata_only=kind not in WHOLE)
+
+    lists = in_parallel(look, [place for place in places if place[0].is_namespaced])
+    lists += in_parallel(lambda one: _namespace(api, split_id(one)[1]), shared)
+    return {object_id(item): item for items in lists for item in items}
+
+
+def _namespace(api: Api, name: str) -> list[Manifest]:
+    found = api.find(NAMESPACE, name, metadata_only=True)
+    return [{**found, "kind": NAMESPACE.name, "apiVersion": NAMESPACE.api_version}] if found else []
+
+
+def selector(*, portal_id: str, ref: str = "") -> str:
+    """Return the label selector of everything of a portal, or of one of its Deployments."""
+    chosen = f"{PORTAL_LABEL}={portal_id}"
+    return f"{chosen},{DEPLOYMENT_LABEL}={ref}" if ref else chosen
+
+
+def is_ours(item: Manifest, *, portal_id: str, ref: str) -> bool:
+    """Say whether this portal made an object for this Deployment."""
+    labels = item["metadata"].get("labels") or {}
+    return labels.get(PORTAL_LABEL) == portal_id and labels.get(DEPLOYMENT_LABEL) == ref

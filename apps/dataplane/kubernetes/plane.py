@@ -1,0 +1,133 @@
+"""The Kubernetes data plane: an Airflow per namespace, pushed and watched through the API.
+
+Everything that is known is in the cluster itself; this object holds a configuration and nothing
+else, and one connection with one credential serves all of it.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.kubernetes import logs
+from apps.dataplane.kubernetes.airflow_door import call_airflow
+from apps.dataplane.kubernetes.apply import ApplyPass
+from apps.dataplane.kubernetes.checks import check_cluster
+from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.deletion import delete_pass
+from apps.dataplane.kubernetes.drift import drift_of
+from apps.dataplane.kubernetes.kinds import DEPLOYMENT, POD, STATEFUL_SET, Manifest
+from apps.dataplane.kubernetes.live import in_parallel, selector
+from apps.dataplane.kubernetes.names import namespace_of
+from apps.dataplane.kubernetes.observe import component_names
+from apps.dataplane.kubernetes.render import render
+from apps.dataplane.kubernetes.survey import look_at, survey
+from apps.dataplane.kubernetes.transport import forget
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import (
+    AirflowResponse,
+    Drift,
+    LogPage,
+    Observation,
+    PlaneCheck,
+    Progress,
+)
+
+MAX_LINES = 5000
+
+
+class KubernetesPlane:
+    """`DataPlane` and `Surveyed` of one cluster."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self.config = config
+        self.api = Api(config.connection)
+
+    def check(self) -> PlaneCheck:
+        """Test the cluster: reachable, what it has, what it lacks. Nothing is raised."""
+        return check_cluster(self.api)
+
+    def reach(self) -> None:
+        """Ask one cheap question that needs the credential, without a second try."""
+        self.api.reach(labels=selector(portal_id=self.config.portal_id))
+
+    def apply(self, *, spec: DeploymentSpec) -> Progress:
+        """Do one pass; see `apply.ApplyPass`."""
+        return ApplyPass(
+            api=self.api,
+            portal_id=self.config.portal_id,
+            spec=spec,
+            stages=render(spec=spec, config=self.config),
+        ).run()
+
+    def observe(self, *, ref: str) -> Observation:
+        """Look at the Deployment without changing it."""
+        return look_at(self.api, config=self.config, ref=ref)
+
+    def survey(self) -> Iterator[tuple[str, Observation]]:
+        """Look at all Deployments; see `survey.survey`."""
+        return survey(self.api, config=self.config)
+
+    def drift(self, *, spec: DeploymentSpec) -> tuple[Drift, ...]:
+        """Say which objects differ from `spec`, and in which fields. Changes nothing."""
+        stages = render(spec=spec, config=self.config)
+        manifests = [manifest for stage in stages for manifest in stage.objects]
+        return drift_of(self.api, manifests, portal_id=self.config.portal_id, ref=spec.ref)
+
+    def delete(self, *, ref: str) -> Progress:
+        """Do one pass; see `deletion`."""
+        return delete_pass(self.api, portal_id=self.config.portal_id, ref=ref)
+
+    def components(self, *, ref: str) -> tuple[str, ...]:
+        """Name the components that have logs, in the order people want to read them."""
+        lists = in_parallel(
+            lambda kind: self.api.list(
+                kind,
+                namespace=namespace_of(ref),
+                labels=selector(portal_id=self.config.portal_id, ref=ref),
+                metadata_only=True,
+            ),
+            (DEPLOYMENT, STATEFUL_SET),
+        )
+        return component_names(item for items in lists for item in items)
+
+    def logs(
+        self, *, ref: str, component: str, cursor: str = "", contains: str = "", limit: int = 500
+    ) -> LogPage:
+        """Read a component's log: the last `limit` lines, or those after `cursor`; `contains`
+        ignores case.
+        """
+        pods = [pod for pod in self._pods(ref) if logs.component_name(pod) == component]
+        if not pods and component not in self.components(ref=ref):
+            raise Permanent(f"This Deployment has no component called {component}.")
+        return logs.read_page(
+            self.api,
+            namespace=namespace_of(ref),
+            pods=pods,
+            cursor=cursor,
+            contains=contains,
+            limit=max(1, min(limit, MAX_LINES)),
+        )
+
+    def airflow(
+        self,
+        *,
+        spec: DeploymentSpec,
+        method: str,
+        path: str,
+        json: Mapping[str, object] | None = None,
+    ) -> AirflowResponse:
+        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role
+        admin.
+        """
+        return call_airflow(self.api, spec=spec, method=method, path=path, json=json)
+
+    def close(self) -> None:
+        """Close the connections of this process to the cluster."""
+        forget(self.config.connection)
+
+    def _pods(self, ref: str) -> list[Manifest]:
+        return self.api.list(
+            POD,
+            namespace=namespace_of(ref),
+            labels=selector(portal_id=self.config.portal_id, ref=ref),
+        )
