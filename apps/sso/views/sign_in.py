@@ -10,6 +10,7 @@ from allauth.socialaccount.providers.base import AuthProcess, ProviderException
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
 from allauth.socialaccount.sessions import LoginSession
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -31,6 +32,7 @@ from apps.sso.services import note_bypass
 from apps.sso.testing import begin_test
 
 AWAY = "The identity provider does not answer. Try again in a moment."
+NOT_ASKED = "This answer belongs to no sign-in of this browser. Begin it here."
 ACS_SESSION = ("saml_acs_session", "saml-acs-session")
 LONGEST_ANSWER = 256 * 1024
 
@@ -143,6 +145,8 @@ def acs_finish(request: HttpRequest, connection_key: str) -> HttpResponse:
         return _finish_saml(request, connection, answer)
     except BadAnswer as error:
         return _saml_problem(request, connection, error)
+    except PermissionDenied:
+        return problem(request, connection, NOT_ASKED)
     except ProviderException as error:
         return problem(request, connection, str(error))
 
@@ -151,11 +155,9 @@ def _finish_saml(request: HttpRequest, connection: SSOConnection, answer: str) -
     auth = read_answer(connection, answer)
     provider = app_of(connection).get_provider(request)
     asked = auth.get_last_response_in_response_to()
-    state = provider.unstash_redirect_state(request, asked) if asked else None
-    if state is None:
-        return problem(
-            request, connection, "This answer belongs to no sign-in of this browser. Begin it here."
-        )
+    if not asked:
+        return problem(request, connection, NOT_ASKED)
+    state = provider.unstash_redirect_state(request, asked)
     login = provider.sociallogin_from_response(request, auth)
     login.state = state
     response: HttpResponse = complete_social_login(request, login)
@@ -177,6 +179,8 @@ def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
     try:
         view = OAuth2CallbackView.adapter_view(OIDCAdapter(request, connection.key))
         response: HttpResponse = view(request)
+    except PermissionDenied:
+        return problem(request, connection, NOT_ASKED)
     except (KeyError, ValueError, TypeError) as error:
         return problem(
             request,
