@@ -28,7 +28,17 @@ NAME_ID = "name-id"
 SCOPES = ("openid", "email", "profile")
 
 
-class PortalSAMLProvider(SAMLProvider):  # type: ignore[misc]
+class _Unread:
+    """Leaves names and addresses to `apps.sso.adapter`: they are of whatever type was sent."""
+
+    def extract_common_fields(self, data: Any) -> dict[str, Any]:
+        return {}
+
+    def extract_email_addresses(self, data: Any) -> list[Any]:
+        return []
+
+
+class PortalSAMLProvider(_Unread, SAMLProvider):  # type: ignore[misc]
     def redirect(
         self,
         request: HttpRequest,
@@ -88,7 +98,7 @@ class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         return super().complete_login(request, app, token, **kwargs)
 
 
-class PortalOIDCProvider(OpenIDConnectProvider):  # type: ignore[misc]
+class PortalOIDCProvider(_Unread, OpenIDConnectProvider):  # type: ignore[misc]
     oauth2_adapter_class = OIDCAdapter
     pkce_enabled_default = True
 
