@@ -11,10 +11,10 @@ PYTEST_ARGS ?=
 SLOW_ARGS := -n 2 --dist loadfile --no-loadscope-reorder
 NAME ?=
 
-.PHONY: help run stop status test check bench
+.PHONY: help run stop status test check bench kubernetes test-cluster
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(LOCK_STAMP) ## Install what is locked, start the portal, stay in the foreground
 	@exec $(BIN)/python -m astro_portal.launcher run
@@ -27,7 +27,14 @@ status: $(LOCK_STAMP) ## Say what runs
 
 test: $(DEV_STAMP) ## Run all tests; PYTEST_ARGS="-k name" passes arguments on
 	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/pytest $(PYTEST_ARGS); \
-	else $(BIN)/pytest -m "not slow" -n auto && $(BIN)/pytest -m slow $(SLOW_ARGS); fi
+	else $(MAKE) --no-print-directory kubernetes && \
+	$(BIN)/pytest -m "not slow" -n auto && $(BIN)/pytest -m slow $(SLOW_ARGS); fi
+
+kubernetes: $(DEV_STAMP) ## Build the control plane that tests use, once (needs Go)
+	@$(BIN)/python -m tests.kubernetes.assets
+
+test-cluster: $(DEV_STAMP) ## Test on a real Kubernetes node with KEDA and Airflow (root on Debian, Go)
+	@$(BIN)/python -m tests.cluster test $(PYTEST_ARGS)
 
 check: $(DEV_STAMP) ## Format, lint, types, imports, migrations and the fast tests
 	$(BIN)/ruff format --check .

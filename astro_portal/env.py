@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -88,6 +89,19 @@ def env_list(name: str, default: Sequence[str] = ()) -> list[str]:
     if not value:
         return list(default)
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def env_networks(name: str) -> list[str]:
+    """Read networks separated by commas, like 127.0.0.0/8; a lone address is a network of one."""
+    networks = []
+    for item in env_list(name):
+        try:
+            networks.append(str(ip_network(item)))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{name} must be networks like 127.0.0.0/8, separated by commas: {error}."
+            ) from None
+    return networks
 
 
 def env_secret(name: str, default: str = "") -> str:

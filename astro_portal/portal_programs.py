@@ -10,6 +10,7 @@ from apps.dataplane.local.config import SETTINGS as LOCAL_SETTINGS
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine_programs import base_environment, edge_program, keeper_program
 from apps.dataplane.local.supervisor import Program
+from astro_portal.env import env_int
 
 PROJECT = Path(__file__).resolve().parent.parent
 SETTINGS = ("PORTAL_", "DATABASE_URL", "REDIS_URL", "EMAIL_", "DEFAULT_FROM_EMAIL")
@@ -67,6 +68,8 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         "INFO",
         "--hostname",
         "portal@%h",
+        "--queues",
+        ",".join(worker_queues()),
     ]
     worker += ["--without-gossip", "--without-mingle"]
     beat = [*celery, "beat", "--schedule", str(home.run / "beat-schedule"), "--pidfile", ""]
@@ -77,6 +80,12 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         ),
         _program(home, "beat", [*beat, "--loglevel", "INFO"], environment),
     ]
+
+
+def worker_queues() -> list[str]:
+    """Return the queues that a worker empties, the most urgent first (see deployments.tasks)."""
+    shards = env_int("PORTAL_SHARDS", 1, minimum=1, maximum=64)
+    return ["interactive", *(f"reconcile.{shard}" for shard in range(shards)), "background"]
 
 
 def listener(host: str, port: int) -> str:

@@ -19,6 +19,7 @@ from astro_portal.env import (
     env_choice,
     env_int,
     env_list,
+    env_networks,
     env_origin,
     env_secret,
     env_str,
@@ -199,7 +200,13 @@ CODE_ARCHIVE_MAX_BYTES = env_int("PORTAL_CODE_MAX_MIB", 50, minimum=1, maximum=1
 
 # --- Data planes ---------------------------------------------------------------------------------
 
-DATA_PLANES = {"local": "astro_portal.planes.local"}
+# By their names: a portal without Kubernetes never loads its client.
+DATA_PLANES = {
+    "local": "astro_portal.planes.local",
+    "kubernetes": "apps.dataplane.kubernetes.plane.KubernetesPlane",
+}
+# Where clusters may lie besides the public internet and private ranges.
+CLUSTER_NETWORKS = env_networks("PORTAL_CLUSTER_NETWORKS")
 # The keeper reads it; a wrong one is named here, before anything starts.
 env_int("PORTAL_SCALE_DOWN_SECONDS", 30, minimum=1, maximum=86_400)
 
@@ -214,6 +221,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 2,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
+    # Workers empty the queues in the order in which their command names them.
+    "queue_order_strategy": "priority",
 }
 # An edit must not wait for a broker that does not answer: the sweeper finds the row anyway.
 CELERY_TASK_PUBLISH_RETRY = False
@@ -226,13 +235,15 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_DB_REUSE_MAX = 10_000
 CELERY_TASK_SOFT_TIME_LIMIT = 45
 CELERY_TASK_TIME_LIMIT = 50
-CELERY_TASK_DEFAULT_QUEUE = "reconcile"
+CELERY_TASK_DEFAULT_QUEUE = "background"
+# Into how many queues the passes are divided, by cluster. Each needs a worker: operating.md.
+RECONCILE_SHARDS = env_int("PORTAL_SHARDS", 1, minimum=1, maximum=64)
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "apps.deployments.tasks.sweep",
         "schedule": timedelta(seconds=2),
-        "options": {"expires": 10},
+        "options": {"expires": 10, "queue": "interactive"},
     },
     "sweep-drafts": {
         "task": "apps.deployments.tasks.sweep_drafts",

@@ -75,7 +75,7 @@ def _words(rates: list[float], cpu: list[float]) -> str:
 def _hold_leases(*, is_held: bool) -> None:
     """Let another worker hold every Deployment, or none."""
     until = Now() + timedelta(hours=1) if is_held else None
-    Deployment.objects.update(lease_until=until, lease_token=None, n_unfinished_passes=0)
+    Deployment.objects.update(lease_until=until, lease_token=None, unfinished_passes=0)
 
 
 def _measure(
@@ -86,7 +86,7 @@ def _measure(
     for number in range(n_jobs):
         send(number)
     deadline = time.monotonic() + WAIT_SECONDS
-    while broker.llen(f"{PREFIX}reconcile") or broker.hlen(f"{PREFIX}unacked"):
+    while broker.llen(f"{PREFIX}background") or broker.hlen(f"{PREFIX}unacked"):
         if time.monotonic() > deadline:
             raise RuntimeError("The worker did not finish its jobs in time.")
         time.sleep(0.02)

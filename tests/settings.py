@@ -16,7 +16,7 @@ STORAGES = {
 # Static files are found where they are; nothing is collected for a test.
 WHITENOISE_AUTOREFRESH = True
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-DATA_PLANES = {"local": "apps.dataplane.fake.plane.FakePlane"}
+DATA_PLANES = dict.fromkeys(("local", "kubernetes"), "apps.dataplane.fake.plane.FakePlane")
 ACCOUNT_RATE_LIMITS = False
 # Tests empty the cache, so every worker of pytest-xdist has a database of its own in Valkey.
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

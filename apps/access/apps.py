@@ -14,6 +14,7 @@ MODELS: dict[Scope, str] = {
     "workspace": "organizations.Workspace",
     "deployment": "deployments.Deployment",
 }
+TEAM = "organizations.Team"
 
 
 class AccessConfig(AppConfig):

@@ -5,19 +5,27 @@ from django.contrib.auth.models import Permission
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
-from guardian.managers import UserObjectPermissionManager
-from guardian.models import UserObjectPermissionBase
+from guardian.managers import GroupObjectPermissionManager, UserObjectPermissionManager
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 
 class Role(models.Model):
     """A named set of permissions. It *is* a row of auth.Permission, so that guardian can hold it on
     an object.
 
-    Editing a role rewrites no grant. Built-in roles follow `catalogue.BUILT_IN_ROLES`.
+    Editing a role rewrites no grant. Built-in roles follow `catalogue.BUILT_IN_ROLES` and belong to
+    no organization. A limited role is held in its workspaces only, in none when all are gone.
     """
 
+    organization = models.ForeignKey(
+        "organizations.Organization",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="custom_roles",
+    )
     scope = models.CharField(max_length=20)
     key = models.SlugField(max_length=60)
     name = models.CharField(max_length=80)
@@ -25,10 +33,19 @@ class Role(models.Model):
     rank = models.PositiveSmallIntegerField(default=50)
     permissions = ArrayField(models.CharField(max_length=80))
     permission = models.OneToOneField(Permission, on_delete=models.PROTECT, related_name="role")
+    is_limited = models.BooleanField(default=False)
+    workspaces = models.ManyToManyField("organizations.Workspace", blank=True, related_name="+")
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["scope", "key"], name="role_key_unique_in_scope")
+            models.UniqueConstraint(fields=["scope", "key"], name="role_key_unique_in_scope"),
+            models.UniqueConstraint(
+                Lower("name"),
+                "scope",
+                "organization",
+                nulls_distinct=False,
+                name="role_name_unique_in_organization",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -72,6 +89,35 @@ class Grant(UserObjectPermissionBase):
     class Meta:
         abstract = True
         unique_together = ["user", "permission", "content_object"]
+
+    @property
+    def role(self) -> Role:
+        return self.permission.role
+
+
+class TeamGrantManager(GroupObjectPermissionManager):
+    def get_queryset(self) -> GrantQuerySet:
+        return GrantQuerySet(self.model, using=self._db)
+
+    def live(self) -> GrantQuerySet:
+        """Leave out grants that have ended, by the database's clock."""
+        return self.get_queryset().live()
+
+
+class TeamGrant(GroupObjectPermissionBase):
+    """A role held by a Team, as its `auth.Group`, on one object. The same columns as a `Grant`."""
+
+    granted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    granted_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[TeamGrantManager] = TeamGrantManager()
+
+    class Meta:
+        abstract = True
+        unique_together = ["group", "permission", "content_object"]
 
     @property
     def role(self) -> Role:

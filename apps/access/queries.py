@@ -1,31 +1,26 @@
-"""Reads about who may do what. Scoped objects offer `access_parent`, `access_scope` and
-`access_paths`; the tenant apps are never imported here.
-"""
+"""What a person or a token may do, and what a list may show them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
-from django.db.models import Q, Value
+from django.db.models import Q
 from django.db.models.expressions import RawSQL
-from guardian.utils import get_user_obj_perms_model
 
-from apps.access.catalogue import PERMISSIONS, SCOPES
+from apps.access.catalogue import PERMISSIONS
 from apps.access.models import Role
+from apps.access.places import (
+    grant_model,
+    has_grants,
+    organization_model,
+    team_grant_model,
+    team_model,
+    with_all_above,
+)
+from apps.access.ways import people_allowed
 from apps.accounts.models import User
-
-
-class Scoped(Protocol):
-    """What roles can be held on. `access_parent` is the next object up, None at the top."""
-
-    pk: Any
-
-    @property
-    def access_parent(self) -> "Scoped | None": ...
-
 
 _Model = TypeVar("_Model", bound=models.Model)
 MOST_GRANTORS = 5
@@ -41,72 +36,34 @@ class ScopedQuerySet(models.QuerySet[_Model]):
         return self.allowing(user, f"{self.model.access_scope}.view")  # type: ignore[attr-defined]
 
     def allowing(self, user: Any, permission: str) -> Self:
-        """Keep what the user holds the permission on, directly or from above."""
+        """Keep what the user holds the permission on, by an own role or a Team's, directly or from
+        above.
+        """
         if not user.is_authenticated or not user.is_active:
             return self.none()
         condition = Q(pk__in=[])
+        parameters = (user.pk, permission, user.pk, permission)
         for path in self.model.access_paths.values():  # type: ignore[attr-defined]
             model: Any = _model_at(self.model, path)
-            held = RawSQL(_held_on_sql(model), (user.pk, permission))  # noqa: S611 - names of tables
+            held = RawSQL(_held_on_sql(model), parameters)  # noqa: S611 - names of tables
             condition |= Q(**{f"{path}__in" if path else "pk__in": held})
         return self.filter(condition)
 
 
-@dataclass(frozen=True)
-class HeldRole:
-    """A role a user holds on `held_on`, which is the object asked about or one above it."""
+def roles_for(*, on: Any, within: frozenset[str] | None = None) -> list[Role]:
+    """List the roles that can be held on an object, from least to most: built-in ones and those of
+    its organization that are not limited to other workspaces.
 
-    role: Role
-    held_on: Any
-    grant: Any
-
-
-def roles_held(*, user: User, on: Any) -> list[HeldRole]:
-    """List the live roles of a user on an object and on everything above it, nearest first."""
-    held: list[HeldRole] = []
-    for one in with_all_above(on):
-        if not has_grants(type(one)):
-            continue
-        grants = grant_model(type(one)).objects.live().filter(user=user, content_object=one)
-        for grant in grants.select_related("permission__role", "granted_by"):
-            held.append(HeldRole(role=grant.role, held_on=one, grant=grant))
-    return held
-
-
-def roles_within(*, user: User, on: Any, seen_by: User | None = None) -> list[HeldRole]:
-    """List the live roles of a user on an object and on everything that lies in it, top down.
-
-    With `seen_by`, only those on what that person may see.
+    With `within`, only those that hold no more than it.
     """
-    held: list[HeldRole] = []
-    for model in models_with_roles():
-        path = model.access_paths.get(type(on).access_scope)
-        if path is None:
-            continue
-        inside = {f"content_object__{path}" if path else "content_object": on}
-        grants = grant_model(model).objects.live().filter(user=user, **inside)
-        if seen_by is not None:
-            grants = grants.filter(content_object__in=model.objects.visible_to(seen_by))
-        for one in grants.select_related("permission__role", "granted_by", "content_object"):
-            held.append(HeldRole(role=one.role, held_on=one.content_object, grant=one))
-    return held
-
-
-def models_with_roles() -> list[type[Any]]:
-    """List the models that roles are held on, the widest scope first."""
-    used = Role.objects.values("permission__content_type")
-    found = [content_type.model_class() for content_type in ContentType.objects.filter(pk__in=used)]
-    return sorted(
-        (model for model in found if model), key=lambda model: SCOPES.index(model.access_scope)
+    chain = with_all_above(on)
+    scopes = {type(one).access_scope: one for one in chain}
+    here = Q(is_limited=False) | Q(workspaces=scopes.get("workspace"))
+    roles = Role.objects.filter(
+        here, Q(organization=None) | Q(organization=chain[-1]), scope=type(on).access_scope
     )
-
-
-def roles_of_scope(*, scope: str, within: frozenset[str] | None = None) -> list[Role]:
-    """List the roles of a scope from least to most; with `within`, only those that hold no more
-    than it.
-    """
-    roles = Role.objects.filter(scope=scope).order_by("rank", "name")
-    return [role for role in roles if within is None or within.issuperset(role.permissions)]
+    found = roles.distinct().order_by("rank", "name")
+    return [role for role in found if within is None or within.issuperset(role.permissions)]
 
 
 def permissions_held(*, user: User, on: Any) -> frozenset[str]:
@@ -136,14 +93,6 @@ def forget_permissions(user: User) -> None:
     user.__dict__.pop("_permissions_held", None)
 
 
-def with_all_above(on: Any) -> list[Any]:
-    """List the object, what it lies in, and so on to the organization."""
-    chain = [on]
-    while chain[-1].access_parent is not None:
-        chain.append(chain[-1].access_parent)
-    return chain
-
-
 def _own_permissions(*, user: User, chain: list[Any]) -> dict[int, frozenset[str]]:
     """Map a position in the chain to the permissions of roles held on exactly that object.
 
@@ -163,34 +112,58 @@ def _own_permissions(*, user: User, chain: list[Any]) -> dict[int, frozenset[str
 @cache
 def _own_permissions_sql(models: tuple[type[Any], ...]) -> str:
     """Write what `live()` and `permission__role` mean, for all levels in one statement."""
-    quote = connection.ops.quote_name
-    roles = quote(Role._meta.db_table)
+    roles = _table(Role)
     parts = [
-        f"SELECT {level}, {roles}.permissions FROM {quote(grant_model(model)._meta.db_table)} held "  # noqa: S608 - names of tables
+        f"SELECT {level}, {roles}.permissions FROM {_table(grants)} held "  # noqa: S608 - names of tables
         f"JOIN {roles} ON {roles}.permission_id = held.permission_id "
-        f"WHERE held.user_id = %(user)s AND held.content_object_id = %(object_{level})s "
-        "AND (held.expires_at IS NULL OR held.expires_at > STATEMENT_TIMESTAMP())"
+        f"WHERE {holder} AND held.content_object_id = %(object_{level})s AND {_live('held')}"
         for level, model in enumerate(models)
         if has_grants(model)
+        for grants, holder in (
+            (grant_model(model), "held.user_id = %(user)s"),
+            (team_grant_model(model), f"held.group_id IN ({_teams_sql('%(user)s')})"),
+        )
     ]
     return " UNION ALL ".join(parts)
 
 
 @cache
 def _held_on_sql(model: type[Any]) -> str:
-    """Write the ids of objects on which a user's live roles contain a permission.
+    """Write the ids of objects on which a user's live roles, or those of the user's Teams, contain
+    a permission. Parameters: user, permission, user, permission.
 
     Lists ask this for each scope, and the ORM took longer to write it than the database to answer.
     """
-    grants, roles = (
-        connection.ops.quote_name(each._meta.db_table) for each in (grant_model(model), Role)
-    )
+    parts = [
+        f"SELECT held.content_object_id FROM {_table(grants)} held "  # noqa: S608 - names of tables
+        f"JOIN {_table(Role)} role ON role.permission_id = held.permission_id "
+        f"WHERE {holder} AND role.permissions @> ARRAY[%s]::varchar[] AND {_live('held')}"
+        for grants, holder in (
+            (grant_model(model), "held.user_id = %s"),
+            (team_grant_model(model), f"held.group_id IN ({_teams_sql('%s')})"),
+        )
+    ]
+    return " UNION ALL ".join(parts)
+
+
+def _teams_sql(user: str) -> str:
+    """Write the groups of a user's Teams, of organizations that the user is in now."""
     return (
-        f"SELECT held.content_object_id FROM {grants} held "  # noqa: S608 - names of tables
-        f"JOIN {roles} role ON role.permission_id = held.permission_id "
-        "WHERE held.user_id = %s AND role.permissions @> ARRAY[%s]::varchar[] "
-        "AND (held.expires_at IS NULL OR held.expires_at > STATEMENT_TIMESTAMP())"
+        f"SELECT membership.group_id FROM {_table(User.groups.through)} membership "  # noqa: S608 - names of tables
+        f"JOIN {_table(team_model())} team ON team.group_id = membership.group_id "
+        f"JOIN {_table(grant_model(organization_model()))} entry "
+        "ON entry.content_object_id = team.organization_id "
+        f"AND entry.user_id = membership.user_id AND {_live('entry')} "
+        f"WHERE membership.user_id = {user}"
     )
+
+
+def _live(alias: str) -> str:
+    return f"({alias}.expires_at IS NULL OR {alias}.expires_at > STATEMENT_TIMESTAMP())"
+
+
+def _table(model: Any) -> str:
+    return str(connection.ops.quote_name(model._meta.db_table))
 
 
 @dataclass(frozen=True)
@@ -211,13 +184,15 @@ def explain_denial(*, permission: str, on: Any) -> Denial:
 
 
 def denials(*, permissions: Sequence[str], on: Any) -> list[Denial]:
-    """Name for each permission the least role of each scope that contains it, and up to five people
-    who can grant one. Two queries, however many are asked; none for none.
+    """Name for each permission the least built-in role of each scope that contains it, and up to
+    five people who can grant one. Two queries, however many are asked; none for none.
     """
     if not permissions:
         return []
     scopes = list(type(on).access_paths)
-    known = Role.objects.filter(scope__in=scopes, permissions__overlap=list(permissions))
+    known = Role.objects.filter(
+        organization=None, scope__in=scopes, permissions__overlap=list(permissions)
+    )
     # The last one written for a scope is the least.
     roles = list(known.order_by("-rank"))
     managing = f"{type(on).access_scope}.members.manage"
@@ -233,35 +208,6 @@ def denials(*, permissions: Sequence[str], on: Any) -> list[Denial]:
 def denial_for(*, user: Any, permission: str, on: Any) -> Denial | None:
     """Explain why a button is locked for this person; None when it is not."""
     return None if user.has_perm(permission, on) else explain_denial(permission=permission, on=on)
-
-
-def people_allowed(*, permission: str, on: Any) -> list[User]:
-    """List active people who hold the permission on an object, directly or from above, nearest
-    first. One query.
-    """
-    levels = []
-    for distance, one in enumerate(with_all_above(on)):
-        if not has_grants(type(one)):
-            continue
-        grants = grant_model(type(one)).objects.live().giving(permission)
-        holders = grants.filter(content_object=one).values("user_id")
-        people = User.objects.filter(is_active=True, pk__in=holders)
-        levels.append(people.annotate(distance=Value(distance)))
-    nearest: dict[int, User] = {}
-    for person in levels[0].union(*levels[1:], all=True).order_by("distance", "pk"):
-        nearest.setdefault(person.pk, person)
-    return list(nearest.values())
-
-
-def has_grants(model: type[Any]) -> bool:
-    """Tell whether roles are held on objects of the model itself; a cluster only passes on its
-    organization's.
-    """
-    return "" in model.access_paths.values()
-
-
-def grant_model(model: type[Any]) -> Any:
-    return get_user_obj_perms_model(model)  # type: ignore[arg-type]
 
 
 def _model_at(model: type[Any], path: str) -> type[Any]:

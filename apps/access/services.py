@@ -1,24 +1,20 @@
 """Give and take roles. The only place that writes grants."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from apps.access.catalogue import BUILT_IN_ROLES, BuiltInRole
 from apps.access.models import Role
-from apps.access.queries import (
-    forget_permissions,
-    grant_model,
-    models_with_roles,
-    permissions_held,
-    roles_of_scope,
-    with_all_above,
-)
-from apps.accounts.models import User
+from apps.access.places import grant_model, models_with_roles, team_grant_model, with_all_above
+from apps.access.queries import forget_permissions, permissions_held
+from apps.accounts.models import User, UserKind
 from apps.audit.services import record
 from apps.core.errors import Refused
 
@@ -28,7 +24,11 @@ class RightsExceeded(Refused):
 
 
 class LastOwner(Refused):
-    """The last owner of an object stays."""
+    """The last owner of an organization stays, in person and for good."""
+
+
+class Misfit(Refused):
+    """A role cannot be held on this object, or not by this holder."""
 
 
 def sync_built_in_roles(*, models_by_scope: dict[str, Any]) -> None:
@@ -61,58 +61,45 @@ def _sync_role(built_in: BuiltInRole, model: Any) -> None:
 def grant(
     *, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None
 ) -> None:
-    """Give `user` the role on the object, in place of a role held there before.
+    """Give `user` the role on the object, in place of a role held there before, until `expires_at`
+    or for good.
 
     One role per person and object keeps "what may she do here" a single word; rights of several
-    objects add up. `actor` None is the portal itself. Raises RightsExceeded or LastOwner.
+    objects add up. `actor` None is the portal itself. Raises RightsExceeded, LastOwner and Misfit.
     """
     lock_people(on=on)
     if actor is not None:
         forget_permissions(actor)
-        check_reach(actor=actor, role=role, on=on)
-    _keep_an_owner(on, leaving=user, next_role=role)
-    grants = grant_model(type(on))
-    previous = (
-        grants.objects.filter(user=user, content_object=on)
-        .select_related("permission__role")
-        .first()
-    )
-    if previous is not None and actor is not None:
-        check_reach(actor=actor, role=previous.role, on=on)
-    grants.objects.filter(user=user, content_object=on).exclude(permission=role.permission).delete()
-    grants.objects.update_or_create(
-        user=user,
-        permission=role.permission,
-        content_object=on,
-        defaults={"granted_by": actor, "expires_at": expires_at},
+    _keep_an_owner(on, leaving=user, next_role=role, expires_at=expires_at)
+    previous = _put(
+        grants=grant_model(type(on)).objects,
+        holder={"user": user},
+        actor=actor,
+        role=role,
+        on=on,
+        expires_at=expires_at,
     )
     forget_permissions(user)
-    record_on(
-        action="role.granted",
-        actor=actor,
-        on=on,
-        changes={_role_of(user): [previous.role.name if previous else None, role.name]},
-    )
+    changes = {_role_of(user): [previous, _said(role, expires_at)]}
+    record_on(action="role.granted", actor=actor, on=on, changes=changes)
 
 
 @transaction.atomic
-def grant_with_entry(*, actor: User | None, user: User, role: Role, on: Any) -> None:
-    """Grant the role, and the least role on each object above where the user holds none, from the
-    top down.
+def grant_with_entry(
+    *, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None
+) -> None:
+    """Grant the role, and the least role on each object above where the user holds none that lasts
+    as long, from the top down.
 
     A role on a Deployment is of no use to somebody who cannot enter its workspace. Raises as
     `grant` does.
     """
     for above in reversed(with_all_above(on)[1:]):
-        if (
-            not grant_model(type(above))
-            .objects.live()
-            .filter(user=user, content_object=above)
-            .exists()
-        ):
-            least = roles_of_scope(scope=type(above).access_scope)[0]
-            grant(actor=actor, user=user, role=least, on=above)
-    grant(actor=actor, user=user, role=role, on=on)
+        least = least_role(on=above)
+        held = grant_model(type(above)).objects.live().filter(user=user, content_object=above)
+        if not held.filter(_lasts(expires_at) | ~Q(permission=least.permission)).exists():
+            grant(actor=actor, user=user, role=least, on=above, expires_at=expires_at)
+    grant(actor=actor, user=user, role=role, on=on, expires_at=expires_at)
 
 
 @transaction.atomic
@@ -121,17 +108,16 @@ def revoke(*, actor: User | None, user: User, on: Any) -> None:
     lock_people(on=on)
     if actor is not None:
         forget_permissions(actor)
-    held = (
-        grant_model(type(on))
-        .objects.filter(user=user, content_object=on)
-        .select_related("permission__role", "user")
+    _keep_an_owner(on, leaving=user, next_role=None)
+    _take(
+        grants=grant_model(type(on)).objects,
+        holder={"user": user},
+        label=_role_of(user),
+        # Anybody may give up what is theirs.
+        actor=actor,
+        is_free=actor == user,
+        on=on,
     )
-    for one in held:
-        if actor is not None and actor != user:
-            check_reach(actor=actor, role=one.role, on=on)
-        _keep_an_owner(on, leaving=user, next_role=None)
-        _record_revoked(actor, one, on)
-    held.delete()
     forget_permissions(user)
 
 
@@ -149,10 +135,122 @@ def revoke_everywhere(*, actor: User | None, user: User, on: Any) -> None:
         if not path:
             continue
         grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": on})
-        for one in grants.select_related("permission__role", "user", "content_object"):
-            _record_revoked(actor, one, one.content_object)
+        for one in grants.select_related("permission__role", "content_object"):
+            _record_revoked(actor, _role_of(user), one, one.content_object)
         grants.delete()
     forget_permissions(user)
+
+
+@transaction.atomic
+def end_by(*, actor: User | None, user: User, within: Any, expires_at: datetime) -> None:
+    """Let every role of `user` on what lies in the object end by a time; those that end before stay
+    as they are.
+    """
+    scope = type(within).access_scope
+    for model in models_with_roles():
+        path = model.access_paths.get(scope)
+        if not path:
+            continue
+        grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": within})
+        longer = grants.filter(Q(expires_at=None) | Q(expires_at__gt=expires_at))
+        for one in longer.select_related("permission__role", "content_object"):
+            changes = {
+                _role_of(user): [_said(one.role, one.expires_at), _said(one.role, expires_at)]
+            }
+            record_on(action="role.granted", actor=actor, on=one.content_object, changes=changes)
+        longer.update(expires_at=expires_at)
+
+
+@transaction.atomic
+def grant_to_team(
+    *, actor: User | None, team: Any, role: Role, on: Any, expires_at: datetime | None = None
+) -> None:
+    """Give a Team the role on an object of its organization, in place of one that it held there.
+
+    `team` has a `group`, which holds the role, and an `organization`. Raises RightsExceeded and
+    Misfit.
+    """
+    lock_people(on=on)
+    if actor is not None:
+        forget_permissions(actor)
+    if team.organization != with_all_above(on)[-1]:
+        raise Misfit(f"{team} is a Team of another organization.")
+    previous = _put(
+        grants=team_grant_model(type(on)).objects,
+        holder={"group": team.group},
+        actor=actor,
+        role=role,
+        on=on,
+        expires_at=expires_at,
+    )
+    if actor is not None:
+        forget_permissions(actor)
+    changes = {_role_of_team(team): [previous, _said(role, expires_at)]}
+    record_on(action="role.granted", actor=actor, on=on, changes=changes)
+
+
+@transaction.atomic
+def revoke_from_team(*, actor: User | None, team: Any, on: Any) -> None:
+    """Take from a Team the role that it holds on the object. Raises RightsExceeded."""
+    lock_people(on=on)
+    if actor is not None:
+        forget_permissions(actor)
+    _take(
+        grants=team_grant_model(type(on)).objects,
+        holder={"group": team.group},
+        label=_role_of_team(team),
+        actor=actor,
+        is_free=False,
+        on=on,
+    )
+    if actor is not None:
+        forget_permissions(actor)
+
+
+def _put(
+    *,
+    grants: Any,
+    holder: dict[str, Any],
+    actor: User | None,
+    role: Role,
+    on: Any,
+    expires_at: datetime | None,
+) -> str | None:
+    """Write the grant; return in words what it takes the place of."""
+    if actor is not None:
+        check_reach(actor=actor, role=role, on=on)
+    check_fit(role=role, on=on)
+    here = grants.filter(content_object=on, **holder)
+    previous = here.live().select_related("permission__role").first()
+    if previous is not None and actor is not None:
+        check_reach(actor=actor, role=previous.role, on=on)
+    here.exclude(permission=role.permission).delete()
+    grants.update_or_create(
+        **holder,
+        permission=role.permission,
+        content_object=on,
+        defaults={
+            "granted_by": actor,
+            "granted_at": timezone.now(),
+            "expires_at": expires_at,
+        },
+    )
+    return _said(previous.role, previous.expires_at) if previous else None
+
+
+def _take(
+    *, grants: Any, holder: dict[str, Any], label: str, actor: User | None, is_free: bool, on: Any
+) -> None:
+    held = grants.filter(content_object=on, **holder)
+    for one in held.select_related("permission__role"):
+        if actor is not None and not is_free:
+            check_reach(actor=actor, role=one.role, on=on)
+        _record_revoked(actor, label, one, on)
+    held.delete()
+
+
+def _lasts(until: datetime | None) -> Q:
+    return Q(expires_at=None) | (Q(expires_at__gte=until) if until else Q(pk__in=[]))
 
 
 def lock_people(*, on: Any) -> None:
@@ -175,8 +273,31 @@ def check_reach(*, actor: User, role: Role, on: Any) -> None:
         )
 
 
-def _keep_an_owner(on: Any, *, leaving: User, next_role: Role | None) -> None:
-    if type(on).access_scope != "organization" or (next_role and next_role.key == "owner"):
+def check_fit(*, role: Role, on: Any) -> None:
+    """Raise Misfit when the role is of another organization or limited to other workspaces."""
+    if role.organization_id is None:
+        return
+    chain = with_all_above(on)
+    if role.organization_id != chain[-1].pk:
+        raise Misfit(f"{role.name} is a role of another organization.")
+    if role.is_limited:
+        near = [one.pk for one in chain if type(one).access_scope == "workspace"]
+        if not role.workspaces.filter(pk__in=near).exists():
+            raise Misfit(f"The role {role.name} is limited to other workspaces.")
+
+
+def least_role(*, on: Any) -> Role:
+    """Return the least built-in role of the object's scope."""
+    roles = Role.objects.filter(scope=type(on).access_scope, organization=None)
+    return roles.order_by("rank")[0]
+
+
+def _keep_an_owner(
+    on: Any, *, leaving: User, next_role: Role | None, expires_at: datetime | None = None
+) -> None:
+    """Raise LastOwner unless somebody stays who owns the organization in person and for good."""
+    stays = next_role is not None and next_role.key == "owner" and expires_at is None
+    if type(on).access_scope != "organization" or stays:
         return
     owners = (
         grant_model(type(on))
@@ -184,9 +305,11 @@ def _keep_an_owner(on: Any, *, leaving: User, next_role: Role | None) -> None:
         .filter(content_object=on, permission__role__key="owner")
     )
     is_owner = owners.filter(user=leaving).exists()
-    others = owners.filter(user__is_active=True, expires_at=None).exclude(user=leaving)
-    if is_owner and not others.exists():
-        raise LastOwner(f"{leaving} is the last owner of {on}. Make somebody else an owner first.")
+    others = owners.filter(user__is_active=True, user__kind=UserKind.PERSON, expires_at=None)
+    if is_owner and not others.exclude(user=leaving).exists():
+        raise LastOwner(
+            f"{leaving} is the last owner of {on} for good. Make somebody else an owner first."
+        )
 
 
 def record_on(*, action: str, actor: User | None, on: Any, changes: Mapping[str, Any]) -> None:
@@ -202,10 +325,21 @@ def record_on(*, action: str, actor: User | None, on: Any, changes: Mapping[str,
     )
 
 
-def _record_revoked(actor: User | None, held: Any, on: Any) -> None:
-    changes = {_role_of(held.user): [held.role.name, None]}
+def _record_revoked(actor: User | None, label: str, held: Any, on: Any) -> None:
+    changes = {label: [_said(held.role, held.expires_at), None]}
     record_on(action="role.revoked", actor=actor, on=on, changes=changes)
 
 
+def _said(role: Role, expires_at: datetime | None) -> str:
+    """Name a role as the audit log does."""
+    if expires_at is None:
+        return role.name
+    return f"{role.name} until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _role_of(user: User) -> str:
-    return f"role of {user.email}"
+    return f"role of {user.email if user.kind == UserKind.PERSON else user}"
+
+
+def _role_of_team(team: Any) -> str:
+    return f"role of the Team {team}"

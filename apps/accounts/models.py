@@ -7,6 +7,11 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 
+class UserKind(models.TextChoices):
+    PERSON = "person", "Person"
+    SERVICE = "service", "API token"
+
+
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=email.strip().lower(), **fields)
@@ -19,10 +24,11 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person. What a person may do comes from grants alone; `is_operator` opens pages of this
-    installation.
+    """A person, or the service user that an API token acts as. What either may do comes from grants
+    alone; `is_operator` opens pages of this installation.
     """
 
+    kind = models.CharField(max_length=10, choices=UserKind.choices, default=UserKind.PERSON)
     email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=150, blank=True)
     is_active = models.BooleanField(default=True)
@@ -42,6 +48,10 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(
                 condition=models.Q(is_superuser=False), name="nobody_is_superuser"
             ),
+            models.CheckConstraint(
+                condition=models.Q(kind=UserKind.PERSON) | models.Q(is_operator=False),
+                name="no_token_is_operator",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -58,6 +68,38 @@ class SignInLink(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, blank=True)
+
+
+class ApiToken(models.Model):
+    """A name, an end and a service user, which holds the token's one role. `scope` is the kind of
+    object that it holds it on: organization, workspace or deployment.
+    """
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="api_token")
+    scope = models.CharField(max_length=20)
+    name = models.CharField(max_length=80)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_from = models.CharField(max_length=64, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiTokenSecret(models.Model):
+    """What a caller sends, as a digest. A token has one, and for a while after a rotation the one
+    before. It works as long as whoever made it could make it again.
+    """
+
+    token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="secrets")
+    digest = models.CharField(max_length=64, unique=True)
+    beginning = models.CharField(max_length=16)
+    made_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    made_at = models.DateTimeField(default=timezone.now)
+    ends_at = models.DateTimeField(null=True, blank=True)
 
 
 class OutgoingMail(models.Model):

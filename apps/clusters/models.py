@@ -1,17 +1,62 @@
+import secrets
 from typing import ClassVar
 
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from apps.access.queries import ScopedQuerySet
-from apps.organizations.models import Organization
+from apps.organizations.models import Organization, Workspace
+
+SHARDS = 64
+SEALED = ("credential", "database_password", "logs_secret_key", "image_pull_secret")
+
+
+def new_portal_id() -> str:
+    """Return the mark on all that the portal makes in one cluster, to know it among others' work.
+
+    It is made once per row, so it survives a change of the portal's address, and two portals or two
+    organizations that share a cluster never touch each other's objects.
+    """
+    return secrets.token_hex(6)
+
+
+def new_shard() -> int:
+    return secrets.randbelow(SHARDS)
+
+
+class ClusterQuerySet(ScopedQuerySet["Cluster"]):
+    def there(self) -> "ClusterQuerySet":
+        """Leave out what was removed."""
+        return self.filter(removed_at=None)
 
 
 class Cluster(models.Model):
-    """A data plane registered with the portal."""
+    """A data plane registered with the portal.
+
+    What a connection needs is empty for this machine. `credential` and the other names of `SEALED`
+    hold ciphertext, opened by `sealed` alone. `connection_version` grows with every change of what
+    a plane is made from, so that no process goes on with an old one. `check_result` is what the
+    last test found (see `probe`), `identity_seen` which cluster answered. The columns from
+    `failures` to `blind_until` belong to the circuit breaker. A cluster that was removed keeps its
+    row for the records of its Deployments, without a secret.
+    """
 
     class Kind(models.TextChoices):
         LOCAL = "local", "This machine"
+        KUBERNETES = "kubernetes", "Kubernetes"
+
+    class CredentialKind(models.TextChoices):
+        TOKEN = "token", "Token"
+        CERTIFICATE = "certificate", "Client certificate"
+
+    class LogsIn(models.TextChoices):
+        CLAIM = "claim", "Shared volume"
+        OBJECT_STORE = "object_store", "Object store"
+
+    class LogsAccess(models.TextChoices):
+        MANY = "ReadWriteMany", "ReadWriteMany"
+        ONCE = "ReadWriteOnce", "ReadWriteOnce"
 
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, related_name="clusters"
@@ -19,17 +64,69 @@ class Cluster(models.Model):
     kind = models.CharField(max_length=20, choices=Kind.choices)
     name = models.CharField(max_length=60)
     created_at = models.DateTimeField(default=timezone.now)
+    removed_at = models.DateTimeField(null=True, blank=True)
+    is_for_all_workspaces = models.BooleanField(default=True)
+    workspaces = models.ManyToManyField(Workspace, related_name="clusters", blank=True)
+
+    portal_id = models.CharField(max_length=12, default=new_portal_id, unique=True)
+    server = models.CharField(max_length=500, blank=True)
+    ca_certificate = models.TextField(blank=True)
+    tls_server_name = models.CharField(max_length=253, blank=True)
+    credential = models.BinaryField(null=True, blank=True)
+    credential_kind = models.CharField(max_length=12, choices=CredentialKind.choices, blank=True)
+    credential_set_at = models.DateTimeField(null=True, blank=True)
+    credential_expires_at = models.DateTimeField(null=True, blank=True)
+    connection_version = models.PositiveIntegerField(default=1)
+
+    storage_class = models.CharField(max_length=253, blank=True)
+    logs_in = models.CharField(max_length=12, choices=LogsIn.choices, default=LogsIn.CLAIM)
+    logs_storage_class = models.CharField(max_length=253, blank=True)
+    logs_size = models.CharField(max_length=12, default="5Gi")
+    logs_access = models.CharField(
+        max_length=13, choices=LogsAccess.choices, default=LogsAccess.MANY
+    )
+    logs_url = models.CharField(max_length=500, blank=True)
+    logs_endpoint = models.CharField(max_length=500, blank=True)
+    logs_access_key = models.CharField(max_length=200, blank=True)
+    logs_secret_key = models.BinaryField(null=True, blank=True)
+    database_host = models.CharField(max_length=253, blank=True)
+    database_port = models.PositiveIntegerField(default=5432)
+    database_user = models.CharField(max_length=63, blank=True)
+    database_password = models.BinaryField(null=True, blank=True)
+    image_pull_secret = models.BinaryField(null=True, blank=True)
+
+    has_keda = models.BooleanField(default=False)
+    version = models.CharField(max_length=60, blank=True)
+    identity_seen = models.CharField(max_length=60, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    check_result = models.JSONField(default=dict, blank=True)
+    seen_at = models.DateTimeField(null=True, blank=True)
+
+    failures = models.PositiveIntegerField(default=0)
+    trouble = models.CharField(max_length=500, blank=True)
+    unreachable_since = models.DateTimeField(null=True, blank=True)
+    blind_until = models.DateTimeField(null=True, blank=True)
+    shard = models.PositiveSmallIntegerField(default=new_shard)
 
     access_scope = "organization"
     access_paths: ClassVar[dict[str, str]] = {"organization": "organization"}
 
-    objects = ScopedQuerySet.as_manager()
+    objects = ClusterQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "name"], name="cluster_name_unique_in_organization"
-            )
+                Lower("name"),
+                "organization",
+                condition=models.Q(removed_at=None),
+                name="cluster_name_unique_in_organization",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="local")
+                | models.Q(removed_at__isnull=False)
+                | models.Q(credential__isnull=False, server__startswith="https://"),
+                name="kubernetes_cluster_has_a_connection",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -38,3 +135,16 @@ class Cluster(models.Model):
     @property
     def access_parent(self) -> Organization:
         return self.organization
+
+    @property
+    def is_kubernetes(self) -> bool:
+        return self.kind == self.Kind.KUBERNETES
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether the last test found all that a Deployment needs."""
+        return bool(self.check_result.get("is_usable", not self.is_kubernetes))
+
+    def identity(self, field: str) -> str:
+        """Name a sealed field of this row for the cipher."""
+        return f"clusters.cluster|{self.portal_id}|{field}"

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from apps.dataplane.spec import DeploymentSpec
-from apps.dataplane.status import AirflowResponse, LogPage, Observation, PlaneCheck, Progress
+from apps.dataplane.status import (
+    AirflowResponse,
+    Drift,
+    LogPage,
+    Observation,
+    PlaneCheck,
+    Progress,
+)
 
 
 class DataPlane(Protocol):
@@ -64,11 +71,23 @@ class DataPlane(Protocol):
 class Surveyed(Protocol):
     """A data plane that can look at all its Deployments at once, at the price of a few."""
 
+    def reach(self) -> None:
+        """Ask one cheap question that needs the credential: at most 2 s to connect, 5 s in all, no
+        second try. Raises Unreachable.
+        """
+        ...
+
     def survey(self) -> Iterator[tuple[str, Observation]]:
         """Yield the ref and the look of every Deployment of this portal that is on the plane."""
         ...
 
-    def deletion_costs(self, *, ref: str) -> int:
+    def drift(self, *, spec: DeploymentSpec) -> tuple[Drift, ...]:
+        """Say which objects of the Deployment differ from `spec`, and in which fields. Changes
+        nothing.
+        """
+        ...
+
+    def mark_busy_workers(self, *, ref: str) -> int:
         """Mark the workers that are busy, so that the idle ones go first when fewer are wanted.
 
         Returns how many marks were changed.

@@ -16,7 +16,21 @@ class DataPlaneError(Exception):
 
 
 class Temporary(DataPlaneError):
-    """It may work later without a change: back off and try again."""
+    """It may work later without a change: back off and try again.
+
+    `retry_after_seconds` is what the data plane itself asked for, if it did.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        component: str = "",
+        log: tuple[str, ...] = (),
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(sentence, component=component, log=log)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Permanent(DataPlaneError):

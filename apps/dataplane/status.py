@@ -161,6 +161,7 @@ class Permission:
 class PlaneCheck:
     """The result of testing a data plane. `is_usable` means that a Deployment can be created on it
     now. The cluster's default storage class comes first; `has_keda` None means not looked for.
+    `identity` tells one cluster from another whatever its address (the uid of `kube-system`).
     """
 
     is_usable: bool
@@ -170,6 +171,7 @@ class PlaneCheck:
     storage_classes: tuple[str, ...] = ()
     has_keda: bool | None = None
     latency_ms: int | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

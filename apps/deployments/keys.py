@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Func
 
 from apps.accounts import second_factors
+from apps.clusters.models import SEALED, Cluster
 from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
 from apps.core.keys import key_ring
 from apps.deployments import sealed
@@ -29,10 +30,16 @@ class _Column:
         return rows.order_by("pk")
 
     def identity(self, row: Any) -> str:
+        if self.model is Cluster:
+            return str(row.identity(self.field))
         return row.identity if self.model is SecretValue else sealed.airflow_identity(row.pk)
 
 
-_COLUMNS = (_Column(SecretValue, "sealed"), _Column(Deployment, "airflow_secrets"))
+_COLUMNS = (
+    _Column(SecretValue, "sealed"),
+    _Column(Deployment, "airflow_secrets"),
+    *(_Column(Cluster, field) for field in SEALED),
+)
 
 
 def key_problems() -> list[str]:

@@ -27,10 +27,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, models, transaction
-from django.db.models import Case, F, Q, When
+from django.db import connection, models
+from django.db.models import Case, F, When
 from django.db.models.functions import Now
 
+from apps.deployments import cluster_leases
 from apps.deployments.models import Deployment, OperationState, Phase, RevisionState
 
 TRANSITIONS: Mapping[str, Mapping[str, frozenset[str]]] = {
@@ -58,16 +59,72 @@ LEASE_SECONDS = 60
 MOST_UNFINISHED_PASSES = 3
 # A hint that the broker loses is given again after this time.
 HINT_SECONDS = 10
+# Passes of one Kubernetes cluster at a time.
+SLOTS = 2
 # Every job begins with it, and most hints come too late and end with it: as text, because writing
-# it took the ORM five times as long as PostgreSQL to run it.
+# it took the ORM five times as long as PostgreSQL to run it. A Kubernetes cluster must answer and
+# have a free slot, which is taken in the same breath; this machine has no slots.
 _CLAIM = """
-    UPDATE deployments_deployment
-    SET lease_token = %(token)s,
-        lease_until = STATEMENT_TIMESTAMP() + %(span)s,
-        next_reconcile_at = STATEMENT_TIMESTAMP() + %(span)s,
-        n_unfinished_passes = n_unfinished_passes + 1
-    WHERE id = %(id)s AND quarantined_at IS NULL AND phase <> 'deleted'
-        AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
+    WITH slot AS (
+        SELECT lease.id FROM deployments_clusterlease lease
+        JOIN deployments_deployment deployment USING (cluster_id)
+        WHERE deployment.id = %(id)s AND lease.purpose LIKE 'slot-%%'
+            AND (lease.until IS NULL OR lease.until < STATEMENT_TIMESTAMP())
+        LIMIT 1 FOR UPDATE OF lease SKIP LOCKED
+    ), mine AS (
+        UPDATE deployments_deployment deployment
+        SET lease_token = %(token)s,
+            lease_until = STATEMENT_TIMESTAMP() + %(span)s,
+            next_reconcile_at = STATEMENT_TIMESTAMP() + %(span)s,
+            unfinished_passes = unfinished_passes + 1
+        FROM clusters_cluster cluster
+        WHERE deployment.id = %(id)s AND deployment.cluster_id = cluster.id
+            AND quarantined_at IS NULL AND phase <> 'deleted'
+            AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
+            AND cluster.unreachable_since IS NULL
+            AND (cluster.kind = 'local' OR EXISTS (SELECT FROM slot))
+        RETURNING cluster.id AS cluster_id, cluster.kind <> 'local' AS has_slot
+    ), taken AS (
+        UPDATE deployments_clusterlease lease
+        SET token = %(token)s, until = STATEMENT_TIMESTAMP() + %(span)s
+        FROM slot WHERE lease.id = slot.id AND EXISTS (SELECT FROM mine WHERE has_slot)
+    )
+    SELECT cluster.id, mine.has_slot, mine.cluster_id IS NOT NULL,
+        kind <> 'local' AND NOT EXISTS (SELECT FROM deployments_clusterlease lease
+            WHERE lease.cluster_id = cluster.id AND purpose LIKE 'slot-%%')
+    FROM clusters_cluster cluster LEFT JOIN mine ON TRUE
+    WHERE cluster.id = (SELECT cluster_id FROM deployments_deployment WHERE id = %(id)s)
+"""
+# Those that somebody waits for go first, then the longest due; no more of a cluster than it has
+# free slots, because the end of each pass brings the next.
+_DUE = """
+    WITH free AS (
+        SELECT cluster_id, count(*) FILTER (WHERE until IS NULL OR until < STATEMENT_TIMESTAMP())
+        FROM deployments_clusterlease WHERE purpose LIKE 'slot-%%' GROUP BY cluster_id
+    ), ranked AS (
+        SELECT deployment.id, cluster.kind, cluster.shard, COALESCE(free.count, %(slots)s) AS free,
+            row_number() OVER (
+                PARTITION BY cluster.id ORDER BY is_urgent DESC, next_reconcile_at
+            ) AS place
+        FROM deployments_deployment deployment
+        JOIN clusters_cluster cluster ON cluster.id = deployment.cluster_id
+        LEFT JOIN free ON free.cluster_id = cluster.id
+        WHERE next_reconcile_at <= STATEMENT_TIMESTAMP() AND quarantined_at IS NULL
+            AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
+            AND cluster.unreachable_since IS NULL
+            AND (%(cluster)s::bigint IS NULL OR cluster.id = %(cluster)s)
+    ), chosen AS (
+        SELECT deployment.id, ranked.shard
+        FROM deployments_deployment deployment JOIN ranked USING (id)
+        WHERE (ranked.kind = 'local' OR ranked.place <= ranked.free)
+            AND next_reconcile_at <= STATEMENT_TIMESTAMP()
+        ORDER BY is_urgent DESC, next_reconcile_at
+        LIMIT %(limit)s FOR UPDATE OF deployment SKIP LOCKED
+    )
+    UPDATE deployments_deployment deployment
+    SET next_reconcile_at = STATEMENT_TIMESTAMP() + %(later)s
+    FROM chosen WHERE deployment.id = chosen.id
+    RETURNING deployment.id, chosen.shard, deployment.is_urgent
 """
 
 
@@ -87,6 +144,17 @@ class Lease:
 
     deployment_id: int
     token: uuid.UUID
+    cluster_id: int
+    has_slot: bool
+
+
+@dataclass(frozen=True)
+class Due:
+    """A Deployment to drive now. `shard` is its cluster's."""
+
+    deployment_id: int
+    shard: int
+    is_urgent: bool
 
 
 class LeaseLost(Exception):
@@ -94,7 +162,8 @@ class LeaseLost(Exception):
 
 
 def claim(*, deployment_id: int, seconds: float = LEASE_SECONDS) -> Lease | None:
-    """Take the lease of a Deployment, or return None: it is held, quarantined or deleted.
+    """Take the lease of a Deployment, or return None: it is held, quarantined or deleted, or its
+    cluster does not answer or has no free slot.
 
     The claim counts as a pass without an end until `release` says otherwise, and the row becomes
     due again when the lease ends, so that a killed worker needs no witness.
@@ -107,8 +176,14 @@ def claim(*, deployment_id: int, seconds: float = LEASE_SECONDS) -> Lease | None
     }
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, values)
-        is_mine = cursor.rowcount > 0
-    return Lease(deployment_id, token) if is_mine else None
+        found = cursor.fetchone()
+    if found is None:
+        return None
+    cluster_id, has_slot, is_mine, lacks_slots = found
+    if lacks_slots:
+        cluster_leases.make_slots(cluster_id=cluster_id)
+        return claim(deployment_id=deployment_id, seconds=seconds)
+    return Lease(deployment_id, token, cluster_id, has_slot) if is_mine else None
 
 
 def leased(lease: Lease) -> models.QuerySet[Deployment]:
@@ -136,7 +211,7 @@ def release(*, lease: Lease, after_seconds: float | None, **fields: Any) -> bool
     already lost; then nothing is written.
     """
     next_at = None if after_seconds is None else Now() + timedelta(seconds=after_seconds)
-    n_released = leased(lease).update(
+    released = leased(lease).update(
         next_reconcile_at=Case(
             When(next_reconcile_at=F("lease_until"), then=next_at),
             default=F("next_reconcile_at"),
@@ -146,31 +221,26 @@ def release(*, lease: Lease, after_seconds: float | None, **fields: Any) -> bool
         lease_until=None,
         **fields,
     )
-    return n_released > 0
+    return released > 0
 
 
 def is_poison(deployment: Deployment) -> bool:
     """Tell whether the passes before this one began and never ended, too often for chance."""
-    return deployment.n_unfinished_passes > MOST_UNFINISHED_PASSES
+    return deployment.unfinished_passes > MOST_UNFINISHED_PASSES
 
 
-@transaction.atomic
-def due_ids(*, limit: int) -> list[int]:
-    """Return Deployments to drive now, the longest due first, and make each due again in a while.
+def due(*, limit: int, cluster_id: int | None = None) -> list[Due]:
+    """Return Deployments to drive now, of one cluster or of all, and make each due again in a
+    while.
 
     Two sweepers share the rows between them; neither waits for the other.
     """
-    due = (
-        Deployment.objects.filter(
-            Q(lease_until=None) | Q(lease_until__lt=Now()),
-            next_reconcile_at__lte=Now(),
-            quarantined_at=None,
-        )
-        .order_by("next_reconcile_at")
-        .select_for_update(skip_locked=True)
-    )
-    ids = list(due.values_list("pk", flat=True)[:limit])
-    if ids:
-        later = Now() + timedelta(seconds=HINT_SECONDS)
-        Deployment.objects.filter(pk__in=ids).update(next_reconcile_at=later)
-    return ids
+    values: dict[str, Any] = {
+        "cluster": cluster_id,
+        "limit": limit,
+        "slots": SLOTS,
+        "later": timedelta(seconds=HINT_SECONDS),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, values)
+        return [Due(*row) for row in cursor.fetchall()]

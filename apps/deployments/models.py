@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.access.models import Grant
+from apps.access.models import Grant, TeamGrant
 from apps.access.queries import ScopedQuerySet
 from apps.clusters.models import Cluster
 from apps.organizations.models import Workspace
@@ -45,7 +45,8 @@ class Deployment(models.Model):
 
     `ref` is its name on the data plane and in addresses, and never changes. `wanted` is the newest
     revision; reconciling is due when `next_reconcile_at` has passed. `trouble` says why the
-    last pass came no further and is tried again. The lease columns belong to `lifecycle.claim`.
+    last pass came no further and is tried again. Somebody waits for what `is_urgent`, so it goes
+    first. The lease columns belong to `lifecycle.claim`.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -75,11 +76,12 @@ class Deployment(models.Model):
     observation = models.JSONField(default=dict, blank=True)
 
     next_reconcile_at = models.DateTimeField(null=True, blank=True, default=timezone.now)
-    n_failures = models.PositiveIntegerField(default=0)
+    is_urgent = models.BooleanField(default=False)
+    failures = models.PositiveIntegerField(default=0)
     trouble = models.CharField(max_length=500, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    n_unfinished_passes = models.PositiveSmallIntegerField(default=0)
+    unfinished_passes = models.PositiveSmallIntegerField(default=0)
     quarantined_at = models.DateTimeField(null=True, blank=True)
 
     access_scope = "deployment"
@@ -124,6 +126,49 @@ class DeploymentGrant(Grant):
         indexes = [
             models.Index(fields=["content_object", "permission"], name="deployment_grant_object")
         ]
+
+
+class DeploymentTeamGrant(TeamGrant):
+    content_object = models.ForeignKey(
+        Deployment, on_delete=models.CASCADE, related_name="team_grants"
+    )
+
+    class Meta(TeamGrant.Meta):
+        indexes = [
+            models.Index(
+                fields=["content_object", "permission"], name="deployment_team_grant_object"
+            )
+        ]
+
+
+class ClusterLease(models.Model):
+    """The right to do one thing with a cluster until the database's clock says otherwise.
+
+    The two slots bound how many passes run on a Kubernetes cluster at a time, so that a slow one
+    does not take every worker. A lease that is not held any more says when the next may begin.
+    """
+
+    class Purpose(models.TextChoices):
+        SLOT_1 = "slot-1", "A pass"
+        SLOT_2 = "slot-2", "Another pass"
+        SURVEY = "survey", "A look at all Deployments"
+        MARKS = "marks", "Marks on busy workers"
+        WATCH = "watch", "The watches"
+
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="leases")
+    purpose = models.CharField(max_length=10, choices=Purpose.choices)
+    token = models.UUIDField(null=True, blank=True)
+    until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster", "purpose"], name="one_lease_per_cluster_and_purpose"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} of {self.cluster_id}"
 
 
 class Revision(models.Model):

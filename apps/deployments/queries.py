@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from statistics import median
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet, Value
+from django.db.models import Count, Q, QuerySet
 
-from apps.access.queries import grant_model, with_all_above
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.dataplane.status import ComponentStatus, Drift, Notice, Observation, QueueStatus
@@ -156,54 +155,6 @@ def secrets_of(deployment: Deployment) -> dict[str, SecretValue]:
     """Return the sealed values of a Deployment by id, to say who set them and when."""
     found = SecretValue.objects.filter(deployment=deployment).defer("sealed")
     return {str(secret.pk): secret for secret in found.select_related("created_by")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """One way in which a person reaches a Deployment: a role, and the object that it is held on."""
-
-    grant: Any
-    held_on: Any
-    is_own: bool
-
-
-def ways_in(*, deployment: Deployment, search: str = "") -> QuerySet[Any]:
-    """List every live role that lets somebody see a Deployment, its own first, then by person.
-
-    `search` keeps people whose name or address contains it. Rows are short, because there may be
-    thousands: `accesses` reads those of a page.
-    """
-    levels = []
-    for distance, one in enumerate(with_all_above(deployment)):
-        grants = grant_model(type(one)).objects.live().giving("deployment.view")
-        grants = grants.filter(content_object=one, user__is_active=True)
-        if search:
-            grants = grants.filter(
-                Q(user__name__icontains=search) | Q(user__email__icontains=search)
-            )
-        named = grants.annotate(
-            distance=Value(distance), name=F("user__name"), email=F("user__email")
-        )
-        levels.append(named.values_list("pk", "distance", "name", "email"))
-    return cast(
-        QuerySet[Any],
-        levels[0].union(*levels[1:], all=True).order_by("distance", "name", "email", "pk"),
-    )
-
-
-def accesses(*, deployment: Deployment, ways: Iterable[Any]) -> list[Access]:
-    """Read what a page of `ways_in` shows. One query per object that the roles are held on."""
-    chain, order = with_all_above(deployment), [(distance, pk) for pk, distance, *_ in ways]
-    found: dict[tuple[int, int], Access] = {}
-    for distance in {distance for distance, _ in order}:
-        one = chain[distance]
-        grants = grant_model(type(one)).objects.select_related(
-            "user", "permission__role", "granted_by"
-        )
-        for grant in grants.filter(pk__in=[pk for at, pk in order if at == distance]):
-            found[distance, grant.pk] = Access(grant=grant, held_on=one, is_own=distance == 0)
-    # A role that was taken away between the two reads is left out.
-    return [found[key] for key in order if key in found]
 
 
 def observation_of(deployment: Deployment) -> Observation | None:

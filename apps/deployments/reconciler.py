@@ -6,19 +6,29 @@ to repeat. Between passes all state is in rows, and every write asks whether the
 """
 
 import logging
+import random
+import time
+from dataclasses import replace
+from typing import Any
+
+from django.utils import timezone
 
 from apps.clusters.connections import plane_for
-from apps.dataplane.base import DataPlane
-from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
-from apps.dataplane.status import Observation, Step
-from apps.deployments import lifecycle, records
+from apps.dataplane import fence
+from apps.dataplane.base import DataPlane, Surveyed
+from apps.dataplane.errors import DataPlaneError, Permanent, Temporary, Unreachable
+from apps.dataplane.status import Observation, Progress, Step
+from apps.deployments import breaker, cluster_leases, lifecycle, records
 from apps.deployments.compiler import compile_spec
 from apps.deployments.lifecycle import Lease, LeaseLost
 from apps.deployments.models import Deployment, Health, Phase, RevisionState
 
 logger = logging.getLogger(__name__)
 
-SETTLED_SECONDS = 15.0
+# At rest: how often to look where every look is a pass, and where surveys and watches look too.
+SETTLED_SECONDS, SURVEYED_SECONDS = 15.0, 600.0
+# A request that began before the end of the lease may take so long.
+FENCE_MARGIN_SECONDS = 5.0
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 30.0
 BLIND_AFTER_FAILURES = 2
 STALLED_MINUTES = int(records.STALLED_AFTER.total_seconds()) // 60
@@ -26,11 +36,25 @@ LOG_LINES = 30
 UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 
 
-def reconcile(*, deployment_id: int) -> None:
-    """Run one pass, unless another worker holds the Deployment. Raises only what nobody foresaw."""
+def reconcile(*, deployment_id: int) -> Lease | None:
+    """Run one pass, unless another worker holds the Deployment, and return the lease that it had.
+
+    Raises only what nobody foresaw.
+    """
+    began_at = time.monotonic()
     lease = lifecycle.claim(deployment_id=deployment_id)
     if lease is None:
-        return
+        return None
+    try:
+        with fence.writing_until(began_at + lifecycle.LEASE_SECONDS - FENCE_MARGIN_SECONDS):
+            _drive(lease)
+    finally:
+        if lease.has_slot:
+            cluster_leases.let_go(token=lease.token)
+    return lease
+
+
+def _drive(lease: Lease) -> None:
     rows = lifecycle.leased(lease).select_related("cluster", "wanted", "applied")
     deployment = rows.first()
     if deployment is None:
@@ -61,7 +85,12 @@ def _run(lease: Lease, deployment: Deployment) -> None:
         revision = None if deployment.phase == Phase.DELETING else deployment.wanted
         records.fail(lease=lease, error=error, revision=revision)
     except DataPlaneError as error:
+        if isinstance(error, Unreachable) and lease.has_slot:
+            breaker.failed(cluster=deployment.cluster, error=error)
         _back_off(lease, deployment, error)
+    else:
+        if lease.has_slot:
+            breaker.answered(cluster=deployment.cluster, now=timezone.now())
 
 
 def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
@@ -82,27 +111,34 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
         blame = _with_log(plane, deployment.ref, blame)
         records.fail(lease=lease, error=blame, revision=revision)
         return
-    after = SETTLED_SECONDS if progress.is_done else progress.retry_after_seconds
-    _end(lease, deployment, plane.observe(ref=deployment.ref), after_seconds=after)
+    _end_apply(lease, deployment, plane, progress)
 
 
 def _keep(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
-    """Look at a Deployment at rest, and apply again what the data plane lost or changed."""
+    """Look at a Deployment at rest, and apply again what the data plane lost or changed.
+
+    What somebody else changed there is left alone where the configuration says so.
+    """
     observation = plane.observe(ref=deployment.ref)
     wanted = deployment.wanted
-    is_true = (
-        observation.exists
-        and not observation.is_drifted
-        and wanted is not None
-        and observation.applied_revision == wanted.number
-    )
-    if is_true or wanted is None or wanted.state != RevisionState.APPLIED:
-        _end(lease, deployment, observation, after_seconds=SETTLED_SECONDS)
+    if wanted is None or wanted.state != RevisionState.APPLIED:
+        _end_look(lease, deployment, plane, observation)
+        return
+    is_in_force = observation.exists and observation.applied_revision == wanted.number
+    if is_in_force and not observation.is_drifted:
+        _end_look(lease, deployment, plane, observation)
+        return
+    spec = compile_spec(deployment=deployment, revision=wanted)
+    drift = plane.drift(spec=spec) if isinstance(plane, Surveyed) and observation.exists else ()
+    if is_in_force and drift and not spec.corrects_drift:
+        seen = replace(observation, drift=drift)
+        _end_look(lease, deployment, plane, seen)
         return
     logger.info("applied again", extra={"deployment": deployment.ref, "revision": wanted.number})
-    progress = plane.apply(spec=compile_spec(deployment=deployment, revision=wanted))
-    after = SETTLED_SECONDS if progress.is_done else progress.retry_after_seconds
-    _end(lease, deployment, plane.observe(ref=deployment.ref), after_seconds=after)
+    progress = plane.apply(spec=spec)
+    if drift:
+        records.record_correction(lease=lease, drift=drift)
+    _end_apply(lease, deployment, plane, progress)
 
 
 def _delete(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
@@ -112,15 +148,39 @@ def _delete(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
         _end(lease, deployment, None, after_seconds=progress.retry_after_seconds)
 
 
-def _end(
-    lease: Lease, deployment: Deployment, observation: Observation | None, *, after_seconds: float
+def _end_apply(lease: Lease, deployment: Deployment, plane: DataPlane, progress: Progress) -> None:
+    observation = plane.observe(ref=deployment.ref)
+    if progress.is_done:
+        _end_look(lease, deployment, plane, observation)
+        return
+    _end(lease, deployment, observation, after_seconds=progress.retry_after_seconds)
+
+
+def _end_look(
+    lease: Lease, deployment: Deployment, plane: DataPlane, observation: Observation
 ) -> None:
-    fields = records.observed_fields(deployment, observation) if observation else {}
+    """End a pass over what is at rest. Where surveys see all, a pass of its own is rare."""
+    after = SETTLED_SECONDS
+    if isinstance(plane, Surveyed) and lease.has_slot and observation.health == "healthy":
+        after = SURVEYED_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
+    _end(lease, deployment, observation, after_seconds=after, is_urgent=False)
+
+
+def _end(
+    lease: Lease,
+    deployment: Deployment,
+    observation: Observation | None,
+    *,
+    after_seconds: float,
+    **fields: Any,
+) -> None:
+    if observation is not None:
+        fields |= records.observed_fields(deployment, observation)
     lifecycle.release(
         lease=lease,
         after_seconds=after_seconds,
-        n_unfinished_passes=0,
-        n_failures=0,
+        unfinished_passes=0,
+        failures=0,
         trouble="",
         **fields,
     )
@@ -129,13 +189,16 @@ def _end(
 def _back_off(lease: Lease, deployment: Deployment, error: DataPlaneError) -> None:
     """Try again later, each time later, and say so. What cannot be seen is unknown, not healthy."""
     fields = {}
-    if isinstance(error, Unreachable) or deployment.n_failures >= BLIND_AFTER_FAILURES:
+    after = wait_seconds(deployment.failures)
+    if isinstance(error, Temporary) and error.retry_after_seconds is not None:
+        after = max(after, error.retry_after_seconds)
+    if isinstance(error, Unreachable) or deployment.failures >= BLIND_AFTER_FAILURES:
         fields = records.health_fields(deployment, Health.UNKNOWN, error.sentence)
     lifecycle.release(
         lease=lease,
-        after_seconds=wait_seconds(deployment.n_failures),
-        n_unfinished_passes=0,
-        n_failures=deployment.n_failures + 1,
+        after_seconds=after * random.uniform(1.0, 1.25),  # noqa: S311 - spreads load
+        unfinished_passes=0,
+        failures=deployment.failures + 1,
         trouble=f"{error.sentence} The portal tries again."[:500],
         **fields,
     )
@@ -144,15 +207,15 @@ def _back_off(lease: Lease, deployment: Deployment, error: DataPlaneError) -> No
 def _push_ahead(lease: Lease, deployment: Deployment) -> None:
     lifecycle.release(
         lease=lease,
-        after_seconds=wait_seconds(deployment.n_failures),
-        n_failures=deployment.n_failures + 1,
+        after_seconds=wait_seconds(deployment.failures),
+        failures=deployment.failures + 1,
         trouble="The portal met an error of its own and tries again.",
     )
 
 
-def wait_seconds(n_failures: int) -> float:
+def wait_seconds(failures: int) -> float:
     """Return how long to wait after a failure that had so many before it: doubling, to a limit."""
-    return min(FIRST_WAIT_SECONDS * 2.0 ** min(n_failures, 10), LONGEST_WAIT_SECONDS)
+    return min(FIRST_WAIT_SECONDS * 2.0 ** min(failures, 10), LONGEST_WAIT_SECONDS)
 
 
 def _blame(plane: DataPlane, ref: str, stalled: Step) -> Permanent:

@@ -1,7 +1,7 @@
 """What a pass of the reconciler writes down: each a transaction that first locks the leased row."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.audit.services import record
 from apps.dataplane.errors import DataPlaneError
-from apps.dataplane.status import Observation, Progress, Step
+from apps.dataplane.status import Drift, Observation, Progress, Step
 from apps.deployments import lifecycle
 from apps.deployments.lifecycle import Lease
 from apps.deployments.models import (
@@ -26,6 +26,7 @@ from apps.deployments.models import (
 )
 
 STALLED_AFTER = timedelta(minutes=10)
+MOST_AUDITED = 50
 AFTER_FAILURE_SECONDS, BETWEEN_REPAIRS_SECONDS = 2.0, 60.0
 QUARANTINED = (
     "The portal stopped trying: three times in a row its worker ended in the middle. "
@@ -101,7 +102,7 @@ def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> N
     is_deleting = deployment.phase == Phase.DELETING
     wish = None if is_deleting else deployment.wanted_id
     if wish != (revision.pk if revision else None):
-        lifecycle.release(lease=lease, after_seconds=0, n_unfinished_passes=0)
+        lifecycle.release(lease=lease, after_seconds=0, unfinished_passes=0)
         return
     after_seconds: float | None = AFTER_FAILURE_SECONDS
     trouble = ""
@@ -113,8 +114,9 @@ def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> N
     lifecycle.release(
         lease=lease,
         after_seconds=after_seconds,
-        n_unfinished_passes=0,
-        n_failures=0,
+        unfinished_passes=0,
+        failures=0,
+        is_urgent=False,
         trouble=trouble,
     )
 
@@ -131,7 +133,26 @@ def quarantine(*, lease: Lease) -> None:
         lease=lease,
         after_seconds=None,
         quarantined_at=timezone.now(),
+        is_urgent=False,
         trouble=QUARANTINED,
+    )
+
+
+@transaction.atomic
+def record_correction(*, lease: Lease, drift: Sequence[Drift]) -> None:
+    """Write that the portal put back what somebody else had changed on the data plane."""
+    deployment = lifecycle.lock(lease)
+    record(
+        action="deployment.drift_corrected",
+        actor=None,
+        organization_id=deployment.workspace.organization_id,
+        target_kind="deployment",
+        target_id=deployment.pk,
+        target_label=deployment.name,
+        changes={
+            one.object: [", ".join(one.fields) or "gone", "put back"]
+            for one in drift[:MOST_AUDITED]
+        },
     )
 
 
@@ -140,8 +161,21 @@ def observed_fields(deployment: Deployment, observation: Observation) -> dict[st
     fields = health_fields(deployment, observation.health, observation.sentence)
     return fields | {
         "observed_at": observation.observed_at,
-        "observation": json.loads(json.dumps(asdict(observation), cls=DjangoJSONEncoder)),
+        "observation": observed_json(deployment.observation, observation),
     }
+
+
+def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[str, Any]:
+    """Return what is stored of an observation. What the look did not tell is kept from `before`:
+    notices, and the fields of objects that still drift.
+    """
+    found: dict[str, Any] = json.loads(json.dumps(asdict(observation), cls=DjangoJSONEncoder))
+    if observation.notices is None:
+        found["notices"] = before.get("notices") or []
+    known = {one["object"]: one["fields"] for one in before.get("drift", ())}
+    for one in found["drift"]:
+        one["fields"] = one["fields"] or known.get(one["object"], [])
+    return found
 
 
 def health_fields(deployment: Deployment, health: str, sentence: str) -> dict[str, Any]:

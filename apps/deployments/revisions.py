@@ -132,8 +132,9 @@ def make_due(deployment: Deployment) -> None:
     """Let the reconciler come at once, whatever went wrong before."""
     Deployment.objects.filter(pk=deployment.pk).update(
         next_reconcile_at=Now(),
-        n_failures=0,
-        n_unfinished_passes=0,
+        is_urgent=True,
+        failures=0,
+        unfinished_passes=0,
         quarantined_at=None,
         trouble="",
     )

@@ -1,16 +1,27 @@
-"""Jobs are hints: each may be lost, doubled or late. Unknown arguments come from a newer portal."""
+"""Jobs are hints: each may be lost, doubled or late. Unknown arguments come from a newer portal.
+
+Workers empty the queues in this order: `interactive`, what a person waits for; `reconcile.<shard>`,
+everything else that talks to data planes, so that slow clusters hinder those of their own shard
+alone; `background`, what may wait.
+"""
 
 import logging
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from celery import current_app, shared_task
+from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from apps.deployments import leftovers, lifecycle, reconciler
+from apps.deployments import breaker, chores, leftovers, lifecycle, reconciler
+from apps.deployments.lifecycle import Due
 
 logger = logging.getLogger(__name__)
 
+INTERACTIVE = "interactive"
 SWEEP_LIMIT = 200
 HINT_EXPIRES_SECONDS = 60
 # An edit waits for its hint, so that is tried once and briefly. Workers are more patient.
@@ -24,14 +35,32 @@ HURRIED = {
 
 @shared_task(name="apps.deployments.tasks.reconcile")  # type: ignore[untyped-decorator]
 def reconcile(deployment_id: int, **_newer: Any) -> None:
-    reconciler.reconcile(deployment_id=deployment_id)
+    lease = reconciler.reconcile(deployment_id=deployment_id)
+    if lease is not None and lease.has_slot:
+        _hint_due(lifecycle.due(limit=1, cluster_id=lease.cluster_id))
 
 
 @shared_task(name="apps.deployments.tasks.sweep")  # type: ignore[untyped-decorator]
 def sweep(**_newer: Any) -> None:
-    ids = lifecycle.due_ids(limit=SWEEP_LIMIT)
-    if ids:
-        hint(*ids)
+    _hint_due(lifecycle.due(limit=SWEEP_LIMIT))
+    for purpose in chores.PURPOSES:
+        for chore in chores.take_due(purpose):
+            arguments = [purpose, chore.cluster_id, str(chore.token)]
+            send([(do_chore, arguments, queue_of(chore.shard))])
+    for shard, cluster_ids in _by_shard(breaker.due_probes()).items():
+        send([(probe, [cluster_ids], queue_of(shard))])
+
+
+@shared_task(  # type: ignore[untyped-decorator]
+    name="apps.deployments.tasks.do_chore", soft_time_limit=200, time_limit=220
+)
+def do_chore(purpose: str, cluster_id: int, token: str, **_newer: Any) -> None:
+    chores.run(purpose=purpose, cluster_id=cluster_id, token=uuid.UUID(token))
+
+
+@shared_task(name="apps.deployments.tasks.probe")  # type: ignore[untyped-decorator]
+def probe(cluster_ids: list[int], **_newer: Any) -> None:
+    breaker.probe(cluster_ids=cluster_ids)
 
 
 @shared_task(name="apps.deployments.tasks.sweep_drafts")  # type: ignore[untyped-decorator]
@@ -40,15 +69,42 @@ def sweep_drafts(**_newer: Any) -> None:
 
 
 def hint(*deployment_ids: int) -> None:
-    """Wake workers for Deployments. Without a broker the sweeper finds the rows anyway."""
+    """Wake workers for Deployments that a person waits for. Without a broker the sweeper finds the
+    rows anyway.
+    """
+    send([(reconcile, [deployment_id], INTERACTIVE) for deployment_id in deployment_ids])
+
+
+def queue_of(shard: int) -> str:
+    """Return the queue of the clusters of a shard; the setting says how many queues there are."""
+    return f"reconcile.{shard % settings.RECONCILE_SHARDS}"
+
+
+def _hint_due(found: Iterable[Due]) -> None:
+    queues = [(one, INTERACTIVE if one.is_urgent else queue_of(one.shard)) for one in found]
+    send([(reconcile, [one.deployment_id], queue) for one, queue in queues])
+
+
+def _by_shard(found: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
+    shards: dict[int, list[int]] = defaultdict(list)
+    for cluster_id, shard in found:
+        shards[shard % settings.RECONCILE_SHARDS].append(cluster_id)
+    return shards
+
+
+def send(messages: Sequence[tuple[Any, list[Any], str]]) -> None:
+    """Put messages, each a job with its arguments and its queue, on the broker, if it answers."""
+    if not messages:
+        return
     try:
         with current_app.connection_for_write(transport_options=HURRIED) as connection:
-            for deployment_id in deployment_ids:
-                reconcile.apply_async(
-                    args=[deployment_id],
+            for job, arguments, queue in messages:
+                job.apply_async(
+                    args=arguments,
+                    queue=queue,
                     connection=connection,
                     expires=HINT_EXPIRES_SECONDS,
                     retry=False,
                 )
     except OperationalError:
-        logger.warning("hint not sent", extra={"deployments": deployment_ids})
+        logger.warning("hints not sent", extra={"messages": len(messages)})

@@ -1,6 +1,9 @@
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
+from django.utils import timezone
+from django.utils.formats import date_format
 
 from apps.access.models import Role
 from apps.core.forms import Choices
@@ -25,6 +28,68 @@ class RoleField(forms.ChoiceField):
         return self.roles[super().clean(value)]
 
 
+TIMES = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}
+LONGEST = timedelta(days=3660)
+
+
+class TimeBoxForm(forms.Form):
+    """How long something is given. Cleans to `expires_at`, None for good; days end at midnight in
+    the reader's time zone.
+    """
+
+    until = forms.ChoiceField(
+        label="For how long",
+        required=False,
+        initial="always",
+        widget=Choices(),
+        choices=[
+            ("always", "For good"),
+            ("day", "For 1 day"),
+            ("week", "For 1 week"),
+            ("month", "For 30 days"),
+            ("date", "Until the end of a day"),
+        ],
+    )
+    until_day = forms.DateField(
+        label="The last day",
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date", "data-width": "s"}),
+        help_text="Only with “Until the end of a day”.",
+        error_messages={"invalid": "Write the day as 2026-12-31."},
+    )
+
+    def __init__(self, *args: Any, ends_at: datetime | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ends_at = ends_at
+        if ends_at is not None:
+            now = date_format(timezone.localtime(ends_at), "j M Y, H:i")
+            until = self.fields["until"]
+            until.choices = [("same", f"As it is, until {now}"), *until.choices]  # type: ignore[attr-defined]
+            until.initial = "same"
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        until, day = cleaned.pop("until", ""), cleaned.pop("until_day", None)
+        cleaned["expires_at"] = self._end(until or self.fields["until"].initial, day)
+        return cleaned
+
+    def _end(self, until: str, day: date | None) -> datetime | None:
+        if until == "same":
+            return self.ends_at
+        if until in TIMES:
+            return timezone.now() + TIMES[until]
+        if until != "date" or "until_day" in self.errors:
+            return None
+        if day is None:
+            self.add_error("until_day", "Choose the last day.")
+            return None
+        today = timezone.localdate()
+        if not today <= day <= today + LONGEST:
+            self.add_error("until_day", "Choose a day from today on, within ten years.")
+            return None
+        return timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
+
+
 class OrganizationForm(forms.Form):
     name = forms.CharField(max_length=80)
 
@@ -36,8 +101,8 @@ class WorkspaceForm(forms.Form):
     )
 
 
-class PersonForm(forms.Form):
-    """An address and a role: for an invitation, or to add somebody who is here already."""
+class PersonForm(TimeBoxForm):
+    """An address and a role for a time: for an invitation, or to add somebody who is here."""
 
     email = forms.EmailField(
         label="E-mail address",
@@ -50,15 +115,17 @@ class PersonForm(forms.Form):
         self.fields["role"] = RoleField(roles=roles)
         if roles:
             self.fields["role"].initial = roles[0].key
+        self.order_fields(["email", "role"])
 
     def clean_email(self) -> str:
         return str(self.cleaned_data["email"]).lower()
 
 
-class RoleForm(forms.Form):
+class RoleForm(TimeBoxForm):
     def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["role"] = RoleField(roles=roles)
+        self.order_fields(["role"])
 
 
 class NewPersonForm(forms.Form):

@@ -6,7 +6,7 @@ waiting ──accept──> accepted
 """
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.access.models import Role
-from apps.access.queries import roles_held
 from apps.access.services import (
     RightsExceeded,
     check_reach,
@@ -27,6 +26,7 @@ from apps.access.services import (
     lock_people,
     record_on,
 )
+from apps.access.ways import roles_held
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of, person_with_email
 from apps.accounts.services import create_person
@@ -53,8 +53,11 @@ def invite(
     organization_role: str = "member",
     workspace: Workspace | None = None,
     workspace_role: str = "",
+    roles_end_at: datetime | None = None,
 ) -> str:
     """Offer roles to an address by mail; return the address of the link, which is stored nowhere.
+
+    The roles end at `roles_end_at`; of an invitation to a workspace, that in the workspace does.
 
     Raises Invalid when the person is a member or was invited already, RightsExceeded when a role
     holds more than the actor does.
@@ -72,7 +75,8 @@ def invite(
         workspace_role=workspace_role if workspace else "",
         token_digest=digest_of(token),
         invited_by=actor,
-        expires_at=timezone.now() + LIFE,
+        expires_at=min(filter(None, (timezone.now() + LIFE, roles_end_at))),
+        roles_end_at=roles_end_at,
     )
     _check_reach(actor, invitation)
     invitation.save(force_insert=True)
@@ -85,9 +89,8 @@ def resend_invitation(*, actor: User, invitation: Invitation) -> str:
     """Make a new link for another week and mail it; the old one dies. Return the new address."""
     token = secrets.token_urlsafe(32)
     waiting = _waiting(invitation)
-    if not waiting.update(
-        token_digest=digest_of(token), expires_at=timezone.now() + LIFE, invited_by=actor
-    ):
+    ends_at = min(filter(None, (timezone.now() + LIFE, invitation.roles_end_at)))
+    if not waiting.update(token_digest=digest_of(token), expires_at=ends_at, invited_by=actor):
         raise InvitationUnusable
     _check_reach(actor, invitation)
     _record("invitation.sent_again", actor, invitation)
@@ -144,9 +147,13 @@ def _waiting(invitation: Invitation) -> Any:
 
 def _grant_what_is_higher(user: User, invitation: Invitation) -> None:
     for role, on in zip(_roles_of(invitation), _targets(invitation), strict=True):
-        held = [one.role.rank for one in roles_held(user=user, on=on) if one.held_on == on]
-        if max(held, default=-1) < role.rank:
-            grant_with_entry(actor=invitation.invited_by, user=user, role=role, on=on)
+        held = [one for one in roles_held(user=user, on=on) if one.held_on == on and not one.team]
+        if any(set(one.role.permissions).issuperset(role.permissions) for one in held):
+            continue
+        ends_at = invitation.roles_end_at if on == _target(invitation) else None
+        grant_with_entry(
+            actor=invitation.invited_by, user=user, role=role, on=on, expires_at=ends_at
+        )
 
 
 def _check_reach(actor: User, invitation: Invitation) -> None:

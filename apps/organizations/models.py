@@ -1,11 +1,12 @@
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.access.models import Grant
+from apps.access.models import Grant, TeamGrant
 from apps.access.queries import ScopedQuerySet
 
 
@@ -82,6 +83,61 @@ class WorkspaceGrant(Grant):
         ]
 
 
+class Team(models.Model):
+    """People of an organization who share roles. Its `auth.Group` is what guardian knows of it, and
+    `group.user_set` are its members; the group's name is only a unique key.
+
+    A member who is in the organization no more, or not now, has nothing through it.
+    """
+
+    class Source(models.TextChoices):
+        MANUAL = "manual", "Kept here"
+        MIRRORED = "mirrored", "Mirrors a group of an identity provider"
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="teams")
+    name = models.CharField(max_length=80)
+    description = models.CharField(max_length=250, blank=True)
+    group = models.OneToOneField(Group, on_delete=models.PROTECT, related_name="team")
+    source = models.CharField(max_length=10, choices=Source.choices, default=Source.MANUAL)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"), "organization", name="team_name_unique_in_organization"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OrganizationTeamGrant(TeamGrant):
+    content_object = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="team_grants"
+    )
+
+    class Meta(TeamGrant.Meta):
+        indexes = [
+            models.Index(
+                fields=["content_object", "permission"], name="organization_team_grant_object"
+            )
+        ]
+
+
+class WorkspaceTeamGrant(TeamGrant):
+    content_object = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="team_grants"
+    )
+
+    class Meta(TeamGrant.Meta):
+        indexes = [
+            models.Index(
+                fields=["content_object", "permission"], name="workspace_team_grant_object"
+            )
+        ]
+
+
 class Invitation(models.Model):
     """An offer of roles to an e-mail address. The link's token is stored as a digest only."""
 
@@ -100,6 +156,7 @@ class Invitation(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
+    roles_end_at = models.DateTimeField(null=True, blank=True)
     accepted_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 

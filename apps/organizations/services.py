@@ -1,14 +1,16 @@
 """Organizations, workspaces, and who has which role in them. Every write is audited."""
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.utils.text import slugify
 
 from apps.access.models import Role
-from apps.access.queries import with_all_above
+from apps.access.places import with_all_above
 from apps.access.services import (
+    end_by,
     grant,
     grant_with_entry,
     lock_people,
@@ -17,8 +19,7 @@ from apps.access.services import (
 )
 from apps.accounts.models import User
 from apps.core.errors import Invalid
-from apps.organizations.models import Organization, Workspace
-from apps.organizations.queries import is_member
+from apps.organizations.models import Organization, OrganizationGrant, Workspace
 
 LONGEST_SLUG = 50
 
@@ -82,17 +83,29 @@ def update_workspace(*, actor: User, workspace: Workspace, name: str, descriptio
 
 
 @transaction.atomic
-def give_role(*, actor: User, user: User, role: Role, on: Any) -> None:
-    """Give a person of the organization a role on a workspace, a Deployment or the organization.
+def give_role(
+    *, actor: User, user: User, role: Role, on: Any, expires_at: datetime | None = None
+) -> None:
+    """Give a person of the organization a role on a workspace, a Deployment or the organization,
+    until `expires_at` or for good.
 
     Takes the place of the role held there, and gives the least role above where there is none.
-    Raises Invalid for people of other organizations, RightsExceeded and LastOwner.
+    Nothing outlives the role on the organization. Raises Invalid for people of other organizations,
+    RightsExceeded, LastOwner and Misfit.
     """
     organization = with_all_above(on)[-1]
     lock_people(on=organization)
-    if not is_member(user=user, organization=organization):
+    entries = OrganizationGrant.objects.live().filter(user=user, content_object=organization)
+    entry = entries.first()
+    if entry is None:
         raise Invalid(f"{user.email} is not in {organization}. Invite them first.", field="email")
-    grant_with_entry(actor=actor, user=user, role=role, on=on)
+    if on == organization:
+        if expires_at is not None:
+            end_by(actor=actor, user=user, within=organization, expires_at=expires_at)
+    else:
+        ends = [at for at in (expires_at, entry.expires_at) if at is not None]
+        expires_at = min(ends, default=None)
+    grant_with_entry(actor=actor, user=user, role=role, on=on, expires_at=expires_at)
 
 
 @transaction.atomic

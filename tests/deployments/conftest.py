@@ -7,15 +7,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.clusters import sealed
 from apps.clusters.models import Cluster
 from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.kubernetes.config import Connection
 from apps.deployments.configuration import Configuration, WorkerQueue
 from apps.deployments.models import Deployment, Operation
 from apps.deployments.reconciler import reconcile
 from apps.deployments.services import create_deployment
-from apps.organizations.models import Workspace
+from apps.organizations.models import Organization, Workspace
+from tests.clusters.material import SERVER, certificate
 
 QUEUE = WorkerQueue(name="default", size="local", concurrency=4, min_workers=1, max_workers=2)
 CONFIGURATION = Configuration(description="", runtime="3.3.2-1", executor="celery", queues=(QUEUE,))
@@ -53,6 +57,36 @@ def created(create: Callable[..., Operation]) -> Deployment:
 def running(created: Deployment) -> Deployment:
     """A Deployment whose first revision is applied."""
     return drive(created)
+
+
+@pytest.fixture
+def remote(organization: Organization) -> Cluster:
+    """A Kubernetes cluster that answers."""
+    cluster = Cluster(
+        organization=organization,
+        kind=Cluster.Kind.KUBERNETES,
+        name="eu-1",
+        server=SERVER,
+        ca_certificate=certificate(),
+        seen_at=timezone.now(),
+        shard=3,
+    )
+    connection = Connection(server=SERVER, ca_certificate=certificate(), token="t")
+    sealed.seal_credential(cluster, connection)
+    cluster.save(force_insert=True)
+    return cluster
+
+
+@pytest.fixture
+def distant(create: Callable[..., Operation], remote: Cluster) -> Callable[[str], Deployment]:
+    """Make Deployments on the Kubernetes cluster whose first revision is applied."""
+
+    def make(name: str = "etl-far") -> Deployment:
+        made = create(name).deployment
+        Deployment.objects.filter(pk=made.pk).update(cluster=remote)
+        return drive(made)
+
+    return make
 
 
 def drive(deployment: Deployment, passes: int = 1) -> Deployment:

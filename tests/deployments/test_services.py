@@ -310,4 +310,4 @@ def test_a_broker_that_does_not_answer_delays_an_edit_by_less_than_two_seconds(
         tasks.hint(1)
 
         assert time.monotonic() - began < 2
-    assert "hint not sent" in caplog.text
+    assert "hints not sent" in caplog.text

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,3 +255,52 @@ def test_its_log_holds_no_query(tmp_path: Path, caplog: pytest.LogCaptureFixture
         assert said == ["airflow down does not answer: ClientConnectorError"]
 
     on_stage(tmp_path, act)
+
+
+async def _say_gateway(request: web.Request) -> web.Response:
+    return web.json_response({"gateway": request.raw_path, "cookies": dict(request.cookies)})
+
+
+def with_gateway(tmp_path: Path, act: Callable[[ClientSession, str], Awaitable[None]]) -> None:
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", _say_gateway)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        address = tmp_path / "gateway.sock"
+        await web.UnixSite(runner, str(address)).start()
+        server = TestServer(edge.make_app(tmp_path / "routes.json", gateway=address))
+        async with server, ClientSession() as session:
+            await act(session, str(server.make_url("")).rstrip("/"))
+        await runner.cleanup()
+
+    asyncio.run(run())
+
+
+def test_what_is_not_on_this_machine_is_asked_for_at_the_gateway(tmp_path: Path) -> None:
+    async def act(session: ClientSession, url: str) -> None:
+        cookies = {"Cookie": "sessionid=s; _token=t"}
+
+        answer = await session.get(f"{url}/far-away/dags?x=1", headers=cookies)
+        odd = await session.get(URL(f"{url}/far-away//dags", encoded=True))
+
+        said = await answer.json()
+        assert said == {"gateway": "/far-away/dags?x=1", "cookies": {"_token": "t"}}
+        assert odd.status == 404
+
+    with_gateway(tmp_path, act)
+
+
+def test_a_gateway_that_ended_is_said(tmp_path: Path) -> None:
+    async def act(session: ClientSession, url: str) -> None:
+        dead = socket.socket(socket.AF_UNIX)
+        (tmp_path / "gateway.sock").unlink()
+        dead.bind(str(tmp_path / "gateway.sock"))
+        dead.close()
+
+        answer = await session.get(f"{url}/far-away/", headers={"Accept": "text/html"})
+
+        assert answer.status == 502
+        assert 'http-equiv="refresh"' in await answer.text()
+
+    with_gateway(tmp_path, act)

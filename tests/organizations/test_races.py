@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from django.db import connection, transaction
 
-from apps.access.queries import roles_within
 from apps.access.services import RightsExceeded, grant
+from apps.access.ways import roles_within
 from apps.accounts.models import User
 from apps.accounts.services import AddressTaken, LinkUnusable, issue_sign_in_link
 from apps.core.errors import Invalid, PortalError

@@ -4,7 +4,7 @@ All instances share one `FakeStore`, because the portal makes a new plane for ev
 scripts it through `FakePlane.store` and begins with `FakePlane.store.reset()`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -14,10 +14,12 @@ from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     ComponentStatus,
+    Drift,
     Finding,
     HealthState,
     LogLine,
     LogPage,
+    Notice,
     Observation,
     PlaneCheck,
     Progress,
@@ -55,6 +57,8 @@ class FakeAirflow:
     sentence: str = "Airflow is starting."
     restarts: dict[str, int] = field(default_factory=dict)
     tasks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    drift: tuple[Drift, ...] = ()
+    notices: tuple[Notice, ...] | None = None
 
 
 @dataclass
@@ -145,6 +149,9 @@ class FakePlane:
 
     def observe(self, *, ref: str) -> Observation:
         self.store.enter("observe", ref)
+        return self._look(ref)
+
+    def _look(self, ref: str) -> Observation:
         now = datetime.now(UTC)
         airflow = self.store.airflows.get(ref)
         if airflow is None:
@@ -168,6 +175,9 @@ class FakePlane:
             import_errors=0 if applied else None,
             ui_url=f"http://airflow.invalid/{ref}/",
             api_url=f"http://airflow.invalid/{ref}/api/v2",
+            is_drifted=bool(airflow.drift),
+            drift=tuple(Drift(object=one.object) for one in airflow.drift),
+            notices=airflow.notices,
         )
 
     def delete(self, *, ref: str) -> Progress:
@@ -180,6 +190,24 @@ class FakePlane:
             return Progress(steps=_steps(DELETE_STEPS, 0), is_done=False)
         del self.store.airflows[ref]
         return Progress(steps=_steps(DELETE_STEPS, len(DELETE_STEPS)), is_done=True)
+
+    def reach(self) -> None:
+        self.store.enter("reach")
+
+    def survey(self) -> Iterator[tuple[str, Observation]]:
+        """Look at every Airflow, without counting it as calls of `observe`."""
+        self.store.enter("survey")
+        for ref in list(self.store.airflows):
+            yield ref, self._look(ref)
+
+    def drift(self, *, spec: DeploymentSpec) -> tuple[Drift, ...]:
+        self.store.enter("drift", spec.ref)
+        airflow = self.store.airflows.get(spec.ref)
+        return airflow.drift if airflow else ()
+
+    def mark_busy_workers(self, *, ref: str) -> int:
+        self.store.enter("mark_busy_workers", ref)
+        return 1
 
     def components(self, *, ref: str) -> tuple[str, ...]:
         airflow = self.store.airflows.get(ref)
@@ -217,6 +245,8 @@ class FakePlane:
         airflow.applied = spec
         airflow.health = "healthy"
         airflow.sentence = "Airflow is healthy."
+        if spec.corrects_drift:
+            airflow.drift = ()
 
 
 def _steps(titles: tuple[tuple[str, str], ...], done_count: int) -> tuple[Step, ...]:

@@ -25,10 +25,14 @@ METADATA = ("fd00:ec2::254", "192.0.0.192", "100.100.100.200")
 SETTING = "PORTAL_CLUSTER_NETWORKS"
 
 
+class AddressRefused(Permanent):
+    """The portal does not connect there, whatever answers."""
+
+
 def allowed_addresses(*, host: str, port: int, networks: tuple[str, ...]) -> tuple[str, ...]:
     """Look a host up once and return its addresses, all of them allowed.
 
-    Raises Permanent, with a sentence, if one address is not; Unreachable if there is none.
+    Raises AddressRefused, with a sentence, if one address is not; Unreachable if there is none.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -38,7 +42,7 @@ def allowed_addresses(*, host: str, port: int, networks: tuple[str, ...]) -> tup
     for address in addresses:
         reason = why_refused(address, networks=networks)
         if reason:
-            raise Permanent(reason if address == host else f"{host} is {address}. {reason}")
+            raise AddressRefused(reason if address == host else f"{host} is {address}. {reason}")
     return addresses
 
 

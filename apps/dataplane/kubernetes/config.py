@@ -51,7 +51,8 @@ class ClusterConfig:
     `portal_id` tells the objects of two portals apart that share a cluster. An empty storage class
     is the cluster's default one. Without `database` each Deployment gets a PostgreSQL of its own;
     without `object_store` task logs are on a shared claim of `logs_storage_class`
-    (ReadWriteMany). `has_keda` False means a fixed number of workers. `airflow_url` is the origin
+    (ReadWriteMany). `has_keda` False means a fixed number of workers; otherwise
+    workers go `scale_down_seconds` after their last task. `airflow_url` is the origin
     of the Airflow UIs: each lives below `/<ref>/`.
     """
 
@@ -66,3 +67,4 @@ class ClusterConfig:
     database: DatabaseServer | None = None
     object_store: ObjectStore | None = None
     image_pull_secret: str = field(default="", repr=False)
+    scale_down_seconds: int = 300

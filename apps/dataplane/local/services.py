@@ -18,6 +18,7 @@ from apps.dataplane.local import system_user
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.ports import LOOPBACK, remembered_port
 from apps.dataplane.local.private_files import secret_once, write_private
+from apps.dataplane.local.supervisor import Supervisor
 
 DATABASE = "astro_portal"
 # supervisord would read the rest of the line as a comment, and has no way to quote it.
@@ -50,6 +51,11 @@ def portal_port(home: Home) -> int:
 
 def edge_port(home: Home) -> int:
     return remembered_port(home, "edge")
+
+
+def gateway_socket(home: Home) -> Path:
+    """Return where the gateway to Airflows on clusters listens, beside supervisord's socket."""
+    return Supervisor(home).socket_path.with_name("gateway.sock")
 
 
 def database_url(home: Home) -> str:

@@ -69,11 +69,12 @@ class Migration(migrations.Migration):
                     "next_reconcile_at",
                     models.DateTimeField(blank=True, default=django.utils.timezone.now, null=True),
                 ),
-                ("n_failures", models.PositiveIntegerField(default=0)),
+                ("is_urgent", models.BooleanField(default=False)),
+                ("failures", models.PositiveIntegerField(default=0)),
                 ("trouble", models.CharField(blank=True, max_length=500)),
                 ("lease_token", models.UUIDField(blank=True, null=True)),
                 ("lease_until", models.DateTimeField(blank=True, null=True)),
-                ("n_unfinished_passes", models.PositiveSmallIntegerField(default=0)),
+                ("unfinished_passes", models.PositiveSmallIntegerField(default=0)),
                 ("quarantined_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "cluster",
@@ -366,6 +367,47 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="ClusterLease",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[
+                            ("slot-1", "A pass"),
+                            ("slot-2", "Another pass"),
+                            ("survey", "A look at all Deployments"),
+                            ("marks", "Marks on busy workers"),
+                            ("watch", "The watches"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("token", models.UUIDField(blank=True, null=True)),
+                ("until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="leases",
+                        to="clusters.cluster",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("cluster", "purpose"), name="one_lease_per_cluster_and_purpose"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="DeploymentGrant",
             fields=[
                 (
@@ -415,6 +457,56 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "unique_together": {("user", "permission", "content_object")},
+            },
+        ),
+        migrations.CreateModel(
+            name="DeploymentTeamGrant",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("granted_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "content_object",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="team_grants",
+                        to="deployments.deployment",
+                    ),
+                ),
+                (
+                    "granted_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "permission",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="auth.permission"
+                    ),
+                ),
+                (
+                    "group",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.group"),
+                ),
+            ],
+            options={
+                "abstract": False,
+                "indexes": [
+                    models.Index(
+                        fields=["content_object", "permission"], name="deployment_team_grant_object"
+                    )
+                ],
+                "unique_together": {("group", "permission", "content_object")},
             },
         ),
         migrations.CreateModel(

@@ -1,3 +1,5 @@
+from datetime import datetime
+
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -5,16 +7,16 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.models import Role
-from apps.access.queries import Denial, denial_for, permissions_held, roles_of_scope
+from apps.access.queries import Denial, denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
 from apps.access.services import revoke
+from apps.access.ways import ways_in, ways_of
 from apps.accounts.queries import person_with_email
 from apps.accounts.sessions import fresh_sign_in
 from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid, PortalError
 from apps.core.forms import blame
 from apps.deployments.models import Deployment, DeploymentGrant, Phase
-from apps.deployments.queries import accesses, ways_in
 from apps.organizations.forms import PersonForm
 from apps.organizations.services import give_role
 
@@ -32,7 +34,7 @@ def access(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     held = permissions_held(user=person_of(request), on=deployment)
     form = PersonForm(
         request.POST if request.method == "POST" else None,
-        roles=roles_of_scope(scope="deployment", within=held),
+        roles=roles_for(on=deployment, within=held),
     )
     if form.is_valid():
         try:
@@ -61,13 +63,22 @@ def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     return redirect("deployments:access", deployment.ref)
 
 
-def _give(request: HttpRequest, deployment: Deployment, *, email: str, role: Role) -> HttpResponse:
+def _give(
+    request: HttpRequest,
+    deployment: Deployment,
+    *,
+    email: str,
+    role: Role,
+    expires_at: datetime | None,
+) -> HttpResponse:
     person = person_with_email(email=email)
     if person is None or not person.is_active:
         # The same words as for somebody of another organization: who else is here is not told.
         organization = deployment.workspace.organization
         raise Invalid(f"{email} is not in {organization}. Invite them first.", field="email")
-    give_role(actor=person_of(request), user=person, role=role, on=deployment)
+    give_role(
+        actor=person_of(request), user=person, role=role, on=deployment, expires_at=expires_at
+    )
     messages.success(request, f"{person} is now {role.name} of {deployment.name}.")
     return redirect("deployments:access", deployment.ref)
 
@@ -80,13 +91,13 @@ def _page(
     denial: Denial | None = None,
 ) -> HttpResponse:
     search = request.GET.get("q", "").strip()[:100]
-    ways = ways_in(deployment=deployment, search=search)
+    ways = ways_in(permission="deployment.view", on=deployment, search=search)
     page = Paginator(ways, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "deployment": deployment,
         "form": form,
         "page": page,
-        "people": accesses(deployment=deployment, ways=page.object_list),
+        "people": ways_of(on=deployment, rows=page.object_list),
         "search": search,
         "can_manage": form is not None,
         "denial": denial,

@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.access.queries import permissions_held, roles_of_scope
+from apps.access.queries import permissions_held, roles_for
 from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
@@ -48,6 +48,7 @@ def invite_member(request: HttpRequest, organization: Organization) -> HttpRespo
                 organization=organization,
                 email=email,
                 organization_role=role.key,
+                roles_end_at=form.cleaned_data["expires_at"],
             )
         except PortalError as error:
             blame(form, error)
@@ -70,14 +71,16 @@ def add_member(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     return _form_page(request, workspace, form)
 
 
-def _add(request: HttpRequest, workspace: Workspace, *, email: str, role: Any) -> HttpResponse:
+def _add(
+    request: HttpRequest, workspace: Workspace, *, email: str, role: Any, expires_at: Any
+) -> HttpResponse:
     """Add somebody of the organization at once; invite anybody else."""
     actor, organization = person_of(request), workspace.organization
     person = person_with_email(email=email)
     if person is not None and is_member(user=person, organization=organization):
         if has_role_on(user=person, workspace=workspace):
             raise Invalid(f"{email} is in {workspace} already.", field="email")
-        give_role(actor=actor, user=person, role=role, on=workspace)
+        give_role(actor=actor, user=person, role=role, on=workspace, expires_at=expires_at)
         messages.success(request, f"{person} is {role} now.")
         return redirect(people_page(workspace))
     url = invite(
@@ -86,6 +89,7 @@ def _add(request: HttpRequest, workspace: Workspace, *, email: str, role: Any) -
         email=email,
         workspace=workspace,
         workspace_role=role.key,
+        roles_end_at=expires_at,
     )
     return _made(request, workspace, email, url)
 
@@ -214,9 +218,7 @@ def _welcome(request: HttpRequest, found: Invitation) -> HttpResponse:
 
 def _person_form(request: HttpRequest, place: Organization | Workspace) -> PersonForm:
     within = permissions_held(user=person_of(request), on=place)
-    return PersonForm(
-        request.POST or None, roles=roles_of_scope(scope=place.access_scope, within=within)
-    )
+    return PersonForm(request.POST or None, roles=roles_for(on=place, within=within))
 
 
 def _form_page(

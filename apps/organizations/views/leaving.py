@@ -3,8 +3,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from apps.access.queries import roles_within
 from apps.access.scoped import scoped
+from apps.access.ways import roles_within
 from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError
 from apps.organizations.models import Organization

@@ -11,14 +11,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.access.models import Role
-from apps.access.queries import (
-    denial_for,
-    permissions_held,
-    roles_held,
-    roles_of_scope,
-    roles_within,
-)
+from apps.access.queries import denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
+from apps.access.ways import roles_held, roles_within
 from apps.accounts.models import User
 from apps.accounts.sessions import fresh_sign_in
 from apps.accounts.signed_in import person_of
@@ -120,16 +115,18 @@ def _member_page(
     request: HttpRequest, place: Organization | Workspace, person_id: int
 ) -> HttpResponse:
     person = _person_in(place, person_id)
-    here = [one for one in roles_held(user=person, on=place) if one.held_on == place]
+    held = roles_held(user=person, on=place)
+    here = [one for one in held if one.held_on == place and one.team is None]
     form = RoleForm(
         request.POST or None,
         roles=_roles_to_give(request, place),
         initial={"role": here[0].role.key if here else None},
+        ends_at=here[0].grant.expires_at if here else None,
     )
     if request.method == "POST" and form.is_valid():
         role = form.cleaned_data["role"]
         try:
-            give_role(actor=person_of(request), user=person, role=role, on=place)
+            give_role(actor=person_of(request), user=person, on=place, **form.cleaned_data)
         except PortalError as error:
             blame(form, error)
         else:
@@ -154,7 +151,8 @@ def _removal_page(
     request: HttpRequest, place: Organization | Workspace, person_id: int
 ) -> HttpResponse:
     person = _person_in(place, person_id)
-    roles = roles_within(user=person, on=place)
+    ways = roles_within(user=person, on=place)
+    roles = [one for one in ways if one.team is None]
     if not roles:
         messages.info(request, f"{person} has no role of their own in {place}.")
         return redirect(people_page(place))
@@ -171,6 +169,8 @@ def _removal_page(
         "place": place,
         "person": person,
         "roles": roles,
+        "through_teams": [one for one in ways if one.team is not None],
+        "leaves_teams": isinstance(place, Organization),
         "refusal": refusal,
         "back_url": people_page(place),
     }
@@ -188,7 +188,7 @@ def _person_in(place: Organization | Workspace, person_id: int) -> User:
 
 def _roles_to_give(request: HttpRequest, place: Organization | Workspace) -> list[Role]:
     within = permissions_held(user=person_of(request), on=place)
-    return roles_of_scope(scope=place.access_scope, within=within)
+    return roles_for(on=place, within=within)
 
 
 def _trace(person: User, place: Organization | Workspace, *, reader: User) -> list[Any]:

@@ -1,0 +1,42 @@
+"""Secrets of clusters at rest: sealed with the key ring, bound to their row and field."""
+
+import json
+
+from apps.clusters.models import Cluster
+from apps.core.keys import key_ring
+from apps.dataplane.kubernetes.config import Connection
+
+
+def seal(cluster: Cluster, field: str, value: str) -> None:
+    """Put a secret into its column, sealed; an empty one empties it. The row is not saved."""
+    sealed = key_ring().seal(value=value, identity=cluster.identity(field)) if value else None
+    setattr(cluster, field, sealed)
+
+
+def opened(cluster: Cluster, field: str) -> str:
+    """Return a secret in clear, empty if there is none; raises SecretUnreadable."""
+    sealed = getattr(cluster, field)
+    if sealed is None:
+        return ""
+    return key_ring().open(sealed=bytes(sealed), identity=cluster.identity(field))
+
+
+def seal_credential(cluster: Cluster, connection: Connection) -> None:
+    """Put what proves who the portal is into its column. The row is not saved."""
+    secret = {
+        "token": connection.token,
+        "client_certificate": connection.client_certificate,
+        "client_key": connection.client_key,
+    }
+    seal(cluster, "credential", json.dumps(secret))
+
+
+def opened_connection(cluster: Cluster, *, networks: tuple[str, ...]) -> Connection:
+    """Return how to reach the cluster, credential in clear; raises SecretUnreadable."""
+    return Connection(
+        server=cluster.server,
+        ca_certificate=cluster.ca_certificate,
+        tls_server_name=cluster.tls_server_name,
+        networks=networks,
+        **json.loads(opened(cluster, "credential")),
+    )

@@ -1,0 +1,50 @@
+"""What a door says when it has no answer of an Airflow to pass on."""
+
+import html
+
+from aiohttp import web
+
+SECURITY_HEADERS = {
+    "X-Frame-Options": "SAMEORIGIN",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Server": "astro-portal-edge",
+}
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+{refresh}<title>{title}</title><style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+main {{ max-width: 34rem; margin: 15vh auto; padding: 0 1.5rem }}
+h1 {{ font-size: 1.25rem }}
+</style></head><body><main><h1>{title}</h1><p>{sentence}</p></main></body></html>
+"""
+RETRY_SECONDS = 5
+REFRESH = f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">'
+
+
+def page(
+    request: web.Request, status: int, title: str, sentence: str, *, tries_again: bool = False
+) -> web.Response:
+    """Answer a browser with a page, a program with JSON; the page reloads if it `tries_again`."""
+    if "text/html" not in request.headers.get("Accept", ""):
+        return web.json_response({"detail": sentence}, status=status)
+    refresh = REFRESH if tries_again and request.method == "GET" else ""
+    text = PAGE.format(refresh=refresh, title=title, sentence=html.escape(sentence))
+    response = web.Response(status=status, text=text, content_type="text/html")
+    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def not_found(request: web.Request) -> web.Response:
+    """Answer an address that cannot belong to a Deployment."""
+    return page(request, 404, "Not found", "This address does not belong to any Deployment.")
+
+
+def silent(request: web.Request, sentence: str, *, tries_again: bool = True) -> web.Response:
+    """Answer for an Airflow that cannot be asked now."""
+    return page(request, 502, "Airflow does not answer", sentence, tries_again=tries_again)
+
+
+async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(SECURITY_HEADERS)

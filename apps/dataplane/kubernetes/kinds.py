@@ -1,0 +1,123 @@
+"""The kinds of objects that the portal makes or reads: a static table instead of discovery.
+
+Discovery costs dozens of requests and its cache is a fault of its own; these kinds have been stable
+for years.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of the Kubernetes API; `api_version` as it stands in manifests."""
+
+    api_version: str
+    name: str
+    plural: str
+    is_namespaced: bool = True
+
+    @property
+    def group(self) -> str:
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """Name the kind as inventories do: `apps/Deployment`, `/Secret`."""
+        return f"{self.group}/{self.name}"
+
+    def path(self, *, namespace: str = "", name: str = "", part: str = "") -> str:
+        """Return the path of the collection, of one object, or of a subresource of it."""
+        root = "/apis" if self.group else "/api"
+        pieces = [root, self.api_version]
+        if self.is_namespaced and namespace:
+            pieces += ["namespaces", namespace]
+        pieces += [piece for piece in (self.plural, name, part) if piece]
+        return "/".join(pieces)
+
+
+NAMESPACE = Kind("v1", "Namespace", "namespaces", is_namespaced=False)
+QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
+LIMITS = Kind("v1", "LimitRange", "limitranges")
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+SECRET = Kind("v1", "Secret", "secrets")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+SERVICE = Kind("v1", "Service", "services")
+POD = Kind("v1", "Pod", "pods")
+EVENT = Kind("v1", "Event", "events")
+ROLE = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
+ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
+DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
+JOB = Kind("batch/v1", "Job", "jobs")
+CRON_JOB = Kind("batch/v1", "CronJob", "cronjobs")
+AUTOSCALER = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
+TRIGGER_AUTHENTICATION = Kind("keda.sh/v1alpha1", "TriggerAuthentication", "triggerauthentications")
+STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", is_namespaced=False)
+ACCESS_REVIEW = Kind(
+    "authorization.k8s.io/v1",
+    "SelfSubjectAccessReview",
+    "selfsubjectaccessreviews",
+    is_namespaced=False,
+)
+
+KINDS = (
+    NAMESPACE,
+    QUOTA,
+    LIMITS,
+    SERVICE_ACCOUNT,
+    SECRET,
+    CONFIG_MAP,
+    CLAIM,
+    SERVICE,
+    POD,
+    EVENT,
+    ROLE,
+    ROLE_BINDING,
+    NETWORK_POLICY,
+    INGRESS,
+    DISRUPTION_BUDGET,
+    DEPLOYMENT,
+    STATEFUL_SET,
+    JOB,
+    CRON_JOB,
+    AUTOSCALER,
+    SCALED_OBJECT,
+    TRIGGER_AUTHENTICATION,
+    STORAGE_CLASS,
+)
+_BY_NAME = {(kind.group, kind.name): kind for kind in KINDS}
+
+
+def kind_of(manifest: Manifest) -> Kind:
+    """Return the kind of a manifest; a KeyError is a fault of the renderer."""
+    return _BY_NAME[manifest["apiVersion"].rpartition("/")[0], manifest["kind"]]
+
+
+def kind_by_key(key: str) -> Kind:
+    """Return the kind that an inventory names, as in `apps/Deployment`."""
+    group, _, name = key.rpartition("/")
+    return _BY_NAME[group, name]
+
+
+def object_id(manifest: Manifest) -> str:
+    """Name an object within its namespace: `apps/Deployment/scheduler`, `/Secret/database`."""
+    return f"{kind_of(manifest).key}/{manifest['metadata']['name']}"
+
+
+def title(object_id: str) -> str:
+    """Name an object as people do: `Deployment/scheduler`."""
+    return "/".join(object_id.split("/")[-2:])
+
+
+def split_id(object_id: str) -> tuple[Kind, str]:
+    """Return the kind and the name that an id is made of."""
+    key, _, name = object_id.rpartition("/")
+    return kind_by_key(key), name

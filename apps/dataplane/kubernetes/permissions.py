@@ -1,0 +1,176 @@
+"""What the portal must be allowed to do in a cluster: asked for in a test, given by a manifest.
+
+Namespaces come and go with Deployments, and RBAC cannot say "those that begin with airflow-": the
+permissions hold in the whole cluster. They include what the roles of an Airflow grant, for nobody
+may give more than they have.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+ACCOUNT = "astro-portal"
+TOKEN_SECRET = f"{ACCOUNT}-token"  # noqa: S105 - the name of an object
+
+READ = ("get", "list", "watch")
+MANAGE = (*READ, "create", "patch", "delete")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Verbs on some resources of one API group. Without an optional one a Deployment still runs."""
+
+    group: str = ""
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    why: str
+    is_required: bool = True
+
+
+NEEDED = (
+    Rule(resources=("namespaces",), verbs=MANAGE, why="A namespace for each Deployment"),
+    Rule(
+        resources=("configmaps", "secrets", "serviceaccounts", "services"),
+        verbs=MANAGE,
+        why="Configuration, identity and addresses inside the cluster",
+    ),
+    Rule(resources=("persistentvolumeclaims",), verbs=MANAGE, why="Task logs and databases"),
+    Rule(
+        resources=("resourcequotas", "limitranges"),
+        verbs=MANAGE,
+        why="Limits on what a Deployment may use",
+    ),
+    Rule(
+        group="apps",
+        resources=("deployments", "statefulsets"),
+        verbs=MANAGE,
+        why="The components of Airflow and its workers",
+    ),
+    Rule(group="batch", resources=("jobs",), verbs=MANAGE, why="Migrating a metadata database"),
+    Rule(
+        resources=("pods",),
+        verbs=MANAGE,
+        why="Health of components; tasks of the Kubernetes executor",
+    ),
+    Rule(resources=("pods/log",), verbs=("get", "list"), why="Logs of components and tasks"),
+    Rule(
+        resources=("pods/exec",),
+        verbs=("get", "create"),
+        why="Results of pods that tasks start; passed on to Airflow",
+    ),
+    Rule(resources=("events",), verbs=READ, why="Why something does not start"),
+    Rule(
+        resources=("services/proxy",),
+        verbs=("get", "create", "update", "patch", "delete"),
+        why="The door to each Airflow's pages and REST API",
+    ),
+    Rule(
+        group="rbac.authorization.k8s.io",
+        resources=("roles", "rolebindings"),
+        verbs=MANAGE,
+        why="Permissions of Airflow within its own namespace",
+    ),
+    Rule(
+        group="networking.k8s.io",
+        resources=("networkpolicies",),
+        verbs=MANAGE,
+        why="Keeping Deployments apart on the network",
+    ),
+    Rule(
+        group="policy",
+        resources=("poddisruptionbudgets",),
+        verbs=MANAGE,
+        why="Staying up while nodes are replaced",
+    ),
+    Rule(
+        group="storage.k8s.io",
+        resources=("storageclasses",),
+        verbs=("get", "list"),
+        why="Which volumes there are to choose from",
+    ),
+    Rule(
+        group="keda.sh",
+        resources=("scaledobjects", "triggerauthentications"),
+        verbs=MANAGE,
+        why="Workers that grow and shrink with their tasks; without it their number is fixed",
+        is_required=False,
+    ),
+    Rule(
+        group="autoscaling",
+        resources=("horizontalpodautoscalers",),
+        verbs=READ,
+        why="How many workers are wanted",
+        is_required=False,
+    ),
+    Rule(
+        group="metrics.k8s.io",
+        resources=("pods",),
+        verbs=("get", "list"),
+        why="Memory of components",
+        is_required=False,
+    ),
+)
+
+
+def manifest() -> str:
+    """Write an account with the permissions, and a token for it that does not expire, as YAML."""
+    objects = [_namespace(), _account(), _role(), _binding(), _token()]
+    text: str = yaml.safe_dump_all(objects, sort_keys=False)
+    return text
+
+
+def _namespace() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ACCOUNT}}
+
+
+def _account() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": ACCOUNT, "namespace": ACCOUNT},
+        "automountServiceAccountToken": False,
+    }
+
+
+def _role() -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": ACCOUNT},
+        "rules": [
+            {
+                "apiGroups": [rule.group],
+                "resources": list(rule.resources),
+                "verbs": list(rule.verbs),
+            }
+            for rule in NEEDED
+        ],
+    }
+
+
+def _binding() -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": ACCOUNT},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": ACCOUNT,
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": ACCOUNT}],
+    }
+
+
+def _token() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": TOKEN_SECRET,
+            "namespace": ACCOUNT,
+            "annotations": {"kubernetes.io/service-account.name": ACCOUNT},
+        },
+        "type": "kubernetes.io/service-account-token",
+    }

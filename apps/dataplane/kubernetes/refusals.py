@@ -1,0 +1,204 @@
+"""What a Kubernetes API answers when it does not do as asked, as errors of a data plane.
+
+An API server quotes what it was sent: its words are shown only after every value that may be
+secret is out of them, and never for a Secret.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.dataplane.errors import Permanent, Temporary, Unreachable
+
+LONGEST_SENTENCE = 600
+SHORTEST_SECRET = 4
+SHORTEST_VARIABLE = 8
+HIDDEN = "•••"
+_BEARER = re.compile(r"(?i)(bearer\s+|_token=)[^\s\"';,]+")
+_QUOTED = re.compile(r'Invalid value: (?:"(?:[^"\\]|\\.)*"|\S+)')
+
+
+class Refused(Permanent):
+    """The API server does not accept the request, and will not before somebody changes something.
+
+    `reason` is its own word for it, as in `Invalid`; `fields` are the paths it complains of.
+    """
+
+    def __init__(
+        self, sentence: str, *, status: int, reason: str = "", fields: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.reason = reason
+        self.fields = fields
+
+    @property
+    def is_immutable(self) -> bool:
+        return self.status == 422 and "immutable" in self.sentence
+
+
+class NotFound(Refused):
+    """There is no such object, namespace or kind."""
+
+
+class Conflict(Temporary):
+    """The object is not what the request supposed: another uid, or one by that name already."""
+
+
+class Gone(Temporary):
+    """The API server no longer knows what changed since then: list again."""
+
+
+class Throttled(Temporary):
+    """The API server has too much to do and said when to come back."""
+
+
+class BeingDeleted(Temporary):
+    """The namespace is being deleted, and nothing can be made in it."""
+
+
+class CredentialRefused(Unreachable):
+    """The API server does not know the credential: trying again soon is of no use."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked, in words for people: `create`, `Deployment/scheduler`."""
+
+    verb: str
+    object: str
+    is_secret: bool = False
+
+
+def error_of(
+    *,
+    status: int,
+    body: Mapping[str, Any],
+    request: Request,
+    secrets: tuple[str, ...] = (),
+    retry_after: float | None = None,
+) -> Permanent | Temporary:
+    """Turn an answer of 400 or more into the error it means. `secrets` are values to hide in it."""
+    reason = str(body.get("reason", ""))
+    details = body.get("details") if isinstance(body.get("details"), dict) else {}
+    words = _words(body, details or {}, request=request, secrets=secrets)
+    if status == 401:
+        return CredentialRefused(
+            "The cluster refuses the portal's credential (401). "
+            "Replace it on the page of the cluster."
+        )
+    if status == 410 or reason == "Expired":
+        return Gone("The cluster no longer knows what changed since the last look.")
+    if status == 429:
+        return Throttled(
+            "The cluster's API has too much to do (429).", retry_after_seconds=retry_after
+        )
+    if _has_cause(details or {}, "NamespaceTerminating"):
+        return BeingDeleted("The namespace is still being deleted; the portal waits for its end.")
+    if status == 409:
+        return Conflict(f"{request.object} was changed by somebody else at the same moment.")
+    if status >= 500 and "typed patch" not in str(body.get("message", "")):
+        return Temporary(
+            f"The cluster's API failed at {request.object} ({status}).",
+            retry_after_seconds=retry_after,
+        )
+    if status == 404:
+        return NotFound(_not_found(words, request, reason), status=status, reason=reason)
+    return Refused(
+        _refusal(words, status, reason, request),
+        status=status,
+        reason=reason,
+        fields=_fields(details or {}),
+    )
+
+
+def secret_values(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every value in a manifest that no message may quote, the longest first."""
+    found: set[str] = set()
+    if manifest.get("kind") == "Secret":
+        for part in ("data", "stringData"):
+            for value in (manifest.get(part) or {}).values():
+                found.update(_spellings(str(value)))
+    found.update(_environment(manifest))
+    return tuple(sorted((v for v in found if len(v) >= SHORTEST_SECRET), key=len, reverse=True))
+
+
+def scrub(text: str, secrets: tuple[str, ...]) -> str:
+    """Hide secret values, credentials and control characters in words of a server, and cut them."""
+    for value in secrets:
+        text = text.replace(value, HIDDEN)
+    text = _BEARER.sub(rf"\1{HIDDEN}", text)
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return text if len(text) <= LONGEST_SENTENCE else f"{text[: LONGEST_SENTENCE - 1]}…"
+
+
+def _words(
+    body: Mapping[str, Any],
+    details: Mapping[str, Any],
+    *,
+    request: Request,
+    secrets: tuple[str, ...],
+) -> str:
+    if request.is_secret:
+        return ", ".join(_fields(details))
+    return scrub(_QUOTED.sub("Invalid value", str(body.get("message", ""))), secrets).rstrip(". ")
+
+
+def _refusal(words: str, status: int, reason: str, request: Request) -> str:
+    what = f"The cluster does not {request.verb} {request.object}"
+    if status == 403 and "exceeded quota" in words:
+        return f"{what}: {words}. Raise the quota of the namespace or ask for less."
+    if "admission webhook" in words or "ValidatingAdmissionPolicy" in words:
+        return f"{what}, a rule of the cluster forbids it: {words}."
+    if "violates PodSecurity" in words:
+        return f"{what}, its pod security standard forbids it: {words}."
+    if status == 403:
+        return (
+            f"{what}, because the portal's credential may not: {words}. "
+            "The page of the cluster has the role to apply."
+        )
+    return f"{what} ({status} {reason}): {words}." if words else f"{what} ({status} {reason})."
+
+
+def _not_found(words: str, request: Request, reason: str) -> str:
+    if "could not find the requested resource" in words:
+        kind = request.object.partition("/")[0]
+        return f"The cluster does not know the kind {kind}, needed for {request.object}."
+    return f"{request.object} is not there: {words or reason}."
+
+
+def _fields(details: Mapping[str, Any]) -> tuple[str, ...]:
+    causes = details.get("causes") or []
+    return tuple(str(cause["field"])[:200] for cause in causes if cause.get("field"))
+
+
+def _has_cause(details: Mapping[str, Any], reason: str) -> bool:
+    return any(cause.get("reason") == reason for cause in details.get("causes") or [])
+
+
+def _spellings(value: str) -> Iterator[str]:
+    yield value
+    yield value.replace("\\", "\\\\").replace('"', '\\"')
+    yield base64.b64encode(value.encode()).decode()
+    try:
+        yield base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return
+
+
+def _environment(node: object) -> Iterator[str]:
+    """Yield the values of environment variables, wherever they are."""
+    if isinstance(node, Mapping):
+        for item in node.get("env") or ():
+            if isinstance(item, Mapping) and isinstance(item.get("value"), str):
+                value = item["value"]
+                if len(value) >= SHORTEST_VARIABLE:
+                    yield value
+        for value in node.values():
+            yield from _environment(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _environment(value)

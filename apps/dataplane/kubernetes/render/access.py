@@ -1,0 +1,62 @@
+"""Who may do what in the namespace. Only what starts or reads task pods gets a token.
+
+User code gets none: who may make a pod in this namespace may mount every Secret of it.
+"""
+
+from typing import Any
+
+from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.render.target import Target
+
+COMPONENT = "access"
+AIRFLOW = "airflow"  # no rights
+TASKS = "tasks"  # no rights: user code alone
+SCHEDULER = "scheduler"
+API_SERVER = "api-server"
+RBAC = "rbac.authorization.k8s.io"
+
+LAUNCHES_PODS = (
+    {
+        "apiGroups": [""],
+        "resources": ["pods"],
+        "verbs": ["create", "delete", "get", "list", "patch", "watch"],
+    },
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
+)
+READS_LOGS = (
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+)
+
+
+def access(target: Target) -> tuple[Manifest, ...]:
+    """Return ServiceAccounts, Roles and RoleBindings."""
+    accounts = [_account(target, AIRFLOW), _account(target, TASKS)]
+    if target.spec.executor != "kubernetes":
+        return tuple(accounts)
+    return (
+        *accounts,
+        _account(target, SCHEDULER),
+        *_granted(target, SCHEDULER, LAUNCHES_PODS),
+        _account(target, API_SERVER),
+        *_granted(target, API_SERVER, READS_LOGS),
+    )
+
+
+def _account(target: Target, name: str) -> Manifest:
+    return target.manifest(
+        "ServiceAccount", name, component=COMPONENT, automountServiceAccountToken=False
+    )
+
+
+def _granted(target: Target, name: str, rules: tuple[dict[str, Any], ...]) -> tuple[Manifest, ...]:
+    role = target.manifest(f"{RBAC}/v1 Role", name, component=COMPONENT, rules=list(rules))
+    binding = target.manifest(
+        f"{RBAC}/v1 RoleBinding",
+        name,
+        component=COMPONENT,
+        roleRef={"apiGroup": RBAC, "kind": "Role", "name": name},
+        subjects=[{"kind": "ServiceAccount", "name": name, "namespace": target.namespace}],
+    )
+    return role, binding

@@ -1,0 +1,73 @@
+"""The metadata database: on the cluster's configured server, or a PostgreSQL in the namespace.
+
+Either way Airflow's role owns one database and nothing else, and KEDA's role may count tasks. The
+server's own password is in a namespace of the portal: a tenant who may read everything in the
+Deployment's namespace learns nothing about the other databases.
+"""
+
+import hashlib
+from urllib.parse import quote, urlencode
+
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.render.target import DATABASE_SERVICE, Target
+
+PORT = 5432
+ADMIN = "postgres"
+
+
+def database_name(config: ClusterConfig, ref: str) -> str:
+    """Return the name of a Deployment's database and of the role that owns it.
+
+    A server may serve several portals, so its names begin with what stands for the portal.
+    """
+    if config.database is None:
+        return "airflow"
+    portal = hashlib.sha256(config.portal_id.encode()).hexdigest()[:8]
+    return f"airflow_{portal}_{ref.replace('-', '_')}"
+
+
+def reader_name(config: ClusterConfig, ref: str) -> str:
+    """Return the name of the role that may only count tasks."""
+    return f"{database_name(config, ref)}_ro"
+
+
+def database_url(target: Target, *, scheme: str) -> str:
+    """Return the URL of the database for the role that owns it."""
+    name = database_name(target.config, target.spec.ref)
+    return _url(target, scheme=scheme, role=name, password=target.derived("database"))
+
+
+def reader_url(target: Target) -> str:
+    """Return the URL for the role that may only count tasks. KEDA asks from its own namespace, so
+    the host has its full name.
+    """
+    options = {"connect_timeout": "5"}
+    if target.config.database is None:
+        options["sslmode"] = "disable"
+    role = reader_name(target.config, target.spec.ref)
+    password = target.derived("database-reader")
+    url = _url(target, scheme="postgresql", role=role, password=password)
+    return f"{url}?{urlencode(options)}"
+
+
+def admin_url(target: Target) -> str:
+    """Return the URL for the role that makes roles and databases."""
+    server = target.config.database
+    if server is None:
+        host, user, password = _host(target), ADMIN, target.derived("database-admin")
+    else:
+        host, user, password = _host(target), server.user, server.password
+    return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{host}/postgres"
+
+
+def _url(target: Target, *, scheme: str, role: str, password: str) -> str:
+    name = database_name(target.config, target.spec.ref)
+    return f"{scheme}://{role}:{password}@{_host(target)}/{name}"
+
+
+def _host(target: Target) -> str:
+    server = target.config.database
+    if server is None:
+        return f"{DATABASE_SERVICE}.{target.namespace}.svc:{PORT}"
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return f"{host}:{server.port}"

@@ -1,0 +1,63 @@
+"""The namespace, and how much of the cluster may be used in it."""
+
+from apps.dataplane.kubernetes import names, sizes
+from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.kubernetes.sizes import Share, worker_share
+
+COMPONENT = "namespace"
+CORE = (sizes.API_SERVER, sizes.SCHEDULER, sizes.DAG_PROCESSOR, sizes.TRIGGERER)
+DATA = (sizes.DATABASE, sizes.BROKER, sizes.MIGRATION, sizes.PREPARATION)
+# Workers that finish their tasks after an edit keep their memory for up to a day.
+GENERATIONS = 4
+TASK_PODS = {"celery": 20, "kubernetes": 64, "local": 0}
+
+
+def namespace(target: Target) -> Manifest:
+    """Return the namespace, in which Kubernetes itself refuses pods that are not "restricted"."""
+    security = "pod-security.kubernetes.io"
+    labels = {
+        f"{security}/enforce": "restricted",
+        f"{security}/audit": "restricted",
+        f"{security}/warn": "restricted",
+        **target.labels(COMPONENT),
+    }
+    annotations = {
+        names.REVISION_ANNOTATION: str(target.spec.revision),
+        f"{names.PREFIX}/name": target.spec.name,
+    }
+    metadata = {"name": target.namespace, "labels": labels, "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def quota(target: Target) -> Manifest:
+    """Return the most that the Deployment may use: all its workers several times over, as old ones
+    finish their tasks beside new ones, and a number of task pods.
+    """
+    shares = [*CORE, *DATA] * 2 + [sizes.TASK] * TASK_PODS[target.spec.executor]
+    for queue in target.spec.queues:
+        shares += [worker_share(queue.size)] * queue.max_workers * GENERATIONS
+    hard = {
+        "requests.cpu": f"{sum(share.cpu_millis for share in shares)}m",
+        "requests.memory": f"{sum(share.memory_mib for share in shares)}Mi",
+        "limits.memory": f"{sum(share.memory_mib for share in shares)}Mi",
+        "pods": str(2 * len(shares)),
+        "persistentvolumeclaims": "10",
+        "services.loadbalancers": "0",
+        "services.nodeports": "0",
+    }
+    return target.manifest("ResourceQuota", "deployment", component=COMPONENT, spec={"hard": hard})
+
+
+def limits(target: Target) -> Manifest:
+    """Return what a container gets that says nothing itself, as those of users' own pods may."""
+    task: Share = sizes.TASK
+    memory = f"{task.memory_mib}Mi"
+    limit = {
+        "type": "Container",
+        "default": {"cpu": f"{task.most_cpu_millis}m", "memory": memory},
+        "defaultRequest": {"cpu": f"{task.cpu_millis}m", "memory": memory},
+    }
+    return target.manifest(
+        "LimitRange", "containers", component=COMPONENT, spec={"limits": [limit]}
+    )

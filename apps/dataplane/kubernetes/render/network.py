@@ -1,0 +1,109 @@
+"""Who may talk to whom: nothing, but for what is listed here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.render import database
+from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.render.target import API_PORT, Target
+
+COMPONENT = "network"
+CORE = ("api-server", "scheduler", "dag-processor", "triggerer")
+RUNS_TASKS = ("worker", "task")
+AIRFLOW = (*CORE, *RUNS_TASKS, "migration")
+KEDA = {"app": "keda-operator"}
+# Where clouds tell any pod that asks the credentials of its node.
+LINK_LOCAL = "169.254.0.0/16"
+
+
+def policies(target: Target) -> tuple[Manifest, ...]:
+    """Return the NetworkPolicies of the namespace."""
+    found = [_deny_all(target), _names(target), _outside(target), _to_api_server(target)]
+    if target.spec.executor == "celery":
+        found.append(_ingress(target, "redis", 6379, _pods("scheduler", "worker")))
+    if target.config.database is None:
+        found.append(_ingress(target, "postgres", database.PORT, _to_database(target)))
+    if not target.has_shared_logs:
+        found += [
+            _ingress(target, component, port, _pods("api-server"))
+            for component, port in _log_servers(target)
+        ]
+    return tuple(found)
+
+
+def _deny_all(target: Target) -> Manifest:
+    return _policy(target, "deny-all", {}, policyTypes=["Ingress", "Egress"])
+
+
+def _names(target: Target) -> Manifest:
+    ports = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    return _policy(target, "names", {}, policyTypes=["Egress"], egress=[{"ports": ports}])
+
+
+def _outside(target: Target) -> Manifest:
+    """Let Airflow and user code reach anything but the nodes' credentials.
+
+    What must not be reached (other Deployments, this one's database) refuses at its own door.
+    """
+    anywhere = [
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": [LINK_LOCAL]}},
+        {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10"]}},
+        {"namespaceSelector": {}},
+    ]
+    return _policy(
+        target, "outside", _one_of(AIRFLOW), policyTypes=["Egress"], egress=[{"to": anywhere}]
+    )
+
+
+def _to_api_server(target: Target) -> Manifest:
+    """Let everybody knock: people come by the Kubernetes API's proxy, whose address is not known
+    here, and tasks from pods. Every path but those that tell version and health wants a token.
+    """
+    rule = {"ports": [{"port": API_PORT, "protocol": "TCP"}]}
+    selector = {"matchLabels": target.selector("api-server")}
+    return _policy(target, "to-api-server", selector, policyTypes=["Ingress"], ingress=[rule])
+
+
+def _to_database(target: Target) -> list[dict[str, Any]]:
+    peers = _pods(*CORE, "migration")
+    if target.config.has_keda and target.spec.executor == "celery":
+        # Not from the namespaces of other Deployments: their users may label pods as they like.
+        elsewhere = {"matchExpressions": [{"key": names.PORTAL_LABEL, "operator": "DoesNotExist"}]}
+        peers.append({"namespaceSelector": elsewhere, "podSelector": {"matchLabels": KEDA}})
+    return peers
+
+
+def _log_servers(target: Target) -> list[tuple[str, int]]:
+    servers = [("triggerer", 8794)]
+    if target.spec.executor == "celery":
+        servers.append(("worker", 8793))
+    if target.spec.executor == "local":
+        servers.append(("scheduler", 8793))
+    return servers
+
+
+def _ingress(
+    target: Target, component: str, port: int, peers: Sequence[dict[str, Any]]
+) -> Manifest:
+    rule = {"from": list(peers), "ports": [{"port": port, "protocol": "TCP"}]}
+    selector = {"matchLabels": target.selector(component)}
+    return _policy(target, f"to-{component}", selector, policyTypes=["Ingress"], ingress=[rule])
+
+
+def _pods(*components: str) -> list[dict[str, Any]]:
+    return [{"podSelector": _one_of(components)}]
+
+
+def _one_of(components: Sequence[str]) -> dict[str, Any]:
+    expression = {"key": names.COMPONENT_LABEL, "operator": "In", "values": list(components)}
+    return {"matchExpressions": [expression]}
+
+
+def _policy(target: Target, name: str, selector: dict[str, Any], **spec: Any) -> Manifest:
+    return target.manifest(
+        "networking.k8s.io/v1 NetworkPolicy",
+        name,
+        component=COMPONENT,
+        spec={"podSelector": selector, **spec},
+    )

@@ -1,0 +1,16 @@
+"""Where things are inside a pod."""
+
+PLUGINS = "/opt/portal/plugins"
+PROGRAMS = "/opt/portal/programs"
+EXAMPLES = "/opt/portal/example_dags"
+PUBLIC_KEY = "/opt/portal/sign-in/public-key.pem"
+POD_TEMPLATE = "/opt/portal/pod-template/pod.yaml"
+
+CODE_SLOTS = "/opt/portal/code-slots"
+# What this pod knows: which code is the current one.
+CODE_STATE = "/opt/portal/code-state"
+
+# On the claim that all pods share, or a folder of the pod's own where logs go to an object store.
+KEPT = "/opt/portal/kept"
+CODE_VERSIONS = f"{KEPT}/code"
+TASK_LOGS = f"{KEPT}/logs"

@@ -1,0 +1,88 @@
+"""The stages of a Deployment, in the order in which they depend on each other."""
+
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.render import data, database_server
+from apps.dataplane.kubernetes.render.access import access
+from apps.dataplane.kubernetes.render.autoscaling import authentication, scaled_object
+from apps.dataplane.kubernetes.render.code import code_slots
+from apps.dataplane.kubernetes.render.configuration import Configuration
+from apps.dataplane.kubernetes.render.core import core
+from apps.dataplane.kubernetes.render.migration import migration
+from apps.dataplane.kubernetes.render.namespace import limits, namespace, quota
+from apps.dataplane.kubernetes.render.network import policies
+from apps.dataplane.kubernetes.render.stages import Manifest, Stage
+from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.kubernetes.render.task_pods import task_pod_template
+from apps.dataplane.kubernetes.render.workers import workers
+from apps.dataplane.spec import DeploymentSpec
+
+
+def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
+    """Return everything that a Deployment is made of, in stages.
+
+    Raises Permanent for what cannot run on Kubernetes (too much code, an unknown size), Temporary
+    when the code archive cannot be read.
+    """
+    target = Target(spec=spec, config=config)
+    configuration = Configuration(target)
+    task_pods = (task_pod_template(configuration),) if spec.executor == "kubernetes" else ()
+    stages = (
+        _stage("namespace", "Namespace", namespace(target)),
+        _stage("limits", "Quota and limits", quota(target), limits(target)),
+        _stage("access", "Accounts and rights", *access(target)),
+        _stage("network", "Network policies", *policies(target)),
+        _stage("secrets", "Secrets", *configuration.secrets()),
+        _stage(
+            "config",
+            "Configuration and code",
+            *configuration.config_maps(),
+            *task_pods,
+            *code_slots(target),
+        ),
+        *_database_server(target),
+        _stage("data", "Storage, database and broker", *_data(configuration), waits=True),
+        _stage("migration", "Database migration", migration(configuration), waits=True),
+        _stage("core", "Core components", *core(configuration, task_pods)),
+        _stage("workers", "Workers", *_workers(configuration)),
+        _stage("autoscaling", "Autoscaling", *_autoscaling(target)),
+    )
+    return tuple(stage for stage in stages if stage.objects)
+
+
+def _stage(key: str, title: str, *objects: Manifest, waits: bool = False) -> Stage:
+    return Stage(key=key, title=title, objects=objects, waits=waits)
+
+
+def _data(configuration: Configuration) -> list[Manifest]:
+    target = configuration.target
+    objects: list[Manifest] = []
+    if target.has_shared_logs:
+        objects.append(data.logs_claim(target))
+    if target.spec.executor == "celery":
+        objects += data.broker(configuration)
+    if target.config.database is None:
+        objects += data.database(configuration)
+    return objects
+
+
+def _database_server(target: Target) -> list[Stage]:
+    if target.config.database is None:
+        return []
+    closed = database_server.shared_policy(target)
+    job = database_server.database_job(target)
+    return [
+        _stage("portal", "The portal's namespace", database_server.portal_namespace()),
+        _stage("database", "Database on the server", closed, *job, waits=True),
+    ]
+
+
+def _workers(configuration: Configuration) -> list[Manifest]:
+    queues = configuration.target.spec.queues
+    return [manifest for queue in queues for manifest in workers(configuration, queue)]
+
+
+def _autoscaling(target: Target) -> list[Manifest]:
+    if not target.config.has_keda or not target.spec.queues:
+        return []
+    queues = [scaled_object(target, queue) for queue in target.spec.queues]
+    return [authentication(target), *queues]

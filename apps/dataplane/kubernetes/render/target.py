@@ -1,0 +1,99 @@
+"""The Deployment as it is to be in one cluster: names, labels, addresses and derived passwords."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.spec import DeploymentSpec
+
+API_PORT = 8080
+DATABASE_SERVICE = "postgres"
+BROKER_SERVICE = "redis"
+API_SERVICE = "api-server"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A spec and the cluster it goes to. Everything here derives from those two alone."""
+
+    spec: DeploymentSpec
+    config: ClusterConfig
+
+    @cached_property
+    def namespace(self) -> str:
+        return names.namespace_of(self.spec.ref)
+
+    @property
+    def has_shared_logs(self) -> bool:
+        return self.config.object_store is None
+
+    @property
+    def path(self) -> str:
+        """The path of this Airflow below the origin, `/<ref>`."""
+        return f"/{self.spec.ref}"
+
+    @property
+    def api_url(self) -> str:
+        """The api-server's address inside the namespace, with the path of this Airflow."""
+        return f"http://{API_SERVICE}:{API_PORT}{self.path}"
+
+    def derived(self, purpose: str) -> str:
+        """Return a password for one purpose: 256 bits in hex, the same in every rendering.
+
+        The secret that it derives from never enters the cluster, so no pod that knows one password
+        can find another.
+        """
+        root = self.spec.secrets.api_secret_key.encode()
+        return hmac.new(root, f"{self.spec.ref}:{purpose}".encode(), hashlib.sha256).hexdigest()
+
+    def fingerprint(self, value: object) -> str:
+        """Return a digest that changes with `value` and tells nothing about it: it is readable by
+        many who may not read the secrets in `value`.
+        """
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        key = self.derived("fingerprint").encode()
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def selector(self, component: str, queue: str = "") -> dict[str, str]:
+        """Return the labels that select a component's pods. Immutable in the cluster: nothing that
+        an edit can change may go in.
+        """
+        labels = {names.DEPLOYMENT_LABEL: self.spec.ref, names.COMPONENT_LABEL: component}
+        return {**labels, names.QUEUE_LABEL: queue} if queue else labels
+
+    def labels(self, component: str, queue: str = "") -> dict[str, str]:
+        return {
+            "app.kubernetes.io/name": "airflow",
+            "app.kubernetes.io/instance": self.spec.ref,
+            "app.kubernetes.io/managed-by": names.FIELD_MANAGER,
+            names.PORTAL_LABEL: self.config.portal_id,
+            **self.selector(component, queue),
+        }
+
+    def manifest(
+        self,
+        kind: str,
+        name: str,
+        *,
+        component: str,
+        queue: str = "",
+        annotations: Mapping[str, str] | None = None,
+        **body: Any,
+    ) -> Manifest:
+        """Return a namespaced object with its labels; `kind` is like `apps/v1 Deployment`."""
+        version, _, bare_kind = kind.rpartition(" ")
+        metadata: dict[str, Any] = {
+            "name": name,
+            "namespace": self.namespace,
+            "labels": self.labels(component, queue),
+        }
+        if annotations:
+            metadata["annotations"] = dict(annotations)
+        return {"apiVersion": version or "v1", "kind": bare_kind, "metadata": metadata, **body}

@@ -1,0 +1,76 @@
+"""Worker sizes, and what each component of an Airflow gets.
+
+The worker sizes are those that Astro sells: memory is 2 GiB per CPU, five tasks per CPU are usual,
+fifteen the most.
+"""
+
+from dataclasses import dataclass
+
+from apps.dataplane.errors import Permanent
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSize:
+    """A worker of `cpus` and `memory_gib`: `usual_tasks` at once, or up to `most_tasks`."""
+
+    name: str
+    cpus: int
+    memory_gib: int
+    usual_tasks: int
+    most_tasks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one container gets: `cpu_millis` promised, up to `most_cpu_millis` if there is some to
+    spare, and exactly `memory_mib`.
+    """
+
+    cpu_millis: int
+    most_cpu_millis: int
+    memory_mib: int
+    disk_gib: int
+
+
+def _size(cpus: int) -> WorkerSize:
+    tasks = 5 * cpus
+    return WorkerSize(
+        name=f"A{tasks}",
+        cpus=cpus,
+        memory_gib=2 * cpus,
+        usual_tasks=tasks,
+        most_tasks=3 * tasks,
+    )
+
+
+SIZES = tuple(_size(cpus) for cpus in (1, 2, 4, 8, 12, 24, 32))
+_BY_NAME = {size.name: size for size in SIZES}
+
+# Tasks mostly wait for other machines, so a worker is promised a quarter of its CPUs and may use
+# them all. Memory cannot be lent: what a pod has is reserved for it.
+PROMISED_PART = 4
+
+API_SERVER = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1536, disk_gib=2)
+SCHEDULER = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1536, disk_gib=2)
+DAG_PROCESSOR = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1536, disk_gib=5)
+TRIGGERER = Share(cpu_millis=100, most_cpu_millis=1000, memory_mib=1024, disk_gib=2)
+MIGRATION = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1024, disk_gib=2)
+PREPARATION = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=128, disk_gib=1)
+DATABASE = Share(cpu_millis=100, most_cpu_millis=2000, memory_mib=512, disk_gib=1)
+BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
+# A task in a pod of its own, unless the task asks for more.
+TASK = Share(cpu_millis=250, most_cpu_millis=1000, memory_mib=1024, disk_gib=5)
+
+
+def worker_share(size: str) -> Share:
+    """Return what a worker of this size gets. Raises Permanent for an unknown size."""
+    found = _BY_NAME.get(size)
+    if found is None:
+        names = ", ".join(_BY_NAME)
+        raise Permanent(f"There is no worker size {size}. A cluster has {names}.")
+    return Share(
+        cpu_millis=found.cpus * 1000 // PROMISED_PART,
+        most_cpu_millis=found.cpus * 1000,
+        memory_mib=found.memory_gib * 1024,
+        disk_gib=10,
+    )

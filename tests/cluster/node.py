@@ -1,0 +1,244 @@
+"""A real one-node cluster on this machine: control plane, containerd, kubelet, KEDA.
+
+It lives in network, mount, process and IPC namespaces of its own, joined to the host by one pair of
+links, with no way further out. What it touches outside its folder: one link and two routes, empty
+control groups and empty mount points. All of it goes with the node, and the node with the process
+that began it.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import yaml
+
+from apps.dataplane.kubernetes.config import Connection
+from tests.cluster import builds, keda, machine
+from tests.cluster.images import image_sets
+from tests.cluster.init import CONTAINERD_FOLDER, PRIVATE_FOLDERS
+from tests.cluster.layout import UPLINK, Layout
+from tests.kubernetes import assets
+from tests.kubernetes.control_plane import ControlPlane
+from tests.kubernetes.go_builds import say
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+NUMBERS = range(201, 251)
+START_SECONDS = 240
+READY_SECONDS = 180
+
+
+class Node(ControlPlane):
+    """A node that runs. `layout` says where everything is."""
+
+    def __init__(self, layout: Layout) -> None:
+        config = yaml.safe_load(layout.kubeconfig("admin").read_text())
+        connection = Connection(
+            server=layout.server,
+            ca_certificate=layout.authority.read_text(),
+            token=config["users"][0]["user"]["token"],
+        )
+        super().__init__(layout.folder, connection)
+        self.layout = layout
+
+    @contextmanager
+    def without(self, program: str) -> Iterator[None]:
+        """Keep one of the node's programs away, for example `kube-apiserver`."""
+        mark = self.layout.stopped / program
+        mark.touch()
+        try:
+            yield
+        finally:
+            mark.unlink()
+
+
+@contextmanager
+def running_node() -> Iterator[Node]:
+    """Make what is missing, start a node with KEDA in it, and leave nothing of it running."""
+    cache = builds.cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(_only_one(cache / "node.lock"))
+        machine.install_packages(cache)
+        _remove_stale_control_groups()
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="astro-portal-node-")))
+        layout = _prepare(folder, cache)
+        stack.callback(_remove_control_groups, layout.control_group)
+        stack.enter_context(_process(layout))
+        node = Node(layout)
+        _wait_until_ready(node)
+        _install_keda(node)
+        yield node
+
+
+def _prepare(folder: Path, cache: Path) -> Layout:
+    builds.ensure_all()
+    control = assets.find("kube-apiserver")
+    assert control
+    store = cache / "containerd"
+    store.mkdir(exist_ok=True)
+    archives = {}
+    for images in image_sets(cache):
+        key = store / f"{images.name}.key"
+        if not key.exists() or key.read_text() != images.key:
+            archives[images.key] = images.write(folder / "images")
+    for name in ("log", "stopped"):
+        (folder / name).mkdir()
+    return Layout(
+        folder=folder,
+        number=_free_number(),
+        control=control.parent,
+        programs=builds.node_programs(),
+        store=store,
+        archives=archives,
+    )
+
+
+@contextmanager
+def _process(layout: Layout) -> Iterator[None]:
+    for name in (*PRIVATE_FOLDERS, CONTAINERD_FOLDER.lstrip("/")):
+        Path("/", name).mkdir(parents=True, exist_ok=True)
+    _make_control_groups(layout.control_group)
+    namespaces = ["--mount", "--net", "--pid", "--ipc", "--fork", "--mount-proc"]
+    began = subprocess.Popen(
+        [
+            # Both pass on the end of the one before: nothing outlives the tests.
+            *("setpriv", "--pdeathsig", "KILL"),
+            *("unshare", "--kill-child", "--propagation", "private", *namespaces),
+            *(sys.executable, "-m", "tests.cluster.init", layout.to_json()),
+        ],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdin=subprocess.DEVNULL,
+        stdout=layout.log("init").open("ab"),
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        _connect(layout, _first_process(began))
+        _wait_for_start(layout, began)
+        yield
+    finally:
+        began.kill()
+        began.wait()
+        subprocess.run(["ip", "link", "delete", layout.link], capture_output=True, check=False)
+
+
+def _first_process(began: "subprocess.Popen[bytes]") -> int:
+    """Return the process number, seen from here, of process 1 in the new namespaces."""
+    own = os.readlink("/proc/self/ns/net")
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and began.poll() is None:
+        for child in psutil.Process(began.pid).children():
+            with suppress(FileNotFoundError):
+                if os.readlink(f"/proc/{child.pid}/ns/net") != own:
+                    return child.pid
+        time.sleep(0.02)
+    raise RuntimeError("The namespaces of the node could not be made.")
+
+
+def _connect(layout: Layout, process: int) -> None:
+    _ip("link", "add", layout.link, "type", "veth", "peer", "name", UPLINK, "netns", str(process))
+    _ip("address", "add", f"{layout.host_address}/30", "dev", layout.link)
+    _ip("link", "set", layout.link, "up")
+    for network in (layout.pods, layout.services):
+        _ip("route", "add", network, "via", layout.address)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)
+
+
+def _wait_for_start(layout: Layout, began: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not layout.ready.exists():
+        if began.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"The node did not start:\n{layout.log('init').read_text()[-3000:]}")
+        time.sleep(0.1)
+
+
+def _wait_until_ready(node: Node) -> None:
+    node_name = f"node/{node.layout.name}"
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            node.kubectl("wait", "--for=condition=Ready", node_name, "--timeout=5s")
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            say("The node is ready")
+            return
+
+
+def _install_keda(node: Node) -> None:
+    definitions = assets.find(assets.CRDS)
+    assert definitions
+    apply = ("apply", "--server-side", "-f")
+    node.kubectl(*apply, str(definitions))
+    node.kubectl(*apply, "-", given=keda.manifest())
+    for name in ("keda-operator", "keda-metrics-apiserver"):
+        rollout = ("rollout", "status", f"deployment/{name}", "--timeout=110s")
+        node.kubectl("-n", keda.NAMESPACE, *rollout)
+    node.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.external.metrics.k8s.io")
+    say("KEDA is ready")
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """The images are in one store, which one containerd may use at a time."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Another node runs on this machine: waiting for it to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _free_number() -> int:
+    for number in NUMBERS:
+        shown = ["ip", "-4", "route", "show", "root", f"10.{number}.0.0/16"]
+        if not subprocess.run(shown, capture_output=True, check=True).stdout:
+            return number
+    raise RuntimeError("Every network from 10.201.0.0/16 to 10.250.0.0/16 is in use here.")
+
+
+def _control_group_roots() -> list[Path]:
+    """Return the top of every hierarchy: one with cgroup v2, several with v1."""
+    places = [CONTROL_GROUPS, *sorted(CONTROL_GROUPS.iterdir())]
+    return [place for place in places if (place / "cgroup.procs").exists() and place.is_dir()]
+
+
+def _make_control_groups(name: str) -> None:
+    for root in _control_group_roots():
+        (root / name).mkdir(exist_ok=True)
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            if (root / name / setting).exists() and (root / setting).exists():
+                (root / name / setting).write_text((root / setting).read_text())
+
+
+def _remove_control_groups(name: str) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        left = [root / name for root in _control_group_roots() if (root / name).exists()]
+        for top in left:
+            for folder, _, _ in os.walk(top, topdown=False):
+                with suppress(OSError):
+                    Path(folder).rmdir()
+        if not left:
+            return
+        time.sleep(0.2)
+
+
+def _remove_stale_control_groups() -> None:
+    """Those of a node whose tests were killed: nothing runs in them any more."""
+    names = {path.name for root in _control_group_roots() for path in root.glob("astro-portal-*")}
+    for name in names:
+        _remove_control_groups(name)
