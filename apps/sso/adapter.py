@@ -85,7 +85,8 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         try:
             sociallogin.user = admit(connection=connection, identity=identity)
         except Refused as error:
-            raise ImmediateHttpResponse(problem(request, connection, error.sentence)) from None
+            page = problem(request, connection, error.sentence, status=403)
+            raise ImmediateHttpResponse(page) from None
         sociallogin.account = SocialAccount.objects.get(
             provider=connection.key, uid=identity.subject
         )
@@ -124,7 +125,12 @@ def app_of(connection: SSOConnection) -> SocialApp:
 
 
 def problem(
-    request: HttpRequest, connection: SSOConnection, sentence: str, *, reason: str = ""
+    request: HttpRequest,
+    connection: SSOConnection,
+    sentence: str,
+    *,
+    reason: str = "",
+    status: int = 400,
 ) -> HttpResponse:
     """Answer that nobody was signed in, with an id that the log knows. A test learns the reason."""
     if is_testing(request, connection):
@@ -135,7 +141,7 @@ def problem(
         extra={"error_id": error_id, "connection": connection.key, "reason": reason or sentence},
     )
     context = {"connection": connection, "sentence": sentence, "error_id": error_id}
-    return render(request, "sso/problem.html", context, status=403)
+    return render(request, "sso/problem.html", context, status=status)
 
 
 def _identity(sociallogin: Any) -> Identity:

@@ -4,7 +4,7 @@ from apps.sso.views import setup, sign_in
 
 app_name = "sso"
 
-KEY = "<slug:connection_key>"
+KEY = "<str:connection_key>"
 
 urlpatterns = [
     path(f"accounts/sso/{KEY}/", sign_in.start, name="start"),

@@ -20,6 +20,7 @@ from django.http import HttpResponseBase
 from django.template.backends.django import Template
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from apps.access.catalogue import BUILT_IN_ROLES
@@ -30,9 +31,12 @@ from apps.deployments.models import Draft, Operation
 from apps.deploys.models import Deploy
 from apps.organizations.invitations import invite
 from apps.organizations.models import Invitation
+from apps.sso.models import Domain, SSOConnection
+from apps.sso.services import make_bypass_link
 from tests.architecture.test_view_guard import WITHOUT_STAMP
 from tests.architecture.urls import addresses
 from tests.conftest import make_user, role
+from tests.sso.identity_provider import make_signer
 
 ROLES = frozenset(f"{role.scope} {role.key}" for role in BUILT_IN_ROLES)
 STRANGERS = frozenset({"anonymous", "disabled", "outsider", "operator"})
@@ -119,6 +123,23 @@ TABLE = {
     "organizations:resend_workspace_invitation": _workspace(None, WORKSPACE_OWNERS),
     "organizations:revoke_workspace_invitation": _workspace(None, WORKSPACE_OWNERS),
     "organizations:workspace_settings": _workspace(IN_WORKSPACE, WORKSPACE_OWNERS),
+    "account_login": _all(EVERYBODY),
+    "sso:start": Row(EVERYBODY, None, EVERYBODY),
+    "sso:acs": Row(EVERYBODY, None, EVERYBODY),
+    "sso:acs_finish": Row(EVERYBODY, EVERYBODY),
+    "sso:callback": Row(EVERYBODY, EVERYBODY),
+    "sso:metadata": Row(EVERYBODY, EVERYBODY),
+    "sso:bypass": _all(EVERYBODY),
+    "sso:overview": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:make_bypass_link": _organization(None, ORGANIZATION_OWNER),
+    "sso:check_domain": _organization(None, ORGANIZATION_OWNER),
+    "sso:change_domain": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:new_connection": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:connection": _organization(ORGANIZATION_OWNER),
+    "sso:edit_connection": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:test_connection": _organization(None, ORGANIZATION_OWNER),
+    "sso:switch_connection": _organization(None, ORGANIZATION_OWNER),
+    "sso:delete_connection": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "deployments:list": _workspace(IN_WORKSPACE),
     "deployments:new": _workspace(WORKSPACE_OPERATORS, WORKSPACE_OPERATORS),
     # A draft is its author's: to everybody else it does not exist.
@@ -170,6 +191,8 @@ class Stage:
             wanted["token"] = self.tokens[name]
         if "<slug:slug>" in route:
             wanted["slug"] = "nordhavn" if route.startswith("o/") else "warehouse"
+        if name == "sso:callback":
+            wanted["connection_key"] = self.arguments["oidc_key"]
         if name.endswith("_workspace_invitation"):
             wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
         return reverse(name, kwargs=wanted)
@@ -225,6 +248,8 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
         state="succeeded",
         revision=deployment.wanted,
     )
+    saml, oidc = (_connection(organization, protocol) for protocol in SSOConnection.Protocol)
+    domain = Domain.objects.create(organization=organization, name="nordhavn.test", token="t")
     digest = "0" * 64
     default_storage.save(f"code/{digest}.zip", ContentFile(b"PK"))
     Deploy.objects.create(
@@ -244,14 +269,35 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "invitation_id": Invitation.objects.get(workspace=None).pk,
             "workspace_invitation_id": Invitation.objects.get(workspace=workspace).pk,
             "draft_id": draft.pk,
+            "connection_key": saml.key,
+            "oidc_key": oidc.key,
+            "domain_id": domain.pk,
             "number": 1,
         },
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
         "tokens": {
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),
             "organizations:invitation": link.rstrip("/").rsplit("/", 1)[1],
+            "sso:bypass": make_bypass_link(actor=owner, organization=organization),
         },
     }
+
+
+def _connection(organization, protocol) -> SSOConnection:
+    return SSOConnection.objects.create(
+        organization=organization,
+        key=f"key-{protocol}".replace("_", "-"),
+        protocol=protocol,
+        name=protocol,
+        config={
+            "issuer": "https://127.0.0.1:9",
+            "entity_id": "https://idp.test",
+            "sso_url": "https://idp.test/sso",
+            "certificates": [make_signer().certificate],
+        },
+        is_enabled=True,
+        tested_at=timezone.now(),
+    )
 
 
 def outcome(response: HttpResponseBase) -> str:

@@ -97,7 +97,7 @@ def test_an_organization_cannot_name_people_of_another(browser: Browser, charlie
     response = browser.sign_in(attributes={"mail": charlie.email})
 
     assert browser.user_id is None
-    assert response.status_code == 403
+    assert response.status_code in (400, 403)
     assert "is not in a verified domain of Nordhavn Logistics" in response.content.decode()
 
 
@@ -196,7 +196,7 @@ def test_signature_wrapping_is_refused(
     response = browser.come_back(wrapped(genuine, variant, victim=victim.email))
 
     assert browser.user_id is None
-    assert response.status_code == 403
+    assert response.status_code in (400, 403)
 
 
 def test_control_the_genuine_answer_of_the_wrapping_tests_signs_in(browser: Browser) -> None:
@@ -233,7 +233,7 @@ def test_a_bent_answer_signs_nobody_in_and_says_why(
 
     page = response.content.decode()
     assert browser.user_id is None
-    assert response.status_code == 403
+    assert response.status_code in (400, 403)
     assert "You are not signed in" in page
     assert "error id" in page
 
@@ -244,7 +244,7 @@ def test_a_bent_answer_signs_nobody_in_and_says_why(
 def test_garbage_is_a_page_and_no_error(browser: Browser, posted: dict[str, str]) -> None:
     response = browser.client.post(reverse("sso:acs", args=["nordhavn-saml"]), posted, follow=True)
 
-    assert response.status_code == 403
+    assert response.status_code in (400, 403)
     assert b"You are not signed in" in response.content
 
 
@@ -261,7 +261,7 @@ def test_an_answer_of_one_connection_is_nothing_to_another(
     response = elsewhere.come_back(xml)
 
     assert elsewhere.user_id is None
-    assert response.status_code == 403
+    assert response.status_code in (400, 403)
 
 
 def test_signatures_all_removed_is_refused(browser: Browser) -> None:
