@@ -98,7 +98,7 @@ class Observation:
     `health` is a verdict about Airflow's API server and scheduler alone; `sentence` says it in
     words. `is_drifted` says that what runs differs from what was applied, `drift` where, as far as
     that is known. `notices` are those of the last hour, newest first; None means that the look did
-    not ask for them.
+    not ask for them. `judged` are the kinds of objects that `drift` speaks of, None for all.
     """
 
     observed_at: datetime
@@ -115,6 +115,7 @@ class Observation:
     is_drifted: bool = False
     drift: tuple[Drift, ...] = ()
     notices: tuple[Notice, ...] | None = None
+    judged: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,14 +167,18 @@ def observed_fields(deployment: Deployment, observation: Observation) -> dict[st
 
 def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[str, Any]:
     """Return what is stored of an observation. What the look did not tell is kept from `before`:
-    notices, and the fields of objects that still drift.
+    notices, the fields of objects that still drift, and drift of kinds that were not judged.
     """
     found: dict[str, Any] = json.loads(json.dumps(asdict(observation), cls=DjangoJSONEncoder))
     if observation.notices is None:
         found["notices"] = before.get("notices") or []
-    known = {one["object"]: one["fields"] for one in before.get("drift", ())}
+    known = {one["object"]: one for one in before.get("drift", ())}
     for one in found["drift"]:
-        one["fields"] = one["fields"] or known.get(one["object"], [])
+        one["fields"] = one["fields"] or known.get(one["object"], one)["fields"]
+    judged = found.pop("judged")
+    if judged is not None:
+        found["drift"] += [one for name, one in known.items() if name.split("/")[0] not in judged]
+        found["is_drifted"] = bool(found["drift"])
     return found
 
 

@@ -57,6 +57,7 @@ class PortalAuthManager(SimpleAuthManager):
         return app
 
     async def _callback(self, request: Request) -> RedirectResponse:
+        check_origin(request.headers.get("Origin", ""), portal=os.environ["PORTAL_URL"])
         form = await _read_form(request)
         claims = verified_claims(form.get("token", ""))
         user = SimpleAuthManagerUser(username=claims["sub"], role=claims["role"], teams=[])
@@ -83,6 +84,24 @@ class PortalAuthManager(SimpleAuthManager):
             secure=_is_behind_tls(),
         )
         return response
+
+
+def check_origin(origin: str, *, portal: str) -> None:
+    """Refuse a form that no page of the portal sent: with a ticket of its own, another website
+    could sign a visitor in as somebody else. Browsers name the origin of every POST.
+    """
+    if not origin or origin_of(origin) != origin_of(portal):
+        raise HTTPException(403, f"Open Airflow from the portal at {portal}.")
+
+
+def origin_of(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port of an address (RFC 6454), None if it is none of a website."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
 
 
 def verified_claims(token: str) -> dict[str, Any]:

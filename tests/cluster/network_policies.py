@@ -98,6 +98,9 @@ def _peers(
 ) -> Iterator[Peer]:
     address = f"ip {direction.other}"
     if block := peer.get("ipBlock"):
+        if ":" in block["cidr"]:
+            # The node speaks IPv4 alone.
+            return
         excepted = [f"{address} != {part}" for part in block.get("except") or []]
         yield Peer(" ".join([f"{address} {block['cidr']}", *excepted]))
         return

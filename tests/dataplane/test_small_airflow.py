@@ -14,7 +14,7 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.local import database
 from tests.dataplane.local_world import LocalWorld, local_world
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_runtime, make_spec
-from tests.dataplane.visitor import WRONG_CLAIMS, call, cookie, make_token, sign_in
+from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +76,29 @@ def test_it_refuses_other_tokens(world: LocalWorld, changes: dict[str, Any]):
 def test_it_refuses_a_token_signed_by_another(world: LocalWorld):
     assert sign_in(world, jwt.encode({"sub": "eve"}, "s" * 64, algorithm="HS512")).status == 401
     assert sign_in(world, "").status == 401
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.test",
+        f"{PORTAL_URL}.evil.test",
+        f"{PORTAL_URL}:8080",
+        PORTAL_URL.replace("http:", "https:"),
+        "null",
+        "http://[bad",
+        "",
+    ],
+)
+def test_a_form_from_elsewhere_signs_nobody_in(world: LocalWorld, origin: str):
+    token = make_token()
+
+    refused = sign_in(world, token, headers={**FORM, "Origin": origin})
+    nameless = sign_in(world, token, headers={"Content-Type": FORM["Content-Type"]})
+
+    assert (refused.status, nameless.status) == (403, 403)
+    assert "Set-Cookie" not in refused.headers
+    assert sign_in(world, token).status == 303, "the ticket was not used up"
 
 
 @pytest.mark.parametrize(

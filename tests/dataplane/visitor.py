@@ -12,7 +12,7 @@ from apps.dataplane.local.layout import Folder, read_state
 from tests.dataplane.local_world import LocalWorld
 from tests.dataplane.specs import PORTAL_URL, SIGN_IN_KEY
 
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", "Origin": PORTAL_URL}
 WRONG_CLAIMS: list[dict[str, Any]] = [
     {"aud": "airflow:other"},
     {"iss": "http://elsewhere.test"},
@@ -49,9 +49,12 @@ def make_token(ref: str = "open-comet", **changes: Any) -> str:
     return jwt.encode({**claims, **changes}, SIGN_IN_KEY, algorithm="EdDSA")
 
 
-def sign_in(world: LocalWorld, token: str, target: str = "") -> http.client.HTTPResponse:
+def sign_in(
+    world: LocalWorld, token: str, target: str = "", headers: dict[str, str] | None = None
+) -> http.client.HTTPResponse:
     body = urlencode({"token": token, "next": target})
-    return call(world, "POST", f"/{world.spec.ref}/auth/portal/callback", body, FORM)
+    path = f"/{world.spec.ref}/auth/portal/callback"
+    return call(world, "POST", path, body, FORM if headers is None else headers)
 
 
 def cookie(response: http.client.HTTPResponse) -> str:

@@ -52,11 +52,12 @@ def test_opening_airflow_posts_the_ticket_at_once(
     airflow = settings.AIRFLOW_URL  # the content policy was written for this one
     make_key(settings)
     settings.AIRFLOW_URL = airflow
-    seen: list[tuple[str, str, str]] = []
+    seen: list[tuple[str, str, str, str]] = []
 
     def answer(route: Route) -> None:
         request = route.request
-        seen.append((request.method, request.url, request.post_data or ""))
+        origin = request.header_value("Origin") or ""
+        seen.append((request.method, request.url, request.post_data or "", origin))
         route.fulfill(body="<h1>Airflow</h1>", content_type="text/html")
 
     page.route(f"{airflow}/**", answer)
@@ -66,7 +67,8 @@ def test_opening_airflow_posts_the_ticket_at_once(
     )
     page.wait_for_selector("h1:text-is('Airflow')")
 
-    method, url, body = seen[0]
+    method, url, body, origin = seen[0]
     assert (method, url) == ("POST", f"{airflow}/{deployment.ref}/auth/portal/callback")
+    assert origin == live_server.url, "Airflow refuses forms that come from elsewhere"
     assert body.startswith("token=eyJ")
     assert body.endswith("next=%2Fetl-prod-7f3c%2Fdags")

@@ -28,7 +28,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -44,6 +43,17 @@ STOPPING = ("kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 READY = "ready.json"
+# Claims are bound at once, to volumes that are there from the beginning.
+VOLUMES = 150
+STORAGE_CLASS: dict[str, Any] = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {
+        "name": "instant",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": "kubernetes.io/no-provisioner",
+}
 
 
 class RunningControlPlane(ControlPlane):
@@ -68,8 +78,8 @@ class RunningControlPlane(ControlPlane):
         self._start_etcd()
         self.start_api_server()
         self._start_controllers()
-        nodes = [_node("node-a"), _node("node-b")]
-        self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(nodes))
+        self.create(_node("node-a"), _node("node-b"), STORAGE_CLASS)
+        self.create(*(_volume(number) for number in range(VOLUMES)))
         crds = assets.find(assets.CRDS)
         self.kubectl("apply", "--server-side", "-f", str(crds))
         self.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
@@ -208,9 +218,22 @@ def running_control_plane(folder: Path) -> Iterator[RunningControlPlane]:
 
 def _node(name: str) -> dict[str, Any]:
     return {
-        "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+    }
+
+
+def _volume(number: int) -> dict[str, Any]:
+    return {
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"volume-{number}"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+            "capacity": {"storage": "1Ti"},
+            "hostPath": {"path": "/nowhere"},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": STORAGE_CLASS["metadata"]["name"],
+        },
     }
 
 

@@ -81,7 +81,7 @@ def test_the_page_is_kept_nowhere(
     response = client_of(alice).post("/d/etl-prod-7f3c/airflow/")
 
     assert "no-store" in response["Cache-Control"]
-    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Referrer-Policy"] == "origin"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def _hand_over(request: HttpRequest, deployment: Deployment, target: str) -> Htt
         return _not_up(request, deployment, error.sentence, target)
     context = {"deployment": deployment, "admission": admission}
     response = render(request, "observability/hand_over.html", context)
-    response["Referrer-Policy"] = "no-referrer"
+    # Airflow must see that the form comes from here; the rest of the address stays here.
+    response["Referrer-Policy"] = "origin"
     return response
 
 

@@ -7,14 +7,12 @@ from functools import cached_property
 
 from apps.dataplane.kubernetes.render import environment, portal_files
 from apps.dataplane.kubernetes.render.database import (
-    admin_url,
-    database_name,
-    reader_name,
+    preparation_values,
     reader_url,
 )
 from apps.dataplane.kubernetes.render.pods import REGISTRY_SECRET
 from apps.dataplane.kubernetes.render.stages import Manifest
-from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.kubernetes.render.target import Place, Target
 
 CONFIGURATION = "configuration"
 KEDA_SECRET = "keda-database"  # noqa: S105 - the name of an object
@@ -60,7 +58,7 @@ class Configuration:
 
     @cached_property
     def database_admin(self) -> Manifest:
-        return self._secret(ADMIN_SECRET, database_admin_values(self.target))
+        return self._secret(ADMIN_SECRET, preparation_values(self.target))
 
     @cached_property
     def keda(self) -> Manifest:
@@ -119,29 +117,22 @@ class Configuration:
 
 
 def secret(
-    target: Target, name: str, values: Mapping[str, str], *, kind: str = "Opaque"
+    place: Place,
+    name: str,
+    values: Mapping[str, str],
+    *,
+    kind: str = "Opaque",
+    namespace: str = "",
 ) -> Manifest:
     """Return a Secret of values in clear."""
     data = {key: b64encode(value.encode()).decode() for key, value in values.items()}
-    return target.manifest("Secret", name, component=CONFIGURATION, type=kind, data=data)
+    return place.manifest(
+        "Secret", name, component=CONFIGURATION, namespace=namespace, type=kind, data=data
+    )
 
 
-def registry_secret(target: Target) -> Manifest:
+def registry_secret(place: Place, *, name: str = REGISTRY_SECRET, namespace: str = "") -> Manifest:
     """Return the credential that pulls images."""
-    values = {".dockerconfigjson": target.config.image_pull_secret}
-    return secret(target, REGISTRY_SECRET, values, kind="kubernetes.io/dockerconfigjson")
-
-
-def database_admin_values(target: Target) -> dict[str, str]:
-    """Return the environment of `prepare_database.py`."""
-    config, ref = target.config, target.spec.ref
-    values = {
-        "PORTAL_ADMIN_URL": admin_url(target),
-        "PORTAL_DATABASE": database_name(config, ref),
-        "PORTAL_DATABASE_PASSWORD": target.derived("database"),
-        "PORTAL_READER": reader_name(config, ref),
-        "PORTAL_READER_PASSWORD": target.derived("database-reader"),
-    }
-    if config.database is None:
-        values["POSTGRES_PASSWORD"] = target.derived("database-admin")
-    return values
+    values = {".dockerconfigjson": place.config.image_pull_secret}
+    kind = "kubernetes.io/dockerconfigjson"
+    return secret(place, name, values, kind=kind, namespace=namespace)

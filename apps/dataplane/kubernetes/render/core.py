@@ -1,6 +1,6 @@
 """api-server, scheduler, dag-processor and triggerer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,9 +8,14 @@ from apps.dataplane.kubernetes import sizes
 from apps.dataplane.kubernetes.render import access
 from apps.dataplane.kubernetes.render.configuration import Configuration
 from apps.dataplane.kubernetes.render.environment import DAY_SECONDS
-from apps.dataplane.kubernetes.render.migration import program
+from apps.dataplane.kubernetes.render.migration import database_program
 from apps.dataplane.kubernetes.render.places import PROGRAMS
-from apps.dataplane.kubernetes.render.pods import airflow_container, airflow_pod, pod_template
+from apps.dataplane.kubernetes.render.pods import (
+    WARM_SHUTDOWN,
+    airflow_container,
+    airflow_pod,
+    pod_template,
+)
 from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import API_PORT, API_SERVICE, Target
 from apps.dataplane.kubernetes.sizes import Share
@@ -30,6 +35,7 @@ class Component:
     grace_seconds: int = 30
     port: int = 0
     probes: dict[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def core(configuration: Configuration, extra: Sequence[Manifest]) -> tuple[Manifest, ...]:
@@ -54,6 +60,7 @@ def _deployment(
         args=["airflow", *component.args],
         share=component.share,
         sources=configuration.of_core,
+        env=component.env,
     )
     container |= component.probes
     if component.port:
@@ -63,7 +70,7 @@ def _deployment(
     pod = {
         **airflow_pod(target, service_account=component.account, has_token=has_token),
         "terminationGracePeriodSeconds": component.grace_seconds,
-        "initContainers": [_wait_for_migrations(target)],
+        "initContainers": [database_program(configuration, "wait_for_migrations")],
         "containers": [container],
     }
     reads = [*configuration.of_core, *configuration.files, *extra]
@@ -83,17 +90,6 @@ def _deployment(
     return target.manifest(
         "apps/v1 Deployment", component.name, component=component.name, spec=spec
     )
-
-
-def _wait_for_migrations(target: Target) -> dict[str, Any]:
-    container = program(target, "wait_for_migrations")
-    container["envFrom"] = [{"secretRef": {"name": "airflow"}}]
-    version = target.spec.runtime.airflow_version
-    container["env"] = [
-        {"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"},
-        {"name": "PORTAL_AIRFLOW_VERSION", "value": version},
-    ]
-    return container
 
 
 def _api_server(target: Target) -> Component:
@@ -125,6 +121,7 @@ def _scheduler(target: Target) -> Component:
         share=sizes.worker_share("A10") if runs_tasks else sizes.SCHEDULER,
         account=access.SCHEDULER if target.spec.executor == "kubernetes" else access.AIRFLOW,
         grace_seconds=DAY_SECONDS if runs_tasks else 60,
+        env=WARM_SHUTDOWN if runs_tasks else {},
         probes={
             "startupProbe": _http(alive, period=5, timeout=5, failures=120),
             "livenessProbe": _http(alive, period=30, timeout=15, failures=10),

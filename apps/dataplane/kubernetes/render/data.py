@@ -4,11 +4,12 @@ server of its own for the databases.
 
 from typing import Any
 
-from apps.dataplane.kubernetes import sizes
+from apps.dataplane.kubernetes import names, sizes
 from apps.dataplane.kubernetes.render.configuration import BROKER_FILE, Configuration
 from apps.dataplane.kubernetes.render.database import ADMIN, PORT
 from apps.dataplane.kubernetes.render.pods import (
     DATABASE_USER,
+    LOGS_CLAIM,
     pod_template,
     restricted_container,
     restricted_pod,
@@ -19,19 +20,21 @@ from apps.dataplane.kubernetes.render.target import BROKER_SERVICE, DATABASE_SER
 DATABASE_IMAGE = "postgres:15-bookworm"
 BROKER_IMAGE = "redis:7.2-bookworm"
 BROKER_PORT = 6379
+# The driver makes such an object if it is not there, and otherwise leaves it as it is.
+ONCE_ANNOTATION = f"{names.PREFIX}/once"
 
 
 def logs_claim(target: Target) -> Manifest:
     """Return the claim with task logs and unpacked code, which all Airflow pods share."""
     config = target.config
-    spec: dict[str, Any] = {
-        "accessModes": [config.logs_access],
-        "resources": {"requests": {"storage": config.logs_size}},
-    }
-    storage_class = config.logs_storage_class or config.storage_class
-    if storage_class:
-        spec["storageClassName"] = storage_class
-    return target.manifest("PersistentVolumeClaim", "logs", component="logs", spec=spec)
+    return _claim(
+        target,
+        LOGS_CLAIM,
+        component="logs",
+        access=config.logs_access,
+        size=config.logs_size,
+        storage_class=config.logs_storage_class or config.storage_class,
+    )
 
 
 def database(configuration: Configuration) -> tuple[Manifest, ...]:
@@ -68,12 +71,16 @@ def database(configuration: Configuration) -> tuple[Manifest, ...]:
         "serviceAccountName": "airflow",
         "terminationGracePeriodSeconds": 120,
         "containers": [container],
-        "volumes": [{"name": "run", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+        "volumes": [
+            _data_volume(DATABASE_SERVICE),
+            {"name": "run", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
     }
-    reads = [configuration.database_admin]
     return (
+        _data_claim(target, DATABASE_SERVICE, size="5Gi"),
         _service(target, DATABASE_SERVICE, PORT),
-        _stateful_set(target, DATABASE_SERVICE, pod, reads, storage="5Gi"),
+        _stateful_set(target, DATABASE_SERVICE, pod, reads=[configuration.database_admin]),
     )
 
 
@@ -109,12 +116,15 @@ def broker(configuration: Configuration) -> tuple[Manifest, ...]:
         "serviceAccountName": "airflow",
         "terminationGracePeriodSeconds": 60,
         "containers": [container],
-        "volumes": [{"name": "configuration", "secret": {"secretName": secret_name}}],
+        "volumes": [
+            _data_volume(BROKER_SERVICE),
+            {"name": "configuration", "secret": {"secretName": secret_name}},
+        ],
     }
-    reads = [configuration.broker_server]
     return (
+        _data_claim(target, BROKER_SERVICE, size="1Gi"),
         _service(target, BROKER_SERVICE, BROKER_PORT),
-        _stateful_set(target, BROKER_SERVICE, pod, reads, storage="1Gi"),
+        _stateful_set(target, BROKER_SERVICE, pod, reads=[configuration.broker_server]),
     )
 
 
@@ -131,27 +141,46 @@ def _service(target: Target, name: str, port: int) -> Manifest:
     return target.manifest("Service", name, component=name, spec=spec)
 
 
-def _stateful_set(
-    target: Target, name: str, pod: Manifest, reads: list[Manifest], *, storage: str
-) -> Manifest:
-    claim_spec: dict[str, Any] = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": storage}},
-    }
-    if target.config.storage_class:
-        claim_spec["storageClassName"] = target.config.storage_class
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data", "labels": target.selector(name)},
-        "spec": claim_spec,
-    }
+def _stateful_set(target: Target, name: str, pod: Manifest, *, reads: list[Manifest]) -> Manifest:
     spec = {
         "replicas": 1,
         "serviceName": name,
         "revisionHistoryLimit": 3,
         "selector": {"matchLabels": target.selector(name)},
         "template": pod_template(target, component=name, spec=pod, reads=reads),
-        "volumeClaimTemplates": [claim],
     }
     return target.manifest("apps/v1 StatefulSet", name, component=name, spec=spec)
+
+
+def _data_volume(name: str) -> dict[str, Any]:
+    return {"name": "data", "persistentVolumeClaim": {"claimName": f"data-{name}"}}
+
+
+def _data_claim(target: Target, name: str, *, size: str) -> Manifest:
+    # Not a template in the StatefulSet: the first edit of the cluster's storage class would make
+    # the whole set unchangeable.
+    return _claim(
+        target,
+        f"data-{name}",
+        component=name,
+        access="ReadWriteOnce",
+        size=size,
+        storage_class=target.config.storage_class,
+    )
+
+
+def _claim(
+    target: Target, name: str, *, component: str, access: str, size: str, storage_class: str
+) -> Manifest:
+    """Return a claim, which is made once: hardly anything of it may be changed later, and another
+    class or size is for the Deployments that come after.
+    """
+    spec: dict[str, Any] = {
+        "accessModes": [access],
+        "resources": {"requests": {"storage": size}},
+    }
+    if storage_class:
+        spec["storageClassName"] = storage_class
+    claim = target.manifest("PersistentVolumeClaim", name, component=component, spec=spec)
+    claim["metadata"]["annotations"] = {ONCE_ANNOTATION: "true"}
+    return claim

@@ -6,9 +6,9 @@ Deployment's namespace learns nothing about the other databases.
 """
 
 import hashlib
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
 from apps.dataplane.kubernetes.render.target import DATABASE_SERVICE, Target
 
 PORT = 5432
@@ -33,7 +33,7 @@ def reader_name(config: ClusterConfig, ref: str) -> str:
 
 def database_url(target: Target, *, scheme: str) -> str:
     """Return the URL of the database for the role that owns it."""
-    name = database_name(target.config, target.spec.ref)
+    name = database_name(target.config, target.ref)
     return _url(target, scheme=scheme, role=name, password=target.derived("database"))
 
 
@@ -44,24 +44,41 @@ def reader_url(target: Target) -> str:
     options = {"connect_timeout": "5"}
     if target.config.database is None:
         options["sslmode"] = "disable"
-    role = reader_name(target.config, target.spec.ref)
+    role = reader_name(target.config, target.ref)
     password = target.derived("database-reader")
     url = _url(target, scheme="postgresql", role=role, password=password)
     return f"{url}?{urlencode(options)}"
 
 
-def admin_url(target: Target) -> str:
-    """Return the URL for the role that makes roles and databases."""
-    server = target.config.database
-    if server is None:
-        host, user, password = _host(target), ADMIN, target.derived("database-admin")
-    else:
-        host, user, password = _host(target), server.user, server.password
-    return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{host}/postgres"
+def preparation_values(target: Target) -> dict[str, str]:
+    """Return the environment of psql with `prepare_database.sql`."""
+    values = {
+        "PORTAL_DATABASE": database_name(target.config, target.ref),
+        "PORTAL_DATABASE_PASSWORD": target.derived("database"),
+        "PORTAL_READER": reader_name(target.config, target.ref),
+        "PORTAL_READER_PASSWORD": target.derived("database-reader"),
+    }
+    if target.config.database:
+        return values | server_sign_in(target.config.database)
+    password = target.derived("database-admin")
+    own = DatabaseServer(host=DATABASE_SERVICE, port=PORT, user=ADMIN, password=password)
+    return values | server_sign_in(own) | {"POSTGRES_PASSWORD": password}
+
+
+def server_sign_in(server: DatabaseServer) -> dict[str, str]:
+    """Return the environment by which psql signs in as the role that makes roles and databases."""
+    return {
+        "PGHOST": server.host,
+        "PGPORT": str(server.port),
+        "PGUSER": server.user,
+        "PGPASSWORD": server.password,
+        "PGDATABASE": "postgres",
+        "PGCONNECT_TIMEOUT": "10",
+    }
 
 
 def _url(target: Target, *, scheme: str, role: str, password: str) -> str:
-    name = database_name(target.config, target.spec.ref)
+    name = database_name(target.config, target.ref)
     return f"{scheme}://{role}:{password}@{_host(target)}/{name}"
 
 

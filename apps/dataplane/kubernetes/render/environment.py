@@ -81,7 +81,7 @@ def core_environment(target: Target) -> dict[str, str]:
         "AIRFLOW__API__EXPOSE_CONFIG": "False",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "PORTAL_URL": sign_in.portal_url,
-        "PORTAL_DEPLOYMENT_REF": target.spec.ref,
+        "PORTAL_DEPLOYMENT_REF": target.ref,
         "PORTAL_ISSUER": sign_in.issuer,
         "PORTAL_AUDIENCE": sign_in.audience,
         "PORTAL_PUBLIC_KEY_FILE": PUBLIC_KEY,
@@ -172,7 +172,7 @@ def _remote_logs(target: Target) -> dict[str, str]:
         return {}
     return {
         "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
-        "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"{store.url.rstrip('/')}/{target.spec.ref}",
+        "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"{store.url.rstrip('/')}/{target.ref}",
         "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "portal_logs",
     }
 

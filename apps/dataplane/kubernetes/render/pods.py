@@ -14,14 +14,18 @@ from apps.dataplane.kubernetes.render.places import (
     PROGRAMS,
     PUBLIC_KEY,
 )
-from apps.dataplane.kubernetes.render.portal_files import EXAMPLE_FILES
+from apps.dataplane.kubernetes.render.portal_files import EXAMPLE_FILES, PROGRAM_FILES
 from apps.dataplane.kubernetes.render.stages import Manifest
-from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.kubernetes.render.target import Place, Target
 from apps.dataplane.kubernetes.sizes import Share
 
 AIRFLOW_USER = 50_000
 DATABASE_USER = 999
+# The signal to end goes to Celery's main process alone. One that reaches the whole process group
+# reaches the tasks, which end then.
+WARM_SHUTDOWN = {"DUMB_INIT_SETSID": "0"}
 CHECKSUM = "astro-portal.dev/checksum"
+LOGS_CLAIM = "logs"
 REGISTRY_SECRET = "registry"  # noqa: S105 - the name of an object
 
 
@@ -48,7 +52,7 @@ def restricted_container(share: Share) -> dict[str, Any]:
     }
 
 
-def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
+def restricted_pod(place: Place, *, user: int, group: int) -> dict[str, Any]:
     """Return the fields of a pod's spec that all pods here have."""
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -64,7 +68,7 @@ def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
-    if target.config.image_pull_secret:
+    if place.config.image_pull_secret:
         pod["imagePullSecrets"] = [{"name": REGISTRY_SECRET}]
     return pod
 
@@ -104,6 +108,15 @@ def airflow_container(
     return container
 
 
+def kept_volume(target: Target) -> dict[str, Any]:
+    """Return the volume of logs and unpacked code: the claim that all pods share, or the pod's own
+    where logs go to an object store.
+    """
+    if target.has_shared_logs:
+        return {"name": "kept", "persistentVolumeClaim": {"claimName": LOGS_CLAIM}}
+    return {"name": "kept", "emptyDir": {}}
+
+
 def pod_template(
     target: Target,
     *,
@@ -131,18 +144,13 @@ def _source(source: Manifest) -> dict[str, Any]:
 
 
 def _volumes(target: Target) -> list[dict[str, Any]]:
-    kept = (
-        {"persistentVolumeClaim": {"claimName": "logs"}}
-        if target.has_shared_logs
-        else {"emptyDir": {}}
-    )
     slots = [{"configMap": {"name": name, "optional": True}} for name in slot_names()]
     volumes: list[dict[str, Any]] = [
-        {"name": "kept", **kept},
+        kept_volume(target),
         {"name": "code-state", "emptyDir": {}},
         {"name": "code-slots", "projected": {"sources": slots}},
         {"name": "plugins", "configMap": {"name": "plugins"}},
-        {"name": "programs", "configMap": {"name": "programs"}},
+        {"name": "programs", "configMap": {"name": PROGRAM_FILES}},
         {"name": "example-dags", "configMap": {"name": "example-dags"}},
         {"name": "sign-in", "configMap": {"name": "sign-in"}},
     ]

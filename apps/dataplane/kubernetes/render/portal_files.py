@@ -8,12 +8,13 @@ from apps.dataplane.kubernetes.render.target import Target
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[4] / "runtime"
 PORTAL_FILES = "portal-files"
+PROGRAM_FILES = "programs"
 
 
 @cache
 def _texts(folder: str) -> dict[str, str]:
-    files = sorted((RUNTIME_FOLDER / folder).glob("*.py"))
-    return {path.name: path.read_text() for path in files}
+    files = sorted((RUNTIME_FOLDER / folder).glob("*.*"))
+    return {path.name: path.read_text() for path in files if path.suffix in (".py", ".sql")}
 
 
 EXAMPLE_FILES = tuple(_texts("example_dags"))
@@ -32,7 +33,7 @@ def example_files(target: Target) -> Manifest:
 
 def program_files(target: Target) -> Manifest:
     """Return the small programs that pods run beside Airflow."""
-    return target.manifest("ConfigMap", "programs", component=PORTAL_FILES, data=_texts("pods"))
+    return target.manifest("ConfigMap", PROGRAM_FILES, component=PORTAL_FILES, data=_texts("pods"))
 
 
 def sign_in_files(target: Target) -> Manifest:

@@ -1,12 +1,14 @@
 """The stages of a Deployment, in the order in which they depend on each other."""
 
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.render import data, database_server
+from apps.dataplane.kubernetes.render import data
 from apps.dataplane.kubernetes.render.access import access
 from apps.dataplane.kubernetes.render.autoscaling import authentication, scaled_object
 from apps.dataplane.kubernetes.render.code import code_slots
 from apps.dataplane.kubernetes.render.configuration import Configuration
 from apps.dataplane.kubernetes.render.core import core
+from apps.dataplane.kubernetes.render.database_jobs import server_stages
+from apps.dataplane.kubernetes.render.log_cleanup import log_cleanup
 from apps.dataplane.kubernetes.render.migration import migration
 from apps.dataplane.kubernetes.render.namespace import limits, namespace, quota
 from apps.dataplane.kubernetes.render.network import policies
@@ -23,7 +25,7 @@ def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
     Raises Permanent for what cannot run on Kubernetes (too much code, an unknown size), Temporary
     when the code archive cannot be read.
     """
-    target = Target(spec=spec, config=config)
+    target = Target(ref=spec.ref, config=config, spec=spec)
     configuration = Configuration(target)
     task_pods = (task_pod_template(configuration),) if spec.executor == "kubernetes" else ()
     stages = (
@@ -39,10 +41,10 @@ def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
             *task_pods,
             *code_slots(target),
         ),
-        *_database_server(target),
+        *(server_stages(target) if config.database else ()),
         _stage("data", "Storage, database and broker", *_data(configuration), waits=True),
         _stage("migration", "Database migration", migration(configuration), waits=True),
-        _stage("core", "Core components", *core(configuration, task_pods)),
+        _stage("core", "Core components", *core(configuration, task_pods), *_cleanup(target)),
         _stage("workers", "Workers", *_workers(configuration)),
         _stage("autoscaling", "Autoscaling", *_autoscaling(target)),
     )
@@ -65,15 +67,8 @@ def _data(configuration: Configuration) -> list[Manifest]:
     return objects
 
 
-def _database_server(target: Target) -> list[Stage]:
-    if target.config.database is None:
-        return []
-    closed = database_server.shared_policy(target)
-    job = database_server.database_job(target)
-    return [
-        _stage("portal", "The portal's namespace", database_server.portal_namespace()),
-        _stage("database", "Database on the server", closed, *job, waits=True),
-    ]
+def _cleanup(target: Target) -> list[Manifest]:
+    return [log_cleanup(target)] if target.has_shared_logs else []
 
 
 def _workers(configuration: Configuration) -> list[Manifest]:

@@ -3,9 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from apps.dataplane.kubernetes import names
@@ -20,15 +18,60 @@ API_SERVICE = "api-server"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class Place:
+    """A Deployment's place in one cluster, known by its ref alone: names and labels."""
+
+    ref: str
+    config: ClusterConfig
+
+    @property
+    def namespace(self) -> str:
+        return names.namespace_of(self.ref)
+
+    def selector(self, component: str, queue: str = "") -> dict[str, str]:
+        """Return the labels that select a component's pods. Immutable in the cluster: nothing that
+        an edit can change may go in.
+        """
+        labels = {names.DEPLOYMENT_LABEL: self.ref, names.COMPONENT_LABEL: component}
+        return {**labels, names.QUEUE_LABEL: queue} if queue else labels
+
+    def labels(self, component: str, queue: str = "") -> dict[str, str]:
+        return {
+            "app.kubernetes.io/name": "airflow",
+            "app.kubernetes.io/instance": self.ref,
+            "app.kubernetes.io/managed-by": names.FIELD_MANAGER,
+            names.PORTAL_LABEL: self.config.portal_id,
+            **self.selector(component, queue),
+        }
+
+    def manifest(
+        self,
+        kind: str,
+        name: str,
+        *,
+        component: str,
+        queue: str = "",
+        namespace: str = "",
+        **body: Any,
+    ) -> Manifest:
+        """Return a namespaced object with its labels; `kind` is like `apps/v1 Deployment`. Parts of
+        the body that are empty mappings are left out.
+        """
+        version, _, bare_kind = kind.rpartition(" ")
+        metadata = {
+            "name": name,
+            "namespace": namespace or self.namespace,
+            "labels": self.labels(component, queue),
+        }
+        filled = {key: value for key, value in body.items() if value != {}}
+        return {"apiVersion": version or "v1", "kind": bare_kind, "metadata": metadata, **filled}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target(Place):
     """A spec and the cluster it goes to. Everything here derives from those two alone."""
 
     spec: DeploymentSpec
-    config: ClusterConfig
-
-    @cached_property
-    def namespace(self) -> str:
-        return names.namespace_of(self.spec.ref)
 
     @property
     def has_shared_logs(self) -> bool:
@@ -37,7 +80,7 @@ class Target:
     @property
     def path(self) -> str:
         """The path of this Airflow below the origin, `/<ref>`."""
-        return f"/{self.spec.ref}"
+        return f"/{self.ref}"
 
     @property
     def api_url(self) -> str:
@@ -51,7 +94,7 @@ class Target:
         can find another.
         """
         root = self.spec.secrets.api_secret_key.encode()
-        return hmac.new(root, f"{self.spec.ref}:{purpose}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(root, f"{self.ref}:{purpose}".encode(), hashlib.sha256).hexdigest()
 
     def fingerprint(self, value: object) -> str:
         """Return a digest that changes with `value` and tells nothing about it: it is readable by
@@ -60,40 +103,3 @@ class Target:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"))
         key = self.derived("fingerprint").encode()
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
-
-    def selector(self, component: str, queue: str = "") -> dict[str, str]:
-        """Return the labels that select a component's pods. Immutable in the cluster: nothing that
-        an edit can change may go in.
-        """
-        labels = {names.DEPLOYMENT_LABEL: self.spec.ref, names.COMPONENT_LABEL: component}
-        return {**labels, names.QUEUE_LABEL: queue} if queue else labels
-
-    def labels(self, component: str, queue: str = "") -> dict[str, str]:
-        return {
-            "app.kubernetes.io/name": "airflow",
-            "app.kubernetes.io/instance": self.spec.ref,
-            "app.kubernetes.io/managed-by": names.FIELD_MANAGER,
-            names.PORTAL_LABEL: self.config.portal_id,
-            **self.selector(component, queue),
-        }
-
-    def manifest(
-        self,
-        kind: str,
-        name: str,
-        *,
-        component: str,
-        queue: str = "",
-        annotations: Mapping[str, str] | None = None,
-        **body: Any,
-    ) -> Manifest:
-        """Return a namespaced object with its labels; `kind` is like `apps/v1 Deployment`."""
-        version, _, bare_kind = kind.rpartition(" ")
-        metadata: dict[str, Any] = {
-            "name": name,
-            "namespace": self.namespace,
-            "labels": self.labels(component, queue),
-        }
-        if annotations:
-            metadata["annotations"] = dict(annotations)
-        return {"apiVersion": version or "v1", "kind": bare_kind, "metadata": metadata, **body}

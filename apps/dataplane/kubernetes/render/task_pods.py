@@ -5,9 +5,9 @@ import json
 from apps.dataplane.kubernetes import sizes
 from apps.dataplane.kubernetes.render import access
 from apps.dataplane.kubernetes.render.configuration import Configuration
-from apps.dataplane.kubernetes.render.pods import airflow_container, airflow_pod
+from apps.dataplane.kubernetes.render.pods import WARM_SHUTDOWN, airflow_container, airflow_pod
 from apps.dataplane.kubernetes.render.stages import Manifest
-from apps.dataplane.kubernetes.render.workers import GRACE_SECONDS, STAYS, WARM_SHUTDOWN
+from apps.dataplane.kubernetes.render.workers import GRACE_SECONDS, STAYS
 
 TASK = "task"
 

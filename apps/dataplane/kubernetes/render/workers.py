@@ -7,7 +7,12 @@ from apps.dataplane.kubernetes.render import access
 from apps.dataplane.kubernetes.render.configuration import Configuration
 from apps.dataplane.kubernetes.render.core import ROLLOUT_SECONDS
 from apps.dataplane.kubernetes.render.environment import DAY_SECONDS
-from apps.dataplane.kubernetes.render.pods import airflow_container, airflow_pod, pod_template
+from apps.dataplane.kubernetes.render.pods import (
+    WARM_SHUTDOWN,
+    airflow_container,
+    airflow_pod,
+    pod_template,
+)
 from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.kubernetes.sizes import worker_share
@@ -18,9 +23,6 @@ LOG_PORT = 8793
 # How long a worker that was told to go may finish its tasks.
 GRACE_SECONDS = DAY_SECONDS
 
-# The signal to end goes to Celery's main process alone. One that reaches the whole process group
-# reaches the tasks, which end then.
-WARM_SHUTDOWN = {"DUMB_INIT_SETSID": "0"}
 STAYS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 
 

@@ -1,0 +1,24 @@
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from apps.observability.gateway import serve
+from apps.observability.watching.watchers import Watchers
+
+
+class Command(BaseCommand):
+    help = "Do in one process what `watch` and `gateway` do in two: for the portal of one machine."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        watchers = threading.Thread(target=Watchers().run, kwargs={"stop": stop})
+        watchers.start()
+        try:
+            serve(stop=stop)
+        finally:
+            stop.set()
+            watchers.join()

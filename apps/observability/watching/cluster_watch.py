@@ -1,0 +1,128 @@
+"""The watches of one cluster: a thread for each kind of object, all into one `Watched`.
+
+    LIST ──▶ watch ──ends by itself──▶ watch from where it ended
+      ▲        └──── 410, silence, cut ──▶ pause ──▶ LIST
+      └──────────────────────────────────────┘
+
+A watch ends by itself after less than a minute, and one that does not is taken for dead: so a
+stream that fell silent is noticed, although the connection looks alive.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+from apps.dataplane.errors import DataPlaneError, Unreachable
+from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.kinds import Kind, Manifest
+from apps.dataplane.kubernetes.looks import WATCHED, selection
+from apps.dataplane.kubernetes.refusals import Gone
+from apps.dataplane.kubernetes.watched import Watched
+from apps.dataplane.kubernetes.watches import Watch
+
+logger = logging.getLogger(__name__)
+
+# With the silence that the client allows beyond it, a dead stream is noticed within a minute.
+WATCH_SECONDS = (30, 40)
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+# LISTs of large clusters are the one thing here that takes memory, so few run at a time.
+_lists = threading.BoundedSemaphore(2)
+
+
+class ClusterWatch:
+    """Watches until `stop`. `trouble` is why the cluster could not be reached last, if it was."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self.watched = Watched(config, clock=time.monotonic)
+        self.trouble: Unreachable | None = None
+        self._api = Api(config.connection)
+        self._portal_id = config.portal_id
+        self._stopping = threading.Event()
+        self._open: dict[str, Watch] = {}
+        self._threads = [
+            threading.Thread(target=self._follow, args=[kind], daemon=True) for kind in WATCHED
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Close all watches and return at once; the threads end when they notice."""
+        self._stopping.set()
+        for watch in list(self._open.values()):
+            watch.close()
+
+    def _follow(self, kind: Kind) -> None:
+        failures, asked = 0, 0.0
+        while not self._stopping.is_set():
+            try:
+                version = self._list(kind)
+                failures, asked, self.trouble = 0, 0.0, None
+                while not self._stopping.is_set():
+                    version = self._watch(kind, version)
+            except Gone:
+                logger.info("watch too old", extra={"kind": kind.name})
+            except DataPlaneError as error:
+                failures += 1
+                asked = getattr(error, "retry_after_seconds", None) or 0.0
+                self._note(kind, error)
+            except Exception:
+                failures += 1
+                logger.exception("watch failed", extra={"kind": kind.name})
+            self.watched.is_cut(kind)
+            self._stopping.wait(max(asked, pause_seconds(failures)))
+
+    def _list(self, kind: Kind) -> str:
+        """Read all objects of a kind and return the version that a watch goes on from."""
+        versions: list[str] = []
+
+        def items() -> Iterator[Manifest]:
+            chosen = selection(kind, portal_id=self._portal_id)
+            labels, fields = chosen.get("labels", ""), chosen.get("fields", "")
+            for page in self._api.pages(kind, labels=labels, fields=fields, may_be_unknown=True):
+                versions.append(page.resource_version)
+                yield from page.items
+
+        with _lists:
+            self.watched.replace(kind, items())
+        return versions[-1] if versions else ""
+
+    def _watch(self, kind: Kind, version: str) -> str:
+        """Take events until the server ends the watch; return the version it came to."""
+        if not version:
+            # The cluster does not know this kind; perhaps it learns it.
+            self._stopping.wait(LONGEST_PAUSE_SECONDS)
+            raise Gone("The kind may be known by now.")
+        chosen = selection(kind, portal_id=self._portal_id)
+        with self._api.watch(
+            kind,
+            resource_version=version,
+            labels=chosen.get("labels", ""),
+            fields=chosen.get("fields", ""),
+            seconds=random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads load
+        ) as watch:
+            self._open[kind.name] = watch
+            try:
+                for event in watch.events():
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    self.watched.take(kind, event)
+            finally:
+                self._open.pop(kind.name, None)
+        return version
+
+    def _note(self, kind: Kind, error: DataPlaneError) -> None:
+        if self._stopping.is_set():
+            return
+        if isinstance(error, Unreachable):
+            self.trouble = error
+        logger.info("watch cut", extra={"kind": kind.name, "why": error.sentence})
+
+
+def pause_seconds(failures: int) -> float:
+    """Return how long to wait before the next LIST, at random so that watches do not march."""
+    longest = min(FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 10), LONGEST_PAUSE_SECONDS)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load

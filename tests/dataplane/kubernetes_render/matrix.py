@@ -1,0 +1,103 @@
+"""The Deployments and clusters whose manifests are kept as golden files."""
+
+from typing import Any
+
+from apps.dataplane.kubernetes.config import (
+    ClusterConfig,
+    Connection,
+    DatabaseServer,
+    ObjectStore,
+)
+from apps.dataplane.kubernetes.render import Manifest, Stage, render
+from apps.dataplane.spec import DeploymentSpec, QueueSpec, SignInSpec, VariableSpec
+from tests.dataplane import specs
+
+REF = "tidy-comet"
+LONGEST_REF = "r" + "0123456789" * 3 + "-12345678"
+LONGEST_QUEUE = "q" + "-12345678" * 6 + "-1234567"
+CANARY = "canary-5dd1c0ffee"
+
+SIGN_IN = SignInSpec(
+    portal_url="https://portal.test",
+    issuer="https://portal.test",
+    audience="airflow:tidy-comet",
+    public_key_pem="-----BEGIN PUBLIC KEY-----\nbm90IGEga2V5\n-----END PUBLIC KEY-----\n",
+)
+HEAVY = QueueSpec(name="heavy", concurrency=2, min_workers=1, max_workers=4, size="A40")
+LONGEST = QueueSpec(name=LONGEST_QUEUE, concurrency=5, min_workers=0, max_workers=2)
+SERVER = DatabaseServer(
+    host="db.example.test", port=6432, user="maker", password=f"{CANARY}-of:the/server@"
+)
+STORE = ObjectStore(
+    url="s3://logs/airflow/",
+    endpoint="https://s3.example.test",
+    access_key="logs-key",
+    secret_key=f"{CANARY}-of-the-store",
+)
+VARIABLES = (
+    VariableSpec(key="GREETING", value="$(HOSTNAME) costs $5 and 100%\n…", is_secret=False),
+    VariableSpec(key="PYTHONPATH", value="/opt/more", is_secret=False),
+    VariableSpec(key="AIRFLOW__CORE__PARALLELISM", value="7", is_secret=False),
+    VariableSpec(key="AIRFLOW__CORE__EXECUTOR", value="SequentialExecutor", is_secret=False),
+    VariableSpec(key="AIRFLOW__CORE__AUTH_MANAGER", value=f"{CANARY}.Mine", is_secret=True),
+    VariableSpec(key="TOKEN", value=f"{CANARY}-of-$(the)-user", is_secret=True),
+)
+
+
+def make_spec(**changes: Any) -> DeploymentSpec:
+    ref = changes.pop("ref", REF)
+    return specs.make_spec(ref, **{"sign_in": SIGN_IN, **changes})
+
+
+def make_config(**changes: Any) -> ClusterConfig:
+    fields: dict[str, Any] = {
+        "connection": Connection(
+            server="https://cluster.test", ca_certificate="", token=f"{CANARY}-of-the-cluster"
+        ),
+        "portal_id": "portal-1",
+        "airflow_url": "https://airflow.test",
+        "has_keda": True,
+    }
+    return ClusterConfig(**{**fields, **changes})
+
+
+CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
+    "celery-keda": (make_spec(), make_config()),
+    "celery-fixed": (make_spec(), make_config(has_keda=False)),
+    "two-queues-variables": (
+        make_spec(queues=(specs.DEFAULT_QUEUE, HEAVY), variables=VARIABLES),
+        make_config(scale_down_seconds=10),
+    ),
+    "kubernetes": (make_spec(executor="kubernetes", queues=()), make_config()),
+    "local": (make_spec(executor="local", queues=()), make_config()),
+    "server-and-store": (
+        make_spec(),
+        make_config(
+            database=SERVER,
+            object_store=STORE,
+            image_pull_secret='{"auths": {"registry.test": {"auth": "' + CANARY + '"}}}',
+            storage_class="fast",
+        ),
+    ),
+    "kubernetes-store": (
+        make_spec(executor="kubernetes", queues=()),
+        make_config(object_store=STORE, storage_class="fast", logs_storage_class="shared"),
+    ),
+    "longest-names": (
+        make_spec(ref=LONGEST_REF, queues=(specs.DEFAULT_QUEUE, LONGEST)),
+        make_config(database=SERVER, logs_storage_class="shared", logs_access="ReadWriteOnce"),
+    ),
+}
+
+
+def stages_of(case: str) -> tuple[Stage, ...]:
+    spec, config = CASES[case]
+    return render(spec=spec, config=config)
+
+
+def manifests_of(case: str) -> list[Manifest]:
+    return manifests(stages_of(case))
+
+
+def manifests(stages: tuple[Stage, ...]) -> list[Manifest]:
+    return [manifest for stage in stages for manifest in stage.objects]

@@ -1,0 +1,244 @@
+"""What watches have told, kept small: pure, with a clock of its own."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from apps.dataplane.kubernetes.config import ClusterConfig, Connection
+from apps.dataplane.kubernetes.inventory import KEY
+from apps.dataplane.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, NAMESPACE, POD, Kind
+from apps.dataplane.kubernetes.looks import WATCHED
+from apps.dataplane.kubernetes.names import COMPONENT_LABEL, DEPLOYMENT_LABEL, INVENTORY
+from apps.dataplane.kubernetes.watched import Watched
+from apps.dataplane.status import Observation
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+CONFIG = ClusterConfig(
+    connection=Connection(server="https://k.test", ca_certificate=""),
+    portal_id="p1",
+    airflow_url="http://airflow.test",
+    has_keda=True,
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def made(kind: Kind, name: str, ref: str, *, component: str = "", **parts: Any) -> dict[str, Any]:
+    labels = {DEPLOYMENT_LABEL: ref, COMPONENT_LABEL: component}
+    metadata = {"name": name, "uid": f"{ref}/{name}", "labels": labels, "generation": 1}
+    if kind.is_namespaced:
+        metadata["namespace"] = f"airflow-{ref}"
+    return {"kind": kind.name, "apiVersion": kind.api_version, "metadata": metadata, **parts}
+
+
+def namespace(ref: str) -> dict[str, Any]:
+    return made(NAMESPACE, f"airflow-{ref}", ref)
+
+
+def workload(ref: str, name: str = "scheduler", *, ready: int = 1) -> dict[str, Any]:
+    status = {
+        "observedGeneration": 1,
+        "replicas": 1,
+        "updatedReplicas": 1,
+        "readyReplicas": ready,
+        "availableReplicas": ready,
+        "conditions": [],
+    }
+    spec = {"replicas": 1, "template": {"spec": "long" * 100}}
+    return made(DEPLOYMENT, name, ref, component=name, spec=spec, status=status)
+
+
+def listed(watched: Watched, **items: list[dict[str, Any]]) -> None:
+    for kind in WATCHED:
+        watched.replace(kind, items.get(kind.plural, []))
+
+
+def looks(watched: Watched) -> dict[str, Observation]:
+    return {ref: look for ref, look, _ in watched.looks(now=NOW)}
+
+
+def test_all_is_told_once_when_every_kind_was_listed(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    watched.replace(NAMESPACE, [namespace("a"), namespace("b")])
+    assert looks(watched) == {}
+
+    listed(watched, namespaces=[namespace("a"), namespace("b")], deployments=[workload("a")])
+
+    found = looks(watched)
+    assert sorted(found) == ["a", "b"]
+    assert [one.name for one in found["a"].components] == ["scheduler"]
+    assert looks(watched) == {}
+
+
+def test_an_event_is_told_and_one_that_changes_nothing_is_not(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    listed(watched, namespaces=[namespace("a")], deployments=[workload("a")])
+    looks(watched)
+    clock.now += 2
+
+    watched.take(DEPLOYMENT, {"type": "MODIFIED", "object": workload("a", ready=0)})
+    assert looks(watched)["a"].components[0].ready == 0
+    clock.now += 2
+    watched.take(DEPLOYMENT, {"type": "MODIFIED", "object": workload("a", ready=0)})
+    watched.take(DEPLOYMENT, {"type": "BOOKMARK", "object": {"metadata": {}}})
+
+    assert looks(watched) == {}
+
+
+def test_a_stream_of_events_is_told_once_a_second(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    listed(watched, namespaces=[namespace("a")], deployments=[workload("a")])
+    looks(watched)
+
+    told = 0
+    for number in range(20):
+        clock.now += 0.25
+        event = workload("a", ready=number % 2)
+        watched.take(DEPLOYMENT, {"type": "MODIFIED", "object": event})
+        told += len(looks(watched))
+
+    assert told <= 5
+
+
+def test_while_a_watch_is_cut_nothing_is_told(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    listed(watched, namespaces=[namespace("a")], deployments=[workload("a")])
+    looks(watched)
+    clock.now += 2
+    watched.is_cut(POD)
+    watched.take(DEPLOYMENT, {"type": "MODIFIED", "object": workload("a", ready=0)})
+
+    assert looks(watched) == {}
+    watched.replace(POD, [])
+
+    assert "a" in looks(watched)
+
+
+def test_what_a_new_list_does_not_have_is_gone(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    both = [workload("a"), workload("a", "api-server")]
+    listed(watched, namespaces=[namespace("a")], deployments=both)
+    looks(watched)
+    clock.now += 2
+
+    watched.replace(DEPLOYMENT, [workload("a")])
+
+    assert [one.name for one in looks(watched)["a"].components] == ["scheduler"]
+
+
+def test_a_deleted_namespace_is_told_and_forgotten(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    listed(watched, namespaces=[namespace("a")], deployments=[workload("a")])
+    looks(watched)
+    clock.now += 2
+
+    watched.take(NAMESPACE, {"type": "DELETED", "object": namespace("a")})
+
+    assert not looks(watched)["a"].exists
+    clock.now += 2
+    assert looks(watched) == {}
+
+
+def test_events_of_other_namespaces_are_not_kept(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    listed(watched, namespaces=[namespace("a")])
+    looks(watched)
+    clock.now += 2
+    event = made(
+        EVENT, "e1", "", reason="BackOff", message="Back-off", lastTimestamp=NOW.isoformat()
+    )
+    event["metadata"]["labels"] = {}
+
+    event["metadata"]["namespace"] = "somebody-else"
+    watched.take(EVENT, {"type": "ADDED", "object": event})
+    assert looks(watched) == {}
+    event["metadata"]["namespace"] = "airflow-a"
+    watched.take(EVENT, {"type": "ADDED", "object": event})
+
+    notices = looks(watched)["a"].notices
+    assert notices is not None
+    assert [one.reason for one in notices] == ["BackOff"]
+
+
+def test_drift_is_judged_by_kinds_that_are_watched_alone(clock: Clock) -> None:
+    entries = {
+        "apps/Deployment/scheduler": {"hash": "h", "uid": "a/scheduler", "mark": "1"},
+        "apps/Deployment/triggerer": {"hash": "h", "uid": "a/triggerer", "mark": "1"},
+        "/ConfigMap/airflow": {"hash": "h", "uid": "u", "mark": "1"},
+    }
+    kept = {"revision": 3, "wanted": 3, "entries": entries}
+    inventory = made(CONFIG_MAP, INVENTORY, "a", component="inventory")
+    inventory["data"] = {KEY: orjson.dumps(kept).decode()}
+    watched = Watched(CONFIG, clock=clock)
+
+    listed(
+        watched,
+        namespaces=[namespace("a")],
+        configmaps=[inventory],
+        deployments=[workload("a")],
+    )
+
+    look = looks(watched)["a"]
+    assert look.applied_revision == 3
+    assert "Deployment/triggerer" in [one.object for one in look.drift]
+    assert "ConfigMap/airflow" not in [one.object for one in look.drift]
+    assert look.judged is not None
+    assert "ConfigMap" not in look.judged
+
+
+def test_what_starts_is_looked_at_again_although_nothing_happens(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    listed(watched, namespaces=[namespace("a")], deployments=[workload("a", ready=0)])
+    looks(watched)
+    clock.now += 16
+    later = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
+
+    found = {ref: look for ref, look, _ in watched.looks(now=later)}
+
+    assert found == {} or found["a"].health != "healthy"
+
+
+def test_what_was_not_written_is_told_again(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    listed(watched, namespaces=[namespace("a")])
+    looks(watched)
+    clock.now += 2
+
+    watched.tell_again()
+
+    assert list(looks(watched)) == ["a"]
+
+
+def test_a_thousand_deployments_take_a_few_megabytes(clock: Clock) -> None:
+    watched = Watched(CONFIG, clock=clock)
+    pods = [
+        made(
+            POD,
+            f"worker-{number}-7c9f",
+            f"d{ref}",
+            component="worker",
+            spec={"containers": [{"name": "worker", "env": ["x" * 1000]}]},
+            status={"phase": "Running", "containerStatuses": [{"name": "worker", "ready": True}]},
+        )
+        for ref in range(100)
+        for number in range(20)
+    ]
+    listed(watched, namespaces=[namespace(f"d{ref}") for ref in range(100)], pods=pods)
+    assert len(looks(watched)) == 100
+
+    kept = sum(len(one.packed) for one in watched._kept.values())
+
+    assert kept < 100 * 2_000
