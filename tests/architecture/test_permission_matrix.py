@@ -303,7 +303,7 @@ def _connection(organization, protocol) -> SSOConnection:
 def outcome(response: HttpResponseBase) -> str:
     if response.streaming:
         b"".join(response.streaming_content)
-    if response.status_code == 302 and response["Location"].startswith("/accounts/login/"):
+    if response.status_code == 302 and response["Location"].startswith("/accounts/login/?"):
         return "sign in"
     words = {403: "refused", 404: "nothing", 405: "no such method"}
     if response.status_code >= 500 and response.status_code != 503:

@@ -19,6 +19,7 @@ from apps.deployments.models import (
 )
 from apps.deploys.models import Deploy
 from apps.organizations.models import Invitation
+from apps.sso.models import Domain, SSOConnection
 from tests.conftest import CONFIG
 
 LONG = "a-very-long-name-that-nobody-would-type-but-somebody-did-once"
@@ -63,6 +64,8 @@ class Stage:
     running: Operation
     deploy: Deploy
     invitation: Invitation
+    domain: Domain
+    connection: SSOConnection
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -109,6 +112,26 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         running=_operation(busy, coming, author, OperationState.RUNNING),
         deploy=_deploys(settled, author),
         invitation=_invitation(workspace, author),
+        domain=Domain.objects.create(
+            organization=workspace.organization, name=f"{LONG}.example", token="t" * 32
+        ),
+        connection=_connection(workspace.organization),
+    )
+
+
+def _connection(organization: Any) -> SSOConnection:
+    result = {"is_ok": False, "sentence": "No e-mail address came.", "subject": LONG, "email": ""}
+    return SSOConnection.objects.create(
+        organization=organization,
+        key="nordhavn-1",
+        protocol="saml",
+        name=LONG[:60],
+        config={
+            "entity_id": f"https://{LONG}.example/metadata",
+            "sso_url": f"https://{LONG}.example/sso",
+            "certificates": ["x"],
+        },
+        test_result=result | {"name": "", "groups": ["data-eng", LONG]},
     )
 
 

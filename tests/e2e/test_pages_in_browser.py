@@ -12,7 +12,15 @@ from tests.e2e.browser import Inspector, new_context
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-NAMESPACES = {"accounts", "deployments", "deploys", "observability", "organizations", "portal"}
+NAMESPACES = {
+    "accounts",
+    "deployments",
+    "deploys",
+    "observability",
+    "organizations",
+    "portal",
+    "sso",
+}
 NOT_PAGES = {
     "accounts:end_session": "POST only",
     "accounts:end_others": "POST only",
