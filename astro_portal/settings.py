@@ -205,8 +205,14 @@ DATA_PLANES = {
     "local": "astro_portal.planes.local",
     "kubernetes": "apps.dataplane.kubernetes.plane.KubernetesPlane",
 }
+# Off where the portal itself runs on Kubernetes: a pod is no machine to run Airflows on.
+HAS_LOCAL_PLANE = env_bool("PORTAL_LOCAL_PLANE", True)
 # Where clusters may lie besides the public internet and private ranges.
 CLUSTER_NETWORKS = env_networks("PORTAL_CLUSTER_NETWORKS")
+# On clusters a new worker may need a new machine, so idle ones stay longer than here.
+CLUSTER_SCALE_DOWN_SECONDS = env_int(
+    "PORTAL_CLUSTER_SCALE_DOWN_SECONDS", 300, minimum=30, maximum=86_400
+)
 # The keeper reads it; a wrong one is named here, before anything starts.
 env_int("PORTAL_SCALE_DOWN_SECONDS", 30, minimum=1, maximum=86_400)
 

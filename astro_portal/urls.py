@@ -5,6 +5,7 @@ from apps.sso.views.sign_in import sign_in
 urlpatterns = [
     path("", include("apps.portal.urls")),
     path("", include("apps.organizations.urls")),
+    path("", include("apps.clusters.urls")),
     path("", include("apps.deployments.urls")),
     path("", include("apps.deploys.urls")),
     path("", include("apps.observability.urls")),

@@ -15,6 +15,9 @@ PERMISSIONS: dict[str, str] = {
     "organization.update": "Change the organization's name and settings",
     "organization.members.view": "See who is in the organization",
     "organization.members.manage": "Invite and remove people, change organization roles",
+    "organization.teams.manage": "Make, change and delete Teams, and say who is in them",
+    "organization.roles.manage": "Write, change and delete custom roles",
+    "organization.tokens.manage": "Make, rotate and revoke API tokens of the organization",
     "organization.usage.view": "See usage of the organization",
     "organization.audit.view": "Read the audit log of the organization",
     "organization.sso.manage": "Set up domains, single sign-on and provisioning",
@@ -26,6 +29,7 @@ PERMISSIONS: dict[str, str] = {
     "workspace.delete": "Delete the workspace",
     "workspace.members.view": "See who is in the workspace",
     "workspace.members.manage": "Invite and remove people, change workspace roles",
+    "workspace.tokens.manage": "Make, rotate and revoke API tokens of the workspace",
     "workspace.deployments.create": "Create Deployments",
     "deployment.view": "See the Deployment, its health and its settings",
     "deployment.update": "Change settings, worker queues and environment variables",
@@ -35,6 +39,7 @@ PERMISSIONS: dict[str, str] = {
     "deployment.deploys.create": "Deliver code and go back to an earlier version",
     "deployment.members.view": "See who has access to the Deployment",
     "deployment.members.manage": "Give and take roles on the Deployment",
+    "deployment.tokens.manage": "Make, rotate and revoke API tokens of the Deployment",
     "deployment.airflow.view": "Open Airflow and look",
     "deployment.airflow.run": "Trigger, pause and clear DAGs in Airflow",
     "deployment.airflow.edit": "Edit connections, variables and pools in Airflow",
@@ -74,7 +79,11 @@ _DEPLOYMENT_OPERATOR = _DEPLOYMENT_AUTHOR | {
 }
 _WORKSPACE_MEMBER = _ACCESSOR | {"workspace.members.view"} | _DEPLOYMENT_VIEWER
 _WORKSPACE_AUTHOR = _WORKSPACE_MEMBER | _DEPLOYMENT_AUTHOR
-_WORKSPACE_OPERATOR = _WORKSPACE_AUTHOR | _DEPLOYMENT_OPERATOR | {"workspace.deployments.create"}
+_WORKSPACE_OPERATOR = (
+    _WORKSPACE_AUTHOR
+    | _DEPLOYMENT_OPERATOR
+    | {"workspace.deployments.create", "workspace.tokens.manage"}
+)
 _WORKSPACE_OWNER = frozenset(p for p in PERMISSIONS if p.startswith(("workspace.", "deployment.")))
 _ORGANIZATION_MEMBER = frozenset(
     {"organization.view", "organization.members.view", "organization.clusters.view"}
@@ -168,6 +177,10 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         description="May do with this Deployment what a Workspace Operator may.",
         rank=90,
         permissions=_DEPLOYMENT_OPERATOR
-        | {"deployment.members.manage", "deployment.airflow.admin"},
+        | {
+            "deployment.members.manage",
+            "deployment.tokens.manage",
+            "deployment.airflow.admin",
+        },
     ),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from allauth.account.decorators import reauthentication_required
+from allauth.account.internal.flows.reauthentication import is_reauthentication_required
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
@@ -90,8 +91,27 @@ def fresh_sign_in(view: View) -> View:
     return gate
 
 
+def fresh_sign_in_first(view: View) -> View:
+    """Ask who is there again before a form that takes a secret is shown.
+
+    Put it below the gate that checks permissions. Nothing that is posted is kept: the view asks
+    `is_sign_in_fresh` and refuses in the form, which keeps all but the secret.
+    """
+    gate: View = reauthentication_required(view, enabled=_is_reading)
+    return gate
+
+
+def is_sign_in_fresh(request: HttpRequest) -> bool:
+    """Tell whether the person signed in, or confirmed who they are, lately."""
+    return not is_reauthentication_required(request, app="")
+
+
 def _is_writing(request: HttpRequest) -> bool:
     return request.method not in READING
+
+
+def _is_reading(request: HttpRequest) -> bool:
+    return request.method in READING
 
 
 def _note_use(request: HttpRequest, now: float) -> None:

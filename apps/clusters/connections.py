@@ -62,6 +62,7 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
             portal_id=cluster.portal_id,
             airflow_url=settings.AIRFLOW_URL,
             has_keda=cluster.has_keda,
+            scale_down_seconds=settings.CLUSTER_SCALE_DOWN_SECONDS,
             storage_class=cluster.storage_class,
             logs_storage_class=cluster.logs_storage_class,
             logs_size=cluster.logs_size,

@@ -1,9 +1,32 @@
+"""Change, share and remove clusters; `connecting` registers them. Every write is audited, and none
+with a secret.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
 from django.db import transaction
+from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.audit.services import record
+from apps.clusters.connecting import lock_clusters, record_on_cluster, refuse_taken_name
 from apps.clusters.models import Cluster
-from apps.organizations.models import Organization
+from apps.clusters.queries import deployments_on
+from apps.clusters.sealed import seal
+from apps.core.errors import Invalid, Refused
+from apps.organizations.models import Organization, Workspace
+
+MOST_NAMES = 5
+REPLACED = "replaced"
+# A change of these would leave the data of a Deployment where it no longer looks.
+FIXED_WHILE_USED = {
+    "storage_class": "the storage class",
+    "logs_in": "where logs are kept",
+    "logs_storage_class": "the storage class of logs",
+    "logs_access": "the access mode of logs",
+    "logs_size": "the size of the volume of logs",
+}
+SECRET_SETTINGS = ("database_password", "logs_secret_key", "image_pull_secret")
 
 
 @transaction.atomic
@@ -12,12 +35,89 @@ def register_this_machine(*, actor: User, organization: Organization) -> Cluster
     cluster = Cluster.objects.create(
         organization=organization, kind=Cluster.Kind.LOCAL, name=Cluster.Kind.LOCAL.label
     )
-    record(
-        action="cluster.registered",
-        actor=actor,
-        organization_id=organization.pk,
-        target_kind="cluster",
-        target_id=cluster.pk,
-        target_label=cluster.name,
-    )
+    record_on_cluster("cluster.registered", actor, cluster)
     return cluster
+
+
+@transaction.atomic
+def update_settings(
+    *, actor: User, cluster: Cluster, settings: Mapping[str, Any], secrets: Mapping[str, str | None]
+) -> None:
+    """Change name and settings. `secrets` holds only those that were typed (or None: removed).
+
+    Running Deployments learn of it with their next change. Raises Invalid when the name is taken,
+    Refused when it would move the data of Deployments.
+    """
+    lock_clusters(cluster.organization)
+    row = Cluster.objects.select_for_update().get(pk=cluster.pk)
+    refuse_taken_name(row.organization, settings["name"], but=row)
+    changes = {
+        name: [getattr(row, name), value]
+        for name, value in settings.items()
+        if getattr(row, name) != value
+    }
+    _refuse_moving_data(row, changes)
+    for name, (_, value) in changes.items():
+        setattr(row, name, value)
+    for name, value in secrets.items():
+        seal(row, name, value or "")
+        changes[name] = [None, REPLACED if value else "removed"]
+    if not changes:
+        return
+    row.connection_version += 1
+    row.save(update_fields=[*changes, "connection_version"])
+    record_on_cluster("cluster.updated", actor, row, **changes)
+
+
+@transaction.atomic
+def choose_workspaces(
+    *, actor: User, cluster: Cluster, is_for_all: bool, workspaces: list[Workspace]
+) -> None:
+    """Say which workspaces may create Deployments on a cluster. What runs there stays."""
+    row = Cluster.objects.select_for_update().get(pk=cluster.pk)
+    before = _reach(row)
+    row.is_for_all_workspaces = is_for_all
+    row.save(update_fields=["is_for_all_workspaces"])
+    row.workspaces.set([] if is_for_all else workspaces)
+    after = _reach(row)
+    if before != after:
+        record_on_cluster("cluster.workspaces_chosen", actor, row, workspaces=[before, after])
+
+
+@transaction.atomic
+def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
+    """Forget a cluster with its credential. Nothing in the cluster is touched.
+
+    Raises Invalid when the name was typed wrong, Refused while Deployments use it.
+    """
+    if typed_name != cluster.name:
+        raise Invalid(f"Type {cluster.name} to confirm.", field="confirm")
+    # A Deployment that is created in this moment waits here, then finds no cluster.
+    row = Cluster.objects.select_for_update().get(pk=cluster.pk)
+    _refuse_in_use(row, "Delete them first.")
+    row.removed_at = timezone.now()
+    row.credential = row.database_password = row.logs_secret_key = row.image_pull_secret = None
+    row.connection_version += 1
+    row.save(update_fields=["removed_at", "credential", *SECRET_SETTINGS, "connection_version"])
+    record_on_cluster("cluster.removed", actor, row, name=[row.name, None])
+
+
+def _refuse_moving_data(cluster: Cluster, changes: Mapping[str, Any]) -> None:
+    moved = [words for name, words in FIXED_WHILE_USED.items() if name in changes]
+    if "database_host" in changes and not all(changes["database_host"]):
+        moved.append("where metadata databases are")
+    if moved:
+        _refuse_in_use(cluster, f"Nobody can change {' and '.join(moved)} under them.")
+
+
+def _refuse_in_use(cluster: Cluster, sentence: str) -> None:
+    there = [deployment.name for deployment in deployments_on(cluster=cluster)[: MOST_NAMES + 1]]
+    if there:
+        names = ", ".join(there[:MOST_NAMES]) + (" and others" if there[MOST_NAMES:] else "")
+        raise Refused(f"{cluster} runs {names}. {sentence}")
+
+
+def _reach(cluster: Cluster) -> str:
+    if cluster.is_for_all_workspaces:
+        return "all"
+    return ", ".join(cluster.workspaces.order_by("name").values_list("name", flat=True))

@@ -7,6 +7,7 @@ from django.utils.formats import date_format
 
 from apps.access.models import Role
 from apps.core.forms import Choices
+from apps.organizations.models import Organization
 
 
 class RoleField(forms.ChoiceField):
@@ -126,6 +127,45 @@ class RoleForm(TimeBoxForm):
         super().__init__(*args, **kwargs)
         self.fields["role"] = RoleField(roles=roles)
         self.order_fields(["role"])
+
+
+class TeamForm(forms.Form):
+    name = forms.CharField(max_length=80, help_text="Unique in the organization.")
+    description = forms.CharField(
+        required=False, max_length=250, help_text="One sentence: who is meant to be in it?"
+    )
+
+
+class TeamMemberForm(forms.Form):
+    email = forms.EmailField(
+        label="E-mail address",
+        max_length=254,
+        help_text="Of somebody who is in the organization.",
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).lower()
+
+
+class TeamRoleForm(TimeBoxForm):
+    """A Team of the organization and a role for it."""
+
+    def __init__(
+        self, *args: Any, organization: Organization, roles: list[Role], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["team"] = forms.ModelChoiceField(
+            queryset=organization.teams.order_by("name"),
+            label="Team",
+            empty_label="Choose a Team",
+            error_messages={
+                "required": "Choose a Team.",
+                "invalid_choice": "This Team is not there any more.",
+            },
+        )
+        self.fields["role"] = RoleField(roles=roles)
+        self.order_fields(["team", "role"])
 
 
 class NewPersonForm(forms.Form):

@@ -20,6 +20,7 @@ from apps.access.services import (
 from apps.accounts.models import User
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization, OrganizationGrant, Workspace
+from apps.organizations.teams import leave_teams
 
 LONGEST_SLUG = 50
 
@@ -110,11 +111,14 @@ def give_role(
 
 @transaction.atomic
 def remove_person(*, actor: User, user: User, on: Any) -> None:
-    """Take a person out of a workspace or the organization, with every role in what lies below.
+    """Take a person out of a workspace or the organization, with every role in what lies below, and
+    out of the Teams of the organization.
 
     Raises RightsExceeded and LastOwner.
     """
     revoke_everywhere(actor=actor, user=user, on=on)
+    if isinstance(on, Organization):
+        leave_teams(actor=actor, user=user, organization=on)
 
 
 def _refuse_taken_name(

@@ -1,6 +1,14 @@
 from django.urls import path
 
-from apps.organizations.views import invitations, leaving, members, records, workspaces
+from apps.organizations.views import (
+    invitations,
+    leaving,
+    members,
+    records,
+    team_roles,
+    teams,
+    workspaces,
+)
 
 app_name = "organizations"
 
@@ -35,6 +43,28 @@ urlpatterns = [
         "w/<slug:slug>/invitations/<int:invitation_id>/revoke/",
         invitations.revoke_of_workspace,
         name="revoke_workspace_invitation",
+    ),
+    path("o/<slug:slug>/teams/", teams.team_list, name="teams"),
+    path("o/<slug:slug>/teams/new/", teams.new_team, name="new_team"),
+    path("o/<slug:slug>/teams/<int:team_id>/", teams.team_page, name="team"),
+    path("o/<slug:slug>/teams/<int:team_id>/settings/", teams.team_settings, name="team_settings"),
+    path(
+        "o/<slug:slug>/teams/<int:team_id>/members/<int:person_id>/remove/",
+        teams.remove_from_team_page,
+        name="remove_from_team",
+    ),
+    path("o/<slug:slug>/teams/<int:team_id>/delete/", teams.delete_team_page, name="delete_team"),
+    path("o/<slug:slug>/team-roles/", team_roles.of_organization, name="team_roles"),
+    path(
+        "o/<slug:slug>/team-roles/<int:team_id>/take/",
+        team_roles.take_on_organization,
+        name="take_team_role",
+    ),
+    path("w/<slug:slug>/teams/", team_roles.of_workspace, name="workspace_teams"),
+    path(
+        "w/<slug:slug>/teams/<int:team_id>/take/",
+        team_roles.take_on_workspace,
+        name="take_workspace_team_role",
     ),
     path("o/<slug:slug>/roles/", records.roles, name="roles"),
     path("o/<slug:slug>/audit/", records.audit, name="audit"),

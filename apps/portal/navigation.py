@@ -30,7 +30,9 @@ class Link:
 ORGANIZATION_PLACES = (
     Link("Overview", "portal:organization", "home", "organization.view"),
     Link("Workspaces", "organizations:workspaces", "workspaces", "organization.view"),
+    Link("Clusters", "clusters:list", "clusters", "organization.clusters.view"),
     Link("Members", "organizations:members", "people", "organization.members.view"),
+    Link("Teams", "organizations:teams", "people", "organization.members.view"),
     Link("Roles", "organizations:roles", "key", "organization.view"),
     Link("Single sign-on", "sso:overview", "key", "organization.sso.manage"),
 )
@@ -41,6 +43,7 @@ ORGANIZATION_RECORD = (
 WORKSPACE_PLACES = (
     Link("Deployments", "deployments:list", "deployments", "workspace.view"),
     Link("Members", "organizations:workspace_members", "people", "workspace.members.view"),
+    Link("Teams", "organizations:workspace_teams", "people", "workspace.members.view"),
     Link("Settings", "organizations:workspace_settings", "settings", "workspace.view"),
 )
 

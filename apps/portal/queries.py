@@ -28,7 +28,7 @@ def overview_of(*, organization: Organization, user: User) -> dict[str, Any]:
         "workspaces": workspaces[:MOST_WORKSPACES],
         "workspace_count": workspaces.count(),
         "people_count": people.values("user").distinct().count(),
-        "clusters": Cluster.objects.filter(organization=organization).order_by("name"),
+        "clusters": Cluster.objects.there().filter(organization=organization).order_by("name"),
     }
 
 

@@ -31,10 +31,12 @@ from apps.deployments.models import Draft, Operation
 from apps.deploys.models import Deploy
 from apps.organizations.invitations import invite
 from apps.organizations.models import Invitation
+from apps.organizations.teams import add_to_team, create_team
 from apps.sso.models import Domain, SSOConnection
 from apps.sso.services import make_bypass_link
 from tests.architecture.test_view_guard import WITHOUT_STAMP
 from tests.architecture.urls import addresses
+from tests.clusters.material import registered
 from tests.conftest import make_user, role
 from tests.sso.identity_provider import make_signer
 
@@ -111,6 +113,16 @@ TABLE = {
     "organizations:remove_member": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "organizations:resend_invitation": _organization(None, ORGANIZATION_OWNER),
     "organizations:revoke_invitation": _organization(None, ORGANIZATION_OWNER),
+    "organizations:teams": _organization(IN_ORGANIZATION),
+    "organizations:new_team": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:team": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
+    "organizations:team_settings": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:remove_from_team": _organization(None, ORGANIZATION_OWNER),
+    "organizations:delete_team": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:team_roles": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
+    "organizations:take_team_role": _organization(None, ORGANIZATION_OWNER),
+    "organizations:workspace_teams": _workspace(WORKSPACE_MEMBERS, WORKSPACE_OWNERS),
+    "organizations:take_workspace_team_role": _workspace(None, WORKSPACE_OWNERS),
     "organizations:roles": _organization(IN_ORGANIZATION),
     "organizations:audit": _organization(ORGANIZATION_OWNER),
     "organizations:export_audit": _organization(None, ORGANIZATION_OWNER),
@@ -140,6 +152,15 @@ TABLE = {
     "sso:test_connection": _organization(None, ORGANIZATION_OWNER),
     "sso:switch_connection": _organization(None, ORGANIZATION_OWNER),
     "sso:delete_connection": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "clusters:list": _organization(IN_ORGANIZATION),
+    "clusters:register": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "clusters:manifest": _organization(IN_ORGANIZATION),
+    "clusters:cluster": _organization(IN_ORGANIZATION),
+    "clusters:check": _organization(None, ORGANIZATION_OWNER),
+    "clusters:settings": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "clusters:workspaces": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
+    "clusters:credential": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "clusters:remove": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "deployments:list": _workspace(IN_WORKSPACE),
     "deployments:new": _workspace(WORKSPACE_OPERATORS, WORKSPACE_OPERATORS),
     # A draft is its author's: to everybody else it does not exist.
@@ -250,6 +271,8 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
     )
     saml, oidc = (_connection(organization, protocol) for protocol in SSOConnection.Protocol)
     domain = Domain.objects.create(organization=organization, name="nordhavn.test", token="t")
+    team = create_team(actor=owner, organization=organization, name="Data")
+    add_to_team(actor=owner, team=team, user=people["workspace member"])
     digest = "0" * 64
     default_storage.save(f"code/{digest}.zip", ContentFile(b"PK"))
     Deploy.objects.create(
@@ -268,10 +291,12 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "person_id": people["workspace member"].pk,
             "invitation_id": Invitation.objects.get(workspace=None).pk,
             "workspace_invitation_id": Invitation.objects.get(workspace=workspace).pk,
+            "team_id": team.pk,
             "draft_id": draft.pk,
             "connection_key": saml.key,
             "oidc_key": oidc.key,
             "domain_id": domain.pk,
+            "cluster_id": registered(organization).pk,
             "number": 1,
         },
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},

@@ -12,8 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from apps.clusters import sealed
+from apps.clusters.models import Cluster
+from apps.dataplane.kubernetes.config import Connection
+from apps.organizations.models import Organization
+
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-SERVER = "https://cluster.example.org:6443"
+SERVER = "https://10.20.30.40:6443"  # an address needs no look-up
 CANARY = "canary-7d1f-never-shown"
 
 
@@ -77,3 +82,27 @@ def document(*, cluster: dict[str, Any] | None = None, user: Any = None) -> dict
 
 def kubeconfig(**changes: Any) -> str:
     return yaml.safe_dump(document(**changes))
+
+
+def registered(organization: Organization, **fields: Any) -> Cluster:
+    """Make the row of a Kubernetes cluster that passed its test."""
+    cluster = Cluster(
+        **{
+            "organization": organization,
+            "kind": Cluster.Kind.KUBERNETES,
+            "name": "eu-1",
+            "server": SERVER,
+            "ca_certificate": certificate(),
+            "credential_kind": Cluster.CredentialKind.TOKEN,
+            "credential_set_at": NOW,
+            "version": "v1.37.2",
+            "checked_at": NOW,
+            "seen_at": NOW,
+            "check_result": {"is_usable": True, "version": "v1.37.2", "findings": []},
+            **fields,
+        }
+    )
+    connection = Connection(server=SERVER, ca_certificate=certificate(), token=CANARY)
+    sealed.seal_credential(cluster, connection)
+    cluster.save(force_insert=True)
+    return cluster

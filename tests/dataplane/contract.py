@@ -7,8 +7,8 @@ import pytest
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from tests.dataplane.local_world import settle
 from tests.dataplane.specs import DEFAULT_QUEUE, make_spec
+from tests.dataplane.world import settle
 
 
 class PlaneContract:

@@ -16,8 +16,9 @@ from apps.dataplane.local.leftovers import SUPERVISORD, find_leftovers
 from apps.dataplane.local.plane import LocalPlane
 from apps.dataplane.spec import VariableSpec
 from tests.dataplane.contract import PlaneContract
-from tests.dataplane.local_world import LocalWorld, eventually, local_world
+from tests.dataplane.local_world import LocalWorld, local_world
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_runtime, make_spec
+from tests.dataplane.world import eventually
 
 pytestmark = pytest.mark.slow
 

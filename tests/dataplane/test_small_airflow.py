@@ -140,7 +140,7 @@ def test_the_scheduler_runs_the_tasks_itself(world: LocalWorld) -> None:
 
 def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(world: LocalWorld) -> None:
     older = make_spec(REF, executor="local", queues=(), runtime=make_runtime(OLDER))
-    aging = LocalWorld(world.home, world.plane)
+    aging = LocalWorld(home=world.home, plane=world.plane)
     aging.create(older)
 
     _check_sign_in(aging)

@@ -35,7 +35,7 @@ MOST_QUERIES = {
     "revisions/1/": 6,
     "operations/": 7,
     "operations/1/": 10,
-    "access/": 11,
+    "access/": 12,
     "logs/": 6,
 }
 FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}

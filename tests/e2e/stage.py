@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from apps.access.models import Role
 from apps.accounts.models import OutgoingMail, User
 from apps.deployments.models import (
     Deployment,
@@ -18,7 +19,8 @@ from apps.deployments.models import (
     RevisionState,
 )
 from apps.deploys.models import Deploy
-from apps.organizations.models import Invitation
+from apps.organizations.models import Invitation, Team
+from apps.organizations.teams import add_to_team, create_team, give_team_role
 from apps.sso.models import Domain, SSOConnection
 from tests.conftest import CONFIG
 
@@ -66,6 +68,7 @@ class Stage:
     invitation: Invitation
     domain: Domain
     connection: SSOConnection
+    team: Team
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -116,6 +119,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
             organization=workspace.organization, name=f"{LONG}.example", token="t" * 32
         ),
         connection=_connection(workspace.organization),
+        team=_team(workspace, author),
     )
 
 
@@ -133,6 +137,17 @@ def _connection(organization: Any) -> SSOConnection:
         },
         test_result=result | {"name": "", "groups": ["data-eng", LONG]},
     )
+
+
+def _team(workspace: Any, author: User) -> Team:
+    team = create_team(
+        actor=author, organization=workspace.organization, name="Data " + LONG, description=LONG
+    )
+    add_to_team(actor=author, team=team, user=author)
+    role = Role.objects.get(scope="workspace", key="author")
+    in_a_week = timezone.now() + timedelta(days=7)
+    give_team_role(actor=author, team=team, role=role, on=workspace, expires_at=in_a_week)
+    return team
 
 
 def _revision(

@@ -73,13 +73,14 @@ class ScriptedFailure:
 class FakeStore:
     """What the fake plane holds, and what a test tells it to do.
 
-    `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `calls`
-    lists every call as (method, ref), oldest first.
+    `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
+    is what a check answers in place of the usual. `calls` lists every call as (method, ref), oldest first.
     """
 
     apply_passes_needed: int = 1
     delete_passes_needed: int = 1
     is_usable: bool = True
+    found: PlaneCheck | None = None
     airflows: dict[str, FakeAirflow] = field(default_factory=dict)
     failures: list[ScriptedFailure] = field(default_factory=list)
     never_healthy: set[str] = field(default_factory=set)
@@ -123,6 +124,8 @@ class FakePlane:
 
     def check(self) -> PlaneCheck:
         self.store.enter("check")
+        if self.store.found is not None:
+            return self.store.found
         finding = Finding(
             title="Fake data plane",
             is_ok=self.store.is_usable,

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 ACCOUNT = "astro-portal"
+NAMESPACE = f"{ACCOUNT}-access"
 TOKEN_SECRET = f"{ACCOUNT}-token"  # noqa: S105 - the name of an object
 
 READ = ("get", "list", "watch")
@@ -47,7 +48,12 @@ NEEDED = (
         verbs=MANAGE,
         why="The components of Airflow and its workers",
     ),
-    Rule(group="batch", resources=("jobs",), verbs=MANAGE, why="Migrating a metadata database"),
+    Rule(
+        group="batch",
+        resources=("jobs", "cronjobs"),
+        verbs=MANAGE,
+        why="Migrating a metadata database, removing old logs",
+    ),
     Rule(
         resources=("pods",),
         verbs=MANAGE,
@@ -121,14 +127,14 @@ def manifest() -> str:
 
 
 def _namespace() -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ACCOUNT}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
 def _account() -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": ACCOUNT, "namespace": ACCOUNT},
+        "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
         "automountServiceAccountToken": False,
     }
 
@@ -159,7 +165,7 @@ def _binding() -> dict[str, Any]:
             "kind": "ClusterRole",
             "name": ACCOUNT,
         },
-        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": ACCOUNT}],
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
     }
 
 
@@ -169,7 +175,7 @@ def _token() -> dict[str, Any]:
         "kind": "Secret",
         "metadata": {
             "name": TOKEN_SECRET,
-            "namespace": ACCOUNT,
+            "namespace": NAMESPACE,
             "annotations": {"kubernetes.io/service-account.name": ACCOUNT},
         },
         "type": "kubernetes.io/service-account-token",

@@ -62,6 +62,16 @@ BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 TASK = Share(cpu_millis=250, most_cpu_millis=1000, memory_mib=1024, disk_gib=5)
 
 
+def cpus(millis: int) -> str:
+    """Return a quantity of CPU as the API server would write it."""
+    return f"{millis}m" if millis % 1000 else str(millis // 1000)
+
+
+def mebibytes(count: int) -> str:
+    """Return a quantity of memory as the API server would write it."""
+    return f"{count}Mi" if count % 1024 else f"{count // 1024}Gi"
+
+
 def worker_share(size: str) -> Share:
     """Return what a worker of this size gets. Raises Permanent for an unknown size."""
     found = _BY_NAME.get(size)

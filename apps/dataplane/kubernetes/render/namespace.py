@@ -3,7 +3,7 @@
 from apps.dataplane.kubernetes import names, sizes
 from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
-from apps.dataplane.kubernetes.sizes import Share, worker_share
+from apps.dataplane.kubernetes.sizes import Share, cpus, mebibytes, worker_share
 
 COMPONENT = "namespace"
 CORE = (sizes.API_SERVER, sizes.SCHEDULER, sizes.DAG_PROCESSOR, sizes.TRIGGERER)
@@ -37,10 +37,11 @@ def quota(target: Target) -> Manifest:
     shares = [*CORE, *DATA] * 2 + [sizes.TASK] * TASK_PODS[target.spec.executor]
     for queue in target.spec.queues:
         shares += [worker_share(queue.size)] * queue.max_workers * GENERATIONS
+    memory = mebibytes(sum(share.memory_mib for share in shares))
     hard = {
-        "requests.cpu": f"{sum(share.cpu_millis for share in shares)}m",
-        "requests.memory": f"{sum(share.memory_mib for share in shares)}Mi",
-        "limits.memory": f"{sum(share.memory_mib for share in shares)}Mi",
+        "requests.cpu": cpus(sum(share.cpu_millis for share in shares)),
+        "requests.memory": memory,
+        "limits.memory": memory,
         "pods": str(2 * len(shares)),
         "persistentvolumeclaims": "10",
         "services.loadbalancers": "0",
@@ -52,11 +53,11 @@ def quota(target: Target) -> Manifest:
 def limits(target: Target) -> Manifest:
     """Return what a container gets that says nothing itself, as those of users' own pods may."""
     task: Share = sizes.TASK
-    memory = f"{task.memory_mib}Mi"
+    memory = mebibytes(task.memory_mib)
     limit = {
         "type": "Container",
-        "default": {"cpu": f"{task.most_cpu_millis}m", "memory": memory},
-        "defaultRequest": {"cpu": f"{task.cpu_millis}m", "memory": memory},
+        "default": {"cpu": cpus(task.most_cpu_millis), "memory": memory},
+        "defaultRequest": {"cpu": cpus(task.cpu_millis), "memory": memory},
     }
     return target.manifest(
         "LimitRange", "containers", component=COMPONENT, spec={"limits": [limit]}

@@ -17,7 +17,7 @@ from apps.dataplane.kubernetes.render.places import (
 from apps.dataplane.kubernetes.render.portal_files import EXAMPLE_FILES, PROGRAM_FILES
 from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Place, Target
-from apps.dataplane.kubernetes.sizes import Share
+from apps.dataplane.kubernetes.sizes import Share, cpus, mebibytes
 
 AIRFLOW_USER = 50_000
 DATABASE_USER = 999
@@ -31,7 +31,7 @@ REGISTRY_SECRET = "registry"  # noqa: S105 - the name of an object
 
 def restricted_container(share: Share) -> dict[str, Any]:
     """Return a container's security and resources."""
-    memory = f"{share.memory_mib}Mi"
+    memory = mebibytes(share.memory_mib)
     return {
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -39,12 +39,12 @@ def restricted_container(share: Share) -> dict[str, Any]:
         },
         "resources": {
             "requests": {
-                "cpu": f"{share.cpu_millis}m",
+                "cpu": cpus(share.cpu_millis),
                 "memory": memory,
                 "ephemeral-storage": "256Mi",
             },
             "limits": {
-                "cpu": f"{share.most_cpu_millis}m",
+                "cpu": cpus(share.most_cpu_millis),
                 "memory": memory,
                 "ephemeral-storage": f"{share.disk_gib}Gi",
             },

@@ -1,0 +1,135 @@
+"""How to reach a cluster, as people give it: a kubeconfig, or address, authority and token."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from apps.clusters.connections import allowed_networks
+from apps.clusters.credentials import (
+    judged_ca,
+    judged_server,
+    judged_server_name,
+    judged_token,
+)
+from apps.clusters.forms.parts import NameForm, SecretForm, WriteOnlyText
+from apps.clusters.kubeconfig import Access, read_kubeconfig
+from apps.core.errors import Invalid
+from apps.core.forms import blame
+from apps.dataplane.kubernetes.config import Connection
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn a refusal into an error of the form."""
+    try:
+        yield
+    except Invalid as error:
+        raise forms.ValidationError(error.sentence) from None
+
+
+class KubeconfigForm(SecretForm):
+    secret_fields = ("kubeconfig",)
+
+    kubeconfig = forms.CharField(
+        required=False,
+        strip=False,
+        widget=WriteOnlyText(
+            attrs={"rows": 10, "spellcheck": "false", "autocomplete": "off", "data-kind": "code"}
+        ),
+        help_text="All of it, with inline data. Programs (exec), files and proxies are refused.",
+    )
+    context = forms.CharField(
+        required=False,
+        max_length=253,
+        label="Context",
+        help_text="Only if the kubeconfig has several.",
+        widget=forms.TextInput(attrs={"data-width": "m", "spellcheck": "false"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        try:
+            data["access"] = read_kubeconfig(
+                data.get("kubeconfig", ""),
+                context=data.get("context", ""),
+                networks=allowed_networks(),
+                now=timezone.now(),
+            )
+        except Invalid as error:
+            blame(self, error)
+        return data
+
+
+class TokenForm(SecretForm):
+    secret_fields = ("token",)
+
+    server = forms.CharField(
+        label="Address",
+        max_length=500,
+        help_text="Of the Kubernetes API, like https://cluster.example.org:6443.",
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
+    )
+    ca_certificate = forms.CharField(
+        label="CA certificate",
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "data-kind": "code"}),
+        help_text="PEM, the text with -----BEGIN CERTIFICATE-----.",
+    )
+    tls_server_name = forms.CharField(
+        label="TLS server name",
+        required=False,
+        max_length=253,
+        help_text="Only if the certificate is for another name than the address.",
+        widget=forms.TextInput(attrs={"data-width": "m", "spellcheck": "false"}),
+    )
+    token = forms.CharField(
+        widget=WriteOnlyText(
+            attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off", "data-kind": "code"}
+        ),
+        help_text="Of a service account. It is stored encrypted and never shown again.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if not self.errors:
+            token, expires_at = data["token"]
+            connection = Connection(
+                server=data["server"],
+                ca_certificate=data["ca_certificate"],
+                tls_server_name=data["tls_server_name"],
+                token=token,
+                networks=allowed_networks(),
+            )
+            data["access"] = Access(connection=connection, expires_at=expires_at)
+        return data
+
+    def clean_server(self) -> str:
+        server: str = self.cleaned_data["server"]
+        with _sentences():
+            return judged_server(server, networks=allowed_networks(), field="server")
+
+    def clean_ca_certificate(self) -> str:
+        text: str = self.cleaned_data["ca_certificate"]
+        with _sentences():
+            return judged_ca(text, field="ca_certificate", now=timezone.now())
+
+    def clean_tls_server_name(self) -> str:
+        text: str = self.cleaned_data["tls_server_name"]
+        with _sentences():
+            return judged_server_name(text, field="tls_server_name")
+
+    def clean_token(self) -> tuple[str, datetime | None]:
+        text: str = self.cleaned_data["token"]
+        with _sentences():
+            return judged_token(text, field="token", now=timezone.now())
+
+
+class RegisterByKubeconfig(NameForm, KubeconfigForm):
+    field_order = ("name", "kubeconfig", "context")
+
+
+class RegisterByToken(NameForm, TokenForm):
+    field_order = ("name", "server", "ca_certificate", "tls_server_name", "token")

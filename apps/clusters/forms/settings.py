@@ -1,0 +1,236 @@
+"""What the portal may use in a cluster, and who may use the cluster."""
+
+import json
+import re
+from typing import Any
+
+from django import forms
+
+from apps.clusters.forms.parts import NameForm, SecretForm, WriteOnlyText
+from apps.clusters.models import Cluster
+from apps.core.forms import Choices
+from apps.organizations.models import Workspace
+
+SIZE = re.compile(r"([1-9][0-9]{0,5})(Mi|Gi|Ti)")
+BUCKET = re.compile(r"s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[-A-Za-z0-9_.=]+)*/?")
+ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]{1,300}/?")
+DATABASE_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.:]{0,251}[A-Za-z0-9])?")
+DATABASE_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}")
+PULL_SECRET_BYTES = 64 * 1024
+
+
+class SettingsForm(NameForm, SecretForm):
+    """Settings of a cluster. An empty secret leaves the stored one; a tick removes it."""
+
+    secret_fields = ("database_password", "logs_secret_key", "image_pull_secret")
+
+    storage_class = forms.ChoiceField(required=False)
+    logs_in = forms.ChoiceField(
+        label="Task logs are kept",
+        choices=Cluster.LogsIn.choices,
+        widget=Choices(
+            hints={
+                "claim": "On a volume in the namespace that all components share.",
+                "object_store": "In a bucket, where they outlive the Deployment.",
+            }
+        ),
+    )
+    logs_storage_class = forms.ChoiceField(
+        required=False, help_text="Of the shared volume. It must allow many nodes to write."
+    )
+    logs_access = forms.ChoiceField(
+        label="Access mode",
+        choices=Cluster.LogsAccess.choices,
+        help_text="ReadWriteOnce only where all runs on one node.",
+        widget=forms.Select(attrs={"data-width": "m"}),
+    )
+    logs_size = forms.CharField(
+        max_length=12,
+        help_text="Of each Deployment's volume for logs, like 5Gi.",
+        widget=forms.TextInput(attrs={"data-width": "s"}),
+    )
+    logs_url = forms.CharField(
+        label="Bucket", required=False, max_length=500, help_text="Like s3://airflow-logs/prod."
+    )
+    logs_endpoint = forms.CharField(
+        label="Endpoint",
+        required=False,
+        max_length=500,
+        help_text="Only for a store that is not Amazon's.",
+    )
+    logs_access_key = forms.CharField(
+        label="Access key",
+        required=False,
+        max_length=200,
+        help_text="Empty where nodes may write without keys.",
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
+    )
+    logs_secret_key = forms.CharField(
+        label="Secret key",
+        required=False,
+        max_length=500,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    database_host = forms.CharField(
+        label="PostgreSQL server",
+        required=False,
+        max_length=253,
+        help_text="Host name as pods in the cluster reach it. Empty: each Deployment runs a small "
+        "PostgreSQL of its own, which is meant for development.",
+        widget=forms.TextInput(attrs={"spellcheck": "false"}),
+    )
+    database_port = forms.IntegerField(
+        label="Port",
+        min_value=1,
+        max_value=65535,
+        widget=forms.NumberInput(attrs={"data-width": "s"}),
+    )
+    database_user = forms.CharField(
+        label="Role",
+        required=False,
+        max_length=63,
+        help_text="May create roles and databases; each Deployment gets one of both.",
+        widget=forms.TextInput(
+            attrs={"data-width": "m", "spellcheck": "false", "autocomplete": "off"}
+        ),
+    )
+    database_password = forms.CharField(
+        label="Password",
+        required=False,
+        max_length=500,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"data-width": "m", "autocomplete": "new-password"}),
+    )
+    image_pull_secret = forms.CharField(
+        label="Registry sign-in",
+        required=False,
+        widget=WriteOnlyText(attrs={"rows": 5, "spellcheck": "false", "data-kind": "code"}),
+        help_text="The JSON of a docker config with “auths”, for images that are not public.",
+    )
+    forget_image_pull_secret = forms.BooleanField(required=False, label="Remove the stored one")
+
+    def __init__(self, *args: Any, cluster: Cluster, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cluster = cluster
+        known = cluster.check_result.get("storage_classes", [])
+        for name in ("storage_class", "logs_storage_class"):
+            offered = [*known, *({getattr(cluster, name)} - {"", *known})]
+            field: Any = self.fields[name]
+            field.choices = [("", "The cluster's default"), *((one, one) for one in offered)]
+            field.widget.attrs["data-width"] = "m"
+        for name in self.secret_fields:
+            if getattr(cluster, name) is not None:
+                hint = "Stored. Leave it empty to keep it."
+                self.fields[name].help_text = f"{self.fields[name].help_text} {hint}".strip()
+        if cluster.image_pull_secret is None:
+            del self.fields["forget_image_pull_secret"]
+
+    @classmethod
+    def stored(cls, cluster: Cluster) -> dict[str, Any]:
+        """Return what the form starts with; no secret is in it."""
+        names = [name for name in cls.base_fields if name not in cls.secret_fields]
+        return {name: getattr(cluster, name) for name in names if not name.startswith("forget_")}
+
+    def clean_logs_size(self) -> str:
+        size = str(self.cleaned_data["logs_size"])
+        if not SIZE.fullmatch(size):
+            raise forms.ValidationError("Write a size like 5Gi or 500Mi.")
+        return size
+
+    def clean_logs_url(self) -> str:
+        return self._matching("logs_url", BUCKET, "Write a bucket like s3://airflow-logs/prod.")
+
+    def clean_logs_endpoint(self) -> str:
+        sentence = "Write an address like https://minio.example.org, without a path."
+        return self._matching("logs_endpoint", ENDPOINT, sentence)
+
+    def clean_database_host(self) -> str:
+        sentence = "Write a host name, without a port or scheme."
+        return self._matching("database_host", DATABASE_HOST, sentence)
+
+    def clean_database_user(self) -> str:
+        sentence = "Write the name of a role of PostgreSQL."
+        return self._matching("database_user", DATABASE_USER, sentence)
+
+    def clean_image_pull_secret(self) -> str:
+        text = str(self.cleaned_data["image_pull_secret"])
+        if not text:
+            return ""
+        try:
+            is_good = isinstance(json.loads(text)["auths"], dict)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            is_good = False
+        if not is_good or len(text) > PULL_SECRET_BYTES:
+            raise forms.ValidationError("This is not the JSON of a docker config with “auths”.")
+        return text
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("logs_in") == Cluster.LogsIn.OBJECT_STORE:
+            self._need("logs_url", "Name the bucket that logs go to.")
+        if data.get("logs_access_key") and self.cluster.logs_secret_key is None:
+            self._need("logs_secret_key", "Give the secret key of this access key.")
+        if data.get("database_host"):
+            self._need("database_user", "Name the role that the portal uses there.")
+            if self.cluster.database_password is None:
+                self._need("database_password", "Give the password of this role.")
+            elif {"database_host", "database_port"} & set(self.changed_data):
+                # Otherwise the stored one could be had by naming a server of one's own.
+                self._need("database_password", "Another server: type its password.")
+        return data
+
+    def _need(self, name: str, sentence: str) -> None:
+        if not self.cleaned_data.get(name) and name not in self.errors:
+            self.add_error(name, sentence)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what is no secret."""
+        names = [name for name in self.cleaned_data if name not in self.secret_fields]
+        return {name: self.cleaned_data[name] for name in names if not name.startswith("forget_")}
+
+    def secrets(self) -> dict[str, str | None]:
+        """Return the secrets that were typed, and None for those that go."""
+        data = self.cleaned_data
+        typed: dict[str, str | None] = {
+            name: data[name] for name in self.secret_fields if data[name]
+        }
+        gone = {
+            "image_pull_secret": data.get("forget_image_pull_secret"),
+            "database_password": not data["database_host"],
+            "logs_secret_key": not data["logs_access_key"],
+        }
+        for name, is_gone in gone.items():
+            if is_gone and getattr(self.cluster, name) is not None:
+                typed[name] = None
+        return typed
+
+    def _matching(self, name: str, pattern: re.Pattern[str], sentence: str) -> str:
+        text = str(self.cleaned_data[name])
+        if text and not pattern.fullmatch(text):
+            raise forms.ValidationError(sentence)
+        return text
+
+
+class WorkspacesForm(forms.Form):
+    reach = forms.ChoiceField(
+        label="Who may use it",
+        choices=(("all", "All workspaces"), ("chosen", "Chosen workspaces")),
+        widget=Choices(hints={"all": "Also those that are made later."}),
+    )
+    workspaces = forms.ModelMultipleChoiceField(
+        queryset=Workspace.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Only if you choose them one by one.",
+    )
+
+    def __init__(self, *args: Any, cluster: Cluster, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["workspaces"]
+        field.queryset = cluster.organization.workspaces.order_by("name")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("reach") == "chosen" and not data.get("workspaces"):
+            self.add_error("workspaces", "Choose at least one workspace.")
+        return data

@@ -1,0 +1,99 @@
+"""Reads about clusters: who may use which, and how each is doing in words."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Q
+
+from apps.clusters.models import Cluster, ClusterQuerySet
+from apps.dataplane.kubernetes import permissions
+from apps.organizations.models import Organization, Workspace
+
+EXPIRES_SOON = timedelta(days=14)
+# A Deployment that was deleted is a record; these run somewhere.
+IN_USE = Q(deployments__phase__in=["active", "deleting"])
+ROLE_FILE = "astro-portal-role.yaml"
+KUBECONFIG_COMMAND = "kubectl config view --raw --minify --flatten"
+COMMANDS = (
+    ("Make the account, its permissions and a token", f"kubectl apply -f {ROLE_FILE}"),
+    (
+        "Token",
+        f"kubectl -n {permissions.NAMESPACE} get secret {permissions.TOKEN_SECRET} "
+        "-o jsonpath='{.data.token}' | base64 -d",
+    ),
+    (
+        "CA certificate",
+        f"kubectl -n {permissions.NAMESPACE} get secret {permissions.TOKEN_SECRET} "
+        "-o jsonpath='{.data.ca\\.crt}' | base64 -d",
+    ),
+    (
+        "Address",
+        "kubectl config view --minify -o jsonpath='{.clusters[0].cluster.server}'",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterState:
+    """How a cluster is doing, in one word and one sentence."""
+
+    tone: str
+    word: str
+    sentence: str = ""
+
+
+def clusters_of(*, organization: Organization) -> ClusterQuerySet:
+    """List the clusters of an organization by name, with `deployment_count` of those that run."""
+    there = Cluster.objects.there().filter(organization=organization)
+    return there.annotate(deployment_count=Count("deployments", filter=IN_USE)).order_by("name")
+
+
+def clusters_for(*, workspace: Workspace) -> ClusterQuerySet:
+    """List the clusters that a workspace may create Deployments on, the oldest first."""
+    mine = Cluster.objects.there().filter(organization_id=workspace.organization_id)
+    chosen = Q(pk__in=workspace.clusters.values("pk"))
+    return mine.filter(Q(is_for_all_workspaces=True) | chosen).order_by("created_at")
+
+
+def deployments_on(*, cluster: Cluster) -> Any:
+    """List the Deployments that run on a cluster, by name."""
+    # The app above owns the model; its rows are reached from here without naming it.
+    return cluster.deployments.exclude(phase="deleted").order_by("name")
+
+
+def state_of(cluster: Cluster, *, now: datetime) -> ClusterState:
+    """Say how a cluster is doing, from what was seen last. No query."""
+    if cluster.unreachable_since is not None:
+        return ClusterState(tone="bad", word="Unreachable", sentence=cluster.trouble)
+    expires_at = cluster.credential_expires_at
+    if expires_at is not None and expires_at <= now:
+        return ClusterState(
+            tone="bad", word="Credential expired", sentence="Give the cluster a new credential."
+        )
+    if cluster.is_kubernetes and cluster.checked_at is None:
+        return ClusterState(tone="idle", word="Not tested")
+    if not cluster.is_usable:
+        return ClusterState(tone="warn", word="Not ready", sentence=_first_fault(cluster))
+    if expires_at is not None and expires_at <= now + EXPIRES_SOON:
+        return ClusterState(
+            tone="warn",
+            word="Ready",
+            sentence=f"The credential expires on {expires_at.day} {expires_at:%b %Y}.",
+        )
+    return ClusterState(tone="good", word="Ready")
+
+
+def permission_rows(cluster: Cluster) -> list[dict[str, Any]]:
+    """List the permissions that the last test asked for, those with something missing first."""
+    found = cluster.check_result.get("permissions", [])
+    return sorted(found, key=lambda one: not one["missing"])
+
+
+def _first_fault(cluster: Cluster) -> str:
+    findings = cluster.check_result.get("findings", [])
+    faults = [one["detail"] or one["title"] for one in findings if not one["is_ok"]]
+    missing = sum(1 for one in permission_rows(cluster) if one["missing"])
+    if missing and not faults:
+        return f"{missing} permission{'s are' if missing > 1 else ' is'} missing."
+    return str(faults[0]) if faults else ""

@@ -1,0 +1,120 @@
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from apps.access.scoped import scoped
+from apps.accounts.sessions import fresh_sign_in, fresh_sign_in_first, is_sign_in_fresh
+from apps.accounts.signed_in import person_of
+from apps.clusters.forms.settings import SettingsForm, WorkspacesForm
+from apps.clusters.queries import deployments_on
+from apps.clusters.services import choose_workspaces, remove_cluster, update_settings
+from apps.clusters.views.connections import STALE
+from apps.clusters.views.parts import cluster_called, kubernetes_called, page_of, posted
+from apps.core.errors import Invalid, PortalError
+from apps.core.forms import blame
+from apps.organizations.models import Organization
+
+MOST_DEPLOYMENTS = 20
+
+
+@scoped(Organization, "organization.clusters.manage", by="slug")
+@fresh_sign_in_first
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+def settings(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
+    cluster = kubernetes_called(organization, cluster_id)
+    form = SettingsForm(posted(request), cluster=cluster, initial=SettingsForm.stored(cluster))
+    is_fresh = is_sign_in_fresh(request)
+    if request.method == "POST" and not is_fresh:
+        form.add_error(None, STALE)
+        form.ask_again()
+    if request.method == "POST" and form.is_valid():
+        try:
+            update_settings(
+                actor=person_of(request),
+                cluster=cluster,
+                settings=form.settings(),
+                secrets=form.secrets(),
+            )
+        except PortalError as error:
+            blame(form, error)
+            form.ask_again()
+        else:
+            messages.success(request, "Saved. Each Deployment learns of it with its next change.")
+            return redirect("clusters:settings", organization.slug, cluster.pk)
+    context = {
+        **page_of(request, cluster, tab="settings"),
+        "form": form,
+        "is_stale": not is_fresh,
+        "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",
+    }
+    status = 422 if form.errors else 200
+    return render(request, "clusters/settings.html", context, status=status)
+
+
+@scoped(
+    Organization,
+    "organization.clusters.view",
+    by="slug",
+    writing="organization.clusters.manage",
+)
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def workspaces(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
+    cluster = cluster_called(organization, cluster_id)
+    initial = {
+        "reach": "all" if cluster.is_for_all_workspaces else "chosen",
+        "workspaces": cluster.workspaces.all(),
+    }
+    form = WorkspacesForm(posted(request), cluster=cluster, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        choose_workspaces(
+            actor=person_of(request),
+            cluster=cluster,
+            is_for_all=form.cleaned_data["reach"] == "all",
+            workspaces=list(form.cleaned_data["workspaces"]),
+        )
+        messages.success(request, "Saved.")
+        return redirect("clusters:workspaces", organization.slug, cluster.pk)
+    context = {
+        **page_of(request, cluster, tab="workspaces"),
+        "form": form,
+        "chosen": cluster.workspaces.visible_to(request.user).order_by("name"),
+    }
+    status = 422 if form.errors else 200
+    return render(request, "clusters/workspaces.html", context, status=status)
+
+
+@scoped(Organization, "organization.clusters.manage", by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def remove(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
+    cluster = kubernetes_called(organization, cluster_id)
+    error = refusal = ""
+    if request.method == "POST":
+        try:
+            remove_cluster(
+                actor=person_of(request),
+                cluster=cluster,
+                typed_name=request.POST.get("confirm", "").strip(),
+            )
+        except Invalid as wrong:
+            error = wrong.sentence
+        except PortalError as refused:
+            refusal = refused.sentence
+        else:
+            messages.success(request, f"The portal knows {cluster} no more.")
+            return redirect("clusters:list", organization.slug)
+    there = deployments_on(cluster=cluster)
+    context = {
+        **page_of(request, cluster, tab="settings"),
+        "error": error,
+        "refusal": refusal,
+        "deployments": there[:MOST_DEPLOYMENTS],
+        "deployment_count": there.count(),
+    }
+    status = 422 if error or refusal else 200
+    return render(request, "clusters/remove.html", context, status=status)

@@ -1,0 +1,127 @@
+"""Forms that take a credential: who is there is asked before they are shown, and nothing of what is
+typed into them is kept anywhere else.
+"""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from apps.access.scoped import scoped
+from apps.accounts.sessions import fresh_sign_in_first, is_sign_in_fresh
+from apps.accounts.signed_in import person_of
+from apps.clusters.connecting import register_cluster, replace_credential
+from apps.clusters.forms.access import (
+    KubeconfigForm,
+    RegisterByKubeconfig,
+    RegisterByToken,
+    TokenForm,
+)
+from apps.clusters.forms.parts import SecretForm
+from apps.clusters.queries import COMMANDS, KUBECONFIG_COMMAND
+from apps.clusters.views.parts import kubernetes_called, page_of, posted
+from apps.core.errors import PortalError
+from apps.core.forms import blame
+from apps.dataplane.kubernetes import permissions
+from apps.organizations.models import Organization
+
+BY_TOKEN = "token"  # noqa: S105 - a word in the address
+STALE = "Your sign-in is no longer fresh. Confirm who you are, then come back and send this again."
+
+
+@scoped(Organization, "organization.clusters.manage", by="slug")
+@fresh_sign_in_first
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+def register(request: HttpRequest, organization: Organization) -> HttpResponse:
+    kind = RegisterByToken if _is_by_token(request) else RegisterByKubeconfig
+    form = kind(posted(request))
+    if request.method == "POST" and _is_good(request, form):
+        try:
+            cluster = register_cluster(
+                actor=person_of(request),
+                organization=organization,
+                name=form.cleaned_data["name"],
+                access=form.cleaned_data["access"],
+            )
+        except PortalError as error:
+            _blame(form, error)
+        else:
+            messages.success(request, f"{cluster} is registered.")
+            return redirect("clusters:cluster", organization.slug, cluster.pk)
+    context = {"organization": organization, **_form_context(request, form)}
+    status = 422 if form.errors else 200
+    return render(request, "clusters/register.html", context, status=status)
+
+
+@scoped(Organization, "organization.clusters.manage", by="slug")
+@fresh_sign_in_first
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+def credential(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
+    cluster = kubernetes_called(organization, cluster_id)
+    form: SecretForm
+    if _is_by_token(request):
+        initial = {
+            "server": cluster.server,
+            "ca_certificate": cluster.ca_certificate,
+            "tls_server_name": cluster.tls_server_name,
+        }
+        form = TokenForm(posted(request), initial=initial)
+    else:
+        form = KubeconfigForm(posted(request))
+    if request.method == "POST" and _is_good(request, form):
+        try:
+            replace_credential(
+                actor=person_of(request), cluster=cluster, access=form.cleaned_data["access"]
+            )
+        except PortalError as error:
+            _blame(form, error)
+        else:
+            messages.success(request, "The new credential passed its test and is used from now on.")
+            return redirect("clusters:cluster", organization.slug, cluster.pk)
+    context = {
+        **page_of(request, cluster, tab="credential"),
+        **_form_context(request, form),
+    }
+    status = 422 if form.errors else 200
+    return render(request, "clusters/credential.html", context, status=status)
+
+
+def _is_by_token(request: HttpRequest) -> bool:
+    return request.GET.get("by") == BY_TOKEN
+
+
+def _is_good(request: HttpRequest, form: SecretForm) -> bool:
+    if not is_sign_in_fresh(request):
+        form.add_error(None, STALE)
+        form.ask_again()
+    return form.is_valid()
+
+
+def _blame(form: SecretForm, error: PortalError) -> None:
+    blame(form, error)
+    form.ask_again()
+
+
+def _form_context(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
+    by_token = _is_by_token(request)
+    ways = ((False, "Paste a kubeconfig", ""), (True, "Address and token", f"?by={BY_TOKEN}"))
+    return {
+        "form": form,
+        "is_stale": not is_sign_in_fresh(request),
+        "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",
+        "by_token": by_token,
+        "ways": [
+            {"label": label, "url": f"{request.path}{query}", "is_current": way == by_token}
+            for way, label, query in ways
+        ],
+        "commands": COMMANDS,
+        "kubeconfig_command": KUBECONFIG_COMMAND,
+        "manifest": permissions.manifest(),
+    }

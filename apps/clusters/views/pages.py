@@ -1,0 +1,90 @@
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.access.queries import denial_for
+from apps.access.scoped import scoped
+from apps.accounts.signed_in import person_of
+from apps.clusters.connecting import check_cluster
+from apps.clusters.models import Cluster
+from apps.clusters.queries import (
+    COMMANDS,
+    ROLE_FILE,
+    clusters_of,
+    deployments_on,
+    permission_rows,
+    state_of,
+)
+from apps.clusters.views.parts import MANAGE, cluster_called, page_of
+from apps.core.htmx import is_fragment
+from apps.dataplane.kubernetes import permissions
+from apps.organizations.models import Organization
+
+PAGE_SIZE = 50
+MOST_DEPLOYMENTS = 10
+
+
+@scoped(Organization, "organization.clusters.view", by="slug")
+@require_safe
+def cluster_list(request: HttpRequest, organization: Organization) -> HttpResponse:
+    page = Paginator(clusters_of(organization=organization), PAGE_SIZE).get_page(
+        request.GET.get("page")
+    )
+    now = timezone.now()
+    context = {
+        "organization": organization,
+        "page_obj": page,
+        "rows": [(cluster, state_of(cluster, now=now)) for cluster in page],
+        "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
+    }
+    return render(request, "clusters/list.html", context)
+
+
+@scoped(Organization, "organization.clusters.view", by="slug")
+@require_safe
+def cluster_page(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
+    cluster = cluster_called(organization, cluster_id)
+    return render(request, "clusters/cluster.html", _overview(request, cluster))
+
+
+@scoped(Organization, "organization.clusters.manage", by="slug")
+@require_POST
+def check(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
+    cluster = cluster_called(organization, cluster_id)
+    found = check_cluster(actor=person_of(request), cluster=cluster)
+    if is_fragment(request):
+        cluster = cluster_called(organization, cluster_id)
+        return render(request, "clusters/_cluster.html", _overview(request, cluster))
+    if found.is_usable:
+        messages.success(request, f"{cluster} has all that Deployments need.")
+    else:
+        messages.warning(request, f"{cluster} is not ready. The page says what is missing.")
+    return redirect("clusters:cluster", organization.slug, cluster.pk)
+
+
+@scoped(Organization, "organization.clusters.view", by="slug")
+@require_safe
+def manifest(request: HttpRequest, organization: Organization) -> HttpResponse:
+    response = HttpResponse(permissions.manifest(), content_type="application/yaml")
+    response["Content-Disposition"] = f'attachment; filename="{ROLE_FILE}"'
+    return response
+
+
+def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
+    rows = permission_rows(cluster)
+    there = deployments_on(cluster=cluster).visible_to(request.user)
+    return {
+        **page_of(request, cluster, tab="cluster"),
+        "findings": cluster.check_result.get("findings", []),
+        "permissions": rows,
+        "is_lacking": any(row["missing"] for row in rows),
+        "deployments": there[:MOST_DEPLOYMENTS],
+        "deployment_count": there.count(),
+        "commands": COMMANDS,
+        "manifest": permissions.manifest(),
+    }

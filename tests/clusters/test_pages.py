@@ -1,0 +1,447 @@
+"""The pages of clusters: owners register, test, change and remove; members look; others see
+nothing.
+"""
+
+import json
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.audit.models import AuditEvent
+from apps.clusters import sealed
+from apps.clusters.connections import config_for
+from apps.clusters.models import Cluster
+from apps.dataplane.errors import Unreachable
+from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.status import Finding, Permission, PlaneCheck
+from tests.clusters.material import CANARY, NOW, SERVER, certificate, kubeconfig
+
+pytestmark = pytest.mark.django_db
+LIST = "/o/nordhavn/clusters/"
+GOOD = PlaneCheck(
+    is_usable=True,
+    version="v1.37.2",
+    findings=(Finding(title="KEDA", is_ok=True, detail="KEDA 2.20 is there."),),
+    permissions=(Permission(what="pods", verbs=("get",), why="Health"),),
+    storage_classes=("standard",),
+    has_keda=True,
+    latency_ms=12,
+    identity="uid-1",
+)
+LACKING = PlaneCheck(
+    is_usable=False,
+    version="v1.37.2",
+    findings=(),
+    permissions=(
+        Permission(what="pods", verbs=("get",), why="Health"),
+        Permission(what="secrets", verbs=("get", "create"), missing=("create",), why="Identity"),
+    ),
+    has_keda=False,
+    identity="uid-1",
+)
+
+
+@pytest.fixture
+def browser(alice, client_of) -> Any:
+    FakePlane.store.found = GOOD
+    return client_of(alice)
+
+
+def pages_of(cluster: Cluster) -> list[str]:
+    own = f"{LIST}{cluster.pk}/"
+    return [own, *(f"{own}{page}/" for page in ("settings", "workspaces", "credential", "remove"))]
+
+
+def test_an_owner_registers_a_cluster_by_kubeconfig(browser, organization) -> None:
+    page = browser.post(f"{LIST}register/", {"name": "eu-1", "kubeconfig": kubeconfig()})
+
+    cluster = Cluster.objects.get(kind="kubernetes")
+    assert page.status_code == 302
+    assert page["Location"] == f"{LIST}{cluster.pk}/"
+    assert (cluster.server, cluster.version, cluster.has_keda) == (SERVER, "v1.37.2", True)
+    assert config_for(cluster).connection.token == CANARY
+    shown = browser.get(page["Location"]).content.decode()
+    assert "KEDA 2.20 is there." in shown
+    assert "standard" in shown
+    assert CANARY not in shown
+    event = AuditEvent.objects.get(action="cluster.registered")
+    assert event.changes == {"server": [None, SERVER]}
+
+
+def test_an_owner_registers_a_cluster_by_token(browser, organization) -> None:
+    fields = {"name": "eu-1", "server": SERVER, "ca_certificate": certificate(), "token": CANARY}
+
+    page = browser.post(f"{LIST}register/?by=token", fields)
+
+    assert page.status_code == 302
+    assert config_for(Cluster.objects.get(kind="kubernetes")).connection.token == CANARY
+
+
+def test_missing_permissions_are_named_with_the_manifest_that_gives_them(browser, remote) -> None:
+    FakePlane.store.found = LACKING
+
+    page = browser.post(f"{LIST}{remote.pk}/check/", follow=True).content.decode()
+
+    assert "1 permission is missing." in page
+    assert page.index("secrets") < page.index("<code>pods</code>")
+    assert "kind: ClusterRole" in page
+    assert "kubectl apply -f astro-portal-role.yaml" in page
+    remote.refresh_from_db()
+    assert not remote.is_usable
+
+
+def test_a_cluster_that_does_not_answer_is_kept_and_says_so(browser, organization) -> None:
+    FakePlane.store.fail("check", Unreachable("Nobody listens at cluster.example.org."))
+
+    page = browser.post(
+        f"{LIST}register/", {"name": "eu-1", "kubeconfig": kubeconfig()}, follow=True
+    )
+
+    assert page.status_code == 200
+    assert "Nobody listens at cluster.example.org." in page.content.decode()
+    assert "Not ready" in browser.get(LIST).content.decode()
+
+
+def test_a_test_that_hangs_ends(browser, remote, monkeypatch) -> None:
+    monkeypatch.setattr("apps.clusters.probe.DEADLINE_SECONDS", 0.01)
+    monkeypatch.setattr(FakePlane, "check", lambda _plane: time.sleep(0.2))
+
+    page = browser.post(f"{LIST}{remote.pk}/check/", follow=True).content.decode()
+
+    assert "There was no answer within" in page
+
+
+def test_a_fragment_answers_a_test_by_script(browser, remote) -> None:
+    page = browser.post(f"{LIST}{remote.pk}/check/", headers={"HX-Request": "true"})
+
+    assert page.status_code == 200
+    assert page.content.decode().lstrip().startswith('<div class="stack" data-gap="l" id="cluster"')
+
+
+def test_what_was_typed_stays_but_no_secret_comes_back(browser, remote) -> None:
+    fields = {"name": "EU-1", "kubeconfig": kubeconfig(), "context": "main"}
+
+    page = browser.post(f"{LIST}register/", fields)
+
+    shown = page.content.decode()
+    assert page.status_code == 422
+    assert "has a cluster called EU-1 already" in shown
+    assert 'value="EU-1"' in shown
+    assert 'value="main"' in shown
+    assert "Paste it again" in shown
+    assert CANARY not in shown
+
+
+@pytest.mark.parametrize(
+    ("way", "fields", "says"),
+    [
+        ("", {}, "Paste the kubeconfig."),
+        ("", {"name": ""}, "This field is required."),
+        ("", {"name": "x" * 61}, "at most 60 characters"),
+        ("", {"name": "a\u202eb"}, "cannot be shown"),
+        ("", {"kubeconfig": kubeconfig(user={"exec": {"command": "sh"}})}, "the portal runs none"),
+        ("", {"kubeconfig": kubeconfig(), "context": "nope"}, "no context of this name"),
+        ("?by=token", {"token": CANARY}, "This field is required."),
+        ("?by=token", {"server": "http://x"}, "must begin with https://"),
+        ("?by=token", {"server": SERVER, "ca_certificate": "x"}, "cannot be read"),
+        ("?by=token", {"token": "a b"}, "This is no token"),
+        ("?by=token", {"tls_server_name": "a b"}, "must be a host name"),
+    ],
+)
+def test_bad_input_gets_a_sentence(browser, organization, way, fields, says) -> None:
+    page = browser.post(f"{LIST}register/{way}", {"name": "eu-1", **fields})
+
+    assert page.status_code == 422
+    assert says in page.content.decode()
+    assert CANARY not in page.content.decode()
+    assert not Cluster.objects.exists()
+
+
+def test_a_paste_of_ten_megabytes_is_refused_in_words(browser, organization) -> None:
+    browser.raise_request_exception = False
+
+    page = browser.post(f"{LIST}register/", {"name": "x", "kubeconfig": "x" * 10_000_000})
+
+    assert page.status_code in (400, 413)
+
+
+def test_a_name_that_points_at_this_machine_is_refused(browser, organization, monkeypatch) -> None:
+    found = [(2, 1, 6, "", ("127.0.0.1", 443))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_arguments, **_keywords: found)
+    fields = {
+        "name": "x",
+        "server": "https://rebind.example.org",
+        "ca_certificate": certificate(),
+        "token": CANARY,
+    }
+
+    page = browser.post(f"{LIST}register/?by=token", fields)
+
+    assert page.status_code == 422
+    assert "rebind.example.org is 127.0.0.1" in page.content.decode()
+    assert not Cluster.objects.exists()
+
+
+def test_a_credential_is_replaced_after_it_passed_its_test(browser, remote) -> None:
+    Cluster.objects.update(unreachable_since=NOW, failures=7, trouble="401", blind_until=NOW)
+    new = kubeconfig(user={"token": "a-new-one"})
+
+    page = browser.post(f"{LIST}{remote.pk}/credential/", {"kubeconfig": new})
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert config_for(remote).connection.token == "a-new-one"
+    assert remote.connection_version == 2
+    assert (remote.failures, remote.trouble, remote.unreachable_since) == (0, "", None)
+    assert remote.blind_until is None
+    event = AuditEvent.objects.get(action="cluster.credential_replaced")
+    assert "a-new-one" not in json.dumps(event.changes)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (LACKING, "It lacks permissions that the present one has."),
+        (PlaneCheck(is_usable=False, version="", findings=()), "present credential stays"),
+        (
+            PlaneCheck(is_usable=True, version="v1", findings=(), identity="uid-2"),
+            "for another cluster",
+        ),
+    ],
+)
+def test_the_present_credential_stays_when_the_new_one_fails(browser, remote, found, says) -> None:
+    Cluster.objects.update(identity_seen="uid-1")
+    FakePlane.store.found = found
+
+    page = browser.post(
+        f"{LIST}{remote.pk}/credential/",
+        {"kubeconfig": kubeconfig(user={"token": "a-new-one"})},
+    )
+
+    assert page.status_code == 422
+    assert says in page.content.decode()
+    assert "Paste it again" in page.content.decode()
+    remote.refresh_from_db()
+    assert config_for(remote).connection.token == CANARY
+    assert remote.connection_version == 1
+
+
+def settings_of(cluster: Cluster, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": cluster.name,
+        "storage_class": "",
+        "logs_in": "claim",
+        "logs_storage_class": "",
+        "logs_access": "ReadWriteMany",
+        "logs_size": "5Gi",
+        "database_port": "5432",
+        **changes,
+    }
+
+
+def test_settings_are_kept_sealed_and_never_shown(browser, remote) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+    changes = {
+        "logs_in": "object_store",
+        "logs_url": "s3://airflow-logs/prod",
+        "logs_access_key": "AKIA1",
+        "logs_secret_key": f"{CANARY}-1",
+        "database_host": "db.example.org",
+        "database_user": "portal",
+        "database_password": f"{CANARY}-2",
+        "image_pull_secret": json.dumps({"auths": {"r": {"auth": f"{CANARY}-3"}}}),
+    }
+
+    page = browser.post(address, settings_of(remote, **changes))
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert remote.connection_version == 2
+    assert sealed.opened(remote, "database_password") == f"{CANARY}-2"
+    assert CANARY not in browser.get(address).content.decode()
+    assert CANARY not in json.dumps(AuditEvent.objects.get(action="cluster.updated").changes)
+    # Empty secrets leave the stored ones.
+    kept = {name: changes[name] for name in changes if "secret" not in name and "pass" not in name}
+    assert browser.post(address, settings_of(remote, **kept)).status_code == 302
+    remote.refresh_from_db()
+    assert remote.connection_version == 2
+    assert sealed.opened(remote, "logs_secret_key") == f"{CANARY}-1"
+
+
+def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> None:
+    sealed.seal(remote, "database_password", CANARY)
+    remote.database_host, remote.database_user = "db.example.org", "portal"
+    remote.save()
+    changes = {"database_host": "evil.example.org", "database_user": "portal"}
+
+    page = browser.post(f"{LIST}{remote.pk}/settings/", settings_of(remote, **changes))
+
+    assert page.status_code == 422
+    assert "Another server: type its password." in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"logs_size": "5 GB"}, "like 5Gi"),
+        ({"logs_in": "object_store"}, "Name the bucket"),
+        ({"logs_url": "https://x"}, "Write a bucket like"),
+        ({"logs_endpoint": "ftp://x"}, "Write an address like"),
+        ({"logs_access_key": "A"}, "Give the secret key"),
+        ({"database_host": "a b"}, "Write a host name"),
+        ({"database_host": "db"}, "Name the role"),
+        ({"database_user": "a'b"}, "Write the name of a role"),
+        ({"database_port": "99999"}, "less than or equal to 65535"),
+        ({"image_pull_secret": "[]"}, "not the JSON"),
+        ({"image_pull_secret": "[" * 100_000}, "not the JSON"),
+        ({"storage_class": "other"}, "Select a valid choice"),
+    ],
+)
+def test_bad_settings_get_a_sentence(browser, remote, changes, says) -> None:
+    page = browser.post(f"{LIST}{remote.pk}/settings/", settings_of(remote, **changes))
+
+    assert page.status_code == 422
+    assert says in page.content.decode()
+
+
+def test_data_is_not_moved_under_deployments(browser, remote, make_deployment) -> None:
+    make_deployment(cluster=remote, name="etl-prod")
+
+    page = browser.post(f"{LIST}{remote.pk}/settings/", settings_of(remote, logs_size="9Gi"))
+
+    assert page.status_code == 422
+    assert "runs etl-prod. Nobody can change the size" in page.content.decode()
+
+
+def test_an_owner_says_which_workspaces_may_use_a_cluster(browser, remote, workspace) -> None:
+    address = f"{LIST}{remote.pk}/workspaces/"
+
+    assert browser.post(address, {"reach": "chosen"}).status_code == 422
+    assert browser.post(address, {"reach": "x"}).status_code == 422
+    page = browser.post(address, {"reach": "chosen", "workspaces": [workspace.pk]})
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert not remote.is_for_all_workspaces
+    assert list(remote.workspaces.all()) == [workspace]
+    event = AuditEvent.objects.get(action="cluster.workspaces_chosen")
+    assert event.changes == {"workspaces": ["all", "Warehouse"]}
+
+
+def test_a_cluster_in_use_cannot_be_removed(browser, remote, make_deployment) -> None:
+    make_deployment(cluster=remote, name="etl-prod")
+    address = f"{LIST}{remote.pk}/remove/"
+
+    page = browser.post(address, {"confirm": "eu-1"})
+
+    assert page.status_code == 422
+    assert "eu-1 runs etl-prod. Delete them first." in page.content.decode()
+    assert "etl-prod" in browser.get(address).content.decode()
+
+
+def test_a_removed_cluster_keeps_its_history_and_no_secret(
+    browser, remote, make_deployment
+) -> None:
+    gone = make_deployment(cluster=remote, phase="deleted", deleted_at=NOW)
+    address = f"{LIST}{remote.pk}/remove/"
+
+    assert browser.post(address, {"confirm": "eu"}).status_code == 422
+    page = browser.post(address, {"confirm": "eu-1"})
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert remote.credential is None
+    assert remote.removed_at is not None
+    assert type(gone).objects.filter(pk=gone.pk, cluster=remote).exists()
+    assert browser.get(f"{LIST}{remote.pk}/").status_code == 404
+    assert "eu-1" not in browser.get(LIST).content.decode().split("no more", 1)[1]
+    fields = {"name": "eu-1", "kubeconfig": kubeconfig()}
+    assert browser.post(f"{LIST}register/", fields).status_code == 302
+
+
+def test_an_empty_list_says_what_a_cluster_is(browser, organization) -> None:
+    assert "No cluster yet" in browser.get(LIST).content.decode()
+
+
+def test_this_machine_can_be_looked_at_and_shared(browser, cluster) -> None:
+    for path in pages_of(cluster)[:1] + pages_of(cluster)[2:3]:
+        assert browser.get(path).status_code == 200
+    for page in ("settings", "credential", "remove"):
+        assert browser.get(f"{LIST}{cluster.pk}/{page}/").status_code == 404
+    assert browser.post(f"{LIST}{cluster.pk}/check/").status_code == 302
+
+
+def test_an_unreachable_cluster_says_since_when(browser, remote) -> None:
+    since = timezone.now() - timedelta(minutes=20)
+    Cluster.objects.update(unreachable_since=since, trouble="Nobody listens there.")
+
+    for path in (LIST, f"{LIST}{remote.pk}/"):
+        page = browser.get(path).content.decode()
+        assert "Unreachable" in page
+        assert "20 min ago" in page
+        assert "Nobody listens there." in page
+
+
+def test_a_credential_that_ends_soon_is_said_in_time(browser, remote) -> None:
+    Cluster.objects.update(credential_expires_at=timezone.now() + timedelta(days=3))
+    assert "The credential expires on" in browser.get(LIST).content.decode()
+
+    Cluster.objects.update(credential_expires_at=timezone.now() - timedelta(days=3))
+    assert "Credential expired" in browser.get(LIST).content.decode()
+
+
+def test_members_look_and_change_nothing(bob, alice, remote, client_of, make_deployment) -> None:
+    make_deployment(cluster=remote, name="etl-prod")
+    client = client_of(bob)
+
+    for path in (LIST, f"{LIST}{remote.pk}/", f"{LIST}{remote.pk}/workspaces/"):
+        page = client.get(path)
+        assert page.status_code == 200
+        assert "Organization Owner" in page.content.decode()
+    for path in pages_of(remote)[1:] + [f"{LIST}{remote.pk}/check/", f"{LIST}register/"]:
+        assert client.post(path, {}).status_code == 403, path
+    assert client.get(f"{LIST}role.yaml")["Content-Type"] == "application/yaml"
+
+
+def test_outsiders_find_nothing(charlie, remote, client_of) -> None:
+    client = client_of(charlie)
+
+    for path in [LIST, f"{LIST}register/", f"{LIST}role.yaml", *pages_of(remote)]:
+        assert client.get(path).status_code == 404
+    assert client.post(f"{LIST}{remote.pk}/check/").status_code == 404
+    # Nor through their own organization.
+    assert client.get(f"/o/elsewhere/clusters/{remote.pk}/").status_code == 404
+
+
+def test_a_form_with_a_secret_asks_first_who_is_there(browser, remote) -> None:
+    session = browser.session
+    session["signed_in_at"] = time.time() - 3600
+    session["seen_at"] = time.time()
+    session.save()
+
+    for page in ("credential", "settings"):
+        answer = browser.get(f"{LIST}{remote.pk}/{page}/")
+        assert answer.status_code == 302
+        assert "/reauthenticate/" in answer["Location"]
+    answer = browser.post(f"{LIST}{remote.pk}/credential/", {"kubeconfig": kubeconfig()})
+    assert answer.status_code == 422
+    assert "Confirm who you are" in answer.content.decode()
+    assert CANARY not in json.dumps(dict(browser.session.items()))
+    remote.refresh_from_db()
+    assert remote.connection_version == 1
+
+
+def test_pages_ask_the_database_little(
+    browser, organization, remote, django_assert_max_num_queries
+) -> None:
+    for number in range(20):
+        copy = Cluster.objects.get(pk=remote.pk)
+        copy.pk, copy.name, copy.portal_id = None, f"c-{number}", f"id-{number}"
+        copy.save(force_insert=True)
+    browser.get(LIST)
+
+    with django_assert_max_num_queries(12):
+        browser.get(LIST)

@@ -1,0 +1,90 @@
+"""Every manifest is what Kubernetes and KEDA say their objects are, and nothing besides."""
+
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from apps.dataplane.kubernetes.render import Manifest, removal
+from tests.dataplane.kubernetes_render.matrix import (
+    CASES,
+    REF,
+    SERVER,
+    make_config,
+    manifests,
+    manifests_of,
+)
+from tests.dataplane.kubernetes_render.pods import pods_in
+from tests.kubernetes import assets
+
+KUBERNETES = "1.37"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_objects_of_kubernetes_have_only_its_fields(case: str) -> None:
+    for manifest in manifests_of(case):
+        if not manifest["apiVersion"].startswith("keda.sh/"):
+            kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+def test_the_pod_of_a_task_has_only_fields_of_kubernetes() -> None:
+    pods = [pod for manifest in manifests_of("kubernetes") for pod in pods_in(manifest)]
+
+    tasks = [pod for pod in pods if pod.get("kind") == "Pod"]
+
+    assert len(tasks) == 1
+    kubernetes_validate.validate(tasks[0], KUBERNETES, strict=True)
+
+
+def test_the_removal_of_a_database_has_only_fields_of_kubernetes() -> None:
+    stages = removal(ref=REF, config=make_config(database=SERVER))
+
+    for manifest in manifests(stages):
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("case", ["celery-keda", "two-queues-variables", "longest-names"])
+def test_objects_of_keda_have_only_its_fields(case: str) -> None:
+    schemas = _keda_schemas()
+    checked = 0
+    for manifest in manifests_of(case):
+        if manifest["apiVersion"].startswith("keda.sh/"):
+            jsonschema.validate(manifest, schemas[manifest["kind"]])
+            checked += 1
+
+    assert checked >= 2
+
+
+def test_a_field_that_keda_does_not_know_is_found() -> None:
+    scaled = next(m for m in manifests_of("celery-keda") if m["kind"] == "ScaledObject")
+    scaled["spec"]["coolDownPeriod"] = 5
+
+    with pytest.raises(jsonschema.ValidationError, match="coolDownPeriod"):
+        jsonschema.validate(scaled, _keda_schemas()["ScaledObject"])
+
+
+def _keda_schemas() -> dict[str, Manifest]:
+    path = assets.find(assets.CRDS)
+    if path is None:
+        pytest.skip("KEDA's own description of its objects is not here: run `make kubernetes`.")
+    schemas = {}
+    for definition in yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader):
+        if definition:
+            served = next(v for v in definition["spec"]["versions"] if v["name"] == "v1alpha1")
+            schema = served["schema"]["openAPIV3Schema"]
+            schemas[definition["spec"]["names"]["kind"]] = _strict(schema)
+    return schemas
+
+
+def _strict(schema: Any) -> Any:
+    """Refuse fields that the schema does not name, as the API server does when asked to."""
+    if isinstance(schema, list):
+        return [_strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(part) for key, part in schema.items()}
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        strict.setdefault("additionalProperties", False)
+    return strict
