@@ -88,6 +88,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
     "allauth.usersessions",
     "guardian",
     "django_htmx",
@@ -97,6 +98,7 @@ INSTALLED_APPS = [
     "apps.audit",
     "apps.access",
     "apps.organizations",
+    "apps.sso",
     "apps.runtimes",
     "apps.clusters",
     "apps.deployments",
@@ -300,7 +302,16 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
-ACCOUNT_ADAPTER = "apps.accounts.adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "apps.sso.adapter.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "apps.sso.adapter.SSOAdapter"
+# An identity provider is believed about verified domains alone, which `apps.sso.admission` checks.
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_LOGIN_ON_GET = False
+# Networks of identity providers that the portal would not connect to otherwise, like 127.0.0.0/8.
+SSO_NETWORKS = tuple(env_list("PORTAL_SSO_NETWORKS"))
+SSO_ALLOWS_HTTP = False
+DNS_SERVERS = env_list("PORTAL_DNS_SERVERS")
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None

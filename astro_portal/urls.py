@@ -1,5 +1,7 @@
 from django.urls import include, path
 
+from apps.sso.views.sign_in import sign_in
+
 urlpatterns = [
     path("", include("apps.portal.urls")),
     path("", include("apps.organizations.urls")),
@@ -8,6 +10,9 @@ urlpatterns = [
     path("", include("apps.deploys.urls")),
     path("", include("apps.observability.urls")),
     path("", include("apps.accounts.urls")),
+    path("", include("apps.sso.urls")),
+    # allauth looks this page up by its name.
+    path("accounts/login/", sign_in, name="account_login"),
     path("accounts/", include("apps.accounts.sign_in_urls")),
 ]
 

@@ -20,6 +20,7 @@ PERMISSIONS: dict[str, str] = {
     "organization.tokens.manage": "Make, rotate and revoke API tokens of the organization",
     "organization.usage.view": "See usage of the organization",
     "organization.audit.view": "Read the audit log of the organization",
+    "organization.sso.manage": "Set up domains, single sign-on and provisioning",
     "organization.clusters.view": "See clusters",
     "organization.clusters.manage": "Register, change and remove clusters",
     "organization.workspaces.create": "Create workspaces",

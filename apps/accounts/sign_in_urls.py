@@ -16,7 +16,6 @@ from django.views.generic import RedirectView
 from apps.accounts.views import closed
 
 urlpatterns = [
-    path("login/", allauth.login, name="account_login"),
     path("logout/", allauth.logout, name="account_logout"),
     path("inactive/", allauth.account_inactive, name="account_inactive"),
     path("password/change/", allauth.password_change, name="account_change_password"),

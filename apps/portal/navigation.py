@@ -34,6 +34,7 @@ ORGANIZATION_PLACES = (
     Link("Members", "organizations:members", "people", "organization.members.view"),
     Link("Teams", "organizations:teams", "people", "organization.members.view"),
     Link("Roles", "organizations:roles", "key", "organization.view"),
+    Link("Single sign-on", "sso:overview", "key", "organization.sso.manage"),
 )
 ORGANIZATION_RECORD = (
     Link("Audit log", "organizations:audit", "audit", "organization.audit.view"),

@@ -20,6 +20,7 @@ from django.http import HttpResponseBase
 from django.template.backends.django import Template
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from apps.access.catalogue import BUILT_IN_ROLES
@@ -31,10 +32,13 @@ from apps.deploys.models import Deploy
 from apps.organizations.invitations import invite
 from apps.organizations.models import Invitation
 from apps.organizations.teams import add_to_team, create_team
+from apps.sso.models import Domain, SSOConnection
+from apps.sso.services import make_bypass_link
 from tests.architecture.test_view_guard import WITHOUT_STAMP
 from tests.architecture.urls import addresses
 from tests.clusters.material import registered
 from tests.conftest import make_user, role
+from tests.sso.identity_provider import make_signer
 
 ROLES = frozenset(f"{role.scope} {role.key}" for role in BUILT_IN_ROLES)
 STRANGERS = frozenset({"anonymous", "disabled", "outsider", "operator"})
@@ -131,6 +135,23 @@ TABLE = {
     "organizations:resend_workspace_invitation": _workspace(None, WORKSPACE_OWNERS),
     "organizations:revoke_workspace_invitation": _workspace(None, WORKSPACE_OWNERS),
     "organizations:workspace_settings": _workspace(IN_WORKSPACE, WORKSPACE_OWNERS),
+    "account_login": _all(EVERYBODY),
+    "sso:start": Row(EVERYBODY, None, EVERYBODY),
+    "sso:acs": Row(EVERYBODY, None, EVERYBODY),
+    "sso:acs_finish": Row(EVERYBODY, EVERYBODY),
+    "sso:callback": Row(EVERYBODY, EVERYBODY),
+    "sso:metadata": Row(EVERYBODY, EVERYBODY),
+    "sso:bypass": _all(EVERYBODY),
+    "sso:overview": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:make_bypass_link": _organization(None, ORGANIZATION_OWNER),
+    "sso:check_domain": _organization(None, ORGANIZATION_OWNER),
+    "sso:change_domain": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:new_connection": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:connection": _organization(ORGANIZATION_OWNER),
+    "sso:edit_connection": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:test_connection": _organization(None, ORGANIZATION_OWNER),
+    "sso:switch_connection": _organization(None, ORGANIZATION_OWNER),
+    "sso:delete_connection": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "clusters:list": _organization(IN_ORGANIZATION),
     "clusters:register": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "clusters:manifest": _organization(IN_ORGANIZATION),
@@ -191,6 +212,8 @@ class Stage:
             wanted["token"] = self.tokens[name]
         if "<slug:slug>" in route:
             wanted["slug"] = "nordhavn" if route.startswith("o/") else "warehouse"
+        if name == "sso:callback":
+            wanted["connection_key"] = self.arguments["oidc_key"]
         if name.endswith("_workspace_invitation"):
             wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
         return reverse(name, kwargs=wanted)
@@ -246,6 +269,8 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
         state="succeeded",
         revision=deployment.wanted,
     )
+    saml, oidc = (_connection(organization, protocol) for protocol in SSOConnection.Protocol)
+    domain = Domain.objects.create(organization=organization, name="nordhavn.test", token="t")
     team = create_team(actor=owner, organization=organization, name="Data")
     add_to_team(actor=owner, team=team, user=people["workspace member"])
     digest = "0" * 64
@@ -268,6 +293,9 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "workspace_invitation_id": Invitation.objects.get(workspace=workspace).pk,
             "team_id": team.pk,
             "draft_id": draft.pk,
+            "connection_key": saml.key,
+            "oidc_key": oidc.key,
+            "domain_id": domain.pk,
             "cluster_id": registered(organization).pk,
             "number": 1,
         },
@@ -275,14 +303,32 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
         "tokens": {
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),
             "organizations:invitation": link.rstrip("/").rsplit("/", 1)[1],
+            "sso:bypass": make_bypass_link(actor=owner, organization=organization),
         },
     }
+
+
+def _connection(organization, protocol) -> SSOConnection:
+    return SSOConnection.objects.create(
+        organization=organization,
+        key=f"key-{protocol}".replace("_", "-"),
+        protocol=protocol,
+        name=protocol,
+        config={
+            "issuer": "https://127.0.0.1:9",
+            "entity_id": "https://idp.test",
+            "sso_url": "https://idp.test/sso",
+            "certificates": [make_signer().certificate],
+        },
+        is_enabled=True,
+        tested_at=timezone.now(),
+    )
 
 
 def outcome(response: HttpResponseBase) -> str:
     if response.streaming:
         b"".join(response.streaming_content)
-    if response.status_code == 302 and response["Location"].startswith("/accounts/login/"):
+    if response.status_code == 302 and response["Location"].startswith("/accounts/login/?"):
         return "sign in"
     words = {403: "refused", 404: "nothing", 405: "no such method"}
     if response.status_code >= 500 and response.status_code != 503:

@@ -6,7 +6,6 @@ from apps.access.catalogue import PERMISSIONS, SCOPES
 from tests.architecture.urls import Address, addresses
 
 WITHOUT_STAMP = {
-    "account_login": "how a person gets in",
     "account_logout": "ends the visitor's own session only",
     "account_inactive": "a page of words for a disabled person",
     "account_change_password": "allauth asks for the session and the old password",
@@ -35,6 +34,13 @@ OPEN = {
     "portal:healthz": "for load balancers; tells only whether the database answers",
     "portal:setup": "the one-time link is the proof",
     "organizations:invitation": "the link in the mail is the proof",
+    "account_login": "how a person gets in",
+    "sso:start": "leaves for an identity provider that is switched on",
+    "sso:acs": "keeps a SAML answer until it is read with the session at hand",
+    "sso:acs_finish": "the signed answer is the proof",
+    "sso:callback": "the signed answer is the proof",
+    "sso:metadata": "what identity providers must know; nothing in it is secret",
+    "sso:bypass": "the link opens passwords again, and signs nobody in",
     "account_signup": "closed: 404",
     "account_email": "closed: 404",
     "account_email_verification_sent": "closed: 404",

@@ -21,6 +21,7 @@ from apps.deployments.models import (
 from apps.deploys.models import Deploy
 from apps.organizations.models import Invitation, Team
 from apps.organizations.teams import add_to_team, create_team, give_team_role
+from apps.sso.models import Domain, SSOConnection
 from tests.conftest import CONFIG
 
 LONG = "a-very-long-name-that-nobody-would-type-but-somebody-did-once"
@@ -65,6 +66,8 @@ class Stage:
     running: Operation
     deploy: Deploy
     invitation: Invitation
+    domain: Domain
+    connection: SSOConnection
     team: Team
 
 
@@ -112,7 +115,27 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         running=_operation(busy, coming, author, OperationState.RUNNING),
         deploy=_deploys(settled, author),
         invitation=_invitation(workspace, author),
+        domain=Domain.objects.create(
+            organization=workspace.organization, name=f"{LONG}.example", token="t" * 32
+        ),
+        connection=_connection(workspace.organization),
         team=_team(workspace, author),
+    )
+
+
+def _connection(organization: Any) -> SSOConnection:
+    result = {"is_ok": False, "sentence": "No e-mail address came.", "subject": LONG, "email": ""}
+    return SSOConnection.objects.create(
+        organization=organization,
+        key="nordhavn-1",
+        protocol="saml",
+        name=LONG[:60],
+        config={
+            "entity_id": f"https://{LONG}.example/metadata",
+            "sso_url": f"https://{LONG}.example/sso",
+            "certificates": ["x"],
+        },
+        test_result=result | {"name": "", "groups": ["data-eng", LONG]},
     )
 
 

@@ -12,7 +12,15 @@ from tests.e2e.browser import Inspector, new_context
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-NAMESPACES = {"accounts", "deployments", "deploys", "observability", "organizations", "portal"}
+NAMESPACES = {
+    "accounts",
+    "deployments",
+    "deploys",
+    "observability",
+    "organizations",
+    "portal",
+    "sso",
+}
 NOT_PAGES = {
     "accounts:end_session": "POST only",
     "accounts:end_others": "POST only",
@@ -38,6 +46,16 @@ NOT_PAGES = {
     "observability:log_tail": "a fragment",
     "observability:log_download": "a file",
     "organizations:export_audit": "a file",
+    "sso:start": "POST only; leaves for an identity provider",
+    "sso:acs": "POST only",
+    "sso:acs_finish": "leads on",
+    "sso:callback": "leads on",
+    "sso:metadata": "a file",
+    "sso:bypass": "its link exists once",
+    "sso:make_bypass_link": "POST only",
+    "sso:check_domain": "POST only",
+    "sso:test_connection": "POST only",
+    "sso:switch_connection": "POST only",
 }
 
 
@@ -75,6 +93,12 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("organizations:workspace_member", ["warehouse", bob.pk]),
         ("organizations:remove_workspace_member", ["warehouse", bob.pk]),
         ("organizations:workspace_settings", ["warehouse"]),
+        ("sso:overview", ["nordhavn"]),
+        ("sso:change_domain", ["nordhavn", made.domain.pk]),
+        ("sso:new_connection", ["nordhavn"]),
+        ("sso:connection", ["nordhavn", made.connection.key]),
+        ("sso:edit_connection", ["nordhavn", made.connection.key]),
+        ("sso:delete_connection", ["nordhavn", made.connection.key]),
         ("deployments:list", ["warehouse"]),
         ("deployments:new", ["warehouse"]),
         ("deployments:review", ["warehouse", made.draft.pk]),

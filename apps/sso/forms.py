@@ -1,0 +1,145 @@
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from apps.access.models import Role
+from apps.core.errors import Invalid
+from apps.core.forms import Choices, blame
+from apps.sso.identity_providers import MOST_CERTIFICATES, discover, fetch_metadata, read_metadata
+from apps.sso.models import SSOConnection
+from apps.sso.outgoing import MOST_BYTES
+
+ASK = "Nobody: people must be invited"
+WIDE = {"data-width": "l"}
+
+
+class EmailForm(forms.Form):
+    """The first step of every sign-in."""
+
+    login = forms.EmailField(
+        label="E-mail address",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
+    )
+
+
+class DomainForm(forms.Form):
+    name = forms.CharField(label="Domain", max_length=253, help_text="What is right of the @.")
+
+
+class ProtocolForm(forms.Form):
+    protocol = forms.ChoiceField(
+        label="Protocol",
+        choices=SSOConnection.Protocol.choices,
+        widget=Choices(
+            hints={
+                "saml": "Okta, Entra ID, Keycloak, ADFS … with a metadata file or address.",
+                "openid_connect": "Google, Okta, Entra ID, Keycloak … with issuer and client.",
+            }
+        ),
+    )
+
+
+class ConnectionForm(forms.Form):
+    """What both protocols share. `cleaned_fields` is what the services take."""
+
+    name = forms.CharField(label="Name", max_length=60, help_text="On the button people press.")
+    default_role = forms.ChoiceField(label="Newcomers become", required=False)
+    email_attribute = forms.CharField(
+        label="Attribute with the address", max_length=200, required=False
+    )
+    name_attribute = forms.CharField(
+        label="Attribute with the name", max_length=200, required=False
+    )
+    groups_attribute = forms.CharField(
+        label="Attribute with the groups", max_length=200, required=False
+    )
+
+    def __init__(self, *args: Any, connection: SSOConnection | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connection = connection
+        roles = Role.objects.filter(scope="organization", key__in=["member", "billing-admin"])
+        choices = [(role.key, role.name) for role in roles.order_by("rank")]
+        role = self.fields["default_role"]
+        assert isinstance(role, forms.ChoiceField)  # noqa: S101 - declared above
+        role.choices = [("", ASK), *choices]
+        for name in ("email_attribute", "name_attribute", "groups_attribute"):
+            self.fields[name].help_text = "Empty for the usual names."
+
+    def shared_fields(self) -> dict[str, Any]:
+        names = ("name", "default_role", "email_attribute", "name_attribute", "groups_attribute")
+        return {name: self.cleaned_data[name].strip() for name in names}
+
+    def provider_fields(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if self.errors:
+            return cleaned
+        try:
+            self.cleaned_fields = {**self.shared_fields(), **self.provider_fields()}
+        except Invalid as error:
+            blame(self, error)
+        return cleaned
+
+
+class SAMLForm(ConnectionForm):
+    metadata = forms.FileField(label="Metadata file", required=False)
+    metadata_url = forms.CharField(
+        label="or its address",
+        max_length=500,
+        required=False,
+        widget=forms.URLInput(attrs=WIDE),
+        help_text=f"Fetched once, now. At most {MOST_CERTIFICATES} certificates.",
+    )
+
+    def provider_fields(self) -> dict[str, Any]:
+        now = timezone.now()
+        upload, url = self.cleaned_data.get("metadata"), self.cleaned_data["metadata_url"].strip()
+        if upload and url:
+            raise Invalid("Choose a file or an address, not both.", field="metadata_url")
+        if upload:
+            if upload.size > MOST_BYTES:
+                raise Invalid("The metadata is larger than 1 MiB.", field="metadata")
+            return {"config": read_metadata(xml=upload.read(), now=now)}
+        if url:
+            return {"config": fetch_metadata(url=url, now=now)}
+        if self.connection is None:
+            raise Invalid("Choose the metadata file of the identity provider.", field="metadata")
+        return {}
+
+
+class OIDCForm(ConnectionForm):
+    issuer = forms.CharField(
+        label="Issuer",
+        max_length=500,
+        widget=forms.URLInput(attrs=WIDE),
+        help_text="Exactly as the server calls itself.",
+    )
+    client_id = forms.CharField(label="Client ID", max_length=255)
+    client_secret = forms.CharField(
+        label="Client secret",
+        max_length=500,
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.connection is not None:
+            self.fields["client_secret"].help_text = "Leave it empty to keep the one there is."
+
+    def provider_fields(self) -> dict[str, Any]:
+        secret = self.cleaned_data["client_secret"]
+        if self.connection is None and not secret:
+            raise Invalid("Write the client secret.", field="client_secret")
+        return {
+            "client_id": self.cleaned_data["client_id"].strip(),
+            "client_secret": secret,
+            "config": discover(issuer=self.cleaned_data["issuer"]),
+        }
+
+
+FORMS: dict[str, type[ConnectionForm]] = {"saml": SAMLForm, "openid_connect": OIDCForm}

@@ -1,0 +1,154 @@
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from apps.access.queries import ScopedQuerySet
+from apps.organizations.models import Organization
+
+
+class Domain(models.Model):
+    """An e-mail domain that an organization says is its own. It counts once DNS says so too.
+
+    Only addresses of verified domains are believed when an identity provider asserts them.
+    `is_enforced` closes every other way to sign in with an address of the domain.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="domains")
+    name = models.CharField(max_length=253)
+    token = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    verified_at = models.DateTimeField(null=True, blank=True)
+    problem = models.CharField(max_length=300, blank=True)
+    is_enforced = models.BooleanField(default=False)
+
+    access_scope = "organization"
+    access_paths: ClassVar[dict[str, str]] = {"organization": "organization"}
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "name"], name="domain_unique_in_organization"
+            ),
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=models.Q(verified_at__isnull=False),
+                name="domain_verified_once",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(is_enforced=False) | models.Q(verified_at__isnull=False),
+                name="only_verified_domains_are_enforced",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def access_parent(self) -> Organization:
+        return self.organization
+
+    @property
+    def record_name(self) -> str:
+        return f"_astro-portal.{self.name}"
+
+    @property
+    def record_value(self) -> str:
+        return f"astro-portal-verification={self.token}"
+
+
+class SSOConnection(models.Model):
+    """An identity provider of an organization.
+
+    `key` is its part of addresses and the first half of everybody's identity there, so it is random
+    and never used again. `config` is public: for SAML `entity_id`, `sso_url` and `certificates`
+    (PEM); for OIDC `issuer`. `default_role` is the organization role of people who come for the
+    first time, empty when they must be invited. Nobody signs in through it until it is enabled,
+    which takes a test that went well since the last change (`tested_at`).
+    """
+
+    class Protocol(models.TextChoices):
+        SAML = "saml", "SAML 2.0"
+        OIDC = "openid_connect", "OpenID Connect"
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="sso_connections"
+    )
+    key = models.SlugField(max_length=40, unique=True)
+    protocol = models.CharField(max_length=20, choices=Protocol.choices)
+    name = models.CharField(max_length=60)
+    client_id = models.CharField(max_length=255, blank=True)
+    client_secret = models.BinaryField(null=True, blank=True)
+    config = models.JSONField(default=dict)
+    email_attribute = models.CharField(max_length=200, blank=True)
+    name_attribute = models.CharField(max_length=200, blank=True)
+    groups_attribute = models.CharField(max_length=200, blank=True)
+    default_role = models.CharField(max_length=60, blank=True)
+    is_enabled = models.BooleanField(default=False)
+    tested_at = models.DateTimeField(null=True, blank=True)
+    test_result = models.JSONField(default=dict, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    access_scope = "organization"
+    access_paths: ClassVar[dict[str, str]] = {"organization": "organization"}
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "name"], name="sso_connection_name_unique"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(is_enabled=False) | models.Q(tested_at__isnull=False),
+                name="only_tested_connections_are_enabled",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def access_parent(self) -> Organization:
+        return self.organization
+
+    @property
+    def secret_identity(self) -> str:
+        return f"sso.connection|{self.key}|client_secret"
+
+
+class UsedAssertion(models.Model):
+    """A SAML assertion that signed somebody in. It does so once, whichever process sees it."""
+
+    connection = models.ForeignKey(SSOConnection, on_delete=models.CASCADE, related_name="+")
+    assertion_id = models.CharField(max_length=256)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "assertion_id"], name="assertion_used_once"
+            )
+        ]
+        indexes = [models.Index(fields=["expires_at"], name="used_assertion_end")]
+
+
+class BypassLink(models.Model):
+    """The way in for the day the identity provider is down: with it, passwords of enforced domains
+    work. One for each organization; its token is stored as a digest.
+    """
+
+    organization = models.OneToOneField(
+        Organization, on_delete=models.CASCADE, related_name="bypass_link"
+    )
+    token_digest = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    used_at = models.DateTimeField(null=True, blank=True)

@@ -1,0 +1,130 @@
+"""The two protocols, as allauth speaks them, with the holes closed that matter here.
+
+SAML: an assertion signs in once, in whichever process (allauth checks only what it asked for
+itself). OIDC: a nonce ties the token to the request, its signature is always checked, and PKCE is
+on. allauth finds `provider_classes` by the name of this module.
+"""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from allauth.socialaccount.internal import jwtkit
+from allauth.socialaccount.providers.base import ProviderException
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from allauth.socialaccount.providers.saml.provider import SAMLProvider
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from apps.sso.assertions import spend_assertion
+from apps.sso.saml import address_of, new_request
+
+# Identity providers may say no end; ours is later than the clock skew that is accepted.
+LONGEST_ASSERTION = timedelta(days=1)
+EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+TRANSIENT_FORMAT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+NAME_ID = "name-id"
+SCOPES = ("openid", "email", "profile")
+
+
+class _Unread:
+    """Leaves names and addresses to `apps.sso.adapter`: they are of whatever type was sent."""
+
+    def extract_common_fields(self, data: Any) -> dict[str, Any]:
+        return {}
+
+    def extract_email_addresses(self, data: Any) -> list[Any]:
+        return []
+
+
+class PortalSAMLProvider(_Unread, SAMLProvider):  # type: ignore[misc]
+    def redirect(
+        self,
+        request: HttpRequest,
+        process: str,
+        next_url: str | None = None,
+        data: Any = None,
+        **kwargs: Any,
+    ) -> HttpResponse:
+        auth = new_request(self.app.connection)
+        url = auth.login(return_to="")
+        self.stash_redirect_state(
+            request, process, next_url, data, state_id=auth.get_last_request_id(), **kwargs
+        )
+        return HttpResponseRedirect(url)
+
+    def extract_extra_data(self, data: Any) -> dict[str, Any]:
+        said = dict(data.get_attributes())
+        if data.get_nameid_format() == EMAIL_FORMAT:
+            said[NAME_ID] = data.get_nameid()
+        return said
+
+    def sociallogin_from_response(self, request: HttpRequest, response: Any) -> Any:
+        if response.get_nameid_format() == TRANSIENT_FORMAT:
+            raise ProviderException("The name ID is transient: choose a persistent one.")
+        spend_assertion(
+            connection=self.app.connection,
+            assertion_id=response.get_last_assertion_id() or "",
+            expires_at=_end_of(response.get_last_assertion_not_on_or_after()),
+        )
+        return super().sociallogin_from_response(request, response)
+
+
+def _end_of(not_on_or_after: int | None) -> datetime:
+    now = datetime.now(UTC)
+    if not not_on_or_after:
+        return now + LONGEST_ASSERTION
+    return datetime.fromtimestamp(not_on_or_after, UTC) + timedelta(minutes=10)
+
+
+class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
+    def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
+        claims: dict[str, Any] = jwtkit.verify_and_decode(
+            credential=id_token,
+            keys_url=self.openid_config["jwks_uri"],
+            issuer=app.connection.config["issuer"],
+            audience=app.client_id,
+            lookup_kid=jwtkit.lookup_kid_jwk,
+        )
+        return claims
+
+    def get_callback_url(self, request: HttpRequest, app: Any) -> str:
+        return address_of(app.connection, "callback")
+
+    def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> Any:
+        if not kwargs["response"].get("id_token"):
+            raise ProviderException("The identity provider sent no ID token.")
+        return super().complete_login(request, app, token, **kwargs)
+
+
+class PortalOIDCProvider(_Unread, OpenIDConnectProvider):  # type: ignore[misc]
+    oauth2_adapter_class = OIDCAdapter
+    pkce_enabled_default = True
+
+    def redirect(
+        self,
+        request: HttpRequest,
+        process: str,
+        next_url: str | None = None,
+        data: Any = None,
+        **kwargs: Any,
+    ) -> HttpResponse:
+        nonce = secrets.token_urlsafe(24)
+        response: HttpResponse = super().redirect(
+            request, process, next_url, data, auth_params={"nonce": nonce}, nonce=nonce, **kwargs
+        )
+        return response
+
+    def get_scope(self) -> list[str]:
+        return list(SCOPES)
+
+
+def check_nonce(*, claims: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Raise ProviderException unless the ID token answers the request that was sent from here."""
+    expected = state.get("nonce")
+    if not expected or claims.get("nonce") != expected:
+        raise ProviderException("The ID token does not answer this sign-in.")
+
+
+provider_classes = [PortalSAMLProvider, PortalOIDCProvider]

@@ -1,0 +1,50 @@
+"""Reads about domains and identity providers."""
+
+from dataclasses import dataclass
+
+from apps.accounts.queries import digest_of
+from apps.sso.models import BypassLink, Domain, SSOConnection
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How an address signs in: by these connections, and by password unless `is_enforced`."""
+
+    connections: tuple[SSOConnection, ...]
+    is_enforced: bool
+
+
+def domain_of(email: str) -> str:
+    return email.rpartition("@")[2].strip().lower()
+
+
+def ways_to_sign_in(*, email: str) -> Ways:
+    """Return what the verified domain of an address asks for; a password when there is none."""
+    domain = verified_domain(email=email)
+    if domain is None:
+        return Ways((), is_enforced=False)
+    enabled = SSOConnection.objects.filter(
+        organization_id=domain.organization_id, is_enabled=True
+    ).order_by("name")
+    return Ways(tuple(enabled), is_enforced=domain.is_enforced)
+
+
+def verified_domain(*, email: str) -> Domain | None:
+    """Return the verified domain that an address belongs to, with its organization."""
+    verified = Domain.objects.filter(name=domain_of(email), verified_at__isnull=False)
+    return verified.select_related("organization").first()
+
+
+def owns_address(*, connection: SSOConnection, email: str) -> bool:
+    """Tell whether the connection's organization has verified the domain of an address.
+
+    Everything an identity provider says of other addresses is refused: it could name anybody.
+    """
+    domain = verified_domain(email=email)
+    return domain is not None and domain.organization_id == connection.organization_id
+
+
+def bypass_link(*, token: str) -> BypassLink | None:
+    """Return the bypass link with this token, with its organization."""
+    links = BypassLink.objects.filter(token_digest=digest_of(token))
+    return links.select_related("organization").first()

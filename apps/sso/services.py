@@ -1,0 +1,281 @@
+"""Writes about domains and identity providers. Each is audited; secrets are only ever replaced."""
+
+import re
+import secrets
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.text import slugify
+
+from apps.access.services import record_on
+from apps.accounts.models import User
+from apps.accounts.queries import digest_of
+from apps.core.errors import Invalid, Refused
+from apps.core.keys import key_ring
+from apps.organizations.models import Organization
+from apps.sso.dns import LookupFailed, txt_records
+from apps.sso.models import BypassLink, Domain, SSOConnection
+
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+# What a test must be repeated for; the name alone changes nothing about sign-in.
+TESTED_FIELDS = frozenset({"client_id", "config", "email_attribute"})
+
+
+@transaction.atomic
+def add_domain(*, actor: User, organization: Organization, name: str) -> Domain:
+    """Note a domain that DNS is to confirm. Raises Invalid."""
+    name = _domain_name(name)
+    if organization.domains.filter(name=name).exists():
+        raise Invalid(f"{name} is on the list already.", field="name")
+    domain = Domain.objects.create(
+        organization=organization, name=name, token=secrets.token_urlsafe(24)
+    )
+    _record("domain.added", actor, organization, {"domain": [None, name]})
+    return domain
+
+
+def check_domain(*, actor: User, domain: Domain) -> bool:
+    """Ask DNS for the record of a domain and note the answer; return whether it is verified."""
+    problem = _dns_problem(domain)
+    try:
+        with transaction.atomic():
+            return _note_check(actor, domain, problem)
+    except IntegrityError:
+        problem = "Another organization of this portal has verified this domain."
+        _update(domain, checked_at=timezone.now(), problem=problem)
+        return False
+
+
+def _note_check(actor: User, domain: Domain, problem: str) -> bool:
+    now = timezone.now()
+    if problem:
+        # A domain once verified stays so: a resolver that fails for a day must lock nobody out.
+        _update(domain, checked_at=now, problem=problem)
+        return domain.verified_at is not None
+    is_new = domain.verified_at is None
+    _update(domain, checked_at=now, problem="", verified_at=domain.verified_at or now)
+    if is_new:
+        _record("domain.verified", actor, domain.organization, {"domain": [None, domain.name]})
+    return True
+
+
+@transaction.atomic
+def remove_domain(*, actor: User, domain: Domain) -> None:
+    """Forget a domain. Identity providers are no longer believed about its addresses."""
+    _record("domain.removed", actor, domain.organization, {"domain": [domain.name, None]})
+    domain.delete()
+
+
+@transaction.atomic
+def enforce_sso(*, actor: User, domain: Domain, is_enforced: bool) -> None:
+    """Close or open the other ways to sign in for a domain.
+
+    Raises Refused while it would lock everybody out: no enabled connection, or no bypass link.
+    """
+    organization = Organization.objects.select_for_update(no_key=True).get(
+        pk=domain.organization_id
+    )
+    if is_enforced:
+        if domain.verified_at is None:
+            raise Refused(f"Verify {domain} first.")
+        if not organization.sso_connections.filter(is_enabled=True).exists():
+            raise Refused("Enable a connection first: nobody could sign in otherwise.")
+        if not BypassLink.objects.filter(organization=organization).exists():
+            raise Refused(
+                "Make a bypass link first, and keep it where you find it on the day the identity "
+                "provider is down."
+            )
+    _update(domain, is_enforced=is_enforced)
+    action = "sso.enforced" if is_enforced else "sso.released"
+    _record(action, actor, organization, {"domain": [None, domain.name]})
+
+
+@transaction.atomic
+def create_connection(
+    *, actor: User, organization: Organization, protocol: str, name: str, **fields: Any
+) -> SSOConnection:
+    """Add an identity provider, not enabled yet. `client_secret` is in clear. Raises Invalid."""
+    client_secret = fields.pop("client_secret", "")
+    _refuse_taken(organization, name)
+    key = f"{slugify(name)[:24].strip('-') or 'sso'}-{secrets.token_hex(4)}"
+    connection = SSOConnection(
+        organization=organization, key=key, protocol=protocol, name=name, **fields
+    )
+    _seal(connection, client_secret)
+    connection.save(force_insert=True)
+    _record("sso_connection.created", actor, organization, {"name": [None, name]})
+    return connection
+
+
+@transaction.atomic
+def update_connection(*, actor: User, connection: SSOConnection, **fields: Any) -> None:
+    """Change an identity provider. What decides about sign-in switches it off until tested again.
+
+    An empty `client_secret` keeps the one there is. Raises Invalid, and Refused when a domain that
+    enforces SSO would lose its last connection.
+    """
+    client_secret = fields.pop("client_secret", "")
+    if "name" in fields and fields["name"] != connection.name:
+        _refuse_taken(connection.organization, fields["name"])
+    changed = {name for name, value in fields.items() if getattr(connection, name) != value}
+    if not changed and not client_secret:
+        return
+    changes = {name: _words(name, getattr(connection, name), fields[name]) for name in changed}
+    if client_secret:
+        changes["client_secret"] = ["set", "replaced"]
+        _seal(connection, client_secret)
+    for name in changed:
+        setattr(connection, name, fields[name])
+    if client_secret or changed & TESTED_FIELDS:
+        _switch_off(connection)
+    connection.save()
+    _record("sso_connection.updated", actor, connection.organization, changes, connection)
+
+
+@transaction.atomic
+def enable_connection(*, actor: User, connection: SSOConnection) -> None:
+    """Let people sign in through a connection that was tested. Raises Refused."""
+    if connection.tested_at is None:
+        raise Refused("Test the connection first, with a real sign-in.")
+    _update(connection, is_enabled=True)
+    _record("sso_connection.enabled", actor, connection.organization, {}, connection)
+
+
+@transaction.atomic
+def disable_connection(*, actor: User, connection: SSOConnection) -> None:
+    """Let nobody sign in through a connection any more. Raises Refused for the last one needed."""
+    _refuse_lockout(connection)
+    _update(connection, is_enabled=False)
+    _record("sso_connection.disabled", actor, connection.organization, {}, connection)
+
+
+@transaction.atomic
+def delete_connection(*, actor: User, connection: SSOConnection) -> None:
+    """Remove an identity provider. People keep their accounts. Raises Refused when needed."""
+    _refuse_lockout(connection)
+    _record("sso_connection.deleted", actor, connection.organization, {}, connection)
+    connection.delete()
+
+
+@transaction.atomic
+def note_test(*, connection: SSOConnection, result: dict[str, Any], now: datetime) -> None:
+    """Keep what a test sign-in said; `is_ok` in it opens the way to enable the connection."""
+    fields: dict[str, Any] = {"test_result": result}
+    if result["is_ok"]:
+        fields["tested_at"] = now
+    _update(connection, **fields)
+
+
+@transaction.atomic
+def make_bypass_link(*, actor: User, organization: Organization) -> str:
+    """Make the bypass link of an organization, ending an older one; return its token once."""
+    token = secrets.token_urlsafe(32)
+    BypassLink.objects.update_or_create(
+        organization=organization,
+        defaults={
+            "token_digest": digest_of(token),
+            "created_by": actor,
+            "created_at": timezone.now(),
+            "used_at": None,
+        },
+    )
+    _record("sso_bypass.created", actor, organization, {})
+    return token
+
+
+@transaction.atomic
+def note_bypass(*, link: BypassLink) -> None:
+    """Write down that somebody opened the bypass link."""
+    _update(link, used_at=timezone.now())
+    _record("sso_bypass.used", None, link.organization, {})
+
+
+def client_secret_of(connection: SSOConnection) -> str:
+    """Return the secret in clear, to be sent to the identity provider alone."""
+    if not connection.client_secret:
+        return ""
+    return key_ring().open(
+        sealed=bytes(connection.client_secret), identity=connection.secret_identity
+    )
+
+
+def _seal(connection: SSOConnection, client_secret: str) -> None:
+    if client_secret:
+        connection.client_secret = key_ring().seal(
+            value=client_secret, identity=connection.secret_identity
+        )
+
+
+def _switch_off(connection: SSOConnection) -> None:
+    if connection.is_enabled:
+        _refuse_lockout(connection)
+    connection.is_enabled = False
+    connection.tested_at = None
+    connection.test_result = {}
+
+
+def _refuse_lockout(connection: SSOConnection) -> None:
+    organization = Organization.objects.select_for_update(no_key=True).get(
+        pk=connection.organization_id
+    )
+    enabled = organization.sso_connections.filter(is_enabled=True)
+    is_last = connection.is_enabled and not enabled.exclude(pk=connection.pk).exists()
+    enforced = list(organization.domains.filter(is_enforced=True).values_list("name", flat=True))
+    if is_last and enforced:
+        raise Refused(
+            f"{', '.join(enforced)} demands single sign-on, and this is the last connection: "
+            "nobody could sign in. Add another one, or stop enforcing first."
+        )
+
+
+def _refuse_taken(organization: Organization, name: str) -> None:
+    if organization.sso_connections.filter(name__iexact=name).exists():
+        raise Invalid(f"There is a connection called {name} already.", field="name")
+
+
+def _domain_name(text: str) -> str:
+    name = text.strip().lower().rstrip(".")
+    try:
+        ascii_name = name.encode("idna").decode()
+    except UnicodeError:
+        raise Invalid("This is not a domain name.", field="name") from None
+    labels = ascii_name.split(".")
+    if len(labels) < 2 or len(ascii_name) > 253 or not all(map(LABEL.fullmatch, labels)):
+        raise Invalid("Write a domain name, like example.com.", field="name")
+    return ascii_name
+
+
+def _dns_problem(domain: Domain) -> str:
+    try:
+        records = txt_records(name=domain.record_name)
+    except LookupFailed:
+        return "No name server answered. Try again in a while."
+    if domain.record_value in records:
+        return ""
+    if records:
+        return "There is a record of that name, but with another value."
+    return "There is no such record yet. New records can take an hour to be seen."
+
+
+def _words(name: str, before: Any, after: Any) -> list[Any]:
+    return ["set", "replaced"] if name == "config" else [before, after]
+
+
+def _update(row: Any, **fields: Any) -> None:
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(fields))
+
+
+def _record(
+    action: str,
+    actor: User | None,
+    organization: Organization,
+    changes: dict[str, Any],
+    connection: SSOConnection | None = None,
+) -> None:
+    if connection is not None:
+        changes = {**changes, "connection": [connection.name, connection.name]}
+    record_on(action=action, actor=actor, on=organization, changes=changes)

@@ -1,0 +1,28 @@
+from django.urls import path
+
+from apps.sso.views import setup, sign_in
+
+app_name = "sso"
+
+KEY = "<str:connection_key>"
+
+urlpatterns = [
+    path(f"accounts/sso/{KEY}/", sign_in.start, name="start"),
+    path(f"accounts/sso/{KEY}/acs/", sign_in.acs, name="acs"),
+    path(f"accounts/sso/{KEY}/acs/finish/", sign_in.acs_finish, name="acs_finish"),
+    path(f"accounts/sso/{KEY}/metadata/", sign_in.metadata, name="metadata"),
+    path(f"accounts/sso/{KEY}/callback/", sign_in.callback, name="callback"),
+    path("accounts/bypass/<str:token>/", sign_in.bypass, name="bypass"),
+    path("o/<slug:slug>/sso/", setup.overview, name="overview"),
+    path("o/<slug:slug>/sso/bypass/", setup.make_bypass_link, name="make_bypass_link"),
+    path(
+        "o/<slug:slug>/sso/domains/<int:domain_id>/check/", setup.check_domain, name="check_domain"
+    ),
+    path("o/<slug:slug>/sso/domains/<int:domain_id>/", setup.change_domain, name="change_domain"),
+    path("o/<slug:slug>/sso/new/", setup.new_connection, name="new_connection"),
+    path(f"o/<slug:slug>/sso/{KEY}/", setup.connection, name="connection"),
+    path(f"o/<slug:slug>/sso/{KEY}/edit/", setup.edit_connection, name="edit_connection"),
+    path(f"o/<slug:slug>/sso/{KEY}/test/", setup.test_connection, name="test_connection"),
+    path(f"o/<slug:slug>/sso/{KEY}/switch/", setup.switch_connection, name="switch_connection"),
+    path(f"o/<slug:slug>/sso/{KEY}/delete/", setup.delete_connection, name="delete_connection"),
+]

@@ -1,0 +1,243 @@
+"""Where owners set up single sign-on: domains, identity providers, the bypass link."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.access.scoped import scoped
+from apps.accounts.sessions import fresh_sign_in
+from apps.accounts.signed_in import person_of
+from apps.core.errors import PortalError
+from apps.core.forms import blame
+from apps.organizations.models import Organization
+from apps.sso import services
+from apps.sso.forms import FORMS, DomainForm, ProtocolForm
+from apps.sso.models import BypassLink, Domain, SSOConnection
+from apps.sso.saml import address_of
+from apps.sso.views.sign_in import leave_for_test
+
+MANAGE = "organization.sso.manage"
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """Everything about sign-in of one organization; posting adds a domain."""
+    form = DomainForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.add_domain(
+                actor=person_of(request), organization=organization, **form.cleaned_data
+            )
+        except PortalError as error:
+            blame(form, error)
+        else:
+            messages.success(request, "Added. Make the DNS record, then check it.")
+            return redirect("sso:overview", slug=organization.slug)
+    context = {
+        "organization": organization,
+        "form": form,
+        "domains": organization.domains.order_by("name"),
+        "connections": organization.sso_connections.order_by("name"),
+        "bypass_link": BypassLink.objects.filter(organization=organization).first(),
+    }
+    return render(request, "sso/overview.html", context, status=422 if form.errors else 200)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_POST
+def check_domain(request: HttpRequest, organization: Organization, domain_id: int) -> HttpResponse:
+    domain = get_object_or_404(organization.domains, pk=domain_id)
+    if services.check_domain(actor=person_of(request), domain=domain):
+        messages.success(request, f"{domain} is verified.")
+    else:
+        messages.warning(request, f"{domain} is not verified. {domain.problem}")
+    return redirect("sso:overview", slug=organization.slug)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def change_domain(request: HttpRequest, organization: Organization, domain_id: int) -> HttpResponse:
+    """Enforce, release or remove a domain, after a page that says what that means."""
+    domain = get_object_or_404(organization.domains, pk=domain_id)
+    action = request.POST.get("action") or request.GET.get("action", "")
+    if action not in ("enforce", "release", "remove"):
+        return redirect("sso:overview", slug=organization.slug)
+    context = {"organization": organization, "domain": domain, "action": action, "problem": ""}
+    if request.method != "POST":
+        return render(request, "sso/change_domain.html", context)
+    try:
+        sentence = _change(request, domain, action)
+    except PortalError as error:
+        context["problem"] = error.sentence
+        return render(request, "sso/change_domain.html", context, status=422)
+    messages.success(request, sentence)
+    return redirect("sso:overview", slug=organization.slug)
+
+
+def _change(request: HttpRequest, domain: Domain, action: str) -> str:
+    actor = person_of(request)
+    if action == "remove":
+        services.remove_domain(actor=actor, domain=domain)
+        return f"{domain} is removed."
+    services.enforce_sso(actor=actor, domain=domain, is_enforced=action == "enforce")
+    if action == "enforce":
+        return f"Addresses of {domain} sign in through single sign-on alone from now on."
+    return f"Addresses of {domain} may sign in with passwords again."
+
+
+@scoped(Organization, MANAGE, by="slug")
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_connection(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """Choose the protocol, then fill in its form."""
+    protocol = request.POST.get("protocol") or request.GET.get("protocol", "")
+    if protocol not in FORMS:
+        context = {"organization": organization, "form": ProtocolForm()}
+        return render(request, "sso/choose_protocol.html", context)
+    form = FORMS[protocol](request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            connection = services.create_connection(
+                actor=person_of(request),
+                organization=organization,
+                protocol=protocol,
+                **form.cleaned_fields,
+            )
+        except PortalError as error:
+            blame(form, error)
+        else:
+            messages.success(request, "The connection is there. Test it before you enable it.")
+            return _to(connection)
+    context = {"organization": organization, "form": form, "protocol": protocol}
+    status = 422 if form.errors else 200
+    return render(request, "sso/connection_form.html", context, status=status)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@require_safe
+def connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    found = get_object_or_404(organization.sso_connections, key=connection_key)
+    is_saml = found.protocol == SSOConnection.Protocol.SAML
+    pages = ("acs", "metadata") if is_saml else ("callback",)
+    context = {
+        "organization": organization,
+        "connection": found,
+        "addresses": {page: address_of(found, page) for page in pages},
+        "is_saml": is_saml,
+    }
+    return render(request, "sso/connection.html", context)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit_connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    found = get_object_or_404(organization.sso_connections, key=connection_key)
+    form = FORMS[found.protocol](
+        request.POST or None, request.FILES or None, connection=found, initial=_initial(found)
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.update_connection(
+                actor=person_of(request), connection=found, **form.cleaned_fields
+            )
+        except PortalError as error:
+            blame(form, error)
+        else:
+            messages.success(request, "Saved.")
+            return _to(found)
+    context = {
+        "organization": organization,
+        "form": form,
+        "protocol": found.protocol,
+        "connection": found,
+    }
+    status = 422 if form.errors else 200
+    return render(request, "sso/connection_form.html", context, status=status)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_POST
+def test_connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    """Leave for the identity provider; the answer comes back to the connection's page."""
+    return leave_for_test(
+        request, get_object_or_404(organization.sso_connections, key=connection_key)
+    )
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_POST
+def switch_connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    found = get_object_or_404(organization.sso_connections, key=connection_key)
+    is_on = request.POST.get("enable") == "yes"
+    change = services.enable_connection if is_on else services.disable_connection
+    try:
+        change(actor=person_of(request), connection=found)
+    except PortalError as error:
+        messages.error(request, error.sentence)
+    else:
+        messages.success(request, f"{found} is {'on' if is_on else 'off'}.")
+    return _to(found)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete_connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    found = get_object_or_404(organization.sso_connections, key=connection_key)
+    context: dict[str, Any] = {"organization": organization, "connection": found, "problem": ""}
+    if request.method != "POST":
+        return render(request, "sso/delete_connection.html", context)
+    try:
+        services.delete_connection(actor=person_of(request), connection=found)
+    except PortalError as error:
+        context["problem"] = error.sentence
+        return render(request, "sso/delete_connection.html", context, status=422)
+    messages.success(request, f"{found} is removed.")
+    return redirect("sso:overview", slug=organization.slug)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@never_cache
+@require_POST
+def make_bypass_link(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """Show a new bypass link, this once."""
+    token = services.make_bypass_link(actor=person_of(request), organization=organization)
+    url = settings.PORTAL_URL + reverse("sso:bypass", args=[token])
+    return render(request, "sso/bypass_made.html", {"organization": organization, "url": url})
+
+
+def _initial(connection: SSOConnection) -> dict[str, Any]:
+    names = ("name", "default_role", "email_attribute", "name_attribute", "groups_attribute")
+    return {
+        **{name: getattr(connection, name) for name in names},
+        "client_id": connection.client_id,
+        "issuer": connection.config.get("issuer", ""),
+    }
+
+
+def _to(connection: SSOConnection) -> HttpResponse:
+    return redirect(
+        "sso:connection", slug=connection.organization.slug, connection_key=connection.key
+    )

@@ -1,0 +1,84 @@
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.organizations.models import Organization
+from apps.sso.models import Domain, SSOConnection
+from tests.sso import identity_provider
+
+
+@pytest.fixture
+def domain(organization: Organization) -> Domain:
+    return Domain.objects.create(
+        organization=organization, name="nordhavn.test", token="t1", verified_at=timezone.now()
+    )
+
+
+@pytest.fixture
+def saml(organization: Organization, domain: Domain) -> SSOConnection:
+    return SSOConnection.objects.create(
+        organization=organization,
+        key="nordhavn-saml",
+        protocol="saml",
+        name="Nordhavn",
+        config={
+            "entity_id": identity_provider.ENTITY_ID,
+            "sso_url": identity_provider.SSO_URL,
+            "certificates": [identity_provider.make_signer().certificate],
+        },
+        default_role="member",
+        is_enabled=True,
+        tested_at=timezone.now(),
+    )
+
+
+@dataclass
+class Browser:
+    """A visitor who goes through a SAML connection."""
+
+    connection: SSOConnection
+    client: Client
+
+    @property
+    def base(self) -> str:
+        return settings.PORTAL_URL + reverse("sso:start", args=[self.connection.key])
+
+    def leave(self, **posted: Any) -> str:
+        """Begin to sign in; return the id of the request that was sent."""
+        response = self.client.post(reverse("sso:start", args=[self.connection.key]), posted)
+        assert response.status_code == 302, response.content
+        return identity_provider.request_id(response["Location"])
+
+    def come_back(self, xml: bytes) -> Any:
+        """Bring an answer; return the last response."""
+        acs = reverse("sso:acs", args=[self.connection.key])
+        posted = {"SAMLResponse": base64.b64encode(xml).decode(), "RelayState": "https://evil.test"}
+        response = self.client.post(acs, posted)
+        if response.status_code == 302:
+            response = self.client.get(response["Location"])
+        return response
+
+    def sign_in(self, **changes: Any) -> Any:
+        asked = self.leave()
+        return self.come_back(identity_provider.answer(base=self.base, asked=asked, **changes))
+
+    @property
+    def user_id(self) -> str | None:
+        return self.client.session.get("_auth_user_id")
+
+
+@pytest.fixture
+def browser(saml: SSOConnection) -> Browser:
+    return Browser(saml, Client())
+
+
+@pytest.fixture
+def new_browser(saml: SSOConnection) -> Callable[[], Browser]:
+    return lambda: Browser(saml, Client())

@@ -1,0 +1,219 @@
+"""Sign-in by OpenID Connect: who comes in, and every answer that must sign nobody in."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.organizations.models import Organization
+from apps.sso.models import Domain, SSOConnection
+from apps.sso.services import create_connection
+from tests.sso.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider, running
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def provider(settings: Any) -> Iterator[OpenIDProvider]:
+    settings.SSO_ALLOWS_HTTP = True
+    settings.SSO_NETWORKS = ("127.0.0.0/8",)
+    with running() as found:
+        yield found
+
+
+@pytest.fixture
+def connection(
+    provider: OpenIDProvider, organization: Organization, domain: Domain, alice: User
+) -> SSOConnection:
+    connection = create_connection(
+        actor=alice,
+        organization=organization,
+        protocol="openid_connect",
+        name="Nordhavn ID",
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        default_role="member",
+        config={"issuer": provider.issuer},
+    )
+    connection.tested_at = timezone.now()
+    connection.is_enabled = True
+    connection.save()
+    return connection
+
+
+def sign_in(provider: OpenIDProvider, connection: SSOConnection, client: Client) -> Any:
+    left = client.post(reverse("sso:start", args=[connection.key]))
+    assert left.status_code == 302, left.content
+    back = provider.authorize(left["Location"])
+    return client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
+
+
+def user_of(client: Client) -> User | None:
+    return User.objects.filter(pk=client.session.get("_auth_user_id")).first()
+
+
+def test_a_newcomer_comes_in_with_pkce_and_nonce(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client
+) -> None:
+    response = sign_in(provider, connection, client)
+
+    assert response.status_code == 302, response.content
+    found = user_of(client)
+    assert found
+    assert (found.email, found.name) == ("dana@nordhavn.test", "Dana")
+    assert len(provider.posted["code_verifier"]) >= 43
+
+
+def test_the_secret_is_sealed_at_rest(connection: SSOConnection) -> None:
+    assert CLIENT_SECRET.encode() not in bytes(connection.client_secret)
+    assert CLIENT_SECRET not in str(connection.config)
+
+
+BENT: dict[str, dict[str, Any]] = {
+    "another issuer": {"id_token": {"iss": "https://evil.test"}},
+    "another audience": {"id_token": {"aud": "other"}},
+    "ended": {"id_token": {"exp": 1}},
+    "another nonce": {"id_token": {"nonce": "other"}},
+    "no nonce": {"id_token": {"nonce": None}},
+    "another key": {"key": rsa.generate_private_key(public_exponent=65537, key_size=2048)},
+    "no signature": {"key": None, "algorithm": "none"},
+    "signed with the client secret": {"key": CLIENT_SECRET * 2, "algorithm": "HS256"},
+    "no ID token": {"without": ["id_token"]},
+    "no access token": {"without": ["access_token"]},
+    "user info of another person": {"userinfo": {"sub": "u-2", "email": "x@nordhavn.test"}},
+    "an address elsewhere": {"userinfo": {"email": "dana@evil.test"}},
+    "an address that is no text": {"userinfo": {"email": ["a", "b"], "name": {"x": 1}}},
+    "no address": {"userinfo": {"email": ""}, "id_token": {"email": ""}},
+}
+
+
+@pytest.mark.parametrize("bent", BENT.values(), ids=BENT)
+def test_a_bent_answer_signs_nobody_in(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client, bent: dict[str, Any]
+) -> None:
+    provider.bend = bent
+
+    response = sign_in(provider, connection, client)
+
+    assert user_of(client) is None
+    assert response.status_code in (400, 403)
+    assert b"You are not signed in" in response.content
+    assert CLIENT_SECRET.encode() not in response.content
+
+
+def test_a_code_or_state_of_another_browser_signs_nobody_in(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client
+) -> None:
+    left = client.post(reverse("sso:start", args=[connection.key]))
+    back = provider.authorize(left["Location"])
+
+    victim = Client()
+    response = victim.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
+
+    assert response.status_code in (400, 403)
+    assert user_of(victim) is None
+
+
+@pytest.mark.parametrize(
+    "query", ["", "error=access_denied", "state=x", "code=1", "state=x&code=1"]
+)
+def test_a_callback_out_of_the_blue_is_a_page(
+    connection: SSOConnection, client: Client, query: str
+) -> None:
+    response = client.get(f"{reverse('sso:callback', args=[connection.key])}?{query}")
+
+    assert response.status_code in (400, 403)
+    assert b"You are not signed in" in response.content
+
+
+def test_an_identity_provider_that_is_down_is_said(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client
+) -> None:
+    SSOConnection.objects.update(config={"issuer": "http://127.0.0.1:9"})
+
+    response = client.post(reverse("sso:start", args=[connection.key]))
+
+    assert response.status_code in (400, 403)
+    assert "does not answer" in response.content.decode()
+    assert "error id" in response.content.decode()
+
+
+def test_an_identity_provider_on_this_machine_is_not_asked_unless_the_operator_says_so(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client, settings: Any
+) -> None:
+    settings.SSO_NETWORKS = ()
+
+    response = client.post(reverse("sso:start", args=[connection.key]))
+
+    assert response.status_code in (400, 403)
+
+
+def test_two_identity_providers_never_share_a_subject(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client, alice: User
+) -> None:
+    sign_in(provider, connection, client)
+    first = user_of(client)
+    other = create_connection(
+        actor=alice,
+        organization=connection.organization,
+        protocol="openid_connect",
+        name="Other",
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        default_role="member",
+        config=connection.config,
+    )
+    SSOConnection.objects.filter(pk=other.pk).update(is_enabled=True, tested_at=timezone.now())
+    provider.claims["email"] = "second@nordhavn.test"
+    second = Client()
+    sign_in(provider, other, second)
+
+    assert user_of(second)
+    assert user_of(second) != first
+
+
+def test_a_test_signs_nobody_in_and_opens_the_way_to_enable(
+    provider: OpenIDProvider, connection: SSOConnection, client_of: Any, alice: User
+) -> None:
+    SSOConnection.objects.update(is_enabled=False, tested_at=None)
+    client = client_of(alice)
+    page = ["nordhavn", connection.key]
+
+    left = client.post(reverse("sso:test_connection", args=page))
+    back = provider.authorize(left["Location"])
+    response = client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
+
+    assert response["Location"] == reverse("sso:connection", args=page)
+    assert user_of(client) == alice
+    assert not User.objects.filter(email="dana@nordhavn.test").exists()
+    connection.refresh_from_db()
+    assert connection.test_result["is_ok"]
+    assert connection.test_result["groups"] == ["data-eng"]
+    switched = client.post(
+        reverse("sso:switch_connection", args=page), {"enable": "yes"}, follow=True
+    )
+    assert b"is on." in switched.content
+
+
+def test_a_failed_test_says_why(
+    provider: OpenIDProvider, connection: SSOConnection, client_of: Any, alice: User
+) -> None:
+    SSOConnection.objects.update(is_enabled=False, tested_at=None)
+    provider.bend = {"id_token": {"aud": "other"}}
+    client = client_of(alice)
+    page = ["nordhavn", connection.key]
+
+    left = client.post(reverse("sso:test_connection", args=page))
+    back = provider.authorize(left["Location"])
+    response = client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}", follow=True)
+
+    connection.refresh_from_db()
+    assert not connection.test_result["is_ok"]
+    assert connection.tested_at is None
+    assert "The test failed" in response.content.decode()
+    assert user_of(client) == alice

@@ -1,0 +1,348 @@
+"""Owners set up single sign-on in the browser: domains, connections, enforcement, the way round."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.audit.models import AuditEvent
+from apps.organizations.models import Organization
+from apps.sso.models import BypassLink, Domain, SSOConnection
+from apps.sso.services import make_bypass_link
+from tests.conftest import PASSWORD
+from tests.sso import identity_provider
+from tests.sso.dns_server import name_server
+from tests.sso.identity_provider import make_signer, metadata
+
+pytestmark = pytest.mark.django_db
+ORGANIZATION = "nordhavn"
+
+
+@pytest.fixture
+def records(settings: Any) -> Iterator[dict[str, str]]:
+    with name_server() as (address, records):
+        settings.DNS_SERVERS = [address]
+        yield records
+
+
+@pytest.fixture
+def owner(client_of: Callable[[User], Client], alice: User) -> Client:
+    return client_of(alice)
+
+
+def page(name: str, *more: object) -> str:
+    return reverse(f"sso:{name}", args=[ORGANIZATION, *more])
+
+
+def upload(xml: str) -> SimpleUploadedFile:
+    return SimpleUploadedFile("metadata.xml", xml.encode(), content_type="text/xml")
+
+
+def connect(owner: Client, **changes: Any) -> Any:
+    data = {"protocol": "saml", "name": "Okta", "metadata": upload(metadata()), **changes}
+    return owner.post(page("new_connection"), data)
+
+
+def test_a_domain_is_verified_by_its_dns_record(
+    owner: Client, organization: Organization, records: dict[str, str]
+) -> None:
+    owner.post(page("overview"), {"name": " Nordhavn.TEST. "})
+    domain = Domain.objects.get()
+    assert domain.name == "nordhavn.test"
+    check = page("check_domain", domain.pk)
+
+    early = owner.post(check, follow=True).content.decode()
+    records[domain.record_name] = "something else"
+    wrong = owner.post(check, follow=True).content.decode()
+    records[domain.record_name] = domain.record_value
+    right = owner.post(check, follow=True).content.decode()
+
+    assert "There is no such record yet" in early
+    assert "but with another value" in wrong
+    assert "nordhavn.test is verified" in right
+    domain.refresh_from_db()
+    assert domain.verified_at
+    assert AuditEvent.objects.filter(action="domain.verified").exists()
+
+
+def test_a_name_server_that_is_away_is_said_and_keeps_what_was_verified(
+    owner: Client, domain: Domain, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.sso.dns.LOOKUP_SECONDS", 0.2)
+    settings.DNS_SERVERS = ["127.0.0.1:9"]
+
+    owner.post(page("check_domain", domain.pk), follow=True)
+
+    domain.refresh_from_db()
+    assert domain.verified_at
+    assert "No name server answered" in domain.problem
+
+
+def test_a_domain_is_verified_by_one_organization_alone(
+    owner: Client, records: dict[str, str], charlie: User, organization: Organization
+) -> None:
+    elsewhere = Organization.objects.get(slug="elsewhere")
+    Domain.objects.create(
+        organization=elsewhere, name="nordhavn.test", token="x", verified_at=timezone.now()
+    )
+    owner.post(page("overview"), {"name": "nordhavn.test"})
+    ours = Domain.objects.get(organization=organization)
+    records[ours.record_name] = ours.record_value
+
+    answer = owner.post(page("check_domain", ours.pk), follow=True).content.decode()
+
+    assert "Another organization of this portal has verified this domain" in answer
+    ours.refresh_from_db()
+    assert ours.verified_at is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", "localhost", "a..b", "-x.test", "x" * 64 + ".test", "a b.test", "\u202ex.test"]
+)
+def test_what_is_no_domain_is_refused_in_the_form(owner: Client, name: str) -> None:
+    response = owner.post(page("overview"), {"name": name})
+
+    assert response.status_code == 422
+    assert not Domain.objects.exists()
+
+
+def test_a_connection_is_made_from_a_metadata_file_and_stays_off(owner: Client) -> None:
+    response = connect(owner)
+
+    connection = SSOConnection.objects.get()
+    assert response["Location"] == page("connection", connection.key)
+    assert not connection.is_enabled
+    assert connection.config["entity_id"] == identity_provider.ENTITY_ID
+    shown = owner.get(response["Location"]).content.decode()
+    assert f"/accounts/sso/{connection.key}/acs/" in shown
+
+
+BAD_METADATA = {
+    "no XML": "hello",
+    "no identity provider": "<a/>",
+    "a document type": metadata(doctype='<!DOCTYPE x [<!ENTITY a "b">]>'),
+    "an address that is not https": metadata(sso_url="http://idp.test/sso"),
+    "a script as address": metadata(sso_url="javascript:alert(1)"),
+    "an ended certificate": metadata(make_signer("old", days=-1)),
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("xml", BAD_METADATA.values(), ids=BAD_METADATA)
+def test_bad_metadata_is_refused_in_words_and_keeps_what_was_typed(owner: Client, xml: str) -> None:
+    response = connect(owner, name="Okta of ours", metadata=upload(xml))
+
+    assert response.status_code == 422
+    assert b"Okta of ours" in response.content
+    assert not SSOConnection.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("file:///etc/passwd", "not an address"),
+        ("http://idp.test/metadata", "Only https"),
+        ("https://127.0.0.1/metadata", "own machine"),
+        ("https://169.254.169.254/latest", "link-local"),
+        ("https://[::1]/metadata", "own machine"),
+        ("https://user:secret@idp.test/", "must not carry"),
+    ],
+)
+def test_metadata_is_fetched_from_no_address_inside(owner: Client, url: str, sentence: str) -> None:
+    response = connect(owner, metadata="", metadata_url=url)
+
+    assert response.status_code == 422
+    assert sentence in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "sentence"),
+    [("https://localhost:1", "own machine"), ("ftp://x.test", "Only https"), ("x", "not an addr")],
+)
+def test_an_issuer_inside_is_not_asked(owner: Client, issuer: str, sentence: str) -> None:
+    data = {
+        "protocol": "openid_connect",
+        "name": "ID",
+        "issuer": issuer,
+        "client_id": "c",
+        "client_secret": "very-secret",
+    }
+    response = owner.post(page("new_connection"), data)
+
+    assert response.status_code == 422
+    assert sentence in response.content.decode()
+    assert b"very-secret" not in response.content
+
+
+def test_a_connection_is_switched_on_only_after_a_test(owner: Client) -> None:
+    connect(owner)
+    connection = SSOConnection.objects.get()
+
+    answer = owner.post(page("switch_connection", connection.key), {"enable": "yes"}, follow=True)
+
+    assert b"Test the connection first" in answer.content
+    connection.refresh_from_db()
+    assert not connection.is_enabled
+
+
+def test_a_change_of_the_identity_provider_asks_for_a_new_test(
+    owner: Client, saml: SSOConnection
+) -> None:
+    newer = metadata(make_signer("newer"))
+    data = {"name": "Nordhavn", "default_role": "member", "metadata": upload(newer)}
+
+    owner.post(page("edit_connection", saml.key), data)
+
+    saml.refresh_from_db()
+    assert not saml.is_enabled
+    assert saml.tested_at is None
+
+
+def test_a_new_name_changes_nothing_about_sign_in(owner: Client, saml: SSOConnection) -> None:
+    data = {"name": "New name", "default_role": "member"}
+
+    response = owner.post(page("edit_connection", saml.key), data)
+
+    assert response.status_code == 302
+    saml.refresh_from_db()
+    assert saml.name == "New name"
+    assert saml.is_enabled
+
+
+def enforce(owner: Client, domain: Domain, action: str = "enforce") -> Any:
+    return owner.post(page("change_domain", domain.pk), {"action": action})
+
+
+def test_enforcing_is_refused_while_it_would_lock_everybody_out(
+    owner: Client, domain: Domain, organization: Organization
+) -> None:
+    response = enforce(owner, domain)
+
+    assert response.status_code == 422
+    assert b"Enable a connection first" in response.content
+
+
+def test_enforcing_needs_a_bypass_link(owner: Client, domain: Domain, saml: SSOConnection) -> None:
+    assert b"Make a bypass link first" in enforce(owner, domain).content
+
+
+@pytest.fixture
+def bypass_token(alice: User, organization: Organization) -> str:
+    return make_bypass_link(actor=alice, organization=organization)
+
+
+@pytest.fixture
+def dana(owner: Client, domain: Domain, saml: SSOConnection, bypass_token: str) -> User:
+    """Somebody with a password, in a domain that demands single sign-on."""
+    assert enforce(owner, domain).status_code == 302
+    return User.objects.create_user("dana@nordhavn.test", PASSWORD)
+
+
+def test_an_enforced_address_leaves_for_its_identity_provider_at_once(
+    client: Client, dana: User
+) -> None:
+    response = client.post(reverse("account_login"), {"login": dana.email})
+
+    assert response["Location"].startswith(identity_provider.SSO_URL)
+
+
+def test_a_password_of_an_enforced_domain_signs_nobody_in(client: Client, dana: User) -> None:
+    data = {"login": dana.email, "password": PASSWORD}
+
+    response = client.post(reverse("account_login"), data)
+
+    assert response.status_code == 403
+    assert b"demands single sign-on" in response.content
+    assert "_auth_user_id" not in client.session
+
+
+def test_the_bypass_link_lets_passwords_in_again_and_is_on_record(
+    client: Client, dana: User, bypass_token: str
+) -> None:
+    link = reverse("sso:bypass", args=[bypass_token])
+    client.get(link)
+    assert BypassLink.objects.get().used_at is None
+
+    client.post(link)
+    step = client.post(reverse("account_login"), {"login": dana.email})
+    client.post(reverse("account_login"), {"login": dana.email, "password": PASSWORD})
+
+    assert b"Password" in step.content
+    assert client.session["_auth_user_id"] == str(dana.pk)
+    assert AuditEvent.objects.filter(action="sso_bypass.used").exists()
+
+
+def test_a_replaced_bypass_link_opens_nothing(
+    owner: Client, client: Client, dana: User, bypass_token: str
+) -> None:
+    made = owner.post(page("make_bypass_link")).content.decode()
+
+    assert "/accounts/bypass/" in made
+    assert bypass_token not in made
+    assert client.get(reverse("sso:bypass", args=[bypass_token])).status_code == 404
+
+
+def test_the_last_connection_of_an_enforced_domain_stays(
+    owner: Client, dana: User, saml: SSOConnection
+) -> None:
+    switched = owner.post(page("switch_connection", saml.key), follow=True)
+    deleted = owner.post(page("delete_connection", saml.key))
+
+    assert b"this is the last connection" in switched.content
+    assert deleted.status_code == 422
+    saml.refresh_from_db()
+    assert saml.is_enabled
+
+
+def test_an_address_without_a_domain_asks_for_its_password(client: Client, alice: User) -> None:
+    response = client.post(reverse("account_login"), {"login": alice.email})
+
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert 'type="password"' in page
+    assert alice.email in page
+
+
+def test_a_wrong_address_stays_on_the_first_step(client: Client, db: None) -> None:
+    response = client.post(reverse("account_login"), {"login": "not an address"})
+
+    assert response.status_code == 422
+    assert b"not an address" in response.content
+
+
+@pytest.mark.parametrize("name", ["overview", "new_connection"])
+def test_members_may_not_see_it_and_outsiders_not_know_of_it(
+    name: str, client_of: Callable[[User], Client], bob: User, charlie: User
+) -> None:
+    assert client_of(bob).get(page(name)).status_code == 403
+    assert client_of(charlie).get(page(name)).status_code == 404
+
+
+def test_connections_and_domains_of_another_organization_are_not_there(
+    client_of: Callable[[User], Client], saml: SSOConnection, domain: Domain, charlie: User
+) -> None:
+    client = client_of(charlie)
+    theirs = ["elsewhere", saml.key]
+
+    assert client.get(reverse("sso:connection", args=theirs)).status_code == 404
+    assert client.post(reverse("sso:test_connection", args=theirs)).status_code == 404
+    check = reverse("sso:check_domain", args=["elsewhere", domain.pk])
+    assert client.post(check).status_code == 404
+
+
+def test_the_pages_show_everything_and_no_secret(owner: Client, saml: SSOConnection) -> None:
+    for url in (
+        page("overview"),
+        page("new_connection"),
+        page("new_connection") + "?protocol=saml",
+        page("new_connection") + "?protocol=openid_connect",
+        page("connection", saml.key),
+        page("edit_connection", saml.key),
+        page("delete_connection", saml.key),
+    ):
+        assert owner.get(url).status_code == 200, url
