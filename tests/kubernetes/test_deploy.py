@@ -1,0 +1,83 @@
+"""The portal's own manifests on a real Kubernetes API, with its strictest rules for pods."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.control_plane import ControlPlane
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+NAMESPACE = "astro-portal-system"
+VOLUME = """
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: portal-code}
+spec:
+  capacity: {storage: 10Gi}
+  accessModes: [ReadWriteMany]
+  storageClassName: ""
+  claimRef: {name: code, namespace: astro-portal-system}
+  hostPath: {path: /nowhere}
+"""
+OVERLAY = """
+resources: [deploy]
+images: [{name: astro-portal, newName: registry.test/astro-portal, newTag: "1"}]
+patches:
+  - patch: |
+      apiVersion: v1
+      kind: PersistentVolumeClaim
+      metadata: {name: code}
+      spec: {storageClassName: ""}
+"""
+
+
+@pytest.fixture
+def applied(control_plane: ControlPlane, tmp_path: Path) -> Iterator[str]:
+    """What kubectl said when everything was applied at once, from an overlay as people write it."""
+    (tmp_path / "kustomization.yaml").write_text(OVERLAY)
+    (tmp_path / "deploy").symlink_to(DEPLOY)
+    control_plane.kubectl("apply", "-f", "-", given=VOLUME)
+    yield control_plane.kubectl("apply", "-k", str(tmp_path), "--validate=strict", may_fail=True)
+    control_plane.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    control_plane.kubectl("delete", "pv", "portal-code", "--wait=false")
+
+
+def test_everything_is_applied_and_comes_up(
+    control_plane: ControlPlane, applied: str, tmp_path: Path
+) -> None:
+    secret = DEPLOY / "secrets.example.yaml"
+    control_plane.kubectl("apply", "--validate=strict", "-f", str(secret))
+
+    waiting = ["wait", "-n", NAMESPACE, "--timeout=90s"]
+    control_plane.kubectl(*waiting, "--for=condition=Complete", "job/migrate")
+    control_plane.kubectl(*waiting, "--for=condition=Available", "deployment", "--all")
+
+    assert "Warning" not in applied
+    assert "error" not in applied.lower()
+    pods = control_plane.objects("pods", NAMESPACE)
+    assert len(pods) == 9
+    images = {one["image"] for pod in pods for one in pod["spec"]["containers"]}
+    assert images == {"registry.test/astro-portal:1"}
+    assert not any("kube-api-access" in str(pod["spec"].get("volumes")) for pod in pods)
+
+    control_plane.kubectl("apply", "-k", str(tmp_path), "--validate=strict")
+    again = control_plane.objects("deployments", NAMESPACE)
+    assert {one["metadata"]["generation"] for one in again} == {1}, "nothing is rolled out twice"
+
+
+def test_the_role_is_one_that_kubernetes_takes_and_no_administrator(
+    control_plane: ControlPlane,
+) -> None:
+    said = control_plane.kubectl(
+        "apply", "--validate=strict", "-f", str(DEPLOY / "cluster-access.yaml"), may_fail=True
+    )
+
+    account = "--as=system:serviceaccount:astro-portal-access:astro-portal"
+    for verb, what in (("create", "namespaces"), ("patch", "deployments.apps"), ("get", "secrets")):
+        assert control_plane.kubectl("auth", "can-i", verb, what, account).strip() == "yes"
+    for verb, what in (("delete", "nodes"), ("create", "clusterroles"), ("escalate", "roles")):
+        answer = control_plane.kubectl("auth", "can-i", verb, what, account, may_fail=True)
+        assert answer.split()[0] == "no"
+    assert "error" not in said.lower()
+    control_plane.kubectl("delete", "-f", str(DEPLOY / "cluster-access.yaml"), "--wait=false")
