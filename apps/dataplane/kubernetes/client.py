@@ -273,9 +273,12 @@ class Api:
         labels: str = "",
         fields: str = "",
         seconds: int = 0,
+        silence_seconds: float = 0,
         metadata_only: bool = False,
     ) -> Iterator[Watch]:
-        """Open a watch over all namespaces that ends by itself after some minutes."""
+        """Open a watch over all namespaces that ends by itself after `seconds`, some minutes unless
+        said; without a byte for `silence_seconds` it is taken for dead.
+        """
         seconds = seconds or random.randint(*WATCH_SECONDS)  # noqa: S311
         query = {
             "watch": "1",
@@ -289,7 +292,7 @@ class Api:
             kind.path(),
             query={key: value for key, value in query.items() if value},
             headers={"Accept": _METADATA.format("") if metadata_only else JSON},
-            silence_seconds=seconds + SILENCE_SECONDS,
+            silence_seconds=silence_seconds or seconds + SILENCE_SECONDS,
         ) as stream:
             request = Request("watch", kind.plural, kind == SECRET)
             yield Watch(

@@ -90,7 +90,7 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def _inventory(objects: Objects) -> Inventory:
-    # Watches see the inventories and no other ConfigMaps, so they have a name of their own for them.
+    # Watches see the inventories and no other ConfigMaps, and so name them apart.
     for item in (*objects.get("Inventory", ()), *objects.get("ConfigMap", ())):
         if item["metadata"]["name"] == INVENTORY:
             return inventory_in(item)

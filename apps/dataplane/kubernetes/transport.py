@@ -5,6 +5,7 @@ always checked, nothing is redirected, no proxy comes from the environment, and 
 end: its deadline holds for the whole answer, so a server that trickles gains nothing.
 """
 
+import http.client
 import os
 import socket
 import ssl
@@ -21,6 +22,7 @@ from kubernetes.client import Configuration
 from kubernetes.client.rest import RESTClientObject
 
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
+from apps.dataplane.kubernetes import deadlines
 from apps.dataplane.kubernetes.addresses import allowed_addresses
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.tls import tls_context
@@ -216,14 +218,23 @@ os.register_at_fork(after_in_child=_after_fork)
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
     limit = LARGEST_ERROR if response.status >= 400 else LARGEST_ANSWER
     pieces, size = [], 0
-    while piece := response.read1(CHUNK_BYTES):
+    while piece := _piece(response, deadline):
         pieces.append(piece)
         size += len(piece)
         if size > limit:
             raise Permanent("The cluster's API sent more than the portal reads at once.")
-        if time.monotonic() > deadline:
-            raise TimeoutError
     return b"".join(pieces)
+
+
+def _piece(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """Read what is there, and wait for it no longer than until the deadline."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    sock = getattr(response.connection, "sock", None)
+    if sock is not None:
+        sock.settimeout(left)
+    return response.read1(CHUNK_BYTES)
 
 
 def _pool(connection: Connection) -> urllib3.PoolManager:
@@ -244,6 +255,16 @@ def _pool_class(connection: Connection) -> Any:
     """Return a pool class whose connections go only where the operator allows."""
 
     class GuardedConnection(urllib3.connection.HTTPSConnection):
+        def getresponse(self) -> urllib3.HTTPResponse:
+            seconds = self.timeout if isinstance(self.timeout, (int, float)) else CONNECT_SECONDS
+            with deadlines.limit(self.sock, seconds) as limit:
+                try:
+                    return super().getresponse()
+                except (OSError, http.client.HTTPException):
+                    if limit.is_over:
+                        raise TimeoutError from None
+                    raise
+
         def _new_conn(self) -> socket.socket:
             if connection.networks is None:
                 return super()._new_conn()
