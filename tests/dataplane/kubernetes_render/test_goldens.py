@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from apps.dataplane.kubernetes.render import Manifest, Stage, removal
-from tests.dataplane.kubernetes_render.matrix import CASES, REF, SERVER, make_config, stages_of
+from apps.dataplane.kubernetes.render import Manifest, Stage
+from tests.dataplane.kubernetes_render.matrix import CASES, stages_of
 from tests.dataplane.kubernetes_render.pods import pods_in
 
 FOLDER = Path(__file__).parent / "goldens"
@@ -39,12 +39,8 @@ def test_the_manifests_are_those_of_the_golden_file(case: str) -> None:
     _compare(case, stages_of(case))
 
 
-def test_the_removal_of_a_database_is_that_of_the_golden_file() -> None:
-    _compare("removal", removal(ref=REF, config=make_config(database=SERVER)))
-
-
 def test_every_golden_file_has_a_case() -> None:
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == {*CASES, "removal"}
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(CASES)
 
 
 def _compare(case: str, stages: tuple[Stage, ...]) -> None:

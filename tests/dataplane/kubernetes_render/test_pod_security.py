@@ -8,13 +8,9 @@ from typing import Any
 
 import pytest
 
-from apps.dataplane.kubernetes.render import Manifest, removal
+from apps.dataplane.kubernetes.render import Manifest
 from tests.dataplane.kubernetes_render.matrix import (
     CASES,
-    REF,
-    SERVER,
-    make_config,
-    manifests,
     manifests_of,
 )
 from tests.dataplane.kubernetes_render.pods import containers_of, pods_in
@@ -39,14 +35,6 @@ def test_every_pod_is_restricted(case: str) -> None:
     assert len(pods) >= 5
     for pod in pods:
         assert list(broken_rules(pod)) == []
-
-
-def test_the_pod_that_drops_a_database_is_restricted() -> None:
-    stages = removal(ref=REF, config=make_config(database=SERVER))
-
-    (pod,) = [pod for manifest in manifests(stages) for pod in pods_in(manifest)]
-
-    assert list(broken_rules(pod)) == []
 
 
 @pytest.mark.parametrize(

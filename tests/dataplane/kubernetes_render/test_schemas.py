@@ -7,13 +7,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from apps.dataplane.kubernetes.render import Manifest, removal
+from apps.dataplane.kubernetes.render import Manifest
 from tests.dataplane.kubernetes_render.matrix import (
     CASES,
-    REF,
-    SERVER,
-    make_config,
-    manifests,
     manifests_of,
 )
 from tests.dataplane.kubernetes_render.pods import pods_in
@@ -36,13 +32,6 @@ def test_the_pod_of_a_task_has_only_fields_of_kubernetes() -> None:
 
     assert len(tasks) == 1
     kubernetes_validate.validate(tasks[0], KUBERNETES, strict=True)
-
-
-def test_the_removal_of_a_database_has_only_fields_of_kubernetes() -> None:
-    stages = removal(ref=REF, config=make_config(database=SERVER))
-
-    for manifest in manifests(stages):
-        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
 @pytest.mark.parametrize("case", ["celery-keda", "two-queues-variables", "longest-names"])

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from apps.dataplane.kubernetes.render import Manifest, removal, render
+from apps.dataplane.kubernetes.render import Manifest, render
 from apps.dataplane.spec import AirflowSecrets
 from tests.dataplane.kubernetes_render.matrix import (
     CANARY,
     CASES,
     HEAVY,
     LONGEST,
-    REF,
     SERVER,
     STORE,
     VARIABLES,
@@ -43,7 +42,6 @@ def _values(secret: Manifest) -> dict[str, str]:
 def test_no_secret_is_outside_a_secret_object(executor: str) -> None:
     queues = (DEFAULT_QUEUE, HEAVY, LONGEST) if executor == "celery" else ()
     objects = _render(executor=executor, queues=queues, database=SERVER, object_store=STORE)
-    objects += manifests(removal(ref=REF, config=make_config(database=SERVER)))
     passwords = {
         value.partition("@")[0].rpartition(":")[2]
         for manifest in objects

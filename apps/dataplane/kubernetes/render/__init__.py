@@ -1,7 +1,6 @@
 """From a spec to Kubernetes objects. Pure: the same spec and cluster give the same objects."""
 
-from apps.dataplane.kubernetes.render.database_jobs import removal
 from apps.dataplane.kubernetes.render.rendering import render
 from apps.dataplane.kubernetes.render.stages import Manifest, Stage
 
-__all__ = ["Manifest", "Stage", "removal", "render"]
+__all__ = ["Manifest", "Stage", "render"]

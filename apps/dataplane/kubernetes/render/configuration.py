@@ -12,7 +12,7 @@ from apps.dataplane.kubernetes.render.database import (
 )
 from apps.dataplane.kubernetes.render.pods import REGISTRY_SECRET
 from apps.dataplane.kubernetes.render.stages import Manifest
-from apps.dataplane.kubernetes.render.target import Place, Target
+from apps.dataplane.kubernetes.render.target import Target
 
 CONFIGURATION = "configuration"
 KEDA_SECRET = "keda-database"  # noqa: S105 - the name of an object
@@ -117,7 +117,7 @@ class Configuration:
 
 
 def secret(
-    place: Place,
+    target: Target,
     name: str,
     values: Mapping[str, str],
     *,
@@ -126,13 +126,15 @@ def secret(
 ) -> Manifest:
     """Return a Secret of values in clear."""
     data = {key: b64encode(value.encode()).decode() for key, value in values.items()}
-    return place.manifest(
+    return target.manifest(
         "Secret", name, component=CONFIGURATION, namespace=namespace, type=kind, data=data
     )
 
 
-def registry_secret(place: Place, *, name: str = REGISTRY_SECRET, namespace: str = "") -> Manifest:
+def registry_secret(
+    target: Target, *, name: str = REGISTRY_SECRET, namespace: str = ""
+) -> Manifest:
     """Return the credential that pulls images."""
-    values = {".dockerconfigjson": place.config.image_pull_secret}
+    values = {".dockerconfigjson": target.config.image_pull_secret}
     kind = "kubernetes.io/dockerconfigjson"
-    return secret(place, name, values, kind=kind, namespace=namespace)
+    return secret(target, name, values, kind=kind, namespace=namespace)

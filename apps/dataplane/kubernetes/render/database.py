@@ -59,22 +59,10 @@ def preparation_values(target: Target) -> dict[str, str]:
         "PORTAL_READER_PASSWORD": target.derived("database-reader"),
     }
     if target.config.database:
-        return values | server_sign_in(target.config.database)
+        return values | _sign_in(target.config.database)
     password = target.derived("database-admin")
     own = DatabaseServer(host=DATABASE_SERVICE, port=PORT, user=ADMIN, password=password)
-    return values | server_sign_in(own) | {"POSTGRES_PASSWORD": password}
-
-
-def server_sign_in(server: DatabaseServer) -> dict[str, str]:
-    """Return the environment by which psql signs in as the role that makes roles and databases."""
-    return {
-        "PGHOST": server.host,
-        "PGPORT": str(server.port),
-        "PGUSER": server.user,
-        "PGPASSWORD": server.password,
-        "PGDATABASE": "postgres",
-        "PGCONNECT_TIMEOUT": "10",
-    }
+    return values | _sign_in(own) | {"POSTGRES_PASSWORD": password}
 
 
 def _url(target: Target, *, scheme: str, role: str, password: str) -> str:
@@ -88,3 +76,15 @@ def _host(target: Target) -> str:
         return f"{DATABASE_SERVICE}.{target.namespace}.svc:{PORT}"
     host = f"[{server.host}]" if ":" in server.host else server.host
     return f"{host}:{server.port}"
+
+
+def _sign_in(server: DatabaseServer) -> dict[str, str]:
+    """Return the environment by which psql signs in as the role that makes roles and databases."""
+    return {
+        "PGHOST": server.host,
+        "PGPORT": str(server.port),
+        "PGUSER": server.user,
+        "PGPASSWORD": server.password,
+        "PGDATABASE": "postgres",
+        "PGCONNECT_TIMEOUT": "10",
+    }

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from apps.dataplane.kubernetes import names, sizes
-from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.render.configuration import registry_secret, secret
 from apps.dataplane.kubernetes.render.data import DATABASE_IMAGE
 from apps.dataplane.kubernetes.render.database import (
     database_name,
     preparation_values,
     reader_name,
-    server_sign_in,
 )
 from apps.dataplane.kubernetes.render.places import PROGRAMS
 from apps.dataplane.kubernetes.render.pods import (
@@ -26,49 +24,30 @@ from apps.dataplane.kubernetes.render.pods import (
 )
 from apps.dataplane.kubernetes.render.portal_files import program_files
 from apps.dataplane.kubernetes.render.stages import Manifest, Stage
-from apps.dataplane.kubernetes.render.target import Place, Target
+from apps.dataplane.kubernetes.render.target import Target
 
 NAMESPACE = "astro-portal-databases"
 COMPONENT = "migration"
+REMOVAL = "removal"
 PREPARE = f"""for _ in $(seq 90); do pg_isready -q && break; sleep 2; done
 exec psql --no-psqlrc --quiet --file={PROGRAMS}/prepare_database.sql"""
 
 
 def server_stages(target: Target) -> tuple[Stage, ...]:
-    """Return what makes a Deployment's database on the cluster's server."""
+    """Return what makes a Deployment's database on the cluster's server. The Job that drops it
+    waits there, suspended, for the day when all that is known of the Deployment is its ref.
+    """
+    ref = target.ref
     programs = program_files(target)
-    programs["metadata"] |= {"name": f"{target.ref}-programs", "namespace": NAMESPACE}
-    admin = secret(target, f"{target.ref}-admin", preparation_values(target), namespace=NAMESPACE)
+    programs["metadata"] |= {"name": f"{ref}-programs", "namespace": NAMESPACE}
+    admin = secret(target, f"{ref}-admin", preparation_values(target), namespace=NAMESPACE)
     pod = _pod(target, preparation(admin))
     pod["volumes"] = [programs_volume(programs["metadata"]["name"])]
-    prepare = job(target, f"{target.ref}-prepare", pod, reads=[admin])
-    prepare["metadata"]["namespace"] = NAMESPACE
-    objects = (_closed(target), admin, programs, *_registry(target), prepare)
-    return (
-        Stage(key="portal", title="The portal's namespace", objects=(_namespace(),)),
-        Stage(key="database", title="Database on the server", objects=objects, waits=True),
+    jobs = (
+        job(target, f"{ref}-prepare", pod, reads=[admin], namespace=NAMESPACE),
+        _drop(target, admin),
     )
-
-
-def removal(*, ref: str, config: ClusterConfig) -> tuple[Stage, ...]:
-    """Return what drops a Deployment's database and roles from the cluster's server; nothing where
-    the database goes with its namespace.
-
-    To be applied after the Deployment's own namespace is gone, and removed when the Job is done.
-    """
-    if config.database is None:
-        return ()
-    place = Place(ref=ref, config=config)
-    admin = secret(place, f"{ref}-admin", server_sign_in(config.database), namespace=NAMESPACE)
-    pod = _pod(place, _drop(place, admin))
-    drop = place.manifest(
-        "batch/v1 Job",
-        f"{ref}-drop",
-        component=COMPONENT,
-        namespace=NAMESPACE,
-        spec=_job_spec(place, pod),
-    )
-    objects = (_closed(place), admin, *_registry(place), drop)
+    objects = (_closed(target), admin, programs, *_registry(target), *jobs)
     return (
         Stage(key="portal", title="The portal's namespace", objects=(_namespace(),)),
         Stage(key="database", title="Database on the server", objects=objects, waits=True),
@@ -88,26 +67,33 @@ def programs_volume(config_map: str) -> dict[str, Any]:
     return {"name": "programs", "configMap": {"name": config_map}}
 
 
-def job(target: Target, name: str, pod: Manifest, *, reads: Sequence[Manifest]) -> Manifest:
+def job(
+    target: Target,
+    name: str,
+    pod: Manifest,
+    *,
+    reads: Sequence[Manifest],
+    component: str = COMPONENT,
+    namespace: str = "",
+    **spec: Any,
+) -> Manifest:
     """Return a Job that runs once, and again under another name when it or what it `reads` changes.
 
     It stays when it is done. A Job that removes itself would be missed, applied again, and run
     again.
     """
-    spec = _job_spec(target, pod)
-    digest = target.fingerprint([spec, *reads])[:8]
-    return target.manifest("batch/v1 Job", f"{name}-{digest}", component=COMPONENT, spec=spec)
-
-
-def _job_spec(place: Place, pod: Manifest) -> dict[str, Any]:
-    return {
+    spec |= {
         "backoffLimit": 3,
         "activeDeadlineSeconds": 1800,
         "template": {
-            "metadata": {"labels": place.labels(COMPONENT)},
+            "metadata": {"labels": target.labels(component)},
             "spec": {**pod, "restartPolicy": "Never"},
         },
     }
+    full_name = f"{name}-{target.fingerprint([spec, *reads])[:8]}"
+    return target.manifest(
+        "batch/v1 Job", full_name, component=component, namespace=namespace, spec=spec
+    )
 
 
 def _namespace() -> Manifest:
@@ -120,36 +106,36 @@ def _namespace() -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
-def _closed(place: Place) -> Manifest:
+def _closed(target: Target) -> Manifest:
     """Return the policy that lets nobody in."""
-    return place.manifest(
+    return target.manifest(
         "networking.k8s.io/v1 NetworkPolicy",
-        f"{place.ref}-closed",
+        f"{target.ref}-closed",
         component=COMPONENT,
         namespace=NAMESPACE,
         spec={
-            "podSelector": {"matchLabels": {names.DEPLOYMENT_LABEL: place.ref}},
+            "podSelector": {"matchLabels": {names.DEPLOYMENT_LABEL: target.ref}},
             "policyTypes": ["Ingress"],
         },
     )
 
 
-def _registry(place: Place) -> tuple[Manifest, ...]:
-    if not place.config.image_pull_secret:
+def _registry(target: Target) -> tuple[Manifest, ...]:
+    if not target.config.image_pull_secret:
         return ()
-    return (registry_secret(place, name=f"{place.ref}-registry", namespace=NAMESPACE),)
+    return (registry_secret(target, name=f"{target.ref}-registry", namespace=NAMESPACE),)
 
 
-def _pod(place: Place, container: dict[str, Any]) -> dict[str, Any]:
-    pod = restricted_pod(place, user=DATABASE_USER, group=DATABASE_USER)
-    if place.config.image_pull_secret:
-        pod["imagePullSecrets"] = [{"name": f"{place.ref}-registry"}]
+def _pod(target: Target, container: dict[str, Any]) -> dict[str, Any]:
+    pod = restricted_pod(target, user=DATABASE_USER, group=DATABASE_USER)
+    if target.config.image_pull_secret:
+        pod["imagePullSecrets"] = [{"name": f"{target.ref}-registry"}]
     return {**pod, "containers": [container]}
 
 
-def _drop(place: Place, admin: Manifest) -> dict[str, Any]:
+def _drop(target: Target, admin: Manifest) -> Manifest:
     # Names of the portal's own making: lowercase letters, digits and underscores.
-    name, reader = database_name(place.config, place.ref), reader_name(place.config, place.ref)
+    name, reader = database_name(target.config, target.ref), reader_name(target.config, target.ref)
     statements = (
         f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)',
         f'DROP ROLE IF EXISTS "{reader}"',
@@ -158,7 +144,15 @@ def _drop(place: Place, admin: Manifest) -> dict[str, Any]:
     container = _psql("drop-database", admin)
     commands = [f"--command={statement}" for statement in statements]
     container["args"] = ["psql", "--no-psqlrc", "--set=ON_ERROR_STOP=on", *commands]
-    return container
+    return job(
+        target,
+        f"{target.ref}-drop",
+        _pod(target, container),
+        reads=[admin],
+        component=REMOVAL,
+        namespace=NAMESPACE,
+        suspend=True,
+    )
 
 
 def _psql(name: str, admin: Manifest) -> dict[str, Any]:

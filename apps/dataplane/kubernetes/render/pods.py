@@ -16,7 +16,7 @@ from apps.dataplane.kubernetes.render.places import (
 )
 from apps.dataplane.kubernetes.render.portal_files import EXAMPLE_FILES, PROGRAM_FILES
 from apps.dataplane.kubernetes.render.stages import Manifest
-from apps.dataplane.kubernetes.render.target import Place, Target
+from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.kubernetes.sizes import Share, cpus, mebibytes
 
 AIRFLOW_USER = 50_000
@@ -52,7 +52,7 @@ def restricted_container(share: Share) -> dict[str, Any]:
     }
 
 
-def restricted_pod(place: Place, *, user: int, group: int) -> dict[str, Any]:
+def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     """Return the fields of a pod's spec that all pods here have."""
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -68,7 +68,7 @@ def restricted_pod(place: Place, *, user: int, group: int) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
-    if place.config.image_pull_secret:
+    if target.config.image_pull_secret:
         pod["imagePullSecrets"] = [{"name": REGISTRY_SECRET}]
     return pod
 

@@ -25,7 +25,7 @@ def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
     Raises Permanent for what cannot run on Kubernetes (too much code, an unknown size), Temporary
     when the code archive cannot be read.
     """
-    target = Target(ref=spec.ref, config=config, spec=spec)
+    target = Target(spec=spec, config=config)
     configuration = Configuration(target)
     task_pods = (task_pod_template(configuration),) if spec.executor == "kubernetes" else ()
     stages = (

@@ -18,11 +18,15 @@ API_SERVICE = "api-server"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """A Deployment's place in one cluster, known by its ref alone: names and labels."""
+class Target:
+    """A spec and the cluster it goes to. Everything here derives from those two alone."""
 
-    ref: str
+    spec: DeploymentSpec
     config: ClusterConfig
+
+    @property
+    def ref(self) -> str:
+        return self.spec.ref
 
     @property
     def namespace(self) -> str:
@@ -65,13 +69,6 @@ class Place:
         }
         filled = {key: value for key, value in body.items() if value != {}}
         return {"apiVersion": version or "v1", "kind": bare_kind, "metadata": metadata, **filled}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target(Place):
-    """A spec and the cluster it goes to. Everything here derives from those two alone."""
-
-    spec: DeploymentSpec
 
     @property
     def has_shared_logs(self) -> bool:
