@@ -80,4 +80,4 @@ def test_the_role_is_one_that_kubernetes_takes_and_no_administrator(
         answer = control_plane.kubectl("auth", "can-i", verb, what, account, may_fail=True)
         assert answer.split()[0] == "no"
     assert "error" not in said.lower()
-    control_plane.kubectl("delete", "-f", str(DEPLOY / "cluster-access.yaml"), "--wait=false")
+    control_plane.kubectl("delete", "-f", str(DEPLOY / "cluster-access.yaml"), "--ignore-not-found")
