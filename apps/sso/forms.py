@@ -1,5 +1,6 @@
 from typing import Any
 
+from allauth.account.forms import LoginForm
 from django import forms
 from django.utils import timezone
 
@@ -22,6 +23,15 @@ class EmailForm(forms.Form):
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
     )
+
+
+class PasswordForm(LoginForm):  # type: ignore[misc]  # allauth is untyped
+    """The second step: the address of the first is shown beside it, and goes along."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].widget = forms.HiddenInput(attrs={"autocomplete": "username"})
+        self.fields["password"].widget.attrs["autofocus"] = True
 
 
 class DomainForm(forms.Form):

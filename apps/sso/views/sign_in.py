@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from allauth.account.forms import LoginForm
 from allauth.account.views import LoginView
 from allauth.socialaccount.helpers import complete_social_login
 from allauth.socialaccount.models import SocialApp
@@ -23,7 +22,7 @@ from requests import RequestException
 from apps.core.gates import open_to_all
 from apps.sso.adapter import app_of, problem
 from apps.sso.bypass import has_bypass, open_bypass
-from apps.sso.forms import EmailForm
+from apps.sso.forms import EmailForm, PasswordForm
 from apps.sso.models import SSOConnection
 from apps.sso.provider import OIDCAdapter
 from apps.sso.queries import bypass_link, verified_domain, ways_to_sign_in
@@ -58,7 +57,7 @@ def _second_step(request: HttpRequest, email: str) -> HttpResponse:
     context = _ways(request, email)
     if context["is_enforced"] and len(context["connections"]) == 1:
         return _leave_for(request, context["connections"][0])
-    form = LoginForm(initial={"login": email}, request=request)
+    form = PasswordForm(initial={"login": email}, request=request)
     return render(request, "account/login.html", {"form": form, **context})
 
 
@@ -76,6 +75,9 @@ def _ways(request: HttpRequest, email: str) -> dict[str, Any]:
 
 class PasswordView(LoginView):  # type: ignore[misc]  # allauth is untyped
     """The second step with a password; a wrong one shows the other ways again."""
+
+    def get_form_class(self) -> type[PasswordForm]:
+        return PasswordForm
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context_data(**kwargs)
