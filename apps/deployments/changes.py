@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from apps.deployments.configuration import Configuration, Variable, WorkerQueue
+from apps.deployments.configuration import LOCAL_SIZE, Configuration, Variable, WorkerQueue
 
 NOT_SET = "not set"
 REMOVED = "removed"
@@ -15,6 +15,11 @@ WORKERS_RESTART = "Restarts the workers of"
 EVERYTHING_RESTARTS = "Restarts every component"
 DATABASE_MIGRATES = "Migrates the metadata database for good, then restarts every component"
 SUMMARY_LENGTH = 200
+DRIFT_LABEL = "Changes by others"
+INSTEAD = {
+    "local": "tasks run beside the scheduler instead",
+    "kubernetes": "each task gets a pod of its own instead",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,9 @@ def _new_basics(new: Configuration) -> Iterator[Change]:
     yield Change(
         section="Execution", label="Executor", before="", after=new.executor.capitalize(), effect=""
     )
+    if not new.corrects_drift:
+        after = drift_in_words(new.corrects_drift)
+        yield Change(section="Execution", label=DRIFT_LABEL, before="", after=after, effect="")
 
 
 def _new_queues(new: Configuration) -> Iterator[Change]:
@@ -93,6 +101,14 @@ def _basics(old: Configuration, new: Configuration) -> Iterator[Change]:
             effect=EVERYTHING_RESTARTS,
             tone="warn",
         )
+    if old.corrects_drift != new.corrects_drift:
+        yield Change(
+            section="Execution",
+            label=DRIFT_LABEL,
+            before=drift_in_words(old.corrects_drift),
+            after=drift_in_words(new.corrects_drift),
+            effect=NOTHING_RESTARTS,
+        )
 
 
 def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
@@ -104,7 +120,7 @@ def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
             before=names,
             after=REMOVED,
             effect=f"Removes the {_plural('queue', len(old.queues))} {names}: "
-            "tasks run beside the scheduler instead",
+            f"{INSTEAD[new.executor]}",
             tone="bad",
         )
         return
@@ -181,12 +197,21 @@ def _shown(variable: Variable) -> str:
 
 
 def queue_in_words(queue: WorkerQueue) -> str:
-    """Write a queue in one line, like "4 tasks a worker, 0 to 2 workers"."""
+    """Write a queue in one line, like "4 tasks a worker, 0 to 2 workers", its size before it where
+    there are sizes.
+    """
     tasks = f"{queue.concurrency} {_plural('task', queue.concurrency)} a worker"
+    if queue.size != LOCAL_SIZE:
+        tasks = f"{queue.size}, {tasks}"
     workers = f"{queue.max_workers} {_plural('worker', queue.max_workers)}"
     if queue.min_workers == queue.max_workers:
         return f"{tasks}, {workers}"
     return f"{tasks}, {queue.min_workers} to {workers}"
+
+
+def drift_in_words(corrects_drift: bool) -> str:
+    """Say what becomes of changes that others make on the data plane."""
+    return "undone" if corrects_drift else "shown, left alone"
 
 
 def _plural(word: str, count: int) -> str:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-ExecutorName = Literal["celery", "local"]
+ExecutorName = Literal["celery", "local", "kubernetes"]
 DEFAULT_QUEUE = "default"
+# All workers of the local plane share one machine: the one size there.
+LOCAL_SIZE = "local"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +36,17 @@ class Variable:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """One complete configuration. `runtime` is a version of the catalogue."""
+    """One complete configuration. `runtime` is a version of the catalogue.
+
+    `corrects_drift` False: what others change on the data plane is shown, and left alone.
+    """
 
     description: str
     runtime: str
     executor: ExecutorName
     queues: tuple[WorkerQueue, ...] = ()
     variables: tuple[Variable, ...] = ()
+    corrects_drift: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return what a revision or a draft stores."""
@@ -58,6 +64,7 @@ class Configuration:
             executor=data["executor"],
             queues=tuple(_read(WorkerQueue, item) for item in data["queues"]),
             variables=tuple(_read(Variable, item) for item in data["variables"]),
+            corrects_drift=data.get("corrects_drift", True),
         )
 
     @property

@@ -57,8 +57,10 @@ def update_draft(
     configuration: Configuration,
     name: str = "",
     base: Revision | None = None,
+    cluster: Cluster | None = None,
 ) -> Draft:
-    """Replace what a draft holds; `base` moves it onto a newer revision after a stale edit.
+    """Replace what a draft holds; `base` moves it onto a newer revision after a stale edit, and
+    `cluster` a new Deployment to another one.
 
     What is edited further no longer restores a revision. Raises Conflict once it is confirmed.
     """
@@ -68,9 +70,10 @@ def update_draft(
     draft.config = configuration.to_json()
     draft.name = name.strip() or draft.name
     draft.base = base or draft.base
+    draft.cluster = cluster or draft.cluster
     draft.restores = None
     draft.updated_at = timezone.now()
-    draft.save(update_fields=["config", "name", "base", "restores", "updated_at"])
+    draft.save(update_fields=["config", "name", "base", "cluster", "restores", "updated_at"])
     return draft
 
 

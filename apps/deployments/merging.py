@@ -4,12 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from apps.deployments.changes import NEW_SECRET, NOT_SET, SECRET, queue_in_words
+from apps.deployments.changes import (
+    DRIFT_LABEL,
+    NEW_SECRET,
+    NOT_SET,
+    SECRET,
+    drift_in_words,
+    queue_in_words,
+)
 from apps.deployments.configuration import DEFAULT_QUEUE, Configuration, Variable, WorkerQueue
 
 MINE, THEIRS = "mine", "theirs"
 
-_LABELS = {"description": "Description", "runtime": "Runtime", "executor": "Executor"}
+_LABELS = {
+    "description": "Description",
+    "runtime": "Runtime",
+    "executor": "Executor",
+    "corrects_drift": DRIFT_LABEL,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +84,7 @@ def _fields(configuration: Configuration) -> dict[str, Any]:
         "description": configuration.description,
         "runtime": configuration.runtime,
         "executor": configuration.executor,
+        "corrects_drift": configuration.corrects_drift,
         **{f"queue {queue.name}": queue for queue in configuration.queues},
         **{f"variable {variable.key}": variable for variable in configuration.variables},
     }
@@ -88,6 +101,7 @@ def _configuration(fields: Mapping[str, Any], mine: Configuration) -> Configurat
         description=fields["description"],
         runtime=fields["runtime"],
         executor=fields["executor"],
+        corrects_drift=fields["corrects_drift"],
         queues=tuple(queues),
         variables=variables,
     )
@@ -105,6 +119,8 @@ def _is_secret(value: Any) -> bool:
 def _in_words(value: Any) -> str:
     if value is None or value == "":
         return NOT_SET
+    if isinstance(value, bool):
+        return drift_in_words(value)
     if isinstance(value, WorkerQueue):
         return queue_in_words(value)
     if isinstance(value, Variable):

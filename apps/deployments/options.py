@@ -2,9 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from apps.clusters.models import Cluster
-from apps.deployments.configuration import DEFAULT_QUEUE, Configuration, ExecutorName, WorkerQueue
+from apps.dataplane.kubernetes.sizes import SIZES, WorkerSize
+from apps.deployments.configuration import (
+    DEFAULT_QUEUE,
+    LOCAL_SIZE,
+    Configuration,
+    ExecutorName,
+    WorkerQueue,
+)
 from apps.runtimes.catalogue import Runtime, runtimes
 
 
@@ -48,7 +56,11 @@ class RuntimeOption:
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentOptions:
-    """Every choice and range there is on one cluster."""
+    """Every choice and range there is on one cluster.
+
+    `workers_note` says what holds for the numbers of workers there. `has_drift` tells whether
+    others can change what the portal made, so that somebody must say what becomes of it.
+    """
 
     runtimes: tuple[RuntimeOption, ...]
     executors: tuple[ExecutorOption, ...]
@@ -58,6 +70,8 @@ class DeploymentOptions:
     queues: Bounds
     variables: Bounds
     value_bytes: int
+    workers_note: str = ""
+    has_drift: bool = False
 
     def size(self, name: str) -> SizeOption | None:
         return next((size for size in self.sizes if size.name == name), None)
@@ -86,40 +100,67 @@ class DeploymentOptions:
         )
 
 
-EXECUTORS = (
-    ExecutorOption(
-        name="celery",
-        label="Celery",
-        consequence="Worker queues that grow and shrink with their tasks. Usually right.",
-    ),
-    ExecutorOption(
-        name="local",
-        label="Local",
-        consequence="Tasks run beside the scheduler: no worker queues, and least memory.",
-    ),
+CELERY = ExecutorOption(
+    name="celery",
+    label="Celery",
+    consequence="Worker queues that grow and shrink with their tasks. Usually right.",
+)
+LOCAL = ExecutorOption(
+    name="local",
+    label="Local",
+    consequence="Tasks run beside the scheduler: no worker queues, and least memory.",
+)
+KUBERNETES = ExecutorOption(
+    name="kubernetes",
+    label="Kubernetes",
+    consequence="A pod of its own for each task: apart from all others, and slower to start.",
+)
+EXECUTORS = (CELERY, LOCAL, KUBERNETES)
+NO_KEDA = (
+    "This cluster has no KEDA: each queue keeps its min workers, at least one, whatever waits. "
+    "Max workers has no effect."
 )
 
 
 def deployment_options(*, cluster: Cluster, today: date) -> DeploymentOptions:
-    """Return the choices and ranges for Deployments on a cluster.
-
-    There is one kind of cluster so far, and one size: its workers share one machine.
-    """
+    """Return the choices and ranges for Deployments on a cluster."""
+    of_kind = _on_kubernetes(cluster) if cluster.is_kubernetes else _on_this_machine()
     return DeploymentOptions(
         runtimes=tuple(_runtime_option(runtime, today) for runtime in runtimes()),
-        executors=EXECUTORS,
-        sizes=(
-            SizeOption(
-                name="local",
-                label="This machine",
-                concurrency=Bounds(floor=1, default=4, ceiling=64),
-            ),
-        ),
-        min_workers=Bounds(floor=0, default=0, ceiling=10),
-        max_workers=Bounds(floor=1, default=2, ceiling=10),
         queues=Bounds(floor=1, default=1, ceiling=20),
         variables=Bounds(floor=0, default=0, ceiling=500),
         value_bytes=32 * 1024,
+        **of_kind,
+    )
+
+
+def _on_this_machine() -> dict[str, Any]:
+    """There is one size: all workers share the machine."""
+    bounds = Bounds(floor=1, default=4, ceiling=64)
+    return {
+        "executors": (CELERY, LOCAL),
+        "sizes": (SizeOption(name=LOCAL_SIZE, label="This machine", concurrency=bounds),),
+        "min_workers": Bounds(floor=0, default=0, ceiling=10),
+        "max_workers": Bounds(floor=1, default=2, ceiling=10),
+    }
+
+
+def _on_kubernetes(cluster: Cluster) -> dict[str, Any]:
+    return {
+        "executors": (CELERY, KUBERNETES),
+        "sizes": tuple(_size_option(size) for size in SIZES),
+        "min_workers": Bounds(floor=0, default=0, ceiling=30),
+        "max_workers": Bounds(floor=1, default=10, ceiling=30),
+        "workers_note": "" if cluster.has_keda else NO_KEDA,
+        "has_drift": True,
+    }
+
+
+def _size_option(size: WorkerSize) -> SizeOption:
+    return SizeOption(
+        name=size.name,
+        label=f"{size.name} · {size.cpus} CPU, {size.memory_gib} GiB",
+        concurrency=Bounds(floor=1, default=size.usual_tasks, ceiling=size.most_tasks),
     )
 
 

@@ -1,7 +1,7 @@
 """Reads of the pages of a Deployment; those of the list are in `list_queries`."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from statistics import median
@@ -31,10 +31,13 @@ _TIMES = ("observed_at", "started_at", "heartbeat_at", "last_at")
 STEP_STATES = {"waiting": "wait", "running": "now"}
 
 
-def cluster_for_new(*, workspace: Workspace) -> Cluster | None:
-    """Return the cluster that a new Deployment runs on, None when there is none yet."""
-    clusters = Cluster.objects.filter(organization_id=workspace.organization_id)
-    return clusters.order_by("created_at").first()
+def usual_cluster(*, workspace: Workspace, clusters: Sequence[Cluster]) -> Cluster:
+    """Return the one of some clusters that the workspace's newest Deployment runs on, or the first
+    of them.
+    """
+    rows = Deployment.objects.filter(workspace=workspace, cluster__in=clusters)
+    newest = rows.order_by("-created_at").values_list("cluster_id", flat=True).first()
+    return next((cluster for cluster in clusters if cluster.pk == newest), clusters[0])
 
 
 def is_name_taken(*, workspace: Workspace, name: str) -> bool:

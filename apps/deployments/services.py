@@ -13,6 +13,7 @@ from django.utils.text import slugify
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments import lifecycle, sealed
 from apps.deployments.changes import changes, summary_of
@@ -66,8 +67,6 @@ def create_deployment(
     problems = validate_name(name)
     if problems:
         raise InvalidConfiguration(problems)
-    if cluster.organization_id != workspace.organization_id:
-        raise Invalid("This cluster belongs to another organization.", field="cluster")
     _check(configuration, cluster, base=None)
     try:
         with transaction.atomic():
@@ -231,6 +230,7 @@ def _create(
     configuration: Configuration,
     reason: str,
 ) -> Operation:
+    _refuse_cluster(workspace, cluster)
     deployment = Deployment.objects.create(
         workspace=workspace, cluster=cluster, ref=new_ref(name), name=name, created_by=actor
     )
@@ -245,6 +245,14 @@ def _create(
         code_digest="",
         reason=reason,
     )
+
+
+def _refuse_cluster(workspace: Workspace, cluster: Cluster) -> None:
+    """Refuse a cluster that the workspace may not use, or that is removed in this moment."""
+    Cluster.objects.select_for_update(no_key=True).get(pk=cluster.pk)
+    if not clusters_for(workspace=workspace).filter(pk=cluster.pk).exists():
+        sentence = f"{workspace} may not use the cluster {cluster}. Choose another one."
+        raise Invalid(sentence, field="cluster")
 
 
 def _wanted(deployment: Deployment) -> Revision:

@@ -136,7 +136,8 @@ def _check_queues(configuration: Configuration, options: DeploymentOptions) -> I
     queues = configuration.queues
     if configuration.executor != "celery":
         if queues:
-            yield Problem("queues", "The Local executor has no worker queues.")
+            name = configuration.executor.capitalize()
+            yield Problem("queues", f"The {name} executor has no worker queues.")
         return
     names = [queue.name for queue in queues]
     if DEFAULT_QUEUE not in names:

@@ -34,6 +34,8 @@ def _lines(configuration: Configuration, *, secret: str, known: Iterable[str]) -
     yield f"description: {json.dumps(configuration.description, ensure_ascii=False)}"
     yield f"runtime: {configuration.runtime}"
     yield f"executor: {configuration.executor}"
+    if not configuration.corrects_drift:
+        yield "corrects_drift: false"
     yield "queues:" if configuration.queues else "queues: []"
     for queue in configuration.queues:
         yield f"  {queue.name}:"

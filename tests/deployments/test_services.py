@@ -81,7 +81,7 @@ def test_it_refuses_a_cluster_of_another_organization(
     other = Organization.objects.create(name="Other", slug="other-org")
     cluster = Cluster.objects.create(organization=other, kind="local", name="Theirs")
 
-    with pytest.raises(Invalid, match="another organization"):
+    with pytest.raises(Invalid, match="may not use the cluster Theirs"):
         create_deployment(
             actor=alice,
             workspace=workspace,

@@ -13,6 +13,7 @@ FormData = dict[str, str]
 
 QUEUES, VARIABLES = "queues", "variables"
 ON = "on"
+CORRECT, REPORT = "correct", "report"
 # A formset refuses to count further; the rules name a lower limit long before.
 MOST_ROWS = 900
 
@@ -31,6 +32,7 @@ def data_of(
         "description": configuration.description,
         "runtime": configuration.runtime,
         "executor": configuration.executor,
+        "drift": CORRECT if configuration.corrects_drift else REPORT,
         "base": "" if base is None else str(base),
         **_count(QUEUES, len(queues)),
         **_count(VARIABLES, len(configuration.variables)),
@@ -65,6 +67,21 @@ def press(data: FormData, button: str, options: DeploymentOptions) -> FormData:
         "keep": {f"{target}-replacing": "", f"{target}-value": ""},
     }
     return data | changes.get(verb, {})
+
+
+def fit(data: FormData, options: DeploymentOptions) -> FormData:
+    """Replace what a cluster does not offer by what is usual there, and leave all else as typed."""
+    fitted = dict(data)
+    if data.get("executor") not in [executor.name for executor in options.executors]:
+        fitted["executor"] = options.executors[0].name
+    if options.has_drift and not data.get("drift"):
+        fitted["drift"] = CORRECT
+    usual = options.new_queue("")
+    for index in range(row_count(data, QUEUES)):
+        if options.size(data.get(f"{QUEUES}-{index}-size", "")) is None:
+            fitted[f"{QUEUES}-{index}-size"] = usual.size
+            fitted[f"{QUEUES}-{index}-concurrency"] = str(usual.concurrency)
+    return fitted
 
 
 def row_count(data: Mapping[str, str], rows: str) -> int:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from django import forms
 
+from apps.clusters.models import Cluster
 from apps.core.forms import Problem as FoundProblem
 from apps.core.forms import problems
 from apps.deployments.configuration import Configuration
-from apps.deployments.forms.data import MOST_ROWS, QUEUES, VARIABLES, FormData
+from apps.deployments.forms.data import CORRECT, MOST_ROWS, QUEUES, VARIABLES, FormData
 from apps.deployments.forms.parts import EditorPart, QueueRow, Row, SettingsForm, VariableRow
 from apps.deployments.models import SecretValue
 from apps.deployments.options import DeploymentOptions
@@ -23,6 +24,7 @@ class Editor:
     """The whole form. `base` is the configuration in force, None for a new Deployment.
 
     `secrets` are the sealed values that this person may name, by id; any other id counts as none.
+    `clusters` are those to choose from, none if that is settled.
     """
 
     def __init__(
@@ -33,9 +35,10 @@ class Editor:
         base: Configuration | None,
         secrets: Mapping[str, SecretValue],
         is_judged: bool,
+        clusters: Iterable[Cluster] = (),
     ) -> None:
         self.options, self.base = options, base
-        self.settings = SettingsForm(data, options=options, base=base)
+        self.settings = SettingsForm(data, options=options, base=base, clusters=clusters)
         common = {"base": base}
         self.queues = _QueueRows(data, prefix=QUEUES, form_kwargs={"options": options, **common})
         self.variables = _VariableRows(
@@ -43,7 +46,7 @@ class Editor:
         )
         for kind, rows in ((QUEUES, self.queues.forms), (VARIABLES, self.variables.forms)):
             _press(data.get("row", ""), kind, rows)
-        self.has_queues = self.settings.typed("executor") != "local"
+        self.has_queues = self.settings.typed("executor") not in ("local", "kubernetes")
         self.settings.is_judged = is_judged
         for queue in self.queues.forms:
             queue.is_judged = is_judged and self.has_queues and not queue.is_gone
@@ -60,7 +63,7 @@ class Editor:
 
     @property
     def removed_queues(self) -> list[str]:
-        """Name the queues that the Local executor would remove."""
+        """Name the queues that an executor without queues would remove."""
         return [queue.name for queue in self.base.queues] if self.base else []
 
     @property
@@ -92,6 +95,7 @@ class Editor:
             description=cleaned.get("description", ""),
             runtime=cleaned.get("runtime", self.settings.typed("runtime")),
             executor=cleaned.get("executor", "celery"),
+            corrects_drift=cleaned.get("drift", CORRECT) == CORRECT,
             queues=tuple(row.queue() for row in self.queues.forms if row.is_judged),
             variables=tuple(row.variable() for row in self.variables.forms if row.is_judged),
         )

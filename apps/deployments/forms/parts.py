@@ -10,9 +10,10 @@ from typing import Any, cast
 from django import forms
 from django.forms.utils import ErrorDict
 
+from apps.clusters.models import Cluster
 from apps.core.forms import Choices
 from apps.deployments.configuration import DEFAULT_QUEUE, Configuration, Variable, WorkerQueue
-from apps.deployments.forms.data import QUEUES, line_feeds
+from apps.deployments.forms.data import CORRECT, QUEUES, REPORT, line_feeds
 from apps.deployments.models import SecretValue
 from apps.deployments.options import DeploymentOptions, RuntimeOption
 from apps.deployments.validation import (
@@ -67,11 +68,34 @@ class SettingsForm(EditorPart):
         widget=forms.Select(attrs={"data-width": "l"}),
     )
     executor = forms.ChoiceField(widget=Choices())
+    drift = forms.ChoiceField(
+        label="Changes by others",
+        choices=((CORRECT, "Undo them"), (REPORT, "Show them, and leave them")),
+        help_text="What becomes of a change that somebody makes in the cluster by other means.",
+        widget=Choices(
+            hints={
+                CORRECT: "What runs is what the portal says, within minutes.",
+                REPORT: "The page says what differs, until you apply a revision.",
+            }
+        ),
+    )
+    cluster = forms.ChoiceField(widget=Choices(), error_messages={"required": "Choose a cluster."})
 
     def __init__(
-        self, *args: Any, options: DeploymentOptions, base: Configuration | None, **kwargs: Any
+        self,
+        *args: Any,
+        options: DeploymentOptions,
+        base: Configuration | None,
+        clusters: Iterable[Cluster],
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        offered = [(str(cluster.pk), cluster.name) for cluster in clusters]
+        _offer(self.fields["cluster"], offered)
+        if not offered:
+            del self.fields["cluster"]
+        if not options.has_drift:
+            del self.fields["drift"]
         executors = [(option.name, option.label) for option in options.executors]
         _offer(self.fields["runtime"], _runtime_choices(options.runtimes, base))
         _offer(self.fields["executor"], executors)

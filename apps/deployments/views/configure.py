@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,19 +12,21 @@ from apps.access.scoped import require, scoped
 from apps.accounts.models import User
 from apps.accounts.signed_in import person_of
 from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
 from apps.deployments.configuration import Configuration
 from apps.deployments.drafts import save_draft, store_secret, update_draft
-from apps.deployments.forms.data import FormData, data_of, press, seal_secrets, secret_ids_in
+from apps.deployments.forms.data import FormData, data_of, fit, press, seal_secrets, secret_ids_in
 from apps.deployments.forms.editor import Editor
 from apps.deployments.models import Deployment, Draft, Revision
 from apps.deployments.options import DeploymentOptions, deployment_options
 from apps.deployments.queries import (
-    cluster_for_new,
     is_name_taken,
     open_drafts,
     usable_secrets,
+    usual_cluster,
 )
 from apps.deployments.validation import Problem
+from apps.deployments.views.cluster_choice import chosen_cluster, cluster_rows, is_for_another
 from apps.organizations.models import Workspace
 
 SHOWN_DRAFTS = 3
@@ -32,7 +34,10 @@ SHOWN_DRAFTS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What a form edits: a new Deployment or an existing one, from the start or from a draft."""
+    """What a form edits: a new Deployment or an existing one, from the start or from a draft.
+
+    `clusters` are those that a new one may run on; for an existing one that is settled.
+    """
 
     user: User
     workspace: Workspace
@@ -40,6 +45,7 @@ class Subject:
     options: DeploymentOptions
     deployment: Deployment | None = None
     draft: Draft | None = None
+    clusters: Sequence[Cluster] = ()
 
     @property
     def in_force(self) -> Configuration | None:
@@ -59,10 +65,16 @@ class Subject:
 @scoped(Workspace, "workspace.deployments.create", by="slug")
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest, workspace: Workspace) -> HttpResponse:
-    cluster = cluster_for_new(workspace=workspace)
-    if cluster is None:
+    clusters = list(clusters_for(workspace=workspace))
+    if not clusters:
         return render(request, "deployments/no_cluster.html", {"workspace": workspace})
-    subject = _subject(request, workspace=workspace, cluster=cluster)
+    subject = _subject(
+        request,
+        workspace=workspace,
+        cluster=chosen_cluster(request, clusters)
+        or usual_cluster(workspace=workspace, clusters=clusters),
+        clusters=clusters,
+    )
     configuration = subject.options.new_configuration()
     return _edit(
         request,
@@ -99,12 +111,14 @@ def configure(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit_draft(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpResponse:
     draft = draft_of(request, workspace, draft_id)
+    clusters = [] if draft.deployment else list(clusters_for(workspace=workspace))
     subject = _subject(
         request,
         workspace=workspace,
-        cluster=draft.cluster,
+        cluster=chosen_cluster(request, clusters) or draft.cluster,
         deployment=draft.deployment,
         draft=draft,
+        clusters=clusters,
     )
     return _edit(
         request,
@@ -140,10 +154,13 @@ def _subject(request: HttpRequest, *, cluster: Cluster, **fields: Any) -> Subjec
 
 def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData]) -> HttpResponse:
     """Show the form. A row button rearranges it; the other one keeps a draft, to be reviewed."""
-    data, is_judged = initial(), False
+    data, is_judged, is_fitted = initial() | {"cluster": str(subject.cluster.pk)}, False, False
     if request.method == "POST":
         data = _posted(request, subject)
-        is_judged = not data.get("row")
+        is_fitted = is_for_another(data, subject.cluster) and bool(subject.clusters)
+        fitted = fit(data, subject.options) if is_fitted else data
+        is_judged = not data.get("row") and fitted == data
+        data = fitted
     secrets = usable_secrets(
         user=subject.user,
         workspace=subject.workspace,
@@ -156,6 +173,7 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
         base=subject.in_force,
         secrets=secrets,
         is_judged=is_judged,
+        clusters=subject.clusters,
     )
     if is_judged and _is_valid(editor, subject):
         draft = _keep(subject, editor, base=subject.revision(data.get("base", "")))
@@ -167,6 +185,8 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
         "subject": subject,
         "base_number": data.get("base", ""),
         "drafts": _other_drafts(subject) if request.method != "POST" else [],
+        "clusters": cluster_rows(subject.clusters),
+        "is_fitted": is_fitted,
     }
     return render(request, "deployments/configure.html", context, status=422 if is_judged else 200)
 
@@ -203,6 +223,7 @@ def _keep(subject: Subject, editor: Editor, *, base: Revision | None) -> Draft:
             configuration=configuration,
             name=name,
             base=base,
+            cluster=subject.cluster if subject.clusters else None,
         )
     return save_draft(
         actor=subject.user,
