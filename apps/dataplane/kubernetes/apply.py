@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary
 from apps.dataplane.kubernetes import kstatus
 from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.drift import differences
 from apps.dataplane.kubernetes.inventory import (
     COMPLETED,
     FAILED,
@@ -39,7 +40,12 @@ from apps.dataplane.kubernetes.kinds import (
     split_id,
     title,
 )
-from apps.dataplane.kubernetes.live import in_parallel, is_ours, live_objects, selector
+from apps.dataplane.kubernetes.live import (
+    in_parallel,
+    live_objects,
+    owned_namespace,
+    selector,
+)
 from apps.dataplane.kubernetes.logs import last_lines_of_job
 from apps.dataplane.kubernetes.names import (
     DEPLOYMENT_LABEL,
@@ -50,7 +56,8 @@ from apps.dataplane.kubernetes.names import (
 )
 from apps.dataplane.kubernetes.pruning import prune
 from apps.dataplane.kubernetes.reasons import reasons_of
-from apps.dataplane.kubernetes.refusals import BeingDeleted, Refused, scrub
+from apps.dataplane.kubernetes.refusals import Refused, scrub
+from apps.dataplane.kubernetes.render.data import ONCE_ANNOTATION
 from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
@@ -85,6 +92,7 @@ class ApplyPass:
             self._look(namespace)
         self._refuse_older()
         if self._is_true():
+            self._save()
             return Progress(
                 steps=tuple(_step(stage, "done") for stage in self.stages), is_done=True
             )
@@ -110,6 +118,38 @@ class ApplyPass:
             labels=selector(portal_id=self.portal_id, ref=self.spec.ref),
         )
         self.live[home] = namespace
+        self._keep_claims()
+        if not self.spec.corrects_drift:
+            self._forgive()
+
+    def _keep_claims(self) -> None:
+        """Take what is made once as it is: hardly anything of it may be changed later."""
+        for manifest in (m for s in self.stages for m in s.objects):
+            one = object_id(manifest)
+            annotations = manifest["metadata"].get("annotations") or {}
+            if annotations.get(ONCE_ANNOTATION) == "true" and one in self.live:
+                self.entries[one] = entry_of(
+                    self.live[one], manifest=manifest, hash=self.hashes[one]
+                )
+
+    def _forgive(self) -> None:
+        """Note what moved without a change to anything of ours, so that it is no drift."""
+        moved = [
+            m
+            for s in self.stages
+            for m in s.objects
+            if (one := object_id(m)) in self.live
+            and self.entries.get(one, Entry()).hash == self.hashes[one]
+            and has_moved(self.entries[one], self.live[one])
+        ]
+        for manifest, fields in zip(
+            moved, in_parallel(lambda m: differences(self.api, m), moved), strict=True
+        ):
+            if fields == ():
+                one = object_id(manifest)
+                self.entries[one] = entry_of(
+                    self.live[one], manifest=manifest, hash=self.hashes[one]
+                )
 
     def _refuse_older(self) -> None:
         if self.inventory.wanted > self.spec.revision:
@@ -205,7 +245,8 @@ class ApplyPass:
         if self.entries[one].mark == COMPLETED:
             return kstatus.CURRENT
         status = kstatus.status_of(self.live[one], now=self.now)
-        if kind_of(manifest) == JOB and status.state == "current":
+        is_for_later = manifest.get("spec", {}).get("suspend")
+        if kind_of(manifest) == JOB and status.state == "current" and not is_for_later:
             self.entries[one] = replace(self.entries[one], mark=COMPLETED)
         return status
 
@@ -294,26 +335,6 @@ class ApplyPass:
             return
         self.api.apply(manifest_of(self.inventory, namespace=self.namespace, labels=self.labels))
         self.saved = self.inventory
-
-
-def owned_namespace(api: Api, *, portal_id: str, ref: str) -> Manifest | None:
-    """Return a Deployment's namespace, None if there is none.
-
-    Raises Permanent if it is not this portal's, BeingDeleted while it ends.
-    """
-    name = namespace_of(ref)
-    namespace = api.find(NAMESPACE, name, metadata_only=True)
-    if namespace is None:
-        return None
-    namespace |= {"kind": NAMESPACE.name, "apiVersion": NAMESPACE.api_version}
-    if not is_ours(namespace, portal_id=portal_id, ref=ref):
-        raise Permanent(
-            f"The cluster has a namespace {name} that this portal did not make. "
-            "Delete it, or create the Deployment under another name."
-        )
-    if namespace["metadata"].get("deletionTimestamp"):
-        raise BeingDeleted(f"The namespace {name} is still being deleted.")
-    return namespace
 
 
 def _step(stage: Stage, state: str, detail: str = "") -> Step:

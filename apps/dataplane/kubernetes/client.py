@@ -8,7 +8,7 @@ error of `refusals`, free of what was sent. A busy server is obeyed as long as t
 import random
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,21 +192,29 @@ class Api:
         )
 
     def delete(
-        self, kind: Kind, name: str, *, namespace: str = "", uid: str = "", wait: bool = False
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str = "",
+        uid: str = "",
+        grace_seconds: int | None = None,
     ) -> None:
         """Delete an object, only if it still is the one with `uid`; one that is not there is fine.
 
-        `wait` keeps it until all that it owns is gone. Raises Conflict on another uid.
+        Raises Conflict on another uid.
         """
         fence.check()
         options: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "propagationPolicy": "Foreground" if wait else "Background",
+            "propagationPolicy": "Background",
         }
         if uid:
             options["preconditions"] = {"uid": uid}
-        try:
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        with suppress(refusals.NotFound):
             self._call(
                 "DELETE",
                 kind.path(namespace=namespace, name=name),
@@ -215,8 +223,6 @@ class Api:
                 content_type=JSON,
                 seconds=WRITE_SECONDS,
             )
-        except refusals.NotFound:
-            return
 
     def reach(self, *, labels: str) -> None:
         """Ask for the first of some namespaces, once and shortly. Raises what was wrong."""

@@ -1,55 +1,74 @@
 """One pass of taking a Deployment off a cluster, seen through until nothing answers.
 
 KEDA's objects go first, while KEDA is there to let them go; then what runs, so that workers end
-their tasks; then the namespace with all the rest. A namespace that is not ours is never touched.
+their tasks; then the database, where it is on the cluster's server; then the namespace with all the
+rest. A namespace that is not ours is never touched.
 """
 
 from collections.abc import Sequence
 
-from apps.dataplane.kubernetes.apply import owned_namespace
 from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.databases import drop_database
 from apps.dataplane.kubernetes.kinds import (
+    CONFIG_MAP,
+    CRON_JOB,
     DEPLOYMENT,
     JOB,
     NAMESPACE,
+    NETWORK_POLICY,
+    POD,
     SCALED_OBJECT,
+    SECRET,
     STATEFUL_SET,
     Kind,
     Manifest,
+    kind_of,
     object_id,
 )
-from apps.dataplane.kubernetes.live import in_parallel, selector
+from apps.dataplane.kubernetes.live import in_parallel, owned_namespace, selector
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.pruning import still_ending
 from apps.dataplane.kubernetes.reasons import quote
 from apps.dataplane.kubernetes.refusals import BeingDeleted, Conflict
+from apps.dataplane.kubernetes.render.database_jobs import NAMESPACE as DATABASES
 from apps.dataplane.status import Progress, Step, StepState
 
 STEPS = (
     ("scaling", "Stop scaling"),
     ("stop", "Stop Airflow"),
+    ("database", "Drop the database"),
     ("namespace", "Remove everything else"),
 )
-WORKLOADS = (DEPLOYMENT, STATEFUL_SET, JOB)
+WORKLOADS = (CRON_JOB, DEPLOYMENT, STATEFUL_SET, JOB)
+BESIDE_DATABASES = (JOB, SECRET, CONFIG_MAP, NETWORK_POLICY)
 WAIT_SECONDS = 2.0
+LONGEST_SECONDS = 30
 
 
 def delete_pass(api: Api, *, portal_id: str, ref: str) -> Progress:
     """Do what can be done now. Raises Permanent if the namespace is not this portal's."""
     name = namespace_of(ref)
+    labels = selector(portal_id=portal_id, ref=ref)
     try:
         namespace = owned_namespace(api, portal_id=portal_id, ref=ref)
     except BeingDeleted:
         return _at("namespace", _what_is_left(api, name))
+    if namespace is not None:
+        left = _remove(api, (SCALED_OBJECT,), namespace=name, labels=labels)
+        if left:
+            return _at("scaling", left[0])
+        left = _remove(api, WORKLOADS, namespace=name, labels=labels)
+        left += _end_pods(api, namespace=name, labels=labels)
+        if left:
+            return _at("stop", left[0])
+    waits_for = drop_database(api, labels=labels)
+    if waits_for:
+        return _at("database", waits_for)
+    left = _remove(api, BESIDE_DATABASES, namespace=DATABASES, labels=labels)
+    if left:
+        return _at("database", left[0])
     if namespace is None:
         return Progress(steps=_steps(len(STEPS)), is_done=True)
-    labels = selector(portal_id=portal_id, ref=ref)
-    left = _remove(api, (SCALED_OBJECT,), namespace=name, labels=labels)
-    if left:
-        return _at("scaling", left[0])
-    left = _remove(api, WORKLOADS, namespace=name, labels=labels)
-    if left:
-        return _at("stop", left[0])
     api.delete(NAMESPACE, name, uid=namespace["metadata"]["uid"])
     return _at("namespace", "The namespace is being deleted.")
 
@@ -61,16 +80,35 @@ def _remove(api: Api, kinds: Sequence[Kind], *, namespace: str, labels: str) -> 
     )
     found = [item for items in lists for item in items]
     in_parallel(
-        lambda item: _delete(api, item, namespace),
+        lambda item: _delete(api, item),
         [item for item in found if not item["metadata"].get("deletionTimestamp")],
     )
     return [still_ending(object_id(item), item) for item in found]
 
 
-def _delete(api: Api, item: Manifest, namespace: str) -> None:
-    kind = next(kind for kind in (SCALED_OBJECT, *WORKLOADS) if kind.name == item["kind"])
+def _end_pods(api: Api, *, namespace: str, labels: str) -> list[str]:
+    """Give pods little time to end: workers would otherwise have a day for their tasks."""
+    pods = api.list(POD, namespace=namespace, labels=labels, metadata_only=True)
+    slow = [
+        pod
+        for pod in pods
+        if int(pod["metadata"].get("deletionGracePeriodSeconds", LONGEST_SECONDS + 1))
+        > LONGEST_SECONDS
+    ]
+    in_parallel(lambda pod: _delete(api, pod, grace_seconds=LONGEST_SECONDS), slow)
+    return [f"{len(pods)} pods end."] if pods else []
+
+
+def _delete(api: Api, item: Manifest, *, grace_seconds: int | None = None) -> None:
+    metadata = item["metadata"]
     try:
-        api.delete(kind, item["metadata"]["name"], namespace=namespace, uid=item["metadata"]["uid"])
+        api.delete(
+            kind_of(item),
+            metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata["uid"],
+            grace_seconds=grace_seconds,
+        )
     except Conflict:
         return
 

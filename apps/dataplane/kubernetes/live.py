@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
+from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.client import Api
 from apps.dataplane.kubernetes.kinds import (
     CLAIM,
@@ -19,7 +20,8 @@ from apps.dataplane.kubernetes.kinds import (
     place_in,
     split_id,
 )
-from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL
+from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL, namespace_of
+from apps.dataplane.kubernetes.refusals import BeingDeleted
 
 AT_ONCE = 6
 # Their health is read from the same LIST; of all others the metadata is enough.
@@ -70,3 +72,23 @@ def is_ours(item: Manifest, *, portal_id: str, ref: str) -> bool:
     """Say whether this portal made an object for this Deployment."""
     labels = item["metadata"].get("labels") or {}
     return labels.get(PORTAL_LABEL) == portal_id and labels.get(DEPLOYMENT_LABEL) == ref
+
+
+def owned_namespace(api: Api, *, portal_id: str, ref: str) -> Manifest | None:
+    """Return a Deployment's namespace, None if there is none.
+
+    Raises Permanent if it is not this portal's, BeingDeleted while it ends.
+    """
+    name = namespace_of(ref)
+    namespace = api.find(NAMESPACE, name, metadata_only=True)
+    if namespace is None:
+        return None
+    namespace |= {"kind": NAMESPACE.name, "apiVersion": NAMESPACE.api_version}
+    if not is_ours(namespace, portal_id=portal_id, ref=ref):
+        raise Permanent(
+            f"The cluster has a namespace {name} that this portal did not make. "
+            "Delete it, or create the Deployment under another name."
+        )
+    if namespace["metadata"].get("deletionTimestamp"):
+        raise BeingDeleted(f"The namespace {name} is still being deleted.")
+    return namespace

@@ -10,6 +10,7 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes import logs
 from apps.dataplane.kubernetes.airflow_door import call_airflow
 from apps.dataplane.kubernetes.apply import ApplyPass
+from apps.dataplane.kubernetes.busy import mark_busy_workers
 from apps.dataplane.kubernetes.checks import check_cluster
 from apps.dataplane.kubernetes.client import Api
 from apps.dataplane.kubernetes.config import ClusterConfig
@@ -72,6 +73,10 @@ class KubernetesPlane:
         stages = render(spec=spec, config=self.config)
         manifests = [manifest for stage in stages for manifest in stage.objects]
         return drift_of(self.api, manifests, portal_id=self.config.portal_id, ref=spec.ref)
+
+    def mark_busy_workers(self, *, spec: DeploymentSpec) -> int:
+        """Mark the workers that are busy; see `busy`."""
+        return mark_busy_workers(self.api, spec=spec, portal_id=self.config.portal_id)
 
     def delete(self, *, ref: str) -> Progress:
         """Do one pass; see `deletion`."""

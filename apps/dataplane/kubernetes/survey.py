@@ -9,7 +9,6 @@ from apps.dataplane.kubernetes.inventory import inventory_in
 from apps.dataplane.kubernetes.kinds import (
     AUTOSCALER,
     CONFIG_MAP,
-    CRON_JOB,
     DEPLOYMENT,
     EVENT,
     INGRESS,
@@ -33,7 +32,7 @@ from apps.dataplane.status import Observation
 
 WHOLE = (NAMESPACE, DEPLOYMENT, STATEFUL_SET, JOB, POD, SCALED_OBJECT, EVENT)
 # Not made by the portal, or looked at otherwise.
-_APART = (NAMESPACE, AUTOSCALER, STORAGE_CLASS, INGRESS, CRON_JOB, EVENT)
+_APART = (NAMESPACE, AUTOSCALER, STORAGE_CLASS, INGRESS, EVENT)
 Objects = dict[str, list[Manifest]]
 
 
