@@ -1,5 +1,7 @@
 """The portal's own manifests on a real Kubernetes API, with its strictest rules for pods."""
 
+import shutil
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,23 +22,28 @@ spec:
   claimRef: {name: code, namespace: astro-portal-system}
   hostPath: {path: /nowhere}
 """
-OVERLAY = """
-resources: [deploy]
-images: [{name: astro-portal, newName: registry.test/astro-portal, newTag: "1"}]
-patches:
+STATIC = """\
   - patch: |
       apiVersion: v1
       kind: PersistentVolumeClaim
-      metadata: {name: code}
+      metadata: {name: code, namespace: astro-portal-system}
       spec: {storageClassName: ""}
 """
 
 
+def overlay() -> str:
+    """Return the one that operating.md shows, on the volume of this test."""
+    page = (DEPLOY.parent / "docs" / "operating.md").read_text()
+    text = page.partition("in a folder of your own:\n")[2].partition("    kubectl apply -k .")[0]
+    return textwrap.dedent(text).strip().replace("../astro-portal/deploy", "deploy") + "\n" + STATIC
+
+
 @pytest.fixture
 def applied(control_plane: ControlPlane, tmp_path: Path) -> Iterator[str]:
-    """What kubectl said when everything was applied at once, from an overlay as people write it."""
-    (tmp_path / "kustomization.yaml").write_text(OVERLAY)
+    """What kubectl said when everything was applied at once."""
+    (tmp_path / "kustomization.yaml").write_text(overlay())
     (tmp_path / "deploy").symlink_to(DEPLOY)
+    shutil.copy(DEPLOY / "secrets.example.yaml", tmp_path / "portal-secret.yaml")
     control_plane.kubectl("apply", "-f", "-", given=VOLUME)
     yield control_plane.kubectl("apply", "-k", str(tmp_path), "--validate=strict", may_fail=True)
     control_plane.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
@@ -46,9 +53,6 @@ def applied(control_plane: ControlPlane, tmp_path: Path) -> Iterator[str]:
 def test_everything_is_applied_and_comes_up(
     control_plane: ControlPlane, applied: str, tmp_path: Path
 ) -> None:
-    secret = DEPLOY / "secrets.example.yaml"
-    control_plane.kubectl("apply", "--validate=strict", "-f", str(secret))
-
     waiting = ["wait", "-n", NAMESPACE, "--timeout=90s"]
     control_plane.kubectl(*waiting, "--for=condition=Complete", "job/migrate")
     control_plane.kubectl(*waiting, "--for=condition=Available", "deployment", "--all")
@@ -58,7 +62,9 @@ def test_everything_is_applied_and_comes_up(
     pods = control_plane.objects("pods", NAMESPACE)
     assert len(pods) == 9
     images = {one["image"] for pod in pods for one in pod["spec"]["containers"]}
-    assert images == {"registry.test/astro-portal:1"}
+    assert images == {"registry.example.org/astro-portal:0.1.0"}
+    hosts = [one["spec"]["rules"][0]["host"] for one in control_plane.objects("ingress", NAMESPACE)]
+    assert sorted(hosts) == ["airflow.your.example", "portal.your.example"]
     assert not any("kube-api-access" in str(pod["spec"].get("volumes")) for pod in pods)
 
     control_plane.kubectl("apply", "-k", str(tmp_path), "--validate=strict")
