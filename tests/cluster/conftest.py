@@ -2,13 +2,22 @@
 root, gigabytes and minutes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster import machine
-from tests.cluster.node import Node, running_node
+from tests.cluster.diagnosis import keep_everything
+from tests.cluster.node import PROJECT, Node, running_node
+from tests.e2e.conftest import browser
+from tests.e2e.portal import Portal, running_portal
 
+__all__ = ["browser"]
+
+NODE = pytest.StashKey[Node]()
+PORTAL_LOGS = pytest.StashKey[Path]()
 LEFT_OUT = "`make test-cluster` runs it: a real node needs root and minutes."
 
 
@@ -21,8 +30,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def node() -> Iterator[Node]:
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
     if reason := machine.reason_against():
         pytest.skip(reason)
     with running_node() as started:
+        request.config.stash[NODE] = started
         yield started
+    del request.config.stash[NODE]
+
+
+@pytest.fixture(scope="module")
+def portal(request: pytest.FixtureRequest, node: Node) -> Iterator[Portal]:
+    """A portal whose only place for Deployments will be the node."""
+    settings = {"PORTAL_LOCAL_PLANE": "false", "PORTAL_CLUSTER_SCALE_DOWN_SECONDS": "30"}
+    with running_portal(**settings) as started:
+        request.config.stash[PORTAL_LOGS] = started.home.logs
+        yield started
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.failed and NODE in item.config.stash:
+        folder = PROJECT / "test-results" / "cluster" / item.name
+        logs = item.config.stash.get(PORTAL_LOGS, None)
+        keep_everything(folder, node=item.config.stash[NODE], portal_logs=logs)
+    return report

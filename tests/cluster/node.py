@@ -107,18 +107,19 @@ def _process(layout: Layout) -> Iterator[None]:
         Path("/", name).mkdir(parents=True, exist_ok=True)
     _make_control_groups(layout.control_group)
     namespaces = ["--mount", "--net", "--pid", "--ipc", "--fork", "--mount-proc"]
-    began = subprocess.Popen(
-        [
-            # Both pass on the end of the one before: nothing outlives the tests.
-            *("setpriv", "--pdeathsig", "KILL"),
-            *("unshare", "--kill-child", "--propagation", "private", *namespaces),
-            *(sys.executable, "-m", "tests.cluster.init", layout.to_json()),
-        ],
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        stdin=subprocess.DEVNULL,
-        stdout=layout.log("init").open("ab"),
-        stderr=subprocess.STDOUT,
-    )
+    with layout.log("init").open("ab") as log:
+        began = subprocess.Popen(
+            [
+                # Both pass on the end of the one before: nothing outlives the tests.
+                *("setpriv", "--pdeathsig", "KILL"),
+                *("unshare", "--kill-child", "--propagation", "private", *namespaces),
+                *(sys.executable, "-m", "tests.cluster.init", layout.to_json()),
+            ],
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     try:
         _connect(layout, _first_process(began))
         _wait_for_start(layout, began)

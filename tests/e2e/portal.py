@@ -30,10 +30,10 @@ class Portal:
 
 
 @contextmanager
-def running_portal() -> Iterator[Portal]:
+def running_portal(**settings: str) -> Iterator[Portal]:
     """Start a portal in an empty home, and stop it with everything it began."""
     with temporary_home() as home:
-        environment = _environment(home)
+        environment = _environment(home) | settings
         process = subprocess.Popen(
             [*LAUNCHER, "run"],
             cwd=PROJECT,

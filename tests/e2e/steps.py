@@ -116,9 +116,9 @@ def wait_for_dag(airflow: Page, base: str, dag: str) -> None:
     assert answer["status"] == 200, answer
 
 
-def deliver(page: Page, ref: str, folder: Path) -> None:
+def deliver(page: Page, ref: str, folder: Path, code: str = OWN_DAG) -> None:
     file = folder / "hello.py"
-    file.write_text(OWN_DAG)
+    file.write_text(code)
     page.goto(f"/d/{ref}/deploys/")
     page.locator("input[type=file]").set_input_files(file)
     page.get_by_role("button", name="Deliver code").click()
