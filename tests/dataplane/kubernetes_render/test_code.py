@@ -1,0 +1,84 @@
+"""Code in slots, as the pods get it."""
+
+import hashlib
+import json
+from base64 import b64decode
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.kubernetes.render import Manifest, render
+from apps.dataplane.spec import CodeSpec
+from tests.dataplane.kubernetes_render import schemas
+from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests
+from tests.dataplane.specs import make_code
+
+
+def _slots(code: CodeSpec | None) -> list[Manifest]:
+    objects = manifests(render(spec=make_spec(code=code), config=make_config()))
+    return [m for m in objects if m["metadata"]["name"].startswith("code-")]
+
+
+def _archive(folder: Path, size: int) -> CodeSpec:
+    content = Random(size).randbytes(size)
+    path = folder / "archive.zip"
+    path.write_bytes(content)
+    return CodeSpec(digest=hashlib.sha256(content).hexdigest(), archive_path=str(path))
+
+
+def _joined(slots: list[Manifest]) -> bytes:
+    parts = {name: part for slot in slots for name, part in slot["binaryData"].items()}
+    return b"".join(b64decode(parts[name]) for name in sorted(parts))
+
+
+def test_there_are_no_slots_without_code() -> None:
+    assert _slots(None) == []
+
+
+@pytest.mark.parametrize("size", [22, 999_999, 1_000_000, 1_000_001, 11_500_000, 12_000_000])
+def test_the_parts_joined_are_the_archive(tmp_path: Path, size: int) -> None:
+    code = _archive(tmp_path, size)
+
+    slots = _slots(code)
+
+    assert hashlib.sha256(_joined(slots)).hexdigest() == code.digest
+    description = json.loads(slots[0]["data"]["manifest.json"])
+    assert description == {"digest": code.digest, "parts": len(slots)}
+    assert all("data" not in slot for slot in slots[1:])
+    for slot in slots:
+        schemas.validate(slot)
+
+
+def test_every_pod_of_airflow_mounts_all_slots_and_needs_none(tmp_path: Path) -> None:
+    objects = manifests(render(spec=make_spec(), config=make_config()))
+    names = {slot["metadata"]["name"] for slot in _slots(_archive(tmp_path, 12_000_000))}
+
+    for name in ("dag-processor", "worker-default", "scheduler", "triggerer", "api-server"):
+        (workload,) = [m for m in objects if m["metadata"]["name"] == name and "spec" in m][-1:]
+        if workload["kind"] != "Deployment":
+            continue
+        volumes = workload["spec"]["template"]["spec"]["volumes"]
+        (slots,) = [volume for volume in volumes if volume["name"] == "code-slots"]
+        sources = [source["configMap"] for source in slots["projected"]["sources"]]
+        assert {source["name"] for source in sources} == names
+        assert all(source["optional"] for source in sources)
+
+
+def test_more_code_than_there_are_slots_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(Permanent, match=r"has 12\.0 MB.*takes 12 MB of code"):
+        _slots(_archive(tmp_path, 12_000_001))
+
+
+def test_an_archive_that_is_not_the_one_of_the_spec_is_refused(tmp_path: Path) -> None:
+    code = make_code(tmp_path, {"a.py": ""})
+
+    with pytest.raises(Permanent, match="not the one that was deployed"):
+        _slots(replace(code, digest="0" * 64))
+
+
+def test_an_archive_that_cannot_be_read_may_come_back(tmp_path: Path) -> None:
+    with pytest.raises(Temporary, match="cannot be read"):
+        _slots(CodeSpec(digest="0" * 64, archive_path=str(tmp_path / "gone.zip")))
