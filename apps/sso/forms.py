@@ -26,11 +26,12 @@ class EmailForm(forms.Form):
 
 
 class PasswordForm(LoginForm):  # type: ignore[misc]  # allauth is untyped
-    """The second step: the address of the first is shown beside it, and goes along."""
+    """The second step: the address of the first stays in it, for people and password managers."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["login"].widget = forms.HiddenInput(attrs={"autocomplete": "username"})
+        self.fields["login"].label = "E-mail address"
+        self.fields["login"].widget.attrs |= {"readonly": True, "autocomplete": "username"}
         self.fields["password"].widget.attrs["autofocus"] = True
 
 
