@@ -1,4 +1,5 @@
-"""What a person may see, while others come: 1 thousand, 50 thousand, 1 million grants.
+"""What a person may see, while others come: 1 thousand, 50 thousand, 1 million grants of people,
+and as many of Teams.
 
 The person's own roles stay the same, so an honest design costs the same each time. Both peers are
 guardian's own: its shortcut for lists, and its `has_perm` asked for each of 50 rows. They read rows
@@ -15,7 +16,13 @@ from apps.access.models import Role
 from apps.accounts.models import User
 from apps.deployments.models import Deployment, DeploymentGrant
 from bench.measure import Timing, by_turns, noise, ratio
-from bench.population import WORKSPACES_OF_A_USER, Population, add_grants_of_others, populate
+from bench.population import (
+    WORKSPACES_OF_A_USER,
+    Population,
+    add_grants_of_others,
+    add_team_grants_of_others,
+    populate,
+)
 from bench.report import Line, at_most
 from bench.visitor import client_of, getter, n_queries
 
@@ -30,6 +37,7 @@ def run() -> tuple[list[Line], list[str]]:
     counts: list[dict[str, int]] = []
     for n_grants in GRANTS:
         add_grants_of_others(population, on_deployments=n_grants)
+        add_team_grants_of_others(population, on_deployments=n_grants)
         calls = _calls(population)
         times.append(
             by_turns(

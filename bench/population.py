@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.utils import timezone
 
@@ -11,9 +12,17 @@ from apps.access.models import Role
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Health, Revision, RevisionState
-from apps.organizations.models import Organization, OrganizationGrant, Workspace, WorkspaceGrant
+from apps.organizations.models import (
+    Organization,
+    OrganizationGrant,
+    Team,
+    Workspace,
+    WorkspaceGrant,
+    WorkspaceTeamGrant,
+)
 
-N_WORKSPACES, N_DEPLOYMENTS, N_USERS = 50, 1_000, 10_000
+N_WORKSPACES, N_DEPLOYMENTS, N_USERS, N_TEAMS = 50, 1_000, 10_000, 1_001
+PEOPLE_OF_A_TEAM = 20
 WORKSPACES_OF_A_USER = 5
 NOBODY_SIGNS_IN = "!"
 
@@ -24,6 +33,7 @@ class Population:
     workspaces: list[Workspace]
     deployments: list[Deployment]
     users: list[User]
+    teams: list[Team]
 
     @property
     def reader(self) -> User:
@@ -36,6 +46,7 @@ def populate(
     n_workspaces: int = N_WORKSPACES,
     n_deployments: int = N_DEPLOYMENTS,
     n_users: int = N_USERS,
+    n_teams: int = N_TEAMS,
     in_first_workspace: int = 100,
 ) -> Population:
     """Make an organization. Its first workspace holds `in_first_workspace` Deployments, and the
@@ -55,8 +66,9 @@ def populate(
     )
     deployments = _deployments(cluster, workspaces, users[0], n_deployments, in_first_workspace)
     _grants(organization, workspaces, users)
+    teams = _teams(organization, workspaces[0], users, n_teams)
     analyze()
-    return Population(organization, workspaces, deployments, users)
+    return Population(organization, workspaces, deployments, users, teams)
 
 
 def add_grants_of_others(population: Population, *, on_deployments: int) -> None:
@@ -72,6 +84,21 @@ def add_grants_of_others(population: Population, *, on_deployments: int) -> None
             " SELECT u.id, d.id, %s, now() FROM accounts_user u, deployments_deployment d"
             " WHERE u.id <> %s ORDER BY u.id, d.id LIMIT %s ON CONFLICT DO NOTHING",
             [permission.pk, population.reader.pk, on_deployments],
+        )
+    analyze()
+
+
+def add_team_grants_of_others(population: Population, *, on_deployments: int) -> None:
+    """Give Teams that the reader is not in roles on single Deployments, up to this many rows."""
+    permission = Role.objects.get(scope="deployment", key="viewer").permission
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO deployments_deploymentteamgrant"
+            " (group_id, content_object_id, permission_id, granted_at)"
+            " SELECT t.group_id, d.id, %s, now()"
+            " FROM organizations_team t, deployments_deployment d"
+            " WHERE t.id <> %s ORDER BY t.id, d.id LIMIT %s ON CONFLICT DO NOTHING",
+            [permission.pk, population.teams[0].pk, on_deployments],
         )
     analyze()
 
@@ -167,3 +194,36 @@ def _grants(organization: Organization, workspaces: list[Workspace], users: list
         for step in range(min(WORKSPACES_OF_A_USER, len(workspaces)))
     ]
     WorkspaceGrant.objects.bulk_create(grants, batch_size=10_000)
+
+
+def _teams(
+    organization: Organization, workspace: Workspace, users: list[User], n: int
+) -> list[Team]:
+    """Make Teams of other people; the first has the reader, and a role on the first workspace."""
+    groups = Group.objects.bulk_create(Group(name=f"team:{number}") for number in range(n))
+    teams = Team.objects.bulk_create(
+        Team(organization=organization, name=f"Team {number}", group=group)
+        for number, group in enumerate(groups)
+    )
+    memberships = User.groups.through
+    memberships.objects.bulk_create(
+        [
+            memberships(user=users[person], group=group)
+            for number, group in enumerate(groups)
+            for person in _people_of(number, len(users))
+        ],
+        batch_size=10_000,
+    )
+    WorkspaceTeamGrant.objects.create(
+        group=groups[0],
+        content_object=workspace,
+        permission=Role.objects.get(scope="workspace", key="author").permission,
+    )
+    return teams
+
+
+def _people_of(team: int, n_users: int) -> set[int]:
+    others = {
+        1 + (team * PEOPLE_OF_A_TEAM + step) % (n_users - 1) for step in range(PEOPLE_OF_A_TEAM)
+    }
+    return others | {0} if team == 0 else others

@@ -4,6 +4,7 @@ A role of a scope may hold permissions of that scope and of those below it: an o
 holds all, so walking up from a Deployment to its organization finds every right a person has.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +46,44 @@ PERMISSIONS: dict[str, str] = {
     "deployment.airflow.edit": "Edit connections, variables and pools in Airflow",
     "deployment.airflow.admin": "Administer Airflow",
 }
+
+# How pages arrange the permissions: by what they are about, in the order of PERMISSIONS.
+_GROUPS: dict[str, str] = {
+    "organization.": "Organization",
+    "organization.members": "People of the organization",
+    "organization.teams": "People of the organization",
+    "organization.roles": "People of the organization",
+    "organization.tokens": "API tokens of the organization",
+    "organization.usage": "Records",
+    "organization.audit": "Records",
+    "organization.clusters": "Clusters",
+    "organization.workspaces": "Organization",
+    "workspace.": "Workspace",
+    "workspace.members": "People of the workspace",
+    "workspace.tokens": "API tokens of the workspace",
+    "workspace.deployments": "Workspace",
+    "deployment.": "Deployment",
+    "deployment.deploys": "Code",
+    "deployment.members": "People with access to a Deployment",
+    "deployment.tokens": "API tokens of a Deployment",
+    "deployment.airflow": "Airflow",
+}
+
+
+def grouped(permissions: Iterable[str]) -> dict[str, list[str]]:
+    """Arrange permissions under titles, in the order of the catalogue."""
+    wanted, groups = frozenset(permissions), dict[str, list[str]]()
+    for permission in PERMISSIONS:
+        if permission in wanted:
+            title = max((one for one in _GROUPS if permission.startswith(one)), key=len)
+            groups.setdefault(_GROUPS[title], []).append(permission)
+    return groups
+
+
+def permissions_of_scope(scope: Scope) -> frozenset[str]:
+    """Return what roles of a scope can hold: permissions of that scope and of those below it."""
+    below = SCOPES[SCOPES.index(scope) :]
+    return frozenset(one for one in PERMISSIONS if one.split(".")[0] in below)
 
 
 @dataclass(frozen=True, kw_only=True)

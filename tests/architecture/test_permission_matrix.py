@@ -2,8 +2,8 @@
 
 The table is written by hand, so that a wrong permission on a view or a wrong role in the catalogue
 shows here. Visitors: nobody signed in, a disabled person, an outsider (owner of another
-organization), the operator of the installation, and one person per built-in role who holds just
-that (and what entry to it needs).
+organization), the operator of the installation, one person per built-in role who holds just that
+(and what entry to it needs), one with a custom role, and one with a role through a Team.
 """
 
 import logging
@@ -24,14 +24,16 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from apps.access.catalogue import BUILT_IN_ROLES
+from apps.access.models import Role
 from apps.access.scoped import PermissionMissing
 from apps.access.services import grant, grant_with_entry
 from apps.accounts.services import issue_sign_in_link
 from apps.deployments.models import Draft, Operation
 from apps.deploys.models import Deploy
+from apps.organizations.custom_roles import create_role
 from apps.organizations.invitations import invite
 from apps.organizations.models import Invitation
-from apps.organizations.teams import add_to_team, create_team
+from apps.organizations.teams import add_to_team, create_team, give_team_role
 from apps.sso.models import Domain, SSOConnection
 from apps.sso.services import make_bypass_link
 from tests.architecture.test_view_guard import WITHOUT_STAMP
@@ -40,7 +42,10 @@ from tests.clusters.material import registered
 from tests.conftest import make_user, role
 from tests.sso.identity_provider import make_signer
 
-ROLES = frozenset(f"{role.scope} {role.key}" for role in BUILT_IN_ROLES)
+# A custom role that sees a Deployment and delivers code, and a role that is held through a Team.
+BY_CUSTOM_ROLE, BY_TEAM = frozenset({"custom deployer"}), frozenset({"operator by team"})
+BUILT_IN = frozenset(f"{role.scope} {role.key}" for role in BUILT_IN_ROLES)
+ROLES = BUILT_IN | BY_CUSTOM_ROLE | BY_TEAM
 STRANGERS = frozenset({"anonymous", "disabled", "outsider", "operator"})
 SIGNED_IN = ROLES | {"outsider", "operator"}
 EVERYBODY = ROLES | STRANGERS
@@ -50,12 +55,16 @@ NOBODY: frozenset[str] = frozenset()
 ORGANIZATION_OWNER = frozenset({"organization owner"})
 IN_ORGANIZATION = ROLES
 WORKSPACE_OWNERS = ORGANIZATION_OWNER | {"workspace owner"}
-WORKSPACE_OPERATORS = WORKSPACE_OWNERS | {"workspace operator"}
+WORKSPACE_OPERATORS = WORKSPACE_OWNERS | {"workspace operator"} | BY_TEAM
 WORKSPACE_AUTHORS = WORKSPACE_OPERATORS | {"workspace author"}
 WORKSPACE_MEMBERS = WORKSPACE_AUTHORS | {"workspace member"}
-ON_DEPLOYMENT = WORKSPACE_MEMBERS | {"deployment viewer", "deployment author", "deployment admin"}
+ON_DEPLOYMENT = (
+    WORKSPACE_MEMBERS
+    | {"deployment viewer", "deployment author", "deployment admin"}
+    | BY_CUSTOM_ROLE
+)
 IN_WORKSPACE = ON_DEPLOYMENT | {"workspace accessor"}
-DEPLOYMENT_AUTHORS = WORKSPACE_AUTHORS | {"deployment author", "deployment admin"}
+DEPLOYMENT_AUTHORS = WORKSPACE_AUTHORS | {"deployment author", "deployment admin"} | BY_CUSTOM_ROLE
 DEPLOYMENT_OPERATORS = WORKSPACE_OPERATORS | {"deployment admin"}
 DEPLOYMENT_MANAGERS = WORKSPACE_OWNERS | {"deployment admin"}
 
@@ -124,6 +133,10 @@ TABLE = {
     "organizations:workspace_teams": _workspace(WORKSPACE_MEMBERS, WORKSPACE_OWNERS),
     "organizations:take_workspace_team_role": _workspace(None, WORKSPACE_OWNERS),
     "organizations:roles": _organization(IN_ORGANIZATION),
+    "organizations:role": _organization(IN_ORGANIZATION),
+    "organizations:new_role": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:edit_role": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:delete_role": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "organizations:audit": _organization(ORGANIZATION_OWNER),
     "organizations:export_audit": _organization(None, ORGANIZATION_OWNER),
     "organizations:leave": _organization(IN_ORGANIZATION, IN_ORGANIZATION),
@@ -232,6 +245,7 @@ def stage(organization, workspace, deployment, charlie, client_of, settings) -> 
             role=role(built_in.scope, built_in.key),
             on=targets[built_in.scope],
         )
+    people |= _by_other_ways(people["organization owner"], workspace, deployment)
     disabled = make_user("Disabled")
     grant(actor=None, user=disabled, role=role("organization", "owner"), on=organization)
     visitors = {name: client_of(person) for name, person in people.items()}
@@ -241,6 +255,28 @@ def stage(organization, workspace, deployment, charlie, client_of, settings) -> 
     for client in visitors.values():
         client.raise_request_exception = False
     return Stage(visitors=visitors, **_things(people, organization, workspace, deployment))
+
+
+def _by_other_ways(owner, workspace, deployment) -> dict[str, Any]:
+    """Make the person who holds a custom role, and the one who has a role through a Team."""
+    organization = workspace.organization
+    deployer, member = make_user("custom-deployer"), make_user("operator-by-team")
+    custom = create_role(
+        actor=owner,
+        organization=organization,
+        scope="deployment",
+        name="Deployer",
+        description="",
+        permissions=[*role("deployment", "viewer").permissions, "deployment.deploys.create"],
+        is_limited=True,
+        workspaces=[workspace],
+    )
+    grant_with_entry(actor=owner, user=deployer, role=custom, on=deployment)
+    grant(actor=None, user=member, role=role("organization", "member"), on=organization)
+    team = create_team(actor=owner, organization=organization, name="Operators")
+    add_to_team(actor=owner, team=team, user=member)
+    give_team_role(actor=owner, team=team, role=role("workspace", "operator"), on=workspace)
+    return {"custom deployer": deployer, "operator by team": member}
 
 
 def _things(people, organization, workspace, deployment) -> dict[str, Any]:
@@ -292,6 +328,8 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "invitation_id": Invitation.objects.get(workspace=None).pk,
             "workspace_invitation_id": Invitation.objects.get(workspace=workspace).pk,
             "team_id": team.pk,
+            "role_id": Role.objects.get(name="Deployer").pk,
+            "scope": "deployment",
             "draft_id": draft.pk,
             "connection_key": saml.key,
             "oidc_key": oidc.key,

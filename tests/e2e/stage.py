@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from apps.access.models import Role
+from apps.access.services import grant
 from apps.accounts.models import OutgoingMail, User
 from apps.deployments.models import (
     Deployment,
@@ -19,6 +20,7 @@ from apps.deployments.models import (
     RevisionState,
 )
 from apps.deploys.models import Deploy
+from apps.organizations.custom_roles import create_role
 from apps.organizations.models import Invitation, Team
 from apps.organizations.teams import add_to_team, create_team, give_team_role
 from apps.sso.models import Domain, SSOConnection
@@ -69,6 +71,7 @@ class Stage:
     domain: Domain
     connection: SSOConnection
     team: Team
+    role: Role
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -120,6 +123,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         ),
         connection=_connection(workspace.organization),
         team=_team(workspace, author),
+        role=_role(workspace, author),
     )
 
 
@@ -137,6 +141,21 @@ def _connection(organization: Any) -> SSOConnection:
         },
         test_result=result | {"name": "", "groups": ["data-eng", LONG]},
     )
+
+
+def _role(workspace: Any, author: User) -> Role:
+    role = create_role(
+        actor=author,
+        organization=workspace.organization,
+        scope="workspace",
+        name="Releases " + LONG,
+        description=LONG,
+        permissions=["deployment.view", "deployment.deploys.create"],
+        is_limited=True,
+        workspaces=[workspace],
+    )
+    grant(actor=author, user=author, role=role, on=workspace)
+    return role
 
 
 def _team(workspace: Any, author: User) -> Team:

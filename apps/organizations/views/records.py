@@ -1,5 +1,3 @@
-from typing import Any
-
 from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -7,7 +5,6 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from apps.access.catalogue import BUILT_IN_ROLES, PERMISSIONS, SCOPES, Scope
 from apps.access.scoped import scoped
 from apps.accounts.signed_in import person_of
 from apps.audit.queries import events_of
@@ -51,38 +48,3 @@ def export_audit(request: HttpRequest, organization: Organization) -> HttpRespon
 def _filters(request: HttpRequest) -> dict[str, str]:
     """Read the filters from the address, where the export has them too."""
     return {key: request.GET.get(key, "").strip()[:100] for key in FILTERS}
-
-
-@scoped(Organization, "organization.view", by="slug")
-@require_safe
-def roles(request: HttpRequest, organization: Organization) -> HttpResponse:
-    tables = [_table(scope) for scope in SCOPES]
-    context = {"organization": organization, "tables": tables}
-    return render(request, "access/roles.html", context)
-
-
-def _table(scope: Scope) -> dict[str, Any]:
-    """Lay out what each role of a scope may do; below an organization only its owner has any."""
-    roles = [role for role in BUILT_IN_ROLES if role.scope == scope]
-    shown = [
-        (key, action)
-        for key, action in PERMISSIONS.items()
-        if any(key in role.permissions for role in roles)
-        and (scope != "organization" or key.startswith("organization."))
-    ]
-    columns = [{"label": _short(role.name), "description": role.description} for role in roles]
-    rows = [
-        {
-            "action": action,
-            "cells": [
-                {"role": _short(role.name), "allowed": key in role.permissions} for role in roles
-            ],
-        }
-        for key, action in shown
-    ]
-    return {"scope": scope, "columns": columns, "rows": rows}
-
-
-def _short(name: str) -> str:
-    """Leave out the scope, which stands above the table: "Workspace Owner" is "Owner"."""
-    return name.partition(" ")[2]

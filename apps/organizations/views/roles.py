@@ -1,0 +1,258 @@
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.access.catalogue import (
+    BUILT_IN_ROLES,
+    PERMISSIONS,
+    SCOPES,
+    Scope,
+    grouped,
+    permissions_of_scope,
+)
+from apps.access.models import Role
+from apps.access.queries import denial_for, permissions_held
+from apps.access.scoped import scoped
+from apps.accounts.sessions import fresh_sign_in
+from apps.accounts.signed_in import person_of
+from apps.core.errors import PortalError
+from apps.core.forms import blame
+from apps.organizations.custom_roles import (
+    create_role,
+    delete_role,
+    grants_giving,
+    invitations_offering,
+    update_role,
+)
+from apps.organizations.models import Organization
+from apps.organizations.role_forms import CustomRoleForm, InsteadForm
+
+MANAGE = "organization.roles.manage"
+PAGE_SIZE = 50
+# What a custom role can begin with: the part of a built-in one that its scope can hold.
+TEMPLATES: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "organization": (("Member", "organization", "member"), ("Owner", "organization", "owner")),
+    "workspace": (
+        ("Viewer", "workspace", "member"),
+        ("Author", "workspace", "author"),
+        ("Operator", "workspace", "operator"),
+    ),
+    "deployment": (
+        ("Viewer", "deployment", "viewer"),
+        ("Author", "deployment", "author"),
+        ("Operator", "workspace", "operator"),
+    ),
+}
+
+
+@scoped(Organization, "organization.view", by="slug")
+@require_safe
+def roles(request: HttpRequest, organization: Organization) -> HttpResponse:
+    custom = organization.custom_roles.prefetch_related("workspaces").order_by("scope", "name")
+    built_in = Role.objects.filter(organization=None)
+    ids = {(role.scope, role.key): role.pk for role in built_in}
+    context = {
+        "organization": organization,
+        "tables": [_table(scope, ids) for scope in SCOPES],
+        "page_obj": Paginator(custom, PAGE_SIZE).get_page(request.GET.get("page")),
+        "scopes": SCOPES,
+        "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
+    }
+    return render(request, "access/roles.html", context)
+
+
+@scoped(Organization, "organization.view", by="slug")
+@require_safe
+def role_page(request: HttpRequest, organization: Organization, role_id: int) -> HttpResponse:
+    role = _role(organization, role_id)
+    people, teams = grants_giving(role=role, organization=organization, seen_by=person_of(request))
+    may_see_people = request.user.has_perm("organization.members.view", organization)
+    context = {
+        "organization": organization,
+        "role": role,
+        "groups": _worded(role.permissions),
+        "workspaces": role.workspaces.order_by("name"),
+        "page_obj": Paginator(people, PAGE_SIZE).get_page(request.GET.get("page")),
+        "teams": teams[:PAGE_SIZE],
+        "may_see_people": may_see_people,
+        "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
+    }
+    return render(request, "access/role.html", context)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_role(request: HttpRequest, organization: Organization, scope: str) -> HttpResponse:
+    if scope not in SCOPES:
+        raise Http404
+    begin_with = request.GET.get("from", "")
+    form = _form(request, organization, scope, {"permissions": _permissions_of(scope, begin_with)})
+    if request.method == "POST" and form.is_valid():
+        try:
+            role = create_role(
+                actor=person_of(request),
+                organization=organization,
+                scope=scope,
+                **form.cleaned_data,
+            )
+        except PortalError as error:
+            blame(form, error)
+        else:
+            messages.success(request, f"The role {role} is there. Give it where it is meant for.")
+            return redirect("organizations:role", organization.slug, role.pk)
+    context = {
+        "organization": organization,
+        "scope": scope,
+        "form": form,
+        "begin_with": begin_with,
+        "templates": [label for label, *_ in TEMPLATES[scope]],
+    }
+    status = 422 if form.errors else 200
+    return render(request, "access/new_role.html", context, status=status)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit_role(request: HttpRequest, organization: Organization, role_id: int) -> HttpResponse:
+    role = get_object_or_404(Role, pk=role_id, organization=organization)
+    initial = {
+        "name": role.name,
+        "description": role.description,
+        "permissions": role.permissions,
+        "is_limited": role.is_limited,
+        "workspaces": role.workspaces.all(),
+    }
+    form = _form(request, organization, role.scope, initial)
+    if request.method == "POST" and form.is_valid():
+        try:
+            update_role(actor=person_of(request), role=role, **form.cleaned_data)
+        except PortalError as error:
+            blame(form, error)
+        else:
+            messages.success(request, "Saved. Whoever holds the role may do this from now on.")
+            return redirect("organizations:role", organization.slug, role.pk)
+    context = {"organization": organization, "role": role, "form": form}
+    status = 422 if form.errors else 200
+    return render(request, "access/edit_role.html", context, status=status)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete_role_page(
+    request: HttpRequest, organization: Organization, role_id: int
+) -> HttpResponse:
+    role = get_object_or_404(Role, pk=role_id, organization=organization)
+    people, teams = grants_giving(role=role)
+    invitations = invitations_offering(role=role)
+    is_held = people.exists() or teams.exists() or invitations.exists()
+    posted = request.POST if request.method == "POST" else None
+    form = InsteadForm(posted, roles=_others(request, organization, role))
+    refusal = ""
+    if request.method == "POST" and (not is_held or form.is_valid()):
+        instead = form.cleaned_data["instead"] if is_held else None
+        try:
+            delete_role(actor=person_of(request), role=role, instead=instead)
+        except PortalError as error:
+            refusal = error.sentence
+        else:
+            messages.success(request, f"The role {role} is deleted.")
+            return redirect("organizations:roles", organization.slug)
+    context = {
+        "organization": organization,
+        "role": role,
+        "people": people[:PAGE_SIZE],
+        "people_count": people.count(),
+        "teams": teams,
+        "invitations": invitations,
+        "is_held": is_held,
+        "form": form if is_held else None,
+        "refusal": refusal,
+    }
+    status = 422 if refusal or (is_held and form.errors) else 200
+    return render(request, "access/delete_role.html", context, status=status)
+
+
+def _form(
+    request: HttpRequest, organization: Organization, scope: Any, initial: dict[str, Any]
+) -> CustomRoleForm:
+    held = permissions_held(user=person_of(request), on=organization)
+    return CustomRoleForm(
+        request.POST or None,
+        scope=scope,
+        allowed=held & permissions_of_scope(scope),
+        workspaces=organization.workspaces.order_by("name"),
+        initial=initial,
+    )
+
+
+def _permissions_of(scope: str, begin_with: str) -> list[str]:
+    """Return what a template puts into a role of the scope; nothing for an unknown one."""
+    found = {label: (of_scope, key) for label, of_scope, key in TEMPLATES[scope]}
+    if begin_with not in found:
+        return []
+    of_scope, key = found[begin_with]
+    template = Role.objects.get(organization=None, scope=of_scope, key=key)
+    return sorted(permissions_of_scope(scope).intersection(template.permissions))  # type: ignore[arg-type]
+
+
+def _others(request: HttpRequest, organization: Organization, role: Role) -> list[Role]:
+    """List the roles that may take the place of one: of its scope, not limited elsewhere."""
+    held = permissions_held(user=person_of(request), on=organization)
+    known = Role.objects.filter(
+        Q(organization=None) | Q(organization=organization), scope=role.scope
+    ).exclude(pk=role.pk)
+    return [one for one in known.order_by("rank", "name") if held.issuperset(one.permissions)]
+
+
+def _role(organization: Organization, role_id: int) -> Role:
+    known = Role.objects.filter(Q(organization=None) | Q(organization=organization))
+    return get_object_or_404(known, pk=role_id)
+
+
+def _worded(permissions: list[str]) -> list[dict[str, Any]]:
+    return [
+        {"title": title, "actions": [PERMISSIONS[one] for one in of_group]}
+        for title, of_group in grouped(permissions).items()
+    ]
+
+
+def _table(scope: Scope, ids: dict[tuple[str, str], int]) -> dict[str, Any]:
+    """Lay out what each role of a scope may do; below an organization only its owner has any."""
+    roles = [role for role in BUILT_IN_ROLES if role.scope == scope]
+    shown = [
+        (key, action)
+        for key, action in PERMISSIONS.items()
+        if any(key in role.permissions for role in roles)
+        and (scope != "organization" or key.startswith("organization."))
+    ]
+    columns = [
+        {
+            "id": ids[role.scope, role.key],
+            "label": _short(role.name),
+            "description": role.description,
+        }
+        for role in roles
+    ]
+    rows = [
+        {
+            "action": action,
+            "cells": [
+                {"role": _short(role.name), "allowed": key in role.permissions} for role in roles
+            ],
+        }
+        for key, action in shown
+    ]
+    return {"scope": scope, "columns": columns, "rows": rows}
+
+
+def _short(name: str) -> str:
+    """Leave out the scope, which stands above the table: "Workspace Owner" is "Owner"."""
+    return name.partition(" ")[2]
