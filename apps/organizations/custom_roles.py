@@ -137,7 +137,9 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
                 on=one.content_object,
                 expires_at=one.expires_at,
             )
-        invitations.update(**{f"{role.scope}_role": instead.key})
+        for invitation in invitations:
+            setattr(invitation, f"{role.scope}_role", instead.key)
+            invitation.save(update_fields=[f"{role.scope}_role"])
     _record("role.deleted", actor, role, {"permissions": [", ".join(role.permissions), None]})
     permission = role.permission
     role.delete()
