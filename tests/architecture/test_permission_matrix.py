@@ -193,6 +193,7 @@ TABLE = {
     "deployments:operations": _deployment(ON_DEPLOYMENT),
     "deployments:operation": _deployment(ON_DEPLOYMENT),
     "deployments:try_again": _deployment(None, DEPLOYMENT_OPERATORS),
+    "deployments:put_back": _deployment(None, DEPLOYMENT_OPERATORS),
     "deployments:access": _deployment(ON_DEPLOYMENT, DEPLOYMENT_MANAGERS),
     "deployments:take_role": _deployment(None, DEPLOYMENT_MANAGERS),
     "deployments:delete": _deployment(DEPLOYMENT_OPERATORS, DEPLOYMENT_OPERATORS),
