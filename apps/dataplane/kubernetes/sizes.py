@@ -60,6 +60,7 @@ DATABASE = Share(cpu_millis=100, most_cpu_millis=2000, memory_mib=512, disk_gib=
 BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 # A task in a pod of its own, unless the task asks for more.
 TASK = Share(cpu_millis=250, most_cpu_millis=1000, memory_mib=1024, disk_gib=5)
+MOST_TASK_PODS = 64
 
 
 def cpus(millis: int) -> str:

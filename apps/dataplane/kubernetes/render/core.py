@@ -70,7 +70,9 @@ def _deployment(
     pod = {
         **airflow_pod(target, service_account=component.account, has_token=has_token),
         "terminationGracePeriodSeconds": component.grace_seconds,
-        "initContainers": [database_program(configuration, "wait_for_migrations")],
+        "initContainers": [
+            database_program(configuration, "wait_for_migrations", share=sizes.PREPARATION)
+        ],
         "containers": [container],
     }
     reads = [*configuration.of_core, *configuration.files, *extra]

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 
 from apps.dataplane.errors import Permanent
+from apps.dataplane.kubernetes import sizes
 from apps.dataplane.kubernetes.render.database import database_url
 from apps.dataplane.kubernetes.render.places import (
     CODE_SLOTS,
@@ -28,7 +29,7 @@ EXECUTORS = {
     "kubernetes": "KubernetesExecutor",
     "local": "LocalExecutor",
 }
-PARALLELISM = {"celery": 512, "kubernetes": 128, "local": 8}
+PARALLELISM = {"celery": 512, "kubernetes": sizes.MOST_TASK_PODS, "local": 8}
 DAY_SECONDS = 86_400
 # An object of Kubernetes has at most 1 MiB.
 MOST_BYTES = 900_000
@@ -41,6 +42,8 @@ DEFAULTS = {
     "AIRFLOW__CELERY__OPERATION_TIMEOUT": "10",
     "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
     "AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE": "True",
+    # A namespace whose quota is used up takes the next pod later: no reason to fail the task.
+    "AIRFLOW__KUBERNETES_EXECUTOR__TASK_PUBLISH_MAX_RETRIES": "-1",
     # A restart of the api-server, or a node that is busy, must not fail running tasks: Airflow's
     # own patience is a quarter of a minute.
     "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "40",
