@@ -17,6 +17,7 @@ from apps.dataplane.kubernetes.render.places import (
     CODE_STATE,
     CODE_VERSIONS,
     EXAMPLES,
+    PARSE_LOGS,
     PLUGINS,
     POD_TEMPLATE,
     PUBLIC_KEY,
@@ -158,6 +159,7 @@ def _fixed(target: Target) -> dict[str, str]:
         # The bundle removes old code itself.
         "AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_INTERVAL": "0",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": TASK_LOGS,
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": PARSE_LOGS,
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         # The image's entrypoint would otherwise start a Python with all of Airflow to look whether
@@ -175,6 +177,7 @@ def _remote_logs(target: Target) -> dict[str, str]:
         return {}
     return {
         "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+        "AIRFLOW__LOGGING__DELETE_LOCAL_LOGS": "True",
         "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"{store.url.rstrip('/')}/{target.ref}",
         "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "portal_logs",
     }

@@ -7,7 +7,7 @@ from apps.dataplane.kubernetes.sizes import Share, cpus, mebibytes, worker_share
 
 COMPONENT = "namespace"
 CORE = (sizes.API_SERVER, sizes.SCHEDULER, sizes.DAG_PROCESSOR, sizes.TRIGGERER)
-DATA = (sizes.DATABASE, sizes.BROKER, sizes.MIGRATION, sizes.PREPARATION)
+REST = (sizes.DATABASE, sizes.BROKER, sizes.MIGRATION, sizes.PREPARATION, sizes.CLEANUP)
 # Workers that finish their tasks after an edit keep their memory for up to a day.
 GENERATIONS = 4
 
@@ -33,7 +33,7 @@ def quota(target: Target) -> Manifest:
     """Return the most that the Deployment may use: all its workers several times over, as old ones
     finish their tasks beside new ones, and a number of task pods.
     """
-    shares = [*CORE, *DATA] * 2
+    shares = [*CORE, *REST] * 2
     if target.spec.executor == "kubernetes":
         shares += [sizes.TASK] * sizes.MOST_TASK_PODS
     for queue in target.spec.queues:
