@@ -32,12 +32,12 @@ def small_spec(ref: str, **changes: Any) -> DeploymentSpec:
     return make_spec(ref, **{"executor": "local", "queues": (), **changes})
 
 
-def settle(plane: DataPlane, spec: DeploymentSpec, *, seconds: float = 60) -> Settled:
+def settle(plane: DataPlane, spec: DeploymentSpec, *, seconds: float = 180) -> Settled:
     """Repeat passes, as the portal does, until one says that all is as wanted."""
     return _repeat(lambda: plane.apply(spec=spec), seconds)
 
 
-def remove(plane: DataPlane, ref: str, *, seconds: float = 60) -> Settled:
+def remove(plane: DataPlane, ref: str, *, seconds: float = 180) -> Settled:
     return _repeat(lambda: plane.delete(ref=ref), seconds)
 
 
