@@ -14,7 +14,7 @@ from apps.accounts.models import User
 from apps.audit.services import record
 from apps.clusters.kubeconfig import Access
 from apps.clusters.models import Cluster
-from apps.clusters.probe import failed, probe, stored_form
+from apps.clusters.probe import probe, probe_connection, stored_form
 from apps.clusters.sealed import seal_credential
 from apps.core.errors import Conflict, Invalid, PortalError
 from apps.dataplane.kubernetes.addresses import AddressRefused
@@ -54,7 +54,7 @@ def register_cluster(
 
 def check_cluster(*, actor: User, cluster: Cluster) -> PlaneCheck:
     """Test a cluster again and keep what was found."""
-    check = _probed_again(cluster)
+    check = probe(cluster)
     has_keda = cluster.has_keda
     columns = _note(cluster, check)
     with transaction.atomic():
@@ -120,16 +120,9 @@ def record_on_cluster(action: str, actor: User, cluster: Cluster, **changes: lis
 
 def _probed(cluster: Cluster, connection: Connection) -> PlaneCheck:
     try:
-        return probe(cluster, connection=connection)
+        return probe_connection(cluster, connection)
     except AddressRefused as error:
         raise Invalid(error.sentence, field="server") from error
-
-
-def _probed_again(cluster: Cluster) -> PlaneCheck:
-    try:
-        return probe(cluster)
-    except AddressRefused as error:
-        return failed(error.sentence)
 
 
 def _refuse_unusable(cluster: Cluster, check: PlaneCheck) -> None:

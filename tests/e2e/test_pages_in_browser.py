@@ -220,6 +220,19 @@ def test_a_form_with_mistakes_holds_as_well(open_as: Any, alice: Any, made: stag
     assert inspector.problems == []
 
 
+def test_a_cluster_is_tested_in_place(open_as: Any, alice: Any, made: stage.Stage) -> None:
+    inspector = open_as(alice)
+    page = inspector.page
+    page.goto(reverse("clusters:cluster", args=["nordhavn", made.away.pk]))
+
+    page.get_by_role("button", name="Test again").click()
+    page.get_by_text("It keeps Deployments in memory.").wait_for()
+
+    assert page.get_by_text("The cluster does not answer").count() == 0
+    inspector.look(is_thorough=False)
+    assert inspector.problems == []
+
+
 def test_a_chosen_theme_comes_with_the_first_byte(open_as: Any, alice: Any, made: Any) -> None:
     inspector = open_as(alice)
     page = inspector.page
