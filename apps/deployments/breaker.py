@@ -1,10 +1,12 @@
 """The circuit breaker of a Kubernetes cluster: what does not answer costs the others nothing.
 
-    answers ──two passes in a row cannot reach it──▶ unreachable ──a probe succeeds──▶ answers
+    answers ──a pass, survey or watch cannot reach it──▶ blind ──a probe fails──▶ unreachable
+       ◀──────────────────────── a probe succeeds ─────────┴────────────────────────┘
 
-As long as it is unreachable no pass of its Deployments begins (`lifecycle` asks), and one job
-probes all such clusters side by side, each later and later. What became due in the meantime runs
-when it answers again: each Deployment once, towards its newest revision.
+As long as it is blind or unreachable (`blind_until`) no pass of its Deployments begins, and one job
+probes all such clusters side by side, each later and later. Pages speak of the second failure
+(`unreachable_since`), for one may be chance. What became due in the meantime runs when it answers
+again: each Deployment once, towards its newest revision.
 """
 
 import logging
@@ -26,8 +28,8 @@ from apps.deployments.models import ClusterLease
 
 logger = logging.getLogger(__name__)
 
-FAILURES_TO_OPEN = 2
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5.0, 40.0
+FAILURES_TO_SAY = 2
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 40.0
 # Those due soon go along, so that few jobs wait for the dead.
 TOGETHER = timedelta(seconds=15)
 # A probe that dies with its worker is made again after this time.
@@ -45,7 +47,7 @@ def failed(*, cluster: Cluster, error: DataPlaneError) -> None:
         blind_until=Now() + timedelta(seconds=wait),
         unreachable_since=Case(
             When(unreachable_since__isnull=False, then=F("unreachable_since")),
-            When(failures__gte=FAILURES_TO_OPEN - 1, then=Now()),
+            When(failures__gte=FAILURES_TO_SAY - 1, then=Now()),
         ),
     )
     logger.warning("cluster does not answer", extra={"cluster": cluster.pk})
@@ -54,7 +56,7 @@ def failed(*, cluster: Cluster, error: DataPlaneError) -> None:
 def answered(*, cluster: Cluster, now: datetime) -> None:
     """Count that a cluster answered. Writes only where that is news."""
     rows = Cluster.objects.filter(pk=cluster.pk)
-    if cluster.failures or cluster.unreachable_since:
+    if cluster.failures or cluster.blind_until:
         rows.update(failures=0, trouble="", blind_until=None, unreachable_since=None, seen_at=Now())
         # What was shown meanwhile is old: look at all of it at once.
         surveys = ClusterLease.objects.filter(cluster=cluster, purpose=ClusterLease.Purpose.SURVEY)
@@ -67,7 +69,7 @@ def answered(*, cluster: Cluster, now: datetime) -> None:
 @transaction.atomic
 def due_probes() -> list[tuple[int, int]]:
     """Return id and shard of the clusters to probe now; nobody else probes them for a while."""
-    blind = Cluster.objects.filter(unreachable_since__isnull=False)
+    blind = Cluster.objects.filter(blind_until__isnull=False)
     if not blind.filter(blind_until__lte=Now()).exists():
         return []
     due = blind.filter(blind_until__lte=Now() + TOGETHER).order_by("blind_until")
@@ -79,7 +81,7 @@ def due_probes() -> list[tuple[int, int]]:
 
 def probe(*, cluster_ids: Sequence[int]) -> None:
     """Ask clusters side by side whether they answer again."""
-    found = Cluster.objects.filter(pk__in=cluster_ids, unreachable_since__isnull=False)
+    found = Cluster.objects.filter(pk__in=cluster_ids, blind_until__isnull=False)
     planes = [(cluster, plane_for(cluster)) for cluster in found]
     if not planes:
         return

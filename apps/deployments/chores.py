@@ -49,7 +49,7 @@ class Chore:
 
 def take_due(purpose: str) -> list[Chore]:
     """Take the leases of a chore on all clusters where it is due."""
-    clusters = Cluster.objects.exclude(kind=Cluster.Kind.LOCAL).filter(unreachable_since=None)
+    clusters = Cluster.objects.exclude(kind=Cluster.Kind.LOCAL).filter(blind_until=None)
     leases = ClusterLease.objects.filter(cluster=OuterRef("pk"), purpose=purpose, until__gt=Now())
     concerned = Deployment.objects.filter(cluster=OuterRef("pk")).exclude(phase=Phase.DELETED)
     if purpose == Purpose.MARKS:
@@ -78,7 +78,7 @@ def run(*, purpose: str, cluster_id: int, token: uuid.UUID) -> None:
 
 
 def _mark_busy_workers(cluster_id: int) -> None:
-    cluster = Cluster.objects.filter(pk=cluster_id, unreachable_since=None).first()
+    cluster = Cluster.objects.filter(pk=cluster_id, blind_until=None).first()
     plane = plane_for(cluster) if cluster else None
     if cluster is None or not isinstance(plane, Surveyed):
         return

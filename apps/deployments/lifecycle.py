@@ -81,7 +81,7 @@ _CLAIM = """
         WHERE deployment.id = %(id)s AND deployment.cluster_id = cluster.id
             AND quarantined_at IS NULL AND phase <> 'deleted'
             AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
-            AND cluster.unreachable_since IS NULL
+            AND cluster.blind_until IS NULL
             AND (cluster.kind = 'local' OR EXISTS (SELECT FROM slot))
         RETURNING cluster.id AS cluster_id, cluster.kind <> 'local' AS has_slot
     ), taken AS (
@@ -111,7 +111,7 @@ _DUE = """
         LEFT JOIN free ON free.cluster_id = cluster.id
         WHERE next_reconcile_at <= STATEMENT_TIMESTAMP() AND quarantined_at IS NULL
             AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
-            AND cluster.unreachable_since IS NULL
+            AND cluster.blind_until IS NULL
             AND (%(cluster)s::bigint IS NULL OR cluster.id = %(cluster)s)
     ), chosen AS (
         SELECT deployment.id, ranked.shard

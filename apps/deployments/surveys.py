@@ -76,7 +76,7 @@ class Recorded:
 def survey(*, cluster_id: int) -> Recorded:
     """Look at all Deployments of a Kubernetes cluster and write what is news."""
     began_at = timezone.now()
-    cluster = Cluster.objects.filter(pk=cluster_id, unreachable_since=None).first()
+    cluster = Cluster.objects.filter(pk=cluster_id, blind_until=None).first()
     plane = plane_for(cluster) if cluster else None
     if cluster is None or not isinstance(plane, Surveyed):
         return Recorded()

@@ -90,7 +90,7 @@ class Watchers:
     def _wanted(self) -> list[Cluster]:
         used = Deployment.objects.filter(cluster=OuterRef("pk")).exclude(phase=Phase.DELETED)
         found = Cluster.objects.there().filter(
-            Exists(used), kind=Cluster.Kind.KUBERNETES, unreachable_since=None
+            Exists(used), kind=Cluster.Kind.KUBERNETES, blind_until=None
         )
         return [one for one in found if one.shard % self._count == self._index]
 
