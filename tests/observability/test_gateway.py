@@ -201,7 +201,7 @@ def test_it_listens_behind_the_edge_until_it_is_stopped(tmp_path: Path, settings
     assert not socket.exists()
 
 
-@pytest.mark.parametrize("address", ["8081", "here:", "a b:1", "[::1:1", "0.0.0.0:port"])
+@pytest.mark.parametrize("address", ["8081", "here:", "a b:1", "[::1:1", "0.0.0.0:port", ":70000"])
 def test_the_command_refuses_an_address_that_is_none(address: str) -> None:
     with pytest.raises(CommandError, match=re.escape("must be like 0.0.0.0:8081")):
         call_command("gateway", "--listen", address)

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.observability.gateway import serve
 
-ADDRESS = re.compile(r"(?:[^:\[\]\s]*|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+ADDRESS = re.compile(r"(?:[^:\[\]\s]*|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 
 
 class Command(BaseCommand):
@@ -22,7 +22,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, listen: str, **options: Any) -> None:
-        if listen and not ADDRESS.fullmatch(listen):
+        found = ADDRESS.fullmatch(listen)
+        if listen and (found is None or int(found[1]) > 65_535):
             raise CommandError("--listen must be like 0.0.0.0:8081 or [::]:8081.")
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
