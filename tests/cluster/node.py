@@ -29,7 +29,6 @@ from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.go_builds import say
 
 PROJECT = Path(__file__).resolve().parents[2]
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
 NUMBERS = range(201, 251)
 # Else all pods together count as much as one process of the host.
 CPU_WEIGHTS = {"cpu.shares": "10240", "cpu.weight": "1000"}
@@ -213,14 +212,8 @@ def _free_number() -> int:
     raise RuntimeError("Every network from 10.201.0.0/16 to 10.250.0.0/16 is in use here.")
 
 
-def _control_group_roots() -> list[Path]:
-    """Return the top of every hierarchy: one with cgroup v2, several with v1."""
-    places = [CONTROL_GROUPS, *sorted(CONTROL_GROUPS.iterdir())]
-    return [place for place in places if (place / "cgroup.procs").exists() and place.is_dir()]
-
-
 def _make_control_groups(name: str) -> None:
-    for root in _control_group_roots():
+    for root in machine.control_group_roots():
         (root / name).mkdir(exist_ok=True)
         for setting in ("cpuset.cpus", "cpuset.mems"):
             if (root / name / setting).exists() and (root / setting).exists():
@@ -233,7 +226,7 @@ def _make_control_groups(name: str) -> None:
 def _remove_control_groups(name: str) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        left = [root / name for root in _control_group_roots() if (root / name).exists()]
+        left = [root / name for root in machine.control_group_roots() if (root / name).exists()]
         for top in left:
             for folder, _, _ in os.walk(top, topdown=False):
                 with suppress(OSError):
@@ -245,6 +238,8 @@ def _remove_control_groups(name: str) -> None:
 
 def _remove_stale_control_groups() -> None:
     """Those of a node whose tests were killed: nothing runs in them any more."""
-    names = {path.name for root in _control_group_roots() for path in root.glob("astro-portal-*")}
+    names = {
+        path.name for root in machine.control_group_roots() for path in root.glob("astro-portal-*")
+    }
     for name in names:
         _remove_control_groups(name)
