@@ -7,6 +7,7 @@ stops the portal and leaves Airflow running; `stop` stops all.
 import argparse
 import fcntl
 import importlib
+import itertools
 import shutil
 import signal
 import sys
@@ -25,15 +26,27 @@ import psycopg
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary
 from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.machine import PORTAL_PROGRAMS, Machine
+from apps.dataplane.local.machine import CONNECT, PORTAL_PROGRAMS, Machine
 from apps.dataplane.local.machine_programs import postgres_program, valkey_program
 from apps.dataplane.local.ports import choose_ports
 from astro_portal.env import ConfigurationError, env_int, env_str
 from astro_portal.keys import make_missing_keys
-from astro_portal.portal_programs import companion_programs, listener, portal_programs
-from astro_portal.preparation import Command, migrate_if_needed, start_collecting_static
+from astro_portal.portal_programs import (
+    companion_programs,
+    connect_program,
+    listener,
+    portal_programs,
+)
+from astro_portal.preparation import (
+    Command,
+    has_kubernetes,
+    migrate_if_needed,
+    start_collecting_static,
+)
 
 HEAL_SECONDS = 2.0
+# In how many rounds of healing to look for the first cluster once.
+CONNECT_ROUNDS = 5
 READY_SECONDS = 90.0
 FREE_DISK_MIB = 500
 FREE_MEMORY_MIB = 1000
@@ -136,6 +149,7 @@ class Launcher:
         key_check.wait()
         for name in (*PORTAL_PROGRAMS, "keeper", "edge"):
             self.machine.supervisor.start(name)
+        self._connect_clusters(is_start=True)
 
     def _start_services(self) -> None:
         if not env_str("DATABASE_URL", ""):
@@ -157,6 +171,23 @@ class Launcher:
             *companion_programs(self.home),
         ):
             self.machine.supervisor.write(program)
+
+    def _connect_clusters(self, *, is_start: bool = False) -> None:
+        """Start what talks to Kubernetes clusters when there is the first, end it with the last."""
+        try:
+            is_wanted = has_kubernetes(self._database_url())
+        except psycopg.Error:
+            return  # the next round asks again
+        supervisor = self.machine.supervisor
+        state = supervisor.states(CONNECT).get(CONNECT)
+        if is_wanted and (is_start or state is None):
+            supervisor.write(connect_program(self.home))
+            self.machine.apply_programs()
+            supervisor.start(CONNECT)
+            self.say("The clusters are watched, and their Airflows can be opened.")
+        elif not is_wanted and state is not None:
+            supervisor.remove(CONNECT)
+            self.machine.apply_programs()
 
     def _wait_for_database(self) -> None:
         deadline = time.monotonic() + 60
@@ -203,13 +234,17 @@ class Launcher:
 
     def _stay(self) -> int:
         self.say("Press Ctrl-C to stop the portal; Deployments go on then.")
-        while not self.is_asked_to_stop.wait(HEAL_SECONDS):
+        for number in itertools.count(1):
+            if self.is_asked_to_stop.wait(HEAL_SECONDS):
+                break
             if self.machine.wanted == "nothing":
                 self.say("Everything was stopped by `make stop`.")
                 return 0
             try:
                 for sentence in self.machine.heal():
                     self.say(sentence)
+                if number % CONNECT_ROUNDS == 0:
+                    self._connect_clusters()
             except DataPlaneError as error:
                 self.say(error.sentence)
         self.say("Stopping the portal.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from apps.dataplane.local.config import SETTINGS as LOCAL_SETTINGS
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine import CONNECT
 from apps.dataplane.local.machine_programs import base_environment, edge_program, keeper_program
 from apps.dataplane.local.supervisor import Program
 from astro_portal.env import env_int
@@ -80,6 +81,12 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         ),
         _program(home, "beat", [*beat, "--loglevel", "INFO"], environment),
     ]
+
+
+def connect_program(home: Home) -> Program:
+    """Return what watches Kubernetes clusters and opens the Airflow UIs there, in one process."""
+    environment = {**django_environment(home), "ASTRO_PORTAL_CODE": code_digest()}
+    return _program(home, CONNECT, ["manage", "connect"], environment)
 
 
 def worker_queues() -> list[str]:

@@ -30,6 +30,17 @@ def migrate_if_needed(home: Home, database_url: str) -> bool:
     return True
 
 
+def has_kubernetes(database_url: str) -> bool:
+    """Tell whether a Kubernetes cluster is registered. Raises psycopg.Error."""
+    query = (
+        "SELECT EXISTS (SELECT FROM clusters_cluster"
+        " WHERE kind = 'kubernetes' AND removed_at IS NULL)"
+    )
+    with psycopg.connect(database_url, connect_timeout=5) as connection:
+        row = connection.execute(query).fetchone()
+    return bool(row and row[0])
+
+
 def start_collecting_static(home: Home) -> "StaticFiles | None":
     """Begin to collect the static files in the background; None if nothing changed."""
     sources = [

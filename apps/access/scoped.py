@@ -46,12 +46,13 @@ def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callab
 
     Two queries: the object with all above it, and the user's permissions on them (see
     `permissions_held`). Being seen is the permission `<scope>.view`, the same that `visible_to`
-    asks for.
+    asks for. A model names in `shown_with` what its pages always need beside it.
     """
     unknown = {permission, writing} - {""} - PERMISSIONS.keys()
     if unknown:
         raise ValueError(f"No such permission: {unknown}")
     above = [path for path in model.access_paths.values() if path]
+    above += getattr(model, "shown_with", ())
 
     def decorate(view: View) -> View:
         @wraps(view)

@@ -56,6 +56,8 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
 
     `connection` stands in for the stored one, to try it. Raises Permanent as `plane_for` does.
     """
+    if cluster.removed_at is not None:
+        raise Permanent(f"The cluster {cluster} is no longer registered.")
     try:
         return ClusterConfig(
             connection=connection or opened_connection(cluster, networks=allowed_networks()),

@@ -94,6 +94,6 @@ def _first_fault(cluster: Cluster) -> str:
     findings = cluster.check_result.get("findings", [])
     faults = [one["detail"] or one["title"] for one in findings if not one["is_ok"]]
     missing = sum(1 for one in permission_rows(cluster) if one["missing"])
-    if missing and not faults:
+    if missing:
         return f"{missing} permission{'s are' if missing > 1 else ' is'} missing."
     return str(faults[0]) if faults else ""

@@ -97,8 +97,18 @@ def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
     _refuse_in_use(row, "Delete them first.")
     row.removed_at = timezone.now()
     row.credential = row.database_password = row.logs_secret_key = row.image_pull_secret = None
+    row.unreachable_since = row.blind_until = None
     row.connection_version += 1
-    row.save(update_fields=["removed_at", "credential", *SECRET_SETTINGS, "connection_version"])
+    row.save(
+        update_fields=[
+            "removed_at",
+            "credential",
+            *SECRET_SETTINGS,
+            "unreachable_since",
+            "blind_until",
+            "connection_version",
+        ]
+    )
     record_on_cluster("cluster.removed", actor, row, name=[row.name, None])
 
 

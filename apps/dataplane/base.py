@@ -87,7 +87,7 @@ class Surveyed(Protocol):
         """
         ...
 
-    def mark_busy_workers(self, *, ref: str) -> int:
+    def mark_busy_workers(self, *, spec: DeploymentSpec) -> int:
         """Mark the workers that are busy, so that the idle ones go first when fewer are wanted.
 
         Returns how many marks were changed.

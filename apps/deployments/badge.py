@@ -31,6 +31,15 @@ class RevisionSeen(Protocol):
     def code_digest(self) -> str: ...
 
 
+class ClusterSeen(Protocol):
+    """What the badge reads of a cluster."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def unreachable_since(self) -> datetime | None: ...
+
+
 class DeploymentSeen(Protocol):
     """What the badge reads of a Deployment: the model has it, and so has a row of the list."""
 
@@ -50,6 +59,8 @@ class DeploymentSeen(Protocol):
     def wanted(self) -> RevisionSeen | None: ...
     @property
     def applied(self) -> RevisionSeen | None: ...
+    @property
+    def cluster(self) -> ClusterSeen: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,9 @@ class DisplayStatus:
 
 
 def display_status(deployment: DeploymentSeen) -> DisplayStatus:
-    """Return the badge. Needs `wanted` and `applied`; a Deployment in change is never unhealthy."""
+    """Return the badge. Needs `wanted`, `applied` and `cluster`; a Deployment in change is never
+    unhealthy, and one that cannot be seen is nothing else.
+    """
     trouble, health = deployment.trouble, deployment.health_sentence
     if deployment.phase == Phase.DELETED:
         return DisplayStatus(
@@ -85,6 +98,9 @@ def display_status(deployment: DeploymentSeen) -> DisplayStatus:
         return _in_change(deployment)
     if state == RevisionState.FAILED:
         return _failed(deployment)
+    if deployment.cluster.unreachable_since:
+        sentence = f"{_silence(deployment)} What is shown is what was seen before."
+        return DisplayStatus("unreachable", "unknown", "Unreachable", "idle", "unknown", sentence)
     if deployment.health == Health.HEALTHY:
         return DisplayStatus("healthy", "healthy", "Healthy", "good", "good", health)
     if deployment.health == Health.STARTING:
@@ -99,19 +115,28 @@ def _deleting(deployment: DeploymentSeen) -> DisplayStatus:
         sentence = f"It could not be deleted. {deployment.trouble}"
         return DisplayStatus("failed", "failed", "Failed", "bad", "bad", sentence)
     sentence = deployment.trouble or "Its processes, database and files are being removed."
+    if deployment.cluster.unreachable_since:
+        sentence = f"{_silence(deployment)} It is deleted as soon as that is possible."
     return DisplayStatus("deleting", "progress", "Deleting", "move", "move", sentence)
 
 
 def _in_change(deployment: DeploymentSeen) -> DisplayStatus:
     wanted, applied = deployment.wanted, deployment.applied
+    trouble = deployment.trouble
+    if deployment.cluster.unreachable_since:
+        trouble = f"{_silence(deployment)} The change is applied as soon as it does."
     if wanted is None or applied is None:
-        sentence = deployment.trouble or "Airflow is being set up."
+        sentence = trouble or "Airflow is being set up."
         return DisplayStatus("creating", "progress", "Creating", "move", "move", sentence)
     if wanted.code_digest != applied.code_digest:
-        sentence = deployment.trouble or f"Revision {wanted.number} brings new code."
+        sentence = trouble or f"Revision {wanted.number} brings new code."
         return DisplayStatus("deploying", "progress", "Deploying", "move", "move", sentence)
-    sentence = deployment.trouble or f"Revision {wanted.number} is being applied."
+    sentence = trouble or f"Revision {wanted.number} is being applied."
     return DisplayStatus("updating", "progress", "Updating", "move", "move", sentence)
+
+
+def _silence(deployment: DeploymentSeen) -> str:
+    return f"The cluster {deployment.cluster.name} does not answer."
 
 
 def _failed(deployment: DeploymentSeen) -> DisplayStatus:
@@ -130,16 +155,13 @@ def status_expression() -> Case:
         | Q(phase=Phase.DELETING, next_reconcile_at=None)
         | Q(phase=Phase.ACTIVE, wanted__state=RevisionState.FAILED)
     )
-    is_unsettled = (
-        Q(phase=Phase.DELETING)
-        | Q(wanted=None)
-        | Q(wanted__state__in=UNSETTLED)
-        | Q(health=Health.STARTING)
-    )
+    is_unsettled = Q(phase=Phase.DELETING) | Q(wanted=None) | Q(wanted__state__in=UNSETTLED)
     return Case(
         When(phase=Phase.DELETED, then=Value("unknown")),
         When(is_failed, then=Value("failed")),
         When(is_unsettled, then=Value("progress")),
+        When(cluster__unreachable_since__isnull=False, then=Value("unknown")),
+        When(health=Health.STARTING, then=Value("progress")),
         When(health__in=[Health.HEALTHY, Health.UNKNOWN], then=F("health")),
         default=Value("unhealthy"),
         output_field=CharField(),

@@ -18,6 +18,7 @@ from apps.clusters.models import Cluster
 from apps.dataplane.base import Surveyed
 from apps.dataplane.errors import DataPlaneError, Unreachable
 from apps.deployments import breaker, cluster_leases, surveys
+from apps.deployments.compiler import compile_spec
 from apps.deployments.models import ClusterLease, Deployment, Phase
 
 logger = logging.getLogger(__name__)
@@ -81,15 +82,22 @@ def _mark_busy_workers(cluster_id: int) -> None:
     plane = plane_for(cluster) if cluster else None
     if cluster is None or not isinstance(plane, Surveyed):
         return
-    several = Deployment.objects.filter(cluster=cluster_id, phase=Phase.ACTIVE)
-    for ref in several.filter(_HAS_SEVERAL_WORKERS).order_by("?").values_list("ref", flat=True):
+    several = Deployment.objects.filter(_HAS_SEVERAL_WORKERS, cluster=cluster, phase=Phase.ACTIVE)
+    # At random, so that a job that is cut short leaves out others each time.
+    for row in several.select_related("applied").exclude(applied=None).order_by("?"):
         try:
-            plane.mark_busy_workers(ref=ref)
+            _mark(plane, row)
         except Unreachable as error:
             breaker.failed(cluster=cluster, error=error)
             return
         except DataPlaneError as error:
-            logger.info("workers not marked", extra={"deployment": ref, "why": error.sentence})
+            logger.info("workers not marked", extra={"deployment": row.ref, "why": error.sentence})
+
+
+def _mark(plane: Surveyed, deployment: Deployment) -> None:
+    if deployment.applied is not None:
+        spec = compile_spec(deployment=deployment, revision=deployment.applied)
+        plane.mark_busy_workers(spec=spec)
 
 
 def _seconds_until_next(purpose: str, cluster_id: int) -> float:

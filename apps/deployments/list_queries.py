@@ -66,6 +66,8 @@ _COLUMNS = (
     KeyTextTransform("executor", "wanted__config"),
     KeyTransform("queues", "wanted__config"),
     KeyTransform("queues", "observation"),
+    "cluster__name",
+    "cluster__unreachable_since",
 )
 _PLACE = Func(
     Value(list(GROUPS), output_field=ArrayField(TextField())),
@@ -121,6 +123,11 @@ class RowRevision(NamedTuple):
     code_digest: str
 
 
+class RowCluster(NamedTuple):
+    name: str
+    unreachable_since: datetime | None
+
+
 class Row(NamedTuple):
     """What the list shows of a Deployment. `queues` and `queues_seen` are JSON as it was stored."""
 
@@ -140,6 +147,7 @@ class Row(NamedTuple):
     executor: str | None
     queues: str | None
     queues_seen: str | None
+    cluster: RowCluster
     wanted: RowRevision | None
     applied: RowRevision | None
 
@@ -221,8 +229,9 @@ def _run(statement: Statement, user: User, workspace: Workspace) -> list[tuple[A
 
 
 def _row(values: tuple[Any, ...]) -> Row:
-    own, wanted, applied = values[:-9], values[-9:-5], values[-5:-1]
-    return Row._make((*own, _revision(wanted), _revision(applied)))
+    own, cluster = values[:-11], values[-11:-9]
+    wanted, applied = values[-9:-5], values[-5:-1]
+    return Row._make((*own, RowCluster(*cluster), _revision(wanted), _revision(applied)))
 
 
 def _revision(values: tuple[Any, ...]) -> RowRevision | None:

@@ -90,6 +90,7 @@ class Deployment(models.Model):
         "workspace": "workspace",
         "organization": "workspace__organization",
     }
+    shown_with: ClassVar[tuple[str, ...]] = ("cluster",)
 
     objects = ScopedQuerySet.as_manager()
 
@@ -279,6 +280,7 @@ class Operation(models.Model):
         DEPLOY = "deploy", "Deploy"
         ROLL_BACK = "roll-back", "Roll back"
         RETRY = "retry", "Try again"
+        PUT_BACK = "put-back", "Put back"
         DELETE = "delete", "Delete"
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="operations")

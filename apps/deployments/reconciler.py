@@ -100,7 +100,9 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
         _end(lease, deployment, None, after_seconds=0)
         return
     try:
-        progress = plane.apply(spec=compile_spec(deployment=deployment, revision=revision))
+        # What others changed stays until the next edit, not longer.
+        spec = compile_spec(deployment=deployment, revision=revision)
+        progress = plane.apply(spec=replace(spec, corrects_drift=True))
     except Permanent as error:
         error = _with_log(plane, deployment.ref, error)
         records.fail(lease=lease, error=error, revision=revision)

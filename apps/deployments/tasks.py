@@ -96,8 +96,9 @@ def send(messages: Sequence[tuple[Any, list[Any], str]]) -> None:
     """Put messages, each a job with its arguments and its queue, on the broker, if it answers."""
     if not messages:
         return
+    connection = current_app.connection_for_write(transport_options=HURRIED)
     try:
-        with current_app.connection_for_write(transport_options=HURRIED) as connection:
+        with connection:
             for job, arguments, queue in messages:
                 job.apply_async(
                     args=arguments,
@@ -106,5 +107,6 @@ def send(messages: Sequence[tuple[Any, list[Any], str]]) -> None:
                     expires=HINT_EXPIRES_SECONDS,
                     retry=False,
                 )
-    except OperationalError:
+    except (OperationalError, *connection.channel_errors):
+        # It does not answer, or its memory is full.
         logger.warning("hints not sent", extra={"messages": len(messages)})

@@ -29,7 +29,9 @@ urlpatterns = [
     path("d/<slug:ref>/operations/", operations.operations, name="operations"),
     path("d/<slug:ref>/operations/<int:number>/", operations.operation, name="operation"),
     path("d/<slug:ref>/try-again/", operations.try_again, name="try_again"),
+    path("d/<slug:ref>/put-back/", operations.put_back_drift, name="put_back"),
     path("d/<slug:ref>/access/", access.access, name="access"),
+    path("d/<slug:ref>/who/", access.who, name="who"),
     path("d/<slug:ref>/access/take/", access.take, name="take_role"),
     path("d/<slug:ref>/delete/", deletion.delete, name="delete"),
 ]

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from apps.organizations.views import (
+    explanations,
     invitations,
     leaving,
     members,
@@ -45,6 +46,8 @@ urlpatterns = [
         invitations.revoke_of_workspace,
         name="revoke_workspace_invitation",
     ),
+    path("o/<slug:slug>/who/", explanations.of_organization, name="who"),
+    path("w/<slug:slug>/who/", explanations.of_workspace, name="workspace_who"),
     path("o/<slug:slug>/teams/", teams.team_list, name="teams"),
     path("o/<slug:slug>/teams/new/", teams.new_team, name="new_team"),
     path("o/<slug:slug>/teams/<int:team_id>/", teams.team_page, name="team"),

@@ -75,6 +75,7 @@ class PortalDagBundle(BaseDagBundle):
     def initialize(self) -> None:
         self._take_new_code()
         if self.version is None:
+            self._wait_for_first_code()
             self._current = self._read_current()
         else:
             self._find_version(self.version)
@@ -100,6 +101,17 @@ class PortalDagBundle(BaseDagBundle):
             return self._pointer.read_text().strip() or EXAMPLES
         except FileNotFoundError:
             return EXAMPLES
+
+    def _wait_for_first_code(self) -> None:
+        """Wait in a new pod until the slots are whole. To serve the examples instead would make
+        Airflow forget the DAGs.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._slots_folder and not self._pointer.exists():
+            if time.monotonic() > deadline:
+                raise RuntimeError("The code of this Deployment did not arrive whole.")
+            time.sleep(2)
+            self._take_new_code()
 
     def _find_version(self, version: str) -> None:
         """Wait for a version that this pod may be about to get, and go on with the current one if
@@ -128,7 +140,7 @@ class PortalDagBundle(BaseDagBundle):
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             log.warning("New code is not used yet: %s", error)
             return
-        if version != self._read_current():
+        if version != self._read_current() or not self._pointer.exists():
             _write(self._pointer, version)
             remove_unused(self._code_folder, current=version)
 
@@ -166,7 +178,7 @@ def unpack_slots(slots: Path, code_folder: Path) -> str:
 
 def remove_unused(code_folder: Path, *, current: str) -> None:
     """Remove versions that no task used for a week and that are not among the last twenty."""
-    versions = [path for path in code_folder.iterdir() if path.is_dir()]
+    versions = [path for path in code_folder.glob("*") if path.is_dir()]
     versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     oldest = time.time() - UNUSED_SECONDS
     for path in versions[VERSIONS_KEPT:]:

@@ -1,6 +1,7 @@
 -- Make a Deployment's roles and its database. Safe to repeat. Read by psql 15 or newer, with the
 -- server's own password, which Airflow never sees.
 \set ON_ERROR_STOP on
+SET client_min_messages TO warning;
 \getenv owner PORTAL_DATABASE
 \getenv owner_password PORTAL_DATABASE_PASSWORD
 \getenv reader PORTAL_READER

@@ -31,6 +31,8 @@ from tests.kubernetes.go_builds import say
 PROJECT = Path(__file__).resolve().parents[2]
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 NUMBERS = range(201, 251)
+# Else all pods together count as much as one process of the host.
+CPU_WEIGHTS = {"cpu.shares": "10240", "cpu.weight": "1000"}
 START_SECONDS = 240
 READY_SECONDS = 180
 
@@ -223,6 +225,9 @@ def _make_control_groups(name: str) -> None:
         for setting in ("cpuset.cpus", "cpuset.mems"):
             if (root / name / setting).exists() and (root / setting).exists():
                 (root / name / setting).write_text((root / setting).read_text())
+        for setting, weight in CPU_WEIGHTS.items():
+            if (root / name / setting).exists():
+                (root / name / setting).write_text(weight)
 
 
 def _remove_control_groups(name: str) -> None:

@@ -26,6 +26,8 @@ from tests.e2e.portal import Portal
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 NAME = "etl-prod"
+# A minute on two idle cores.
+HEALTHY_MS = 600_000
 ALL_KINDS = (
     "namespaces,pods,deployments,statefulsets,replicasets,jobs,services,configmaps,secrets,"
     "serviceaccounts,networkpolicies,persistentvolumeclaims,persistentvolumes,"
@@ -113,7 +115,7 @@ def place(registered: Place) -> Place:
     steps.review(page)
     steps.confirm(page, f"Create {NAME}")
     registered.ref = page.url.split("/d/")[1].split("/")[0]
-    steps.wait_until_done(page)
+    steps.wait_until_done(page, milliseconds=HEALTHY_MS)
     return registered
 
 
@@ -254,7 +256,7 @@ def test_an_api_server_goes_away_and_returns(place: Place) -> None:
     before = place.pods("scheduler") | place.pods("api-server")
 
     with place.node.without("kube-apiserver"):
-        eventually(lambda: place.says("does not answer"), seconds=120, every=2)
+        eventually(lambda: place.says("has been unreachable since"), seconds=150, every=2)
         place.ada.look()
     eventually(lambda: place.says("Healthy"), seconds=240, every=2)
 

@@ -6,10 +6,11 @@ from django.db import IntegrityError, transaction
 from apps.clusters import connections, sealed
 from apps.clusters.connections import config_for, plane_for
 from apps.clusters.models import SEALED, Cluster
+from apps.clusters.services import remove_cluster
 from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
 from apps.dataplane.errors import Permanent
 from apps.deployments.keys import key_problems, rewrap_all
-from tests.clusters.material import CANARY, SERVER
+from tests.clusters.material import CANARY, NOW, SERVER
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +74,16 @@ def test_a_credential_that_cannot_be_opened_is_said_in_words(remote, settings) -
     with pytest.raises(Permanent, match="A secret of the cluster eu-1 cannot be read"):
         config_for(remote)
     assert key_problems() == ["Secrets need the encryption key “t1”, which is not in the key ring."]
+
+
+def test_a_removed_cluster_has_no_plane(remote, alice) -> None:
+    Cluster.objects.update(unreachable_since=NOW, blind_until=NOW)
+    remove_cluster(actor=alice, cluster=remote, typed_name="eu-1")
+    remote.refresh_from_db()
+
+    with pytest.raises(Permanent, match="eu-1 is no longer registered"):
+        plane_for(remote)
+    assert (remote.unreachable_since, remote.blind_until) == (None, None)
 
 
 def test_credentials_move_to_the_current_key_with_all_other_secrets(remote, settings) -> None:

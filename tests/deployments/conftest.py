@@ -1,6 +1,7 @@
 """A Deployment made through the services, and a reconciler driven by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ from apps.organizations.models import Organization, Workspace
 from tests.clusters.material import SERVER, certificate
 
 QUEUE = WorkerQueue(name="default", size="local", concurrency=4, min_workers=1, max_workers=2)
+FAR_QUEUE = replace(QUEUE, size="A5")
 CONFIGURATION = Configuration(description="", runtime="3.3.2-1", executor="celery", queues=(QUEUE,))
+FAR = replace(CONFIGURATION, queues=(FAR_QUEUE,))
 
 
 @pytest.fixture(autouse=True)
@@ -78,13 +81,16 @@ def remote(organization: Organization) -> Cluster:
 
 
 @pytest.fixture
-def distant(create: Callable[..., Operation], remote: Cluster) -> Callable[[str], Deployment]:
+def distant(
+    alice: User, workspace: Workspace, remote: Cluster, plane: type[FakePlane]
+) -> Callable[..., Deployment]:
     """Make Deployments on the Kubernetes cluster whose first revision is applied."""
 
     def make(name: str = "etl-far") -> Deployment:
-        made = create(name).deployment
-        Deployment.objects.filter(pk=made.pk).update(cluster=remote)
-        return drive(made)
+        operation = create_deployment(
+            actor=alice, workspace=workspace, cluster=remote, name=name, configuration=FAR
+        )
+        return drive(operation.deployment)
 
     return make
 

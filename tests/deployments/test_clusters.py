@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,12 +21,13 @@ from apps.deployments.models import ClusterLease, Deployment, Health, RevisionSt
 from apps.deployments.queries import observation_of
 from apps.deployments.reconciler import reconcile
 from apps.deployments.services import update_config
-from tests.deployments.conftest import drive
-from tests.deployments.test_reconciler import WIDER, n_applies, seconds_until_due
+from tests.deployments.conftest import FAR, FAR_QUEUE, drive
+from tests.deployments.test_reconciler import n_applies, seconds_until_due
 
 pytestmark = pytest.mark.django_db
 GONE = Unreachable("The cluster eu-1 does not answer.")
 IMAGE = Drift(object="Deployment/scheduler", fields=("spec.template.spec.containers[0].image",))
+FAR_WIDER = replace(FAR, queues=(replace(FAR_QUEUE, max_workers=5),))
 Make = Callable[..., Deployment]
 
 
@@ -88,7 +90,7 @@ def test_the_end_of_a_pass_brings_the_next_of_the_cluster_and_a_person_goes_firs
     monkeypatch.setattr(tasks, "send", sent.extend)
     first, second, edited = (distant(f"etl-{number}") for number in range(3))
     make_due(first, second)
-    update_config(actor=alice, deployment=edited, configuration=WIDER, base_revision_number=1)
+    update_config(actor=alice, deployment=edited, configuration=FAR_WIDER, base_revision_number=1)
 
     tasks.reconcile(first.pk)
     tasks.reconcile(edited.pk)
@@ -186,13 +188,9 @@ def test_edits_of_an_outage_become_one_apply_when_the_cluster_answers(
     plane.store.fail("observe", GONE, times=2)
     drive(deployment, passes=2)
     for number in range(1, 4):
+        wider = replace(FAR_WIDER, description=f"Edit {number}")
         update_config(
-            actor=alice,
-            deployment=deployment,
-            configuration=WIDER
-            if number % 2
-            else WIDER.__class__(**{**WIDER.__dict__, "description": "b"}),
-            base_revision_number=number,
+            actor=alice, deployment=deployment, configuration=wider, base_revision_number=number
         )
     assert due_ids() == []
     plane.store.calls.clear()
@@ -237,7 +235,9 @@ def test_a_worker_that_was_stopped_and_woken_up_changes_nothing(
     distant: Make, alice: User, plane: type[FakePlane], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment = distant()
-    update_config(actor=alice, deployment=deployment, configuration=WIDER, base_revision_number=1)
+    update_config(
+        actor=alice, deployment=deployment, configuration=FAR_WIDER, base_revision_number=1
+    )
     enter = plane.store.enter
 
     def wake_up_too_late(method: str, ref: str = "") -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ from django.utils import timezone
 from apps.access.models import Role
 from apps.access.services import grant
 from apps.accounts.models import User
+from apps.audit.models import AuditEvent
+from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.status import Drift
 from apps.deployments.models import Deployment, DeploymentGrant, Operation, Phase
 from apps.deployments.services import deploy_code
 from tests.deployments.conftest import drive
@@ -178,6 +182,123 @@ def test_a_silent_plane_is_unknown_not_unhealthy(
 
     assert "Unknown" in text
     assert "does not answer" in text
+
+
+def test_an_unreachable_cluster_is_said_with_the_age_of_what_is_shown(
+    browser: Client, running: Deployment
+) -> None:
+    silent = Cluster.objects.filter(pk=running.cluster_id)
+    silent.update(unreachable_since=timezone.now(), trouble="eu-1 took no connection.")
+
+    response = browser.get(f"/d/{running.ref}/")
+
+    assert_well_made(response)
+    text = text_of(response)
+    assert "Unreachable" in text
+    assert "has been unreachable since" in text
+    assert "eu-1 took no connection. What is shown is from" in text
+    row = text_of(browser.get(f"/w/{running.workspace.slug}/deployments/"))
+    assert "Unreachable" in row
+
+
+DRIFT = {
+    "is_drifted": True,
+    "drift": [
+        {"object": "Deployment/scheduler", "fields": ["spec.replicas", "<b>.image"]},
+        {"object": "Service/api-server", "fields": []},
+    ],
+}
+
+
+def drifted(deployment: Deployment, *, corrects: bool) -> str:
+    assert deployment.wanted is not None
+    deployment.wanted.config["corrects_drift"] = corrects
+    deployment.wanted.save(update_fields=["config"])
+    deployment.observation |= DRIFT
+    deployment.save(update_fields=["observation"])
+    return f"/d/{deployment.ref}/"
+
+
+def test_drift_that_is_corrected_is_said_with_its_objects(
+    browser: Client, running: Deployment
+) -> None:
+    response = browser.get(drifted(running, corrects=True))
+
+    assert_well_made(response)
+    text = text_of(response)
+    assert "Deployment/scheduler: spec.replicas, <b>.image" in text
+    assert "The portal puts it back." in text
+    assert "Put it back" not in text
+
+
+def test_drift_that_is_left_alone_can_be_put_back(
+    browser: Client, running: Deployment, plane: type[FakePlane]
+) -> None:
+    url = drifted(running, corrects=False)
+    assert "Put it back" in text_of(browser.get(url))
+    scheduler = Drift(object="Deployment/scheduler", fields=("spec.replicas",))
+    plane.store.airflows[running.ref].drift = (scheduler,)
+
+    response = browser.post(f"{url}put-back/", follow=True)
+
+    assert "Put back revision 1" in text_of(response)
+    row = drive(running)
+    assert row.wanted is not None
+    assert row.wanted.state == "applied"
+    assert plane.store.airflows[running.ref].drift == ()
+    event = AuditEvent.objects.get(action="deployment.put_back")
+    assert event.changes["Service/api-server"] == ["", "put back"]
+
+
+def test_when_nothing_differs_any_more_there_is_nothing_to_put_back(
+    browser: Client, running: Deployment
+) -> None:
+    response = browser.post(f"/d/{running.ref}/put-back/", follow=True)
+
+    assert "Nothing differs any more" in text_of(response)
+    assert Operation.objects.count() == 1
+
+
+def test_drift_is_put_back_by_those_who_may_change_the_deployment(
+    running: Deployment, bob: User, charlie: User, client_of: ClientOf
+) -> None:
+    url = drifted(running, corrects=False)
+
+    assert "Put it back" not in text_of(client_of(bob).get(url))
+    assert client_of(bob).post(f"{url}put-back/").status_code == 403
+    assert client_of(charlie).post(f"{url}put-back/").status_code == 404
+
+
+def test_warnings_of_the_cluster_are_shown_for_an_hour(
+    browser: Client, running: Deployment
+) -> None:
+    def notice(reason: str, minutes: int) -> dict[str, Any]:
+        at = timezone.now() - timedelta(minutes=minutes)
+        sentence = "Back-off pulling image “x”."
+        shown = {"object": "Pod/scheduler-1", "sentence": sentence, "count": 3}
+        return {**shown, "reason": reason, "last_at": at.isoformat()}
+
+    running.observation["notices"] = [notice("BackOff", 2), notice("Old", 70)]
+    running.save(update_fields=["observation"])
+
+    response = browser.get(f"/d/{running.ref}/")
+
+    assert_well_made(response)
+    text = text_of(response)
+    assert "BackOff · Pod/scheduler-1 Back-off pulling image “x”." in text
+    assert "Old ·" not in text
+
+
+def test_what_is_not_known_of_a_queue_is_not_made_up(browser: Client, running: Deployment) -> None:
+    note = "Workers stay at 2: the cluster has no KEDA."
+    queue = {"name": "default", "workers_ready": 2, "workers_wanted": 2, "note": note}
+    running.observation["queues"] = [queue | {"tasks_queued": None, "tasks_running": None}]
+    running.save(update_fields=["observation"])
+
+    text = text_of(browser.get(f"/d/{running.ref}/"))
+
+    assert "queue unknown" in text
+    assert note in text
 
 
 BROKEN = Permanent(

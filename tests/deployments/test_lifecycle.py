@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.clusters.models import Cluster
 from apps.deployments.badge import display_status, status_expression
 from apps.deployments.lifecycle import TRANSITIONS, move
 from apps.deployments.models import (
@@ -120,6 +121,30 @@ def test_the_badge_has_one_word_for_each(
     assert display_status(shown(**fields)).word == word
 
 
+@pytest.mark.parametrize(
+    ("fields", "word", "sentence"),
+    [
+        ({"state": "applied", "health": "healthy"}, "Unreachable", "What is shown is what was"),
+        ({"state": "applied", "health": "unhealthy"}, "Unreachable", "What is shown is what was"),
+        ({"state": "applied", "health": "starting"}, "Unreachable", "What is shown is what was"),
+        ({"state": "applying"}, "Updating", "The change is applied as soon as it does."),
+        ({"state": "pending", "applied": False}, "Creating", "The change is applied as soon"),
+        ({"state": "applied", "phase": "deleting"}, "Deleting", "It is deleted as soon as"),
+        ({"state": "failed"}, "Update failed", "Disk is full."),
+    ],
+)
+def test_what_cannot_be_seen_is_said_to_be_unreachable(
+    shown: Callable[..., Deployment], fields: dict[str, Any], word: str, sentence: str
+) -> None:
+    deployment = shown(**fields)
+    deployment.cluster.unreachable_since = timezone.now()
+
+    status = display_status(deployment)
+
+    assert status.word == word
+    assert sentence in status.sentence
+
+
 def test_new_code_is_said_to_be_deployed(shown: Callable[..., Deployment]) -> None:
     deployment = shown(state="applied")
     deployment.wanted = Revision(number=2, state="applying", code_digest="a" * 64)
@@ -129,16 +154,28 @@ def test_new_code_is_said_to_be_deployed(shown: Callable[..., Deployment]) -> No
 
 def test_the_database_counts_as_the_badge_says(make_deployment: Callable[..., Deployment]) -> None:
     one = make_deployment()
+    silent = Cluster.objects.create(
+        organization=one.cluster.organization,
+        kind=Cluster.Kind.LOCAL,
+        name="Silent",
+        unreachable_since=one.created_at,
+    )
     states = [state for state in RevisionState if state != RevisionState.SUPERSEDED]
     combinations = list(
         itertools.product(
-            states, (True, False), Health, Phase, (None, one.created_at), (True, False)
+            states,
+            (True, False),
+            Health,
+            Phase,
+            (None, one.created_at),
+            (True, False),
+            (one.cluster, silent),
         )
     )
     made = Deployment.objects.bulk_create(
         Deployment(
             workspace=one.workspace,
-            cluster=one.cluster,
+            cluster=cluster,
             name=f"all-{number}",
             ref=f"all-{number}",
             health=health,
@@ -146,7 +183,7 @@ def test_the_database_counts_as_the_badge_says(make_deployment: Callable[..., De
             next_reconcile_at=due,
             quarantined_at=one.created_at if is_quarantined else None,
         )
-        for number, (_, _, health, phase, due, is_quarantined) in enumerate(combinations)
+        for number, (_, _, health, phase, due, is_quarantined, cluster) in enumerate(combinations)
     )
     revisions = Revision.objects.bulk_create(
         Revision(deployment=deployment, number=1, config={}, state=state, failure="Disk is full.")
@@ -158,10 +195,10 @@ def test_the_database_counts_as_the_badge_says(make_deployment: Callable[..., De
         deployment.wanted, deployment.applied = revision, revision if is_applied else None
     Deployment.objects.bulk_update(made, ["wanted", "applied"])
 
-    rows = Deployment.objects.select_related("wanted", "applied").annotate(
+    rows = Deployment.objects.select_related("wanted", "applied", "cluster").annotate(
         group=status_expression()
     )
 
-    assert rows.count() == 480 + 1
+    assert rows.count() == 960 + 1
     for row in rows:
         assert display_status(row).group == row.group  # type: ignore[attr-defined]

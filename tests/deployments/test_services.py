@@ -2,9 +2,11 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from celery import current_app
+from redis.exceptions import OutOfMemoryError
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
@@ -310,4 +312,17 @@ def test_a_broker_that_does_not_answer_delays_an_edit_by_less_than_two_seconds(
         tasks.hint(1)
 
         assert time.monotonic() - began < 2
+    assert "hints not sent" in caplog.text
+
+
+def test_a_broker_whose_memory_is_full_delays_an_edit_until_the_next_sweep(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise OutOfMemoryError("OOM command not allowed when used memory > 'maxmemory'.")
+
+    monkeypatch.setattr(tasks.reconcile, "apply_async", refuse)
+
+    tasks.hint(1)
+
     assert "hints not sent" in caplog.text

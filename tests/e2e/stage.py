@@ -9,6 +9,7 @@ from django.utils import timezone
 from apps.access.models import Role
 from apps.access.services import grant
 from apps.accounts.models import OutgoingMail, User
+from apps.clusters.models import Cluster
 from apps.deployments.models import (
     Deployment,
     Draft,
@@ -24,6 +25,7 @@ from apps.organizations.custom_roles import create_role
 from apps.organizations.models import Invitation, Team
 from apps.organizations.teams import add_to_team, create_team, give_team_role
 from apps.sso.models import Domain, SSOConnection
+from tests.clusters.material import registered
 from tests.conftest import CONFIG
 
 LONG = "a-very-long-name-that-nobody-would-type-but-somebody-did-once"
@@ -35,6 +37,30 @@ FILES = [
         "sha256": "b" * 64,
     },
 ]
+CHECK: dict[str, Any] = {
+    "is_usable": False,
+    "version": "v1.37.2",
+    "latency_ms": 38,
+    "storage_classes": ["standard", LONG],
+    "findings": [
+        {"title": "Version", "is_ok": True, "detail": "Kubernetes v1.37.2.", "remedy": ""},
+        {
+            "title": "KEDA",
+            "is_ok": False,
+            "detail": "The cluster has no KEDA.",
+            "remedy": "Install KEDA, then test again.",
+        },
+    ],
+    "permissions": [
+        {"what": "pods", "verbs": ["get", "list", "watch"], "missing": [], "why": "Health"},
+        {
+            "what": "rolebindings.rbac.authorization.k8s.io",
+            "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+            "missing": ["create", "patch"],
+            "why": "Permissions of Airflow within its own namespace",
+        },
+    ],
+}
 COMPONENT = {"state": "running", "ready": 1, "wanted": 1, "memory_bytes": 210_000_000}
 QUEUE = {"workers_ready": 1, "workers_wanted": 3, "tasks_queued": 31, "tasks_running": 4}
 OBSERVATION: dict[str, Any] = {
@@ -68,6 +94,8 @@ class Stage:
     running: Operation
     deploy: Deploy
     invitation: Invitation
+    remote: Cluster
+    away: Cluster
     domain: Domain
     connection: SSOConnection
     team: Team
@@ -118,6 +146,19 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         running=_operation(busy, coming, author, OperationState.RUNNING),
         deploy=_deploys(settled, author),
         invitation=_invitation(workspace, author),
+        remote=registered(
+            workspace.organization,
+            name=LONG[:60],
+            server=f"https://{LONG}.example.org:6443",
+            check_result=CHECK,
+            credential_expires_at=timezone.now() + timedelta(days=5),
+        ),
+        away=registered(
+            workspace.organization,
+            name="us-2",
+            unreachable_since=timezone.now() - timedelta(minutes=40),
+            trouble="Nobody answers at us-2.example.org: the connection was refused.",
+        ),
         domain=Domain.objects.create(
             organization=workspace.organization, name=f"{LONG}.example", token="t" * 32
         ),

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from apps.dataplane.kubernetes.config import ClusterConfig, Connection
+from apps.dataplane.kubernetes.names import namespace_of
+from apps.dataplane.kubernetes.plane import KubernetesPlane
 from tests.kubernetes import assets
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.fault_proxy import FaultProxy, running_proxy
@@ -76,9 +78,12 @@ def _skip_if_left_out() -> None:
 
 
 @pytest.fixture
-def ref() -> str:
-    """A name that no other test has."""
-    return f"t-{secrets.token_hex(4)}"
+def ref(control_plane: ControlPlane) -> Iterator[str]:
+    """A name that no other test has. Its namespace goes afterwards; nobody waits for that."""
+    name = f"t-{secrets.token_hex(4)}"
+    yield name
+    names = ["delete", "namespace", namespace_of(name), name]
+    control_plane.kubectl(*names, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture
@@ -100,3 +105,20 @@ def faulty(control_plane: ControlPlane) -> Iterator[FaultProxy]:
     """A door to the control plane that misbehaves as the test says."""
     with running_proxy(control_plane.connection) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def faulty_config(faulty: FaultProxy) -> ClusterConfig:
+    return config_of(faulty.connection)
+
+
+@pytest.fixture
+def kubernetes_plane(cluster_config: ClusterConfig) -> KubernetesPlane:
+    return KubernetesPlane(cluster_config)
+
+
+@pytest.fixture
+def faulty_plane(faulty_config: ClusterConfig) -> Iterator[KubernetesPlane]:
+    plane = KubernetesPlane(faulty_config)
+    yield plane
+    plane.close()

@@ -25,6 +25,15 @@ class ControlPlane:
         """Return a connection as somebody else."""
         return replace(self.connection, token=token, client_certificate="", client_key="")
 
+    def connection_by_certificate(self, name: str) -> Connection:
+        """Return a connection with the client certificate that is `valid` or `expired`."""
+        return replace(
+            self.connection,
+            token="",
+            client_certificate=(self.folder / f"{name}.crt").read_text(),
+            client_key=(self.folder / f"{name}.key").read_text(),
+        )
+
     def kubectl(self, *arguments: str, given: str = "", may_fail: bool = False) -> str:
         """Run kubectl with `given` as its input; return what it printed, both streams if it may
         fail.

@@ -25,6 +25,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +135,16 @@ class RunningControlPlane(ControlPlane):
         self._wait(f"{clients}/health", "etcd", None)
 
     def _start_controllers(self) -> None:
-        alone = ("--leader-elect=false", "--secure-port=0")
+        alone = (
+            *("--leader-elect=false", "--secure-port=0"),
+            *("--kube-api-qps=200", "--kube-api-burst=400"),
+        )
         self._run(
             "kube-controller-manager",
             f"--kubeconfig={self.kubeconfig}",
             "--service-account-private-key-file=accounts.key",
             "--root-ca-file=ca.crt",
+            "--node-monitor-grace-period=24h",  # nodes that KWOK plays have no heartbeat
             *alone,
         )
         self._run("kube-scheduler", f"--kubeconfig={self.kubeconfig}", *alone)
@@ -167,6 +172,9 @@ class RunningControlPlane(ControlPlane):
             "tokens.csv": f'{self.token},admin,admin,"system:masters"\n',
             self.kubeconfig.name: kubeconfig(self.connection),
         }
+        for name, lasts in (("valid", timedelta(days=1)), ("expired", timedelta(minutes=-1))):
+            signed = self.authority.client("alice", "system:masters", lasts=lasts)
+            files |= {f"{name}.crt": signed.certificate, f"{name}.key": signed.key}
         for name, text in files.items():
             (self.folder / name).write_text(text)
 

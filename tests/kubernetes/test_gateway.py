@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from aiohttp import ClientError, ClientResponse, ClientSession, web
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from apps.dataplane.errors import Unreachable
-from apps.dataplane.kubernetes import gateway
+from apps.dataplane.kubernetes import gateway, sessions
 from apps.dataplane.kubernetes.config import Connection
 from tests.kubernetes.certificates import Authority
 from tests.kubernetes.control_plane import ControlPlane
@@ -211,6 +211,8 @@ def test_pages_name_the_browsers_addresses(on_stage: On, ref: str, encodings: st
         assert text.count(f'<base href="/{ref}/">') == 50
         assert text.count(f'<a href="/{ref}/dags?a=1&amp;b=2">') == 50
         assert text.count(f"const path = '/{ref}/';") == 50
+        head = await stage.session.head(f"{stage.url}/{ref}/page")
+        assert (head.status, head.content_type) == (200, "text/html")
 
     on_stage(act)
 
@@ -446,6 +448,27 @@ def test_a_cluster_that_does_not_answer_is_said_and_tried_again(on_stage: On) ->
         assert status == 502
         assert "does not answer the portal. Airflow itself may go on well" in text
         assert "http-equiv" in text
+
+    on_stage(act)
+
+
+def test_a_cluster_that_takes_connections_and_says_nothing_is_not_waited_for(
+    on_stage: On, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "TIMEOUT", ClientTimeout(connect=0.3))
+
+    async def act(stage: Stage) -> None:
+        with socket.socket() as hole:
+            hole.bind(("127.0.0.1", 0))
+            hole.listen()
+            server = f"https://127.0.0.1:{hole.getsockname()[1]}"
+            stage.connections["hole"] = replace(stage.connections[stage.ref], server=server)
+
+            status, text = await asyncio.wait_for(said(stage, "hole"), 5)
+
+        assert status == 502
+        assert "does not answer the portal" in text
+        assert (await said(stage))[0] == 200, "another cluster is as quick as ever"
 
     on_stage(act)
 

@@ -40,7 +40,7 @@ def own_html(*pieces: bytes, encoding: str = "", connection: Connection = CLUSTE
 @pytest.mark.parametrize(
     "name",
     ["Impersonate-User", "impersonate-group", "Impersonate-Extra-Scopes", "X-Remote-User", "Host"]
-    + ["X-Remote-Group", "Sec-WebSocket-Protocol"],
+    + ["X-Remote-Group", "Sec-WebSocket-Protocol", "Audit-ID"],
 )
 def test_nobody_acts_as_somebody_else_in_the_cluster(name: str) -> None:
     kept = service_proxy.for_cluster(CIMultiDict({name: "system:masters"}), CLUSTER)

@@ -16,7 +16,7 @@ import pytest
 from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.leftovers import find_leftovers
-from apps.dataplane.local.machine import PORTAL_PROGRAMS, Machine
+from apps.dataplane.local.machine import CONNECT, PORTAL_PROGRAMS, Machine
 from apps.dataplane.local.ports import free_port
 from tests.embedded import running_services, temporary_home
 
@@ -46,6 +46,10 @@ class Terminal:
         process = self.launch(action)
         output, _ = process.communicate(timeout=120)
         return process.returncode, output
+
+    def execute(self, code: str) -> None:
+        command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", code]
+        subprocess.run(command, cwd=PROJECT, env=self.environment, check=True)
 
     def is_up(self) -> bool:
         url = f"http://127.0.0.1:{services.portal_port(self.home)}/healthz"
@@ -150,6 +154,32 @@ def test_databases_from_elsewhere_are_used_instead(terminal: Terminal) -> None:
 
         terminal.say("stop")
         launcher.communicate(timeout=60)
+
+
+def test_the_first_cluster_starts_what_talks_to_clusters_and_the_last_ends_it(
+    terminal: Terminal,
+) -> None:
+    machine = Machine(terminal.home)
+    launcher = terminal.launch("run")
+    read_until(launcher, "Press Ctrl-C")
+    assert CONNECT not in pids(machine)
+
+    terminal.execute(
+        "from apps.clusters.models import Cluster;"
+        "from apps.organizations.models import Organization;"
+        "o = Organization.objects.create(name='N', slug='n');"
+        "Cluster.objects.create(organization=o, kind='kubernetes', name='eu',"
+        " server='https://10.9.8.7', credential=b'x')"
+    )
+    read_until(launcher, "The clusters are watched")
+    until(lambda: bool(pids(machine).get(CONNECT)))
+    until(lambda: (terminal.home.run / "gateway.sock").exists())
+
+    terminal.execute("from apps.clusters.models import Cluster; Cluster.objects.all().delete()")
+    until(lambda: CONNECT not in pids(machine))
+
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=90)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ class KubeconfigForm(SecretForm):
     secret_fields = ("kubeconfig",)
 
     kubeconfig = forms.CharField(
-        required=False,
         strip=False,
+        error_messages={"required": "Paste the kubeconfig."},
         widget=WriteOnlyText(
             attrs={"rows": 10, "spellcheck": "false", "autocomplete": "off", "data-kind": "code"}
         ),
@@ -52,9 +52,11 @@ class KubeconfigForm(SecretForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
+        if "kubeconfig" not in data:
+            return data
         try:
             data["access"] = read_kubeconfig(
-                data.get("kubeconfig", ""),
+                data["kubeconfig"],
                 context=data.get("context", ""),
                 networks=allowed_networks(),
                 now=timezone.now(),

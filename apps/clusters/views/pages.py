@@ -80,6 +80,8 @@ def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
     there = deployments_on(cluster=cluster).visible_to(request.user)
     return {
         **page_of(request, cluster, tab="cluster"),
+        "is_overview": True,
+        "fault_tone": "warn" if cluster.is_usable else "bad",
         "findings": cluster.check_result.get("findings", []),
         "permissions": rows,
         "is_lacking": any(row["missing"] for row in rows),

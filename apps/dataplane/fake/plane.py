@@ -208,8 +208,8 @@ class FakePlane:
         airflow = self.store.airflows.get(spec.ref)
         return airflow.drift if airflow else ()
 
-    def mark_busy_workers(self, *, ref: str) -> int:
-        self.store.enter("mark_busy_workers", ref)
+    def mark_busy_workers(self, *, spec: DeploymentSpec) -> int:
+        self.store.enter("mark_busy_workers", spec.ref)
         return 1
 
     def components(self, *, ref: str) -> tuple[str, ...]:

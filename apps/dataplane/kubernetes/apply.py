@@ -6,6 +6,7 @@ objects are well. Everything may be cut off at any request: what is about to be 
 inventory already, and applying twice is applying once.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from apps.dataplane.kubernetes.kinds import (
     DEPLOYMENT,
     JOB,
     NAMESPACE,
+    ROLE_BINDING,
     STATEFUL_SET,
     Manifest,
     kind_of,
@@ -56,13 +58,14 @@ from apps.dataplane.kubernetes.names import (
 )
 from apps.dataplane.kubernetes.pruning import prune
 from apps.dataplane.kubernetes.reasons import reasons_of
-from apps.dataplane.kubernetes.refusals import Refused, scrub
+from apps.dataplane.kubernetes.refusals import NotFound, Refused, scrub
 from apps.dataplane.kubernetes.render.data import ONCE_ANNOTATION
 from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
 
 HEALTHY_STEP = "Wait until Airflow is healthy"
+ROLE_SECONDS = 0.5
 PRUNE_STEP = "Remove what is not wanted any more"
 
 
@@ -93,9 +96,8 @@ class ApplyPass:
         self._refuse_older()
         if self._is_true():
             self._save()
-            return Progress(
-                steps=tuple(_step(stage, "done") for stage in self.stages), is_done=True
-            )
+            steps = [_step(stage, "done") for stage in self.stages]
+            return self._progress([*steps, self._settle()])
         try:
             return self._drive(namespace)
         except DataPlaneError:
@@ -193,12 +195,15 @@ class ApplyPass:
                 self._save()
                 steps += [_step(later, "waiting") for later in self.stages[index + 1 :]]
                 steps.append(Step(key="healthy", title=HEALTHY_STEP, state="waiting"))
-                return Progress(steps=tuple(steps), is_done=False)
+                return self._progress(steps)
         steps.append(self._settle())
         if steps[-1].state != "done":
             self._save()
-            return Progress(steps=tuple(steps), is_done=False)
+            return self._progress(steps)
         return self._finish(steps)
+
+    def _progress(self, steps: list[Step]) -> Progress:
+        return Progress(steps=tuple(steps), is_done=all(step.state == "done" for step in steps))
 
     def _make_namespace(self) -> None:
         """Apply the Namespace before all else, for the inventory lives in it."""
@@ -213,7 +218,9 @@ class ApplyPass:
 
     def _advance(self, stage: Stage) -> Step:
         """Apply what differs in a stage, and say how far its objects are."""
-        in_parallel(self._apply, [m for m in stage.objects if self._differs(m)])
+        pending = [m for m in stage.objects if self._differs(m)]
+        for wave in (_are_bindings(pending, False), _are_bindings(pending, True)):
+            in_parallel(self._apply, wave)
         if not stage.waits:
             return _step(stage, "done")
         waiting = []
@@ -269,7 +276,7 @@ class ApplyPass:
         if kind == JOB and self.entries.get(one, Entry()).mark == FAILED:
             self._delete_job(one)
         try:
-            live = self.api.apply(manifest)
+            live = self._sent(manifest)
         except Refused as error:
             if not error.is_immutable:
                 raise
@@ -282,6 +289,15 @@ class ApplyPass:
             raise Temporary(f"{title(one)} is made anew.") from None
         self.live[one] = live
         self.entries[one] = entry_of(live, manifest=manifest, hash=self.hashes[one])
+
+    def _sent(self, manifest: Manifest) -> Manifest:
+        try:
+            return self.api.apply(manifest)
+        except NotFound as error:
+            if kind_of(manifest) != ROLE_BINDING:
+                raise
+            # The API server looks for the Role in a cache that may not have it yet.
+            raise Temporary(error.sentence, retry_after_seconds=ROLE_SECONDS) from None
 
     def _delete_job(self, one: str) -> None:
         """Remove a Job that ran, so that one by the same name can be made."""
@@ -322,11 +338,11 @@ class ApplyPass:
         if left:
             self._save()
             last = Step(key="prune", title=PRUNE_STEP, state="running", detail=left[0])
-            return Progress(steps=(*steps, last), is_done=False)
+            return self._progress([*steps, last])
         code = self.spec.code.digest if self.spec.code else ""
         self.inventory = replace(self.inventory, revision=self.spec.revision, code_digest=code)
         self._save()
-        return Progress(steps=tuple(steps), is_done=True)
+        return self._progress(steps)
 
     def _save(self) -> None:
         """Write the inventory, if it is news and there is a namespace to write it to."""
@@ -343,3 +359,8 @@ def _step(stage: Stage, state: str, detail: str = "") -> Step:
 
 def _is_worker(item: Manifest) -> bool:
     return QUEUE_LABEL in (item["metadata"].get("labels") or {})
+
+
+def _are_bindings(manifests: Sequence[Manifest], wanted: bool) -> list[Manifest]:
+    """Tell RoleBindings from all else: nobody may grant a Role that is not there."""
+    return [m for m in manifests if (kind_of(m) == ROLE_BINDING) == wanted]

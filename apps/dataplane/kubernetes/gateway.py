@@ -77,7 +77,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     except DataPlaneError as error:
         return silent(request, error.sentence)
     if connection is None:
-        return page(request, 404, "Not found", f"There is no Deployment {ref} on any cluster.")
+        sentence = f"There is no Deployment {ref}, or it has no Airflow yet."
+        return page(request, 404, "Not found", sentence)
     if redirect := redirect_to_slash(request.rel_url, ref):
         raise redirect
     if request.method not in METHODS:
@@ -125,13 +126,17 @@ async def _answered(request: web.Request, ref: str, connection: Connection) -> w
 async def _forward(
     request: web.Request, ref: str, connection: Connection, session: ClientSession
 ) -> web.StreamResponse:
+    headers = for_cluster(_headers(request, ref), connection)
+    if request.method == "HEAD":
+        # The proxy would unpack the body that is not there, and fail.
+        headers["Accept-Encoding"] = "identity"
     async with session.request(
         request.method,
         URL(
             f"{connection.server.rstrip('/')}{proxy_path(ref)}{request.rel_url.raw_path_qs}",
             encoded=True,
         ),
-        headers=for_cluster(_headers(request, ref), connection),
+        headers=headers,
         data=_body(request) if request.body_exists else None,
         server_hostname=connection.tls_server_name or None,
         allow_redirects=False,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from apps.dataplane.errors import DataPlaneError, Permanent
+from apps.dataplane.errors import DataPlaneError, Permanent, Temporary, Unreachable
 from apps.dataplane.kubernetes import kstatus
 from apps.dataplane.kubernetes.client import Api
 from apps.dataplane.kubernetes.kinds import POD, Manifest
@@ -72,14 +72,26 @@ def read_page(
     known = _parse_cursor(cursor)
     chosen = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
     chosen = chosen[-MOST_PODS:]
+    names = [pod["metadata"]["name"] for pod in chosen]
+
+    silent: list[Temporary] = []
 
     def read(pod: Manifest) -> list[Line]:
         name = pod["metadata"]["name"]
-        if name in known:
-            return _after(api, namespace, pod, known[name])
-        return _tail(api, namespace, pod, limit)
+        try:
+            if name in known:
+                return _after(api, namespace, pod, known[name])
+            return _tail(api, namespace, pod, limit)
+        except Unreachable:
+            raise
+        except Temporary as error:
+            # Its node does not answer; the other pods may be elsewhere.
+            silent.append(error)
+            return []
 
     found = [line for lines in in_parallel(read, chosen) for line in lines]
+    if silent and len(silent) == len(chosen):
+        raise Temporary("The nodes of this component's pods do not tell their logs now.")
     found.sort(key=lambda line: line.stamp)
     kept = found[:limit] if cursor else found[-limit:]
     lines = [
@@ -89,7 +101,7 @@ def read_page(
     ]
     return LogPage(
         lines=tuple(lines),
-        cursor=_cursor({**known}, kept),
+        cursor=_cursor({name: known[name] for name in names if name in known}, kept),
         is_truncated=len(found) > len(kept) and not cursor,
     )
 

@@ -115,7 +115,10 @@ def _components(objects: Objects, now: datetime) -> tuple[ComponentStatus, ...]:
 
 def _component(workload: Manifest, pods: list[Manifest], now: datetime) -> ComponentStatus:
     wanted = kstatus.wanted_of(workload)
-    ready = int((workload.get("status") or {}).get("readyReplicas") or 0)
+    counts = workload.get("status") or {}
+    ready = int(counts.get("readyReplicas") or 0)
+    if workload["kind"] == "Deployment":
+        ready = min(ready, int(counts.get("availableReplicas") or 0))
     state, detail = _state(workload, pods, wanted=wanted, ready=ready, now=now)
     started = [s for pod in pods if (s := (pod.get("status") or {}).get("startTime"))]
     return ComponentStatus(

@@ -59,12 +59,7 @@ NEEDED = (
         verbs=MANAGE,
         why="Health of components; tasks of the Kubernetes executor",
     ),
-    Rule(resources=("pods/log",), verbs=("get", "list"), why="Logs of components and tasks"),
-    Rule(
-        resources=("pods/exec",),
-        verbs=("get", "create"),
-        why="Results of pods that tasks start; passed on to Airflow",
-    ),
+    Rule(resources=("pods/log",), verbs=("get",), why="Logs of components and tasks"),
     Rule(resources=("events",), verbs=READ, why="Why something does not start"),
     Rule(
         resources=("services/proxy",),

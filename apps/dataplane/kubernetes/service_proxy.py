@@ -19,8 +19,8 @@ from apps.dataplane.kubernetes.names import namespace_of
 
 AIRFLOW_SERVICE = "api-server:8080"
 SESSION_COOKIE = "_token"
-# Whoever sends these to a Kubernetes API names somebody else to act as.
-ACTING_AS = re.compile(r"authorization|impersonate-.*|x-remote-.*|sec-websocket-.*|host")
+# With these a client of a Kubernetes API acts as somebody else, or writes into its audit log.
+ACTING_AS = re.compile(r"authorization|impersonate-.*|x-remote-.*|sec-websocket-.*|audit-id|host")
 OF_THE_API_SERVER = re.compile(
     r"audit-id|x-kubernetes-.*|warning|www-authenticate|strict-transport-security"
 )

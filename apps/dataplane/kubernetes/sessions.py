@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 
-from aiohttp import ClientSession, DummyCookieJar, TCPConnector
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from aiohttp.connector import AddrInfoType
 
-from apps.dataplane.edge.passing import NOT_ADDED, UPSTREAM_TIMEOUT
+from apps.dataplane.edge.passing import NOT_ADDED
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.addresses import why_refused
 from apps.dataplane.kubernetes.config import Connection
@@ -21,6 +21,8 @@ CONNECTIONS_OF_A_CLUSTER = 500
 # connection that was just closed.
 KEPT_SECONDS = 15.0
 UNUSED_SECONDS = 600.0
+# A connection needs TLS on top, and may wait for one of those that are allowed.
+TIMEOUT = ClientTimeout(total=None, connect=10, sock_connect=5, sock_read=300)
 
 
 @dataclass
@@ -83,7 +85,7 @@ def _session(connection: Connection) -> ClientSession:
         ),
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
-        timeout=UPSTREAM_TIMEOUT,
+        timeout=TIMEOUT,
         skip_auto_headers=NOT_ADDED,
         trust_env=False,
     )

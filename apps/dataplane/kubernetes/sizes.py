@@ -56,10 +56,12 @@ DAG_PROCESSOR = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1536, dis
 TRIGGERER = Share(cpu_millis=100, most_cpu_millis=1000, memory_mib=1024, disk_gib=2)
 MIGRATION = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1024, disk_gib=2)
 PREPARATION = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=128, disk_gib=1)
+CLEANUP = Share(cpu_millis=10, most_cpu_millis=500, memory_mib=64, disk_gib=5)
 DATABASE = Share(cpu_millis=100, most_cpu_millis=2000, memory_mib=512, disk_gib=1)
 BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 # A task in a pod of its own, unless the task asks for more.
 TASK = Share(cpu_millis=250, most_cpu_millis=1000, memory_mib=1024, disk_gib=5)
+MOST_TASK_PODS = 64
 
 
 def cpus(millis: int) -> str:

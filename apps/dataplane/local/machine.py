@@ -26,6 +26,8 @@ from apps.dataplane.local.supervisor import ProgramState, Supervisor
 Wanted = Literal["portal", "deployments", "nothing"]
 
 PORTAL_PROGRAMS = ("web", "worker", "beat")
+# Part of the portal, too, as long as it is there: only a portal with clusters needs it.
+CONNECT = "connect"
 HANG_SECONDS = 30.0
 REVIVE_SECONDS = (5.0, 15.0, 30.0, 60.0, 300.0)
 
@@ -101,7 +103,7 @@ class Machine:
     def revive_fatal(self) -> list[str]:
         """Start programs that supervisord gave up, with growing pauses; return their names.
 
-        Web, worker and beat are started when they are stopped, too, while the portal is wanted.
+        The portal's programs are started when they are stopped, too, while the portal is wanted.
         Programs that end by themselves are left alone.
         """
         wanted = self.wanted
@@ -109,7 +111,7 @@ class Machine:
             return []
         revived = []
         for name, state in self.supervisor.states().items():
-            is_portal = name in PORTAL_PROGRAMS
+            is_portal = name in (*PORTAL_PROGRAMS, CONNECT)
             if state.state == "RUNNING":
                 self._revivals.pop(name, None)
             if is_portal and wanted != "portal":
@@ -121,9 +123,9 @@ class Machine:
         return revived
 
     def stop_portal(self, *, seconds: float = 30) -> None:
-        """Stop web, worker and beat warmly; Deployments go on."""
+        """Stop the portal's programs warmly; Deployments go on."""
         self.want("deployments")
-        self._stop_programs(list(PORTAL_PROGRAMS), seconds)
+        self._stop_programs([*PORTAL_PROGRAMS, CONNECT], seconds)
 
     def stop_all(
         self, *, worker_seconds: float = 60, say: Callable[[str], None] = lambda sentence: None
@@ -136,7 +138,7 @@ class Machine:
         self.want("nothing")
         with self._lock():
             if self.supervisor.is_answering():
-                self._stop_programs(["keeper", *PORTAL_PROGRAMS], 30)
+                self._stop_programs(["keeper", *PORTAL_PROGRAMS, CONNECT], 30)
                 self._stop_airflow(worker_seconds, say)
                 self._stop_supervisord()
             leftovers.end_leftovers(self.home, with_workers=True)

@@ -172,6 +172,7 @@ class Migration(migrations.Migration):
                             ("deploy", "Deploy"),
                             ("roll-back", "Roll back"),
                             ("retry", "Try again"),
+                            ("put-back", "Put back"),
                             ("delete", "Delete"),
                         ],
                         max_length=10,

@@ -6,7 +6,8 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.access.queries import Denial, denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
@@ -22,6 +23,7 @@ from apps.organizations.forms import PersonForm, TeamRoleForm
 from apps.organizations.models import Team
 from apps.organizations.services import give_role
 from apps.organizations.teams import give_team_role
+from apps.organizations.views.explanations import explanation
 
 MANAGE = "deployment.members.manage"
 PAGE_SIZE = 50
@@ -45,6 +47,13 @@ def access(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         else:
             return redirect("deployments:access", deployment.ref)
     return _page(request, deployment, forms=forms)
+
+
+@scoped(Deployment, "deployment.members.view", by="ref")
+@require_safe
+def who(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    back = reverse("deployments:access", args=[deployment.ref])
+    return explanation(request, deployment, back_url=back)
 
 
 @scoped(Deployment, MANAGE, by="ref")

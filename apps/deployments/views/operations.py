@@ -14,6 +14,7 @@ from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError
 from apps.core.htmx import is_fragment
 from apps.core.words import duration_in_words
+from apps.deployments.drift import put_back
 from apps.deployments.models import Deployment, Operation, OperationState
 from apps.deployments.queries import observation_of, operations_of, steps_for_page, usual_time
 from apps.deployments.services import retry
@@ -59,6 +60,17 @@ def operation(request: HttpRequest, deployment: Deployment, number: int) -> Http
 def try_again(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     try:
         started = retry(actor=person_of(request), deployment=deployment)
+    except PortalError as error:
+        messages.error(request, error.sentence)
+        return redirect("deployments:overview", deployment.ref)
+    return redirect("deployments:operation", deployment.ref, started.number)
+
+
+@scoped(Deployment, "deployment.update", by="ref")
+@require_POST
+def put_back_drift(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    try:
+        started = put_back(actor=person_of(request), deployment=deployment)
     except PortalError as error:
         messages.error(request, error.sentence)
         return redirect("deployments:overview", deployment.ref)

@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -9,9 +9,9 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.core.htmx import is_fragment
-from apps.dataplane.status import ComponentStatus, Observation
+from apps.dataplane.status import ComponentStatus, Notice, Observation
 from apps.deployments.badge import display_status
-from apps.deployments.configuration import Configuration
+from apps.deployments.configuration import LOCAL_SIZE, Configuration
 from apps.deployments.models import Deployment, OperationState, Phase
 from apps.deployments.queries import observation_of, operations_of, revisions_for_page, secrets_of
 from apps.deployments.views.operations import operation_rows
@@ -30,6 +30,7 @@ COMPONENT_WORDS = {
 }
 SETTLED_SECONDS, UNSETTLED_SECONDS = 5, 2
 SHOWN = 4
+NOTICED = timedelta(hours=1)
 
 
 @scoped(Deployment, "deployment.view", by="ref")
@@ -69,6 +70,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     seen = observation_of(deployment)
     configuration = _configuration(deployment)
     recent = list(operations_of(deployment)[:SHOWN])
+    running = next((one for one in recent if one.state == OperationState.RUNNING), None)
     return {
         "deployment": deployment,
         "status": status,
@@ -77,10 +79,14 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "configuration": configuration,
         "runtime": _runtime(configuration),
         "conditions": _conditions(deployment, seen, configuration, now),
-        "running": next((one for one in recent if one.state == OperationState.RUNNING), None),
+        "running": running,
+        "step": running.steps.filter(state="running").first() if running else None,
         "failed": _failed(deployment, recent),
         "components": [_component(component) for component in seen.components] if seen else [],
         "queues": _queues(configuration, seen),
+        "drift": seen.drift if seen else (),
+        "is_drift_corrected": configuration is None or configuration.corrects_drift,
+        "notices": _notices(seen, now),
         "revisions": revision_rows(revisions_for_page(deployment)[:SHOWN]),
         "operations": operation_rows(recent),
         "can_update": request.user.has_perm("deployment.update", deployment),
@@ -129,10 +135,13 @@ def _conditions(
         files = "1 DAG file" if seen.import_errors == 1 else f"{seen.import_errors} DAG files"
         title = f"{files} cannot be imported"
         found.append(_condition("warn", title, "Their DAGs do not run. Airflow shows the errors."))
-    if seen is not None and seen.is_drifted:
-        sentence = "The portal puts it back to the revision in force."
-        found.append(_condition("warn", "What runs differs from what was applied", sentence))
     return found
+
+
+def _notices(seen: Observation | None, now: datetime) -> list[Notice]:
+    """Return the warnings of the last hour: what is shown may have been seen a while ago."""
+    found = (seen.notices or ()) if seen else ()
+    return [notice for notice in found if now - notice.last_at < NOTICED]
 
 
 def _condition(tone: str, title: str, sentence: str) -> dict[str, str]:
@@ -160,6 +169,8 @@ def _queues(configuration: Configuration | None, seen: Observation | None) -> li
     for queue in configuration.queues if configuration else ():
         now = found.get(queue.name)
         tasks = f"{queue.concurrency} task{'' if queue.concurrency == 1 else 's'} each"
+        if queue.size != LOCAL_SIZE:
+            tasks = f"{queue.size}, {tasks}"
         rows.append(
             {
                 "name": queue.name,
@@ -170,6 +181,7 @@ def _queues(configuration: Configuration | None, seen: Observation | None) -> li
                 "wanted": now.workers_wanted if now else None,
                 "queued": now.tasks_queued if now else None,
                 "working": now.tasks_running if now else None,
+                "note": now.note if now else "",
             }
         )
     return rows

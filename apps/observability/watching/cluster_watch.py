@@ -25,8 +25,8 @@ from apps.dataplane.kubernetes.watches import Watch
 
 logger = logging.getLogger(__name__)
 
-# With the silence that the client allows beyond it, a dead stream is noticed within a minute.
-WATCH_SECONDS = (30, 40)
+# After how long a watch ends, and how much later at most it is taken for dead: within a minute.
+WATCH_SECONDS, SILENCE_SECONDS = (30, 40), 10
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 # LISTs of large clusters are the one thing here that takes memory, so few run at a time.
 _lists = threading.BoundedSemaphore(2)
@@ -98,12 +98,14 @@ class ClusterWatch:
             self._stopping.wait(LONGEST_PAUSE_SECONDS)
             raise Gone("The kind may be known by now.")
         chosen = selection(kind, portal_id=self._portal_id)
+        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load
         with self._api.watch(
             kind,
             resource_version=version,
             labels=chosen.get("labels", ""),
             fields=chosen.get("fields", ""),
-            seconds=random.randint(*WATCH_SECONDS),  # noqa: S311 - spreads load
+            seconds=seconds,
+            silence_seconds=seconds + SILENCE_SECONDS,
         ) as watch:
             self._open[kind.name] = watch
             try:

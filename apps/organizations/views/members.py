@@ -141,6 +141,7 @@ def _member_page(
         "roles": _trace(person, place, reader=person_of(request)),
         "form": form,
         "back_url": people_page(place),
+        "who_url": reverse(_who_name(place), args=[place.slug]),
         "denial": denial_for(user=request.user, permission=permission, on=place),
     }
     status = 422 if form.errors else 200
@@ -194,6 +195,10 @@ def _roles_to_give(request: HttpRequest, place: Organization | Workspace) -> lis
 def _trace(person: User, place: Organization | Workspace, *, reader: User) -> list[Any]:
     above = [one for one in roles_held(user=person, on=place) if one.held_on != place]
     return [*above, *roles_within(user=person, on=place, seen_by=reader)]
+
+
+def _who_name(place: Organization | Workspace) -> str:
+    return "organizations:workspace_who" if isinstance(place, Workspace) else "organizations:who"
 
 
 def people_page(place: Organization | Workspace) -> str:

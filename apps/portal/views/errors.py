@@ -6,6 +6,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from apps.access.scoped import PermissionMissing
 from apps.portal.navigation import address_of
@@ -21,10 +22,26 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     context: dict[str, object] = {}
     if isinstance(exception, PermissionMissing):
         context["denial"] = exception.denial()
+        if request.user.has_perm(f"{type(exception.on).access_scope}.members.view", exception.on):
+            context["who_url"] = _who_page(exception)
         address = address_of(exception.on)
         if address:
             context |= {"back_url": address, "back_label": f"Back to {exception.on}"}
     return render(request, "403.html", context, status=403)
+
+
+def _who_page(missing: PermissionMissing) -> str:
+    """Return the page that says who may do what was refused; empty where there is none."""
+    scope, key = type(missing.on).access_scope, getattr(missing.on, "ref", "")
+    if scope == "deployment":
+        page = reverse("deployments:who", args=[key])
+    elif scope == "workspace":
+        page = reverse("organizations:workspace_who", args=[missing.on.slug])
+    elif hasattr(missing.on, "slug"):
+        page = reverse("organizations:who", args=[missing.on.slug])
+    else:
+        return ""
+    return f"{page}?permission={missing.permission}"
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -8,6 +8,7 @@ from apps.dataplane.kubernetes import sizes
 from apps.dataplane.kubernetes.render import access
 from apps.dataplane.kubernetes.render.configuration import Configuration
 from apps.dataplane.kubernetes.render.environment import DAY_SECONDS
+from apps.dataplane.kubernetes.render.log_cleanup import trim_parse_logs
 from apps.dataplane.kubernetes.render.migration import database_program
 from apps.dataplane.kubernetes.render.places import PROGRAMS
 from apps.dataplane.kubernetes.render.pods import (
@@ -21,6 +22,7 @@ from apps.dataplane.kubernetes.render.target import API_PORT, API_SERVICE, Targe
 from apps.dataplane.kubernetes.sizes import Share
 
 HEALTH_PORT = 8974
+DAG_PROCESSOR = "dag-processor"
 ROLLOUT_SECONDS = 900
 
 
@@ -70,9 +72,13 @@ def _deployment(
     pod = {
         **airflow_pod(target, service_account=component.account, has_token=has_token),
         "terminationGracePeriodSeconds": component.grace_seconds,
-        "initContainers": [database_program(configuration, "wait_for_migrations")],
+        "initContainers": [
+            database_program(configuration, "wait_for_migrations", share=sizes.PREPARATION)
+        ],
         "containers": [container],
     }
+    if component.name == DAG_PROCESSOR:
+        trim_parse_logs(target, pod)
     reads = [*configuration.of_core, *configuration.files, *extra]
     spec = {
         "replicas": 1,
@@ -131,7 +137,7 @@ def _scheduler(target: Target) -> Component:
 
 def _dag_processor() -> Component:
     return Component(
-        name="dag-processor",
+        name=DAG_PROCESSOR,
         args=["dag-processor"],
         share=sizes.DAG_PROCESSOR,
         probes={"livenessProbe": _heartbeat("DagProcessorJob")},

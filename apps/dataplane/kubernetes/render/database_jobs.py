@@ -29,7 +29,7 @@ from apps.dataplane.kubernetes.render.target import Target
 NAMESPACE = "astro-portal-databases"
 COMPONENT = "migration"
 REMOVAL = "removal"
-PREPARE = f"""for _ in $(seq 90); do pg_isready -q && break; sleep 2; done
+PREPARE = f"""for _ in {{1..90}}; do pg_isready -q && break; sleep 2; done
 exec psql --no-psqlrc --quiet --file={PROGRAMS}/prepare_database.sql"""
 
 

@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping
 
 from apps.dataplane.errors import Permanent
+from apps.dataplane.kubernetes import sizes
 from apps.dataplane.kubernetes.render.database import database_url
 from apps.dataplane.kubernetes.render.places import (
     CODE_SLOTS,
     CODE_STATE,
     CODE_VERSIONS,
     EXAMPLES,
+    PARSE_LOGS,
     PLUGINS,
     POD_TEMPLATE,
     PUBLIC_KEY,
@@ -28,7 +30,7 @@ EXECUTORS = {
     "kubernetes": "KubernetesExecutor",
     "local": "LocalExecutor",
 }
-PARALLELISM = {"celery": 512, "kubernetes": 128, "local": 8}
+PARALLELISM = {"celery": 512, "kubernetes": sizes.MOST_TASK_PODS, "local": 8}
 DAY_SECONDS = 86_400
 # An object of Kubernetes has at most 1 MiB.
 MOST_BYTES = 900_000
@@ -41,6 +43,8 @@ DEFAULTS = {
     "AIRFLOW__CELERY__OPERATION_TIMEOUT": "10",
     "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
     "AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE": "True",
+    # A namespace whose quota is used up takes the next pod later: no reason to fail the task.
+    "AIRFLOW__KUBERNETES_EXECUTOR__TASK_PUBLISH_MAX_RETRIES": "-1",
     # A restart of the api-server, or a node that is busy, must not fail running tasks: Airflow's
     # own patience is a quarter of a minute.
     "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "40",
@@ -155,6 +159,7 @@ def _fixed(target: Target) -> dict[str, str]:
         # The bundle removes old code itself.
         "AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_INTERVAL": "0",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": TASK_LOGS,
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": PARSE_LOGS,
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         # The image's entrypoint would otherwise start a Python with all of Airflow to look whether
@@ -172,6 +177,7 @@ def _remote_logs(target: Target) -> dict[str, str]:
         return {}
     return {
         "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+        "AIRFLOW__LOGGING__DELETE_LOCAL_LOGS": "True",
         "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"{store.url.rstrip('/')}/{target.ref}",
         "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "portal_logs",
     }

@@ -1,10 +1,13 @@
-"""The daily removal of old task logs from the shared claim, which would otherwise fill up."""
+"""The removal of old logs, which would otherwise fill a claim or a node: of tasks, every day, and
+of the parsing of DAG files, every hour.
+"""
 
 import zlib
+from typing import Any
 
 from apps.dataplane.kubernetes import sizes
 from apps.dataplane.kubernetes.render.access import AIRFLOW
-from apps.dataplane.kubernetes.render.places import KEPT, TASK_LOGS
+from apps.dataplane.kubernetes.render.places import KEPT, PARSE_LOGS, TASK_LOGS
 from apps.dataplane.kubernetes.render.pods import (
     AIRFLOW_USER,
     kept_volume,
@@ -16,6 +19,7 @@ from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "log-cleanup"
 KEPT_DAYS = 30
+PARSE_LOG_MINUTES = 1440
 
 
 def log_cleanup(target: Target) -> Manifest:
@@ -31,7 +35,7 @@ def log_cleanup(target: Target) -> Manifest:
         "args": ["bash", "-c", script],
         "env": [{"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"}],
         "volumeMounts": [{"name": "kept", "mountPath": KEPT}],
-        **restricted_container(sizes.PREPARATION),
+        **restricted_container(sizes.CLEANUP),
     }
     pod = {
         **restricted_pod(target, user=AIRFLOW_USER, group=0),
@@ -54,6 +58,28 @@ def log_cleanup(target: Target) -> Manifest:
         "jobTemplate": {"metadata": {"labels": target.labels(COMPONENT)}, "spec": job},
     }
     return target.manifest("batch/v1 CronJob", COMPONENT, component=COMPONENT, spec=spec)
+
+
+def trim_parse_logs(target: Target, pod: dict[str, Any]) -> None:
+    """Give the dag-processor's pod a folder for what it logs about each DAG file every half minute,
+    and a small container that empties it.
+    """
+    pod["volumes"].append({"name": "parse-logs", "emptyDir": {}})
+    mount = {"name": "parse-logs", "mountPath": PARSE_LOGS}
+    find = f"find {PARSE_LOGS} -type f -mmin +{PARSE_LOG_MINUTES} -delete"
+    script = f"while :; do {find}; sleep 3600; done"
+    for container in pod["containers"]:
+        container["volumeMounts"].append(mount)
+    pod["containers"].append(
+        {
+            "name": "parse-log-cleanup",
+            "image": target.spec.runtime.image,
+            "args": ["bash", "-c", script],
+            "env": [{"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"}],
+            "volumeMounts": [mount],
+            **restricted_container(sizes.CLEANUP),
+        }
+    )
 
 
 def _schedule(ref: str) -> str:

@@ -15,6 +15,7 @@ from apps.dataplane.kubernetes.render.pods import (
 )
 from apps.dataplane.kubernetes.render.portal_files import PROGRAM_FILES
 from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.sizes import Share
 
 
 def migration(configuration: Configuration) -> Manifest:
@@ -30,6 +31,7 @@ def migration(configuration: Configuration) -> Manifest:
             database_program(
                 configuration,
                 "migrate",
+                share=sizes.MIGRATION,
                 PORTAL_READER=reader_name(target.config, target.ref),
             )
         ],
@@ -42,7 +44,9 @@ def migration(configuration: Configuration) -> Manifest:
     return job(target, "migrate", pod, reads=reads)
 
 
-def database_program(configuration: Configuration, name: str, **env: str) -> dict[str, Any]:
+def database_program(
+    configuration: Configuration, name: str, *, share: Share, **env: str
+) -> dict[str, Any]:
     """Return a container that runs one of the portal's programs with the database's address."""
     target = configuration.target
     variables = {
@@ -57,5 +61,5 @@ def database_program(configuration: Configuration, name: str, **env: str) -> dic
         "env": [{"name": key, "value": value} for key, value in sorted(variables.items())],
         "envFrom": [{"secretRef": {"name": configuration.airflow["metadata"]["name"]}}],
         "volumeMounts": [{"name": "programs", "mountPath": PROGRAMS, "readOnly": True}],
-        **restricted_container(sizes.MIGRATION),
+        **restricted_container(share),
     }

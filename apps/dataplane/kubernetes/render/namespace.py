@@ -7,10 +7,9 @@ from apps.dataplane.kubernetes.sizes import Share, cpus, mebibytes, worker_share
 
 COMPONENT = "namespace"
 CORE = (sizes.API_SERVER, sizes.SCHEDULER, sizes.DAG_PROCESSOR, sizes.TRIGGERER)
-DATA = (sizes.DATABASE, sizes.BROKER, sizes.MIGRATION, sizes.PREPARATION)
+REST = (sizes.DATABASE, sizes.BROKER, sizes.MIGRATION, sizes.PREPARATION, sizes.CLEANUP)
 # Workers that finish their tasks after an edit keep their memory for up to a day.
 GENERATIONS = 4
-TASK_PODS = {"celery": 20, "kubernetes": 64, "local": 0}
 
 
 def namespace(target: Target) -> Manifest:
@@ -34,7 +33,9 @@ def quota(target: Target) -> Manifest:
     """Return the most that the Deployment may use: all its workers several times over, as old ones
     finish their tasks beside new ones, and a number of task pods.
     """
-    shares = [*CORE, *DATA] * 2 + [sizes.TASK] * TASK_PODS[target.spec.executor]
+    shares = [*CORE, *REST] * 2
+    if target.spec.executor == "kubernetes":
+        shares += [sizes.TASK] * sizes.MOST_TASK_PODS
     for queue in target.spec.queues:
         shares += [worker_share(queue.size)] * queue.max_workers * GENERATIONS
     memory = mebibytes(sum(share.memory_mib for share in shares))

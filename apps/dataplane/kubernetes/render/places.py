@@ -14,3 +14,6 @@ CODE_STATE = "/opt/portal/code-state"
 KEPT = "/opt/portal/kept"
 CODE_VERSIONS = f"{KEPT}/code"
 TASK_LOGS = f"{KEPT}/logs"
+
+# What the dag-processor logs about every DAG file, again and again.
+PARSE_LOGS = "/opt/portal/parse-logs"

@@ -1,0 +1,122 @@
+"""An Airflow whose tasks are pods (KubernetesExecutor), and what its network lets through."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.names import namespace_of
+from apps.dataplane.kubernetes.plane import KubernetesPlane
+from tests.cluster.node import Node
+from tests.dataplane.specs import make_code, make_spec
+from tests.dataplane.world import World, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+
+DAG = """
+import socket
+
+from airflow.sdk import dag, task
+
+
+@dag(schedule=None)
+def pods():
+    @task
+    def where():
+        print("I ran in", socket.gethostname())
+        return socket.gethostname()
+
+    @task
+    def check(name):
+        assert name != socket.gethostname()
+
+    check(where())
+
+
+pods()
+"""
+STRANGER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: stranger, namespace: default}
+spec:
+  containers:
+    - name: stranger
+      image: apache/airflow:3.3.2
+      args: [bash, -c, sleep infinity]
+"""
+CONNECTS = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=4).close()
+except OSError:
+    print("closed")
+else:
+    print("open")
+"""
+
+
+@pytest.fixture(scope="module")
+def config(node: Node) -> ClusterConfig:
+    return ClusterConfig(
+        connection=node.connection,
+        portal_id="tests",
+        airflow_url="http://localhost:8081",
+        has_keda=True,
+        scale_down_seconds=30,
+    )
+
+
+@pytest.fixture(scope="module")
+def world(config: ClusterConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    world = World(KubernetesPlane(config))
+    code = make_code(tmp_path_factory.mktemp("code"), {"pods.py": DAG})
+    world.create(make_spec("still-comet", executor="kubernetes", queues=(), code=code))
+    yield world
+    world.delete()
+
+
+def test_every_task_is_a_pod_whose_log_outlives_it(world: World, node: Node) -> None:
+    run = world.finished_run("pods", world.trigger("pods"), seconds=240)
+
+    assert run["state"] == "success"
+    assert {task["try_number"] for task in run["tasks"]} == {1}
+    eventually(lambda: not _task_pods(node), seconds=60)
+    path = f"/api/v2/dags/pods/dagRuns/{run['dag_run_id']}/taskInstances/where/logs/1"
+    assert "I ran in" in str(world.airflow("GET", path)["content"])
+
+
+def _task_pods(node: Node) -> list[dict[str, Any]]:
+    pods = node.objects("pods", namespace_of("still-comet"))
+    return [
+        pod
+        for pod in pods
+        if pod["metadata"]["labels"].get("app.kubernetes.io/component") == "task"
+    ]
+
+
+def test_a_pod_of_others_reaches_no_database(world: World, node: Node) -> None:
+    node.kubectl("apply", "-f", "-", given=STRANGER)
+    node.kubectl("wait", "--for=condition=Ready", "pod/stranger", "--timeout=100s")
+    namespace = namespace_of("still-comet")
+
+    def sees(host: str, port: int) -> str:
+        command = ("exec", "stranger", "--", "python3", "-c", CONNECTS, host, str(port))
+        return node.kubectl(*command).strip()
+
+    assert sees(f"api-server.{namespace}.svc.cluster.local", 8080) == "open"
+    assert sees(f"postgres.{namespace}.svc.cluster.local", 5432) == "closed"
+    node.kubectl("delete", "pod", "stranger", "--now")
+
+
+def test_a_database_answers_and_asks_nobody(world: World, node: Node) -> None:
+    namespace = ("-n", namespace_of("still-comet"))
+
+    def sees(pod: str, host: str, port: int) -> str:
+        command = ("exec", pod, "--", "python3", "-c", CONNECTS, host, str(port))
+        return node.kubectl(*namespace, *command).strip()
+
+    assert sees("deployment/scheduler", "postgres", 5432) == "open"
+    assert sees("deployment/scheduler", "api-server", 8080) == "open"
+    assert sees("postgres-0", "api-server", 8080) == "closed"

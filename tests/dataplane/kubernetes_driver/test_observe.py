@@ -1,0 +1,192 @@
+from typing import Any
+
+import orjson
+import pytest
+
+from apps.dataplane.kubernetes import inventory
+from apps.dataplane.kubernetes.inventory import Entry, Inventory, entry_of
+from apps.dataplane.kubernetes.kinds import kind_of
+from apps.dataplane.kubernetes.looks import slim
+from apps.dataplane.kubernetes.observe import observation_of
+from apps.dataplane.status import Observation
+from tests.dataplane.kubernetes_driver.objects import (
+    NOW,
+    ago,
+    deployment,
+    pod,
+    thing,
+    waiting,
+)
+
+CORE = [deployment("api-server"), deployment("scheduler"), deployment("worker-default")]
+
+
+def look(objects: dict[str, list], *, kept: Inventory | None = None, **more: Any) -> Observation:
+    namespace = thing("Namespace", "airflow-x", status={"phase": "Active"})
+    config_map = inventory.manifest_of(
+        kept or Inventory(revision=2, wanted=2), namespace="airflow-x", labels={}
+    )
+    everything = {"Namespace": [namespace], "ConfigMap": [config_map], **objects}
+    slimmed = {
+        kind: [slim(kind_of(item), item) for item in items] for kind, items in everything.items()
+    }
+    return observation_of(slimmed, ref="x", now=NOW, airflow_url="https://a.test", **more)
+
+
+def test_a_healthy_deployment() -> None:
+    observation = look({"Deployment": CORE})
+
+    assert observation.health == "healthy"
+    assert observation.applied_revision == 2
+    assert observation.ui_url == "https://a.test/x/"
+    assert [one.name for one in observation.components] == [
+        "api-server",
+        "scheduler",
+        "worker default",
+    ]
+    assert not observation.is_drifted
+
+
+def test_nothing_is_there_without_a_namespace() -> None:
+    observation = observation_of({"Namespace": []}, ref="x", now=NOW, airflow_url="")
+
+    assert not observation.exists
+
+
+def test_a_deployment_that_was_never_finished_is_starting_not_unhealthy() -> None:
+    observation = look({"Deployment": []}, kept=Inventory(wanted=1))
+
+    assert observation.health == "starting"
+
+
+def test_a_vital_component_that_is_gone_is_named() -> None:
+    observation = look({"Deployment": CORE[:1]})
+
+    assert observation.health == "unhealthy"
+    assert "scheduler is gone" in observation.sentence
+
+
+def test_a_crashing_scheduler_is_unhealthy_with_its_reason() -> None:
+    crash = waiting("CrashLoopBackOff", restartCount=7, lastState={"terminated": {"exitCode": 1}})
+    crashing = pod("scheduler-1-x", owner="scheduler-1", containerStatuses=[crash])
+    down = deployment("scheduler", readyReplicas=0, availableReplicas=0)
+
+    observation = look({"Deployment": [CORE[0], down], "Pod": [crashing]})
+    scheduler = observation.components[1]
+
+    assert observation.health == "unhealthy"
+    assert "exit code 1" in observation.sentence
+    assert (scheduler.state, scheduler.restarts) == ("crashing", 7)
+
+
+def test_workers_at_zero_are_stopped_and_healthy() -> None:
+    observation = look({"Deployment": [*CORE[:2], deployment("worker-default", wanted=0)]})
+
+    assert observation.health == "healthy"
+    assert observation.components[-1].state == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("scaler", "words"),
+    [
+        ({"status": {"conditions": [{"type": "Fallback", "status": "True"}]}}, "cannot count"),
+        ({"status": {"conditions": [{"type": "Paused", "status": "True"}]}}, "paused"),
+        (
+            {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "dns"}]}},
+            "dns",
+        ),
+        ({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, ""),
+    ],
+)
+def test_what_rules_the_workers_is_said(scaler: dict, words: str) -> None:
+    spec = {"scaleTargetRef": {"name": "worker-default"}}
+    scaled = thing("ScaledObject", "worker-default", spec=spec, **scaler)
+
+    (queue,) = look({"Deployment": CORE, "ScaledObject": [scaled]}).queues
+
+    assert words in queue.note
+    assert bool(words) == bool(queue.note)
+
+
+def test_a_cluster_without_keda_is_said() -> None:
+    (queue,) = look({"Deployment": CORE}, has_keda=False).queues
+
+    assert queue.note == "Workers stay at 1: the cluster has no KEDA."
+
+
+def with_entries(**marks: Entry) -> Inventory:
+    return Inventory(revision=2, wanted=2, entries=marks)
+
+
+def test_what_moved_or_went_is_drift() -> None:
+    entries = {
+        "apps/Deployment/scheduler": entry_of(
+            deployment("scheduler", wanted=2), manifest={"spec": {"replicas": 2}}, hash=""
+        ),
+        "apps/Deployment/api-server": entry_of(
+            CORE[0], manifest={"spec": {"replicas": 1}}, hash=""
+        ),
+        "apps/Deployment/triggerer": Entry(uid="uid-triggerer", mark="h"),
+        "/Secret/unseen": Entry(uid="u", mark="v1"),
+    }
+
+    observation = look({"Deployment": CORE}, kept=with_entries(**entries))
+
+    assert observation.is_drifted
+    assert {one.object for one in observation.drift} == {
+        "Deployment/scheduler",
+        "Deployment/triggerer",
+    }
+
+
+def test_nothing_is_drift_while_a_revision_is_being_applied() -> None:
+    entries = {"apps/Deployment/triggerer": Entry(uid="u", mark="g1")}
+    kept = Inventory(revision=2, wanted=3, entries=entries)
+
+    assert not look({"Deployment": CORE}, kept=kept).is_drifted
+
+
+def test_a_job_that_the_cluster_tidied_away_is_no_drift() -> None:
+    kept = with_entries(**{"batch/Job/migrate-1": Entry(uid="u", mark="completed")})
+
+    assert not look({"Deployment": CORE, "Job": []}, kept=kept).is_drifted
+
+
+def event(uid: str, reason: str, seconds: float, **more: Any) -> dict:
+    return thing(
+        "Event",
+        f"{uid}-{reason}-{seconds}",
+        involvedObject={"kind": "Pod", "name": "p", "uid": uid},
+        reason=reason,
+        message=f"since {seconds}",
+        lastTimestamp=ago(seconds),
+        **more,
+    )
+
+
+def test_warnings_of_the_last_hour_are_counted_once_each_newest_first() -> None:
+    events = [
+        event("a", "BackOff", 30, count=3),
+        event("a", "BackOff", 10, count=2),
+        event("b", "FailedMount", 5),
+        event("c", "Old", 4000),
+    ]
+
+    notices = look({"Event": events}).notices
+
+    assert notices is not None
+    assert [(one.reason, one.count) for one in notices] == [("FailedMount", 1), ("BackOff", 5)]
+    assert notices[1].sentence == "since 10"
+
+
+def test_a_look_that_did_not_ask_for_warnings_says_so() -> None:
+    assert look({}).notices is None
+
+
+def test_slim_objects_are_small_and_free_of_secrets() -> None:
+    fat = deployment()
+    fat["spec"]["template"] = {"spec": {"containers": [{"env": [{"value": "canary"}]}]}}
+
+    slimmed = slim(kind_of(fat), fat)
+
+    assert b"canary" not in orjson.dumps(slimmed)

@@ -1,0 +1,83 @@
+import pytest
+
+from apps.dataplane.kubernetes.reasons import owner_of, trouble_of
+from tests.dataplane.kubernetes_driver.objects import NOW, ago, pod, waiting
+
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/3 nodes are available: 3 Insufficient memory.",
+    "lastTransitionTime": ago(60),
+}
+OUT_OF_MEMORY = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"containerStatuses": [waiting("ImagePullBackOff", "no such image")]}, "cannot be pulled"),
+        ({"containerStatuses": [waiting("ErrImagePull", "no")]}, "registry.test/airflow:1"),
+        (
+            {"initContainerStatuses": [waiting("CreateContainerConfigError", 'secret "x"')]},
+            'secret "x"',
+        ),
+        (
+            {
+                "containerStatuses": [
+                    waiting("CrashLoopBackOff", restartCount=4, lastState=OUT_OF_MEMORY)
+                ]
+            },
+            "more memory",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    waiting(
+                        "CrashLoopBackOff",
+                        restartCount=4,
+                        lastState={"terminated": {"exitCode": 3}},
+                    )
+                ]
+            },
+            "exit code 3",
+        ),
+        ({"conditions": [UNSCHEDULABLE]}, "Insufficient memory"),
+        ({"phase": "Failed", "message": "The node was low on resource"}, "low on resource"),
+    ],
+)
+def test_a_pod_that_does_not_run_says_why(status: dict, words: str) -> None:
+    assert words in trouble_of(pod(**status), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        {"containerStatuses": [waiting("ContainerCreating")]},
+        {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    ],
+)
+def test_a_pod_that_starts_or_runs_has_no_trouble(status: dict) -> None:
+    assert trouble_of(pod(**status), now=NOW) == ""
+
+
+def test_a_pod_that_goes_has_no_trouble() -> None:
+    going = pod(containerStatuses=[waiting("CrashLoopBackOff")])
+    going["metadata"]["deletionTimestamp"] = ago(1)
+
+    assert trouble_of(going, now=NOW) == ""
+
+
+def test_words_of_the_cluster_are_cut_and_printable() -> None:
+    loud = pod(containerStatuses=[waiting("ErrImagePull", "\x1b" + "a" * 5000)])
+
+    trouble = trouble_of(loud, now=NOW)
+
+    assert len(trouble) < 600
+    assert trouble.isprintable()
+
+
+def test_a_pod_names_its_workload() -> None:
+    assert owner_of(pod(owner="worker-a-b-5d9f")) == "Deployment/worker-a-b"
+    assert owner_of(pod()) == ""

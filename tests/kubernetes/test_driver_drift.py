@@ -1,0 +1,145 @@
+"""What others change by hand: seen, named, and put right or left alone as the policy says."""
+
+import json
+from dataclasses import replace
+
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.names import namespace_of
+from apps.dataplane.kubernetes.plane import KubernetesPlane
+from tests.dataplane.specs import make_spec
+from tests.kubernetes.control_plane import ControlPlane
+from tests.kubernetes.deployments import differences, settle, small_spec, workload
+
+
+def patch(control_plane: ControlPlane, ref: str, what: str, change: dict) -> None:
+    where = ("-n", namespace_of(ref), "--type=strategic", "-p", json.dumps(change))
+    control_plane.kubectl("patch", *what.split("/"), *where)
+
+
+def with_image(image: str, container: str = "scheduler") -> dict:
+    return {"spec": {"template": {"spec": {"containers": [{"name": container, "image": image}]}}}}
+
+
+def test_a_change_by_hand_is_named_field_by_field_and_put_right(
+    control_plane: ControlPlane,
+    cluster_config: ClusterConfig,
+    kubernetes_plane: KubernetesPlane,
+    ref: str,
+) -> None:
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    patch(control_plane, ref, "deployment/scheduler", with_image("evil.test/x:1"))
+
+    observation = kubernetes_plane.observe(ref=ref)
+    (drift,) = kubernetes_plane.drift(spec=spec)
+
+    assert observation.is_drifted
+    assert [one.object for one in observation.drift] == ["Deployment/scheduler"]
+    assert drift.object == "Deployment/scheduler"
+    assert "spec.template.spec.containers[scheduler].image" in drift.fields
+
+    settle(kubernetes_plane, spec)
+
+    assert not kubernetes_plane.observe(ref=ref).is_drifted
+    assert differences(control_plane, cluster_config, spec) == ""
+
+
+def test_a_change_is_left_alone_where_the_policy_says_so(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = small_spec(ref, corrects_drift=False)
+    settle(kubernetes_plane, spec)
+    patch(control_plane, ref, "deployment/scheduler", with_image("mine.test/x:1"))
+
+    settle(kubernetes_plane, spec)
+
+    containers = workload(control_plane, ref, "scheduler")["spec"]["template"]["spec"]["containers"]
+    assert containers[0]["image"] == "mine.test/x:1"
+    assert kubernetes_plane.observe(ref=ref).is_drifted
+    assert kubernetes_plane.drift(spec=spec)
+
+
+def test_what_is_deleted_by_hand_comes_back(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    where = ("-n", namespace_of(ref))
+    control_plane.kubectl("delete", "service", "api-server", *where)
+    control_plane.kubectl("delete", "deployment", "scheduler", *where)
+
+    drift = {one.object for one in kubernetes_plane.drift(spec=spec)}
+
+    assert drift == {"Service/api-server", "Deployment/scheduler"}
+
+    settle(kubernetes_plane, spec)
+
+    assert control_plane.exists("service", "api-server", *where)
+    assert kubernetes_plane.observe(ref=ref).health == "healthy"
+
+
+def test_a_secret_that_somebody_changed_is_put_right_and_not_quoted(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    key = "AIRFLOW__CORE__FERNET_KEY"
+    change = {"stringData": {key: "canary-value"}}
+    control_plane.kubectl(
+        *("patch", "secret", "airflow", "-n", namespace_of(ref)),
+        *("--type=merge", "-p", json.dumps(change)),
+    )
+
+    (drift,) = kubernetes_plane.drift(spec=spec)
+
+    assert drift.object == "Secret/airflow"
+    assert drift.fields == (f"data.{key}",)
+
+    settle(kubernetes_plane, spec)
+
+    assert kubernetes_plane.drift(spec=spec) == ()
+
+
+def test_an_autoscaler_is_nobody_who_drifts(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = make_spec(ref)
+    settle(kubernetes_plane, spec)
+    control_plane.kubectl(
+        "scale", "deployment", "worker-default", "--replicas=3", "-n", namespace_of(ref)
+    )
+
+    assert not kubernetes_plane.observe(ref=ref).is_drifted
+    assert kubernetes_plane.apply(spec=spec).is_done
+    assert workload(control_plane, ref, "worker-default")["spec"]["replicas"] == 3
+
+
+def test_somebody_who_scales_the_scheduler_away_drifts(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    control_plane.kubectl(
+        "scale", "deployment", "scheduler", "--replicas=0", "-n", namespace_of(ref)
+    )
+
+    assert kubernetes_plane.observe(ref=ref).is_drifted
+
+    settle(kubernetes_plane, spec)
+
+    assert workload(control_plane, ref, "scheduler")["spec"]["replicas"] == 1
+
+
+def test_what_others_add_beside_our_fields_is_theirs(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = small_spec(ref, corrects_drift=False)
+    settle(kubernetes_plane, spec)
+    where = ("-n", namespace_of(ref))
+    control_plane.kubectl("annotate", "service", "api-server", "theirs=yes", *where)
+
+    settle(kubernetes_plane, replace(spec))
+
+    service = json.loads(control_plane.kubectl("get", "service", "api-server", *where, "-o=json"))
+    assert service["metadata"]["annotations"]["theirs"] == "yes"
+    assert not kubernetes_plane.observe(ref=ref).is_drifted
