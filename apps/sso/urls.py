@@ -15,7 +15,9 @@ urlpatterns = [
     path("accounts/bypass/<str:token>/", sign_in.bypass, name="bypass"),
     path("scim/<str:organization_slug>/v2/<path:path>", scim.endpoint, name="scim"),
     path("o/<slug:slug>/sso/scim/", scim.provisioning, name="provisioning"),
-    path("o/<slug:slug>/sso/scim/<int:token_id>/revoke/", scim.revoke_token, name="revoke_token"),
+    path(
+        "o/<slug:slug>/sso/scim/<int:scim_token_id>/revoke/", scim.revoke_token, name="revoke_token"
+    ),
     path("o/<slug:slug>/sso/", setup.overview, name="overview"),
     path("o/<slug:slug>/sso/bypass/", setup.make_bypass_link, name="make_bypass_link"),
     path(

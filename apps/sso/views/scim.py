@@ -78,8 +78,10 @@ def provisioning(request: HttpRequest, organization: Organization) -> HttpRespon
 @scoped(Organization, MANAGE, by="slug")
 @fresh_sign_in
 @require_POST
-def revoke_token(request: HttpRequest, organization: Organization, token_id: int) -> HttpResponse:
-    token = get_object_or_404(organization.scim_tokens, pk=token_id)
+def revoke_token(
+    request: HttpRequest, organization: Organization, scim_token_id: int
+) -> HttpResponse:
+    token = get_object_or_404(organization.scim_tokens, pk=scim_token_id)
     revoke_scim_token(actor=person_of(request), token=token)
     messages.success(request, f"The token {token} is revoked.")
     return redirect("sso:provisioning", slug=organization.slug)
