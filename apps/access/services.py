@@ -292,6 +292,11 @@ def least_role(*, on: Any) -> Role:
     return roles.order_by("rank")[0]
 
 
+def keep_an_owner(*, on: Any, leaving: User) -> None:
+    """Raise LastOwner unless somebody else owns the organization in person and for good."""
+    _keep_an_owner(on, leaving=leaving, next_role=None)
+
+
 def _keep_an_owner(
     on: Any, *, leaving: User, next_role: Role | None, expires_at: datetime | None = None
 ) -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.accounts.models import SignInLink, User
 from apps.accounts.queries import digest_of, person_with_email
+from apps.accounts.sessions import end_sessions
 from apps.core.errors import Invalid, PortalError
 
 LINK_LIFE = timedelta(hours=24)
@@ -68,7 +69,7 @@ def create_person(*, email: str, name: str, password: str, is_operator: bool = F
         raise AddressTaken from None
 
 
-def _create(email: str, name: str, password: str, is_operator: bool) -> User:
+def _create(email: str, name: str, password: str | None, is_operator: bool) -> User:
     user = User.objects.create_user(email, password, name=name, is_operator=is_operator)
     EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
     return user
@@ -80,6 +81,40 @@ def check_password_strength(*, password: str, user: User) -> None:
         validate_password(password, user)
     except ValidationError as error:
         raise Invalid(" ".join(error.messages), field="password") from None
+
+
+def create_passwordless(*, email: str, name: str) -> User:
+    """Make an account that signs in through an identity provider, which proved the address.
+
+    Raises AddressTaken.
+    """
+    try:
+        with transaction.atomic():
+            return _create(email, " ".join(name.split()), None, is_operator=False)
+    except IntegrityError:
+        raise AddressTaken from None
+
+
+@transaction.atomic
+def change_address(*, user: User, email: str) -> None:
+    """Let an account have another address, which the caller has proved and found free."""
+    user.email = email
+    user.save(update_fields=["email"])
+    EmailAddress.objects.filter(user=user).delete()
+    EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+
+
+def deactivate_person(*, user: User) -> None:
+    """Close an account: nobody signs in to it, and its sessions end at once. Roles stay."""
+    user.is_active = False
+    user.save(update_fields=["is_active"])
+    end_sessions(user=user)
+
+
+def reactivate_person(*, user: User) -> None:
+    """Open a closed account again."""
+    user.is_active = True
+    user.save(update_fields=["is_active"])
 
 
 def update_profile(*, user: User, name: str, time_zone: str) -> None:

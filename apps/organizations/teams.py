@@ -3,6 +3,7 @@ so whoever adds must hold their rights.
 """
 
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -58,7 +59,7 @@ def create_team(
 
 
 @transaction.atomic
-def update_team(*, actor: User, team: Team, name: str, description: str) -> None:
+def update_team(*, actor: User | None, team: Team, name: str, description: str) -> None:
     """Change name and description. Raises Invalid when the name is taken."""
     name = _free_name(team.organization, name, but=team)
     changes = {}
@@ -73,7 +74,7 @@ def update_team(*, actor: User, team: Team, name: str, description: str) -> None
 
 
 @transaction.atomic
-def delete_team(*, actor: User, team: Team) -> None:
+def delete_team(*, actor: User | None, team: Team) -> None:
     """Delete a Team; its members lose what it gave them. Raises RightsExceeded."""
     lock_people(on=team.organization)
     for grant in grants_of(team=team):
@@ -133,6 +134,19 @@ def give_team_role(
         if not held.filter(group=team.group, content_object=above).exists():
             grant_to_team(actor=actor, team=team, role=least_role(on=above), on=above)
     grant_to_team(actor=actor, team=team, role=role, on=on, expires_at=expires_at)
+
+
+@transaction.atomic
+def set_mirrored_members(*, team: Team, users: Iterable[User]) -> None:
+    """Let a mirrored Team have exactly these members, as its group was told to have."""
+    wanted = {user.pk: user for user in users}
+    present = {user.pk: user for user in team.group.user_set.all()}
+    for pk in present.keys() - wanted.keys():
+        _leave(None, team, present[pk])
+    for pk in wanted.keys() - present.keys():
+        wanted[pk].groups.add(team.group)
+        forget_permissions(wanted[pk])
+        _record("team.member_added", None, team, {wanted[pk].email: [None, "member"]})
 
 
 def grants_of(*, team: Team, seen_by: User | None = None) -> list[Any]:

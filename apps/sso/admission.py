@@ -9,15 +9,15 @@ time finds its person: the one with that address, or a new one where newcomers a
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from apps.access.models import Role
 from apps.access.services import grant, lock_people, record_on
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
+from apps.accounts.services import AddressTaken, change_address, create_passwordless
 from apps.core.errors import Refused
 from apps.organizations.models import Organization
 from apps.organizations.queries import is_member
@@ -100,11 +100,9 @@ def _new_person(connection: SSOConnection, email: str, name: str) -> User:
             "invitation. Ask an owner to invite you."
         )
     try:
-        with transaction.atomic():
-            user = User.objects.create_user(email, None, name=name)
-            EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
-    except IntegrityError:
-        # Provisioning, or another identity provider, made the same person in this moment.
+        user = create_passwordless(email=email, name=name)
+    except AddressTaken:
+        # An identity provider of another organization made the same person in this moment.
         found = person_with_email(email=email)
         if found is None:
             raise
@@ -141,10 +139,7 @@ def _follow_address(organization: Organization, user: User, email: str) -> None:
             "the account that is no longer used."
         )
     changes = {"email": [user.email, email]}
-    user.email = email
-    user.save(update_fields=["email"])
-    EmailAddress.objects.filter(user=user).delete()
-    EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+    change_address(user=user, email=email)
     record_on(action="person.address_changed", actor=user, on=organization, changes=changes)
 
 

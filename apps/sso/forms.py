@@ -39,6 +39,12 @@ class DomainForm(forms.Form):
     name = forms.CharField(label="Domain", max_length=253, help_text="What is right of the @.")
 
 
+class ScimTokenForm(forms.Form):
+    name = forms.CharField(
+        label="Name of the token", max_length=60, help_text="Which identity provider has it."
+    )
+
+
 class ProtocolForm(forms.Form):
     protocol = forms.ChoiceField(
         label="Protocol",

@@ -1,3 +1,4 @@
+import uuid
 from typing import ClassVar
 
 from django.conf import settings
@@ -5,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from apps.access.queries import ScopedQuerySet
-from apps.organizations.models import Organization
+from apps.organizations.models import Organization, Team
 
 
 class Domain(models.Model):
@@ -136,6 +137,63 @@ class UsedAssertion(models.Model):
             )
         ]
         indexes = [models.Index(fields=["expires_at"], name="used_assertion_end")]
+
+
+class ScimToken(models.Model):
+    """What an identity provider proves itself with when it provisions people. Kept as a digest."""
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="scim_tokens"
+    )
+    name = models.CharField(max_length=60)
+    digest = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ScimRecord(models.Model):
+    """A person or group as an identity provider describes it, and what it is here.
+
+    `document` is the SCIM resource as it was sent. `key` is what must be unique among the
+    organization's records of a kind: the user name, or the display name of a group. A person whose
+    address is in no verified domain has no `user`, and `problem` says so.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="scim_records"
+    )
+    kind = models.CharField(max_length=40)
+    key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - no name is unique among none
+    external_id = models.CharField(max_length=255, blank=True)
+    document = models.JSONField()
+    version = models.PositiveIntegerField(default=1)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    team = models.OneToOneField(
+        Team, null=True, blank=True, on_delete=models.SET_NULL, related_name="scim_record"
+    )
+    problem = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "kind", "key"], name="scim_key_unique"),
+            models.UniqueConstraint(
+                fields=["organization", "user"],
+                condition=models.Q(user__isnull=False),
+                name="scim_person_once",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization", "kind", "external_id"], name="scim_external_id")
+        ]
 
 
 class BypassLink(models.Model):

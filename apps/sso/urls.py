@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.sso.views import setup, sign_in
+from apps.sso.views import scim, setup, sign_in
 
 app_name = "sso"
 
@@ -13,6 +13,11 @@ urlpatterns = [
     path(f"accounts/sso/{KEY}/metadata/", sign_in.metadata, name="metadata"),
     path(f"accounts/sso/{KEY}/callback/", sign_in.callback, name="callback"),
     path("accounts/bypass/<str:token>/", sign_in.bypass, name="bypass"),
+    path("scim/<str:organization_slug>/v2/<path:path>", scim.endpoint, name="scim"),
+    path("o/<slug:slug>/sso/scim/", scim.provisioning, name="provisioning"),
+    path(
+        "o/<slug:slug>/sso/scim/<int:scim_token_id>/revoke/", scim.revoke_token, name="revoke_token"
+    ),
     path("o/<slug:slug>/sso/", setup.overview, name="overview"),
     path("o/<slug:slug>/sso/bypass/", setup.make_bypass_link, name="make_bypass_link"),
     path(

@@ -34,7 +34,8 @@ from apps.organizations.custom_roles import create_role
 from apps.organizations.invitations import invite
 from apps.organizations.models import Invitation
 from apps.organizations.teams import add_to_team, create_team, give_team_role
-from apps.sso.models import Domain, SSOConnection
+from apps.sso.models import Domain, ScimToken, SSOConnection
+from apps.sso.scim.tokens import create_scim_token
 from apps.sso.services import make_bypass_link
 from tests.architecture.test_view_guard import WITHOUT_STAMP
 from tests.architecture.urls import addresses
@@ -158,6 +159,9 @@ TABLE = {
     "sso:callback": Row(EVERYBODY, EVERYBODY),
     "sso:metadata": Row(EVERYBODY, EVERYBODY),
     "sso:bypass": _all(EVERYBODY),
+    "sso:scim": _all(EVERYBODY),
+    "sso:provisioning": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:revoke_token": _organization(None, ORGANIZATION_OWNER),
     "sso:overview": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "sso:make_bypass_link": _organization(None, ORGANIZATION_OWNER),
     "sso:check_domain": _organization(None, ORGANIZATION_OWNER),
@@ -311,6 +315,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
     )
     saml, oidc = (_connection(organization, protocol) for protocol in SSOConnection.Protocol)
     domain = Domain.objects.create(organization=organization, name="nordhavn.test", token="t")
+    create_scim_token(actor=owner, organization=organization, name="Okta")
     team = create_team(actor=owner, organization=organization, name="Data")
     add_to_team(actor=owner, team=team, user=people["workspace member"])
     digest = "0" * 64
@@ -338,6 +343,9 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "connection_key": saml.key,
             "oidc_key": oidc.key,
             "domain_id": domain.pk,
+            "organization_slug": "nordhavn",
+            "path": "Users",
+            "scim_token_id": ScimToken.objects.get().pk,
             "cluster_id": registered(organization).pk,
             "number": 1,
         },

@@ -35,6 +35,7 @@ OPEN = {
     "portal:setup": "the one-time link is the proof",
     "organizations:invitation": "the link in the mail is the proof",
     "account_login": "how a person gets in",
+    "sso:scim": "the token of an identity provider is the proof",
     "sso:start": "leaves for an identity provider that is switched on",
     "sso:acs": "keeps a SAML answer until it is read with the session at hand",
     "sso:acs_finish": "the signed answer is the proof",

@@ -1,0 +1,54 @@
+"""Tokens that identity providers provision with: shown once, kept as digests."""
+
+import secrets
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.access.services import record_on
+from apps.accounts.models import User
+from apps.accounts.queries import digest_of
+from apps.core.errors import Invalid
+from apps.organizations.models import Organization
+from apps.sso.models import ScimToken
+
+PREFIX = "aps_"
+MOST_TOKENS = 10
+# A time of last use this old is written anew: not every request is a write.
+USE_STEP = timedelta(minutes=1)
+
+
+@transaction.atomic
+def create_scim_token(*, actor: User, organization: Organization, name: str) -> str:
+    """Make a token and return it; it is stored nowhere. Raises Invalid when there are enough."""
+    if organization.scim_tokens.count() >= MOST_TOKENS:
+        raise Invalid(f"There are {MOST_TOKENS} tokens already: revoke one first.", field="name")
+    token = PREFIX + secrets.token_urlsafe(32)
+    ScimToken.objects.create(
+        organization=organization, name=name, digest=digest_of(token), created_by=actor
+    )
+    changes = {"token": [None, name]}
+    record_on(action="scim_token.created", actor=actor, on=organization, changes=changes)
+    return token
+
+
+@transaction.atomic
+def revoke_scim_token(*, actor: User, token: ScimToken) -> None:
+    """Let a token prove nothing any more, at once."""
+    changes = {"token": [token.name, None]}
+    record_on(action="scim_token.revoked", actor=actor, on=token.organization, changes=changes)
+    token.delete()
+
+
+def is_scim_token(*, text: str, organization: Organization) -> bool:
+    """Tell whether a text is a token of the organization, and note its use."""
+    if not text.startswith(PREFIX):
+        return False
+    found = organization.scim_tokens.filter(digest=digest_of(text))
+    if not found.exists():
+        return False
+    now = timezone.now()
+    found.filter(Q(used_at=None) | Q(used_at__lt=now - USE_STEP)).update(used_at=now)
+    return True

@@ -1,0 +1,316 @@
+"""Provisioning by SCIM 2.0: the library's own contract, scim2-tester, and what it means here."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from django.test import Client
+from django.urls import reverse
+from scim2_client.engines.wsgi import WSGISCIMClient
+from scim2_server.service import ScimService
+from scim2_server.testing import ScimStorageContract
+from scim2_server.utils import load_default_provider
+from scim2_tester import Status, check_server
+
+from apps.accounts.models import User
+from apps.audit.models import AuditEvent
+from apps.organizations.models import Organization, Team
+from apps.organizations.queries import is_member
+from apps.sso.models import Domain, ScimRecord, ScimToken
+from apps.sso.scim.storage import RecordStorage
+from apps.sso.scim.tokens import create_scim_token
+from tests.sso.conftest import Browser
+
+pytestmark = pytest.mark.django_db
+SCIM = "application/scim+json"
+USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
+PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+
+
+class TestRecordStorage(ScimStorageContract):
+    @pytest.fixture
+    def storage(self, organization: Organization) -> RecordStorage:
+        return RecordStorage(organization, ScimService(load_default_provider(), secret="s" * 32))
+
+
+@pytest.fixture
+def token(alice: User, organization: Organization) -> str:
+    return create_scim_token(actor=alice, organization=organization, name="Okta")
+
+
+@pytest.fixture
+def scim(token: str, domain: Domain) -> Callable[..., Any]:
+    """Call the endpoint as the identity provider does."""
+
+    def call(method: str, path: str, body: Any = None, bearer: str = token) -> Any:
+        return Client().generic(
+            method,
+            f"/scim/nordhavn/v2/{path}",
+            json.dumps(body) if body is not None else "",
+            content_type=SCIM,
+            headers={"Authorization": f"Bearer {bearer}"},
+        )
+
+    return call
+
+
+def person(name: str = "dana", **more: Any) -> dict[str, Any]:
+    address = f"{name}@nordhavn.test"
+    return {
+        "schemas": [USER],
+        "userName": address,
+        "name": {"givenName": "Dana", "familyName": "Berg"},
+        "emails": [{"value": address, "primary": True}],
+        "active": True,
+        **more,
+    }
+
+
+@pytest.fixture
+def _one_connection() -> Iterator[None]:
+    """Let the end of a request leave the test's own database connection open."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
+@pytest.mark.usefixtures("_one_connection")
+def test_every_check_of_scim2_tester_passes(token: str, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    client = WSGISCIMClient(
+        WSGIHandler(),
+        base_url=f"{settings.PORTAL_URL}/scim/nordhavn/v2",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+
+    results = check_server(client)
+
+    failed = [f"{one.title}: {one.reason}" for one in results if one.status == Status.ERROR]
+    assert failed == []
+    assert len(results) > 100
+
+
+def test_a_provisioned_person_gets_an_account_and_the_least_role(
+    scim: Callable[..., Any], organization: Organization
+) -> None:
+    response = scim("POST", "Users", person())
+
+    assert response.status_code == 201, response.content
+    dana = User.objects.get(email="dana@nordhavn.test")
+    assert dana.name == "Dana Berg"
+    assert not dana.has_usable_password()
+    assert is_member(user=dana, organization=organization)
+    found = scim("GET", 'Users?filter=userName eq "DANA@nordhavn.test"').json()
+    assert [one["id"] for one in found["Resources"]] == [response.json()["id"]]
+
+
+def test_an_account_that_is_there_is_linked_and_not_doubled(
+    scim: Callable[..., Any], alice: User
+) -> None:
+    User.objects.filter(pk=alice.pk).update(email="alice@nordhavn.test")
+
+    scim("POST", "Users", person("alice"))
+
+    assert ScimRecord.objects.get().user == alice
+
+
+def test_somebody_provisioned_signs_in_through_the_connection_as_the_same_person(
+    scim: Callable[..., Any], browser: Browser
+) -> None:
+    scim("POST", "Users", person())
+
+    browser.sign_in()
+
+    assert browser.user_id == str(User.objects.get(email="dana@nordhavn.test").pk)
+
+
+def test_deactivation_ends_sessions_at_once_and_reactivation_brings_roles_back(
+    scim: Callable[..., Any], browser: Browser, organization: Organization
+) -> None:
+    made = scim("POST", "Users", person()).json()
+    browser.sign_in()
+    assert browser.client.get("/account/").status_code == 200
+    switch = {"op": "replace", "path": "active", "value": False}
+
+    scim("PATCH", f"Users/{made['id']}", {"schemas": [PATCH], "Operations": [switch]})
+
+    assert browser.client.get("/account/").status_code == 302
+    dana = User.objects.get(email="dana@nordhavn.test")
+    assert not dana.is_active
+    on = {**switch, "value": True}
+    scim("PATCH", f"Users/{made['id']}", {"schemas": [PATCH], "Operations": [on]})
+    dana.refresh_from_db()
+    assert dana.is_active
+    assert is_member(user=dana, organization=organization)
+
+
+def test_deleting_a_person_closes_the_account(scim: Callable[..., Any]) -> None:
+    made = scim("POST", "Users", person()).json()
+
+    response = scim("DELETE", f"Users/{made['id']}")
+
+    assert response.status_code == 204
+    assert not User.objects.get(email="dana@nordhavn.test").is_active
+    assert AuditEvent.objects.filter(action="person.deactivated").exists()
+
+
+def test_the_last_owner_cannot_be_provisioned_away(scim: Callable[..., Any], alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(email="alice@nordhavn.test")
+    made = scim("POST", "Users", person("alice")).json()
+
+    response = scim("DELETE", f"Users/{made['id']}")
+
+    assert response.status_code == 400
+    assert "last owner" in response.json()["detail"]
+    alice.refresh_from_db()
+    assert alice.is_active
+    assert ScimRecord.objects.filter(pk=made["id"]).exists()
+
+
+@pytest.mark.parametrize(
+    "email", ["eve@evil.test", "bob@example.org", "no address", "a@b@nordhavn.test", "x\u0000@y.z"]
+)
+def test_an_address_that_proves_nothing_makes_no_account_and_is_shown(
+    scim: Callable[..., Any],
+    email: str,
+    bob: User,
+    client_of: Callable[[User], Client],
+    alice: User,
+) -> None:
+    people = User.objects.count()
+    body = person(userName="eve", emails=[{"value": email, "primary": True}])
+    if "\u0000" not in email:
+        assert scim("POST", "Users", body).status_code in (201, 400)
+
+    assert User.objects.count() == people
+    if ScimRecord.objects.exists():
+        shown = client_of(alice).get(reverse("sso:provisioning", args=["nordhavn"]))
+        assert "People without an account" in shown.content.decode()
+
+
+def test_a_group_becomes_a_team_that_follows_it(scim: Callable[..., Any]) -> None:
+    dana = scim("POST", "Users", person()).json()["id"]
+    erik = scim("POST", "Users", person("erik")).json()["id"]
+    group = {"schemas": [GROUP], "displayName": "Data", "members": [{"value": dana}]}
+
+    made = scim("POST", "Groups", group).json()
+    team = Team.objects.get()
+    assert (team.name, team.source) == ("Data", Team.Source.MIRRORED)
+    assert [one.email for one in team.group.user_set.all()] == ["dana@nordhavn.test"]
+
+    changes = [
+        {"op": "add", "path": "members", "value": [{"value": erik}]},
+        {"op": "remove", "path": f'members[value eq "{dana}"]'},
+        {"op": "replace", "path": "displayName", "value": "Data engineering"},
+    ]
+    scim("PATCH", f"Groups/{made['id']}", {"schemas": [PATCH], "Operations": changes})
+    team.refresh_from_db()
+    assert team.name == "Data engineering"
+    assert [one.email for one in team.group.user_set.all()] == ["erik@nordhavn.test"]
+
+    assert scim("DELETE", f"Groups/{made['id']}").status_code == 204
+    assert not Team.objects.exists()
+
+
+def test_a_group_never_takes_over_a_team_of_the_same_name(
+    scim: Callable[..., Any], organization: Organization, alice: User
+) -> None:
+    scim("POST", "Groups", {"schemas": [GROUP], "displayName": "Data"})
+    scim("POST", "Groups", {"schemas": [GROUP], "displayName": "data "})
+
+    names = sorted(Team.objects.values_list("name", flat=True))
+    assert names == ["Data", "data (2)"] or len(names) == 1
+
+
+@pytest.mark.parametrize("bearer", ["", "x", "aps_wrong", "aps_" + "a" * 43])
+def test_without_its_token_nothing_is_told(scim: Callable[..., Any], bearer: str) -> None:
+    response = scim("GET", "Users", bearer=bearer)
+
+    assert response.status_code == 401
+    assert response.json()["status"] == "401"
+
+
+def test_a_token_is_of_its_organization_alone(
+    scim: Callable[..., Any], token: str, charlie: User
+) -> None:
+    scim("POST", "Users", person())
+
+    elsewhere = Client().get(
+        "/scim/elsewhere/v2/Users", headers={"Authorization": f"Bearer {token}"}
+    )
+
+    assert elsewhere.status_code == 401
+
+
+def test_a_session_is_no_token(client_of: Callable[[User], Client], alice: User) -> None:
+    assert client_of(alice).get("/scim/nordhavn/v2/Users").status_code == 401
+
+
+def test_a_revoked_token_proves_nothing(
+    scim: Callable[..., Any], client_of: Callable[[User], Client], alice: User, token: str
+) -> None:
+    page = reverse("sso:revoke_token", args=["nordhavn", ScimToken.objects.get().pk])
+
+    client_of(alice).post(page)
+
+    assert scim("GET", "Users").status_code == 401
+
+
+def test_the_token_is_shown_once_and_kept_as_a_digest(
+    client_of: Callable[[User], Client], alice: User
+) -> None:
+    client = client_of(alice)
+    page = reverse("sso:provisioning", args=["nordhavn"])
+
+    shown = client.post(page, {"name": "Entra"}).content.decode()
+
+    token = shown[shown.index("aps_") :][:47]
+    assert token not in client.get(page).content.decode()
+    assert token not in str(list(ScimToken.objects.values()))
+    assert token not in str(list(AuditEvent.objects.values("changes")))
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", '{"schemas": []}', '"x"'])
+def test_garbage_is_a_scim_error(scim: Callable[..., Any], token: str, body: str) -> None:
+    response = Client().generic(
+        "POST",
+        "/scim/nordhavn/v2/Users",
+        body,
+        content_type=SCIM,
+        headers={"Authorization": f"Bearer {token}"},
+    )
+
+    assert response.status_code == 400
+    assert response["Content-Type"].startswith(SCIM)
+
+
+def test_a_lookup_before_a_write_costs_no_more_with_many_people(
+    scim: Callable[..., Any], organization: Organization, django_assert_max_num_queries: Any
+) -> None:
+    first = scim("POST", "Users", person()).json()
+    ScimRecord.objects.bulk_create(
+        ScimRecord(
+            organization=organization,
+            kind="User",
+            key=f"p{number}@nordhavn.test",
+            external_id=f"e{number}",
+            document={**first, "userName": f"p{number}@nordhavn.test"},
+        )
+        for number in range(300)
+    )
+    query = 'Users?filter=userName eq "p7@nordhavn.test"'
+
+    with django_assert_max_num_queries(14):
+        found = scim("GET", query).json()
+        page = scim("GET", "Users?startIndex=1&count=10").json()
+
+    assert found["totalResults"] == 1
+    assert (page["totalResults"], len(page["Resources"])) == (301, 10)
