@@ -164,7 +164,8 @@ def _refusal(words: str, status: int, reason: str, request: Request) -> str:
 
 
 def _not_found(words: str, request: Request, reason: str) -> str:
-    if "could not find the requested resource" in words:
+    # Of a whole group that is not there, the API server says nothing in JSON.
+    if not reason or "could not find the requested resource" in words:
         kind = request.object.partition("/")[0]
         return f"The cluster does not know the kind {kind}, needed for {request.object}."
     return f"{request.object} is not there: {words or reason}."

@@ -63,11 +63,13 @@ def test_what_a_cluster_forbids_is_named_with_its_remedy(message: str, words: st
     assert words in error.sentence
 
 
-def test_a_kind_that_the_cluster_does_not_know_is_told_from_a_missing_object() -> None:
-    message = "the server could not find the requested resource"
+@pytest.mark.parametrize(
+    "body", [{}, status("the server could not find the requested resource", "NotFound")]
+)
+def test_a_kind_that_the_cluster_does_not_know_is_told_from_a_missing_object(body: dict) -> None:
     asked = Request("apply", "ScaledObject/worker-default")
 
-    error = error_of(status=404, body=status(message, "NotFound"), request=asked)
+    error = error_of(status=404, body=body, request=asked)
 
     assert "does not know the kind ScaledObject" in error.sentence
 
