@@ -245,7 +245,7 @@ def test_the_portals_processes_are_killed_and_return(place: Place) -> None:
 
     eventually(lambda: _answers(place), seconds=90, every=1)
     place.page.goto(f"/d/{place.ref}/configure/")
-    place.page.get_by_label("Max workers").fill("3")
+    place.page.get_by_label("Max workers").fill("4")
     _apply(place)
 
     assert {"web", "connect"} <= killed
