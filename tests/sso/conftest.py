@@ -1,4 +1,6 @@
 import base64
+import html
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +41,14 @@ def saml(organization: Organization, domain: Domain) -> SSOConnection:
     )
 
 
+def way_out(response: Any) -> str:
+    """Return the address that a page leaves for."""
+    page = response.content.decode()
+    found = re.search(r'http-equiv="refresh" content="0;url=([^"]+)"', page)
+    assert found, page
+    return html.unescape(found[1])
+
+
 @dataclass
 class Browser:
     """A visitor who goes through a SAML connection."""
@@ -53,8 +63,7 @@ class Browser:
     def leave(self, **posted: Any) -> str:
         """Begin to sign in; return the id of the request that was sent."""
         response = self.client.post(reverse("sso:start", args=[self.connection.key]), posted)
-        assert response.status_code == 302, response.content
-        return identity_provider.request_id(response["Location"])
+        return identity_provider.request_id(way_out(response))
 
     def come_back(self, xml: bytes) -> Any:
         """Bring an answer; return the last response."""

@@ -13,6 +13,7 @@ from apps.accounts.models import User
 from apps.organizations.models import Organization
 from apps.sso.models import Domain, SSOConnection
 from apps.sso.services import create_connection
+from tests.sso.conftest import way_out
 from tests.sso.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider, running
 
 pytestmark = pytest.mark.django_db
@@ -48,8 +49,7 @@ def connection(
 
 def sign_in(provider: OpenIDProvider, connection: SSOConnection, client: Client) -> Any:
     left = client.post(reverse("sso:start", args=[connection.key]))
-    assert left.status_code == 302, left.content
-    back = provider.authorize(left["Location"])
+    back = provider.authorize(way_out(left))
     return client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
 
 
@@ -110,7 +110,7 @@ def test_a_code_or_state_of_another_browser_signs_nobody_in(
     provider: OpenIDProvider, connection: SSOConnection, client: Client
 ) -> None:
     left = client.post(reverse("sso:start", args=[connection.key]))
-    back = provider.authorize(left["Location"])
+    back = provider.authorize(way_out(left))
 
     victim = Client()
     response = victim.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
@@ -153,6 +153,18 @@ def test_an_identity_provider_on_this_machine_is_not_asked_unless_the_operator_s
     assert response.status_code in (400, 403)
 
 
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "//evil.test/", ""])
+def test_a_discovered_address_that_is_none_is_not_left_for(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client, url: str
+) -> None:
+    provider.bend = {"configuration": {"authorization_endpoint": url}}
+
+    response = client.post(reverse("sso:start", args=[connection.key]))
+
+    assert response.status_code == 400
+    assert b"alert(1)" not in response.content
+
+
 def test_two_identity_providers_never_share_a_subject(
     provider: OpenIDProvider, connection: SSOConnection, client: Client, alice: User
 ) -> None:
@@ -185,7 +197,7 @@ def test_a_test_signs_nobody_in_and_opens_the_way_to_enable(
     page = ["nordhavn", connection.key]
 
     left = client.post(reverse("sso:test_connection", args=page))
-    back = provider.authorize(left["Location"])
+    back = provider.authorize(way_out(left))
     response = client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
 
     assert response["Location"] == reverse("sso:connection", args=page)
@@ -209,7 +221,7 @@ def test_a_failed_test_says_why(
     page = ["nordhavn", connection.key]
 
     left = client.post(reverse("sso:test_connection", args=page))
-    back = provider.authorize(left["Location"])
+    back = provider.authorize(way_out(left))
     response = client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}", follow=True)
 
     connection.refresh_from_db()

@@ -19,10 +19,12 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from requests import RequestException
 
+from apps.core.errors import Invalid
 from apps.core.gates import open_to_all
 from apps.sso.adapter import app_of, problem
 from apps.sso.bypass import has_bypass, open_bypass
 from apps.sso.forms import EmailForm, PasswordForm
+from apps.sso.identity_providers import check_url
 from apps.sso.models import SSOConnection
 from apps.sso.provider import OIDCAdapter
 from apps.sso.queries import bypass_link, verified_domain, ways_to_sign_in
@@ -99,14 +101,20 @@ def start(request: HttpRequest, connection_key: str) -> HttpResponse:
 
 
 def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) -> HttpResponse:
+    """Answer with a page that goes on to the identity provider.
+
+    Not with a redirect: browsers hold it against `form-action`, which names no identity provider.
+    """
     provider = app_of(connection).get_provider(request)
     try:
-        response: HttpResponse = provider.redirect(
+        redirection = provider.redirect(
             request, AuthProcess.LOGIN, next_url=_next_of(request) or None, **state
         )
-    except (RequestException, KeyError, ValueError) as error:
+        url = redirection["Location"]
+        check_url(url.partition("?")[0], field="")
+    except (RequestException, KeyError, ValueError, Invalid) as error:
         return problem(request, connection, AWAY, reason=type(error).__name__)
-    return response
+    return render(request, "sso/leaving.html", {"connection": connection, "url": url})
 
 
 def leave_for_test(request: HttpRequest, connection: SSOConnection) -> HttpResponse:
