@@ -362,6 +362,17 @@ def test_a_removed_cluster_keeps_its_history_and_no_secret(
     assert browser.post(f"{LIST}register/", fields).status_code == 302
 
 
+def test_a_new_cluster_asks_for_settings_before_the_first_deployment(
+    browser, remote, make_deployment
+) -> None:
+    address = f"{LIST}{remote.pk}/"
+    assert "which must allow ReadWriteMany" in browser.get(address).content.decode()
+
+    make_deployment(cluster=remote)
+
+    assert "Before the first Deployment" not in browser.get(address).content.decode()
+
+
 def test_an_empty_list_says_what_a_cluster_is(browser, organization) -> None:
     assert "No cluster yet" in browser.get(LIST).content.decode()
 

@@ -77,10 +77,12 @@ def manifest(request: HttpRequest, organization: Organization) -> HttpResponse:
 
 def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
     rows = permission_rows(cluster)
-    there = deployments_on(cluster=cluster).visible_to(request.user)
+    running = deployments_on(cluster=cluster)
+    there = running.visible_to(request.user)
     return {
         **page_of(request, cluster, tab="cluster"),
         "is_overview": True,
+        "is_unused": not running.exists(),
         "fault_tone": "warn" if cluster.is_usable else "bad",
         "findings": cluster.check_result.get("findings", []),
         "permissions": rows,
