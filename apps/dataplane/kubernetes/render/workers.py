@@ -52,6 +52,8 @@ def workers(configuration: Configuration, queue: QueueSpec) -> tuple[Manifest, .
         spec["replicas"] = max(1, queue.min_workers)
     budget = {
         "maxUnavailable": 1,
+        # A worker that does not start must not hold up the draining of its node.
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
         "selector": {"matchLabels": target.selector(WORKER, queue.name)},
     }
     return (
