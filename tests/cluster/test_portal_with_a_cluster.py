@@ -2,22 +2,25 @@
 browser. The tests go on where the one before ended.
 """
 
-import re
-import time
-from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
+from playwright.sync_api import Browser, expect
 
-from apps.dataplane.kubernetes import permissions
-from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, namespace_of
-from apps.dataplane.local.leftovers import SUPERVISORD, find_leftovers
+from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL
 from tests.cluster.node import Node
+from tests.cluster.place import (
+    Place,
+    answers,
+    apply_changes,
+    kill_programs,
+    log_of,
+    most_workers_during,
+    register,
+    tasks_of,
+    trigger,
+)
 from tests.dataplane.world import eventually
 from tests.e2e import steps
 from tests.e2e.browser import Inspector, new_context
@@ -33,7 +36,6 @@ ALL_KINDS = (
     "serviceaccounts,networkpolicies,persistentvolumeclaims,persistentvolumes,"
     "horizontalpodautoscalers,scaledobjects,triggerauthentications,poddisruptionbudgets"
 )
-DONE = ("success", "failed")
 # Shell tasks have an on_kill: they fail where a worker's end reaches its tasks.
 BURST = """
 import time
@@ -56,51 +58,13 @@ with DAG("burst", schedule=None, max_active_tasks=12, default_args={"retries": 0
 """
 
 
-@dataclass
-class Place:
-    """A person in a browser, and the Deployment that all tests share."""
-
-    portal: Portal
-    node: Node
-    ada: Inspector
-    ref: str = ""
-
-    @property
-    def page(self) -> Page:
-        return self.ada.page
-
-    @property
-    def namespace(self) -> str:
-        return namespace_of(self.ref)
-
-    def pods(self, component: str = "") -> dict[str, tuple[str, int]]:
-        """Return the pods that are to stay: name → uid and restarts."""
-        found = {}
-        for pod in self.node.objects("pods", self.namespace):
-            labels, metadata = pod["metadata"]["labels"], pod["metadata"]
-            is_asked = not component or labels.get("app.kubernetes.io/component") == component
-            is_staying = "deletionTimestamp" not in metadata and "job-name" not in labels
-            if is_asked and is_staying:
-                statuses = pod["status"].get("containerStatuses", [])
-                restarts = sum(status["restartCount"] for status in statuses)
-                found[metadata["name"]] = (metadata["uid"], restarts)
-        return found
-
-    def open_overview(self) -> None:
-        self.page.goto(f"/d/{self.ref}/")
-
-    def says(self, text: str) -> bool:
-        self.open_overview()
-        return text in self.page.locator("main").inner_text()
-
-
 @pytest.fixture(scope="module")
 def registered(portal: Portal, node: Node, browser: Browser) -> Iterator[Place]:
     """A cluster, registered with an account that may do what the portal's own role says."""
     context = new_context(browser, base_url=portal.url)
     place = Place(portal, node, Inspector(context.new_page()))
     steps.set_up(place.page, portal.sign_in_link)
-    _register(place)
+    register(place)
     yield place
     context.close()
 
@@ -117,23 +81,6 @@ def place(registered: Place) -> Place:
     registered.ref = page.url.split("/d/")[1].split("/")[0]
     steps.wait_until_done(page, milliseconds=HEALTHY_MS)
     return registered
-
-
-def _register(place: Place) -> None:
-    page, node = place.page, place.node
-    organization = "nordhavn-logistics"
-    manifest = page.request.get(f"/o/{organization}/clusters/role.yaml").text()
-    node.kubectl("apply", "-f", "-", given=manifest)
-    secret = ("-n", permissions.NAMESPACE, "get", "secret", permissions.TOKEN_SECRET)
-    token = eventually(lambda: node.kubectl(*secret, "-o", "jsonpath={.data.token}"))
-    page.goto(f"/o/{organization}/clusters/register/?by=token")
-    page.get_by_label("Name", exact=True).fill("This very machine")
-    page.get_by_label("Address").fill(node.connection.server)
-    page.get_by_label("CA certificate").fill(node.connection.ca_certificate)
-    page.get_by_label("Token", exact=True).fill(b64decode(token).decode())
-    place.ada.look()
-    page.get_by_role("button", name="Register and test").click()
-    expect(page.locator("main")).to_contain_text("v1.37")
 
 
 def test_a_cluster_is_registered_and_says_what_it_offers(registered: Place) -> None:
@@ -191,11 +138,11 @@ def test_a_burst_scales_from_zero_and_back_and_loses_no_task(place: Place) -> No
     airflow = steps.open_airflow(place.page)
     eventually(lambda: not place.pods("worker"), seconds=240)
 
-    run = _trigger(airflow, place.ref, "burst")
-    most = _watch_run(place, airflow, run)
-    tasks = _tasks(airflow, run)
+    run = trigger(airflow, place.ref, "burst")
+    most = most_workers_during(place, airflow, run)
+    tasks = tasks_of(airflow, run)
     eventually(lambda: not place.pods("worker"), seconds=240)
-    logs = [_log(airflow, run, task) for task in tasks]
+    logs = [log_of(airflow, run, task) for task in tasks]
     airflow.close()
 
     assert [task["state"] for task in tasks] == ["success"] * 12, tasks
@@ -209,7 +156,7 @@ def test_an_edit_rolls_out_and_restarts_only_what_it_changes(place: Place) -> No
 
     place.page.goto(f"/d/{place.ref}/configure/")
     place.page.get_by_label("Max workers").fill("2")
-    _apply(place)
+    apply_changes(place)
 
     assert place.pods("api-server") == before
     (scaled,) = place.node.objects("scaledobjects", place.namespace)
@@ -217,7 +164,7 @@ def test_an_edit_rolls_out_and_restarts_only_what_it_changes(place: Place) -> No
 
     place.page.goto(f"/d/{place.ref}/configure/")
     steps.add_variable(place.page, "GREETING", "good morning")
-    _apply(place)
+    apply_changes(place)
 
     assert not set(place.pods("api-server")) & set(before)
     place.open_overview()
@@ -241,12 +188,12 @@ def test_a_change_by_hand_is_put_right(place: Place) -> None:
 
 def test_the_portals_processes_are_killed_and_return(place: Place) -> None:
     before = place.pods("scheduler")
-    killed = _kill_programs(place.portal)
+    killed = kill_programs(place.portal)
 
-    eventually(lambda: _answers(place), seconds=90, every=1)
+    eventually(lambda: answers(place), seconds=90, every=1)
     place.page.goto(f"/d/{place.ref}/configure/")
     place.page.get_by_label("Max workers").fill("4")
-    _apply(place)
+    apply_changes(place)
 
     assert {"web", "connect"} <= killed
     assert place.pods("scheduler") == before
@@ -272,61 +219,3 @@ def test_deletion_leaves_nothing(place: Place) -> None:
     assert not place.node.exists("namespace", place.namespace)
     eventually(lambda: not place.node.kubectl("get", "pv", "-o", "name").strip(), seconds=30)
     assert place.ada.problems == []
-
-
-def _apply(place: Place) -> None:
-    steps.review(place.page)
-    place.page.get_by_role("button", name=re.compile(r"^Apply revision \d+$")).click()
-    expect(place.page).to_have_url(re.compile(r"/operations/\d+/"))
-    steps.wait_until_done(place.page)
-
-
-def _trigger(airflow: Page, ref: str, dag: str) -> str:
-    body = {"logical_date": None}
-    made = airflow.evaluate(steps.CALL, [f"/{ref}/api/v2/dags/{dag}/dagRuns", body])
-    assert made["status"] == 200, made
-    return f"/{ref}/api/v2/dags/{dag}/dagRuns/{made['body']['dag_run_id']}"
-
-
-def _watch_run(place: Place, airflow: Page, run: str, seconds: float = 420) -> int:
-    """Wait for the end of a run; return how many workers there were at most."""
-    most, deadline = 0, time.monotonic() + seconds
-    while _get(airflow, run)["state"] not in DONE:
-        most = max(most, len(place.pods("worker")))
-        assert time.monotonic() < deadline, _get(airflow, run)
-        time.sleep(2)
-    return most
-
-
-def _tasks(airflow: Page, run: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _get(airflow, f"{run}/taskInstances")["task_instances"]
-    return found
-
-
-def _log(airflow: Page, run: str, task: dict[str, Any]) -> str:
-    path = f"{run}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
-    return str(_get(airflow, f"{path}?map_index={task['map_index']}")["content"])
-
-
-def _get(airflow: Page, path: str) -> dict[str, Any]:
-    answer = airflow.evaluate(steps.CALL, [path, None])
-    assert answer["status"] == 200, answer
-    body: dict[str, Any] = answer["body"]
-    return body
-
-
-def _kill_programs(portal: Portal) -> set[str]:
-    """End every process of the portal but supervisord and the services, as a crash does."""
-    spared = {SUPERVISORD, "postgres", "valkey"}
-    found = [one for one in find_leftovers(portal.home) if one.program not in spared]
-    for one in found:
-        one.process.kill()
-    psutil.wait_procs([one.process for one in found], timeout=10)
-    return {one.program for one in found}
-
-
-def _answers(place: Place) -> bool:
-    try:
-        return place.page.request.get(f"/d/{place.ref}/").ok
-    except Error:
-        return False
