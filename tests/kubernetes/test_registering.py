@@ -14,10 +14,7 @@ from apps.clusters.connections import config_for, plane_for
 from apps.clusters.models import Cluster
 from apps.dataplane.kubernetes import permissions
 from apps.dataplane.kubernetes.plane import KubernetesPlane
-from tests.dataplane.specs import DEFAULT_QUEUE, make_spec
-from tests.kubernetes.conftest import config_of
 from tests.kubernetes.control_plane import ControlPlane
-from tests.kubernetes.deployments import remove, settle
 
 pytestmark = pytest.mark.django_db
 LIST = "/o/nordhavn/clusters/"
@@ -76,24 +73,6 @@ def test_the_manifest_gives_all_that_the_portal_needs(
     assert "Ready" in page
     assert token not in page
     assert isinstance(plane_for(cluster), KubernetesPlane)
-
-
-@pytest.mark.parametrize("executor", ["celery", "kubernetes"])
-def test_the_account_of_the_manifest_is_enough_to_make_and_delete_a_deployment(
-    control_plane: ControlPlane, token: str, ref: str, executor: Any
-) -> None:
-    config = config_of(control_plane.connection_with(token=token))
-    plane = KubernetesPlane(config)
-    queues = (DEFAULT_QUEUE,) if executor == "celery" else ()
-
-    settle(plane, make_spec(ref, executor=executor, queues=queues))
-    observed = plane.observe(ref=ref)
-    surveyed = dict(plane.survey())
-    remove(plane, ref)
-
-    assert observed.exists
-    assert ref in surveyed
-    assert not plane.observe(ref=ref).exists
 
 
 def test_a_permission_that_was_taken_away_is_named(
