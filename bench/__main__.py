@@ -22,7 +22,10 @@ BENCHES = {
     "permission-growth": "bench.permission_growth",
     "noop-reconcile": "bench.noop_reconcile",
     "queue-overhead": "bench.queue_overhead",
+    "dead-clusters": "bench.dead_clusters",
     "memory": "bench.memory",
+    "kubernetes-noop": "bench.kubernetes_noop",
+    "kubernetes-apply": "bench.kubernetes_apply",
     "click-to-healthy": "bench.click_to_healthy",
 }
 WITH_PORTAL = ("memory", "click-to-healthy")

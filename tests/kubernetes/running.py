@@ -62,6 +62,7 @@ class RunningControlPlane(ControlPlane):
 
     def __init__(self, folder: Path) -> None:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._flags: tuple[str, ...] = ()
         self._ports = {name: _free_port() for name in ("etcd", "peer", "api", "kubelet")}
         self.authority = Authority("astro-portal tests")
         self.token = secrets.token_urlsafe(24)
@@ -75,16 +76,16 @@ class RunningControlPlane(ControlPlane):
         )
 
     def start(self) -> None:
-        self._write_files()
-        self._start_etcd()
-        self.start_api_server()
+        self._start_store()
         self._start_controllers()
         self.create(_node("node-a"), _node("node-b"), STORAGE_CLASS)
         self.create(*(_volume(number) for number in range(VOLUMES)))
-        crds = assets.find(assets.CRDS)
-        self.kubectl("apply", "--server-side", "-f", str(crds))
         self.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+
+    def start_bare(self) -> None:
+        """Start nothing that acts by itself: objects stay as they are written."""
+        self._flags = ("--disable-admission-plugins=ResourceQuota",)
+        self._start_store()
 
     def stop(self) -> None:
         """End everything, etcd last: an API server whose etcd went first hangs in its shutdown."""
@@ -115,9 +116,18 @@ class RunningControlPlane(ControlPlane):
             "--service-account-signing-key-file=accounts.key",
             "--service-cluster-ip-range=10.96.0.0/16",
             "--allow-privileged=true",
+            *self._flags,
         )
         context = ssl.create_default_context(cadata=self.authority.certificate)
         self._wait(f"{self.connection.server}/readyz", "kube-apiserver", context)
+
+    def _start_store(self) -> None:
+        self._write_files()
+        self._start_etcd()
+        self.start_api_server()
+        crds = assets.find(assets.CRDS)
+        self.kubectl("apply", "--server-side", "-f", str(crds))
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
     def _start_etcd(self) -> None:
         clients = f"http://127.0.0.1:{self._ports['etcd']}"
@@ -215,10 +225,13 @@ class RunningControlPlane(ControlPlane):
 
 
 @contextmanager
-def running_control_plane(folder: Path) -> Iterator[RunningControlPlane]:
+def running_control_plane(folder: Path, *, is_bare: bool = False) -> Iterator[RunningControlPlane]:
     plane = RunningControlPlane(folder)
     try:
-        plane.start()
+        if is_bare:
+            plane.start_bare()
+        else:
+            plane.start()
         yield plane
     finally:
         plane.stop()

@@ -1,0 +1,130 @@
+"""New Deployments and edits put on a cluster by the driver, beside the same requests sent plainly,
+and beside kubectl.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from statistics import median
+from threading import local
+
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.kinds import Manifest, object_id
+from apps.dataplane.kubernetes.live import AT_ONCE
+from apps.dataplane.spec import DeploymentSpec, VariableSpec
+from bench import kubernetes_stage as stage
+from bench.kubernetes_noop import APPLY, as_list
+from bench.kubernetes_stage import seconds_of
+from bench.report import Line, at_least, at_most
+
+N_ROUNDS, N_NEW, N_EDITED = 5, 3, 4
+LEAST_OF_RAW, LEAST_OBJECTS_PER_SECOND, MOST_OF_RAW = 0.85, 150, 2
+
+
+def run() -> tuple[list[Line], list[str]]:
+    try:
+        with stage.cluster() as (plane, config):
+            return _measure(config, kubectl=lambda text: plane.kubectl(*APPLY, given=text))
+    except stage.LeftOut as left_out:
+        return [], [str(left_out)]
+
+
+def _measure(
+    config: ClusterConfig, *, kubectl: Callable[[str], object]
+) -> tuple[list[Line], list[str]]:
+    raw = stage.Raw(config.connection)
+    ours, plain = [], []
+    edits: dict[str, list[float]] = {"driver": [], "all": [], "changed": []}
+    edited, peers = _made(N_EDITED, config), _made(N_EDITED, config)
+    for number in range(N_ROUNDS):
+        ours.append(seconds_of(lambda: _made(N_NEW, config)))
+        plain.append(seconds_of(lambda: [_make_plainly(config) for _ in range(N_NEW)]))
+        for spec, peer in zip(edited, peers, strict=True):
+            new = _edited(spec, number)
+            edits["driver"].append(seconds_of(lambda new=new: stage.apply(new, config)))
+            every, changed = _edit_plainly(peer, number, config)
+            edits["changed"].append(seconds_of(lambda c=changed: [raw.patch(one) for one in c]))
+            edits["all"].append(seconds_of(lambda e=every: [raw.patch(one) for one in e]))
+    raw.close()
+    manifests = stage.manifests_of(stage.new_spec(), config)
+    by_kubectl = seconds_of(lambda: kubectl(as_list(manifests)))
+    size = N_NEW * len(manifests)
+    return [
+        _throughput([size / s for s in ours], [size / s for s in plain]),
+        _change(edits, "all", "the same objects"),
+        _change(edits, "changed", "what changed"),
+    ], [
+        f"{len(manifests)} objects in each Deployment, {AT_ONCE} requests at a time",
+        f"kubectl apply --server-side of a new one: {len(manifests) / by_kubectl:.0f} objects/s",
+    ]
+
+
+def _throughput(ours: list[float], plain: list[float]) -> Line:
+    ratios = [mine / other for mine, other in zip(ours, plain, strict=True)]
+    value, rate = median(ratios), median(ours)
+    goal = at_least(LEAST_OF_RAW, value)
+    if median(plain) >= LEAST_OBJECTS_PER_SECOND and rate < LEAST_OBJECTS_PER_SECOND:
+        goal = {"goal": f">= {LEAST_OBJECTS_PER_SECOND} objects/s", "is_met": False}
+    return Line(
+        name="kubernetes apply throughput",
+        ours=f"{rate:.0f} objects/s",
+        peer=f"raw PATCH {median(plain):.0f} objects/s",
+        ratio=value,
+        spread=(min(ratios), max(ratios)),
+        **goal,
+    )
+
+
+def _change(edits: dict[str, list[float]], peer: str, words: str) -> Line:
+    """Compare an edit by the driver with a plain one; the goal is about sending the same objects,
+    for who keeps no inventory does not know what changed.
+    """
+    mine, other = median(edits["driver"]), median(edits[peer])
+    goal = at_most(MOST_OF_RAW, mine / other) if peer == "all" else {}
+    return Line(
+        name="kubernetes change to applied, p50",
+        ours=f"{mine * 1000:.0f} ms",
+        peer=f"raw PATCH of {words} {other * 1000:.0f} ms",
+        ratio=mine / other,
+        **goal,
+    )
+
+
+def _made(number: int, config: ClusterConfig) -> list[DeploymentSpec]:
+    specs = [stage.new_spec() for _ in range(number)]
+    for spec in specs:
+        stage.apply(spec, config)
+    return specs
+
+
+def _make_plainly(config: ClusterConfig) -> None:
+    """Send the same objects, stage by stage, as many at a time as the driver."""
+    spec, mine = stage.new_spec(), local()
+    connections: list[stage.Raw] = []
+
+    def patch(manifest: Manifest) -> None:
+        if not hasattr(mine, "raw"):
+            mine.raw = stage.Raw(config.connection)
+            connections.append(mine.raw)
+        mine.raw.patch(manifest)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for part in stage.stages_of(spec, config):
+            list(pool.map(patch, part.objects))
+    for connection in connections:
+        connection.close()
+
+
+def _edit_plainly(
+    spec: DeploymentSpec, number: int, config: ClusterConfig
+) -> tuple[list[Manifest], list[Manifest]]:
+    """Return all objects of the next edit, and those that differ from the one before."""
+    last = _edited(spec, number - 1) if number else spec
+    before = {object_id(one): one for one in stage.manifests_of(last, config)}
+    after = stage.manifests_of(_edited(spec, number), config)
+    return after, [one for one in after if before.get(object_id(one)) != one]
+
+
+def _edited(spec: DeploymentSpec, number: int) -> DeploymentSpec:
+    variable = VariableSpec(key="LIMIT", value=str(number), is_secret=False)
+    return replace(spec, revision=number + 2, variables=(variable,))
