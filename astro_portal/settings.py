@@ -324,6 +324,8 @@ ACCOUNT_PREVENT_ENUMERATION = True
 # Otherwise anybody could have the portal write to any address.
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# Mail about changed passwords and second factors.
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 
 # Members, roles and second factors are changed only this soon after a sign-in or a confirmation.
