@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("apps.deploys.urls")),
     path("", include("apps.observability.urls")),
     path("", include("apps.accounts.urls")),
+    path("", include("apps.api.urls")),
     path("", include("apps.sso.urls")),
     # allauth looks this page up by its name.
     path("accounts/login/", sign_in, name="account_login"),

@@ -10,6 +10,8 @@ from django.utils import timezone
 from guardian.managers import GroupObjectPermissionManager, UserObjectPermissionManager
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
+from apps.accounts.models import UserKind
+
 
 class Role(models.Model):
     """A named set of permissions. It *is* a row of auth.Permission, so that guardian can hold it on
@@ -56,6 +58,10 @@ class GrantQuerySet(models.QuerySet[Any]):
     def live(self) -> "GrantQuerySet":
         """Leave out grants that have ended, by the database's clock."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
+
+    def of_people(self) -> "GrantQuerySet":
+        """Leave out what API tokens hold."""
+        return self.filter(user__kind=UserKind.PERSON)
 
     def giving(self, permission: str) -> "GrantQuerySet":
         """Keep grants of roles that contain the permission."""

@@ -343,7 +343,7 @@ def _said(role: Role, expires_at: datetime | None) -> str:
 
 
 def _role_of(user: User) -> str:
-    return f"role of {user.email if user.kind == UserKind.PERSON else user}"
+    return f"role of {user.email if user.kind == UserKind.PERSON else f'the API token {user}'}"
 
 
 def _role_of_team(team: Any) -> str:

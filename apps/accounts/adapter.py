@@ -6,11 +6,15 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.http import HttpResponse, HttpResponseForbidden
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from apps.accounts.models import UserKind
 from apps.accounts.sessions import signed_in_lately
 
 logger = logging.getLogger(__name__)
+
+SERVICE_DOMAIN = "@tokens.invalid"
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -18,6 +22,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: Any) -> bool:
         return False
+
+    def pre_login(self, request: Any, user: Any, **kwargs: Any) -> HttpResponse | None:
+        if user.kind != UserKind.PERSON:
+            return HttpResponseForbidden("An API token does not sign in.")
+        response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        return response
 
     def is_safe_url(self, url: str | None) -> bool:
         return url_has_allowed_host_and_scheme(
@@ -30,6 +40,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return not signed_in_lately(self.request.session, now=time.time())
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        if email.endswith(SERVICE_DOMAIN):
+            return  # nobody reads it
         message = self.render_mail(
             template_prefix, email, {"request": self.request, "email": email, **context}
         )

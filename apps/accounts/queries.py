@@ -5,7 +5,7 @@ from zoneinfo import available_timezones
 
 from django.db.models.functions import Now
 
-from apps.accounts.models import SignInLink, User
+from apps.accounts.models import SignInLink, User, UserKind
 
 
 def digest_of(token: str) -> str:
@@ -21,7 +21,8 @@ def usable_link(*, token: str) -> SignInLink | None:
 
 def person_with_email(*, email: str) -> User | None:
     """Find a person by address, ignoring case."""
-    return User.objects.filter(email=email.strip().lower()).first()
+    people = User.objects.filter(kind=UserKind.PERSON)
+    return people.filter(email=email.strip().lower()).first()
 
 
 def has_operator() -> bool:

@@ -1,7 +1,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from apps.accounts.models import User
+from apps.accounts.models import User, UserKind
 from apps.audit.digests import content, digest_of, json_of
 from apps.audit.models import AuditEvent
 from apps.audit.queries import events_of
@@ -31,7 +31,7 @@ def record(
     event = AuditEvent(
         organization_id=organization_id,
         actor=actor,
-        actor_label=actor.email if actor else SYSTEM,
+        actor_label=_label_of(actor),
         action=action,
         target_kind=target_kind,
         target_id=str(target_id),
@@ -43,6 +43,12 @@ def record(
     event.digest = digest_of(event)
     event.save(force_insert=True)
     return event
+
+
+def _label_of(actor: User | None) -> str:
+    if actor is None:
+        return SYSTEM
+    return actor.email if actor.kind == UserKind.PERSON else f"API token {actor}"
 
 
 def export_events(

@@ -9,6 +9,7 @@ from apps.deployments.views import (
     overview,
     review,
     revisions,
+    tokens,
 )
 
 app_name = "deployments"
@@ -31,6 +32,10 @@ urlpatterns = [
     path("d/<slug:ref>/try-again/", operations.try_again, name="try_again"),
     path("d/<slug:ref>/put-back/", operations.put_back_drift, name="put_back"),
     path("d/<slug:ref>/access/", access.access, name="access"),
+    path("d/<slug:ref>/tokens/", tokens.tokens, name="tokens"),
+    path("d/<slug:ref>/tokens/new/", tokens.new_token, name="new_token"),
+    path("d/<slug:ref>/tokens/<int:token_id>/rotate/", tokens.rotate_token, name="rotate_token"),
+    path("d/<slug:ref>/tokens/<int:token_id>/revoke/", tokens.revoke_token, name="revoke_token"),
     path("d/<slug:ref>/who/", access.who, name="who"),
     path("d/<slug:ref>/access/take/", access.take, name="take_role"),
     path("d/<slug:ref>/delete/", deletion.delete, name="delete"),

@@ -129,6 +129,40 @@ class RoleForm(TimeBoxForm):
         self.order_fields(["role"])
 
 
+class TokenForm(TimeBoxForm):
+    name = forms.CharField(
+        max_length=80, help_text="What will use it? “GitHub Actions of etl”, for example."
+    )
+
+    def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["role"] = RoleField(roles=roles)
+        self.fields["until"].label = "Works"
+        self.fields["until"].initial = "month"
+        self.order_fields(["name", "role"])
+
+
+GRACES = {"none": timedelta(0), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+
+
+class RotationForm(forms.Form):
+    """How long the secret before goes on to work. Cleans to `grace`."""
+
+    grace = forms.ChoiceField(
+        label="The secret it has now",
+        initial="day",
+        widget=Choices(),
+        choices=[
+            ("none", "Stops at once"),
+            ("hour", "Works for 1 hour more"),
+            ("day", "Works for 1 day more"),
+        ],
+    )
+
+    def clean_grace(self) -> timedelta:
+        return GRACES[self.cleaned_data["grace"]]
+
+
 class TeamForm(forms.Form):
     name = forms.CharField(max_length=80, help_text="Unique in the organization.")
     description = forms.CharField(

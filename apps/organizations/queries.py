@@ -29,8 +29,8 @@ MOST_OWNERS = 5
 
 
 def is_member(*, user: User, organization: Organization) -> bool:
-    """Tell whether a person holds a role on the organization itself."""
-    grants = OrganizationGrant.objects.live()
+    """Tell whether a person holds a role on the organization itself. A token is in none."""
+    grants = OrganizationGrant.objects.live().of_people()
     return bool(grants.filter(user=user, content_object=organization).exists())
 
 
@@ -39,7 +39,7 @@ def grants_on(*, on: Any, search: str = "") -> QuerySet[Any]:
 
     `search` keeps people whose name or address contains it.
     """
-    grants = grant_model(type(on)).objects.live().filter(content_object=on)
+    grants = grant_model(type(on)).objects.live().of_people().filter(content_object=on)
     if search:
         grants = grants.filter(Q(user__name__icontains=search) | Q(user__email__icontains=search))
     grants = grants.select_related("user", "permission__role", "granted_by")
@@ -50,7 +50,7 @@ def workspaces_of(*, organization: Organization, user: User) -> QuerySet[Workspa
     """List the workspaces of an organization that a person may see, with `people_count` of those
     who hold a role on the workspace itself.
     """
-    grants = WorkspaceGrant.objects.live().filter(content_object=OuterRef("pk"))
+    grants = WorkspaceGrant.objects.live().of_people().filter(content_object=OuterRef("pk"))
     visible = organization.workspaces.visible_to(user)
     return visible.annotate(people_count=rows_in(grants, by="content_object")).order_by("name")
 
@@ -108,8 +108,12 @@ def organizations_of(*, user: User) -> QuerySet[Organization]:
 
 def owners_of(*, organizations: QuerySet[Organization]) -> list[User]:
     """List the active owners of the organizations, by name: whom to ask for access."""
-    grants = OrganizationGrant.objects.live().filter(
-        content_object__in=organizations, permission__role__key="owner", user__is_active=True
+    grants = (
+        OrganizationGrant.objects.live()
+        .of_people()
+        .filter(
+            content_object__in=organizations, permission__role__key="owner", user__is_active=True
+        )
     )
     people = User.objects.filter(pk__in=grants.values("user"))
     return list(people.order_by("name", "email")[:MOST_OWNERS])

@@ -9,6 +9,7 @@ from apps.organizations.views import (
     roles,
     team_roles,
     teams,
+    tokens,
     workspaces,
 )
 
@@ -69,6 +70,22 @@ urlpatterns = [
         "w/<slug:slug>/teams/<int:team_id>/take/",
         team_roles.take_on_workspace,
         name="take_workspace_team_role",
+    ),
+    path("o/<slug:slug>/tokens/", tokens.tokens, name="tokens"),
+    path("o/<slug:slug>/tokens/new/", tokens.new_token, name="new_token"),
+    path("o/<slug:slug>/tokens/<int:token_id>/rotate/", tokens.rotate_token, name="rotate_token"),
+    path("o/<slug:slug>/tokens/<int:token_id>/revoke/", tokens.revoke_token, name="revoke_token"),
+    path("w/<slug:slug>/tokens/", tokens.workspace_tokens, name="workspace_tokens"),
+    path("w/<slug:slug>/tokens/new/", tokens.new_workspace_token, name="new_workspace_token"),
+    path(
+        "w/<slug:slug>/tokens/<int:token_id>/rotate/",
+        tokens.rotate_workspace_token,
+        name="rotate_workspace_token",
+    ),
+    path(
+        "w/<slug:slug>/tokens/<int:token_id>/revoke/",
+        tokens.revoke_workspace_token,
+        name="revoke_workspace_token",
     ),
     path("o/<slug:slug>/roles/", roles.roles, name="roles"),
     path("o/<slug:slug>/roles/<int:role_id>/", roles.role_page, name="role"),

@@ -37,6 +37,7 @@ ORGANIZATION_PLACES = (
     Link("Single sign-on", "sso:overview", "key", "organization.sso.manage"),
 )
 ORGANIZATION_RECORD = (
+    Link("API tokens", "organizations:tokens", "key", "organization.tokens.manage"),
     Link("Audit log", "organizations:audit", "audit", "organization.audit.view"),
     Link("Settings", "organizations:settings", "settings", "organization.view"),
 )
@@ -44,6 +45,7 @@ WORKSPACE_PLACES = (
     Link("Deployments", "deployments:list", "deployments", "workspace.view"),
     Link("Members", "organizations:workspace_members", "people", "workspace.members.view"),
     Link("Teams", "organizations:workspace_teams", "people", "workspace.members.view"),
+    Link("API tokens", "organizations:workspace_tokens", "key", "workspace.tokens.manage"),
     Link("Settings", "organizations:workspace_settings", "settings", "workspace.view"),
 )
 

@@ -23,7 +23,7 @@ def overview_of(*, organization: Organization, user: User) -> dict[str, Any]:
     workspaces = workspaces_of(organization=organization, user=user).annotate(
         deployment_count=rows_in(there, by="workspace")
     )
-    people = OrganizationGrant.objects.live().filter(content_object=organization)
+    people = OrganizationGrant.objects.live().of_people().filter(content_object=organization)
     return {
         "workspaces": workspaces[:MOST_WORKSPACES],
         "workspace_count": workspaces.count(),
@@ -65,7 +65,7 @@ def search(*, text: str, user: User) -> Hits:
 
 def _people(text: str, user: User) -> list[OrganizationGrant]:
     seen = Organization.objects.allowing(user, "organization.members.view")
-    grants = OrganizationGrant.objects.live().filter(content_object__in=seen)
+    grants = OrganizationGrant.objects.live().of_people().filter(content_object__in=seen)
     named = Q(user__name__icontains=text) | Q(user__email__icontains=text)
     rows = grants.filter(named).select_related("user", "content_object", "permission__role")
     return list(rows.order_by("user__name", "user__email")[:MOST_HITS])

@@ -28,12 +28,14 @@ from apps.access.models import Role
 from apps.access.scoped import PermissionMissing
 from apps.access.services import grant, grant_with_entry
 from apps.accounts.services import issue_sign_in_link
+from apps.api import gates
 from apps.deployments.models import Draft, Operation
 from apps.deploys.models import Deploy
 from apps.organizations.custom_roles import create_role
 from apps.organizations.invitations import invite
 from apps.organizations.models import Invitation
 from apps.organizations.teams import add_to_team, create_team, give_team_role
+from apps.organizations.tokens import create_token
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from apps.sso.services import make_bypass_link
@@ -49,7 +51,10 @@ BUILT_IN = frozenset(f"{role.scope} {role.key}" for role in BUILT_IN_ROLES)
 ROLES = BUILT_IN | BY_CUSTOM_ROLE | BY_TEAM
 STRANGERS = frozenset({"anonymous", "disabled", "outsider", "operator"})
 SIGNED_IN = ROLES | {"outsider", "operator"}
-EVERYBODY = ROLES | STRANGERS
+# A token on each kind of object, and one whose maker is disabled. Pages take no token.
+TOKENS = frozenset({"organization token", "workspace token", "deployment token"})
+BY_TOKEN = TOKENS | {"token of somebody disabled"}
+EVERYBODY = ROLES | STRANGERS | BY_TOKEN
 OPERATOR = frozenset({"operator"})
 NOBODY: frozenset[str] = frozenset()
 
@@ -80,6 +85,7 @@ class Row:
     seen_by: frozenset[str]
     get: frozenset[str] | None
     post: frozenset[str] | None = None
+    is_by_token: bool = False
 
 
 def _all(who: frozenset[str]) -> Row:
@@ -137,6 +143,22 @@ TABLE = {
     "organizations:workspace_teams": _workspace(WORKSPACE_MEMBERS, WORKSPACE_OWNERS),
     "organizations:take_workspace_team_role": _workspace(None, WORKSPACE_OWNERS),
     "organizations:roles": _organization(IN_ORGANIZATION),
+    "organizations:tokens": _organization(ORGANIZATION_OWNER),
+    "organizations:new_token": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:rotate_token": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:revoke_token": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "organizations:workspace_tokens": _workspace(WORKSPACE_OPERATORS),
+    "organizations:new_workspace_token": _workspace(WORKSPACE_OPERATORS, WORKSPACE_OPERATORS),
+    "organizations:rotate_workspace_token": _workspace(WORKSPACE_OPERATORS, WORKSPACE_OPERATORS),
+    "organizations:revoke_workspace_token": _workspace(WORKSPACE_OPERATORS, WORKSPACE_OPERATORS),
+    "deployments:tokens": _deployment(DEPLOYMENT_MANAGERS),
+    "deployments:new_token": _deployment(DEPLOYMENT_MANAGERS, DEPLOYMENT_MANAGERS),
+    "deployments:rotate_token": _deployment(DEPLOYMENT_MANAGERS, DEPLOYMENT_MANAGERS),
+    "deployments:revoke_token": _deployment(DEPLOYMENT_MANAGERS, DEPLOYMENT_MANAGERS),
+    # By token alone: whoever is signed in is nobody there.
+    "api:whoami": Row(NOBODY, TOKENS, is_by_token=True),
+    "api:deployments": Row(NOBODY, TOKENS, is_by_token=True),
+    "api:deployment": Row(NOBODY, TOKENS, is_by_token=True),
     "organizations:role": _organization(IN_ORGANIZATION),
     "organizations:new_role": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "organizations:edit_role": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
@@ -159,7 +181,8 @@ TABLE = {
     "sso:callback": Row(EVERYBODY, EVERYBODY),
     "sso:metadata": Row(EVERYBODY, EVERYBODY),
     "sso:bypass": _all(EVERYBODY),
-    "sso:scim": _all(EVERYBODY),
+    # By a token of its own, which nobody here has.
+    "sso:scim": Row(NOBODY, NOBODY, NOBODY, is_by_token=True),
     "sso:provisioning": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "sso:revoke_token": _organization(None, ORGANIZATION_OWNER),
     "sso:overview": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
@@ -226,6 +249,7 @@ class Stage:
     arguments: dict[str, Any]
     tokens: dict[str, str]
     bodies: dict[str, str]
+    token_ids: dict[str, int]
 
     def path(self, name: str, route: str) -> str:
         wanted = {key: value for key, value in self.arguments.items() if f":{key}>" in route}
@@ -233,6 +257,8 @@ class Stage:
             wanted["token"] = self.tokens[name]
         if "<slug:slug>" in route:
             wanted["slug"] = "nordhavn" if route.startswith("o/") else "warehouse"
+        if ":token_id>" in route:
+            wanted["token_id"] = self.token_ids[name]
         if name == "sso:callback":
             wanted["connection_key"] = self.arguments["oidc_key"]
         if name.endswith("_workspace_invitation"):
@@ -258,11 +284,49 @@ def stage(organization, workspace, deployment, charlie, client_of, settings) -> 
     grant(actor=None, user=disabled, role=role("organization", "owner"), on=organization)
     visitors = {name: client_of(person) for name, person in people.items()}
     visitors |= {"anonymous": Client(), "disabled": client_of(disabled)}
+    things = _things(people, organization, workspace, deployment)
+    made = _tokens(people["organization owner"], organization, workspace, deployment)
+    made["token of somebody disabled"] = create_token(
+        actor=disabled,
+        on=organization,
+        name="Dead",
+        role=role("organization", "member"),
+        expires_at=None,
+    )
+    visitors |= {
+        name: Client(headers={"Authorization": f"Bearer {secret}"})
+        for name, (_, secret) in made.items()
+    }
     disabled.is_active = False
     disabled.save(update_fields=["is_active"])
     for client in visitors.values():
         client.raise_request_exception = False
-    return Stage(visitors=visitors, **_things(people, organization, workspace, deployment))
+    names = {
+        "organizations:{}_token": "organization",
+        "organizations:{}_workspace_token": "workspace",
+    }
+    names["deployments:{}_token"] = "deployment"
+    token_ids = {
+        name.format(verb): made[f"{scope} token"][0].pk
+        for name, scope in names.items()
+        for verb in ("rotate", "revoke")
+    }
+    return Stage(visitors=visitors, token_ids=token_ids, **things)
+
+
+def _tokens(owner, *places) -> dict[str, Any]:
+    """Make a token on each place, with the least role that sees the Deployment."""
+    roles = [
+        role("organization", "owner"),
+        role("workspace", "member"),
+        role("deployment", "viewer"),
+    ]
+    return {
+        f"{one.scope} token": create_token(
+            actor=owner, on=place, name="CI", role=one, expires_at=None
+        )
+        for one, place in zip(roles, places, strict=True)
+    }
 
 
 def _by_other_ways(owner, workspace, deployment) -> dict[str, Any]:
@@ -381,6 +445,8 @@ def outcome(response: HttpResponseBase) -> str:
     if response.status_code == 302 and response["Location"].startswith("/accounts/login/?"):
         return "sign in"
     words = {403: "refused", 404: "nothing", 405: "no such method"}
+    if response.status_code == 401:
+        return "sign in"
     if response.status_code >= 500 and response.status_code != 503:
         return f"broken ({response.status_code})"
     return words.get(response.status_code, "through")
@@ -393,7 +459,7 @@ def expected(row: Row, method: str, visitor: str) -> set[str]:
         return {"sign in", "refused", "nothing", "no such method"}
     if visitor in allowed:
         return {"through"}
-    if visitor in ("anonymous", "disabled"):
+    if row.is_by_token or visitor in {"anonymous", "disabled"} | BY_TOKEN:
         return {"sign in"}
     return {"refused"} if visitor in row.seen_by else {"nothing"}
 
@@ -412,6 +478,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Answer without pages and without a trace per refusal: there are two thousand answers."""
     monkeypatch.setattr(Template, "render", lambda self, context=None, request=None: SafeString(""))
     monkeypatch.setattr(PermissionMissing, "denial", lambda self: None)
+    monkeypatch.setattr(gates, "BAD_TOKENS", 1_000_000)
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

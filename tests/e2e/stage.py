@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.access.models import Role
 from apps.access.services import grant
-from apps.accounts.models import OutgoingMail, User
+from apps.accounts.models import ApiToken, OutgoingMail, User
 from apps.clusters.models import Cluster
 from apps.deployments.models import (
     Deployment,
@@ -24,6 +24,7 @@ from apps.deploys.models import Deploy
 from apps.organizations.custom_roles import create_role
 from apps.organizations.models import Invitation, Team
 from apps.organizations.teams import add_to_team, create_team, give_team_role
+from apps.organizations.tokens import create_token
 from apps.sso.models import Domain, SSOConnection
 from tests.clusters.material import registered
 from tests.conftest import CONFIG
@@ -100,6 +101,7 @@ class Stage:
     connection: SSOConnection
     team: Team
     role: Role
+    token: ApiToken
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -165,6 +167,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         connection=_connection(workspace.organization),
         team=_team(workspace, author),
         role=_role(workspace, author),
+        token=_token(workspace, author),
     )
 
 
@@ -182,6 +185,15 @@ def _connection(organization: Any) -> SSOConnection:
         },
         test_result=result | {"name": "", "groups": ["data-eng", LONG]},
     )
+
+
+def _token(workspace: Any, author: User) -> ApiToken:
+    role = Role.objects.get(scope="workspace", key="author")
+    in_a_week = timezone.now() + timedelta(days=7)
+    token, _ = create_token(
+        actor=author, on=workspace, name="CI " + LONG, role=role, expires_at=in_a_week
+    )
+    return token
 
 
 def _role(workspace: Any, author: User) -> Role:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.status import AirflowResponse
 
+
 def call(
     *,
     port: int,
