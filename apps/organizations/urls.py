@@ -1,6 +1,7 @@
 from django.urls import path
 
 from apps.organizations.views import (
+    closing,
     explanations,
     invitations,
     leaving,
@@ -22,6 +23,11 @@ urlpatterns = [
     path("o/<slug:slug>/members/", members.members, name="members"),
     path("o/<slug:slug>/members/invite/", invitations.invite_member, name="invite_member"),
     path("o/<slug:slug>/members/<int:person_id>/", members.member, name="member"),
+    path(
+        "o/<slug:slug>/members/<int:person_id>/account/",
+        closing.member_account,
+        name="member_account",
+    ),
     path(
         "o/<slug:slug>/members/<int:person_id>/remove/",
         members.remove_member,

@@ -126,6 +126,7 @@ TABLE = {
     "organizations:members": _organization(IN_ORGANIZATION),
     "organizations:invite_member": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "organizations:member": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
+    "organizations:member_account": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "organizations:remove_member": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "organizations:resend_invitation": _organization(None, ORGANIZATION_OWNER),
     "organizations:revoke_invitation": _organization(None, ORGANIZATION_OWNER),

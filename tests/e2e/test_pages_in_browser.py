@@ -86,6 +86,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("organizations:members", ["nordhavn"]),
         ("organizations:invite_member", ["nordhavn"]),
         ("organizations:member", ["nordhavn", bob.pk]),
+        ("organizations:member_account", ["nordhavn", bob.pk]),
         ("organizations:remove_member", ["nordhavn", bob.pk]),
         ("organizations:who", ["nordhavn"]),
         ("organizations:workspace_who", ["warehouse"]),

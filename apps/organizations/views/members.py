@@ -114,7 +114,7 @@ def _invitations(
 def _member_page(
     request: HttpRequest, place: Organization | Workspace, person_id: int
 ) -> HttpResponse:
-    person = _person_in(place, person_id)
+    person = person_in(place, person_id)
     held = roles_held(user=person, on=place)
     here = [one for one in held if one.held_on == place and one.team is None]
     form = RoleForm(
@@ -151,7 +151,7 @@ def _member_page(
 def _removal_page(
     request: HttpRequest, place: Organization | Workspace, person_id: int
 ) -> HttpResponse:
-    person = _person_in(place, person_id)
+    person = person_in(place, person_id)
     ways = roles_within(user=person, on=place)
     roles = [one for one in ways if one.team is None]
     if not roles:
@@ -179,7 +179,8 @@ def _removal_page(
     return render(request, "organizations/remove_member.html", context, status=status)
 
 
-def _person_in(place: Organization | Workspace, person_id: int) -> User:
+def person_in(place: Organization | Workspace, person_id: int) -> User:
+    """Return somebody of the organization; 404 for anybody else, and for tokens."""
     organization = place.organization if isinstance(place, Workspace) else place
     person = get_object_or_404(User, pk=person_id)
     if not is_member(user=person, organization=organization):
