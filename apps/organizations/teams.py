@@ -162,13 +162,18 @@ def grants_of(*, team: Team, seen_by: User | None = None) -> list[Any]:
     return found
 
 
+def may_give_team(*, actor: User, team: Team) -> None:
+    """Raise RightsExceeded when a Team holds rights that the actor lacks."""
+    forget_permissions(actor)
+    for grant in grants_of(team=team):
+        check_reach(actor=actor, role=grant.role, on=grant.content_object)
+
+
 def _may_change_members(actor: User, team: Team) -> None:
     lock_people(on=team.organization)
     if team.source == Team.Source.MIRRORED:
         raise TeamMirrored(team)
-    forget_permissions(actor)
-    for grant in grants_of(team=team):
-        check_reach(actor=actor, role=grant.role, on=grant.content_object)
+    may_give_team(actor=actor, team=team)
 
 
 def _leave(actor: User | None, team: Team, user: User) -> None:

@@ -21,6 +21,7 @@ from apps.accounts.services import AddressTaken, change_address, create_password
 from apps.core.errors import Refused
 from apps.organizations.models import Organization
 from apps.organizations.queries import is_member
+from apps.sso.groups import follow_groups
 from apps.sso.models import SSOConnection
 from apps.sso.queries import owns_address
 
@@ -57,6 +58,7 @@ def admit(*, connection: SSOConnection, identity: Identity) -> User:
         if user.email.lower() != email:
             _follow_address(organization, user, email)
     _let_in(connection, user)
+    follow_groups(connection=connection, user=user, groups=identity.groups)
     SSOConnection.objects.filter(pk=connection.pk).update(used_at=timezone.now())
     return user
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 from apps.access.models import Role
 from apps.core.errors import Invalid
 from apps.core.forms import Choices, blame
+from apps.organizations.models import Team
 from apps.sso.identity_providers import MOST_CERTIFICATES, discover, fetch_metadata, read_metadata
 from apps.sso.models import SSOConnection
 from apps.sso.outgoing import MOST_BYTES
@@ -43,6 +44,21 @@ class ScimTokenForm(forms.Form):
     name = forms.CharField(
         label="Name of the token", max_length=60, help_text="Which identity provider has it."
     )
+
+
+class GroupForm(forms.Form):
+    group = forms.CharField(
+        label="Group", max_length=200, help_text="Exactly as the identity provider sends it."
+    )
+    team = forms.ModelChoiceField(label="Team", queryset=Team.objects.none(), empty_label=None)
+
+    def __init__(self, *args: Any, connection: SSOConnection, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        team = self.fields["team"]
+        assert isinstance(team, forms.ModelChoiceField)  # noqa: S101 - declared above
+        team.queryset = Team.objects.filter(
+            organization_id=connection.organization_id, scim_record=None
+        ).order_by("name")
 
 
 class ProtocolForm(forms.Form):

@@ -123,6 +123,42 @@ class SSOConnection(models.Model):
         return f"sso.connection|{self.key}|client_secret"
 
 
+class GroupMapping(models.Model):
+    """A group at an identity provider whose people are the members of a Team.
+
+    `seen_at` is when somebody last came with the group: one that was renamed is seen no more.
+    """
+
+    connection = models.ForeignKey(
+        SSOConnection, on_delete=models.CASCADE, related_name="group_mappings"
+    )
+    group = models.CharField(max_length=200)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="group_mappings")
+    seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "group", "team"], name="group_mapped_once_to_a_team"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.group
+
+
+class GroupMember(models.Model):
+    """Somebody who came with a mapped group the last time."""
+
+    mapping = models.ForeignKey(GroupMapping, on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["mapping", "user"], name="group_member_once")
+        ]
+
+
 class UsedAssertion(models.Model):
     """A SAML assertion that signed somebody in. It does so once, whichever process sees it."""
 

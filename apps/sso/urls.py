@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.sso.views import scim, setup, sign_in
+from apps.sso.views import groups, scim, setup, sign_in
 
 app_name = "sso"
 
@@ -26,6 +26,8 @@ urlpatterns = [
     path("o/<slug:slug>/sso/domains/<int:domain_id>/", setup.change_domain, name="change_domain"),
     path("o/<slug:slug>/sso/new/", setup.new_connection, name="new_connection"),
     path(f"o/<slug:slug>/sso/{KEY}/", setup.connection, name="connection"),
+    path(f"o/<slug:slug>/sso/{KEY}/groups/", groups.groups, name="groups"),
+    path(f"o/<slug:slug>/sso/{KEY}/groups/<int:mapping_id>/", groups.unmap, name="unmap"),
     path(f"o/<slug:slug>/sso/{KEY}/edit/", setup.edit_connection, name="edit_connection"),
     path(f"o/<slug:slug>/sso/{KEY}/test/", setup.test_connection, name="test_connection"),
     path(f"o/<slug:slug>/sso/{KEY}/switch/", setup.switch_connection, name="switch_connection"),

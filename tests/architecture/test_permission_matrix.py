@@ -36,6 +36,7 @@ from apps.organizations.invitations import invite
 from apps.organizations.models import Invitation
 from apps.organizations.teams import add_to_team, create_team, give_team_role
 from apps.organizations.tokens import create_token
+from apps.sso.groups import map_group
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from apps.sso.services import make_bypass_link
@@ -192,6 +193,8 @@ TABLE = {
     "sso:change_domain": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "sso:new_connection": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "sso:connection": _organization(ORGANIZATION_OWNER),
+    "sso:groups": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
+    "sso:unmap": _organization(None, ORGANIZATION_OWNER),
     "sso:edit_connection": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "sso:test_connection": _organization(None, ORGANIZATION_OWNER),
     "sso:switch_connection": _organization(None, ORGANIZATION_OWNER),
@@ -409,6 +412,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "oidc_key": oidc.key,
             "domain_id": domain.pk,
             "organization_slug": "nordhavn",
+            "mapping_id": map_group(actor=owner, connection=saml, group="data", team=team).pk,
             "path": "Users",
             "scim_token_id": ScimToken.objects.get().pk,
             "cluster_id": registered(organization).pk,
