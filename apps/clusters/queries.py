@@ -7,31 +7,11 @@ from typing import Any
 from django.db.models import Count, Q
 
 from apps.clusters.models import Cluster, ClusterQuerySet
-from apps.dataplane.kubernetes import permissions
 from apps.organizations.models import Organization, Workspace
 
 EXPIRES_SOON = timedelta(days=14)
 # A Deployment that was deleted is a record; these run somewhere.
 IN_USE = Q(deployments__phase__in=["active", "deleting"])
-ROLE_FILE = "astro-portal-role.yaml"
-KUBECONFIG_COMMAND = "kubectl config view --raw --minify --flatten"
-COMMANDS = (
-    ("Make the account, its permissions and a token", f"kubectl apply -f {ROLE_FILE}"),
-    (
-        "Token",
-        f"kubectl -n {permissions.NAMESPACE} get secret {permissions.TOKEN_SECRET} "
-        "-o jsonpath='{.data.token}' | base64 -d",
-    ),
-    (
-        "CA certificate",
-        f"kubectl -n {permissions.NAMESPACE} get secret {permissions.TOKEN_SECRET} "
-        "-o jsonpath='{.data.ca\\.crt}' | base64 -d",
-    ),
-    (
-        "Address",
-        "kubectl config view --minify -o jsonpath='{.clusters[0].cluster.server}'",
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +40,14 @@ def deployments_on(*, cluster: Cluster) -> Any:
     """List the Deployments that run on a cluster, by name."""
     # The app above owns the model; its rows are reached from here without naming it.
     return cluster.deployments.exclude(phase="deleted").order_by("name")
+
+
+def same_clusters(cluster: Cluster) -> ClusterQuerySet:
+    """List other rows of the organization behind which the same cluster answered."""
+    if not cluster.identity_seen:
+        return Cluster.objects.none()
+    same = Cluster.objects.there().filter(identity_seen=cluster.identity_seen)
+    return same.filter(organization_id=cluster.organization_id).exclude(pk=cluster.pk)
 
 
 def state_of(cluster: Cluster, *, now: datetime) -> ClusterState:

@@ -373,6 +373,17 @@ def test_a_new_cluster_asks_for_settings_before_the_first_deployment(
     assert "Before the first Deployment" not in browser.get(address).content.decode()
 
 
+def test_a_cluster_that_is_registered_twice_says_so(browser, remote) -> None:
+    Cluster.objects.update(identity_seen="uid-1")
+
+    page = browser.post(
+        f"{LIST}register/", {"name": "again", "kubeconfig": kubeconfig()}, follow=True
+    )
+
+    assert "The same cluster twice" in page.content.decode()
+    assert "eu-1" in page.content.decode()
+
+
 def test_an_empty_list_says_what_a_cluster_is(browser, organization) -> None:
     assert "No cluster yet" in browser.get(LIST).content.decode()
 

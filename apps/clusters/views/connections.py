@@ -23,7 +23,7 @@ from apps.clusters.forms.access import (
     TokenForm,
 )
 from apps.clusters.forms.parts import SecretForm
-from apps.clusters.queries import COMMANDS, KUBECONFIG_COMMAND
+from apps.clusters.instructions import COMMANDS, KUBECONFIG_COMMAND
 from apps.clusters.views.parts import kubernetes_called, page_of, posted
 from apps.core.errors import PortalError
 from apps.core.forms import blame

@@ -11,13 +11,13 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.signed_in import person_of
 from apps.clusters.connecting import check_cluster
+from apps.clusters.instructions import COMMANDS, ROLE_FILE
 from apps.clusters.models import Cluster
 from apps.clusters.queries import (
-    COMMANDS,
-    ROLE_FILE,
     clusters_of,
     deployments_on,
     permission_rows,
+    same_clusters,
     state_of,
 )
 from apps.clusters.views.parts import MANAGE, cluster_called, page_of
@@ -84,6 +84,7 @@ def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
         "is_overview": True,
         "is_unused": not running.exists(),
         "fault_tone": "warn" if cluster.is_usable else "bad",
+        "same": same_clusters(cluster),
         "findings": cluster.check_result.get("findings", []),
         "permissions": rows,
         "is_lacking": any(row["missing"] for row in rows),
