@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary
 from apps.dataplane.kubernetes import kstatus
 from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.code_arrival import hurry_code
 from apps.dataplane.kubernetes.drift import differences
 from apps.dataplane.kubernetes.inventory import (
     COMPLETED,
@@ -340,6 +341,8 @@ class ApplyPass:
             last = Step(key="prune", title=PRUNE_STEP, state="running", detail=left[0])
             return self._progress([*steps, last])
         code = self.spec.code.digest if self.spec.code else ""
+        if code != self.inventory.code_digest:
+            hurry_code(self.api, portal_id=self.portal_id, ref=self.spec.ref, digest=code)
         self.inventory = replace(self.inventory, revision=self.spec.revision, code_digest=code)
         self._save()
         return self._progress(steps)
