@@ -121,5 +121,11 @@ def _keep(cluster: Cluster, plane: DataPlane) -> None:
     _planes[cluster.pk] = (cluster.connection_version, plane)
 
 
-# A child process must not write to the sockets of its parent.
-os.register_at_fork(after_in_child=_planes.clear)
+def _start_anew() -> None:
+    """Let a child process write to no socket of its parent, and wait for none of its threads."""
+    global _lock
+    _lock = Lock()
+    _planes.clear()
+
+
+os.register_at_fork(after_in_child=_start_anew)
