@@ -153,9 +153,13 @@ _database_url = env_url(
     schemes=("postgres", "postgresql"),
     example="postgresql://user:password@host/name",
 )
+_database = dj_database_url.parse(_database_url)
+# A lock that somebody holds for long costs an answer (503: try again), not the threads of the web.
+_LOCKS = {"options": "-c lock_timeout=10s"}
 DATABASES = {
     "default": {
-        **dj_database_url.parse(_database_url),
+        **_database,
+        "OPTIONS": {**_LOCKS, **_database.get("OPTIONS", {})},
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }
