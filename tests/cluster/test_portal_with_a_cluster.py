@@ -218,4 +218,5 @@ def test_deletion_leaves_nothing(place: Place) -> None:
     assert not place.node.kubectl("get", ALL_KINDS, "-A", "-l", label, "-o", "name").strip()
     assert not place.node.exists("namespace", place.namespace)
     eventually(lambda: not place.node.kubectl("get", "pv", "-o", "name").strip(), seconds=30)
-    assert place.ada.problems == []
+    # The page noticed that the portal was killed under it.
+    assert [one for one in place.ada.problems if "Failed to fetch" not in one] == []
