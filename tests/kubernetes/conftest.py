@@ -28,15 +28,17 @@ START_SECONDS = 120
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = assets.why_left_out()
     for item in items:
         if NEEDS_IT & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
 def control_plane() -> ControlPlane:
     """One for all workers of this run, ended when the run has ended."""
-    _skip_if_left_out()
     home = Path(os.environ["PORTAL_HOME"])
     folder = home.with_name(f"{home.name}-control-plane")
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -50,11 +52,8 @@ def control_plane() -> ControlPlane:
 
 def _start(folder: Path) -> None:
     """Start it beside this run, of which it waits for the end: no worker of the run owns it."""
-    log = os.open(folder / "running.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     arguments = [sys.executable, "-m", "tests.kubernetes.running", str(folder), os.environ[STARTED]]
-    files = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
-    started = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=files, setsid=True)
-    os.close(log)
+    started = os.posix_spawn(sys.executable, arguments, os.environ, setsid=True)
     deadline = time.monotonic() + START_SECONDS
     while not (folder / READY).exists():
         ended = os.waitpid(started, os.WNOHANG) != (0, 0)
@@ -66,15 +65,8 @@ def _start(folder: Path) -> None:
 @pytest.fixture
 def own_control_plane(tmp_path: Path) -> Iterator[RunningControlPlane]:
     """One that no other test sees: its API server may be taken away."""
-    _skip_if_left_out()
     with running_control_plane(tmp_path / "control-plane") as plane:
         yield plane
-
-
-def _skip_if_left_out() -> None:
-    reason = assets.why_left_out()
-    if reason:
-        pytest.skip(reason)
 
 
 @pytest.fixture

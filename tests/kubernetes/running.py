@@ -27,7 +27,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -36,6 +35,7 @@ from apps.dataplane.kubernetes.config import Connection
 from tests.kubernetes import assets
 from tests.kubernetes.certificates import Authority, private_pem
 from tests.kubernetes.control_plane import ControlPlane, kubeconfig
+from tests.kubernetes.machines import STORAGE_CLASS, VOLUMES, node, volume
 
 STAGES = Path(__file__).parent / "stages.yaml"
 START_SECONDS = 60
@@ -44,17 +44,6 @@ STOPPING = ("kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 READY = "ready.json"
-# Claims are bound at once, to volumes that are there from the beginning.
-VOLUMES = 150
-STORAGE_CLASS: dict[str, Any] = {
-    "apiVersion": "storage.k8s.io/v1",
-    "kind": "StorageClass",
-    "metadata": {
-        "name": "instant",
-        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-    },
-    "provisioner": "kubernetes.io/no-provisioner",
-}
 
 
 class RunningControlPlane(ControlPlane):
@@ -78,8 +67,8 @@ class RunningControlPlane(ControlPlane):
     def start(self) -> None:
         self._start_store()
         self._start_controllers()
-        self.create(_node("node-a"), _node("node-b"), STORAGE_CLASS)
-        self.create(*(_volume(number) for number in range(VOLUMES)))
+        self.create(node("node-a"), node("node-b"), STORAGE_CLASS)
+        self.create(*(volume(number) for number in range(VOLUMES)))
         self.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
 
     def start_bare(self) -> None:
@@ -235,27 +224,6 @@ def running_control_plane(folder: Path, *, is_bare: bool = False) -> Iterator[Ru
         yield plane
     finally:
         plane.stop()
-
-
-def _node(name: str) -> dict[str, Any]:
-    return {
-        "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
-    }
-
-
-def _volume(number: int) -> dict[str, Any]:
-    return {
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"volume-{number}"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
-            "capacity": {"storage": "1Ti"},
-            "hostPath": {"path": "/nowhere"},
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": STORAGE_CLASS["metadata"]["name"],
-        },
-    }
 
 
 def _free_port() -> int:

@@ -31,7 +31,7 @@ from apps.organizations.models import Organization, Workspace
 from tests.clusters.material import registered
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.fault_proxy import FaultProxy
-from tests.kubernetes.faults import GoneInStream, SilentWatch
+from tests.kubernetes.faults import GoneInStream, NoBookmarks, SilentWatch
 
 logger = logging.getLogger(__name__)
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -200,7 +200,7 @@ def is_fresh(watchers: Watchers) -> bool:
     return all(one.watch.watched.is_fresh for one in watchers._watching.values())
 
 
-@pytest.mark.parametrize("fault", [GoneInStream(), SilentWatch()])
+@pytest.mark.parametrize("fault", [GoneInStream(), SilentWatch(), NoBookmarks()])
 def test_watches_that_lie_are_replaced(
     monkeypatch: pytest.MonkeyPatch,
     faulty: FaultProxy,
