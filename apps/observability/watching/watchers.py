@@ -68,7 +68,12 @@ class Watchers:
             self._go_round()
             self._next_round_at = time.monotonic() + ROUND_SECONDS
         for watching in self._watching.values():
-            surveys.record_looks(cluster_id=watching.cluster.pk, looks=_looks(watching.watch))
+            looks = watching.watch.watched.looks(now=timezone.now())
+            self.write(watching.cluster.pk, looks)
+
+    def write(self, cluster_id: int, looks: Iterator[tuple[str, Observation, float]]) -> None:
+        """Write what is news of a cluster."""
+        surveys.record_looks(cluster_id=cluster_id, looks=((ref, look) for ref, look, _ in looks))
 
     def _go_round(self) -> None:
         wanted = {cluster.pk: cluster for cluster in self._wanted()}
@@ -125,11 +130,6 @@ class Watchers:
             except Error:
                 logger.warning("lease not given back", extra={"cluster": pk})
         connection.close()
-
-
-def _looks(watch: ClusterWatch) -> Iterator[tuple[str, Observation]]:
-    for ref, look, _ in watch.watched.looks(now=timezone.now()):
-        yield ref, look
 
 
 def _tell_breaker(watching: _Watching) -> None:
