@@ -9,7 +9,7 @@ from apps.core.context import current_request
 LEFT_OUT = frozenset({"request", "server_time"})
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # Addresses of one-time links: a form sent with an error is logged while its link still works.
-ONE_TIME = re.compile(r"(/(?:setup|invitations|password/reset/key)/)[^/\s]+")
+ONE_TIME = re.compile(r"(/(?:setup|invitations|bypass|password/reset/key)/)[^/\s]+")
 
 
 class LineFormatter(logging.Formatter):
