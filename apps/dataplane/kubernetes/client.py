@@ -1,22 +1,18 @@
 """A Kubernetes API in the few verbs that the portal needs, on plain dictionaries.
 
-What is read is made safe here, once for everybody: the values of a Secret become digests that can
-be compared and nothing else, and bookkeeping that may quote them is dropped. What fails becomes an
-error of `refusals`, free of what was sent. A busy server is obeyed as long as the deadline allows.
+What is read is made safe by `calls`, once for everybody: the values of a Secret become digests that
+can be compared and nothing else, and bookkeeping that may quote them is dropped. What fails becomes
+an error of `refusals`, free of what was sent.
 """
 
 import random
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from apps.dataplane import fence
-from apps.dataplane.errors import Temporary
 from apps.dataplane.kubernetes import refusals
+from apps.dataplane.kubernetes.calls import JSON, Call, Caller
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.kinds import (
     NAMESPACE,
@@ -29,28 +25,17 @@ from apps.dataplane.kubernetes.kinds import (
 )
 from apps.dataplane.kubernetes.names import FIELD_MANAGER
 from apps.dataplane.kubernetes.refusals import Request
-from apps.dataplane.kubernetes.safety import made_safe
-from apps.dataplane.kubernetes.transport import (
-    Answer,
-    ConnectionEnded,
-    Stream,
-    Transport,
-    transport_for,
-)
+from apps.dataplane.kubernetes.transport import Answer, Stream
 from apps.dataplane.kubernetes.watches import Watch
 
-READ_SECONDS, LIST_SECONDS, WRITE_SECONDS = 15.0, 30.0, 20.0
-REACH_SECONDS = 5.0
+READ_SECONDS, LIST_SECONDS, WRITE_SECONDS, REACH_SECONDS = 15.0, 30.0, 20.0, 5.0
 PAGE = 500
-ATTEMPTS = 4
-FIRST_PAUSE_SECONDS = 0.1
 WATCH_SECONDS = (240, 300)
 SILENCE_SECONDS = 15
-JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+ANYTHING = {"Accept": "*/*"}
 _METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
-_BUSY = (429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -65,27 +50,21 @@ class Api:
     """One cluster's API. Cheap to make: the connections belong to the process."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._credentials = tuple(v for v in (connection.token, connection.client_key) if v)
-
-    def get(
-        self, kind: Kind, name: str, *, namespace: str = "", metadata_only: bool = False
-    ) -> Manifest:
-        """Read one object. Raises NotFound."""
-        return self._call(
-            "GET",
-            kind.path(namespace=namespace, name=name),
-            request=Request("read", f"{kind.name}/{name}", kind == SECRET),
-            accept=_METADATA.format("") if metadata_only else JSON,
-            seconds=READ_SECONDS,
-        )
+        self._caller = Caller(connection)
 
     def find(
         self, kind: Kind, name: str, *, namespace: str = "", metadata_only: bool = False
     ) -> Manifest | None:
         """Read one object, or return None when it is not there."""
+        call = Call(
+            method="GET",
+            path=kind.path(namespace=namespace, name=name),
+            request=_request("read", kind, name),
+            accept=_METADATA.format("") if metadata_only else JSON,
+            seconds=READ_SECONDS,
+        )
         try:
-            return self.get(kind, name, namespace=namespace, metadata_only=metadata_only)
+            return self._caller.json(call)
         except refusals.NotFound:
             return None
 
@@ -102,30 +81,30 @@ class Api:
         """Yield a LIST page by page. Raises Gone when it took too long to go on, NotFound when the
         cluster does not know the kind, unless it may.
         """
-        query = {"limit": str(PAGE), "labelSelector": labels, "fieldSelector": fields}
-        query = {key: value for key, value in query.items() if value}
+        query = _given(limit=str(PAGE), labelSelector=labels, fieldSelector=fields)
         while True:
+            call = Call(
+                method="GET",
+                path=kind.path(namespace=namespace),
+                request=Request("list", kind.plural, kind == SECRET),
+                query=query,
+                accept=_METADATA.format("List") if metadata_only else JSON,
+                seconds=LIST_SECONDS,
+            )
             try:
-                answer = self._call(
-                    "GET",
-                    kind.path(namespace=namespace),
-                    request=Request("list", kind.plural, kind == SECRET),
-                    query=query,
-                    accept=_METADATA.format("List") if metadata_only else JSON,
-                    seconds=LIST_SECONDS,
-                )
+                answer = self._caller.json(call)
             except refusals.NotFound:
                 if may_be_unknown:
                     return
                 raise
-            metadata = answer.get("metadata", {})
-            for item in answer.get("items") or ():
+            items, metadata = answer.get("items") or [], answer.get("metadata") or {}
+            for item in items:
                 # A list says once what its items are.
                 item["kind"], item["apiVersion"] = kind.name, kind.api_version
-            yield Page(answer.get("items") or [], metadata.get("resourceVersion", ""))
+            yield Page(items, metadata.get("resourceVersion", ""))
             if not metadata.get("continue"):
                 return
-            query["continue"] = metadata["continue"]
+            query = {**query, "continue": metadata["continue"]}
 
     def list(
         self,
@@ -151,101 +130,104 @@ class Api:
         """Apply an object server-side and return what it became; a trial changes nothing."""
         kind, metadata = kind_of(manifest), manifest["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
-        if is_trial:
-            query["dryRun"] = "All"
-        else:
-            fence.check()
-        return self._call(
-            "PATCH",
-            kind.path(namespace=metadata.get("namespace", ""), name=metadata["name"]),
+        call = Call(
+            method="PATCH",
+            path=kind.path(namespace=metadata.get("namespace", ""), name=metadata["name"]),
             request=Request("apply", title(object_id(manifest)), kind == SECRET),
-            query=query,
+            query={**query, "dryRun": "All"} if is_trial else query,
             body=manifest,
             content_type=APPLY,
+            writes=not is_trial,
             seconds=WRITE_SECONDS,
         )
+        return self._caller.json(call)
 
     def merge(
         self, kind: Kind, name: str, changes: Mapping[str, Any], *, namespace: str = ""
     ) -> Manifest:
         """Change single fields of an object that is there. Raises NotFound."""
-        fence.check()
-        return self._call(
-            "PATCH",
-            kind.path(namespace=namespace, name=name),
-            request=Request("change", f"{kind.name}/{name}", kind == SECRET),
+        call = Call(
+            method="PATCH",
+            path=kind.path(namespace=namespace, name=name),
+            request=_request("change", kind, name),
             query={"fieldManager": FIELD_MANAGER},
             body=changes,
             content_type=MERGE,
+            writes=True,
             seconds=WRITE_SECONDS,
         )
+        return self._caller.json(call)
 
     def ask(self, review: Manifest, *, kind: Kind) -> Manifest:
         """Let the API server review something; nothing is kept there."""
-        return self._call(
-            "POST",
-            kind.path(),
+        call = Call(
+            method="POST",
+            path=kind.path(),
             request=Request("answer", kind.name),
             body=review,
             content_type=JSON,
-            seconds=WRITE_SECONDS,
+            seconds=READ_SECONDS,
         )
+        return self._caller.json(call)
 
     def delete(
         self,
         kind: Kind,
         name: str,
         *,
+        uid: str,
         namespace: str = "",
-        uid: str = "",
         grace_seconds: int | None = None,
     ) -> None:
-        """Delete an object, only if it still is the one with `uid`; one that is not there is fine.
+        """Delete an object if it still is the one with `uid`; one that is not there is fine.
 
         Raises Conflict on another uid.
         """
-        fence.check()
         options: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
         }
-        if uid:
-            options["preconditions"] = {"uid": uid}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
+        call = Call(
+            method="DELETE",
+            path=kind.path(namespace=namespace, name=name),
+            request=_request("delete", kind, name),
+            body=options,
+            content_type=JSON,
+            writes=True,
+            seconds=WRITE_SECONDS,
+        )
         with suppress(refusals.NotFound):
-            self._call(
-                "DELETE",
-                kind.path(namespace=namespace, name=name),
-                request=Request("delete", f"{kind.name}/{name}", kind == SECRET),
-                body=options,
-                content_type=JSON,
-                seconds=WRITE_SECONDS,
-            )
+            self._caller.json(call)
 
     def reach(self, *, labels: str) -> None:
         """Ask for the first of some namespaces, once and shortly. Raises what was wrong."""
-        answer = self._send(
-            "GET",
-            NAMESPACE.path(),
-            {"limit": "1", "labelSelector": labels},
-            {"Accept": _METADATA.format("List")},
-            None,
-            REACH_SECONDS,
+        call = Call(
+            method="GET",
+            path=NAMESPACE.path(),
+            request=Request("list", NAMESPACE.plural),
+            query={"limit": "1", "labelSelector": labels},
+            accept=_METADATA.format("List"),
+            once=True,
+            seconds=REACH_SECONDS,
         )
-        if answer.status >= 400:
-            raise self._error(answer, Request("list", "namespaces"), ())
+        self._caller.json(call)
 
     def json(self, path: str, *, seconds: float = READ_SECONDS) -> Manifest:
         """Read something that is no object, as `/version`."""
-        return self._call("GET", path, request=Request("read", path), seconds=seconds)
+        call = Call(method="GET", path=path, request=Request("read", path), seconds=seconds)
+        return self._caller.json(call)
 
     def text(self, path: str, *, query: Mapping[str, str], seconds: float = READ_SECONDS) -> str:
         """Read a log. Raises NotFound, or Refused while there is none."""
-        answer = self._send("GET", path, query, {"Accept": "*/*"}, None, seconds)
+        answer = self._caller.transport.request(
+            "GET", path, query=query, headers=ANYTHING, seconds=seconds
+        )
         if answer.status >= 400:
-            raise self._error(answer, Request("read", path.rpartition("/")[2]), ())
+            raise self._caller.error(answer, Request("read", path.rpartition("/")[2]))
         return answer.body.decode(errors="replace")
 
     def raw(
@@ -258,17 +240,9 @@ class Api:
         seconds: float,
     ) -> Answer:
         """Send one request as it is, once, and return any answer: for what is behind a proxy."""
-        return self._transport().request(method, path, headers=headers, body=body, seconds=seconds)
-
-    @contextmanager
-    def stream(
-        self, path: str, *, query: Mapping[str, str], silence_seconds: float
-    ) -> Iterator[Stream]:
-        """Follow a log."""
-        with self._transport().stream(
-            path, query=query, headers={"Accept": "*/*"}, silence_seconds=silence_seconds
-        ) as stream:
-            yield stream
+        return self._caller.transport.request(
+            method, path, headers=headers, body=body, seconds=seconds
+        )
 
     @contextmanager
     def watch(
@@ -280,119 +254,37 @@ class Api:
         fields: str = "",
         seconds: int = 0,
         silence_seconds: float = 0,
-        metadata_only: bool = False,
     ) -> Iterator[Watch]:
         """Open a watch over all namespaces that ends by itself after `seconds`, some minutes unless
         said; without a byte for `silence_seconds` it is taken for dead.
         """
-        seconds = seconds or random.randint(*WATCH_SECONDS)  # noqa: S311
-        query = {
-            "watch": "1",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": resource_version,
-            "timeoutSeconds": str(seconds),
-            "labelSelector": labels,
-            "fieldSelector": fields,
-        }
-        with self._transport().stream(
+        seconds = seconds or random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load
+        query = _given(
+            watch="1",
+            allowWatchBookmarks="true",
+            resourceVersion=resource_version,
+            timeoutSeconds=str(seconds),
+            labelSelector=labels,
+            fieldSelector=fields,
+        )
+        with self._caller.transport.stream(
             kind.path(),
-            query={key: value for key, value in query.items() if value},
-            headers={"Accept": _METADATA.format("") if metadata_only else JSON},
+            query=query,
+            headers={"Accept": JSON},
             silence_seconds=silence_seconds or seconds + SILENCE_SECONDS,
         ) as stream:
-            request = Request("watch", kind.plural, kind == SECRET)
-            yield Watch(
-                stream, lambda status, body: self._error(Answer(status, {}, body), request, ())
-            )
+            yield self._watch_of(kind, stream)
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        request: Request,
-        seconds: float,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "",
-        accept: str = JSON,
-    ) -> Manifest:
-        """Send a request until it is answered: POST once, all others as often as is worth it."""
-        headers = {"Accept": accept}
-        if content_type:
-            headers["Content-Type"] = content_type
-        data = None if body is None else orjson.dumps(body)
-        deadline = time.monotonic() + seconds
-        attempt = 0
-        while True:
-            attempt += 1
-            left = deadline - time.monotonic()
-            try:
-                answer = self._send(method, path, query, headers, data, left)
-            except ConnectionEnded:
-                if method == "POST" or attempt >= ATTEMPTS or left < 1:
-                    raise
-                time.sleep(_pause(attempt))
-                continue
-            if answer.status < 400:
-                return made_safe(_parsed(answer), is_secret=request.is_secret)
-            error = self._error(answer, request, refusals.secret_values(body or {}))
-            pause = _pause_after(answer, error, attempt)
-            is_last = method == "POST" or attempt >= ATTEMPTS
-            if pause is None or is_last or time.monotonic() + pause > deadline:
-                raise error
-            time.sleep(pause)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        seconds: float,
-    ) -> Answer:
-        return self._transport().request(
-            method, path, query=query, headers=headers, body=body, seconds=seconds
+    def _watch_of(self, kind: Kind, stream: Stream) -> Watch:
+        request = Request("watch", kind.plural)
+        return Watch(
+            stream, lambda status, body: self._caller.error(Answer(status, {}, body), request)
         )
 
-    def _error(self, answer: Answer, request: Request, secrets: tuple[str, ...]) -> Exception:
-        return refusals.error_of(
-            status=answer.status,
-            body=_parsed(answer),
-            request=request,
-            secrets=(*secrets, *self._credentials),
-            retry_after=_retry_after(answer),
-        )
 
-    def _transport(self) -> Transport:
-        return transport_for(self._connection)
+def _request(verb: str, kind: Kind, name: str) -> Request:
+    return Request(verb, f"{kind.name}/{name}", kind == SECRET)
 
 
-def _parsed(answer: Answer) -> Manifest:
-    try:
-        parsed = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        if answer.status < 400:
-            raise Temporary("The cluster's API answered something that is no JSON.") from None
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _retry_after(answer: Answer) -> float | None:
-    value = answer.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else None
-
-
-def _pause_after(answer: Answer, error: Exception, attempt: int) -> float | None:
-    """Return the seconds until it is worth asking again, None if it is not."""
-    if answer.status not in _BUSY or not isinstance(error, Temporary):
-        return None
-    asked = _retry_after(answer)
-    if asked is None:
-        return _pause(attempt)
-    return asked * (1 + random.random() / 4)  # noqa: S311
-
-
-def _pause(attempt: int) -> float:
-    return FIRST_PAUSE_SECONDS * 3.0 ** (attempt - 1) * (0.5 + random.random())  # noqa: S311
+def _given(**query: str) -> dict[str, str]:
+    return {key: value for key, value in query.items() if value}

@@ -13,6 +13,7 @@ def made_safe(item: Manifest, *, is_secret: bool) -> Manifest:
     """Drop bookkeeping that may quote secrets; replace a Secret's values by digests, which can be
     compared within this process and tell nothing.
     """
+    is_secret = is_secret or item.get("kind") in ("Secret", "SecretList")
     for one in item.get("items") or ():
         made_safe(one, is_secret=is_secret)
     metadata = item.get("metadata")
@@ -22,7 +23,7 @@ def made_safe(item: Manifest, *, is_secret: bool) -> Manifest:
     annotations = metadata.get("annotations")
     if annotations:
         annotations.pop(_LAST_APPLIED, None)
-    if is_secret or item.get("kind") == "Secret":
+    if is_secret:
         for part in ("data", "stringData"):
             values = item.get(part)
             if values:

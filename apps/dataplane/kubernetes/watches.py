@@ -1,6 +1,7 @@
 """An open watch of a Kubernetes API, as events."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from apps.dataplane.kubernetes.safety import made_safe
 from apps.dataplane.kubernetes.transport import Stream
 
 LONGEST_LINE = 8 * 1024 * 1024
+MOST_CHUNKS_OF_AN_ERROR = 4
 
 
 class Watch:
@@ -28,7 +30,8 @@ class Watch:
         Raises Gone when a new LIST is needed, Unreachable when the stream fell silent.
         """
         if self._stream.status >= 400:
-            raise self._error_of(self._stream.status, b"".join(self._stream.chunks()))
+            body = b"".join(islice(self._stream.chunks(), MOST_CHUNKS_OF_AN_ERROR))
+            raise self._error_of(self._stream.status, body)
         for line in _lines(self._stream.chunks()):
             event = orjson.loads(line)
             if event["type"] == "ERROR":

@@ -27,7 +27,10 @@ def test_items_of_a_list_are_secrets_without_saying_so() -> None:
     item = secret()
     del item["kind"]
 
-    assert CANARY not in str(made_safe({"metadata": {}, "items": [item]}, is_secret=True))
+    told, seen = {"metadata": {}}, {"metadata": {}, "kind": "SecretList"}
+
+    assert CANARY not in str(made_safe({**told, "items": [dict(item)]}, is_secret=True))
+    assert CANARY not in str(made_safe({**seen, "items": [dict(item)]}, is_secret=False))
 
 
 def test_other_objects_keep_their_data() -> None:
