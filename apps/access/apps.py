@@ -28,8 +28,8 @@ class AccessConfig(AppConfig):
 def _sync_roles(using: str, **kwargs: Any) -> None:
     if "access_role" not in connections[using].introspection.table_names():
         return  # a partial migrate
-    # Services need the models, which are not loaded yet when this module is.
-    sync_built_in_roles = import_string("apps.access.services.sync_built_in_roles")
+    # The module needs the models, which are not loaded yet when this one is.
+    sync_built_in_roles = import_string("apps.access.built_in.sync_built_in_roles")
     sync_built_in_roles(
         models_by_scope={scope: installed.get_model(label) for scope, label in MODELS.items()}
     )

@@ -11,6 +11,13 @@ from typing import Literal
 Scope = Literal["organization", "workspace", "deployment"]
 SCOPES: tuple[Scope, ...] = ("organization", "workspace", "deployment")
 
+# As sentences write them: a Deployment always has its capital letter.
+SCOPE_WORDS: dict[str, str] = {
+    "organization": "organization",
+    "workspace": "workspace",
+    "deployment": "Deployment",
+}
+
 PERMISSIONS: dict[str, str] = {
     "organization.view": "See the organization",
     "organization.update": "Change the organization's name and settings",

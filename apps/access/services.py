@@ -1,18 +1,15 @@
-"""Give and take roles. The only place that writes grants."""
+"""Give and take roles. Grants are written here alone, by `put` and `take`; those of Teams, too."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.contrib.auth.models import Permission
-from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.access.catalogue import BUILT_IN_ROLES, BuiltInRole
 from apps.access.models import Role
-from apps.access.places import grant_model, models_with_roles, team_grant_model, with_all_above
+from apps.access.places import grant_model, models_with_roles, with_all_above
 from apps.access.queries import forget_permissions, permissions_held
 from apps.accounts.models import User, UserKind
 from apps.audit.services import record
@@ -31,32 +28,6 @@ class Misfit(Refused):
     """A role cannot be held on this object, or not by this holder."""
 
 
-def sync_built_in_roles(*, models_by_scope: dict[str, Any]) -> None:
-    """Make the rows of built-in roles agree with the catalogue. Safe to repeat."""
-    for built_in in BUILT_IN_ROLES:
-        _sync_role(built_in, models_by_scope[built_in.scope])
-
-
-def _sync_role(built_in: BuiltInRole, model: Any) -> None:
-    content_type = ContentType.objects.get_for_model(model)
-    permission, _ = Permission.objects.get_or_create(
-        content_type=content_type,
-        codename=f"role:{built_in.scope}:{built_in.key}",
-        defaults={"name": built_in.name},
-    )
-    Role.objects.update_or_create(
-        scope=built_in.scope,
-        key=built_in.key,
-        defaults={
-            "name": built_in.name,
-            "description": built_in.description,
-            "rank": built_in.rank,
-            "permissions": sorted(built_in.permissions),
-            "permission": permission,
-        },
-    )
-
-
 @transaction.atomic
 def grant(
     *, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None
@@ -71,7 +42,7 @@ def grant(
     if actor is not None:
         forget_permissions(actor)
     _keep_an_owner(on, leaving=user, next_role=role, expires_at=expires_at)
-    previous = _put(
+    previous = put(
         grants=grant_model(type(on)).objects,
         holder={"user": user},
         actor=actor,
@@ -80,7 +51,7 @@ def grant(
         expires_at=expires_at,
     )
     forget_permissions(user)
-    changes = {_role_of(user): [previous, _said(role, expires_at)]}
+    changes = {_role_of(user): [previous, role_in_words(role, expires_at)]}
     record_on(action="role.granted", actor=actor, on=on, changes=changes)
 
 
@@ -109,7 +80,7 @@ def revoke(*, actor: User | None, user: User, on: Any) -> None:
     if actor is not None:
         forget_permissions(actor)
     _keep_an_owner(on, leaving=user, next_role=None)
-    _take(
+    take(
         grants=grant_model(type(on)).objects,
         holder={"user": user},
         label=_role_of(user),
@@ -155,59 +126,16 @@ def end_by(*, actor: User | None, user: User, within: Any, expires_at: datetime)
         longer = grants.filter(Q(expires_at=None) | Q(expires_at__gt=expires_at))
         for one in longer.select_related("permission__role", "content_object"):
             changes = {
-                _role_of(user): [_said(one.role, one.expires_at), _said(one.role, expires_at)]
+                _role_of(user): [
+                    role_in_words(one.role, one.expires_at),
+                    role_in_words(one.role, expires_at),
+                ]
             }
             record_on(action="role.granted", actor=actor, on=one.content_object, changes=changes)
         longer.update(expires_at=expires_at)
 
 
-@transaction.atomic
-def grant_to_team(
-    *, actor: User | None, team: Any, role: Role, on: Any, expires_at: datetime | None = None
-) -> None:
-    """Give a Team the role on an object of its organization, in place of one that it held there.
-
-    `team` has a `group`, which holds the role, and an `organization`. Raises RightsExceeded and
-    Misfit.
-    """
-    lock_people(on=on)
-    if actor is not None:
-        forget_permissions(actor)
-    if team.organization != with_all_above(on)[-1]:
-        raise Misfit(f"{team} is a Team of another organization.")
-    previous = _put(
-        grants=team_grant_model(type(on)).objects,
-        holder={"group": team.group},
-        actor=actor,
-        role=role,
-        on=on,
-        expires_at=expires_at,
-    )
-    if actor is not None:
-        forget_permissions(actor)
-    changes = {_role_of_team(team): [previous, _said(role, expires_at)]}
-    record_on(action="role.granted", actor=actor, on=on, changes=changes)
-
-
-@transaction.atomic
-def revoke_from_team(*, actor: User | None, team: Any, on: Any) -> None:
-    """Take from a Team the role that it holds on the object. Raises RightsExceeded."""
-    lock_people(on=on)
-    if actor is not None:
-        forget_permissions(actor)
-    _take(
-        grants=team_grant_model(type(on)).objects,
-        holder={"group": team.group},
-        label=_role_of_team(team),
-        actor=actor,
-        is_free=False,
-        on=on,
-    )
-    if actor is not None:
-        forget_permissions(actor)
-
-
-def _put(
+def put(
     *,
     grants: Any,
     holder: dict[str, Any],
@@ -216,7 +144,10 @@ def _put(
     on: Any,
     expires_at: datetime | None,
 ) -> str | None:
-    """Write the grant; return in words what it takes the place of."""
+    """Write a grant of `holder`; return in words what it takes the place of, None for nothing.
+
+    Raises RightsExceeded and Misfit.
+    """
     if actor is not None:
         check_reach(actor=actor, role=role, on=on)
     check_fit(role=role, on=on)
@@ -235,12 +166,16 @@ def _put(
             "expires_at": expires_at,
         },
     )
-    return _said(previous.role, previous.expires_at) if previous else None
+    return role_in_words(previous.role, previous.expires_at) if previous else None
 
 
-def _take(
+def take(
     *, grants: Any, holder: dict[str, Any], label: str, actor: User | None, is_free: bool, on: Any
 ) -> None:
+    """Delete the grants of `holder` on the object itself. `is_free` is for what is one's own.
+
+    Raises RightsExceeded.
+    """
     held = grants.filter(content_object=on, **holder)
     for one in held.select_related("permission__role"):
         if actor is not None and not is_free:
@@ -331,12 +266,12 @@ def record_on(*, action: str, actor: User | None, on: Any, changes: Mapping[str,
 
 
 def _record_revoked(actor: User | None, label: str, held: Any, on: Any) -> None:
-    changes = {label: [_said(held.role, held.expires_at), None]}
+    changes = {label: [role_in_words(held.role, held.expires_at), None]}
     record_on(action="role.revoked", actor=actor, on=on, changes=changes)
 
 
-def _said(role: Role, expires_at: datetime | None) -> str:
-    """Name a role as the audit log does."""
+def role_in_words(role: Role, expires_at: datetime | None) -> str:
+    """Name a role and its end as the audit log does."""
     if expires_at is None:
         return role.name
     return f"{role.name} until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
@@ -344,7 +279,3 @@ def _said(role: Role, expires_at: datetime | None) -> str:
 
 def _role_of(user: User) -> str:
     return f"role of {user.email if user.kind == UserKind.PERSON else f'the API token {user}'}"
-
-
-def _role_of_team(team: Any) -> str:
-    return f"role of the Team {team}"

@@ -12,17 +12,17 @@ from django.apps import apps as installed
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import QuerySet
 
 from apps.access.apps import MODELS
-from apps.access.catalogue import BUILT_IN_ROLES, Scope, permissions_of_scope
+from apps.access.catalogue import BUILT_IN_ROLES, SCOPE_WORDS, Scope, permissions_of_scope
 from apps.access.models import Role
-from apps.access.places import grant_model, team_grant_model
 from apps.access.queries import forget_permissions, permissions_held
-from apps.access.services import RightsExceeded, grant, grant_to_team, lock_people, record_on
+from apps.access.services import RightsExceeded, grant, lock_people, record_on
+from apps.access.team_grants import grant_to_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
-from apps.organizations.models import Invitation, Organization, Workspace
+from apps.organizations.models import Organization, Workspace
+from apps.organizations.role_queries import grants_giving, invitations_offering
 
 NAMED = 5
 
@@ -147,44 +147,12 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
     permission.delete()
 
 
-def grants_giving(
-    *, role: Role, organization: Organization | None = None, seen_by: User | None = None
-) -> tuple[QuerySet[Any], QuerySet[Any]]:
-    """Return the live grants of a role to people and tokens, and those to Teams.
-
-    Of a built-in role, those in the organization; with `seen_by`, those on what that person sees.
-    """
-    model: Any = installed.get_model(MODELS[role.scope])  # type: ignore[index]
-    where: dict[str, Any] = {"permission": role.permission}
-    if organization is not None:
-        path = model.access_paths["organization"]
-        where[f"content_object__{path}" if path else "content_object"] = organization
-    if seen_by is not None:
-        where["content_object__in"] = model.objects.visible_to(seen_by)
-    people = grant_model(model).objects.live().filter(**where)
-    teams = team_grant_model(model).objects.live().filter(**where)
-    return (
-        people.select_related("user", "content_object", "granted_by").order_by("user__name", "pk"),
-        teams.select_related("group__team__organization", "content_object", "granted_by").order_by(
-            "group__team__name", "pk"
-        ),
-    )
-
-
-def invitations_offering(*, role: Role) -> QuerySet[Invitation]:
-    """List the invitations that wait for an answer and offer the role."""
-    waiting = Invitation.objects.filter(accepted_at=None, revoked_at=None)
-    if role.scope == "deployment":
-        return waiting.none()
-    return waiting.filter(**{f"{role.scope}_role": role.key})
-
-
 def _checked(
     actor: User, organization: Organization, scope: str, permissions: Iterable[str]
 ) -> frozenset[str]:
     chosen = frozenset(permissions) | {f"{scope}.view"}
     if chosen - permissions_of_scope(scope):  # type: ignore[arg-type]
-        raise Invalid(f"A {scope} role cannot hold this.", field="permissions")
+        raise Invalid(f"A {SCOPE_WORDS[scope]} role cannot hold this.", field="permissions")
     if chosen - permissions_held(user=actor, on=organization):
         raise RightsExceeded(
             "You cannot write or change a role that holds rights you do not have in all of "
@@ -231,7 +199,7 @@ def _free_name(
         others = others.exclude(pk=but.pk)
     built_in = {role.name.lower() for role in BUILT_IN_ROLES}
     if others.exists() or name.lower() in built_in:
-        raise Invalid(f"There is a {scope} role called {name} already.", field="name")
+        raise Invalid(f"There is a {SCOPE_WORDS[scope]} role called {name} already.", field="name")
     return name
 
 

@@ -33,14 +33,20 @@ TIMES = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta
 LONGEST = timedelta(days=3660)
 
 
+class UntilField(forms.ChoiceField):
+    """What nobody chose is what stands first chosen."""
+
+    def clean(self, value: Any) -> str:
+        return str(super().clean(value or self.initial))
+
+
 class TimeBoxForm(forms.Form):
     """How long something is given. Cleans to `expires_at`, None for good; days end at midnight in
     the reader's time zone.
     """
 
-    until = forms.ChoiceField(
+    until = UntilField(
         label="For how long",
-        required=False,
         initial="always",
         widget=Choices(),
         choices=[
@@ -71,7 +77,7 @@ class TimeBoxForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         until, day = cleaned.pop("until", ""), cleaned.pop("until_day", None)
-        cleaned["expires_at"] = self._end(until or self.fields["until"].initial, day)
+        cleaned["expires_at"] = self._end(until, day)
         return cleaned
 
     def _end(self, until: str, day: date | None) -> datetime | None:
@@ -137,6 +143,7 @@ class TokenForm(TimeBoxForm):
     def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["role"] = RoleField(roles=roles)
+        self.fields["role"].initial = roles[0].key if roles else None
         self.fields["until"].label = "Works"
         self.fields["until"].initial = "month"
         self.order_fields(["name", "role"])

@@ -37,7 +37,7 @@ class CustomRoleForm(forms.Form):
             required=False,
             choices=choices,
             widget=forms.CheckboxSelectMultiple,
-            help_text=f"Besides “{PERMISSIONS[f'{scope}.view']}”, which every {scope} role holds.",
+            help_text=f"Besides “{PERMISSIONS[f'{scope}.view']}”, which each of them holds.",
             error_messages={"invalid_choice": "You cannot put this into the role."},
         )
         self.fields["is_limited"] = forms.BooleanField(

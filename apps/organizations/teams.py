@@ -15,12 +15,11 @@ from apps.access.places import models_with_roles, team_grant_model, with_all_abo
 from apps.access.queries import forget_permissions
 from apps.access.services import (
     check_reach,
-    grant_to_team,
     least_role,
     lock_people,
     record_on,
-    revoke_from_team,
 )
+from apps.access.team_grants import grant_to_team, revoke_from_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization, Team

@@ -6,7 +6,8 @@ from django.utils import timezone
 from guardian.utils import get_group_obj_perms_model
 
 from apps.access.queries import denials, permissions_held
-from apps.access.services import Misfit, RightsExceeded, grant, revoke_from_team
+from apps.access.services import Misfit, RightsExceeded, grant
+from apps.access.team_grants import revoke_from_team
 from apps.access.ways import people_allowed, roles_held, ways_in, ways_of
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent

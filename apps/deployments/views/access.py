@@ -11,7 +11,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from apps.access.queries import Denial, denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
-from apps.access.services import revoke, revoke_from_team
+from apps.access.services import revoke
+from apps.access.team_grants import revoke_from_team
 from apps.access.ways import ways_in, ways_of
 from apps.accounts.queries import person_with_email
 from apps.accounts.sessions import fresh_sign_in

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from apps.access.catalogue import PERMISSIONS, grouped, permissions_of_scope
+from apps.access.catalogue import PERMISSIONS, SCOPE_WORDS, grouped, permissions_of_scope
 from apps.access.places import with_all_above
 from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
@@ -45,7 +45,7 @@ def explanation(request: HttpRequest, on: Any, *, back_url: str) -> HttpResponse
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "on": on,
-        "scope": scope,
+        "scope_word": SCOPE_WORDS[scope],
         "organization": with_all_above(on)[-1],
         "permission": permission,
         "action": PERMISSIONS[permission],

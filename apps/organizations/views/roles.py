@@ -7,14 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from apps.access.catalogue import (
-    BUILT_IN_ROLES,
-    PERMISSIONS,
-    SCOPES,
-    Scope,
-    grouped,
-    permissions_of_scope,
-)
+from apps.access.catalogue import SCOPE_WORDS, SCOPES, permissions_of_scope
 from apps.access.models import Role
 from apps.access.queries import denial_for, permissions_held
 from apps.access.scoped import scoped
@@ -22,32 +15,19 @@ from apps.accounts.sessions import fresh_sign_in
 from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError
 from apps.core.forms import blame
-from apps.organizations.custom_roles import (
-    create_role,
-    delete_role,
-    grants_giving,
-    invitations_offering,
-    update_role,
-)
+from apps.organizations.custom_roles import create_role, delete_role, update_role
 from apps.organizations.models import Organization
 from apps.organizations.role_forms import CustomRoleForm, InsteadForm
+from apps.organizations.role_queries import grants_giving, invitations_offering
+from apps.organizations.views.role_tables import (
+    TEMPLATES,
+    permissions_of_template,
+    table_of,
+    worded,
+)
 
 MANAGE = "organization.roles.manage"
 PAGE_SIZE = 50
-# What a custom role can begin with: the part of a built-in one that its scope can hold.
-TEMPLATES: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "organization": (("Member", "organization", "member"), ("Owner", "organization", "owner")),
-    "workspace": (
-        ("Viewer", "workspace", "member"),
-        ("Author", "workspace", "author"),
-        ("Operator", "workspace", "operator"),
-    ),
-    "deployment": (
-        ("Viewer", "deployment", "viewer"),
-        ("Author", "deployment", "author"),
-        ("Operator", "workspace", "operator"),
-    ),
-}
 
 
 @scoped(Organization, "organization.view", by="slug")
@@ -58,7 +38,7 @@ def roles(request: HttpRequest, organization: Organization) -> HttpResponse:
     ids = {(role.scope, role.key): role.pk for role in built_in}
     context = {
         "organization": organization,
-        "tables": [_table(scope, ids) for scope in SCOPES],
+        "tables": [table_of(scope, ids) for scope in SCOPES],
         "page_obj": Paginator(custom, PAGE_SIZE).get_page(request.GET.get("page")),
         "scopes": SCOPES,
         "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
@@ -75,7 +55,8 @@ def role_page(request: HttpRequest, organization: Organization, role_id: int) ->
     context = {
         "organization": organization,
         "role": role,
-        "groups": _worded(role.permissions),
+        "scope_word": SCOPE_WORDS[role.scope],
+        "groups": worded(role.permissions),
         "workspaces": role.workspaces.order_by("name"),
         "page_obj": Paginator(people, PAGE_SIZE).get_page(request.GET.get("page")),
         "teams": teams[:PAGE_SIZE],
@@ -92,7 +73,9 @@ def new_role(request: HttpRequest, organization: Organization, scope: str) -> Ht
     if scope not in SCOPES:
         raise Http404
     begin_with = request.GET.get("from", "")
-    form = _form(request, organization, scope, {"permissions": _permissions_of(scope, begin_with)})
+    form = _form(
+        request, organization, scope, {"permissions": permissions_of_template(scope, begin_with)}
+    )
     if request.method == "POST" and form.is_valid():
         try:
             role = create_role(
@@ -108,7 +91,7 @@ def new_role(request: HttpRequest, organization: Organization, scope: str) -> Ht
             return redirect("organizations:role", organization.slug, role.pk)
     context = {
         "organization": organization,
-        "scope": scope,
+        "scope_word": SCOPE_WORDS[scope],
         "form": form,
         "begin_with": begin_with,
         "templates": [label for label, *_ in TEMPLATES[scope]],
@@ -193,16 +176,6 @@ def _form(
     )
 
 
-def _permissions_of(scope: str, begin_with: str) -> list[str]:
-    """Return what a template puts into a role of the scope; nothing for an unknown one."""
-    found = {label: (of_scope, key) for label, of_scope, key in TEMPLATES[scope]}
-    if begin_with not in found:
-        return []
-    of_scope, key = found[begin_with]
-    template = Role.objects.get(organization=None, scope=of_scope, key=key)
-    return sorted(permissions_of_scope(scope).intersection(template.permissions))  # type: ignore[arg-type]
-
-
 def _others(request: HttpRequest, organization: Organization, role: Role) -> list[Role]:
     """List the roles that may take the place of one: of its scope, not limited elsewhere."""
     held = permissions_held(user=person_of(request), on=organization)
@@ -215,44 +188,3 @@ def _others(request: HttpRequest, organization: Organization, role: Role) -> lis
 def _role(organization: Organization, role_id: int) -> Role:
     known = Role.objects.filter(Q(organization=None) | Q(organization=organization))
     return get_object_or_404(known, pk=role_id)
-
-
-def _worded(permissions: list[str]) -> list[dict[str, Any]]:
-    return [
-        {"title": title, "actions": [PERMISSIONS[one] for one in of_group]}
-        for title, of_group in grouped(permissions).items()
-    ]
-
-
-def _table(scope: Scope, ids: dict[tuple[str, str], int]) -> dict[str, Any]:
-    """Lay out what each role of a scope may do; below an organization only its owner has any."""
-    roles = [role for role in BUILT_IN_ROLES if role.scope == scope]
-    shown = [
-        (key, action)
-        for key, action in PERMISSIONS.items()
-        if any(key in role.permissions for role in roles)
-        and (scope != "organization" or key.startswith("organization."))
-    ]
-    columns = [
-        {
-            "id": ids[role.scope, role.key],
-            "label": _short(role.name),
-            "description": role.description,
-        }
-        for role in roles
-    ]
-    rows = [
-        {
-            "action": action,
-            "cells": [
-                {"role": _short(role.name), "allowed": key in role.permissions} for role in roles
-            ],
-        }
-        for key, action in shown
-    ]
-    return {"scope": scope, "columns": columns, "rows": rows}
-
-
-def _short(name: str) -> str:
-    """Leave out the scope, which stands above the table: "Workspace Owner" is "Owner"."""
-    return name.partition(" ")[2]

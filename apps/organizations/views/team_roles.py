@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.access.places import with_all_above
 from apps.access.queries import denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
-from apps.access.services import revoke_from_team
+from apps.access.team_grants import revoke_from_team
 from apps.accounts.sessions import fresh_sign_in
 from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
+from apps.access.catalogue import SCOPE_WORDS
 from apps.access.models import Role
 from apps.access.places import with_all_above
 from apps.access.queries import permissions_held, roles_for
@@ -88,7 +89,12 @@ def _made(
 
 def _place(on: Any) -> dict[str, Any]:
     scope = type(on).access_scope
-    return {"on": on, "scope": scope, "organization": with_all_above(on)[-1], scope: on}
+    return {
+        "on": on,
+        "scope_word": SCOPE_WORDS[scope],
+        "organization": with_all_above(on)[-1],
+        scope: on,
+    }
 
 
 def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Any) -> dict[str, Any]:
@@ -103,6 +109,7 @@ def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Any) -
         maker = makers.setdefault(maker.pk, maker)
     return {
         "token": token,
+        "made": f"made by {token.created_by}" if token.created_by else "",
         "role": role,
         "newest": newest,
         "older": live[1:],

@@ -1,0 +1,62 @@
+"""Give roles to Teams, and take them."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from apps.access.models import Role
+from apps.access.places import team_grant_model, with_all_above
+from apps.access.queries import forget_permissions
+from apps.access.services import Misfit, lock_people, put, record_on, role_in_words, take
+from apps.accounts.models import User
+
+
+@transaction.atomic
+def grant_to_team(
+    *, actor: User | None, team: Any, role: Role, on: Any, expires_at: datetime | None = None
+) -> None:
+    """Give a Team the role on an object of its organization, in place of one that it held there.
+
+    `team` has a `group`, which holds the role, and an `organization`. Raises RightsExceeded and
+    Misfit.
+    """
+    lock_people(on=on)
+    if actor is not None:
+        forget_permissions(actor)
+    if team.organization != with_all_above(on)[-1]:
+        raise Misfit(f"{team} is a Team of another organization.")
+    previous = put(
+        grants=team_grant_model(type(on)).objects,
+        holder={"group": team.group},
+        actor=actor,
+        role=role,
+        on=on,
+        expires_at=expires_at,
+    )
+    if actor is not None:
+        forget_permissions(actor)
+    changes = {_role_of_team(team): [previous, role_in_words(role, expires_at)]}
+    record_on(action="role.granted", actor=actor, on=on, changes=changes)
+
+
+@transaction.atomic
+def revoke_from_team(*, actor: User | None, team: Any, on: Any) -> None:
+    """Take from a Team the role that it holds on the object. Raises RightsExceeded."""
+    lock_people(on=on)
+    if actor is not None:
+        forget_permissions(actor)
+    take(
+        grants=team_grant_model(type(on)).objects,
+        holder={"group": team.group},
+        label=_role_of_team(team),
+        actor=actor,
+        is_free=False,
+        on=on,
+    )
+    if actor is not None:
+        forget_permissions(actor)
+
+
+def _role_of_team(team: Any) -> str:
+    return f"role of the Team {team}"
