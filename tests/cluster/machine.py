@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.cluster import control_groups
 from tests.cluster.progress import run_logged
 from tests.kubernetes import go_builds
 from tests.kubernetes.go_builds import say
@@ -22,7 +23,6 @@ PACKAGES = [
     "libc6-dev",
     "nftables",
 ]
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
 BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 FREE_BYTES = 12 * 1024**3
 MEMORY_BYTES = 14 * 1024**3
@@ -54,19 +54,12 @@ def _makes_namespaces() -> bool:
     namespaces = ["--mount", "--net", "--pid", "--ipc", "--fork", "--mount-proc"]
     try:
         subprocess.run(["unshare", *namespaces, "true"], capture_output=True, check=True)
-        for root in control_group_roots():
+        for root in control_groups.roots():
             (root / "astro-portal-try").mkdir(exist_ok=True)
             (root / "astro-portal-try").rmdir()
     except (OSError, subprocess.CalledProcessError):
         return False
     return True
-
-
-def control_group_roots() -> list[Path]:
-    """Return the top of every hierarchy: one with cgroup v2, several with v1."""
-    if (CONTROL_GROUPS / "cgroup.procs").exists():
-        return [CONTROL_GROUPS]
-    return [place.parent for place in sorted(CONTROL_GROUPS.glob("*/cgroup.procs"))]
 
 
 def install_packages(folder: Path) -> None:

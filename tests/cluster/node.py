@@ -8,9 +8,9 @@ that began it.
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +20,7 @@ import psutil
 import yaml
 
 from apps.dataplane.kubernetes.config import Connection
-from tests.cluster import builds, keda, machine
+from tests.cluster import builds, control_groups, keda, machine
 from tests.cluster.images import image_sets
 from tests.cluster.init import CONTAINERD_FOLDER, PRIVATE_FOLDERS
 from tests.cluster.layout import UPLINK, Layout
@@ -30,8 +30,6 @@ from tests.kubernetes.go_builds import say
 
 PROJECT = Path(__file__).resolve().parents[2]
 NUMBERS = range(201, 251)
-# Else all pods together count as much as one process of the host.
-CPU_WEIGHTS = {"cpu.shares": "10240", "cpu.weight": "1000"}
 START_SECONDS = 240
 READY_SECONDS = 180
 
@@ -68,10 +66,9 @@ def running_node() -> Iterator[Node]:
     with ExitStack() as stack:
         stack.enter_context(_only_one(cache / "node.lock"))
         machine.install_packages(cache)
-        _remove_stale_control_groups()
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="astro-portal-node-")))
-        layout = _prepare(folder, cache)
-        stack.callback(_remove_control_groups, layout.control_group)
+        control_groups.remove_stale()
+        layout = _prepare(stack.enter_context(_empty_folder(cache / "node")), cache)
+        stack.callback(control_groups.remove, layout.control_group)
         stack.enter_context(_process(layout))
         node = Node(layout)
         _wait_until_ready(node)
@@ -106,7 +103,7 @@ def _prepare(folder: Path, cache: Path) -> Layout:
 def _process(layout: Layout) -> Iterator[None]:
     for name in (*PRIVATE_FOLDERS, CONTAINERD_FOLDER.lstrip("/")):
         Path("/", name).mkdir(parents=True, exist_ok=True)
-    _make_control_groups(layout.control_group)
+    control_groups.make(layout.control_group)
     namespaces = ["--mount", "--net", "--pid", "--ipc", "--fork", "--mount-proc"]
     with layout.log("init").open("ab") as log:
         began = subprocess.Popen(
@@ -204,42 +201,20 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _empty_folder(folder: Path) -> Iterator[Path]:
+    # What a run that was killed has left goes with the next one.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _free_number() -> int:
     for number in NUMBERS:
         shown = ["ip", "-4", "route", "show", "root", f"10.{number}.0.0/16"]
         if not subprocess.run(shown, capture_output=True, check=True).stdout:
             return number
     raise RuntimeError("Every network from 10.201.0.0/16 to 10.250.0.0/16 is in use here.")
-
-
-def _make_control_groups(name: str) -> None:
-    for root in machine.control_group_roots():
-        (root / name).mkdir(exist_ok=True)
-        for setting in ("cpuset.cpus", "cpuset.mems"):
-            if (root / name / setting).exists() and (root / setting).exists():
-                (root / name / setting).write_text((root / setting).read_text())
-        for setting, weight in CPU_WEIGHTS.items():
-            if (root / name / setting).exists():
-                (root / name / setting).write_text(weight)
-
-
-def _remove_control_groups(name: str) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        left = [root / name for root in machine.control_group_roots() if (root / name).exists()]
-        for top in left:
-            for folder, _, _ in os.walk(top, topdown=False):
-                with suppress(OSError):
-                    Path(folder).rmdir()
-        if not left:
-            return
-        time.sleep(0.2)
-
-
-def _remove_stale_control_groups() -> None:
-    """Those of a node whose tests were killed: nothing runs in them any more."""
-    names = {
-        path.name for root in machine.control_group_roots() for path in root.glob("astro-portal-*")
-    }
-    for name in names:
-        _remove_control_groups(name)

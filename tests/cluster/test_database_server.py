@@ -24,7 +24,9 @@ spec:
   containers:
     - name: postgres
       image: postgres:15-bookworm
-      env: [{name: POSTGRES_PASSWORD, value: of-the-server}]
+      env:
+        - {name: POSTGRES_PASSWORD, value: of-the-server}
+        - {name: PGDATA, value: /var/lib/postgresql/data/pg}
       readinessProbe: {tcpSocket: {port: 5432}, periodSeconds: 1}
       securityContext: {runAsUser: 999}
 ---
