@@ -20,7 +20,7 @@ from apps.deployments import tasks
 from apps.deployments.models import Deployment, Operation, RevisionState
 from apps.deployments.services import update_config
 from tests.deployments.test_reconciler import WIDER
-from tests.deployments.workers import JOURNAL, LEASE_SECONDS, STEPS, Worker, read
+from tests.deployments.workers import JOURNAL, LEASE_SECONDS, POISON, STEPS, Worker, read
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 BROKER_NUMBER = 13
@@ -150,3 +150,33 @@ def test_an_emptied_broker_costs_two_sweeps(stage: Stage, create: Callable[..., 
     stage.broker.flushdb()
 
     stage.until(lambda: all(is_applied(one, 1)() for one in made), 60)
+
+
+def test_what_ends_its_worker_each_time_is_put_aside_and_others_go_on(
+    stage: Stage, create: Callable[..., Operation]
+) -> None:
+    poison, other = create("poison").deployment, create("other").deployment
+    stage.environment[POISON] = poison.ref
+    stage.start()
+
+    put_aside = Deployment.objects.filter(pk=poison.pk, quarantined_at__isnull=False)
+    stage.until(put_aside.exists)
+
+    stage.until(is_applied(other, 1))
+    assert 3 <= len([line for line in stage.lines if line.ref == poison.ref]) <= 4
+
+
+def test_what_a_person_waits_for_is_taken_first(
+    stage: Stage, create: Callable[..., Operation]
+) -> None:
+    *others, mine = [create(f"etl-{number}").deployment for number in range(4)]
+    stage.broker.flushdb()
+    for job in range(20):
+        tasks.reconcile.apply_async(args=[others[job % 3].pk], queue="reconcile.0")
+    tasks.hint(mine.pk)
+    Deployment.objects.update(next_reconcile_at=None)
+
+    stage.start()
+    stage.until(stage.reaches(1, 0))
+
+    assert stage.lines[0].ref == mine.ref

@@ -16,7 +16,7 @@ from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Observation, Progress
 
-JOURNAL = "TEST_JOURNAL"
+JOURNAL, POISON = "TEST_JOURNAL", "TEST_POISON"
 LEASE_SECONDS, FENCE_MARGIN_SECONDS = 6.0, 1.0
 STEPS, STEP_SECONDS = 6, 0.5
 
@@ -26,23 +26,29 @@ class Line:
     """One step of an apply, as its worker wrote it."""
 
     pid: int
+    ref: str
     revision: int
     step: int
 
 
 class JournalPlane(FakePlane):
-    """It applies in steps, each a line of the journal, and is what the journal says."""
+    """It applies in steps, each a line of the journal, and is what the journal says. Applying what
+    is named as poison ends the process at once, as a fault in a library does.
+    """
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
         for step in range(STEPS):
             fence.check()
             with Path(os.environ[JOURNAL]).open("a") as journal:
-                journal.write(f"{os.getpid()} {spec.revision} {step}\n")
+                journal.write(f"{os.getpid()} {spec.ref} {spec.revision} {step}\n")
+            if spec.ref == os.environ.get(POISON):
+                os.kill(os.getpid(), signal.SIGSEGV)
             time.sleep(STEP_SECONDS)
         return Progress(steps=(), is_done=True)
 
     def observe(self, *, ref: str) -> Observation:
-        done = [line.revision for line in read(Path(os.environ[JOURNAL])) if line.step == STEPS - 1]
+        lines = [line for line in read(Path(os.environ[JOURNAL])) if line.ref == ref]
+        done = [line.revision for line in lines if line.step == STEPS - 1]
         return Observation(
             observed_at=datetime.now(UTC),
             exists=bool(done),
@@ -55,7 +61,8 @@ class JournalPlane(FakePlane):
 def read(journal: Path) -> list[Line]:
     if not journal.exists():
         return []
-    return [Line(*map(int, line.split())) for line in journal.read_text().splitlines()]
+    found = [line.split() for line in journal.read_text().splitlines()]
+    return [Line(int(pid), ref, int(revision), int(step)) for pid, ref, revision, step in found]
 
 
 class Worker:
