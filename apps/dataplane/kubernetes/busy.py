@@ -8,12 +8,13 @@ Source: kubernetes.io, "ReplicaSet: Pod deletion cost".
 from collections import Counter
 from collections.abc import Mapping
 
+from apps.dataplane.errors import Temporary
 from apps.dataplane.kubernetes.airflow_door import call_airflow
 from apps.dataplane.kubernetes.client import Api
 from apps.dataplane.kubernetes.kinds import POD, Manifest
 from apps.dataplane.kubernetes.live import in_parallel, selector
 from apps.dataplane.kubernetes.names import QUEUE_LABEL, namespace_of
-from apps.dataplane.kubernetes.refusals import NotFound
+from apps.dataplane.kubernetes.refusals import Conflict, NotFound
 from apps.dataplane.spec import DeploymentSpec
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -34,12 +35,13 @@ def mark_busy_workers(api: Api, *, spec: DeploymentSpec, portal_id: str) -> int:
 
 
 def _running_tasks(api: Api, spec: DeploymentSpec) -> Mapping[str, int]:
-    """Count the running tasks of each host."""
+    """Count the running tasks of each host. Raises Temporary when Airflow does not tell."""
     counts: Counter[str] = Counter()
     for offset in range(0, MOST_TASKS, PAGE):
         answer = call_airflow(api, spec=spec, method="GET", path=RUNNING.format(offset))
-        data = answer.data if isinstance(answer.data, dict) else {}
-        found = data.get("task_instances") or []
+        if answer.status != 200 or not isinstance(answer.data, dict):
+            raise Temporary(f"Airflow does not tell which tasks run ({answer.status}).")
+        found = answer.data.get("task_instances") or []
         counts.update(str(task.get("hostname") or "") for task in found)
         if len(found) < PAGE:
             break
@@ -60,6 +62,6 @@ def _mark(api: Api, pod: Manifest, cost: str) -> bool:
     changes = {"metadata": {"annotations": {COST: cost}, "uid": metadata["uid"]}}
     try:
         api.merge(POD, metadata["name"], changes, namespace=metadata["namespace"])
-    except NotFound:
+    except (NotFound, Conflict):
         return False
     return True
