@@ -36,6 +36,9 @@ DEBIAN_PACKAGES = [
     "python3-venv",
     "redis-server",
 ]
+# The official images let any user id use these. Not by way of /var/run: that link is absolute, and
+# would lead out of the tree.
+SERVICE_FOLDERS = ("data", "run/postgresql", "var/lib/postgresql/data")
 ENTRYPOINTS = ("airflow-entrypoint", "postgres-entrypoint", "redis-entrypoint")
 HOST_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 IN_ROOT = """
@@ -56,7 +59,7 @@ def ensure_root_file_system(folder: Path) -> Path:
     locked = (SOURCES / "airflow.txt").read_text()
     _step(folder, "airflow", locked, lambda: _airflow(folder, root))
     scripts = "".join((SOURCES / name).read_text() for name in ENTRYPOINTS)
-    _step(folder, "entrypoints", scripts, lambda: _entrypoints(root))
+    _step(folder, "entrypoints", f"{SERVICE_FOLDERS} {scripts}", lambda: _entrypoints(root))
     return root
 
 
@@ -123,10 +126,10 @@ def _entrypoints(root: Path) -> None:
     for name in ENTRYPOINTS:
         shutil.copy(SOURCES / name, root / name)
         (root / name).chmod(0o755)
-    # The official images let any user id use these.
-    for name in ("data", "var/lib/postgresql/data", "var/run/postgresql"):
+    for name in SERVICE_FOLDERS:
         (root / name).mkdir(parents=True, exist_ok=True)
-        (root / name).chmod(0o777)
+        (root / name).chmod(0o1777)
+        os.chown(root / name, int(SERVICE_USER), int(SERVICE_USER))
     (root / "etc/passwd").chmod(0o666)
 
 
