@@ -17,8 +17,8 @@ from apps.clusters.connections import plane_for
 from apps.dataplane import fence
 from apps.dataplane.base import DataPlane, Surveyed
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary, Unreachable
-from apps.dataplane.status import Observation, Progress, Step
-from apps.deployments import breaker, cluster_leases, lifecycle, records
+from apps.dataplane.status import Drift, Observation, Progress, Step
+from apps.deployments import breaker, cluster_leases, lifecycle, records, surveys
 from apps.deployments.compiler import compile_spec
 from apps.deployments.lifecycle import Lease, LeaseLost
 from apps.deployments.models import Deployment, Health, Phase, RevisionState
@@ -138,9 +138,21 @@ def _keep(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
         return
     logger.info("applied again", extra={"deployment": deployment.ref, "revision": wanted.number})
     progress = plane.apply(spec=spec)
-    if drift:
-        records.record_correction(lease=lease, drift=drift)
+    if drift and progress.is_done:
+        _end_correction(lease, deployment, plane, drift)
+        return
     _end_apply(lease, deployment, plane, progress)
+
+
+def _end_correction(
+    lease: Lease, deployment: Deployment, plane: DataPlane, drift: tuple[Drift, ...]
+) -> None:
+    """Write what was put back. Whoever changes it again and again is answered once a minute."""
+    records.record_correction(lease=lease, drift=drift)
+    deployment.observation[surveys.CORRECTED_AT] = timezone.now().isoformat()
+    seen = plane.observe(ref=deployment.ref)
+    after = surveys.BETWEEN_CORRECTIONS.total_seconds()
+    _end(lease, deployment, seen, after_seconds=after, is_urgent=False)
 
 
 def _delete(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:

@@ -167,9 +167,12 @@ def observed_fields(deployment: Deployment, observation: Observation) -> dict[st
 
 def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[str, Any]:
     """Return what is stored of an observation. What the look did not tell is kept from `before`:
-    notices, the fields of objects that still drift, and drift of kinds that were not judged.
+    notices, the fields of objects that still drift, and drift of kinds that were not judged. So is
+    when drift was corrected last.
     """
     found: dict[str, Any] = json.loads(json.dumps(asdict(observation), cls=DjangoJSONEncoder))
+    if "corrected_at" in before:
+        found["corrected_at"] = before["corrected_at"]
     if observation.notices is None:
         found["notices"] = before.get("notices") or []
     known = {one["object"]: one for one in before.get("drift", ())}

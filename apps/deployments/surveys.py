@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 BATCH = 200
 # An unchanged row is written again after this time, so that a page can say how old it is.
 WRITE_EVERY = timedelta(minutes=5)
+# Whoever changes again what was put back waits so long for the answer.
+CORRECTED_AT, BETWEEN_CORRECTIONS = "corrected_at", timedelta(minutes=1)
 # These change with every look and tell a page nothing that could not wait.
 _RESTLESS = ("observed_at", "memory_bytes", "heartbeat_at")
 _READ = (
@@ -143,8 +145,12 @@ def _needs_pass(row: Deployment, look: Observation, *, is_news: bool) -> bool:
         return is_news and wanted.state != RevisionState.FAILED
     if not look.exists or look.applied_revision != wanted.number:
         return True
+    if look.is_drifted and wanted.config.get("corrects_drift", True):
+        corrected_at = row.observation.get(CORRECTED_AT)
+        since = datetime.fromisoformat(corrected_at) if corrected_at else None
+        return since is None or look.observed_at - since > BETWEEN_CORRECTIONS
     if look.is_drifted:
-        return is_news or bool(wanted.config.get("corrects_drift", True))
+        return is_news
     return look.health != row.health
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
@@ -16,7 +17,7 @@ from apps.dataplane import fence
 from apps.dataplane.errors import Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Drift
-from apps.deployments import breaker, lifecycle, tasks
+from apps.deployments import breaker, lifecycle, surveys, tasks
 from apps.deployments.models import ClusterLease, Deployment, Health, RevisionState
 from apps.deployments.queries import observation_of
 from apps.deployments.reconciler import reconcile
@@ -287,6 +288,25 @@ def test_drift_is_put_back_and_written_down(distant: Make, plane: type[FakePlane
     assert event.changes == {
         "Deployment/scheduler": ["spec.template.spec.containers[0].image", "put back"]
     }
+
+
+def test_a_fight_over_an_object_is_fought_once_a_minute(
+    distant: Make, remote: Cluster, plane: type[FakePlane]
+) -> None:
+    deployment = distant()
+    airflow = plane.store.airflows[deployment.ref]
+    airflow.drift = (IMAGE,)
+    drive(deployment)
+    assert 55 < seconds_until_due(deployment) <= 60
+
+    airflow.drift = (IMAGE,)
+
+    assert surveys.survey(cluster_id=remote.pk).woken == 0
+    row = Deployment.objects.get(pk=deployment.pk)
+    earlier = timezone.now() - timedelta(minutes=2)
+    row.observation["corrected_at"] = earlier.isoformat()
+    Deployment.objects.filter(pk=row.pk).update(observation=row.observation)
+    assert surveys.survey(cluster_id=remote.pk).woken == 1
 
 
 def test_drift_is_shown_and_left_alone_where_the_configuration_says_so(
