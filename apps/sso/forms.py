@@ -13,7 +13,6 @@ from apps.sso.models import SSOConnection
 from apps.sso.outgoing import MOST_BYTES
 
 ASK = "Nobody: people must be invited"
-WIDE = {"data-width": "l"}
 
 
 class EmailForm(forms.Form):
@@ -119,12 +118,14 @@ class ConnectionForm(forms.Form):
 
 
 class SAMLForm(ConnectionForm):
+    field_order = ("name", "metadata", "metadata_url", "default_role")
+
     metadata = forms.FileField(label="Metadata file", required=False)
     metadata_url = forms.CharField(
-        label="or its address",
+        label="Or its address",
         max_length=500,
         required=False,
-        widget=forms.URLInput(attrs=WIDE),
+        widget=forms.URLInput(),
         help_text=f"Fetched once, now. At most {MOST_CERTIFICATES} certificates.",
     )
 
@@ -145,10 +146,12 @@ class SAMLForm(ConnectionForm):
 
 
 class OIDCForm(ConnectionForm):
+    field_order = ("name", "issuer", "client_id", "client_secret", "default_role")
+
     issuer = forms.CharField(
         label="Issuer",
         max_length=500,
-        widget=forms.URLInput(attrs=WIDE),
+        widget=forms.URLInput(),
         help_text="Exactly as the server calls itself.",
     )
     client_id = forms.CharField(label="Client ID", max_length=255)

@@ -107,8 +107,14 @@ def read_answer(connection: SSOConnection, answer: str) -> OneLogin_Saml2_Auth:
 
 
 def service_metadata(connection: SSOConnection) -> bytes:
-    """Return the metadata that the identity provider wants of the portal."""
-    service = OneLogin_Saml2_Settings(settings=saml_settings(connection), sp_validation_only=True)
+    """Return the metadata that the identity provider wants of the portal.
+
+    It asks for a name that stays. Requests leave the choice to the identity provider: some refuse
+    one that they were not set up for.
+    """
+    described = saml_settings(connection)
+    described["sp"]["NameIDFormat"] = C.NAMEID_PERSISTENT
+    service = OneLogin_Saml2_Settings(settings=described, sp_validation_only=True)
     metadata = service.get_sp_metadata()
     return metadata if isinstance(metadata, bytes) else str(metadata).encode()
 

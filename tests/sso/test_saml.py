@@ -313,4 +313,5 @@ def test_the_metadata_names_the_portal(client: Client, saml: SSOConnection) -> N
 
     assert response.status_code == 200
     assert b"/accounts/sso/nordhavn-saml/acs/" in response.content
+    assert b"nameid-format:persistent</md:NameIDFormat>" in response.content
     assert base64.b64encode(b"PRIVATE") not in response.content

@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.sso.peers.processes import cache_folder, free_port, serving
-from tests.sso.peers.simplesamlphp import PeerMissing
+from tests.sso.peers.processes import PeerMissing, cache_folder, free_port, serving
 
 HERE = Path(__file__).parent
 CLIENT_ID, CLIENT_SECRET = "astro-portal", "client-secret-of-the-test-" * 2
@@ -45,9 +44,7 @@ class OIDCProvider:
         }
         (self.home / "told.json").write_text(json.dumps(told))
         command = ["node", str(self.program / "openid_provider.mjs"), str(self.home / "told.json")]
-        self._process.enter_context(
-            serving(command, port=self.port, log=self.home / "server.log")
-        )
+        self._process.enter_context(serving(command, port=self.port, log=self.home / "server.log"))
 
     def stop(self) -> None:
         self._process.close()

@@ -13,6 +13,10 @@ from pathlib import Path
 START_SECONDS, STOP_SECONDS = 60.0, 10.0
 
 
+class PeerMissing(Exception):
+    """A program cannot be had on this machine; the text says why."""
+
+
 def cache_folder(name: str, *, pins: str) -> Path:
     """Return the folder of exactly these pins: another version gets another folder."""
     chosen = os.environ.get("ASTRO_PORTAL_TEST_CACHE")

@@ -21,20 +21,25 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from tests.sso.peers.processes import cache_folder, free_port, serving
+from tests.sso.peers.processes import PeerMissing, cache_folder, free_port, serving
 
 RELEASE = "bookworm"
-PACKAGES = (
-    "simplesamlphp php-common php8.2-cli php8.2-common php8.2-opcache php8.2-xml php8.2-mbstring "
-    "php8.2-sqlite3 libsodium23 libargon2-1 libpcre2-8-0"
-).split()
+PACKAGES = [
+    "simplesamlphp",
+    "php-common",
+    "php8.2-cli",
+    "php8.2-common",
+    "php8.2-opcache",
+    "php8.2-xml",
+    "php8.2-mbstring",
+    "php8.2-sqlite3",
+    "libsodium23",
+    "libargon2-1",
+    "libpcre2-8-0",
+]
 HERE = Path(__file__).parent / "simplesamlphp"
 DOWNLOAD_SECONDS = 180
 LEFT_OUT = "Left out: the tests with SimpleSAMLphp, because"
-
-
-class PeerMissing(Exception):
-    """The program cannot be had on this machine; the text says why."""
 
 
 class SimpleSAMLphp:

@@ -1,0 +1,281 @@
+"""Single sign-on with real identity providers in a real browser, from the first domain to the day
+when an identity provider is down.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from django.urls import reverse
+from playwright.sync_api import Page
+
+from apps.access.services import grant
+from apps.accounts.models import User
+from apps.organizations.models import Organization, OrganizationGrant
+from apps.sso.models import SSOConnection
+from tests.conftest import PASSWORD, role
+from tests.e2e.browser import NARROW, PICTURES, WIDE, Inspector, new_context
+from tests.sso.dns_server import name_server
+from tests.sso.peers import oidc_provider, simplesamlphp
+from tests.sso.peers.processes import PeerMissing
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+OWNER, NEWCOMER = "ana@nordhavn.test", "dana@nordhavn.test"
+NAMES = {"ana": "Ana Kovač", "dana": "Dana Lindqvist"}
+PEER_PASSWORD = "told to the identity provider alone"
+SAML_NAME = "Nordhavn workforce sign-in for everybody in Århus and Odense"
+OIDC_NAME = "Partner accounts"
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+@pytest.fixture
+def saml_peer() -> Iterator[simplesamlphp.SimpleSAMLphp]:
+    people = {
+        key: {
+            "password": PEER_PASSWORD,
+            "attributes": {
+                "mail": [f"{key}@nordhavn.test"],
+                "displayName": [name],
+                "groups": ["data-eng", "everybody"],
+            },
+        }
+        for key, name in NAMES.items()
+    }
+    try:
+        with simplesamlphp.running(people) as peer:
+            yield peer
+    except PeerMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def oidc_peer() -> Iterator[oidc_provider.OIDCProvider]:
+    people = {
+        key: {"email": f"{key}@nordhavn.test", "email_verified": True, "name": name}
+        for key, name in NAMES.items()
+    }
+    try:
+        with oidc_provider.running(people) as peer:
+            yield peer
+    except PeerMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def records(settings: Any, live_server: Any) -> Iterator[dict[str, str]]:
+    settings.SSO_ALLOWS_HTTP = True
+    settings.SSO_NETWORKS = LOOPBACK
+    settings.PORTAL_URL = live_server.url
+    with name_server() as (address, records):
+        settings.DNS_SERVERS = [address]
+        yield records
+
+
+@pytest.fixture
+def owner(organization: Organization) -> User:
+    user = User.objects.create_user(OWNER, PASSWORD, name=NAMES["ana"])
+    grant(actor=None, user=user, role=role("organization", "owner"), on=organization)
+    return user
+
+
+@pytest.fixture
+def open_browser(browser: Any, live_server: Any) -> Iterator[Callable[[], Page]]:
+    contexts = []
+
+    def start() -> Page:
+        contexts.append(new_context(browser, base_url=live_server.url))
+        page: Page = contexts[-1].new_page()
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+
+
+def look(page: Page, name: str) -> None:
+    """Hold a page to what every page must stand, and keep two pictures of it."""
+    inspector = Inspector(page)
+    inspector.look()
+    for width, size in (("wide", WIDE), ("narrow", NARROW)):
+        page.set_viewport_size(size)
+        page.screenshot(path=PICTURES / f"sso-{name}-{width}.png", full_page=True)
+    page.set_viewport_size(WIDE)
+    assert inspector.problems == []
+
+
+def begin(page: Page, email: str) -> None:
+    page.goto(reverse("account_login"))
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_role("button", name="Continue", exact=True).click()
+
+
+def with_password(page: Page) -> None:
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def is_in(page: Page, name: str) -> None:
+    page.locator(f"[aria-label^='Your account, {name}']").first.wait_for()
+
+
+def sign_out(page: Page) -> None:
+    page.goto(reverse("account_logout"))
+    page.locator("main").get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login/**")
+
+
+def prove_to_saml(page: Page, peer: simplesamlphp.SimpleSAMLphp, key: str) -> None:
+    page.wait_for_url(f"{peer.url}/**")
+    page.locator("input[name=username]").fill(key)
+    page.locator("input[name=password]").fill(PEER_PASSWORD)
+    page.locator("input[name=password]").press("Enter")
+
+
+def prove_to_oidc(page: Page, peer: oidc_provider.OIDCProvider, key: str) -> None:
+    page.wait_for_url(f"{peer.issuer}/interaction/**")
+    page.locator("input[name=login]").fill(key)
+    page.locator("input[name=password]").fill("any")
+    page.locator("button[type=submit]").click()
+    page.get_by_role("button", name="Continue").click()
+
+
+def own_the_domain(page: Page, records: dict[str, str]) -> None:
+    page.goto(reverse("sso:overview", args=["nordhavn"]))
+    page.get_by_role("textbox", name="Domain").fill("nordhavn.test")
+    page.get_by_role("button", name="Add domain").click()
+    page.get_by_role("button", name="Check").click()
+    page.get_by_text("There is no such record yet.").first.wait_for()
+    row = page.locator("tr", has_text="_astro-portal.nordhavn.test")
+    records["_astro-portal.nordhavn.test"] = row.locator("code").inner_text()
+    page.get_by_role("button", name="Check").click()
+    page.get_by_text("nordhavn.test is verified.").wait_for()
+
+
+def connect(page: Page, protocol: str, name: str) -> None:
+    page.goto(reverse("sso:new_connection", args=["nordhavn"]))
+    page.get_by_label(protocol).check()
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Newcomers become").select_option("member")
+
+
+def connect_saml(page: Page, peer: simplesamlphp.SimpleSAMLphp, folder: Path) -> None:
+    metadata = folder / "metadata.xml"
+    metadata.write_bytes(requests.get(peer.metadata_url, timeout=20).content)
+    connect(page, "SAML", SAML_NAME)
+    page.get_by_label("Metadata file").set_input_files(metadata)
+    look(page, "connection-form-saml")
+    page.get_by_role("button", name="Add connection").click()
+    page.get_by_text("Test it before you enable it.").wait_for()
+    look(page, "connection-untested")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the metadata").click()
+    peer.trust(Path(download.value.path()).read_bytes())
+
+
+def connect_oidc(page: Page, peer: oidc_provider.OIDCProvider) -> None:
+    connect(page, "OpenID Connect", OIDC_NAME)
+    page.get_by_label("Issuer").fill(peer.issuer)
+    page.get_by_label("Client ID").fill(oidc_provider.CLIENT_ID)
+    page.get_by_label("Client secret").fill(oidc_provider.CLIENT_SECRET)
+    look(page, "connection-form-oidc")
+    page.get_by_role("button", name="Add connection").click()
+    page.get_by_text("Test it before you enable it.").wait_for()
+    peer.start(redirect_uri=page.locator("#addresses code").first.inner_text())
+
+
+def switch_on(page: Page, name: str) -> None:
+    page.get_by_text("The test went well.").wait_for()
+    assert page.get_by_text(NAMES["ana"]).count() > 0
+    page.get_by_role("button", name="Switch on").click()
+    page.get_by_text(f"{name} is on.").wait_for()
+
+
+def enforce(page: Page) -> str:
+    """Enforce single sign-on for the domain; return the bypass link made before."""
+    page.goto(reverse("sso:overview", args=["nordhavn"]))
+    page.get_by_role("button", name="Make a bypass link").click()
+    link = page.locator("code").inner_text()
+    look(page, "bypass-made")
+    page.goto(reverse("sso:overview", args=["nordhavn"]))
+    page.get_by_role("link", name="Enforce SSO").click()
+    look(page, "enforce")
+    page.get_by_role("button", name="Enforce single sign-on").click()
+    page.get_by_text("through single sign-on alone from now on").wait_for()
+    look(page, "overview")
+    return link
+
+
+def test_an_organization_moves_to_single_sign_on_and_survives_its_bad_day(
+    open_browser: Callable[[], Page],
+    owner: User,
+    records: dict[str, str],
+    saml_peer: simplesamlphp.SimpleSAMLphp,
+    oidc_peer: oidc_provider.OIDCProvider,
+    tmp_path: Path,
+) -> None:
+    page = open_browser()
+    begin(page, OWNER)
+    with_password(page)
+    is_in(page, NAMES["ana"])
+    own_the_domain(page, records)
+
+    connect_saml(page, saml_peer, tmp_path)
+    page.get_by_role("button", name="Test with a sign-in").click()
+    prove_to_saml(page, saml_peer, "ana")
+    switch_on(page, SAML_NAME)
+    look(page, "connection-on")
+    connect_oidc(page, oidc_peer)
+    page.get_by_role("button", name="Test with a sign-in").click()
+    prove_to_oidc(page, oidc_peer, "ana")
+    switch_on(page, OIDC_NAME)
+    bypass = enforce(page)
+
+    a_newcomer_comes_in_by_both(open_browser(), saml_peer, oidc_peer)
+
+    oidc_peer.stop()
+    sign_out(page)
+    the_bad_day(page, bypass)
+
+
+def a_newcomer_comes_in_by_both(
+    page: Page, saml_peer: simplesamlphp.SimpleSAMLphp, oidc_peer: oidc_provider.OIDCProvider
+) -> None:
+    page.goto(reverse("account_login"))
+    look(page, "sign-in-1")
+    begin(page, NEWCOMER)
+    look(page, "sign-in-2")
+    page.get_by_role("button", name=f"Continue with {SAML_NAME}").click()
+    prove_to_saml(page, saml_peer, "dana")
+    is_in(page, NAMES["dana"])
+    dana = User.objects.get(email=NEWCOMER)
+    granted = OrganizationGrant.objects.filter(user=dana)
+    assert [one.permission.role.key for one in granted] == ["member"]
+
+    sign_out(page)
+    begin(page, NEWCOMER)
+    page.get_by_role("button", name=f"Continue with {OIDC_NAME}").click()
+    prove_to_oidc(page, oidc_peer, "dana")
+    is_in(page, NAMES["dana"])
+    assert User.objects.filter(name=NAMES["dana"]).count() == 1
+    assert dana.socialaccount_set.count() == 2
+    assert SSOConnection.objects.filter(used_at__isnull=False).count() == 2
+
+
+def the_bad_day(page: Page, bypass: str) -> None:
+    begin(page, OWNER)
+    assert page.get_by_label("Password").count() == 0
+    page.get_by_role("button", name=f"Continue with {OIDC_NAME}").click()
+    page.get_by_text("The identity provider does not answer.").wait_for()
+    assert len(page.locator("main .mono").inner_text()) == 8
+    look(page, "problem")
+
+    page.goto(bypass)
+    look(page, "bypass")
+    page.get_by_role("button", name="Sign in with a password").click()
+    begin(page, OWNER)
+    look(page, "sign-in-2-bypass")
+    with_password(page)
+    is_in(page, NAMES["ana"])
