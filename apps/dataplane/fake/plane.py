@@ -74,7 +74,8 @@ class FakeStore:
     """What the fake plane holds, and what a test tells it to do.
 
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
-    is what a check answers in place of the usual. `calls` lists every call as (method, ref), oldest first.
+    is what a check answers in place of the usual. `calls` lists every call as (method, ref), oldest
+    first.
     """
 
     apply_passes_needed: int = 1
