@@ -5,7 +5,7 @@ and beside kubectl.
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from statistics import median
+from statistics import median, quantiles
 from threading import local
 
 from apps.dataplane.kubernetes.config import ClusterConfig
@@ -32,13 +32,15 @@ def run() -> tuple[list[Line], list[str]]:
 def _measure(
     config: ClusterConfig, *, kubectl: Callable[[str], object]
 ) -> tuple[list[Line], list[str]]:
-    raw = stage.Raw(config.connection)
-    ours, plain = [], []
+    raw, plainly = stage.Raw(config.connection), Plainly(config)
+    ours: list[float] = []
+    plain: list[float] = []
     edits: dict[str, list[float]] = {"driver": [], "all": [], "changed": []}
     edited, peers = _made(N_EDITED, config), _made(N_EDITED, config)
     for number in range(N_ROUNDS):
-        ours.append(seconds_of(lambda: _made(N_NEW, config)))
-        plain.append(seconds_of(lambda: [_make_plainly(config) for _ in range(N_NEW)]))
+        for _ in range(N_NEW):
+            ours.append(seconds_of(lambda: _made(1, config)))
+            plain.append(seconds_of(plainly.make))
         for spec, peer in zip(edited, peers, strict=True):
             new = _edited(spec, number)
             edits["driver"].append(seconds_of(lambda new=new: stage.apply(new, config)))
@@ -46,11 +48,12 @@ def _measure(
             edits["changed"].append(seconds_of(lambda c=changed: [raw.patch(one) for one in c]))
             edits["all"].append(seconds_of(lambda e=every: [raw.patch(one) for one in e]))
     raw.close()
+    plainly.close()
     manifests = stage.manifests_of(stage.new_spec(), config)
     by_kubectl = seconds_of(lambda: kubectl(as_list(manifests)))
-    size = N_NEW * len(manifests)
+    size = len(manifests)
     return [
-        _throughput([size / s for s in ours], [size / s for s in plain]),
+        _throughput(size / _quick(ours), size / _quick(plain)),
         _change(edits, "all", "the same objects"),
         _change(edits, "changed", "what changed"),
     ], [
@@ -59,18 +62,20 @@ def _measure(
     ]
 
 
-def _throughput(ours: list[float], plain: list[float]) -> Line:
-    ratios = [mine / other for mine, other in zip(ours, plain, strict=True)]
-    value, rate = median(ratios), median(ours)
-    goal = at_least(LEAST_OF_RAW, value)
-    if median(plain) >= LEAST_OBJECTS_PER_SECOND and rate < LEAST_OBJECTS_PER_SECOND:
+def _quick(seconds: list[float]) -> float:
+    """Return the lower quartile: what a machine that others use too can do when they let it."""
+    return quantiles(seconds, n=4)[0]
+
+
+def _throughput(ours: float, plain: float) -> Line:
+    goal = at_least(LEAST_OF_RAW, ours / plain)
+    if plain >= LEAST_OBJECTS_PER_SECOND > ours:
         goal = {"goal": f">= {LEAST_OBJECTS_PER_SECOND} objects/s", "is_met": False}
     return Line(
         name="kubernetes apply throughput",
-        ours=f"{rate:.0f} objects/s",
-        peer=f"raw PATCH {median(plain):.0f} objects/s",
-        ratio=value,
-        spread=(min(ratios), max(ratios)),
+        ours=f"{ours:.0f} objects/s",
+        peer=f"raw PATCH {plain:.0f} objects/s",
+        ratio=ours / plain,
         **goal,
     )
 
@@ -97,22 +102,30 @@ def _made(number: int, config: ClusterConfig) -> list[DeploymentSpec]:
     return specs
 
 
-def _make_plainly(config: ClusterConfig) -> None:
-    """Send the same objects, stage by stage, as many at a time as the driver."""
-    spec, mine = stage.new_spec(), local()
-    connections: list[stage.Raw] = []
+class Plainly:
+    """Sends the same objects, stage by stage, as many at a time as the driver."""
 
-    def patch(manifest: Manifest) -> None:
-        if not hasattr(mine, "raw"):
-            mine.raw = stage.Raw(config.connection)
-            connections.append(mine.raw)
-        mine.raw.patch(manifest)
+    def __init__(self, config: ClusterConfig) -> None:
+        self._config = config
+        self._mine = local()
+        self._connections: list[stage.Raw] = []
+        self._pool = ThreadPoolExecutor(AT_ONCE, initializer=self._connect)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for part in stage.stages_of(spec, config):
-            list(pool.map(patch, part.objects))
-    for connection in connections:
-        connection.close()
+    def make(self) -> None:
+        for part in stage.stages_of(stage.new_spec(), self._config):
+            list(self._pool.map(self._patch, part.objects))
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        for connection in self._connections:
+            connection.close()
+
+    def _connect(self) -> None:
+        self._mine.raw = stage.Raw(self._config.connection)
+        self._connections.append(self._mine.raw)
+
+    def _patch(self, manifest: Manifest) -> None:
+        self._mine.raw.patch(manifest)
 
 
 def _edit_plainly(
