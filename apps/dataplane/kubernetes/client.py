@@ -77,11 +77,12 @@ class Api:
         fields: str = "",
         metadata_only: bool = False,
         may_be_unknown: bool = False,
+        size: int = PAGE,
     ) -> Iterator[Page]:
-        """Yield a LIST page by page. Raises Gone when it took too long to go on, NotFound when the
-        cluster does not know the kind, unless it may.
+        """Yield a LIST in pages of `size`. Raises Gone when it took too long to go on, NotFound
+        when the cluster does not know the kind, unless it may.
         """
-        query = _given(limit=str(PAGE), labelSelector=labels, fieldSelector=fields)
+        query = _given(limit=str(size), labelSelector=labels, fieldSelector=fields)
         while True:
             call = Call(
                 method="GET",

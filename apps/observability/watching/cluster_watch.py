@@ -28,8 +28,9 @@ logger = logging.getLogger(__name__)
 # After how long a watch ends, and how much later at most it is taken for dead: within a minute.
 WATCH_SECONDS, SILENCE_SECONDS = (30, 40), 10
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-# LISTs of large clusters are the one thing here that takes memory, so few run at a time.
-_lists = threading.BoundedSemaphore(2)
+# LISTs of large clusters are the one thing here that takes memory: one at a time, in small pages.
+PAGE = 100
+_lists = threading.Lock()
 
 
 class ClusterWatch:
@@ -83,7 +84,9 @@ class ClusterWatch:
         def items() -> Iterator[Manifest]:
             chosen = selection(kind, portal_id=self._portal_id)
             labels, fields = chosen.get("labels", ""), chosen.get("fields", "")
-            for page in self._api.pages(kind, labels=labels, fields=fields, may_be_unknown=True):
+            for page in self._api.pages(
+                kind, labels=labels, fields=fields, may_be_unknown=True, size=PAGE
+            ):
                 versions.append(page.resource_version)
                 yield from page.items
 
