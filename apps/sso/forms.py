@@ -158,22 +158,19 @@ class OIDCForm(ConnectionForm):
     client_secret = forms.CharField(
         label="Client secret",
         max_length=500,
-        required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.connection is not None:
+            self.fields["client_secret"].required = False
             self.fields["client_secret"].help_text = "Leave it empty to keep the one there is."
 
     def provider_fields(self) -> dict[str, Any]:
-        secret = self.cleaned_data["client_secret"]
-        if self.connection is None and not secret:
-            raise Invalid("Write the client secret.", field="client_secret")
         return {
             "client_id": self.cleaned_data["client_id"].strip(),
-            "client_secret": secret,
+            "client_secret": self.cleaned_data["client_secret"],
             "config": discover(issuer=self.cleaned_data["issuer"]),
         }
 

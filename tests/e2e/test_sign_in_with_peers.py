@@ -232,6 +232,10 @@ def test_an_organization_moves_to_single_sign_on_and_survives_its_bad_day(
     prove_to_oidc(page, oidc_peer, "ana")
     switch_on(page, OIDC_NAME)
     bypass = enforce(page)
+    page.goto(reverse("sso:provisioning", args=["nordhavn"]))
+    page.get_by_label("Name of the token").fill("Provisioning of the workforce directory")
+    page.get_by_role("button", name="Make a token").click()
+    look(page, "provisioning")
 
     a_newcomer_comes_in_by_both(open_browser(), saml_peer, oidc_peer)
 

@@ -32,7 +32,10 @@ from apps.sso.saml import BadAnswer, read_answer, service_metadata
 from apps.sso.services import note_bypass
 from apps.sso.testing import begin_test
 
-AWAY = "The identity provider does not answer. Try again in a moment."
+AWAY = (
+    "The identity provider does not answer. Try again in a moment. If it stays so, an owner of "
+    "your organization has a bypass link."
+)
 NOT_ASKED = "This answer belongs to no sign-in of this browser. Begin it here."
 ACS_SESSION = ("saml_acs_session", "saml-acs-session")
 LONGEST_ANSWER = 256 * 1024

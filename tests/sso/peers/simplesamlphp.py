@@ -96,9 +96,9 @@ def _command(program: Path, port: int) -> list[str]:
 
 def _unpacked() -> Path:
     """Return the folder with the packages, fetched if this is the first time."""
-    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "another system")
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME")
     if release != RELEASE or not shutil.which("apt-get") or not shutil.which("dpkg"):
-        raise PeerMissing(f"{LEFT_OUT} Debian {RELEASE} has its packages and this is {release}.")
+        raise PeerMissing(f"{LEFT_OUT} its packages are those of Debian {RELEASE}, by apt-get.")
     folder = cache_folder("simplesamlphp", pins=" ".join([*PACKAGES, platform.machine()]))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
