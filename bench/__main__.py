@@ -23,6 +23,7 @@ BENCHES = {
     "noop-reconcile": "bench.noop_reconcile",
     "queue-overhead": "bench.queue_overhead",
     "dead-clusters": "bench.dead_clusters",
+    "watch-clusters": "bench.watch_clusters",
     "memory": "bench.memory",
     "kubernetes-noop": "bench.kubernetes_noop",
     "kubernetes-apply": "bench.kubernetes_apply",

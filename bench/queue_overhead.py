@@ -39,7 +39,7 @@ def run() -> tuple[list[Line], list[str]]:
     }
     rates: dict[str, list[float]] = {name: [] for name in kinds}
     cpu: dict[str, list[float]] = {name: [] for name in kinds}
-    with _worker() as worker, redis.Redis.from_url(settings.REDIS_URL) as broker:
+    with running_worker() as worker, redis.Redis.from_url(settings.REDIS_URL) as broker:
         for kind in kinds:
             _measure(kinds[kind], broker, worker, n_jobs=100)  # a warm worker
         for number in range(N_ROUNDS):
@@ -100,7 +100,8 @@ def _cpu_seconds(worker: psutil.Process) -> float:
 
 
 @contextmanager
-def _worker() -> Iterator[psutil.Process]:
+def running_worker(queues: str = "background") -> Iterator[psutil.Process]:
+    """Run a worker with two children on `queues`."""
     command = [
         sys.executable,
         "-m",
@@ -110,6 +111,8 @@ def _worker() -> Iterator[psutil.Process]:
         "worker",
         "--concurrency",
         "2",
+        "--queues",
+        queues,
     ]
     command += ["--without-gossip", "--without-mingle", "--loglevel", "ERROR"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

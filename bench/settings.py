@@ -12,9 +12,13 @@ STORAGES = {
     **STORAGES,
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-DATA_PLANES = {"local": "bench.settled_plane.SettledPlane"}
+DATA_PLANES = {
+    "local": "bench.settled_plane.SettledPlane",
+    "kubernetes": "bench.cluster_plane.ClusterPlane",
+}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_IMPORTS = ["bench.bare_jobs"]
 SILENCED_SYSTEM_CHECKS = ["guardian.W001", "admin.E408", "admin.E409", "admin.E410", "admin.E403"]
 ALLOWED_HOSTS = ["*"]
 LOGGING_CONFIG = None
+CLUSTER_NETWORKS = ("127.0.0.0/8",)
