@@ -30,6 +30,7 @@ from tests.kubernetes.go_builds import say
 
 PROJECT = Path(__file__).resolve().parents[2]
 NUMBERS = range(201, 251)
+LINK = "link"
 START_SECONDS = 240
 READY_SECONDS = 180
 
@@ -125,7 +126,7 @@ def _process(layout: Layout) -> Iterator[None]:
     finally:
         began.kill()
         began.wait()
-        subprocess.run(["ip", "link", "delete", layout.link], capture_output=True, check=False)
+        _remove_link(layout.link)
 
 
 def _first_process(began: "subprocess.Popen[bytes]") -> int:
@@ -141,7 +142,12 @@ def _first_process(began: "subprocess.Popen[bytes]") -> int:
     raise RuntimeError("The namespaces of the node could not be made.")
 
 
+def _remove_link(name: str) -> None:
+    subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
+
+
 def _connect(layout: Layout, process: int) -> None:
+    (layout.folder / LINK).write_text(layout.link)
     _ip("link", "add", layout.link, "type", "veth", "peer", "name", UPLINK, "netns", str(process))
     _ip("address", "add", f"{layout.host_address}/30", "dev", layout.link)
     _ip("link", "set", layout.link, "up")
@@ -204,6 +210,8 @@ def _only_one(path: Path) -> Iterator[None]:
 @contextmanager
 def _empty_folder(folder: Path) -> Iterator[Path]:
     # What a run that was killed has left goes with the next one.
+    if (folder / LINK).exists():
+        _remove_link((folder / LINK).read_text())
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     try:
