@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 from apps.access.services import grant
 from apps.accounts.models import User
 from apps.organizations.models import Organization, OrganizationGrant
+from apps.organizations.teams import create_team
 from apps.sso.models import SSOConnection
 from tests.conftest import PASSWORD, role
 from tests.e2e.browser import NARROW, PICTURES, WIDE, Inspector, new_context
@@ -193,6 +194,16 @@ def switch_on(page: Page, name: str) -> None:
     page.get_by_text(f"{name} is on.").wait_for()
 
 
+def map_the_group(page: Page, owner: User) -> None:
+    create_team(actor=owner, organization=Organization.objects.get(), name="Data engineers")
+    page.get_by_role("link", name="Groups").click()
+    page.get_by_label("Group", exact=True).fill("data-eng")
+    page.get_by_label("Team", exact=True).select_option("Data engineers")
+    page.get_by_role("button", name="Map the group").click()
+    page.get_by_text("nobody has come with it").wait_for()
+    look(page, "groups")
+
+
 def enforce(page: Page) -> str:
     """Enforce single sign-on for the domain; return the bypass link made before."""
     page.goto(reverse("sso:overview", args=["nordhavn"]))
@@ -227,6 +238,7 @@ def test_an_organization_moves_to_single_sign_on_and_survives_its_bad_day(
     prove_to_saml(page, saml_peer, "ana")
     switch_on(page, SAML_NAME)
     look(page, "connection-on")
+    map_the_group(page, owner)
     connect_oidc(page, oidc_peer)
     page.get_by_role("button", name="Test with a sign-in").click()
     prove_to_oidc(page, oidc_peer, "ana")
@@ -255,6 +267,7 @@ def a_newcomer_comes_in_by_both(
     prove_to_saml(page, saml_peer, "dana")
     is_in(page, NAMES["dana"])
     dana = User.objects.get(email=NEWCOMER)
+    assert [group.team.name for group in dana.groups.all()] == ["Data engineers"]
     granted = OrganizationGrant.objects.filter(user=dana)
     assert [one.permission.role.key for one in granted] == ["member"]
 
