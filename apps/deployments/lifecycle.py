@@ -62,39 +62,41 @@ HINT_SECONDS = 10
 # Passes of one Kubernetes cluster at a time.
 SLOTS = 2
 # Every job begins with it, and most hints come too late and end with it: as text, because writing
-# it took the ORM five times as long as PostgreSQL to run it. A Kubernetes cluster must answer and
-# have a free slot, which is taken in the same breath; this machine has no slots.
-_CLAIM = """
+# it took the ORM five times as long as PostgreSQL to run it.
+_IS_FREE = """
+    SELECT cluster.id, cluster.kind <> 'local', cluster.kind <> 'local' AND NOT EXISTS (
+        SELECT FROM deployments_clusterlease lease
+        WHERE lease.cluster_id = cluster.id AND lease.purpose LIKE 'slot-%%')
+    FROM deployments_deployment deployment
+    JOIN clusters_cluster cluster ON cluster.id = deployment.cluster_id
+    WHERE deployment.id = %(id)s AND quarantined_at IS NULL AND phase <> 'deleted'
+        AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
+        AND cluster.blind_until IS NULL
+"""
+_TAKE = """
+    UPDATE deployments_deployment
+    SET lease_token = %(token)s,
+        lease_until = STATEMENT_TIMESTAMP() + %(span)s,
+        next_reconcile_at = STATEMENT_TIMESTAMP() + %(span)s,
+        unfinished_passes = unfinished_passes + 1
+    WHERE id = %(id)s AND quarantined_at IS NULL AND phase <> 'deleted'
+        AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
+"""
+# A Kubernetes cluster must have a free slot, which is taken in the same breath.
+_CLAIM_WITH_SLOT = f"""
     WITH slot AS (
         SELECT lease.id FROM deployments_clusterlease lease
-        JOIN deployments_deployment deployment USING (cluster_id)
-        WHERE deployment.id = %(id)s AND lease.purpose LIKE 'slot-%%'
+        WHERE lease.cluster_id = (SELECT cluster_id FROM deployments_deployment WHERE id = %(id)s)
+            AND lease.purpose LIKE 'slot-%%'
             AND (lease.until IS NULL OR lease.until < STATEMENT_TIMESTAMP())
-        LIMIT 1 FOR UPDATE OF lease SKIP LOCKED
-    ), mine AS (
-        UPDATE deployments_deployment deployment
-        SET lease_token = %(token)s,
-            lease_until = STATEMENT_TIMESTAMP() + %(span)s,
-            next_reconcile_at = STATEMENT_TIMESTAMP() + %(span)s,
-            unfinished_passes = unfinished_passes + 1
-        FROM clusters_cluster cluster
-        WHERE deployment.id = %(id)s AND deployment.cluster_id = cluster.id
-            AND quarantined_at IS NULL AND phase <> 'deleted'
-            AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
-            AND cluster.blind_until IS NULL
-            AND (cluster.kind = 'local' OR EXISTS (SELECT FROM slot))
-        RETURNING cluster.id AS cluster_id, cluster.kind <> 'local' AS has_slot
-    ), taken AS (
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    ), mine AS ({_TAKE} AND EXISTS (SELECT FROM slot) RETURNING id), taken AS (
         UPDATE deployments_clusterlease lease
         SET token = %(token)s, until = STATEMENT_TIMESTAMP() + %(span)s
-        FROM slot WHERE lease.id = slot.id AND EXISTS (SELECT FROM mine WHERE has_slot)
+        FROM slot WHERE lease.id = slot.id AND EXISTS (SELECT FROM mine)
     )
-    SELECT cluster.id, mine.has_slot, mine.cluster_id IS NOT NULL,
-        kind <> 'local' AND NOT EXISTS (SELECT FROM deployments_clusterlease lease
-            WHERE lease.cluster_id = cluster.id AND purpose LIKE 'slot-%%')
-    FROM clusters_cluster cluster LEFT JOIN mine ON TRUE
-    WHERE cluster.id = (SELECT cluster_id FROM deployments_deployment WHERE id = %(id)s)
-"""
+    SELECT id FROM mine
+"""  # noqa: S608 - of constants
 # Those that somebody waits for go first, then the longest due; no more of a cluster than it has
 # free slots, because the end of each pass brings the next.
 _DUE = """
@@ -175,14 +177,15 @@ def claim(*, deployment_id: int, seconds: float = LEASE_SECONDS) -> Lease | None
         "span": timedelta(seconds=seconds),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, values)
-        found = cursor.fetchone()
-    if found is None:
-        return None
-    cluster_id, has_slot, is_mine, lacks_slots = found
-    if lacks_slots:
-        cluster_leases.make_slots(cluster_id=cluster_id)
-        return claim(deployment_id=deployment_id, seconds=seconds)
+        cursor.execute(_IS_FREE, values)
+        free = cursor.fetchone()
+        if free is None:
+            return None
+        cluster_id, has_slot, lacks_slots = free
+        if lacks_slots:
+            cluster_leases.make_slots(cluster_id=cluster_id)
+        cursor.execute(_CLAIM_WITH_SLOT if has_slot else _TAKE, values)
+        is_mine = cursor.rowcount > 0
     return Lease(deployment_id, token, cluster_id, has_slot) if is_mine else None
 
 
