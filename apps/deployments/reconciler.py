@@ -138,20 +138,26 @@ def _keep(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
         return
     logger.info("applied again", extra={"deployment": deployment.ref, "revision": wanted.number})
     progress = plane.apply(spec=spec)
-    if drift and progress.is_done:
-        _end_correction(lease, deployment, plane, drift)
+    if drift:
+        _end_correction(lease, deployment, plane, progress, drift)
         return
     _end_apply(lease, deployment, plane, progress)
 
 
 def _end_correction(
-    lease: Lease, deployment: Deployment, plane: DataPlane, drift: tuple[Drift, ...]
+    lease: Lease,
+    deployment: Deployment,
+    plane: DataPlane,
+    progress: Progress,
+    drift: tuple[Drift, ...],
 ) -> None:
     """Write what was put back. Whoever changes it again and again is answered once a minute."""
     records.record_correction(lease=lease, drift=drift)
     deployment.observation[surveys.CORRECTED_AT] = timezone.now().isoformat()
     seen = plane.observe(ref=deployment.ref)
-    after = surveys.BETWEEN_CORRECTIONS.total_seconds()
+    after = progress.retry_after_seconds
+    if progress.is_done:
+        after = surveys.BETWEEN_CORRECTIONS.total_seconds()
     _end(lease, deployment, seen, after_seconds=after, is_urgent=False)
 
 
