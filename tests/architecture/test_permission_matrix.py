@@ -386,6 +386,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
     create_scim_token(actor=owner, organization=organization, name="Okta")
     team = create_team(actor=owner, organization=organization, name="Data")
     add_to_team(actor=owner, team=team, user=people["workspace member"])
+    mirrored = create_team(actor=owner, organization=organization, name="Mirrored")
     digest = "0" * 64
     default_storage.save(f"code/{digest}.zip", ContentFile(b"PK"))
     Deploy.objects.create(
@@ -412,7 +413,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "oidc_key": oidc.key,
             "domain_id": domain.pk,
             "organization_slug": "nordhavn",
-            "mapping_id": map_group(actor=owner, connection=saml, group="data", team=team).pk,
+            "mapping_id": map_group(actor=owner, connection=saml, group="data", team=mirrored).pk,
             "path": "Users",
             "scim_token_id": ScimToken.objects.get().pk,
             "cluster_id": registered(organization).pk,
