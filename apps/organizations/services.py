@@ -18,6 +18,7 @@ from apps.access.services import (
     revoke_everywhere,
 )
 from apps.accounts.models import User
+from apps.accounts.sessions import end_sessions
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization, OrganizationGrant, Workspace
 from apps.organizations.teams import leave_teams
@@ -114,11 +115,14 @@ def remove_person(*, actor: User, user: User, on: Any) -> None:
     """Take a person out of a workspace or the organization, with every role in what lies below, and
     out of the Teams of the organization.
 
-    Raises RightsExceeded and LastOwner.
+    Whoever is taken out of an organization by somebody else is signed out, too. Raises
+    RightsExceeded and LastOwner.
     """
     revoke_everywhere(actor=actor, user=user, on=on)
     if isinstance(on, Organization):
         leave_teams(actor=actor, user=user, organization=on)
+        if actor != user:
+            end_sessions(user=user)
 
 
 def _refuse_taken_name(

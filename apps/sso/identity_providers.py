@@ -17,6 +17,7 @@ from onelogin.saml2.xmlparser import DTDForbidden, EntitiesForbidden
 from apps.core.errors import Invalid
 from apps.sso.outgoing import OutgoingFailed, fetch
 
+SCOPES = ("openid", "email", "profile")
 LONGEST_URL = 500
 MOST_CERTIFICATES = 5
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
@@ -64,7 +65,10 @@ def fetch_metadata(*, url: str, now: datetime) -> dict[str, Any]:
 
 
 def discover(*, issuer: str) -> dict[str, Any]:
-    """Ask an OpenID Connect issuer for its endpoints; return `issuer`. Raises Invalid."""
+    """Ask an OpenID Connect issuer what it offers; return `issuer` and `scopes`, those to ask for.
+
+    Raises Invalid.
+    """
     issuer = issuer.strip()
     check_url(issuer, field="issuer")
     try:
@@ -82,7 +86,9 @@ def discover(*, issuer: str) -> dict[str, Any]:
         )
     for name in ENDPOINTS:
         check_url(str(found.get(name) or ""), field="issuer")
-    return {"issuer": issuer}
+    offered = found.get("scopes_supported")
+    has_groups = isinstance(offered, list) and "groups" in offered
+    return {"issuer": issuer, "scopes": [*SCOPES, "groups"] if has_groups else list(SCOPES)}
 
 
 def check_url(url: str, *, field: str) -> None:

@@ -18,6 +18,7 @@ from allauth.socialaccount.providers.saml.provider import SAMLProvider
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from apps.sso.assertions import spend_assertion
+from apps.sso.identity_providers import SCOPES
 from apps.sso.saml import address_of, new_request
 
 # Identity providers may say no end; ours is later than the clock skew that is accepted.
@@ -25,7 +26,6 @@ LONGEST_ASSERTION = timedelta(days=1)
 EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 TRANSIENT_FORMAT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 NAME_ID = "name-id"
-SCOPES = ("openid", "email", "profile")
 
 
 class _Unread:
@@ -117,7 +117,7 @@ class PortalOIDCProvider(_Unread, OpenIDConnectProvider):  # type: ignore[misc]
         return response
 
     def get_scope(self) -> list[str]:
-        return list(SCOPES)
+        return list(self.app.connection.config.get("scopes", SCOPES))
 
 
 def check_nonce(*, claims: Mapping[str, Any], state: Mapping[str, Any]) -> None:

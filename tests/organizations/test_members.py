@@ -116,6 +116,16 @@ def test_removing_a_person_takes_every_role_below(alice, bob, deployment, client
     assert AuditEvent.objects.filter(action="role.revoked", actor=alice).count() == 3
 
 
+def test_whoever_is_removed_from_the_organization_is_signed_out(alice, bob, client_of):
+    theirs, ours = client_of(bob), client_of(alice)
+    assert theirs.get("/account/").status_code == 200
+
+    ours.post(f"/o/nordhavn/members/{bob.pk}/remove/")
+
+    assert theirs.get("/account/").status_code == 302
+    assert ours.get("/account/").status_code == 200
+
+
 def test_removing_from_a_workspace_leaves_the_organization(alice, bob, workspace):
     remove_person(actor=alice, user=bob, on=workspace)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.organizations.models import Organization
+from apps.sso.identity_providers import discover
 from apps.sso.models import Domain, SSOConnection
 from apps.sso.services import create_connection
 from tests.sso.conftest import way_out
@@ -67,6 +69,26 @@ def test_a_newcomer_comes_in_with_pkce_and_nonce(
     assert found
     assert (found.email, found.name) == ("dana@nordhavn.test", "Dana")
     assert len(provider.posted["code_verifier"]) >= 43
+
+
+@pytest.mark.parametrize(
+    ("offered", "asked"),
+    [
+        (["openid", "groups"], "email groups openid profile"),
+        (["openid", "offline_access"], "email openid profile"),
+        ("groups", "email openid profile"),
+    ],
+)
+def test_groups_are_asked_for_where_they_are_offered(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client, offered: Any, asked: str
+) -> None:
+    provider.bend = {"configuration": {"scopes_supported": offered}}
+    SSOConnection.objects.update(config=discover(issuer=provider.issuer))
+
+    left = client.post(reverse("sso:start", args=[connection.key]))
+
+    scope = parse_qs(urlsplit(way_out(left)).query)["scope"][0]
+    assert " ".join(sorted(scope.split())) == asked
 
 
 def test_the_secret_is_sealed_at_rest(connection: SSOConnection) -> None:
