@@ -3,6 +3,7 @@ Charlie owns another organization and must not learn that any of this exists.
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from playwright.sync_api import Browser, sync_playwright
 
 from apps.access.models import Role
 from apps.access.services import grant
@@ -20,6 +22,7 @@ from apps.core.crypto import KeyRing
 from apps.dataplane.fake.plane import FakePlane
 from apps.deployments.models import Deployment, Health, Revision, RevisionState
 from apps.organizations.models import Organization, Workspace
+from tests.e2e.browser import LEFT_OUT, chromium_path, launch
 
 _numbers = itertools.count(1)
 PASSWORD = "correct horse battery"
@@ -59,6 +62,21 @@ def _empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "db" in request.fixturenames:
         cache.clear()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The one browser of this process: Playwright bears no second one beside it."""
+    if not chromium_path():
+        pytest.skip(LEFT_OUT)
+    # Playwright's synchronous interface runs an event loop in this thread, and Django would refuse
+    # to touch the database beside it.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        started = launch(playwright)
+        yield started
+        started.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture

@@ -11,10 +11,7 @@ import pytest
 from tests.cluster import machine
 from tests.cluster.diagnosis import keep_everything
 from tests.cluster.node import PROJECT, Node, running_node
-from tests.e2e.conftest import browser
 from tests.e2e.portal import Portal, running_portal
-
-__all__ = ["browser"]
 
 NODE = pytest.StashKey[Node]()
 PORTAL_LOGS = pytest.StashKey[Path]()

@@ -7,6 +7,7 @@ from django.urls import include, path
 from django.utils import timezone
 
 from apps.core.styleguide import examples
+from apps.sso.views.sign_in import sign_in
 
 CARD = """
 <section class="panel" id="card"
@@ -56,5 +57,6 @@ urlpatterns = [
     path("live/", live),
     path("card/", card),
     path("tail/", tail),
+    path("accounts/login/", sign_in, name="account_login"),
     path("accounts/", include("apps.accounts.sign_in_urls")),
 ]

@@ -98,6 +98,9 @@ class Inspector:
             and message.location.get("url") == self.page.url
         ):
             return
+        # A hint about password managers, on a form that holds several secrets.
+        if message.type == "verbose" and "Multiple forms should be contained" in message.text:
+            return
         self._note(f"console {message.type}: {message.text}")
 
     def _note(self, problem: str) -> None:

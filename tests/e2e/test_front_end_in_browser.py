@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from tests.core.styleguide_urls import Stage
@@ -90,7 +90,7 @@ def test_a_command_is_copied_and_said(page: Page) -> None:
 
     page.click(".command [data-action=copy]")
 
-    page.wait_for_function("document.getElementById('live').textContent === 'Copied'")
+    expect(page.locator("#live")).to_have_text("Copied")
     assert str(page.evaluate("navigator.clipboard.readText()")).startswith("astro-portal deploy")
 
 
@@ -140,9 +140,7 @@ def test_a_live_card_keeps_what_is_being_typed(page: Page) -> None:
     count = page.inner_text("#count")
 
     page.fill("#typed", "keep me")
-    page.wait_for_function(
-        "before => document.getElementById('count').textContent !== before", arg=count
-    )
+    expect(page.locator("#count")).not_to_have_text(count)
 
     assert page.input_value("#typed") == "keep me"
     assert page.evaluate("document.activeElement.id") == "typed"
@@ -178,9 +176,7 @@ def test_a_log_follows_its_end_until_the_reader_scrolls_up(page: Page) -> None:
 
     page.evaluate("document.getElementById('log').scrollTop = 0")
     lines = page.locator("#log li").count()
-    page.wait_for_function(
-        "before => document.querySelectorAll('#log li').length > before", arg=lines
-    )
+    expect(page.locator("#log li")).not_to_have_count(lines)
 
     assert page.evaluate("document.getElementById('log').scrollTop") == 0
 

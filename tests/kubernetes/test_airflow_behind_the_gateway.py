@@ -22,7 +22,6 @@ from tests.dataplane.local_world import local_world
 from tests.dataplane.specs import PORTAL_URL, make_runtime, make_spec
 from tests.dataplane.visitor import make_token
 from tests.e2e.browser import new_context
-from tests.e2e.conftest import browser as browser  # noqa: PLC0414 - a fixture
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.stand_in import own_address, standing_in
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -146,7 +147,12 @@ def on_stage(
             url = str(server.make_url("")).rstrip("/")
             await act(Stage(url, ref, session, app, connections))
 
-    return lambda act: asyncio.run(run(act))
+    # In a thread of its own: a browser of another file may have an event loop in this one.
+    def play(act: Callable[[Stage], Awaitable[None]]) -> None:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pool.submit(asyncio.run, run(act)).result()
+
+    return play
 
 
 On = Callable[[Callable[[Stage], Awaitable[None]]], None]
