@@ -47,6 +47,11 @@ def launch(playwright: Playwright) -> Browser:
 
 
 @dataclass
+# What Chromium remarks about pages that are as they should be: a form with several secrets for
+# password managers, and a field that would take the focus where the reader has it already.
+HINTS = ("Multiple forms should be contained", "Autofocus processing was blocked")
+
+
 class Inspector:
     """Looks at pages and collects what is wrong, in sentences that name the page."""
 
@@ -98,8 +103,7 @@ class Inspector:
             and message.location.get("url") == self.page.url
         ):
             return
-        # A hint about password managers, on a form that holds several secrets.
-        if message.type == "verbose" and "Multiple forms should be contained" in message.text:
+        if any(hint in message.text for hint in HINTS):
             return
         self._note(f"console {message.type}: {message.text}")
 
