@@ -46,12 +46,12 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
 
 
-@dataclass
 # What Chromium remarks about pages that are as they should be: a form with several secrets for
 # password managers, and a field that would take the focus where the reader has it already.
 HINTS = ("Multiple forms should be contained", "Autofocus processing was blocked")
 
 
+@dataclass
 class Inspector:
     """Looks at pages and collects what is wrong, in sentences that name the page."""
 
