@@ -124,7 +124,7 @@ def _calls(population: Population) -> dict[str, Callable[[], object]]:
 
 
 def _rows(deployments: object) -> object:
-    return deployments.order_by("name")[:N_ROWS]  # type: ignore[attr-defined]
+    return deployments.order_by("name")[:N_ROWS]  # type: ignore[attr-defined]  # annotated
 
 
 def _by_guardian(user: User, permission: str) -> object:
@@ -134,7 +134,7 @@ def _by_guardian(user: User, permission: str) -> object:
 def _by_asking(user: User, permission: str) -> list[object]:
     """Ask guardian's backend for each row, as a view does that leaves out what it may not show."""
     guardian = ObjectPermissionBackend()
-    rows = list(_rows(Deployment.objects.all()))  # type: ignore[call-overload]
+    rows = list(_rows(Deployment.objects.all()))  # type: ignore[call-overload]  # annotated
     return [row for row in rows if guardian.has_perm(user, permission, row)]
 
 

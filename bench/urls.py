@@ -16,7 +16,7 @@ class OpenSite(admin.AdminSite):
         return True
 
 
-class DeploymentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class DeploymentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """The changelist as the admin's documentation has it, with the facts of a row of our list."""
 
     list_display = (

@@ -33,6 +33,7 @@ class ScopedQuerySet(models.QuerySet[_Model]):
 
     def visible_to(self, user: Any) -> Self:
         """Keep what the user may see: one semi-join per scope, no query of its own."""
+        # Every scoped model has it.
         return self.allowing(user, f"{self.model.access_scope}.view")  # type: ignore[attr-defined]
 
     def allowing(self, user: Any, permission: str) -> Self:
@@ -43,6 +44,7 @@ class ScopedQuerySet(models.QuerySet[_Model]):
             return self.none()
         condition = Q(pk__in=[])
         parameters = (user.pk, permission, user.pk, permission)
+        # Every scoped model has it.
         for path in self.model.access_paths.values():  # type: ignore[attr-defined]
             model: Any = _model_at(self.model, path)
             held = RawSQL(_held_on_sql(model), parameters)  # noqa: S611 - names of tables

@@ -66,6 +66,7 @@ def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callab
             require(user=request.user, permission=needed, on=obj)
             return view(request, obj, *args, **kwargs)
 
+        # Read by the view guard.
         gate.access_stamp = (model.access_scope, permission, writing)  # type: ignore[attr-defined]
         return gate
 

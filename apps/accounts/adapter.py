@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 SERVICE_DOMAIN = "@tokens.invalid"
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is untyped
     """Sign-in as the portal wants it: accounts come from invitations, redirects stay here."""
 
     def is_open_for_signup(self, request: Any) -> bool:

@@ -2,7 +2,7 @@ from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 
 
-class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
+class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]  # allauth is untyped
     name = forms.CharField(
         max_length=100, required=False, help_text="So that you know it again in the list."
     )

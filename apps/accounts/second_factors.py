@@ -19,7 +19,7 @@ IDENTITY = "accounts.second_factor"
 SEALED_FIELD = {"totp": "secret", "recovery_codes": "seed"}
 
 
-class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth is untyped
     """Second factors as the portal wants them: sealed, and drawn without inline style."""
 
     def encrypt(self, text: str) -> str:

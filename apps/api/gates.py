@@ -26,7 +26,7 @@ READING = frozenset({"GET", "HEAD"})
 def by_token(view: View) -> View:
     """Let in whoever sends a token that works, as the argument `caller`."""
     gate = _gate(view)
-    gate.access_stamp = ("token", "", "")  # type: ignore[attr-defined]
+    gate.access_stamp = ("token", "", "")  # type: ignore[attr-defined]  # read by the view guard
     return gate
 
 
@@ -50,6 +50,7 @@ def scoped_by_token(model: Any, permission: str, *, by: str) -> Callable[[View],
             return view(request, caller, obj, **kwargs)
 
         gate = _gate(load)
+        # Read by the view guard.
         gate.access_stamp = (model.access_scope, permission, "")  # type: ignore[attr-defined]
         return gate
 

@@ -173,11 +173,11 @@ def _private_key(text: str, field: str) -> serialization.SSHCertPrivateKeyTypes:
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise Invalid("The client key cannot be read.", field=field) from None
-    return key  # type: ignore[return-value]
+    return key  # type: ignore[return-value]  # of a kind that was checked
 
 
 def _public_bytes(key: object) -> bytes:
-    public: bytes = key.public_bytes(  # type: ignore[attr-defined]
+    public: bytes = key.public_bytes(  # type: ignore[attr-defined]  # of a kind that was checked
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return public

@@ -16,13 +16,14 @@ View = Callable[..., HttpResponseBase]
 def signed_in_only(view: View) -> View:
     """Mark a view that needs a person but no object: home, account, search (it filters itself)."""
     gate = login_required(view)
+    # Read by the view guard.
     gate.access_stamp = ("signed-in", "", "")  # type: ignore[attr-defined]
     return gate
 
 
 def open_to_all(view: View) -> View:
     """Mark a view that anybody may call: health, sign-in links, invitations by token."""
-    view.access_stamp = ("open", "", "")  # type: ignore[attr-defined]
+    view.access_stamp = ("open", "", "")  # type: ignore[attr-defined]  # read by the view guard
     return view
 
 
@@ -51,5 +52,5 @@ def operator_only(view: View) -> View:
             raise Http404
         return view(request, *args, **kwargs)
 
-    gate.access_stamp = ("operator", "", "")  # type: ignore[attr-defined]
+    gate.access_stamp = ("operator", "", "")  # type: ignore[attr-defined]  # read by the view guard
     return gate

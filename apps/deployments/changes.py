@@ -9,7 +9,7 @@ from apps.deployments.configuration import LOCAL_SIZE, Configuration, Variable, 
 NOT_SET = "not set"
 REMOVED = "removed"
 SECRET = "secret"  # noqa: S105 - the word shown in place of one
-NEW_SECRET = "new secret"  # noqa: S105
+NEW_SECRET = "new secret"  # noqa: S105 - a word
 NOTHING_RESTARTS = "Nothing restarts"
 WORKERS_RESTART = "Restarts the workers of"
 EVERYTHING_RESTARTS = "Restarts every component"

@@ -30,7 +30,7 @@ class CodeUploadHandler(TemporaryFileUploadHandler):
         # Counted over all files of the request, of which there should be one.
         self.received_bytes += len(raw_data)
         if self.received_bytes > settings.CODE_ARCHIVE_MAX_BYTES:
-            self.request.upload_problem = TOO_LARGE  # type: ignore[union-attr]
+            self.request.upload_problem = TOO_LARGE  # type: ignore[union-attr]  # read by the view
             raise SkipFile
         try:
             super().receive_data_chunk(raw_data, start)
@@ -51,4 +51,4 @@ class CodeUploadHandler(TemporaryFileUploadHandler):
     def _note(self, error: OSError) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise error
-        self.request.upload_problem = DISK_FULL  # type: ignore[union-attr]
+        self.request.upload_problem = DISK_FULL  # type: ignore[union-attr]  # read by the view

@@ -121,6 +121,7 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
     if instead is None and (people.exists() or teams.exists() or invitations.exists()):
         raise RoleHeld(f"{role} is held or offered. Choose the role that takes its place.")
     if instead is not None:
+        # Grants have it.
         for one in people.live():  # type: ignore[attr-defined]
             grant(
                 actor=actor,
@@ -129,7 +130,7 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
                 on=one.content_object,
                 expires_at=one.expires_at,
             )
-        for one in teams.live():  # type: ignore[attr-defined]
+        for one in teams.live():  # type: ignore[attr-defined]  # scopes are checked; grants have it
             grant_to_team(
                 actor=actor,
                 team=one.group.team,
@@ -151,6 +152,7 @@ def _checked(
     actor: User, organization: Organization, scope: str, permissions: Iterable[str]
 ) -> frozenset[str]:
     chosen = frozenset(permissions) | {f"{scope}.view"}
+    # The address allows the three scopes alone.
     if chosen - permissions_of_scope(scope):  # type: ignore[arg-type]
         raise Invalid(f"A {SCOPE_WORDS[scope]} role cannot hold this.", field="permissions")
     if chosen - permissions_held(user=actor, on=organization):
@@ -170,6 +172,7 @@ def _own(organization: Organization, workspaces: Sequence[Workspace]) -> list[Wo
 def _refuse_held_elsewhere(role: Role) -> None:
     if not role.is_limited:
         return
+    # The scope is one of the three.
     model: Any = installed.get_model(MODELS[role.scope])  # type: ignore[index]
     path = model.access_paths["workspace"]
     where = f"content_object__{path}__in" if path else "content_object__in"

@@ -71,6 +71,7 @@ class TimeBoxForm(forms.Form):
         if ends_at is not None:
             now = date_format(timezone.localtime(ends_at), "j M Y, H:i")
             until = self.fields["until"]
+            # The field is a choice.
             until.choices = [("same", f"As it is, until {now}"), *until.choices]  # type: ignore[attr-defined]
             until.initial = "same"
 

@@ -43,6 +43,7 @@ def grants_on(*, on: Any, search: str = "") -> QuerySet[Any]:
     if search:
         grants = grants.filter(Q(user__name__icontains=search) | Q(user__email__icontains=search))
     grants = grants.select_related("user", "permission__role", "granted_by")
+    # The model is found by type, so its query set is not known.
     return grants.order_by("user__name", "user__email")  # type: ignore[no-any-return]
 
 

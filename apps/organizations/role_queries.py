@@ -19,7 +19,7 @@ def grants_giving(
 
     Of a built-in role, those in the organization; with `seen_by`, those on what that person sees.
     """
-    model: Any = installed.get_model(MODELS[role.scope])  # type: ignore[index]
+    model: Any = installed.get_model(MODELS[role.scope])  # type: ignore[index]  # one of SCOPES
     where: dict[str, Any] = {"permission": role.permission}
     if organization is not None:
         path = model.access_paths["organization"]

@@ -47,4 +47,5 @@ def team_grants_on(*, on: Any) -> QuerySet[Any]:
     """List the live roles of Teams on the object itself, by name of the Team."""
     grants = team_grant_model(type(on)).objects.live().filter(content_object=on)
     grants = grants.select_related("group__team", "permission__role", "granted_by")
+    # The model is found by type, so its query set is not known.
     return grants.order_by("group__team__name")  # type: ignore[no-any-return]

@@ -91,7 +91,7 @@ def caller_of(*, secret: str, address: str) -> Caller:
 
 
 def _held(token: ApiToken) -> tuple[Role, Any]:
-    model: Any = installed.get_model(MODELS[token.scope])  # type: ignore[index]
+    model: Any = installed.get_model(MODELS[token.scope])  # type: ignore[index]  # one of SCOPES
     above = [f"content_object__{path}" for path in model.access_paths.values() if path]
     grants = grant_model(model).objects.live().filter(user=token.user)
     held = grants.select_related("permission__role", "content_object", *above).first()

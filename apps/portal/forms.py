@@ -20,6 +20,6 @@ class SetUpForm(forms.Form):
     )
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on
         self.fields["email"].widget.attrs["autocomplete"] = "username"
         self.fields["name"].widget.attrs["autocomplete"] = "name"

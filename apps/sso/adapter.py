@@ -57,7 +57,7 @@ class AccountAdapter(PortalAccountAdapter):
         return response
 
 
-class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth is untyped
     """Everything that allauth asks about identity providers and who comes through them."""
 
     def list_apps(

@@ -38,7 +38,7 @@ class _Unread:
         return []
 
 
-class PortalSAMLProvider(_Unread, SAMLProvider):  # type: ignore[misc]
+class PortalSAMLProvider(_Unread, SAMLProvider):  # type: ignore[misc]  # allauth is untyped
     def redirect(
         self,
         request: HttpRequest,
@@ -78,7 +78,7 @@ def _end_of(not_on_or_after: int | None) -> datetime:
     return datetime.fromtimestamp(not_on_or_after, UTC) + timedelta(minutes=10)
 
 
-class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
+class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth is untyped
     def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
         claims: dict[str, Any] = jwtkit.verify_and_decode(
             credential=id_token,
@@ -98,6 +98,7 @@ class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         return super().complete_login(request, app, token, **kwargs)
 
 
+# allauth is untyped.
 class PortalOIDCProvider(_Unread, OpenIDConnectProvider):  # type: ignore[misc]
     oauth2_adapter_class = OIDCAdapter
     pkce_enabled_default = True

@@ -38,6 +38,7 @@ def canary(name: str) -> str:
 
 
 @pytest.fixture
+# A fixture of the matrix.
 def planted(stage: Stage, deployment: Deployment, organization: Any) -> list[str]:  # noqa: F811
     owner = User.objects.get(email="organization-owner@example.org")
     secrets = [CLUSTER_CANARY]
@@ -80,7 +81,7 @@ def _hash(person: AbstractUser) -> str:
 
 
 def test_no_planted_secret_is_ever_read_again(
-    stage: Stage,  # noqa: F811
+    stage: Stage,  # noqa: F811 - a fixture
     planted: list[str],
     organization: Any,
     caplog: pytest.LogCaptureFixture,
@@ -115,6 +116,7 @@ def test_no_planted_secret_is_ever_read_again(
     assert found == []
 
 
+# A fixture of the matrix.
 def test_the_search_would_find_one(planted: list[str], stage: Stage) -> None:  # noqa: F811
     assert len(planted) > 12
     assert all(len(secret) > 12 for secret in planted)

@@ -31,7 +31,7 @@ KEPT_ICONS = 200
 
 
 def _component(context: Context, name: str, **values: Any) -> SafeString:
-    engine = context.template.engine  # type: ignore[union-attr]
+    engine = context.template.engine  # type: ignore[union-attr]  # there while it renders
     return engine.get_template(f"components/{name}.html").render(context.new(values))
 
 

@@ -134,4 +134,5 @@ def _pause_after(answer: Answer, error: Exception, attempt: int) -> float | None
 
 
 def _pause(attempt: int) -> float:
+    # Chance spreads load here, and guards nothing.
     return FIRST_PAUSE_SECONDS * 3.0 ** (attempt - 1) * (0.5 + random.random())  # noqa: S311

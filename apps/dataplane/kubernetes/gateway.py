@@ -43,7 +43,7 @@ MOST_REQUESTS_OF_ONE = 200
 Find = Callable[[str], Awaitable[Connection | None]]
 
 
-FIND: web.AppKey[Find] = web.AppKey("find", Find)  # type: ignore[arg-type]
+FIND: web.AppKey[Find] = web.AppKey("find", Find)  # type: ignore[arg-type]  # a type alias
 SESSIONS = web.AppKey("sessions", Sessions)
 ORIGIN = web.AppKey("origin", str)
 IS_BEHIND_EDGE = web.AppKey("is_behind_edge", bool)

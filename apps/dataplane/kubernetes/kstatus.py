@@ -55,7 +55,7 @@ def condition(item: Manifest, name: str) -> Mapping[str, Any]:
     """Return one condition of an object, empty if it has none by that name."""
     for found in (item.get("status") or {}).get("conditions") or ():
         if found.get("type") == name:
-            return found  # type: ignore[no-any-return]
+            return found  # type: ignore[no-any-return]  # raw JSON
     return {}
 
 

@@ -255,6 +255,7 @@ def _pool_class(connection: Connection) -> Any:
     """Return a pool class whose connections go only where the operator allows."""
 
     class GuardedConnection(urllib3.connection.HTTPSConnection):
+        # Narrower than urllib3 says: this class answers with its own.
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
             seconds = self.timeout if isinstance(self.timeout, (int, float)) else CONNECT_SECONDS
             with deadlines.limit(self.sock, seconds) as limit:

@@ -27,6 +27,7 @@ def call(
         headers["Content-Type"] = "application/json"
     body = None if json is None else jsonlib.dumps(json).encode()
     url = f"http://127.0.0.1:{port}/{ref}/{path.lstrip('/')}"
+    # The address is made here, of loopback and a port.
     request = urllib.request.Request(url, data=body, headers=headers, method=method.upper())  # noqa: S310
     # Without a proxy from the environment: this is loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -143,7 +143,7 @@ def draft_of(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> Draf
         require(user=request.user, permission="workspace.deployments.create", on=workspace)
     else:
         require(user=request.user, permission="deployment.update", on=draft.deployment)
-        request.scope_object = draft.deployment  # type: ignore[attr-defined]
+        request.scope_object = draft.deployment  # type: ignore[attr-defined]  # for navigation
     return draft
 
 

@@ -158,7 +158,7 @@ def _drawn(row: Row, note: RuntimeNote | None, changed: str, zone: str) -> SafeS
     return render_to_string("deployments/_list_row.html", context)
 
 
-class _Counted(Paginator):  # type: ignore[type-arg]
+class _Counted(Paginator):  # type: ignore[type-arg]  # not generic at run time
     """A paginator that was told the count, for the rows carry it."""
 
     def __init__(self, total: int) -> None:

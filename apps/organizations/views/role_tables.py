@@ -34,6 +34,7 @@ def permissions_of_template(scope: str, begin_with: str) -> list[str]:
         return []
     of_scope, key = found[begin_with]
     template = Role.objects.get(organization=None, scope=of_scope, key=key)
+    # The address allows the three scopes alone.
     return sorted(permissions_of_scope(scope).intersection(template.permissions))  # type: ignore[arg-type]
 
 

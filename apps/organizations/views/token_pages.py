@@ -102,7 +102,7 @@ def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Any) -
 
     `makers` keeps one instance per person, which remembers what the person may do.
     """
-    live = token.live_secrets  # type: ignore[attr-defined]
+    live = token.live_secrets  # type: ignore[attr-defined]  # prefetched by tokens_on
     newest = live[0] if live else None
     maker = newest.made_by if newest else None
     if maker is not None:

@@ -81,6 +81,7 @@ def workers_needed(queue: QueueSpec) -> str:
     """
     name = queue.name.replace("'", "''")
     return (
+        # The concurrency is a whole number, and the rest is quoted.
         f"SELECT ceil(count(*)::decimal / {queue.concurrency}) FROM task_instance "  # noqa: S608
         f"WHERE state IN ('running', 'queued') AND queue = '{name}' "
         "AND (executor IS NULL OR executor = 'CeleryExecutor')"
