@@ -267,6 +267,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.organizations.tasks.sweep_invitations",
         "schedule": timedelta(days=1),
     },
+    "sweep-assertions": {
+        "task": "apps.sso.tasks.sweep_assertions",
+        "schedule": timedelta(days=1),
+    },
     "sweep-archives": {
         "task": "apps.deploys.tasks.sweep_archives",
         "schedule": timedelta(days=1),

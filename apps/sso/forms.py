@@ -104,7 +104,8 @@ class ConnectionForm(forms.Form):
         return {name: self.cleaned_data[name].strip() for name in names}
 
     def provider_fields(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return what the protocol adds. Raises Invalid."""
+        return {}
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}

@@ -2,18 +2,21 @@
 
 import base64
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from allauth.socialaccount.models import SocialAccount
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as C
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.organizations.models import Organization
 from apps.organizations.queries import is_member
-from apps.sso.models import SSOConnection
+from apps.sso.models import SSOConnection, UsedAssertion
+from apps.sso.tasks import sweep_assertions
 from tests.sso.conftest import Browser
 from tests.sso.identity_provider import NS, answer, make_signer
 from tests.sso.wrapping import VARIANTS, wrapped
@@ -134,6 +137,19 @@ def test_an_answer_signs_in_once_even_in_the_same_browser(browser: Browser) -> N
     browser.come_back(xml)
 
     assert browser.user_id is None
+
+
+def test_assertions_are_forgotten_when_they_would_be_refused_for_their_age(
+    browser: Browser,
+) -> None:
+    browser.sign_in()
+    sweep_assertions(of_a_newer_portal=True)
+    assert UsedAssertion.objects.count() == 1
+
+    UsedAssertion.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    sweep_assertions()
+
+    assert not UsedAssertion.objects.exists()
 
 
 def test_an_assertion_is_spent_even_if_its_state_is_begun_anew(

@@ -17,6 +17,7 @@ from scim2_server.utils import load_default_provider
 from scim2_tester import Status, check_server
 
 from apps.accounts.models import User
+from apps.accounts.tokens import SCIM_PREFIX, is_well_formed, new_secret
 from apps.audit.models import AuditEvent
 from apps.organizations.models import Organization, Team
 from apps.organizations.queries import is_member
@@ -230,7 +231,11 @@ def test_a_group_never_takes_over_a_team_of_the_same_name(
     assert names == ["Data", "data (2)"] or len(names) == 1
 
 
-@pytest.mark.parametrize("bearer", ["", "x", "aps_wrong", "aps_" + "a" * 43])
+@pytest.mark.parametrize(
+    "bearer",
+    ["", "x", "astro_scim_wrong", new_secret(prefix=SCIM_PREFIX).text, new_secret().text],
+    ids=["none", "short", "misshapen", "of nobody", "of another kind"],
+)
 def test_without_its_token_nothing_is_told(scim: Callable[..., Any], bearer: str) -> None:
     response = scim("GET", "Users", bearer=bearer)
 
@@ -272,7 +277,8 @@ def test_the_token_is_shown_once_and_kept_as_a_digest(
 
     shown = client.post(page, {"name": "Entra"}).content.decode()
 
-    token = shown[shown.index("aps_") :][:47]
+    token = shown[shown.index(SCIM_PREFIX) :][: len(new_secret(prefix=SCIM_PREFIX).text)]
+    assert is_well_formed(token, prefix=SCIM_PREFIX)
     assert token not in client.get(page).content.decode()
     assert token not in str(list(ScimToken.objects.values()))
     assert token not in str(list(AuditEvent.objects.values("changes")))

@@ -1,6 +1,5 @@
 """Tokens that identity providers provision with: shown once, kept as digests."""
 
-import secrets
 from datetime import timedelta
 
 from django.db import transaction
@@ -10,11 +9,11 @@ from django.utils import timezone
 from apps.access.services import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
+from apps.accounts.tokens import SCIM_PREFIX, is_well_formed, new_secret
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization
 from apps.sso.models import ScimToken
 
-PREFIX = "aps_"
 MOST_TOKENS = 10
 # A time of last use this old is written anew: not every request is a write.
 USE_STEP = timedelta(minutes=1)
@@ -25,13 +24,13 @@ def create_scim_token(*, actor: User, organization: Organization, name: str) -> 
     """Make a token and return it; it is stored nowhere. Raises Invalid when there are enough."""
     if organization.scim_tokens.count() >= MOST_TOKENS:
         raise Invalid(f"There are {MOST_TOKENS} tokens already: revoke one first.", field="name")
-    token = PREFIX + secrets.token_urlsafe(32)
+    secret = new_secret(prefix=SCIM_PREFIX)
     ScimToken.objects.create(
-        organization=organization, name=name, digest=digest_of(token), created_by=actor
+        organization=organization, name=name, digest=secret.digest, created_by=actor
     )
     changes = {"token": [None, name]}
     record_on(action="scim_token.created", actor=actor, on=organization, changes=changes)
-    return token
+    return secret.text
 
 
 @transaction.atomic
@@ -44,7 +43,7 @@ def revoke_scim_token(*, actor: User, token: ScimToken) -> None:
 
 def is_scim_token(*, text: str, organization: Organization) -> bool:
     """Tell whether a text is a token of the organization, and note its use."""
-    if not text.startswith(PREFIX):
+    if not is_well_formed(text, prefix=SCIM_PREFIX):
         return False
     found = organization.scim_tokens.filter(digest=digest_of(text))
     if not found.exists():
