@@ -2,7 +2,7 @@
 that has nothing to do.
 """
 
-from astro_portal.settings import *  # noqa: F403
+from astro_portal.settings import *  # noqa: F403 - settings on top of the product's
 from astro_portal.settings import INSTALLED_APPS, STORAGES
 
 INSTALLED_APPS = [*INSTALLED_APPS, "django.contrib.admin"]

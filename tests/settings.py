@@ -5,12 +5,12 @@ manifest.
 import os
 
 import tests.services  # noqa: F401 - starts them, and names them in the environment, before settings are read
-from astro_portal.settings import *  # noqa: F403
+from astro_portal.settings import *  # noqa: F403 - settings on top of the product's
 
 SECRET_KEY = "only-for-tests"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
-    **STORAGES,  # noqa: F405
+    **STORAGES,  # noqa: F405 - settings on top of the product's
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 # Static files are found where they are; nothing is collected for a test.
@@ -22,7 +22,8 @@ ACCOUNT_RATE_LIMITS = False
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 CACHES = {
     "default": {
-        **CACHES["default"],  # noqa: F405
+        **CACHES["default"],  # noqa: F405 - settings on top of the product's
+        # Settings on top of the product's.
         "LOCATION": f"{REDIS_URL.rpartition('/')[0]}/{_worker + 1}",  # noqa: F405
     }
 }

@@ -33,14 +33,14 @@ HURRIED = {
 }
 
 
-@shared_task(name="apps.deployments.tasks.reconcile")  # type: ignore[untyped-decorator]
+@shared_task(name="apps.deployments.tasks.reconcile")
 def reconcile(deployment_id: int, **_newer: Any) -> None:
     lease = reconciler.reconcile(deployment_id=deployment_id)
     if lease is not None and lease.has_slot:
         _hint_due(lifecycle.due(limit=1, cluster_id=lease.cluster_id))
 
 
-@shared_task(name="apps.deployments.tasks.sweep")  # type: ignore[untyped-decorator]
+@shared_task(name="apps.deployments.tasks.sweep")
 def sweep(**_newer: Any) -> None:
     _hint_due(lifecycle.due(limit=SWEEP_LIMIT))
     for purpose in chores.PURPOSES:
@@ -51,19 +51,17 @@ def sweep(**_newer: Any) -> None:
         send([(probe, [cluster_ids], queue_of(shard))])
 
 
-@shared_task(  # type: ignore[untyped-decorator]
-    name="apps.deployments.tasks.do_chore", soft_time_limit=200, time_limit=220
-)
+@shared_task(name="apps.deployments.tasks.do_chore", soft_time_limit=200, time_limit=220)
 def do_chore(purpose: str, cluster_id: int, token: str, **_newer: Any) -> None:
     chores.run(purpose=purpose, cluster_id=cluster_id, token=uuid.UUID(token))
 
 
-@shared_task(name="apps.deployments.tasks.probe")  # type: ignore[untyped-decorator]
+@shared_task(name="apps.deployments.tasks.probe")
 def probe(cluster_ids: list[int], **_newer: Any) -> None:
     breaker.probe(cluster_ids=cluster_ids)
 
 
-@shared_task(name="apps.deployments.tasks.sweep_drafts")  # type: ignore[untyped-decorator]
+@shared_task(name="apps.deployments.tasks.sweep_drafts")
 def sweep_drafts(**_newer: Any) -> None:
     leftovers.remove_leftovers(now=timezone.now())
 

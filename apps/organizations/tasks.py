@@ -6,6 +6,6 @@ from django.utils import timezone
 from apps.organizations import leftovers
 
 
-@shared_task(name="apps.organizations.tasks.sweep_invitations")  # type: ignore[untyped-decorator]
+@shared_task(name="apps.organizations.tasks.sweep_invitations")
 def sweep_invitations(**_newer: Any) -> None:
     leftovers.remove_leftovers(now=timezone.now())

@@ -15,7 +15,7 @@ from pathlib import Path
 import uv
 
 from tests.cluster.progress import run_logged
-from tests.kubernetes.go_builds import say
+from tests.kubernetes.go_builds import BuildFailed, say
 
 SUITE = "bookworm"
 SOURCES = Path(__file__).with_name("image")
@@ -160,4 +160,4 @@ def _mirror() -> str:
         for address in re.findall(r"^(?:URIs:|deb\s+(?:\[[^]]*\]\s*)?)\s*(http\S+)", text, re.M):
             if address.rstrip("/").endswith("/debian"):
                 return str(address)
-    return "http://deb.debian.org/debian"
+    raise BuildFailed("apt on this machine names no Debian mirror.")
