@@ -72,7 +72,7 @@ def identity_from(*, subject: str, email: object, name: object, groups: object) 
         subject=subject,
         email=_text(email),
         name=_text(name)[:LONGEST_NAME],
-        groups=tuple(sorted({str(one)[:200] for one in listed})),
+        groups=tuple(sorted({name for one in listed if (name := _text(str(one)[:200]))})),
     )
 
 

@@ -234,6 +234,21 @@ def test_a_test_signs_nobody_in_and_opens_the_way_to_enable(
     assert b"is on." in switched.content
 
 
+def test_a_test_keeps_only_what_can_be_shown(
+    provider: OpenIDProvider, connection: SSOConnection, client_of: Any, alice: User
+) -> None:
+    provider.claims |= {"groups": ["data-eng", "a\x00b", "\u202etxt", 7, None], "name": "a\x00b"}
+    client = client_of(alice)
+
+    left = client.post(reverse("sso:test_connection", args=["nordhavn", connection.key]))
+    back = provider.authorize(way_out(left))
+    client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
+
+    connection.refresh_from_db()
+    assert connection.test_result["groups"] == ["7", "None", "data-eng"]
+    assert connection.test_result["name"] == ""
+
+
 def test_a_failed_test_says_why(
     provider: OpenIDProvider, connection: SSOConnection, client_of: Any, alice: User
 ) -> None:

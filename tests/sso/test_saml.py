@@ -198,14 +198,20 @@ def test_the_way_back_is_never_another_site(browser: Browser) -> None:
     assert response["Location"] == "/"
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("signed", [("assertion",), ("assertion", "message")], ids="-".join)
+# The first two variants wrap the signature of the message, so there must be one.
+WRAPPED = [
+    (variant, signed)
+    for variant in VARIANTS
+    for signed in (("assertion",), ("assertion", "message"))
+    if variant > 2 or "message" in signed
+]
+
+
+@pytest.mark.parametrize(("variant", "signed"), WRAPPED)
 def test_signature_wrapping_is_refused(
     browser: Browser, variant: int, signed: tuple[str, ...], charlie: User
 ) -> None:
     victim = User.objects.create_user("victim@nordhavn.test", None)
-    if variant in (1, 2) and "message" not in signed:
-        pytest.skip("the first two wrap the signature of the message")
     asked = browser.leave()
     genuine = answer(base=browser.base, asked=asked, signed=signed)
 

@@ -14,6 +14,7 @@ from typing import Any, Union
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from scim2_models import (
+    InvalidValueException,
     Meta,
     NotFoundException,
     PreconditionFailedException,
@@ -168,6 +169,8 @@ class RecordStorage(ScimStorage):
 
     def _save(self, record: ScimRecord, resource: Resource[Any]) -> Resource[Any]:
         record.document = json.loads(resource.model_dump_json())
+        if _holds_nul(record.document):
+            raise InvalidValueException(detail="Texts must not contain NUL characters.")
         name = getattr(resource, "user_name", None) or (
             getattr(resource, "display_name", None) if record.kind == "Group" else None
         )
@@ -187,6 +190,15 @@ class RecordStorage(ScimStorage):
 
 def _is_plain(asked: SearchRequest[Any]) -> bool:
     return asked.sort_by is None and asked.cursor is None
+
+
+def _holds_nul(value: Any) -> bool:
+    """Tell whether a text in a document has what the database cannot keep."""
+    if isinstance(value, dict):
+        return any(_holds_nul(one) for one in [*value, *value.values()])
+    if isinstance(value, list):
+        return any(_holds_nul(one) for one in value)
+    return isinstance(value, str) and "\x00" in value
 
 
 def _is_uuid(value: str) -> bool:
