@@ -3,7 +3,7 @@
 from typing import Any
 
 # Claims are bound at once, to volumes that are there from the beginning.
-VOLUMES = 150
+VOLUMES = 100
 STORAGE_CLASS: dict[str, Any] = {
     "apiVersion": "storage.k8s.io/v1",
     "kind": "StorageClass",
