@@ -5,8 +5,8 @@ import io
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -121,10 +121,21 @@ class Stage:
     session: ClientSession
     airflow: web.Application
     connections: dict[str, Any]
+    answers: list[ClientResponse] = field(default_factory=list)
 
     async def get(self, path: str, **options: Any) -> ClientResponse:
         url = URL(f"{self.url}/{self.ref}{path}", encoded=True)
-        return await self.session.get(url, allow_redirects=False, **options)
+        return await self.ask("GET", url, allow_redirects=False, **options)
+
+    async def ask(self, method: str, url: URL | str, **options: Any) -> ClientResponse:
+        answer = await self.session.request(method, url, **options)
+        self.answers.append(answer)
+        return answer
+
+    def close(self) -> None:
+        """End what no test has read to its end, or its connection ends as a warning elsewhere."""
+        for answer in self.answers:
+            answer.close()
 
 
 @pytest.fixture
@@ -145,7 +156,9 @@ def on_stage(
         airflow = standing_in(control_plane, ref, app)
         async with airflow, TestServer(door) as server, ClientSession() as session:
             url = str(server.make_url("")).rstrip("/")
-            await act(Stage(url, ref, session, app, connections))
+            stage = Stage(url, ref, session, app, connections)
+            with closing(stage):
+                await act(stage)
 
     # In a thread of its own: a browser of another file may have an event loop in this one.
     def play(act: Callable[[Stage], Awaitable[None]]) -> None:
@@ -217,7 +230,7 @@ def test_pages_name_the_browsers_addresses(on_stage: On, ref: str, encodings: st
         assert text.count(f'<base href="/{ref}/">') == 50
         assert text.count(f'<a href="/{ref}/dags?a=1&amp;b=2">') == 50
         assert text.count(f"const path = '/{ref}/';") == 50
-        head = await stage.session.head(f"{stage.url}/{ref}/page")
+        head = await stage.ask("HEAD", f"{stage.url}/{ref}/page")
         assert (head.status, head.content_type) == (200, "text/html")
 
     on_stage(act)
@@ -265,7 +278,7 @@ def test_a_browser_that_leaves_ends_the_request_in_the_cluster(on_stage: On) -> 
 def test_forms_and_changes_pass(on_stage: On, method: str) -> None:
     async def act(stage: Stage) -> None:
         url = f"{stage.url}/{stage.ref}/change"
-        answer = await stage.session.request(method, url, data={"a": "1", "b": "2"})
+        answer = await stage.ask(method, url, data={"a": "1", "b": "2"})
 
         said = await answer.json()
         assert (said["method"], said["bytes"]) == (method, 7)
@@ -286,13 +299,13 @@ def test_large_bodies_stream_up_until_they_are_too_large(
     async def act(stage: Stage) -> None:
         url = f"{stage.url}/{stage.ref}/up"
 
-        fits = await stage.session.post(url, data=io.BytesIO(b"x" * 20 * 2**20))
-        declared = await stage.session.post(url, data=io.BytesIO(b"x" * 25 * 2**20))
+        fits = await stage.ask("POST", url, data=io.BytesIO(b"x" * 20 * 2**20))
+        declared = await stage.ask("POST", url, data=io.BytesIO(b"x" * 25 * 2**20))
 
         assert (await fits.json())["bytes"] == 20 * 2**20
         assert declared.status == 413
         with suppress(ClientError):  # the door may close before it was all sent
-            assert (await stage.session.post(url, data=pieces(40))).status == 413
+            assert (await stage.ask("POST", url, data=pieces(40))).status == 413
 
     on_stage(act)
 
@@ -331,11 +344,11 @@ def test_odd_addresses_reach_no_cluster(on_stage: On, path: str) -> None:
 def test_only_the_airflow_of_the_name_is_reached(on_stage: On) -> None:
     async def act(stage: Stage) -> None:
         for path in ("/", "/unknown/", "/Dep1/", "/-dep1/", "/kube-system/"):
-            answer = await stage.session.get(f"{stage.url}{path}")
+            answer = await stage.ask("GET", f"{stage.url}{path}")
             assert answer.status == 404
 
         for method in ("OPTIONS", "TRACE"):
-            answer = await stage.session.request(method, f"{stage.url}/{stage.ref}/")
+            answer = await stage.ask(method, f"{stage.url}/{stage.ref}/")
             assert answer.status == 405
 
     on_stage(act)
@@ -343,7 +356,7 @@ def test_only_the_airflow_of_the_name_is_reached(on_stage: On) -> None:
 
 async def said(stage: Stage, ref: str = "") -> tuple[int, str]:
     url = f"{stage.url}/{ref or stage.ref}/home"
-    answer = await stage.session.get(url, headers={"Accept": "text/html"})
+    answer = await stage.ask("GET", url, headers={"Accept": "text/html"})
     return answer.status, await answer.text()
 
 
@@ -367,7 +380,7 @@ def test_what_asks_for_yaml_learns_nothing_of_the_cluster(on_stage: On) -> None:
         url = f"{stage.url}/not-yet/home"
 
         for accepted in ("application/yaml", "application/vnd.kubernetes.protobuf", "x/y"):
-            answer = await stage.session.get(url, headers={"Accept": accepted})
+            answer = await stage.ask("GET", url, headers={"Accept": accepted})
 
             assert answer.status == 502
             assert list(await answer.json()) == ["detail"]
@@ -422,7 +435,7 @@ def test_a_missing_right_is_said_and_the_right_one_is_enough(
         stage.connections[stage.ref] = control_plane.connection_with(token=with_it)
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
             url = f"{stage.url}/{stage.ref}/x"
-            assert (await stage.session.request(method, url)).status == 200
+            assert (await stage.ask(method, url)).status == 200
 
     on_stage(act)
 
