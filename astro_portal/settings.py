@@ -72,6 +72,8 @@ except ValueError as error:
     raise ConfigurationError(f"PORTAL_ENCRYPTION_KEYS is wrong. {error}") from None
 AIRFLOW_SIGN_IN_KEY = env_secret("PORTAL_AIRFLOW_SIGN_IN_KEY") or _key_file("airflow-sign-in.pem")
 check_sign_in_key(AIRFLOW_SIGN_IN_KEY)
+# The edge of this machine asks with it who has which role; without a home there is no edge.
+EDGE_SECRET = _key_file("edge-secret")
 
 # --- Applications --------------------------------------------------------------------------------
 
@@ -266,6 +268,11 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-invitations": {
         "task": "apps.organizations.tasks.sweep_invitations",
         "schedule": timedelta(days=1),
+    },
+    "sweep-roles": {
+        "task": "apps.organizations.tasks.sweep_roles",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
     },
     "sweep-assertions": {
         "task": "apps.sso.tasks.sweep_assertions",

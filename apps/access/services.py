@@ -1,18 +1,18 @@
 """Give and take roles. Grants are written here alone, by `put` and `take`; those of Teams, too."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.access.endings import take_ended
 from apps.access.models import Role
 from apps.access.places import grant_model, models_with_roles, with_all_above
 from apps.access.queries import forget_permissions, permissions_held
+from apps.access.records import record_on, role_in_words, role_of
 from apps.accounts.models import User, UserKind
-from apps.audit.services import record
 from apps.core.errors import Refused
 
 
@@ -51,7 +51,7 @@ def grant(
         expires_at=expires_at,
     )
     forget_permissions(user)
-    changes = {_role_of(user): [previous, role_in_words(role, expires_at)]}
+    changes = {role_of(user): [previous, role_in_words(role, expires_at)]}
     record_on(action="role.granted", actor=actor, on=on, changes=changes)
 
 
@@ -83,7 +83,7 @@ def revoke(*, actor: User | None, user: User, on: Any) -> None:
     take(
         grants=grant_model(type(on)).objects,
         holder={"user": user},
-        label=_role_of(user),
+        label=role_of(user),
         # Anybody may give up what is theirs.
         actor=actor,
         is_free=actor == user,
@@ -106,33 +106,11 @@ def revoke_everywhere(*, actor: User | None, user: User, on: Any) -> None:
         if not path:
             continue
         grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": on})
+        take_ended(grants)
         for one in grants.select_related("permission__role", "content_object"):
-            _record_revoked(actor, _role_of(user), one, one.content_object)
+            _record_revoked(actor, role_of(user), one, one.content_object)
         grants.delete()
     forget_permissions(user)
-
-
-@transaction.atomic
-def end_by(*, actor: User | None, user: User, within: Any, expires_at: datetime) -> None:
-    """Let every role of `user` on what lies in the object end by a time; those that end before stay
-    as they are.
-    """
-    scope = type(within).access_scope
-    for model in models_with_roles():
-        path = model.access_paths.get(scope)
-        if not path:
-            continue
-        grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": within})
-        longer = grants.filter(Q(expires_at=None) | Q(expires_at__gt=expires_at))
-        for one in longer.select_related("permission__role", "content_object"):
-            changes = {
-                _role_of(user): [
-                    role_in_words(one.role, one.expires_at),
-                    role_in_words(one.role, expires_at),
-                ]
-            }
-            record_on(action="role.granted", actor=actor, on=one.content_object, changes=changes)
-        longer.update(expires_at=expires_at)
 
 
 def put(
@@ -152,7 +130,8 @@ def put(
         check_reach(actor=actor, role=role, on=on)
     check_fit(role=role, on=on)
     here = grants.filter(content_object=on, **holder)
-    previous = here.live().select_related("permission__role").first()
+    take_ended(here)
+    previous = here.select_related("permission__role").first()
     if previous is not None and actor is not None:
         check_reach(actor=actor, role=previous.role, on=on)
     here.exclude(permission=role.permission).delete()
@@ -177,6 +156,7 @@ def take(
     Raises RightsExceeded.
     """
     held = grants.filter(content_object=on, **holder)
+    take_ended(held)
     for one in held.select_related("permission__role"):
         if actor is not None and not is_free:
             check_reach(actor=actor, role=one.role, on=on)
@@ -252,30 +232,6 @@ def _keep_an_owner(
         )
 
 
-def record_on(*, action: str, actor: User | None, on: Any, changes: Mapping[str, Any]) -> None:
-    """Write an audit event about an organization, a workspace or a Deployment. See `record`."""
-    record(
-        action=action,
-        actor=actor,
-        organization_id=with_all_above(on)[-1].pk,
-        target_kind=type(on).access_scope,
-        target_id=on.pk,
-        target_label=str(on),
-        changes=changes,
-    )
-
-
 def _record_revoked(actor: User | None, label: str, held: Any, on: Any) -> None:
     changes = {label: [role_in_words(held.role, held.expires_at), None]}
     record_on(action="role.revoked", actor=actor, on=on, changes=changes)
-
-
-def role_in_words(role: Role, expires_at: datetime | None) -> str:
-    """Name a role and its end as the audit log does."""
-    if expires_at is None:
-        return role.name
-    return f"{role.name} until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _role_of(user: User) -> str:
-    return f"role of {user.email if user.kind == UserKind.PERSON else f'the API token {user}'}"

@@ -8,7 +8,8 @@ from django.db import transaction
 from apps.access.models import Role
 from apps.access.places import team_grant_model, with_all_above
 from apps.access.queries import forget_permissions
-from apps.access.services import Misfit, lock_people, put, record_on, role_in_words, take
+from apps.access.records import record_on, role_in_words, role_of_team
+from apps.access.services import Misfit, lock_people, put, take
 from apps.accounts.models import User
 
 
@@ -36,7 +37,7 @@ def grant_to_team(
     )
     if actor is not None:
         forget_permissions(actor)
-    changes = {_role_of_team(team): [previous, role_in_words(role, expires_at)]}
+    changes = {role_of_team(team): [previous, role_in_words(role, expires_at)]}
     record_on(action="role.granted", actor=actor, on=on, changes=changes)
 
 
@@ -49,14 +50,10 @@ def revoke_from_team(*, actor: User | None, team: Any, on: Any) -> None:
     take(
         grants=team_grant_model(type(on)).objects,
         holder={"group": team.group},
-        label=_role_of_team(team),
+        label=role_of_team(team),
         actor=actor,
         is_free=False,
         on=on,
     )
     if actor is not None:
         forget_permissions(actor)
-
-
-def _role_of_team(team: Any) -> str:
-    return f"role of the Team {team}"

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.access.models import Grant, TeamGrant
+from apps.access.models import Grant, TeamGrant, ending_index
 from apps.access.queries import ScopedQuerySet
 from apps.clusters.models import Cluster
 from apps.organizations.models import Workspace
@@ -125,7 +125,8 @@ class DeploymentGrant(Grant):
 
     class Meta(Grant.Meta):
         indexes = [
-            models.Index(fields=["content_object", "permission"], name="deployment_grant_object")
+            models.Index(fields=["content_object", "permission"], name="deployment_grant_object"),
+            ending_index("deployment_grant"),
         ]
 
 
@@ -138,7 +139,8 @@ class DeploymentTeamGrant(TeamGrant):
         indexes = [
             models.Index(
                 fields=["content_object", "permission"], name="deployment_team_grant_object"
-            )
+            ),
+            ending_index("deployment_team_grant"),
         ]
 
 

@@ -6,7 +6,8 @@ that person made. Roles and Teams stay for the day it is opened again.
 
 from django.db import transaction
 
-from apps.access.services import check_reach, keep_an_owner, lock_people, record_on
+from apps.access.records import record_on
+from apps.access.services import check_reach, keep_an_owner, lock_people
 from apps.access.ways import roles_within
 from apps.accounts.models import User
 from apps.accounts.services import deactivate_person, reactivate_person

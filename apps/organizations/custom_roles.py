@@ -15,14 +15,16 @@ from django.db import transaction
 
 from apps.access.apps import MODELS
 from apps.access.catalogue import BUILT_IN_ROLES, SCOPE_WORDS, Scope, permissions_of_scope
+from apps.access.endings import take_ended
 from apps.access.models import Role
 from apps.access.queries import forget_permissions, permissions_held
-from apps.access.services import RightsExceeded, grant, lock_people, record_on
+from apps.access.records import record_on
+from apps.access.services import RightsExceeded, grant, lock_people
 from apps.access.team_grants import grant_to_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization, Workspace
-from apps.organizations.role_queries import grants_giving, invitations_offering
+from apps.organizations.role_queries import grants_giving, invitations_offering, tables_with
 
 NAMED = 5
 
@@ -141,10 +143,11 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
         for invitation in invitations:
             setattr(invitation, f"{role.scope}_role", instead.key)
             invitation.save(update_fields=[f"{role.scope}_role"])
+    for grants in tables_with(role=role):
+        take_ended(grants)
     _record("role.deleted", actor, role, {"permissions": [", ".join(role.permissions), None]})
     permission = role.permission
     role.delete()
-    # Rows of grants that have ended go with it.
     permission.delete()
 
 

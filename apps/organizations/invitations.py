@@ -19,12 +19,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.access.models import Role
+from apps.access.records import record_on
 from apps.access.services import (
     RightsExceeded,
     check_reach,
     grant_with_entry,
     lock_people,
-    record_on,
 )
 from apps.access.ways import roles_held
 from apps.accounts.models import User

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.access.models import Grant, TeamGrant
+from apps.access.models import Grant, TeamGrant, ending_index
 from apps.access.queries import ScopedQuerySet
 
 
@@ -70,7 +70,8 @@ class OrganizationGrant(Grant):
 
     class Meta(Grant.Meta):
         indexes = [
-            models.Index(fields=["content_object", "permission"], name="organization_grant_object")
+            models.Index(fields=["content_object", "permission"], name="organization_grant_object"),
+            ending_index("organization_grant"),
         ]
 
 
@@ -79,7 +80,8 @@ class WorkspaceGrant(Grant):
 
     class Meta(Grant.Meta):
         indexes = [
-            models.Index(fields=["content_object", "permission"], name="workspace_grant_object")
+            models.Index(fields=["content_object", "permission"], name="workspace_grant_object"),
+            ending_index("workspace_grant"),
         ]
 
 
@@ -121,7 +123,8 @@ class OrganizationTeamGrant(TeamGrant):
         indexes = [
             models.Index(
                 fields=["content_object", "permission"], name="organization_team_grant_object"
-            )
+            ),
+            ending_index("organization_team_grant"),
         ]
 
 
@@ -134,7 +137,8 @@ class WorkspaceTeamGrant(TeamGrant):
         indexes = [
             models.Index(
                 fields=["content_object", "permission"], name="workspace_team_grant_object"
-            )
+            ),
+            ending_index("workspace_team_grant"),
         ]
 
 

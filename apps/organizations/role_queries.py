@@ -36,6 +36,14 @@ def grants_giving(
     )
 
 
+def tables_with(*, role: Role) -> tuple[QuerySet[Any], QuerySet[Any]]:
+    """Return all grants of a role, ended ones too: those to people and tokens, those to Teams."""
+    model = installed.get_model(MODELS[role.scope])  # type: ignore[index]  # one of SCOPES
+    found = (grant_model(model).objects.all(), team_grant_model(model).objects.all())
+    people, teams = (grants.filter(permission=role.permission) for grants in found)
+    return people, teams
+
+
 def invitations_offering(*, role: Role) -> QuerySet[Invitation]:
     """List the invitations that wait for an answer and offer the role."""
     waiting = Invitation.objects.filter(accepted_at=None, revoked_at=None)

@@ -7,16 +7,11 @@ from typing import Any
 from django.db import transaction
 from django.utils.text import slugify
 
+from apps.access.endings import end_by
 from apps.access.models import Role
 from apps.access.places import with_all_above
-from apps.access.services import (
-    end_by,
-    grant,
-    grant_with_entry,
-    lock_people,
-    record_on,
-    revoke_everywhere,
-)
+from apps.access.records import record_on
+from apps.access.services import grant, grant_with_entry, lock_people, revoke_everywhere
 from apps.accounts.models import User
 from apps.accounts.sessions import end_sessions
 from apps.core.errors import Invalid

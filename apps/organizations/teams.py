@@ -13,12 +13,8 @@ from django.db import transaction
 from apps.access.models import Role
 from apps.access.places import models_with_roles, team_grant_model, with_all_above
 from apps.access.queries import forget_permissions
-from apps.access.services import (
-    check_reach,
-    least_role,
-    lock_people,
-    record_on,
-)
+from apps.access.records import record_on
+from apps.access.services import check_reach, least_role, lock_people
 from apps.access.team_grants import grant_to_team, revoke_from_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused

@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
-from apps.access.services import check_fit, check_reach, grant, lock_people, record_on, revoke
+from apps.access.records import record_on
+from apps.access.services import check_fit, check_reach, grant, lock_people, revoke
 from apps.accounts.adapter import SERVICE_DOMAIN
 from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
 from apps.accounts.tokens import new_secret

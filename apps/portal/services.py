@@ -1,7 +1,7 @@
 from django.conf import settings
 from django.db import transaction
 
-from apps.access.services import record_on
+from apps.access.records import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import has_operator
 from apps.accounts.services import LinkUnusable, create_person, use_sign_in_link

@@ -14,7 +14,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.access.models import Role
-from apps.access.services import grant, lock_people, record_on
+from apps.access.records import record_on
+from apps.access.services import grant, lock_people
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
 from apps.accounts.services import AddressTaken, change_address, create_passwordless
@@ -91,7 +92,8 @@ def _check_address(connection: SSOConnection, email: str) -> None:
     if not owns_address(connection=connection, email=email):
         raise Refused(
             f"{email} is not in a verified domain of {connection.organization}, so its identity "
-            "provider is not believed about it."
+            "provider is not believed about it. Come with an address of the organization, or ask "
+            "an owner to verify that domain."
         )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from django.db import transaction
 from django.utils import timezone
 
-from apps.access.services import lock_people, record_on
+from apps.access.records import record_on
+from apps.access.services import lock_people
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Team

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
-from apps.access.services import record_on
+from apps.access.records import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.core.errors import Invalid, Refused

@@ -455,7 +455,12 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(
                         fields=["content_object", "permission"], name="deployment_grant_object"
-                    )
+                    ),
+                    models.Index(
+                        condition=models.Q(("expires_at__isnull", False)),
+                        fields=["expires_at"],
+                        name="deployment_grant_end",
+                    ),
                 ],
                 "unique_together": {("user", "permission", "content_object")},
             },
@@ -505,7 +510,12 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(
                         fields=["content_object", "permission"], name="deployment_team_grant_object"
-                    )
+                    ),
+                    models.Index(
+                        condition=models.Q(("expires_at__isnull", False)),
+                        fields=["expires_at"],
+                        name="deployment_team_grant_end",
+                    ),
                 ],
                 "unique_together": {("group", "permission", "content_object")},
             },

@@ -237,7 +237,12 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(
                         fields=["content_object", "permission"], name="organization_grant_object"
-                    )
+                    ),
+                    models.Index(
+                        condition=models.Q(("expires_at__isnull", False)),
+                        fields=["expires_at"],
+                        name="organization_grant_end",
+                    ),
                 ],
                 "unique_together": {("user", "permission", "content_object")},
             },
@@ -288,7 +293,12 @@ class Migration(migrations.Migration):
                     models.Index(
                         fields=["content_object", "permission"],
                         name="organization_team_grant_object",
-                    )
+                    ),
+                    models.Index(
+                        condition=models.Q(("expires_at__isnull", False)),
+                        fields=["expires_at"],
+                        name="organization_team_grant_end",
+                    ),
                 ],
                 "unique_together": {("group", "permission", "content_object")},
             },
@@ -366,6 +376,14 @@ class Migration(migrations.Migration):
                 fields=["content_object", "permission"], name="workspace_grant_object"
             ),
         ),
+        migrations.AddIndex(
+            model_name="workspacegrant",
+            index=models.Index(
+                condition=models.Q(("expires_at__isnull", False)),
+                fields=["expires_at"],
+                name="workspace_grant_end",
+            ),
+        ),
         migrations.AlterUniqueTogether(
             name="workspacegrant",
             unique_together={("user", "permission", "content_object")},
@@ -374,6 +392,14 @@ class Migration(migrations.Migration):
             model_name="workspaceteamgrant",
             index=models.Index(
                 fields=["content_object", "permission"], name="workspace_team_grant_object"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="workspaceteamgrant",
+            index=models.Index(
+                condition=models.Q(("expires_at__isnull", False)),
+                fields=["expires_at"],
+                name="workspace_team_grant_end",
             ),
         ),
         migrations.AlterUniqueTogether(

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.access.services import record_on
+from apps.access.records import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.accounts.tokens import SCIM_PREFIX, is_well_formed, new_secret
