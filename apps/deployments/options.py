@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from apps.clusters.models import Cluster
-from apps.dataplane.kubernetes.sizes import SIZES, WorkerSize
+from apps.dataplane.kubernetes.sizes import MOST_CODE_BYTES, SIZES, WorkerSize
 from apps.deployments.configuration import (
     DEFAULT_QUEUE,
     LOCAL_SIZE,
@@ -60,6 +60,7 @@ class DeploymentOptions:
 
     `workers_note` says what holds for the numbers of workers there. `has_drift` tells whether
     others can change what the portal made, so that somebody must say what becomes of it.
+    `code_bytes` is how much code the data plane takes, packed; None is no limit of its own.
     """
 
     runtimes: tuple[RuntimeOption, ...]
@@ -72,6 +73,7 @@ class DeploymentOptions:
     value_bytes: int
     workers_note: str = ""
     has_drift: bool = False
+    code_bytes: int | None = None
 
     def size(self, name: str) -> SizeOption | None:
         return next((size for size in self.sizes if size.name == name), None)
@@ -153,6 +155,7 @@ def _on_kubernetes(cluster: Cluster) -> dict[str, Any]:
         "max_workers": Bounds(floor=1, default=10, ceiling=30),
         "workers_note": "" if cluster.has_keda else NO_KEDA,
         "has_drift": True,
+        "code_bytes": MOST_CODE_BYTES,
     }
 
 

@@ -35,12 +35,15 @@ class DeliveryForm(forms.Form):
         widget=forms.TextInput(attrs={"data-width": "l"}),
     )
 
-    def __init__(self, *args: Any, upload_problem: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, code_bytes: int | None, upload_problem: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         limit = bytes_in_words(settings.CODE_ARCHIVE_MAX_BYTES)
+        packed = f", {code_bytes // 1_000_000} MB when packed" if code_bytes else ""
         self.fields[
             "archive"
-        ].help_text = f"One .py file, or a zip of a dags folder, up to {limit}."
+        ].help_text = f"One .py file, or a zip of a dags folder, up to {limit}{packed}."
         if upload_problem:
             sentence = UPLOAD_PROBLEMS[upload_problem].format(limit=limit)
             self.fields["archive"].error_messages["required"] = sentence

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from apps.deployments.models import Deployment
+from apps.deployments.options import deployment_options
 from apps.deploys.models import Deploy
 
 Change = Literal["added", "changed", "removed"]
@@ -19,6 +21,12 @@ class FileChange:
     change: Change
     size_before: int | None
     size_after: int | None
+
+
+def most_code_bytes(deployment: Deployment) -> int | None:
+    """Return how much code, packed, its data plane takes; None is no limit of its own."""
+    today = timezone.now().date()
+    return deployment_options(cluster=deployment.cluster, today=today).code_bytes
 
 
 def deploys_of(deployment: Deployment) -> QuerySet[Deploy]:

@@ -19,10 +19,10 @@ from apps.deployments.compiler import code_name
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deployments.revisions import lock_deployment
 from apps.deployments.services import deploy_code
-from apps.deploys.archives import CodeArchive, Limits, build_archive
+from apps.deploys.archives import ArchiveRefused, CodeArchive, Limits, build_archive
 from apps.deploys.leftovers import hold_archives
 from apps.deploys.models import Deploy
-from apps.deploys.queries import next_description
+from apps.deploys.queries import most_code_bytes, next_description
 
 
 class NothingChanged(Conflict):
@@ -73,6 +73,7 @@ def deliver(
             archive = build_archive(
                 name=file_name, chunks=chunks, folder=Path(folder), limits=limits
             )
+            _refuse_too_much(deployment, archive)
             _refuse_same_code(deployment, archive.digest)
             _keep(archive)
     except OSError as error:
@@ -143,6 +144,16 @@ def _refuse_same_code(deployment: Deployment, digest: str) -> None:
     if wanted and wanted.code_digest == digest and wanted.state != RevisionState.FAILED:
         raise NothingChanged(
             f"{deployment.name} has exactly this code already, so nothing changed."
+        )
+
+
+def _refuse_too_much(deployment: Deployment, archive: CodeArchive) -> None:
+    """Refuse now what the cluster would refuse when the code is applied."""
+    most = most_code_bytes(deployment)
+    if most is not None and archive.size_bytes > most:
+        raise ArchiveRefused(
+            f"Packed, the code has {archive.size_bytes / 1e6:.1f} MB. A Deployment on Kubernetes "
+            f"takes {most // 1_000_000} MB; put packages and data into the image."
         )
 
 

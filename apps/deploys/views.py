@@ -24,11 +24,12 @@ SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
 @scoped(Deployment, SEE, by="ref", writing=DELIVER)
 @require_http_methods(["GET", "HEAD", "POST"])
 def deploys(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    code_bytes = queries.most_code_bytes(deployment)
     if request.method != "POST":
-        return _deploys_page(request, deployment, DeliveryForm())
+        return _deploys_page(request, deployment, DeliveryForm(code_bytes=code_bytes))
     files = request.FILES  # reading them is what finds the problem
     problem = getattr(request, "upload_problem", "")
-    form = DeliveryForm(request.POST, files, upload_problem=problem)
+    form = DeliveryForm(request.POST, files, code_bytes=code_bytes, upload_problem=problem)
     if not form.is_valid():
         return _deploys_page(request, deployment, form, status=422)
     upload = form.upload()

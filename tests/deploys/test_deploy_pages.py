@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deploys.models import Deploy
+from apps.organizations.models import Organization
+from tests.clusters.material import registered
 
 ClientOf = Callable[[User], Client]
 DAG = b"from airflow.sdk import dag\n"
@@ -140,6 +143,36 @@ def test_an_upload_that_is_too_large_is_not_kept(
     assert response.status_code == 422
     assert "The file is larger than 98 KiB" in response.content.decode()
     assert 'value="Kept"' in response.content.decode()
+
+
+def test_code_that_a_cluster_would_refuse_is_refused_at_once(
+    alice: User, deployment: Deployment, client_of: ClientOf, organization: Organization
+) -> None:
+    Deployment.objects.filter(pk=deployment.pk).update(cluster=registered(organization))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("etl.py", DAG)
+        archive.writestr("model.bin", os.urandom(12_500_000))
+
+    response = send(client_of(alice), packed.getvalue(), "dags.zip", description="Kept")
+
+    page = response.content.decode()
+    assert response.status_code == 422
+    assert "Packed, the code has 12.5 MB. A Deployment on Kubernetes takes 12 MB" in page
+    assert "12 MB when packed" in page
+    assert 'value="Kept"' in page
+    assert not Deploy.objects.exists()
+    assert not default_storage.exists("code") or not default_storage.listdir("code")[1]
+
+
+def test_what_is_large_only_before_it_is_packed_is_taken(
+    alice: User, deployment: Deployment, client_of: ClientOf, organization: Organization
+) -> None:
+    Deployment.objects.filter(pk=deployment.pk).update(cluster=registered(organization))
+
+    response = send(client_of(alice), DAG + b"#" + b" wide" * 2_600_000)
+
+    assert response.status_code == 302
 
 
 def test_a_full_disk_is_said_and_changes_nothing(

@@ -1,4 +1,4 @@
-"""Worker sizes, and what each component of an Airflow gets.
+"""Worker sizes, what each component of an Airflow gets, and how much code there may be.
 
 The worker sizes are those that Astro sells: memory is 2 GiB per CPU, five tasks per CPU are usual,
 fifteen the most.
@@ -49,6 +49,10 @@ _BY_NAME = {size.name: size for size in SIZES}
 # Tasks mostly wait for other machines, so a worker is promised a quarter of its CPUs and may use
 # them all. Memory cannot be lent: what a pod has is reserved for it.
 PROMISED_PART = 4
+
+# Code goes into ConfigMaps, which hold at most 1 MiB each, their names included.
+SLOTS, SLOT_BYTES = 12, 1_000_000
+MOST_CODE_BYTES = SLOTS * SLOT_BYTES
 
 API_SERVER = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1536, disk_gib=2)
 SCHEDULER = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1536, disk_gib=2)

@@ -12,11 +12,9 @@ from pathlib import Path
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.kubernetes.sizes import MOST_CODE_BYTES, SLOT_BYTES, SLOTS
 from apps.dataplane.spec import CodeSpec
 
-SLOTS = 12
-# A ConfigMap holds at most 1 MiB, its names included.
-SLOT_BYTES = 1_000_000
 CODE = "code"
 
 
@@ -54,10 +52,10 @@ def _read(code: CodeSpec) -> bytes:
         archive = Path(code.archive_path).read_bytes()
     except OSError as error:
         raise Temporary(f"The code archive cannot be read: {error.strerror}.") from error
-    if len(archive) > SLOTS * SLOT_BYTES:
+    if len(archive) > MOST_CODE_BYTES:
         raise Permanent(
             f"The code archive has {len(archive) / 1e6:.1f} MB. A Deployment on Kubernetes takes "
-            f"{SLOTS * SLOT_BYTES // 1_000_000} MB of code; put packages and data into the image."
+            f"{MOST_CODE_BYTES // 1_000_000} MB of code; put packages and data into the image."
         )
     if hashlib.sha256(archive).hexdigest() != code.digest:
         raise Permanent("The code archive is not the one that was deployed. Deploy the code again.")
