@@ -7,6 +7,7 @@ from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Drift,
+    Figures,
     LogPage,
     Observation,
     PlaneCheck,
@@ -91,5 +92,16 @@ class Surveyed(Protocol):
         """Mark the workers that are busy, so that the idle ones go first when fewer are wanted.
 
         Returns how many marks were changed.
+        """
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A data plane whose looks leave out what changes by the second."""
+
+    def figures(self, *, spec: DeploymentSpec) -> Figures:
+        """Ask for the figures of a Deployment, within seconds. Raises nothing of the data plane:
+        what nobody tells is None, with the reason.
         """
         ...

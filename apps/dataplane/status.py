@@ -1,5 +1,6 @@
 """The output of a data plane: what it did and saw. Frozen, free of Django and of secrets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -48,6 +49,7 @@ class ComponentStatus:
     started_at: datetime | None = None
     heartbeat_at: datetime | None = None
     memory_bytes: int | None = None
+    cpu_millis: int | None = None
     restarts: int = 0
 
 
@@ -64,6 +66,31 @@ class QueueStatus:
     tasks_queued: int | None
     tasks_running: int | None
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What the processes of one component use together."""
+
+    memory_bytes: int
+    cpu_millis: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What changes by the second and is asked for only while somebody looks.
+
+    `tasks` are (queued, running) by queue, `usage` and `heartbeats` are by component. None where
+    nobody tells, and then `tasks_unknown` or `usage_unknown` says why.
+    """
+
+    taken_at: datetime
+    tasks: Mapping[str, tuple[int, int]] | None = None
+    tasks_unknown: str = ""
+    import_errors: int | None = None
+    heartbeats: Mapping[str, datetime] | None = None
+    usage: Mapping[str, Usage] | None = None
+    usage_unknown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

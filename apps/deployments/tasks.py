@@ -16,8 +16,9 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from apps.deployments import breaker, chores, leftovers, lifecycle, reconciler
+from apps.deployments import breaker, chores, figures, leftovers, lifecycle, reconciler
 from apps.deployments.lifecycle import Due
+from apps.deployments.models import Deployment
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,11 @@ def probe(cluster_ids: list[int], **_newer: Any) -> None:
     breaker.probe(cluster_ids=cluster_ids)
 
 
+@shared_task(name="apps.deployments.tasks.measure", soft_time_limit=20, time_limit=30)
+def measure(deployment_id: int, **_newer: Any) -> None:
+    figures.measure(deployment_id=deployment_id)
+
+
 @shared_task(name="apps.deployments.tasks.sweep_drafts")
 def sweep_drafts(**_newer: Any) -> None:
     leftovers.remove_leftovers(now=timezone.now())
@@ -71,6 +77,14 @@ def hint(*deployment_ids: int) -> None:
     rows anyway.
     """
     send([(reconcile, [deployment_id], INTERACTIVE) for deployment_id in deployment_ids])
+
+
+def ask_for_figures(deployment: Deployment) -> None:
+    """Let a worker ask for the figures of a Deployment that somebody looks at: once in a while,
+    however many look, and of a cluster that answers.
+    """
+    if figures.is_due(deployment):
+        send([(measure, [deployment.pk], queue_of(deployment.cluster.shard))])
 
 
 def queue_of(shard: int) -> str:

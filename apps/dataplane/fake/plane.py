@@ -15,6 +15,7 @@ from apps.dataplane.status import (
     AirflowResponse,
     ComponentStatus,
     Drift,
+    Figures,
     Finding,
     HealthState,
     LogLine,
@@ -59,6 +60,7 @@ class FakeAirflow:
     tasks: dict[str, tuple[int, int]] = field(default_factory=dict)
     drift: tuple[Drift, ...] = ()
     notices: tuple[Notice, ...] | None = None
+    figures: Figures | None = None
 
 
 @dataclass
@@ -212,6 +214,12 @@ class FakePlane:
     def mark_busy_workers(self, *, spec: DeploymentSpec) -> int:
         self.store.enter("mark_busy_workers", spec.ref)
         return 1
+
+    def figures(self, *, spec: DeploymentSpec) -> Figures:
+        self.store.enter("figures", spec.ref)
+        airflow = self.store.airflows.get(spec.ref)
+        told = airflow.figures if airflow else None
+        return told or Figures(taken_at=datetime.now(UTC), tasks_unknown="Nobody told.")
 
     def components(self, *, ref: str) -> tuple[str, ...]:
         airflow = self.store.airflows.get(ref)

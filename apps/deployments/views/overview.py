@@ -9,11 +9,13 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.core.htmx import is_fragment
-from apps.dataplane.status import ComponentStatus, Notice, Observation
+from apps.dataplane.status import ComponentStatus, Figures, Notice, Observation
+from apps.deployments import figures
 from apps.deployments.badge import display_status
 from apps.deployments.configuration import LOCAL_SIZE, Configuration
 from apps.deployments.models import Deployment, OperationState, Phase
 from apps.deployments.queries import observation_of, operations_of, revisions_for_page, secrets_of
+from apps.deployments.tasks import ask_for_figures
 from apps.deployments.views.operations import operation_rows
 from apps.deployments.views.revisions import revision_rows
 from apps.runtimes.catalogue import runtimes
@@ -67,7 +69,7 @@ def environment(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     now = timezone.now()
     status = display_status(deployment)
-    seen = observation_of(deployment)
+    seen, told = _seen(deployment)
     configuration = _configuration(deployment)
     recent = list(operations_of(deployment)[:SHOWN])
     running = next((one for one in recent if one.state == OperationState.RUNNING), None)
@@ -84,6 +86,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "failed": _failed(deployment, recent),
         "components": [_component(component) for component in seen.components] if seen else [],
         "queues": _queues(configuration, seen),
+        "unknown": _unknown(deployment, told),
         "drift": seen.drift if seen else (),
         "is_drift_corrected": configuration is None or configuration.corrects_drift,
         "notices": _notices(seen, now),
@@ -94,6 +97,23 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "is_oob": is_fragment(request),
         "poll_seconds": SETTLED_SECONDS if status.is_settled else UNSETTLED_SECONDS,
     }
+
+
+def _seen(deployment: Deployment) -> tuple[Observation | None, Figures | None]:
+    """Return the last look with the last figures in it, and let newer ones be asked for."""
+    seen, told = observation_of(deployment), figures.figures_of(deployment)
+    ask_for_figures(deployment)
+    return (figures.completed(seen, told) if seen and told else seen), told
+
+
+def _unknown(deployment: Deployment, told: Figures | None) -> dict[str, str]:
+    """Say why waiting tasks and memory are not shown, where nobody tells them."""
+    if told is not None:
+        return {"tasks": told.tasks_unknown, "usage": told.usage_unknown}
+    why = "They are being asked for." if figures.is_measured(deployment) else ""
+    if deployment.cluster.blind_until is not None:
+        why = "The cluster does not answer."
+    return {"tasks": why, "usage": why}
 
 
 def _configuration(deployment: Deployment) -> Configuration | None:
@@ -160,6 +180,7 @@ def _component(component: ComponentStatus) -> dict[str, Any]:
         "tone": tone,
         "icon": icon,
         "detail": detail,
+        "cpu": "" if component.cpu_millis is None else f"{component.cpu_millis / 1000:.2f} CPU",
     }
 
 
