@@ -19,14 +19,24 @@ from airflow.api_fastapi.app import get_cookie_path
 from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.configuration import AIRFLOW_HOME, conf
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import RedirectResponse
+from portal_counts import counts
 
 ROLES = ("viewer", "user", "op", "admin")
 MAX_TOKEN_AGE_SECONDS = 120
 SESSION_SECONDS = 3600
 MAX_FORM_BYTES = 16_384
+
+
+class PortalUser(SimpleAuthManagerUser):
+    """A user of the portal, and the session there that they came from."""
+
+    def __init__(self, *, username: str, role: str, portal_session: str) -> None:
+        super().__init__(username=username, role=role, teams=[])
+        self.portal_session = portal_session
 
 
 class PortalAuthManager(SimpleAuthManager):
@@ -37,6 +47,13 @@ class PortalAuthManager(SimpleAuthManager):
 
     def _get_teams(self) -> set[str]:
         return set()
+
+    def serialize_user(self, user: SimpleAuthManagerUser) -> dict[str, Any]:
+        """Return the claims of a session. The doors before Airflow read them, and take a session
+        away whose person has another role by now (the portal's apps/dataplane/edge/roles.py).
+        """
+        portal_session = getattr(user, "portal_session", "")
+        return {**super().serialize_user(user), "portal_session": portal_session}
 
     def get_url_login(self, **kwargs: Any) -> str:
         # Airflow itself appends "?next=...", so the address has no query of its own.
@@ -54,13 +71,18 @@ class PortalAuthManager(SimpleAuthManager):
         app = FastAPI(title="Sign-in through the portal", openapi_url=None)
         app.add_api_route("/portal/callback", self._callback, methods=["POST"], response_model=None)
         app.add_api_route("/portal/logout", self._logout, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/counts", self._counts, methods=["GET"], response_model=None)
         return app
 
     async def _callback(self, request: Request) -> RedirectResponse:
         check_origin(request.headers.get("Origin", ""), portal=os.environ["PORTAL_URL"])
         form = await _read_form(request)
         claims = verified_claims(form.get("token", ""))
-        user = SimpleAuthManagerUser(username=claims["sub"], role=claims["role"], teams=[])
+        user = PortalUser(
+            username=claims["sub"],
+            role=claims["role"],
+            portal_session=str(claims.get("portal_session", "")),
+        )
         session = self.generate_jwt(user, expiration_time_in_seconds=SESSION_SECONDS)
         response = RedirectResponse(safe_next(form.get("next", ""), get_cookie_path()), 303)
         response.headers["Cache-Control"] = "no-store"
@@ -84,6 +106,12 @@ class PortalAuthManager(SimpleAuthManager):
             secure=_is_behind_tls(),
         )
         return response
+
+    # Not async: the database is waited for in a thread.
+    def _counts(self, user: GetUserDep) -> dict[str, Any]:
+        if user.role != "admin":
+            raise HTTPException(403, "Only the portal itself is told.")
+        return counts()
 
 
 def check_origin(origin: str, *, portal: str) -> None:
