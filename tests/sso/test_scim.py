@@ -11,9 +11,9 @@ from django.db import close_old_connections
 from django.test import Client
 from django.urls import reverse
 from scim2_client.engines.wsgi import WSGISCIMClient
+from scim2_models import ScimProvider
 from scim2_server.service import ScimService
 from scim2_server.testing import ScimStorageContract
-from scim2_server.utils import load_default_provider
 from scim2_tester import Status, check_server
 
 from apps.accounts.models import User
@@ -23,6 +23,7 @@ from apps.organizations.models import Organization, Team
 from apps.organizations.queries import is_member
 from apps.organizations.teams import create_team
 from apps.sso.models import Domain, ScimRecord, ScimToken
+from apps.sso.scim.serving import served_provider
 from apps.sso.scim.storage import RecordStorage
 from apps.sso.scim.tokens import create_scim_token
 from tests.sso.conftest import Browser
@@ -36,8 +37,12 @@ PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 class TestRecordStorage(ScimStorageContract):
     @pytest.fixture
-    def storage(self, organization: Organization) -> RecordStorage:
-        return RecordStorage(organization, ScimService(load_default_provider(), secret="s" * 32))
+    def provider(self) -> ScimProvider:
+        return served_provider()
+
+    @pytest.fixture
+    def storage(self, organization: Organization, provider: ScimProvider) -> RecordStorage:
+        return RecordStorage(organization, ScimService(provider, secret="s" * 32))
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def serve(
     request: HttpRequest, *, organization: Organization, path: str, is_proved: bool
 ) -> HttpResponse:
     """Answer a SCIM request for an organization; `is_proved` tells that its token was right."""
-    provider = _provider()
+    provider = served_provider()
     service = ScimService(provider, secret=secrets.token_urlsafe(32))
     application = _Application(
         RecordStorage(organization, service), provider, service=service, is_proved=is_proved
@@ -69,7 +69,8 @@ class _Application(WSGIApplication):
 
 
 @cache
-def _provider() -> ScimProvider:
+def served_provider() -> ScimProvider:
+    """Return the resource types of RFC 7643, the same for every request: building them takes long."""
     return load_default_provider()
 
 
