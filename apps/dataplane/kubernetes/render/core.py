@@ -140,7 +140,7 @@ def _dag_processor() -> Component:
         name=DAG_PROCESSOR,
         args=["dag-processor"],
         share=sizes.DAG_PROCESSOR,
-        probes={"livenessProbe": _heartbeat("DagProcessorJob")},
+        probes=_heartbeat("DagProcessorJob"),
     )
 
 
@@ -150,7 +150,7 @@ def _triggerer(target: Target) -> Component:
         args=["triggerer", *(["--skip-serve-logs"] if target.has_shared_logs else [])],
         share=sizes.TRIGGERER,
         grace_seconds=60,
-        probes={"livenessProbe": _heartbeat("TriggererJob")},
+        probes=_heartbeat("TriggererJob"),
     )
 
 
@@ -164,12 +164,22 @@ def _http(request: dict[str, Any], *, period: int, timeout: int, failures: int) 
 
 
 def _heartbeat(job_type: str) -> dict[str, Any]:
+    command = {"command": ["python", f"{PROGRAMS}/check_heartbeat.py", job_type]}
     return {
-        "exec": {"command": ["python", f"{PROGRAMS}/check_heartbeat.py", job_type]},
-        "initialDelaySeconds": 120,
-        "periodSeconds": 60,
-        "timeoutSeconds": 20,
-        "failureThreshold": 5,
+        # What asks before there can be an answer is a warning of the cluster.
+        "startupProbe": {
+            "exec": command,
+            "initialDelaySeconds": 20,
+            "periodSeconds": 10,
+            "timeoutSeconds": 20,
+            "failureThreshold": 88,
+        },
+        "livenessProbe": {
+            "exec": command,
+            "periodSeconds": 60,
+            "timeoutSeconds": 20,
+            "failureThreshold": 5,
+        },
     }
 
 
