@@ -17,6 +17,7 @@ from apps.core.crypto import SecretUnreadable
 from apps.core.errors import Refused
 from apps.sso.admission import Identity, admit, identity_from
 from apps.sso.bypass import has_bypass
+from apps.sso.failures import NOT_ASKED, explain
 from apps.sso.models import SSOConnection
 from apps.sso.outgoing import GuardedSession
 from apps.sso.provider import NAME_ID, check_nonce
@@ -35,8 +36,6 @@ EMAIL_NAMES = (
 )
 NAME_NAMES = ("name", "displayName", "urn:oid:2.16.840.1.113730.3.1.241", "cn", f"{CLAIMS}/name")
 GROUPS_NAMES = ("groups", "http://schemas.microsoft.com/ws/2008/06/identity/claims/groups")
-UNKNOWN = "The sign-in through your organization did not work."
-CANCELLED = "The sign-in was cancelled at the identity provider."
 
 
 class AccountAdapter(PortalAccountAdapter):
@@ -100,8 +99,9 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth 
         extra_context: Any = None,
     ) -> None:
         connection = provider.app.connection
-        sentence = CANCELLED if error == "cancelled" else UNKNOWN
-        reason = f"{type(exception).__name__}: {exception}"[:300] if exception else str(error)
+        if exception is None and "state" not in (extra_context or {}):
+            raise ImmediateHttpResponse(problem(request, connection, NOT_ASKED))
+        sentence, reason = explain(exception, sent=request.GET.get("error", ""))
         raise ImmediateHttpResponse(problem(request, connection, sentence, reason=reason))
 
 

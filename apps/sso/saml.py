@@ -18,19 +18,24 @@ from onelogin.saml2.errors import OneLogin_Saml2_Error
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 from onelogin.saml2.xmlparser import DTDForbidden, EntitiesForbidden
 
+from apps.sso.failures import BYPASS, TOO_EARLY, TOO_LATE
 from apps.sso.models import SSOConnection
 
 UNREADABLE = "The answer of the identity provider cannot be read: it is not SAML."
 DOCTYPE = "The answer of the identity provider declares a document type, which is never accepted."
+UNKNOWN_SIGNER = (
+    "The signature is not by a certificate of this connection. If the identity provider has a new "
+    f"one, an owner of your organization has to upload its current metadata. {BYPASS}"
+)
 # What python3-saml says, shortened to what somebody at the identity provider can act on.
 REASONS = (
-    ("expired", "The answer came too late, or a clock is wrong: compare those of both machines."),
-    ("not yet valid", "The answer is from the future: compare the clocks of both machines."),
+    ("expired", TOO_LATE),
+    ("not yet valid", TOO_EARLY),
     ("is not a valid audience", "The answer is meant for another application: check the audience."),
     ("Invalid issuer", "The answer names another issuer than the metadata of this connection."),
     ("Destination", "The answer is meant for another address: check the ACS URL."),
     ("Recipient", "The answer is meant for another address: check the ACS URL."),
-    ("Signature validation failed", "The signature is not by a certificate of this connection."),
+    ("Signature validation failed", UNKNOWN_SIGNER),
     ("not signed", "The answer is not signed as this connection demands."),
     ("Deprecated signature", "The answer is signed with SHA-1: choose SHA-256."),
     ("Deprecated digest", "The answer is signed with SHA-1: choose SHA-256."),

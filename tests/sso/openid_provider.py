@@ -73,7 +73,7 @@ class OpenIDProvider:
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier).digest()).decode()
         if asked is None or asked.get("code_challenge") != challenge.rstrip("="):
             return 400, {"error": "invalid_grant"}
-        if posted.get("client_secret") != CLIENT_SECRET:
+        if posted.get("client_secret") != self.bend.get("client_secret", CLIENT_SECRET):
             return 401, {"error": "invalid_client"}
         now = int(time.time())
         claims = {

@@ -1,5 +1,8 @@
 """Sign-in by OpenID Connect: who comes in, and every answer that must sign nobody in."""
 
+import html
+import re
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -55,6 +58,16 @@ def sign_in(provider: OpenIDProvider, connection: SSOConnection, client: Client)
     return client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
 
 
+def words_of(response: Any) -> str:
+    return " ".join(html.unescape(response.content.decode()).split())
+
+
+def is_logged(caplog: pytest.LogCaptureFixture, page: str) -> bool:
+    """Tell whether the log knows the error id of a page."""
+    shown = re.search(r'error id: <span class="mono">([0-9a-f]{8})</span>', page)
+    return bool(shown) and shown[1] in [getattr(one, "error_id", "") for one in caplog.records]
+
+
 def user_of(client: Client) -> User | None:
     return User.objects.filter(pk=client.session.get("_auth_user_id")).first()
 
@@ -96,36 +109,76 @@ def test_the_secret_is_sealed_at_rest(connection: SSOConnection) -> None:
     assert CLIENT_SECRET not in str(connection.config)
 
 
-BENT: dict[str, dict[str, Any]] = {
-    "another issuer": {"id_token": {"iss": "https://evil.test"}},
-    "another audience": {"id_token": {"aud": "other"}},
-    "ended": {"id_token": {"exp": 1}},
-    "another nonce": {"id_token": {"nonce": "other"}},
-    "no nonce": {"id_token": {"nonce": None}},
-    "another key": {"key": rsa.generate_private_key(public_exponent=65537, key_size=2048)},
-    "no signature": {"key": None, "algorithm": "none"},
-    "signed with the client secret": {"key": CLIENT_SECRET * 2, "algorithm": "HS256"},
-    "no ID token": {"without": ["id_token"]},
-    "no access token": {"without": ["access_token"]},
-    "user info of another person": {"userinfo": {"sub": "u-2", "email": "x@nordhavn.test"}},
-    "an address elsewhere": {"userinfo": {"email": "dana@evil.test"}},
-    "an address that is no text": {"userinfo": {"email": ["a", "b"], "name": {"x": 1}}},
-    "no address": {"userinfo": {"email": ""}, "id_token": {"email": ""}},
+LATE, ELSEWHERE = "compare those of both machines", "not in a verified domain of"
+BENT: dict[str, tuple[dict[str, Any], str]] = {
+    "another issuer": ({"id_token": {"iss": "https://evil.test"}}, "names another issuer"),
+    "another audience": ({"id_token": {"aud": "other"}}, "an owner has to check the client ID"),
+    "ended": ({"id_token": {"exp": 1}}, LATE),
+    "ended two minutes ago": ({"id_token": {"exp": time.time() - 120}}, LATE),
+    "from the future": ({"id_token": {"iat": time.time() + 3600}}, "compare the clocks of both"),
+    "without an end": ({"id_token": {"exp": None}}, "no ID token that can be believed"),
+    "another nonce": ({"id_token": {"nonce": "other"}}, "does not answer this sign-in"),
+    "no nonce": ({"id_token": {"nonce": None}}, "does not answer this sign-in"),
+    "another key": (
+        {"key": rsa.generate_private_key(public_exponent=65537, key_size=2048)},
+        "is none of the identity provider",
+    ),
+    "no signature": ({"key": None, "algorithm": "none"}, "no ID token that can be believed"),
+    "signed with the client secret": (
+        {"key": CLIENT_SECRET * 2, "algorithm": "HS256"},
+        "is not OpenID Connect",
+    ),
+    "no ID token": ({"without": ["id_token"]}, "sent no ID token"),
+    "no access token": ({"without": ["access_token"]}, "took its answer back"),
+    "another client secret": ({"client_secret": "other"}, "write the current ones into it"),
+    "user info of another person": (
+        {"userinfo": {"sub": "u-2", "email": "x@nordhavn.test"}},
+        "about another person",
+    ),
+    "an address elsewhere": ({"userinfo": {"email": "dana@evil.test"}}, ELSEWHERE),
+    "an address that is no text": (
+        {"userinfo": {"email": ["a", "b"], "name": {"x": 1}}},
+        "sent no e-mail address",
+    ),
+    "no address": (
+        {"userinfo": {"email": ""}, "id_token": {"email": ""}},
+        "sent no e-mail address",
+    ),
 }
 
 
-@pytest.mark.parametrize("bent", BENT.values(), ids=BENT)
-def test_a_bent_answer_signs_nobody_in(
-    provider: OpenIDProvider, connection: SSOConnection, client: Client, bent: dict[str, Any]
+@pytest.mark.parametrize(("bent", "sentence"), BENT.values(), ids=BENT)
+def test_a_bent_answer_signs_nobody_in_and_says_why(
+    provider: OpenIDProvider,
+    connection: SSOConnection,
+    client: Client,
+    bent: dict[str, Any],
+    sentence: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     provider.bend = bent
 
     response = sign_in(provider, connection, client)
 
+    page = words_of(response)
     assert user_of(client) is None
     assert response.status_code in (400, 403)
-    assert b"You are not signed in" in response.content
-    assert CLIENT_SECRET.encode() not in response.content
+    assert "You are not signed in" in page
+    assert sentence in page
+    assert is_logged(caplog, page)
+    assert CLIENT_SECRET not in page + caplog.text
+    assert not re.search("eyJ[A-Za-z0-9_-]{20}", caplog.text + str(vars(caplog.records[-1])))
+
+
+def test_clocks_may_differ_by_what_clocks_differ(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client
+) -> None:
+    now = time.time()
+    provider.bend = {"id_token": {"iat": now + 30, "exp": now - 30}}
+
+    sign_in(provider, connection, client)
+
+    assert user_of(client)
 
 
 def test_a_code_or_state_of_another_browser_signs_nobody_in(

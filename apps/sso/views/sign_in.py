@@ -23,6 +23,7 @@ from apps.core.errors import Invalid
 from apps.core.gates import open_to_all
 from apps.sso.adapter import app_of, problem
 from apps.sso.bypass import has_bypass, open_bypass
+from apps.sso.failures import NOT_ASKED, explain
 from apps.sso.forms import EmailForm, PasswordForm
 from apps.sso.identity_providers import check_url
 from apps.sso.models import SSOConnection
@@ -32,11 +33,6 @@ from apps.sso.saml import BadAnswer, read_answer, service_metadata
 from apps.sso.services import note_bypass
 from apps.sso.testing import begin_test
 
-AWAY = (
-    "The identity provider does not answer. Try again in a moment. If it stays so, an owner of "
-    "your organization has a bypass link."
-)
-NOT_ASKED = "This answer belongs to no sign-in of this browser. Begin it here."
 ACS_SESSION = ("saml_acs_session", "saml-acs-session")
 LONGEST_ANSWER = 256 * 1024
 
@@ -116,7 +112,8 @@ def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) ->
         url = redirection["Location"]
         check_url(url.partition("?")[0], field="")
     except (RequestException, KeyError, ValueError, Invalid) as error:
-        return problem(request, connection, AWAY, reason=type(error).__name__)
+        sentence, reason = explain(error, sent="")
+        return problem(request, connection, sentence, reason=reason)
     return render(request, "sso/leaving.html", {"connection": connection, "url": url})
 
 
@@ -195,12 +192,8 @@ def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
     except PermissionDenied:
         return problem(request, connection, NOT_ASKED)
     except (KeyError, ValueError, TypeError) as error:
-        return problem(
-            request,
-            connection,
-            "The identity provider sent something that is not OpenID Connect.",
-            reason=type(error).__name__,
-        )
+        sentence, reason = explain(error, sent="")
+        return problem(request, connection, sentence, reason=reason)
     except SocialApp.DoesNotExist:
         raise Http404 from None
     return response
