@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.private_files import write_private
+from apps.dataplane.local.private_files import secret_once, write_private
 from astro_portal.env import ConfigurationError, env_secret, env_str
 
 
@@ -25,6 +25,7 @@ def make_missing_keys(home: Home) -> None:
         write_private(home.keys / "secret-key", secrets.token_urlsafe(50))
     if not (home.keys / "airflow-sign-in.pem").exists():
         write_private(home.keys / "airflow-sign-in.pem", _private_key_pem())
+    secret_once(home.keys / "edge-secret")
 
 
 def check_sign_in_key(pem: str) -> None:

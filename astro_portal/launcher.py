@@ -28,13 +28,12 @@ from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine import CONNECT, PORTAL_PROGRAMS, Machine
 from apps.dataplane.local.machine_programs import postgres_program, valkey_program
-from apps.dataplane.local.ports import choose_ports
+from apps.dataplane.local.ports import choose_ports, portal_listener
 from astro_portal.env import ConfigurationError, env_int, env_str
 from astro_portal.keys import make_missing_keys
 from astro_portal.portal_programs import (
     companion_programs,
     connect_program,
-    listener,
     portal_programs,
 )
 from astro_portal.preparation import (
@@ -214,8 +213,7 @@ class Launcher:
 
     def _is_web_ready(self) -> bool:
         host = env_str("PORTAL_HOST", "127.0.0.1")
-        address = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-        url = f"http://{listener(address, services.portal_port(self.home))}/healthz"
+        url = f"http://{portal_listener(self.home, host=host)}/healthz"
         # The one name that is always answered, whatever PORTAL_ALLOWED_HOSTS says.
         request = urllib.request.Request(url, headers={"Host": urlsplit(self._url()).netloc})
         try:

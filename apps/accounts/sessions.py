@@ -164,6 +164,20 @@ def browser_name(user_agent: str) -> str:
     return f"{browser} on {system}" if system else browser
 
 
+def session_id_of(*, user: User, session_key: str | None) -> str:
+    """Name a session to others than its browser, "" before it is written down."""
+    found = UserSession.objects.filter(user=user, session_key=session_key or "").first()
+    return str(found.pk) if found else ""
+
+
+def is_session_open(*, user: User, session_id: str) -> bool:
+    """Tell whether the session with this name (see `session_id_of`) was not ended yet."""
+    if not (session_id.isascii() and session_id.isdecimal() and len(session_id) < 19):
+        return False
+    found = UserSession.objects.filter(user=user, pk=int(session_id)).first()
+    return found is not None and bool(found.exists())
+
+
 def end_session(*, session_key: str) -> None:
     """End one session at once, wherever it is open."""
     for row in UserSession.objects.filter(session_key=session_key):

@@ -31,12 +31,18 @@ def airflow_role(*, user: User, deployment: Deployment) -> str:
     return next(held, "")
 
 
-def sign_ticket(*, user: User, deployment: Deployment, role: str, now: datetime) -> str:
-    """Make the JWT that the portal's plugin in Airflow accepts (RFC 7519, EdDSA of RFC 8037)."""
+def sign_ticket(
+    *, user: User, deployment: Deployment, role: str, session_id: str, now: datetime
+) -> str:
+    """Make the JWT that the portal's plugin in Airflow accepts (RFC 7519, EdDSA of RFC 8037).
+
+    The plugin copies `session_id` into Airflow's session, so that it ends with the portal's.
+    """
     claims: dict[str, Any] = {
         "sub": user.email,
         "name": user.name or user.email,
         "role": role,
+        "portal_session": session_id,
         "iss": settings.PORTAL_URL,
         "aud": f"airflow:{deployment.ref}",
         "iat": now,

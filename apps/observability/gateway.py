@@ -1,4 +1,5 @@
-"""The gateway's process: which cluster runs the Deployment that an address names.
+"""The gateway's process: which cluster runs the Deployment that an address names, and who has which
+role there.
 
 The proxy itself is `dataplane.kubernetes.gateway`. Here is what needs the portal's database, asked
 at most every few seconds for each Deployment and in threads, so that no page waits for the page of
@@ -20,11 +21,13 @@ from django.db import Error, close_old_connections
 
 from apps.clusters.connections import config_for
 from apps.clusters.models import Cluster
+from apps.dataplane.edge.roles import NoAnswer, Question
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.gateway import make_app
 from apps.dataplane.local.services import gateway_socket
 from apps.deployments.models import Deployment, Phase
+from apps.observability.airflow_roles import role_at_present
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ STALE_SECONDS = 3600.0
 MOST_REMEMBERED = 5_000
 LOOKUP_THREADS = 4
 LOOKUP_SECONDS = 10.0
+ROLE_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,24 @@ class Finder:
         return found
 
 
+class RoleQuestions:
+    """Answers which role somebody has. In threads of its own: many questions keep no page away."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(ROLE_THREADS, thread_name_prefix="role")
+
+    async def __call__(self, question: Question) -> str:
+        """Raises NoAnswer when the database does."""
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, _role_of, question)
+        except Error as error:
+            raise NoAnswer(type(error).__name__) from None
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
 def connection_of(ref: str) -> Connection | None:
     """Read how to reach the cluster that runs a Deployment; None when no cluster does.
 
@@ -119,6 +141,16 @@ def _looked_up(ref: str) -> Connection | None:
         close_old_connections()
 
 
+def _role_of(question: Question) -> str:
+    close_old_connections()
+    try:
+        return role_at_present(
+            ref=question.ref, email=question.person, session_id=question.portal_session
+        )
+    finally:
+        close_old_connections()
+
+
 def serve(*, stop: threading.Event, listen: str = "") -> None:
     """Pass browsers on to Airflows on clusters until `stop` is set. Runs in the main thread.
 
@@ -129,8 +161,8 @@ def serve(*, stop: threading.Event, listen: str = "") -> None:
 
 
 async def _serve(stop: threading.Event, listen: str) -> None:
-    finder = Finder()
-    app = make_app(finder, origin=settings.AIRFLOW_URL, is_behind_edge=not listen)
+    finder, roles = Finder(), RoleQuestions()
+    app = make_app(finder, origin=settings.AIRFLOW_URL, ask_role=roles, is_behind_edge=not listen)
     # A browser that leaves ends its request, and with it the one to the cluster.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, handler_cancellation=True)
     await runner.setup()
@@ -142,6 +174,7 @@ async def _serve(stop: threading.Event, listen: str) -> None:
     finally:
         await runner.cleanup()
         finder.close()
+        roles.close()
 
 
 @asynccontextmanager

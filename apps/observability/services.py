@@ -4,6 +4,7 @@ from datetime import datetime
 from django.conf import settings
 
 from apps.accounts.models import User
+from apps.accounts.sessions import session_id_of
 from apps.audit.services import record
 from apps.core.errors import PortalError, Refused
 from apps.deployments.models import Deployment, Health, Phase
@@ -24,11 +25,13 @@ class Admission:
     role: str
 
 
-def open_airflow(*, actor: User, deployment: Deployment, target: str, now: datetime) -> Admission:
+def open_airflow(
+    *, actor: User, deployment: Deployment, session_key: str | None, target: str, now: datetime
+) -> Admission:
     """Sign the user in to the Deployment's Airflow, with the role that fits the one held here.
 
-    `target` is where to go inside Airflow; anything elsewhere is ignored. Raises AirflowNotUp and
-    Refused.
+    `session_key` is that of the session here, with which the one there ends. `target` is where to
+    go inside Airflow; anything elsewhere is ignored. Raises AirflowNotUp and Refused.
     """
     _require_airflow(deployment)
     role = airflow_role(user=actor, deployment=deployment)
@@ -46,7 +49,13 @@ def open_airflow(*, actor: User, deployment: Deployment, target: str, now: datet
     )
     return Admission(
         callback_url=f"{base}auth/portal/callback",
-        ticket=sign_ticket(user=actor, deployment=deployment, role=role, now=now),
+        ticket=sign_ticket(
+            user=actor,
+            deployment=deployment,
+            role=role,
+            session_id=session_id_of(user=actor, session_key=session_key),
+            now=now,
+        ),
         next=path_in_airflow(target, base=base),
         role=role,
     )

@@ -234,6 +234,8 @@ TABLE = {
     "deploys:roll_back": _deployment(None, DEPLOYMENT_AUTHORS),
     "observability:open_airflow": _deployment(None, ON_DEPLOYMENT),
     "observability:airflow_entry": _deployment(ON_DEPLOYMENT),
+    # Of the edge alone, by a secret of its own.
+    "observability:airflow_role": Row(NOBODY, None, NOBODY),
     "observability:logs": _deployment(ON_DEPLOYMENT),
     "observability:log_tail": _deployment(ON_DEPLOYMENT),
     "observability:log_download": _deployment(ON_DEPLOYMENT),

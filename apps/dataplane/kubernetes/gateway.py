@@ -18,6 +18,7 @@ from yarl import URL
 from apps.dataplane.edge.headers import request_headers, response_headers
 from apps.dataplane.edge.pages import add_security_headers, not_found, page, silent
 from apps.dataplane.edge.passing import CHUNK_BYTES, pass_on, redirect_to_slash, ref_of
+from apps.dataplane.edge.roles import Ask, Roles
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.service_proxy import (
@@ -47,19 +48,24 @@ FIND: web.AppKey[Find] = web.AppKey("find", Find)  # type: ignore[arg-type]  # a
 SESSIONS = web.AppKey("sessions", Sessions)
 ORIGIN = web.AppKey("origin", str)
 IS_BEHIND_EDGE = web.AppKey("is_behind_edge", bool)
+ROLES = web.AppKey("roles", Roles)
 BUSY = web.AppKey("busy", Counter[str])
 IS_TOO_LARGE = web.RequestKey("is_too_large", bool)
 
 
-def make_app(find: Find, *, origin: str, is_behind_edge: bool = False) -> web.Application:
+def make_app(
+    find: Find, *, origin: str, ask_role: Ask | None = None, is_behind_edge: bool = False
+) -> web.Application:
     """Return the proxy for the Deployments that `find` knows.
 
-    `origin` is the address which browsers see; Airflow is told its host and scheme.
-    `is_behind_edge` believes the edge in who the client is. `find` may raise DataPlaneError with a
-    sentence.
+    `origin` is the address which browsers see; Airflow is told its host and scheme. `ask_role` says
+    which role somebody has; without it sessions hold as long as Airflow says. `is_behind_edge`
+    believes the edge in who the client is. `find` may raise DataPlaneError with a sentence.
     """
     app = web.Application()
     app[FIND], app[ORIGIN], app[IS_BEHIND_EDGE] = find, origin, is_behind_edge
+    if ask_role:
+        app[ROLES] = Roles(ask_role)
     app[BUSY] = Counter()
     app.cleanup_ctx.append(_sessions)
     app.on_response_prepare.append(add_security_headers)
@@ -126,7 +132,10 @@ async def _answered(request: web.Request, ref: str, connection: Connection) -> w
 async def _forward(
     request: web.Request, ref: str, connection: Connection, session: ClientSession
 ) -> web.StreamResponse:
-    headers = for_cluster(_headers(request, ref), connection)
+    headers = _headers(request, ref)
+    if roles := request.app.get(ROLES):
+        headers = await roles.held(headers, url=request.rel_url, ref=ref)
+    headers = for_cluster(headers, connection)
     if request.method == "HEAD":
         # The proxy would unpack the body that is not there, and fail.
         headers["Accept-Encoding"] = "identity"

@@ -3,7 +3,7 @@
 
 A process and an origin of its own: a page of an Airflow cannot read pages of the portal, and the
 UIs can be reached while the portal is stopped. Bodies stream both ways. Airflow's own address ends
-in `/<ref>`, so the prefix stays on the way to it.
+in `/<ref>`, so the prefix stays on the way to it. Sessions in a role that was taken away end here.
 """
 
 import json
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from aiohttp import (
     ClientError,
     ClientSession,
+    ClientTimeout,
     DummyCookieJar,
     TCPConnector,
     UnixConnector,
@@ -34,8 +35,11 @@ from apps.dataplane.edge.passing import (
     redirect_to_slash,
     ref_of,
 )
+from apps.dataplane.edge.roles import ANSWER_SECONDS, Question, Roles
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.ports import LOOPBACK
+from apps.dataplane.local.ports import LOOPBACK, portal_listener
+from apps.dataplane.local.private_files import secret_once
+from apps.dataplane.local.role_question import PortalDoor, ask_portal
 from apps.dataplane.local.services import edge_port, gateway_socket
 
 logger = logging.getLogger(__name__)
@@ -69,14 +73,22 @@ SESSION = web.AppKey("session", ClientSession)
 GATEWAY = web.AppKey("gateway", Path)
 GATEWAY_SESSION = web.AppKey("gateway_session", ClientSession)
 SCHEME = web.AppKey("scheme", str)
+PORTAL = web.AppKey("portal", PortalDoor)
+ROLES = web.AppKey("roles", Roles)
+MOST_QUESTIONS = 4
 
 
 def make_app(
-    routes_file: Path, *, gateway: Path | None = None, scheme: str = "http"
+    routes_file: Path,
+    *,
+    gateway: Path | None = None,
+    portal: PortalDoor | None = None,
+    scheme: str = "http",
 ) -> web.Application:
     """Return the proxy for the routes in `routes_file`, a JSON object of ref → port.
 
-    Other Deployments are asked for at the socket `gateway`, when something listens there.
+    Other Deployments are asked for at the socket `gateway`, when something listens there. `portal`
+    is asked which role somebody has; without it sessions hold as long as Airflow says.
     `scheme` is that of the address which browsers see, told to Airflow.
     """
     app = web.Application()
@@ -84,6 +96,9 @@ def make_app(
     app[SCHEME] = scheme
     app[GATEWAY] = gateway or routes_file.with_name("no-gateway")
     app.cleanup_ctx.append(_sessions)
+    if portal:
+        app[PORTAL] = portal
+        app.cleanup_ctx.append(_roles)
     app.on_response_prepare.append(add_security_headers)
     app.router.add_route("*", "/{path:.*}", proxy)
     return app
@@ -99,7 +114,10 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     if redirect := redirect_to_slash(request.rel_url, ref):
         raise redirect
     try:
-        return await _forward(request, ref, request.app[SESSION], f"http://{LOOPBACK}:{port}")
+        address = f"http://{LOOPBACK}:{port}"
+        return await _forward(
+            request, ref, request.app[SESSION], address, roles=request.app.get(ROLES)
+        )
     except (ClientError, TimeoutError, OSError) as error:
         logger.warning("airflow %s does not answer: %s", ref, type(error).__name__)
         sentence = f"Airflow of {ref} does not answer. It may be starting: this page tries again."
@@ -119,7 +137,12 @@ async def _ask_gateway(request: web.Request, ref: str) -> web.StreamResponse:
 
 
 async def _forward(
-    request: web.Request, ref: str, session: ClientSession, address: str
+    request: web.Request,
+    ref: str,
+    session: ClientSession,
+    address: str,
+    *,
+    roles: Roles | None = None,
 ) -> web.StreamResponse:
     headers = request_headers(
         request.headers.items(),
@@ -128,6 +151,8 @@ async def _forward(
         host=request.host,
         scheme=request.app[SCHEME],
     )
+    if roles:
+        headers = await roles.held(headers, url=request.rel_url, ref=ref)
     async with session.request(
         request.method,
         URL(f"{address}{request.rel_url.raw_path_qs}", encoded=True),
@@ -149,6 +174,20 @@ async def _sessions(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def _roles(app: web.Application) -> AsyncIterator[None]:
+    connector = TCPConnector(limit=MOST_QUESTIONS, force_close=True)
+    timeout = ClientTimeout(total=ANSWER_SECONDS)
+    async with ClientSession(
+        connector=connector, cookie_jar=DummyCookieJar(), timeout=timeout
+    ) as session:
+
+        async def ask(question: Question) -> str:
+            return await ask_portal(session, app[PORTAL], question)
+
+        app[ROLES] = Roles(ask)
+        yield
+
+
 def _session(connector: BaseConnector) -> ClientSession:
     return ClientSession(
         connector=connector,
@@ -162,9 +201,16 @@ def _session(connector: BaseConnector) -> ClientSession:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     home = Home.from_environment()
-    host = os.environ.get("PORTAL_EDGE_HOST") or os.environ.get("PORTAL_HOST") or LOOPBACK
+    portal_host = os.environ.get("PORTAL_HOST") or LOOPBACK
+    host = os.environ.get("PORTAL_EDGE_HOST") or portal_host
     scheme = urlsplit(os.environ.get("PORTAL_AIRFLOW_URL", "")).scheme or "http"
-    app = make_app(home.edge_routes, gateway=gateway_socket(home), scheme=scheme)
+    portal = PortalDoor(
+        # Read each time: the portal may start again on another port.
+        listener=lambda: portal_listener(home, host=portal_host),
+        host=urlsplit(os.environ.get("PORTAL_URL", "")).netloc or "localhost",
+        secret=secret_once(home.keys / "edge-secret"),
+    )
+    app = make_app(home.edge_routes, gateway=gateway_socket(home), portal=portal, scheme=scheme)
     web.run_app(
         app, host=host, port=edge_port(home), access_log=None, print=None, shutdown_timeout=5
     )

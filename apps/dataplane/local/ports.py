@@ -31,6 +31,12 @@ def remembered_port(home: Home, name: str) -> int:
         raise FileNotFoundError(f"No port of {name} is remembered in {home.ports}.") from None
 
 
+def portal_listener(home: Home, *, host: str) -> str:
+    """Return `address:port` at which this machine reaches the portal, which listens at `host`."""
+    address = LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    return f"{f'[{address}]' if ':' in address else address}:{remembered_port(home, 'portal')}"
+
+
 def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Return whether a listener could be opened on the port now."""
     try:

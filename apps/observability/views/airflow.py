@@ -1,18 +1,24 @@
+import json
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.access.scoped import scoped
 from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError
+from apps.core.gates import open_to_all
 from apps.deployments.badge import display_status
 from apps.deployments.models import Deployment, Phase
 from apps.observability import services
 from apps.observability.airflow_door import airflow_url, path_in_airflow
+from apps.observability.airflow_roles import role_at_present
 
 RETRY_SECONDS = 5
 
@@ -31,10 +37,33 @@ def entry(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     return _hand_over(request, deployment, request.GET.get("next", ""))
 
 
+@csrf_exempt
+@open_to_all
+@never_cache
+@require_POST
+def role(request: HttpRequest) -> HttpResponse:
+    """Tell the edge of this machine which role somebody has. Nobody else knows its secret."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    known = settings.EDGE_SECRET
+    if not known or scheme != "Bearer" or not constant_time_compare(secret, known):
+        raise Http404
+    try:
+        asked = json.loads(request.body)
+        ref, person, session_id = asked["ref"], asked["person"], asked["portal_session"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return JsonResponse({"error": "A question has ref, person and portal_session."}, status=422)
+    found = role_at_present(ref=str(ref), email=str(person), session_id=str(session_id))
+    return JsonResponse({"role": found})
+
+
 def _hand_over(request: HttpRequest, deployment: Deployment, target: str) -> HttpResponse:
     try:
         admission = services.open_airflow(
-            actor=person_of(request), deployment=deployment, target=target, now=timezone.now()
+            actor=person_of(request),
+            deployment=deployment,
+            session_key=request.session.session_key,
+            target=target,
+            now=timezone.now(),
         )
     except PortalError as error:
         return _not_up(request, deployment, error.sentence, target)

@@ -1,0 +1,47 @@
+"""How the edge asks the portal of this machine which role somebody has in an Airflow.
+
+At the web server, which runs whenever the portal does, with a secret that only the home's own user
+can read. A portal that is stopped is no answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import ClientError, ClientSession
+
+from apps.dataplane.edge.roles import NoAnswer, Question
+
+QUESTION_PATH = "/airflow-role/"
+
+
+@dataclass(frozen=True)
+class PortalDoor:
+    """Where the portal answers on this machine: `listener` returns its `address:port`, `host` is
+    the name that browsers call it by.
+    """
+
+    listener: Callable[[], str]
+    host: str
+    secret: str = field(repr=False)
+
+
+async def ask_portal(session: ClientSession, door: PortalDoor, question: Question) -> str:
+    """Return Airflow's name of the role, "" for none. Raises NoAnswer."""
+    asked = {
+        "ref": question.ref,
+        "person": question.person,
+        "portal_session": question.portal_session,
+    }
+    headers = {"Authorization": f"Bearer {door.secret}", "Host": door.host}
+    try:
+        address = f"http://{door.listener()}{QUESTION_PATH}"
+        async with session.post(
+            address, json=asked, headers=headers, allow_redirects=False
+        ) as answer:
+            said = await answer.json() if answer.status == 200 else None
+            role = said["role"] if isinstance(said, dict) else None
+    except (ClientError, OSError, ValueError, LookupError) as error:
+        raise NoAnswer(type(error).__name__) from None
+    if not isinstance(role, str):
+        raise NoAnswer("another answer")
+    return role
