@@ -265,8 +265,8 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.accounts.tasks.sweep_links_and_mail",
         "schedule": timedelta(days=1),
     },
-    "sweep-invitations": {
-        "task": "apps.organizations.tasks.sweep_invitations",
+    "sweep-organizations": {
+        "task": "apps.organizations.tasks.sweep_leftovers",
         "schedule": timedelta(days=1),
     },
     "sweep-roles": {

@@ -26,18 +26,17 @@ from apps.deployments.models import (
     Revision,
     RevisionState,
 )
+from apps.deployments.operations import begin_operation, lock_deployment, record_change
 from apps.deployments.options import deployment_options
 from apps.deployments.revisions import (
     InvalidConfiguration,
     add_revision,
-    begin_operation,
-    lock_deployment,
     make_due,
-    record_change,
     supersede,
 )
 from apps.deployments.validation import validate, validate_name
 from apps.organizations.models import Workspace
+from apps.organizations.tokens import revoke_tokens_in
 
 REF_ALPHABET = string.ascii_lowercase + string.digits
 NAME_CONSTRAINT = "deployment_name_unique_in_workspace"
@@ -193,10 +192,12 @@ def retry(*, actor: User, deployment: Deployment) -> Operation:
 
 @transaction.atomic
 def delete_deployment(*, actor: User, deployment: Deployment, typed_name: str) -> Operation:
-    """Begin to delete; a second call finds the operation of the first.
+    """Begin to delete; a second call finds the operation of the first. Its tokens end at once.
 
     Raises Invalid, with field "typed_name", unless the name is typed exactly.
     """
+    # First, because whoever gives a role locks the organization before the Deployment.
+    revoke_tokens_in(actor=actor, on=deployment)
     deployment = lock_deployment(deployment, even_deleting=True)
     if typed_name.strip() != deployment.name:
         raise Invalid(f"Type {deployment.name} to delete it.", field="typed_name")
@@ -230,9 +231,14 @@ def _create(
     configuration: Configuration,
     reason: str,
 ) -> Operation:
-    _refuse_cluster(workspace, cluster)
+    cluster = _usable_cluster(workspace, cluster)
     deployment = Deployment.objects.create(
-        workspace=workspace, cluster=cluster, ref=new_ref(name), name=name, created_by=actor
+        workspace=workspace,
+        cluster=cluster,
+        ref=new_ref(name),
+        name=name,
+        created_by=actor,
+        database_server=cluster.database_server,
     )
     deployment.airflow_secrets = sealed.new_airflow_secrets(deployment_id=deployment.pk)
     deployment.save(update_fields=["airflow_secrets"])
@@ -247,12 +253,15 @@ def _create(
     )
 
 
-def _refuse_cluster(workspace: Workspace, cluster: Cluster) -> None:
-    """Refuse a cluster that the workspace may not use, or that is removed in this moment."""
-    Cluster.objects.select_for_update(no_key=True).get(pk=cluster.pk)
+def _usable_cluster(workspace: Workspace, cluster: Cluster) -> Cluster:
+    """Lock a cluster and return it as it is now. Raises Invalid for one that the workspace may not
+    use, or that is removed in this moment.
+    """
+    locked = Cluster.objects.select_for_update(no_key=True).get(pk=cluster.pk)
     if not clusters_for(workspace=workspace).filter(pk=cluster.pk).exists():
         sentence = f"{workspace} may not use the cluster {cluster}. Choose another one."
         raise Invalid(sentence, field="cluster")
+    return locked
 
 
 def _wanted(deployment: Deployment) -> Revision:

@@ -6,9 +6,10 @@ from django.utils import timezone
 from apps.organizations import endings, leftovers
 
 
-@shared_task(name="apps.organizations.tasks.sweep_invitations")
-def sweep_invitations(**_newer: Any) -> None:
+@shared_task(name="apps.organizations.tasks.sweep_leftovers")
+def sweep_leftovers(**_newer: Any) -> None:
     leftovers.remove_leftovers(now=timezone.now())
+    leftovers.close_idle_service_users()
 
 
 @shared_task(name="apps.organizations.tasks.sweep_roles")

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.access.apps import MODELS
 from apps.access.models import Role
-from apps.access.places import grant_model
+from apps.access.places import grant_model, models_with_roles
 from apps.access.queries import permissions_held
 from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
 from apps.accounts.queries import digest_of
@@ -47,6 +47,25 @@ def tokens_on(*, on: Any) -> QuerySet[ApiToken]:
     return found.prefetch_related(Prefetch("secrets", queryset=live, to_attr="live_secrets"))
 
 
+def tokens_within(*, on: Any) -> list[tuple[ApiToken, Any]]:
+    """List the tokens that are not revoked, on an object and on all that lies in it, each with what
+    it is for. One query per kind of object.
+    """
+    found: list[tuple[ApiToken, Any]] = []
+    for model in models_with_roles():
+        path = model.access_paths.get(type(on).access_scope)
+        if path is None:
+            continue
+        grants = grant_model(model).objects.filter(
+            user__api_token__revoked_at=None,
+            user__kind=UserKind.SERVICE,
+            **{f"content_object__{path}" if path else "content_object": on},
+        )
+        held = grants.select_related("user__api_token", "content_object").order_by("pk")
+        found += [(one.user.api_token, one.content_object) for one in held]
+    return found
+
+
 def roles_of_tokens(*, on: Any) -> dict[int, Role]:
     """Return the live roles of tokens on the object, by id of the service user."""
     grants = grant_model(type(on)).objects.live().filter(content_object=on)
@@ -76,10 +95,10 @@ def caller_of(*, secret: str, address: str) -> Caller:
     token = row.token
     if row.ends_at is not None and row.ends_at <= row.now:
         raise TokenRefused("This token was replaced by a newer secret.")
-    if token.revoked_at is not None or not token.user.is_active:
-        raise TokenRefused("This token was revoked.")
     if token.expires_at is not None and token.expires_at <= row.now:
         raise TokenRefused("This token has expired.")
+    if token.revoked_at is not None or not token.user.is_active:
+        raise TokenRefused("This token was revoked, or what it was for is gone.")
     role, place = _held(token)
     if not can_be_made_by(person=row.made_by, role=role, place=place):
         raise TokenRefused(

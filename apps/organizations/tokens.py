@@ -22,7 +22,7 @@ from apps.accounts.adapter import SERVICE_DOMAIN
 from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
 from apps.accounts.tokens import new_secret
 from apps.core.errors import Invalid, Refused
-from apps.organizations.token_queries import roles_of_tokens, tokens_on
+from apps.organizations.token_queries import roles_of_tokens, tokens_on, tokens_within
 
 LONGEST_GRACE = timedelta(days=7)
 
@@ -77,6 +77,18 @@ def revoke_token(*, actor: User, token: ApiToken, on: Any) -> None:
     """End a token at once and for good. Raises RightsExceeded, as taking its role does."""
     lock_people(on=on)
     revoke(actor=actor, user=token.user, on=on)
+    _end(actor, token, on)
+
+
+@transaction.atomic
+def revoke_tokens_in(*, actor: User, on: Any) -> None:
+    """End every token of an object that is about to be deleted, and of what lies in it."""
+    lock_people(on=on)
+    for token, place in tokens_within(on=on):
+        _end(actor, token, place)
+
+
+def _end(actor: User, token: ApiToken, on: Any) -> None:
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now())
     token.user.is_active = False
     token.user.save(update_fields=["is_active"])

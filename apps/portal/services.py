@@ -11,6 +11,7 @@ from apps.core.errors import Invalid, Refused
 from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
 from apps.organizations.services import create_organization, create_workspace
+from apps.organizations.tokens import revoke_tokens_in
 from apps.portal.queries import deployments_in
 
 MOST_NAMES = 5
@@ -49,6 +50,7 @@ def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> N
     """
     if typed_name != workspace.name:
         raise Invalid(f"Type {workspace.name} to confirm.", field="confirm")
+    revoke_tokens_in(actor=actor, on=workspace)
     # A Deployment that is created in this moment waits here, then finds no workspace.
     Workspace.objects.select_for_update().get(pk=workspace.pk)
     there = [deployment.name for deployment in deployments_in(workspace=workspace)]

@@ -11,7 +11,12 @@ from django.utils import timezone
 from apps.accounts.models import ApiToken, ApiTokenSecret, User
 from apps.accounts.tokens import is_well_formed, new_secret
 from apps.api.gates import BAD_TOKENS
+from apps.audit.models import AuditEvent
+from apps.core.errors import Invalid
+from apps.deployments.services import delete_deployment
+from apps.organizations.leftovers import close_idle_service_users
 from apps.organizations.services import give_role, remove_person
+from apps.organizations.tasks import sweep_leftovers
 from apps.organizations.tokens import create_token, revoke_token, rotate_token
 from tests.conftest import role
 
@@ -197,6 +202,60 @@ def test_a_token_whose_workspace_is_gone_is_refused(made, workspace):
 
     assert answer.status_code == 401
     assert "gone" in answer.json()["detail"]
+
+
+def test_the_tokens_of_a_workspace_die_with_it(alice, made, client_of):
+    answer = client_of(alice).post("/w/warehouse/delete/", {"confirm": "Warehouse"})
+
+    assert answer.status_code == 302
+    assert calling(made[1]).get("/api/v1/whoami").status_code == 401
+    token = ApiToken.objects.select_related("user").get()
+    assert (token.user.is_active, token.secrets.count()) == (False, 0)
+    assert token.revoked_at is not None
+    event = AuditEvent.objects.get(action="token.revoked")
+    assert (event.actor, event.target_label) == (alice, "Warehouse")
+
+
+def test_the_tokens_of_a_deployment_die_when_its_deletion_begins(alice, make_deployment):
+    going, staying = make_deployment(), make_deployment()
+    secrets = [
+        create_token(
+            actor=alice, on=one, name="CI", role=role("deployment", "viewer"), expires_at=None
+        )[1]
+        for one in (going, staying)
+    ]
+
+    delete_deployment(actor=alice, deployment=going, typed_name=going.name)
+
+    assert [calling(one).get("/api/v1/whoami").status_code for one in secrets] == [401, 200]
+    (active,) = User.objects.filter(kind="service", is_active=True)
+    assert active.has_perm("deployment.view", staying)
+
+
+def test_a_deletion_that_is_refused_ends_no_token(alice, deployment):
+    _, secret = create_token(
+        actor=alice, on=deployment, name="CI", role=role("deployment", "viewer"), expires_at=None
+    )
+
+    with pytest.raises(Invalid):
+        delete_deployment(actor=alice, deployment=deployment, typed_name="another")
+
+    assert calling(secret).get("/api/v1/whoami").status_code == 200
+
+
+def test_the_tokens_of_an_organization_that_is_gone_are_closed(made, organization):
+    organization.delete()
+    assert calling(made[1]).get("/api/v1/whoami").status_code == 401
+
+    sweep_leftovers()
+
+    assert not User.objects.filter(kind="service", is_active=True).exists()
+
+
+def test_the_job_closes_no_token_that_works(made):
+    assert close_idle_service_users() == 0
+
+    assert calling(made[1]).get("/api/v1/whoami").status_code == 200
 
 
 def test_use_is_written_down_once_a_minute(made):

@@ -6,7 +6,7 @@ from django.utils import timezone
 from apps.organizations.invitations import invite
 from apps.organizations.leftovers import remove_leftovers
 from apps.organizations.models import Invitation
-from apps.organizations.tasks import sweep_invitations
+from apps.organizations.tasks import sweep_leftovers
 
 LONG_AGO = timedelta(days=31)
 
@@ -35,6 +35,6 @@ def test_an_invitation_goes_thirty_days_after_it_was_answered(invitation, end):
 def test_the_job_does_the_work(invitation):
     Invitation.objects.update(accepted_at=timezone.now() - LONG_AGO)
 
-    sweep_invitations(of_a_newer_portal=True)
+    sweep_leftovers(of_a_newer_portal=True)
 
     assert not Invitation.objects.exists()
