@@ -70,7 +70,7 @@ class _Application(WSGIApplication):
 
 @cache
 def served_provider() -> ScimProvider:
-    """Return the resource types of RFC 7643, the same for every request: building them takes long."""
+    """Return the resource types of RFC 7643, built once: that takes long."""
     return load_default_provider()
 
 
