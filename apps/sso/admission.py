@@ -24,6 +24,7 @@ from apps.organizations.models import Organization
 from apps.organizations.queries import is_member
 from apps.sso.groups import follow_groups
 from apps.sso.models import SSOConnection
+from apps.sso.newcomers import newcomer_role
 from apps.sso.queries import owns_address
 
 LONGEST_NAME = 150
@@ -98,7 +99,7 @@ def _check_address(connection: SSOConnection, email: str) -> None:
 
 
 def _new_person(connection: SSOConnection, email: str, name: str) -> User:
-    if not connection.default_role:
+    if _role_of_newcomers(connection) is None:
         raise Refused(
             f"{email} has no account here yet, and {connection.organization} lets people in by "
             "invitation. Ask an owner to invite you."
@@ -151,10 +152,14 @@ def _let_in(connection: SSOConnection, user: User) -> None:
     organization = connection.organization
     if is_member(user=user, organization=organization):
         return
-    if not connection.default_role:
+    role = _role_of_newcomers(connection)
+    if role is None:
         raise Refused(
             f"{user.email} is not in {organization}, which lets people in by invitation. Ask an "
             "owner to invite you."
         )
-    role = Role.objects.get(scope="organization", key=connection.default_role)
     grant(actor=None, user=user, role=role, on=organization)
+
+
+def _role_of_newcomers(connection: SSOConnection) -> Role | None:
+    return newcomer_role(organization=connection.organization, key=connection.default_role)

@@ -88,11 +88,16 @@ class ConnectionForm(forms.Form):
         label="Attribute with the groups", max_length=200, required=False
     )
 
-    def __init__(self, *args: Any, connection: SSOConnection | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        roles: list[Role],
+        connection: SSOConnection | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.connection = connection
-        roles = Role.objects.filter(scope="organization", key__in=["member", "billing-admin"])
-        choices = [(role.key, role.name) for role in roles.order_by("rank")]
+        choices = [(role.key, role.name) for role in roles]
         role = self.fields["default_role"]
         assert isinstance(role, forms.ChoiceField)  # noqa: S101 - declared above
         role.choices = [("", ASK), *choices]

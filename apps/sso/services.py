@@ -17,6 +17,7 @@ from apps.core.keys import key_ring
 from apps.organizations.models import Organization
 from apps.sso.dns import LookupFailed, txt_records
 from apps.sso.models import BypassLink, Domain, SSOConnection
+from apps.sso.newcomers import check_newcomer_role, newcomers_in_words
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # What a test must be repeated for; the name alone changes nothing about sign-in.
@@ -99,6 +100,7 @@ def create_connection(
     """Add an identity provider, not enabled yet. `client_secret` is in clear. Raises Invalid."""
     client_secret = fields.pop("client_secret", "")
     _refuse_taken(organization, name)
+    check_newcomer_role(actor=actor, organization=organization, key=fields.get("default_role", ""))
     key = f"{slugify(name)[:24].strip('-') or 'sso'}-{secrets.token_hex(4)}"
     connection = SSOConnection(
         organization=organization, key=key, protocol=protocol, name=name, **fields
@@ -122,7 +124,11 @@ def update_connection(*, actor: User, connection: SSOConnection, **fields: Any) 
     changed = {name for name, value in fields.items() if getattr(connection, name) != value}
     if not changed and not client_secret:
         return
-    changes = {name: _words(name, getattr(connection, name), fields[name]) for name in changed}
+    if "default_role" in changed:
+        check_newcomer_role(
+            actor=actor, organization=connection.organization, key=fields["default_role"]
+        )
+    changes = {name: _words(connection, name, fields[name]) for name in changed}
     if client_secret:
         changes["client_secret"] = ["set", "replaced"]
         _seal(connection, client_secret)
@@ -259,8 +265,13 @@ def _dns_problem(domain: Domain) -> str:
     return "There is no such record yet. New records can take an hour to be seen."
 
 
-def _words(name: str, before: Any, after: Any) -> list[Any]:
-    return ["set", "replaced"] if name == "config" else [before, after]
+def _words(connection: SSOConnection, name: str, after: Any) -> list[Any]:
+    if name == "config":
+        return ["set", "replaced"]
+    change = [getattr(connection, name), after]
+    if name != "default_role":
+        return change
+    return [newcomers_in_words(organization=connection.organization, key=key) for key in change]
 
 
 def _update(row: Any, **fields: Any) -> None:

@@ -9,11 +9,17 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.access.models import Role
+from apps.access.services import RightsExceeded
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
+from apps.core.errors import Invalid, Refused
+from apps.organizations.custom_roles import create_role, delete_role
 from apps.organizations.models import Organization
+from apps.organizations.services import give_role
+from apps.sso.admission import Identity, admit
 from apps.sso.models import BypassLink, Domain, SSOConnection
-from apps.sso.services import make_bypass_link
+from apps.sso.services import make_bypass_link, update_connection
 from tests.conftest import PASSWORD
 from tests.sso import identity_provider
 from tests.sso.conftest import way_out
@@ -204,6 +210,98 @@ def test_a_change_of_the_identity_provider_asks_for_a_new_test(
     assert saml.tested_at is None
 
 
+def watcher(owner: User, organization: Organization, *permissions: str) -> Role:
+    return create_role(
+        actor=owner,
+        organization=organization,
+        scope="organization",
+        name="Watcher",
+        description="",
+        permissions=permissions,
+        is_limited=False,
+        workspaces=[],
+    )
+
+
+def test_newcomers_become_a_custom_role_which_pages_call_by_its_name(
+    owner: Client, alice: User, saml: SSOConnection, organization: Organization
+) -> None:
+    custom = watcher(alice, organization, "organization.usage.view")
+    form = owner.get(page("edit_connection", saml.key)).content.decode()
+    data = {"name": "Nordhavn", "default_role": custom.key}
+
+    answer = owner.post(page("edit_connection", saml.key), data)
+
+    assert "Organization Owner" not in form
+    assert answer.status_code == 302
+    shown = owner.get(page("connection", saml.key)).content.decode()
+    assert "become Watcher" in shown
+    assert custom.key not in shown
+    event = AuditEvent.objects.get(action="sso_connection.updated")
+    assert event.changes["default_role"] == ["Organization Member", "Watcher"]
+    dana = admit(
+        connection=SSOConnection.objects.get(pk=saml.pk),
+        identity=Identity(subject="1", email="dana@nordhavn.test", name="Dana"),
+    )
+    assert dana.has_perm("organization.usage.view", organization)
+
+
+@pytest.mark.parametrize("key", ["owner", "custom-0", "\u00e9"])
+def test_newcomers_cannot_become_owners_or_what_is_not_there(
+    owner: Client, alice: User, saml: SSOConnection, key: str
+) -> None:
+    answer = owner.post(
+        page("edit_connection", saml.key), {"name": "Nordhavn", "default_role": key}
+    )
+
+    assert answer.status_code == 422
+    with pytest.raises(Invalid):
+        update_connection(actor=alice, connection=saml, default_role=key)
+
+
+def test_newcomers_become_nothing_that_whoever_sets_it_up_could_not_give(
+    alice: User,
+    bob: User,
+    saml: SSOConnection,
+    organization: Organization,
+    client_of: Callable[[User], Client],
+) -> None:
+    give_role(
+        actor=alice,
+        user=bob,
+        role=watcher(alice, organization, "organization.sso.manage", "organization.members.view"),
+        on=organization,
+    )
+    client = client_of(bob)
+    url = page("edit_connection", saml.key)
+
+    assert "Organization Billing Admin" not in client.get(url).content.decode()
+    refused = client.post(url, {"name": "Nordhavn", "default_role": "billing-admin"})
+    renamed = client.post(url, {"name": "Nordhavn 2", "default_role": "member"})
+
+    assert (refused.status_code, renamed.status_code) == (422, 302)
+    with pytest.raises(RightsExceeded):
+        update_connection(actor=bob, connection=saml, default_role="billing-admin")
+
+
+def test_newcomers_must_be_invited_when_their_role_was_deleted(
+    owner: Client, alice: User, saml: SSOConnection, organization: Organization
+) -> None:
+    custom = watcher(alice, organization)
+    update_connection(actor=alice, connection=saml, default_role=custom.key)
+
+    delete_role(actor=alice, role=custom)
+
+    shown = " ".join(owner.get(page("connection", saml.key)).content.decode().split())
+    assert "must be invited" in shown
+    assert "The role they became is gone" in shown
+    with pytest.raises(Refused, match="by invitation"):
+        admit(
+            connection=SSOConnection.objects.get(pk=saml.pk),
+            identity=Identity(subject="1", email="dana@nordhavn.test", name="Dana"),
+        )
+
+
 def test_a_new_name_changes_nothing_about_sign_in(owner: Client, saml: SSOConnection) -> None:
     data = {"name": "New name", "default_role": "member"}
 
@@ -273,7 +371,11 @@ def test_the_bypass_link_lets_passwords_in_again_and_is_on_record(
     step = client.post(reverse("account_login"), {"login": dana.email})
     client.post(reverse("account_login"), {"login": dana.email, "password": PASSWORD})
 
-    assert b"Password" in step.content
+    page = step.content.decode()
+    assert "Sign in with your password" in page
+    assert page.count('data-kind="primary"') == 1
+    assert page.index("Password") < page.index("Continue with Nordhavn")
+    assert 'data-kind="primary" type="submit">Sign in</button>' in page
     assert client.session["_auth_user_id"] == str(dana.pk)
     assert AuditEvent.objects.filter(action="sso_bypass.used").exists()
 

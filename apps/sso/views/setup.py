@@ -19,6 +19,7 @@ from apps.organizations.models import Organization
 from apps.sso import services
 from apps.sso.forms import FORMS, DomainForm, ProtocolForm
 from apps.sso.models import BypassLink, Domain, SSOConnection
+from apps.sso.newcomers import newcomer_role, roles_of_newcomers
 from apps.sso.saml import address_of
 from apps.sso.views.sign_in import leave_for_test
 
@@ -103,7 +104,8 @@ def new_connection(request: HttpRequest, organization: Organization) -> HttpResp
     if protocol not in FORMS:
         context = {"organization": organization, "form": ProtocolForm()}
         return render(request, "sso/choose_protocol.html", context)
-    form = FORMS[protocol](request.POST or None, request.FILES or None)
+    roles = roles_of_newcomers(actor=person_of(request), organization=organization)
+    form = FORMS[protocol](request.POST or None, request.FILES or None, roles=roles)
     if request.method == "POST" and form.is_valid():
         try:
             connection = services.create_connection(
@@ -135,6 +137,7 @@ def connection(
         "connection": found,
         "addresses": {page: address_of(found, page) for page in pages},
         "is_saml": is_saml,
+        "newcomer_role": newcomer_role(organization=organization, key=found.default_role),
     }
     return render(request, "sso/connection.html", context)
 
@@ -146,7 +149,13 @@ def edit_connection(
 ) -> HttpResponse:
     found = get_object_or_404(organization.sso_connections, key=connection_key)
     form = FORMS[found.protocol](
-        request.POST or None, request.FILES or None, connection=found, initial=_initial(found)
+        request.POST or None,
+        request.FILES or None,
+        roles=roles_of_newcomers(
+            actor=person_of(request), organization=organization, key=found.default_role
+        ),
+        connection=found,
+        initial=_initial(found),
     )
     if request.method == "POST" and form.is_valid():
         try:

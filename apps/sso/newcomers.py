@@ -1,0 +1,50 @@
+"""What people become who come through an identity provider for the first time: an organization
+role, custom or not, that whoever sets it up could give them; never an owner.
+"""
+
+from django.db.models import Q
+
+from apps.access.models import Role
+from apps.access.queries import permissions_held, roles_for
+from apps.access.services import check_reach
+from apps.accounts.models import User
+from apps.core.errors import Invalid
+from apps.organizations.models import Organization
+
+OWNER = "owner"
+
+
+def newcomer_role(*, organization: Organization, key: str) -> Role | None:
+    """Return the role that newcomers become; None when they must be invited, as they must when it
+    was deleted.
+    """
+    known = Role.objects.filter(
+        Q(organization=None) | Q(organization=organization), scope="organization"
+    )
+    return known.filter(key=key).exclude(key=OWNER).first()
+
+
+def roles_of_newcomers(*, actor: User, organization: Organization, key: str = "") -> list[Role]:
+    """List the roles that the actor could let newcomers become, and the one they become now."""
+    within = permissions_held(user=actor, on=organization)
+    return [
+        role
+        for role in roles_for(on=organization)
+        if role.key != OWNER and (role.key == key or within.issuperset(role.permissions))
+    ]
+
+
+def check_newcomer_role(*, actor: User, organization: Organization, key: str) -> None:
+    """Raise Invalid or RightsExceeded unless the actor could give newcomers this role."""
+    if not key:
+        return
+    role = newcomer_role(organization=organization, key=key)
+    if role is None:
+        raise Invalid("Newcomers cannot become this. Choose another role.", field="default_role")
+    check_reach(actor=actor, role=role, on=organization)
+
+
+def newcomers_in_words(*, organization: Organization, key: str) -> str:
+    """Say what newcomers become as the audit log does."""
+    role = newcomer_role(organization=organization, key=key)
+    return role.name if role else "must be invited"
