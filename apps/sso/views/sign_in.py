@@ -65,11 +65,12 @@ def _second_step(request: HttpRequest, email: str) -> HttpResponse:
 def _ways(request: HttpRequest, email: str) -> dict[str, Any]:
     ways = ways_to_sign_in(email=email)
     domain = verified_domain(email=email)
-    is_enforced = ways.is_enforced and not (domain and has_bypass(request, domain.organization))
+    is_bypassed = domain is not None and has_bypass(request, domain.organization)
     return {
         "email": email,
         "connections": ways.connections,
-        "is_enforced": is_enforced,
+        "is_bypassed": is_bypassed,
+        "is_enforced": ways.is_enforced and not is_bypassed,
         "next": _next_of(request),
     }
 
