@@ -10,7 +10,7 @@ from threading import local
 
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.kinds import Manifest, object_id
-from apps.dataplane.kubernetes.live import AT_ONCE
+from apps.dataplane.kubernetes.parallel import AT_ONCE
 from apps.dataplane.spec import DeploymentSpec, VariableSpec
 from bench import kubernetes_stage as stage
 from bench.kubernetes_noop import APPLY, as_list

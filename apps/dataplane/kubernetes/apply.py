@@ -26,7 +26,8 @@ from apps.dataplane.kubernetes.kinds import (
     title,
 )
 from apps.dataplane.kubernetes.ledger import Ledger
-from apps.dataplane.kubernetes.live import in_parallel, owned_namespace
+from apps.dataplane.kubernetes.live import owned_namespace
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.kubernetes.pruning import prune
 from apps.dataplane.kubernetes.refusals import NotFound, Refused
 from apps.dataplane.kubernetes.render.stages import Stage

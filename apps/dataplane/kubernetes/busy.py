@@ -12,8 +12,9 @@ from apps.dataplane.errors import Temporary
 from apps.dataplane.kubernetes.airflow_door import call_airflow
 from apps.dataplane.kubernetes.client import Api
 from apps.dataplane.kubernetes.kinds import POD, Manifest
-from apps.dataplane.kubernetes.live import in_parallel, selector
+from apps.dataplane.kubernetes.live import selector
 from apps.dataplane.kubernetes.names import QUEUE_LABEL, namespace_of
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.kubernetes.refusals import Conflict, NotFound
 from apps.dataplane.spec import DeploymentSpec
 

@@ -13,7 +13,7 @@ from apps.dataplane.kubernetes.kinds import (
     STORAGE_CLASS,
     Manifest,
 )
-from apps.dataplane.kubernetes.live import in_parallel
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.kubernetes.permissions import NEEDED, Rule
 from apps.dataplane.kubernetes.reasons import quote
 from apps.dataplane.status import Finding, Permission, PlaneCheck

@@ -9,8 +9,9 @@ from contextlib import suppress
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.kubernetes.client import Api
 from apps.dataplane.kubernetes.kinds import POD, Manifest
-from apps.dataplane.kubernetes.live import in_parallel, selector
+from apps.dataplane.kubernetes.live import selector
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, PREFIX, namespace_of
+from apps.dataplane.kubernetes.parallel import in_parallel
 
 CODE_ANNOTATION = f"{PREFIX}/code"
 READS_CODE = ("dag-processor", "scheduler", "triggerer", "worker")

@@ -25,8 +25,9 @@ from apps.dataplane.kubernetes.kinds import (
     kind_of,
     object_id,
 )
-from apps.dataplane.kubernetes.live import in_parallel, owned_namespace, selector
+from apps.dataplane.kubernetes.live import owned_namespace, selector
 from apps.dataplane.kubernetes.names import namespace_of
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.kubernetes.pruning import still_ending
 from apps.dataplane.kubernetes.reasons import quote
 from apps.dataplane.kubernetes.refusals import BeingDeleted, Conflict

@@ -1,9 +1,6 @@
 """What is in a Deployment's namespace now, in one LIST per kind whatever the number of objects."""
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from typing import TypeVar
+from collections.abc import Iterable
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.client import Api
@@ -21,26 +18,11 @@ from apps.dataplane.kubernetes.kinds import (
     split_id,
 )
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL, namespace_of
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.kubernetes.refusals import BeingDeleted
 
-AT_ONCE = 6
 # Their health is read from the same LIST; of all others the metadata is enough.
 WHOLE = (DEPLOYMENT, STATEFUL_SET, JOB, CLAIM, SCALED_OBJECT)
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-
-def in_parallel(act: Callable[[Given], Made], items: Iterable[Given]) -> list[Made]:
-    """Run `act` on each item, some at a time, and return the results in order.
-
-    Every item is tried; then the first failure, if there is one, is raised.
-    """
-    work = list(items)
-    if len(work) < 2:
-        return [act(item) for item in work]
-    with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(work))) as pool:
-        futures = [pool.submit(copy_context().run, act, item) for item in work]
-    return [future.result() for future in futures]
 
 
 def live_objects(api: Api, *, home: str, ids: Iterable[str], labels: str) -> dict[str, Manifest]:

@@ -15,8 +15,8 @@ from apps.dataplane.errors import DataPlaneError, Permanent, Temporary, Unreacha
 from apps.dataplane.kubernetes import kstatus
 from apps.dataplane.kubernetes.client import Api
 from apps.dataplane.kubernetes.kinds import POD, Manifest
-from apps.dataplane.kubernetes.live import in_parallel
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, QUEUE_LABEL
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.kubernetes.reasons import containers_of
 from apps.dataplane.status import LogLine, LogPage
 

@@ -15,7 +15,8 @@ from apps.dataplane.kubernetes.kinds import (
     split_id,
     title,
 )
-from apps.dataplane.kubernetes.live import in_parallel, is_ours
+from apps.dataplane.kubernetes.live import is_ours
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.kubernetes.refusals import Conflict
 
 # KEDA puts replicas back when its object goes: before the workload, not after.

@@ -24,10 +24,11 @@ from apps.dataplane.kubernetes.kinds import (
     place_in,
     split_id,
 )
-from apps.dataplane.kubernetes.live import in_parallel, is_ours, selector
+from apps.dataplane.kubernetes.live import is_ours, selector
 from apps.dataplane.kubernetes.looks import ref_of, selection, slim
 from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
 from apps.dataplane.kubernetes.observe import nothing, observation_of
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.status import Observation
 
 WHOLE = (NAMESPACE, DEPLOYMENT, STATEFUL_SET, JOB, POD, SCALED_OBJECT, EVENT)
