@@ -77,7 +77,7 @@ class Transport:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.host = urlsplit(connection.server).netloc
-        self._root = connection.server.rstrip("/")
+        self._root = urlsplit(connection.server).path.rstrip("/")
         self._pool = _pool(connection)
 
     def request(
@@ -127,7 +127,7 @@ class Transport:
 
     def close(self) -> None:
         """Close all connections."""
-        self._pool.clear()
+        self._pool.close()
 
     def _open(
         self,
@@ -237,7 +237,8 @@ def _piece(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
     return response.read1(CHUNK_BYTES)
 
 
-def _pool(connection: Connection) -> urllib3.PoolManager:
+def _pool(connection: Connection) -> urllib3.HTTPConnectionPool:
+    """Return the pool of the one host; a pool manager would look it up for every request."""
     # An empty proxy is a decision; None would let the environment decide.
     configuration = Configuration(host=connection.server, proxy="", no_proxy="*")
     configuration.verify_ssl = True
@@ -245,10 +246,10 @@ def _pool(connection: Connection) -> urllib3.PoolManager:
     configuration.connection_pool_maxsize = POOL_SIZE
     if connection.tls_server_name:
         configuration.tls_server_name = connection.tls_server_name
-    pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
-    pool.connection_pool_kw["ssl_context"] = tls_context(connection)
-    pool.pool_classes_by_scheme = {"https": _pool_class(connection)}
-    return pool
+    pools: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+    pools.connection_pool_kw["ssl_context"] = tls_context(connection)
+    pools.pool_classes_by_scheme = {"https": _pool_class(connection)}
+    return pools.connection_from_url(connection.server)
 
 
 def _pool_class(connection: Connection) -> Any:
