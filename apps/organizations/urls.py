@@ -100,6 +100,7 @@ urlpatterns = [
     path("o/<slug:slug>/roles/<int:role_id>/delete/", roles.delete_role_page, name="delete_role"),
     path("o/<slug:slug>/audit/", records.audit, name="audit"),
     path("o/<slug:slug>/audit/export/", records.export_audit, name="export_audit"),
+    path("o/<slug:slug>/audit/verify/", records.verify_audit, name="verify_audit"),
     path("o/<slug:slug>/leave/", leaving.leave, name="leave"),
     path("o/<slug:slug>/settings/", workspaces.organization_settings, name="settings"),
     path("w/<slug:slug>/members/", members.workspace_members, name="workspace_members"),

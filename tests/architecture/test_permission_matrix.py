@@ -167,6 +167,7 @@ TABLE = {
     "organizations:delete_role": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "organizations:audit": _organization(ORGANIZATION_OWNER),
     "organizations:export_audit": _organization(None, ORGANIZATION_OWNER),
+    "organizations:verify_audit": _organization(None, ORGANIZATION_OWNER),
     "organizations:leave": _organization(IN_ORGANIZATION, IN_ORGANIZATION),
     "organizations:settings": _organization(IN_ORGANIZATION, ORGANIZATION_OWNER),
     "organizations:workspace_members": _workspace(WORKSPACE_MEMBERS),

@@ -54,6 +54,7 @@ NOT_PAGES = {
     "observability:log_tail": "a fragment",
     "observability:log_download": "a file",
     "organizations:export_audit": "a file",
+    "organizations:verify_audit": "POST only",
     "sso:scim": "for machines",
     "sso:revoke_token": "POST only",
     "sso:unmap": "POST only",
