@@ -9,15 +9,20 @@ from apps.access.models import Role
 from apps.core.forms import Choices
 from apps.organizations.models import Organization
 
+# Up to this many roles stand below each other with what they may do; more are a list to open.
+MOST_BUTTONS = 12
+
 
 class RoleField(forms.ChoiceField):
     """One of the given roles; what each may do stands under its name. Cleans to the role."""
 
     def __init__(self, *, roles: list[Role], **kwargs: Any) -> None:
         self.roles = {role.key: role for role in roles}
+        hints = {role.key: role.description for role in roles}
+        is_short = len(roles) <= MOST_BUTTONS
         super().__init__(
-            choices=[(role.key, role.name) for role in roles],
-            widget=Choices(hints={role.key: role.description for role in roles}),
+            choices=[(role.key, role.name) for role in roles] if is_short else _grouped(roles),
+            widget=Choices(hints=hints) if is_short else forms.Select(),
             error_messages={
                 "required": "Choose a role.",
                 "invalid_choice": "Choose one of these roles; others hold rights you do not have.",
@@ -27,6 +32,12 @@ class RoleField(forms.ChoiceField):
 
     def clean(self, value: Any) -> Role:
         return self.roles[super().clean(value)]
+
+
+def _grouped(roles: list[Role]) -> list[tuple[str, list[tuple[str, str]]]]:
+    own = {role.key: role.name for role in roles if role.organization_id}
+    built_in = [(role.key, role.name) for role in roles if role.key not in own]
+    return [("Built-in", built_in), ("Custom", sorted(own.items(), key=lambda one: one[1].lower()))]
 
 
 TIMES = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}

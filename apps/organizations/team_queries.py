@@ -16,16 +16,20 @@ from apps.organizations.models import (
 from apps.organizations.queries import rows_in
 
 
-def teams_of(*, organization: Organization) -> QuerySet[Team]:
+def teams_of(*, organization: Organization, search: str = "") -> QuerySet[Team]:
     """List the Teams of an organization by name, with `people_count` of members, `role_name` of
     the role held on the organization itself, and `workspace_count` of those with a role of theirs.
+    `search` is part of a name or description.
     """
+    teams = organization.teams.all()
+    if search:
+        teams = teams.filter(Q(name__icontains=search) | Q(description__icontains=search))
     through = User.groups.through.objects.filter(group=OuterRef("group"))
     own = OrganizationTeamGrant.objects.live().filter(
         group=OuterRef("group"), content_object=organization
     )
     spaces = WorkspaceTeamGrant.objects.live().filter(group=OuterRef("group"))
-    return organization.teams.annotate(
+    return teams.annotate(
         people_count=rows_in(through, by="group"),
         role_name=Subquery(own.values("permission__role__name")[:1]),
         workspace_count=rows_in(spaces, by="group"),

@@ -36,14 +36,16 @@ class Caller:
     place: Any
 
 
-def tokens_on(*, on: Any) -> QuerySet[ApiToken]:
+def tokens_on(*, on: Any, search: str = "") -> QuerySet[ApiToken]:
     """List the tokens with a live role on the object itself, by name. Their secrets that have not
-    ended are in `live_secrets`, the newest first.
+    ended are in `live_secrets`, the newest first. `search` is part of a name.
     """
     grants = grant_model(type(on)).objects.live().filter(content_object=on)
     live = _live_secrets().select_related("made_by").order_by("-pk")
     found = ApiToken.objects.filter(revoked_at=None, user__in=grants.values("user"))
     found = found.select_related("created_by", "user").order_by("name")
+    if search:
+        found = found.filter(name__icontains=search)
     return found.prefetch_related(Prefetch("secrets", queryset=live, to_attr="live_secrets"))
 
 

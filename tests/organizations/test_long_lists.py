@@ -1,8 +1,15 @@
 import pytest
 from django.utils import timezone
 
+from apps.access.models import Role
+from apps.core.forms import Choices
+from apps.organizations.custom_roles import create_role
+from apps.organizations.forms import RoleField
 from apps.organizations.models import Invitation, Workspace
 from apps.organizations.queries import workspaces_of
+from apps.organizations.teams import create_team
+from apps.organizations.tokens import create_token
+from tests.conftest import role
 
 
 @pytest.fixture
@@ -64,3 +71,54 @@ def test_roles_that_have_ended_are_not_counted(alice, bob, workspace, deployment
     page = client_of(alice).get("/o/nordhavn/").content.decode()
     assert '<td data-label="Deployments">1</td>' in page
     assert '<td data-label="Own members">0</td>' in page
+
+
+def test_teams_custom_roles_and_tokens_are_found_by_a_part_of_their_name(
+    alice, organization, client_of
+):
+    held = role("organization", "member")
+    for name in ("Harbour", "Night shift"):
+        create_team(actor=alice, organization=organization, name=name)
+        create_token(actor=alice, on=organization, name=name, role=held, expires_at=None)
+        create_role(
+            actor=alice,
+            organization=organization,
+            scope="workspace",
+            name=name,
+            description="",
+            permissions=[],
+            is_limited=False,
+            workspaces=[],
+        )
+    client = client_of(alice)
+
+    for path in ("teams", "roles", "tokens"):
+        found = client.get(f"/o/nordhavn/{path}/?q=NIGHT").content
+        assert b"Night shift" in found
+        assert b"Harbour" not in found
+        assert b'value="NIGHT"' in found
+        assert b"Harbour" not in client.get(f"/o/nordhavn/{path}/?q=zzz").content
+        assert b"Show all" in client.get(f"/o/nordhavn/{path}/?q=zzz").content
+
+
+def test_tokens_come_in_pages(alice, organization, client_of):
+    held = role("organization", "member")
+    for number in range(51):
+        name = f"T {number:02d}."
+        create_token(actor=alice, on=organization, name=name, role=held, expires_at=None)
+    client = client_of(alice)
+
+    assert b"T 50." not in client.get("/o/nordhavn/tokens/").content
+    assert b"T 50." in client.get("/o/nordhavn/tokens/?page=2").content
+
+
+def test_many_roles_are_a_list_to_open_with_the_built_in_ones_first():
+    few = [Role(key=f"k{number}", name=f"Role {number}") for number in range(12)]
+    own = Role(key="own", name="A role of ours", organization_id=1)
+
+    assert isinstance(RoleField(roles=few).widget, Choices)
+    assert RoleField(roles=[own, *few]).choices == [
+        ("Built-in", [(one.key, one.name) for one in few]),
+        ("Custom", [("own", "A role of ours")]),
+    ]
+    assert RoleField(roles=[own, *few]).clean("own") == own

@@ -33,13 +33,17 @@ PAGE_SIZE = 50
 @scoped(Organization, "organization.view", by="slug")
 @require_safe
 def roles(request: HttpRequest, organization: Organization) -> HttpResponse:
+    search = request.GET.get("q", "").strip()[:100]
     custom = organization.custom_roles.prefetch_related("workspaces").order_by("scope", "name")
+    if search:
+        custom = custom.filter(Q(name__icontains=search) | Q(description__icontains=search))
     built_in = Role.objects.filter(organization=None)
     ids = {(role.scope, role.key): role.pk for role in built_in}
     context = {
         "organization": organization,
         "tables": [table_of(scope, ids) for scope in SCOPES],
         "page_obj": Paginator(custom, PAGE_SIZE).get_page(request.GET.get("page")),
+        "search": search,
         "scopes": SCOPES,
         "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
     }

@@ -31,9 +31,11 @@ PAGE_SIZE = 50
 @scoped(Organization, "organization.members.view", by="slug")
 @require_safe
 def team_list(request: HttpRequest, organization: Organization) -> HttpResponse:
-    found = teams_of(organization=organization)
+    search = request.GET.get("q", "").strip()[:100]
+    found = teams_of(organization=organization, search=search)
     context = {
         "organization": organization,
+        "search": search,
         "page_obj": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
     }

@@ -7,8 +7,10 @@ Links are relative: the list is the root of the others.
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 
 from apps.access.catalogue import SCOPE_WORDS
 from apps.access.models import Role
@@ -22,14 +24,17 @@ from apps.organizations.forms import RotationForm, TokenForm
 from apps.organizations.token_queries import can_be_made_by, roles_of_tokens, tokens_on
 from apps.organizations.tokens import create_token, revoke_token, rotate_token
 
-MOST = 500
+PAGE_SIZE = 50
 
 
 def list_page(request: HttpRequest, on: Any) -> HttpResponse:
     roles = roles_of_tokens(on=on)
     makers: dict[int, User] = {}
-    rows = [_row(token, roles.get(token.user_id), makers, on) for token in tokens_on(on=on)[:MOST]]
-    return render(request, "access/tokens.html", {**_place(on), "rows": rows})
+    search = request.GET.get("q", "").strip()[:100]
+    page = Paginator(tokens_on(on=on, search=search), PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = [_row(token, roles.get(token.user_id), makers, on) for token in page]
+    context = {**_place(on), "rows": rows, "page_obj": page, "search": search}
+    return render(request, "access/tokens.html", context)
 
 
 def new_page(request: HttpRequest, on: Any, *, list_url: str) -> HttpResponse:
@@ -83,7 +88,15 @@ def _made(
     request: HttpRequest, on: Any, token: ApiToken, secret: str, list_url: str
 ) -> HttpResponse:
     """Show the secret. Only its digest is stored, so this answer is the one where it stands."""
-    context = {**_place(on), "token": token, "secret": secret, "list_url": list_url}
+    whoami = request.build_absolute_uri(reverse("api:whoami"))
+    context = {
+        **_place(on),
+        "token": token,
+        "secret": secret,
+        "list_url": list_url,
+        "role_name": roles_of_tokens(on=on)[token.user_id].name,
+        "try_it": f'curl -H "Authorization: Bearer $ASTRO_PORTAL_TOKEN" {whoami}',
+    }
     return render(request, "access/token_made.html", context)
 
 
