@@ -16,17 +16,20 @@ from apps.dataplane.kubernetes.client import Api
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.deletion import delete_pass
 from apps.dataplane.kubernetes.drift import drift_of
+from apps.dataplane.kubernetes.figures import figures_of
 from apps.dataplane.kubernetes.kinds import DEPLOYMENT, POD, STATEFUL_SET, Manifest
-from apps.dataplane.kubernetes.live import in_parallel, selector
+from apps.dataplane.kubernetes.live import selector
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.observe import component_names
-from apps.dataplane.kubernetes.render import render
+from apps.dataplane.kubernetes.parallel import in_parallel
+from apps.dataplane.kubernetes.render import Stage, render
 from apps.dataplane.kubernetes.survey import look_at, survey
 from apps.dataplane.kubernetes.transport import forget
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Drift,
+    Figures,
     LogPage,
     Observation,
     PlaneCheck,
@@ -37,7 +40,7 @@ MAX_LINES = 5000
 
 
 class KubernetesPlane:
-    """`DataPlane` and `Surveyed` of one cluster."""
+    """`DataPlane`, `Surveyed` and `Measured` of one cluster."""
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
@@ -57,7 +60,7 @@ class KubernetesPlane:
             api=self.api,
             portal_id=self.config.portal_id,
             spec=spec,
-            stages=render(spec=spec, config=self.config),
+            stages=self._rendered(spec),
         ).run()
 
     def observe(self, *, ref: str) -> Observation:
@@ -70,13 +73,16 @@ class KubernetesPlane:
 
     def drift(self, *, spec: DeploymentSpec) -> tuple[Drift, ...]:
         """Say which objects differ from `spec`, and in which fields. Changes nothing."""
-        stages = render(spec=spec, config=self.config)
-        manifests = [manifest for stage in stages for manifest in stage.objects]
+        manifests = [manifest for stage in self._rendered(spec) for manifest in stage.objects]
         return drift_of(self.api, manifests, portal_id=self.config.portal_id, ref=spec.ref)
 
     def mark_busy_workers(self, *, spec: DeploymentSpec) -> int:
         """Mark the workers that are busy; see `busy`."""
         return mark_busy_workers(self.api, spec=spec, portal_id=self.config.portal_id)
+
+    def figures(self, *, spec: DeploymentSpec) -> Figures:
+        """Ask for what changes by the second; see `figures`."""
+        return figures_of(self.api, spec=spec, portal_id=self.config.portal_id)
 
     def delete(self, *, ref: str) -> Progress:
         """Do one pass; see `deletion`."""
@@ -129,6 +135,10 @@ class KubernetesPlane:
     def close(self) -> None:
         """Close the connections of this process to the cluster."""
         forget(self.config.connection)
+
+    def _rendered(self, spec: DeploymentSpec) -> tuple[Stage, ...]:
+        config = self.config.for_database_on(spec.database_server)
+        return render(spec=spec, config=config)
 
     def _pods(self, ref: str) -> list[Manifest]:
         return self.api.list(
