@@ -108,6 +108,7 @@ class Notice:
     """A warning that the data plane gave of late, the same one counted and not repeated.
 
     `object` is `Pod/scheduler-7c9f`, `reason` a word of the data plane (`FailedScheduling`).
+    `is_over`: what it is about has gone, or has become ready since.
     """
 
     object: str
@@ -115,6 +116,7 @@ class Notice:
     sentence: str
     count: int
     last_at: datetime
+    is_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

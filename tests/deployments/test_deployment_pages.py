@@ -289,6 +289,32 @@ def test_warnings_of_the_cluster_are_shown_for_an_hour(
     assert "Old ·" not in text
 
 
+@pytest.mark.parametrize(("state", "is_folded"), [("running", True), ("starting", False)])
+def test_warnings_that_are_over_are_folded_away(
+    browser: Client, running: Deployment, state: str, is_folded: bool
+) -> None:
+    def notice(name: str, minutes: int, **more: Any) -> dict[str, Any]:
+        at = (timezone.now() - timedelta(minutes=minutes)).isoformat()
+        return {"object": name, "reason": "R", "sentence": "S", "count": 1, "last_at": at} | more
+
+    running.observation["components"][0] |= {"state": state}
+    running.observation["notices"] = [
+        notice("Pod/late", 1),
+        notice("Pod/gone", 2, is_over=True),
+        notice("ScaledObject/early", 20),
+    ]
+    running.health_since = timezone.now() - timedelta(minutes=10)
+    running.save(update_fields=["observation", "health_since"])
+
+    response = browser.get(f"/d/{running.ref}/")
+
+    assert_well_made(response)
+    shown, _, folded = text_of(response).partition("from before, over since")
+    assert "Pod/late" in shown
+    assert "Pod/gone" in folded
+    assert "ScaledObject/early" in (folded if is_folded else shown)
+
+
 def test_what_is_not_known_of_a_queue_is_not_made_up(browser: Client, running: Deployment) -> None:
     note = "Workers stay at 2: the cluster has no KEDA."
     queue = {"name": "default", "workers_ready": 2, "workers_wanted": 2, "note": note}

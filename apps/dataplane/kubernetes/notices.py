@@ -1,10 +1,11 @@
 """Warnings of the cluster about a Deployment's objects: each once, newest first. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from apps.dataplane.kubernetes.kinds import Manifest
-from apps.dataplane.kubernetes.kstatus import parse_time
+from apps.dataplane.kubernetes.kstatus import condition, parse_time
 from apps.dataplane.kubernetes.reasons import quote
 from apps.dataplane.status import Notice
 
@@ -12,8 +13,13 @@ PERIOD = timedelta(hours=1)
 MOST = 20
 
 
-def notices_of(events: Iterable[Manifest], *, now: datetime) -> tuple[Notice, ...]:
-    """Return the warnings of the last hour, the same about one object counted together."""
+def notices_of(
+    events: Iterable[Manifest], *, now: datetime, pods: Iterable[Manifest]
+) -> tuple[Notice, ...]:
+    """Return the warnings of the last hour, the same about one object counted together. `pods` are
+    all that there are: what was said of a pod that is gone, or that got ready later, is over.
+    """
+    by_name = {f"Pod/{pod['metadata']['name']}": pod for pod in pods}
     found: dict[tuple[str, str], Notice] = {}
     for event in events:
         at = _last(event)
@@ -35,7 +41,20 @@ def notices_of(events: Iterable[Manifest], *, now: datetime) -> tuple[Notice, ..
             last_at=max(at, earlier.last_at) if earlier else at,
         )
     newest_first = sorted(found.values(), key=lambda notice: notice.last_at, reverse=True)
-    return tuple(newest_first[:MOST])
+    return tuple(
+        replace(notice, is_over=_is_over(notice, by_name.get(notice.object)))
+        for notice in newest_first[:MOST]
+    )
+
+
+def _is_over(notice: Notice, pod: Manifest | None) -> bool:
+    if not notice.object.startswith("Pod/"):
+        return False
+    if pod is None or (pod.get("status") or {}).get("phase") == "Succeeded":
+        return True
+    ready = condition(pod, "Ready")
+    since = parse_time(ready.get("lastTransitionTime")) if ready.get("status") == "True" else None
+    return since is not None and since >= notice.last_at
 
 
 def _last(event: Manifest) -> datetime | None:

@@ -9,11 +9,12 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.core.htmx import is_fragment
-from apps.dataplane.status import ComponentStatus, Figures, Notice, Observation
+from apps.dataplane.status import ComponentStatus, Figures, Observation
 from apps.deployments import figures
 from apps.deployments.badge import display_status
+from apps.deployments.cluster_settings import is_behind
 from apps.deployments.configuration import LOCAL_SIZE, Configuration
-from apps.deployments.models import Deployment, OperationState, Phase
+from apps.deployments.models import Deployment, Health, OperationState, Phase
 from apps.deployments.queries import observation_of, operations_of, revisions_for_page, secrets_of
 from apps.deployments.tasks import ask_for_figures
 from apps.deployments.views.operations import operation_rows
@@ -32,6 +33,10 @@ COMPONENT_WORDS = {
 }
 SETTLED_SECONDS, UNSETTLED_SECONDS = 5, 2
 SHOWN = 4
+SETTINGS_CHANGED = (
+    "This Deployment does not run with them yet. The portal applies them to some Deployments at a "
+    "time."
+)
 NOTICED = timedelta(hours=1)
 
 
@@ -89,7 +94,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "unknown": _unknown(deployment, told),
         "drift": seen.drift if seen else (),
         "is_drift_corrected": configuration is None or configuration.corrects_drift,
-        "notices": _notices(seen, now),
+        "notices": _notices(deployment, seen, now),
         "revisions": revision_rows(revisions_for_page(deployment)[:SHOWN]),
         "operations": operation_rows(recent),
         "can_update": request.user.has_perm("deployment.update", deployment),
@@ -147,6 +152,9 @@ def _conditions(
         found.append(_condition("bad", "The portal has stopped trying", deployment.trouble))
     elif deployment.trouble:
         found.append(_condition("warn", "It does not go on yet", deployment.trouble))
+    if is_behind(deployment) and deployment.phase == Phase.ACTIVE:
+        title = f"The settings of {deployment.cluster.name} changed"
+        found.append(_condition("move", title, SETTINGS_CHANGED))
     note = runtime_note(configuration.runtime, today=now.date()) if configuration else None
     if note is not None and note.tone and configuration is not None:
         title = f"Runtime {configuration.runtime} should be replaced"
@@ -158,10 +166,28 @@ def _conditions(
     return found
 
 
-def _notices(seen: Observation | None, now: datetime) -> list[Notice]:
-    """Return the warnings of the last hour: what is shown may have been seen a while ago."""
-    found = (seen.notices or ()) if seen else ()
-    return [notice for notice in found if now - notice.last_at < NOTICED]
+def _notices(deployment: Deployment, seen: Observation | None, now: datetime) -> dict[str, Any]:
+    """Return the warnings of the last hour, those that are over apart: what is shown may have been
+    seen a while ago.
+    """
+    noticed = [one for one in (seen.notices or ()) if now - one.last_at < NOTICED] if seen else []
+    good_since = _good_since(deployment, seen)
+    over = [
+        notice
+        for notice in noticed
+        if notice.is_over or (good_since is not None and notice.last_at < good_since)
+    ]
+    return {"now": [notice for notice in noticed if notice not in over], "over": over}
+
+
+def _good_since(deployment: Deployment, seen: Observation | None) -> datetime | None:
+    """Return since when everything is as it should be, None if something is not."""
+    if seen is None or deployment.health != Health.HEALTHY:
+        return None
+    is_good = all(
+        one.state in ("running", "stopped") and one.ready >= one.wanted for one in seen.components
+    )
+    return deployment.health_since if is_good else None
 
 
 def _condition(tone: str, title: str, sentence: str) -> dict[str, str]:

@@ -179,6 +179,39 @@ def test_warnings_of_the_last_hour_are_counted_once_each_newest_first() -> None:
     assert notices[1].sentence == "since 10"
 
 
+def test_a_warning_is_over_when_its_pod_is_gone_done_or_got_ready_later() -> None:
+    def ready(name: str, status: str, seconds: float, **more: Any) -> dict:
+        since = {"type": "Ready", "status": status, "lastTransitionTime": ago(seconds)}
+        return pod(name, conditions=[since], **more)
+
+    pods = [
+        ready("up", "True", 60),
+        ready("down", "False", 60),
+        ready("done", "False", 60, phase="Succeeded"),
+    ]
+    events = [
+        event(f"{name}-{seconds}", "Unhealthy", seconds)
+        | {"involvedObject": {"kind": kind, "name": name, "uid": f"{kind}-{name}-{seconds}"}}
+        for kind, name, seconds in (
+            ("Pod", "up", 90),
+            ("Pod", "up", 30),
+            ("Pod", "down", 90),
+            ("Pod", "done", 20),
+            ("Pod", "gone", 10),
+            ("ReplicaSet", "up", 90),
+        )
+    ]
+
+    notices = look({"Event": events, "Pod": pods}).notices or ()
+
+    assert {(one.object, one.sentence) for one in notices if one.is_over} == {
+        ("Pod/up", "since 90"),
+        ("Pod/done", "since 20"),
+        ("Pod/gone", "since 10"),
+    }
+    assert len(notices) == 6
+
+
 def test_a_look_that_did_not_ask_for_warnings_says_so() -> None:
     assert look({}).notices is None
 
