@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from tests.dataplane.specs import make_spec
@@ -143,3 +143,83 @@ def test_what_others_add_beside_our_fields_is_theirs(
     service = json.loads(control_plane.kubectl("get", "service", "api-server", *where, "-o=json"))
     assert service["metadata"]["annotations"]["theirs"] == "yes"
     assert not kubernetes_plane.observe(ref=ref).is_drifted
+
+
+def test_labels_and_annotations_of_ours_are_put_back(
+    control_plane: ControlPlane,
+    cluster_config: ClusterConfig,
+    kubernetes_plane: KubernetesPlane,
+    ref: str,
+) -> None:
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    home = f"namespace/{namespace_of(ref)}"
+    changes = [
+        ("networkpolicy/deny-all", "label", "app.kubernetes.io/name=x"),
+        ("cronjob/log-cleanup", "label", "app.kubernetes.io/managed-by-"),
+        ("deployment/scheduler", "label", "app.kubernetes.io/instance=x"),
+        ("resourcequota/deployment", "label", "app.kubernetes.io/component-"),
+        (home, "label", "pod-security.kubernetes.io/enforce=privileged"),
+        (home, "label", "pod-security.kubernetes.io/warn-"),
+        (home, "annotate", "astro-portal.dev/revision=7"),
+        (home, "annotate", "astro-portal.dev/name-"),
+    ]
+    for what, verb, key in changes:
+        control_plane.kubectl(verb, "--overwrite", what, key, "-n", namespace_of(ref))
+
+    seen = {one.object.lower() for one in kubernetes_plane.observe(ref=ref).drift}
+    surveyed = {one.object.lower() for one in dict(kubernetes_plane.survey())[ref].drift}
+    drift = kubernetes_plane.drift(spec=spec)
+
+    assert seen == surveyed == {what for what, _, _ in changes}
+    fields = {f"{one.object.lower()} {field}" for one in drift for field in one.fields}
+    assert fields == {
+        f"{what} metadata.{verb.replace('annotate', 'annotation')}s.{key.split('=')[0].rstrip('-')}"
+        for what, verb, key in changes
+    }
+
+    settle(kubernetes_plane, spec)
+
+    assert not kubernetes_plane.observe(ref=ref).is_drifted
+    assert differences(control_plane, cluster_config, spec) == ""
+
+
+def test_a_label_of_ours_is_left_alone_where_the_policy_says_so(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = small_spec(ref, corrects_drift=False)
+    settle(kubernetes_plane, spec)
+    where = ("deployment/scheduler", "-n", namespace_of(ref))
+    control_plane.kubectl("label", "--overwrite", *where, "app.kubernetes.io/name=mine")
+
+    settle(kubernetes_plane, spec)
+
+    labels = workload(control_plane, ref, "scheduler")["metadata"]["labels"]
+    assert labels["app.kubernetes.io/name"] == "mine"
+    assert kubernetes_plane.observe(ref=ref).is_drifted
+
+
+def test_labels_of_others_are_nobodys_drift(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    space = namespace_of(ref)
+    for what in ("deployment/scheduler", "networkpolicy/deny-all", f"namespace/{space}"):
+        control_plane.kubectl("label", what, "theirs=yes", "-n", space)
+        control_plane.kubectl("annotate", what, "theirs.test/x=yes", "-n", space)
+
+    assert not kubernetes_plane.observe(ref=ref).is_drifted
+    assert not dict(kubernetes_plane.survey())[ref].is_drifted
+
+
+def test_a_database_on_the_clusters_server_is_nobodys_drift(
+    cluster_config: ClusterConfig, ref: str
+) -> None:
+    server = DatabaseServer(host="db.test", port=5432, user="maker", password="secret")
+    plane, spec = KubernetesPlane(replace(cluster_config, database=server)), small_spec(ref)
+
+    settle(plane, spec)
+
+    assert plane.observe(ref=ref).drift == ()
+    assert dict(plane.survey())[ref].drift == ()

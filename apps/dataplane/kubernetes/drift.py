@@ -1,20 +1,38 @@
-"""Which of our fields somebody else changed, by a trial apply that changes nothing.
+"""What somebody else changed: which objects moved, and which of our fields differ in them.
+
+The second is asked by a trial apply that changes nothing.
 
 What others add beside our fields is theirs: an annotation, a finalizer, the replicas of what an
 autoscaler rules.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apps.dataplane.kubernetes.client import Api
-from apps.dataplane.kubernetes.inventory import COMPLETED, Entry, has_moved, inventory_in
-from apps.dataplane.kubernetes.kinds import CONFIG_MAP, Manifest, kind_of, object_id, title
+from apps.dataplane.kubernetes.inventory import (
+    COMPLETED,
+    Entry,
+    Inventory,
+    has_moved,
+    inventory_in,
+)
+from apps.dataplane.kubernetes.kinds import (
+    CONFIG_MAP,
+    NAMESPACE,
+    Manifest,
+    kind_of,
+    object_id,
+    place_in,
+    split_id,
+    title,
+)
 from apps.dataplane.kubernetes.live import in_parallel, live_objects, selector
 from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
 from apps.dataplane.status import Drift
 
-MOST_FIELDS = 20
+MOST_FIELDS = MOST_DRIFTED = 20
+_NOT_JUDGED = ("Pod", "Event", "Inventory")
 # Bookkeeping of the API server and its controllers.
 _IGNORED = (
     "metadata.resourceVersion",
@@ -25,6 +43,32 @@ _IGNORED = (
     "status",
 )
 _KEYS = ("name", "mountPath", "containerPort", "key", "port")
+
+
+def moved_in(objects: Mapping[str, Sequence[Manifest]], inventory: Inventory) -> tuple[Drift, ...]:
+    """Name what moved since it was applied; what differs in it, only a trial tells.
+
+    `objects` are those of one namespace by kind, with the namespace itself. While a revision is
+    being applied everything moves, and nothing is drift.
+    """
+    if not inventory.revision or inventory.wanted != inventory.revision:
+        return ()
+    home = objects["Namespace"][0]["metadata"]["name"]
+    found = (items for kind, items in objects.items() if kind not in _NOT_JUDGED)
+    live = {object_id(item): item for items in found for item in items}
+    moved = [
+        one
+        for one, entry in inventory.entries.items()
+        if entry.uid and _was_looked_for(one, objects, home) and _is_doubtful(entry, live.get(one))
+    ]
+    return tuple(Drift(object=title(one)) for one in moved[:MOST_DRIFTED])
+
+
+def _was_looked_for(one: str, objects: Mapping[str, Sequence[Manifest]], home: str) -> bool:
+    """Say whether a look tells of an object: not of one that several Deployments share."""
+    kind, name = split_id(one)
+    is_shared = place_in(one, home) != home or (kind == NAMESPACE and name != home)
+    return kind.name in objects and not is_shared
 
 
 def drift_of(

@@ -19,11 +19,13 @@ from apps.dataplane.kubernetes.kinds import (
     object_id,
     split_id,
 )
-from apps.dataplane.kubernetes.names import COMPONENT_LABEL, INVENTORY
+from apps.dataplane.kubernetes.names import COMPONENT_LABEL, INVENTORY, OUR_KEYS
 
 KEY = "inventory.json"
-# Others write to these all the time, or nothing of ours in them can be changed by mistake.
-_UNMARKED = ("/ResourceQuota", "/Namespace", "/PersistentVolumeClaim")
+# Made once and never changed: whatever becomes of it is nobody's drift.
+_UNMARKED = "/PersistentVolumeClaim"
+# Others write to these all the time; of ours there are the labels and annotations.
+_BUSY = ("/ResourceQuota", "/Namespace")
 _WORKLOADS = ("apps/Deployment", "apps/StatefulSet")
 # Marks of Jobs: what is left of one that ended does not matter any more.
 COMPLETED, FAILED = "completed", "failed"
@@ -35,7 +37,8 @@ class Entry:
     """One object: the hash of what was rendered, and the uid and mark it had after our apply.
 
     The mark moves when somebody changes the object: its generation where it has one that means
-    that, else its resource version. An empty uid is an object that was about to be made.
+    that, with a digest of the labels and annotations that are ours, else its resource version. An
+    empty uid is an object that was about to be made.
     """
 
     hash: str = ""
@@ -122,23 +125,33 @@ def entry_of(live: Manifest, *, manifest: Manifest, hash: str) -> Entry:
 def mark_of(live: Manifest) -> str:
     """Return what moves when somebody changes the object, empty where too much else moves it.
 
-    Of workloads that is their spec and the number of their replicas; an object that was slimmed
-    brings its mark along.
+    No generation moves with labels and annotations: those of ours count apart. Of workloads it is
+    their spec and the number of their replicas. An object that was slimmed brings its mark along.
     """
     metadata = live["metadata"]
     if "mark" in metadata:
         return str(metadata["mark"])
     key = f"{live['apiVersion'].rpartition('/')[0]}/{live['kind']}"
-    if key in _UNMARKED:
+    if key == _UNMARKED:
         return ""
     if key in _WORKLOADS:
         spec = {k: v for k, v in (live.get("spec") or {}).items() if k != "replicas"}
-        labels = metadata.get("labels") or {}
-        return f"h{hash_of([spec, labels])}.{(live.get('spec') or {}).get('replicas', 1)}"
+        digest = hash_of([spec, _ours(metadata)])
+        return f"h{digest}.{(live.get('spec') or {}).get('replicas', 1)}"
+    if key in _BUSY:
+        return f"l{hash_of(_ours(metadata))}"
     generation = metadata.get("generation")
     if generation:
-        return f"g{generation}"
+        return f"g{generation}-{hash_of(_ours(metadata))}"
     return f"v{metadata.get('resourceVersion', '')}"
+
+
+def _ours(metadata: Manifest) -> list[dict[str, str]]:
+    """Return the labels and annotations that are the portal's to set; no others are drift."""
+    return [
+        {key: value for key, value in (metadata.get(part) or {}).items() if key in OUR_KEYS}
+        for part in ("labels", "annotations")
+    ]
 
 
 def has_moved(entry: Entry, live: Manifest) -> bool:

@@ -23,17 +23,17 @@ from apps.dataplane.kubernetes.live import in_parallel, live_objects, selector
 from apps.dataplane.kubernetes.names import (
     DEPLOYMENT_LABEL,
     INVENTORY,
+    ONCE_ANNOTATION,
     PORTAL_LABEL,
     namespace_of,
 )
-from apps.dataplane.kubernetes.render.data import ONCE_ANNOTATION
 from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.spec import DeploymentSpec
 
 
 class Ledger:
     """One Deployment in one pass. `entries` and `live` are by object id and follow what the pass
-    does; `save` writes the entries to the cluster.
+    does; `made` are the ids of what was not there before. `save` writes the entries to the cluster.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Ledger:
         self.inventory = Inventory()
         self.entries: dict[str, Entry] = {}
         self.live: dict[str, Manifest] = {}
+        self.made: set[str] = set()
         self._hashes = {object_id(m): hash_of(m) for m in self.manifests()}
         self._saved = Inventory()
 

@@ -95,7 +95,7 @@ def slim(kind: Kind, item: Manifest) -> Manifest:
         return slimmed | {key: item[key] for key in _EVENT if key in item}
     if kind == CONFIG_MAP and metadata.get("name") == INVENTORY:
         return slimmed | {"data": {KEY: (item.get("data") or {}).get(KEY, "{}")}}
-    if kind in (DEPLOYMENT, STATEFUL_SET):
+    if kind != POD:
         slimmed["metadata"]["mark"] = mark_of(item)
     if kind == POD:
         slimmed["metadata"]["ownerReferences"] = [

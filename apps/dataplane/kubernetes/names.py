@@ -10,9 +10,28 @@ PORTAL_LABEL = f"{PREFIX}/portal"
 DEPLOYMENT_LABEL = f"{PREFIX}/deployment"
 QUEUE_LABEL = f"{PREFIX}/queue"
 REVISION_ANNOTATION = f"{PREFIX}/revision"
-HASH_ANNOTATION = f"{PREFIX}/hash"
 
 COMPONENT_LABEL = "app.kubernetes.io/component"
+NAME_ANNOTATION = f"{PREFIX}/name"
+# The driver makes such an object if it is not there, and otherwise leaves it as it is.
+ONCE_ANNOTATION = f"{PREFIX}/once"
+SECURITY = "pod-security.kubernetes.io"
+# All labels and annotations that an object of the portal may have from it.
+OUR_KEYS = frozenset(
+    {
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/instance",
+        "app.kubernetes.io/managed-by",
+        COMPONENT_LABEL,
+        PORTAL_LABEL,
+        DEPLOYMENT_LABEL,
+        QUEUE_LABEL,
+        REVISION_ANNOTATION,
+        NAME_ANNOTATION,
+        ONCE_ANNOTATION,
+        *(f"{SECURITY}/{mode}" for mode in ("enforce", "audit", "warn")),
+    }
+)
 INVENTORY = "astro-portal-inventory"
 LONGEST_WORKLOAD = 45
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from apps.dataplane.kubernetes import kstatus
-from apps.dataplane.kubernetes.inventory import COMPLETED, Inventory, has_moved, inventory_in
-from apps.dataplane.kubernetes.kinds import JOB, Manifest, object_id, split_id, title
+from apps.dataplane.kubernetes.drift import moved_in
+from apps.dataplane.kubernetes.inventory import Inventory, inventory_in
+from apps.dataplane.kubernetes.kinds import Manifest
 from apps.dataplane.kubernetes.logs import CORE, component_name
 from apps.dataplane.kubernetes.names import INVENTORY, QUEUE_LABEL
 from apps.dataplane.kubernetes.notices import notices_of
@@ -22,9 +23,7 @@ from apps.dataplane.kubernetes.reasons import (
 from apps.dataplane.status import (
     ComponentState,
     ComponentStatus,
-    Drift,
     HealthState,
-    Notice,
     Observation,
     QueueStatus,
 )
@@ -33,7 +32,6 @@ Objects = Mapping[str, Sequence[Manifest]]
 VITAL = ("api-server", "scheduler")
 # A component that was started this recently is starting, not unhealthy.
 GRACE_SECONDS = 180
-MOST_DRIFTED = 20
 
 
 def observation_of(
@@ -49,7 +47,7 @@ def observation_of(
     inventory = _inventory(objects)
     components = _components(objects, now)
     health, sentence = _verdict(components, namespaces[0], inventory)
-    drift = _drift(objects, inventory)
+    drift = moved_in(objects, inventory)
     return Observation(
         observed_at=now,
         exists=True,
@@ -63,7 +61,7 @@ def observation_of(
         api_url=f"{airflow_url}/{ref}/api/v2",
         is_drifted=bool(drift),
         drift=drift,
-        notices=_notices(objects, now),
+        notices=notices_of(objects["Event"], now=now) if "Event" in objects else None,
     )
 
 
@@ -88,12 +86,6 @@ def _rank(name: str) -> tuple[int, str]:
     if name in CORE:
         return CORE.index(name), ""
     return (len(CORE), name) if name.startswith("worker ") else (len(CORE) + 1, name)
-
-
-def _notices(objects: Objects, now: datetime) -> tuple[Notice, ...] | None:
-    if "Event" not in objects:
-        return None
-    return notices_of(objects["Event"], now=now, pods=objects.get("Pod", ()))
 
 
 def _inventory(objects: Objects) -> Inventory:
@@ -230,26 +222,3 @@ def _note(scaler: Manifest | None, *, wanted: int, has_keda: bool) -> str:
         words = quote(str(ready.get("message", "")))
         return f"KEDA does not scale this queue; workers stay at {wanted}. {words}".strip()
     return ""
-
-
-def _drift(objects: Objects, inventory: Inventory) -> tuple[Drift, ...]:
-    """Name what moved since it was applied; what differs in it, only a trial tells.
-
-    While a revision is being applied everything moves, and nothing is drift.
-    """
-    if not inventory.revision or inventory.wanted != inventory.revision:
-        return ()
-    live = {object_id(item): item for items in _judged(objects) for item in items}
-    found = []
-    for one, entry in inventory.entries.items():
-        kind, _ = split_id(one)
-        if kind.name not in objects or not entry.uid or (kind == JOB and entry.mark == COMPLETED):
-            continue
-        item = live.get(one)
-        if item is None or item["metadata"].get("uid") != entry.uid or has_moved(entry, item):
-            found.append(Drift(object=title(one)))
-    return tuple(found[:MOST_DRIFTED])
-
-
-def _judged(objects: Objects) -> Iterable[Sequence[Manifest]]:
-    return (items for kind, items in objects.items() if kind not in ("Pod", "Event", "Inventory"))

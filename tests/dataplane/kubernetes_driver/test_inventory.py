@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from apps.dataplane.kubernetes import inventory
+from apps.dataplane.kubernetes import inventory, names
 from apps.dataplane.kubernetes.inventory import Entry, Inventory, entry_of, has_moved, inventory_in
 from tests.dataplane.kubernetes_driver.objects import deployment, thing
 
@@ -86,6 +86,22 @@ def test_what_the_cluster_itself_writes_to_never_moves(kind: str) -> None:
     entry = entry_of(thing(kind), manifest={}, hash="")
 
     assert not has_moved(entry, thing(kind, metadata={"resourceVersion": "7", "generation": 8}))
+
+
+@pytest.mark.parametrize("kind", ["Namespace", "ResourceQuota", "ScaledObject", "Deployment"])
+@pytest.mark.parametrize("part", ["labels", "annotations"])
+def test_a_key_of_ours_that_is_changed_or_gone_is_a_move_and_one_of_others_is_not(
+    kind: str, part: str
+) -> None:
+    before = thing(kind, metadata={part: {names.REVISION_ANNOTATION: "1"}})
+    entry = entry_of(before, manifest={}, hash="")
+    changed = thing(kind, metadata={part: {names.REVISION_ANNOTATION: "2"}})
+    foreign = copy.deepcopy(before)
+    foreign["metadata"][part]["app.kubernetes.io/part-of"] = "theirs"
+
+    assert has_moved(entry, changed)
+    assert has_moved(entry, thing(kind))
+    assert not has_moved(entry, foreign)
 
 
 def test_claims_and_namespaces_are_never_pruned() -> None:

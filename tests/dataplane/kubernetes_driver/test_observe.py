@@ -139,6 +139,23 @@ def test_what_moved_or_went_is_drift() -> None:
     }
 
 
+def test_a_label_of_ours_that_is_gone_from_the_namespace_is_drift() -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    before = thing("Namespace", "airflow-x", metadata={"labels": labels})
+    entries = {"/Namespace/airflow-x": entry_of(before, manifest={}, hash="")}
+
+    observation = look({"Deployment": CORE}, kept=with_entries(**entries))
+
+    assert [one.object for one in observation.drift] == ["Namespace/airflow-x"]
+
+
+def test_what_deployments_share_in_another_namespace_is_not_missed() -> None:
+    elsewhere = Entry(uid="u", mark="v1")
+    entries = {"/Secret/x-admin@databases": elsewhere, "/Namespace/databases": elsewhere}
+
+    assert not look({"Deployment": CORE, "Secret": []}, kept=with_entries(**entries)).is_drifted
+
+
 def test_nothing_is_drift_while_a_revision_is_being_applied() -> None:
     entries = {"apps/Deployment/triggerer": Entry(uid="u", mark="g1")}
     kept = Inventory(revision=2, wanted=3, entries=entries)

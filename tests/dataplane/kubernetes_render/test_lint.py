@@ -49,6 +49,13 @@ def labels_that_are_missing_or_wrong(objects: list[Manifest]) -> Iterator[str]:
                 yield f"{manifest['kind']}/{manifest['metadata']['name']}: {wrong}"
 
 
+def labels_and_annotations_whose_drift_nobody_would_see(objects: list[Manifest]) -> Iterator[str]:
+    for manifest in objects:
+        metadata = manifest["metadata"]
+        keys = {*metadata.get("labels", ()), *metadata.get("annotations", ())}
+        yield from (f"{manifest['kind']}: {key}" for key in keys - names.OUR_KEYS)
+
+
 def objects_that_are_rendered_twice(objects: list[Manifest]) -> Iterator[str]:
     counts = Counter(_identity(manifest) for manifest in objects)
     yield from (f"{identity}" for identity, count in counts.items() if count > 1)
@@ -171,6 +178,11 @@ REMOVED = object()
 DAMAGES: dict[Rule, tuple[tuple[str, str], tuple[str | int, ...], Any]] = {
     names_that_are_too_long_or_wrong: (WORKER, ("metadata", "name"), "w" * 48),
     labels_that_are_missing_or_wrong: (WORKER, (*LABELS, names.PORTAL_LABEL), REMOVED),
+    labels_and_annotations_whose_drift_nobody_would_see: (
+        WORKER,
+        ("metadata", "labels", "astro-portal.dev/new"),
+        "x",
+    ),
     objects_that_are_rendered_twice: (("Secret", "logs"), ("metadata", "name"), "airflow"),
     references_to_nothing: (WORKER, (*CONTAINER, "envFrom", 0), {"secretRef": {"name": "other"}}),
     selectors_that_select_nothing: (("Service", "redis"), ("spec", "selector", "x"), "y"),

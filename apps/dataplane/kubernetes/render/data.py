@@ -20,8 +20,6 @@ from apps.dataplane.kubernetes.render.target import BROKER_SERVICE, DATABASE_SER
 DATABASE_IMAGE = "postgres:15-bookworm"
 BROKER_IMAGE = "redis:7.2-bookworm"
 BROKER_PORT = 6379
-# The driver makes such an object if it is not there, and otherwise leaves it as it is.
-ONCE_ANNOTATION = f"{names.PREFIX}/once"
 
 
 def logs_claim(target: Target) -> Manifest:
@@ -182,5 +180,5 @@ def _claim(
     if storage_class:
         spec["storageClassName"] = storage_class
     claim = target.manifest("PersistentVolumeClaim", name, component=component, spec=spec)
-    claim["metadata"]["annotations"] = {ONCE_ANNOTATION: "true"}
+    claim["metadata"]["annotations"] = {names.ONCE_ANNOTATION: "true"}
     return claim

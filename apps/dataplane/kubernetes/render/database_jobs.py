@@ -100,7 +100,7 @@ def _namespace() -> Manifest:
     """Return the shared namespace: the same for every Deployment and portal of a cluster."""
     labels = {
         "app.kubernetes.io/managed-by": names.FIELD_MANAGER,
-        "pod-security.kubernetes.io/enforce": "restricted",
+        f"{names.SECURITY}/enforce": "restricted",
     }
     metadata = {"name": NAMESPACE, "labels": labels}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}

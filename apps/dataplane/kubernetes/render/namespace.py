@@ -14,16 +14,15 @@ GENERATIONS = 4
 
 def namespace(target: Target) -> Manifest:
     """Return the namespace, in which Kubernetes itself refuses pods that are not "restricted"."""
-    security = "pod-security.kubernetes.io"
     labels = {
-        f"{security}/enforce": "restricted",
-        f"{security}/audit": "restricted",
-        f"{security}/warn": "restricted",
+        f"{names.SECURITY}/enforce": "restricted",
+        f"{names.SECURITY}/audit": "restricted",
+        f"{names.SECURITY}/warn": "restricted",
         **target.labels(COMPONENT),
     }
     annotations = {
         names.REVISION_ANNOTATION: str(target.spec.revision),
-        f"{names.PREFIX}/name": target.spec.name,
+        names.NAME_ANNOTATION: target.spec.name,
     }
     metadata = {"name": target.namespace, "labels": labels, "annotations": annotations}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
