@@ -27,8 +27,9 @@ from apps.dataplane.kubernetes.kinds import (
     split_id,
     title,
 )
-from apps.dataplane.kubernetes.live import in_parallel, live_objects, selector
+from apps.dataplane.kubernetes.live import live_objects, selector
 from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.status import Drift
 
 MOST_FIELDS = MOST_DRIFTED = 20

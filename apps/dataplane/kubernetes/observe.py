@@ -24,6 +24,7 @@ from apps.dataplane.status import (
     ComponentState,
     ComponentStatus,
     HealthState,
+    Notice,
     Observation,
     QueueStatus,
 )
@@ -61,7 +62,7 @@ def observation_of(
         api_url=f"{airflow_url}/{ref}/api/v2",
         is_drifted=bool(drift),
         drift=drift,
-        notices=notices_of(objects["Event"], now=now) if "Event" in objects else None,
+        notices=_notices(objects, now),
     )
 
 
@@ -86,6 +87,12 @@ def _rank(name: str) -> tuple[int, str]:
     if name in CORE:
         return CORE.index(name), ""
     return (len(CORE), name) if name.startswith("worker ") else (len(CORE) + 1, name)
+
+
+def _notices(objects: Objects, now: datetime) -> tuple[Notice, ...] | None:
+    if "Event" not in objects:
+        return None
+    return notices_of(objects["Event"], now=now, pods=objects.get("Pod", ()))
 
 
 def _inventory(objects: Objects) -> Inventory:
