@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from apps.access.catalogue import PERMISSIONS, SCOPES, grouped, permissions_of_scope
+from apps.access.catalogue import PERMISSIONS, SCOPES, grouped
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
 from apps.access.services import Misfit, RightsExceeded, grant
@@ -360,44 +360,6 @@ def test_people_hidden_from_the_reader_are_not_named_as_holders(
     give_role(actor=alice, user=dora, role=made, on=hidden)
 
     assert b"Dora" not in client_of(bob).get(f"/o/nordhavn/roles/{made.pk}/").content
-
-
-def test_the_tables_of_built_in_roles_say_what_the_reference_does(db):
-    """Who may do what, written down a second time: from Astro's tables of roles."""
-    least = {
-        "workspace.view": "accessor",
-        "deployment.view": "member",
-        "workspace.members.view": "member",
-        "deployment.logs.view": "member",
-        "deployment.airflow.view": "member",
-        "deployment.airflow.run": "author",
-        "deployment.deploys.create": "author",
-        "deployment.airflow.edit": "operator",
-        "workspace.deployments.create": "operator",
-        "deployment.update": "operator",
-        "deployment.delete": "operator",
-        "workspace.tokens.manage": "operator",
-        "deployment.tokens.manage": "owner",
-        "workspace.members.manage": "owner",
-        "deployment.members.manage": "owner",
-        "workspace.update": "owner",
-    }
-    order = ["accessor", "member", "author", "operator", "owner"]
-    for permission, first in least.items():
-        having = [key for key in order if permission in role("workspace", key).permissions]
-        assert having == order[order.index(first) :], permission
-    of_owners = permissions_of_scope("organization") - {
-        "organization.view",
-        "organization.members.view",
-        "organization.clusters.view",
-        "organization.usage.view",
-    }
-    for key in ("member", "billing-admin"):
-        assert not of_owners.intersection(role("organization", key).permissions)
-    assert of_owners <= set(role("organization", "owner").permissions)
-    operator = set(role("workspace", "operator").permissions)
-    of_a_deployment = {one for one in operator if one.startswith("deployment.")}
-    assert of_a_deployment <= set(role("deployment", "admin").permissions)
 
 
 def test_a_disabled_holder_of_a_custom_role_may_do_nothing(alice, bob, organization, deployment):
