@@ -19,7 +19,7 @@ from apps.dataplane.kubernetes.inventory import (
     unwanted,
 )
 from apps.dataplane.kubernetes.kinds import CONFIG_MAP, NAMESPACE, Manifest, object_id
-from apps.dataplane.kubernetes.live import in_parallel, live_objects, selector
+from apps.dataplane.kubernetes.live import live_objects, selector
 from apps.dataplane.kubernetes.names import (
     DEPLOYMENT_LABEL,
     INVENTORY,
@@ -27,6 +27,7 @@ from apps.dataplane.kubernetes.names import (
     PORTAL_LABEL,
     namespace_of,
 )
+from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.spec import DeploymentSpec
 
