@@ -220,7 +220,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="deployment",
         key="admin",
         name="Deployment Admin",
-        description="Does with this Deployment what a Workspace Operator may, and gives roles on it.",
+        description="Does with this Deployment what a Workspace Operator may; gives roles on it.",
         rank=90,
         permissions=_DEPLOYMENT_OPERATOR
         | {
