@@ -64,7 +64,10 @@ def check_cluster(*, actor: User, cluster: Cluster) -> PlaneCheck:
         )
         same.update(**{name: getattr(cluster, name) for name in columns})
         if cluster.has_keda != has_keda:
-            same.update(connection_version=F("connection_version") + 1)
+            same.update(
+                connection_version=F("connection_version") + 1,
+                settings_version=F("settings_version") + 1,
+            )
         record_on_cluster("cluster.tested", actor, cluster, usable=[None, check.is_usable])
     return check
 

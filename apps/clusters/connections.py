@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from apps.clusters.models import Cluster
-from apps.clusters.sealed import opened, opened_connection
+from apps.clusters.sealed import former_password, opened, opened_connection
 from apps.core.crypto import SecretUnreadable
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import Permanent
@@ -72,6 +72,7 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
             if cluster.logs_access == Cluster.LogsAccess.ONCE
             else "ReadWriteMany",
             database=_database(cluster),
+            former_databases=_former_databases(cluster),
             object_store=_object_store(cluster),
             image_pull_secret=opened(cluster, "image_pull_secret"),
         )
@@ -93,6 +94,17 @@ def _database(cluster: Cluster) -> DatabaseServer | None:
         port=cluster.database_port,
         user=cluster.database_user,
         password=opened(cluster, "database_password"),
+    )
+
+
+def _former_databases(cluster: Cluster) -> tuple[DatabaseServer, ...]:
+    if cluster.pk is None:
+        return ()
+    return tuple(
+        DatabaseServer(
+            host=former.host, port=former.port, user=former.user, password=former_password(former)
+        )
+        for former in cluster.former_database_servers.select_related("cluster")
     )
 
 

@@ -36,7 +36,8 @@ class Cluster(models.Model):
 
     What a connection needs is empty for this machine. `credential` and the other names of `SEALED`
     hold ciphertext, opened by `sealed` alone. `connection_version` grows with every change of what
-    a plane is made from, so that no process goes on with an old one. `check_result` is what the
+    a plane is made from, so that no process goes on with an old one, and `settings_version` with
+    what Deployments that run there must be applied again for. `check_result` is what the
     last test found (see `probe`), `identity_seen` which cluster answered. The columns from
     `failures` to `blind_until` belong to the circuit breaker. A cluster that was removed keeps its
     row for the records of its Deployments, without a secret.
@@ -77,6 +78,7 @@ class Cluster(models.Model):
     credential_set_at = models.DateTimeField(null=True, blank=True)
     credential_expires_at = models.DateTimeField(null=True, blank=True)
     connection_version = models.PositiveIntegerField(default=1)
+    settings_version = models.PositiveIntegerField(default=1)
 
     storage_class = models.CharField(max_length=253, blank=True)
     logs_in = models.CharField(max_length=12, choices=LogsIn.choices, default=LogsIn.CLAIM)
@@ -148,3 +150,34 @@ class Cluster(models.Model):
     def identity(self, field: str) -> str:
         """Name a sealed field of this row for the cipher."""
         return f"clusters.cluster|{self.portal_id}|{field}"
+
+    @property
+    def database_server(self) -> str:
+        """The PostgreSQL server for the metadata databases of new Deployments, `host:port`."""
+        return f"{self.database_host}:{self.database_port}" if self.database_host else ""
+
+
+class FormerDatabaseServer(models.Model):
+    """A PostgreSQL server that holds metadata databases of Deployments, and gets no new ones."""
+
+    cluster = models.ForeignKey(
+        Cluster, on_delete=models.CASCADE, related_name="former_database_servers"
+    )
+    host = models.CharField(max_length=253)
+    port = models.PositiveIntegerField()
+    user = models.CharField(max_length=63)
+    password = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster", "host", "port"], name="former_database_server_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def identity(self) -> str:
+        return f"clusters.formerdatabaseserver|{self.cluster.portal_id}|{self}"

@@ -42,6 +42,17 @@ def deployments_on(*, cluster: Cluster) -> Any:
     return cluster.deployments.exclude(phase="deleted").order_by("name")
 
 
+def deployments_in_words(count: int) -> str:
+    """Write "12 Deployments are"."""
+    return "1 Deployment is" if count == 1 else f"{count} Deployments are"
+
+
+def behind(*, cluster: Cluster) -> Any:
+    """List the Deployments on a cluster that do not run with its present settings yet, by name."""
+    there = deployments_on(cluster=cluster).filter(phase="active").exclude(applied=None)
+    return there.filter(settings_version__lt=cluster.settings_version)
+
+
 def same_clusters(cluster: Cluster) -> ClusterQuerySet:
     """List other rows of the organization behind which the same cluster answered."""
     if not cluster.identity_seen:

@@ -2,7 +2,7 @@
 
 import json
 
-from apps.clusters.models import Cluster
+from apps.clusters.models import Cluster, FormerDatabaseServer
 from apps.core.keys import key_ring
 from apps.dataplane.kubernetes.config import Connection
 
@@ -40,3 +40,21 @@ def opened_connection(cluster: Cluster, *, networks: tuple[str, ...]) -> Connect
         networks=networks,
         **json.loads(opened(cluster, "credential")),
     )
+
+
+def keep_database_server(cluster: Cluster) -> None:
+    """Keep the present PostgreSQL server of a cluster, for the databases that are on it."""
+    former = FormerDatabaseServer(
+        cluster=cluster,
+        host=cluster.database_host,
+        port=cluster.database_port,
+        user=cluster.database_user,
+    )
+    password = opened(cluster, "database_password")
+    former.password = key_ring().seal(value=password, identity=former.identity)
+    former.save(force_insert=True)
+
+
+def former_password(former: FormerDatabaseServer) -> str:
+    """Return the password of a former server in clear; raises SecretUnreadable."""
+    return key_ring().open(sealed=bytes(former.password), identity=former.identity)

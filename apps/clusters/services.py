@@ -11,13 +11,14 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.clusters.connecting import lock_clusters, record_on_cluster, refuse_taken_name
 from apps.clusters.models import Cluster
-from apps.clusters.queries import deployments_on
-from apps.clusters.sealed import seal
+from apps.clusters.queries import deployments_in_words, deployments_on
+from apps.clusters.sealed import keep_database_server, seal
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization, Workspace
 
 MOST_NAMES = 5
 REPLACED = "replaced"
+SERVER = {"database_host", "database_port"}
 # A change of these would leave the data of a Deployment where it no longer looks.
 FIXED_WHILE_USED = {
     "storage_class": "the storage class",
@@ -26,6 +27,16 @@ FIXED_WHILE_USED = {
     "logs_access": "the access mode of logs",
     "logs_size": "the size of the volume of logs",
 }
+# A change of these changes what runs of every Deployment there.
+APPLIED_AGAIN_FOR = (
+    "logs_url",
+    "logs_endpoint",
+    "logs_access_key",
+    "logs_secret_key",
+    "image_pull_secret",
+)
+# These too, of those whose database is on that server. Another server is for new Deployments.
+OF_THE_SERVER = ("database_user", "database_password")
 SECRET_SETTINGS = ("database_password", "logs_secret_key", "image_pull_secret")
 
 
@@ -41,12 +52,18 @@ def register_this_machine(*, actor: User, organization: Organization) -> Cluster
 
 @transaction.atomic
 def update_settings(
-    *, actor: User, cluster: Cluster, settings: Mapping[str, Any], secrets: Mapping[str, str | None]
-) -> None:
+    *,
+    actor: User,
+    cluster: Cluster,
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, str | None],
+    may_apply_again: bool = False,
+) -> int:
     """Change name and settings. `secrets` holds only those that were typed (or None: removed).
 
-    Running Deployments learn of it with their next change. Raises Invalid when the name is taken,
-    Refused when it would move the data of Deployments.
+    Returns how many Deployments are applied again for it. Databases stay where they are: another
+    server is for new Deployments. Raises Invalid when the name is taken or Deployments would have
+    to be applied again and may not, Refused when it would move the data of Deployments.
     """
     lock_clusters(cluster.organization)
     row = Cluster.objects.select_for_update().get(pk=cluster.pk)
@@ -57,16 +74,24 @@ def update_settings(
         if getattr(row, name) != value
     }
     _refuse_moving_data(row, changes)
+    if SERVER & changes.keys():
+        _keep_former_server(row, settings)
     for name, (_, value) in changes.items():
         setattr(row, name, value)
     for name, value in secrets.items():
         seal(row, name, value or "")
         changes[name] = [None, REPLACED if value else "removed"]
     if not changes:
-        return
+        return 0
+    concerned = _concerned(row, changes)
+    if concerned and not may_apply_again:
+        sentence = f"Confirm that {deployments_in_words(concerned)} applied again."
+        raise Invalid(sentence, field="apply_again")
     row.connection_version += 1
-    row.save(update_fields=[*changes, "connection_version"])
+    row.settings_version += bool(concerned)
+    row.save(update_fields=[*changes, "connection_version", "settings_version"])
     record_on_cluster("cluster.updated", actor, row, **changes)
+    return concerned
 
 
 @transaction.atomic
@@ -109,15 +134,36 @@ def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
             "connection_version",
         ]
     )
+    row.former_database_servers.all().delete()
     record_on_cluster("cluster.removed", actor, row, name=[row.name, None])
 
 
 def _refuse_moving_data(cluster: Cluster, changes: Mapping[str, Any]) -> None:
     moved = [words for name, words in FIXED_WHILE_USED.items() if name in changes]
-    if "database_host" in changes and not all(changes["database_host"]):
-        moved.append("where metadata databases are")
     if moved:
         _refuse_in_use(cluster, f"Nobody can change {' and '.join(moved)} under them.")
+
+
+def _keep_former_server(cluster: Cluster, settings: Mapping[str, Any]) -> None:
+    """Keep the server that is replaced as long as databases of Deployments are on it."""
+    former, server = cluster.former_database_servers, cluster.database_server
+    in_use = set(deployments_on(cluster=cluster).values_list("database_server", flat=True))
+    former.filter(host=settings["database_host"], port=settings["database_port"]).delete()
+    for one in former.all():
+        if str(one) not in in_use:
+            one.delete()
+    if server and server in in_use:
+        keep_database_server(cluster)
+
+
+def _concerned(cluster: Cluster, changes: Mapping[str, Any]) -> int:
+    """Count the Deployments that would run otherwise after some changes."""
+    there = deployments_on(cluster=cluster).filter(phase="active")
+    if any(name in changes for name in APPLIED_AGAIN_FOR):
+        return int(there.count())
+    if any(name in changes for name in OF_THE_SERVER) and not SERVER & changes.keys():
+        return int(there.filter(database_server=cluster.database_server).count())
+    return 0
 
 
 def _refuse_in_use(cluster: Cluster, sentence: str) -> None:

@@ -79,6 +79,8 @@ class DeploymentSpec:
     portal. `queues` is empty unless the executor is Celery; then exactly one queue is called
     `default`. `code` is None until the first deploy: the plane then serves the example DAGs.
     `corrects_drift` False means that what others change on the data plane is shown and left alone.
+    `database_server` is where a Kubernetes plane put the metadata database: `host:port`, empty for
+    the Deployment's own namespace, None for wherever the cluster puts new ones.
     """
 
     ref: str
@@ -92,3 +94,4 @@ class DeploymentSpec:
     secrets: AirflowSecrets
     sign_in: SignInSpec
     corrects_drift: bool = True
+    database_server: str | None = None

@@ -47,6 +47,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             secrets=sealed.open_airflow_secrets(deployment),
             sign_in=_sign_in(deployment.ref),
             corrects_drift=configuration.corrects_drift,
+            database_server=deployment.database_server,
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of this Deployment cannot be read. {error}") from error

@@ -12,7 +12,8 @@ from apps.deployments.models import (
     Revision,
     RevisionState,
 )
-from apps.deployments.revisions import begin_operation, lock_deployment, make_due, record_change
+from apps.deployments.operations import begin_operation, lock_deployment, record_change
+from apps.deployments.revisions import make_due
 
 
 @transaction.atomic

@@ -46,7 +46,9 @@ class Deployment(models.Model):
     `ref` is its name on the data plane and in addresses, and never changes. `wanted` is the newest
     revision; reconciling is due when `next_reconcile_at` has passed. `trouble` says why the
     last pass came no further and is tried again. Somebody waits for what `is_urgent`, so it goes
-    first. The lease columns belong to `lifecycle.claim`.
+    first. The lease columns belong to `lifecycle.claim`. `settings_version` is that of the
+    cluster's settings it was applied with, `database_server` where its metadata database was put:
+    `host:port`, empty for a place of its own. It never moves.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -68,6 +70,8 @@ class Deployment(models.Model):
         "Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     airflow_secrets = models.BinaryField(null=True, blank=True)
+    settings_version = models.PositiveIntegerField(default=1)
+    database_server = models.CharField(max_length=260, blank=True)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
     health_sentence = models.CharField(max_length=500, blank=True)
@@ -283,6 +287,7 @@ class Operation(models.Model):
         ROLL_BACK = "roll-back", "Roll back"
         RETRY = "retry", "Try again"
         PUT_BACK = "put-back", "Put back"
+        SETTINGS = "settings", "Settings of the cluster"
         DELETE = "delete", "Delete"
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="operations")

@@ -21,7 +21,15 @@ from apps.dataplane.status import Drift, Observation, Progress, Step
 from apps.deployments import breaker, cluster_leases, lifecycle, records, surveys
 from apps.deployments.compiler import compile_spec
 from apps.deployments.lifecycle import Lease, LeaseLost
-from apps.deployments.models import Deployment, Health, Phase, RevisionState
+from apps.deployments.models import (
+    Deployment,
+    Health,
+    Operation,
+    OperationState,
+    Phase,
+    Revision,
+    RevisionState,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -100,20 +108,35 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
         _end(lease, deployment, None, after_seconds=0)
         return
     try:
-        # What others changed stays until the next edit, not longer.
         spec = compile_spec(deployment=deployment, revision=revision)
-        progress = plane.apply(spec=replace(spec, corrects_drift=True))
+        if not _is_for_settings(deployment, revision):
+            # What others changed stays until the next edit, not longer.
+            spec = replace(spec, corrects_drift=True)
+        progress = plane.apply(spec=spec)
     except Permanent as error:
         error = _with_log(plane, deployment.ref, error)
         records.fail(lease=lease, error=error, revision=revision)
         return
-    stalled = records.record_progress(lease=lease, revision=revision, progress=progress)
+    stalled = records.record_progress(
+        lease=lease,
+        revision=revision,
+        progress=progress,
+        settings_version=deployment.cluster.settings_version,
+    )
     if stalled is not None:
         blame = _blame(plane, deployment.ref, stalled)
         blame = _with_log(plane, deployment.ref, blame)
         records.fail(lease=lease, error=blame, revision=revision)
         return
     _end_apply(lease, deployment, plane, progress)
+
+
+def _is_for_settings(deployment: Deployment, revision: Revision) -> bool:
+    """Tell whether a revision is applied again for nothing but settings of the cluster."""
+    if revision.applied_at is None:
+        return False
+    running = deployment.operations.filter(state=OperationState.RUNNING)
+    return running.filter(kind=Operation.Kind.SETTINGS).exists()
 
 
 def _keep(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:

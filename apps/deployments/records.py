@@ -48,8 +48,11 @@ def begin(*, lease: Lease) -> Revision | None:
 
 
 @transaction.atomic
-def record_progress(*, lease: Lease, revision: Revision, progress: Progress) -> Step | None:
+def record_progress(
+    *, lease: Lease, revision: Revision, progress: Progress, settings_version: int
+) -> Step | None:
     """Write how far an apply came, and settle what is done. Returns a step that stands still.
+    `settings_version` is that of the cluster that it was applied to.
 
     A revision replaced in the meantime is left as it is: the next pass applies the newer one.
     """
@@ -64,7 +67,9 @@ def record_progress(*, lease: Lease, revision: Revision, progress: Progress) -> 
     if lifecycle.move(
         _rows(revision), "revision", RevisionState.APPLIED, applied_at=now, failure=""
     ):
-        Deployment.objects.filter(pk=deployment.pk).update(applied=revision)
+        Deployment.objects.filter(pk=deployment.pk).update(
+            applied=revision, settings_version=settings_version
+        )
     _end_operation(operation, OperationState.SUCCEEDED, now)
     return None
 

@@ -1,19 +1,15 @@
-"""What every write to a Deployment is made of: lock the row, add a revision, open an operation."""
+"""What a write that changes a Deployment's configuration or code is made of."""
 
 import uuid
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.audit.services import record
-from apps.core.context import current_request
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Invalid
 from apps.deployments import lifecycle, tasks
 from apps.deployments.changes import changes
 from apps.deployments.configuration import Configuration
@@ -21,11 +17,11 @@ from apps.deployments.models import (
     Deployment,
     Operation,
     OperationState,
-    Phase,
     Revision,
     RevisionState,
     SecretValue,
 )
+from apps.deployments.operations import begin_operation, record_change
 from apps.deployments.validation import Problem
 
 AUDITED_LENGTH = 200
@@ -43,19 +39,6 @@ class InvalidConfiguration(Invalid):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__(problems[0].sentence, field=problems[0].field)
         self.problems = tuple(problems)
-
-
-def lock_deployment(deployment: Deployment, *, even_deleting: bool = False) -> Deployment:
-    """Lock the row until the transaction ends. Raises Conflict when it goes or is gone."""
-    # Lock first, join after: rows joined before a wait for the lock would be those of before.
-    Deployment.objects.select_for_update().get(pk=deployment.pk)
-    related = ("wanted", "applied", "cluster", "workspace")
-    locked = Deployment.objects.select_related(*related).get(pk=deployment.pk)
-    if locked.phase == Phase.DELETED:
-        raise Conflict(f"{locked.name} is deleted.")
-    if locked.phase == Phase.DELETING and not even_deleting:
-        raise Conflict(f"{locked.name} is being deleted, so it cannot be changed.")
-    return locked
 
 
 def add_revision(
@@ -107,27 +90,6 @@ def supersede(deployment: Deployment) -> None:
     )
 
 
-def begin_operation(
-    actor: User | None,
-    deployment: Deployment,
-    kind: Operation.Kind,
-    *,
-    title: str,
-    revision: Revision | None,
-) -> Operation:
-    """Open the operation that people watch. The row must be locked: numbers have no gaps."""
-    last: int | None = deployment.operations.aggregate(last=Max("number"))["last"]
-    return Operation.objects.create(
-        deployment=deployment,
-        number=(last or 0) + 1,
-        kind=kind,
-        title=title[:200],
-        revision=revision,
-        actor=actor,
-        request_id=current_request().request_id,
-    )
-
-
 def make_due(deployment: Deployment) -> None:
     """Let the reconciler come at once, whatever went wrong before."""
     Deployment.objects.filter(pk=deployment.pk).update(
@@ -139,20 +101,6 @@ def make_due(deployment: Deployment) -> None:
         trouble="",
     )
     transaction.on_commit(partial(tasks.hint, deployment.pk), robust=True)
-
-
-def record_change(
-    actor: User | None, deployment: Deployment, action: str, changed: Mapping[str, Any]
-) -> None:
-    record(
-        action=action,
-        actor=actor,
-        organization_id=deployment.workspace.organization_id,
-        target_kind="deployment",
-        target_id=deployment.pk,
-        target_label=deployment.name,
-        changes=changed,
-    )
 
 
 def _audited(before: Revision | None, after: Revision) -> dict[str, list[Any]]:

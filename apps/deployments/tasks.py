@@ -16,7 +16,15 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from apps.deployments import breaker, chores, figures, leftovers, lifecycle, reconciler
+from apps.deployments import (
+    breaker,
+    chores,
+    cluster_settings,
+    figures,
+    leftovers,
+    lifecycle,
+    reconciler,
+)
 from apps.deployments.lifecycle import Due
 from apps.deployments.models import Deployment
 
@@ -43,6 +51,7 @@ def reconcile(deployment_id: int, **_newer: Any) -> None:
 
 @shared_task(name="apps.deployments.tasks.sweep")
 def sweep(**_newer: Any) -> None:
+    cluster_settings.begin_some()
     _hint_due(lifecycle.due(limit=SWEEP_LIMIT))
     for purpose in chores.PURPOSES:
         for chore in chores.take_due(purpose):

@@ -17,7 +17,7 @@ from apps.accounts.models import User
 from apps.core.errors import Conflict, PortalError
 from apps.deployments.compiler import code_name
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
-from apps.deployments.revisions import lock_deployment
+from apps.deployments.operations import lock_deployment
 from apps.deployments.services import deploy_code
 from apps.deploys.archives import ArchiveRefused, CodeArchive, Limits, build_archive
 from apps.deploys.leftovers import hold_archives

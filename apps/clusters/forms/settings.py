@@ -8,6 +8,7 @@ from django import forms
 
 from apps.clusters.forms.parts import NameForm, SecretForm, WriteOnlyText
 from apps.clusters.models import Cluster
+from apps.clusters.queries import deployments_in_words
 from apps.core.forms import Choices
 from apps.organizations.models import Workspace
 
@@ -23,6 +24,7 @@ class SettingsForm(NameForm, SecretForm):
     """Settings of a cluster. An empty secret leaves the stored one; a tick removes it."""
 
     secret_fields = ("database_password", "logs_secret_key", "image_pull_secret")
+    ticks = ("apply_again", "forget_image_pull_secret")
 
     storage_class = forms.ChoiceField(required=False)
     logs_in = forms.ChoiceField(
@@ -76,7 +78,8 @@ class SettingsForm(NameForm, SecretForm):
         required=False,
         max_length=253,
         help_text="Host name as pods in the cluster reach it. Empty: each Deployment runs a small "
-        "PostgreSQL of its own, which is meant for development.",
+        "PostgreSQL of its own, which is meant for development. Another server is for new "
+        "Deployments: the databases there are stay where they are.",
         widget=forms.TextInput(attrs={"spellcheck": "false"}),
     )
     database_port = forms.IntegerField(
@@ -107,11 +110,17 @@ class SettingsForm(NameForm, SecretForm):
         widget=WriteOnlyText(attrs={"rows": 5, "spellcheck": "false", "data-kind": "code"}),
         help_text="The JSON of a docker config with “auths”, for images that are not public.",
     )
+    apply_again = forms.BooleanField(required=False)
     forget_image_pull_secret = forms.BooleanField(required=False, label="Remove the stored one")
 
-    def __init__(self, *args: Any, cluster: Cluster, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, cluster: Cluster, deployment_count: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cluster = cluster
+        if deployment_count:
+            some = deployments_in_words(deployment_count)
+            self.fields["apply_again"].label = f"{some} applied again if this changes what runs"
+        else:
+            del self.fields["apply_again"]
         known = cluster.check_result.get("storage_classes", [])
         for name in ("storage_class", "logs_storage_class"):
             offered = [*known, *({getattr(cluster, name)} - {"", *known})]
@@ -129,7 +138,7 @@ class SettingsForm(NameForm, SecretForm):
     def stored(cls, cluster: Cluster) -> dict[str, Any]:
         """Return what the form starts with; no secret is in it."""
         names = [name for name in cls.base_fields if name not in cls.secret_fields]
-        return {name: getattr(cluster, name) for name in names if not name.startswith("forget_")}
+        return {name: getattr(cluster, name) for name in names if name not in cls.ticks}
 
     def clean_logs_size(self) -> str:
         size = str(self.cleaned_data["logs_size"])
@@ -186,7 +195,7 @@ class SettingsForm(NameForm, SecretForm):
     def settings(self) -> dict[str, Any]:
         """Return what is no secret."""
         names = [name for name in self.cleaned_data if name not in self.secret_fields]
-        return {name: self.cleaned_data[name] for name in names if not name.startswith("forget_")}
+        return {name: self.cleaned_data[name] for name in names if name not in self.ticks}
 
     def secrets(self) -> dict[str, str | None]:
         """Return the secrets that were typed, and None for those that go."""

@@ -57,6 +57,7 @@ class Migration(migrations.Migration):
                 ("credential_set_at", models.DateTimeField(blank=True, null=True)),
                 ("credential_expires_at", models.DateTimeField(blank=True, null=True)),
                 ("connection_version", models.PositiveIntegerField(default=1)),
+                ("settings_version", models.PositiveIntegerField(default=1)),
                 ("storage_class", models.CharField(blank=True, max_length=253)),
                 (
                     "logs_in",
@@ -133,6 +134,36 @@ class Migration(migrations.Migration):
                         ),
                         name="kubernetes_cluster_has_a_connection",
                     ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="FormerDatabaseServer",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("host", models.CharField(max_length=253)),
+                ("port", models.PositiveIntegerField()),
+                ("user", models.CharField(max_length=63)),
+                ("password", models.BinaryField()),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="former_database_servers",
+                        to="clusters.cluster",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("cluster", "host", "port"), name="former_database_server_once"
+                    )
                 ],
             },
         ),

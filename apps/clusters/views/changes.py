@@ -9,7 +9,7 @@ from apps.access.scoped import scoped
 from apps.accounts.sessions import fresh_sign_in, fresh_sign_in_first, is_sign_in_fresh
 from apps.accounts.signed_in import person_of
 from apps.clusters.forms.settings import SettingsForm, WorkspacesForm
-from apps.clusters.queries import deployments_on
+from apps.clusters.queries import behind, deployments_in_words, deployments_on
 from apps.clusters.services import choose_workspaces, remove_cluster, update_settings
 from apps.clusters.views.connections import STALE
 from apps.clusters.views.parts import cluster_called, kubernetes_called, page_of, posted
@@ -26,28 +26,41 @@ MOST_DEPLOYMENTS = 20
 @require_http_methods(["GET", "HEAD", "POST"])
 def settings(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
     cluster = kubernetes_called(organization, cluster_id)
-    form = SettingsForm(posted(request), cluster=cluster, initial=SettingsForm.stored(cluster))
+    there = deployments_on(cluster=cluster).filter(phase="active")
+    count, waiting = there.count(), behind(cluster=cluster)
+    form = SettingsForm(
+        posted(request),
+        cluster=cluster,
+        deployment_count=count,
+        initial=SettingsForm.stored(cluster),
+    )
     is_fresh = is_sign_in_fresh(request)
     if request.method == "POST" and not is_fresh:
         form.add_error(None, STALE)
         form.ask_again()
     if request.method == "POST" and form.is_valid():
         try:
-            update_settings(
+            concerned = update_settings(
                 actor=person_of(request),
                 cluster=cluster,
                 settings=form.settings(),
                 secrets=form.secrets(),
+                may_apply_again=bool(form.cleaned_data.get("apply_again")),
             )
         except PortalError as error:
             blame(form, error)
             form.ask_again()
         else:
-            messages.success(request, "Saved. Each Deployment learns of it with its next change.")
+            again = f" {deployments_in_words(concerned)} applied again." if concerned else ""
+            messages.success(request, f"Saved.{again}")
             return redirect("clusters:settings", organization.slug, cluster.pk)
     context = {
         **page_of(request, cluster, tab="settings"),
         "form": form,
+        "deployments": there[:MOST_DEPLOYMENTS],
+        "more": max(0, count - MOST_DEPLOYMENTS),
+        "behind": waiting[:MOST_DEPLOYMENTS],
+        "behind_more": max(0, waiting.count() - MOST_DEPLOYMENTS),
         "is_stale": not is_fresh,
         "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",
     }

@@ -1,7 +1,9 @@
 """What the portal knows of one Kubernetes cluster: how to reach it, and what it offers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from apps.dataplane.errors import Permanent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,9 @@ class DatabaseServer:
     user: str
     password: str = field(repr=False)
 
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectStore:
@@ -50,10 +55,10 @@ class ClusterConfig:
 
     `portal_id` tells the objects of two portals apart that share a cluster. An empty storage class
     is the cluster's default one. Without `database` each Deployment gets a PostgreSQL of its own;
-    without `object_store` task logs are on a shared claim of `logs_storage_class`
-    (ReadWriteMany). `has_keda` False means a fixed number of workers; otherwise
-    workers go `scale_down_seconds` after their last task. `airflow_url` is the origin
-    of the Airflow UIs: each lives below `/<ref>/`.
+    `former_databases` hold the databases of older Deployments. Without `object_store` task logs are
+    on a shared claim of `logs_storage_class` (ReadWriteMany). `has_keda` False means a fixed number
+    of workers; otherwise workers go `scale_down_seconds` after their last task. `airflow_url` is
+    the origin of the Airflow UIs: each lives below `/<ref>/`.
     """
 
     connection: Connection
@@ -65,6 +70,21 @@ class ClusterConfig:
     logs_size: str = "5Gi"
     logs_access: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
     database: DatabaseServer | None = None
+    former_databases: tuple[DatabaseServer, ...] = ()
     object_store: ObjectStore | None = None
     image_pull_secret: str = field(default="", repr=False)
     scale_down_seconds: int = 300
+
+    def for_database_on(self, server: str | None) -> "ClusterConfig":
+        """Return it with the server (`host:port`, empty for the Deployment's own namespace) that a
+        Deployment's database is on; None is the present one. Raises Permanent if nobody knows it.
+        """
+        if server is None or server == str(self.database or ""):
+            return self
+        known = {str(one): one for one in self.former_databases}
+        if server and server not in known:
+            raise Permanent(
+                f"The metadata database is on {server}, which is no server of this cluster any "
+                "more. Enter it in the cluster's settings again."
+            )
+        return replace(self, database=known.get(server))

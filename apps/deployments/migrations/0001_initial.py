@@ -47,6 +47,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("airflow_secrets", models.BinaryField(blank=True, null=True)),
+                ("settings_version", models.PositiveIntegerField(default=1)),
+                ("database_server", models.CharField(blank=True, max_length=260)),
                 (
                     "health",
                     models.CharField(
@@ -173,6 +175,7 @@ class Migration(migrations.Migration):
                             ("roll-back", "Roll back"),
                             ("retry", "Try again"),
                             ("put-back", "Put back"),
+                            ("settings", "Settings of the cluster"),
                             ("delete", "Delete"),
                         ],
                         max_length=10,
