@@ -28,6 +28,7 @@ SEEN_AT = "seen_at"
 # Use is written down this often at most: it costs a write.
 SEEN_STEP_SECONDS = 300
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+STALE = "Your sign-in is no longer fresh. Confirm who you are, then come back and send this again."
 BROWSERS = (
     ("Edg/", "Edge"),
     ("Firefox/", "Firefox"),
@@ -87,8 +88,7 @@ def fresh_sign_in(view: View) -> View:
     Put it below the gate that checks permissions. What was posted is kept in the session and done
     after the confirmation, so use it on no form that takes a secret.
     """
-    gate: View = reauthentication_required(view, enabled=_is_writing)
-    return gate
+    return _marked(reauthentication_required(view, enabled=_is_writing))
 
 
 def fresh_sign_in_first(view: View) -> View:
@@ -97,13 +97,17 @@ def fresh_sign_in_first(view: View) -> View:
     Put it below the gate that checks permissions. Nothing that is posted is kept: the view asks
     `is_sign_in_fresh` and refuses in the form, which keeps all but the secret.
     """
-    gate: View = reauthentication_required(view, enabled=_is_reading)
-    return gate
+    return _marked(reauthentication_required(view, enabled=_is_reading))
 
 
 def is_sign_in_fresh(request: HttpRequest) -> bool:
     """Tell whether the person signed in, or confirmed who they are, lately."""
     return not is_reauthentication_required(request, app="")
+
+
+def _marked(gate: View) -> View:
+    gate.asks_who_is_there = True  # type: ignore[attr-defined]  # read by the view guard
+    return gate
 
 
 def _is_writing(request: HttpRequest) -> bool:

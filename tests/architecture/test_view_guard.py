@@ -48,6 +48,15 @@ OPEN = {
     "account_email_verification_sent": "closed: 404",
     "account_confirm_email": "closed: 404",
 }
+# Whoever holds one of these changes who gets in, and where to.
+MATTERS = ("members", "teams", "roles", "tokens", "sso", "clusters")
+ONLY_SHOWS = {
+    "organizations:tokens": "a list",
+    "organizations:workspace_tokens": "a list",
+    "deployments:tokens": "a list",
+    "sso:connection": "shows what was set up",
+    "clusters:check": "asks a cluster how it is; changes nothing",
+}
 ALL = addresses()
 
 
@@ -74,6 +83,18 @@ def test_every_view_of_a_tenant_object_is_scoped(address: Address):
 
     assert scope in SCOPES, f"{address.route} takes an object and does not check it"
     assert {permission, writing} - {""} <= PERMISSIONS.keys()
+
+
+def test_whoever_changes_members_secrets_or_clusters_is_asked_again_who_they_are():
+    forgotten = set()
+    for address in ALL:
+        scope, permission, writing = address.stamp or ("", "", "")
+        _, _, about = (writing or permission).partition(".")
+        matters = about.endswith(".manage") and about.startswith(MATTERS)
+        if matters and not getattr(address.view, "asks_who_is_there", False):
+            forgotten.add(address.name)
+
+    assert forgotten == ONLY_SHOWS.keys()
 
 
 def test_open_views_are_known_one_by_one():

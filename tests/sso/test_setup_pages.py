@@ -1,6 +1,8 @@
 """Owners set up single sign-on in the browser: domains, connections, enforcement, the way round."""
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -53,6 +55,20 @@ def upload(xml: str) -> SimpleUploadedFile:
 def connect(owner: Client, **changes: Any) -> Any:
     data = {"protocol": "saml", "name": "Okta", "metadata": upload(metadata()), **changes}
     return owner.post(page("new_connection"), data)
+
+
+def test_the_page_of_a_connection_says_until_when_its_certificates_are(
+    owner: Client, saml: SSOConnection
+) -> None:
+    ended, good = make_signer("ended", days=-1), make_signer("good", days=400)
+    saml.config["certificates"] = [ended.certificate, good.certificate]
+    saml.save()
+
+    shown = owner.get(page("connection", saml.key)).content.decode()
+
+    now = timezone.now()
+    assert f"{now - timedelta(days=1):%Y-%m-%d}T" in shown.partition("ended")[2]
+    assert f"{now + timedelta(days=400):%Y-%m-%d}T" in shown.partition("until")[2]
 
 
 def test_a_domain_is_verified_by_its_dns_record(
@@ -300,6 +316,30 @@ def test_newcomers_must_be_invited_when_their_role_was_deleted(
             connection=SSOConnection.objects.get(pk=saml.pk),
             identity=Identity(subject="1", email="dana@nordhavn.test", name="Dana"),
         )
+
+
+@pytest.mark.parametrize("name", ["new_connection", "edit_connection"])
+def test_a_secret_is_taken_after_a_fresh_sign_in_alone_and_the_rest_is_kept(
+    owner: Client, saml: SSOConnection, name: str
+) -> None:
+    url = page(name, *([saml.key] if name == "edit_connection" else []))
+    owner.get("/account/")
+    session = owner.session
+    session["signed_in_at"] = time.time() - 3600
+    session.save()
+
+    read = owner.get(url)
+    sent = owner.post(
+        url, {"protocol": "saml", "name": "Typed", "metadata": upload(metadata(make_signer("a")))}
+    )
+
+    assert "/accounts/reauthenticate/" in read["Location"]
+    assert sent.status_code == 422
+    words = sent.content.decode()
+    assert "no longer fresh" in words
+    assert 'value="Typed"' in words
+    assert [one.name for one in SSOConnection.objects.all()] == ["Nordhavn"]
+    assert "metadata" not in str(dict(owner.session))
 
 
 def test_a_new_name_changes_nothing_about_sign_in(owner: Client, saml: SSOConnection) -> None:

@@ -6,12 +6,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.sessions import fresh_sign_in, fresh_sign_in_first, is_sign_in_fresh
+from apps.accounts.sessions import STALE, fresh_sign_in, fresh_sign_in_first, is_sign_in_fresh
 from apps.accounts.signed_in import person_of
 from apps.clusters.forms.settings import SettingsForm, WorkspacesForm
 from apps.clusters.queries import behind, deployments_in_words, deployments_on
 from apps.clusters.services import choose_workspaces, remove_cluster, update_settings
-from apps.clusters.views.connections import STALE
 from apps.clusters.views.parts import cluster_called, kubernetes_called, page_of, posted
 from apps.core.errors import Invalid, PortalError
 from apps.core.forms import blame

@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.sessions import fresh_sign_in_first, is_sign_in_fresh
+from apps.accounts.sessions import STALE, fresh_sign_in_first, is_sign_in_fresh
 from apps.accounts.signed_in import person_of
 from apps.clusters.connecting import register_cluster, replace_credential
 from apps.clusters.forms.access import (
@@ -31,7 +31,6 @@ from apps.dataplane.kubernetes import permissions
 from apps.organizations.models import Organization
 
 BY_TOKEN = "token"  # noqa: S105 - a word in the address
-STALE = "Your sign-in is no longer fresh. Confirm who you are, then come back and send this again."
 
 
 @scoped(Organization, "organization.clusters.manage", by="slug")

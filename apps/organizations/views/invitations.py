@@ -95,6 +95,7 @@ def _add(
 
 
 @scoped(Organization, "organization.members.manage", by="slug")
+@fresh_sign_in
 @never_cache
 @require_POST
 def resend(request: HttpRequest, organization: Organization, invitation_id: int) -> HttpResponse:
@@ -103,6 +104,7 @@ def resend(request: HttpRequest, organization: Organization, invitation_id: int)
 
 
 @scoped(Workspace, "workspace.members.manage", by="slug")
+@fresh_sign_in
 @never_cache
 @require_POST
 def resend_of_workspace(
@@ -113,6 +115,7 @@ def resend_of_workspace(
 
 
 @scoped(Organization, "organization.members.manage", by="slug")
+@fresh_sign_in
 @require_POST
 def revoke(request: HttpRequest, organization: Organization, invitation_id: int) -> HttpResponse:
     found = get_object_or_404(Invitation, pk=invitation_id, organization=organization)
@@ -120,6 +123,7 @@ def revoke(request: HttpRequest, organization: Organization, invitation_id: int)
 
 
 @scoped(Workspace, "workspace.members.manage", by="slug")
+@fresh_sign_in
 @require_POST
 def revoke_of_workspace(
     request: HttpRequest, workspace: Workspace, invitation_id: int

@@ -8,16 +8,22 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.access.scoped import scoped
-from apps.accounts.sessions import fresh_sign_in
+from apps.accounts.sessions import (
+    STALE,
+    fresh_sign_in,
+    fresh_sign_in_first,
+    is_sign_in_fresh,
+)
 from apps.accounts.signed_in import person_of
 from apps.core.errors import PortalError
 from apps.core.forms import blame
 from apps.organizations.models import Organization
 from apps.sso import services
-from apps.sso.forms import FORMS, DomainForm, ProtocolForm
+from apps.sso.forms import FORMS, ConnectionForm, DomainForm, ProtocolForm
 from apps.sso.models import BypassLink, Domain, SSOConnection
 from apps.sso.newcomers import newcomer_role, roles_of_newcomers
 from apps.sso.saml import address_of
@@ -97,6 +103,8 @@ def _change(request: HttpRequest, domain: Domain, action: str) -> str:
 
 
 @scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in_first
+@sensitive_post_parameters("client_secret")
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_connection(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Choose the protocol, then fill in its form."""
@@ -106,6 +114,7 @@ def new_connection(request: HttpRequest, organization: Organization) -> HttpResp
         return render(request, "sso/choose_protocol.html", context)
     roles = roles_of_newcomers(actor=person_of(request), organization=organization)
     form = FORMS[protocol](request.POST or None, request.FILES or None, roles=roles)
+    _refuse_stale(request, form)
     if request.method == "POST" and form.is_valid():
         try:
             connection = services.create_connection(
@@ -120,6 +129,7 @@ def new_connection(request: HttpRequest, organization: Organization) -> HttpResp
             messages.success(request, "The connection is there. Test it before you enable it.")
             return _to(connection)
     context = {"organization": organization, "form": form, "protocol": protocol}
+    context |= _freshness(request)
     status = 422 if form.errors else 200
     return render(request, "sso/connection_form.html", context, status=status)
 
@@ -143,6 +153,8 @@ def connection(
 
 
 @scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in_first
+@sensitive_post_parameters("client_secret")
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit_connection(
     request: HttpRequest, organization: Organization, connection_key: str
@@ -157,6 +169,7 @@ def edit_connection(
         connection=found,
         initial=_initial(found),
     )
+    _refuse_stale(request, form)
     if request.method == "POST" and form.is_valid():
         try:
             services.update_connection(
@@ -172,6 +185,7 @@ def edit_connection(
         "form": form,
         "protocol": found.protocol,
         "connection": found,
+        **_freshness(request),
     }
     status = 422 if form.errors else 200
     return render(request, "sso/connection_form.html", context, status=status)
@@ -235,6 +249,19 @@ def make_bypass_link(request: HttpRequest, organization: Organization) -> HttpRe
     token = services.make_bypass_link(actor=person_of(request), organization=organization)
     url = settings.PORTAL_URL + reverse("sso:bypass", args=[token])
     return render(request, "sso/bypass_made.html", {"organization": organization, "url": url})
+
+
+def _refuse_stale(request: HttpRequest, form: ConnectionForm) -> None:
+    if request.method == "POST" and not is_sign_in_fresh(request):
+        form.add_error(None, STALE)
+
+
+def _freshness(request: HttpRequest) -> dict[str, Any]:
+    """Lead to the confirmation in another tab, so that what was typed stays in this one."""
+    return {
+        "is_stale": not is_sign_in_fresh(request),
+        "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",
+    }
 
 
 def _initial(connection: SSOConnection) -> dict[str, Any]:
