@@ -106,6 +106,7 @@ def test_keys_are_made_once_and_only_for_the_owner() -> None:
         assert _contents(home) == first
         assert KeyRing.from_json(first["encryption.json"])
         assert first["airflow-sign-in.pem"].startswith("-----BEGIN PRIVATE KEY-----")
+        assert len(first["edge-secret"]) >= 43, "32 bytes"
         assert all(path.stat().st_mode & 0o077 == 0 for path in home.keys.iterdir())
 
 

@@ -4,16 +4,19 @@ import asyncio
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, UnixConnector
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
+from apps.accounts.models import User
 from apps.clusters import sealed
 from apps.clusters.models import Cluster
+from apps.dataplane.edge.roles import NoAnswer, Question
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.local.home import Home
@@ -22,6 +25,7 @@ from apps.deployments.models import Deployment
 from apps.observability import gateway
 from apps.organizations.models import Organization
 
+QUESTION = Question("a-b", "bob@example.org", "")
 SERVER = "https://k8s.example.org:6443"
 
 
@@ -173,6 +177,46 @@ def test_names_that_strangers_make_up_fill_no_memory(
     assert found(*(f"made-{number}" for number in range(10)), finder=finder) == [None] * 10
 
     assert len(finder._found) == 3
+
+
+def answered(question: Question) -> str:
+    async def run() -> str:
+        return await gateway.RoleQuestions()(question)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_finds_which_role_somebody_has(deployment: Deployment, bob: User) -> None:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        question = Question(deployment.ref, bob.email, "")
+
+        assert pool.submit(gateway._role_of, question).result() == "viewer"
+
+        pool.submit(lambda: connection.close()).result()
+
+
+def test_roles_are_asked_for_in_threads_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def name(question: Question) -> str:
+        return threading.current_thread().name
+
+    monkeypatch.setattr(gateway, "_role_of", name)
+
+    assert answered(QUESTION).startswith("role")
+
+
+def test_a_database_that_is_away_is_no_answer_about_roles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(question: Question) -> str:
+        raise OperationalError("gone: password=secret")
+
+    monkeypatch.setattr(gateway, "_role_of", fail)
+
+    with pytest.raises(NoAnswer) as caught:
+        answered(QUESTION)
+
+    assert "secret" not in str(caught.value)
 
 
 def test_it_listens_behind_the_edge_until_it_is_stopped(tmp_path: Path, settings: Any) -> None:

@@ -1,0 +1,105 @@
+"""A role changed or taken away in the portal, while its person has Airflow open: a whole portal, a
+real Airflow, a real browser.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e import steps
+from tests.e2e.browser import Inspector, new_context
+from tests.e2e.portal import Portal, running_portal
+
+pytestmark = pytest.mark.slow
+
+MOST_SECONDS = 15.0
+
+
+@pytest.fixture(scope="module")
+def portal(browser: Browser) -> Iterator[Portal]:
+    with running_portal() as started:
+        yield started
+
+
+@pytest.fixture
+def pages(browser: Browser, portal: Portal) -> Iterator[tuple[Page, Page]]:
+    contexts = [new_context(browser, base_url=portal.url) for _ in range(2)]
+    yield contexts[0].new_page(), contexts[1].new_page()
+    for context in contexts:
+        context.close()
+
+
+def test_an_open_airflow_follows_the_role_of_its_person(
+    portal: Portal, pages: tuple[Page, Page]
+) -> None:
+    ada, bo = pages
+    steps.set_up(ada, portal.sign_in_link)
+    ref = _make_deployment(ada)
+    steps.accept(
+        bo, steps.invite(ada, email="bo@example.org", role="Workspace Member"), name="Bo Berg"
+    )
+    _make_onlooker(ada)
+
+    # A viewer reads no connections.
+    bo.goto(f"/d/{ref}/")
+    airflow = steps.open_airflow(bo)
+    connections = f"{airflow.url.split(ref)[0]}{ref}/api/v2/connections"
+    expect(airflow.get_by_role("link", name="Dags").first).to_be_visible()
+    assert airflow.request.get(connections).status == 403
+    Inspector(airflow).picture("airflow-of-a-viewer")
+
+    # More rights: the same tab has them after the next page.
+    _give(ada, "Workspace Operator")
+    assert _seconds_until(airflow, connections, 401) <= MOST_SECONDS
+    airflow.reload()
+    expect(airflow.get_by_role("link", name="Dags").first).to_be_visible()
+    assert airflow.request.get(connections).status == 200
+    Inspector(airflow).picture("airflow-of-an-operator")
+
+    # No rights in Airflow at all: the next page is one of the portal.
+    _give(ada, "Onlooker")
+    assert _seconds_until(airflow, connections, 401) <= MOST_SECONDS
+    airflow.reload()
+    expect(airflow.get_by_role("heading", level=1)).to_have_text("Your role does not allow this")
+    expect(airflow.locator("main")).to_contain_text("Workspace Member")
+    expect(airflow.locator("main")).to_contain_text("Ada Lind")
+    assert airflow.url.startswith(f"{portal.url}/airflow/{ref}/")
+    Inspector(airflow).picture("airflow-of-nobody")
+
+
+def _make_deployment(page: Page) -> str:
+    steps.fill_new_deployment(page, name="etl-prod")
+    steps.review(page)
+    steps.confirm(page, "Create etl-prod")
+    ref = page.url.split("/d/")[1].split("/")[0]
+    steps.wait_until_done(page)
+    return ref
+
+
+def _make_onlooker(page: Page) -> None:
+    """Make a role that sees Deployments, and no Airflow."""
+    page.goto("/o/nordhavn-logistics/roles/new/workspace/")
+    page.get_by_label("Name", exact=True).fill("Onlooker")
+    page.get_by_label("See the Deployment, its health").check()
+    page.get_by_role("button", name="Make the role").click()
+    expect(page).to_have_url(re.compile(r"/roles/(\d+/)?$"))
+
+
+def _give(page: Page, role: str) -> None:
+    page.goto("/w/warehouse/members/")
+    page.get_by_role("link", name="Bo Berg").click()
+    page.get_by_label(role).check()
+    page.get_by_role("button", name="Save the role").click()
+    expect(page.get_by_text(f"Bo Berg is {role} now.")).to_be_visible()
+
+
+def _seconds_until(airflow: Page, address: str, status: int) -> float:
+    """Ask as the open page does until Airflow answers so; return how long that took."""
+    began = time.monotonic()
+    while airflow.request.get(address).status != status:
+        assert time.monotonic() - began < 3 * MOST_SECONDS, "the session goes on"
+        airflow.wait_for_timeout(500)
+    return time.monotonic() - began
