@@ -316,6 +316,43 @@ def test_data_is_not_moved_under_deployments(browser, remote, make_deployment) -
     assert "runs etl-prod. Nobody can change the size" in page.content.decode()
 
 
+def test_settings_that_change_what_runs_are_confirmed(browser, remote, make_deployment) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+    make_deployment(cluster=remote, name="etl-prod")
+    changes = settings_of(remote, image_pull_secret=json.dumps({"auths": {"r": {"auth": CANARY}}}))
+    shown = browser.get(address).content.decode()
+    assert "1 Deployment is applied again" in shown
+    assert "etl-prod" in shown
+
+    page = browser.post(address, changes)
+
+    assert page.status_code == 422
+    assert "Confirm that 1 Deployment is applied again." in page.content.decode()
+    assert "Paste it again" in page.content.decode()
+    assert CANARY not in page.content.decode()
+    remote.refresh_from_db()
+    assert remote.settings_version == 1
+
+    page = browser.post(address, {**changes, "apply_again": "on"}, follow=True)
+
+    assert "Saved. 1 Deployment is applied again." in page.content.decode()
+    remote.refresh_from_db()
+    assert remote.settings_version == 2
+
+
+def test_another_database_server_is_for_new_deployments(browser, remote, make_deployment) -> None:
+    make_deployment(cluster=remote, name="etl-prod")
+    address = f"{LIST}{remote.pk}/settings/"
+    changes = {"database_host": "db.test", "database_user": "maker", "database_password": CANARY}
+    assert "Another server is for new Deployments" in browser.get(address).content.decode()
+
+    page = browser.post(address, settings_of(remote, **changes))
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert (remote.database_host, remote.settings_version) == ("db.test", 1)
+
+
 def test_an_owner_says_which_workspaces_may_use_a_cluster(browser, remote, workspace) -> None:
     address = f"{LIST}{remote.pk}/workspaces/"
 
