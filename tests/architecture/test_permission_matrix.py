@@ -187,7 +187,7 @@ TABLE = {
     # By a token of its own, which nobody here has.
     "sso:scim": Row(NOBODY, NOBODY, NOBODY, is_by_token=True),
     "sso:provisioning": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
-    "sso:revoke_token": _organization(None, ORGANIZATION_OWNER),
+    "sso:revoke_token": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "sso:overview": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),
     "sso:make_bypass_link": _organization(None, ORGANIZATION_OWNER),
     "sso:check_domain": _organization(None, ORGANIZATION_OWNER),

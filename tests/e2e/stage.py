@@ -25,7 +25,8 @@ from apps.organizations.custom_roles import create_role
 from apps.organizations.models import Invitation, Team
 from apps.organizations.teams import add_to_team, create_team, give_team_role
 from apps.organizations.tokens import create_token
-from apps.sso.models import Domain, SSOConnection
+from apps.sso.models import Domain, ScimToken, SSOConnection
+from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
 from tests.conftest import CONFIG
 
@@ -102,6 +103,7 @@ class Stage:
     team: Team
     role: Role
     token: ApiToken
+    scim_token: ScimToken
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -168,6 +170,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         team=_team(workspace, author),
         role=_role(workspace, author),
         token=_token(workspace, author),
+        scim_token=_scim_token(workspace.organization, author),
     )
 
 
@@ -185,6 +188,11 @@ def _connection(organization: Any) -> SSOConnection:
         },
         test_result=result | {"name": "", "groups": ["data-eng", LONG]},
     )
+
+
+def _scim_token(organization: Any, author: User) -> ScimToken:
+    create_scim_token(actor=author, organization=organization, name=LONG[:60])
+    return ScimToken.objects.get()
 
 
 def _token(workspace: Any, author: User) -> ApiToken:

@@ -20,7 +20,8 @@ from apps.organizations.custom_roles import create_role, delete_role
 from apps.organizations.models import Organization
 from apps.organizations.services import give_role
 from apps.sso.admission import Identity, admit
-from apps.sso.models import BypassLink, Domain, SSOConnection
+from apps.sso.models import BypassLink, Domain, ScimToken, SSOConnection
+from apps.sso.scim.tokens import create_scim_token
 from apps.sso.services import make_bypass_link, update_connection
 from tests.conftest import PASSWORD
 from tests.sso import identity_provider
@@ -489,3 +490,17 @@ def test_the_pages_show_everything_and_no_secret(owner: Client, saml: SSOConnect
         page("delete_connection", saml.key),
     ):
         assert owner.get(url).status_code == 200, url
+
+
+def test_a_scim_token_is_revoked_after_a_page_that_says_what_it_means(
+    owner: Client, alice: User, organization: Organization
+) -> None:
+    create_scim_token(actor=alice, organization=organization, name="Okta")
+    token = ScimToken.objects.get()
+    address = page("revoke_token", token.pk)
+
+    asked = owner.get(address)
+    assert b"can make, change and close accounts no more" in asked.content
+    assert ScimToken.objects.filter(pk=token.pk).exists()
+    assert owner.post(address).status_code == 302
+    assert owner.get(address).status_code == 404

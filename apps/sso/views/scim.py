@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.module_loading import import_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
 from apps.accounts.sessions import fresh_sign_in
@@ -77,11 +77,14 @@ def provisioning(request: HttpRequest, organization: Organization) -> HttpRespon
 
 @scoped(Organization, MANAGE, by="slug")
 @fresh_sign_in
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def revoke_token(
     request: HttpRequest, organization: Organization, scim_token_id: int
 ) -> HttpResponse:
     token = get_object_or_404(organization.scim_tokens, pk=scim_token_id)
+    if request.method != "POST":
+        context = {"organization": organization, "token": token}
+        return render(request, "sso/revoke_token.html", context)
     revoke_scim_token(actor=person_of(request), token=token)
     messages.success(request, f"The token {token} is revoked.")
     return redirect("sso:provisioning", slug=organization.slug)
