@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,20 +12,35 @@ from apps.accounts.signed_in import person_of
 from apps.core.gates import open_to_all, operator_only, signed_in_only
 
 PAGE_SIZE = 20
+YEAR = 365 * 24 * 3600
 
 
 @signed_in_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
     person = person_of(request)
-    initial = {"name": person.name, "time_zone": person.time_zone}
+    initial = {
+        "name": person.name,
+        "time_zone": person.time_zone,
+        "theme": request.COOKIES.get("theme", "device"),
+    }
     form = ProfileForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
+        theme = form.cleaned_data.pop("theme")
         update_profile(user=person, **form.cleaned_data)
         messages.success(request, "Saved.")
-        return redirect("accounts:profile")
+        return _with_theme(redirect("accounts:profile"), theme)
     status = 422 if form.errors else 200
     return render(request, "accounts/profile.html", {"form": form}, status=status)
+
+
+def _with_theme(response: HttpResponse, theme: str) -> HttpResponse:
+    """Keep the theme in the browser, in the cookie that the button of the bar writes, too."""
+    if theme in ("light", "dark"):
+        response.set_cookie("theme", theme, max_age=YEAR, samesite="Lax", secure=settings.IS_TLS)
+    else:
+        response.delete_cookie("theme", samesite="Lax")
+    return response
 
 
 @operator_only

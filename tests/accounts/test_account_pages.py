@@ -72,12 +72,26 @@ def test_a_forgotten_password_is_set_anew_by_mail(bob, client, settings):
 def test_a_person_changes_name_and_time_zone(bob, client_of):
     client = client_of(bob)
 
-    response = client.post("/account/", {"name": " Bob  B. ", "time_zone": "Europe/Copenhagen"})
+    data = {"name": " Bob  B. ", "time_zone": "Europe/Copenhagen", "theme": "device"}
+    response = client.post("/account/", data)
 
     assert response.status_code == 302
     bob.refresh_from_db()
     assert (bob.name, bob.time_zone) == ("Bob B.", "Europe/Copenhagen")
     assert b"Europe/Copenhagen" in client.get("/account/").content
+
+
+def test_a_person_chooses_a_theme_that_this_browser_keeps(bob, client_of):
+    client = client_of(bob)
+    data = {"name": "Bob", "time_zone": "UTC"}
+
+    client.post("/account/", {**data, "theme": "dark"})
+    page = client.get("/account/").content.decode()
+    assert '<html lang="en" data-theme="dark">' in page
+    assert 'value="dark"' in page
+    client.post("/account/", {**data, "theme": "device"})
+    assert "data-theme" not in client.get("/account/").content.decode()
+    assert client.post("/account/", {**data, "theme": "pink"}).status_code == 422
 
 
 def test_an_unknown_time_zone_is_refused(bob, client_of):
