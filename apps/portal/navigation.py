@@ -32,20 +32,22 @@ ORGANIZATION_PLACES = (
     Link("Workspaces", "organizations:workspaces", "workspaces", "organization.view"),
     Link("Clusters", "clusters:list", "clusters", "organization.clusters.view"),
     Link("Members", "organizations:members", "people", "organization.members.view"),
-    Link("Teams", "organizations:teams", "people", "organization.members.view"),
+    Link("Teams", "organizations:teams", "team", "organization.members.view"),
     Link("Roles", "organizations:roles", "key", "organization.view"),
-    Link("Single sign-on", "sso:overview", "key", "organization.sso.manage"),
+    Link("Who may do what", "organizations:who", "search", "organization.members.view"),
+    Link("Single sign-on", "sso:overview", "sign-in", "organization.sso.manage"),
 )
 ORGANIZATION_RECORD = (
-    Link("API tokens", "organizations:tokens", "key", "organization.tokens.manage"),
+    Link("API tokens", "organizations:tokens", "terminal", "organization.tokens.manage"),
     Link("Audit log", "organizations:audit", "audit", "organization.audit.view"),
     Link("Settings", "organizations:settings", "settings", "organization.view"),
 )
 WORKSPACE_PLACES = (
     Link("Deployments", "deployments:list", "deployments", "workspace.view"),
     Link("Members", "organizations:workspace_members", "people", "workspace.members.view"),
-    Link("Teams", "organizations:workspace_teams", "people", "workspace.members.view"),
-    Link("API tokens", "organizations:workspace_tokens", "key", "workspace.tokens.manage"),
+    Link("Teams", "organizations:workspace_teams", "team", "workspace.members.view"),
+    Link("Who may do what", "organizations:workspace_who", "search", "workspace.members.view"),
+    Link("API tokens", "organizations:workspace_tokens", "terminal", "workspace.tokens.manage"),
     Link("Settings", "organizations:workspace_settings", "settings", "workspace.view"),
 )
 

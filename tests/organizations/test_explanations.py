@@ -84,7 +84,7 @@ def test_who_may_not_see_people_gets_no_such_link(alice, dora, deployment, clien
     refusal = client_of(dora).get("/w/warehouse/members/")
 
     assert refusal.status_code == 403
-    assert b"/who/" not in refusal.content
+    assert b"/w/warehouse/who/" not in refusal.content
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,20 @@ def test_who_may_not_see_people_gets_no_such_link(alice, dora, deployment, clien
 )
 def test_odd_questions_get_an_answer(alice, deployment, client_of, query):
     assert client_of(alice).get(f"/d/{deployment.ref}/who/?{query}").status_code == 200
+
+
+def test_roles_on_one_workspace_do_not_answer_for_the_organization_and_the_page_leads_there(
+    alice, bob, workspace, client_of
+):
+    client = client_of(alice)
+    query = "?permission=workspace.view"
+
+    above = main_of(client.get(f"/o/nordhavn/who/{query}").content)
+    here = main_of(client.get(f"/w/warehouse/who/{query}").content)
+
+    assert "bob@example.org" not in above
+    assert f"/w/warehouse/who/{query}" in above
+    assert "bob@example.org" in here
 
 
 def test_an_outsider_finds_nothing(charlie, deployment, client_of):

@@ -13,9 +13,11 @@ from apps.access.places import with_all_above
 from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
 from apps.access.ways import ways_in, ways_of
+from apps.accounts.signed_in import person_of
 from apps.organizations.models import Organization, Workspace
 
 PAGE_SIZE = 50
+MOST_WORKSPACES = 50
 
 
 @scoped(Organization, "organization.members.view", by="slug")
@@ -58,5 +60,14 @@ def explanation(request: HttpRequest, on: Any, *, back_url: str) -> HttpResponse
         "ways": ways_of(on=on, rows=page.object_list),
         "denial": explain_denial(permission=permission, on=on),
         "back_url": back_url,
+        "workspaces": _workspaces_of(request, on),
     }
     return render(request, "access/who.html", context)
+
+
+def _workspaces_of(request: HttpRequest, on: Any) -> list[Workspace]:
+    """List the workspaces that the same may be asked about: roles there do not count above."""
+    if not isinstance(on, Organization):
+        return []
+    seen = Workspace.objects.visible_to(person_of(request)).filter(organization=on)
+    return list(seen.order_by("name")[:MOST_WORKSPACES])
