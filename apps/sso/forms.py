@@ -22,6 +22,7 @@ class EmailForm(forms.Form):
         label="E-mail address",
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
+        error_messages={"invalid": "Write an e-mail address, like ada@example.com."},
     )
 
 
@@ -128,7 +129,7 @@ class SAMLForm(ConnectionForm):
 
     metadata = forms.FileField(label="Metadata file", required=False)
     metadata_url = forms.CharField(
-        label="Or its address",
+        label="Or the address of the metadata",
         max_length=500,
         required=False,
         widget=forms.URLInput(),
@@ -147,7 +148,10 @@ class SAMLForm(ConnectionForm):
         if url:
             return {"config": fetch_metadata(url=url, now=now)}
         if self.connection is None:
-            raise Invalid("Choose the metadata file of the identity provider.", field="metadata")
+            raise Invalid(
+                "Choose the metadata file of the identity provider, or write its address.",
+                field="metadata",
+            )
         return {}
 
 
