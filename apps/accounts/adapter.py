@@ -11,6 +11,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.accounts.models import UserKind
 from apps.accounts.sessions import signed_in_lately
+from apps.core.middleware import client_address
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
             allowed_hosts={self.request.get_host()},
             require_https=self.request.is_secure(),
         )
+
+    def get_client_ip(self, request: Any) -> str:
+        # The address that attempts are counted for is the one that the audit log has.
+        return client_address(request)
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         return not signed_in_lately(self.request.session, now=time.time())
