@@ -63,7 +63,6 @@ def test_what_is_lost_goes_and_all_else_stays() -> None:
     headers = CIMultiDict(
         [
             ("Cookie", f"theme=dark; _token={lost}; _token={held}; other=a=b"),
-            ("Authorization", f"Bearer {lost}"),
             ("Authorization", f"Bearer {held}"),
             ("Accept", "text/html"),
         ]
@@ -92,6 +91,13 @@ def test_a_bearer_that_is_no_plain_token_never_passes(value: str) -> None:
     headers = CIMultiDict(Authorization=value.format(token()))
 
     assert "Authorization" not in without_tokens(headers, ())
+
+
+def test_the_cookie_does_not_take_the_place_of_a_bearer_that_is_lost() -> None:
+    lost, held = token(role="admin"), token()
+    headers = CIMultiDict(Cookie=f"a=b; _token={held}", Authorization=f"Bearer {lost}")
+
+    assert dict(without_tokens(headers, {lost})) == {"Cookie": "a=b"}
 
 
 def test_a_request_without_a_session_is_left_as_it_is() -> None:

@@ -51,18 +51,18 @@ def tokens_in(headers: CIMultiDict[str]) -> set[str]:
 
 
 def without_tokens(headers: CIMultiDict[str], lost: Container[str]) -> CIMultiDict[str]:
-    """Return the headers without the `lost` tokens, and without what is no plain token or name."""
+    """Return the headers without the `lost` tokens, and without what is no plain token or name.
+
+    A bearer counts and the cookie beside it does not, so with a bearer the cookie goes as well.
+    """
     kept = headers.copy()
-    bearers = kept.popall("Authorization", [])
-    kept.extend(
-        ("Authorization", value)
-        for value in bearers
-        if (token := _bearer(value)) is None or _is_kept(token, lost)
-    )
+    sent = kept.popall("Authorization", [])
+    passing = [value for value in sent if _passes(_bearer(value), lost)]
+    kept.extend(("Authorization", value) for value in passing)
     cookies = [
         f"{name}={value}"
         for name, value in _cookies(headers)
-        if name != SESSION_COOKIE or _is_kept(value, lost)
+        if name != SESSION_COOKIE or (passing == sent and _passes(value, lost))
     ]
     kept.popall("Cookie", None)
     if cookies:
@@ -74,8 +74,8 @@ def _is_plain(text: object) -> bool:
     return isinstance(text, str) and len(text) <= LONGEST_NAME and text.isprintable()
 
 
-def _is_kept(token: str, lost: Container[str]) -> bool:
-    return token not in lost and bool(TOKEN.fullmatch(token))
+def _passes(token: str | None, lost: Container[str]) -> bool:
+    return token is None or (token not in lost and bool(TOKEN.fullmatch(token)))
 
 
 def _bearer(value: str) -> str | None:
