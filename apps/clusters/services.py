@@ -18,7 +18,7 @@ from apps.organizations.models import Organization, Workspace
 
 MOST_NAMES = 5
 REPLACED = "replaced"
-SERVER = {"database_host", "database_port"}
+SERVER = ("database_host", "database_port")
 # A change of these would leave the data of a Deployment where it no longer looks.
 FIXED_WHILE_USED = {
     "storage_class": "the storage class",
@@ -74,7 +74,7 @@ def update_settings(
         if getattr(row, name) != value
     }
     _refuse_moving_data(row, changes)
-    if SERVER & changes.keys():
+    if changes.keys() & SERVER:
         _keep_former_server(row, settings)
     for name, (_, value) in changes.items():
         setattr(row, name, value)
@@ -148,7 +148,8 @@ def _keep_former_server(cluster: Cluster, settings: Mapping[str, Any]) -> None:
     """Keep the server that is replaced as long as databases of Deployments are on it."""
     former, server = cluster.former_database_servers, cluster.database_server
     in_use = set(deployments_on(cluster=cluster).values_list("database_server", flat=True))
-    former.filter(host=settings["database_host"], port=settings["database_port"]).delete()
+    host, port = (settings.get(name, getattr(cluster, name)) for name in SERVER)
+    former.filter(host=host, port=port).delete()
     for one in former.all():
         if str(one) not in in_use:
             one.delete()
@@ -161,7 +162,7 @@ def _concerned(cluster: Cluster, changes: Mapping[str, Any]) -> int:
     there = deployments_on(cluster=cluster).filter(phase="active")
     if any(name in changes for name in APPLIED_AGAIN_FOR):
         return int(there.count())
-    if any(name in changes for name in OF_THE_SERVER) and not SERVER & changes.keys():
+    if any(name in changes for name in OF_THE_SERVER) and not changes.keys() & SERVER:
         return int(there.filter(database_server=cluster.database_server).count())
     return 0
 
