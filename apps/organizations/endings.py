@@ -1,17 +1,24 @@
 """What follows from a role that ended by itself: the same as if somebody had taken it.
 
-Who is in an organization no more is signed out and in none of its Teams.
+Who is in an organization no more is signed out and in none of its Teams. Nobody was there who could
+say so, so people get a mail.
 """
 
 import logging
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
+from django.template.loader import render_to_string
 
 from apps.access.endings import end_roles, organizations_with_ended_roles
-from apps.accounts.models import UserKind
+from apps.access.models import Grant
+from apps.accounts.models import User, UserKind
 from apps.accounts.sessions import end_sessions
-from apps.organizations.models import OrganizationGrant
+from apps.organizations.models import Organization, OrganizationGrant
 from apps.organizations.teams import leave_teams
 
 logger = logging.getLogger(__name__)
@@ -33,6 +40,11 @@ def _end_batch(organization_id: int) -> int:
     grants = end_roles(organization_id=organization_id)
     for grant in grants:
         _leave(grant)
+    mails = list(_mails(organization_id, grants))
+    if mails:
+        # One connection, so that a mail server that does not answer costs one wait.
+        send = partial(_send, mails)
+        transaction.on_commit(send, robust=True)
     return len(grants)
 
 
@@ -41,3 +53,25 @@ def _leave(grant: Any) -> None:
         return
     leave_teams(actor=None, user=grant.user, organization=grant.content_object)
     end_sessions(user=grant.user)
+
+
+def _mails(organization_id: int, grants: list[Any]) -> Iterator[EmailMessage]:
+    ended: dict[User, list[Any]] = {}
+    for grant in grants:
+        is_person = isinstance(grant, Grant) and grant.user.kind == UserKind.PERSON
+        if is_person and grant.user.is_active:
+            ended.setdefault(grant.user, []).append(grant)
+    organization = Organization.objects.get(pk=organization_id) if ended else None
+    for person, theirs in ended.items():
+        context = {
+            "person": person,
+            "grants": theirs,
+            "organization": organization,
+            "url": settings.PORTAL_URL,
+        }
+        body = render_to_string("organizations/roles_ended_mail.txt", context)
+        yield EmailMessage("A role of yours has ended", body, to=[person.email])
+
+
+def _send(mails: list[EmailMessage]) -> None:
+    get_connection().send_messages(mails)

@@ -19,6 +19,7 @@ from apps.organizations.models import OrganizationGrant, WorkspaceGrant, Workspa
 from apps.organizations.services import give_role
 from apps.organizations.tasks import sweep_roles
 from apps.organizations.teams import add_to_team, create_team
+from apps.organizations.tokens import create_token
 from tests.conftest import make_user, role
 
 HOUR = timedelta(hours=1)
@@ -92,6 +93,41 @@ def test_who_is_in_the_organization_no_more_is_signed_out_and_in_no_team(
 
     assert client.get("/account/").status_code == 302
     assert not team.group.user_set.exists()
+
+
+def test_who_lost_roles_by_their_end_gets_one_mail_about_all(
+    alice, bob, workspace, mailoutbox, django_capture_on_commit_callbacks
+):
+    for model in (OrganizationGrant, WorkspaceGrant):
+        end(model.objects.filter(user=bob))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        endings.end_what_is_over()
+
+    (mail,) = mailoutbox
+    assert mail.to == ["bob@example.org"]
+    assert "your role Workspace Member on Warehouse has ended" in mail.body
+    assert "your role Organization Member on Nordhavn Logistics has ended" in mail.body
+    assert "ask an owner of Nordhavn Logistics" in mail.body
+
+
+def test_no_mail_goes_to_teams_tokens_and_closed_accounts(
+    alice, bob, workspace, mailoutbox, django_capture_on_commit_callbacks
+):
+    team = create_team(actor=alice, organization=workspace.organization, name="Nights")
+    grant_to_team(actor=alice, team=team, role=role("workspace", "member"), on=workspace)
+    create_token(
+        actor=alice, on=workspace, name="CI", role=role("workspace", "member"), expires_at=None
+    )
+    bob.is_active = False
+    bob.save(update_fields=["is_active"])
+    end(WorkspaceGrant.objects)
+    end(WorkspaceTeamGrant.objects)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert endings.end_what_is_over() == 3
+
+    assert mailoutbox == []
 
 
 def test_the_end_of_a_role_on_a_workspace_signs_nobody_out(alice, bob, workspace, client_of):
