@@ -47,7 +47,7 @@ def record(
 
 def _label_of(actor: User | None) -> str:
     if actor is None:
-        return SYSTEM
+        return current_request().caller or SYSTEM
     return actor.email if actor.kind == UserKind.PERSON else f"API token {actor}"
 
 

@@ -1,13 +1,16 @@
 """What is known of the request being served, for audit rows and log lines far below the view."""
 
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class RequestContext:
+    """`caller` is who asks when that is neither a person nor an API token."""
+
     request_id: str = ""
     address: str = ""
+    caller: str = ""
 
 
 _current: ContextVar[RequestContext] = ContextVar("request_context", default=RequestContext())  # noqa: B039 - frozen
@@ -19,6 +22,11 @@ def current_request() -> RequestContext:
 
 def enter_request(context: RequestContext) -> Token[RequestContext]:
     return _current.set(context)
+
+
+def name_caller(caller: str) -> None:
+    """Say who asks, until the request ends."""
+    _current.set(replace(_current.get(), caller=caller))
 
 
 def leave_request(token: Token[RequestContext]) -> None:

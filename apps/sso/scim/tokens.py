@@ -28,7 +28,7 @@ def create_scim_token(*, actor: User, organization: Organization, name: str) -> 
     ScimToken.objects.create(
         organization=organization, name=name, digest=secret.digest, created_by=actor
     )
-    changes = {"token": [None, name]}
+    changes = {f"SCIM token {name}": [None, "usable"]}
     record_on(action="scim_token.created", actor=actor, on=organization, changes=changes)
     return secret.text
 
@@ -36,18 +36,18 @@ def create_scim_token(*, actor: User, organization: Organization, name: str) -> 
 @transaction.atomic
 def revoke_scim_token(*, actor: User, token: ScimToken) -> None:
     """Let a token prove nothing any more, at once."""
-    changes = {"token": [token.name, None]}
+    changes = {f"SCIM token {token}": ["usable", "revoked"]}
     record_on(action="scim_token.revoked", actor=actor, on=token.organization, changes=changes)
     token.delete()
 
 
-def is_scim_token(*, text: str, organization: Organization) -> bool:
-    """Tell whether a text is a token of the organization, and note its use."""
+def scim_token(*, text: str, organization: Organization) -> ScimToken | None:
+    """Find the token of the organization that a text is, and note its use."""
     if not is_well_formed(text, prefix=SCIM_PREFIX):
-        return False
+        return None
     found = organization.scim_tokens.filter(digest=digest_of(text))
-    if not found.exists():
-        return False
-    now = timezone.now()
-    found.filter(Q(used_at=None) | Q(used_at__lt=now - USE_STEP)).update(used_at=now)
-    return True
+    token = found.first()
+    if token is not None:
+        now = timezone.now()
+        found.filter(Q(used_at=None) | Q(used_at__lt=now - USE_STEP)).update(used_at=now)
+    return token

@@ -14,13 +14,14 @@ from django.views.decorators.http import require_http_methods
 from apps.access.scoped import scoped
 from apps.accounts.sessions import fresh_sign_in
 from apps.accounts.signed_in import person_of
+from apps.core.context import name_caller
 from apps.core.errors import PortalError
 from apps.core.forms import blame
 from apps.core.gates import open_to_all
 from apps.organizations.models import Organization
 from apps.sso.forms import ScimTokenForm
 from apps.sso.models import ScimRecord
-from apps.sso.scim.tokens import create_scim_token, is_scim_token, revoke_scim_token
+from apps.sso.scim.tokens import create_scim_token, revoke_scim_token, scim_token
 
 MANAGE = "organization.sso.manage"
 PAGE_SIZE = 50
@@ -32,9 +33,10 @@ def endpoint(request: HttpRequest, organization_slug: str, path: str = "") -> Ht
     """Serve SCIM 2.0 to whoever holds a token of the organization. Sessions count for nothing."""
     organization = get_object_or_404(Organization, slug=organization_slug)
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-    is_proved = scheme.lower() == "bearer" and is_scim_token(
-        text=text.strip(), organization=organization
-    )
+    token = scim_token(text=text.strip(), organization=organization)
+    is_proved = scheme.lower() == "bearer" and token is not None
+    if is_proved:
+        name_caller(f"SCIM token {token}")
     serve = import_string("apps.sso.scim.serving.serve")
     response: HttpResponse = serve(
         request, organization=organization, path=path, is_proved=is_proved
