@@ -7,7 +7,7 @@ that a thousand Deployments at rest cost the database next to nothing.
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -75,8 +75,10 @@ class Recorded:
         return Recorded(self.written + other.written, self.woken + other.woken)
 
 
-def survey(*, cluster_id: int) -> Recorded:
-    """Look at all Deployments of a Kubernetes cluster and write what is news."""
+def survey(*, cluster_id: int, keep: Callable[[], None] = lambda: None) -> Recorded:
+    """Look at all Deployments of a Kubernetes cluster and write what is news; `keep` is called on
+    the way, so that whoever waits knows that it goes on.
+    """
     began_at = timezone.now()
     cluster = Cluster.objects.filter(pk=cluster_id, blind_until=None).first()
     plane = plane_for(cluster) if cluster else None
@@ -84,7 +86,7 @@ def survey(*, cluster_id: int) -> Recorded:
         return Recorded()
     seen: set[str] = set()
     try:
-        recorded = record_looks(cluster_id=cluster_id, looks=_noting(plane.survey(), seen))
+        recorded = record_looks(cluster_id=cluster_id, looks=_noting(plane.survey(), seen, keep))
     except Unreachable as error:
         breaker.failed(cluster=cluster, error=error)
         return Recorded()
@@ -167,8 +169,9 @@ def _living(cluster_id: int) -> QuerySet[Deployment]:
     return Deployment.objects.filter(cluster_id=cluster_id).exclude(phase=Phase.DELETED)
 
 
-def _noting(looks: Iterator[Look], seen: set[str]) -> Iterator[Look]:
+def _noting(looks: Iterator[Look], seen: set[str], keep: Callable[[], None]) -> Iterator[Look]:
     for ref, look in looks:
+        keep()
         seen.add(ref)
         yield ref, look
 
