@@ -15,6 +15,7 @@ from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
 from apps.deployments.services import delete_deployment
 from apps.organizations.leftovers import close_idle_service_users
+from apps.organizations.models import WorkspaceGrant
 from apps.organizations.services import give_role, remove_person
 from apps.organizations.tasks import sweep_leftovers
 from apps.organizations.tokens import create_token, revoke_token, rotate_token
@@ -174,6 +175,16 @@ def test_a_token_dies_with_the_rights_of_who_made_it(alice, bob, workspace):
 
     new = rotate_token(actor=alice, token=token, on=workspace, grace=timedelta(0))
     assert calling(new).get("/api/v1/whoami").status_code == 200
+
+
+def test_a_token_dies_when_the_role_of_who_made_it_ends_by_itself(alice, bob, workspace):
+    operator = role("workspace", "operator")
+    give_role(actor=alice, user=bob, role=operator, on=workspace)
+    _, secret = create_token(actor=bob, on=workspace, name="CI", role=operator, expires_at=None)
+
+    WorkspaceGrant.objects.filter(user=bob).update(expires_at=timezone.now())
+
+    assert calling(secret).get("/api/v1/whoami").status_code == 401
 
 
 def test_a_token_dies_when_who_made_it_leaves_or_is_disabled(alice, bob, workspace):

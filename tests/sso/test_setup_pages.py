@@ -443,6 +443,21 @@ def test_the_last_connection_of_an_enforced_domain_stays(
     assert saml.is_enabled
 
 
+def test_an_edit_that_would_switch_off_the_last_connection_is_refused_and_kept_in_the_form(
+    owner: Client, dana: User, saml: SSOConnection
+) -> None:
+    data = {"name": "Typed", "default_role": "member", "email_attribute": "mail2"}
+
+    answer = owner.post(page("edit_connection", saml.key), data)
+
+    assert answer.status_code == 422
+    shown = answer.content.decode()
+    assert "this is the last connection" in shown
+    assert 'value="Typed"' in shown
+    saml.refresh_from_db()
+    assert (saml.is_enabled, saml.email_attribute, saml.name) == (True, "", "Nordhavn")
+
+
 def test_an_address_without_a_domain_asks_for_its_password(client: Client, alice: User) -> None:
     response = client.post(reverse("account_login"), {"login": alice.email})
 
