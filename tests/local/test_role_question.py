@@ -11,8 +11,9 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, unused_port
 
+from apps.dataplane.edge.roles import NoAnswer, Question
 from apps.dataplane.local import edge
-from apps.dataplane.local.role_question import PortalDoor
+from apps.dataplane.local.role_question import PortalDoor, ask_portal
 from tests.dataplane.test_airflow_sessions import token
 
 VIEWER = token()
@@ -151,6 +152,19 @@ def test_airflow_stays_open_while_the_portal_hangs(
         assert received == {"Cookie": f"_token={VIEWER}"}
 
     on_stage(tmp_path, act)
+
+
+def test_a_home_whose_ports_cannot_be_read_is_no_answer() -> None:
+    def listener() -> str:
+        raise FileNotFoundError("ports.json")
+
+    async def ask() -> None:
+        async with ClientSession() as session:
+            door = PortalDoor(listener=listener, host="", secret="of-the-edge")
+            await ask_portal(session, door, Question("dep1", "bob@example.org", ""))
+
+    with pytest.raises(NoAnswer):
+        asyncio.run(ask())
 
 
 def test_the_secret_is_in_no_repr() -> None:
