@@ -4,6 +4,7 @@ person (or token) or a Team. The pages that explain access read this; checks ask
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import BooleanField, Exists, F, OuterRef, Q, QuerySet, Value
@@ -57,6 +58,13 @@ def roles_within(*, user: User, on: Any, seen_by: User | None = None) -> list[Wa
             where["content_object__in"] = model.objects.visible_to(seen_by)
         held += _ways(user=user, model=model, where=where)
     return held
+
+
+def all_roles(*, user: User) -> list[Way]:
+    """List every live role of a user, those that end first, then top down. Six queries."""
+    held = [way for model in models_with_roles() for way in _ways(user=user, model=model, where={})]
+    never = datetime.max.replace(tzinfo=UTC)
+    return sorted(held, key=lambda way: way.grant.expires_at or never)
 
 
 def _ways(*, user: User, model: Any, where: dict[str, Any]) -> list[Way]:

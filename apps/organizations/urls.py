@@ -6,6 +6,7 @@ from apps.organizations.views import (
     invitations,
     leaving,
     members,
+    own_roles,
     records,
     roles,
     team_roles,
@@ -17,6 +18,7 @@ from apps.organizations.views import (
 app_name = "organizations"
 
 urlpatterns = [
+    path("account/roles/", own_roles.own_roles, name="own_roles"),
     path("invitations/<str:token>/", invitations.invitation, name="invitation"),
     path("o/<slug:slug>/workspaces/", workspaces.workspaces, name="workspaces"),
     path("o/<slug:slug>/workspaces/new/", workspaces.new_workspace, name="new_workspace"),

@@ -121,6 +121,7 @@ TABLE = {
     "accounts:end_session": Row(NOBODY, None, NOBODY),
     "accounts:end_others": Row(SIGNED_IN, None, SIGNED_IN),
     "accounts:mail": Row(NOBODY, OPERATOR),
+    "organizations:own_roles": Row(SIGNED_IN, SIGNED_IN),
     "organizations:invitation": _all(EVERYBODY),
     "organizations:workspaces": _organization(IN_ORGANIZATION),
     "organizations:new_workspace": _organization(ORGANIZATION_OWNER, ORGANIZATION_OWNER),

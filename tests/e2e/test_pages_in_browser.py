@@ -81,6 +81,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("portal:delete_workspace", ["warehouse"]),
         ("accounts:profile", []),
         ("accounts:sessions", []),
+        ("organizations:own_roles", []),
         ("accounts:mail", []),
         ("organizations:workspaces", ["nordhavn"]),
         ("organizations:new_workspace", ["nordhavn"]),

@@ -168,3 +168,32 @@ def test_a_role_on_a_deployment_is_given_for_a_day(alice, bob, deployment, clien
     assert answer.status_code == 302
     assert DeploymentGrant.objects.get(user=bob).expires_at is not None
     assert b"until <time" in client.get(f"/d/{deployment.ref}/access/").content
+
+
+def test_a_person_reads_which_of_their_roles_end_and_when(
+    alice, bob, charlie, deployment, client_of, django_assert_max_num_queries
+):
+    give_role(
+        actor=alice,
+        user=bob,
+        role=role("deployment", "author"),
+        on=deployment,
+        expires_at=timezone.now() + HOUR,
+    )
+    client = client_of(bob)
+    assert 'href="/account/roles/"' in client.get("/account/").content.decode()
+
+    with django_assert_max_num_queries(16):
+        page = client.get("/account/roles/").content.decode()
+
+    assert page.index("Deployment Author") < page.index("Organization Member")
+    assert page.count("until <time") == 1
+    DeploymentGrant.objects.update(expires_at=timezone.now())
+    assert "Deployment Author" not in client.get("/account/roles/").content.decode()
+    assert "Nordhavn" not in client_of(charlie).get("/account/roles/").content.decode()
+
+
+def test_somebody_without_any_role_is_told_so(db, client_of):
+    page = client_of(make_user("Dora")).get("/account/roles/").content.decode()
+
+    assert "You have no role now" in page
