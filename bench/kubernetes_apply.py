@@ -11,6 +11,7 @@ from threading import local
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.kinds import Manifest, object_id
 from apps.dataplane.kubernetes.parallel import AT_ONCE
+from apps.dataplane.kubernetes.render.stages import waves
 from apps.dataplane.spec import DeploymentSpec, VariableSpec
 from bench import kubernetes_stage as stage
 from bench.kubernetes_noop import APPLY, as_list
@@ -103,7 +104,7 @@ def _made(number: int, config: ClusterConfig) -> list[DeploymentSpec]:
 
 
 class Plainly:
-    """Sends the same objects, stage by stage, as many at a time as the driver."""
+    """Sends the same objects in the same order, as many at a time as the driver."""
 
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
@@ -112,8 +113,8 @@ class Plainly:
         self._pool = ThreadPoolExecutor(AT_ONCE, initializer=self._connect)
 
     def make(self) -> None:
-        for part in stage.stages_of(stage.new_spec(), self._config):
-            list(self._pool.map(self._patch, part.objects))
+        for wave in waves(stage.stages_of(stage.new_spec(), self._config)):
+            list(self._pool.map(self._patch, [one for part in wave for one in part.objects]))
 
     def close(self) -> None:
         self._pool.shutdown()

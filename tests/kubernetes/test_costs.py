@@ -15,8 +15,8 @@ from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import settle, small_spec
 from tests.kubernetes.fault_proxy import FaultProxy
 
-# The namespace, the inventory before and after, and a look at what is not ready yet.
-BESIDE_OBJECTS = 6
+# A look for the namespace, and the inventory before and after.
+BESIDE_OBJECTS = 3
 LIMIT = VariableSpec(key="LIMIT", value="2", is_secret=False)
 
 
@@ -34,6 +34,21 @@ def test_a_new_deployment_takes_little_more_than_a_request_for_each_object(
     objects = applied_at_once(faulty_plane, make_spec(ref))
 
     assert objects <= faulty.count() <= objects + BESIDE_OBJECTS
+
+
+def test_an_answer_brings_back_nothing_of_secrets_and_code(
+    kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    applied_at_once(kubernetes_plane, small_spec(ref))
+    spec = small_spec(ref, revision=2, variables=(LIMIT,))
+    stages = render(spec=spec, config=kubernetes_plane.config)
+    secret = next(m for stage in stages for m in stage.objects if m["kind"] == "Secret")
+
+    answer = kubernetes_plane.api.apply(secret, metadata_only=True)
+
+    assert set(answer) == {"kind", "apiVersion", "metadata"}
+    assert answer["kind"] == "Secret"
+    assert answer["metadata"]["uid"]
 
 
 def test_an_edit_sends_what_changed_and_nothing_else(

@@ -26,11 +26,11 @@ from apps.dataplane.kubernetes.kinds import (
     title,
 )
 from apps.dataplane.kubernetes.ledger import Ledger
-from apps.dataplane.kubernetes.live import owned_namespace
+from apps.dataplane.kubernetes.live import WHOLE, owned_namespace
 from apps.dataplane.kubernetes.parallel import in_parallel
 from apps.dataplane.kubernetes.pruning import prune
 from apps.dataplane.kubernetes.refusals import NotFound, Refused
-from apps.dataplane.kubernetes.render.stages import Stage
+from apps.dataplane.kubernetes.render.stages import Stage, waves
 from apps.dataplane.kubernetes.rollout import HEALTHY, healthy_step, stage_step
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
@@ -77,12 +77,12 @@ class ApplyPass:
             self._make_namespace()
         self.ledger.announce()
         steps: list[Step] = []
-        for index, stage in enumerate(self.stages):
-            self._apply_stage(stage)
-            steps.append(stage_step(self.ledger, stage, now=self.now))
+        for wave in waves(self.stages):
+            self._apply_wave(wave)
+            steps += [stage_step(self.ledger, stage, now=self.now) for stage in wave]
             if steps[-1].state != "done":
                 self.ledger.save()
-                later = self.stages[index + 1 :]
+                later = self.stages[len(steps) :]
                 steps += [Step(key=s.key, title=s.title, state="waiting") for s in later]
                 return _progress([*steps, HEALTHY])
         steps.append(healthy_step(self.ledger, now=self.now))
@@ -98,9 +98,9 @@ class ApplyPass:
             if kind_of(manifest) == NAMESPACE and name == self.ledger.namespace:
                 self._apply(manifest)
 
-    def _apply_stage(self, stage: Stage) -> None:
+    def _apply_wave(self, wave: list[Stage]) -> None:
         """Apply what differs, Roles before what grants them: nobody may grant what is not there."""
-        pending = [manifest for manifest in stage.objects if self.ledger.differs(manifest)]
+        pending = [m for stage in wave for m in stage.objects if self.ledger.differs(m)]
         in_parallel(self._apply, [m for m in pending if kind_of(m) != ROLE_BINDING])
         in_parallel(self._apply, [m for m in pending if kind_of(m) == ROLE_BINDING])
 
@@ -109,7 +109,7 @@ class ApplyPass:
         if kind == JOB and self.ledger.entries.get(one, Entry()).mark == FAILED:
             self._delete_job(one)
         try:
-            live = self.api.apply(manifest)
+            live = self.api.apply(manifest, metadata_only=kind not in WHOLE)
         except NotFound as error:
             if kind != ROLE_BINDING:
                 raise
@@ -119,6 +119,8 @@ class ApplyPass:
             if not error.is_immutable:
                 raise
             raise self._immutable(one, error) from None
+        if one not in self.ledger.live:
+            self.ledger.made.add(one)
         self.ledger.note(manifest, live)
 
     def _immutable(self, one: str, error: Refused) -> DataPlaneError:

@@ -127,7 +127,9 @@ class Api:
         )
         return [item for page in pages for item in page.items]
 
-    def apply(self, manifest: Manifest, *, is_trial: bool = False) -> Manifest:
+    def apply(
+        self, manifest: Manifest, *, is_trial: bool = False, metadata_only: bool = False
+    ) -> Manifest:
         """Apply an object server-side and return what it became; a trial changes nothing."""
         kind, metadata = kind_of(manifest), manifest["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
@@ -138,10 +140,12 @@ class Api:
             query={**query, "dryRun": "All"} if is_trial else query,
             body=manifest,
             content_type=APPLY,
+            accept=_METADATA.format("") if metadata_only else JSON,
             writes=not is_trial,
             seconds=WRITE_SECONDS,
         )
-        return self._caller.json(call)
+        # Metadata alone comes under a name of its own.
+        return {**self._caller.json(call), "kind": kind.name, "apiVersion": kind.api_version}
 
     def merge(
         self, kind: Kind, name: str, changes: Mapping[str, Any], *, namespace: str = ""

@@ -135,7 +135,8 @@ class Ledger:
         if self.inventory == self._saved or f"{NAMESPACE.key}/{self.namespace}" not in self.live:
             return
         labels = {PORTAL_LABEL: self.portal_id, DEPLOYMENT_LABEL: self.spec.ref}
-        self.api.apply(manifest_of(self.inventory, namespace=self.namespace, labels=labels))
+        manifest = manifest_of(self.inventory, namespace=self.namespace, labels=labels)
+        self.api.apply(manifest, metadata_only=True)
         self._saved = self.inventory
 
     def _keep_claims(self) -> None:

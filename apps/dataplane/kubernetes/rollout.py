@@ -82,9 +82,11 @@ def _failure(ledger: Ledger, one: str, status: kstatus.Status) -> Permanent:
 def _step(ledger: Ledger, waiting: Waiting, *, key: str, heading: str, now: datetime) -> Step:
     if not waiting:
         return Step(key=key, title=heading, state="done")
-    ids = [one for one, _ in waiting]
+    # What this very pass made has no pods that could say why.
+    ids = [one for one, _ in waiting if one not in ledger.made]
     sentences = [f"{title(one)}: {status.sentence}" for one, status in waiting[:MOST_NAMED]]
-    sentences += reasons_of(ledger.api, namespace=ledger.namespace, workloads=ids, now=now)
+    if ids:
+        sentences += reasons_of(ledger.api, namespace=ledger.namespace, workloads=ids, now=now)
     return Step(key=key, title=heading, state="running", detail=scrub(" ".join(sentences), ()))
 
 

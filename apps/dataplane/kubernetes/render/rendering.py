@@ -31,28 +31,31 @@ def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
     stages = (
         _stage("namespace", "Namespace", namespace(target)),
         _stage("limits", "Quota and limits", quota(target), limits(target)),
-        _stage("access", "Accounts and rights", *access(target)),
-        _stage("network", "Network policies", *policies(target)),
-        _stage("secrets", "Secrets", *configuration.secrets()),
+        _stage("access", "Accounts and rights", *access(target), free=True),
+        _stage("network", "Network policies", *policies(target), free=True),
+        _stage("secrets", "Secrets", *configuration.secrets(), free=True),
         _stage(
             "config",
             "Configuration and code",
             *configuration.config_maps(),
             *task_pods,
             *code_slots(target),
+            free=True,
         ),
         *(server_stages(target) if config.database else ()),
         _stage("data", "Storage, database and broker", *_data(configuration), waits=True),
         _stage("migration", "Database migration", migration(configuration), waits=True),
         _stage("core", "Core components", *core(configuration, task_pods), *_cleanup(target)),
-        _stage("workers", "Workers", *_workers(configuration)),
+        _stage("workers", "Workers", *_workers(configuration), free=True),
         _stage("autoscaling", "Autoscaling", *_autoscaling(target)),
     )
     return tuple(stage for stage in stages if stage.objects)
 
 
-def _stage(key: str, title: str, *objects: Manifest, waits: bool = False) -> Stage:
-    return Stage(key=key, title=title, objects=objects, waits=waits)
+def _stage(
+    key: str, title: str, *objects: Manifest, waits: bool = False, free: bool = False
+) -> Stage:
+    return Stage(key=key, title=title, objects=objects, waits=waits, free=free)
 
 
 def _data(configuration: Configuration) -> list[Manifest]:
