@@ -4,6 +4,7 @@ began as an older Airflow.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import jwt
@@ -58,6 +59,21 @@ def test_an_admin_sees_connections(world: LocalWorld):
     headers = {"Cookie": cookie(response)}
 
     assert call(world, "GET", "/open-comet/api/v2/connections", headers=headers).status == 200
+
+
+def test_only_the_portal_itself_is_told_what_waits_and_runs(world: LocalWorld):
+    path = "/auth/portal/counts"
+    viewer = {"Cookie": cookie(sign_in(world, make_token()))}
+
+    said = world.airflow("GET", path)
+
+    assert said["import_errors"] == 0
+    assert all(row[1] in ("queued", "running") for row in said["tasks"])
+    assert {"SchedulerJob", "DagProcessorJob"} <= said["heartbeats"].keys()
+    assert all(datetime.fromisoformat(at).tzinfo for at in said["heartbeats"].values())
+    assert call(world, "GET", f"/open-comet{path}").status == 401
+    assert call(world, "GET", f"/open-comet{path}", headers={"Cookie": "_token=x"}).status == 403
+    assert call(world, "GET", f"/open-comet{path}", headers=viewer).status == 403
 
 
 def test_a_token_works_once(world: LocalWorld):
@@ -144,6 +160,7 @@ def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(world: LocalWor
     aging.create(older)
 
     _check_sign_in(aging)
+    assert aging.airflow("GET", "/auth/portal/counts")["import_errors"] == 0
     assert aging.finished_run("welcome", aging.trigger("welcome"))["state"] == "success"
     aging.apply(runtime=make_runtime())
     assert aging.airflow("GET", "/api/v2/version")["version"] == "3.3.2"
