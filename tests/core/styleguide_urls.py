@@ -13,7 +13,8 @@ CARD = """
 <section class="panel" id="card"
   data-hx-get="/card/" data-hx-trigger="every 200ms" data-hx-swap="outerMorph">
   <header><h2>Card</h2>{% include "components/live.html" with at=now seconds=5 only %}</header>
-  <div class="body"><input id="typed" aria-label="Typed"><p id="count">{{ count }}</p></div>
+  <div class="body"><input id="typed" aria-label="Typed"><p id="count">{{ count }}</p>
+    <details id="folded"><summary>More</summary><p>Folded</p></details></div>
 </section>"""
 LOG = """
 {% include "components/log.html" with id="log" label="Log" lines=lines tail_url="/tail/" only %}"""

@@ -146,6 +146,16 @@ def test_a_live_card_keeps_what_is_being_typed(page: Page) -> None:
     assert page.evaluate("document.activeElement.id") == "typed"
 
 
+def test_a_live_card_keeps_open_what_was_unfolded(page: Page) -> None:
+    page.goto("/live/")
+    page.click("#folded summary")
+    count = page.inner_text("#count")
+
+    expect(page.locator("#count")).not_to_have_text(count)
+
+    expect(page.locator("#folded p")).to_be_visible()
+
+
 def test_a_card_whose_answers_fail_keeps_its_content_and_says_it_is_stale(page: Page) -> None:
     page.goto("/live/")
 
