@@ -57,7 +57,10 @@ def test_nobody_changes_their_address_behind_the_back_of_the_portal(bob, client_
     assert response.status_code == 404
 
 
-def test_a_forgotten_password_is_set_anew_by_mail(bob, client, settings):
+def test_a_forgotten_password_is_set_anew_by_mail_and_ends_all_sessions(bob, client, client_of):
+    elsewhere = client_of(bob)
+    assert elsewhere.get("/account/").status_code == 200
+
     client.post("/accounts/password/reset/", {"email": bob.email})
 
     assert len(mail.outbox) == 1
@@ -67,6 +70,7 @@ def test_a_forgotten_password_is_set_anew_by_mail(bob, client, settings):
     client.post(form.request["PATH_INFO"], {"password1": new, "password2": new})
     bob.refresh_from_db()
     assert bob.check_password(new)
+    assert elsewhere.get("/account/").status_code == 302
 
 
 def test_a_person_changes_name_and_time_zone(bob, client_of):
