@@ -15,6 +15,7 @@ from scim2_models import ScimProvider
 from scim2_server.service import ScimService
 from scim2_server.testing import ScimStorageContract
 from scim2_tester import Status, check_server
+from scim2_tester.utils import ResourceManager
 
 from apps.accounts.models import User
 from apps.accounts.tokens import SCIM_PREFIX, is_well_formed, new_secret
@@ -89,7 +90,19 @@ def _one_connection() -> Iterator[None]:
         signal.connect(close_old_connections)
 
 
-@pytest.mark.usefixtures("_one_connection")
+@pytest.fixture
+def _cleaned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let scim2-tester forget what it deleted: after each check it deletes all it ever made anew."""
+    cleanup = ResourceManager.cleanup
+
+    def clean(self: ResourceManager) -> None:
+        cleanup(self)
+        self.resources.clear()
+
+    monkeypatch.setattr(ResourceManager, "cleanup", clean)
+
+
+@pytest.mark.usefixtures("_one_connection", "_cleaned_once")
 def test_every_check_of_scim2_tester_passes(token: str, settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["*"]
     client = WSGISCIMClient(
