@@ -238,7 +238,7 @@ TABLE = {
     "observability:open_airflow": _deployment(None, ON_DEPLOYMENT),
     "observability:airflow_entry": _deployment(ON_DEPLOYMENT),
     # Of the edge alone, by a secret of its own.
-    "observability:airflow_role": Row(NOBODY, None, NOBODY),
+    "observability:airflow_role": Row(NOBODY, None, NOBODY, is_by_token=True),
     "observability:logs": _deployment(ON_DEPLOYMENT),
     "observability:log_tail": _deployment(ON_DEPLOYMENT),
     "observability:log_download": _deployment(ON_DEPLOYMENT),

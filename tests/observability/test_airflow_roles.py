@@ -157,12 +157,12 @@ def test_the_edge_is_told(bob: User, deployment: Deployment, settings: Any) -> N
 
 
 @pytest.mark.parametrize("secret", ["", "Bearer", "Bearer x", f"Basic {SECRET}", "Bearer ü"])
-def test_whoever_else_asks_finds_nothing(
+def test_whoever_else_asks_is_refused(
     bob: User, deployment: Deployment, settings: Any, secret: str
 ) -> None:
     settings.EDGE_SECRET = SECRET
 
-    assert ask(question(deployment), secret).status_code == 404
+    assert ask(question(deployment), secret).status_code == 401
 
 
 def test_without_a_secret_nobody_is_told(
@@ -170,8 +170,8 @@ def test_without_a_secret_nobody_is_told(
 ) -> None:
     settings.EDGE_SECRET = ""
 
-    assert ask(question(deployment), "Bearer ").status_code == 404
-    assert client_of(alice).post(ADDRESS).status_code == 404
+    assert ask(question(deployment), "Bearer ").status_code == 401
+    assert client_of(alice).post(ADDRESS).status_code == 401
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "7", '{"ref": "a"}', '"ref"', "[" * 5000])

@@ -2,7 +2,7 @@ import json
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -46,7 +46,7 @@ def role(request: HttpRequest) -> HttpResponse:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     known = settings.EDGE_SECRET
     if not known or scheme != "Bearer" or not constant_time_compare(secret, known):
-        raise Http404
+        return JsonResponse({"error": "Only the edge of this machine may ask."}, status=401)
     try:
         asked = json.loads(request.body)
         ref, person, session_id = asked["ref"], asked["person"], asked["portal_session"]
