@@ -92,7 +92,7 @@ def _one_connection() -> Iterator[None]:
 
 @pytest.fixture
 def _cleaned_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let scim2-tester forget what it deleted: after each check it deletes all it ever made anew."""
+    """Let scim2-tester forget what it deleted: after each check it deletes all it ever made."""
     cleanup = ResourceManager.cleanup
 
     def clean(self: ResourceManager) -> None:
