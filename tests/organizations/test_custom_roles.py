@@ -17,6 +17,7 @@ from apps.organizations.invitations import accept_invitation, invite
 from apps.organizations.models import Invitation, Organization, Workspace, WorkspaceGrant
 from apps.organizations.services import give_role
 from apps.organizations.teams import create_team, give_team_role
+from apps.organizations.tokens import create_token
 from tests.conftest import make_user, role
 
 DEPLOYING = ["deployment.view", "deployment.deploys.view", "deployment.deploys.create"]
@@ -215,12 +216,14 @@ def test_a_held_role_is_deleted_only_with_another_in_its_place(
     in_a_week = timezone.now() + timedelta(days=7)
     give_role(actor=alice, user=bob, role=deployer, on=deployment, expires_at=in_a_week)
     give_team_role(actor=alice, team=team, role=deployer, on=deployment)
+    token, _ = create_token(actor=alice, on=deployment, name="CI", role=deployer, expires_at=None)
     client = client_of(alice)
     url = f"/o/nordhavn/roles/{deployer.pk}/delete/"
 
     page = client.get(url).content.decode()
     assert "Bob on etl-prod" in page
     assert "Team Data on etl-prod" in page
+    assert "API token CI on etl-prod" in page
     with pytest.raises(RoleHeld):
         delete_role(actor=alice, role=deployer)
     assert client.post(url, {}).status_code == 422
@@ -230,6 +233,7 @@ def test_a_held_role_is_deleted_only_with_another_in_its_place(
     held = DeploymentGrant.objects.get(user=bob)
     assert (held.role.key, held.expires_at) == ("viewer", in_a_week)
     assert team.group.deploymentteamgrant_set.get().role.key == "viewer"
+    assert DeploymentGrant.objects.get(user=token.user).role.key == "viewer"
     assert not Role.objects.filter(pk=deployer.pk).exists()
     assert not Permission.objects.filter(codename__contains=deployer.key).exists()
 
