@@ -20,6 +20,7 @@ from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token
 pytestmark = pytest.mark.slow
 
 REF = "aging-comet"
+UNVERIFIED = {"verify_signature": False}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,20 @@ def test_a_viewer_sees_dags_but_no_connections(world: LocalWorld):
     assert call(world, "GET", "/open-comet/api/v2/connections", headers=headers).status == 403
     assert call(world, "GET", "/open-comet/api/v2/config", headers=headers).status == 403
     assert call(world, "GET", "/open-comet/api/v2/dags").status == 401
+
+
+def test_a_session_names_what_the_doors_ask_for(world: LocalWorld):
+    [session, older] = [
+        jwt.decode(cookie(sign_in(world, one))[len("_token=") :], options=UNVERIFIED)
+        for one in (make_token(portal_session="17"), make_token())
+    ]
+
+    assert [session[name] for name in ("sub", "role", "portal_session")] == [
+        "alice@example.org",
+        "viewer",
+        "17",
+    ]
+    assert older["portal_session"] == ""
 
 
 def test_an_admin_sees_connections(world: LocalWorld):
