@@ -21,7 +21,9 @@ from apps.deployments import breaker, lifecycle, surveys, tasks
 from apps.deployments.models import ClusterLease, Deployment, Health, RevisionState
 from apps.deployments.queries import observation_of
 from apps.deployments.reconciler import reconcile
-from apps.deployments.services import update_config
+from apps.deployments.services import create_deployment, update_config
+from apps.organizations.models import Organization, Workspace
+from tests.clusters.material import registered
 from tests.deployments.conftest import FAR, FAR_QUEUE, drive
 from tests.deployments.test_reconciler import n_applies, seconds_until_due
 
@@ -325,3 +327,59 @@ def test_drift_is_shown_and_left_alone_where_the_configuration_says_so(
     assert seen.drift == (IMAGE,)
     assert n_applies(plane) == 1
     assert not AuditEvent.objects.filter(action="deployment.drift_corrected").exists()
+
+
+def turns_until_applied(others: list[Deployment], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sweep and do what is hinted, as one worker would; return the Deployments of its turns until
+    the others are applied.
+    """
+    sent: list[Any] = []
+    monkeypatch.setattr(tasks, "send", sent.extend)
+    waiting = Deployment.objects.filter(pk__in=[one.pk for one in others])
+    turns: list[int] = []
+    for _ in range(10):
+        tasks.sweep()
+        while sent and waiting.exclude(wanted__state=RevisionState.APPLIED).exists():
+            job, arguments, _queue = sent.pop(0)
+            if job == tasks.reconcile:
+                turns.append(arguments[0])
+                job(*arguments)
+    assert not waiting.exclude(wanted__state=RevisionState.APPLIED).exists()
+    return turns
+
+
+@pytest.mark.parametrize("fault", ["none", "patience", "slow"])
+def test_a_cluster_in_trouble_takes_no_turn_from_the_others(
+    fault: str,
+    distant: Make,
+    alice: User,
+    workspace: Workspace,
+    organization: Organization,
+    plane: type[FakePlane],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Faults 13 and 16: one that asks for patience, one whose passes take as long as they may."""
+    far = [distant(f"etl-{number}") for number in range(4)]
+    near = registered(organization, name="eu-2")
+    others = [
+        create_deployment(
+            actor=alice, workspace=workspace, cluster=near, name=f"n-{number}", configuration=FAR
+        ).deployment
+        for number in range(4)
+    ]
+    for one in far:
+        update_config(actor=alice, deployment=one, configuration=FAR_WIDER, base_revision_number=1)
+    if fault == "patience":
+        later = Temporary("The cluster asks for patience.", retry_after_seconds=30)
+        for one in far:
+            plane.store.fail("apply", later, times=None, ref=one.ref)
+    if fault == "slow":
+        assert all(lifecycle.claim(deployment_id=one.pk) for one in far[:2])
+
+    turns = turns_until_applied(others, monkeypatch)
+
+    assert sorted(turn for turn in turns if turn not in {one.pk for one in far}) == sorted(
+        one.pk for one in others
+    )
+    on_far = [turn for turn in turns if turn in {one.pk for one in far}]
+    assert len(on_far) == len(set(on_far)) <= (0 if fault == "slow" else len(far))
