@@ -7,8 +7,10 @@ an identity provider can change its key without a day when nobody gets in.
 
 import binascii
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from cryptography import x509
 from django.conf import settings
 from django.urls import reverse
 from lxml.etree import XMLSyntaxError
@@ -33,6 +35,7 @@ REASONS = (
     ("not yet valid", TOO_EARLY),
     ("is not a valid audience", "The answer is meant for another application: check the audience."),
     ("Invalid issuer", "The answer names another issuer than the metadata of this connection."),
+    ("was received at", "The answer is meant for another address: check the ACS URL."),
     ("Destination", "The answer is meant for another address: check the ACS URL."),
     ("Recipient", "The answer is meant for another address: check the ACS URL."),
     ("Signature validation failed", UNKNOWN_SIGNER),
@@ -88,6 +91,17 @@ def saml_settings(connection: SSOConnection) -> dict[str, Any]:
 def address_of(connection: SSOConnection, page: str) -> str:
     """Return the address that an identity provider is told; `page` is acs, metadata or callback."""
     return settings.PORTAL_URL + reverse(f"sso:{page}", args=[connection.key])
+
+
+def certificate_ends(connection: SSOConnection) -> list[datetime]:
+    """Return when each certificate of a SAML connection ends.
+
+    Answers are believed beyond that day, as the metadata is what vouches for the key; but identity
+    providers change their keys then.
+    """
+    certificates = connection.config["certificates"]
+    found = [x509.load_pem_x509_certificate(one.encode()) for one in certificates]
+    return [one.not_valid_after_utc for one in found]
 
 
 def new_request(connection: SSOConnection) -> OneLogin_Saml2_Auth:

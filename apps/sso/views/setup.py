@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -26,7 +27,7 @@ from apps.sso import services
 from apps.sso.forms import FORMS, ConnectionForm, DomainForm, ProtocolForm
 from apps.sso.models import BypassLink, Domain, SSOConnection
 from apps.sso.newcomers import newcomer_role, roles_of_newcomers
-from apps.sso.saml import address_of
+from apps.sso.saml import address_of, certificate_ends
 from apps.sso.views.sign_in import leave_for_test
 
 MANAGE = "organization.sso.manage"
@@ -147,6 +148,8 @@ def connection(
         "connection": found,
         "addresses": {page: address_of(found, page) for page in pages},
         "is_saml": is_saml,
+        "certificate_ends": certificate_ends(found) if is_saml else [],
+        "now": timezone.now(),
         "newcomer_role": newcomer_role(organization=organization, key=found.default_role),
     }
     return render(request, "sso/connection.html", context)
