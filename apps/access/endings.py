@@ -81,7 +81,8 @@ def _take(ended: QuerySet[Any], above: Iterable[str]) -> list[Any]:
     for one in rows:
         changes = {holder_in_words(one): [role_in_words(one.role, one.expires_at), None]}
         record_on(action="role.ended", actor=None, on=one.content_object, changes=changes)
-    ended.model._default_manager.filter(pk__in=[one.pk for one in rows]).delete()
+    if rows:
+        ended.model._default_manager.filter(pk__in=[one.pk for one in rows]).delete()
     return rows
 
 

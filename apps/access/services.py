@@ -130,20 +130,18 @@ def put(
         check_reach(actor=actor, role=role, on=on)
     check_fit(role=role, on=on)
     here = grants.filter(content_object=on, **holder)
+    written = {"granted_by": actor, "granted_at": timezone.now(), "expires_at": expires_at}
+    # Callers hold the lock: nobody else puts one there meanwhile.
+    if not here.exists():
+        grants.create(**holder, permission=role.permission, content_object=on, **written)
+        return None
     take_ended(here)
     previous = here.select_related("permission__role").first()
     if previous is not None and actor is not None:
         check_reach(actor=actor, role=previous.role, on=on)
     here.exclude(permission=role.permission).delete()
     grants.update_or_create(
-        **holder,
-        permission=role.permission,
-        content_object=on,
-        defaults={
-            "granted_by": actor,
-            "granted_at": timezone.now(),
-            "expires_at": expires_at,
-        },
+        **holder, permission=role.permission, content_object=on, defaults=written
     )
     return role_in_words(previous.role, previous.expires_at) if previous else None
 
