@@ -46,7 +46,7 @@ class PortalBoundField(BoundField):
         built = super().build_widget_attrs(attrs, widget)
         if not isinstance(widget, BARE_WIDGETS) and not self.is_hidden:
             built["class"] = f"input {widget.attrs.get('class', '')}".strip()
-        if str(widget.attrs.get("placeholder", "")).lower() == str(self.label).lower():
+        if str(widget.attrs.get("placeholder", "")).lower() in str(self.label).lower():
             built["placeholder"] = False  # it would say the label twice
         if isinstance(widget, forms.NumberInput):
             whole = isinstance(self.field, forms.IntegerField) and not isinstance(

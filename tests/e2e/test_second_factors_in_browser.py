@@ -129,7 +129,7 @@ def test_an_app_is_set_up_and_asked_for(inspector: Inspector, bob: User) -> None
     )
     page.get_by_role("button", name="Turn on the app").click()
     page.get_by_role("heading", name="Recovery codes").wait_for()
-    recovery = str(page.locator(".copy code").first.text_content())
+    recovery = str(page.locator(".command code").text_content()).split()[0]
     sign_out(page)
     sign_in(page, bob)
     page.get_by_label("Code").fill(recovery)
