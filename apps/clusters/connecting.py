@@ -82,12 +82,14 @@ def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> Plan
     check = _probed(cluster, access.connection)
     _refuse_unusable(cluster, check)
     _refuse_another_cluster(cluster, check)
-    before = cluster.server
+    before, had_keda = cluster.server, cluster.has_keda
     columns = [*_take(cluster, access), *_note(cluster, check)]
     values = {name: getattr(cluster, name) for name in columns}
+    news = int(cluster.has_keda != had_keda)
+    values |= {"connection_version": version + 1, "settings_version": F("settings_version") + news}
     with transaction.atomic():
         same = Cluster.objects.filter(pk=cluster.pk, connection_version=version, removed_at=None)
-        if not same.update(**values, connection_version=version + 1):
+        if not same.update(**values):
             raise Conflict("Somebody else changed this cluster in the meantime. Look at it again.")
         changes = {} if before == cluster.server else {"server": [before, cluster.server]}
         record_on_cluster("cluster.credential_replaced", actor, cluster, **changes)

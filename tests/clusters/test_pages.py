@@ -185,6 +185,22 @@ def test_a_name_that_points_at_this_machine_is_refused(browser, organization, mo
     assert not Cluster.objects.exists()
 
 
+def test_keda_that_is_found_or_missed_is_applied_to_what_runs(browser, remote) -> None:
+    Cluster.objects.update(has_keda=False)
+    for found, version in ((GOOD, 2), (GOOD, 2), (LACKING, 3)):
+        FakePlane.store.found = found
+        browser.post(f"{LIST}{remote.pk}/check/")
+
+        remote.refresh_from_db()
+        assert remote.settings_version == version
+    FakePlane.store.found = GOOD
+
+    browser.post(f"{LIST}{remote.pk}/credential/", {"kubeconfig": kubeconfig()})
+
+    remote.refresh_from_db()
+    assert (remote.has_keda, remote.settings_version) == (True, 4)
+
+
 def test_a_credential_is_replaced_after_it_passed_its_test(browser, remote) -> None:
     Cluster.objects.update(unreachable_since=NOW, failures=7, trouble="401", blind_until=NOW)
     new = kubeconfig(user={"token": "a-new-one"})
