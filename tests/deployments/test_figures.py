@@ -66,7 +66,7 @@ def test_a_look_at_the_page_asks_once_however_many_look(
         text = text_of(browser.get(f"/d/{far.ref}/"))
 
     assert sent == [(tasks.measure, [far.pk], tasks.queue_of(3))]
-    assert "Waiting tasks are unknown: They are being asked for." in text
+    assert "Waiting tasks are unknown: They are being counted." in text
 
 
 def test_the_page_shows_what_was_told(

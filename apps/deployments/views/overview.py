@@ -115,10 +115,11 @@ def _unknown(deployment: Deployment, told: Figures | None) -> dict[str, str]:
     """Say why waiting tasks and memory are not shown, where nobody tells them."""
     if told is not None:
         return {"tasks": told.tasks_unknown, "usage": told.usage_unknown}
-    why = "They are being asked for." if figures.is_measured(deployment) else ""
     if deployment.cluster.blind_until is not None:
-        why = "The cluster does not answer."
-    return {"tasks": why, "usage": why}
+        return dict.fromkeys(("tasks", "usage"), "The cluster does not answer.")
+    if figures.is_measured(deployment):
+        return {"tasks": "They are being counted.", "usage": "It is being asked for."}
+    return {"tasks": "", "usage": ""}
 
 
 def _configuration(deployment: Deployment) -> Configuration | None:
