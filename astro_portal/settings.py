@@ -346,7 +346,11 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = int(timedelta(minutes=15).total_seconds())
 
 MFA_ADAPTER = "apps.accounts.second_factors.SecondFactorAdapter"
-MFA_FORMS = {"add_webauthn": "apps.accounts.second_factor_forms.AddPasskeyForm"}
+MFA_FORMS = {
+    "add_webauthn": "apps.accounts.second_factor_forms.AddPasskeyForm",
+    "authenticate": "apps.accounts.second_factor_forms.CodeForm",
+    "reauthenticate": "apps.accounts.second_factor_forms.CodeAgainForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True

@@ -1,7 +1,7 @@
 import logging
 import time
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
@@ -20,6 +20,11 @@ SERVICE_DOMAIN = "@tokens.invalid"
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is untyped
     """Sign-in as the portal wants it: accounts come from invitations, redirects stay here."""
+
+    error_messages: ClassVar[dict[str, Any]] = {
+        **DefaultAccountAdapter.error_messages,
+        "email_password_mismatch": "The e-mail address or the password is wrong.",
+    }
 
     def is_open_for_signup(self, request: Any) -> bool:
         return False

@@ -103,7 +103,9 @@ def test_the_password_alone_no_longer_signs_in(with_app: User, client: Client) -
     answer = sign_in(client, with_app)
 
     assert answer["Location"] == reverse("mfa_authenticate")
-    check_page(client.get(answer["Location"]).content.decode())
+    page = client.get(answer["Location"]).content.decode()
+    check_page(page)
+    assert re.search(r'<input[^>]*name="code"[^>]* autofocus', page)
     assert client.get("/account/").status_code == 302
 
 
