@@ -28,7 +28,12 @@ def getter(client: Client, address: str) -> Callable[[], object]:
 
 
 def n_queries(call: Callable[[], object]) -> int:
-    """Count the queries of a call that was made before."""
-    with CaptureQueriesContext(connection) as queries:
-        call()
-    return len(queries)
+    """Count the queries of a call that was made before: the fewer of two, because now and then a
+    request writes down that a session is used.
+    """
+    counts = []
+    for _ in range(2):
+        with CaptureQueriesContext(connection) as queries:
+            call()
+        counts.append(len(queries))
+    return min(counts)
