@@ -137,11 +137,20 @@ def set_mirrored_members(*, team: Team, users: Iterable[User]) -> None:
     wanted = {user.pk: user for user in users}
     present = {user.pk: user for user in team.group.user_set.all()}
     for pk in present.keys() - wanted.keys():
-        _leave(None, team, present[pk])
+        set_mirrored_member(team=team, user=present[pk], is_in=False)
     for pk in wanted.keys() - present.keys():
-        wanted[pk].groups.add(team.group)
-        forget_permissions(wanted[pk])
-        _record("team.member_added", None, team, {wanted[pk].email: [None, "member"]})
+        set_mirrored_member(team=team, user=wanted[pk], is_in=True)
+
+
+@transaction.atomic
+def set_mirrored_member(*, team: Team, user: User, is_in: bool) -> None:
+    """Put one person into a mirrored Team, or take them out, who is not so already."""
+    if not is_in:
+        _leave(None, team, user)
+        return
+    user.groups.add(team.group)
+    forget_permissions(user)
+    _record("team.member_added", None, team, {user.email: [None, "member"]})
 
 
 def grants_of(*, team: Team, seen_by: User | None = None) -> list[Any]:

@@ -14,7 +14,7 @@ from apps.access.services import lock_people
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Team
-from apps.organizations.teams import may_give_team, set_mirrored_members
+from apps.organizations.teams import may_give_team, set_mirrored_member, set_mirrored_members
 from apps.sso.models import GroupMapping, GroupMember, SSOConnection
 
 
@@ -58,9 +58,9 @@ def unmap_group(*, actor: User, mapping: GroupMapping) -> None:
 
 
 def follow_groups(*, connection: SSOConnection, user: User, groups: Iterable[str]) -> None:
-    """Note the groups that somebody came with, and let the mapped Teams agree.
+    """Note the groups that somebody came with, and let them be in the mapped Teams or not.
 
-    The caller holds the organization's lock.
+    The caller holds the organization's lock. Other members are not read: there may be thousands.
     """
     came_with = set(groups)
     mappings = list(connection.group_mappings.select_related("team__group", "team__organization"))
@@ -70,8 +70,12 @@ def follow_groups(*, connection: SSOConnection, user: User, groups: Iterable[str
     GroupMember.objects.bulk_create(
         [GroupMember(mapping=mapping, user=user) for mapping in seen], ignore_conflicts=True
     )
-    for team in {mapping.team.pk: mapping.team for mapping in mappings}.values():
-        _agree(team)
+    teams = {mapping.team.pk: mapping.team for mapping in mappings}
+    came = GroupMember.objects.filter(user=user, mapping__team__in=teams)
+    wanted = set(came.values_list("mapping__team_id", flat=True))
+    present = set(user.groups.filter(team__in=teams).values_list("team", flat=True))
+    for pk in wanted ^ present:
+        set_mirrored_member(team=teams[pk], user=user, is_in=pk in wanted)
 
 
 def _agree(team: Team) -> None:
