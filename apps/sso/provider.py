@@ -8,6 +8,7 @@ on. allauth finds `provider_classes` by the name of this module.
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import jwt
@@ -83,6 +84,14 @@ def _end_of(not_on_or_after: int | None) -> datetime:
 
 
 class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth is untyped
+    @cached_property
+    def _provider(self) -> Any:
+        return super().get_provider()
+
+    def get_provider(self) -> Any:
+        """Return the provider, looked up once: allauth asks for it again and again."""
+        return self._provider
+
     def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
         try:
             algorithm, key = jwtkit.fetch_key(

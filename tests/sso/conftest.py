@@ -49,6 +49,17 @@ def way_out(response: Any) -> str:
     return html.unescape(found[1])
 
 
+def words_of(response: Any) -> str:
+    return " ".join(html.unescape(response.content.decode()).split())
+
+
+def logged_reason(caplog: pytest.LogCaptureFixture, page: str) -> str:
+    """Return what the log says of the error id that a page shows, empty if it knows none."""
+    shown = re.search(r'error id: <span class="mono">([0-9a-f]{8})</span>', page)
+    reasons = {getattr(one, "error_id", ""): one for one in caplog.records}
+    return str(vars(reasons[shown[1]])["reason"]) if shown and shown[1] in reasons else ""
+
+
 @dataclass
 class Browser:
     """A visitor who goes through a SAML connection."""

@@ -1,9 +1,13 @@
 """Sign-in by OpenID Connect: who comes in, and every answer that must sign nobody in."""
 
-import html
 import re
+import ssl
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +22,8 @@ from apps.organizations.models import Organization
 from apps.sso.identity_providers import discover
 from apps.sso.models import Domain, SSOConnection
 from apps.sso.services import create_connection
-from tests.sso.conftest import way_out
+from tests.sso.conftest import logged_reason, way_out, words_of
+from tests.sso.identity_provider import Signer, make_signer
 from tests.sso.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider, running
 
 pytestmark = pytest.mark.django_db
@@ -56,16 +61,6 @@ def sign_in(provider: OpenIDProvider, connection: SSOConnection, client: Client)
     left = client.post(reverse("sso:start", args=[connection.key]))
     back = provider.authorize(way_out(left))
     return client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
-
-
-def words_of(response: Any) -> str:
-    return " ".join(html.unescape(response.content.decode()).split())
-
-
-def is_logged(caplog: pytest.LogCaptureFixture, page: str) -> bool:
-    """Tell whether the log knows the error id of a page."""
-    shown = re.search(r'error id: <span class="mono">([0-9a-f]{8})</span>', page)
-    return bool(shown) and shown[1] in [getattr(one, "error_id", "") for one in caplog.records]
 
 
 def user_of(client: Client) -> User | None:
@@ -165,7 +160,7 @@ def test_a_bent_answer_signs_nobody_in_and_says_why(
     assert response.status_code in (400, 403)
     assert "You are not signed in" in page
     assert sentence in page
-    assert is_logged(caplog, page)
+    assert logged_reason(caplog, page)
     assert CLIENT_SECRET not in page + caplog.text
     assert not re.search("eyJ[A-Za-z0-9_-]{20}", caplog.text + str(vars(caplog.records[-1])))
 
@@ -203,19 +198,112 @@ def test_a_callback_out_of_the_blue_is_a_page(
     response = client.get(f"{reverse('sso:callback', args=[connection.key])}?{query}")
 
     assert response.status_code in (400, 403)
-    assert b"You are not signed in" in response.content
+    assert "belongs to no sign-in of this browser" in words_of(response)
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence", "reason"),
+    [
+        ("access_denied", "The sign-in was cancelled", "sent back: access_denied"),
+        ("server_error", "answered with an error", "sent back: server_error"),
+        ("<script>x", "answered with an error", "sent back: an error without a code"),
+        ("", "answered with an error", "sent back: an error without a code"),
+    ],
+)
+def test_an_error_that_the_identity_provider_sends_back_is_said_and_logged(
+    provider: OpenIDProvider,
+    connection: SSOConnection,
+    client: Client,
+    caplog: pytest.LogCaptureFixture,
+    sent: str,
+    sentence: str,
+    reason: str,
+) -> None:
+    left = client.post(reverse("sso:start", args=[connection.key]))
+    state = parse_qs(urlsplit(way_out(left)).query)["state"][0]
+
+    callback = reverse("sso:callback", args=[connection.key])
+    page = words_of(client.get(callback, {"state": state, "error": sent}))
+
+    assert sentence in page
+    assert logged_reason(caplog, page) == reason
 
 
 def test_an_identity_provider_that_is_down_is_said(
-    provider: OpenIDProvider, connection: SSOConnection, client: Client
+    provider: OpenIDProvider,
+    connection: SSOConnection,
+    client: Client,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     SSOConnection.objects.update(config={"issuer": "http://127.0.0.1:9"})
 
-    response = client.post(reverse("sso:start", args=[connection.key]))
+    page = words_of(client.post(reverse("sso:start", args=[connection.key])))
 
-    assert response.status_code in (400, 403)
-    assert "does not answer" in response.content.decode()
-    assert "error id" in response.content.decode()
+    assert "The identity provider does not answer. Try again in a moment." in page
+    assert "has a bypass link" in page
+    assert logged_reason(caplog, page)
+
+
+@pytest.mark.parametrize("asked", ["configuration", "token", "userinfo", "keys"])
+def test_an_identity_provider_that_went_down_during_the_sign_in_is_said(
+    provider: OpenIDProvider,
+    connection: SSOConnection,
+    client: Client,
+    caplog: pytest.LogCaptureFixture,
+    asked: str,
+) -> None:
+    left = client.post(reverse("sso:start", args=[connection.key]))
+    back = provider.authorize(way_out(left))
+    nowhere = {
+        "configuration": {},
+        "token": {"token_endpoint": "http://127.0.0.1:9/token"},
+        "userinfo": {"userinfo_endpoint": "http://127.0.0.1:9/userinfo"},
+        "keys": {"jwks_uri": "http://127.0.0.1:9/keys"},
+    }
+    provider.bend = {"configuration": nowhere[asked]}
+    if asked == "configuration":
+        SSOConnection.objects.update(config={"issuer": "http://127.0.0.1:9"})
+
+    callback = f"{reverse('sso:callback', args=[connection.key])}?{back}"
+    page = words_of(client.get(callback))
+
+    assert user_of(client) is None
+    assert "The identity provider does not answer. Try again in a moment." in page
+    assert logged_reason(caplog, page)
+
+
+def test_a_server_certificate_that_ended_is_said(
+    connection: SSOConnection,
+    client: Client,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    with serving_tls(make_signer("expired", days=-1), tmp_path) as issuer:
+        SSOConnection.objects.update(config={"issuer": issuer})
+        page = words_of(client.post(reverse("sso:start", args=[connection.key])))
+
+    assert "certificate of the identity provider's server has ended" in page
+    assert "has to renew it" in page
+    assert logged_reason(caplog, page)
+
+
+@contextmanager
+def serving_tls(signer: Signer, folder: Path) -> Iterator[str]:
+    """Serve https with a certificate of the test."""
+    (folder / "chain.pem").write_text(signer.key + signer.certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "chain.pem")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.handle_error = lambda *args: None
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_an_identity_provider_on_this_machine_is_not_asked_unless_the_operator_says_so(

@@ -17,7 +17,7 @@ from apps.organizations.models import Organization
 from apps.organizations.queries import is_member
 from apps.sso.models import SSOConnection, UsedAssertion
 from apps.sso.tasks import sweep_assertions
-from tests.sso.conftest import Browser
+from tests.sso.conftest import Browser, logged_reason, words_of
 from tests.sso.identity_provider import NS, answer, make_signer
 from tests.sso.wrapping import VARIANTS, wrapped
 
@@ -227,37 +227,53 @@ def test_control_the_genuine_answer_of_the_wrapping_tests_signs_in(browser: Brow
     assert browser.user_id
 
 
-BENT = {
-    "nothing signed": {"signed": ()},
-    "only the message signed": {"signed": ("message",)},
-    "another key": {"signer": make_signer("evil")},
-    "sha-1": {"signature": C.RSA_SHA1, "digest": C.SHA1},
-    "ended ten minutes ago": {"not_before": -1200, "ends": -600},
-    "ended a moment ago": {"not_before": -1200, "ends": -100},
-    "from the future": {"not_before": 600, "ends": 1200},
-    "another audience": {"audience": "https://other.test/"},
-    "another recipient": {"recipient": "https://other.test/acs/"},
-    "another destination": {"destination": "https://other.test/acs/"},
-    "another issuer": {"issuer": "https://evil.test/"},
-    "a transient name": {"format": "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"},
-    "no address": {"attributes": {"displayName": "Dana"}},
-    "a comment in the address": {"attributes": {"mail": "dana@nordhavn.test<!-- -->.evil.test"}},
-    "two addresses in one": {"attributes": {"mail": "x@evil.test@nordhavn.test"}},
-    "a document type": {"doctype": '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]>'},
+UPLOAD, LATE, CLOCKS = "upload its current metadata", "came too late", "compare the clocks of both"
+URL, ADDRESS, OUTSIDE = "check the ACS URL", "sent no e-mail address", "ask an owner to verify that"
+BENT: dict[str, tuple[dict[str, object], str]] = {
+    "nothing signed": ({"signed": ()}, "not signed as this connection demands"),
+    "only the message signed": ({"signed": ("message",)}, "not signed as this connection demands"),
+    "another key": ({"signer": make_signer("evil")}, UPLOAD),
+    "sha-1": ({"signature": C.RSA_SHA1, "digest": C.SHA1}, "choose SHA-256"),
+    "ended ten minutes ago": ({"not_before": -1200, "ends": -600}, LATE),
+    "ended a moment ago": ({"not_before": -1200, "ends": -100}, LATE),
+    "from the future": ({"not_before": 600, "ends": 1200}, CLOCKS),
+    "another audience": ({"audience": "https://other.test/"}, "check the audience"),
+    "another recipient": ({"recipient": "https://other.test/acs/"}, "is for another address"),
+    "another destination": ({"destination": "https://other.test/acs/"}, URL),
+    "another issuer": ({"issuer": "https://evil.test/"}, "names another issuer"),
+    "a transient name": (
+        {"format": "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"},
+        "choose a persistent one",
+    ),
+    "no address": ({"attributes": {"displayName": "Dana"}}, ADDRESS),
+    "an address elsewhere": ({"attributes": {"mail": "dana@evil.test"}}, OUTSIDE),
+    "a comment in the address": (
+        {"attributes": {"mail": "dana@nordhavn.test<!-- -->.evil.test"}},
+        OUTSIDE,
+    ),
+    "two addresses in one": ({"attributes": {"mail": "x@evil.test@nordhavn.test"}}, ADDRESS),
+    "a document type": (
+        {"doctype": '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]>'},
+        "declares a document type",
+    ),
 }
 
 
-@pytest.mark.parametrize("bent", BENT.values(), ids=BENT)
+@pytest.mark.parametrize(("bent", "sentence"), BENT.values(), ids=BENT)
 def test_a_bent_answer_signs_nobody_in_and_says_why(
-    browser: Browser, bent: dict[str, object]
+    browser: Browser,
+    bent: dict[str, object],
+    sentence: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     response = browser.sign_in(**bent)
 
-    page = response.content.decode()
+    page = words_of(response)
     assert browser.user_id is None
     assert response.status_code in (400, 403)
     assert "You are not signed in" in page
-    assert "error id" in page
+    assert sentence in page
+    assert logged_reason(caplog, page)
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,8 @@ def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
         response: HttpResponse = view(request)
     except PermissionDenied:
         return problem(request, connection, NOT_ASKED)
-    except (KeyError, ValueError, TypeError) as error:
+    except (RequestException, KeyError, ValueError, TypeError) as error:
+        # allauth catches what goes wrong after it has asked where to ask for the token.
         sentence, reason = explain(error, sent="")
         return problem(request, connection, sentence, reason=reason)
     except SocialApp.DoesNotExist:
