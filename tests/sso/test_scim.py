@@ -172,6 +172,23 @@ def test_deactivation_ends_sessions_at_once_and_reactivation_brings_roles_back(
     assert is_member(user=dana, organization=organization)
 
 
+def test_a_name_that_changes_there_changes_here_and_one_chosen_here_stays_until_then(
+    scim: Callable[..., Any],
+) -> None:
+    made = scim("POST", "Users", person()).json()
+    dana = User.objects.filter(email="dana@nordhavn.test")
+    dana.update(name="Dani")
+
+    scim("PUT", f"Users/{made['id']}", person(title="Engineer"))
+    assert dana.get().name == "Dani"
+    married = {"name": {"formatted": "Dana Berg-Holm", "givenName": "Dana"}}
+    scim("PUT", f"Users/{made['id']}", person() | married)
+
+    assert dana.get().name == "Dana Berg-Holm"
+    event = AuditEvent.objects.get(action="person.renamed")
+    assert event.changes == {"dana@nordhavn.test": ["Dani", "Dana Berg-Holm"]}
+
+
 def test_deleting_a_person_closes_the_account(scim: Callable[..., Any]) -> None:
     made = scim("POST", "Users", person()).json()
 

@@ -13,6 +13,7 @@ from apps.accounts.services import (
     create_passwordless,
     deactivate_person,
     reactivate_person,
+    update_profile,
 )
 from apps.organizations.queries import is_member, organizations_of
 from apps.sso.models import ScimRecord
@@ -23,8 +24,8 @@ NO_ADDRESS = "No e-mail address came with this person."
 TAKEN = "Another record of the identity provider is this person already."
 
 
-def follow(record: ScimRecord, resource: Resource[Any]) -> None:
-    """Make the account agree with what was sent.
+def follow(record: ScimRecord, resource: Resource[Any], before: Resource[Any] | None) -> None:
+    """Make the account agree with what was sent; `before` is what was sent the time before.
 
     A person whose address proves nothing is kept as a record with a `problem`, and gets no account.
     Raises InvalidValueException when the last owner would go.
@@ -33,6 +34,7 @@ def follow(record: ScimRecord, resource: Resource[Any]) -> None:
     record.problem = _problem(record, email)
     if not record.problem:
         _follow_account(record, resource, email)
+        _follow_name(record, resource, before)
     record.save(update_fields=["user", "problem"])
 
 
@@ -71,6 +73,16 @@ def _follow_account(record: ScimRecord, resource: Resource[Any], email: str) -> 
         grant(actor=None, user=user, role=role, on=record.organization)
 
 
+def _follow_name(record: ScimRecord, resource: Resource[Any], before: Resource[Any] | None) -> None:
+    """Take over a name that changed there. One that the person chose here stays until then."""
+    name = _name(resource)
+    if record.user is None or before is None or not name or name == _name(before):
+        return
+    changes = {record.user.email: [record.user.name, name]}
+    update_profile(user=record.user, name=name, time_zone=record.user.time_zone)
+    record_on(action="person.renamed", actor=None, on=record.organization, changes=changes)
+
+
 def _problem(record: ScimRecord, email: str) -> str:
     if not email:
         return NO_ADDRESS
@@ -97,7 +109,11 @@ def _address(resource: Resource[Any]) -> str:
 def _name(resource: Resource[Any]) -> str:
     name = getattr(resource, "name", None)
     parts = (getattr(name, "given_name", None), getattr(name, "family_name", None))
-    text = getattr(resource, "display_name", None) or " ".join(part for part in parts if part)
+    text = (
+        getattr(resource, "display_name", None)
+        or getattr(name, "formatted", None)
+        or " ".join(part for part in parts if part)
+    )
     return " ".join(str(text).split())[:LONGEST_NAME]
 
 

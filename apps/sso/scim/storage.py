@@ -108,7 +108,7 @@ class RecordStorage(ScimStorage):
                 "version": f'W/"{record.version}"',
             }
         )
-        return self._save(record, after)
+        return self._save(record, after, before)
 
     def delete(
         self,
@@ -167,7 +167,12 @@ class RecordStorage(ScimStorage):
         model: type[Resource[Any]] = self.service.get_model(resource_type)
         return model.model_validate(record.document)
 
-    def _save(self, record: ScimRecord, resource: Resource[Any]) -> Resource[Any]:
+    def _save(
+        self,
+        record: ScimRecord,
+        resource: Resource[Any],
+        before: Resource[Any] | None = None,
+    ) -> Resource[Any]:
         record.document = json.loads(resource.model_dump_json())
         if _holds_nul(record.document):
             raise InvalidValueException(detail="Texts must not contain NUL characters.")
@@ -182,7 +187,7 @@ class RecordStorage(ScimStorage):
         except IntegrityError:
             raise UniquenessException() from None
         if record.kind == "User":
-            people.follow(record, resource)
+            people.follow(record, resource, before)
         elif record.kind == "Group":
             teams.follow(record, resource)
         return resource.model_copy(deep=True)
