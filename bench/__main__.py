@@ -20,6 +20,7 @@ from tests.embedded import running_services
 BENCHES = {
     "list-page": "bench.list_page",
     "permission-growth": "bench.permission_growth",
+    "sign-in": "bench.sign_in",
     "noop-reconcile": "bench.noop_reconcile",
     "queue-overhead": "bench.queue_overhead",
     "dead-clusters": "bench.dead_clusters",
