@@ -29,6 +29,7 @@ from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
 from tests.conftest import CONFIG
+from tests.sso.identity_provider import make_signer
 
 LONG = "a-very-long-name-that-nobody-would-type-but-somebody-did-once"
 FILES = [
@@ -184,7 +185,7 @@ def _connection(organization: Any) -> SSOConnection:
         config={
             "entity_id": f"https://{LONG}.example/metadata",
             "sso_url": f"https://{LONG}.example/sso",
-            "certificates": ["x"],
+            "certificates": [make_signer().certificate],
         },
         test_result=result | {"name": "", "groups": ["data-eng", LONG]},
     )
