@@ -77,19 +77,23 @@ class Inspector:
         self.address = self.page.url
         self.page.evaluate(AXE_SCRIPT)
         self._axe("light")
+        self._width()
         if is_thorough:
             self.page.emulate_media(color_scheme="dark")
             self._axe("dark")
             self.page.emulate_media(color_scheme="light")
             self.page.set_viewport_size(NARROW)
             self._axe("narrow")
-            if (pixels := self.page.evaluate(SIDEWAYS)) > 0:
-                self._note(f"is {pixels} pixels wider than a screen of 320")
+            self._width()
             self.page.set_viewport_size(WIDE)
 
     def picture(self, name: str) -> None:
         PICTURES.mkdir(exist_ok=True)
         self.page.screenshot(path=PICTURES / f"{name}.png")
+
+    def _width(self) -> None:
+        if (pixels := self.page.evaluate(SIDEWAYS)) > 0:
+            self._note(f"is {pixels} pixels wider than a screen of {self.page.viewport_size}")
 
     def _axe(self, variant: str) -> None:
         self.page.evaluate(SETTLED)
