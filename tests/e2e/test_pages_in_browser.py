@@ -56,6 +56,7 @@ NOT_PAGES = {
     "organizations:export_audit": "a file",
     "organizations:verify_audit": "POST only",
     "sso:scim": "for machines",
+    "observability:airflow_role": "for machines",
     "sso:unmap": "POST only",
     "sso:start": "POST only; leaves for an identity provider",
     "sso:acs": "POST only",
