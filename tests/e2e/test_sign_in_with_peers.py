@@ -4,31 +4,37 @@ when an identity provider is down.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 from django.urls import reverse
 from playwright.sync_api import Page
 
-from apps.access.services import grant
 from apps.accounts.models import User
-from apps.organizations.models import Organization, OrganizationGrant
-from apps.organizations.teams import create_team
+from apps.organizations.models import OrganizationGrant
 from apps.sso.models import SSOConnection
-from tests.conftest import PASSWORD, role
-from tests.e2e.browser import NARROW, PICTURES, WIDE, Inspector, new_context
-from tests.sso.dns_server import name_server
+from tests.e2e.single_sign_on import (
+    NAMES,
+    NEWCOMER,
+    OWNER,
+    begin,
+    begin_connection,
+    is_in,
+    look,
+    make_scim_token,
+    map_the_group,
+    own_the_domain,
+    sign_out,
+    switch_on,
+    with_password,
+)
 from tests.sso.peers import oidc_provider, simplesamlphp
 from tests.sso.peers.processes import PeerMissing
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-OWNER, NEWCOMER = "ana@nordhavn.test", "dana@nordhavn.test"
-NAMES = {"ana": "Ana Kovač", "dana": "Dana Lindqvist"}
 PEER_PASSWORD = "told to the identity provider alone"
 SAML_NAME = "Nordhavn workforce sign-in for everybody in Århus and Odense"
 OIDC_NAME = "Partner accounts"
-LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 @pytest.fixture
@@ -64,69 +70,6 @@ def oidc_peer() -> Iterator[oidc_provider.OIDCProvider]:
         pytest.skip(str(error))
 
 
-@pytest.fixture
-def records(settings: Any, live_server: Any) -> Iterator[dict[str, str]]:
-    settings.SSO_ALLOWS_HTTP = True
-    settings.SSO_NETWORKS = LOOPBACK
-    settings.PORTAL_URL = live_server.url
-    with name_server() as (address, records):
-        settings.DNS_SERVERS = [address]
-        yield records
-
-
-@pytest.fixture
-def owner(organization: Organization) -> User:
-    user = User.objects.create_user(OWNER, PASSWORD, name=NAMES["ana"])
-    grant(actor=None, user=user, role=role("organization", "owner"), on=organization)
-    return user
-
-
-@pytest.fixture
-def open_browser(browser: Any, live_server: Any) -> Iterator[Callable[[], Page]]:
-    contexts = []
-
-    def start() -> Page:
-        contexts.append(new_context(browser, base_url=live_server.url))
-        page: Page = contexts[-1].new_page()
-        return page
-
-    yield start
-    for context in contexts:
-        context.close()
-
-
-def look(page: Page, name: str) -> None:
-    """Hold a page to what every page must stand, and keep two pictures of it."""
-    inspector = Inspector(page)
-    inspector.look()
-    for width, size in (("wide", WIDE), ("narrow", NARROW)):
-        page.set_viewport_size(size)
-        page.screenshot(path=PICTURES / f"sso-{name}-{width}.png", full_page=True)
-    page.set_viewport_size(WIDE)
-    assert inspector.problems == []
-
-
-def begin(page: Page, email: str) -> None:
-    page.goto(reverse("account_login"))
-    page.get_by_label("E-mail address").fill(email)
-    page.get_by_role("button", name="Continue", exact=True).click()
-
-
-def with_password(page: Page) -> None:
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-
-
-def is_in(page: Page, name: str) -> None:
-    page.locator(f"[aria-label^='Your account, {name}']").first.wait_for()
-
-
-def sign_out(page: Page) -> None:
-    page.goto(reverse("account_logout"))
-    page.locator("main").get_by_role("button", name="Sign out").click()
-    page.wait_for_url("**/login/**")
-
-
 def prove_to_saml(page: Page, peer: simplesamlphp.SimpleSAMLphp, key: str) -> None:
     page.wait_for_url(f"{peer.url}/**")
     page.locator("input[name=username]").fill(key)
@@ -142,30 +85,10 @@ def prove_to_oidc(page: Page, peer: oidc_provider.OIDCProvider, key: str) -> Non
     page.get_by_role("button", name="Continue").click()
 
 
-def own_the_domain(page: Page, records: dict[str, str]) -> None:
-    page.goto(reverse("sso:overview", args=["nordhavn"]))
-    page.get_by_role("textbox", name="Domain").fill("nordhavn.test")
-    page.get_by_role("button", name="Add domain").click()
-    page.get_by_role("button", name="Check").click()
-    page.get_by_text("There is no such record yet.").first.wait_for()
-    row = page.locator("tr", has_text="_astro-portal.nordhavn.test")
-    records["_astro-portal.nordhavn.test"] = row.locator("code").inner_text()
-    page.get_by_role("button", name="Check").click()
-    page.get_by_text("nordhavn.test is verified.").wait_for()
-
-
-def connect(page: Page, protocol: str, name: str) -> None:
-    page.goto(reverse("sso:new_connection", args=["nordhavn"]))
-    page.get_by_label(protocol).check()
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Newcomers become").select_option("member")
-
-
 def connect_saml(page: Page, peer: simplesamlphp.SimpleSAMLphp, folder: Path) -> None:
     metadata = folder / "metadata.xml"
     metadata.write_bytes(requests.get(peer.metadata_url, timeout=20).content)
-    connect(page, "SAML", SAML_NAME)
+    begin_connection(page, "SAML", SAML_NAME)
     page.get_by_label("Metadata file").set_input_files(metadata)
     look(page, "connection-form-saml")
     page.get_by_role("button", name="Add connection").click()
@@ -177,7 +100,7 @@ def connect_saml(page: Page, peer: simplesamlphp.SimpleSAMLphp, folder: Path) ->
 
 
 def connect_oidc(page: Page, peer: oidc_provider.OIDCProvider) -> None:
-    connect(page, "OpenID Connect", OIDC_NAME)
+    begin_connection(page, "OpenID Connect", OIDC_NAME)
     page.get_by_label("Issuer").fill(peer.issuer)
     page.get_by_label("Client ID").fill(oidc_provider.CLIENT_ID)
     page.get_by_label("Client secret").fill(oidc_provider.CLIENT_SECRET)
@@ -185,23 +108,6 @@ def connect_oidc(page: Page, peer: oidc_provider.OIDCProvider) -> None:
     page.get_by_role("button", name="Add connection").click()
     page.get_by_text("Test it before you enable it.").wait_for()
     peer.start(redirect_uri=page.locator("#addresses code").first.inner_text())
-
-
-def switch_on(page: Page, name: str) -> None:
-    page.get_by_text("The test went well.").wait_for()
-    assert page.get_by_text(NAMES["ana"]).count() > 0
-    page.get_by_role("button", name="Switch on").click()
-    page.get_by_text(f"{name} is on.").wait_for()
-
-
-def map_the_group(page: Page, owner: User) -> None:
-    create_team(actor=owner, organization=Organization.objects.get(), name="Data engineers")
-    page.get_by_role("link", name="Groups").click()
-    page.get_by_label("Group", exact=True).fill("data-eng")
-    page.get_by_label("Team", exact=True).select_option("Data engineers")
-    page.get_by_role("button", name="Map the group").click()
-    page.get_by_text("nobody has come with it").wait_for()
-    look(page, "groups")
 
 
 def enforce(page: Page) -> str:
@@ -244,9 +150,7 @@ def test_an_organization_moves_to_single_sign_on_and_survives_its_bad_day(
     prove_to_oidc(page, oidc_peer, "ana")
     switch_on(page, OIDC_NAME)
     bypass = enforce(page)
-    page.goto(reverse("sso:provisioning", args=["nordhavn"]))
-    page.get_by_label("Name of the token").fill("Provisioning of the workforce directory")
-    page.get_by_role("button", name="Make a token").click()
+    make_scim_token(page, "Provisioning of the workforce directory")
     look(page, "provisioning")
 
     a_newcomer_comes_in_by_both(open_browser(), saml_peer, oidc_peer)
