@@ -5,6 +5,7 @@ The Airflow runs on this machine; an edge at the machine's own address makes it 
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from http.client import HTTPConnection
@@ -15,6 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.sync_api import Browser, BrowserContext, Response, Route
 
+from apps.dataplane.edge.roles import FRESH_SECONDS_OF_A_NO, Question
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.gateway import make_app
 from apps.dataplane.local import edge
@@ -30,6 +32,9 @@ pytestmark = [
     pytest.mark.skipif(not own_address(), reason="This machine has no address but loopback."),
 ]
 REF = "open-comet"
+# What the portal says of people at this moment.
+ROLES = {"alice@example.org": "admin"}
+MOST_SECONDS = 15.0
 HAND_OVER = """<!doctype html><form method="post" action="{action}">
 <input name="token" value="{token}"><input name="next" value="{next}">
 <button>Open</button></form>"""
@@ -57,7 +62,10 @@ async def _serve(
     async def find(ref: str) -> Connection | None:
         return plane.connection if ref == REF else None
 
-    gateway = TestServer(make_app(find, origin="http://localhost:8081"))
+    async def ask_role(question: Question) -> str:
+        return ROLES[question.person]
+
+    gateway = TestServer(make_app(find, origin="http://localhost:8081", ask_role=ask_role))
     async with standing_in(plane, REF, pod), gateway:
         address.set_result(str(gateway.make_url("")).rstrip("/"))
         while not stop.is_set():
@@ -121,6 +129,26 @@ def test_a_program_signs_in_with_its_token(context: BrowserContext, door: str) -
     assert dags({"Authorization": "Bearer wrong", "Cookie": f"_token={token}"}) in (401, 403)
     assert dags({"Authorization": "Basic abc", "Cookie": f"_token={token}"}) == 401
     assert dags({}) == 401
+
+
+def test_a_role_that_is_taken_away_leads_an_open_page_to_the_portal(
+    context: BrowserContext, door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = context.new_page()
+    page.goto(f"{door}/{REF}/dags")
+    page.get_by_text("welcome").first.wait_for()
+
+    monkeypatch.setitem(ROLES, "alice@example.org", "viewer")
+    began = time.monotonic()
+    while page.request.get(f"{door}/{REF}/api/v2/dags").status != 401:
+        assert time.monotonic() - began < MOST_SECONDS, "the session goes on"
+        page.wait_for_timeout(500)
+    with page.expect_request(
+        lambda request: request.url.startswith(f"{PORTAL_URL}/airflow/{REF}/")
+    ):
+        page.reload()
+
+    page.wait_for_timeout(1_000 * FRESH_SECONDS_OF_A_NO)  # so that the next test is let in
 
 
 def test_who_is_not_signed_in_is_sent_to_the_portal(browser: Browser, door: str) -> None:
