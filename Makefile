@@ -10,6 +10,8 @@ PYTEST_ARGS ?=
 # Two files beside each other, the longest first: tests of one file share an Airflow.
 SLOW_ARGS := -n 2 --dist loadfile --no-loadscope-reorder
 NAME ?=
+# pytest keeps the tests as it compiled them: doing that anew takes each process five seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run stop status test check bench kubernetes test-cluster
 
