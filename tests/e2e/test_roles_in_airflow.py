@@ -68,6 +68,17 @@ def test_an_open_airflow_follows_the_role_of_its_person(
     expect(airflow.locator("main")).to_contain_text("Ada Lind")
     assert airflow.url.startswith(f"{portal.url}/airflow/{ref}/")
     Inspector(airflow).picture("airflow-of-nobody")
+    airflow.close()
+
+    # Who signs out of the portal has left Airflow, too.
+    _give(ada, "Workspace Member")
+    bo.goto(f"/d/{ref}/")
+    airflow = steps.open_airflow(bo)
+    assert airflow.request.get(connections).status == 403
+    _sign_out(bo)
+    assert _seconds_until(airflow, connections, 401) <= MOST_SECONDS
+    airflow.reload()
+    expect(airflow).to_have_url(re.compile(f"{re.escape(portal.url)}/accounts/login/"))
 
 
 def _make_deployment(page: Page) -> str:
@@ -94,6 +105,12 @@ def _give(page: Page, role: str) -> None:
     page.get_by_label(role).check()
     page.get_by_role("button", name="Save the role").click()
     expect(page.get_by_text(f"Bo Berg is {role} now.")).to_be_visible()
+
+
+def _sign_out(page: Page) -> None:
+    page.goto("/accounts/logout/")
+    page.locator("main").get_by_role("button", name="Sign out").click()
+    expect(page).not_to_have_url(re.compile("/accounts/logout/"))
 
 
 def _seconds_until(airflow: Page, address: str, status: int) -> float:
