@@ -7,15 +7,20 @@ moved by every write and knows neither. Two moments in the session say when it b
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
-from allauth.account.decorators import reauthentication_required
-from allauth.account.internal.flows.reauthentication import is_reauthentication_required
+from allauth.account.internal.flows.reauthentication import (
+    did_recently_reauthenticate,
+    get_reauthentication_flows,
+)
+from allauth.core.exceptions import ReauthenticationRequired
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -25,6 +30,7 @@ from apps.core.htmx import is_fragment
 GetResponse = Callable[[HttpRequest], HttpResponse]
 SIGNED_IN_AT = "signed_in_at"
 SEEN_AT = "seen_at"
+CONFIRMED_AT = "confirmed_at"
 # Use is written down this often at most: it costs a write.
 SEEN_STEP_SECONDS = 300
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -77,9 +83,16 @@ def why_over(session: Mapping[str, Any], *, now: float) -> str:
 
 
 def signed_in_lately(session: Mapping[str, Any], *, now: float) -> bool:
-    """Tell whether the session began so recently that nobody need confirm who they are."""
-    since: float = now - session.get(SIGNED_IN_AT, now)
+    """Tell whether the session began, or was confirmed at an identity provider, so recently that
+    nobody need confirm who they are.
+    """
+    since: float = now - max(session.get(SIGNED_IN_AT, now), session.get(CONFIRMED_AT, 0.0))
     return since < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+
+
+def note_confirmation(request: HttpRequest) -> None:
+    """Write down that an identity provider has just said again who is there."""
+    request.session[CONFIRMED_AT] = time.time()
 
 
 def fresh_sign_in(view: View) -> View:
@@ -88,7 +101,7 @@ def fresh_sign_in(view: View) -> View:
     Put it below the gate that checks permissions. What was posted is kept in the session and done
     after the confirmation, so use it on no form that takes a secret.
     """
-    return _marked(reauthentication_required(view, enabled=_is_writing))
+    return _asking(view, _is_writing)
 
 
 def fresh_sign_in_first(view: View) -> View:
@@ -97,15 +110,43 @@ def fresh_sign_in_first(view: View) -> View:
     Put it below the gate that checks permissions. Nothing that is posted is kept: the view asks
     `is_sign_in_fresh` and refuses in the form, which keeps all but the secret.
     """
-    return _marked(reauthentication_required(view, enabled=_is_reading))
+    return _asking(view, _is_reading)
+
+
+def fresh_sign_in_throughout(view: View) -> View:
+    """Ask who is there again before a page that makes a way to sign in. What is posted to it later
+    is not kept: the page is shown again.
+
+    allauth asks by itself, but not those who have neither password nor second factor here.
+    """
+
+    @wraps(view)
+    def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if _is_writing(request) and not is_sign_in_fresh(request):
+            messages.warning(request, STALE)
+            return redirect(request.path)
+        return asking(request, *args, **kwargs)
+
+    asking = _asking(view, _is_reading)
+    return gate
 
 
 def is_sign_in_fresh(request: HttpRequest) -> bool:
     """Tell whether the person signed in, or confirmed who they are, lately."""
-    return not is_reauthentication_required(request, app="")
+    if signed_in_lately(request.session, now=time.time()):
+        return True
+    # allauth takes who has nothing to confirm with for confirmed.
+    has_something = bool(get_reauthentication_flows(request.user))
+    return has_something and bool(did_recently_reauthenticate(request))
 
 
-def _marked(gate: View) -> View:
+def _asking(view: View, asks: Callable[[HttpRequest], bool]) -> View:
+    @wraps(view)
+    def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if asks(request) and not is_sign_in_fresh(request):
+            raise ReauthenticationRequired
+        return view(request, *args, **kwargs)
+
     gate.asks_who_is_there = True  # type: ignore[attr-defined]  # read by the view guard
     return gate
 

@@ -13,13 +13,18 @@ from django.urls import path, re_path
 from django.views.decorators.cache import never_cache
 from django.views.generic import RedirectView
 
+from apps.accounts.sessions import fresh_sign_in_throughout
 from apps.accounts.views import closed
 
 urlpatterns = [
     path("logout/", allauth.logout, name="account_logout"),
     path("inactive/", allauth.account_inactive, name="account_inactive"),
     path("password/change/", allauth.password_change, name="account_change_password"),
-    path("password/set/", allauth.password_set, name="account_set_password"),
+    path(
+        "password/set/",
+        fresh_sign_in_throughout(allauth.password_set),
+        name="account_set_password",
+    ),
     path("password/reset/", allauth.password_reset, name="account_reset_password"),
     path("password/reset/done/", allauth.password_reset_done, name="account_reset_password_done"),
     re_path(
@@ -36,7 +41,11 @@ urlpatterns = [
     path("2fa/", second_factors.index, name="mfa_index"),
     path("2fa/authenticate/", second_factors.authenticate, name="mfa_authenticate"),
     path("2fa/reauthenticate/", second_factors.reauthenticate, name="mfa_reauthenticate"),
-    path("2fa/app/activate/", never_cache(totp.activate_totp), name="mfa_activate_totp"),
+    path(
+        "2fa/app/activate/",
+        fresh_sign_in_throughout(never_cache(totp.activate_totp)),
+        name="mfa_activate_totp",
+    ),
     path("2fa/app/deactivate/", totp.deactivate_totp, name="mfa_deactivate_totp"),
     path(
         "2fa/codes/",
@@ -50,7 +59,11 @@ urlpatterns = [
     ),
     # allauth leads here after a change; all second factors are on one page.
     path("2fa/passkeys/", RedirectView.as_view(pattern_name="mfa_index"), name="mfa_list_webauthn"),
-    path("2fa/passkeys/add/", passkeys.add_webauthn, name="mfa_add_webauthn"),
+    path(
+        "2fa/passkeys/add/",
+        fresh_sign_in_throughout(passkeys.add_webauthn),
+        name="mfa_add_webauthn",
+    ),
     path("2fa/passkeys/login/", passkeys.login_webauthn, name="mfa_login_webauthn"),
     path(
         "2fa/passkeys/reauthenticate/",

@@ -41,6 +41,11 @@ def changes(old: Configuration | None, new: Configuration) -> tuple[Change, ...]
     return (*_basics(old, new), *_queues(old, new), *_variables(old, new))
 
 
+def brings_secrets(old: Configuration | None, new: Configuration) -> bool:
+    """Tell whether a configuration has secret values that the one before has not."""
+    return bool(set(new.secret_ids) - set(old.secret_ids if old else ()))
+
+
 def _new_basics(new: Configuration) -> Iterator[Change]:
     if new.description:
         yield Change(

@@ -10,9 +10,12 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount, SocialApp
 from allauth.socialaccount.providers.base import AuthProcess, ProviderException
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
 
 from apps.accounts.adapter import AccountAdapter as PortalAccountAdapter
+from apps.accounts.sessions import note_confirmation
 from apps.core.crypto import SecretUnreadable
 from apps.core.errors import Refused
 from apps.sso.admission import Identity, admit, identity_from
@@ -20,8 +23,8 @@ from apps.sso.bypass import has_bypass
 from apps.sso.failures import NOT_ASKED, explain
 from apps.sso.models import SSOConnection
 from apps.sso.outgoing import GuardedSession
-from apps.sso.provider import NAME_ID, check_nonce
-from apps.sso.queries import verified_domain, ways_to_sign_in
+from apps.sso.provider import CONFIRMS, NAME_ID, check_nonce
+from apps.sso.queries import connections_of, verified_domain, ways_to_sign_in
 from apps.sso.services import client_secret_of
 from apps.sso.testing import end_test, is_testing
 
@@ -33,6 +36,10 @@ EMAIL_NAMES = (
     "urn:oid:0.9.2342.19200300.100.1.3",
     f"{CLAIMS}/emailaddress",
     NAME_ID,
+)
+SOMEBODY_ELSE = (
+    "The identity provider says that you are somebody else than who is signed in here. Sign out "
+    "there or here, then begin again."
 )
 NAME_NAMES = ("name", "displayName", "urn:oid:2.16.840.1.113730.3.1.241", "cn", f"{CLAIMS}/name")
 GROUPS_NAMES = ("groups", "http://schemas.microsoft.com/ws/2008/06/identity/claims/groups")
@@ -54,6 +61,13 @@ class AccountAdapter(PortalAccountAdapter):
                 return render(request, "sso/enforced.html", context, status=403)
         response: HttpResponse | None = super().pre_login(request, user, **kwargs)
         return response
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        if user.is_authenticated and (not methods or connections_of(user=user)):
+            way = {"id": "sso", "description": "Use single sign-on", "url": reverse("sso:confirm")}
+            methods.append(way)
+        return methods
 
 
 class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth is untyped
@@ -81,6 +95,8 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth 
             raise ImmediateHttpResponse(end_test(request, connection, identity))
         if sociallogin.state.get("process") != AuthProcess.LOGIN or not connection.is_enabled:
             raise ImmediateHttpResponse(problem(request, connection, "This connection is off."))
+        if sociallogin.state.get(CONFIRMS):
+            raise ImmediateHttpResponse(end_confirmation(request, sociallogin))
         try:
             sociallogin.user = admit(connection=connection, identity=identity)
         except Refused as error:
@@ -103,6 +119,17 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth 
             raise ImmediateHttpResponse(problem(request, connection, NOT_ASKED))
         sentence, reason = explain(exception, sent=request.GET.get("error", ""))
         raise ImmediateHttpResponse(problem(request, connection, sentence, reason=reason))
+
+
+def end_confirmation(request: HttpRequest, sociallogin: Any) -> HttpResponse:
+    """Take who came back for who is signed in, if they are the same."""
+    connection, uid = sociallogin.provider.app.connection, sociallogin.account.uid
+    theirs = SocialAccount.objects.filter(provider=connection.key, uid=uid)
+    if not theirs.filter(user_id=request.user.pk).exists():
+        return problem(request, connection, SOMEBODY_ELSE, status=403)
+    note_confirmation(request)
+    after = urlencode({"next": sociallogin.state.get("next") or ""})
+    return redirect(f"{reverse('sso:confirm')}?{after}")
 
 
 def app_of(connection: SSOConnection) -> SocialApp:

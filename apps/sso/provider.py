@@ -31,6 +31,8 @@ CLOCK_SKEW = timedelta(seconds=60)
 EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 TRANSIENT_FORMAT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 NAME_ID = "name-id"
+# A request with this in its state asks who is there, although somebody is signed in already.
+CONFIRMS = "confirms"
 
 
 class _Unread:
@@ -53,7 +55,7 @@ class PortalSAMLProvider(_Unread, SAMLProvider):  # type: ignore[misc]  # allaut
         **kwargs: Any,
     ) -> HttpResponse:
         auth = new_request(self.app.connection)
-        url = auth.login(return_to="")
+        url = auth.login(return_to="", force_authn=bool(kwargs.get(CONFIRMS)))
         self.stash_redirect_state(
             request, process, next_url, data, state_id=auth.get_last_request_id(), **kwargs
         )
@@ -133,8 +135,9 @@ class PortalOIDCProvider(_Unread, OpenIDConnectProvider):  # type: ignore[misc]
         **kwargs: Any,
     ) -> HttpResponse:
         nonce = secrets.token_urlsafe(24)
+        asked = {"nonce": nonce, **({"prompt": "login"} if kwargs.get(CONFIRMS) else {})}
         response: HttpResponse = super().redirect(
-            request, process, next_url, data, auth_params={"nonce": nonce}, nonce=nonce, **kwargs
+            request, process, next_url, data, auth_params=asked, nonce=nonce, **kwargs
         )
         return response
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from allauth.socialaccount.models import SocialAccount
+
+from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.sso.models import BypassLink, Domain, SSOConnection
 
@@ -27,6 +30,13 @@ def ways_to_sign_in(*, email: str) -> Ways:
         organization_id=domain.organization_id, is_enabled=True
     ).order_by("name")
     return Ways(tuple(enabled), is_enforced=domain.is_enforced)
+
+
+def connections_of(*, user: User) -> list[SSOConnection]:
+    """Return the connections through which a person has come before and may come again."""
+    keys = SocialAccount.objects.filter(user=user).values("provider")
+    found = SSOConnection.objects.filter(key__in=keys, is_enabled=True)
+    return list(found.select_related("organization").order_by("name"))
 
 
 def verified_domain(*, email: str) -> Domain | None:

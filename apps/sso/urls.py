@@ -8,6 +8,8 @@ KEY = "<str:connection_key>"
 
 urlpatterns = [
     path(f"accounts/sso/{KEY}/", sign_in.start, name="start"),
+    path("accounts/confirm/", sign_in.confirm, name="confirm"),
+    path(f"accounts/sso/{KEY}/confirm/", sign_in.confirm_at, name="confirm_at"),
     path(f"accounts/sso/{KEY}/acs/", sign_in.acs, name="acs"),
     path(f"accounts/sso/{KEY}/acs/finish/", sign_in.acs_finish, name="acs_finish"),
     path(f"accounts/sso/{KEY}/metadata/", sign_in.metadata, name="metadata"),

@@ -181,6 +181,9 @@ TABLE = {
     "organizations:workspace_settings": _workspace(IN_WORKSPACE, WORKSPACE_OWNERS),
     "account_login": _all(EVERYBODY),
     "sso:start": Row(EVERYBODY, None, EVERYBODY),
+    # Of who came that way, of whom there is nobody here.
+    "sso:confirm_at": Row(NOBODY, None, NOBODY),
+    "sso:confirm": Row(SIGNED_IN, SIGNED_IN),
     "sso:acs": Row(EVERYBODY, None, EVERYBODY),
     "sso:acs_finish": Row(EVERYBODY, EVERYBODY),
     "sso:callback": Row(EVERYBODY, EVERYBODY),

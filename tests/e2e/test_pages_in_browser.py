@@ -59,6 +59,8 @@ NOT_PAGES = {
     "observability:airflow_role": "for machines",
     "sso:unmap": "POST only",
     "sso:start": "POST only; leaves for an identity provider",
+    "sso:confirm": "leads on, unless the sign-in is old",
+    "sso:confirm_at": "POST only",
     "sso:acs": "POST only",
     "sso:acs_finish": "leads on",
     "sso:callback": "leads on",

@@ -2,13 +2,14 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
+from apps.accounts.sessions import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.deployments.changes import Change, changes, effects_of
+from apps.deployments.changes import Change, brings_secrets, changes, effects_of
 from apps.deployments.configuration import Configuration
 from apps.deployments.drafts import confirm_draft, discard_draft, move_draft, update_draft
 from apps.deployments.merging import Merge, merge
@@ -24,12 +25,14 @@ SECTIONS = ("Basics", "Execution", "Worker queues", "Environment variables")
 
 @scoped(Workspace, "workspace.view", by="slug")
 @require_http_methods(["GET", "HEAD", "POST"])
-def review(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpResponse:
+def review(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpResponseBase:
     draft = draft_of(request, workspace, draft_id)
     if draft.operation is not None:
         return _follow(draft.operation)
     if request.method == "POST":
-        return _confirm(request, draft)
+        base = Configuration.from_json(draft.base.config) if draft.base else None
+        has_secrets = brings_secrets(base, Configuration.from_json(draft.config))
+        return (_confirm_with_secrets if has_secrets else _confirm)(request, draft)
     return _show(request, draft)
 
 
@@ -82,6 +85,10 @@ def _confirm(request: HttpRequest, draft: Draft) -> HttpResponse:
     except PortalError as error:
         return _show(request, draft, error=error.sentence, status=409)
     return _follow(operation)
+
+
+# Nothing secret is posted here: the draft holds the values, sealed.
+_confirm_with_secrets = fresh_sign_in(_confirm)
 
 
 def _follow(operation: Operation) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.account.internal.flows.reauthentication import resume_request
 from allauth.account.views import LoginView
 from allauth.socialaccount.helpers import complete_social_login
 from allauth.socialaccount.models import SocialApp
@@ -19,16 +20,18 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from requests import RequestException
 
+from apps.accounts.sessions import is_sign_in_fresh
+from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid
-from apps.core.gates import open_to_all
+from apps.core.gates import open_to_all, signed_in_only
 from apps.sso.adapter import app_of, problem
 from apps.sso.bypass import has_bypass, open_bypass
 from apps.sso.failures import NOT_ASKED, explain
 from apps.sso.forms import EmailForm, PasswordForm
 from apps.sso.identity_providers import check_url
 from apps.sso.models import SSOConnection
-from apps.sso.provider import OIDCAdapter
-from apps.sso.queries import bypass_link, verified_domain, ways_to_sign_in
+from apps.sso.provider import CONFIRMS, OIDCAdapter
+from apps.sso.queries import bypass_link, connections_of, verified_domain, ways_to_sign_in
 from apps.sso.saml import BadAnswer, read_answer, service_metadata
 from apps.sso.services import note_bypass
 from apps.sso.testing import begin_test
@@ -98,6 +101,29 @@ def start(request: HttpRequest, connection_key: str) -> HttpResponse:
         SSOConnection.objects.select_related("organization"), key=connection_key, is_enabled=True
     )
     return _leave_for(request, connection)
+
+
+@signed_in_only
+@never_cache
+@require_GET
+def confirm(request: HttpRequest) -> HttpResponse:
+    """Ask who is there through an identity provider. Come back from it, do what waits for that."""
+    url = _next_of(request)
+    if is_sign_in_fresh(request):
+        done: HttpResponse | None = resume_request(request)
+        return done or redirect(url or "portal:home")
+    context = {"connections": connections_of(user=person_of(request)), "next": url}
+    return render(request, "sso/confirm.html", context)
+
+
+@signed_in_only
+@require_POST
+def confirm_at(request: HttpRequest, connection_key: str) -> HttpResponse:
+    """Leave for an identity provider that is to ask for a sign-in even if it remembers one."""
+    theirs = {one.key: one for one in connections_of(user=person_of(request))}
+    if connection_key not in theirs:
+        raise Http404
+    return _leave_for(request, theirs[connection_key], **{CONFIRMS: True})
 
 
 def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) -> HttpResponse:
