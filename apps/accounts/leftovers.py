@@ -3,8 +3,9 @@
 import logging
 from datetime import datetime, timedelta
 
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from apps.accounts.models import OutgoingMail, SignInLink
 
@@ -21,10 +22,12 @@ def remove_leftovers(*, now: datetime) -> int:
     """
     long_ago = now - KEPT_FOR
     dead_links = Q(used_at__lt=long_ago) | Q(expires_at__lt=long_ago)
+    theirs = Session.objects.filter(session_key=OuterRef("session_key"))
     removed = {
         "mail": OutgoingMail.objects.filter(created_at__lt=long_ago).delete()[0],
         "links": SignInLink.objects.filter(dead_links).delete()[0],
         "sessions": Session.objects.filter(expire_date__lt=now).delete()[0],
+        "session_rows": UserSession.objects.filter(~Exists(theirs)).delete()[0],
     }
     if any(removed.values()):
         logger.info("leftovers removed", extra=removed)

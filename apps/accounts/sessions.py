@@ -19,6 +19,7 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
+from django.contrib.sessions.models import Session
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -159,6 +160,13 @@ def _is_reading(request: HttpRequest) -> bool:
     return request.method in READING
 
 
+def write_down_session(*, request: HttpRequest, **_: Any) -> None:
+    """Let a person see a session that has just begun. allauth would look at each one that they ever
+    had first; those that are over go with the daily sweep.
+    """
+    UserSession.objects.create_from_request(request)
+
+
 def _note_use(request: HttpRequest, now: float) -> None:
     """Begin a session, or move the moment of its last use. A card that polls is no use."""
     session = request.session
@@ -188,6 +196,7 @@ class SessionRow:
 
 def sessions_of(*, user: User, current_key: str | None) -> list[SessionRow]:
     """List the sessions of a person that still work, the current one first, then by last use."""
+    alive = Session.objects.filter(expire_date__gt=timezone.now()).values("session_key")
     rows = [
         SessionRow(
             id=one.pk,
@@ -197,7 +206,7 @@ def sessions_of(*, user: User, current_key: str | None) -> list[SessionRow]:
             seen_at=one.last_seen_at,
             is_current=one.session_key == current_key,
         )
-        for one in UserSession.objects.purge_and_list(user)
+        for one in UserSession.objects.filter(user=user, session_key__in=alive)
     ]
     return sorted(rows, key=lambda row: (row.is_current, row.seen_at), reverse=True)
 

@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
@@ -34,6 +35,17 @@ def test_a_session_goes_when_it_has_ended(bob, client_of):
     assert remove_leftovers(now=timezone.now() + timedelta(days=13)) == 0
     assert remove_leftovers(now=timezone.now() + timedelta(days=15)) == 1
     assert not Session.objects.exists()
+
+
+def test_the_row_of_a_session_that_is_gone_goes_too(bob, client_of):
+    client = client_of(bob)
+    client.get("/account/")
+    assert remove_leftovers(now=timezone.now()) == 0
+
+    client.session.flush()
+
+    assert remove_leftovers(now=timezone.now()) == 1
+    assert not UserSession.objects.exists()
 
 
 def test_the_job_does_the_work(db):

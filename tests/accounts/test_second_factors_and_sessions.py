@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from allauth.usersessions.models import UserSession
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.accounts.models import User
@@ -154,6 +156,24 @@ def test_nobody_ends_the_session_of_another(alice: User, bob: User, client_of: C
 
     assert response.status_code == 404
     assert theirs.get("/account/").status_code == 200
+
+
+def test_earlier_sessions_cost_a_sign_in_nothing(bob: User, client_of: ClientOf) -> None:
+    answers = {"login": bob.email, "password": PASSWORD}
+
+    def cost(client: Client) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            client.post(reverse("account_login"), answers)
+            client.get(reverse("accounts:sessions"))
+        return len(queries)
+
+    cost(Client())
+    first = cost(Client())
+    for _ in range(10):
+        client_of(bob).get(reverse("accounts:profile"))
+
+    assert cost(Client()) == first
+    assert UserSession.objects.filter(user=bob).count() == 13
 
 
 def test_a_service_ends_all_sessions_of_a_person(bob: User, client_of: ClientOf) -> None:
