@@ -1,11 +1,10 @@
-"""Writes about domains and identity providers. Each is audited; secrets are only ever replaced."""
+"""Writes about identity providers. Each is audited; secrets are only ever replaced."""
 
-import re
 import secrets
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
@@ -15,82 +14,11 @@ from apps.accounts.queries import digest_of
 from apps.core.errors import Invalid, Refused
 from apps.core.keys import key_ring
 from apps.organizations.models import Organization
-from apps.sso.dns import LookupFailed, txt_records
-from apps.sso.models import BypassLink, Domain, SSOConnection
+from apps.sso.models import BypassLink, SSOConnection
 from apps.sso.newcomers import check_newcomer_role, newcomers_in_words
 
-LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # What a test must be repeated for; the name alone changes nothing about sign-in.
 TESTED_FIELDS = frozenset({"client_id", "config", "email_attribute"})
-
-
-@transaction.atomic
-def add_domain(*, actor: User, organization: Organization, name: str) -> Domain:
-    """Note a domain that DNS is to confirm. Raises Invalid."""
-    name = _domain_name(name)
-    if organization.domains.filter(name=name).exists():
-        raise Invalid(f"{name} is on the list already.", field="name")
-    domain = Domain.objects.create(
-        organization=organization, name=name, token=secrets.token_urlsafe(24)
-    )
-    _record("domain.added", actor, organization, {"domain": [None, name]})
-    return domain
-
-
-def check_domain(*, actor: User, domain: Domain) -> bool:
-    """Ask DNS for the record of a domain and note the answer; return whether it is verified."""
-    problem = _dns_problem(domain)
-    try:
-        with transaction.atomic():
-            return _note_check(actor, domain, problem)
-    except IntegrityError:
-        problem = "Another organization of this portal has verified this domain."
-        _update(domain, checked_at=timezone.now(), problem=problem)
-        return False
-
-
-def _note_check(actor: User, domain: Domain, problem: str) -> bool:
-    now = timezone.now()
-    if problem:
-        # A domain once verified stays so: a resolver that fails for a day must lock nobody out.
-        _update(domain, checked_at=now, problem=problem)
-        return domain.verified_at is not None
-    is_new = domain.verified_at is None
-    _update(domain, checked_at=now, problem="", verified_at=domain.verified_at or now)
-    if is_new:
-        _record("domain.verified", actor, domain.organization, {"domain": [None, domain.name]})
-    return True
-
-
-@transaction.atomic
-def remove_domain(*, actor: User, domain: Domain) -> None:
-    """Forget a domain. Identity providers are no longer believed about its addresses."""
-    _record("domain.removed", actor, domain.organization, {"domain": [domain.name, None]})
-    domain.delete()
-
-
-@transaction.atomic
-def enforce_sso(*, actor: User, domain: Domain, is_enforced: bool) -> None:
-    """Close or open the other ways to sign in for a domain.
-
-    Raises Refused while it would lock everybody out: no enabled connection, or no bypass link.
-    """
-    organization = Organization.objects.select_for_update(no_key=True).get(
-        pk=domain.organization_id
-    )
-    if is_enforced:
-        if domain.verified_at is None:
-            raise Refused(f"Verify {domain} first.")
-        if not organization.sso_connections.filter(is_enabled=True).exists():
-            raise Refused("Enable a connection first: nobody could sign in otherwise.")
-        if not BypassLink.objects.filter(organization=organization).exists():
-            raise Refused(
-                "Make a bypass link first, and keep it where you find it on the day the identity "
-                "provider is down."
-            )
-    _update(domain, is_enforced=is_enforced)
-    action = "sso.enforced" if is_enforced else "sso.released"
-    _record(action, actor, organization, {"domain": [None, domain.name]})
 
 
 @transaction.atomic
@@ -239,30 +167,6 @@ def _refuse_lockout(connection: SSOConnection) -> None:
 def _refuse_taken(organization: Organization, name: str) -> None:
     if organization.sso_connections.filter(name__iexact=name).exists():
         raise Invalid(f"There is a connection called {name} already.", field="name")
-
-
-def _domain_name(text: str) -> str:
-    name = text.strip().lower().rstrip(".")
-    try:
-        ascii_name = name.encode("idna").decode()
-    except UnicodeError:
-        raise Invalid("This is not a domain name.", field="name") from None
-    labels = ascii_name.split(".")
-    if len(labels) < 2 or len(ascii_name) > 253 or not all(map(LABEL.fullmatch, labels)):
-        raise Invalid("Write a domain name, like example.com.", field="name")
-    return ascii_name
-
-
-def _dns_problem(domain: Domain) -> str:
-    try:
-        records = txt_records(name=domain.record_name)
-    except LookupFailed:
-        return "No name server answered. Try again in a while."
-    if domain.record_value in records:
-        return ""
-    if records:
-        return "There is a record of that name, but with another value."
-    return "There is no such record yet. New records can take an hour to be seen."
 
 
 def _words(connection: SSOConnection, name: str, after: Any) -> list[Any]:

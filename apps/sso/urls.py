@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.sso.views import groups, scim, setup, sign_in
+from apps.sso.views import confirm, domains, groups, scim, setup, sign_in
 
 app_name = "sso"
 
@@ -8,8 +8,8 @@ KEY = "<str:connection_key>"
 
 urlpatterns = [
     path(f"accounts/sso/{KEY}/", sign_in.start, name="start"),
-    path("accounts/confirm/", sign_in.confirm, name="confirm"),
-    path(f"accounts/sso/{KEY}/confirm/", sign_in.confirm_at, name="confirm_at"),
+    path("accounts/confirm/", confirm.confirm, name="confirm"),
+    path(f"accounts/sso/{KEY}/confirm/", confirm.confirm_at, name="confirm_at"),
     path(f"accounts/sso/{KEY}/acs/", sign_in.acs, name="acs"),
     path(f"accounts/sso/{KEY}/acs/finish/", sign_in.acs_finish, name="acs_finish"),
     path(f"accounts/sso/{KEY}/metadata/", sign_in.metadata, name="metadata"),
@@ -20,12 +20,14 @@ urlpatterns = [
     path(
         "o/<slug:slug>/sso/scim/<int:scim_token_id>/revoke/", scim.revoke_token, name="revoke_token"
     ),
-    path("o/<slug:slug>/sso/", setup.overview, name="overview"),
-    path("o/<slug:slug>/sso/bypass/", setup.make_bypass_link, name="make_bypass_link"),
+    path("o/<slug:slug>/sso/", domains.overview, name="overview"),
+    path("o/<slug:slug>/sso/bypass/", domains.make_bypass_link, name="make_bypass_link"),
     path(
-        "o/<slug:slug>/sso/domains/<int:domain_id>/check/", setup.check_domain, name="check_domain"
+        "o/<slug:slug>/sso/domains/<int:domain_id>/check/",
+        domains.check_domain,
+        name="check_domain",
     ),
-    path("o/<slug:slug>/sso/domains/<int:domain_id>/", setup.change_domain, name="change_domain"),
+    path("o/<slug:slug>/sso/domains/<int:domain_id>/", domains.change_domain, name="change_domain"),
     path("o/<slug:slug>/sso/new/", setup.new_connection, name="new_connection"),
     path(f"o/<slug:slug>/sso/{KEY}/", setup.connection, name="connection"),
     path(f"o/<slug:slug>/sso/{KEY}/groups/", groups.groups, name="groups"),

@@ -364,7 +364,7 @@ def test_enforcing_is_refused_while_it_would_lock_everybody_out(
     response = enforce(owner, domain)
 
     assert response.status_code == 422
-    assert b"Enable a connection first" in response.content
+    assert b"Switch on a connection first" in response.content
 
 
 def test_enforcing_needs_a_bypass_link(owner: Client, domain: Domain, saml: SSOConnection) -> None:

@@ -1,14 +1,12 @@
-"""Where owners set up single sign-on: domains, identity providers, the bypass link."""
+"""Where owners set up identity providers."""
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -24,83 +22,13 @@ from apps.core.errors import PortalError
 from apps.core.forms import blame
 from apps.organizations.models import Organization
 from apps.sso import services
-from apps.sso.forms import FORMS, ConnectionForm, DomainForm, ProtocolForm
-from apps.sso.models import BypassLink, Domain, SSOConnection
+from apps.sso.forms import FORMS, ConnectionForm, ProtocolForm
+from apps.sso.models import SSOConnection
 from apps.sso.newcomers import newcomer_role, roles_of_newcomers
 from apps.sso.saml import address_of, certificate_ends
 from apps.sso.views.sign_in import leave_for_test
 
 MANAGE = "organization.sso.manage"
-
-
-@scoped(Organization, MANAGE, by="slug")
-@fresh_sign_in
-@require_http_methods(["GET", "HEAD", "POST"])
-def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """Everything about sign-in of one organization; posting adds a domain."""
-    form = DomainForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.add_domain(
-                actor=person_of(request), organization=organization, **form.cleaned_data
-            )
-        except PortalError as error:
-            blame(form, error)
-        else:
-            messages.success(request, "Added. Make the DNS record, then check it.")
-            return redirect("sso:overview", slug=organization.slug)
-    context = {
-        "organization": organization,
-        "form": form,
-        "domains": organization.domains.order_by("name"),
-        "connections": organization.sso_connections.order_by("name"),
-        "bypass_link": BypassLink.objects.filter(organization=organization).first(),
-    }
-    return render(request, "sso/overview.html", context, status=422 if form.errors else 200)
-
-
-@scoped(Organization, MANAGE, by="slug")
-@fresh_sign_in
-@require_POST
-def check_domain(request: HttpRequest, organization: Organization, domain_id: int) -> HttpResponse:
-    domain = get_object_or_404(organization.domains, pk=domain_id)
-    if services.check_domain(actor=person_of(request), domain=domain):
-        messages.success(request, f"{domain} is verified.")
-    else:
-        messages.warning(request, f"{domain} is not verified. {domain.problem}")
-    return redirect("sso:overview", slug=organization.slug)
-
-
-@scoped(Organization, MANAGE, by="slug")
-@fresh_sign_in
-@require_http_methods(["GET", "HEAD", "POST"])
-def change_domain(request: HttpRequest, organization: Organization, domain_id: int) -> HttpResponse:
-    """Enforce, release or remove a domain, after a page that says what that means."""
-    domain = get_object_or_404(organization.domains, pk=domain_id)
-    action = request.POST.get("action") or request.GET.get("action", "")
-    if action not in ("enforce", "release", "remove"):
-        return redirect("sso:overview", slug=organization.slug)
-    context = {"organization": organization, "domain": domain, "action": action, "problem": ""}
-    if request.method != "POST":
-        return render(request, "sso/change_domain.html", context)
-    try:
-        sentence = _change(request, domain, action)
-    except PortalError as error:
-        context["problem"] = error.sentence
-        return render(request, "sso/change_domain.html", context, status=422)
-    messages.success(request, sentence)
-    return redirect("sso:overview", slug=organization.slug)
-
-
-def _change(request: HttpRequest, domain: Domain, action: str) -> str:
-    actor = person_of(request)
-    if action == "remove":
-        services.remove_domain(actor=actor, domain=domain)
-        return f"{domain} is removed."
-    services.enforce_sso(actor=actor, domain=domain, is_enforced=action == "enforce")
-    if action == "enforce":
-        return f"Addresses of {domain} sign in through single sign-on alone from now on."
-    return f"Addresses of {domain} may sign in with passwords again."
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -241,17 +169,6 @@ def delete_connection(
         return render(request, "sso/delete_connection.html", context, status=422)
     messages.success(request, f"{found} is removed.")
     return redirect("sso:overview", slug=organization.slug)
-
-
-@scoped(Organization, MANAGE, by="slug")
-@fresh_sign_in
-@never_cache
-@require_POST
-def make_bypass_link(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """Show a new bypass link, this once."""
-    token = services.make_bypass_link(actor=person_of(request), organization=organization)
-    url = settings.PORTAL_URL + reverse("sso:bypass", args=[token])
-    return render(request, "sso/bypass_made.html", {"organization": organization, "url": url})
 
 
 def _refuse_stale(request: HttpRequest, form: ConnectionForm) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from allauth.account.internal.flows.reauthentication import resume_request
 from allauth.account.views import LoginView
 from allauth.socialaccount.helpers import complete_social_login
 from allauth.socialaccount.models import SocialApp
@@ -20,10 +19,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from requests import RequestException
 
-from apps.accounts.sessions import is_sign_in_fresh
-from apps.accounts.signed_in import person_of
 from apps.core.errors import Invalid
-from apps.core.gates import open_to_all, signed_in_only
+from apps.core.gates import open_to_all
 from apps.sso.adapter import app_of, problem
 from apps.sso.bypass import has_bypass, open_bypass
 from apps.sso.failures import NOT_ASKED, explain
@@ -31,7 +28,7 @@ from apps.sso.forms import EmailForm, PasswordForm
 from apps.sso.identity_providers import check_url
 from apps.sso.models import SSOConnection
 from apps.sso.provider import CONFIRMS, OIDCAdapter
-from apps.sso.queries import bypass_link, connections_of, verified_domain, ways_to_sign_in
+from apps.sso.queries import bypass_link, verified_domain, ways_to_sign_in
 from apps.sso.saml import BadAnswer, read_answer, service_metadata
 from apps.sso.services import note_bypass
 from apps.sso.testing import begin_test
@@ -49,7 +46,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         response: HttpResponse = with_password(request)
         return response
     form = EmailForm(request.POST or None)
-    context: dict[str, Any] = {"form": form, "next": _next_of(request)}
+    context: dict[str, Any] = {"form": form, "next": next_of(request)}
     if request.method != "POST":
         return render(request, "sso/sign_in.html", context)
     if not form.is_valid():
@@ -74,7 +71,7 @@ def _ways(request: HttpRequest, email: str) -> dict[str, Any]:
         "connections": ways.connections,
         "is_bypassed": is_bypassed,
         "is_enforced": ways.is_enforced and not is_bypassed,
-        "next": _next_of(request),
+        "next": next_of(request),
     }
 
 
@@ -103,29 +100,6 @@ def start(request: HttpRequest, connection_key: str) -> HttpResponse:
     return _leave_for(request, connection)
 
 
-@signed_in_only
-@never_cache
-@require_GET
-def confirm(request: HttpRequest) -> HttpResponse:
-    """Ask who is there through an identity provider. Come back from it, do what waits for that."""
-    url = _next_of(request)
-    if is_sign_in_fresh(request):
-        done: HttpResponse | None = resume_request(request)
-        return done or redirect(url or "portal:home")
-    context = {"connections": connections_of(user=person_of(request)), "next": url}
-    return render(request, "sso/confirm.html", context)
-
-
-@signed_in_only
-@require_POST
-def confirm_at(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """Leave for an identity provider that is to ask for a sign-in even if it remembers one."""
-    theirs = {one.key: one for one in connections_of(user=person_of(request))}
-    if connection_key not in theirs:
-        raise Http404
-    return _leave_for(request, theirs[connection_key], **{CONFIRMS: True})
-
-
 def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) -> HttpResponse:
     """Answer with a page that goes on to the identity provider.
 
@@ -134,7 +108,7 @@ def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) ->
     provider = app_of(connection).get_provider(request)
     try:
         redirection = provider.redirect(
-            request, AuthProcess.LOGIN, next_url=_next_of(request) or None, **state
+            request, AuthProcess.LOGIN, next_url=next_of(request) or None, **state
         )
         url = redirection["Location"]
         check_url(url.partition("?")[0], field="")
@@ -148,6 +122,11 @@ def leave_for_test(request: HttpRequest, connection: SSOConnection) -> HttpRespo
     """Begin a test: the same way as a sign-in, marked so that it signs nobody in."""
     begin_test(request, connection)
     return _leave_for(request, connection, test=True)
+
+
+def leave_for_confirmation(request: HttpRequest, connection: SSOConnection) -> HttpResponse:
+    """Leave for an identity provider that is to ask for a sign-in even if it remembers one."""
+    return _leave_for(request, connection, **{CONFIRMS: True})
 
 
 @csrf_exempt
@@ -260,7 +239,8 @@ def _connection(key: str, protocol: str) -> SSOConnection:
     return get_object_or_404(rows, key=key, protocol=protocol)
 
 
-def _next_of(request: HttpRequest) -> str:
+def next_of(request: HttpRequest) -> str:
+    """Return the address of ours to go on to, "" for none."""
     url = request.POST.get("next") or request.GET.get("next") or ""
     is_safe = url_has_allowed_host_and_scheme(
         url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
