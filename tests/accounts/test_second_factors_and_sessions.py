@@ -237,3 +237,13 @@ def test_a_wrong_password_changes_no_role(
 )
 def test_browsers_are_named(says: str, name: str) -> None:
     assert browser_name(says) == name
+
+
+def test_who_has_no_password_is_offered_no_new_one(bob: User, client_of: ClientOf) -> None:
+    offered = b"Change password"
+    assert offered in client_of(bob).get(reverse("accounts:profile")).content
+
+    bob.set_unusable_password()
+    bob.save()
+
+    assert offered not in client_of(bob).get(reverse("accounts:profile")).content
