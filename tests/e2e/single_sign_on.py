@@ -1,9 +1,11 @@
 """What people do on the way to single sign-on, by what is read on the pages."""
 
+from django.contrib.sessions.backends.cached_db import SessionStore
 from django.urls import reverse
 from playwright.sync_api import Page
 
 from apps.accounts.models import User
+from apps.accounts.sessions import SIGNED_IN_AT
 from apps.accounts.tokens import SCIM_PREFIX
 from apps.organizations.models import Organization
 from apps.organizations.teams import create_team
@@ -22,7 +24,7 @@ def look(page: Page, name: str) -> None:
         page.set_viewport_size(size)
         page.screenshot(path=PICTURES / f"sso-{name}-{width}.png", full_page=True)
     page.set_viewport_size(WIDE)
-    assert inspector.problems == []
+    assert not inspector.problems, inspector.problems
 
 
 def begin(page: Page, email: str) -> None:
@@ -59,14 +61,6 @@ def own_the_domain(page: Page, records: dict[str, str]) -> None:
     page.get_by_text("nordhavn.test is verified.").wait_for()
 
 
-def connect(page: Page, protocol: str, name: str) -> None:
-    page.goto(reverse("sso:new_connection", args=["nordhavn"]))
-    page.get_by_label(protocol).check()
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Newcomers become").select_option("member")
-
-
 def begin_connection(page: Page, protocol: str, name: str) -> None:
     """Fill in what connections of both protocols have."""
     page.goto(reverse("sso:new_connection", args=["nordhavn"]))
@@ -93,6 +87,14 @@ def map_the_group(page: Page, owner: User) -> None:
     page.get_by_role("button", name="Map the group").click()
     page.get_by_text("nobody has come with it").wait_for()
     look(page, "groups")
+
+
+def let_an_hour_pass(page: Page) -> None:
+    """Make the sign-in of this browser an hour old."""
+    cookie = next(one for one in page.context.cookies() if one["name"] == "sessionid")
+    session = SessionStore(cookie["value"])
+    session[SIGNED_IN_AT] -= 3600
+    session.save()
 
 
 def make_scim_token(page: Page, name: str) -> str:

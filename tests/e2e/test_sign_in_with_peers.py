@@ -20,6 +20,7 @@ from tests.e2e.single_sign_on import (
     begin,
     begin_connection,
     is_in,
+    let_an_hour_pass,
     look,
     make_scim_token,
     map_the_group,
@@ -183,6 +184,17 @@ def a_newcomer_comes_in_by_both(
     assert User.objects.filter(name=NAMES["dana"]).count() == 1
     assert dana.socialaccount_set.count() == 2
     assert SSOConnection.objects.filter(used_at__isnull=False).count() == 2
+    she_confirms_who_she_is(page, saml_peer)
+
+
+def she_confirms_who_she_is(page: Page, saml_peer: simplesamlphp.SimpleSAMLphp) -> None:
+    """The identity provider remembers her, and is to ask again all the same."""
+    let_an_hour_pass(page)
+    page.goto(reverse("account_set_password"))
+    look(page, "confirm")
+    page.get_by_role("button", name=f"Continue with {SAML_NAME}").click()
+    prove_to_saml(page, saml_peer, "dana")
+    page.wait_for_url(f"**{reverse('account_set_password')}")
 
 
 def the_bad_day(page: Page, bypass: str) -> None:
