@@ -9,6 +9,7 @@ import secrets
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -144,7 +145,9 @@ def ask(plane: KubernetesPlane, cluster: ControlPlane) -> Figures:
         async with standing_in(cluster, "x", app):
             return await asyncio.to_thread(plane.figures, spec=spec)
 
-    return asyncio.run(run())
+    # In a thread of its own: a browser of another file may have an event loop in this one.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, run()).result()
 
 
 def test_figures_come_with_the_least_permissions(
