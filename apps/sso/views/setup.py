@@ -55,7 +55,7 @@ def new_connection(request: HttpRequest, organization: Organization) -> HttpResp
         except PortalError as error:
             blame(form, error)
         else:
-            messages.success(request, "The connection is there. Test it before you enable it.")
+            messages.success(request, "The connection is there. Test it before you switch it on.")
             return _to(connection)
     context = {"organization": organization, "form": form, "protocol": protocol}
     context |= _freshness(request)
