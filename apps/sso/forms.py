@@ -78,7 +78,11 @@ class ConnectionForm(forms.Form):
     """What both protocols share. `cleaned_fields` is what the services take."""
 
     name = forms.CharField(label="Name", max_length=60, help_text="On the button people press.")
-    default_role = forms.ChoiceField(label="Newcomers become", required=False)
+    default_role = forms.ChoiceField(
+        label="Newcomers become",
+        required=False,
+        help_text="So do people whom you removed, as long as the identity provider lets them in.",
+    )
     email_attribute = forms.CharField(
         label="Attribute with the address", max_length=200, required=False
     )
