@@ -217,12 +217,16 @@ def test_a_lost_message_of_a_survey_costs_twenty_seconds(distant: Make, remote: 
     assert 19 < due_at("survey") <= 20
 
 
+def survey_while_watched(cluster: Cluster) -> None:
+    assert cluster_leases.hold(cluster_id=cluster.pk, purpose="watch", seconds=30)
+    chore = chores.take_due("survey")[0]
+    chores.run(purpose="survey", cluster_id=chore.cluster_id, token=chore.token)
+
+
 def test_surveys_are_rare_where_watches_see_everything(distant: Make, remote: Cluster) -> None:
     distant()
-    assert cluster_leases.hold(cluster_id=remote.pk, purpose="watch", seconds=30)
-    chore = chores.take_due("survey")[0]
 
-    chores.run(purpose="survey", cluster_id=chore.cluster_id, token=chore.token)
+    survey_while_watched(remote)
 
     ClusterLease.objects.filter(purpose="survey").update(until=Now() - timedelta(seconds=200))
 
@@ -236,9 +240,7 @@ def test_a_survey_is_due_at_once_when_the_watches_have_ended(
     distant: Make, remote: Cluster
 ) -> None:
     distant()
-    assert cluster_leases.hold(cluster_id=remote.pk, purpose="watch", seconds=30)
-    chore = chores.take_due("survey")[0]
-    chores.run(purpose="survey", cluster_id=chore.cluster_id, token=chore.token)
+    survey_while_watched(remote)
     ClusterLease.objects.filter(purpose="survey").update(until=Now() - timedelta(seconds=1))
     assert chores.take_due("survey") == []
 

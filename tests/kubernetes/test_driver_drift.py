@@ -6,6 +6,7 @@ from dataclasses import replace
 from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
+from apps.dataplane.spec import DeploymentSpec
 from tests.dataplane.specs import make_spec
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import differences, settle, small_spec, workload
@@ -18,6 +19,16 @@ def patch(control_plane: ControlPlane, ref: str, what: str, change: dict) -> Non
 
 def with_image(image: str, container: str = "scheduler") -> dict:
     return {"spec": {"template": {"spec": {"containers": [{"name": container, "image": image}]}}}}
+
+
+def assert_put_right(
+    control_plane: ControlPlane, config: ClusterConfig, plane: KubernetesPlane, spec: DeploymentSpec
+) -> None:
+    """Let the plane do what it does about drift, and let kubectl find no difference."""
+    settle(plane, spec)
+
+    assert not plane.observe(ref=spec.ref).is_drifted
+    assert differences(control_plane, config, spec) == ""
 
 
 def test_a_change_by_hand_is_named_field_by_field_and_put_right(
@@ -38,10 +49,7 @@ def test_a_change_by_hand_is_named_field_by_field_and_put_right(
     assert drift.object == "Deployment/scheduler"
     assert "spec.template.spec.containers[scheduler].image" in drift.fields
 
-    settle(kubernetes_plane, spec)
-
-    assert not kubernetes_plane.observe(ref=ref).is_drifted
-    assert differences(control_plane, cluster_config, spec) == ""
+    assert_put_right(control_plane, cluster_config, kubernetes_plane, spec)
 
 
 def test_a_change_is_left_alone_where_the_policy_says_so(
@@ -178,10 +186,7 @@ def test_labels_and_annotations_of_ours_are_put_back(
         for what, verb, key in changes
     }
 
-    settle(kubernetes_plane, spec)
-
-    assert not kubernetes_plane.observe(ref=ref).is_drifted
-    assert differences(control_plane, cluster_config, spec) == ""
+    assert_put_right(control_plane, cluster_config, kubernetes_plane, spec)
 
 
 def test_a_label_of_ours_is_left_alone_where_the_policy_says_so(

@@ -115,7 +115,7 @@ def _register(plane: ControlPlane, port: int) -> None:
         },
     }
     plane.create(service, registered)
-    name = registered["metadata"]["name"]  # type: ignore[index]
+    name = registered["metadata"]["name"]
     plane.kubectl("wait", "--for=condition=Available", f"apiservice/{name}", "--timeout=60s")
 
 

@@ -74,7 +74,7 @@ class Cluster:
 
 
 def ask(cluster: Cluster) -> Figures:
-    return figures_of(cluster, spec=make_spec("x"), portal_id="p")  # type: ignore[arg-type]
+    return figures_of(cluster, spec=make_spec("x"), portal_id="p")
 
 
 def test_two_requests_tell_tasks_heartbeats_memory_and_cpu() -> None:
