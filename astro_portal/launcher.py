@@ -24,11 +24,11 @@ import psutil
 import psycopg
 
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary
-from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.machine import CONNECT, PORTAL_PROGRAMS, Machine
-from apps.dataplane.local.machine_programs import postgres_program, valkey_program
-from apps.dataplane.local.ports import choose_ports, portal_listener
+from apps.dataplane.local.machine import embedded_databases
+from apps.dataplane.local.machine.machine import CONNECT, PORTAL_PROGRAMS, Machine
+from apps.dataplane.local.machine.ports import choose_ports, portal_listener
+from apps.dataplane.local.machine.programs import postgres_program, valkey_program
 from astro_portal.env import ConfigurationError, env_int, env_str
 from astro_portal.keys import make_missing_keys
 from astro_portal.portal_programs import (
@@ -105,7 +105,7 @@ class Launcher:
         return 0 if is_up else 3
 
     def _prepare_home(self) -> None:
-        services.prepare_home(self.home, has_postgres=not env_str("DATABASE_URL", ""))
+        embedded_databases.prepare_home(self.home, has_postgres=not env_str("DATABASE_URL", ""))
         free = shutil.disk_usage(self.home.path).free // 2**20
         if free < FREE_DISK_MIB:
             raise Permanent(
@@ -154,7 +154,7 @@ class Launcher:
         if not env_str("DATABASE_URL", ""):
             if not (self.home.postgres / "PG_VERSION").exists():
                 self.say("Creating the database.")
-            services.init_postgres(self.home)
+            embedded_databases.init_postgres(self.home)
             self.machine.supervisor.write(postgres_program(self.home))
         if not env_str("REDIS_URL", ""):
             self.machine.supervisor.write(valkey_program(self.home))
@@ -164,7 +164,7 @@ class Launcher:
         self.say("PostgreSQL and Valkey are ready.")
 
     def _write_programs(self, host: str) -> None:
-        port = services.portal_port(self.home)
+        port = embedded_databases.portal_port(self.home)
         for program in (
             *portal_programs(self.home, host=host, port=port),
             *companion_programs(self.home),
@@ -279,10 +279,12 @@ class Launcher:
         )
 
     def _database_url(self) -> str:
-        return env_str("DATABASE_URL", "") or services.database_url(self.home)
+        return env_str("DATABASE_URL", "") or embedded_databases.database_url(self.home)
 
     def _url(self) -> str:
-        return env_str("PORTAL_URL", f"http://localhost:{services.portal_port(self.home)}")
+        return env_str(
+            "PORTAL_URL", f"http://localhost:{embedded_databases.portal_port(self.home)}"
+        )
 
     def _wait(self, seconds: float) -> None:
         if self.is_asked_to_stop.wait(seconds):

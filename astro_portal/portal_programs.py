@@ -8,9 +8,9 @@ from pathlib import Path
 
 from apps.dataplane.local.config import SETTINGS as LOCAL_SETTINGS
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.machine import CONNECT
-from apps.dataplane.local.machine_programs import base_environment, edge_program, keeper_program
-from apps.dataplane.local.supervisor import Program
+from apps.dataplane.local.machine.machine import CONNECT
+from apps.dataplane.local.machine.programs import base_environment, edge_program, keeper_program
+from apps.dataplane.local.machine.supervisor import Program
 from astro_portal.env import env_int
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -11,8 +11,8 @@ import dj_database_url
 from csp.constants import NONE, SELF
 
 from apps.core.crypto import KeyRing
-from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine import embedded_databases
 from astro_portal.env import (
     ConfigurationError,
     env_bool,
@@ -44,8 +44,8 @@ def _key_file(name: str) -> str:
 # --- Addresses -----------------------------------------------------------------------------------
 
 PORTAL_HOST = env_str("PORTAL_HOST", "127.0.0.1")
-_PORTAL_PORT = services.portal_port(PORTAL_HOME) if HOME_IS_PREPARED else 8080
-_EDGE_PORT = services.edge_port(PORTAL_HOME) if HOME_IS_PREPARED else 8081
+_PORTAL_PORT = embedded_databases.portal_port(PORTAL_HOME) if HOME_IS_PREPARED else 8080
+_EDGE_PORT = embedded_databases.edge_port(PORTAL_HOME) if HOME_IS_PREPARED else 8081
 PORTAL_URL = env_origin("PORTAL_URL", f"http://localhost:{_PORTAL_PORT}")
 AIRFLOW_URL = env_origin("PORTAL_AIRFLOW_URL", f"http://localhost:{_EDGE_PORT}")
 
@@ -105,6 +105,7 @@ INSTALLED_APPS = [
     "apps.clusters",
     "apps.deployments",
     "apps.deploys",
+    "apps.airflow_access",
     "apps.observability",
     "apps.portal",
 ]
@@ -120,7 +121,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "apps.accounts.middleware.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "apps.accounts.sessions.SessionLimits",
+    "apps.accounts.sessions.services.SessionLimits",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "apps.core.htmx.SignInAgain",
@@ -151,7 +152,7 @@ FORM_RENDERER = "apps.core.forms.Renderer"
 _UNPREPARED = "postgresql://unprepared@127.0.0.1:1/unprepared"
 _database_url = env_url(
     "DATABASE_URL",
-    services.database_url(PORTAL_HOME) if HOME_IS_PREPARED else _UNPREPARED,
+    embedded_databases.database_url(PORTAL_HOME) if HOME_IS_PREPARED else _UNPREPARED,
     schemes=("postgres", "postgresql"),
     example="postgresql://user:password@host/name",
 )
@@ -168,7 +169,7 @@ DATABASES = {
 }
 REDIS_URL = env_url(
     "REDIS_URL",
-    services.redis_url(PORTAL_HOME) if HOME_IS_PREPARED else "redis://127.0.0.1:1/0",
+    embedded_databases.redis_url(PORTAL_HOME) if HOME_IS_PREPARED else "redis://127.0.0.1:1/0",
     schemes=("redis", "rediss"),
     example="redis://:password@host:6379/0",
 )
@@ -317,9 +318,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
-ACCOUNT_ADAPTER = "apps.sso.adapter.AccountAdapter"
-SOCIALACCOUNT_ADAPTER = "apps.sso.adapter.SSOAdapter"
-# An identity provider is believed about verified domains alone, which `apps.sso.admission` checks.
+ACCOUNT_ADAPTER = "apps.sso.sign_in.adapter.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "apps.sso.sign_in.adapter.SSOAdapter"
+# An identity provider is believed about verified domains alone; `apps.sso.sign_in.admission`
+# checks them.
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_LOGIN_ON_GET = False
@@ -345,11 +347,11 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 # Members, roles and second factors are changed only this soon after a sign-in or a confirmation.
 ACCOUNT_REAUTHENTICATION_TIMEOUT = int(timedelta(minutes=15).total_seconds())
 
-MFA_ADAPTER = "apps.accounts.second_factors.SecondFactorAdapter"
+MFA_ADAPTER = "apps.accounts.two_factor.adapter.SecondFactorAdapter"
 MFA_FORMS = {
-    "add_webauthn": "apps.accounts.second_factor_forms.AddPasskeyForm",
-    "authenticate": "apps.accounts.second_factor_forms.CodeForm",
-    "reauthenticate": "apps.accounts.second_factor_forms.CodeAgainForm",
+    "add_webauthn": "apps.accounts.two_factor.forms.AddPasskeyForm",
+    "authenticate": "apps.accounts.two_factor.forms.CodeForm",
+    "reauthenticate": "apps.accounts.two_factor.forms.CodeAgainForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from apps.sso.views.sign_in import sign_in
+from apps.sso.sign_in.views import sign_in
 
 urlpatterns = [
     path("", include("apps.portal.urls")),
@@ -8,6 +8,7 @@ urlpatterns = [
     path("", include("apps.clusters.urls")),
     path("", include("apps.deployments.urls")),
     path("", include("apps.deploys.urls")),
+    path("", include("apps.airflow_access.urls")),
     path("", include("apps.observability.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.api.urls")),

@@ -17,14 +17,16 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
+from apps.clusters.connections.sealed import seal_credential
 from apps.clusters.models import Cluster
-from apps.clusters.sealed import seal_credential
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.kubernetes.config import Connection
-from apps.deployments import breaker, sealed, tasks
-from apps.deployments.configuration import Configuration
+from apps.deployments import tasks
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.editing.services import update_config
 from apps.deployments.models import Deployment, Revision
-from apps.deployments.services import update_config
+from apps.deployments.reconciling import breaker
+from apps.deployments.secrets import sealed
 from bench.cluster_plane import DEAD, MET
 from bench.population import Population, populate
 from bench.queue_overhead import running_worker

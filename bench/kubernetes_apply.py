@@ -8,9 +8,9 @@ from dataclasses import replace
 from statistics import median, quantiles
 from threading import local
 
+from apps.dataplane.kubernetes.api.kinds import Manifest, object_id
+from apps.dataplane.kubernetes.api.parallel import AT_ONCE
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.kinds import Manifest, object_id
-from apps.dataplane.kubernetes.parallel import AT_ONCE
 from apps.dataplane.kubernetes.render.stages import waves
 from apps.dataplane.spec import DeploymentSpec, VariableSpec
 from bench import kubernetes_stage as stage

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.kinds import Manifest
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.spec import DeploymentSpec
 from bench import kubernetes_stage as stage

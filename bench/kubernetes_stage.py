@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from apps.dataplane.kubernetes.apply import ApplyPass
-from apps.dataplane.kubernetes.client import Api
-from apps.dataplane.kubernetes.config import ClusterConfig, Connection
-from apps.dataplane.kubernetes.kinds import (
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.kinds import (
     AUTOSCALER,
     CONFIG_MAP,
     EVENT,
@@ -30,10 +28,12 @@ from apps.dataplane.kubernetes.kinds import (
     Manifest,
     kind_of,
 )
+from apps.dataplane.kubernetes.apply.apply_pass import ApplyPass
+from apps.dataplane.kubernetes.config import ClusterConfig, Connection
 from apps.dataplane.kubernetes.names import FIELD_MANAGER, PORTAL_LABEL
+from apps.dataplane.kubernetes.observe.survey import WHOLE, selection_of_inventories
 from apps.dataplane.kubernetes.render import render
 from apps.dataplane.kubernetes.render.stages import Stage
-from apps.dataplane.kubernetes.survey import WHOLE, selection_of_inventories
 from apps.dataplane.spec import DeploymentSpec
 from tests.dataplane.specs import make_spec
 from tests.kubernetes import assets

@@ -6,7 +6,7 @@ from collections import defaultdict
 import psutil
 
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.leftovers import find_leftovers
+from apps.dataplane.local.machine.cleanup import find_leftovers
 from bench.report import Line
 from tests.e2e.portal import running_portal
 

@@ -9,8 +9,8 @@ from itertools import cycle
 from django.db import transaction
 from django.utils import timezone
 
-from apps.deployments import reconciler
 from apps.deployments.models import Deployment
+from apps.deployments.reconciling import reconciler
 from bench.measure import by_turns, ratio
 from bench.population import populate
 from bench.report import Line

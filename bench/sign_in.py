@@ -25,9 +25,9 @@ from apps.access.services import grant
 from apps.accounts.models import User
 from apps.accounts.services import create_person
 from apps.organizations.models import Organization
+from apps.sso.connections.services import create_connection
 from apps.sso.models import Domain, GroupMapping, GroupMember, SSOConnection
-from apps.sso.outgoing import GuardedSession
-from apps.sso.services import create_connection
+from apps.sso.protocols.outgoing import GuardedSession
 from bench.measure import Timing, noise, ratio
 from bench.population import Population, populate
 from bench.report import Line

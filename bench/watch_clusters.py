@@ -14,8 +14,8 @@ from typing import Any
 
 from django.core.management import call_command
 
+from apps.clusters.connections.sealed import seal_credential
 from apps.clusters.models import Cluster
-from apps.clusters.sealed import seal_credential
 from apps.dataplane.kubernetes.config import Connection
 from apps.deployments.models import Deployment
 from bench.population import populate

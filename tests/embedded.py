@@ -14,10 +14,10 @@ from pathlib import Path
 import psycopg
 import redis
 
-from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.ports import choose_ports
-from apps.dataplane.local.system_user import postgres_account
+from apps.dataplane.local.machine import embedded_databases
+from apps.dataplane.local.machine.ports import choose_ports
+from apps.dataplane.local.machine.system_user import postgres_account
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
@@ -44,16 +44,16 @@ def running_services() -> Iterator[Home]:
 
 @contextmanager
 def running_services_of(home: Home) -> Iterator[None]:
-    services.prepare_home(home)
+    embedded_databases.prepare_home(home)
     choose_ports(home)
-    services.init_postgres(home)
+    embedded_databases.init_postgres(home)
     account = postgres_account(home)
     with (
         (home.logs / "postgres.log").open("ab") as postgres_log,
         (home.logs / "valkey.log").open("ab") as log,
     ):
         postgres = subprocess.Popen(
-            [*services.postgres_command(home), *CARELESS],
+            [*embedded_databases.postgres_command(home), *CARELESS],
             stdout=postgres_log,
             stderr=subprocess.STDOUT,
             cwd="/",
@@ -63,7 +63,7 @@ def running_services_of(home: Home) -> Iterator[None]:
             preexec_fn=_end_with_parent,
         )
         valkey = subprocess.Popen(
-            services.valkey_command(home),
+            embedded_databases.valkey_command(home),
             stdout=log,
             stderr=subprocess.STDOUT,
             preexec_fn=_end_with_parent,
@@ -88,8 +88,8 @@ def wait_until_ready(home: Home, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            psycopg.connect(services.database_url(home), connect_timeout=2).close()
-            with redis.Redis.from_url(services.redis_url(home)) as client:
+            psycopg.connect(embedded_databases.database_url(home), connect_timeout=2).close()
+            with redis.Redis.from_url(embedded_databases.redis_url(home)) as client:
                 client.ping()
         except (psycopg.OperationalError, redis.RedisError):
             if time.monotonic() > deadline:

@@ -10,8 +10,9 @@ from django.db.models import Q
 from django.db.models.expressions import RawSQL
 
 from apps.access.catalogue import PERMISSIONS
+from apps.access.effective_grants import people_allowed
 from apps.access.models import Role
-from apps.access.places import (
+from apps.access.scopes import (
     grant_model,
     has_grants,
     organization_model,
@@ -19,7 +20,6 @@ from apps.access.places import (
     team_model,
     with_all_above,
 )
-from apps.access.ways import people_allowed
 from apps.accounts.models import User
 
 _Model = TypeVar("_Model", bound=models.Model)

@@ -7,11 +7,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.access.endings import take_ended
+from apps.access.audit_labels import record_on, role_in_words, role_of
+from apps.access.expiry import take_ended
 from apps.access.models import Role
-from apps.access.places import grant_model, models_with_roles, with_all_above
 from apps.access.queries import forget_permissions, permissions_held
-from apps.access.records import record_on, role_in_words, role_of
+from apps.access.scopes import grant_model, models_with_roles, with_all_above
 from apps.accounts.models import User, UserKind
 from apps.core.errors import Refused
 

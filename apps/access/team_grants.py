@@ -5,10 +5,10 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.access.audit_labels import record_on, role_in_words, role_of_team
 from apps.access.models import Role
-from apps.access.places import team_grant_model, with_all_above
 from apps.access.queries import forget_permissions
-from apps.access.records import record_on, role_in_words, role_of_team
+from apps.access.scopes import team_grant_model, with_all_above
 from apps.access.services import Misfit, lock_people, put, take
 from apps.accounts.models import User
 

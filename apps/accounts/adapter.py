@@ -10,7 +10,7 @@ from django.http import HttpResponse, HttpResponseForbidden
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.accounts.models import UserKind
-from apps.accounts.sessions import signed_in_lately
+from apps.accounts.sessions.services import signed_in_lately
 from apps.core.middleware import client_address
 
 logger = logging.getLogger(__name__)

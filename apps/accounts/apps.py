@@ -11,4 +11,4 @@ class AccountsConfig(AppConfig):
         # Models cannot be imported before.
         theirs = import_string("allauth.usersessions.signals.on_user_logged_in")
         user_logged_in.disconnect(theirs)
-        user_logged_in.connect(import_string("apps.accounts.sessions.write_down_session"))
+        user_logged_in.connect(import_string("apps.accounts.sessions.services.write_down_session"))

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.accounts.models import SignInLink, User
 from apps.accounts.queries import digest_of, person_with_email
-from apps.accounts.sessions import end_sessions
+from apps.accounts.sessions.services import end_sessions
 from apps.core.errors import Invalid, PortalError
 
 LINK_LIFE = timedelta(hours=24)

@@ -13,7 +13,7 @@ from django.urls import path, re_path
 from django.views.decorators.cache import never_cache
 from django.views.generic import RedirectView
 
-from apps.accounts.sessions import fresh_sign_in_throughout
+from apps.accounts.sessions.services import fresh_sign_in_throughout
 from apps.accounts.views import closed
 
 urlpatterns = [

@@ -1,6 +1,7 @@
 from django.urls import path
 
-from apps.accounts import session_views, views
+from apps.accounts import views
+from apps.accounts.sessions import views as session_views
 
 app_name = "accounts"
 

@@ -7,8 +7,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.forms import ProfileForm
 from apps.accounts.models import OutgoingMail
+from apps.accounts.request_user import person_of
 from apps.accounts.services import update_profile
-from apps.accounts.signed_in import person_of
 from apps.core.gates import open_to_all, operator_only, signed_in_only
 
 PAGE_SIZE = 20

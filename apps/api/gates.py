@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from apps.access.catalogue import PERMISSIONS
 from apps.core.gates import View
 from apps.core.middleware import client_address
-from apps.organizations.token_queries import Caller, TokenRefused, caller_of
+from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
 
 # Nobody guesses 32 random bytes: this keeps noise out of the log and the database.
 BAD_TOKENS, BAD_TOKENS_SECONDS = 30, 60

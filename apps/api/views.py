@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from apps.api.gates import by_token, scoped_by_token
 from apps.deployments.models import Deployment, Phase
-from apps.organizations.token_queries import Caller
+from apps.organizations.tokens.queries import Caller
 
 PAGE_SIZE = 50
 

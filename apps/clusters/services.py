@@ -9,10 +9,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.clusters.connecting import lock_clusters, record_on_cluster, refuse_taken_name
+from apps.clusters.connections.sealed import keep_database_server, seal
+from apps.clusters.connections.services import lock_clusters, record_on_cluster, refuse_taken_name
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words, deployments_on
-from apps.clusters.sealed import keep_database_server, seal
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization, Workspace
 

@@ -4,8 +4,8 @@ from typing import Any
 from django.core.checks import CheckMessage, Error
 from django.db import connection
 
-from apps.deployments.keys import key_problems
 from apps.deployments.models import SecretValue
+from apps.deployments.secrets.keys import key_problems
 
 
 def check_keys(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:

@@ -16,17 +16,17 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from apps.deployments import (
+from apps.deployments import cleanup
+from apps.deployments.models import Deployment
+from apps.deployments.reconciling import (
     breaker,
-    chores,
+    cluster_jobs,
     cluster_settings,
-    figures,
-    leftovers,
     lifecycle,
+    live_metrics,
     reconciler,
 )
-from apps.deployments.lifecycle import Due
-from apps.deployments.models import Deployment
+from apps.deployments.reconciling.lifecycle import Due
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ def reconcile(deployment_id: int, **_newer: Any) -> None:
 def sweep(**_newer: Any) -> None:
     cluster_settings.begin_some()
     _hint_due(lifecycle.due(limit=SWEEP_LIMIT))
-    for purpose in chores.PURPOSES:
-        for chore in chores.take_due(purpose):
+    for purpose in cluster_jobs.PURPOSES:
+        for chore in cluster_jobs.take_due(purpose):
             arguments = [purpose, chore.cluster_id, str(chore.token)]
             send([(do_chore, arguments, queue_of(chore.shard))])
     for shard, cluster_ids in _by_shard(breaker.due_probes()).items():
@@ -63,7 +63,7 @@ def sweep(**_newer: Any) -> None:
 
 @shared_task(name="apps.deployments.tasks.do_chore", soft_time_limit=200, time_limit=220)
 def do_chore(purpose: str, cluster_id: int, token: str, **_newer: Any) -> None:
-    chores.run(purpose=purpose, cluster_id=cluster_id, token=uuid.UUID(token))
+    cluster_jobs.run(purpose=purpose, cluster_id=cluster_id, token=uuid.UUID(token))
 
 
 @shared_task(name="apps.deployments.tasks.probe")
@@ -73,12 +73,12 @@ def probe(cluster_ids: list[int], **_newer: Any) -> None:
 
 @shared_task(name="apps.deployments.tasks.measure", soft_time_limit=20, time_limit=30)
 def measure(deployment_id: int, **_newer: Any) -> None:
-    figures.measure(deployment_id=deployment_id)
+    live_metrics.measure(deployment_id=deployment_id)
 
 
 @shared_task(name="apps.deployments.tasks.sweep_drafts")
 def sweep_drafts(**_newer: Any) -> None:
-    leftovers.remove_leftovers(now=timezone.now())
+    cleanup.remove_leftovers(now=timezone.now())
 
 
 def hint(*deployment_ids: int) -> None:
@@ -92,7 +92,7 @@ def ask_for_figures(deployment: Deployment) -> None:
     """Let a worker ask for the figures of a Deployment that somebody looks at: once in a while,
     however many look, and of a cluster that answers.
     """
-    if figures.is_due(deployment):
+    if live_metrics.is_due(deployment):
         send([(measure, [deployment.pk], queue_of(deployment.cluster.shard))])
 
 

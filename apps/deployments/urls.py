@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.deployments.views import (
+from apps.deployments.pages import (
     access,
     configure,
     deletion,

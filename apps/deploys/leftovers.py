@@ -7,8 +7,8 @@ from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.db.models import Q
 
-from apps.deployments.compiler import CODE_FOLDER, code_name
 from apps.deployments.models import Phase, Revision
+from apps.deployments.reconciling.compiler import CODE_FOLDER, code_name
 from apps.deploys.models import Deploy
 
 logger = logging.getLogger(__name__)

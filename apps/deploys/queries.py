@@ -6,8 +6,8 @@ from typing import Literal
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from apps.deployments.configuration.options import deployment_options
 from apps.deployments.models import Deployment
-from apps.deployments.options import deployment_options
 from apps.deploys.models import Deploy
 
 Change = Literal["added", "changed", "removed"]

@@ -15,10 +15,10 @@ from django.db.models import Max
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict, PortalError
-from apps.deployments.compiler import code_name
+from apps.deployments.editing.services import deploy_code
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deployments.operations import lock_deployment
-from apps.deployments.services import deploy_code
+from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.archives import ArchiveRefused, CodeArchive, Limits, build_archive
 from apps.deploys.leftovers import hold_archives
 from apps.deploys.models import Deploy

@@ -8,10 +8,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
-from apps.accounts.signed_in import person_of
+from apps.accounts.request_user import person_of
 from apps.core.errors import PortalError
-from apps.deployments.compiler import code_name
 from apps.deployments.models import Deployment, Phase
+from apps.deployments.reconciling.compiler import code_name
 from apps.deploys import queries, services
 from apps.deploys.archives import ArchiveRefused
 from apps.deploys.forms import DeliveryForm, RollBackForm

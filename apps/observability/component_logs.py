@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.core import signing
 
-from apps.clusters.connections import plane_for
+from apps.clusters.connections.planes import plane_for
 from apps.dataplane.status import LogLine
 from apps.deployments.models import Deployment
 

@@ -14,7 +14,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, Now
 
 from apps.access.models import Role
-from apps.access.places import grant_model
+from apps.access.scopes import grant_model
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.organizations.models import (

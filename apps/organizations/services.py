@@ -7,16 +7,16 @@ from typing import Any
 from django.db import transaction
 from django.utils.text import slugify
 
-from apps.access.endings import end_by
+from apps.access.audit_labels import record_on
+from apps.access.expiry import end_by
 from apps.access.models import Role
-from apps.access.places import with_all_above
-from apps.access.records import record_on
+from apps.access.scopes import with_all_above
 from apps.access.services import grant, grant_with_entry, lock_people, revoke_everywhere
 from apps.accounts.models import User
-from apps.accounts.sessions import end_sessions
+from apps.accounts.sessions.services import end_sessions
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization, OrganizationGrant, Workspace
-from apps.organizations.teams import leave_teams
+from apps.organizations.teams.services import leave_teams
 
 LONGEST_SLUG = 50
 

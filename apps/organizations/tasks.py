@@ -3,13 +3,14 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from apps.organizations import endings, leftovers
+from apps.organizations import cleanup
+from apps.organizations.members import expiry as endings
 
 
 @shared_task(name="apps.organizations.tasks.sweep_leftovers")
 def sweep_leftovers(**_newer: Any) -> None:
-    leftovers.remove_leftovers(now=timezone.now())
-    leftovers.close_idle_service_users()
+    cleanup.remove_leftovers(now=timezone.now())
+    cleanup.close_idle_service_users()
 
 
 @shared_task(name="apps.organizations.tasks.sweep_roles")

@@ -1,19 +1,15 @@
 from django.urls import path
 
-from apps.organizations.views import (
-    closing,
-    explanations,
-    invitations,
-    leaving,
-    members,
-    own_roles,
-    records,
-    roles,
-    team_roles,
-    teams,
-    tokens,
-    workspaces,
-)
+from apps.organizations.audit_log import views as records
+from apps.organizations.invitations import views as invitations
+from apps.organizations.members import account_views, leaving_views
+from apps.organizations.members import views as members
+from apps.organizations.roles import explanations, own_roles
+from apps.organizations.roles import views as roles
+from apps.organizations.teams import role_views
+from apps.organizations.teams import views as teams
+from apps.organizations.tokens import views as tokens
+from apps.organizations.workspaces import views as workspaces
 
 app_name = "organizations"
 
@@ -27,7 +23,7 @@ urlpatterns = [
     path("o/<slug:slug>/members/<int:person_id>/", members.member, name="member"),
     path(
         "o/<slug:slug>/members/<int:person_id>/account/",
-        closing.member_account,
+        account_views.member_account,
         name="member_account",
     ),
     path(
@@ -67,16 +63,16 @@ urlpatterns = [
         name="remove_from_team",
     ),
     path("o/<slug:slug>/teams/<int:team_id>/delete/", teams.delete_team_page, name="delete_team"),
-    path("o/<slug:slug>/team-roles/", team_roles.of_organization, name="team_roles"),
+    path("o/<slug:slug>/team-roles/", role_views.of_organization, name="team_roles"),
     path(
         "o/<slug:slug>/team-roles/<int:team_id>/take/",
-        team_roles.take_on_organization,
+        role_views.take_on_organization,
         name="take_team_role",
     ),
-    path("w/<slug:slug>/teams/", team_roles.of_workspace, name="workspace_teams"),
+    path("w/<slug:slug>/teams/", role_views.of_workspace, name="workspace_teams"),
     path(
         "w/<slug:slug>/teams/<int:team_id>/take/",
-        team_roles.take_on_workspace,
+        role_views.take_on_workspace,
         name="take_workspace_team_role",
     ),
     path("o/<slug:slug>/tokens/", tokens.tokens, name="tokens"),
@@ -103,7 +99,7 @@ urlpatterns = [
     path("o/<slug:slug>/audit/", records.audit, name="audit"),
     path("o/<slug:slug>/audit/export/", records.export_audit, name="export_audit"),
     path("o/<slug:slug>/audit/verify/", records.verify_audit, name="verify_audit"),
-    path("o/<slug:slug>/leave/", leaving.leave, name="leave"),
+    path("o/<slug:slug>/leave/", leaving_views.leave, name="leave"),
     path("o/<slug:slug>/settings/", workspaces.organization_settings, name="settings"),
     path("w/<slug:slug>/members/", members.workspace_members, name="workspace_members"),
     path("w/<slug:slug>/members/add/", invitations.add_member, name="add_member"),

@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from apps.access.places import with_all_above
+from apps.access.scopes import with_all_above
 from apps.deployments.models import Deployment
 from apps.organizations.models import Organization, Workspace
 

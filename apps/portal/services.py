@@ -1,7 +1,7 @@
 from django.conf import settings
 from django.db import transaction
 
-from apps.access.records import record_on
+from apps.access.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import has_operator
 from apps.accounts.services import LinkUnusable, create_person, use_sign_in_link
@@ -11,7 +11,7 @@ from apps.core.errors import Invalid, Refused
 from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
 from apps.organizations.services import create_organization, create_workspace
-from apps.organizations.tokens import revoke_tokens_in
+from apps.organizations.tokens.services import revoke_tokens_in
 from apps.portal.queries import deployments_in
 
 MOST_NAMES = 5

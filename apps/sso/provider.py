@@ -19,10 +19,10 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from allauth.socialaccount.providers.saml.provider import SAMLProvider
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from apps.sso.assertions import spend_assertion
-from apps.sso.failures import token_problem
-from apps.sso.identity_providers import SCOPES
-from apps.sso.saml import address_of, new_request
+from apps.sso.protocols.assertions import spend_assertion
+from apps.sso.protocols.failures import token_problem
+from apps.sso.protocols.identity_providers import SCOPES
+from apps.sso.protocols.saml import address_of, new_request
 
 # Identity providers may say no end; ours is later than the clock skew that is accepted.
 LONGEST_ASSERTION = timedelta(days=1)
@@ -36,7 +36,7 @@ CONFIRMS = "confirms"
 
 
 class _Unread:
-    """Leaves names and addresses to `apps.sso.adapter`: they are of whatever type was sent."""
+    """Leaves names and addresses to `sign_in.adapter`: they are of whatever type was sent."""
 
     def extract_common_fields(self, data: Any) -> dict[str, Any]:
         return {}

@@ -2,7 +2,7 @@ from typing import Any
 
 from celery import shared_task
 
-from apps.sso.assertions import forget_ended_assertions
+from apps.sso.protocols.assertions import forget_ended_assertions
 
 
 @shared_task(name="apps.sso.tasks.sweep_assertions")

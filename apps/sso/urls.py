@@ -1,6 +1,11 @@
 from django.urls import path
 
-from apps.sso.views import confirm, domains, groups, scim, setup, sign_in
+from apps.sso.connections import views as setup
+from apps.sso.domains import views as domains
+from apps.sso.groups import views as groups
+from apps.sso.scim import views as scim
+from apps.sso.sign_in import confirm_views
+from apps.sso.sign_in import views as sign_in
 
 app_name = "sso"
 
@@ -8,8 +13,8 @@ KEY = "<str:connection_key>"
 
 urlpatterns = [
     path(f"accounts/sso/{KEY}/", sign_in.start, name="start"),
-    path("accounts/confirm/", confirm.confirm, name="confirm"),
-    path(f"accounts/sso/{KEY}/confirm/", confirm.confirm_at, name="confirm_at"),
+    path("accounts/confirm/", confirm_views.confirm, name="confirm"),
+    path(f"accounts/sso/{KEY}/confirm/", confirm_views.confirm_at, name="confirm_at"),
     path(f"accounts/sso/{KEY}/acs/", sign_in.acs, name="acs"),
     path(f"accounts/sso/{KEY}/acs/finish/", sign_in.acs_finish, name="acs_finish"),
     path(f"accounts/sso/{KEY}/metadata/", sign_in.metadata, name="metadata"),

@@ -1,9 +1,9 @@
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apps.access.effective_grants import people_allowed
 from apps.access.queries import denials
 from apps.access.services import grant
-from apps.access.ways import people_allowed
 from apps.deployments.models import Deployment
 from tests.conftest import role
 

@@ -4,7 +4,7 @@ from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from apps.accounts.leftovers import remove_leftovers
+from apps.accounts.cleanup import remove_leftovers
 from apps.accounts.models import OutgoingMail, SignInLink
 from apps.accounts.services import issue_sign_in_link, use_sign_in_link
 from apps.accounts.tasks import sweep_links_and_mail

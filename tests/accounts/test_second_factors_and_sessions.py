@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.accounts.sessions import (
+from apps.accounts.sessions.services import (
     SEEN_AT,
     SIGNED_IN_AT,
     browser_name,

@@ -9,16 +9,16 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import ApiToken, ApiTokenSecret, User
-from apps.accounts.tokens import is_well_formed, new_secret
 from apps.api.gates import BAD_TOKENS
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
-from apps.deployments.services import delete_deployment
-from apps.organizations.leftovers import close_idle_service_users
+from apps.deployments.editing.services import delete_deployment
+from apps.organizations.cleanup import close_idle_service_users
 from apps.organizations.models import WorkspaceGrant
 from apps.organizations.services import give_role, remove_person
 from apps.organizations.tasks import sweep_leftovers
-from apps.organizations.tokens import create_token, revoke_token, rotate_token
+from apps.organizations.tokens.secrets import is_well_formed, new_secret
+from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 from tests.conftest import role
 
 

@@ -17,13 +17,13 @@ from django.http import HttpResponseBase
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.audit.services import export_events
+from apps.clusters.connections.sealed import seal
 from apps.clusters.models import SEALED, Cluster
-from apps.clusters.sealed import seal
 from apps.core.logs import LineFormatter
-from apps.deployments import sealed
 from apps.deployments.models import Deployment, Revision
+from apps.deployments.secrets import sealed
+from apps.sso.connections.services import update_connection
 from apps.sso.models import SSOConnection
-from apps.sso.services import update_connection
 from tests.architecture.test_permission_matrix import TABLE, Stage, stage  # noqa: F401 - a fixture
 from tests.architecture.urls import addresses
 from tests.clusters.material import CANARY as CLUSTER_CANARY

@@ -14,7 +14,7 @@ from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment
 from apps.organizations.models import Organization, Workspace
-from apps.organizations.teams import add_to_team, create_team
+from apps.organizations.teams.services import add_to_team, create_team
 from tests.conftest import make_user, role
 from tests.organizations.test_token_pages import make_token
 

@@ -31,16 +31,16 @@ from apps.accounts.services import issue_sign_in_link
 from apps.api import gates
 from apps.deployments.models import Draft, Operation
 from apps.deploys.models import Deploy
-from apps.organizations.custom_roles import create_role
-from apps.organizations.invitations import invite
+from apps.organizations.audit_log import views as records
+from apps.organizations.invitations.services import invite
 from apps.organizations.models import Invitation
-from apps.organizations.teams import add_to_team, create_team, give_team_role
-from apps.organizations.tokens import create_token
-from apps.organizations.views import records
-from apps.sso.groups import map_group
+from apps.organizations.roles.services import create_role
+from apps.organizations.teams.services import add_to_team, create_team, give_team_role
+from apps.organizations.tokens.services import create_token
+from apps.sso.connections.services import make_bypass_link
+from apps.sso.groups.services import map_group
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
-from apps.sso.services import make_bypass_link
 from tests.architecture.test_view_guard import WITHOUT_STAMP
 from tests.architecture.urls import addresses
 from tests.clusters.material import registered
@@ -238,10 +238,10 @@ TABLE = {
     "deploys:detail": _deployment(ON_DEPLOYMENT),
     "deploys:download": _deployment(ON_DEPLOYMENT),
     "deploys:roll_back": _deployment(None, DEPLOYMENT_AUTHORS),
-    "observability:open_airflow": _deployment(None, ON_DEPLOYMENT),
-    "observability:airflow_entry": _deployment(ON_DEPLOYMENT),
+    "airflow_access:open_airflow": _deployment(None, ON_DEPLOYMENT),
+    "airflow_access:airflow_entry": _deployment(ON_DEPLOYMENT),
     # Of the edge alone, by a secret of its own.
-    "observability:airflow_role": Row(NOBODY, None, NOBODY, is_by_token=True),
+    "airflow_access:airflow_role": Row(NOBODY, None, NOBODY, is_by_token=True),
     "observability:logs": _deployment(ON_DEPLOYMENT),
     "observability:log_tail": _deployment(ON_DEPLOYMENT),
     "observability:log_download": _deployment(ON_DEPLOYMENT),

@@ -33,7 +33,7 @@ CLOSED = ("account_signup", "account_email", "account_email_verification_sent")
 OPEN = {
     "portal:healthz": "for load balancers; tells only whether the database answers",
     "portal:setup": "the one-time link is the proof",
-    "observability:airflow_role": "the secret of this machine's edge is the proof",
+    "airflow_access:airflow_role": "the secret of this machine's edge is the proof",
     "organizations:invitation": "the link in the mail is the proof",
     "account_login": "how a person gets in",
     "sso:scim": "the token of an identity provider is the proof",

@@ -95,7 +95,7 @@ def test_an_owner_reads_what_was_tampered_with(alice, organization, client_of):
 
 
 def test_a_log_too_long_for_a_page_names_the_command(alice, organization, client_of, monkeypatch):
-    monkeypatch.setattr("apps.organizations.views.records.MOST_VERIFIED", 0)
+    monkeypatch.setattr("apps.organizations.audit_log.views.MOST_VERIFIED", 0)
     write(organization, "deployment.created", alice)
     tie_at_once()
 

@@ -4,9 +4,9 @@ import json
 
 from django.utils import timezone
 
-from apps.accounts.tokens import SCIM_PREFIX
 from apps.audit.models import AuditEvent
 from apps.organizations.models import OrganizationGrant
+from apps.organizations.tokens.secrets import SCIM_PREFIX
 from apps.sso.models import Domain
 from apps.sso.scim.tokens import create_scim_token, revoke_scim_token
 from tests.audit.events import record_one

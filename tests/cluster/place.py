@@ -9,9 +9,9 @@ from typing import Any
 import psutil
 from playwright.sync_api import Error, Page, expect
 
-from apps.dataplane.kubernetes import permissions
 from apps.dataplane.kubernetes.names import namespace_of
-from apps.dataplane.local.leftovers import SUPERVISORD, find_leftovers
+from apps.dataplane.kubernetes.registration import permissions
+from apps.dataplane.local.machine.cleanup import SUPERVISORD, find_leftovers
 from tests.cluster.node import Node
 from tests.dataplane.world import eventually
 from tests.e2e import steps

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from apps.clusters import sealed
+from apps.clusters.connections import sealed
 from apps.clusters.models import Cluster
 from apps.dataplane.kubernetes.config import Connection
 from apps.organizations.models import Organization

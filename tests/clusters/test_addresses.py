@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from apps.dataplane.errors import Unreachable
-from apps.dataplane.kubernetes.addresses import AddressRefused, allowed_addresses, why_refused
+from apps.dataplane.kubernetes.api.addresses import AddressRefused, allowed_addresses, why_refused
 
 
 def look_up(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:

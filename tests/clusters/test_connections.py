@@ -3,13 +3,14 @@
 import pytest
 from django.db import IntegrityError, transaction
 
-from apps.clusters import connections, sealed
-from apps.clusters.connections import config_for, plane_for
+from apps.clusters.connections import planes as connections
+from apps.clusters.connections import sealed
+from apps.clusters.connections.planes import config_for, plane_for
 from apps.clusters.models import SEALED, Cluster
 from apps.clusters.services import remove_cluster
 from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
 from apps.dataplane.errors import Permanent
-from apps.deployments.keys import key_problems, rewrap_all
+from apps.deployments.secrets.keys import key_problems, rewrap_all
 from tests.clusters.material import CANARY, NOW, SERVER
 
 pytestmark = pytest.mark.django_db

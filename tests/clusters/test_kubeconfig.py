@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from apps.clusters.kubeconfig import MOST_BYTES, Access, read_kubeconfig
+from apps.clusters.connections.kubeconfig import MOST_BYTES, Access, read_kubeconfig
 from apps.core.errors import Invalid
 from tests.clusters.material import (
     CANARY,

@@ -11,8 +11,8 @@ import pytest
 from django.utils import timezone
 
 from apps.audit.models import AuditEvent
-from apps.clusters import sealed
-from apps.clusters.connections import config_for
+from apps.clusters.connections import sealed
+from apps.clusters.connections.planes import config_for
 from apps.clusters.models import Cluster
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
@@ -106,7 +106,7 @@ def test_a_cluster_that_does_not_answer_is_kept_and_says_so(browser, organizatio
 
 
 def test_a_test_that_hangs_ends(browser, remote, monkeypatch) -> None:
-    monkeypatch.setattr("apps.clusters.probe.DEADLINE_SECONDS", 0.01)
+    monkeypatch.setattr("apps.clusters.connections.probe.DEADLINE_SECONDS", 0.01)
     monkeypatch.setattr(FakePlane, "check", lambda _plane: time.sleep(0.2))
 
     page = browser.post(f"{LIST}{remote.pk}/check/", follow=True).content.decode()

@@ -7,7 +7,7 @@ from django.urls import include, path
 from django.utils import timezone
 
 from apps.core.styleguide import examples
-from apps.sso.views.sign_in import sign_in
+from apps.sso.sign_in.views import sign_in
 
 CARD = """
 <section class="panel" id="card"

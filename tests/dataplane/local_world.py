@@ -13,13 +13,14 @@ from typing import Any
 
 import psutil
 
-from apps.dataplane.local import machine_programs, services
+from apps.dataplane.local.airflow.runtimes import ensure_runtime
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.leftovers import SUPERVISORD, find_leftovers, kill_programs
-from apps.dataplane.local.machine import Machine
+from apps.dataplane.local.machine import embedded_databases
+from apps.dataplane.local.machine import programs as machine_programs
+from apps.dataplane.local.machine.cleanup import SUPERVISORD, find_leftovers, kill_programs
+from apps.dataplane.local.machine.machine import Machine
+from apps.dataplane.local.machine.ports import choose_ports
 from apps.dataplane.local.plane import LocalPlane
-from apps.dataplane.local.ports import choose_ports
-from apps.dataplane.local.runtimes import ensure_runtime
 from apps.dataplane.spec import RuntimeSpec
 from tests.dataplane.world import World, eventually
 from tests.embedded import temporary_home
@@ -50,9 +51,9 @@ def local_world(*runtimes: RuntimeSpec) -> Iterator[LocalWorld]:
         cache = _cache() / "runtimes"
         cache.mkdir(parents=True, exist_ok=True)
         home.runtimes.symlink_to(cache)
-        services.prepare_home(home)
+        embedded_databases.prepare_home(home)
         choose_ports(home)
-        services.init_postgres(home)
+        embedded_databases.init_postgres(home)
         machine = Machine(home)
         environment = {
             **machine_programs.base_environment(),

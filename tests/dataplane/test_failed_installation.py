@@ -9,11 +9,11 @@ import pytest
 import uv
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local import runtimes
+from apps.dataplane.local.airflow import runtimes
+from apps.dataplane.local.airflow.installer import Installation
+from apps.dataplane.local.airflow.runtimes import RuntimeFolder, ensure_runtime
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.installer import Installation
-from apps.dataplane.local.runtimes import RuntimeFolder, ensure_runtime
 from tests.dataplane.specs import make_runtime
 
 RUNTIME = make_runtime()

@@ -10,10 +10,12 @@ import psycopg
 import pytest
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.local import capacity, database, ports, runtimes
-from apps.dataplane.local.apply import ApplyPass
+from apps.dataplane.local.airflow import database, runtimes
 from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.control import capacity
+from apps.dataplane.local.control.apply import ApplyPass
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine import ports
 from apps.dataplane.local.plane import LocalPlane
 from tests.dataplane.specs import make_runtime, make_spec
 

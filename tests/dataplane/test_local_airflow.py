@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from apps.dataplane.errors import DataPlaneError, Permanent
-from apps.dataplane.local.leftovers import SUPERVISORD, find_leftovers
+from apps.dataplane.local.machine.cleanup import SUPERVISORD, find_leftovers
 from apps.dataplane.local.plane import LocalPlane
 from apps.dataplane.spec import VariableSpec
 from tests.dataplane.contract import PlaneContract

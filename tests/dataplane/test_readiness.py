@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from apps.dataplane.errors import Permanent
+from apps.dataplane.local.control.readiness import Readiness
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, State
-from apps.dataplane.local.readiness import Readiness
 from apps.dataplane.status import ComponentStatus, Observation
 
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local import database
+from apps.dataplane.local.airflow import database
 from tests.dataplane.local_world import LocalWorld, local_world
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_runtime, make_spec
 from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
-from apps.dataplane.kubernetes import permissions
+from apps.dataplane.kubernetes.registration import permissions
 from astro_portal.portal_programs import worker_queues
 from astro_portal.settings import VERSION
 

@@ -11,14 +11,14 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.clusters import sealed
+from apps.clusters.connections import sealed
 from apps.clusters.models import Cluster
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.kubernetes.config import Connection
-from apps.deployments.configuration import Configuration, WorkerQueue
+from apps.deployments.configuration.schema import Configuration, WorkerQueue
+from apps.deployments.editing.services import create_deployment
 from apps.deployments.models import Deployment, Operation
-from apps.deployments.reconciler import reconcile
-from apps.deployments.services import create_deployment
+from apps.deployments.reconciling.reconciler import reconcile
 from apps.organizations.models import Organization, Workspace
 from tests.clusters.material import SERVER, certificate
 

@@ -11,12 +11,12 @@ from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.clusters.services import choose_workspaces, remove_cluster
 from apps.core.errors import Invalid
-from apps.deployments.changes import changes, summary_of
-from apps.deployments.compiler import compile_spec
-from apps.deployments.configuration import Configuration
-from apps.deployments.drafts import confirm_draft
+from apps.deployments.configuration.changes import changes, summary_of
+from apps.deployments.configuration.options import deployment_options
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.editing.drafts import confirm_draft
 from apps.deployments.models import Deployment, Draft
-from apps.deployments.options import deployment_options
+from apps.deployments.reconciling.compiler import compile_spec
 from apps.organizations.models import Organization, Workspace
 from tests.clusters.material import registered
 from tests.deployments.pages import fill, form_data, text_of

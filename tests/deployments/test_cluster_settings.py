@@ -12,16 +12,17 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
-from apps.clusters.connections import config_for
+from apps.clusters.connections.planes import config_for
 from apps.clusters.models import Cluster, FormerDatabaseServer
 from apps.clusters.services import remove_cluster, update_settings
 from apps.core.errors import Invalid
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from apps.deployments import cluster_settings, tasks
-from apps.deployments.compiler import compile_spec
+from apps.deployments import tasks
+from apps.deployments.editing.services import delete_deployment, retry, update_config
 from apps.deployments.models import Deployment, Operation, RevisionState
-from apps.deployments.services import delete_deployment, retry, update_config
+from apps.deployments.reconciling import cluster_settings
+from apps.deployments.reconciling.compiler import compile_spec
 from tests.deployments.conftest import drive
 from tests.deployments.test_clusters import FAR_WIDER
 

@@ -17,11 +17,12 @@ from apps.dataplane import fence
 from apps.dataplane.errors import Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Drift
-from apps.deployments import breaker, lifecycle, surveys, tasks
+from apps.deployments import tasks
+from apps.deployments.editing.services import create_deployment, update_config
 from apps.deployments.models import ClusterLease, Deployment, Health, RevisionState
-from apps.deployments.queries import observation_of
-from apps.deployments.reconciler import reconcile
-from apps.deployments.services import create_deployment, update_config
+from apps.deployments.pages.queries import observation_of
+from apps.deployments.reconciling import breaker, lifecycle, surveys
+from apps.deployments.reconciling.reconciler import reconcile
 from apps.organizations.models import Organization, Workspace
 from tests.clusters.material import registered
 from tests.deployments.conftest import FAR, FAR_QUEUE, drive

@@ -10,9 +10,9 @@ from apps.audit.models import AuditEvent
 from apps.core.crypto import KeyRing
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from apps.deployments.compiler import compile_spec
-from apps.deployments.configuration import Configuration, Variable
-from apps.deployments.drafts import store_secret
+from apps.deployments.configuration.schema import Configuration, Variable
+from apps.deployments.editing.drafts import store_secret
+from apps.deployments.editing.services import deploy_code
 from apps.deployments.models import (
     Deployment,
     Operation,
@@ -21,7 +21,7 @@ from apps.deployments.models import (
     RevisionState,
     SecretValue,
 )
-from apps.deployments.services import deploy_code
+from apps.deployments.reconciling.compiler import compile_spec
 from apps.organizations.models import Workspace
 from tests.deployments.conftest import CONFIGURATION, drive
 

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from apps.clusters.models import Cluster
-from apps.deployments.changes import (
+from apps.deployments.configuration.changes import (
     DATABASE_MIGRATES,
     EVERYTHING_RESTARTS,
     NOTHING_RESTARTS,
@@ -17,9 +17,9 @@ from apps.deployments.changes import (
     effects_of,
     summary_of,
 )
-from apps.deployments.configuration import Configuration, Variable, WorkerQueue
-from apps.deployments.options import deployment_options
-from apps.deployments.validation import is_protected, validate
+from apps.deployments.configuration.options import deployment_options
+from apps.deployments.configuration.schema import Configuration, Variable, WorkerQueue
+from apps.deployments.configuration.validation import is_protected, validate
 
 TODAY = date(2026, 11, 22)
 OPTIONS = deployment_options(cluster=Cluster(kind=Cluster.Kind.LOCAL), today=TODAY)

@@ -16,8 +16,8 @@ from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Drift
+from apps.deployments.editing.services import deploy_code
 from apps.deployments.models import Deployment, DeploymentGrant, Operation, Phase
-from apps.deployments.services import deploy_code
 from tests.deployments.conftest import drive
 from tests.deployments.pages import assert_well_made, form_data, text_of
 

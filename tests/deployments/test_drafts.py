@@ -9,8 +9,8 @@ from django.db import connection
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.core.errors import Conflict, Invalid, Refused
-from apps.deployments.configuration import Configuration, Variable
-from apps.deployments.drafts import (
+from apps.deployments.configuration.schema import Configuration, Variable
+from apps.deployments.editing.drafts import (
     confirm_draft,
     discard_draft,
     move_draft,
@@ -18,8 +18,8 @@ from apps.deployments.drafts import (
     store_secret,
     update_draft,
 )
+from apps.deployments.editing.services import StaleBase, deploy_code, update_config
 from apps.deployments.models import Deployment, Draft, Operation, SecretValue
-from apps.deployments.services import StaleBase, deploy_code, update_config
 from apps.organizations.models import Workspace
 from tests.deployments.conftest import CONFIGURATION
 

@@ -13,8 +13,9 @@ from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Figures, Usage
-from apps.deployments import figures, tasks
+from apps.deployments import tasks
 from apps.deployments.models import Deployment
+from apps.deployments.reconciling import live_metrics
 from tests.deployments.pages import assert_well_made, text_of
 
 pytestmark = pytest.mark.django_db
@@ -125,7 +126,7 @@ def test_this_machine_tells_by_itself_and_is_not_asked(
 def test_figures_are_kept_as_they_were_told(far: Deployment, plane: type[FakePlane]) -> None:
     tell(plane, far, TOLD)
 
-    assert figures.figures_of(far) == TOLD
+    assert live_metrics.figures_of(far) == TOLD
 
 
 def test_a_deployment_that_is_gone_is_not_asked(plane: type[FakePlane]) -> None:

@@ -11,9 +11,9 @@ from django.core.management import CommandError, call_command
 
 from apps.accounts.models import User
 from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
-from apps.deployments import sealed
-from apps.deployments.drafts import store_secret
+from apps.deployments.editing.drafts import store_secret
 from apps.deployments.models import Deployment, SecretValue
+from apps.deployments.secrets import sealed
 from apps.organizations.models import Workspace
 
 pytestmark = pytest.mark.django_db

@@ -7,9 +7,9 @@ from celery import current_app
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.deployments.configuration import Configuration, Variable
-from apps.deployments.drafts import confirm_draft, save_draft, store_secret
-from apps.deployments.leftovers import remove_leftovers
+from apps.deployments.cleanup import remove_leftovers
+from apps.deployments.configuration.schema import Configuration, Variable
+from apps.deployments.editing.drafts import confirm_draft, save_draft, store_secret
 from apps.deployments.models import Deployment, Draft, SecretValue
 from apps.deployments.tasks import sweep_drafts
 from apps.organizations.models import Workspace

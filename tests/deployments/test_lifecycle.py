@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from apps.clusters.models import Cluster
 from apps.deployments.badge import display_status, status_expression
-from apps.deployments.lifecycle import TRANSITIONS, move
 from apps.deployments.models import (
     Deployment,
     Health,
@@ -19,6 +18,7 @@ from apps.deployments.models import (
     Revision,
     RevisionState,
 )
+from apps.deployments.reconciling.lifecycle import TRANSITIONS, move
 
 pytestmark = pytest.mark.django_db
 

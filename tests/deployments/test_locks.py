@@ -10,9 +10,9 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
+from apps.deployments.editing.services import update_config
 from apps.deployments.models import Deployment, Operation
-from apps.deployments.reconciler import reconcile
-from apps.deployments.services import update_config
+from apps.deployments.reconciling.reconciler import reconcile
 from tests.deployments.conftest import drive
 from tests.deployments.test_reconciler import WIDER
 

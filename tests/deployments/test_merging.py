@@ -1,8 +1,8 @@
 from dataclasses import replace
 
-from apps.deployments.configuration import Configuration, Variable, WorkerQueue
-from apps.deployments.merging import merge
-from apps.deployments.yaml_text import yaml_difference, yaml_of
+from apps.deployments.configuration.merging import merge
+from apps.deployments.configuration.schema import Configuration, Variable, WorkerQueue
+from apps.deployments.configuration.yaml_text import yaml_difference, yaml_of
 
 
 def queue(name: str, most: int = 2) -> WorkerQueue:

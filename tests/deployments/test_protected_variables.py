@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from apps.dataplane.local.airflow_env import Place, core_environment
+from apps.dataplane.local.airflow.environment import Place, core_environment
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.spec import VariableSpec
-from apps.deployments.validation import is_protected
+from apps.deployments.configuration.validation import is_protected
 from tests.dataplane.specs import make_spec
 
 

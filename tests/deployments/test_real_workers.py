@@ -17,8 +17,8 @@ from django.db import connection
 
 from apps.accounts.models import User
 from apps.deployments import tasks
+from apps.deployments.editing.services import update_config
 from apps.deployments.models import Deployment, Operation, RevisionState
-from apps.deployments.services import update_config
 from tests.deployments.test_reconciler import WIDER
 from tests.deployments.workers import JOURNAL, LEASE_SECONDS, POISON, STEPS, Worker, read
 

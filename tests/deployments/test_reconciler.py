@@ -18,7 +18,9 @@ from apps.accounts.models import User
 from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Observation
-from apps.deployments import lifecycle, records, tasks
+from apps.deployments import tasks
+from apps.deployments.editing.revisions import make_due
+from apps.deployments.editing.services import delete_deployment, retry, update_config
 from apps.deployments.models import (
     Deployment,
     Health,
@@ -29,11 +31,10 @@ from apps.deployments.models import (
     RevisionState,
     SecretValue,
 )
-from apps.deployments.queries import observation_of
-from apps.deployments.reconciler import reconcile, wait_seconds
-from apps.deployments.records import QUARANTINED, STALLED_AFTER
-from apps.deployments.revisions import make_due
-from apps.deployments.services import delete_deployment, retry, update_config
+from apps.deployments.pages.queries import observation_of
+from apps.deployments.reconciling import lifecycle, results
+from apps.deployments.reconciling.reconciler import reconcile, wait_seconds
+from apps.deployments.reconciling.results import QUARANTINED, STALLED_AFTER
 from tests.deployments.conftest import CONFIGURATION, QUEUE, drive
 
 pytestmark = pytest.mark.django_db
@@ -497,13 +498,13 @@ def test_an_edit_just_before_the_quarantine_is_not_put_aside(
     created: Deployment, plane: type[FakePlane], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Deployment.objects.update(unfinished_passes=9)
-    quarantine = records.quarantine
+    quarantine = results.quarantine
 
     def edit_first(**arguments: Any) -> None:
         make_due(created)
         quarantine(**arguments)
 
-    monkeypatch.setattr(records, "quarantine", edit_first)
+    monkeypatch.setattr(results, "quarantine", edit_first)
     drive(created)
 
     row = drive(created)

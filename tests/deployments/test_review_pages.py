@@ -4,9 +4,9 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.deployments.configuration import Configuration, Variable
+from apps.deployments.configuration.schema import Configuration, Variable
+from apps.deployments.editing.services import deploy_code, update_config
 from apps.deployments.models import Deployment, Draft, Operation
-from apps.deployments.services import deploy_code, update_config
 from tests.deployments.conftest import drive
 from tests.deployments.pages import assert_well_made, fill, form_data, text_of
 

@@ -9,9 +9,9 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.accounts.sessions import SIGNED_IN_AT
-from apps.deployments.configuration import Configuration, Variable
-from apps.deployments.drafts import save_draft, store_secret
+from apps.accounts.sessions.services import SIGNED_IN_AT
+from apps.deployments.configuration.schema import Configuration, Variable
+from apps.deployments.editing.drafts import save_draft, store_secret
 from apps.deployments.models import Deployment, Draft
 from tests.conftest import PASSWORD
 from tests.deployments.conftest import CONFIGURATION

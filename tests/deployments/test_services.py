@@ -15,15 +15,8 @@ from apps.core.errors import Conflict, Invalid, Refused
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
 from apps.deployments import tasks
-from apps.deployments.configuration import Variable
-from apps.deployments.models import (
-    Deployment,
-    Operation,
-    OperationState,
-    Phase,
-    RevisionState,
-)
-from apps.deployments.services import (
+from apps.deployments.configuration.schema import Variable
+from apps.deployments.editing.services import (
     StaleBase,
     create_deployment,
     delete_deployment,
@@ -32,6 +25,13 @@ from apps.deployments.services import (
     restore_revision,
     retry,
     update_config,
+)
+from apps.deployments.models import (
+    Deployment,
+    Operation,
+    OperationState,
+    Phase,
+    RevisionState,
 )
 from apps.organizations.models import Organization, Workspace
 from tests.deployments.conftest import CONFIGURATION, QUEUE, drive

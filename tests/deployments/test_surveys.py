@@ -14,10 +14,11 @@ from django.utils import timezone
 from apps.clusters.models import Cluster
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Drift, Notice
-from apps.deployments import chores, cluster_leases, surveys, tasks
+from apps.deployments import tasks
 from apps.deployments.models import ClusterLease, Deployment, Health
-from apps.deployments.queries import observation_of
-from apps.deployments.surveys import Recorded
+from apps.deployments.pages.queries import observation_of
+from apps.deployments.reconciling import cluster_jobs, cluster_leases, surveys
+from apps.deployments.reconciling.surveys import Recorded
 from tests.deployments.conftest import drive
 from tests.deployments.test_clusters import GONE, IMAGE, probe_now
 from tests.deployments.test_reconciler import seconds_until_due
@@ -212,15 +213,15 @@ def test_one_worker_surveys_a_cluster_each_minute(
 def test_a_lost_message_of_a_survey_costs_twenty_seconds(distant: Make, remote: Cluster) -> None:
     distant()
 
-    assert len(chores.take_due("survey")) == 1
+    assert len(cluster_jobs.take_due("survey")) == 1
 
     assert 19 < due_at("survey") <= 20
 
 
 def survey_while_watched(cluster: Cluster) -> None:
     assert cluster_leases.hold(cluster_id=cluster.pk, purpose="watch", seconds=30)
-    chore = chores.take_due("survey")[0]
-    chores.run(purpose="survey", cluster_id=chore.cluster_id, token=chore.token)
+    chore = cluster_jobs.take_due("survey")[0]
+    cluster_jobs.run(purpose="survey", cluster_id=chore.cluster_id, token=chore.token)
 
 
 def test_surveys_are_rare_where_watches_see_everything(distant: Make, remote: Cluster) -> None:
@@ -230,10 +231,10 @@ def test_surveys_are_rare_where_watches_see_everything(distant: Make, remote: Cl
 
     ClusterLease.objects.filter(purpose="survey").update(until=Now() - timedelta(seconds=200))
 
-    assert chores.take_due("survey") == []
+    assert cluster_jobs.take_due("survey") == []
 
     ClusterLease.objects.filter(purpose="survey").update(until=Now() - timedelta(seconds=241))
-    assert len(chores.take_due("survey")) == 1
+    assert len(cluster_jobs.take_due("survey")) == 1
 
 
 def test_a_survey_is_due_at_once_when_the_watches_have_ended(
@@ -242,19 +243,19 @@ def test_a_survey_is_due_at_once_when_the_watches_have_ended(
     distant()
     survey_while_watched(remote)
     ClusterLease.objects.filter(purpose="survey").update(until=Now() - timedelta(seconds=1))
-    assert chores.take_due("survey") == []
+    assert cluster_jobs.take_due("survey") == []
 
     ClusterLease.objects.filter(purpose="watch").update(until=Now() - timedelta(seconds=1))
 
-    assert len(chores.take_due("survey")) == 1
+    assert len(cluster_jobs.take_due("survey")) == 1
 
 
 def test_a_worker_that_is_killed_in_a_survey_costs_a_minute(
     distant: Make, remote: Cluster, plane: type[FakePlane], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     distant()
-    chore = chores.take_due("survey")[0]
-    monkeypatch.setattr(chores, "RENEWED_SECONDS", 0.0)
+    chore = cluster_jobs.take_due("survey")[0]
+    monkeypatch.setattr(cluster_jobs, "RENEWED_SECONDS", 0.0)
     left: list[float] = []
 
     def survey(_plane: FakePlane) -> Any:
@@ -266,7 +267,7 @@ def test_a_worker_that_is_killed_in_a_survey_costs_a_minute(
     real_survey = FakePlane.survey
     monkeypatch.setattr(FakePlane, "survey", survey)
 
-    chores.run(purpose="survey", cluster_id=chore.cluster_id, token=chore.token)
+    cluster_jobs.run(purpose="survey", cluster_id=chore.cluster_id, token=chore.token)
 
     assert all(58 < seconds <= 60 for seconds in left)
     assert len(left) == 2
@@ -276,26 +277,26 @@ def test_what_answers_again_is_surveyed_at_once(
     distant: Make, remote: Cluster, plane: type[FakePlane]
 ) -> None:
     deployment = distant()
-    chore = chores.take_due("survey")[0]
-    chores.run(purpose="survey", cluster_id=chore.cluster_id, token=chore.token)
+    chore = cluster_jobs.take_due("survey")[0]
+    cluster_jobs.run(purpose="survey", cluster_id=chore.cluster_id, token=chore.token)
     plane.store.fail("observe", GONE)
     drive(deployment)
-    assert chores.take_due("survey") == []
+    assert cluster_jobs.take_due("survey") == []
 
     probe_now(remote)
 
-    assert len(chores.take_due("survey")) == 1
+    assert len(cluster_jobs.take_due("survey")) == 1
 
 
 def test_busy_workers_are_marked_only_where_there_are_several(
     distant: Make, remote: Cluster, plane: type[FakePlane]
 ) -> None:
     several, _ = distant("etl-1"), distant("etl-2")
-    assert chores.take_due("marks") == []
+    assert cluster_jobs.take_due("marks") == []
     Deployment.objects.filter(pk=several.pk).update(observation=SEVERAL)
-    chore = chores.take_due("marks")[0]
+    chore = cluster_jobs.take_due("marks")[0]
 
-    chores.run(purpose="marks", cluster_id=chore.cluster_id, token=chore.token)
+    cluster_jobs.run(purpose="marks", cluster_id=chore.cluster_id, token=chore.token)
 
     assert [ref for method, ref in plane.store.calls if method == "mark_busy_workers"] == [
         several.ref
@@ -307,7 +308,7 @@ def test_a_cluster_that_is_left_alone_has_no_chores(distant: Make, remote: Clust
     distant()
     Cluster.objects.filter(pk=remote.pk).update(blind_until=Now())
 
-    assert chores.take_due("survey") == []
+    assert cluster_jobs.take_due("survey") == []
 
 
 def test_a_lease_is_held_by_one_and_renewed_only_while_it_lasts(remote: Cluster) -> None:

@@ -103,7 +103,7 @@ def main() -> None:
     django.setup()
     from django.conf import settings  # noqa: PLC0415
 
-    from apps.deployments import lifecycle, reconciler  # noqa: PLC0415
+    from apps.deployments.reconciling import lifecycle, reconciler  # noqa: PLC0415
     from astro_portal.celery import app  # noqa: PLC0415
 
     settings.DATA_PLANES = {"local": "tests.deployments.workers.JournalPlane"}

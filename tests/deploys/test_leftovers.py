@@ -13,8 +13,8 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.deployments.compiler import code_name
 from apps.deployments.models import Deployment, Phase
+from apps.deployments.reconciling.compiler import code_name
 from apps.deploys import services
 from apps.deploys.leftovers import hold_archives, remove_unused_archives
 from apps.deploys.models import Deploy

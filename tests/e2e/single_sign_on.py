@@ -5,10 +5,10 @@ from django.urls import reverse
 from playwright.sync_api import Page
 
 from apps.accounts.models import User
-from apps.accounts.sessions import SIGNED_IN_AT
-from apps.accounts.tokens import SCIM_PREFIX
+from apps.accounts.sessions.services import SIGNED_IN_AT
 from apps.organizations.models import Organization
-from apps.organizations.teams import create_team
+from apps.organizations.teams.services import create_team
+from apps.organizations.tokens.secrets import SCIM_PREFIX
 from tests.conftest import PASSWORD
 from tests.e2e.browser import NARROW, PICTURES, WIDE, Inspector
 

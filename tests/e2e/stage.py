@@ -21,10 +21,10 @@ from apps.deployments.models import (
     RevisionState,
 )
 from apps.deploys.models import Deploy
-from apps.organizations.custom_roles import create_role
 from apps.organizations.models import Invitation, Team
-from apps.organizations.teams import add_to_team, create_team, give_team_role
-from apps.organizations.tokens import create_token
+from apps.organizations.roles.services import create_role
+from apps.organizations.teams.services import add_to_team, create_team, give_team_role
+from apps.organizations.tokens.services import create_token
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered

@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, BrowserContext, Response, Route
 
 from apps.dataplane.edge.roles import FRESH_SECONDS_OF_A_NO, Question
 from apps.dataplane.kubernetes.config import Connection
-from apps.dataplane.kubernetes.gateway import make_app
-from apps.dataplane.local import edge
+from apps.dataplane.kubernetes.proxy.gateway import make_app
+from apps.dataplane.local.edge import server as edge
 from tests.dataplane.local_world import local_world
 from tests.dataplane.specs import PORTAL_URL, make_runtime, make_spec
 from tests.dataplane.visitor import make_token

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from apps.dataplane.kubernetes.code_arrival import CODE_ANNOTATION
+from apps.dataplane.kubernetes.apply.nudge_configmaps import CODE_ANNOTATION
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from tests.dataplane.specs import make_code

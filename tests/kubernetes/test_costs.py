@@ -5,7 +5,7 @@ Times are for the benchmarks; counts do not vary.
 
 from dataclasses import replace
 
-from apps.dataplane.kubernetes.apply import ApplyPass
+from apps.dataplane.kubernetes.apply.apply_pass import ApplyPass
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.kubernetes.render import render

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from apps.dataplane.errors import Temporary
-from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.transport import Transport
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
-from apps.dataplane.kubernetes.transport import Transport
 from tests.dataplane.specs import DEFAULT_QUEUE, make_spec
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import differences, generations, remove, settle, small_spec

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.kubernetes import kinds
+from apps.dataplane.kubernetes.api import kinds
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.spec import DeploymentSpec
@@ -251,7 +251,7 @@ def test_a_cluster_that_lost_keda_says_which_kind_it_does_not_know(
         "kind": "ScaledObject",
         "metadata": {"name": "worker-default", "namespace": "default"},
     }
-    monkeypatch.setattr("apps.dataplane.kubernetes.kinds._BY_NAME", _without_keda())
+    monkeypatch.setattr("apps.dataplane.kubernetes.api.kinds._BY_NAME", _without_keda())
 
     with pytest.raises(Permanent) as raised:
         kubernetes_plane.api.apply(unknown)

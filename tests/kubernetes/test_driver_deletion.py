@@ -10,7 +10,7 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
-from apps.dataplane.kubernetes.render.database_jobs import NAMESPACE as DATABASES
+from apps.dataplane.kubernetes.render.components.database_jobs import NAMESPACE as DATABASES
 from tests.dataplane.specs import make_spec
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import remove, settle, small_spec

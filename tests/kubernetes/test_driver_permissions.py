@@ -9,8 +9,8 @@ import yaml
 
 from apps.dataplane.errors import Permanent, Unreachable
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.permissions import manifest
 from apps.dataplane.kubernetes.plane import KubernetesPlane
+from apps.dataplane.kubernetes.registration.permissions import manifest
 from tests.dataplane.specs import make_spec
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import remove, settle, small_spec

@@ -9,11 +9,11 @@ from itertools import pairwise
 import pytest
 
 from apps.dataplane.errors import Temporary, Unreachable
-from apps.dataplane.kubernetes import client
+from apps.dataplane.kubernetes.api import client
+from apps.dataplane.kubernetes.api.errors import Throttled
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
-from apps.dataplane.kubernetes.refusals import Throttled
 from apps.dataplane.kubernetes.render import render
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import differences, generations, settle, small_spec

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from apps.dataplane.errors import Unreachable
+from apps.dataplane.kubernetes.api.errors import CredentialRefused
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.plane import KubernetesPlane
-from apps.dataplane.kubernetes.refusals import CredentialRefused
 from tests.dataplane.local_world import eventually
 from tests.kubernetes.conftest import config_of
 from tests.kubernetes.control_plane import ControlPlane

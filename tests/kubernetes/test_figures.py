@@ -20,8 +20,8 @@ import pytest
 import yaml
 from aiohttp import web
 
-from apps.dataplane.kubernetes.permissions import manifest
 from apps.dataplane.kubernetes.plane import KubernetesPlane
+from apps.dataplane.kubernetes.registration.permissions import manifest
 from apps.dataplane.status import Figures, Usage
 from tests.dataplane.kubernetes_driver.test_figures import COUNTS, METRICS
 from tests.dataplane.specs import make_spec

@@ -15,8 +15,8 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from apps.dataplane.errors import Unreachable
-from apps.dataplane.kubernetes import gateway, sessions
 from apps.dataplane.kubernetes.config import Connection
+from apps.dataplane.kubernetes.proxy import gateway, sessions
 from tests.kubernetes.certificates import Authority
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.stand_in import own_address, standing_in

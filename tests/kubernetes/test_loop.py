@@ -17,14 +17,15 @@ from django.db import connection
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
-from apps.clusters import sealed
+from apps.clusters.connections import sealed
 from apps.clusters.models import Cluster
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.names import namespace_of
-from apps.deployments import breaker, tasks
-from apps.deployments.configuration import Configuration
+from apps.deployments import tasks
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.editing.services import create_deployment, delete_deployment, update_config
 from apps.deployments.models import Deployment, Operation, RevisionState
-from apps.deployments.services import create_deployment, delete_deployment, update_config
+from apps.deployments.reconciling import breaker
 from apps.observability.watching import cluster_watch
 from apps.observability.watching.watchers import Watchers
 from apps.organizations.models import Organization, Workspace

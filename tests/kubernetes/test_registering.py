@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.clusters.connections import config_for, plane_for
+from apps.clusters.connections.planes import config_for, plane_for
 from apps.clusters.models import Cluster
-from apps.dataplane.kubernetes import permissions
 from apps.dataplane.kubernetes.plane import KubernetesPlane
+from apps.dataplane.kubernetes.registration import permissions
 from tests.kubernetes.control_plane import ControlPlane
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
 from apps.dataplane.edge.roles import NoAnswer, Question
-from apps.dataplane.kubernetes import gateway
 from apps.dataplane.kubernetes.config import Connection
+from apps.dataplane.kubernetes.proxy import gateway
 from tests.dataplane.test_airflow_sessions import token
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.stand_in import own_address, standing_in

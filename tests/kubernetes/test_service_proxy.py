@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from multidict import CIMultiDict
 
-from apps.dataplane.kubernetes import service_proxy
 from apps.dataplane.kubernetes.config import Connection
+from apps.dataplane.kubernetes.proxy import service_proxy
 
 CLUSTER = Connection(server="https://k8s.test:6443", ca_certificate="", token="cluster-token")
 BEHIND_A_DOOR = Connection(server="https://door.test/k8s/c-1", ca_certificate="", token="t")

@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 import pytest
 
+from apps.dataplane.kubernetes.api.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, NAMESPACE, POD, Kind
 from apps.dataplane.kubernetes.config import ClusterConfig, Connection
-from apps.dataplane.kubernetes.inventory import KEY
-from apps.dataplane.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, NAMESPACE, POD, Kind
-from apps.dataplane.kubernetes.looks import WATCHED
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, DEPLOYMENT_LABEL, INVENTORY
-from apps.dataplane.kubernetes.watched import Watched
+from apps.dataplane.kubernetes.observe.inventory import KEY
+from apps.dataplane.kubernetes.observe.snapshots import WATCHED
+from apps.dataplane.kubernetes.observe.watch_cache import Watched
 from apps.dataplane.status import Observation
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

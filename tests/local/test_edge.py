@@ -14,7 +14,7 @@ from aiohttp import ClientError, ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestServer, unused_port
 from yarl import URL
 
-from apps.dataplane.local import edge
+from apps.dataplane.local.edge import server as edge
 
 
 async def _echo(request: web.Request) -> web.StreamResponse:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from apps.dataplane.local import services
-from apps.dataplane.local.autoscaler import Autoscaler
 from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.control.autoscaler import Autoscaler
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, State, Wanted, save_state, save_wanted
-from apps.dataplane.local.machine import Machine
-from apps.dataplane.local.supervisor import Program
+from apps.dataplane.local.machine import embedded_databases
+from apps.dataplane.local.machine.machine import Machine
+from apps.dataplane.local.machine.supervisor import Program
 from tests.embedded import temporary_home
 from tests.local.test_machine import running, start_program, until
 
@@ -27,7 +27,7 @@ CONFIG = LocalConfig(
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     with temporary_home() as home:
-        services.prepare_home(home)
+        embedded_databases.prepare_home(home)
         yield from running(home)
 
 

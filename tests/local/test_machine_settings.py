@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from apps.core.crypto import KeyRing
-from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine import embedded_databases
 from astro_portal.env import (
     ConfigurationError,
     env_bool,
@@ -98,7 +98,7 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_keys_are_made_once_and_only_for_the_owner() -> None:
     with temporary_home() as home:
-        services.prepare_home(home)
+        embedded_databases.prepare_home(home)
         make_missing_keys(home)
         first = _contents(home)
         make_missing_keys(home)
@@ -112,7 +112,7 @@ def test_keys_are_made_once_and_only_for_the_owner() -> None:
 
 def test_it_refuses_to_go_on_when_the_key_of_existing_data_is_lost() -> None:
     with temporary_home() as home:
-        services.prepare_home(home)
+        embedded_databases.prepare_home(home)
         make_missing_keys(home)
         home.postgres.mkdir()
         (home.postgres / "PG_VERSION").write_text("18")
@@ -128,7 +128,7 @@ def test_keys_in_the_environment_are_not_kept_in_the_home(monkeypatch: pytest.Mo
     ring = json.dumps({"current": "k", "keys": {"k": "A" * 43 + "="}})
     monkeypatch.setenv("PORTAL_ENCRYPTION_KEYS", ring)
     with temporary_home() as home:
-        services.prepare_home(home)
+        embedded_databases.prepare_home(home)
 
         make_missing_keys(home)
 

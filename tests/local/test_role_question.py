@@ -12,8 +12,8 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, unused_port
 
 from apps.dataplane.edge.roles import NoAnswer, Question
-from apps.dataplane.local import edge
-from apps.dataplane.local.role_question import PortalDoor, ask_portal
+from apps.dataplane.local.edge import server as edge
+from apps.dataplane.local.edge.role_lookup import PortalDoor, ask_portal
 from tests.dataplane.test_airflow_sessions import token
 
 VIEWER = token()

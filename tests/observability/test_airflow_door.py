@@ -10,9 +10,9 @@ from django.test import Client
 
 from apps.access.services import grant
 from apps.accounts.models import User
+from apps.airflow_access.tickets import path_in_airflow
 from apps.audit.models import AuditEvent
 from apps.deployments.models import Deployment
-from apps.observability.airflow_door import path_in_airflow
 from tests.conftest import make_user, role
 
 ClientOf = Callable[[User], Client]

@@ -12,11 +12,11 @@ from django.utils import timezone
 from apps.access.services import grant, revoke
 from apps.accounts.models import User
 from apps.accounts.services import change_address, deactivate_person
-from apps.accounts.sessions import end_sessions
+from apps.accounts.sessions.services import end_sessions
+from apps.airflow_access.roles import role_at_present
 from apps.deployments.models import Deployment
-from apps.observability.airflow_roles import role_at_present
 from apps.organizations.models import WorkspaceGrant
-from apps.organizations.teams import add_to_team, create_team, delete_team, give_team_role
+from apps.organizations.teams.services import add_to_team, create_team, delete_team, give_team_role
 from tests.conftest import PASSWORD, role
 from tests.observability.test_airflow_door import claims, make_key
 

@@ -14,15 +14,15 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 from apps.accounts.models import User
-from apps.clusters import sealed
+from apps.airflow_access import gateway
+from apps.clusters.connections import sealed
 from apps.clusters.models import Cluster
 from apps.dataplane.edge.roles import NoAnswer, Question
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.services import gateway_socket
+from apps.dataplane.local.machine.embedded_databases import gateway_socket
 from apps.deployments.models import Deployment
-from apps.observability import gateway
 from apps.organizations.models import Organization
 
 QUESTION = Question("a-b", "bob@example.org", "")

@@ -4,11 +4,11 @@ from apps.access.services import RightsExceeded, grant
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Refused
-from apps.organizations.closing import close_account, reopen_account
-from apps.organizations.custom_roles import create_role
+from apps.organizations.members.closing import close_account, reopen_account
 from apps.organizations.models import Organization
+from apps.organizations.roles.services import create_role
 from apps.organizations.services import give_role
-from apps.organizations.tokens import create_token
+from apps.organizations.tokens.services import create_token
 from tests.conftest import make_user, role
 
 

@@ -12,12 +12,12 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused
 from apps.deployments.models import Deployment, DeploymentGrant
-from apps.organizations.custom_roles import RoleHeld, create_role, delete_role, update_role
-from apps.organizations.invitations import accept_invitation, invite
+from apps.organizations.invitations.services import accept_invitation, invite
 from apps.organizations.models import Invitation, Organization, Workspace, WorkspaceGrant
+from apps.organizations.roles.services import RoleHeld, create_role, delete_role, update_role
 from apps.organizations.services import give_role
-from apps.organizations.teams import create_team, give_team_role
-from apps.organizations.tokens import create_token
+from apps.organizations.teams.services import create_team, give_team_role
+from apps.organizations.tokens.services import create_token
 from tests.conftest import make_user, role
 
 DEPLOYING = ["deployment.view", "deployment.deploys.view", "deployment.deploys.create"]

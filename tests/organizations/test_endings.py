@@ -13,13 +13,13 @@ from apps.access.services import grant, lock_people, revoke
 from apps.access.team_grants import grant_to_team
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
-from apps.organizations import endings
-from apps.organizations.custom_roles import create_role, delete_role
+from apps.organizations.members import expiry as endings
 from apps.organizations.models import OrganizationGrant, WorkspaceGrant, WorkspaceTeamGrant
+from apps.organizations.roles.services import create_role, delete_role
 from apps.organizations.services import give_role
 from apps.organizations.tasks import sweep_roles
-from apps.organizations.teams import add_to_team, create_team
-from apps.organizations.tokens import create_token
+from apps.organizations.teams.services import add_to_team, create_team
+from apps.organizations.tokens.services import create_token
 from tests.conftest import make_user, role
 
 HOUR = timedelta(hours=1)
@@ -196,7 +196,7 @@ def at_once(*calls: Callable[[], object]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_end_each_role_once(alice, workspace, monkeypatch):
-    monkeypatch.setattr("apps.access.endings.BATCH", 5)
+    monkeypatch.setattr("apps.access.expiry.BATCH", 5)
     for number in range(20):
         person = make_user(f"Guest{number}")
         grant(actor=alice, user=person, role=role("workspace", "member"), on=workspace)

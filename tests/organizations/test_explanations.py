@@ -8,7 +8,7 @@ from django.utils import timezone
 from apps.access.services import grant
 from apps.accounts.models import User
 from apps.organizations.services import give_role
-from apps.organizations.teams import add_to_team, create_team, give_team_role
+from apps.organizations.teams.services import add_to_team, create_team, give_team_role
 from tests.conftest import make_user, role
 
 

@@ -8,7 +8,8 @@ from apps.access.services import RightsExceeded, grant
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused
-from apps.organizations.invitations import (
+from apps.organizations.invitations import views as invitations
+from apps.organizations.invitations.services import (
     InvitationUnusable,
     accept_invitation,
     invite,
@@ -18,7 +19,6 @@ from apps.organizations.invitations import (
 from apps.organizations.models import Invitation
 from apps.organizations.queries import is_member, usable_invitation
 from apps.organizations.services import remove_person
-from apps.organizations.views import invitations
 from tests.conftest import make_user, role
 
 NEW = "dora@example.org"

@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.organizations.invitations import invite
-from apps.organizations.leftovers import remove_leftovers
+from apps.organizations.cleanup import remove_leftovers
+from apps.organizations.invitations.services import invite
 from apps.organizations.models import Invitation
 from apps.organizations.tasks import sweep_leftovers
 

@@ -2,8 +2,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apps.access.effective_grants import roles_within
 from apps.access.services import LastOwner, RightsExceeded, grant
-from apps.access.ways import roles_within
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 from django.db import connection, transaction
 
+from apps.access.effective_grants import roles_within
 from apps.access.services import RightsExceeded, grant
-from apps.access.ways import roles_within
 from apps.accounts.models import User
 from apps.accounts.services import AddressTaken, LinkUnusable, issue_sign_in_link
 from apps.core.errors import Invalid, PortalError
-from apps.organizations.invitations import accept_as_new_person, accept_invitation, invite
+from apps.organizations.invitations.services import accept_as_new_person, accept_invitation, invite
 from apps.organizations.models import Invitation, Organization, Workspace, WorkspaceGrant
 from apps.organizations.services import create_workspace, give_role, remove_person
 from apps.portal.services import set_up

@@ -5,10 +5,10 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 from guardian.utils import get_group_obj_perms_model
 
+from apps.access.effective_grants import people_allowed, roles_held, ways_in, ways_of
 from apps.access.queries import denials, permissions_held
 from apps.access.services import Misfit, RightsExceeded, grant
 from apps.access.team_grants import revoke_from_team
-from apps.access.ways import people_allowed, roles_held, ways_in, ways_of
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
@@ -22,7 +22,7 @@ from apps.organizations.models import (
     WorkspaceTeamGrant,
 )
 from apps.organizations.services import remove_person
-from apps.organizations.teams import (
+from apps.organizations.teams.services import (
     TeamMirrored,
     add_to_team,
     create_team,

@@ -10,7 +10,7 @@ from apps.access.services import LastOwner, grant
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
-from apps.organizations.invitations import accept_invitation, invite
+from apps.organizations.invitations.services import accept_invitation, invite
 from apps.organizations.models import Invitation, OrganizationGrant, Workspace, WorkspaceGrant
 from apps.organizations.services import give_role
 from tests.conftest import make_user, role

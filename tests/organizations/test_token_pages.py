@@ -15,7 +15,7 @@ from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
 from apps.organizations.models import OrganizationGrant, Workspace
 from apps.organizations.services import give_role
-from apps.organizations.tokens import create_token, revoke_token, rotate_token
+from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 from tests.conftest import role
 
 SECRET = re.compile(r"astro_[A-Za-z0-9_-]{43}[0-9a-f]{8}")

@@ -15,7 +15,7 @@ from lxml import etree
 
 from apps.access.services import grant
 from apps.accounts.models import User
-from apps.accounts.sessions import SIGNED_IN_AT
+from apps.accounts.sessions.services import SIGNED_IN_AT
 from apps.organizations.models import Organization
 from apps.sso.models import SSOConnection
 from tests.conftest import role

@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.organizations.models import Organization, Team
+from apps.sso.connections.services import create_connection
 from apps.sso.models import Domain, GroupMember, SSOConnection
-from apps.sso.services import create_connection
 from tests.sso import openid_provider
 from tests.sso.conftest import Browser, way_out
 

@@ -10,8 +10,8 @@ from django.urls import reverse
 from apps.access.services import RightsExceeded
 from apps.accounts.models import User
 from apps.organizations.models import Organization, Team, Workspace
-from apps.organizations.teams import TeamMirrored, add_to_team, create_team, give_team_role
-from apps.sso.groups import map_group, unmap_group
+from apps.organizations.teams.services import TeamMirrored, add_to_team, create_team, give_team_role
+from apps.sso.groups.services import map_group, unmap_group
 from apps.sso.models import GroupMapping, SSOConnection
 from tests.conftest import role
 from tests.sso.conftest import Browser

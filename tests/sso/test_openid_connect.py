@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.organizations.models import Organization
-from apps.sso.identity_providers import discover
+from apps.sso.connections.services import create_connection
 from apps.sso.models import Domain, SSOConnection
-from apps.sso.services import create_connection
+from apps.sso.protocols.identity_providers import discover
 from tests.sso.conftest import logged_reason, way_out, words_of
 from tests.sso.identity_provider import Signer, make_signer
 from tests.sso.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider, running

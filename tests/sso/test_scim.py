@@ -18,11 +18,11 @@ from scim2_tester import Status, check_server
 from scim2_tester.utils import ResourceManager
 
 from apps.accounts.models import User
-from apps.accounts.tokens import SCIM_PREFIX, is_well_formed, new_secret
 from apps.audit.models import AuditEvent
 from apps.organizations.models import Organization, Team
 from apps.organizations.queries import is_member
-from apps.organizations.teams import create_team
+from apps.organizations.teams.services import create_team
+from apps.organizations.tokens.secrets import SCIM_PREFIX, is_well_formed, new_secret
 from apps.sso.models import Domain, ScimRecord, ScimToken
 from apps.sso.scim.serving import served_provider
 from apps.sso.scim.storage import RecordStorage

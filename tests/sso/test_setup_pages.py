@@ -16,13 +16,13 @@ from apps.access.services import RightsExceeded
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused
-from apps.organizations.custom_roles import create_role, delete_role
 from apps.organizations.models import Organization
+from apps.organizations.roles.services import create_role, delete_role
 from apps.organizations.services import give_role
-from apps.sso.admission import Identity, admit
+from apps.sso.connections.services import make_bypass_link, update_connection
 from apps.sso.models import BypassLink, Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
-from apps.sso.services import make_bypass_link, update_connection
+from apps.sso.sign_in.admission import Identity, admit
 from tests.conftest import PASSWORD
 from tests.sso import identity_provider
 from tests.sso.conftest import way_out
@@ -97,7 +97,7 @@ def test_a_domain_is_verified_by_its_dns_record(
 def test_a_name_server_that_is_away_is_said_and_keeps_what_was_verified(
     owner: Client, domain: Domain, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.sso.dns.LOOKUP_SECONDS", 0.2)
+    monkeypatch.setattr("apps.sso.domains.dns.LOOKUP_SECONDS", 0.2)
     settings.DNS_SERVERS = ["127.0.0.1:9"]
 
     owner.post(page("check_domain", domain.pk), follow=True)

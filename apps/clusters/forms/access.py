@@ -8,15 +8,15 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from apps.clusters.connections import allowed_networks
-from apps.clusters.credentials import (
+from apps.clusters.connections.credentials import (
     judged_ca,
     judged_server,
     judged_server_name,
     judged_token,
 )
+from apps.clusters.connections.kubeconfig import Access, read_kubeconfig
+from apps.clusters.connections.planes import allowed_networks
 from apps.clusters.forms.parts import NameForm, SecretForm, WriteOnlyText
-from apps.clusters.kubeconfig import Access, read_kubeconfig
 from apps.core.errors import Invalid
 from apps.core.forms import blame
 from apps.dataplane.kubernetes.config import Connection

@@ -6,8 +6,13 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.sessions import STALE, fresh_sign_in, fresh_sign_in_first, is_sign_in_fresh
-from apps.accounts.signed_in import person_of
+from apps.accounts.request_user import person_of
+from apps.accounts.sessions.services import (
+    STALE,
+    fresh_sign_in,
+    fresh_sign_in_first,
+    is_sign_in_fresh,
+)
 from apps.clusters.forms.settings import SettingsForm, WorkspacesForm
 from apps.clusters.queries import behind, deployments_in_words, deployments_on
 from apps.clusters.services import choose_workspaces, remove_cluster, update_settings

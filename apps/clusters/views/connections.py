@@ -13,9 +13,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.sessions import STALE, fresh_sign_in_first, is_sign_in_fresh
-from apps.accounts.signed_in import person_of
-from apps.clusters.connecting import register_cluster, replace_credential
+from apps.accounts.request_user import person_of
+from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_in_fresh
+from apps.clusters.connections.instructions import COMMANDS, KUBECONFIG_COMMAND
+from apps.clusters.connections.services import register_cluster, replace_credential
 from apps.clusters.forms.access import (
     KubeconfigForm,
     RegisterByKubeconfig,
@@ -23,11 +24,10 @@ from apps.clusters.forms.access import (
     TokenForm,
 )
 from apps.clusters.forms.parts import SecretForm
-from apps.clusters.instructions import COMMANDS, KUBECONFIG_COMMAND
 from apps.clusters.views.parts import kubernetes_called, page_of, posted
 from apps.core.errors import PortalError
 from apps.core.forms import blame
-from apps.dataplane.kubernetes import permissions
+from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
 
 BY_TOKEN = "token"  # noqa: S105 - a word in the address

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
-from apps.accounts.signed_in import person_of
-from apps.clusters.connecting import check_cluster
-from apps.clusters.instructions import COMMANDS, ROLE_FILE
+from apps.accounts.request_user import person_of
+from apps.clusters.connections.instructions import COMMANDS, ROLE_FILE
+from apps.clusters.connections.services import check_cluster
 from apps.clusters.models import Cluster
 from apps.clusters.queries import (
     clusters_of,
@@ -22,7 +22,7 @@ from apps.clusters.queries import (
 )
 from apps.clusters.views.parts import MANAGE, cluster_called, page_of
 from apps.core.htmx import is_fragment
-from apps.dataplane.kubernetes import permissions
+from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
 
 PAGE_SIZE = 50

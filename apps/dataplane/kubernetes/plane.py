@@ -7,24 +7,24 @@ else, and one connection with one credential serves all of it.
 from collections.abc import Iterator, Mapping
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.kubernetes import logs
-from apps.dataplane.kubernetes.airflow_door import call_airflow
-from apps.dataplane.kubernetes.apply import ApplyPass
-from apps.dataplane.kubernetes.busy import mark_busy_workers
-from apps.dataplane.kubernetes.checks import check_cluster
-from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.kinds import DEPLOYMENT, POD, STATEFUL_SET, Manifest
+from apps.dataplane.kubernetes.api.parallel import in_parallel
+from apps.dataplane.kubernetes.api.transport import forget
+from apps.dataplane.kubernetes.apply.apply_pass import ApplyPass
+from apps.dataplane.kubernetes.apply.deletion import delete_pass
+from apps.dataplane.kubernetes.apply.pod_deletion_cost import mark_busy_workers
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.deletion import delete_pass
-from apps.dataplane.kubernetes.drift import drift_of
-from apps.dataplane.kubernetes.figures import figures_of
-from apps.dataplane.kubernetes.kinds import DEPLOYMENT, POD, STATEFUL_SET, Manifest
-from apps.dataplane.kubernetes.live import selector
 from apps.dataplane.kubernetes.names import namespace_of
-from apps.dataplane.kubernetes.observe import component_names
-from apps.dataplane.kubernetes.parallel import in_parallel
+from apps.dataplane.kubernetes.observe import logs
+from apps.dataplane.kubernetes.observe.drift import drift_of
+from apps.dataplane.kubernetes.observe.live_metrics import figures_of
+from apps.dataplane.kubernetes.observe.live_objects import selector
+from apps.dataplane.kubernetes.observe.observation import component_names
+from apps.dataplane.kubernetes.observe.survey import look_at, survey
+from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
+from apps.dataplane.kubernetes.registration.checks import check_cluster
 from apps.dataplane.kubernetes.render import Stage, render
-from apps.dataplane.kubernetes.survey import look_at, survey
-from apps.dataplane.kubernetes.transport import forget
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,

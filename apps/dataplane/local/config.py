@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local import services
 from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine import embedded_databases
 
 # What `LocalConfig.from_environment` reads; a process that calls it needs no other of our settings.
 SETTINGS = (
@@ -45,8 +45,8 @@ class LocalConfig:
         Raises Permanent when the home was never prepared.
         """
         try:
-            database_url = os.environ.get("DATABASE_URL") or services.database_url(home)
-            broker_url = os.environ.get("REDIS_URL") or services.redis_url(home)
+            database_url = os.environ.get("DATABASE_URL") or embedded_databases.database_url(home)
+            broker_url = os.environ.get("REDIS_URL") or embedded_databases.redis_url(home)
             edge_url = os.environ.get("PORTAL_AIRFLOW_URL") or _default_edge_url(home)
         except FileNotFoundError as error:
             raise Permanent(
@@ -74,4 +74,4 @@ def _default_edge_url(home: Home) -> str:
     host = os.environ.get("PORTAL_EDGE_HOST") or "localhost"
     if host in ("127.0.0.1", "0.0.0.0", "::", "::1"):  # noqa: S104 - compared, not bound
         host = "localhost"
-    return f"http://{host}:{services.edge_port(home)}"
+    return f"http://{host}:{embedded_databases.edge_port(home)}"

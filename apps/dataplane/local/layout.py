@@ -10,7 +10,7 @@ from typing import Any
 
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.ports import free_port
+from apps.dataplane.local.machine.ports import free_port
 from apps.dataplane.local.private_files import write_private
 
 # Number 0 is the portal's own.

@@ -10,21 +10,22 @@ import psutil
 
 from apps.dataplane.airflow_token import service_token
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
-from apps.dataplane.local import airflow_api, database, log_files
-from apps.dataplane.local.apply import ApplyPass
-from apps.dataplane.local.capacity import (
+from apps.dataplane.local.airflow import api as airflow_api
+from apps.dataplane.local.airflow import database, log_files
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.control.apply import ApplyPass
+from apps.dataplane.local.control.capacity import (
     MIN_DISK_MB,
     NEEDED_MB,
     a_full_disk_passes,
     available_memory_mb,
     free_disk_mb,
 )
-from apps.dataplane.local.config import LocalConfig
-from apps.dataplane.local.deletion import DeletePass
+from apps.dataplane.local.control.deletion import DeletePass
+from apps.dataplane.local.control.observe import Observer
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, deployment_lock, read_state, read_wanted
-from apps.dataplane.local.observe import Observer
-from apps.dataplane.local.supervisor import Supervisor
+from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,

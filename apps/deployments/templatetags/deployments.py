@@ -72,7 +72,7 @@ def open_airflow_button(context: Context, deployment: Deployment) -> dict[str, A
     """Show the button that opens Airflow signed in, to those who may."""
     user = context["request"].user
     return {
-        "url": page_link("observability:open_airflow", deployment.ref),
+        "url": page_link("airflow_access:open_airflow", deployment.ref),
         "is_allowed": user.has_perm("deployment.airflow.view", deployment),
         "csrf_token": context.get("csrf_token"),
     }

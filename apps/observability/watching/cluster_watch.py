@@ -15,13 +15,13 @@ import time
 from collections.abc import Iterator
 
 from apps.dataplane.errors import DataPlaneError, Unreachable
-from apps.dataplane.kubernetes.client import Api
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.errors import Gone
+from apps.dataplane.kubernetes.api.kinds import Kind, Manifest
+from apps.dataplane.kubernetes.api.watches import Watch
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.kinds import Kind, Manifest
-from apps.dataplane.kubernetes.looks import WATCHED, selection
-from apps.dataplane.kubernetes.refusals import Gone
-from apps.dataplane.kubernetes.watched import Watched
-from apps.dataplane.kubernetes.watches import Watch
+from apps.dataplane.kubernetes.observe.snapshots import WATCHED, selection
+from apps.dataplane.kubernetes.observe.watch_cache import Watched
 
 logger = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from django.db import Error, close_old_connections, connection
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from apps.clusters.connections import config_for
+from apps.clusters.connections.planes import config_for
 from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent
 from apps.dataplane.status import Observation
-from apps.deployments import breaker, cluster_leases, surveys
 from apps.deployments.models import ClusterLease, Deployment, Phase
+from apps.deployments.reconciling import breaker, cluster_leases, surveys
 from apps.observability.watching.cluster_watch import ClusterWatch
 
 logger = logging.getLogger(__name__)

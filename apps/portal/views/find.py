@@ -2,7 +2,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from apps.accounts.signed_in import person_of
+from apps.accounts.request_user import person_of
 from apps.core.gates import signed_in_only
 from apps.portal.queries import search
 

@@ -5,7 +5,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
-from apps.accounts.signed_in import person_of
+from apps.accounts.request_user import person_of
 from apps.core.gates import signed_in_only
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.queries import organizations_of, owners_of, workspaces_seen

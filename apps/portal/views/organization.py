@@ -4,7 +4,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
-from apps.accounts.signed_in import person_of
+from apps.accounts.request_user import person_of
 from apps.organizations.models import Organization
 from apps.portal.queries import overview_of
 

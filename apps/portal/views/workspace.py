@@ -4,7 +4,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.signed_in import person_of
+from apps.accounts.request_user import person_of
 from apps.core.errors import PortalError
 from apps.organizations.models import Workspace
 from apps.portal.queries import deployments_in

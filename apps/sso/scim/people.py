@@ -4,7 +4,7 @@ from typing import Any
 
 from scim2_models import InvalidValueException, Resource
 
-from apps.access.records import record_on
+from apps.access.audit_labels import record_on
 from apps.access.services import LastOwner, grant, keep_an_owner, least_role
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email

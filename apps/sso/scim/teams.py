@@ -7,7 +7,12 @@ from scim2_models import Resource
 
 from apps.accounts.models import User
 from apps.organizations.models import Team
-from apps.organizations.teams import create_team, delete_team, set_mirrored_members, update_team
+from apps.organizations.teams.services import (
+    create_team,
+    delete_team,
+    set_mirrored_members,
+    update_team,
+)
 from apps.sso.models import ScimRecord
 
 LONGEST_NAME = 80

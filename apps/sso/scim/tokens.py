@@ -6,12 +6,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.access.records import record_on
+from apps.access.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
-from apps.accounts.tokens import SCIM_PREFIX, is_well_formed, new_secret
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization
+from apps.organizations.tokens.secrets import SCIM_PREFIX, is_well_formed, new_secret
 from apps.sso.models import ScimToken
 
 MOST_TOKENS = 10

@@ -4,9 +4,9 @@ import orjson
 import pytest
 
 from apps.dataplane.errors import Temporary, Unreachable
-from apps.dataplane.kubernetes.busy import COST, mark_busy_workers
-from apps.dataplane.kubernetes.refusals import NotFound
-from apps.dataplane.kubernetes.transport import Answer
+from apps.dataplane.kubernetes.api.errors import NotFound
+from apps.dataplane.kubernetes.api.transport import Answer
+from apps.dataplane.kubernetes.apply.pod_deletion_cost import COST, mark_busy_workers
 from tests.dataplane.kubernetes_driver.objects import ago, thing
 from tests.dataplane.specs import make_spec
 

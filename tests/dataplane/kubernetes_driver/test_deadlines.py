@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from apps.dataplane.kubernetes import deadlines
+from apps.dataplane.kubernetes.api import deadlines
 
 
 @pytest.fixture

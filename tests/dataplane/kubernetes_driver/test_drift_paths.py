@@ -1,4 +1,4 @@
-from apps.dataplane.kubernetes.drift import _paths
+from apps.dataplane.kubernetes.observe.drift import _paths
 
 
 def paths(wanted: object, live: object) -> set[str]:

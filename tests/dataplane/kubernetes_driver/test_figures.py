@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from apps.dataplane.errors import Unreachable
-from apps.dataplane.kubernetes.figures import figures_of, quantity, tasks_in, usage_in
-from apps.dataplane.kubernetes.transport import Answer
+from apps.dataplane.kubernetes.api.transport import Answer
+from apps.dataplane.kubernetes.observe.live_metrics import figures_of, quantity, tasks_in, usage_in
 from apps.dataplane.status import Figures, Usage
 from tests.dataplane.specs import make_spec
 

@@ -2,8 +2,15 @@ import copy
 
 import pytest
 
-from apps.dataplane.kubernetes import inventory, names
-from apps.dataplane.kubernetes.inventory import Entry, Inventory, entry_of, has_moved, inventory_in
+from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.observe import inventory
+from apps.dataplane.kubernetes.observe.inventory import (
+    Entry,
+    Inventory,
+    entry_of,
+    has_moved,
+    inventory_in,
+)
 from tests.dataplane.kubernetes_driver.objects import deployment, thing
 
 

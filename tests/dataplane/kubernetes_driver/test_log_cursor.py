@@ -3,8 +3,8 @@ import base64
 import pytest
 
 from apps.dataplane.errors import Temporary, Unreachable
-from apps.dataplane.kubernetes.logs import read_page
-from apps.dataplane.kubernetes.refusals import NotFound
+from apps.dataplane.kubernetes.api.errors import NotFound
+from apps.dataplane.kubernetes.observe.logs import read_page
 from tests.dataplane.kubernetes_driver.objects import pod
 
 

@@ -3,11 +3,11 @@ from typing import Any
 import orjson
 import pytest
 
-from apps.dataplane.kubernetes import inventory
-from apps.dataplane.kubernetes.inventory import Entry, Inventory, entry_of
-from apps.dataplane.kubernetes.kinds import kind_of
-from apps.dataplane.kubernetes.looks import slim
-from apps.dataplane.kubernetes.observe import observation_of
+from apps.dataplane.kubernetes.api.kinds import kind_of
+from apps.dataplane.kubernetes.observe import inventory
+from apps.dataplane.kubernetes.observe.inventory import Entry, Inventory, entry_of
+from apps.dataplane.kubernetes.observe.observation import observation_of
+from apps.dataplane.kubernetes.observe.snapshots import slim
 from apps.dataplane.status import Observation
 from tests.dataplane.kubernetes_driver.objects import (
     NOW,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from apps.dataplane import fence
-from apps.dataplane.kubernetes.parallel import AT_ONCE, in_parallel
+from apps.dataplane.kubernetes.api.parallel import AT_ONCE, in_parallel
 
 
 class Interrupted(Exception):

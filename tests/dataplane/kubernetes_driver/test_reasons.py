@@ -1,6 +1,6 @@
 import pytest
 
-from apps.dataplane.kubernetes.reasons import owner_of, trouble_of
+from apps.dataplane.kubernetes.observe.reasons import owner_of, trouble_of
 from tests.dataplane.kubernetes_driver.objects import NOW, ago, pod, waiting
 
 UNSCHEDULABLE = {

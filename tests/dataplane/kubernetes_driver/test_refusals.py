@@ -3,8 +3,8 @@ import base64
 import pytest
 
 from apps.dataplane.errors import Permanent, Temporary, Unreachable
-from apps.dataplane.kubernetes import refusals
-from apps.dataplane.kubernetes.refusals import Request, error_of, scrub, secret_values
+from apps.dataplane.kubernetes.api import errors as refusals
+from apps.dataplane.kubernetes.api.errors import Request, error_of, scrub, secret_values
 
 ASKED = Request("apply", "Deployment/scheduler")
 CANARY = "canary-7f3a-hunter2"

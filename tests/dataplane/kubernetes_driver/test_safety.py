@@ -1,4 +1,4 @@
-from apps.dataplane.kubernetes.safety import made_safe
+from apps.dataplane.kubernetes.api.redaction import made_safe
 
 CANARY = "Y2FuYXJ5"
 

@@ -9,7 +9,7 @@ import pytest
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.render import Manifest, render
-from apps.dataplane.kubernetes.render.autoscaling import workers_needed
+from apps.dataplane.kubernetes.render.components.autoscaling import workers_needed
 from apps.dataplane.spec import QueueSpec, VariableSpec
 from tests.dataplane.kubernetes_render import schemas, test_lint
 from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests

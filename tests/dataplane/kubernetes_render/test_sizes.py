@@ -1,6 +1,6 @@
 """The worker sizes are those that Astro's users know."""
 
-from apps.dataplane.kubernetes.sizes import SIZES, worker_share
+from apps.dataplane.kubernetes.render.sizes import SIZES, worker_share
 
 ASTRO = {
     "A5": (1, 2, 5, 15),

@@ -1,21 +1,21 @@
 """The stages of a Deployment, in the order in which they depend on each other."""
 
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.render import data
-from apps.dataplane.kubernetes.render.access import access
-from apps.dataplane.kubernetes.render.autoscaling import authentication, scaled_object
-from apps.dataplane.kubernetes.render.code import code_slots
-from apps.dataplane.kubernetes.render.configuration import Configuration
-from apps.dataplane.kubernetes.render.core import core
-from apps.dataplane.kubernetes.render.database_jobs import server_stages
-from apps.dataplane.kubernetes.render.log_cleanup import log_cleanup
-from apps.dataplane.kubernetes.render.migration import migration
+from apps.dataplane.kubernetes.render.components import data
+from apps.dataplane.kubernetes.render.components.autoscaling import authentication, scaled_object
+from apps.dataplane.kubernetes.render.components.core import core
+from apps.dataplane.kubernetes.render.components.database_jobs import server_stages
+from apps.dataplane.kubernetes.render.components.log_cleanup import log_cleanup
+from apps.dataplane.kubernetes.render.components.migration import migration
+from apps.dataplane.kubernetes.render.components.task_pods import task_pod_template
+from apps.dataplane.kubernetes.render.components.workers import workers
 from apps.dataplane.kubernetes.render.namespace import limits, namespace, quota
 from apps.dataplane.kubernetes.render.network import policies
+from apps.dataplane.kubernetes.render.pods.access import access
+from apps.dataplane.kubernetes.render.pods.code import code_slots
+from apps.dataplane.kubernetes.render.pods.configuration import Configuration
 from apps.dataplane.kubernetes.render.stages import Manifest, Stage
 from apps.dataplane.kubernetes.render.target import Target
-from apps.dataplane.kubernetes.render.task_pods import task_pod_template
-from apps.dataplane.kubernetes.render.workers import workers
 from apps.dataplane.spec import DeploymentSpec
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.deployments.keys import key_problems
+from apps.deployments.secrets.keys import key_problems
 
 
 class Command(BaseCommand):

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.core.crypto import SecretUnreadable
-from apps.deployments.keys import rewrap_all
+from apps.deployments.secrets.keys import rewrap_all
 
 
 class Command(BaseCommand):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from apps.observability.gateway import serve
+from apps.airflow_access.gateway import serve
 from apps.observability.watching.watchers import Watchers
 
 

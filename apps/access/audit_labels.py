@@ -1,0 +1,45 @@
+"""What the audit log says of roles, and how it names them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from apps.access.models import Grant, Role
+from apps.access.scopes import with_all_above
+from apps.accounts.models import User, UserKind
+from apps.audit.services import record
+
+
+def record_on(*, action: str, actor: User | None, on: Any, changes: Mapping[str, Any]) -> None:
+    """Write an audit event about an organization, a workspace or a Deployment. See `record`."""
+    record(
+        action=action,
+        actor=actor,
+        organization_id=with_all_above(on)[-1].pk,
+        target_kind=type(on).access_scope,
+        target_id=on.pk,
+        target_label=str(on),
+        changes=changes,
+    )
+
+
+def role_in_words(role: Role, expires_at: datetime | None) -> str:
+    """Name a role and its end as the audit log does."""
+    if expires_at is None:
+        return role.name
+    return f"{role.name} until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def role_of(user: User) -> str:
+    """Name what changes when a person's or a token's role does."""
+    return f"role of {user.email if user.kind == UserKind.PERSON else f'the API token {user}'}"
+
+
+def role_of_team(team: Any) -> str:
+    """Name what changes when a Team's role does."""
+    return f"role of the Team {team}"
+
+
+def holder_in_words(held: Any) -> str:
+    """Name what changes when this grant does, of whichever family it is."""
+    return role_of(held.user) if isinstance(held, Grant) else role_of_team(held.group.team)

@@ -1,0 +1,99 @@
+"""Roles that have ended are taken away, and the audit log says so.
+
+The right itself ends by the database's clock, whenever this runs: it only tells of the end.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from apps.access.audit_labels import holder_in_words, record_on, role_in_words
+from apps.access.models import Grant
+from apps.access.scopes import grant_model, models_with_roles, organization_model, team_grant_model
+from apps.accounts.models import User
+
+# Changes of roles in the organization wait while one batch is written.
+BATCH = 200
+
+
+def organizations_with_ended_roles() -> list[int]:
+    """List the ids of organizations in which a role has ended and is still written down."""
+    found: set[int] = set()
+    for model, grants in _tables():
+        path = _path_to_organization(model)
+        found.update(_ended(grants).values_list(path, flat=True).distinct())
+    return sorted(found)
+
+
+@transaction.atomic
+def end_roles(*, organization_id: int) -> list[Any]:
+    """Take away a batch of roles that have ended in an organization; return what was taken.
+
+    Each is told of once: whoever holds the lock of the organization reads and deletes. None are
+    taken while somebody else holds it: they are changing roles, or doing this.
+    """
+    free = organization_model().objects.select_for_update(no_key=True, skip_locked=True)
+    if free.filter(pk=organization_id).first() is None:
+        return []
+    taken: list[Any] = []
+    for model, grants in _tables():
+        here = _ended(grants).filter(**{_path_to_organization(model): organization_id})
+        taken += _take(here[: BATCH - len(taken)], _above(model))
+    return taken
+
+
+def take_ended(grants: QuerySet[Any]) -> None:
+    """Take away those of the grants that have ended, before another is put in their place."""
+    _take(_ended(grants), ())
+
+
+@transaction.atomic
+def end_by(*, actor: User | None, user: User, within: Any, expires_at: datetime) -> None:
+    """Let every role of `user` on what lies in the object end by a time; those that end before stay
+    as they are.
+    """
+    scope = type(within).access_scope
+    for model in models_with_roles():
+        path = model.access_paths.get(scope)
+        if not path:
+            continue
+        grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": within})
+        longer = grants.filter(Q(expires_at=None) | Q(expires_at__gt=expires_at))
+        for one in longer.select_related("user", "permission__role", "content_object"):
+            before, after = (role_in_words(one.role, at) for at in (one.expires_at, expires_at))
+            changes = {holder_in_words(one): [before, after]}
+            record_on(action="role.granted", actor=actor, on=one.content_object, changes=changes)
+        longer.update(expires_at=expires_at)
+
+
+def _take(ended: QuerySet[Any], above: Iterable[str]) -> list[Any]:
+    shown = ("user",) if issubclass(ended.model, Grant) else ("group__team",)
+    rows = list(ended.select_related(*shown, "permission__role", "content_object", *above))
+    for one in rows:
+        changes = {holder_in_words(one): [role_in_words(one.role, one.expires_at), None]}
+        record_on(action="role.ended", actor=None, on=one.content_object, changes=changes)
+    if rows:
+        ended.model._default_manager.filter(pk__in=[one.pk for one in rows]).delete()
+    return rows
+
+
+def _ended(grants: QuerySet[Any]) -> QuerySet[Any]:
+    return grants.filter(expires_at__lte=Now()).order_by("expires_at", "pk")
+
+
+def _tables() -> Iterable[tuple[Any, QuerySet[Any]]]:
+    for model in models_with_roles():
+        for grants in (grant_model(model), team_grant_model(model)):
+            yield model, grants.objects.all()
+
+
+def _path_to_organization(model: Any) -> str:
+    return "__".join(filter(None, ("content_object", model.access_paths["organization"])))
+
+
+def _above(model: Any) -> list[str]:
+    return [f"content_object__{path}" for path in model.access_paths.values() if path]

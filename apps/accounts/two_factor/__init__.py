@@ -1,0 +1,1 @@
+"""Two-factor authentication: how allauth keeps and asks for it."""

@@ -1,0 +1,1 @@
+"""How people reach the Airflow UI of a Deployment: tickets, roles, and the gateway to clusters."""

@@ -1,0 +1,74 @@
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+
+from apps.accounts.models import User
+from apps.accounts.sessions.services import session_id_of
+from apps.airflow_access.tickets import airflow_role, airflow_url, path_in_airflow, sign_ticket
+from apps.audit.services import record
+from apps.core.errors import PortalError, Refused
+from apps.deployments.models import Deployment, Health, Phase
+
+
+class AirflowNotUp(PortalError):
+    """There is no Airflow to sign in to at the moment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """What the browser posts to Airflow: `ticket` and `next` to `callback_url`."""
+
+    callback_url: str
+    ticket: str = field(repr=False)
+    next: str
+    role: str
+
+
+def open_airflow(
+    *, actor: User, deployment: Deployment, session_key: str | None, target: str, now: datetime
+) -> Admission:
+    """Sign the user in to the Deployment's Airflow, with the role that fits the one held here.
+
+    `session_key` is that of the session here, with which the one there ends. `target` is where to
+    go inside Airflow; anything elsewhere is ignored. Raises AirflowNotUp and Refused.
+    """
+    _require_airflow(deployment)
+    role = airflow_role(user=actor, deployment=deployment)
+    if not role:
+        raise Refused("You have no role in this Airflow.")
+    base = airflow_url(deployment)
+    record(
+        action="airflow.opened",
+        actor=actor,
+        organization_id=deployment.workspace.organization_id,
+        target_kind="deployment",
+        target_id=deployment.pk,
+        target_label=deployment.name,
+        changes={"role in Airflow": [None, role]},
+    )
+    return Admission(
+        callback_url=f"{base}auth/portal/callback",
+        ticket=sign_ticket(
+            user=actor,
+            deployment=deployment,
+            role=role,
+            session_id=session_id_of(user=actor, session_key=session_key),
+            now=now,
+        ),
+        next=path_in_airflow(target, base=base),
+        role=role,
+    )
+
+
+def _require_airflow(deployment: Deployment) -> None:
+    if deployment.phase != Phase.ACTIVE:
+        raise AirflowNotUp("This Deployment is being deleted, and its Airflow with it.")
+    if not settings.AIRFLOW_SIGN_IN_KEY:
+        raise AirflowNotUp(
+            "This portal has no key to sign people in with. Set PORTAL_AIRFLOW_SIGN_IN_KEY."
+        )
+    if deployment.applied_id is None:
+        raise AirflowNotUp("This Airflow has not started for the first time yet.")
+    if deployment.health in (Health.STARTING, Health.STOPPED):
+        raise AirflowNotUp("This Airflow does not run at the moment.")

@@ -1,0 +1,1 @@
+"""The connection to a cluster: credentials, kubeconfig, probes, and the data plane of a row."""

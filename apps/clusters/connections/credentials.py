@@ -1,0 +1,211 @@
+"""What people give to reach a cluster, judged bit by bit. Each refusal is one sentence.
+
+Nothing of a secret is ever part of a sentence, and nothing here looks up a name or opens a file.
+"""
+
+import base64
+import binascii
+import json
+import re
+import warnings
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from apps.core.errors import Invalid
+from apps.dataplane.kubernetes.api.addresses import why_refused
+
+SERVER_LENGTH = 500
+PEM_BYTES = 150_000
+MOST_CERTIFICATES = 100
+TOKEN_LENGTH = 16_000
+HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*\.?"
+)
+NUMERIC_END = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?\Z")
+
+
+def judged_server(text: str, *, networks: tuple[str, ...], field: str) -> str:
+    """Return the address of a Kubernetes API, tidied. Raises Invalid at `field`.
+
+    An address in numbers is judged at once; a name only when it is looked up.
+    """
+    text = text.strip().rstrip("/")
+    if not text or len(text) > SERVER_LENGTH or not _is_plain(text) or "\\" in text:
+        raise Invalid("Give an address like https://cluster.example.org:6443.", field=field)
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise Invalid("This is no address. It looks like https://host:6443.", field=field) from None
+    if parts.scheme != "https":
+        raise Invalid(
+            "The address must begin with https://. A credential is never sent in clear.",
+            field=field,
+        )
+    if "@" in parts.netloc:
+        raise Invalid(
+            "The address contains a name or password before the @. Remove it; the portal signs in "
+            "with a token or a certificate.",
+            field=field,
+        )
+    if parts.query or parts.fragment or "?" in text or "#" in text:
+        raise Invalid("The address must end before the ? or #.", field=field)
+    if port == 0:
+        raise Invalid("The address has the port 0. Use the port of the API.", field=field)
+    _judge_host(host, networks, field)
+    return text
+
+
+def judged_server_name(text: str, *, field: str) -> str:
+    """Return the name that the cluster's certificate is checked against. Raises Invalid."""
+    name = text.strip().lower()
+    if name and not HOST.fullmatch(name) and not _is_ip(name):
+        raise Invalid("The TLS server name must be a host name.", field=field)
+    return name
+
+
+def judged_ca(text: str, *, field: str, now: datetime) -> str:
+    """Return the certificates of an authority as tidy PEM. Raises Invalid."""
+    certificates = _certificates(text, "The CA certificate", field)
+    usable = [one for one in certificates if one.not_valid_after_utc > now]
+    if not usable:
+        last = max(one.not_valid_after_utc for one in certificates)
+        raise Invalid(f"The CA certificate expired on {_day(last)}. Use the new one.", field=field)
+    return "".join(_pem(one) for one in usable)
+
+
+def judged_token(text: str, *, field: str, now: datetime) -> tuple[str, datetime | None]:
+    """Return a bearer token and when it expires, if it says so. Raises Invalid."""
+    token = text.strip()
+    if not token:
+        raise Invalid("Paste the token.", field=field)
+    if len(token) > TOKEN_LENGTH or not _is_plain(token):
+        raise Invalid(
+            "This is no token: it has blanks, line breaks or characters that a token cannot have.",
+            field=field,
+        )
+    expires_at = _expiry(token)
+    if expires_at is not None and expires_at <= now:
+        raise Invalid(f"The token expired on {_day(expires_at)}. Make a new one.", field=field)
+    return token, expires_at
+
+
+def judged_pair(
+    certificate: str, key: str, *, fields: tuple[str, str], now: datetime
+) -> tuple[str, str, datetime]:
+    """Return a client certificate with its chain and its key as PEM, and when it expires. Raises
+    Invalid.
+    """
+    chain = _certificates(certificate, "The client certificate", fields[0])
+    expires_at = chain[0].not_valid_after_utc
+    if expires_at <= now:
+        raise Invalid(
+            f"The client certificate expired on {_day(expires_at)}. Make a new one.",
+            field=fields[0],
+        )
+    private = _private_key(key, fields[1])
+    if _public_bytes(private.public_key()) != _public_bytes(chain[0].public_key()):
+        raise Invalid("The client key does not belong to the client certificate.", field=fields[1])
+    pem = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return "".join(_pem(one) for one in chain), pem.decode(), expires_at
+
+
+def _judge_host(host: str, networks: tuple[str, ...], field: str) -> None:
+    if _is_ip(host):
+        reason = why_refused(host, networks=networks)
+    elif not HOST.fullmatch(host) or NUMERIC_END.fullmatch(host):
+        reason = "The address has no host name that could be looked up."
+    elif host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
+        reason = why_refused("127.0.0.1", networks=networks)
+    else:
+        reason = ""
+    if reason:
+        raise Invalid(reason, field=field)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_plain(text: str) -> bool:
+    return all("!" <= character <= "~" for character in text)
+
+
+def _certificates(text: str, what: str, field: str) -> list[x509.Certificate]:
+    if not text.strip():
+        raise Invalid(f"{what} is missing.", field=field)
+    if len(text) > PEM_BYTES:
+        raise Invalid(f"{what} is too long for a certificate.", field=field)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = x509.load_pem_x509_certificates(text.encode())
+            for one in found:
+                one.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise Invalid(
+            f"{what} cannot be read. It begins with -----BEGIN CERTIFICATE-----.", field=field
+        ) from None
+    if len(found) > MOST_CERTIFICATES:
+        raise Invalid(f"{what} holds {len(found)} certificates, which is too many.", field=field)
+    return found
+
+
+def _private_key(text: str, field: str) -> serialization.SSHCertPrivateKeyTypes:
+    try:
+        key = serialization.load_pem_private_key(text.encode(), password=None)
+    except TypeError:
+        raise Invalid(
+            "The client key is protected by a password. The portal cannot type one.", field=field
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise Invalid("The client key cannot be read.", field=field) from None
+    return key  # type: ignore[return-value]  # of a kind that was checked
+
+
+def _public_bytes(key: object) -> bytes:
+    public: bytes = key.public_bytes(  # type: ignore[attr-defined]  # of a kind that was checked
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return public
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _expiry(token: str) -> datetime | None:
+    """Read when a JSON Web Token expires (RFC 7519, `exp`). Any other token says nothing."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return datetime.fromtimestamp(payload["exp"], UTC)
+    except (
+        binascii.Error,
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        OSError,
+        RecursionError,
+    ):
+        return None
+
+
+def _day(at: datetime) -> str:
+    return f"{at.day} {at:%b %Y}"

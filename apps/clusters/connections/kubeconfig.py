@@ -1,0 +1,255 @@
+"""A pasted kubeconfig, of which only inline data is taken.
+
+A kubeconfig can name programs to run and files to read, and it comes from whoever may register a
+cluster. So it is never given to a client library: it is parsed here, without tags and references,
+and every field that means more than an address or a credential is refused by name.
+Source: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from apps.clusters.connections.credentials import (
+    judged_ca,
+    judged_pair,
+    judged_server,
+    judged_server_name,
+    judged_token,
+)
+from apps.core.errors import Invalid
+from apps.dataplane.kubernetes.config import Connection
+
+MOST_BYTES = 256 * 1024
+MOST_NODES = 20_000
+DEEPEST = 20
+NAME_LENGTH = 253
+FIELD = "kubeconfig"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+INLINE = "Make one that holds all data with: kubectl config view --raw --minify --flatten"
+TOKEN = "Use a token of a service account instead."  # noqa: S105 - a sentence
+# Fields that are refused, with the reason.
+CLUSTER_REFUSALS = {
+    "certificate-authority": f"certificate-authority names a file on your machine. {INLINE}",
+    "proxy-url": "proxy-url is refused: the portal connects to the cluster directly.",
+}
+USER_REFUSALS = {
+    "exec": f"exec names a program, and the portal runs none. {TOKEN}",
+    "auth-provider": f"auth-provider names a plugin, and the portal has none. {TOKEN}",
+    "tokenFile": f"tokenFile names a file on your machine. {INLINE}",
+    "client-certificate": f"client-certificate names a file on your machine. {INLINE}",
+    "client-key": f"client-key names a file on your machine. {INLINE}",
+    "username": f"username and password no longer work on Kubernetes. {TOKEN}",
+    "password": f"username and password no longer work on Kubernetes. {TOKEN}",
+    **dict.fromkeys(
+        ("as", "as-uid", "as-groups", "as-user-extra"),
+        "Impersonation (as, as-groups) is refused: the portal acts as itself. "
+        "Give its own account the permissions.",
+    ),
+}
+CLUSTER_FIELDS = frozenset(
+    {
+        "server",
+        "certificate-authority-data",
+        "tls-server-name",
+        "insecure-skip-tls-verify",
+        "disable-compression",
+        "extensions",
+    }
+)
+USER_FIELDS = frozenset({"token", "client-certificate-data", "client-key-data", "extensions"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """How to reach a cluster, taken from what somebody gave. `context` is the one it came from."""
+
+    connection: Connection
+    expires_at: datetime | None
+    context: str = ""
+
+
+def read_kubeconfig(text: str, *, context: str, networks: tuple[str, ...], now: datetime) -> Access:
+    """Take server, authority and credential of one context out of a kubeconfig.
+
+    `context` may be empty when there is only one. Raises Invalid with a sentence that names the
+    field; no sentence repeats a secret.
+    """
+    document = _document(text)
+    chosen = _chosen(document, context.strip())
+    named = _entry(document, "contexts", "context", chosen)
+    cluster = _entry(document, "clusters", "cluster", _text(named, "cluster", "context"))
+    user = _entry(document, "users", "user", _text(named, "user", "context"))
+    _refuse(cluster, "cluster", CLUSTER_REFUSALS, CLUSTER_FIELDS)
+    _refuse(user, "user", USER_REFUSALS, USER_FIELDS)
+    if _text(cluster, "insecure-skip-tls-verify", "cluster").lower() not in ("", "false"):
+        raise Invalid(
+            "insecure-skip-tls-verify is refused: anybody between portal and cluster could read "
+            "the credential. Give certificate-authority-data instead.",
+            field=FIELD,
+        )
+    token, certificate, key, expires_at = _credential(user, now)
+    connection = Connection(
+        server=judged_server(_text(cluster, "server", "cluster"), networks=networks, field=FIELD),
+        ca_certificate=judged_ca(
+            _decoded(cluster, "certificate-authority-data", "cluster"), field=FIELD, now=now
+        ),
+        tls_server_name=judged_server_name(
+            _text(cluster, "tls-server-name", "cluster"), field=FIELD
+        ),
+        token=token,
+        client_certificate=certificate,
+        client_key=key,
+        networks=networks,
+    )
+    return Access(connection=connection, expires_at=expires_at, context=chosen)
+
+
+def _credential(user: Mapping[str, Any], now: datetime) -> tuple[str, str, str, datetime | None]:
+    """Return token, certificate, key and expiry: a token wins, as it does for kubectl."""
+    if _text(user, "token", "user"):
+        token, expires_at = judged_token(_text(user, "token", "user"), field=FIELD, now=now)
+        return token, "", "", expires_at
+    certificate = _decoded(user, "client-certificate-data", "user")
+    key = _decoded(user, "client-key-data", "user")
+    if not certificate and not key:
+        raise Invalid(
+            "This user has no credential in the kubeconfig: neither token nor "
+            f"client-certificate-data with client-key-data. {TOKEN}",
+            field=FIELD,
+        )
+    if not certificate or not key:
+        missing = "client-key-data" if certificate else "client-certificate-data"
+        raise Invalid(f"{missing} is missing. {INLINE}", field=FIELD)
+    return "", *judged_pair(certificate, key, fields=(FIELD, FIELD), now=now)
+
+
+def _chosen(document: Mapping[str, Any], context: str) -> str:
+    names = [str(entry["name"]) for entry in _entries(document, "contexts")]
+    if not names:
+        raise Invalid(f"The kubeconfig has no context. {INLINE}", field=FIELD)
+    if context:
+        if context in names:
+            return context
+        raise Invalid(f"There is no context of this name. {_listed(names)}", field="context")
+    if len(names) == 1:
+        return names[0]
+    raise Invalid(
+        f"Say which context to use. {_listed(names)} Then paste the kubeconfig again.",
+        field="context",
+    )
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:10])
+    return f"The kubeconfig has {shown}{' and others' if names[10:] else ''}."
+
+
+def _entries(document: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    entries = document.get(kind) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Invalid(f"{kind} must be a list of entries with a name.", field=FIELD)
+    for entry in entries:
+        name = entry.get("name")
+        if not isinstance(name, str) or not name or len(name) > NAME_LENGTH:
+            raise Invalid(f"An entry of {kind} has no usable name.", field=FIELD)
+        if not name.isprintable():
+            raise Invalid(
+                f"A name in {kind} contains a character that cannot be shown.", field=FIELD
+            )
+    return entries
+
+
+def _entry(document: Mapping[str, Any], kind: str, inner: str, name: str) -> dict[str, Any]:
+    found = [entry for entry in _entries(document, kind) if entry["name"] == name]
+    if len(found) > 1:
+        raise Invalid(f"{kind} has more than one entry called {name}.", field=FIELD)
+    value = found[0].get(inner) if found else None
+    if not isinstance(value, dict):
+        raise Invalid(f"The context needs an entry of {kind} that is not there.", field=FIELD)
+    return value
+
+
+def _refuse(
+    entry: Mapping[str, Any], what: str, refusals: Mapping[str, str], known: frozenset[str]
+) -> None:
+    for name, sentence in refusals.items():
+        if entry.get(name) not in (None, "", "null", [], {}):
+            raise Invalid(sentence, field=FIELD)
+    unknown = [name for name in entry if name not in known and name not in refusals]
+    if unknown:
+        shown = unknown[0] if len(unknown[0]) < 60 and unknown[0].isprintable() else "a field"
+        raise Invalid(f"The portal does not know {shown} of a {what}. Remove it.", field=FIELD)
+
+
+def _text(entry: Mapping[str, Any], name: str, what: str) -> str:
+    value = entry.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Invalid(f"{name} of the {what} must be text.", field=FIELD)
+    return value
+
+
+def _decoded(entry: Mapping[str, Any], name: str, what: str) -> str:
+    encoded = "".join(_text(entry, name, what).split())
+    try:
+        return base64.b64decode(encoded, validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        raise Invalid(f"{name} is not base64 of a PEM text.", field=FIELD) from None
+
+
+def _document(text: str) -> dict[str, Any]:
+    if not text.strip():
+        raise Invalid("Paste the kubeconfig.", field=FIELD)
+    if len(text.encode(errors="replace")) > MOST_BYTES:
+        raise Invalid(f"This is longer than {MOST_BYTES // 1024} KiB. {INLINE}", field=FIELD)
+    try:
+        _measure(text)
+        document = _plain(yaml.compose(text, Loader=_Loader))
+    except (yaml.YAMLError, UnicodeError) as error:
+        # What the parser says may quote the text, and with it a secret.
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark is not None else ""
+        raise Invalid(f"This is not YAML{where}.", field=FIELD) from None
+    if not isinstance(document, dict):
+        raise Invalid("This is not a kubeconfig: it has no clusters, users, contexts.", field=FIELD)
+    return document
+
+
+def _measure(text: str) -> None:
+    """Refuse what would grow when it is built: references, deep nesting, endless lists."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise Invalid("References (&name, *name) are not accepted in YAML.", field=FIELD)
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST or count > MOST_NODES:
+            raise Invalid("This is too deep or too large for a kubeconfig.", field=FIELD)
+
+
+def _plain(node: yaml.Node | None) -> Any:
+    """Turn a YAML tree into dictionaries, lists and text, whatever its tags say."""
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise Invalid("A name in the YAML must be text.", field=FIELD)
+            if key.value in found:
+                raise Invalid("The YAML gives one name twice.", field=FIELD)
+            found[key.value] = _plain(value)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item) for item in node.value]
+    if isinstance(node, yaml.ScalarNode):
+        return None if node.tag == "tag:yaml.org,2002:null" else node.value
+    return None

@@ -1,0 +1,110 @@
+"""Test a cluster, within seconds and whatever it does: refuse, hang, or answer nonsense.
+
+The look happens on a thread of a small pool, so that a request waits for it no longer than the
+deadline. Such a thread uses no database.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
+
+from apps.clusters.connections.planes import config_for, plane_for, plane_of
+from apps.clusters.models import Cluster
+from apps.dataplane.base import DataPlane
+from apps.dataplane.errors import DataPlaneError, Unreachable
+from apps.dataplane.kubernetes.api.addresses import allowed_addresses
+from apps.dataplane.kubernetes.config import Connection
+from apps.dataplane.status import Finding, PlaneCheck
+
+DEADLINE_SECONDS = 10
+# More than the web server has threads: a test never waits for another one.
+MOST_TESTS = 16
+TEXT_LENGTH = 500
+MOST_ENTRIES = 100
+HTTPS_PORT = 443
+
+_pool = ThreadPoolExecutor(max_workers=MOST_TESTS, thread_name_prefix="cluster-test")
+
+
+@runtime_checkable
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+def probe(cluster: Cluster) -> PlaneCheck:
+    """Test a registered cluster and return what was found, within `DEADLINE_SECONDS`."""
+    try:
+        plane = plane_for(cluster)
+    except DataPlaneError as error:
+        return failed(error.sentence)
+    return _within_deadline(lambda: _check(plane))
+
+
+def probe_connection(cluster: Cluster, connection: Connection) -> PlaneCheck:
+    """Test a connection that nobody uses yet, within `DEADLINE_SECONDS`.
+
+    Raises AddressRefused for an address that the portal does not connect to; every other failure is
+    a finding.
+    """
+    try:
+        config = config_for(cluster, connection=connection)
+    except DataPlaneError as error:
+        return failed(error.sentence)
+    return _within_deadline(lambda: _try(plane_of(config), connection))
+
+
+def stored_form(check: PlaneCheck) -> dict[str, Any]:
+    """Return a result as JSON to keep. What a cluster says is cut short and made printable."""
+    stored: dict[str, Any] = _tidied(asdict(check))
+    return stored
+
+
+def failed(sentence: str) -> PlaneCheck:
+    """Return the result of a test that did not get through."""
+    finding = Finding(
+        title="Connection",
+        is_ok=False,
+        detail=sentence,
+        remedy="Check the address, and that the portal's machine may connect to it.",
+    )
+    return PlaneCheck(is_usable=False, version="", findings=(finding,))
+
+
+def _within_deadline(look: Callable[[], PlaneCheck]) -> PlaneCheck:
+    try:
+        return _pool.submit(look).result(timeout=DEADLINE_SECONDS)
+    except TimeoutError:
+        return failed(f"There was no answer within {DEADLINE_SECONDS} seconds.")
+
+
+def _check(plane: DataPlane) -> PlaneCheck:
+    try:
+        return plane.check()
+    except DataPlaneError as error:
+        return failed(error.sentence)
+
+
+def _try(plane: DataPlane, connection: Connection) -> PlaneCheck:
+    parts = urlsplit(connection.server)
+    host, port = parts.hostname or "", parts.port or HTTPS_PORT
+    try:
+        allowed_addresses(host=host, port=port, networks=connection.networks or ())
+        return _check(plane)
+    except Unreachable as error:
+        return failed(error.sentence)
+    finally:
+        if isinstance(plane, Closable):
+            plane.close()
+
+
+def _tidied(value: Any) -> Any:
+    if isinstance(value, str):
+        shown = "".join(one if one.isprintable() else " " for one in value)
+        return shown[:TEXT_LENGTH]
+    if isinstance(value, dict):
+        return {name: _tidied(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_tidied(one) for one in value[:MOST_ENTRIES]]
+    return value

@@ -1,0 +1,201 @@
+"""Register a cluster, test it, replace its credential: all that talks to it.
+
+A test takes seconds, so it never happens inside a transaction. Every write is audited, and none
+with a secret.
+"""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.audit.services import record
+from apps.clusters.connections.kubeconfig import Access
+from apps.clusters.connections.probe import probe, probe_connection, stored_form
+from apps.clusters.connections.sealed import seal_credential
+from apps.clusters.models import Cluster
+from apps.core.errors import Conflict, Invalid, PortalError
+from apps.dataplane.kubernetes.api.addresses import AddressRefused
+from apps.dataplane.kubernetes.config import Connection
+from apps.dataplane.status import PlaneCheck
+from apps.organizations.models import Organization
+
+
+class CredentialUnusable(PortalError):
+    """A new credential failed its test. `check` is what the test found."""
+
+    def __init__(self, sentence: str, *, check: PlaneCheck) -> None:
+        super().__init__(sentence)
+        self.check = check
+
+
+def register_cluster(
+    *, actor: User, organization: Organization, name: str, access: Access
+) -> Cluster:
+    """Test a Kubernetes cluster and keep it, whatever the test found: what is missing can be given
+    later, and tested again.
+
+    Raises Invalid when the name is taken or the address must not be connected to.
+    """
+    refuse_taken_name(organization, name)
+    cluster = Cluster(organization=organization, kind=Cluster.Kind.KUBERNETES, name=name)
+    _take(cluster, access)
+    check = _probed(cluster, access.connection)
+    _note(cluster, check)
+    with transaction.atomic():
+        lock_clusters(organization)
+        refuse_taken_name(organization, name)
+        cluster.save(force_insert=True)
+        record_on_cluster("cluster.registered", actor, cluster, server=[None, cluster.server])
+    return cluster
+
+
+def check_cluster(*, actor: User, cluster: Cluster) -> PlaneCheck:
+    """Test a cluster again and keep what was found."""
+    check = probe(cluster)
+    has_keda = cluster.has_keda
+    columns = _note(cluster, check)
+    with transaction.atomic():
+        # What was found with an old credential says nothing about a new one.
+        same = Cluster.objects.filter(
+            pk=cluster.pk, connection_version=cluster.connection_version, removed_at=None
+        )
+        same.update(**{name: getattr(cluster, name) for name in columns})
+        if cluster.has_keda != has_keda:
+            same.update(
+                connection_version=F("connection_version") + 1,
+                settings_version=F("settings_version") + 1,
+            )
+        record_on_cluster("cluster.tested", actor, cluster, usable=[None, check.is_usable])
+    return check
+
+
+def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> PlaneCheck:
+    """Test another credential or address of the same cluster, then use it from now on.
+
+    The old one stays in force until the new one has passed. Raises CredentialUnusable when it did
+    not, Invalid for an address that must not be connected to, Conflict if somebody else was faster.
+    """
+    version = cluster.connection_version
+    check = _probed(cluster, access.connection)
+    _refuse_unusable(cluster, check)
+    _refuse_another_cluster(cluster, check)
+    before, had_keda = cluster.server, cluster.has_keda
+    columns = [*_take(cluster, access), *_note(cluster, check)]
+    values = {name: getattr(cluster, name) for name in columns}
+    news = int(cluster.has_keda != had_keda)
+    values |= {"connection_version": version + 1, "settings_version": F("settings_version") + news}
+    with transaction.atomic():
+        same = Cluster.objects.filter(pk=cluster.pk, connection_version=version, removed_at=None)
+        if not same.update(**values):
+            raise Conflict("Somebody else changed this cluster in the meantime. Look at it again.")
+        changes = {} if before == cluster.server else {"server": [before, cluster.server]}
+        record_on_cluster("cluster.credential_replaced", actor, cluster, **changes)
+    return check
+
+
+def lock_clusters(organization: Organization) -> None:
+    """Let two requests for the same name wait for each other."""
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+
+
+def refuse_taken_name(organization: Organization, name: str, *, but: Cluster | None = None) -> None:
+    """Raise Invalid when another cluster of the organization has the name."""
+    others = Cluster.objects.there().filter(organization=organization, name__iexact=name)
+    if but is not None:
+        others = others.exclude(pk=but.pk)
+    if others.exists():
+        raise Invalid(f"{organization} has a cluster called {name} already.", field="name")
+
+
+def record_on_cluster(action: str, actor: User, cluster: Cluster, **changes: list[Any]) -> None:
+    """Write an audit event about a cluster."""
+    record(
+        action=action,
+        actor=actor,
+        organization_id=cluster.organization_id,
+        target_kind="cluster",
+        target_id=cluster.pk,
+        target_label=cluster.name,
+        changes=changes,
+    )
+
+
+def _probed(cluster: Cluster, connection: Connection) -> PlaneCheck:
+    try:
+        return probe_connection(cluster, connection)
+    except AddressRefused as error:
+        raise Invalid(error.sentence, field="server") from error
+
+
+def _refuse_unusable(cluster: Cluster, check: PlaneCheck) -> None:
+    """Refuse what works worse than what there is. Missing permissions are no step back from a
+    connection that had none.
+    """
+    if check.is_usable or (check.version and not cluster.is_usable):
+        return
+    faults = [one.detail or one.title for one in check.findings if not one.is_ok]
+    reason = faults[0] if faults else "It lacks permissions that the present one has."
+    raise CredentialUnusable(f"The present credential stays in force. {reason}", check=check)
+
+
+def _refuse_another_cluster(cluster: Cluster, check: PlaneCheck) -> None:
+    known, found = cluster.identity_seen, check.identity
+    if known and found and known != found:
+        raise CredentialUnusable(
+            "The present credential stays in force: this one is for another cluster. "
+            "Register that one beside it.",
+            check=check,
+        )
+
+
+def _take(cluster: Cluster, access: Access) -> list[str]:
+    """Put a connection into the columns of a row, and return their names."""
+    connection = access.connection
+    cluster.server = connection.server
+    cluster.ca_certificate = connection.ca_certificate
+    cluster.tls_server_name = connection.tls_server_name
+    cluster.credential_kind = (
+        Cluster.CredentialKind.TOKEN if connection.token else Cluster.CredentialKind.CERTIFICATE
+    )
+    cluster.credential_set_at = timezone.now()
+    cluster.credential_expires_at = access.expires_at
+    seal_credential(cluster, connection)
+    return [
+        "server",
+        "ca_certificate",
+        "tls_server_name",
+        "credential",
+        "credential_kind",
+        "credential_set_at",
+        "credential_expires_at",
+    ]
+
+
+def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
+    """Put what a test found into the columns of a row, and return their names."""
+    now = timezone.now()
+    result = stored_form(check)
+    cluster.checked_at, cluster.check_result = now, result
+    columns = ["checked_at", "check_result"]
+    if not check.version:
+        return columns
+    cluster.version, cluster.seen_at = result["version"][:60], now
+    cluster.identity_seen = cluster.identity_seen or result["identity"][:60]
+    cluster.has_keda = cluster.has_keda if check.has_keda is None else check.has_keda
+    # It answers, so whoever stayed away from it need not any more.
+    cluster.failures, cluster.trouble = 0, ""
+    cluster.unreachable_since = cluster.blind_until = None
+    return [
+        *columns,
+        "version",
+        "seen_at",
+        "identity_seen",
+        "has_keda",
+        "failures",
+        "trouble",
+        "unreachable_since",
+        "blind_until",
+    ]

@@ -1,0 +1,35 @@
+"""Make what a Kubernetes API answers safe to hold: no value of a Secret and no quote of one."""
+
+import hmac
+import os
+
+from apps.dataplane.kubernetes.api.kinds import Manifest
+
+_key = os.urandom(32)
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def made_safe(item: Manifest, *, is_secret: bool) -> Manifest:
+    """Drop bookkeeping that may quote secrets; replace a Secret's values by digests, which can be
+    compared within this process and tell nothing.
+    """
+    is_secret = is_secret or item.get("kind") in ("Secret", "SecretList")
+    for one in item.get("items") or ():
+        made_safe(one, is_secret=is_secret)
+    metadata = item.get("metadata")
+    if not isinstance(metadata, dict):
+        return item
+    metadata.pop("managedFields", None)
+    annotations = metadata.get("annotations")
+    if annotations:
+        annotations.pop(_LAST_APPLIED, None)
+    if is_secret:
+        for part in ("data", "stringData"):
+            values = item.get(part)
+            if values:
+                item[part] = {key: _digest(str(value)) for key, value in values.items()}
+    return item
+
+
+def _digest(value: str) -> str:
+    return hmac.digest(_key, value.encode(), "sha256").hex()

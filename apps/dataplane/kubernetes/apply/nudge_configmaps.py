@@ -1,0 +1,35 @@
+"""Bring new code into running pods at once.
+
+A kubelet looks at a pod's ConfigMaps again when it next visits the pod, about once a minute, and
+at once when anything of the pod changes: an annotation is enough.
+"""
+
+from contextlib import suppress
+
+from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.kinds import POD, Manifest
+from apps.dataplane.kubernetes.api.parallel import in_parallel
+from apps.dataplane.kubernetes.names import COMPONENT_LABEL, PREFIX, namespace_of
+from apps.dataplane.kubernetes.observe.live_objects import selector
+
+CODE_ANNOTATION = f"{PREFIX}/code"
+READS_CODE = ("dag-processor", "scheduler", "triggerer", "worker")
+
+
+def hurry_code(api: Api, *, portal_id: str, ref: str, digest: str) -> None:
+    """Mark the pods that read code with the digest of what they are to have. A pod that cannot be
+    marked gets it a minute later.
+    """
+    readers = f"{COMPONENT_LABEL} in ({','.join(READS_CODE)})"
+    labels = f"{selector(portal_id=portal_id, ref=ref)},{readers}"
+    with suppress(DataPlaneError):
+        pods = api.list(POD, namespace=namespace_of(ref), labels=labels, metadata_only=True)
+        in_parallel(lambda pod: _mark(api, pod, digest), pods)
+
+
+def _mark(api: Api, pod: Manifest, digest: str) -> None:
+    metadata = pod["metadata"]
+    changes = {"metadata": {"annotations": {CODE_ANNOTATION: digest}, "uid": metadata["uid"]}}
+    with suppress(DataPlaneError):
+        api.merge(POD, metadata["name"], changes, namespace=metadata["namespace"])

@@ -1,0 +1,157 @@
+"""What somebody else changed: which objects moved, and which of our fields differ in them.
+
+The second is asked by a trial apply that changes nothing.
+
+What others add beside our fields is theirs: an annotation, a finalizer, the replicas of what an
+autoscaler rules.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.kinds import (
+    CONFIG_MAP,
+    NAMESPACE,
+    Manifest,
+    kind_of,
+    object_id,
+    place_in,
+    split_id,
+    title,
+)
+from apps.dataplane.kubernetes.api.parallel import in_parallel
+from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
+from apps.dataplane.kubernetes.observe.inventory import (
+    COMPLETED,
+    Entry,
+    Inventory,
+    has_moved,
+    inventory_in,
+)
+from apps.dataplane.kubernetes.observe.live_objects import live_objects, selector
+from apps.dataplane.status import Drift
+
+MOST_FIELDS = MOST_DRIFTED = 20
+_NOT_JUDGED = ("Pod", "Event", "Inventory")
+# Bookkeeping of the API server and its controllers.
+_IGNORED = (
+    "metadata.resourceVersion",
+    "metadata.generation",
+    "metadata.creationTimestamp",
+    "metadata.uid",
+    "metadata.selfLink",
+    "status",
+)
+_KEYS = ("name", "mountPath", "containerPort", "key", "port")
+
+
+def moved_in(objects: Mapping[str, Sequence[Manifest]], inventory: Inventory) -> tuple[Drift, ...]:
+    """Name what moved since it was applied; what differs in it, only a trial tells.
+
+    `objects` are those of one namespace by kind, with the namespace itself. While a revision is
+    being applied everything moves, and nothing is drift.
+    """
+    if not inventory.revision or inventory.wanted != inventory.revision:
+        return ()
+    home = objects["Namespace"][0]["metadata"]["name"]
+    found = (items for kind, items in objects.items() if kind not in _NOT_JUDGED)
+    live = {object_id(item): item for items in found for item in items}
+    moved = [
+        one
+        for one, entry in inventory.entries.items()
+        if entry.uid and _was_looked_for(one, objects, home) and _is_doubtful(entry, live.get(one))
+    ]
+    return tuple(Drift(object=title(one)) for one in moved[:MOST_DRIFTED])
+
+
+def _was_looked_for(one: str, objects: Mapping[str, Sequence[Manifest]], home: str) -> bool:
+    """Say whether a look tells of an object: not of one that several Deployments share."""
+    kind, name = split_id(one)
+    is_shared = place_in(one, home) != home or (kind == NAMESPACE and name != home)
+    return kind.name in objects and not is_shared
+
+
+def drift_of(
+    api: Api, manifests: Sequence[Manifest], *, portal_id: str, ref: str
+) -> tuple[Drift, ...]:
+    """Say which objects differ from what is rendered. Those that did not move are not tried."""
+    home = namespace_of(ref)
+    entries = inventory_in(api.find(CONFIG_MAP, INVENTORY, namespace=home)).entries
+    by_id = {object_id(manifest): manifest for manifest in manifests}
+    live = live_objects(
+        api, home=home, ids=list(by_id), labels=selector(portal_id=portal_id, ref=ref)
+    )
+    moved = [one for one in by_id if _is_doubtful(entries.get(one), live.get(one))]
+    found = in_parallel(lambda one: differences(api, by_id[one]), moved)
+    return tuple(
+        Drift(object=title(one), fields=fields or ())
+        for one, fields in zip(moved, found, strict=True)
+        if fields is None or fields
+    )
+
+
+def _is_doubtful(entry: Entry | None, live: Manifest | None) -> bool:
+    if entry is None or entry.mark == COMPLETED:
+        return False
+    if live is None or live["metadata"].get("uid") != entry.uid:
+        return True
+    return has_moved(entry, live)
+
+
+def differences(api: Api, manifest: Manifest) -> tuple[str, ...] | None:
+    """Return the paths of our fields that differ from what is live; None if the object is gone."""
+    metadata = manifest["metadata"]
+    live = api.find(kind_of(manifest), metadata["name"], namespace=metadata.get("namespace", ""))
+    if live is None:
+        return None
+    wanted = api.apply(manifest, is_trial=True)
+    paths = dict.fromkeys(path for path in _paths(wanted, live, "") if not _is_ignored(path))
+    return tuple(paths)[:MOST_FIELDS]
+
+
+def _is_ignored(path: str) -> bool:
+    return any(path == one or path.startswith(f"{one}.") for one in _IGNORED)
+
+
+def _paths(wanted: Any, live: Any, path: str) -> Iterator[str]:
+    """Yield the paths at which two values differ, as far down as both have the same shape."""
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        for key in wanted.keys() | live.keys():
+            below = f"{path}.{key}" if path else str(key)
+            if key in wanted and key in live:
+                yield from _paths(wanted[key], live[key], below)
+            else:
+                yield below
+    elif isinstance(wanted, list) and isinstance(live, list):
+        yield from _list_paths(wanted, live, path)
+    elif wanted != live:
+        yield path
+
+
+def _list_paths(wanted: list[Any], live: list[Any], path: str) -> Iterator[str]:
+    key = _key_of([*wanted, *live])
+    if not key:
+        if len(wanted) != len(live):
+            yield path
+            return
+        for index, (one, other) in enumerate(zip(wanted, live, strict=True)):
+            yield from _paths(one, other, f"{path}[{index}]")
+        return
+    ours, theirs = {item[key]: item for item in wanted}, {item[key]: item for item in live}
+    for name in ours.keys() | theirs.keys():
+        below = f"{path}[{name}]"
+        if name in ours and name in theirs:
+            yield from _paths(ours[name], theirs[name], below)
+        else:
+            yield below
+
+
+def _key_of(items: list[Any]) -> str:
+    """Return the field that tells the items of a list apart, if there is one."""
+    if not items or not all(isinstance(item, dict) for item in items):
+        return ""
+    for key in _KEYS:
+        if all(key in item for item in items):
+            return key
+    return ""

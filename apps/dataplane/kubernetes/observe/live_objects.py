@@ -1,0 +1,76 @@
+"""What is in a Deployment's namespace now, in one LIST per kind whatever the number of objects."""
+
+from collections.abc import Iterable
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.errors import BeingDeleted
+from apps.dataplane.kubernetes.api.kinds import (
+    CLAIM,
+    DEPLOYMENT,
+    JOB,
+    NAMESPACE,
+    SCALED_OBJECT,
+    STATEFUL_SET,
+    Kind,
+    Manifest,
+    object_id,
+    place_in,
+    split_id,
+)
+from apps.dataplane.kubernetes.api.parallel import in_parallel
+from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL, namespace_of
+
+# Their health is read from the same LIST; of all others the metadata is enough.
+WHOLE = (DEPLOYMENT, STATEFUL_SET, JOB, CLAIM, SCALED_OBJECT)
+
+
+def live_objects(api: Api, *, home: str, ids: Iterable[str], labels: str) -> dict[str, Manifest]:
+    """Return what is there of the kinds and in the namespaces of some object ids, by id."""
+    places = dict.fromkeys((split_id(one)[0], place_in(one, home)) for one in ids)
+    shared = [one for one in ids if split_id(one)[0] == NAMESPACE]
+
+    def look(place: tuple[Kind, str]) -> list[Manifest]:
+        kind, namespace = place
+        return api.list(kind, namespace=namespace, labels=labels, metadata_only=kind not in WHOLE)
+
+    lists = in_parallel(look, [place for place in places if place[0].is_namespaced])
+    lists += in_parallel(lambda one: _namespace(api, split_id(one)[1]), shared)
+    return {object_id(item): item for items in lists for item in items}
+
+
+def _namespace(api: Api, name: str) -> list[Manifest]:
+    found = api.find(NAMESPACE, name, metadata_only=True)
+    return [{**found, "kind": NAMESPACE.name, "apiVersion": NAMESPACE.api_version}] if found else []
+
+
+def selector(*, portal_id: str, ref: str = "") -> str:
+    """Return the label selector of everything of a portal, or of one of its Deployments."""
+    chosen = f"{PORTAL_LABEL}={portal_id}"
+    return f"{chosen},{DEPLOYMENT_LABEL}={ref}" if ref else chosen
+
+
+def is_ours(item: Manifest, *, portal_id: str, ref: str) -> bool:
+    """Say whether this portal made an object for this Deployment."""
+    labels = item["metadata"].get("labels") or {}
+    return labels.get(PORTAL_LABEL) == portal_id and labels.get(DEPLOYMENT_LABEL) == ref
+
+
+def owned_namespace(api: Api, *, portal_id: str, ref: str) -> Manifest | None:
+    """Return a Deployment's namespace, None if there is none.
+
+    Raises Permanent if it is not this portal's, BeingDeleted while it ends.
+    """
+    name = namespace_of(ref)
+    namespace = api.find(NAMESPACE, name, metadata_only=True)
+    if namespace is None:
+        return None
+    namespace |= {"kind": NAMESPACE.name, "apiVersion": NAMESPACE.api_version}
+    if not is_ours(namespace, portal_id=portal_id, ref=ref):
+        raise Permanent(
+            f"The cluster has a namespace {name} that this portal did not make. "
+            "Delete it, or create the Deployment under another name."
+        )
+    if namespace["metadata"].get("deletionTimestamp"):
+        raise BeingDeleted(f"The namespace {name} is still being deleted.")
+    return namespace

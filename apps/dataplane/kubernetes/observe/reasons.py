@@ -1,0 +1,123 @@
+"""Why a pod does not run, in sentences with a remedy; pure but for one LIST of pods."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.errors import scrub
+from apps.dataplane.kubernetes.api.kinds import EVENT, POD, Manifest, split_id, title
+from apps.dataplane.kubernetes.observe import kstatus
+
+IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
+SETUP = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+LONGEST_QUOTE = 240
+
+
+def reasons_of(api: Api, *, namespace: str, workloads: Sequence[str], now: datetime) -> list[str]:
+    """Say why workloads (by object id) are not ready, one sentence per cause."""
+    pods = api.list(POD, namespace=namespace)
+    sentences: dict[str, None] = {}
+    for one in workloads:
+        own = [pod for pod in pods if owner_of(pod) == title(one)]
+        for trouble in filter(None, (trouble_of(pod, now=now) for pod in own)):
+            sentences[f"{split_id(one)[1]}: {trouble}"] = None
+    if not sentences:
+        sentences.update(dict.fromkeys(_failed_creations(api, namespace, workloads)))
+    return list(sentences)[:3]
+
+
+def owner_of(pod: Manifest) -> str:
+    """Name the workload that a pod belongs to, as `Deployment/scheduler`; empty if to none."""
+    for owner in pod["metadata"].get("ownerReferences") or ():
+        kind, name = owner.get("kind", ""), owner.get("name", "")
+        if kind == "ReplicaSet":
+            return f"Deployment/{name.rpartition('-')[0]}"
+        if kind in ("StatefulSet", "Job"):
+            return f"{kind}/{name}"
+    return ""
+
+
+def trouble_of(pod: Manifest, *, now: datetime) -> str:
+    """Say what keeps a pod from running, empty if nothing does."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return ""
+    for container in containers_of(pod):
+        sentence = _container_trouble(container)
+        if sentence:
+            return sentence
+    status = kstatus.status_of(pod, now=now)
+    if status.state == "failed":
+        evicted = (pod.get("status") or {}).get("message", "")
+        return quote(f"{status.sentence} {evicted}".strip())
+    return ""
+
+
+def containers_of(pod: Manifest) -> Iterator[Mapping[str, Any]]:
+    """Yield the statuses of a pod's containers, those that run first before the others."""
+    status = pod.get("status") or {}
+    yield from status.get("initContainerStatuses") or ()
+    yield from status.get("containerStatuses") or ()
+
+
+def is_crashing(pod: Manifest) -> bool:
+    """Say whether a container of the pod is being held back after ends by itself."""
+    return any(_waiting(c).get("reason") == "CrashLoopBackOff" for c in containers_of(pod))
+
+
+def restarts_of(pod: Manifest) -> int:
+    """Return how often containers of a pod were started again."""
+    return sum(int(c.get("restartCount") or 0) for c in containers_of(pod))
+
+
+def quote(text: str) -> str:
+    """Cut words of the cluster to what fits a sentence."""
+    text = scrub(text, ())
+    return text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}…"
+
+
+def _waiting(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (container.get("state") or {}).get("waiting") or {}
+
+
+def _container_trouble(container: Mapping[str, Any]) -> str:
+    waiting = _waiting(container)
+    reason, words = waiting.get("reason", ""), quote(str(waiting.get("message", "")))
+    if reason in IMAGE:
+        return (
+            f"The image {quote(str(container.get('image', '')))} cannot be pulled: {words} "
+            "Check the image's name, the registry and the pull secret of the cluster."
+        )
+    if reason in SETUP:
+        return f"The container {container.get('name')} cannot be made ({reason}): {words}"
+    if reason == "CrashLoopBackOff":
+        return _crash(container)
+    return ""
+
+
+def _crash(container: Mapping[str, Any]) -> str:
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    times = int(container.get("restartCount") or 0)
+    if ended.get("reason") == "OOMKilled":
+        return (
+            f"It needs more memory than it may have and was killed {times} times. "
+            "Choose a larger size."
+        )
+    return (
+        f"It ends by itself (exit code {ended.get('exitCode', 'unknown')}) "
+        f"and was started again {times} times. Its log says why."
+    )
+
+
+def _failed_creations(api: Api, namespace: str, workloads: Iterable[str]) -> Iterator[str]:
+    """Yield what the cluster says of workloads whose pods it does not even make."""
+    titles = {title(one) for one in workloads}
+    events = api.list(EVENT, namespace=namespace, fields="type=Warning,reason=FailedCreate")
+    for event in events:
+        involved = event.get("involvedObject") or {}
+        name = str(involved.get("name", ""))
+        kind = str(involved.get("kind", ""))
+        if kind == "ReplicaSet":
+            kind, name = "Deployment", name.rpartition("-")[0]
+        if f"{kind}/{name}" in titles:
+            yield f"{name}: its pods cannot be made: {quote(str(event.get('message', '')))}"

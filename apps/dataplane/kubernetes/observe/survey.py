@@ -1,0 +1,119 @@
+"""Look at the Deployments of a cluster: at one, or at all for the price of a few LISTs."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.kinds import (
+    AUTOSCALER,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EVENT,
+    INGRESS,
+    JOB,
+    KINDS,
+    NAMESPACE,
+    POD,
+    SCALED_OBJECT,
+    STATEFUL_SET,
+    STORAGE_CLASS,
+    Kind,
+    Manifest,
+    place_in,
+    split_id,
+)
+from apps.dataplane.kubernetes.api.parallel import in_parallel
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
+from apps.dataplane.kubernetes.observe.inventory import inventory_in
+from apps.dataplane.kubernetes.observe.live_objects import is_ours, selector
+from apps.dataplane.kubernetes.observe.observation import nothing, observation_of
+from apps.dataplane.kubernetes.observe.snapshots import ref_of, selection, slim
+from apps.dataplane.status import Observation
+
+WHOLE = (NAMESPACE, DEPLOYMENT, STATEFUL_SET, JOB, POD, SCALED_OBJECT, EVENT)
+# Not made by the portal, or looked at otherwise.
+_APART = (NAMESPACE, AUTOSCALER, STORAGE_CLASS, INGRESS, EVENT)
+Objects = dict[str, list[Manifest]]
+
+
+def look_at(api: Api, *, config: ClusterConfig, ref: str) -> Observation:
+    """Look at one Deployment. What is not this portal's is not there."""
+    now, home = datetime.now(UTC), namespace_of(ref)
+    namespace = api.find(NAMESPACE, home)
+    if namespace is None or not is_ours(namespace, portal_id=config.portal_id, ref=ref):
+        return nothing(now)
+    labels = selector(portal_id=config.portal_id, ref=ref)
+    kept = api.find(CONFIG_MAP, INVENTORY, namespace=home)
+    made = [one for one in inventory_in(kept).entries if place_in(one, home) == home]
+    kinds = {DEPLOYMENT, STATEFUL_SET, POD, SCALED_OBJECT, *(split_id(one)[0] for one in made)}
+
+    def read(kind: Kind) -> list[Manifest]:
+        chosen = {"fields": "type=Warning"} if kind == EVENT else {"labels": labels}
+        found = api.list(kind, namespace=home, metadata_only=kind not in WHOLE, **chosen)
+        return [slim(kind, item) for item in found]
+
+    asked = [*(kind for kind in kinds if kind.is_namespaced), EVENT]
+    lists = in_parallel(read, asked)
+    objects: Objects = {kind.name: found for kind, found in zip(asked, lists, strict=True)}
+    objects["Namespace"] = [slim(NAMESPACE, namespace)]
+    _put_inventory(objects, kept)
+    return observation_of(
+        objects, ref=ref, now=now, airflow_url=config.airflow_url, has_keda=config.has_keda
+    )
+
+
+def survey(api: Api, *, config: ClusterConfig) -> Iterator[tuple[str, Observation]]:
+    """Yield the ref and the look of every Deployment of the portal in the cluster.
+
+    The LISTs are cluster-wide and paged: their number grows with objects, not with Deployments.
+    """
+    now = datetime.now(UTC)
+    by_ref: dict[str, Objects] = {}
+    kinds = [kind for kind in KINDS if kind not in _APART]
+    for namespace in _all(api, NAMESPACE, config):
+        ref = ref_of(namespace)
+        if is_ours(namespace, portal_id=config.portal_id, ref=ref):
+            by_ref[ref] = {kind.name: [] for kind in kinds} | {"Namespace": [namespace]}
+    for kind in kinds:
+        for item in _all(api, kind, config):
+            objects = by_ref.get(ref_of(item))
+            if objects and item["metadata"].get("namespace") == namespace_of(ref_of(item)):
+                objects[kind.name].append(item)
+    for inventory in _all(api, CONFIG_MAP, config, labels=selection_of_inventories(config)):
+        objects = by_ref.get(ref_of(inventory))
+        if objects:
+            _put_inventory(objects, inventory)
+    for ref in list(by_ref):
+        objects = by_ref.pop(ref)
+        yield (
+            ref,
+            observation_of(
+                objects, ref=ref, now=now, airflow_url=config.airflow_url, has_keda=config.has_keda
+            ),
+        )
+
+
+def selection_of_inventories(config: ClusterConfig) -> str:
+    """Return the labels of the inventories of a portal."""
+    return selection(CONFIG_MAP, portal_id=config.portal_id)["labels"]
+
+
+def _all(api: Api, kind: Kind, config: ClusterConfig, *, labels: str = "") -> Iterator[Manifest]:
+    is_whole = kind in WHOLE or bool(labels)
+    pages = api.pages(
+        kind,
+        labels=labels or selector(portal_id=config.portal_id),
+        metadata_only=not is_whole,
+        may_be_unknown=True,
+    )
+    for page in pages:
+        for item in page.items:
+            yield slim(kind, item)
+
+
+def _put_inventory(objects: Objects, inventory: Manifest | None) -> None:
+    others = [
+        item for item in objects.get("ConfigMap", ()) if item["metadata"]["name"] != INVENTORY
+    ]
+    objects["ConfigMap"] = [*others, slim(CONFIG_MAP, inventory)] if inventory else others

@@ -1,0 +1,193 @@
+"""What watches have told of one cluster: little of each object, packed by Deployment.
+
+A thousand Deployments are some ten thousand objects, so the objects of a Deployment are kept as one
+compressed text and unpacked only when something happened to one of them. No thread of its own; the
+lock lets one thread per watch write while another reads.
+"""
+
+import threading
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from apps.dataplane.kubernetes.api.kinds import CONFIG_MAP, EVENT, NAMESPACE, POD, Kind, Manifest
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.observe.observation import nothing, observation_of
+from apps.dataplane.kubernetes.observe.snapshots import WATCHED, ref_of, slim
+from apps.dataplane.status import Observation
+
+# Time alone makes a starting component an unhealthy one.
+RESTLESS_SECONDS = 15.0
+# A Deployment that something happens to all the time is looked at no more often than this.
+CALM_SECONDS = 1.0
+MOST_EVENTS = 40
+INVENTORY = "Inventory"
+# Kinds whose drift the watches would tell.
+JUDGED = tuple(kind.name for kind in WATCHED if kind not in (CONFIG_MAP, POD, EVENT))
+Objects = dict[str, dict[str, Manifest]]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """One Deployment. `news` are objects by kind and name, None for one that went."""
+
+    packed: bytes = b""
+    news: dict[str, dict[str, Manifest | None]] = field(default_factory=dict)
+    since: float = 0.0
+    looked_at: float = 0.0
+    look_again_at: float = 0.0
+    told: bytes = b""
+
+
+class Watched:
+    """The state of one cluster. `clock` is `time.monotonic`."""
+
+    def __init__(self, config: ClusterConfig, *, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: dict[str, _Kept] = defaultdict(_Kept)
+        self._fresh: set[str] = set()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Tell whether all watches are open, so that a look would be true."""
+        return len(self._fresh) == len(WATCHED)
+
+    def replace(self, kind: Kind, items: Iterable[Manifest]) -> None:
+        """Take a whole LIST of a kind, as it comes in pages; what is not in it is gone."""
+        listed: dict[str, set[str]] = defaultdict(set)
+        packing = ""
+        for item in items:
+            ref, name = ref_of(item), _name(item)
+            if ref != packing and packing in self._kept:
+                # A LIST comes namespace by namespace: only one needs to be unpacked at a time.
+                with self._lock:
+                    self._pack(self._kept[packing])
+            packing = ref
+            listed[ref].add(name)
+            self._put(ref, kind, name, slim(kind, item))
+        with self._lock:
+            for ref, kept in self._kept.items():
+                for name in self._unpacked(kept).get(_section(kind), {}):
+                    if name not in listed[ref]:
+                        self._note(kept, kind, name, None)
+                self._pack(kept)
+        self.is_open(kind)
+
+    def take(self, kind: Kind, event: Manifest) -> None:
+        """Take one event of a watch."""
+        item = event["object"]
+        if event["type"] == "BOOKMARK":
+            return
+        is_gone = event["type"] == "DELETED"
+        self._put(ref_of(item), kind, _name(item), None if is_gone else slim(kind, item))
+
+    def is_open(self, kind: Kind) -> None:
+        """Say that the watch of a kind is open and nothing was missed."""
+        with self._lock:
+            self._fresh.add(kind.name)
+
+    def is_cut(self, kind: Kind) -> None:
+        """Say that the watch of a kind has ended: until it is open again, no look is true."""
+        with self._lock:
+            self._fresh.discard(kind.name)
+
+    def tell_again(self) -> None:
+        """Let every look count as news: what was told was lost."""
+        with self._lock:
+            for kept in self._kept.values():
+                kept.told, kept.since = b"", kept.since or self._clock()
+
+    def looks(self, *, now: datetime) -> Iterator[tuple[str, Observation, float]]:
+        """Yield what is news: ref, look, and since when (by the clock) it waited to be told."""
+        if not self.is_fresh:
+            return
+        for ref in self._due():
+            with self._lock:
+                kept = self._kept[ref]
+                found = self._unpacked(kept)
+                self._pack(kept, found)
+                since, kept.since, kept.looked_at = kept.since, 0.0, self._clock()
+                if not found.get(NAMESPACE.name):
+                    del self._kept[ref]
+            look = self._look(found, ref, now)
+            digest = _digest(look)
+            is_restless = look.health not in ("healthy", "stopped")
+            kept.look_again_at = self._clock() + RESTLESS_SECONDS if is_restless else 0.0
+            if digest != kept.told:
+                kept.told = digest
+                yield ref, look, since or kept.looked_at
+
+    def _due(self) -> list[str]:
+        now = self._clock()
+        with self._lock:
+            return [
+                ref
+                for ref, kept in self._kept.items()
+                if (kept.since and now - kept.looked_at >= CALM_SECONDS)
+                or 0 < kept.look_again_at <= now
+            ]
+
+    def _look(self, found: Objects, ref: str, now: datetime) -> Observation:
+        if not found.get(NAMESPACE.name):
+            return nothing(now)
+        objects = {_section(kind): list(found.get(_section(kind), {}).values()) for kind in WATCHED}
+        look = observation_of(
+            objects,
+            ref=ref,
+            now=now,
+            airflow_url=self._config.airflow_url,
+            has_keda=self._config.has_keda,
+        )
+        return replace(look, judged=JUDGED)
+
+    def _put(self, ref: str, kind: Kind, name: str, item: Manifest | None) -> None:
+        with self._lock:
+            # Events of the cluster tell of many namespaces that are not ours.
+            if kind == EVENT and ref not in self._kept:
+                return
+            self._note(self._kept[ref], kind, name, item)
+
+    def _note(self, kept: _Kept, kind: Kind, name: str, item: Manifest | None) -> None:
+        kept.news.setdefault(_section(kind), {})[name] = item
+        kept.since = kept.since or self._clock()
+
+    def _unpacked(self, kept: _Kept) -> Objects:
+        found: Objects = orjson.loads(zlib.decompress(kept.packed)) if kept.packed else {}
+        for kind, items in kept.news.items():
+            section = found.setdefault(kind, {})
+            for name, item in items.items():
+                if item is None:
+                    section.pop(name, None)
+                else:
+                    section[name] = item
+            if kind == EVENT.name:
+                found[kind] = dict(list(section.items())[-MOST_EVENTS:])
+        return found
+
+    def _pack(self, kept: _Kept, found: Objects | None = None) -> None:
+        if kept.news:
+            text = orjson.dumps(self._unpacked(kept) if found is None else found)
+            kept.packed, kept.news = zlib.compress(text, 1), {}
+
+
+def _section(kind: Kind) -> str:
+    return INVENTORY if kind == CONFIG_MAP else kind.name
+
+
+def _name(item: Manifest) -> str:
+    metadata = item["metadata"]
+    return f"{metadata.get('namespace', '')}/{metadata['name']}"
+
+
+def _digest(look: Observation) -> bytes:
+    """Return what stands for a look, without the time of it."""
+    fields: Any = replace(look, observed_at=datetime.min.replace(tzinfo=UTC))
+    return blake2b(repr(fields).encode(), digest_size=16).digest()

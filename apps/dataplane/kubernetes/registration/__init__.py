@@ -1,0 +1,1 @@
+"""What a cluster must have before Deployments run on it."""

@@ -1,0 +1,227 @@
+"""The test of a cluster: what it is, what it has, and what the portal's credential may do there."""
+
+import time
+from typing import Any
+
+from apps.dataplane.errors import DataPlaneError, Temporary, Unreachable
+from apps.dataplane.kubernetes.api import errors as refusals
+from apps.dataplane.kubernetes.api.client import Api
+from apps.dataplane.kubernetes.api.kinds import (
+    ACCESS_REVIEW,
+    NAMESPACE,
+    RULES_REVIEW,
+    STORAGE_CLASS,
+    Manifest,
+)
+from apps.dataplane.kubernetes.api.parallel import in_parallel
+from apps.dataplane.kubernetes.observe.reasons import quote
+from apps.dataplane.kubernetes.registration.permissions import NEEDED, Rule
+from apps.dataplane.status import Finding, Permission, PlaneCheck
+
+OLDEST = (1, 29)
+CALL_SECONDS = 4.0
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+# Rules that hold in a namespace nobody made hold in the whole cluster.
+_NOWHERE = "airflow-0-permissions"
+
+
+def check_cluster(api: Api) -> PlaneCheck:
+    """Test a cluster. What is wrong is a finding; nothing is raised."""
+    try:
+        version, latency_ms = _version(api)
+        identity = _identity(api)
+        permissions = _permissions(api)
+        classes = _storage_classes(api)
+        has_keda = _has(api, "/apis/keda.sh/v1alpha1")
+        has_metrics = _has(api, "/apis/metrics.k8s.io/v1beta1")
+    except DataPlaneError as error:
+        return PlaneCheck(is_usable=False, version="", findings=(_failure(error),))
+    findings = (
+        Finding(title="Kubernetes API", is_ok=True, detail=f"It answers in {latency_ms} ms."),
+        _version_finding(version),
+        _permission_finding(permissions),
+        _storage_finding(classes),
+        _keda_finding(has_keda),
+        _metrics_finding(has_metrics),
+    )
+    is_new_enough = _numbers(version) >= OLDEST
+    lacks = any(p.missing for p, rule in permissions if rule.is_required)
+    return PlaneCheck(
+        is_usable=is_new_enough and not lacks,
+        version=version,
+        findings=findings,
+        permissions=tuple(permission for permission, _ in permissions),
+        storage_classes=classes,
+        has_keda=has_keda,
+        latency_ms=latency_ms,
+        identity=identity,
+    )
+
+
+def _failure(error: DataPlaneError) -> Finding:
+    remedy = "Check the address, the CA certificate and the credential."
+    if isinstance(error, refusals.CredentialRefused):
+        remedy = "Give a new token or certificate."
+    elif not isinstance(error, Unreachable):
+        remedy = "Try again, or look into the log of the cluster's API server."
+    return Finding(title="Kubernetes API", is_ok=False, detail=error.sentence, remedy=remedy)
+
+
+def _version(api: Api) -> tuple[str, int]:
+    """Return the cluster's version and the milliseconds of one call on an open connection."""
+    version = api.json("/version", seconds=CALL_SECONDS)
+    began = time.monotonic()
+    api.json("/version", seconds=CALL_SECONDS)
+    return quote(str(version.get("gitVersion", ""))), round((time.monotonic() - began) * 1000)
+
+
+def _identity(api: Api) -> str:
+    try:
+        system = api.find(NAMESPACE, "kube-system", metadata_only=True)
+    except refusals.Refused:
+        return ""
+    return str((system or {}).get("metadata", {}).get("uid", ""))
+
+
+def _has(api: Api, path: str) -> bool:
+    try:
+        api.json(path, seconds=CALL_SECONDS)
+    except (refusals.Refused, Temporary) as error:
+        if isinstance(error, Unreachable):
+            raise
+        # An API whose server is down answers 503: that is as good as none.
+        return False
+    return True
+
+
+def _storage_classes(api: Api) -> tuple[str, ...]:
+    try:
+        classes = api.list(STORAGE_CLASS)
+    except refusals.Refused:
+        return ()
+    classes.sort(key=lambda item: (not _is_default(item), item["metadata"]["name"]))
+    return tuple(item["metadata"]["name"] for item in classes)
+
+
+def _is_default(storage_class: Manifest) -> bool:
+    annotations = storage_class["metadata"].get("annotations") or {}
+    return bool(annotations.get(_DEFAULT_CLASS) == "true")
+
+
+def _permissions(api: Api) -> list[tuple[Permission, Rule]]:
+    """Return for each rule and resource what is missing; one request, and one per doubt."""
+    known = _known_rules(api)
+    asked = [(rule, resource) for rule in NEEDED for resource in rule.resources]
+    doubts = [
+        (rule, resource, verb)
+        for rule, resource in asked
+        for verb in rule.verbs
+        if not any(_covers(one, rule.group, resource, verb) for one in known)
+    ]
+    answers = in_parallel(lambda doubt: _is_allowed(api, *doubt), doubts)
+    missing = {doubt for doubt, is_allowed in zip(doubts, answers, strict=True) if not is_allowed}
+    return [
+        (
+            Permission(
+                what=f"{resource}.{rule.group}" if rule.group else resource,
+                verbs=rule.verbs,
+                missing=tuple(verb for verb in rule.verbs if (rule, resource, verb) in missing),
+                why=rule.why,
+            ),
+            rule,
+        )
+        for rule, resource in asked
+    ]
+
+
+def _known_rules(api: Api) -> list[dict[str, Any]]:
+    review = {
+        "apiVersion": RULES_REVIEW.api_version,
+        "kind": RULES_REVIEW.name,
+        "spec": {"namespace": _NOWHERE},
+    }
+    answer = api.ask(review, kind=RULES_REVIEW)
+    rules = (answer.get("status") or {}).get("resourceRules") or []
+    return [rule for rule in rules if not rule.get("resourceNames")]
+
+
+def _covers(known: dict[str, Any], group: str, resource: str, verb: str) -> bool:
+    def has(field: str, wanted: str) -> bool:
+        return bool({wanted, "*"} & set(known.get(field) or ()))
+
+    return has("apiGroups", group) and has("resources", resource) and has("verbs", verb)
+
+
+def _is_allowed(api: Api, rule: Rule, resource: str, verb: str) -> bool:
+    plural, _, part = resource.partition("/")
+    attributes = {
+        "group": rule.group,
+        "resource": plural,
+        "subresource": part,
+        "verb": verb,
+    }
+    review = {
+        "apiVersion": ACCESS_REVIEW.api_version,
+        "kind": ACCESS_REVIEW.name,
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = api.ask(review, kind=ACCESS_REVIEW)
+    return bool((answer.get("status") or {}).get("allowed"))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    digits = [
+        "".join(c for c in part if c.isdigit()) for part in version.lstrip("v").split(".")[:2]
+    ]
+    return tuple(int(part) for part in digits if part)
+
+
+def _version_finding(version: str) -> Finding:
+    is_ok = _numbers(version) >= OLDEST
+    oldest = ".".join(map(str, OLDEST))
+    return Finding(
+        title="Version",
+        is_ok=is_ok,
+        detail=f"The cluster runs Kubernetes {version}.",
+        remedy="" if is_ok else f"The portal needs Kubernetes {oldest} or newer.",
+    )
+
+
+def _permission_finding(permissions: list[tuple[Permission, Rule]]) -> Finding:
+    missing = [permission.what for permission, _ in permissions if permission.missing]
+    if not missing:
+        return Finding(title="Permissions", is_ok=True, detail="The portal may do what it needs.")
+    is_ok = not any(p.missing for p, rule in permissions if rule.is_required)
+    return Finding(
+        title="Permissions",
+        is_ok=is_ok,
+        detail=f"Something is missing for {', '.join(missing)}.",
+        remedy="Apply the role below, or have somebody do it who may.",
+    )
+
+
+def _storage_finding(classes: tuple[str, ...]) -> Finding:
+    return Finding(
+        title="Storage",
+        is_ok=bool(classes),
+        detail=f"Storage classes: {', '.join(classes)}."
+        if classes
+        else "No storage class is seen.",
+        remedy="" if classes else "Databases and task logs need one, unless both are elsewhere.",
+    )
+
+
+def _keda_finding(has_keda: bool) -> Finding:
+    if has_keda:
+        return Finding(title="KEDA", is_ok=True, detail="Workers grow and shrink with their tasks.")
+    return Finding(
+        title="KEDA",
+        is_ok=True,
+        detail="It is not installed: the number of workers of each queue stays as set.",
+        remedy="Install KEDA to have workers follow their tasks, down to none.",
+    )
+
+
+def _metrics_finding(has_metrics: bool) -> Finding:
+    detail = "It tells how much memory components use." if has_metrics else "It is not installed."
+    return Finding(title="Metrics server", is_ok=True, detail=detail)

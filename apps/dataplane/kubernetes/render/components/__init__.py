@@ -1,0 +1,1 @@
+"""The parts of an Airflow: its processes, workers, broker, database and jobs."""

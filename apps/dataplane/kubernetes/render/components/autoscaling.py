@@ -1,0 +1,88 @@
+"""KEDA's objects: a queue has as many workers as its tasks need."""
+
+from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.render.components.workers import WORKER
+from apps.dataplane.kubernetes.render.pods.configuration import KEDA_SECRET
+from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.spec import QueueSpec
+
+KEDA = "keda.sh/v1alpha1"
+AUTHENTICATION = "airflow-database"
+POLL_SECONDS = 10
+
+
+def authentication(target: Target) -> Manifest:
+    """Return how KEDA signs in to the metadata database: as a role that may only count tasks."""
+    reference = {"parameter": "connection", "name": KEDA_SECRET, "key": "connection"}
+    return target.manifest(
+        f"{KEDA} TriggerAuthentication",
+        AUTHENTICATION,
+        component=WORKER,
+        spec={"secretTargetRef": [reference]},
+    )
+
+
+def scaled_object(target: Target, queue: QueueSpec) -> Manifest:
+    """Return the rule that scales the workers of a queue."""
+    name = names.worker_name(queue.name)
+    trigger = {
+        "type": "postgresql",
+        "authenticationRef": {"name": AUTHENTICATION},
+        "metadata": {"query": workers_needed(queue), "targetQueryValue": "1"},
+        # The autoscaler asks more often than anything changes: it gets the last answer.
+        "useCachedMetrics": True,
+    }
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "minReplicaCount": queue.min_workers,
+        "maxReplicaCount": queue.max_workers,
+        "pollingInterval": POLL_SECONDS,
+        "cooldownPeriod": target.config.scale_down_seconds,
+        # A database that does not answer is no reason to have fewer workers.
+        "fallback": {
+            "failureThreshold": 3,
+            "replicas": max(1, queue.min_workers),
+            "behavior": "currentReplicas",
+        },
+        "advanced": {
+            "horizontalPodAutoscalerConfig": {
+                "behavior": {
+                    "scaleUp": {
+                        "stabilizationWindowSeconds": 0,
+                        "selectPolicy": "Max",
+                        "policies": [
+                            {"type": "Percent", "value": 100, "periodSeconds": 15},
+                            {"type": "Pods", "value": 4, "periodSeconds": 15},
+                        ],
+                    },
+                    "scaleDown": {
+                        "stabilizationWindowSeconds": max(30, target.config.scale_down_seconds),
+                        "selectPolicy": "Max",
+                        "policies": [
+                            {"type": "Percent", "value": 50, "periodSeconds": 60},
+                            {"type": "Pods", "value": 1, "periodSeconds": 60},
+                        ],
+                    },
+                }
+            }
+        },
+        "triggers": [trigger],
+    }
+    return target.manifest(
+        f"{KEDA} ScaledObject", name, component=WORKER, queue=queue.name, spec=spec
+    )
+
+
+def workers_needed(queue: QueueSpec) -> str:
+    """Return the query: tasks of this queue that wait or run, per task that one worker runs.
+
+    Tasks that name another executor run elsewhere and must not bring workers.
+    """
+    name = queue.name.replace("'", "''")
+    return (
+        # The concurrency is a whole number, and the rest is quoted.
+        f"SELECT ceil(count(*)::decimal / {queue.concurrency}) FROM task_instance "  # noqa: S608
+        f"WHERE state IN ('running', 'queued') AND queue = '{name}' "
+        "AND (executor IS NULL OR executor = 'CeleryExecutor')"
+    )

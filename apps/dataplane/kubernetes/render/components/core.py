@@ -1,0 +1,189 @@
+"""api-server, scheduler, dag-processor and triggerer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.dataplane.kubernetes.render import sizes
+from apps.dataplane.kubernetes.render.components.log_cleanup import trim_parse_logs
+from apps.dataplane.kubernetes.render.components.migration import database_program
+from apps.dataplane.kubernetes.render.places import PROGRAMS
+from apps.dataplane.kubernetes.render.pods import access
+from apps.dataplane.kubernetes.render.pods.configuration import Configuration
+from apps.dataplane.kubernetes.render.pods.environment import DAY_SECONDS
+from apps.dataplane.kubernetes.render.pods.pods import (
+    WARM_SHUTDOWN,
+    airflow_container,
+    airflow_pod,
+    pod_template,
+)
+from apps.dataplane.kubernetes.render.sizes import Share
+from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.render.target import API_PORT, API_SERVICE, Target
+
+HEALTH_PORT = 8974
+DAG_PROCESSOR = "dag-processor"
+ROLLOUT_SECONDS = 900
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """What makes one core component differ from the others."""
+
+    name: str
+    args: Sequence[str]
+    share: Share
+    account: str = access.AIRFLOW
+    grace_seconds: int = 30
+    port: int = 0
+    probes: dict[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def core(configuration: Configuration, extra: Sequence[Manifest]) -> tuple[Manifest, ...]:
+    """Return the Deployments of the core and the api-server's Service. The pods are replaced when
+    something in `extra` changes, too.
+    """
+    target = configuration.target
+    components = (_api_server(target), _scheduler(target), _dag_processor(), _triggerer(target))
+    return (
+        _api_service(target),
+        *(_deployment(configuration, component, extra) for component in components),
+    )
+
+
+def _deployment(
+    configuration: Configuration, component: Component, extra: Sequence[Manifest]
+) -> Manifest:
+    target = configuration.target
+    container = airflow_container(
+        target,
+        name=component.name,
+        args=["airflow", *component.args],
+        share=component.share,
+        sources=configuration.of_core,
+        env=component.env,
+    )
+    container |= component.probes
+    if component.port:
+        port = {"name": "http", "containerPort": component.port, "protocol": "TCP"}
+        container["ports"] = [port]
+    has_token = component.account != access.AIRFLOW
+    pod = {
+        **airflow_pod(target, service_account=component.account, has_token=has_token),
+        "terminationGracePeriodSeconds": component.grace_seconds,
+        "initContainers": [
+            database_program(configuration, "wait_for_migrations", share=sizes.PREPARATION)
+        ],
+        "containers": [container],
+    }
+    if component.name == DAG_PROCESSOR:
+        trim_parse_logs(target, pod)
+    reads = [*configuration.of_core, *configuration.files, *extra]
+    spec = {
+        "replicas": 1,
+        "minReadySeconds": 5,
+        "progressDeadlineSeconds": ROLLOUT_SECONDS,
+        "revisionHistoryLimit": 3,
+        # The old one works until the new one does: a bad image stops nothing.
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        },
+        "selector": {"matchLabels": target.selector(component.name)},
+        "template": pod_template(target, component=component.name, spec=pod, reads=reads),
+    }
+    return target.manifest(
+        "apps/v1 Deployment", component.name, component=component.name, spec=spec
+    )
+
+
+def _api_server(target: Target) -> Component:
+    # Neither asks the database: a database that is away would take the api-server away, too, and
+    # with it the tasks that could have waited.
+    alive = {"path": f"{target.path}/api/v2/version", "port": API_PORT}
+    return Component(
+        name=API_SERVICE,
+        args=["api-server"],
+        share=sizes.API_SERVER,
+        account=access.API_SERVER if target.spec.executor == "kubernetes" else access.AIRFLOW,
+        grace_seconds=60,
+        port=API_PORT,
+        probes={
+            "startupProbe": _http(alive, period=3, timeout=5, failures=200),
+            "readinessProbe": _http(alive, period=10, timeout=10, failures=3),
+            "livenessProbe": _http(alive, period=20, timeout=15, failures=9),
+        },
+    )
+
+
+def _scheduler(target: Target) -> Component:
+    runs_tasks = target.spec.executor == "local"
+    skips_logs = runs_tasks and target.has_shared_logs
+    alive = {"path": "/health", "port": HEALTH_PORT}
+    return Component(
+        name="scheduler",
+        args=["scheduler", *(["--skip-serve-logs"] if skips_logs else [])],
+        share=sizes.worker_share("A10") if runs_tasks else sizes.SCHEDULER,
+        account=access.SCHEDULER if target.spec.executor == "kubernetes" else access.AIRFLOW,
+        grace_seconds=DAY_SECONDS if runs_tasks else 60,
+        env=WARM_SHUTDOWN if runs_tasks else {},
+        probes={
+            "startupProbe": _http(alive, period=5, timeout=5, failures=120),
+            "livenessProbe": _http(alive, period=30, timeout=15, failures=10),
+        },
+    )
+
+
+def _dag_processor() -> Component:
+    return Component(
+        name=DAG_PROCESSOR,
+        args=["dag-processor"],
+        share=sizes.DAG_PROCESSOR,
+        probes=_heartbeat("DagProcessorJob"),
+    )
+
+
+def _triggerer(target: Target) -> Component:
+    return Component(
+        name="triggerer",
+        args=["triggerer", *(["--skip-serve-logs"] if target.has_shared_logs else [])],
+        share=sizes.TRIGGERER,
+        grace_seconds=60,
+        probes=_heartbeat("TriggererJob"),
+    )
+
+
+def _http(request: dict[str, Any], *, period: int, timeout: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": dict(request),
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+    }
+
+
+def _heartbeat(job_type: str) -> dict[str, Any]:
+    command = {"command": ["python", f"{PROGRAMS}/check_heartbeat.py", job_type]}
+    return {
+        # What asks before there can be an answer is a warning of the cluster.
+        "startupProbe": {
+            "exec": command,
+            "initialDelaySeconds": 20,
+            "periodSeconds": 10,
+            "timeoutSeconds": 20,
+            "failureThreshold": 88,
+        },
+        "livenessProbe": {
+            "exec": command,
+            "periodSeconds": 60,
+            "timeoutSeconds": 20,
+            "failureThreshold": 5,
+        },
+    }
+
+
+def _api_service(target: Target) -> Manifest:
+    port = {"name": "http", "port": API_PORT, "targetPort": API_PORT, "protocol": "TCP"}
+    spec = {"selector": target.selector(API_SERVICE), "ports": [port]}
+    return target.manifest("Service", API_SERVICE, component=API_SERVICE, spec=spec)

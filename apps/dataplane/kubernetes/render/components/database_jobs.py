@@ -1,0 +1,167 @@
+"""What makes a Deployment's database, and what drops it.
+
+On the cluster's server that is a Job in a namespace of the portal's own, which all Deployments of
+the cluster share: the server's password never enters a Deployment's namespace, nor a pod of an
+image that others may choose.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.render import sizes
+from apps.dataplane.kubernetes.render.components.data import DATABASE_IMAGE
+from apps.dataplane.kubernetes.render.places import PROGRAMS
+from apps.dataplane.kubernetes.render.pods.configuration import registry_secret, secret
+from apps.dataplane.kubernetes.render.pods.database import (
+    database_name,
+    preparation_values,
+    reader_name,
+)
+from apps.dataplane.kubernetes.render.pods.pods import (
+    DATABASE_USER,
+    restricted_container,
+    restricted_pod,
+)
+from apps.dataplane.kubernetes.render.pods.portal_files import program_files
+from apps.dataplane.kubernetes.render.stages import Manifest, Stage
+from apps.dataplane.kubernetes.render.target import Target
+
+NAMESPACE = "astro-portal-databases"
+COMPONENT = "migration"
+REMOVAL = "removal"
+PREPARE = f"""for _ in {{1..90}}; do pg_isready -q && break; sleep 2; done
+exec psql --no-psqlrc --quiet --file={PROGRAMS}/prepare_database.sql"""
+
+
+def server_stages(target: Target) -> tuple[Stage, ...]:
+    """Return what makes a Deployment's database on the cluster's server. The Job that drops it
+    waits there, suspended, for the day when all that is known of the Deployment is its ref.
+    """
+    ref = target.ref
+    programs = program_files(target)
+    programs["metadata"] |= {"name": f"{ref}-programs", "namespace": NAMESPACE}
+    admin = secret(target, f"{ref}-admin", preparation_values(target), namespace=NAMESPACE)
+    pod = _pod(target, preparation(admin))
+    pod["volumes"] = [programs_volume(programs["metadata"]["name"])]
+    jobs = (
+        job(target, f"{ref}-prepare", pod, reads=[admin], namespace=NAMESPACE),
+        _drop(target, admin),
+    )
+    objects = (_closed(target), admin, programs, *_registry(target), *jobs)
+    return (
+        Stage(key="portal", title="The portal's namespace", objects=(_namespace(),)),
+        Stage(key="database", title="Database on the server", objects=objects, waits=True),
+    )
+
+
+def preparation(admin: Manifest) -> dict[str, Any]:
+    """Return the container that makes roles and database with what is in the Secret `admin`."""
+    container = _psql("prepare-database", admin)
+    container["args"] = ["bash", "-c", PREPARE]
+    container["volumeMounts"] = [{"name": "programs", "mountPath": PROGRAMS, "readOnly": True}]
+    return container
+
+
+def programs_volume(config_map: str) -> dict[str, Any]:
+    """Return the volume with the portal's programs."""
+    return {"name": "programs", "configMap": {"name": config_map}}
+
+
+def job(
+    target: Target,
+    name: str,
+    pod: Manifest,
+    *,
+    reads: Sequence[Manifest],
+    component: str = COMPONENT,
+    namespace: str = "",
+    **spec: Any,
+) -> Manifest:
+    """Return a Job that runs once, and again under another name when it or what it `reads` changes.
+
+    It stays when it is done. A Job that removes itself would be missed, applied again, and run
+    again.
+    """
+    spec |= {
+        "backoffLimit": 3,
+        "activeDeadlineSeconds": 1800,
+        "template": {
+            "metadata": {"labels": target.labels(component)},
+            "spec": {**pod, "restartPolicy": "Never"},
+        },
+    }
+    full_name = f"{name}-{target.fingerprint([spec, *reads])[:8]}"
+    return target.manifest(
+        "batch/v1 Job", full_name, component=component, namespace=namespace, spec=spec
+    )
+
+
+def _namespace() -> Manifest:
+    """Return the shared namespace: the same for every Deployment and portal of a cluster."""
+    labels = {
+        "app.kubernetes.io/managed-by": names.FIELD_MANAGER,
+        f"{names.SECURITY}/enforce": "restricted",
+    }
+    metadata = {"name": NAMESPACE, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def _closed(target: Target) -> Manifest:
+    """Return the policy that lets nobody in."""
+    return target.manifest(
+        "networking.k8s.io/v1 NetworkPolicy",
+        f"{target.ref}-closed",
+        component=COMPONENT,
+        namespace=NAMESPACE,
+        spec={
+            "podSelector": {"matchLabels": {names.DEPLOYMENT_LABEL: target.ref}},
+            "policyTypes": ["Ingress"],
+        },
+    )
+
+
+def _registry(target: Target) -> tuple[Manifest, ...]:
+    if not target.config.image_pull_secret:
+        return ()
+    return (registry_secret(target, name=f"{target.ref}-registry", namespace=NAMESPACE),)
+
+
+def _pod(target: Target, container: dict[str, Any]) -> dict[str, Any]:
+    pod = restricted_pod(target, user=DATABASE_USER, group=DATABASE_USER)
+    if target.config.image_pull_secret:
+        pod["imagePullSecrets"] = [{"name": f"{target.ref}-registry"}]
+    return {**pod, "containers": [container]}
+
+
+def _drop(target: Target, admin: Manifest) -> Manifest:
+    # Names of the portal's own making: lowercase letters, digits and underscores.
+    name, reader = database_name(target.config, target.ref), reader_name(target.config, target.ref)
+    statements = (
+        f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)',
+        f'DROP ROLE IF EXISTS "{reader}"',
+        f'DROP ROLE IF EXISTS "{name}"',
+    )
+    container = _psql("drop-database", admin)
+    commands = [f"--command={statement}" for statement in statements]
+    container["args"] = ["psql", "--no-psqlrc", "--set=ON_ERROR_STOP=on", *commands]
+    return job(
+        target,
+        f"{target.ref}-drop",
+        _pod(target, container),
+        reads=[admin],
+        component=REMOVAL,
+        namespace=NAMESPACE,
+        suspend=True,
+    )
+
+
+def _psql(name: str, admin: Manifest) -> dict[str, Any]:
+    container = {
+        "name": name,
+        "image": DATABASE_IMAGE,
+        "envFrom": [{"secretRef": {"name": admin["metadata"]["name"]}}],
+        **restricted_container(sizes.PREPARATION),
+    }
+    container["securityContext"] |= {"runAsUser": DATABASE_USER, "runAsGroup": DATABASE_USER}
+    return container

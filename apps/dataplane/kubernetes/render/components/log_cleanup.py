@@ -1,0 +1,88 @@
+"""The removal of old logs, which would otherwise fill a claim or a node: of tasks, every day, and
+of the parsing of DAG files, every hour.
+"""
+
+import zlib
+from typing import Any
+
+from apps.dataplane.kubernetes.render import sizes
+from apps.dataplane.kubernetes.render.places import KEPT, PARSE_LOGS, TASK_LOGS
+from apps.dataplane.kubernetes.render.pods.access import AIRFLOW
+from apps.dataplane.kubernetes.render.pods.pods import (
+    AIRFLOW_USER,
+    kept_volume,
+    restricted_container,
+    restricted_pod,
+)
+from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.render.target import Target
+
+COMPONENT = "log-cleanup"
+KEPT_DAYS = 30
+PARSE_LOG_MINUTES = 1440
+
+
+def log_cleanup(target: Target) -> Manifest:
+    """Return the CronJob. An object store has rules of its own for that."""
+    find = f"find {TASK_LOGS} -mindepth 1"
+    script = (
+        f"[ -d {TASK_LOGS} ] || exit 0; "
+        f"{find} -type f -mtime +{KEPT_DAYS} -delete; {find} -type d -empty -mtime +1 -delete"
+    )
+    container = {
+        "name": COMPONENT,
+        "image": target.spec.runtime.image,
+        "args": ["bash", "-c", script],
+        "env": [{"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"}],
+        "volumeMounts": [{"name": "kept", "mountPath": KEPT}],
+        **restricted_container(sizes.CLEANUP),
+    }
+    pod = {
+        **restricted_pod(target, user=AIRFLOW_USER, group=0),
+        "serviceAccountName": AIRFLOW,
+        "restartPolicy": "Never",
+        "containers": [container],
+        "volumes": [kept_volume(target)],
+    }
+    job = {
+        "backoffLimit": 1,
+        "activeDeadlineSeconds": 3600,
+        "template": {"metadata": {"labels": target.labels(COMPONENT)}, "spec": pod},
+    }
+    spec = {
+        "schedule": _schedule(target.ref),
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": 3600,
+        "successfulJobsHistoryLimit": 1,
+        "failedJobsHistoryLimit": 1,
+        "jobTemplate": {"metadata": {"labels": target.labels(COMPONENT)}, "spec": job},
+    }
+    return target.manifest("batch/v1 CronJob", COMPONENT, component=COMPONENT, spec=spec)
+
+
+def trim_parse_logs(target: Target, pod: dict[str, Any]) -> None:
+    """Give the dag-processor's pod a folder for what it logs about each DAG file every half minute,
+    and a small container that empties it.
+    """
+    pod["volumes"].append({"name": "parse-logs", "emptyDir": {}})
+    mount = {"name": "parse-logs", "mountPath": PARSE_LOGS}
+    find = f"find {PARSE_LOGS} -type f -mmin +{PARSE_LOG_MINUTES} -delete"
+    script = f"while :; do {find}; sleep 3600; done"
+    for container in pod["containers"]:
+        container["volumeMounts"].append(mount)
+    pod["containers"].append(
+        {
+            "name": "parse-log-cleanup",
+            "image": target.spec.runtime.image,
+            "args": ["bash", "-c", script],
+            "env": [{"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"}],
+            "volumeMounts": [mount],
+            **restricted_container(sizes.CLEANUP),
+        }
+    )
+
+
+def _schedule(ref: str) -> str:
+    """Return a time of the night that differs between Deployments."""
+    minute = zlib.crc32(ref.encode()) % 300
+    return f"{minute % 60} {minute // 60} * * *"

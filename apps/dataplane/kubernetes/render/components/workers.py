@@ -1,0 +1,89 @@
+"""The workers of a queue: a Deployment, whose idle pods can be chosen to go first."""
+
+from typing import Any
+
+from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.render.components.core import ROLLOUT_SECONDS
+from apps.dataplane.kubernetes.render.pods import access
+from apps.dataplane.kubernetes.render.pods.configuration import Configuration
+from apps.dataplane.kubernetes.render.pods.environment import DAY_SECONDS
+from apps.dataplane.kubernetes.render.pods.pods import (
+    WARM_SHUTDOWN,
+    airflow_container,
+    airflow_pod,
+    pod_template,
+)
+from apps.dataplane.kubernetes.render.sizes import worker_share
+from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.spec import QueueSpec
+
+WORKER = "worker"
+LOG_PORT = 8793
+# How long a worker that was told to go may finish its tasks.
+GRACE_SECONDS = DAY_SECONDS
+
+STAYS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+
+
+def workers(configuration: Configuration, queue: QueueSpec) -> tuple[Manifest, ...]:
+    """Return the workers of a queue, and the budget by which a node may be drained of them."""
+    target = configuration.target
+    name = names.worker_name(queue.name)
+    spec: dict[str, Any] = {
+        "minReadySeconds": 10,
+        "progressDeadlineSeconds": ROLLOUT_SECONDS,
+        "revisionHistoryLimit": 3,
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0},
+        },
+        "selector": {"matchLabels": target.selector(WORKER, queue.name)},
+        "template": pod_template(
+            target,
+            component=WORKER,
+            queue=queue.name,
+            spec=_pod(configuration, queue),
+            reads=[*configuration.of_tasks, *configuration.files],
+            annotations=STAYS,
+        ),
+    }
+    if not target.config.has_keda:
+        spec["replicas"] = max(1, queue.min_workers)
+    budget = {
+        "maxUnavailable": 1,
+        # A worker that does not start must not hold up the draining of its node.
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": target.selector(WORKER, queue.name)},
+    }
+    return (
+        target.manifest("apps/v1 Deployment", name, component=WORKER, queue=queue.name, spec=spec),
+        target.manifest(
+            "policy/v1 PodDisruptionBudget", name, component=WORKER, queue=queue.name, spec=budget
+        ),
+    )
+
+
+def _pod(configuration: Configuration, queue: QueueSpec) -> Manifest:
+    target = configuration.target
+    container = airflow_container(
+        target,
+        name=WORKER,
+        args=["airflow", "celery", "worker", *_arguments(target, queue)],
+        share=worker_share(queue.size),
+        sources=configuration.of_tasks,
+        env=WARM_SHUTDOWN,
+    )
+    if not target.has_shared_logs:
+        container["ports"] = [{"name": "logs", "containerPort": LOG_PORT, "protocol": "TCP"}]
+    return {
+        **airflow_pod(target, service_account=access.TASKS),
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "containers": [container],
+    }
+
+
+def _arguments(target: Target, queue: QueueSpec) -> list[str]:
+    arguments = ["--queues", queue.name, "--concurrency", str(queue.concurrency)]
+    arguments += ["--without-gossip", "--without-mingle"]
+    return [*arguments, "--skip-serve-logs"] if target.has_shared_logs else arguments

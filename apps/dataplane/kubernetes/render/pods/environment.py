@@ -1,0 +1,201 @@
+"""The environment of an Airflow's processes, as ConfigMaps and Secrets that pods take whole.
+
+Three layers, as on the local plane: defaults that a user's variable may replace, the user's
+variables, and what must hold for the plane to work. A worker gets no database address and none of
+the secrets that sign in or decrypt. Pods take these objects by `envFrom`, where `$(X)` in a value
+stays as it is; in a container's own `env` Kubernetes would replace it.
+"""
+
+import json
+from collections.abc import Mapping
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.kubernetes.render import sizes
+from apps.dataplane.kubernetes.render.places import (
+    CODE_SLOTS,
+    CODE_STATE,
+    CODE_VERSIONS,
+    EXAMPLES,
+    PARSE_LOGS,
+    PLUGINS,
+    POD_TEMPLATE,
+    PUBLIC_KEY,
+    TASK_LOGS,
+)
+from apps.dataplane.kubernetes.render.pods.database import database_url
+from apps.dataplane.kubernetes.render.target import API_PORT, BROKER_SERVICE, Target
+
+EXECUTORS = {
+    "celery": "CeleryExecutor",
+    "kubernetes": "KubernetesExecutor",
+    "local": "LocalExecutor",
+}
+PARALLELISM = {"celery": 512, "kubernetes": sizes.MOST_TASK_PODS, "local": 8}
+DAY_SECONDS = 86_400
+# An object of Kubernetes has at most 1 MiB.
+MOST_BYTES = 900_000
+
+DEFAULTS = {
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+    "AIRFLOW__API__WORKERS": "1",
+    "AIRFLOW__CELERY__OPERATION_TIMEOUT": "10",
+    "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
+    "AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE": "True",
+    # A namespace whose quota is used up takes the next pod later: no reason to fail the task.
+    "AIRFLOW__KUBERNETES_EXECUTOR__TASK_PUBLISH_MAX_RETRIES": "-1",
+    # A restart of the api-server, or a node that is busy, must not fail running tasks: Airflow's
+    # own patience is a quarter of a minute.
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "40",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "15",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
+    # Without it the C library keeps an arena of memory per thread, tens of MB for each process.
+    "MALLOC_ARENA_MAX": "2",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def common_environment(target: Target) -> dict[str, str]:
+    """Return what every Airflow process has and everybody who reads pods may know."""
+    fixed = _fixed(target)
+    user = _user_variables(target, is_secret=False)
+    parallelism = {"AIRFLOW__CORE__PARALLELISM": str(PARALLELISM[target.spec.executor])}
+    environment = {**DEFAULTS, **parallelism, **user, **fixed}
+    paths = [PLUGINS, user["PYTHONPATH"]] if user.get("PYTHONPATH") else [PLUGINS]
+    environment["PYTHONPATH"] = ":".join(paths)
+    return _limited(environment)
+
+
+def secret_variables(target: Target) -> dict[str, str]:
+    """Return the user's secret variables, but for those that the plane itself must set."""
+    fixed = {*_fixed(target), "PYTHONPATH"}
+    user = _user_variables(target, is_secret=True)
+    return _limited({key: value for key, value in user.items() if key not in fixed})
+
+
+def core_environment(target: Target) -> dict[str, str]:
+    """Return what only api-server, scheduler, dag-processor and triggerer have, secrets aside."""
+    sign_in = target.spec.sign_in
+    environment = {
+        "AIRFLOW__CORE__AUTH_MANAGER": "portal_auth.PortalAuthManager",
+        "AIRFLOW__API__HOST": "0.0.0.0",  # noqa: S104 - the address inside its pod
+        "AIRFLOW__API__PORT": str(API_PORT),
+        "AIRFLOW__API__EXPOSE_CONFIG": "False",
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
+        "PORTAL_URL": sign_in.portal_url,
+        "PORTAL_DEPLOYMENT_REF": target.ref,
+        "PORTAL_ISSUER": sign_in.issuer,
+        "PORTAL_AUDIENCE": sign_in.audience,
+        "PORTAL_PUBLIC_KEY_FILE": PUBLIC_KEY,
+    }
+    if target.spec.executor == "kubernetes":
+        environment |= {
+            "AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE": target.namespace,
+            "AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": POD_TEMPLATE,
+        }
+    return environment
+
+
+def core_secrets(target: Target) -> dict[str, str]:
+    """Return the secrets of api-server, scheduler, dag-processor and triggerer."""
+    return {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(target, scheme="postgresql+psycopg2"),
+        "AIRFLOW__CORE__FERNET_KEY": target.spec.secrets.fernet_key,
+        "AIRFLOW__API_AUTH__JWT_SECRET": target.spec.secrets.jwt_secret,
+    }
+
+
+def broker_secrets(target: Target) -> dict[str, str]:
+    """Return the broker's address. Results go there too: the alternative is the database, which
+    no worker may know.
+    """
+    url = f"redis://:{target.derived('broker')}@{BROKER_SERVICE}:6379/0"
+    return {"AIRFLOW__CELERY__BROKER_URL": url, "AIRFLOW__CELERY__RESULT_BACKEND": url}
+
+
+def log_secrets(target: Target) -> dict[str, str]:
+    """Return what a process needs to write, read and serve task logs.
+
+    The api secret signs requests for the log of a running task. Workers have it only where logs
+    are not on a shared claim; the same key signs nothing that lets anybody in.
+    """
+    secrets = {"AIRFLOW__API__SECRET_KEY": target.derived("airflow-api")}
+    store = target.config.object_store
+    if store:
+        connection = {
+            "conn_type": "aws",
+            "login": store.access_key,
+            "password": store.secret_key,
+            "extra": {"endpoint_url": store.endpoint} if store.endpoint else {},
+        }
+        secrets["AIRFLOW_CONN_PORTAL_LOGS"] = json.dumps(connection)
+    return secrets
+
+
+def _fixed(target: Target) -> dict[str, str]:
+    bundle = {
+        "name": "code",
+        "classpath": "portal_bundle.PortalDagBundle",
+        "kwargs": {
+            "code_folder": CODE_VERSIONS,
+            "example_folder": EXAMPLES,
+            "slots_folder": CODE_SLOTS,
+            "state_folder": CODE_STATE,
+        },
+    }
+    fixed = {
+        "AIRFLOW__CORE__EXECUTOR": EXECUTORS[target.spec.executor],
+        "AIRFLOW__CORE__DAGS_FOLDER": CODE_VERSIONS,
+        # Inside the namespace and straight to the api-server: tasks must not depend on the portal.
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{target.api_url}/execution/",
+        # The pods of a Deployment have no names in DNS.
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "airflow.utils.net.get_host_ip_address",
+        "AIRFLOW__API__BASE_URL": f"{target.config.airflow_url}{target.path}",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "5",
+        # The bundle removes old code itself.
+        "AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_INTERVAL": "0",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": TASK_LOGS,
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": PARSE_LOGS,
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        # The image's entrypoint would otherwise start a Python with all of Airflow to look whether
+        # the database answers, in workers too, which have none.
+        "CONNECTION_CHECK_MAX_COUNT": "0",
+    }
+    if target.spec.executor == "celery":
+        fixed["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"] = str(DAY_SECONDS)
+    return fixed | _remote_logs(target)
+
+
+def _remote_logs(target: Target) -> dict[str, str]:
+    store = target.config.object_store
+    if store is None:
+        return {}
+    return {
+        "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+        "AIRFLOW__LOGGING__DELETE_LOCAL_LOGS": "True",
+        "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"{store.url.rstrip('/')}/{target.ref}",
+        "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "portal_logs",
+    }
+
+
+def _user_variables(target: Target, *, is_secret: bool) -> dict[str, str]:
+    return {
+        variable.key: variable.value
+        for variable in target.spec.variables
+        if variable.is_secret == is_secret
+    }
+
+
+def _limited(environment: Mapping[str, str]) -> dict[str, str]:
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in environment.items())
+    if size > MOST_BYTES:
+        raise Permanent(
+            f"The environment variables have {size:,} bytes together. "
+            f"On Kubernetes {MOST_BYTES:,} is the most, for plain and for secret ones each."
+        )
+    return dict(environment)

@@ -1,0 +1,1 @@
+"""An Airflow as files and processes: runtimes, programs, configuration, code, logs."""

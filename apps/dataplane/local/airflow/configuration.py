@@ -1,0 +1,139 @@
+"""What a spec makes of this machine's files: a program per component, what the keeper keeps, and
+the route of the edge. Writing the same again changes nothing.
+"""
+
+from apps.dataplane.local.airflow.environment import Place, core_environment, worker_environment
+from apps.dataplane.local.airflow.programs import (
+    API_SERVER,
+    Surroundings,
+    component_of,
+    core_programs,
+    program_name,
+    worker_programs,
+)
+from apps.dataplane.local.airflow.runtimes import RuntimeFolder, lock_file
+from apps.dataplane.local.airflow.steps import DONE, Outcome, reload_programs
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.edge import routes
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.layout import (
+    Folder,
+    State,
+    Wanted,
+    WantedQueue,
+    plane_lock,
+    save_state,
+    save_wanted,
+    unused_port,
+)
+from apps.dataplane.local.machine.ports import is_free
+from apps.dataplane.local.machine.supervisor import Program, Supervisor
+from apps.dataplane.local.private_files import write_private
+from apps.dataplane.spec import DeploymentSpec, QueueSpec
+
+
+class Configuration:
+    """The files of one Deployment. The caller holds its lock; `state` may get another port."""
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        config: LocalConfig,
+        spec: DeploymentSpec,
+        state: State,
+        supervisor: Supervisor,
+    ) -> None:
+        self.home = home
+        self.config = config
+        self.spec = spec
+        self.state = state
+        self.supervisor = supervisor
+        self.folder = Folder(home, spec.ref)
+
+    def write(self) -> Outcome:
+        """Write all, tell supervisord, and wait for core components that stop to be replaced."""
+        self._keep_or_change_port()
+        around = self.surroundings()
+        core = core_programs(spec=self.spec, around=around)
+        queues = [
+            (queue, worker_programs(spec=self.spec, queue=queue, around=around))
+            for queue in self.spec.queues
+        ]
+        self._write_programs([*core, *(program for _, slots in queues for program in slots)])
+        save_wanted(
+            self.folder,
+            Wanted(
+                core=[program.name for program in core],
+                queues=[_wanted_queue(queue, slots) for queue, slots in queues],
+            ),
+        )
+        routes.add_route(self.home, self.spec.ref, self.state.api_port)
+        return self._replace_changed(core)
+
+    def surroundings(self) -> Surroundings:
+        """Return what the programs need besides the spec, with the files that they will read."""
+        self._prepare_home()
+        lock = lock_file(self.config, self.spec.runtime)
+        runtime = RuntimeFolder(self.home, self.spec.runtime.version, lock)
+        place = Place(
+            folder=self.folder,
+            state=self.state,
+            config=self.config,
+            env_folder=runtime.environment,
+        )
+        return Surroundings(
+            folder=self.folder,
+            python=runtime.python,
+            core=core_environment(spec=self.spec, place=place),
+            worker=worker_environment(spec=self.spec, place=place),
+        )
+
+    def _prepare_home(self) -> None:
+        write_private(self.folder.public_key, self.spec.sign_in.public_key_pem)
+        # An empty one: several processes would otherwise write Airflow's defaults there at the same
+        # time.
+        configuration = self.folder.airflow_home / "airflow.cfg"
+        if not configuration.exists():
+            write_private(configuration, "")
+
+    def _keep_or_change_port(self) -> None:
+        """Take another port if the api-server is down and another program has its port by now."""
+        name = program_name(self.spec.ref, API_SERVER)
+        program = self.supervisor.states(name).get(name)
+        if (program and program.pid) or is_free(self.state.api_port):
+            return
+        with plane_lock(self.home):
+            self.state.api_port = unused_port(self.home)
+            save_state(self.folder, self.state)
+
+    def _write_programs(self, programs: list[Program]) -> None:
+        """Write the programs, and remove the files of those that this Deployment no longer has."""
+        for program in programs:
+            self.supervisor.write(program)
+        wanted = {program.name for program in programs}
+        for name in self.supervisor.written(f"{self.spec.ref}--") - wanted:
+            if component_of(self.spec.ref, name):
+                self.supervisor.remove(name)
+
+    def _replace_changed(self, core: list[Program]) -> Outcome:
+        reload_programs(self.supervisor)
+        states = self.supervisor.states(f"{self.spec.ref}--")
+        stopping = [
+            component_of(self.spec.ref, program.name)
+            for program in core
+            if program.name in states and states[program.name].state == "STOPPING"
+        ]
+        if stopping:
+            return ("running", f"Waiting for the old {', '.join(stopping)} to stop.")
+        return DONE
+
+
+def _wanted_queue(queue: QueueSpec, slots: list[Program]) -> WantedQueue:
+    return WantedQueue(
+        name=queue.name,
+        concurrency=queue.concurrency,
+        min_workers=queue.min_workers,
+        max_workers=queue.max_workers,
+        programs=[program.name for program in slots],
+    )

@@ -1,0 +1,212 @@
+"""Read the log files that supervisord writes, forward from a remembered place, across their
+rotation.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from apps.dataplane.local.airflow.programs import CORE, program_name, worker_name
+from apps.dataplane.local.layout import Folder
+from apps.dataplane.status import LogLine, LogPage
+
+OLD_LOGS_KEPT = 20
+MAX_FILE_BYTES = 10 * 1024**2
+MAX_READ_BYTES = 1024**2
+BYTES_PER_LINE = 400
+ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[@-Z\\-_]")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+STAMP = re.compile(r"^\[?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Whole lines of one file. `end` is the byte after them, `inode` the file they are of."""
+
+    lines: list[str]
+    inode: int
+    end: int
+    is_cut: bool
+
+
+def component_names(folder: Folder, queues: list[str]) -> tuple[str, ...]:
+    """Name the components that have logs: those of Airflow itself, then the workers by queue."""
+    logged = {
+        name.queue
+        for path in folder.process_logs.glob("worker-*.log")
+        if (name := worker_name(path.stem))
+    }
+    ordered = [*queues, *sorted(logged - set(queues))]
+    return (*CORE, *(f"worker {queue}" for queue in ordered))
+
+
+def read_page(folder: Folder, *, component: str, cursor: str, contains: str, limit: int) -> LogPage:
+    """Return the last `limit` lines, or those after `cursor`; a queue's workers together."""
+    places = _parse_cursor(cursor)
+    lines: list[LogLine] = []
+    is_truncated = False
+    for path in _files(folder, component):
+        inode, offset = places.get(path.name, (0, 0))
+        is_followed = path.name in places
+        # A search looks at all that may be read, not only at the lines that would be shown.
+        tail_limit = MAX_READ_BYTES if contains else limit
+        chunk = _read_after(path, inode, offset) if is_followed else _read_tail(path, tail_limit)
+        if chunk is None:
+            continue
+        places[path.name] = (chunk.inode, chunk.end)
+        is_truncated = is_truncated or chunk.is_cut
+        lines += [_line(component, text) for text in chunk.lines]
+    if contains:
+        lines = [line for line in lines if contains.lower() in line.text.lower()]
+    lines = _in_order(lines)
+    return LogPage(
+        lines=tuple(lines[-limit:]),
+        cursor=json.dumps(places, separators=(",", ":")),
+        is_truncated=is_truncated or len(lines) > limit,
+    )
+
+
+def last_lines(folder: Folder, component: str, limit: int) -> tuple[str, ...]:
+    """Return the last lines of a component as plain text."""
+    page = read_page(folder, component=component, cursor="", contains="", limit=limit)
+    return tuple(line.text for line in page.lines)
+
+
+def prune(folder: Folder, *, kept: Collection[str]) -> None:
+    """Remove the logs of workers that are gone, except the newest; `kept` names programs that
+    exist.
+    """
+    gone = [
+        path
+        for path in folder.process_logs.glob("worker-*.log*")
+        if program_name(folder.ref, path.name.partition(".log")[0]) not in kept
+    ]
+    gone.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in gone[OLD_LOGS_KEPT:]:
+        path.unlink(missing_ok=True)
+
+
+def shorten(folder: Folder) -> None:
+    """Move what a worker wrote to `<name>.1` when it is too much: nobody else rotates these files.
+
+    The worker appends to the file it has open, so the file stays and is emptied.
+    """
+    for path in folder.process_logs.glob("worker-*.log"):
+        if path.stat().st_size > MAX_FILE_BYTES:
+            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)
+
+
+def clean(text: str) -> str:
+    """Remove colors, control characters and marks that reorder text on a screen."""
+    return CONTROLS.sub("", ESCAPES.sub("", text.replace("\r", "")))
+
+
+def _files(folder: Folder, component: str) -> list[Path]:
+    if not component.startswith("worker "):
+        return [folder.process_logs / f"{component}.log"] if "/" not in component else []
+    queue = component.removeprefix("worker ")
+    names = {
+        path: worker_name(path.stem) for path in sorted(folder.process_logs.glob("worker-*.log"))
+    }
+    return [path for path, name in names.items() if name and name.queue == queue]
+
+
+def _read_tail(path: Path, limit: int) -> Chunk | None:
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            start = max(0, size - min(MAX_READ_BYTES, limit * BYTES_PER_LINE))
+            stream.seek(start)
+            data = stream.read(size - start)
+            inode = _inode(path)
+    except FileNotFoundError:
+        return None
+    if start:
+        data = data[data.find(b"\n") + 1 :]
+    lines, rest_bytes = _whole_lines(data)
+    is_cut = bool(start) or len(lines) > limit
+    return Chunk(lines=lines[-limit:], inode=inode, end=size - rest_bytes, is_cut=is_cut)
+
+
+def _read_after(path: Path, inode: int, offset: int) -> Chunk | None:
+    """Read on; after a rotation first the rest of the old file, which is now called `<name>.1`."""
+    try:
+        current = _inode(path)
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return None
+    lines: list[str] = []
+    is_cut = False
+    if current != inode or size < offset:
+        rotated = path.with_name(f"{path.name}.1")
+        # Renamed by supervisord, or copied and emptied by `shorten`.
+        is_same = rotated.exists() and inode in (_inode(rotated), current)
+        lines += _read_from(rotated, offset)[0] if is_same else []
+        is_cut = not is_same
+        offset = 0
+    more, end = _read_from(path, offset)
+    return Chunk(lines=lines + more, inode=current, end=end, is_cut=is_cut)
+
+
+def _read_from(path: Path, offset: int) -> tuple[list[str], int]:
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        data = stream.read(MAX_READ_BYTES)
+    lines, rest_bytes = _whole_lines(data)
+    if rest_bytes == MAX_READ_BYTES:
+        return [data.decode("utf-8", "replace")], offset + rest_bytes
+    return lines, offset + len(data) - rest_bytes
+
+
+def _whole_lines(data: bytes) -> tuple[list[str], int]:
+    """Split into complete lines; the number of bytes of an incomplete last one is returned with
+    them.
+    """
+    complete, newline, rest = data.rpartition(b"\n")
+    if not newline:
+        return [], len(data)
+    return [line.decode("utf-8", "replace") for line in complete.split(b"\n")], len(rest)
+
+
+def _line(component: str, text: str) -> LogLine:
+    text = clean(text)
+    match = STAMP.match(text)
+    return LogLine(at=_time(match[1]) if match else None, component=component, text=text)
+
+
+def _time(stamp: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(stamp.replace(",", "."))
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _in_order(lines: list[LogLine]) -> list[LogLine]:
+    """Merge the lines of several workers by time; a line without a time stays with the one before
+    it.
+    """
+    last = datetime.min.replace(tzinfo=UTC)
+    keyed = []
+    for line in lines:
+        last = line.at or last
+        keyed.append((last, line))
+    return [line for _, line in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def _inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+def _parse_cursor(cursor: str) -> dict[str, tuple[int, int]]:
+    try:
+        places = json.loads(cursor) if cursor else {}
+        return {str(name): (int(inode), int(offset)) for name, (inode, offset) in places.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,203 @@
+"""The keeper: keeps this machine's processes up and gives every queue the workers it needs.
+
+A program of its own under supervisord, without Django and without the portal's database: pipelines
+scale while the portal is away. Run as `python -m apps.dataplane.local.control.autoscaler`.
+
+The formula is that of KEDA's scaler in the official Airflow chart: ceil((queued + running) /
+concurrency), between the queue's minimum and maximum. Up at once; down one cooldown after the last
+moment that more were needed, workers without tasks first. A worker told to stop finishes its tasks.
+"""
+
+import logging
+import math
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+
+from apps.dataplane.errors import DataPlaneError, Temporary
+from apps.dataplane.local.airflow import database, log_files
+from apps.dataplane.local.airflow.programs import component_of
+from apps.dataplane.local.airflow.steps import reload_programs
+from apps.dataplane.local.airflow.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.layout import (
+    Folder,
+    Wanted,
+    WantedQueue,
+    all_folders,
+    read_state,
+    read_wanted,
+)
+from apps.dataplane.local.machine.machine import Machine
+from apps.dataplane.local.machine.processes import running_task_count
+from apps.dataplane.local.machine.supervisor import ProgramState, Supervisor
+
+logger = logging.getLogger("keeper")
+
+POLL_SECONDS = 2.0
+
+
+def workers_wanted(queue: WantedQueue, *, task_count: int) -> int:
+    """Return how many workers the queue needs for its queued and running tasks."""
+    needed = math.ceil(task_count / queue.concurrency)
+    return max(queue.min_workers, min(queue.max_workers, needed))
+
+
+@dataclass
+class QueueMemory:
+    """When more workers than `wanted` were last needed, by the clock that never goes back."""
+
+    needed_at: float = 0.0
+
+
+@dataclass
+class Autoscaler:
+    """Looks at every Deployment of the home in turn. A Deployment that fails does not stop the
+    others.
+    """
+
+    home: Home
+    config: LocalConfig
+    memory: dict[tuple[str, str], QueueMemory] = field(default_factory=dict)
+    complaints: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.supervisor = Supervisor(self.home)
+
+    def look(self, now: float) -> None:
+        """Do one round for all Deployments."""
+        states = self.supervisor.states()
+        for folder in all_folders(self.home):
+            try:
+                self._look_at(folder, states, now)
+                self.complaints.pop(folder.ref, None)
+            except (DataPlaneError, OSError, ValueError, KeyError, TypeError) as error:
+                self._complain(folder.ref, error)
+        self._remove_finished(states)
+
+    def _look_at(self, folder: Folder, states: Mapping[str, ProgramState], now: float) -> None:
+        wanted = read_wanted(folder)
+        self._start_core(wanted, states)
+        if not wanted.queues:
+            return
+        log_files.shorten(folder)
+        counts = self._count(folder)
+        for queue in wanted.queues:
+            queued, running = counts.get(queue.name, (0, 0))
+            self._scale(folder.ref, queue, queued + running, states, now)
+
+    def _start_core(self, wanted: Wanted, states: Mapping[str, ProgramState]) -> None:
+        """Start what is stopped though it should run: after a restart of supervisord or the
+        machine.
+        """
+        stopped = [
+            name
+            for name in wanted.core
+            if name in states and states[name].state in {"STOPPED", "EXITED"}
+        ]
+        if not stopped:
+            return
+        # Perhaps it stopped to be replaced, and supervisord has the old definition still. Started
+        # with that, it would have to be stopped again, and an edit would never come to its end.
+        reload_programs(self.supervisor)
+        for name in stopped:
+            self.supervisor.start(name)
+
+    def _count(self, folder: Folder) -> TaskCounts:
+        state = read_state(folder)
+        if state is None:
+            return {}
+        with database.deployment_connection(self.config, folder, state) as connection:
+            return count_tasks(connection.execute(QUEUE_COUNTS).fetchall())
+
+    def _scale(
+        self,
+        ref: str,
+        queue: WantedQueue,
+        task_count: int,
+        states: Mapping[str, ProgramState],
+        now: float,
+    ) -> None:
+        slots = [states[name] for name in queue.programs if name in states]
+        up = [program for program in slots if program.is_up]
+        needed = workers_wanted(queue, task_count=task_count)
+        memory = self.memory.setdefault((ref, queue.name), QueueMemory(needed_at=now))
+        if needed >= len(up):
+            memory.needed_at = now
+        if needed > len(up):
+            self._start_workers(slots, needed - len(up))
+        elif needed < len(up) and now - memory.needed_at >= self.config.scale_down_seconds:
+            self._stop_workers(up, len(up) - needed, task_count=task_count)
+
+    def _start_workers(self, slots: list[ProgramState], missing: int) -> None:
+        # A slot whose worker still finishes its tasks cannot be started; one that crashed is the
+        # machine's.
+        free = [program for program in slots if program.state in {"STOPPED", "EXITED"}]
+        for program in free[:missing]:
+            logger.info("%s: started", program.name)
+            self.supervisor.start(program.name)
+
+    def _stop_workers(self, up: list[ProgramState], surplus: int, *, task_count: int) -> None:
+        by_load = sorted(up, key=lambda program: running_task_count(program.pid))
+        for program in by_load[:surplus]:
+            # Busy ones stay: they would only finish what they have, and new tasks would wait
+            # meanwhile.
+            if task_count and running_task_count(program.pid):
+                continue
+            logger.info("%s: told to stop", program.name)
+            self.supervisor.stop(program.name)
+
+    def _remove_finished(self, states: Mapping[str, ProgramState]) -> None:
+        """Let supervisord forget workers whose definition is gone, once they have finished their
+        tasks.
+        """
+        written = self.supervisor.written()
+        refs = [folder.ref for folder in all_folders(self.home)]
+        for name, program in states.items():
+            is_ours = any(component_of(ref, name) for ref in refs)
+            if is_ours and name not in written and not program.pid:
+                reload_programs(self.supervisor)
+                return
+
+    def _complain(self, ref: str, error: Exception) -> None:
+        """Log a failure once, not every two seconds."""
+        text = str(error)
+        if self.complaints.get(ref) != text:
+            self.complaints[ref] = text
+            logger.warning("deployment %s: %s", ref, text)
+
+
+def main() -> int:
+    """Keep until told to stop, or until a new supervisord has started a successor."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
+    )
+    signal.signal(signal.SIGTERM, _stop)
+    home = Home.from_environment()
+    machine = Machine(home)
+    autoscaler: Autoscaler | None = None
+    while True:
+        try:
+            if machine.ensure_running():
+                return 0
+            machine.heal()
+            autoscaler = autoscaler or Autoscaler(home, LocalConfig.from_environment(home))
+            autoscaler.look(time.monotonic())
+        except Temporary as error:
+            logger.warning("%s", error.sentence)
+        except DataPlaneError as error:
+            logger.error("%s", error.sentence)
+            time.sleep(10)
+        time.sleep(POLL_SECONDS)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

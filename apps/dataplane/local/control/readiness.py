@@ -1,0 +1,64 @@
+"""Decide how long to wait for an Airflow to become healthy, and whom to blame when it does not."""
+
+import time
+from datetime import UTC, datetime
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.local.airflow import log_files
+from apps.dataplane.local.airflow.programs import API_SERVER
+from apps.dataplane.local.airflow.steps import DONE, Outcome
+from apps.dataplane.local.control.restarts import count_restarts
+from apps.dataplane.local.layout import Folder, State, save_state
+from apps.dataplane.status import ComponentStatus, Observation
+
+LOG_LINES = 30
+CRASH_LOOP_SECONDS = 60
+
+
+class Readiness:
+    """The wait of one revision. It begins with the first look, and is kept in the state."""
+
+    def __init__(self, *, folder: Folder, state: State, revision: int) -> None:
+        self.folder = folder
+        self.state = state
+        self.revision = revision
+
+    def step(self, observation: Observation, *, timeout_seconds: int) -> Outcome:
+        """Return whether everything is ready. Raises Permanent when a component will not be."""
+        late = [status for status in observation.components if status.ready < status.wanted]
+        if observation.health == "healthy" and not late:
+            return DONE
+        waited = self._waited_seconds()
+        failed = next((status for status in late if self._has_failed(status, waited)), None)
+        if failed is None and waited < timeout_seconds:
+            names = ", ".join(status.name for status in late)
+            return ("running", f"Waiting for {names}." if names else observation.sentence)
+        self.state.wait_began_at = 0.0
+        save_state(self.folder, self.state)
+        name = failed.name if failed else late[0].name if late else API_SERVER
+        what = (
+            "ends soon after it is started" if failed else f"was not ready in {waited:.0f} seconds"
+        )
+        raise Permanent(
+            f"The {name} of this Deployment {what}.",
+            component=name,
+            log=log_files.last_lines(self.folder, name, LOG_LINES),
+        )
+
+    def _has_failed(self, status: ComponentStatus, waited: float) -> bool:
+        """Return whether the component was given up, or ended long after the others had started.
+
+        A start alone proves nothing: a worker may have been added because tasks wait.
+        """
+        if status.state == "failed" or waited <= CRASH_LOOP_SECONDS:
+            return status.state == "failed"
+        settled_at = self.state.wait_began_at + CRASH_LOOP_SECONDS / 2
+        since = datetime.fromtimestamp(settled_at, UTC)
+        return count_restarts(self.folder, since=since)[status.name] > 0
+
+    def _waited_seconds(self) -> float:
+        if self.state.revision != self.revision or not self.state.wait_began_at:
+            self.state.revision = self.revision
+            self.state.wait_began_at = time.time()
+            save_state(self.folder, self.state)
+        return time.time() - self.state.wait_began_at

@@ -1,0 +1,1 @@
+"""The process through which browsers reach the Airflows of this machine."""

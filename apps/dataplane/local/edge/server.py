@@ -1,0 +1,220 @@
+"""The address of all Airflow UIs of this machine: `/<ref>/…` goes to the API server of Deployment
+`ref`.
+
+A process and an origin of its own: a page of an Airflow cannot read pages of the portal, and the
+UIs can be reached while the portal is stopped. Bodies stream both ways. Airflow's own address ends
+in `/<ref>`, so the prefix stays on the way to it. Sessions in a role that was taken away end here.
+"""
+
+import json
+import logging
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+    UnixConnector,
+    web,
+)
+from aiohttp.connector import BaseConnector
+from yarl import URL
+
+from apps.dataplane.edge.headers import request_headers, response_headers
+from apps.dataplane.edge.pages import add_security_headers, not_found, page, silent
+from apps.dataplane.edge.passing import (
+    NOT_ADDED,
+    UPSTREAM_TIMEOUT,
+    pass_on,
+    redirect_to_slash,
+    ref_of,
+)
+from apps.dataplane.edge.roles import ANSWER_SECONDS, Question, Roles
+from apps.dataplane.local.edge.role_lookup import PortalDoor, ask_portal
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine.embedded_databases import edge_port, gateway_socket
+from apps.dataplane.local.machine.ports import LOOPBACK, portal_listener
+from apps.dataplane.local.private_files import secret_once
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Routes:
+    """Deployment ref → port, read again when the file changes."""
+
+    file: Path
+    _ports: dict[str, int] = field(default_factory=dict)
+    _version: tuple[int, int] = (0, 0)
+
+    def port(self, ref: str) -> int | None:
+        try:
+            status = self.file.stat()
+            version = (status.st_mtime_ns, status.st_ino)
+            if version != self._version:
+                routes = json.loads(self.file.read_text())
+                self._ports = {name: int(port) for name, port in routes.items()}
+                self._version = version
+        except FileNotFoundError:
+            self._ports = {}
+        except (ValueError, AttributeError, TypeError):
+            logger.warning("the edge's routes cannot be read; the last good ones stay in use")
+        return self._ports.get(ref)
+
+
+ROUTES = web.AppKey("routes", Routes)
+SESSION = web.AppKey("session", ClientSession)
+GATEWAY = web.AppKey("gateway", Path)
+GATEWAY_SESSION = web.AppKey("gateway_session", ClientSession)
+SCHEME = web.AppKey("scheme", str)
+PORTAL = web.AppKey("portal", PortalDoor)
+ROLES = web.AppKey("roles", Roles)
+MOST_QUESTIONS = 4
+
+
+def make_app(
+    routes_file: Path,
+    *,
+    gateway: Path | None = None,
+    portal: PortalDoor | None = None,
+    scheme: str = "http",
+) -> web.Application:
+    """Return the proxy for the routes in `routes_file`, a JSON object of ref → port.
+
+    Other Deployments are asked for at the socket `gateway`, when something listens there. `portal`
+    is asked which role somebody has; without it sessions hold as long as Airflow says.
+    `scheme` is that of the address which browsers see, told to Airflow.
+    """
+    app = web.Application()
+    app[ROUTES] = Routes(routes_file)
+    app[SCHEME] = scheme
+    app[GATEWAY] = gateway or routes_file.with_name("no-gateway")
+    app.cleanup_ctx.append(_sessions)
+    if portal:
+        app[PORTAL] = portal
+        app.cleanup_ctx.append(_roles)
+    app.on_response_prepare.append(add_security_headers)
+    app.router.add_route("*", "/{path:.*}", proxy)
+    return app
+
+
+async def proxy(request: web.Request) -> web.StreamResponse:
+    ref = ref_of(request.rel_url)
+    if not ref:
+        return not_found(request)
+    port = request.app[ROUTES].port(ref)
+    if port is None:
+        return await _ask_gateway(request, ref)
+    if redirect := redirect_to_slash(request.rel_url, ref):
+        raise redirect
+    try:
+        address = f"http://{LOOPBACK}:{port}"
+        return await _forward(
+            request, ref, request.app[SESSION], address, roles=request.app.get(ROLES)
+        )
+    except (ClientError, TimeoutError, OSError) as error:
+        logger.warning("airflow %s does not answer: %s", ref, type(error).__name__)
+        sentence = f"Airflow of {ref} does not answer. It may be starting: this page tries again."
+        return silent(request, sentence)
+
+
+async def _ask_gateway(request: web.Request, ref: str) -> web.StreamResponse:
+    if not request.app[GATEWAY].is_socket():
+        sentence = f"There is no Deployment {ref} on this machine, or it has no Airflow yet."
+        return page(request, 404, "Not found", sentence)
+    try:
+        return await _forward(request, ref, request.app[GATEWAY_SESSION], "http://gateway")
+    except (ClientError, TimeoutError, OSError) as error:
+        logger.warning("the gateway to clusters does not answer: %s", type(error).__name__)
+        sentence = f"The door to Airflow of {ref} does not answer. This page tries again."
+        return silent(request, sentence)
+
+
+async def _forward(
+    request: web.Request,
+    ref: str,
+    session: ClientSession,
+    address: str,
+    *,
+    roles: Roles | None = None,
+) -> web.StreamResponse:
+    headers = request_headers(
+        request.headers.items(),
+        ref=ref,
+        client=request.remote or "",
+        host=request.host,
+        scheme=request.app[SCHEME],
+    )
+    if roles:
+        headers = await roles.held(headers, url=request.rel_url, ref=ref)
+    async with session.request(
+        request.method,
+        URL(f"{address}{request.rel_url.raw_path_qs}", encoded=True),
+        headers=headers,
+        data=request.content if request.body_exists else None,
+        allow_redirects=False,
+    ) as upstream:
+        answer = response_headers(upstream.headers.items(), ref=ref)
+        return await pass_on(request, upstream, answer, ref=ref)
+
+
+async def _sessions(app: web.Application) -> AsyncIterator[None]:
+    # A connection each: a kept one may end just when a POST is sent on it, and loopback costs
+    # nothing.
+    direct = _session(TCPConnector(limit=0, force_close=True))
+    gateway = _session(UnixConnector(path=str(app[GATEWAY]), limit=0, force_close=True))
+    async with direct, gateway:
+        app[SESSION], app[GATEWAY_SESSION] = direct, gateway
+        yield
+
+
+async def _roles(app: web.Application) -> AsyncIterator[None]:
+    connector = TCPConnector(limit=MOST_QUESTIONS, force_close=True)
+    timeout = ClientTimeout(total=ANSWER_SECONDS)
+    async with ClientSession(
+        connector=connector, cookie_jar=DummyCookieJar(), timeout=timeout
+    ) as session:
+
+        async def ask(question: Question) -> str:
+            return await ask_portal(session, app[PORTAL], question)
+
+        app[ROLES] = Roles(ask)
+        yield
+
+
+def _session(connector: BaseConnector) -> ClientSession:
+    return ClientSession(
+        connector=connector,
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+        timeout=UPSTREAM_TIMEOUT,
+        skip_auto_headers=NOT_ADDED,
+    )
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    home = Home.from_environment()
+    portal_host = os.environ.get("PORTAL_HOST") or LOOPBACK
+    host = os.environ.get("PORTAL_EDGE_HOST") or portal_host
+    scheme = urlsplit(os.environ.get("PORTAL_AIRFLOW_URL", "")).scheme or "http"
+    portal = PortalDoor(
+        # Read each time: the portal may start again on another port.
+        listener=lambda: portal_listener(home, host=portal_host),
+        host=urlsplit(os.environ.get("PORTAL_URL", "")).netloc or "localhost",
+        secret=secret_once(home.keys / "edge-secret"),
+    )
+    app = make_app(home.edge_routes, gateway=gateway_socket(home), portal=portal, scheme=scheme)
+    web.run_app(
+        app, host=host, port=edge_port(home), access_log=None, print=None, shutdown_timeout=5
+    )
+
+
+if __name__ == "__main__":
+    main()

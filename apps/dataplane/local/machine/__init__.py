@@ -1,0 +1,1 @@
+"""This machine: supervisord, PostgreSQL and Valkey, ports, processes."""

@@ -1,0 +1,37 @@
+"""What people typed and never applied, cleared away once a day."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.models import Draft, SecretValue
+
+logger = logging.getLogger(__name__)
+
+DRAFTS_LAST = timedelta(days=30)
+# A form that is open holds secrets before any draft does.
+SECRETS_LAST = timedelta(days=1)
+
+
+@transaction.atomic
+def remove_leftovers(*, now: datetime) -> tuple[int, int]:
+    """Remove drafts that nobody touched for long, and old secrets that nothing holds.
+
+    Returns how many of each. A secret that a revision holds belongs to its Deployment, and is
+    never looked at. One that is taken in this moment is locked, and then belongs to one, too.
+    """
+    drafts = Draft.objects.filter(updated_at__lt=now - DRAFTS_LAST)
+    n_drafts, _ = drafts.delete()
+    held = {
+        secret_id
+        for config in Draft.objects.values_list("config", flat=True)
+        for secret_id in Configuration.from_json(config).secret_ids
+    }
+    secrets = SecretValue.objects.filter(deployment=None, created_at__lt=now - SECRETS_LAST)
+    unheld = {str(pk) for pk in secrets.values_list("pk", flat=True)} - held
+    n_secrets, _ = secrets.filter(pk__in=unheld).delete()
+    if n_drafts or n_secrets:
+        logger.info("leftovers removed", extra={"drafts": n_drafts, "secrets": n_secrets})
+    return n_drafts, n_secrets

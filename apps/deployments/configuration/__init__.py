@@ -1,0 +1,1 @@
+"""What people choose about a Deployment, as pure values: shape, limits, differences, merging."""

@@ -1,0 +1,186 @@
+"""What may be chosen for a Deployment on a cluster: one answer for form, validation and API."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from apps.clusters.models import Cluster
+from apps.dataplane.kubernetes.render.sizes import MOST_CODE_BYTES, SIZES, WorkerSize
+from apps.deployments.configuration.schema import (
+    DEFAULT_QUEUE,
+    LOCAL_SIZE,
+    Configuration,
+    ExecutorName,
+    WorkerQueue,
+)
+from apps.runtimes.catalogue import Runtime, runtimes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """A whole number's least, usual and greatest value."""
+
+    floor: int
+    default: int
+    ceiling: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeOption:
+    """A worker size. `concurrency` is how many tasks one worker of it may run at once."""
+
+    name: str
+    label: str
+    concurrency: Bounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorOption:
+    """A way to run tasks; `consequence` says what choosing it means."""
+
+    name: ExecutorName
+    label: str
+    consequence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeOption:
+    """A runtime of the catalogue. One that is no longer offered stays valid where it is in use."""
+
+    version: str
+    airflow_version: str
+    label: str
+    is_offered: bool
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentOptions:
+    """Every choice and range there is on one cluster.
+
+    `workers_note` says what holds for the numbers of workers there. `has_drift` tells whether
+    others can change what the portal made, so that somebody must say what becomes of it.
+    `code_bytes` is how much code the data plane takes, packed; None is no limit of its own.
+    """
+
+    runtimes: tuple[RuntimeOption, ...]
+    executors: tuple[ExecutorOption, ...]
+    sizes: tuple[SizeOption, ...]
+    min_workers: Bounds
+    max_workers: Bounds
+    queues: Bounds
+    variables: Bounds
+    value_bytes: int
+    workers_note: str = ""
+    has_drift: bool = False
+    code_bytes: int | None = None
+
+    def size(self, name: str) -> SizeOption | None:
+        return next((size for size in self.sizes if size.name == name), None)
+
+    def runtime(self, version: str) -> RuntimeOption | None:
+        return next((runtime for runtime in self.runtimes if runtime.version == version), None)
+
+    def new_queue(self, name: str) -> WorkerQueue:
+        """Return a worker queue with the usual values."""
+        return WorkerQueue(
+            name=name,
+            size=self.sizes[0].name,
+            concurrency=self.sizes[0].concurrency.default,
+            min_workers=self.min_workers.default,
+            max_workers=self.max_workers.default,
+        )
+
+    def new_configuration(self) -> Configuration:
+        """Return what the form of a new Deployment starts with."""
+        newest = next(runtime for runtime in self.runtimes if runtime.is_offered)
+        return Configuration(
+            description="",
+            runtime=newest.version,
+            executor="celery",
+            queues=(self.new_queue(DEFAULT_QUEUE),),
+        )
+
+
+CELERY = ExecutorOption(
+    name="celery",
+    label="Celery",
+    consequence="Worker queues that grow and shrink with their tasks. Usually right.",
+)
+LOCAL = ExecutorOption(
+    name="local",
+    label="Local",
+    consequence="Tasks run beside the scheduler: no worker queues, and least memory.",
+)
+KUBERNETES = ExecutorOption(
+    name="kubernetes",
+    label="Kubernetes",
+    consequence="A pod of its own for each task: apart from all others, and slower to start.",
+)
+EXECUTORS = (CELERY, LOCAL, KUBERNETES)
+NO_KEDA = (
+    "This cluster has no KEDA: each queue keeps its min workers, at least one, whatever waits. "
+    "Max workers has no effect."
+)
+
+
+def deployment_options(*, cluster: Cluster, today: date) -> DeploymentOptions:
+    """Return the choices and ranges for Deployments on a cluster."""
+    of_kind = _on_kubernetes(cluster) if cluster.is_kubernetes else _on_this_machine()
+    return DeploymentOptions(
+        runtimes=tuple(_runtime_option(runtime, today) for runtime in runtimes()),
+        queues=Bounds(floor=1, default=1, ceiling=20),
+        variables=Bounds(floor=0, default=0, ceiling=500),
+        value_bytes=32 * 1024,
+        **of_kind,
+    )
+
+
+def _on_this_machine() -> dict[str, Any]:
+    """There is one size: all workers share the machine."""
+    bounds = Bounds(floor=1, default=4, ceiling=64)
+    return {
+        "executors": (CELERY, LOCAL),
+        "sizes": (SizeOption(name=LOCAL_SIZE, label="This machine", concurrency=bounds),),
+        "min_workers": Bounds(floor=0, default=0, ceiling=10),
+        "max_workers": Bounds(floor=1, default=2, ceiling=10),
+    }
+
+
+def _on_kubernetes(cluster: Cluster) -> dict[str, Any]:
+    return {
+        "executors": (CELERY, KUBERNETES),
+        "sizes": tuple(_size_option(size) for size in SIZES),
+        "min_workers": Bounds(floor=0, default=0, ceiling=30),
+        "max_workers": Bounds(floor=1, default=10, ceiling=30),
+        "workers_note": "" if cluster.has_keda else NO_KEDA,
+        "has_drift": True,
+        "code_bytes": MOST_CODE_BYTES,
+    }
+
+
+def _size_option(size: WorkerSize) -> SizeOption:
+    return SizeOption(
+        name=size.name,
+        label=f"{size.name} · {size.cpus} CPU, {size.memory_gib} GiB",
+        concurrency=Bounds(floor=1, default=size.usual_tasks, ceiling=size.most_tasks),
+    )
+
+
+def _runtime_option(runtime: Runtime, today: date) -> RuntimeOption:
+    return RuntimeOption(
+        version=runtime.version,
+        airflow_version=runtime.airflow_version,
+        label=f"{runtime.version} (Airflow {runtime.airflow_version})",
+        is_offered=runtime.is_offered(today=today),
+        note=_runtime_note(runtime, today),
+    )
+
+
+def _runtime_note(runtime: Runtime, today: date) -> str:
+    if runtime.yanked:
+        return f"Withdrawn: {runtime.yanked}"
+    until = f"{runtime.supported_until.day} {runtime.supported_until:%b %Y}"
+    if not runtime.is_supported(today=today):
+        return f"Support ended on {until}."
+    return f"Supported until {until}."

@@ -1,0 +1,255 @@
+"""The rules of a configuration. Each broken one is a sentence at the field that breaks it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.version import Version
+
+from apps.deployments.configuration.options import Bounds, DeploymentOptions
+from apps.deployments.configuration.schema import (
+    DEFAULT_QUEUE,
+    Configuration,
+    Variable,
+    WorkerQueue,
+)
+
+NAME_LENGTH = 60
+DESCRIPTION_LENGTH = 500
+QUEUE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+QUEUE_NAME_LENGTH = 63
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VARIABLE_NAME_LENGTH = 255
+
+# What the portal itself sets. Airflow also reads an option from the output of a command or from a
+# secrets backend, under the same name with _CMD or _SECRET, so those are closed with it.
+_PROTECTED_EXACTLY = frozenset({"AIRFLOW_HOME", "HOME", "PATH", "PYTHONPATH", "PYTHONHOME"})
+_PROTECTED_PREFIXES = (
+    "AIRFLOW__DATABASE__",
+    "AIRFLOW__API_AUTH__",
+    "AIRFLOW__CORE__INTERNAL_API",
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_",
+    "PORTAL_",
+    "LD_",
+)
+_PROTECTED_OPTIONS = frozenset(
+    {
+        "AIRFLOW__CORE__EXECUTOR",
+        "AIRFLOW__CORE__FERNET_KEY",
+        "AIRFLOW__CORE__AUTH_MANAGER",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
+        "AIRFLOW__CORE__DAGS_FOLDER",
+        "AIRFLOW__API__SECRET_KEY",
+        "AIRFLOW__API__BASE_URL",
+        "AIRFLOW__API__PORT",
+        "AIRFLOW__API__HOST",
+        "AIRFLOW__API__EXPOSE_CONFIG",
+        "AIRFLOW__CELERY__BROKER_URL",
+        "AIRFLOW__CELERY__RESULT_BACKEND",
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT",
+        "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL",
+        "AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_INTERVAL",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A broken rule. `field` is a path like `name`, `queues.1.max_workers` or `variables.0.key`."""
+
+    field: str
+    sentence: str
+
+
+def validate_name(name: str) -> list[Problem]:
+    """Check the display name of a Deployment, without looking whether it is taken."""
+    if not name.strip():
+        return [Problem("name", "Give the Deployment a name.")]
+    if len(name) > NAME_LENGTH:
+        return [Problem("name", f"The name has {len(name)} characters; {NAME_LENGTH} is the most.")]
+    if not name.isprintable():
+        return [Problem("name", "The name contains a character that cannot be shown.")]
+    return []
+
+
+def validate(
+    *, configuration: Configuration, options: DeploymentOptions, base: Configuration | None = None
+) -> list[Problem]:
+    """Return every broken rule of a configuration, in the order of the form.
+
+    `base` is the configuration in force: its runtime may stay although it is no longer offered.
+    """
+    return [
+        *_check_basics(configuration),
+        *_check_runtime(configuration, options, base),
+        *_check_executor(configuration, options),
+        *_check_queues(configuration, options),
+        *_check_variables(configuration.variables, options),
+    ]
+
+
+def is_protected(key: str) -> bool:
+    """Tell whether the portal keeps an environment variable for itself, however it is written."""
+    name = key.upper()
+    if name in _PROTECTED_EXACTLY or name.startswith(_PROTECTED_PREFIXES):
+        return True
+    return any(
+        name in (option, f"{option}_CMD", f"{option}_SECRET") for option in _PROTECTED_OPTIONS
+    )
+
+
+def _check_basics(configuration: Configuration) -> Iterator[Problem]:
+    length = len(configuration.description)
+    if length > DESCRIPTION_LENGTH:
+        yield Problem(
+            "description",
+            f"The description has {length} characters; {DESCRIPTION_LENGTH} is the most.",
+        )
+    if "\x00" in configuration.description:
+        yield Problem("description", "The description contains a character that cannot be stored.")
+
+
+def _check_runtime(
+    configuration: Configuration, options: DeploymentOptions, base: Configuration | None
+) -> Iterator[Problem]:
+    chosen = options.runtime(configuration.runtime)
+    if chosen is None:
+        yield Problem("runtime", f"There is no runtime {configuration.runtime}.")
+        return
+    if base is None or base.runtime != configuration.runtime:
+        if not chosen.is_offered:
+            yield Problem("runtime", f"Runtime {chosen.version} cannot be chosen. {chosen.note}")
+        before = options.runtime(base.runtime) if base else None
+        if before and Version(chosen.airflow_version) < Version(before.airflow_version):
+            yield Problem(
+                "runtime",
+                f"Airflow cannot go back from {before.airflow_version} to "
+                f"{chosen.airflow_version}: its database has been migrated.",
+            )
+
+
+def _check_executor(configuration: Configuration, options: DeploymentOptions) -> Iterator[Problem]:
+    if configuration.executor not in [executor.name for executor in options.executors]:
+        yield Problem("executor", f"There is no executor {configuration.executor}.")
+
+
+def _check_queues(configuration: Configuration, options: DeploymentOptions) -> Iterator[Problem]:
+    queues = configuration.queues
+    if configuration.executor != "celery":
+        if queues:
+            name = configuration.executor.capitalize()
+            yield Problem("queues", f"The {name} executor has no worker queues.")
+        return
+    names = [queue.name for queue in queues]
+    if DEFAULT_QUEUE not in names:
+        yield Problem("queues", "The queue “default” must stay: tasks that name no queue go there.")
+    if len(queues) > options.queues.ceiling:
+        yield Problem(
+            "queues", f"{len(queues)} queues are too many; {options.queues.ceiling} is the most."
+        )
+    for index, queue in enumerate(queues):
+        yield from _check_queue_name(f"queues.{index}", queue.name, names[:index])
+        yield from _check_queue_numbers(f"queues.{index}", queue, options)
+
+
+def _check_queue_name(path: str, name: str, earlier: list[str]) -> Iterator[Problem]:
+    if not name:
+        yield Problem(f"{path}.name", "Give the queue a name.")
+    elif len(name) > QUEUE_NAME_LENGTH:
+        yield Problem(f"{path}.name", f"A queue name has at most {QUEUE_NAME_LENGTH} characters.")
+    elif not QUEUE_NAME.fullmatch(name):
+        yield Problem(
+            f"{path}.name",
+            "Use lowercase letters, digits and hyphens; begin with a letter, end without a hyphen"
+            + _suggestion(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), QUEUE_NAME),
+        )
+    elif name in earlier:
+        yield Problem(f"{path}.name", f"There is already a queue “{name}”.")
+
+
+def _check_queue_numbers(
+    path: str, queue: WorkerQueue, options: DeploymentOptions
+) -> Iterator[Problem]:
+    size = options.size(queue.size)
+    if size is None:
+        yield Problem(f"{path}.size", f"There is no worker size {queue.size}.")
+    else:
+        yield from _check_concurrency(f"{path}.concurrency", queue.concurrency, size.concurrency)
+    yield from _within(f"{path}.min_workers", "Min workers", queue.min_workers, options.min_workers)
+    yield from _within(f"{path}.max_workers", "Max workers", queue.max_workers, options.max_workers)
+    if queue.min_workers > queue.max_workers >= options.max_workers.floor:
+        yield Problem(
+            f"{path}.max_workers",
+            f"Max workers is {queue.max_workers}, less than min workers, {queue.min_workers}.",
+        )
+
+
+def _check_concurrency(path: str, number: int, bounds: Bounds) -> Iterator[Problem]:
+    if not bounds.floor <= number <= bounds.ceiling:
+        yield Problem(
+            path,
+            f"A worker can run {bounds.floor} to {bounds.ceiling} tasks at once, not {number}.",
+        )
+
+
+def _within(path: str, label: str, number: int, bounds: Bounds) -> Iterator[Problem]:
+    if not bounds.floor <= number <= bounds.ceiling:
+        yield Problem(
+            path, f"{label} must be between {bounds.floor} and {bounds.ceiling}, not {number}."
+        )
+
+
+def _check_variables(
+    variables: tuple[Variable, ...], options: DeploymentOptions
+) -> Iterator[Problem]:
+    if len(variables) > options.variables.ceiling:
+        yield Problem(
+            "variables",
+            f"{len(variables)} variables are too many; {options.variables.ceiling} is the most.",
+        )
+    seen: set[str] = set()
+    for index, variable in enumerate(variables):
+        yield from _check_key(f"variables.{index}.key", variable.key, seen)
+        yield from check_value(f"variables.{index}.value", variable.value, options)
+        seen.add(variable.key)
+
+
+def _check_key(path: str, key: str, seen: set[str]) -> Iterator[Problem]:
+    if not key:
+        yield Problem(path, "Give the variable a name.")
+    elif len(key) > VARIABLE_NAME_LENGTH:
+        yield Problem(path, f"A variable name has at most {VARIABLE_NAME_LENGTH} characters.")
+    elif not VARIABLE_NAME.fullmatch(key):
+        repaired = re.sub(r"[^A-Za-z0-9_]+", "_", key.strip())
+        if VARIABLE_NAME.fullmatch(repaired):
+            yield Problem(path, f"Use an underscore: {repaired}.")
+        else:
+            yield Problem(
+                path, "Use letters, digits and underscores only, not beginning with a digit."
+            )
+    elif is_protected(key):
+        yield Problem(path, f"The portal sets {key} itself. Choose another name.")
+    elif key in seen:
+        yield Problem(path, f"{key} is already in the list.")
+
+
+def check_value(path: str, value: str, options: DeploymentOptions) -> Iterator[Problem]:
+    """Check a value before it is stored, a secret's before it is sealed."""
+    size = len(value.encode(errors="surrogatepass"))
+    if size > options.value_bytes:
+        yield Problem(
+            path,
+            f"The value has {size // 1024 + 1} KiB; {options.value_bytes // 1024} KiB is the most.",
+        )
+    if "\x00" in value:
+        yield Problem(
+            path, "The value contains a NUL character, which an environment variable cannot hold."
+        )
+
+
+def _suggestion(repaired: str, pattern: re.Pattern[str]) -> str:
+    return f": {repaired}." if pattern.fullmatch(repaired) else "."

@@ -1,0 +1,1 @@
+"""How a configuration changes: forms, drafts, services, revisions."""

@@ -1,0 +1,44 @@
+"""What others changed on the data plane, where the configuration leaves that alone: put it back."""
+
+from django.db import transaction
+
+from apps.accounts.models import User
+from apps.core.errors import Conflict
+from apps.deployments.editing.revisions import make_due
+from apps.deployments.models import (
+    Deployment,
+    Operation,
+    OperationState,
+    Revision,
+    RevisionState,
+)
+from apps.deployments.operations import begin_operation, lock_deployment, record_change
+from apps.deployments.reconciling import lifecycle
+
+
+@transaction.atomic
+def put_back(*, actor: User, deployment: Deployment) -> Operation:
+    """Apply the revision in force once more, over what others changed. Raises Conflict when nothing
+    differs; a second call finds the operation of the first.
+    """
+    deployment = lock_deployment(deployment)
+    running = deployment.operations.filter(state=OperationState.RUNNING).first()
+    if running is not None:
+        return running
+    revision = deployment.wanted
+    is_settled = revision is not None and revision.state == RevisionState.APPLIED
+    if revision is None or not is_settled or not deployment.observation.get("is_drifted"):
+        raise Conflict("Nothing differs any more, so there is nothing to put back.")
+    lifecycle.move(Revision.objects.filter(pk=revision.pk), "revision", RevisionState.PENDING)
+    operation = begin_operation(
+        actor,
+        deployment,
+        Operation.Kind.PUT_BACK,
+        title=f"Put back revision {revision.number}",
+        revision=revision,
+    )
+    found = deployment.observation.get("drift", [])
+    drifted = {one["object"]: [", ".join(one["fields"]), "put back"] for one in found}
+    record_change(actor, deployment, "deployment.put_back", drifted)
+    make_due(deployment)
+    return operation

@@ -1,0 +1,144 @@
+"""The data of the configuration form as plain names and texts, before anything judges it.
+
+The form is always shown from such data: read from a configuration, or as it was posted. Row buttons
+are pure changes of it, so that adding or removing a row needs no script and loses nothing.
+"""
+
+from collections.abc import Callable, Mapping
+
+from apps.deployments.configuration.options import DeploymentOptions
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration
+
+FormData = dict[str, str]
+
+QUEUES, VARIABLES = "queues", "variables"
+ON = "on"
+CORRECT, REPORT = "correct", "report"
+# A formset refuses to count further; the rules name a lower limit long before.
+MOST_ROWS = 900
+
+
+def data_of(
+    *, configuration: Configuration, name: str, base: int | None, options: DeploymentOptions
+) -> FormData:
+    """Write a configuration as the form would post it.
+
+    `base` is the number of the revision that the edit began from. Without queues the default one is
+    shown all the same, for whoever changes to an executor that has them.
+    """
+    queues = configuration.queues or (options.new_queue(DEFAULT_QUEUE),)
+    data = {
+        "name": name,
+        "description": configuration.description,
+        "runtime": configuration.runtime,
+        "executor": configuration.executor,
+        "drift": CORRECT if configuration.corrects_drift else REPORT,
+        "base": "" if base is None else str(base),
+        **_count(QUEUES, len(queues)),
+        **_count(VARIABLES, len(configuration.variables)),
+    }
+    for index, queue in enumerate(queues):
+        data |= {
+            f"{QUEUES}-{index}-name": queue.name,
+            f"{QUEUES}-{index}-size": queue.size,
+            f"{QUEUES}-{index}-concurrency": str(queue.concurrency),
+            f"{QUEUES}-{index}-min_workers": str(queue.min_workers),
+            f"{QUEUES}-{index}-max_workers": str(queue.max_workers),
+        }
+    for index, variable in enumerate(configuration.variables):
+        data |= {
+            f"{VARIABLES}-{index}-key": variable.key,
+            f"{VARIABLES}-{index}-value": variable.value,
+            f"{VARIABLES}-{index}-is_secret": ON if variable.is_secret else "",
+            f"{VARIABLES}-{index}-secret_id": variable.secret_id,
+        }
+    return data
+
+
+def press(data: FormData, button: str, options: DeploymentOptions) -> FormData:
+    """Do what a row button says: "add queues", "remove queues-1", "replace variables-2" …"""
+    verb, _, target = button.partition(" ")
+    if verb == "add" and target in (QUEUES, VARIABLES):
+        return _add_row(data, target, options)
+    changes = {
+        "remove": {f"{target}-gone": ON},
+        "restore": {f"{target}-gone": ""},
+        "replace": {f"{target}-replacing": ON},
+        "keep": {f"{target}-replacing": "", f"{target}-value": ""},
+    }
+    return data | changes.get(verb, {})
+
+
+def fit(data: FormData, options: DeploymentOptions) -> FormData:
+    """Replace what a cluster does not offer by what is usual there, and leave all else as typed."""
+    fitted = dict(data)
+    if data.get("executor") not in [executor.name for executor in options.executors]:
+        fitted["executor"] = options.executors[0].name
+    if options.has_drift and not data.get("drift"):
+        fitted["drift"] = CORRECT
+    usual = options.new_queue("")
+    for index in range(row_count(data, QUEUES)):
+        if options.size(data.get(f"{QUEUES}-{index}-size", "")) is None:
+            fitted[f"{QUEUES}-{index}-size"] = usual.size
+            fitted[f"{QUEUES}-{index}-concurrency"] = str(usual.concurrency)
+    return fitted
+
+
+def row_count(data: Mapping[str, str], rows: str) -> int:
+    """Return how many rows of a kind were posted, removed ones included."""
+    text = data.get(f"{rows}-TOTAL_FORMS", "0")
+    return min(int(text), MOST_ROWS) if text.isascii() and text.isdigit() else 0
+
+
+def seal_secrets(data: FormData, *, seal: Callable[[str], str], most_bytes: int) -> FormData:
+    """Replace every secret value that was typed by the id of its sealed copy.
+
+    From here on the value is nowhere in the data, and so on no page. A value that no variable can
+    hold stays, to be refused.
+    """
+    sealed = dict(data)
+    for index in range(row_count(data, VARIABLES)):
+        row = f"{VARIABLES}-{index}"
+        value = line_feeds(data.get(f"{row}-value", ""))
+        is_typed_secret = data.get(f"{row}-is_secret") and value and not data.get(f"{row}-gone")
+        if (
+            is_typed_secret
+            and len(value.encode(errors="replace")) <= most_bytes
+            and "\x00" not in value
+        ):
+            sealed |= {f"{row}-secret_id": seal(value), f"{row}-value": "", f"{row}-replacing": ""}
+    return sealed
+
+
+def secret_ids_in(data: Mapping[str, str]) -> list[str]:
+    """List the ids of sealed values that the data names."""
+    ids = (
+        data.get(f"{VARIABLES}-{index}-secret_id", "")
+        for index in range(row_count(data, VARIABLES))
+    )
+    return [secret_id for secret_id in ids if secret_id]
+
+
+def line_feeds(text: str) -> str:
+    """Undo what browsers do to line ends."""
+    return text.replace("\r\n", "\n")
+
+
+def _add_row(data: FormData, rows: str, options: DeploymentOptions) -> FormData:
+    index = row_count(data, rows)
+    if index >= MOST_ROWS:
+        return data
+    added = {f"{rows}-TOTAL_FORMS": str(index + 1)}
+    if rows == QUEUES:
+        queue = options.new_queue("")
+        added |= {
+            f"{rows}-{index}-size": queue.size,
+            f"{rows}-{index}-concurrency": str(queue.concurrency),
+            f"{rows}-{index}-min_workers": str(queue.min_workers),
+            f"{rows}-{index}-max_workers": str(queue.max_workers),
+        }
+    return data | added
+
+
+def _count(rows: str, total: int) -> FormData:
+    return {f"{rows}-TOTAL_FORMS": str(total), f"{rows}-INITIAL_FORMS": "0"}

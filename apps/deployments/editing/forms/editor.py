@@ -1,0 +1,129 @@
+"""The whole form of a configuration: made from `data`, parsed, and never saved."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from django import forms
+
+from apps.clusters.models import Cluster
+from apps.core.forms import Problem as FoundProblem
+from apps.core.forms import problems
+from apps.deployments.configuration.options import DeploymentOptions
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.configuration.validation import Problem, validate, validate_name
+from apps.deployments.editing.forms.data import CORRECT, MOST_ROWS, QUEUES, VARIABLES, FormData
+from apps.deployments.editing.forms.parts import (
+    EditorPart,
+    QueueRow,
+    Row,
+    SettingsForm,
+    VariableRow,
+)
+from apps.deployments.models import SecretValue
+
+_QueueRows = forms.formset_factory(QueueRow, extra=0, max_num=MOST_ROWS, absolute_max=MOST_ROWS)
+_VariableRows = forms.formset_factory(
+    VariableRow, extra=0, max_num=MOST_ROWS, absolute_max=MOST_ROWS
+)
+
+
+class Editor:
+    """The whole form. `base` is the configuration in force, None for a new Deployment.
+
+    `secrets` are the sealed values that this person may name, by id; any other id counts as none.
+    `clusters` are those to choose from, none if that is settled.
+    """
+
+    def __init__(
+        self,
+        data: FormData,
+        *,
+        options: DeploymentOptions,
+        base: Configuration | None,
+        secrets: Mapping[str, SecretValue],
+        is_judged: bool,
+        clusters: Iterable[Cluster] = (),
+    ) -> None:
+        self.options, self.base = options, base
+        self.settings = SettingsForm(data, options=options, base=base, clusters=clusters)
+        common = {"base": base}
+        self.queues = _QueueRows(data, prefix=QUEUES, form_kwargs={"options": options, **common})
+        self.variables = _VariableRows(
+            data, prefix=VARIABLES, form_kwargs={"secrets": secrets, **common}
+        )
+        for kind, rows in ((QUEUES, self.queues.forms), (VARIABLES, self.variables.forms)):
+            _press(data.get("row", ""), kind, rows)
+        self.has_queues = self.settings.typed("executor") not in ("local", "kubernetes")
+        self.settings.is_judged = is_judged
+        for queue in self.queues.forms:
+            queue.is_judged = is_judged and self.has_queues and not queue.is_gone
+        for variable in self.variables.forms:
+            variable.is_judged = is_judged and not variable.is_gone and not variable.is_blank
+
+    @property
+    def parts(self) -> list[EditorPart]:
+        return [self.settings, *self.queues.forms, *self.variables.forms]
+
+    @property
+    def error_count(self) -> int:
+        return sum(len(messages) for part in self.parts for messages in part.errors.values())
+
+    @property
+    def removed_queues(self) -> list[str]:
+        """Name the queues that an executor without queues would remove."""
+        return [queue.name for queue in self.base.queues] if self.base else []
+
+    @property
+    def problems(self) -> list[FoundProblem]:
+        """List everything wrong in the order of the page, each with the field to jump to."""
+        return [problem for part in self.parts for problem in problems(part)]
+
+    @property
+    def errors(self) -> list[FoundProblem]:
+        return self.problems
+
+    @property
+    def most_concurrency(self) -> int:
+        return max(size.concurrency.ceiling for size in self.options.sizes)
+
+    def is_valid(self) -> bool:
+        """Judge every part, then the whole by the rules of configurations."""
+        for part in self.parts:
+            part.full_clean()
+        self.blame(validate_name(self.settings.typed("name")) if self.base is None else [])
+        self.blame(
+            validate(configuration=self.configuration(), options=self.options, base=self.base)
+        )
+        return self.error_count == 0
+
+    def configuration(self) -> Configuration:
+        cleaned = self.settings.cleaned_data
+        return Configuration(
+            description=cleaned.get("description", ""),
+            runtime=cleaned.get("runtime", self.settings.typed("runtime")),
+            executor=cleaned.get("executor", "celery"),
+            corrects_drift=cleaned.get("drift", CORRECT) == CORRECT,
+            queues=tuple(row.queue() for row in self.queues.forms if row.is_judged),
+            variables=tuple(row.variable() for row in self.variables.forms if row.is_judged),
+        )
+
+    def blame(self, problems: Iterable[Problem]) -> None:
+        rows: dict[str, list[EditorPart]] = {
+            QUEUES: [row for row in self.queues.forms if row.is_judged],
+            VARIABLES: [row for row in self.variables.forms if row.is_judged],
+        }
+        for problem in problems:
+            kind, _, rest = problem.field.partition(".")
+            index, _, field = rest.partition(".")
+            part = rows[kind][int(index)] if index else self.settings
+            name = field or (kind if kind in self.settings.fields else None)
+            if name is None or name not in part.errors:
+                part.add_error(name, problem.sentence)
+
+
+def _press(button: str, kind: str, rows: Sequence[Row]) -> None:
+    """Give the focus to the row that a button added or changed."""
+    for row in rows:
+        if button.endswith(f" {row.prefix}"):
+            row.press()
+    if rows and button == f"add {kind}":
+        rows[-1].press()

@@ -1,0 +1,260 @@
+"""The form of a configuration: the settings, rows of worker queues, rows of variables.
+
+`editor` puts the parts together. Rows that were removed, and every part of a form that is only
+being rearranged, are shown without being judged.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from django import forms
+from django.forms.utils import ErrorDict
+
+from apps.clusters.models import Cluster
+from apps.core.forms import Choices
+from apps.deployments.configuration.options import DeploymentOptions, RuntimeOption
+from apps.deployments.configuration.schema import (
+    DEFAULT_QUEUE,
+    Configuration,
+    Variable,
+    WorkerQueue,
+)
+from apps.deployments.configuration.validation import DESCRIPTION_LENGTH, NAME_LENGTH
+from apps.deployments.editing.forms.data import CORRECT, QUEUES, REPORT, line_feeds
+from apps.deployments.models import SecretValue
+
+
+class SecretTextarea(forms.Textarea):
+    """A field for a secret of one line or many. What was sent as one is never handed back."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
+def _offer(field: forms.Field, choices: Iterable[tuple[str, str]]) -> None:
+    cast(forms.ChoiceField, field).choices = list(choices)
+
+
+class EditorPart(forms.Form):
+    is_judged = True
+
+    def full_clean(self) -> None:
+        if self.is_judged:
+            super().full_clean()
+        else:
+            self._errors = ErrorDict()
+            self.cleaned_data = {}
+
+    def typed(self, name: str) -> str:
+        """Return what a field holds as text, judged or not."""
+        return str(self.data.get(self.add_prefix(name), ""))
+
+
+class SettingsForm(EditorPart):
+    name = forms.CharField(
+        max_length=NAME_LENGTH,
+        help_text="People see it in lists and in the audit log. The address is made from it.",
+        error_messages={"required": "Give the Deployment a name."},
+        widget=forms.TextInput(
+            attrs={"data-width": "m", "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+    description = forms.CharField(
+        required=False,
+        max_length=DESCRIPTION_LENGTH,
+        help_text="What it is for, and what is missed when it stops.",
+        widget=forms.Textarea(attrs={"data-width": "l", "rows": 2}),
+    )
+    runtime = forms.ChoiceField(
+        help_text="A tested pair of Airflow and Python.",
+        widget=forms.Select(attrs={"data-width": "l"}),
+    )
+    executor = forms.ChoiceField(widget=Choices())
+    drift = forms.ChoiceField(
+        label="Changes by others",
+        choices=((CORRECT, "Undo them"), (REPORT, "Show them, and leave them")),
+        help_text="What becomes of a change that somebody makes in the cluster by other means.",
+        widget=Choices(
+            hints={
+                CORRECT: "What runs is what the portal says, within minutes.",
+                REPORT: "The page says what differs, until you apply a revision.",
+            }
+        ),
+    )
+    cluster = forms.ChoiceField(widget=Choices(), error_messages={"required": "Choose a cluster."})
+
+    def __init__(
+        self,
+        *args: Any,
+        options: DeploymentOptions,
+        base: Configuration | None,
+        clusters: Iterable[Cluster],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        offered = [(str(cluster.pk), cluster.name) for cluster in clusters]
+        _offer(self.fields["cluster"], offered)
+        if not offered:
+            del self.fields["cluster"]
+        if not options.has_drift:
+            del self.fields["drift"]
+        executors = [(option.name, option.label) for option in options.executors]
+        _offer(self.fields["runtime"], _runtime_choices(options.runtimes, base))
+        _offer(self.fields["executor"], executors)
+        if base is not None:
+            self.fields["name"].widget.attrs["readonly"] = True
+
+    def clean_description(self) -> str:
+        return line_feeds(self.cleaned_data["description"])
+
+
+def _runtime_choices(
+    runtimes: Iterable[RuntimeOption], base: Configuration | None
+) -> Iterable[tuple[str, str]]:
+    newest = next((runtime for runtime in runtimes if runtime.is_offered), None)
+    for runtime in runtimes:
+        is_current = base is not None and base.runtime == runtime.version
+        if runtime.is_offered or is_current:
+            remark = "now" if is_current else "recommended" if runtime is newest else ""
+            label = " · ".join(
+                text for text in (runtime.label, remark, runtime.note.rstrip(".")) if text
+            )
+            yield runtime.version, label
+
+
+class Row(EditorPart):
+    """One row of a list. The one whose button was pressed is given the focus."""
+
+    gone = forms.CharField(required=False, widget=forms.HiddenInput)
+    is_pressed = False
+    focused = ""
+
+    @property
+    def is_gone(self) -> bool:
+        return bool(self.typed("gone"))
+
+    def press(self) -> None:
+        self.is_pressed = True
+        self.fields[self.focused].widget.attrs["autofocus"] = True
+
+
+class QueueRow(Row):
+    focused = "name"
+
+    name = forms.CharField(
+        error_messages={"required": "Give the queue a name."},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    size = forms.ChoiceField(label="Worker size")
+    concurrency = forms.IntegerField(
+        label="Tasks each", error_messages={"required": "Give a number."}
+    )
+    min_workers = forms.IntegerField(error_messages={"required": "Give a number."})
+    max_workers = forms.IntegerField(error_messages={"required": "Give a number."})
+
+    def __init__(
+        self, *args: Any, options: DeploymentOptions, base: Configuration | None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.options, self.base = options, base
+        if len(options.sizes) == 1:
+            self.fields["size"].widget = forms.HiddenInput()
+        _offer(self.fields["size"], [(option.name, option.label) for option in options.sizes])
+        if self.is_default:
+            self.fields["name"].widget.attrs["readonly"] = True
+
+    @property
+    def is_default(self) -> bool:
+        return self.typed("name") == DEFAULT_QUEUE and self.prefix == f"{QUEUES}-0"
+
+    @property
+    def is_new(self) -> bool:
+        return self.base is not None and self.base.queue(self.typed("name")) is None
+
+    @property
+    def most_tasks(self) -> int | None:
+        """How many tasks the queue may run at once, as far as the numbers typed say."""
+        texts = self.typed("concurrency").strip(), self.typed("max_workers").strip()
+        if not all(text.isascii() and text.isdigit() and len(text) < 6 for text in texts):
+            return None
+        return int(texts[0]) * int(texts[1])
+
+    @property
+    def starts_from_none(self) -> bool:
+        return self.typed("min_workers").strip() == "0"
+
+    def queue(self) -> WorkerQueue:
+        usual = self.options.new_queue("")
+        cleaned = self.cleaned_data
+        return WorkerQueue(
+            name=cleaned.get("name", self.typed("name").strip()),
+            size=cleaned.get("size", usual.size),
+            concurrency=cleaned.get("concurrency", usual.concurrency),
+            min_workers=cleaned.get("min_workers", usual.min_workers),
+            max_workers=cleaned.get("max_workers", usual.max_workers),
+        )
+
+
+class VariableRow(Row):
+    focused = "key"
+
+    key = forms.CharField(
+        label="Name of the variable",
+        error_messages={"required": "Give the variable a name."},
+        widget=forms.TextInput(
+            attrs={
+                "data-kind": "code",
+                "autocomplete": "off",
+                "spellcheck": "false",
+                "placeholder": "NAME",
+            }
+        ),
+    )
+    value = forms.CharField(
+        required=False,
+        strip=False,
+        label="Value",
+        widget=forms.Textarea(
+            attrs={"data-kind": "code", "rows": 1, "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+    is_secret = forms.BooleanField(required=False, label="Secret")
+    secret_id = forms.CharField(required=False, widget=forms.HiddenInput)
+    replacing = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(
+        self,
+        *args: Any,
+        secrets: Mapping[str, SecretValue],
+        base: Configuration | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.secret = secrets.get(self.typed("secret_id"))
+        self.is_saved_secret = base is not None and self.typed("secret_id") in base.secret_ids
+        if self.typed("replacing"):
+            self.focused = "value"
+        if self.typed("is_secret"):
+            self.fields["value"].widget = SecretTextarea(attrs=self.fields["value"].widget.attrs)
+
+    @property
+    def hides_value(self) -> bool:
+        return bool(self.typed("is_secret"))
+
+    @property
+    def is_blank(self) -> bool:
+        return not (self.typed("key").strip() or self.typed("value") or self.secret)
+
+    @property
+    def keeps_secret(self) -> bool:
+        """Tell whether the row shows a sealed value instead of a field to type one."""
+        return self.secret is not None and not self.typed("replacing")
+
+    def clean_value(self) -> str:
+        return line_feeds(self.cleaned_data["value"])
+
+    def variable(self) -> Variable:
+        key = self.cleaned_data.get("key", self.typed("key").strip())
+        if self.secret is not None and (self.keeps_secret or self.typed("is_secret")):
+            return Variable(key=key, secret_id=str(self.secret.pk))
+        return Variable(key=key, value=self.cleaned_data.get("value", ""))

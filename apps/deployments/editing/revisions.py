@@ -1,0 +1,161 @@
+"""What a write that changes a Deployment's configuration or code is made of."""
+
+import uuid
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.core.errors import Invalid
+from apps.deployments import tasks
+from apps.deployments.configuration.changes import changes
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.configuration.validation import Problem
+from apps.deployments.models import (
+    Deployment,
+    Operation,
+    OperationState,
+    Revision,
+    RevisionState,
+    SecretValue,
+)
+from apps.deployments.operations import begin_operation, record_change
+from apps.deployments.reconciling import lifecycle
+
+AUDITED_LENGTH = 200
+_ACTIONS = {
+    Operation.Kind.CREATE: "deployment.created",
+    Operation.Kind.UPDATE: "deployment.updated",
+    Operation.Kind.DEPLOY: "deployment.deployed",
+    Operation.Kind.ROLL_BACK: "deployment.rolled_back",
+}
+
+
+class InvalidConfiguration(Invalid):
+    """Carries every broken rule; `field` and the sentence are those of the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems[0].sentence, field=problems[0].field)
+        self.problems = tuple(problems)
+
+
+def add_revision(
+    actor: User | None,
+    deployment: Deployment,
+    kind: Operation.Kind,
+    *,
+    summary: str,
+    configuration: Configuration,
+    code_digest: str,
+    reason: str = "",
+) -> Operation:
+    """Make the next revision the wanted one, in place of one that is still under way."""
+    before = deployment.wanted
+    _take_secrets(actor, deployment, configuration)
+    supersede(deployment)
+    revision = Revision.objects.create(
+        deployment=deployment,
+        number=(before.number if before else 0) + 1,
+        config=configuration.to_json(),
+        code_digest=code_digest,
+        reason=reason.strip()[:500],
+        summary=summary[:200],
+        created_by=actor,
+    )
+    deployment.wanted = revision
+    deployment.description = configuration.description
+    deployment.save(update_fields=["wanted", "description"])
+    title = {
+        Operation.Kind.CREATE: f"Create {deployment.name}",
+        Operation.Kind.UPDATE: f"Apply revision {revision.number}",
+    }.get(kind, summary)
+    operation = begin_operation(actor, deployment, kind, title=title, revision=revision)
+    record_change(actor, deployment, _ACTIONS[kind], _audited(before, revision))
+    make_due(deployment)
+    return operation
+
+
+def supersede(deployment: Deployment) -> None:
+    """End what is under way, because something newer comes."""
+    if deployment.wanted is not None:
+        rows = Revision.objects.filter(pk=deployment.wanted.pk)
+        lifecycle.move(rows, "revision", RevisionState.SUPERSEDED)
+    lifecycle.move(
+        Operation.objects.filter(deployment=deployment),
+        "operation",
+        OperationState.SUPERSEDED,
+        ended_at=timezone.now(),
+    )
+
+
+def make_due(deployment: Deployment) -> None:
+    """Let the reconciler come at once, whatever went wrong before."""
+    Deployment.objects.filter(pk=deployment.pk).update(
+        next_reconcile_at=Now(),
+        is_urgent=True,
+        failures=0,
+        unfinished_passes=0,
+        quarantined_at=None,
+        trouble="",
+    )
+    transaction.on_commit(partial(tasks.hint, deployment.pk), robust=True)
+
+
+def _audited(before: Revision | None, after: Revision) -> dict[str, list[Any]]:
+    """Write a revision for the audit: what differs, with secrets and long values left out."""
+    old = Configuration.from_json(before.config) if before else None
+    audited: dict[str, list[Any]] = {"revision": [before.number if before else None, after.number]}
+    for change in changes(old, Configuration.from_json(after.config)):
+        audited[change.label] = [change.before[:AUDITED_LENGTH], change.after[:AUDITED_LENGTH]]
+    digest = before.code_digest if before else ""
+    if digest != after.code_digest:
+        audited["code"] = [digest, after.code_digest]
+    if after.reason:
+        audited["reason"] = [None, after.reason]
+    return audited
+
+
+def _take_secrets(actor: User | None, deployment: Deployment, configuration: Configuration) -> None:
+    """Bind secrets that were typed for this revision to the Deployment.
+
+    Only who typed a secret brings it in, and only once: an id that somebody has seen elsewhere must
+    not open it here.
+    """
+    rows = _usable_secrets(actor, deployment, configuration)
+    problems = [
+        Problem(f"variables.{index}.value", f"The value of {variable.key} is gone. Type it again.")
+        for index, variable in enumerate(configuration.variables)
+        if variable.is_secret and variable.secret_id not in rows
+    ]
+    if problems:
+        raise InvalidConfiguration(problems)
+    new = [row.pk for row in rows.values() if row.deployment_id is None]
+    if new:
+        SecretValue.objects.filter(pk__in=new).update(deployment=deployment)
+
+
+def _usable_secrets(
+    actor: User | None, deployment: Deployment, configuration: Configuration
+) -> dict[str, SecretValue]:
+    ids = [text for text in configuration.secret_ids if _is_uuid(text)]
+    if not ids:
+        return {}
+    rows = SecretValue.objects.select_for_update().filter(
+        pk__in=ids, workspace_id=deployment.workspace_id
+    )
+    return {
+        str(row.pk): row
+        for row in rows.defer("sealed")
+        if row.deployment_id == deployment.pk
+        or (row.deployment_id is None and actor is not None and row.created_by_id == actor.pk)
+    }
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

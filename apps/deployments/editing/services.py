@@ -1,0 +1,278 @@
+"""Every write to a Deployment: one transaction and one audit event each.
+
+A write locks the row, makes an immutable revision where the configuration or the code changes,
+opens the operation that people watch, and makes the row due. The message to a worker is a hint.
+"""
+
+import secrets
+import string
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.text import slugify
+
+from apps.accounts.models import User
+from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
+from apps.core.errors import Conflict, Invalid, Refused
+from apps.deployments.configuration.changes import changes, summary_of
+from apps.deployments.configuration.options import deployment_options
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.configuration.validation import validate, validate_name
+from apps.deployments.editing.revisions import (
+    InvalidConfiguration,
+    add_revision,
+    make_due,
+    supersede,
+)
+from apps.deployments.models import (
+    Deployment,
+    Operation,
+    OperationState,
+    Phase,
+    Revision,
+    RevisionState,
+)
+from apps.deployments.operations import begin_operation, lock_deployment, record_change
+from apps.deployments.reconciling import lifecycle
+from apps.deployments.secrets import sealed
+from apps.organizations.models import Workspace
+from apps.organizations.tokens.services import revoke_tokens_in
+
+REF_ALPHABET = string.ascii_lowercase + string.digits
+NAME_CONSTRAINT = "deployment_name_unique_in_workspace"
+
+
+class StaleBase(Conflict):
+    """Somebody saved first. `current` is the revision in force now."""
+
+    def __init__(self, *, current: Revision) -> None:
+        super().__init__(
+            f"Somebody saved first: revision {current.number} is newer than the one you edited."
+        )
+        self.current = current
+
+
+def create_deployment(
+    *,
+    actor: User,
+    workspace: Workspace,
+    cluster: Cluster,
+    name: str,
+    configuration: Configuration,
+    reason: str = "",
+) -> Operation:
+    """Create a Deployment with its first revision. Raises Invalid, with field "name" when taken."""
+    name = name.strip()
+    problems = validate_name(name)
+    if problems:
+        raise InvalidConfiguration(problems)
+    _check(configuration, cluster, base=None)
+    try:
+        with transaction.atomic():
+            return _create(actor, workspace, cluster, name, configuration, reason)
+    except IntegrityError as error:
+        if NAME_CONSTRAINT not in str(error):
+            raise
+        sentence = f"There is already a Deployment called {name} in this workspace."
+        raise Invalid(sentence, field="name") from error
+
+
+@transaction.atomic
+def update_config(
+    *,
+    actor: User,
+    deployment: Deployment,
+    configuration: Configuration,
+    base_revision_number: int,
+    reason: str = "",
+) -> Operation:
+    """Make a revision on top of the one that was edited. Raises StaleBase, Invalid or Conflict."""
+    deployment = lock_deployment(deployment)
+    current = _wanted(deployment)
+    if current.number != base_revision_number:
+        raise StaleBase(current=current)
+    before = Configuration.from_json(current.config)
+    _check(configuration, deployment.cluster, base=before)
+    differences = changes(before, configuration)
+    if not differences:
+        raise Invalid("Nothing is changed.")
+    return add_revision(
+        actor,
+        deployment,
+        Operation.Kind.UPDATE,
+        summary=summary_of(differences),
+        configuration=configuration,
+        code_digest=current.code_digest,
+        reason=reason,
+    )
+
+
+@transaction.atomic
+def deploy_code(
+    *,
+    actor: User | None,
+    deployment: Deployment,
+    digest: str,
+    summary: str,
+    kind: Operation.Kind = Operation.Kind.DEPLOY,
+) -> Operation:
+    """Make a revision with other code and the same configuration: `operation.revision`."""
+    deployment = lock_deployment(deployment)
+    return add_revision(
+        actor,
+        deployment,
+        kind,
+        summary=summary,
+        configuration=Configuration.from_json(_wanted(deployment).config),
+        code_digest=digest,
+    )
+
+
+@transaction.atomic
+def restore_revision(
+    *,
+    actor: User,
+    deployment: Deployment,
+    revision: Revision,
+    base_revision_number: int | None = None,
+    reason: str = "",
+) -> Operation:
+    """Make a new revision with the configuration and the code of an earlier one.
+
+    Raises StaleBase, or Refused when Airflow cannot go back that far.
+    """
+    deployment = lock_deployment(deployment)
+    current = _wanted(deployment)
+    if base_revision_number not in (None, current.number):
+        raise StaleBase(current=current)
+    if revision.deployment_id != deployment.pk:
+        raise Invalid("That revision belongs to another Deployment.")
+    configuration = Configuration.from_json(revision.config)
+    try:
+        _check(configuration, deployment.cluster, base=Configuration.from_json(current.config))
+    except InvalidConfiguration as error:
+        raise Refused(f"Revision {revision.number} cannot be restored. {error.sentence}") from error
+    return add_revision(
+        actor,
+        deployment,
+        Operation.Kind.ROLL_BACK,
+        summary=f"Back to revision {revision.number}",
+        configuration=configuration,
+        code_digest=revision.code_digest,
+        reason=reason,
+    )
+
+
+@transaction.atomic
+def retry(*, actor: User, deployment: Deployment) -> Operation:
+    """Try again what failed, or what was given up. Raises Conflict when nothing has failed.
+
+    A second call finds the operation of the first.
+    """
+    deployment = lock_deployment(deployment, even_deleting=True)
+    running = deployment.operations.filter(state=OperationState.RUNNING).first()
+    if running is not None and deployment.quarantined_at is None:
+        return running
+    revision = deployment.wanted
+    is_failed = revision is not None and revision.state == RevisionState.FAILED
+    is_deleting = deployment.phase == Phase.DELETING
+    if not (is_failed or is_deleting or deployment.quarantined_at):
+        raise Conflict("Nothing has failed, so there is nothing to try again.")
+    if revision is not None and not is_deleting:
+        rows = Revision.objects.filter(pk=revision.pk)
+        lifecycle.move(rows, "revision", RevisionState.PENDING, failure="")
+    kind = Operation.Kind.DELETE if is_deleting else Operation.Kind.RETRY
+    target = None if is_deleting else revision
+    title = f"Delete {deployment.name}" if target is None else f"Try revision {target.number} again"
+    operation = begin_operation(actor, deployment, kind, title=title, revision=target)
+    record_change(actor, deployment, "deployment.retried", {"operation": [None, operation.number]})
+    make_due(deployment)
+    return operation
+
+
+@transaction.atomic
+def delete_deployment(*, actor: User, deployment: Deployment, typed_name: str) -> Operation:
+    """Begin to delete; a second call finds the operation of the first. Its tokens end at once.
+
+    Raises Invalid, with field "typed_name", unless the name is typed exactly.
+    """
+    # First, because whoever gives a role locks the organization before the Deployment.
+    revoke_tokens_in(actor=actor, on=deployment)
+    deployment = lock_deployment(deployment, even_deleting=True)
+    if typed_name.strip() != deployment.name:
+        raise Invalid(f"Type {deployment.name} to delete it.", field="typed_name")
+    rows = Deployment.objects.filter(pk=deployment.pk)
+    if lifecycle.move(rows, "phase", Phase.DELETING):
+        supersede(deployment)
+    running = deployment.operations.filter(state=OperationState.RUNNING).first()
+    if running is not None:
+        return running
+    operation = begin_operation(
+        actor, deployment, Operation.Kind.DELETE, title=f"Delete {deployment.name}", revision=None
+    )
+    record_change(actor, deployment, "deployment.delete_requested", {})
+    make_due(deployment)
+    return operation
+
+
+def new_ref(name: str) -> str:
+    """Make the name on the data plane: readable, unique, beginning with a letter, for ever."""
+    stem = slugify(name.replace("_", "-"))[:30].strip("-")
+    if not stem[:1].isalpha():
+        stem = f"airflow-{stem}"[:30].strip("-")
+    return f"{stem}-{''.join(secrets.choice(REF_ALPHABET) for _ in range(4))}"
+
+
+def _create(
+    actor: User,
+    workspace: Workspace,
+    cluster: Cluster,
+    name: str,
+    configuration: Configuration,
+    reason: str,
+) -> Operation:
+    cluster = _usable_cluster(workspace, cluster)
+    deployment = Deployment.objects.create(
+        workspace=workspace,
+        cluster=cluster,
+        ref=new_ref(name),
+        name=name,
+        created_by=actor,
+        database_server=cluster.database_server,
+    )
+    deployment.airflow_secrets = sealed.new_airflow_secrets(deployment_id=deployment.pk)
+    deployment.save(update_fields=["airflow_secrets"])
+    return add_revision(
+        actor,
+        deployment,
+        Operation.Kind.CREATE,
+        summary="Created",
+        configuration=configuration,
+        code_digest="",
+        reason=reason,
+    )
+
+
+def _usable_cluster(workspace: Workspace, cluster: Cluster) -> Cluster:
+    """Lock a cluster and return it as it is now. Raises Invalid for one that the workspace may not
+    use, or that is removed in this moment.
+    """
+    locked = Cluster.objects.select_for_update(no_key=True).get(pk=cluster.pk)
+    if not clusters_for(workspace=workspace).filter(pk=cluster.pk).exists():
+        sentence = f"{workspace} may not use the cluster {cluster}. Choose another one."
+        raise Invalid(sentence, field="cluster")
+    return locked
+
+
+def _wanted(deployment: Deployment) -> Revision:
+    if deployment.wanted is None:
+        raise Conflict(f"{deployment.name} has no revision yet.")
+    return deployment.wanted
+
+
+def _check(configuration: Configuration, cluster: Cluster, base: Configuration | None) -> None:
+    options = deployment_options(cluster=cluster, today=timezone.now().date())
+    problems = validate(configuration=configuration, options=options, base=base)
+    if problems:
+        raise InvalidConfiguration(problems)

@@ -1,0 +1,249 @@
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from apps.access.scoped import require, scoped
+from apps.accounts.models import User
+from apps.accounts.request_user import person_of
+from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
+from apps.deployments.configuration.options import DeploymentOptions, deployment_options
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.configuration.validation import Problem
+from apps.deployments.editing.drafts import save_draft, store_secret, update_draft
+from apps.deployments.editing.forms.data import (
+    FormData,
+    data_of,
+    fit,
+    press,
+    seal_secrets,
+    secret_ids_in,
+)
+from apps.deployments.editing.forms.editor import Editor
+from apps.deployments.models import Deployment, Draft, Revision
+from apps.deployments.pages.cluster_choice import chosen_cluster, cluster_rows, is_for_another
+from apps.deployments.pages.queries import is_name_taken, open_drafts, usable_secrets, usual_cluster
+from apps.organizations.models import Workspace
+
+SHOWN_DRAFTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a form edits: a new Deployment or an existing one, from the start or from a draft.
+
+    `clusters` are those that a new one may run on; for an existing one that is settled.
+    """
+
+    user: User
+    workspace: Workspace
+    cluster: Cluster
+    options: DeploymentOptions
+    deployment: Deployment | None = None
+    draft: Draft | None = None
+    clusters: Sequence[Cluster] = ()
+
+    @property
+    def in_force(self) -> Configuration | None:
+        if self.deployment is None or self.deployment.wanted is None:
+            return None
+        return Configuration.from_json(self.deployment.wanted.config)
+
+    def revision(self, number: str) -> Revision | None:
+        """Return the revision that the edit began from, as the form remembers it."""
+        if self.deployment is None:
+            return None
+        revisions = self.deployment.revisions
+        found = revisions.filter(number=number) if number.isascii() and number.isdigit() else None
+        return (found.first() if found is not None else None) or self.deployment.wanted
+
+
+@scoped(Workspace, "workspace.deployments.create", by="slug")
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    clusters = list(clusters_for(workspace=workspace))
+    if not clusters:
+        return render(request, "deployments/editing/no_cluster.html", {"workspace": workspace})
+    subject = _subject(
+        request,
+        workspace=workspace,
+        cluster=chosen_cluster(request, clusters)
+        or usual_cluster(workspace=workspace, clusters=clusters),
+        clusters=clusters,
+    )
+    configuration = subject.options.new_configuration()
+    return _edit(
+        request,
+        subject,
+        lambda: data_of(configuration=configuration, name="", base=None, options=subject.options),
+    )
+
+
+@scoped(Deployment, "deployment.update", by="ref")
+@require_http_methods(["GET", "HEAD", "POST"])
+def configure(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    subject = _subject(
+        request,
+        workspace=deployment.workspace,
+        cluster=deployment.cluster,
+        deployment=deployment,
+    )
+    in_force, wanted = subject.in_force, deployment.wanted
+    if in_force is None or wanted is None or deployment.phase != "active":
+        return redirect("deployments:overview", deployment.ref)
+    return _edit(
+        request,
+        subject,
+        lambda: data_of(
+            configuration=in_force,
+            name=deployment.name,
+            base=wanted.number,
+            options=subject.options,
+        ),
+    )
+
+
+@scoped(Workspace, "workspace.view", by="slug")
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit_draft(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpResponse:
+    draft = draft_of(request, workspace, draft_id)
+    clusters = [] if draft.deployment else list(clusters_for(workspace=workspace))
+    subject = _subject(
+        request,
+        workspace=workspace,
+        cluster=chosen_cluster(request, clusters) or draft.cluster,
+        deployment=draft.deployment,
+        draft=draft,
+        clusters=clusters,
+    )
+    return _edit(
+        request,
+        subject,
+        lambda: data_of(
+            configuration=Configuration.from_json(draft.config),
+            name=draft.deployment.name if draft.deployment else draft.name,
+            base=draft.base.number if draft.base else None,
+            options=subject.options,
+        ),
+    )
+
+
+def draft_of(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> Draft:
+    """Load a draft of the person who asks, who must still be allowed to apply it."""
+    related = ("deployment__wanted", "deployment__workspace", "base", "restores", "operation")
+    drafts = Draft.objects.select_related("cluster", *related)
+    draft: Draft = get_object_or_404(
+        drafts, pk=draft_id, workspace=workspace, author_id=request.user.pk
+    )
+    if draft.deployment is None:
+        require(user=request.user, permission="workspace.deployments.create", on=workspace)
+    else:
+        require(user=request.user, permission="deployment.update", on=draft.deployment)
+        request.scope_object = draft.deployment  # type: ignore[attr-defined]  # for navigation
+    return draft
+
+
+def _subject(request: HttpRequest, *, cluster: Cluster, **fields: Any) -> Subject:
+    options = deployment_options(cluster=cluster, today=timezone.localdate())
+    return Subject(user=person_of(request), cluster=cluster, options=options, **fields)
+
+
+def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData]) -> HttpResponse:
+    """Show the form. A row button rearranges it; the other one keeps a draft, to be reviewed."""
+    data, is_judged, is_fitted = initial() | {"cluster": str(subject.cluster.pk)}, False, False
+    if request.method == "POST":
+        data = _posted(request, subject)
+        is_fitted = is_for_another(data, subject.cluster) and bool(subject.clusters)
+        fitted = fit(data, subject.options) if is_fitted else data
+        is_judged = not data.get("row") and fitted == data
+        data = fitted
+    secrets = usable_secrets(
+        user=subject.user,
+        workspace=subject.workspace,
+        deployment=subject.deployment,
+        ids=secret_ids_in(data),
+    )
+    editor = Editor(
+        data,
+        options=subject.options,
+        base=subject.in_force,
+        secrets=secrets,
+        is_judged=is_judged,
+        clusters=subject.clusters,
+    )
+    if is_judged and _is_valid(editor, subject):
+        draft = _keep(subject, editor, base=subject.revision(data.get("base", "")))
+        return redirect("deployments:review", subject.workspace.slug, draft.pk)
+    context = {
+        "editor": editor,
+        "form": editor.settings,
+        "formset": editor,
+        "subject": subject,
+        "base_number": data.get("base", ""),
+        "drafts": _other_drafts(subject) if request.method != "POST" else [],
+        "clusters": cluster_rows(subject.clusters),
+        "is_fitted": is_fitted,
+    }
+    return render(
+        request, "deployments/editing/configure.html", context, status=422 if is_judged else 200
+    )
+
+
+def _posted(request: HttpRequest, subject: Subject) -> FormData:
+    def seal(value: str) -> str:
+        stored = store_secret(workspace=subject.workspace, value=value, actor=subject.user)
+        return str(stored.pk)
+
+    posted = {key: str(value) for key, value in request.POST.items()}
+    data = seal_secrets(posted, seal=seal, most_bytes=subject.options.value_bytes)
+    return press(data, data.get("row", ""), subject.options)
+
+
+def _is_valid(editor: Editor, subject: Subject) -> bool:
+    is_valid = editor.is_valid()
+    name = editor.settings.typed("name").strip()
+    if subject.deployment is not None or "name" in editor.settings.errors:
+        return is_valid
+    if is_name_taken(workspace=subject.workspace, name=name):
+        sentence = f"There is already a Deployment “{name}” in {subject.workspace.name}."
+        editor.blame([Problem("name", sentence)])
+        return False
+    return is_valid
+
+
+def _keep(subject: Subject, editor: Editor, *, base: Revision | None) -> Draft:
+    configuration = editor.configuration()
+    name = "" if subject.deployment else editor.settings.cleaned_data["name"]
+    if subject.draft is not None:
+        return update_draft(
+            actor=subject.user,
+            draft=subject.draft,
+            configuration=configuration,
+            name=name,
+            base=base,
+            cluster=subject.cluster if subject.clusters else None,
+        )
+    return save_draft(
+        actor=subject.user,
+        workspace=subject.workspace,
+        cluster=subject.cluster,
+        configuration=configuration,
+        name=name,
+        deployment=subject.deployment,
+        base=base,
+    )
+
+
+def _other_drafts(subject: Subject) -> list[Draft]:
+    drafts = open_drafts(
+        author=subject.user, workspace=subject.workspace, deployment=subject.deployment
+    )
+    if subject.draft is not None:
+        drafts = drafts.exclude(pk=subject.draft.pk)
+    return list(drafts[:SHOWN_DRAFTS])

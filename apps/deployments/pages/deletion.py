@@ -1,0 +1,31 @@
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from apps.access.scoped import scoped
+from apps.accounts.request_user import person_of
+from apps.core.errors import Invalid, PortalError
+from apps.deployments.editing.services import delete_deployment
+from apps.deployments.models import Deployment, Phase
+
+
+@scoped(Deployment, "deployment.delete", by="ref")
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    if deployment.phase == Phase.DELETED:
+        return redirect("deployments:overview", deployment.ref)
+    error, status = "", 200
+    if request.method == "POST":
+        typed = request.POST.get("confirm", "").strip()
+        try:
+            operation = delete_deployment(
+                actor=person_of(request), deployment=deployment, typed_name=typed
+            )
+        except Invalid as problem:
+            error, status = problem.sentence, 422
+        except PortalError as problem:
+            error, status = problem.sentence, 409
+        else:
+            return redirect("deployments:operation", deployment.ref, operation.number)
+    context = {"deployment": deployment, "error": error}
+    return render(request, "deployments/delete.html", context, status=status)

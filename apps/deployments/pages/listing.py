@@ -1,0 +1,171 @@
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, cast
+
+from django.core.cache import cache
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+
+from apps.access.queries import explain_denial
+from apps.access.scoped import scoped
+from apps.accounts.request_user import person_of
+from apps.core.htmx import is_fragment
+from apps.core.words import time_ago_in_words
+from apps.deployments.badge import GROUPS, display_status
+from apps.deployments.configuration.options import EXECUTORS
+from apps.deployments.pages.list_queries import (
+    PAGE_SIZE,
+    ListFilter,
+    ListPage,
+    Row,
+    deployments_page,
+    queue_cells,
+)
+from apps.organizations.models import Workspace
+from apps.runtimes.catalogue import runtimes
+from apps.runtimes.notes import RuntimeNote, runtime_note
+
+POLL_SECONDS = 20
+ADVICE_SECONDS = 60
+CREATE = "workspace.deployments.create"
+KEPT_ROWS = 2_000
+GROUP_WORDS = {
+    "failed": ("Failed", "bad"),
+    "unhealthy": ("Unhealthy", "bad"),
+    "unknown": ("Unknown", "idle"),
+    "progress": ("In progress", "move"),
+    "healthy": ("Healthy", "good"),
+}
+
+
+@scoped(Workspace, "workspace.view", by="slug")
+@require_safe
+def deployments(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    wanted = ListFilter.from_query(request.GET.dict())
+    page = deployments_page(user=person_of(request), workspace=workspace, wanted=wanted)
+    now = timezone.now()
+    context = {
+        "workspace": workspace,
+        "wanted": wanted,
+        "rows": _rows(page, now),
+        "page": _page_of(page, wanted.page),
+        "total": page.total,
+        "is_none_yet": not page.tally and not wanted.is_narrow,
+        "now": now,
+        "is_live": request.GET.get("live") != "off",
+        "poll_seconds": POLL_SECONDS,
+        "address": request.get_full_path(),
+    }
+    if is_fragment(request):
+        response = render(request, "deployments/list/_list.html", context)
+    else:
+        response = render(
+            request, "deployments/list/list.html", context | _around(request, workspace, page)
+        )
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def _around(request: HttpRequest, workspace: Workspace, page: ListPage) -> dict[str, Any]:
+    """Return what stands around the table: counts, choices of the filters, who may create."""
+    can_create = request.user.has_perm(CREATE, workspace)
+    return {
+        "tally": _tally(request, page),
+        "runtimes": [runtime.version for runtime in runtimes()],
+        "executors": EXECUTORS,
+        "can_create": can_create,
+        "advice": None if can_create else _advice(workspace),
+    }
+
+
+def _advice(workspace: Workspace) -> dict[str, Any]:
+    """Say which role creates here, and who can give it. It is the same for everybody who sees the
+    workspace, so it may be a minute old; the page that refuses says it anew.
+    """
+
+    def explain() -> dict[str, Any]:
+        denial = explain_denial(permission=CREATE, on=workspace)
+        people = [str(person) for person in denial.grantors]
+        return {"role": " or ".join(denial.roles[:2]), "people": people}
+
+    key = f"advice:{CREATE}:{workspace.pk}"
+    return cast(dict[str, Any], cache.get_or_set(key, explain, ADVICE_SECONDS))
+
+
+def _tally(request: HttpRequest, page: ListPage) -> list[dict[str, Any]]:
+    current = request.GET.get("status", "")
+    items = [_tally_item(request, "", "All", "", sum(page.tally.values()), current)]
+    for group in GROUPS:
+        count = page.tally.get(group, 0)
+        if count or group == current:
+            word, tone = GROUP_WORDS[group]
+            items.append(_tally_item(request, group, word, tone, count, current))
+    return items
+
+
+def _tally_item(
+    request: HttpRequest, group: str, word: str, tone: str, count: int, current: str
+) -> dict[str, Any]:
+    query = request.GET.copy()
+    query.pop("page", None)
+    query.pop("status", None)
+    if group:
+        query["status"] = group
+    return {
+        "label": word,
+        "count": count,
+        "tone": tone,
+        "url": f"?{query.urlencode()}" if query else request.path,
+        "is_current": group == current,
+    }
+
+
+def _rows(page: ListPage, now: datetime) -> list[SafeString]:
+    today = timezone.localdate(now)
+    versions = {row.runtime for row in page.rows}
+    notes = {version: runtime_note(version, today=today) for version in versions}
+    zone = timezone.get_current_timezone_name()
+    rows = []
+    for row in page.rows:
+        changed = time_ago_in_words(then=row.changed_at, now=now) if row.changed_at else ""
+        rows.append(_drawn(row, notes[row.runtime], changed, zone))
+    return rows
+
+
+@lru_cache(maxsize=KEPT_ROWS)
+def _drawn(row: Row, note: RuntimeNote | None, changed: str, zone: str) -> SafeString:
+    """Draw a row, unless the very same was drawn before: everybody who looks asks for fifty again
+    three times a minute, and few of them have changed.
+
+    `changed` and `zone` stand for the clock and the person's zone, which the drawing reads too.
+    """
+    queues, more_queues = queue_cells(row)
+    context = {
+        "row": row,
+        "url": reverse("deployments:overview", args=[row.ref]),
+        "status": display_status(row),
+        "queues": queues,
+        "more_queues": more_queues,
+        "runtime_note": note,
+    }
+    return render_to_string("deployments/list/_list_row.html", context)
+
+
+class _Counted(Paginator):  # type: ignore[type-arg]  # not generic at run time
+    """A paginator that was told the count, for the rows carry it."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__([], PAGE_SIZE)
+        self.count = total
+
+
+def _page_of(page: ListPage, number: int) -> Any:
+    paginator = _Counted(page.total)
+    return paginator.page(min(number, paginator.num_pages))

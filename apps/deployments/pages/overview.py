@@ -1,0 +1,240 @@
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_safe
+
+from apps.access.scoped import scoped
+from apps.core.htmx import is_fragment
+from apps.dataplane.status import ComponentStatus, Figures, Observation
+from apps.deployments.badge import display_status
+from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration
+from apps.deployments.models import Deployment, Health, OperationState, Phase
+from apps.deployments.pages.operations import operation_rows
+from apps.deployments.pages.queries import (
+    observation_of,
+    operations_of,
+    revisions_for_page,
+    secrets_of,
+)
+from apps.deployments.pages.revisions import revision_rows
+from apps.deployments.reconciling import live_metrics
+from apps.deployments.reconciling.cluster_settings import is_behind
+from apps.deployments.tasks import ask_for_figures
+from apps.runtimes.catalogue import runtimes
+from apps.runtimes.notes import runtime_note
+
+COMPONENT_WORDS = {
+    "starting": ("Starting", "move", ""),
+    "running": ("Running", "good", ""),
+    "stopping": ("Stopping", "move", ""),
+    "stopped": ("Stopped", "idle", "stop"),
+    "crashing": ("Crashing", "bad", ""),
+    "failed": ("Failed", "bad", ""),
+    "unknown": ("Unknown", "idle", ""),
+}
+SETTLED_SECONDS, UNSETTLED_SECONDS = 5, 2
+SHOWN = 4
+SETTINGS_CHANGED = (
+    "This Deployment does not run with them yet. The portal applies them to some Deployments at a "
+    "time."
+)
+NOTICED = timedelta(hours=1)
+
+
+@scoped(Deployment, "deployment.view", by="ref")
+@require_safe
+def overview(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    if deployment.phase == Phase.DELETED:
+        deletion = operations_of(deployment).first()
+        context: dict[str, Any] = {"deployment": deployment, "operation": deletion}
+        return render(request, "deployments/deleted.html", context)
+    context = _context(request, deployment)
+    template = "_overview" if is_fragment(request) else "overview"
+    response = render(request, f"deployments/overview/{template}.html", context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@scoped(Deployment, "deployment.view", by="ref")
+@require_safe
+def environment(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    configuration = _configuration(deployment)
+    variables = configuration.variables if configuration else ()
+    secrets = secrets_of(deployment)
+    rows = [
+        {"variable": variable, "secret": secrets.get(variable.secret_id)} for variable in variables
+    ]
+    context = {
+        "deployment": deployment,
+        "rows": rows,
+        "can_update": request.user.has_perm("deployment.update", deployment),
+    }
+    return render(request, "deployments/overview/environment.html", context)
+
+
+def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
+    now = timezone.now()
+    status = display_status(deployment)
+    seen, told = _seen(deployment)
+    configuration = _configuration(deployment)
+    recent = list(operations_of(deployment)[:SHOWN])
+    running = next((one for one in recent if one.state == OperationState.RUNNING), None)
+    return {
+        "deployment": deployment,
+        "status": status,
+        "seen": seen,
+        "now": now,
+        "configuration": configuration,
+        "runtime": _runtime(configuration),
+        "conditions": _conditions(deployment, seen, configuration, now),
+        "running": running,
+        "step": running.steps.filter(state="running").first() if running else None,
+        "failed": _failed(deployment, recent),
+        "components": [_component(component) for component in seen.components] if seen else [],
+        "queues": _queues(configuration, seen),
+        "unknown": _unknown(deployment, told),
+        "drift": seen.drift if seen else (),
+        "is_drift_corrected": configuration is None or configuration.corrects_drift,
+        "notices": _notices(deployment, seen, now),
+        "revisions": revision_rows(revisions_for_page(deployment)[:SHOWN]),
+        "operations": operation_rows(recent),
+        "can_update": request.user.has_perm("deployment.update", deployment),
+        "is_live": request.GET.get("live") != "off",
+        "is_oob": is_fragment(request),
+        "poll_seconds": SETTLED_SECONDS if status.is_settled else UNSETTLED_SECONDS,
+    }
+
+
+def _seen(deployment: Deployment) -> tuple[Observation | None, Figures | None]:
+    """Return the last look with the last figures in it, and let newer ones be asked for."""
+    seen, told = observation_of(deployment), live_metrics.figures_of(deployment)
+    ask_for_figures(deployment)
+    return (live_metrics.completed(seen, told) if seen and told else seen), told
+
+
+def _unknown(deployment: Deployment, told: Figures | None) -> dict[str, str]:
+    """Say why waiting tasks and memory are not shown, where nobody tells them."""
+    if told is not None:
+        return {"tasks": told.tasks_unknown, "usage": told.usage_unknown}
+    if deployment.cluster.blind_until is not None:
+        return dict.fromkeys(("tasks", "usage"), "The cluster does not answer.")
+    if live_metrics.is_measured(deployment):
+        return {"tasks": "They are being counted.", "usage": "It is being asked for."}
+    return {"tasks": "", "usage": ""}
+
+
+def _configuration(deployment: Deployment) -> Configuration | None:
+    return Configuration.from_json(deployment.wanted.config) if deployment.wanted else None
+
+
+def _runtime(configuration: Configuration | None) -> str:
+    """Name the runtime and, as long as the catalogue knows it, its Airflow."""
+    if configuration is None:
+        return ""
+    version = configuration.runtime
+    known = {runtime.version: runtime.airflow_version for runtime in runtimes()}
+    return f"{version}, Airflow {known[version]}" if version in known else version
+
+
+def _failed(deployment: Deployment, recent: list[Any]) -> Any:
+    """Return the operation that left the wanted revision, or the deletion, undone."""
+    newest = recent[0] if recent else None
+    return newest if newest is not None and newest.state == OperationState.FAILED else None
+
+
+def _conditions(
+    deployment: Deployment,
+    seen: Observation | None,
+    configuration: Configuration | None,
+    now: datetime,
+) -> list[dict[str, str]]:
+    """Return what somebody ought to know or do, besides a failed or running operation."""
+    found = []
+    if deployment.quarantined_at:
+        found.append(_condition("bad", "The portal has stopped trying", deployment.trouble))
+    elif deployment.trouble:
+        found.append(_condition("warn", "It does not go on yet", deployment.trouble))
+    if is_behind(deployment) and deployment.phase == Phase.ACTIVE:
+        title = f"The settings of {deployment.cluster.name} changed"
+        found.append(_condition("move", title, SETTINGS_CHANGED))
+    note = runtime_note(configuration.runtime, today=now.date()) if configuration else None
+    if note is not None and note.tone and configuration is not None:
+        title = f"Runtime {configuration.runtime} should be replaced"
+        found.append(_condition(note.tone, title, f"{note.sentence}."))
+    if seen is not None and seen.import_errors:
+        files = "1 DAG file" if seen.import_errors == 1 else f"{seen.import_errors} DAG files"
+        title = f"{files} cannot be imported"
+        found.append(_condition("warn", title, "Their DAGs do not run. Airflow shows the errors."))
+    return found
+
+
+def _notices(deployment: Deployment, seen: Observation | None, now: datetime) -> dict[str, Any]:
+    """Return the warnings of the last hour, those that are over apart: what is shown may have been
+    seen a while ago.
+    """
+    noticed = [one for one in (seen.notices or ()) if now - one.last_at < NOTICED] if seen else []
+    good_since = _good_since(deployment, seen)
+    over = [
+        notice
+        for notice in noticed
+        if notice.is_over or (good_since is not None and notice.last_at < good_since)
+    ]
+    return {"now": [notice for notice in noticed if notice not in over], "over": over}
+
+
+def _good_since(deployment: Deployment, seen: Observation | None) -> datetime | None:
+    """Return since when everything is as it should be, None if something is not."""
+    if seen is None or deployment.health != Health.HEALTHY:
+        return None
+    is_good = all(
+        one.state in ("running", "stopped") and one.ready >= one.wanted for one in seen.components
+    )
+    return deployment.health_since if is_good else None
+
+
+def _condition(tone: str, title: str, sentence: str) -> dict[str, str]:
+    return {"tone": tone, "title": title, "sentence": sentence}
+
+
+def _component(component: ComponentStatus) -> dict[str, Any]:
+    word, tone, icon = COMPONENT_WORDS[component.state]
+    detail = component.detail
+    is_worker = component.name.startswith("worker ")
+    if is_worker and component.state == "stopped" and not component.wanted:
+        word, icon, detail = "Idle", "sleep", detail or "Starts when tasks wait"
+    return {
+        "component": component,
+        "word": word,
+        "tone": tone,
+        "icon": icon,
+        "detail": detail,
+        "cpu": "" if component.cpu_millis is None else f"{component.cpu_millis / 1000:.2f} CPU",
+    }
+
+
+def _queues(configuration: Configuration | None, seen: Observation | None) -> list[dict[str, Any]]:
+    found = {queue.name: queue for queue in seen.queues} if seen else {}
+    rows = []
+    for queue in configuration.queues if configuration else ():
+        now = found.get(queue.name)
+        tasks = f"{queue.concurrency} task{'' if queue.concurrency == 1 else 's'} each"
+        if queue.size != LOCAL_SIZE:
+            tasks = f"{queue.size}, {tasks}"
+        rows.append(
+            {
+                "name": queue.name,
+                "detail": tasks,
+                "minimum": queue.min_workers,
+                "maximum": queue.max_workers,
+                "running": now.workers_ready if now else 0,
+                "wanted": now.workers_wanted if now else None,
+                "queued": now.tasks_queued if now else None,
+                "working": now.tasks_running if now else None,
+                "note": now.note if now else "",
+            }
+        )
+    return rows

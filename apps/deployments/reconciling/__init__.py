@@ -1,0 +1,1 @@
+"""How a revision becomes true: leases, passes, results, surveys."""

@@ -1,0 +1,67 @@
+"""Bring changed settings of a cluster to the Deployments that run there: some at a time.
+
+Each gets an operation of its own that applies its revision again, so that its page shows the steps
+and says what failed. Whoever fails keeps his place: settings that break Deployments break a few.
+"""
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from apps.deployments.models import Deployment, Operation, Phase, Revision, RevisionState
+from apps.deployments.operations import begin_operation, lock_deployment, record_change
+from apps.deployments.reconciling import lifecycle
+
+AT_ONCE = 10
+
+
+def is_behind(deployment: Deployment) -> bool:
+    """Tell whether a Deployment runs with settings of its cluster that have changed. Needs
+    `cluster`.
+    """
+    version = deployment.cluster.settings_version
+    return deployment.applied_id is not None and deployment.settings_version < version
+
+
+def begin_some() -> int:
+    """Begin to apply changed settings where nothing else is under way, on each cluster that
+    answers as many as there is room for. Returns how many were begun.
+    """
+    begun = 0
+    behind = _behind().filter(cluster__blind_until=None)
+    for cluster_id in behind.values_list("cluster_id", flat=True).distinct():
+        here = _behind().filter(cluster=cluster_id)
+        free = AT_ONCE - _under_way(here)
+        ready = here.filter(wanted__state=RevisionState.APPLIED, quarantined_at=None)
+        for deployment in ready.order_by("pk")[: max(free, 0)]:
+            begun += _begin(deployment)
+    return begun
+
+
+def _behind() -> QuerySet[Deployment]:
+    behind = Deployment.objects.filter(settings_version__lt=F("cluster__settings_version"))
+    return behind.filter(phase=Phase.ACTIVE, applied__isnull=False)
+
+
+def _under_way(here: QuerySet[Deployment]) -> int:
+    """Count those that were begun and have not arrived, those that failed among them."""
+    begun = here.exclude(wanted__state=RevisionState.APPLIED)
+    mine = begun.filter(wanted__operations__kind=Operation.Kind.SETTINGS)
+    return mine.distinct().count()
+
+
+@transaction.atomic
+def _begin(deployment: Deployment) -> bool:
+    deployment = lock_deployment(deployment, even_deleting=True)
+    wanted = deployment.wanted
+    if deployment.phase != Phase.ACTIVE or wanted is None or not is_behind(deployment):
+        return False
+    rows = Revision.objects.filter(pk=wanted.pk, state=RevisionState.APPLIED)
+    if not lifecycle.move(rows, "revision", RevisionState.PENDING):
+        return False
+    title = f"Apply the settings of {deployment.cluster.name}"
+    begin_operation(None, deployment, Operation.Kind.SETTINGS, title=title, revision=wanted)
+    versions = [deployment.settings_version, deployment.cluster.settings_version]
+    record_change(None, deployment, "deployment.settings_applied", {"settings": versions})
+    Deployment.objects.filter(pk=deployment.pk).update(next_reconcile_at=Now())
+    return True

@@ -1,0 +1,121 @@
+"""From rows to the specification that a data plane takes. The only place that opens secrets."""
+
+from functools import cache
+
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+from django.conf import settings
+from django.core.files.storage import default_storage
+
+from apps.core.crypto import SecretUnreadable
+from apps.dataplane.errors import Permanent
+from apps.dataplane.spec import (
+    CodeSpec,
+    DeploymentSpec,
+    QueueSpec,
+    RuntimeSpec,
+    SignInSpec,
+    VariableSpec,
+)
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.models import Deployment, Revision, SecretValue
+from apps.deployments.secrets import sealed
+from apps.runtimes.catalogue import runtime_called
+
+CODE_FOLDER = "code"
+
+
+def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpec:
+    """Return everything the data plane must know to make a revision true.
+
+    Raises Permanent, with a sentence, when a secret cannot be opened or the runtime is gone.
+    """
+    configuration = Configuration.from_json(revision.config)
+    try:
+        return DeploymentSpec(
+            ref=deployment.ref,
+            name=deployment.name,
+            revision=revision.number,
+            runtime=_runtime(configuration.runtime),
+            executor=configuration.executor,
+            queues=_queues(configuration),
+            variables=_variables(configuration, deployment),
+            code=_code(revision),
+            secrets=sealed.open_airflow_secrets(deployment),
+            sign_in=_sign_in(deployment.ref),
+            corrects_drift=configuration.corrects_drift,
+            database_server=deployment.database_server,
+        )
+    except SecretUnreadable as error:
+        raise Permanent(f"A secret of this Deployment cannot be read. {error}") from error
+
+
+def code_name(digest: str) -> str:
+    """Return the name under which the storage keeps an archive of code."""
+    return f"{CODE_FOLDER}/{digest}.zip"
+
+
+def _runtime(version: str) -> RuntimeSpec:
+    try:
+        runtime = runtime_called(version)
+    except KeyError:
+        raise Permanent(f"This portal has no runtime {version}. Choose another one.") from None
+    return RuntimeSpec(
+        version=runtime.version,
+        airflow_version=runtime.airflow_version,
+        image=runtime.image,
+        lock_path=str(runtime.lock_path),
+    )
+
+
+def _queues(configuration: Configuration) -> tuple[QueueSpec, ...]:
+    return tuple(
+        QueueSpec(
+            name=queue.name,
+            concurrency=queue.concurrency,
+            min_workers=queue.min_workers,
+            max_workers=queue.max_workers,
+            size=queue.size,
+        )
+        for queue in configuration.queues
+    )
+
+
+def _variables(configuration: Configuration, deployment: Deployment) -> tuple[VariableSpec, ...]:
+    ids = configuration.secret_ids
+    rows = SecretValue.objects.filter(pk__in=ids, deployment=deployment) if ids else ()
+    values = {str(row.pk): sealed.open_secret_value(row) for row in rows}
+    specs = []
+    for variable in configuration.variables:
+        value = values.get(variable.secret_id) if variable.is_secret else variable.value
+        if value is None:
+            raise Permanent(f"The value of {variable.key} is gone. Type it again.")
+        specs.append(VariableSpec(key=variable.key, value=value, is_secret=variable.is_secret))
+    return tuple(specs)
+
+
+def _code(revision: Revision) -> CodeSpec | None:
+    if not revision.code_digest:
+        return None
+    path = default_storage.path(code_name(revision.code_digest))
+    return CodeSpec(digest=revision.code_digest, archive_path=path)
+
+
+def _sign_in(ref: str) -> SignInSpec:
+    return SignInSpec(
+        portal_url=settings.PORTAL_URL,
+        issuer=settings.PORTAL_URL,
+        audience=f"airflow:{ref}",
+        public_key_pem=_public_key(settings.AIRFLOW_SIGN_IN_KEY),
+    )
+
+
+@cache
+def _public_key(private_pem: str) -> str:
+    if not private_pem:
+        raise Permanent("PORTAL_AIRFLOW_SIGN_IN_KEY is not set: nobody could sign in to Airflow.")
+    public = load_pem_private_key(private_pem.encode(), password=None).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

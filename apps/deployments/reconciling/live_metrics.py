@@ -1,0 +1,120 @@
+"""Figures of Deployments on clusters: what looks there leave out because it changes by the second.
+
+They are asked for while somebody looks at a page, by a worker, and kept for a minute in the cache:
+no row changes, and what nobody looks at costs nothing. Every view of a page sees the same ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from django.core.cache import cache
+
+from apps.clusters.connections.planes import plane_for
+from apps.dataplane.base import Measured
+from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.status import Figures, Observation, Usage
+from apps.deployments.models import Deployment, Health, Phase
+from apps.deployments.reconciling.compiler import compile_spec
+
+# How often they are asked for while somebody looks, and how long the last ones are shown.
+EVERY_SECONDS, KEPT_SECONDS = 8, 60
+
+
+def is_due(deployment: Deployment) -> bool:
+    """Tell whether the figures ought to be asked for now; a second caller hears no for a while."""
+    if not is_measured(deployment):
+        return False
+    return bool(cache.add(f"figures-asked:{deployment.pk}", 1, EVERY_SECONDS))
+
+
+def is_measured(deployment: Deployment) -> bool:
+    """Tell whether somebody could tell figures: a cluster that answers, and an Airflow on it."""
+    return (
+        deployment.cluster.is_kubernetes
+        and deployment.cluster.blind_until is None
+        and deployment.phase == Phase.ACTIVE
+        and deployment.applied_id is not None
+        and deployment.health != Health.STOPPED
+    )
+
+
+def measure(*, deployment_id: int) -> None:
+    """Ask for the figures of a Deployment and keep them."""
+    rows = Deployment.objects.select_related("cluster", "applied")
+    deployment = rows.filter(pk=deployment_id).first()
+    if deployment is None or deployment.applied is None or not is_measured(deployment):
+        return
+    try:
+        plane = plane_for(deployment.cluster)
+        spec = compile_spec(deployment=deployment, revision=deployment.applied)
+    except DataPlaneError:
+        # The reconciler meets the same and says it.
+        return
+    if isinstance(plane, Measured):
+        cache.set(_key(deployment), _as_json(plane.figures(spec=spec)), KEPT_SECONDS)
+
+
+def figures_of(deployment: Deployment) -> Figures | None:
+    """Return the last figures of a Deployment, None if there are none or they are old."""
+    if not is_measured(deployment):
+        return None
+    kept = cache.get(_key(deployment))
+    return _from_json(kept) if kept else None
+
+
+def completed(observation: Observation, figures: Figures) -> Observation:
+    """Return a look with figures in place of what it left out. Pure."""
+    tasks, usage = figures.tasks or {}, figures.usage or {}
+    heartbeats = figures.heartbeats or {}
+    queues = [
+        replace(queue, tasks_queued=tasks[queue.name][0], tasks_running=tasks[queue.name][1])
+        if queue.name in tasks
+        else queue
+        for queue in observation.queues
+    ]
+    components = [
+        replace(
+            component,
+            memory_bytes=usage[component.name].memory_bytes if component.name in usage else None,
+            cpu_millis=usage[component.name].cpu_millis if component.name in usage else None,
+            heartbeat_at=heartbeats.get(component.name),
+        )
+        for component in observation.components
+    ]
+    return replace(
+        observation,
+        queues=tuple(queues),
+        components=tuple(components),
+        import_errors=figures.import_errors,
+    )
+
+
+def _key(deployment: Deployment) -> str:
+    return f"figures:{deployment.pk}"
+
+
+def _as_json(figures: Figures) -> dict[str, Any]:
+    found = asdict(figures)
+    found["taken_at"] = figures.taken_at.isoformat()
+    if figures.heartbeats is not None:
+        found["heartbeats"] = {name: at.isoformat() for name, at in figures.heartbeats.items()}
+    return found
+
+
+def _from_json(kept: Mapping[str, Any]) -> Figures:
+    tasks, usage, heartbeats = kept["tasks"], kept["usage"], kept["heartbeats"]
+    return Figures(
+        taken_at=datetime.fromisoformat(kept["taken_at"]),
+        tasks=_each(tasks, tuple),
+        tasks_unknown=kept["tasks_unknown"],
+        import_errors=kept["import_errors"],
+        heartbeats=_each(heartbeats, datetime.fromisoformat),
+        usage=_each(usage, lambda used: Usage(**used)),
+        usage_unknown=kept["usage_unknown"],
+    )
+
+
+def _each(items: Mapping[str, Any] | None, read: Any) -> dict[str, Any] | None:
+    return None if items is None else {name: read(value) for name, value in items.items()}

@@ -1,0 +1,283 @@
+"""One pass of the loop that makes a Deployment true: claim, compile, apply or delete, observe.
+
+Nothing here waits. A pass does what can be done now and says when the next is due; a pass that
+dies half-way leaves a lease that ends and a row that is due, and every step of a data plane is safe
+to repeat. Between passes all state is in rows, and every write asks whether the lease is held.
+"""
+
+import logging
+import random
+import time
+from dataclasses import replace
+from typing import Any
+
+from django.utils import timezone
+
+from apps.clusters.connections.planes import plane_for
+from apps.dataplane import fence
+from apps.dataplane.base import DataPlane, Surveyed
+from apps.dataplane.errors import DataPlaneError, Permanent, Temporary, Unreachable
+from apps.dataplane.status import Drift, Observation, Progress, Step
+from apps.deployments.models import (
+    Deployment,
+    Health,
+    Operation,
+    OperationState,
+    Phase,
+    Revision,
+    RevisionState,
+)
+from apps.deployments.reconciling import breaker, cluster_leases, lifecycle, results, surveys
+from apps.deployments.reconciling.compiler import compile_spec
+from apps.deployments.reconciling.lifecycle import Lease, LeaseLost
+
+logger = logging.getLogger(__name__)
+
+# At rest: how often to look where every look is a pass, and where surveys and watches look too.
+SETTLED_SECONDS, SURVEYED_SECONDS = 15.0, 600.0
+# A request that began before the end of the lease may take so long.
+FENCE_MARGIN_SECONDS = 5.0
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 30.0
+BLIND_AFTER_FAILURES = 2
+STALLED_MINUTES = int(results.STALLED_AFTER.total_seconds()) // 60
+LOG_LINES = 30
+UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
+
+
+def reconcile(*, deployment_id: int) -> Lease | None:
+    """Run one pass, unless another worker holds the Deployment, and return the lease that it had.
+
+    Raises only what nobody foresaw.
+    """
+    began_at = time.monotonic()
+    lease = lifecycle.claim(deployment_id=deployment_id)
+    if lease is None:
+        return None
+    try:
+        with fence.writing_until(began_at + lifecycle.LEASE_SECONDS - FENCE_MARGIN_SECONDS):
+            _drive(lease)
+    finally:
+        if lease.has_slot:
+            cluster_leases.let_go(token=lease.token)
+    return lease
+
+
+def _drive(lease: Lease) -> None:
+    rows = lifecycle.leased(lease).select_related("cluster", "wanted", "applied")
+    deployment = rows.first()
+    if deployment is None:
+        return
+    if lifecycle.is_poison(deployment):
+        results.quarantine(lease=lease)
+        return
+    try:
+        _run(lease, deployment)
+    except LeaseLost:
+        logger.warning("lease lost", extra={"deployment": deployment.ref})
+    except Exception:
+        # The count of unfinished passes stays: three such passes in a row and a person must look.
+        _push_ahead(lease, deployment)
+        raise
+
+
+def _run(lease: Lease, deployment: Deployment) -> None:
+    try:
+        plane = plane_for(deployment.cluster)
+        if deployment.phase == Phase.DELETING:
+            _delete(lease, deployment, plane)
+        elif deployment.wanted is not None and deployment.wanted.state in UNSETTLED:
+            _apply(lease, deployment, plane)
+        else:
+            _keep(lease, deployment, plane)
+    except Permanent as error:
+        revision = None if deployment.phase == Phase.DELETING else deployment.wanted
+        results.fail(lease=lease, error=error, revision=revision)
+    except DataPlaneError as error:
+        if isinstance(error, Unreachable) and lease.has_slot:
+            breaker.failed(cluster=deployment.cluster, error=error)
+        _back_off(lease, deployment, error)
+    else:
+        if lease.has_slot:
+            breaker.answered(cluster=deployment.cluster, now=timezone.now())
+
+
+def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
+    """Drive the wanted revision one pass further."""
+    revision = results.begin(lease=lease)
+    if revision is None:
+        _end(lease, deployment, None, after_seconds=0)
+        return
+    try:
+        spec = compile_spec(deployment=deployment, revision=revision)
+        if not _is_for_settings(deployment, revision):
+            # What others changed stays until the next edit, not longer.
+            spec = replace(spec, corrects_drift=True)
+        progress = plane.apply(spec=spec)
+    except Permanent as error:
+        error = _with_log(plane, deployment.ref, error)
+        results.fail(lease=lease, error=error, revision=revision)
+        return
+    stalled = results.record_progress(
+        lease=lease,
+        revision=revision,
+        progress=progress,
+        settings_version=deployment.cluster.settings_version,
+    )
+    if stalled is not None:
+        blame = _blame(plane, deployment.ref, stalled)
+        blame = _with_log(plane, deployment.ref, blame)
+        results.fail(lease=lease, error=blame, revision=revision)
+        return
+    _end_apply(lease, deployment, plane, progress)
+
+
+def _is_for_settings(deployment: Deployment, revision: Revision) -> bool:
+    """Tell whether a revision is applied again for nothing but settings of the cluster."""
+    if revision.applied_at is None:
+        return False
+    running = deployment.operations.filter(state=OperationState.RUNNING)
+    return running.filter(kind=Operation.Kind.SETTINGS).exists()
+
+
+def _keep(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
+    """Look at a Deployment at rest, and apply again what the data plane lost or changed.
+
+    What somebody else changed there is left alone where the configuration says so.
+    """
+    observation = plane.observe(ref=deployment.ref)
+    wanted = deployment.wanted
+    if wanted is None or wanted.state != RevisionState.APPLIED:
+        _end_look(lease, deployment, plane, observation)
+        return
+    is_in_force = observation.exists and observation.applied_revision == wanted.number
+    if is_in_force and not observation.is_drifted:
+        _end_look(lease, deployment, plane, observation)
+        return
+    spec = compile_spec(deployment=deployment, revision=wanted)
+    drift = plane.drift(spec=spec) if isinstance(plane, Surveyed) and observation.exists else ()
+    if is_in_force and drift and not spec.corrects_drift:
+        seen = replace(observation, drift=drift)
+        _end_look(lease, deployment, plane, seen)
+        return
+    logger.info("applied again", extra={"deployment": deployment.ref, "revision": wanted.number})
+    progress = plane.apply(spec=spec)
+    if drift:
+        _end_correction(lease, deployment, plane, progress, drift)
+        return
+    _end_apply(lease, deployment, plane, progress)
+
+
+def _end_correction(
+    lease: Lease,
+    deployment: Deployment,
+    plane: DataPlane,
+    progress: Progress,
+    drift: tuple[Drift, ...],
+) -> None:
+    """Write what was put back. Whoever changes it again and again is answered once a minute."""
+    results.record_correction(lease=lease, drift=drift)
+    deployment.observation[surveys.CORRECTED_AT] = timezone.now().isoformat()
+    seen = plane.observe(ref=deployment.ref)
+    after = progress.retry_after_seconds
+    if progress.is_done:
+        after = surveys.BETWEEN_CORRECTIONS.total_seconds()
+    _end(lease, deployment, seen, after_seconds=after, is_urgent=False)
+
+
+def _delete(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
+    progress = plane.delete(ref=deployment.ref)
+    results.record_deletion(lease=lease, progress=progress)
+    if not progress.is_done:
+        _end(lease, deployment, None, after_seconds=progress.retry_after_seconds)
+
+
+def _end_apply(lease: Lease, deployment: Deployment, plane: DataPlane, progress: Progress) -> None:
+    observation = plane.observe(ref=deployment.ref)
+    if progress.is_done:
+        _end_look(lease, deployment, plane, observation)
+        return
+    _end(lease, deployment, observation, after_seconds=progress.retry_after_seconds)
+
+
+def _end_look(
+    lease: Lease, deployment: Deployment, plane: DataPlane, observation: Observation
+) -> None:
+    """End a pass over what is at rest. Where surveys see all, a pass of its own is rare."""
+    after = SETTLED_SECONDS
+    if isinstance(plane, Surveyed) and lease.has_slot and observation.health == "healthy":
+        after = SURVEYED_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
+    _end(lease, deployment, observation, after_seconds=after, is_urgent=False)
+
+
+def _end(
+    lease: Lease,
+    deployment: Deployment,
+    observation: Observation | None,
+    *,
+    after_seconds: float,
+    **fields: Any,
+) -> None:
+    if observation is not None:
+        fields |= results.observed_fields(deployment, observation)
+    lifecycle.release(
+        lease=lease,
+        after_seconds=after_seconds,
+        unfinished_passes=0,
+        failures=0,
+        trouble="",
+        **fields,
+    )
+
+
+def _back_off(lease: Lease, deployment: Deployment, error: DataPlaneError) -> None:
+    """Try again later, each time later, and say so. What cannot be seen is unknown, not healthy."""
+    fields = {}
+    after = wait_seconds(deployment.failures)
+    if isinstance(error, Temporary) and error.retry_after_seconds is not None:
+        after = max(after, error.retry_after_seconds)
+    if isinstance(error, Unreachable) or deployment.failures >= BLIND_AFTER_FAILURES:
+        fields = results.health_fields(deployment, Health.UNKNOWN, error.sentence)
+    lifecycle.release(
+        lease=lease,
+        after_seconds=after * random.uniform(1.0, 1.25),  # noqa: S311 - spreads load
+        unfinished_passes=0,
+        failures=deployment.failures + 1,
+        trouble=f"{error.sentence} The portal tries again."[:500],
+        **fields,
+    )
+
+
+def _push_ahead(lease: Lease, deployment: Deployment) -> None:
+    lifecycle.release(
+        lease=lease,
+        after_seconds=wait_seconds(deployment.failures),
+        failures=deployment.failures + 1,
+        trouble="The portal met an error of its own and tries again.",
+    )
+
+
+def wait_seconds(failures: int) -> float:
+    """Return how long to wait after a failure that had so many before it: doubling, to a limit."""
+    return min(FIRST_WAIT_SECONDS * 2.0 ** min(failures, 10), LONGEST_WAIT_SECONDS)
+
+
+def _blame(plane: DataPlane, ref: str, stalled: Step) -> Permanent:
+    """Turn a step that stands still into a failure that names the component at fault, if one is."""
+    sentence = f"“{stalled.title}” did not end within {STALLED_MINUTES} minutes."
+    for component in plane.observe(ref=ref).components:
+        if component.state != "running" or component.ready < component.wanted:
+            detail = component.detail or f"It is {component.state}."
+            return Permanent(f"{sentence} {component.name}: {detail}", component=component.name)
+    return Permanent(sentence, log=stalled.log)
+
+
+def _with_log(plane: DataPlane, ref: str, error: Permanent) -> Permanent:
+    """Add the last lines of the failing component, if the data plane did not and can tell them."""
+    if error.log or not error.component:
+        return error
+    try:
+        page = plane.logs(ref=ref, component=error.component, limit=LOG_LINES)
+    except DataPlaneError:
+        return error
+    lines = tuple(line.text for line in page.lines)
+    return Permanent(error.sentence, component=error.component, log=lines)

@@ -1,0 +1,307 @@
+"""What a pass of the reconciler writes down: each a transaction that first locks the leased row."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
+from django.utils import timezone
+
+from apps.audit.services import record
+from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.status import Drift, Observation, Progress, Step
+from apps.deployments.models import (
+    Deployment,
+    Operation,
+    OperationState,
+    OperationStep,
+    Phase,
+    Revision,
+    RevisionState,
+)
+from apps.deployments.reconciling import lifecycle
+from apps.deployments.reconciling.lifecycle import Lease
+
+STALLED_AFTER = timedelta(minutes=10)
+MOST_AUDITED = 50
+AFTER_FAILURE_SECONDS, BETWEEN_REPAIRS_SECONDS = 2.0, 60.0
+QUARANTINED = (
+    "The portal stopped trying: three times in a row its worker ended in the middle. "
+    "The log of the worker says why."
+)
+
+
+@transaction.atomic
+def begin(*, lease: Lease) -> Revision | None:
+    """Mark the wanted revision as being applied and return it; None when it is settled already."""
+    revision = lifecycle.lock(lease).wanted
+    if revision is None:
+        return None
+    if revision.state == RevisionState.PENDING:
+        lifecycle.move(_rows(revision), "revision", RevisionState.APPLYING)
+    elif revision.state != RevisionState.APPLYING:
+        return None
+    return revision
+
+
+@transaction.atomic
+def record_progress(
+    *, lease: Lease, revision: Revision, progress: Progress, settings_version: int
+) -> Step | None:
+    """Write how far an apply came, and settle what is done. Returns a step that stands still.
+    `settings_version` is that of the cluster that it was applied to.
+
+    A revision replaced in the meantime is left as it is: the next pass applies the newer one.
+    """
+    deployment = lifecycle.lock(lease)
+    if deployment.wanted_id != revision.pk:
+        return None
+    now = timezone.now()
+    operation = _running_operation(deployment)
+    stalled = _record_steps(operation, progress.steps, now) if operation else None
+    if not progress.is_done:
+        return stalled
+    if lifecycle.move(
+        _rows(revision), "revision", RevisionState.APPLIED, applied_at=now, failure=""
+    ):
+        Deployment.objects.filter(pk=deployment.pk).update(
+            applied=revision, settings_version=settings_version
+        )
+    _end_operation(operation, OperationState.SUCCEEDED, now)
+    return None
+
+
+@transaction.atomic
+def record_deletion(*, lease: Lease, progress: Progress) -> None:
+    """Write how far a deletion came. When nothing is left, end the phase and forget the secrets."""
+    deployment = lifecycle.lock(lease)
+    now = timezone.now()
+    operation = _running_operation(deployment)
+    if operation:
+        _record_steps(operation, progress.steps, now)
+    if not progress.is_done:
+        return
+    _end_operation(operation, OperationState.SUCCEEDED, now)
+    _forget(deployment, now)
+    record(
+        action="deployment.deleted",
+        actor=operation.actor if operation else None,
+        organization_id=deployment.workspace.organization_id,
+        target_kind="deployment",
+        target_id=deployment.pk,
+        target_label=deployment.name,
+    )
+
+
+@transaction.atomic
+def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> None:
+    """Write that a revision, or without one the deletion, cannot go on without a person.
+
+    The pass ends here; what runs is observed on. If something newer is wanted by now, the error is
+    about nobody's wish any more and is dropped.
+    """
+    deployment = lifecycle.lock(lease)
+    is_deleting = deployment.phase == Phase.DELETING
+    wish = None if is_deleting else deployment.wanted_id
+    if wish != (revision.pk if revision else None):
+        lifecycle.release(lease=lease, after_seconds=0, unfinished_passes=0)
+        return
+    after_seconds: float | None = AFTER_FAILURE_SECONDS
+    trouble = ""
+    if is_deleting or _is_settled(deployment):
+        # Nothing else would say it: no revision fails when what was lost cannot be brought back.
+        after_seconds = None if is_deleting else BETWEEN_REPAIRS_SECONDS
+        trouble = error.sentence[:500]
+    _fail_operation(deployment, error)
+    lifecycle.release(
+        lease=lease,
+        after_seconds=after_seconds,
+        unfinished_passes=0,
+        failures=0,
+        is_urgent=False,
+        trouble=trouble,
+    )
+
+
+@transaction.atomic
+def quarantine(*, lease: Lease) -> None:
+    """Stop driving a Deployment that ends its workers, until a person tries again."""
+    deployment = lifecycle.lock(lease)
+    if not lifecycle.is_poison(deployment):
+        lifecycle.release(lease=lease, after_seconds=0)
+        return
+    _fail_operation(deployment, DataPlaneError(QUARANTINED))
+    lifecycle.release(
+        lease=lease,
+        after_seconds=None,
+        quarantined_at=timezone.now(),
+        is_urgent=False,
+        trouble=QUARANTINED,
+    )
+
+
+@transaction.atomic
+def record_correction(*, lease: Lease, drift: Sequence[Drift]) -> None:
+    """Write that the portal put back what somebody else had changed on the data plane."""
+    deployment = lifecycle.lock(lease)
+    record(
+        action="deployment.drift_corrected",
+        actor=None,
+        organization_id=deployment.workspace.organization_id,
+        target_kind="deployment",
+        target_id=deployment.pk,
+        target_label=deployment.name,
+        changes={
+            one.object: [", ".join(one.fields) or "gone", "put back"]
+            for one in drift[:MOST_AUDITED]
+        },
+    )
+
+
+def observed_fields(deployment: Deployment, observation: Observation) -> dict[str, Any]:
+    """Return the columns that an observation sets."""
+    fields = health_fields(deployment, observation.health, observation.sentence)
+    return fields | {
+        "observed_at": observation.observed_at,
+        "observation": observed_json(deployment.observation, observation),
+    }
+
+
+def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[str, Any]:
+    """Return what is stored of an observation. What the look did not tell is kept from `before`:
+    notices, the fields of objects that still drift, and drift of kinds that were not judged. So is
+    when drift was corrected last.
+    """
+    found: dict[str, Any] = json.loads(json.dumps(asdict(observation), cls=DjangoJSONEncoder))
+    if "corrected_at" in before:
+        found["corrected_at"] = before["corrected_at"]
+    if observation.notices is None:
+        found["notices"] = before.get("notices") or []
+    known = {one["object"]: one for one in before.get("drift", ())}
+    for one in found["drift"]:
+        one["fields"] = one["fields"] or known.get(one["object"], one)["fields"]
+    judged = found.pop("judged")
+    if judged is not None:
+        found["drift"] += [one for name, one in known.items() if name.split("/")[0] not in judged]
+        found["is_drifted"] = bool(found["drift"])
+    return found
+
+
+def health_fields(deployment: Deployment, health: str, sentence: str) -> dict[str, Any]:
+    """Return the columns of a verdict about health; `health_since` moves only with the verdict."""
+    fields: dict[str, Any] = {"health": health, "health_sentence": sentence[:500]}
+    if health != deployment.health:
+        fields["health_since"] = timezone.now()
+    return fields
+
+
+def _is_settled(deployment: Deployment) -> bool:
+    return deployment.wanted is not None and deployment.wanted.state == RevisionState.APPLIED
+
+
+def _rows(revision: Revision) -> Any:
+    return Revision.objects.filter(pk=revision.pk)
+
+
+def _running_operation(deployment: Deployment) -> Operation | None:
+    running = deployment.operations.filter(state=OperationState.RUNNING)
+    return running.select_related("actor").first()
+
+
+def _end_operation(
+    operation: Operation | None, state: OperationState, now: datetime, **fields: Any
+) -> None:
+    if operation is not None:
+        rows = Operation.objects.filter(pk=operation.pk)
+        lifecycle.move(rows, "operation", state, ended_at=now, **fields)
+
+
+def _record_steps(operation: Operation, steps: Sequence[Step], now: datetime) -> Step | None:
+    known = {row.key: row for row in operation.steps.all()}
+    stalled = None
+    for position, step in enumerate(steps):
+        row = known.get(step.key)
+        if row is None:
+            row = OperationStep(operation=operation, position=position, key=step.key)
+        if _copy(step, row, now):
+            row.save()
+        if step.state == "running" and row.started_at and now - row.started_at > STALLED_AFTER:
+            stalled = step
+    return stalled
+
+
+def _copy(step: Step, row: OperationStep, now: datetime) -> bool:
+    """Copy a step onto its row, times included; return whether anything is new."""
+    news = {
+        "title": step.title[:160],
+        "state": step.state,
+        "detail": step.detail[:500],
+        "log": "\n".join(step.log),
+    }
+    if row.pk and all(getattr(row, name) == value for name, value in news.items()):
+        return False
+    for name, value in news.items():
+        setattr(row, name, value)
+    has_begun = step.state not in ("waiting", "skipped")
+    if has_begun and row.started_at is None:
+        row.started_at = now
+    row.ended_at = now if step.state in ("done", "failed") else None
+    return True
+
+
+def _fail_operation(deployment: Deployment, error: DataPlaneError) -> None:
+    now = timezone.now()
+    if deployment.wanted is not None and deployment.phase == Phase.ACTIVE:
+        failed = RevisionState.FAILED
+        lifecycle.move(_rows(deployment.wanted), "revision", failed, failure=error.sentence[:1000])
+    operation = _running_operation(deployment)
+    if operation is None:
+        return
+    _fail_step(operation, error, now)
+    _end_operation(
+        operation,
+        OperationState.FAILED,
+        now,
+        failure=error.sentence[:1000],
+        failed_component=error.component[:80],
+    )
+
+
+def _fail_step(operation: Operation, error: DataPlaneError, now: datetime) -> None:
+    """Mark the step that was under way, or the first that waits, with the lines that tell why."""
+    rows = list(operation.steps.exclude(state__in=["done", "skipped"]).order_by("position"))
+    row = next(
+        (row for row in rows if row.state in ("failed", "running")), rows[0] if rows else None
+    )
+    if row is None:
+        title = "Remove the Deployment" if operation.kind == Operation.Kind.DELETE else "Apply"
+        row = OperationStep(
+            operation=operation, position=operation.steps.count(), key="failure", title=title
+        )
+    row.state = "failed"
+    row.detail = error.sentence[:500]
+    row.log = "\n".join(error.log) or row.log
+    row.started_at = row.started_at or now
+    row.ended_at = now
+    row.save()
+
+
+def _forget(deployment: Deployment, now: datetime) -> None:
+    rows = Deployment.objects.filter(pk=deployment.pk)
+    lifecycle.move(
+        rows,
+        "phase",
+        Phase.DELETED,
+        deleted_at=now,
+        next_reconcile_at=None,
+        lease_token=None,
+        lease_until=None,
+        airflow_secrets=None,
+        trouble="",
+    )
+    deployment.grants.all().delete()
+    deployment.drafts.all().delete()
+    deployment.secret_values.all().delete()

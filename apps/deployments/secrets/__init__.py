@@ -1,0 +1,1 @@
+"""Secret values of Deployments: sealing, and turning keys."""

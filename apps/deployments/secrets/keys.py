@@ -1,0 +1,103 @@
+"""The encryption keys of all sealed rows: which are needed, and moving to the current one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Func
+
+from apps.accounts.two_factor import adapter as second_factors
+from apps.clusters.models import SEALED, Cluster
+from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
+from apps.core.keys import key_ring
+from apps.deployments.models import Deployment, SecretValue
+from apps.deployments.secrets import sealed
+
+BATCH = 500
+# A sealed value begins with its version, the length of its key id and the key id.
+_HEADER = "substring(%(expressions)s from 1 for 2 + get_byte(%(expressions)s, 1))"
+
+
+@dataclass(frozen=True)
+class _Column:
+    model: Any
+    field: str
+
+    def rows(self) -> models.QuerySet[Any]:
+        rows: models.QuerySet[Any] = self.model.objects.exclude(**{self.field: None})
+        return rows.order_by("pk")
+
+    def identity(self, row: Any) -> str:
+        if self.model is Cluster:
+            return str(row.identity(self.field))
+        return row.identity if self.model is SecretValue else sealed.airflow_identity(row.pk)
+
+
+_COLUMNS = (
+    _Column(SecretValue, "sealed"),
+    _Column(Deployment, "airflow_secrets"),
+    *(_Column(Cluster, field) for field in SEALED),
+)
+
+
+def key_problems() -> list[str]:
+    """Say, in sentences, which sealed values the key ring cannot open. One per key is tried."""
+    ring: KeyRing | None = settings.ENCRYPTION_KEYS
+    if ring is None:
+        return ["PORTAL_ENCRYPTION_KEYS must be set: without it no secret can be read or written."]
+    found = [problem for column in _COLUMNS for problem in _problems_of(column, ring)]
+    unreadable = second_factors.unreadable_key_ids(ring=ring)
+    return found + [_problem(key_id, ring) for key_id in unreadable]
+
+
+def rewrap_all() -> int:
+    """Seal every data key with the current key and return how many rows that took.
+
+    Safe to repeat and to interrupt: what is done stays done. Raises SecretUnreadable.
+    """
+    ring = key_ring()
+    return sum(_rewrap(column, ring) for column in _COLUMNS) + second_factors.rewrap(ring=ring)
+
+
+def _problems_of(column: _Column, ring: KeyRing) -> Iterator[str]:
+    header = Func(F(column.field), template=_HEADER, output_field=models.BinaryField())
+    rows = column.rows().annotate(header=header)
+    for found in rows.order_by().values_list("header", flat=True).distinct():
+        row = rows.filter(header=found).last()
+        if row is None:
+            continue
+        value = bytes(getattr(row, column.field))
+        try:
+            ring.open(sealed=value, identity=column.identity(row))
+        except SecretUnreadable:
+            yield _problem(key_id_of(value), ring)
+
+
+def _problem(key_id: str, ring: KeyRing) -> str:
+    if key_id not in ring.keys:
+        return f"Secrets need the encryption key “{key_id}”, which is not in the key ring."
+    return f"The encryption key “{key_id}” of the key ring is not the one that sealed the secrets."
+
+
+def _rewrap(column: _Column, ring: KeyRing) -> int:
+    """Go through the rows by key, a batch at a time, so that no lock is held for long."""
+    n_rewrapped, last = 0, None
+    while True:
+        rows = column.rows() if last is None else column.rows().filter(pk__gt=last)
+        batch = list(rows.only("pk", column.field)[:BATCH])
+        if not batch:
+            return n_rewrapped
+        n_rewrapped += sum(_rewrap_row(column, row, ring) for row in batch)
+        last = batch[-1].pk
+
+
+def _rewrap_row(column: _Column, row: Any, ring: KeyRing) -> int:
+    before = bytes(getattr(row, column.field))
+    after = ring.rewrap(sealed=before, identity=column.identity(row))
+    if after == before:
+        return 0
+    # A row that was deleted or written in the meantime is left alone.
+    unchanged = column.model.objects.filter(pk=row.pk, **{column.field: before})
+    return int(unchanged.update(**{column.field: after}))

@@ -1,0 +1,216 @@
+"""Invitations: an offer of roles to an address. The link in the mail is the proof of the address.
+
+waiting ──accept──> accepted
+   ├──revoke──> revoked
+   └──time──> expired (may be sent again: a new link, a new week)
+"""
+
+import secrets
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.db.models.functions import Now
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.access.audit_labels import record_on
+from apps.access.effective_grants import roles_held
+from apps.access.models import Role
+from apps.access.services import (
+    RightsExceeded,
+    check_reach,
+    grant_with_entry,
+    lock_people,
+)
+from apps.accounts.models import User
+from apps.accounts.queries import digest_of, person_with_email
+from apps.accounts.services import create_person
+from apps.core.errors import Invalid, PortalError, Refused
+from apps.organizations.models import Invitation, Organization, Workspace
+from apps.organizations.queries import is_member
+
+LIFE = timedelta(days=7)
+
+
+class InvitationUnusable(PortalError):
+    """The invitation was accepted, withdrawn, sent again or has expired."""
+
+    def __init__(self) -> None:
+        super().__init__("This invitation was used, withdrawn or has expired. Ask for a new one.")
+
+
+@transaction.atomic
+def invite(
+    *,
+    actor: User,
+    organization: Organization,
+    email: str,
+    organization_role: str = "member",
+    workspace: Workspace | None = None,
+    workspace_role: str = "",
+    roles_end_at: datetime | None = None,
+) -> str:
+    """Offer roles to an address by mail; return the address of the link, which is stored nowhere.
+
+    The roles end at `roles_end_at`; of an invitation to a workspace, that in the workspace does.
+
+    Raises Invalid when the person is a member or was invited already, RightsExceeded when a role
+    holds more than the actor does.
+    """
+    email = email.strip().lower()
+    lock_people(on=organization)
+    _refuse_member(organization, email)
+    _refuse_invited(organization, email)
+    token = secrets.token_urlsafe(32)
+    invitation = Invitation(
+        organization=organization,
+        workspace=workspace,
+        email=email,
+        organization_role=organization_role,
+        workspace_role=workspace_role if workspace else "",
+        token_digest=digest_of(token),
+        invited_by=actor,
+        expires_at=min(filter(None, (timezone.now() + LIFE, roles_end_at))),
+        roles_end_at=roles_end_at,
+    )
+    _check_reach(actor, invitation)
+    invitation.save(force_insert=True)
+    _record("invitation.created", actor, invitation)
+    return _send(invitation, token)
+
+
+@transaction.atomic
+def resend_invitation(*, actor: User, invitation: Invitation) -> str:
+    """Make a new link for another week and mail it; the old one dies. Return the new address."""
+    token = secrets.token_urlsafe(32)
+    waiting = _waiting(invitation)
+    ends_at = min(filter(None, (timezone.now() + LIFE, invitation.roles_end_at)))
+    if not waiting.update(token_digest=digest_of(token), expires_at=ends_at, invited_by=actor):
+        raise InvitationUnusable
+    _check_reach(actor, invitation)
+    _record("invitation.sent_again", actor, invitation)
+    return _send(invitation, token)
+
+
+@transaction.atomic
+def revoke_invitation(*, actor: User, invitation: Invitation) -> None:
+    """Withdraw an invitation. Its link stops working at once."""
+    if not _waiting(invitation).update(revoked_at=Now()):
+        raise InvitationUnusable
+    _record("invitation.revoked", actor, invitation)
+
+
+@transaction.atomic
+def accept_invitation(*, user: User, invitation: Invitation) -> None:
+    """Give the person what was offered, once. A higher role that she holds already stays.
+
+    Raises InvitationUnusable, and Refused when she is somebody else or when the one who invited may
+    no longer give that much.
+    """
+    lock_people(on=invitation.organization)
+    if user.email.lower() != invitation.email.lower():
+        raise Refused(f"This invitation is for {invitation.email}; you are {user.email}.")
+    if not _waiting(invitation).filter(expires_at__gt=Now()).update(accepted_at=Now()):
+        raise InvitationUnusable
+    if invitation.invited_by is None:
+        raise InvitationUnusable
+    _record("invitation.accepted", user, invitation)
+    try:
+        _grant_what_is_higher(user, invitation)
+    except RightsExceeded:
+        raise Refused(
+            f"{invitation.invited_by} may no longer give this role. Ask for a new invitation."
+        ) from None
+
+
+@transaction.atomic
+def accept_as_new_person(*, invitation: Invitation, name: str, password: str) -> User:
+    """Make the account of the invited address and accept. All or nothing."""
+    # A second click waits here, then finds the invitation used.
+    lock_people(on=invitation.organization)
+    if not _waiting(invitation).exists():
+        raise InvitationUnusable
+    user = create_person(email=invitation.email, name=name, password=password)
+    accept_invitation(user=user, invitation=invitation)
+    return user
+
+
+def _waiting(invitation: Invitation) -> Any:
+    same_link = Invitation.objects.filter(pk=invitation.pk, token_digest=invitation.token_digest)
+    return same_link.filter(accepted_at=None, revoked_at=None)
+
+
+def _grant_what_is_higher(user: User, invitation: Invitation) -> None:
+    for role, on in zip(_roles_of(invitation), _targets(invitation), strict=True):
+        held = [one for one in roles_held(user=user, on=on) if one.held_on == on and not one.team]
+        if any(set(one.role.permissions).issuperset(role.permissions) for one in held):
+            continue
+        ends_at = invitation.roles_end_at if on == _target(invitation) else None
+        grant_with_entry(
+            actor=invitation.invited_by, user=user, role=role, on=on, expires_at=ends_at
+        )
+
+
+def _check_reach(actor: User, invitation: Invitation) -> None:
+    for role, on in zip(_roles_of(invitation), _targets(invitation), strict=True):
+        check_reach(actor=actor, role=role, on=on)
+
+
+def _role(scope: str, key: str) -> Role:
+    return Role.objects.get(scope=scope, key=key)
+
+
+def _roles_of(invitation: Invitation) -> list[Role]:
+    roles = [_role("organization", invitation.organization_role)]
+    if invitation.workspace is not None:
+        roles.append(_role("workspace", invitation.workspace_role))
+    return roles
+
+
+def _targets(invitation: Invitation) -> list[Organization | Workspace]:
+    above: list[Organization | Workspace] = [invitation.organization]
+    return [*above, invitation.workspace] if invitation.workspace else above
+
+
+def _target(invitation: Invitation) -> Organization | Workspace:
+    return _targets(invitation)[-1]
+
+
+def _refuse_member(organization: Organization, email: str) -> None:
+    person = person_with_email(email=email)
+    if person is not None and is_member(user=person, organization=organization):
+        raise Invalid(f"{email} is in {organization} already.", field="email")
+
+
+def _refuse_invited(organization: Organization, email: str) -> None:
+    waiting = Invitation.objects.filter(
+        organization=organization, email__iexact=email, accepted_at=None, revoked_at=None
+    )
+    waiting.filter(expires_at__lte=Now()).update(revoked_at=Now())
+    if waiting.exists():
+        raise Invalid(
+            f"{email} was invited already. Send that invitation again from the list of members.",
+            field="email",
+        )
+
+
+def _send(invitation: Invitation, token: str) -> str:
+    url = settings.PORTAL_URL + reverse("organizations:invitation", args=[token])
+    body = render_to_string(
+        "organizations/invitations/invitation_mail.txt", {"invitation": invitation, "url": url}
+    )
+    subject = f"{invitation.invited_by} invites you to {_target(invitation)}"
+    mail = partial(send_mail, " ".join(subject.split()), body, None, [invitation.email])
+    # A mail server that does not answer must not undo the invitation: the link is on the page too.
+    transaction.on_commit(mail, robust=True)
+    return url
+
+
+def _record(action: str, actor: User, invitation: Invitation) -> None:
+    changes = {invitation.email: [None, _roles_of(invitation)[-1].name]}
+    record_on(action=action, actor=actor, on=_target(invitation), changes=changes)

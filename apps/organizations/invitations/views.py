@@ -1,0 +1,243 @@
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.access.queries import permissions_held, roles_for
+from apps.access.scoped import scoped
+from apps.accounts.models import User
+from apps.accounts.queries import person_with_email
+from apps.accounts.request_user import person_of
+from apps.accounts.services import AddressTaken
+from apps.accounts.sessions.services import fresh_sign_in
+from apps.core.errors import Invalid, PortalError
+from apps.core.forms import blame
+from apps.core.gates import keeps_address_private, open_to_all
+from apps.organizations.forms import NewPersonForm, PersonForm
+from apps.organizations.invitations.services import (
+    InvitationUnusable,
+    accept_as_new_person,
+    accept_invitation,
+    invite,
+    resend_invitation,
+    revoke_invitation,
+)
+from apps.organizations.members.views import people_page
+from apps.organizations.models import Invitation, Organization, Workspace
+from apps.organizations.queries import has_role_on, is_member, usable_invitation
+from apps.organizations.services import give_role
+
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+
+
+@scoped(Organization, "organization.members.manage", by="slug")
+@fresh_sign_in
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def invite_member(request: HttpRequest, organization: Organization) -> HttpResponse:
+    form = _person_form(request, organization)
+    if request.method == "POST" and form.is_valid():
+        email, role = form.cleaned_data["email"], form.cleaned_data["role"]
+        try:
+            url = invite(
+                actor=person_of(request),
+                organization=organization,
+                email=email,
+                organization_role=role.key,
+                roles_end_at=form.cleaned_data["expires_at"],
+            )
+        except PortalError as error:
+            blame(form, error)
+        else:
+            return _made(request, organization, email, url)
+    return _form_page(request, organization, form)
+
+
+@scoped(Workspace, "workspace.members.manage", by="slug")
+@fresh_sign_in
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def add_member(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    form = _person_form(request, workspace)
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _add(request, workspace, **form.cleaned_data)
+        except PortalError as error:
+            blame(form, error)
+    return _form_page(request, workspace, form)
+
+
+def _add(
+    request: HttpRequest, workspace: Workspace, *, email: str, role: Any, expires_at: Any
+) -> HttpResponse:
+    """Add somebody of the organization at once; invite anybody else."""
+    actor, organization = person_of(request), workspace.organization
+    person = person_with_email(email=email)
+    if person is not None and is_member(user=person, organization=organization):
+        if has_role_on(user=person, workspace=workspace):
+            raise Invalid(f"{email} is in {workspace} already.", field="email")
+        give_role(actor=actor, user=person, role=role, on=workspace, expires_at=expires_at)
+        messages.success(request, f"{person} is {role} now.")
+        return redirect(people_page(workspace))
+    url = invite(
+        actor=actor,
+        organization=organization,
+        email=email,
+        workspace=workspace,
+        workspace_role=role.key,
+        roles_end_at=expires_at,
+    )
+    return _made(request, workspace, email, url)
+
+
+@scoped(Organization, "organization.members.manage", by="slug")
+@fresh_sign_in
+@never_cache
+@require_POST
+def resend(request: HttpRequest, organization: Organization, invitation_id: int) -> HttpResponse:
+    found = get_object_or_404(Invitation, pk=invitation_id, organization=organization)
+    return _resend(request, organization, found)
+
+
+@scoped(Workspace, "workspace.members.manage", by="slug")
+@fresh_sign_in
+@never_cache
+@require_POST
+def resend_of_workspace(
+    request: HttpRequest, workspace: Workspace, invitation_id: int
+) -> HttpResponse:
+    found = get_object_or_404(Invitation, pk=invitation_id, workspace=workspace)
+    return _resend(request, workspace, found)
+
+
+@scoped(Organization, "organization.members.manage", by="slug")
+@fresh_sign_in
+@require_POST
+def revoke(request: HttpRequest, organization: Organization, invitation_id: int) -> HttpResponse:
+    found = get_object_or_404(Invitation, pk=invitation_id, organization=organization)
+    return _revoke(request, organization, found)
+
+
+@scoped(Workspace, "workspace.members.manage", by="slug")
+@fresh_sign_in
+@require_POST
+def revoke_of_workspace(
+    request: HttpRequest, workspace: Workspace, invitation_id: int
+) -> HttpResponse:
+    found = get_object_or_404(Invitation, pk=invitation_id, workspace=workspace)
+    return _revoke(request, workspace, found)
+
+
+def _resend(
+    request: HttpRequest, place: Organization | Workspace, found: Invitation
+) -> HttpResponse:
+    try:
+        url = resend_invitation(actor=person_of(request), invitation=found)
+    except PortalError as error:
+        messages.error(request, error.sentence)
+        return redirect(people_page(place))
+    return _made(request, place, found.email, url)
+
+
+def _revoke(
+    request: HttpRequest, place: Organization | Workspace, found: Invitation
+) -> HttpResponse:
+    try:
+        revoke_invitation(actor=person_of(request), invitation=found)
+    except PortalError as error:
+        messages.error(request, error.sentence)
+    else:
+        messages.success(request, f"The invitation of {found.email} is withdrawn.")
+    return redirect(people_page(place))
+
+
+@open_to_all
+@keeps_address_private
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation(request: HttpRequest, token: str) -> HttpResponse:
+    found = usable_invitation(token=token)
+    if found is None:
+        return render(request, "organizations/invitations/invitation_unusable.html", status=410)
+    account = person_with_email(email=found.email)
+    if account is None:
+        return _accept_as_new_person(request, found)
+    if request.user != account:
+        return _elsewhere(request, found, account)
+    return _accept(request, found, account)
+
+
+def _elsewhere(request: HttpRequest, found: Invitation, account: User | None) -> HttpResponse:
+    """Say whom the invitation is for, to somebody signed in as another or as nobody."""
+    context = {"invitation": found, "account": account}
+    return render(request, "organizations/invitations/invitation_elsewhere.html", context)
+
+
+def _accept(request: HttpRequest, found: Invitation, person: User) -> HttpResponse:
+    refusal = ""
+    if request.method == "POST":
+        try:
+            accept_invitation(user=person, invitation=found)
+        except PortalError as error:
+            refusal = error.sentence
+        else:
+            return _welcome(request, found)
+    context = {"invitation": found, "refusal": refusal}
+    status = 422 if refusal else 200
+    return render(request, "organizations/invitations/invitation.html", context, status=status)
+
+
+def _accept_as_new_person(request: HttpRequest, found: Invitation) -> HttpResponse:
+    if request.user.is_authenticated:
+        return _elsewhere(request, found, None)
+    form = NewPersonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            person = accept_as_new_person(invitation=found, **form.cleaned_data)
+        except InvitationUnusable:
+            return render(request, "organizations/invitations/invitation_unusable.html", status=410)
+        except AddressTaken:
+            # Made a moment ago, by another organization's invitation: this page asks to sign in.
+            return redirect(request.path)
+        except PortalError as error:
+            blame(form, error)
+        else:
+            login(request, person, backend=BACKEND)
+            return _welcome(request, found)
+    context = {"invitation": found, "form": form}
+    status = 422 if form.errors else 200
+    return render(
+        request, "organizations/invitations/invitation_new_person.html", context, status=status
+    )
+
+
+def _welcome(request: HttpRequest, found: Invitation) -> HttpResponse:
+    messages.success(request, f"Welcome to {found.workspace or found.organization}.")
+    if found.workspace is not None:
+        return redirect("portal:workspace", slug=found.workspace.slug)
+    return redirect("portal:home")
+
+
+def _person_form(request: HttpRequest, place: Organization | Workspace) -> PersonForm:
+    within = permissions_held(user=person_of(request), on=place)
+    return PersonForm(request.POST or None, roles=roles_for(on=place, within=within))
+
+
+def _form_page(
+    request: HttpRequest, place: Organization | Workspace, form: PersonForm
+) -> HttpResponse:
+    context = {"place": place, "form": form, "back_url": people_page(place)}
+    status = 422 if form.errors else 200
+    return render(request, "organizations/invitations/invite.html", context, status=status)
+
+
+def _made(
+    request: HttpRequest, place: Organization | Workspace, email: str, url: str
+) -> HttpResponse:
+    """Show the link. Only its digest is stored, so this answer is the one place where it stands."""
+    context = {"place": place, "email": email, "url": url, "back_url": people_page(place)}
+    return render(request, "organizations/invitations/invitation_made.html", context)

@@ -1,0 +1,1 @@
+"""People of organizations and workspaces, their accounts and the expiry of their roles."""

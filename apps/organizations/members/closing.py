@@ -1,0 +1,60 @@
+"""Closing the account of somebody who is in this organization only, by its owners.
+
+A closed account signs in nowhere: its sessions end at once, and so do the API tokens whose secret
+that person made. Roles and Teams stay for the day it is opened again.
+"""
+
+from django.db import transaction
+
+from apps.access.audit_labels import record_on
+from apps.access.effective_grants import roles_within
+from apps.access.services import check_reach, keep_an_owner, lock_people
+from apps.accounts.models import User
+from apps.accounts.services import deactivate_person, reactivate_person
+from apps.core.errors import Refused
+from apps.organizations.models import Organization, OrganizationGrant
+
+
+@transaction.atomic
+def close_account(*, actor: User, user: User, organization: Organization) -> None:
+    """Let a person sign in no more. Safe to repeat.
+
+    Raises Refused for oneself, for operators and for people of other organizations, LastOwner, and
+    RightsExceeded for people who hold more than the actor.
+    """
+    lock_people(on=organization)
+    _check(actor, user, organization)
+    keep_an_owner(on=organization, leaving=user)
+    deactivate_person(user=user)
+    changes = {f"account of {user.email}": ["open", "closed"]}
+    record_on(action="account.closed", actor=actor, on=organization, changes=changes)
+
+
+@transaction.atomic
+def reopen_account(*, actor: User, user: User, organization: Organization) -> None:
+    """Let a person sign in again, with the roles they hold. Raises as `close_account` does."""
+    lock_people(on=organization)
+    _check(actor, user, organization)
+    reactivate_person(user=user)
+    changes = {f"account of {user.email}": ["closed", "open"]}
+    record_on(action="account.reopened", actor=actor, on=organization, changes=changes)
+
+
+def why_not_closable(*, actor: User, user: User, organization: Organization) -> str:
+    """Say in a sentence why an owner here may not close this account; empty when they may."""
+    if user == actor:
+        return "You cannot close your own account."
+    if user.is_operator:
+        return f"{user} runs this portal; the account is not this organization's to close."
+    elsewhere = OrganizationGrant.objects.live().filter(user=user)
+    if elsewhere.exclude(content_object=organization).exists():
+        return f"{user} is in other organizations, too. Remove them from this one instead."
+    return ""
+
+
+def _check(actor: User, user: User, organization: Organization) -> None:
+    reason = why_not_closable(actor=actor, user=user, organization=organization)
+    if reason:
+        raise Refused(reason)
+    for way in roles_within(user=user, on=organization):
+        check_reach(actor=actor, role=way.role, on=way.held_on)

@@ -1,0 +1,77 @@
+"""What follows from a role that ended by itself: the same as if somebody had taken it.
+
+Who is in an organization no more is signed out and in none of its Teams. Nobody was there who could
+say so, so people get a mail.
+"""
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.db import transaction
+from django.template.loader import render_to_string
+
+from apps.access.expiry import end_roles, organizations_with_ended_roles
+from apps.access.models import Grant
+from apps.accounts.models import User, UserKind
+from apps.accounts.sessions.services import end_sessions
+from apps.organizations.models import Organization, OrganizationGrant
+from apps.organizations.teams.services import leave_teams
+
+logger = logging.getLogger(__name__)
+
+
+def end_what_is_over() -> int:
+    """Take away every role that has ended; return how many. Safe to run twice at once."""
+    ended = 0
+    for organization_id in organizations_with_ended_roles():
+        while batch := _end_batch(organization_id):
+            ended += batch
+    if ended:
+        logger.info("roles ended", extra={"roles": ended})
+    return ended
+
+
+@transaction.atomic
+def _end_batch(organization_id: int) -> int:
+    grants = end_roles(organization_id=organization_id)
+    for grant in grants:
+        _leave(grant)
+    mails = list(_mails(organization_id, grants))
+    if mails:
+        # One connection, so that a mail server that does not answer costs one wait.
+        send = partial(_send, mails)
+        transaction.on_commit(send, robust=True)
+    return len(grants)
+
+
+def _leave(grant: Any) -> None:
+    if not isinstance(grant, OrganizationGrant) or grant.user.kind != UserKind.PERSON:
+        return
+    leave_teams(actor=None, user=grant.user, organization=grant.content_object)
+    end_sessions(user=grant.user)
+
+
+def _mails(organization_id: int, grants: list[Any]) -> Iterator[EmailMessage]:
+    ended: dict[User, list[Any]] = {}
+    for grant in grants:
+        is_person = isinstance(grant, Grant) and grant.user.kind == UserKind.PERSON
+        if is_person and grant.user.is_active:
+            ended.setdefault(grant.user, []).append(grant)
+    organization = Organization.objects.get(pk=organization_id) if ended else None
+    for person, theirs in ended.items():
+        context = {
+            "person": person,
+            "grants": theirs,
+            "organization": organization,
+            "url": settings.PORTAL_URL,
+        }
+        body = render_to_string("organizations/members/roles_ended_mail.txt", context)
+        yield EmailMessage("A role of yours has ended", body, to=[person.email])
+
+
+def _send(mails: list[EmailMessage]) -> None:
+    get_connection().send_messages(mails)

@@ -1,0 +1,33 @@
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from apps.access.effective_grants import roles_within
+from apps.access.scoped import scoped
+from apps.accounts.request_user import person_of
+from apps.core.errors import PortalError
+from apps.organizations.models import Organization
+from apps.organizations.services import remove_person
+
+
+@scoped(Organization, "organization.view", by="slug")
+@require_http_methods(["GET", "HEAD", "POST"])
+def leave(request: HttpRequest, organization: Organization) -> HttpResponse:
+    person = person_of(request)
+    refusal = ""
+    if request.method == "POST":
+        try:
+            remove_person(actor=person, user=person, on=organization)
+        except PortalError as error:
+            refusal = error.sentence
+        else:
+            messages.success(request, f"You have left {organization}.")
+            return redirect("portal:home")
+    context = {
+        "organization": organization,
+        "roles": roles_within(user=person, on=organization),
+        "refusal": refusal,
+    }
+    status = 422 if refusal else 200
+    return render(request, "organizations/members/leave.html", context, status=status)

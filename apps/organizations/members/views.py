@@ -1,0 +1,209 @@
+"""People of an organization or a workspace: the pages are the same, only the place differs."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.access.effective_grants import roles_held, roles_within
+from apps.access.models import Role
+from apps.access.queries import denial_for, permissions_held, roles_for
+from apps.access.scoped import scoped
+from apps.accounts.models import User
+from apps.accounts.request_user import person_of
+from apps.accounts.sessions.services import fresh_sign_in
+from apps.core.errors import PortalError
+from apps.core.forms import blame
+from apps.organizations.forms import RoleForm
+from apps.organizations.models import Invitation, Organization, Workspace
+from apps.organizations.queries import (
+    grants_on,
+    is_member,
+    open_invitations,
+    people_from_above,
+)
+from apps.organizations.services import give_role, remove_person
+
+PAGE_SIZE = 50
+
+
+@scoped(Organization, "organization.members.view", by="slug")
+@require_safe
+def members(request: HttpRequest, organization: Organization) -> HttpResponse:
+    context = _list_context(request, organization)
+    return render(request, "organizations/members/members.html", context)
+
+
+@scoped(Workspace, "workspace.members.view", by="slug")
+@require_safe
+def workspace_members(request: HttpRequest, workspace: Workspace) -> HttpResponse:
+    context = _list_context(request, workspace)
+    context["from_above"] = people_from_above(workspace=workspace)
+    return render(request, "organizations/members/workspace_members.html", context)
+
+
+@scoped(
+    Organization,
+    "organization.members.view",
+    by="slug",
+    writing="organization.members.manage",
+)
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def member(request: HttpRequest, organization: Organization, person_id: int) -> HttpResponse:
+    return _member_page(request, organization, person_id)
+
+
+@scoped(Workspace, "workspace.members.view", by="slug", writing="workspace.members.manage")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def workspace_member(request: HttpRequest, workspace: Workspace, person_id: int) -> HttpResponse:
+    return _member_page(request, workspace, person_id)
+
+
+@scoped(Organization, "organization.members.manage", by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def remove_member(request: HttpRequest, organization: Organization, person_id: int) -> HttpResponse:
+    return _removal_page(request, organization, person_id)
+
+
+@scoped(Workspace, "workspace.members.manage", by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def remove_workspace_member(
+    request: HttpRequest, workspace: Workspace, person_id: int
+) -> HttpResponse:
+    return _removal_page(request, workspace, person_id)
+
+
+def _list_context(request: HttpRequest, place: Organization | Workspace) -> dict[str, Any]:
+    search = request.GET.get("q", "").strip()[:100]
+    page = Paginator(grants_on(on=place, search=search), PAGE_SIZE).get_page(
+        request.GET.get("page")
+    )
+    invitations = _invitations(request, place, search)
+    permission = f"{place.access_scope}.members.manage"
+    denial = denial_for(user=request.user, permission=permission, on=place)
+    return {
+        "place": place,
+        "page_obj": page,
+        "invitations": invitations[:PAGE_SIZE],
+        "invitation_count": invitations.count(),
+        "search": search,
+        "denial": denial,
+        "may_manage": denial is None,
+    }
+
+
+def _invitations(
+    request: HttpRequest, place: Organization | Workspace, search: str
+) -> QuerySet[Invitation]:
+    reader = person_of(request)
+    if isinstance(place, Organization):
+        return open_invitations(organization=place, seen_by=reader, search=search)
+    found = open_invitations(organization=place.organization, seen_by=reader, search=search)
+    return found.filter(workspace=place)
+
+
+def _member_page(
+    request: HttpRequest, place: Organization | Workspace, person_id: int
+) -> HttpResponse:
+    person = person_in(place, person_id)
+    held = roles_held(user=person, on=place)
+    here = [one for one in held if one.held_on == place and one.team is None]
+    form = RoleForm(
+        request.POST or None,
+        roles=_roles_to_give(request, place),
+        initial={"role": here[0].role.key if here else None},
+        ends_at=here[0].grant.expires_at if here else None,
+    )
+    if request.method == "POST" and form.is_valid():
+        role = form.cleaned_data["role"]
+        try:
+            give_role(actor=person_of(request), user=person, on=place, **form.cleaned_data)
+        except PortalError as error:
+            blame(form, error)
+        else:
+            messages.success(request, f"{person} is {role} now.")
+            return redirect(request.path)
+    permission = f"{place.access_scope}.members.manage"
+    context = {
+        "place": place,
+        "person": person,
+        "here": here,
+        "role_title": f"Role in {place}",
+        "roles": _trace(person, place, reader=person_of(request)),
+        "form": form,
+        "back_url": people_page(place),
+        "who_url": reverse(_who_name(place), args=[place.slug]),
+        "denial": denial_for(user=request.user, permission=permission, on=place),
+    }
+    status = 422 if form.errors else 200
+    return render(request, "organizations/members/member.html", context, status=status)
+
+
+def _removal_page(
+    request: HttpRequest, place: Organization | Workspace, person_id: int
+) -> HttpResponse:
+    person = person_in(place, person_id)
+    ways = roles_within(user=person, on=place)
+    roles = [one for one in ways if one.team is None]
+    if not roles:
+        messages.info(request, f"{person} has no role of their own in {place}.")
+        return redirect(people_page(place))
+    refusal = ""
+    if request.method == "POST":
+        try:
+            remove_person(actor=person_of(request), user=person, on=place)
+        except PortalError as error:
+            refusal = error.sentence
+        else:
+            messages.success(request, f"{person} has no role of their own in {place} any more.")
+            return redirect("portal:home" if person == request.user else people_page(place))
+    context = {
+        "place": place,
+        "person": person,
+        "roles": roles,
+        "through_teams": [one for one in ways if one.team is not None],
+        "leaves_teams": isinstance(place, Organization),
+        "refusal": refusal,
+        "back_url": people_page(place),
+    }
+    status = 422 if refusal else 200
+    return render(request, "organizations/members/remove_member.html", context, status=status)
+
+
+def person_in(place: Organization | Workspace, person_id: int) -> User:
+    """Return somebody of the organization; 404 for anybody else, and for tokens."""
+    organization = place.organization if isinstance(place, Workspace) else place
+    person = get_object_or_404(User, pk=person_id)
+    if not is_member(user=person, organization=organization):
+        raise Http404
+    return person
+
+
+def _roles_to_give(request: HttpRequest, place: Organization | Workspace) -> list[Role]:
+    within = permissions_held(user=person_of(request), on=place)
+    return roles_for(on=place, within=within)
+
+
+def _trace(person: User, place: Organization | Workspace, *, reader: User) -> list[Any]:
+    above = [one for one in roles_held(user=person, on=place) if one.held_on != place]
+    return [*above, *roles_within(user=person, on=place, seen_by=reader)]
+
+
+def _who_name(place: Organization | Workspace) -> str:
+    return "organizations:workspace_who" if isinstance(place, Workspace) else "organizations:who"
+
+
+def people_page(place: Organization | Workspace) -> str:
+    """Return the address of the page that lists the people of a place."""
+    if isinstance(place, Workspace):
+        return reverse("organizations:workspace_members", args=[place.slug])
+    return reverse("organizations:members", args=[place.slug])

@@ -1,0 +1,227 @@
+"""Custom roles of an organization: named sets of permissions, held as built-in roles are.
+
+Editing one changes what its holders may do at once and rewrites no grant, so nobody writes into a
+role what they may not do themselves, and nobody takes out of it what they could not give.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.apps import apps as installed
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+
+from apps.access.apps import MODELS
+from apps.access.audit_labels import record_on
+from apps.access.catalogue import BUILT_IN_ROLES, SCOPE_WORDS, Scope, permissions_of_scope
+from apps.access.expiry import take_ended
+from apps.access.models import Role
+from apps.access.queries import forget_permissions, permissions_held
+from apps.access.services import RightsExceeded, grant, lock_people
+from apps.access.team_grants import grant_to_team
+from apps.accounts.models import User
+from apps.core.errors import Invalid, Refused
+from apps.organizations.models import Organization, Workspace
+from apps.organizations.roles.queries import grants_giving, invitations_offering, tables_with
+
+NAMED = 5
+
+
+class RoleHeld(Refused):
+    """A role that is held cannot go, or cannot go from there, before its holders have another."""
+
+
+@transaction.atomic
+def create_role(
+    *,
+    actor: User,
+    organization: Organization,
+    scope: Scope,
+    name: str,
+    description: str,
+    permissions: Iterable[str],
+    is_limited: bool,
+    workspaces: Sequence[Workspace],
+) -> Role:
+    """Make a custom role. It always holds `<scope>.view`: who has a role on something sees it.
+
+    Raises Invalid when the name is taken, RightsExceeded when it holds what the actor does not.
+    """
+    lock_people(on=organization)
+    name = _free_name(organization, scope, name)
+    chosen = _checked(actor, organization, scope, permissions)
+    key = f"custom-{secrets.token_hex(8)}"
+    model = installed.get_model(MODELS[scope])
+    role = Role.objects.create(
+        organization=organization,
+        scope=scope,
+        key=key,
+        name=name,
+        description=description,
+        permissions=sorted(chosen),
+        is_limited=is_limited,
+        permission=Permission.objects.create(
+            content_type=ContentType.objects.get_for_model(model),
+            codename=f"role:{scope}:{key}",
+            name=name,
+        ),
+    )
+    role.workspaces.set(_own(organization, workspaces) if is_limited else [])
+    changes = {"permissions": [None, ", ".join(role.permissions)], "limit": [None, _limit(role)]}
+    _record("role.created", actor, role, changes)
+    return role
+
+
+@transaction.atomic
+def update_role(
+    *,
+    actor: User,
+    role: Role,
+    name: str,
+    description: str,
+    permissions: Iterable[str],
+    is_limited: bool,
+    workspaces: Sequence[Workspace],
+) -> None:
+    """Change a custom role; what its holders may do changes at once.
+
+    Raises Invalid and RightsExceeded as `create_role` does, for what the role held before, too, and
+    RoleHeld when it is held in a workspace that it would not be for any more.
+    """
+    organization = _organization(role)
+    lock_people(on=organization)
+    name = _free_name(organization, role.scope, name, but=role)
+    _checked(actor, organization, role.scope, role.permissions)
+    chosen = _checked(actor, organization, role.scope, permissions)
+    before = (role.name, ", ".join(role.permissions), _limit(role))
+    role.name, role.description, role.permissions = name, description, sorted(chosen)
+    role.is_limited = is_limited
+    role.save(update_fields=["name", "description", "permissions", "is_limited"])
+    role.workspaces.set(_own(organization, workspaces) if is_limited else [])
+    _refuse_held_elsewhere(role)
+    after = (role.name, ", ".join(role.permissions), _limit(role))
+    fields = zip(("name", "permissions", "limit"), before, after, strict=True)
+    changes = {field: [old, new] for field, old, new in fields if old != new}
+    _record("role.updated", actor, role, changes)
+    forget_permissions(actor)
+
+
+@transaction.atomic
+def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None:
+    """Delete a custom role. Whoever holds it, or is invited to it, gets `instead`.
+
+    Raises RoleHeld when somebody does and there is no `instead`, RightsExceeded when the actor may
+    not give or take one of the two.
+    """
+    organization = _organization(role)
+    lock_people(on=organization)
+    _checked(actor, organization, role.scope, role.permissions)
+    people, teams = grants_giving(role=role)
+    invitations = invitations_offering(role=role)
+    if instead is None and (people.exists() or teams.exists() or invitations.exists()):
+        raise RoleHeld(f"{role} is held or offered. Choose the role that takes its place.")
+    if instead is not None:
+        # Grants have it.
+        for one in people.live():  # type: ignore[attr-defined]
+            grant(
+                actor=actor,
+                user=one.user,
+                role=instead,
+                on=one.content_object,
+                expires_at=one.expires_at,
+            )
+        for one in teams.live():  # type: ignore[attr-defined]  # scopes are checked; grants have it
+            grant_to_team(
+                actor=actor,
+                team=one.group.team,
+                role=instead,
+                on=one.content_object,
+                expires_at=one.expires_at,
+            )
+        for invitation in invitations:
+            setattr(invitation, f"{role.scope}_role", instead.key)
+            invitation.save(update_fields=[f"{role.scope}_role"])
+    for grants in tables_with(role=role):
+        take_ended(grants)
+    _record("role.deleted", actor, role, {"permissions": [", ".join(role.permissions), None]})
+    permission = role.permission
+    role.delete()
+    permission.delete()
+
+
+def _checked(
+    actor: User, organization: Organization, scope: str, permissions: Iterable[str]
+) -> frozenset[str]:
+    chosen = frozenset(permissions) | {f"{scope}.view"}
+    # The address allows the three scopes alone.
+    if chosen - permissions_of_scope(scope):  # type: ignore[arg-type]
+        raise Invalid(f"A {SCOPE_WORDS[scope]} role cannot hold this.", field="permissions")
+    if chosen - permissions_held(user=actor, on=organization):
+        raise RightsExceeded(
+            "You cannot write or change a role that holds rights you do not have in all of "
+            f"{organization}."
+        )
+    return chosen
+
+
+def _own(organization: Organization, workspaces: Sequence[Workspace]) -> list[Workspace]:
+    if any(workspace.organization_id != organization.pk for workspace in workspaces):
+        raise Invalid("This workspace is of another organization.", field="workspaces")
+    return list(workspaces)
+
+
+def _refuse_held_elsewhere(role: Role) -> None:
+    if not role.is_limited:
+        return
+    # The scope is one of the three.
+    model: Any = installed.get_model(MODELS[role.scope])  # type: ignore[index]
+    path = model.access_paths["workspace"]
+    where = f"content_object__{path}__in" if path else "content_object__in"
+    inside = {where: role.workspaces.all()}
+    people, teams = grants_giving(role=role)
+    names = [
+        *(f"{one.user} on {one.content_object}" for one in people.exclude(**inside)[:NAMED]),
+        *(f"{one.group.team} on {one.content_object}" for one in teams.exclude(**inside)[:NAMED]),
+    ]
+    names += [
+        f"{one.email}, who is invited to {one.workspace}"
+        for one in invitations_offering(role=role).exclude(workspace__in=role.workspaces.all())
+    ]
+    if names:
+        raise RoleHeld(
+            f"{role} is held outside these workspaces: {', '.join(names[:NAMED])}. "
+            "Give them another role first."
+        )
+
+
+def _free_name(
+    organization: Organization, scope: str, name: str, *, but: Role | None = None
+) -> str:
+    name = " ".join(name.split())
+    others = organization.custom_roles.filter(scope=scope, name__iexact=name)
+    if but is not None:
+        others = others.exclude(pk=but.pk)
+    built_in = {role.name.lower() for role in BUILT_IN_ROLES}
+    if others.exists() or name.lower() in built_in:
+        raise Invalid(f"There is a {SCOPE_WORDS[scope]} role called {name} already.", field="name")
+    return name
+
+
+def _organization(role: Role) -> Organization:
+    if role.organization is None:
+        raise Refused("A built-in role is not changed. Write a custom role that begins with it.")
+    return role.organization
+
+
+def _limit(role: Role) -> str:
+    if not role.is_limited:
+        return "everywhere"
+    names = role.workspaces.order_by("name").values_list("name", flat=True)
+    return f"only in {', '.join(names)}"
+
+
+def _record(action: str, actor: User, role: Role, changes: dict[str, Any]) -> None:
+    named = {f"role {role.name}, {field}": change for field, change in changes.items()}
+    record_on(action=action, actor=actor, on=_organization(role), changes=named)

@@ -1,0 +1,206 @@
+"""Teams: who is in them, and which roles they hold. To be added to a Team is to be given its roles,
+so whoever adds must hold their rights.
+"""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+
+from apps.access.audit_labels import record_on
+from apps.access.models import Role
+from apps.access.queries import forget_permissions
+from apps.access.scopes import models_with_roles, team_grant_model, with_all_above
+from apps.access.services import check_reach, least_role, lock_people
+from apps.access.team_grants import grant_to_team, revoke_from_team
+from apps.accounts.models import User
+from apps.core.errors import Invalid, Refused
+from apps.organizations.models import Organization, Team
+from apps.organizations.queries import is_member
+
+
+class TeamMirrored(Refused):
+    """Who is in a mirrored Team is decided where its group is kept."""
+
+    def __init__(self, team: Team) -> None:
+        super().__init__(
+            f"{team} mirrors a group of your identity provider. Change who is in it there."
+        )
+
+
+@transaction.atomic
+def create_team(
+    *,
+    actor: User | None,
+    organization: Organization,
+    name: str,
+    description: str = "",
+    source: str = Team.Source.MANUAL,
+) -> Team:
+    """Make a Team without members. Raises Invalid when the name is taken in the organization."""
+    name = _free_name(organization, name)
+    team = Team.objects.create(
+        organization=organization,
+        name=name,
+        description=description,
+        source=source,
+        group=Group.objects.create(name=f"team:{secrets.token_hex(16)}"),
+    )
+    _record("team.created", actor, team, {"name": [None, name]})
+    return team
+
+
+@transaction.atomic
+def update_team(*, actor: User | None, team: Team, name: str, description: str) -> None:
+    """Change name and description. Raises Invalid when the name is taken."""
+    name = _free_name(team.organization, name, but=team)
+    changes = {}
+    for field, after in (("name", name), ("description", description)):
+        before = getattr(team, field)
+        if before != after:
+            changes[field] = [before, after]
+            setattr(team, field, after)
+    if changes:
+        team.save(update_fields=list(changes))
+        _record("team.updated", actor, team, changes)
+
+
+@transaction.atomic
+def delete_team(*, actor: User | None, team: Team) -> None:
+    """Delete a Team; its members lose what it gave them. Raises RightsExceeded."""
+    lock_people(on=team.organization)
+    for grant in grants_of(team=team):
+        revoke_from_team(actor=actor, team=team, on=grant.content_object)
+    people = [person.email for person in team.group.user_set.order_by("email")]
+    _record("team.deleted", actor, team, {"name": [team.name, None], "members": [people, None]})
+    group = team.group
+    team.delete()
+    group.delete()
+
+
+@transaction.atomic
+def add_to_team(*, actor: User, team: Team, user: User) -> None:
+    """Put a person of the organization into a Team.
+
+    Raises Invalid for people who are not in the organization or are in the Team already, Refused
+    for mirrored Teams, RightsExceeded when the Team holds rights that the actor lacks.
+    """
+    _may_change_members(actor, team)
+    if not is_member(user=user, organization=team.organization):
+        raise Invalid(
+            f"{user.email} is not in {team.organization}. Invite them first.", field="email"
+        )
+    if team.group.user_set.filter(pk=user.pk).exists():
+        raise Invalid(f"{user.email} is in {team} already.", field="email")
+    user.groups.add(team.group)
+    forget_permissions(user)
+    _record("team.member_added", actor, team, {user.email: [None, "member"]})
+
+
+@transaction.atomic
+def remove_from_team(*, actor: User, team: Team, user: User) -> None:
+    """Take a person out of a Team. Raises as `add_to_team` does; people may always leave."""
+    if actor != user:
+        _may_change_members(actor, team)
+    _leave(actor, team, user)
+
+
+@transaction.atomic
+def leave_teams(*, actor: User | None, user: User, organization: Organization) -> None:
+    """Take a person out of every Team of an organization."""
+    for team in Team.objects.filter(organization=organization, group__user=user):
+        _leave(actor, team, user)
+
+
+@transaction.atomic
+def give_team_role(
+    *, actor: User, team: Team, role: Role, on: Any, expires_at: datetime | None = None
+) -> None:
+    """Give a Team a role on an object, and the least role on the workspace above if it has none.
+
+    Raises RightsExceeded and Misfit.
+    """
+    lock_people(on=on)
+    for above in with_all_above(on)[1:-1]:
+        held = team_grant_model(type(above)).objects.live()
+        if not held.filter(group=team.group, content_object=above).exists():
+            grant_to_team(actor=actor, team=team, role=least_role(on=above), on=above)
+    grant_to_team(actor=actor, team=team, role=role, on=on, expires_at=expires_at)
+
+
+@transaction.atomic
+def set_mirrored_members(*, team: Team, users: Iterable[User]) -> None:
+    """Let a mirrored Team have exactly these members, as its group was told to have."""
+    wanted = {user.pk: user for user in users}
+    present = {user.pk: user for user in team.group.user_set.all()}
+    for pk in present.keys() - wanted.keys():
+        set_mirrored_member(team=team, user=present[pk], is_in=False)
+    for pk in wanted.keys() - present.keys():
+        set_mirrored_member(team=team, user=wanted[pk], is_in=True)
+
+
+@transaction.atomic
+def set_mirrored_member(*, team: Team, user: User, is_in: bool) -> None:
+    """Put one person into a mirrored Team, or take them out, who is not so already."""
+    if not is_in:
+        _leave(None, team, user)
+        return
+    user.groups.add(team.group)
+    forget_permissions(user)
+    _record("team.member_added", None, team, {user.email: [None, "member"]})
+
+
+def grants_of(*, team: Team, seen_by: User | None = None) -> list[Any]:
+    """List the live roles of a Team, the widest first; with `seen_by`, those on what that person
+    may see. Two queries per kind of object at most.
+    """
+    found: list[Any] = []
+    for model in models_with_roles():
+        grants = team_grant_model(model).objects.live().filter(group=team.group)
+        if seen_by is not None:
+            grants = grants.filter(content_object__in=model.objects.visible_to(seen_by))
+        found += grants.select_related("content_object", "permission__role", "granted_by")
+    return found
+
+
+def may_give_team(*, actor: User, team: Team) -> None:
+    """Raise RightsExceeded when a Team holds rights that the actor lacks."""
+    forget_permissions(actor)
+    for grant in grants_of(team=team):
+        check_reach(actor=actor, role=grant.role, on=grant.content_object)
+
+
+def _may_change_members(actor: User, team: Team) -> None:
+    lock_people(on=team.organization)
+    if team.source == Team.Source.MIRRORED:
+        raise TeamMirrored(team)
+    may_give_team(actor=actor, team=team)
+
+
+def _leave(actor: User | None, team: Team, user: User) -> None:
+    user.groups.remove(team.group)
+    forget_permissions(user)
+    _record("team.member_removed", actor, team, {user.email: ["member", None]})
+
+
+def _free_name(organization: Organization, name: str, *, but: Team | None = None) -> str:
+    name = " ".join(name.split())
+    lock_people(on=organization)
+    others = organization.teams.filter(name__iexact=name)
+    if but is not None:
+        others = others.exclude(pk=but.pk)
+    if others.exists():
+        raise Invalid(f"{organization} has a Team called {name} already.", field="name")
+    return name
+
+
+def _record(action: str, actor: User | None, team: Team, changes: dict[str, Any]) -> None:
+    record_on(
+        action=action,
+        actor=actor,
+        on=team.organization,
+        changes={f"Team {team.name}, {field}": change for field, change in changes.items()},
+    )

@@ -1,0 +1,1 @@
+"""API tokens of organizations, workspaces and Deployments."""

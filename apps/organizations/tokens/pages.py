@@ -1,0 +1,134 @@
+"""The pages of API tokens, for any object that roles are held on. The views that name the object
+and the permission are in `tokens`, and those of a Deployment in its own app.
+
+Links are relative: the list is the root of the others.
+"""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+
+from apps.access.catalogue import SCOPE_WORDS
+from apps.access.models import Role
+from apps.access.queries import permissions_held, roles_for
+from apps.access.scopes import with_all_above
+from apps.accounts.models import ApiToken, User
+from apps.accounts.request_user import person_of
+from apps.core.errors import PortalError
+from apps.core.forms import blame
+from apps.organizations.forms import RotationForm, TokenForm
+from apps.organizations.tokens.queries import can_be_made_by, roles_of_tokens, tokens_on
+from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
+
+PAGE_SIZE = 50
+
+
+def list_page(request: HttpRequest, on: Any) -> HttpResponse:
+    roles = roles_of_tokens(on=on)
+    makers: dict[int, User] = {}
+    search = request.GET.get("q", "").strip()[:100]
+    page = Paginator(tokens_on(on=on, search=search), PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = [_row(token, roles.get(token.user_id), makers, on) for token in page]
+    context = {**_place(on), "rows": rows, "page_obj": page, "search": search}
+    return render(request, "organizations/tokens/tokens.html", context)
+
+
+def new_page(request: HttpRequest, on: Any, *, list_url: str) -> HttpResponse:
+    held = permissions_held(user=person_of(request), on=on)
+    posted = request.POST if request.method == "POST" else None
+    form = TokenForm(posted, roles=roles_for(on=on, within=held))
+    if form.is_valid():
+        try:
+            token, secret = create_token(actor=person_of(request), on=on, **form.cleaned_data)
+        except PortalError as error:
+            blame(form, error)
+        else:
+            return _made(request, on, token, secret, list_url)
+    context = {**_place(on), "form": form, "list_url": list_url}
+    status = 422 if form.errors else 200
+    return render(request, "organizations/tokens/new_token.html", context, status=status)
+
+
+def rotate_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) -> HttpResponse:
+    token = _token(on, token_id)
+    form = RotationForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            secret = rotate_token(actor=person_of(request), token=token, on=on, **form.cleaned_data)
+        except PortalError as error:
+            blame(form, error)
+        else:
+            return _made(request, on, token, secret, list_url)
+    context = {**_place(on), "token": token, "form": form, "list_url": list_url}
+    status = 422 if form.errors else 200
+    return render(request, "organizations/tokens/rotate_token.html", context, status=status)
+
+
+def revoke_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) -> HttpResponse:
+    token = _token(on, token_id)
+    refusal = ""
+    if request.method == "POST":
+        try:
+            revoke_token(actor=person_of(request), token=token, on=on)
+        except PortalError as error:
+            refusal = error.sentence
+        else:
+            messages.success(request, f"The token {token} works no more.")
+            return redirect(list_url)
+    context = {**_place(on), "token": token, "refusal": refusal, "list_url": list_url}
+    status = 422 if refusal else 200
+    return render(request, "organizations/tokens/revoke_token.html", context, status=status)
+
+
+def _made(
+    request: HttpRequest, on: Any, token: ApiToken, secret: str, list_url: str
+) -> HttpResponse:
+    """Show the secret. Only its digest is stored, so this answer is the one where it stands."""
+    whoami = request.build_absolute_uri(reverse("api:whoami"))
+    context = {
+        **_place(on),
+        "token": token,
+        "secret": secret,
+        "list_url": list_url,
+        "role_name": roles_of_tokens(on=on)[token.user_id].name,
+        "try_it": f'curl -H "Authorization: Bearer $ASTRO_PORTAL_TOKEN" {whoami}',
+    }
+    return render(request, "organizations/tokens/token_made.html", context)
+
+
+def _place(on: Any) -> dict[str, Any]:
+    scope = type(on).access_scope
+    return {
+        "on": on,
+        "scope_word": SCOPE_WORDS[scope],
+        "organization": with_all_above(on)[-1],
+        scope: on,
+    }
+
+
+def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Any) -> dict[str, Any]:
+    """Say of a token what its list shows; `is_vouched` is whether its newest secret works.
+
+    `makers` keeps one instance per person, which remembers what the person may do.
+    """
+    live = token.live_secrets  # type: ignore[attr-defined]  # prefetched by tokens_on
+    newest = live[0] if live else None
+    maker = newest.made_by if newest else None
+    if maker is not None:
+        maker = makers.setdefault(maker.pk, maker)
+    return {
+        "token": token,
+        "made": f"made by {token.created_by}" if token.created_by else "",
+        "role": role,
+        "newest": newest,
+        "older": live[1:],
+        "is_vouched": role is not None and can_be_made_by(person=maker, role=role, place=on),
+    }
+
+
+def _token(on: Any, token_id: int) -> ApiToken:
+    return get_object_or_404(tokens_on(on=on), pk=token_id)

@@ -1,0 +1,132 @@
+"""Reads about API tokens, and what happens when one is used."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.apps import apps as installed
+from django.db.models import Prefetch, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.access.apps import MODELS
+from apps.access.models import Role
+from apps.access.queries import permissions_held
+from apps.access.scopes import grant_model, models_with_roles
+from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
+from apps.accounts.queries import digest_of
+from apps.core.errors import PortalError
+from apps.organizations.tokens.secrets import is_well_formed
+
+# The moment of the last use is written down this often at most: it costs a write.
+USE_STEP = timedelta(minutes=1)
+
+
+class TokenRefused(PortalError):
+    """What was sent is no token that works. The sentence says why to who holds the secret."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls by token: the service user, whose permissions are asked for, and its one role."""
+
+    user: User
+    token: ApiToken
+    role: Role
+    place: Any
+
+
+def tokens_on(*, on: Any, search: str = "") -> QuerySet[ApiToken]:
+    """List the tokens with a live role on the object itself, by name. Their secrets that have not
+    ended are in `live_secrets`, the newest first. `search` is part of a name.
+    """
+    grants = grant_model(type(on)).objects.live().filter(content_object=on)
+    live = _live_secrets().select_related("made_by").order_by("-pk")
+    found = ApiToken.objects.filter(revoked_at=None, user__in=grants.values("user"))
+    found = found.select_related("created_by", "user").order_by("name")
+    if search:
+        found = found.filter(name__icontains=search)
+    return found.prefetch_related(Prefetch("secrets", queryset=live, to_attr="live_secrets"))
+
+
+def tokens_within(*, on: Any) -> list[tuple[ApiToken, Any]]:
+    """List the tokens that are not revoked, on an object and on all that lies in it, each with what
+    it is for. One query per kind of object.
+    """
+    found: list[tuple[ApiToken, Any]] = []
+    for model in models_with_roles():
+        path = model.access_paths.get(type(on).access_scope)
+        if path is None:
+            continue
+        grants = grant_model(model).objects.filter(
+            user__api_token__revoked_at=None,
+            user__kind=UserKind.SERVICE,
+            **{f"content_object__{path}" if path else "content_object": on},
+        )
+        held = grants.select_related("user__api_token", "content_object").order_by("pk")
+        found += [(one.user.api_token, one.content_object) for one in held]
+    return found
+
+
+def roles_of_tokens(*, on: Any) -> dict[int, Role]:
+    """Return the live roles of tokens on the object, by id of the service user."""
+    grants = grant_model(type(on)).objects.live().filter(content_object=on)
+    held = grants.filter(user__kind=UserKind.SERVICE).select_related("permission__role")
+    return {one.user_id: one.role for one in held}
+
+
+def can_be_made_by(*, person: User | None, role: Role, place: Any) -> bool:
+    """Tell whether somebody could make a token with the role there now."""
+    if person is None or not person.is_active:
+        return False
+    return permissions_held(user=person, on=place).issuperset(role.permissions)
+
+
+def caller_of(*, secret: str, address: str) -> Caller:
+    """Find who calls with a secret, and note the use. Three queries, and a write once a minute.
+
+    Raises TokenRefused when the secret is unknown, replaced, revoked or has expired, when its place
+    is gone, or when the person who made it could not make it any more.
+    """
+    if not is_well_formed(secret):
+        raise TokenRefused("This is not a token of this portal.")
+    known = ApiTokenSecret.objects.select_related("token__user", "made_by")
+    row = known.annotate(now=Now()).filter(digest=digest_of(secret)).first()
+    if row is None:
+        raise TokenRefused("This token is unknown. It may have been revoked.")
+    token = row.token
+    if row.ends_at is not None and row.ends_at <= row.now:
+        raise TokenRefused("This token was replaced by a newer secret.")
+    if token.expires_at is not None and token.expires_at <= row.now:
+        raise TokenRefused("This token has expired.")
+    if token.revoked_at is not None or not token.user.is_active:
+        raise TokenRefused("This token was revoked, or what it was for is gone.")
+    role, place = _held(token)
+    if not can_be_made_by(person=row.made_by, role=role, place=place):
+        raise TokenRefused(
+            "Whoever made this token may not give its role any more. "
+            "Somebody who may can rotate it."
+        )
+    _note_use(token, address)
+    return Caller(user=token.user, token=token, role=role, place=place)
+
+
+def _held(token: ApiToken) -> tuple[Role, Any]:
+    model: Any = installed.get_model(MODELS[token.scope])  # type: ignore[index]  # one of SCOPES
+    above = [f"content_object__{path}" for path in model.access_paths.values() if path]
+    grants = grant_model(model).objects.live().filter(user=token.user)
+    held = grants.select_related("permission__role", "content_object", *above).first()
+    if held is None:
+        raise TokenRefused("What this token was for is gone, or its role has ended.")
+    return held.role, held.content_object
+
+
+def _note_use(token: ApiToken, address: str) -> None:
+    last = token.last_used_at
+    if last is None or last < timezone.now() - USE_STEP:
+        row = ApiToken.objects.filter(pk=token.pk)
+        row.update(last_used_at=Now(), last_used_from=address[:64])
+
+
+def _live_secrets() -> QuerySet[ApiTokenSecret]:
+    return ApiTokenSecret.objects.filter(Q(ends_at=None) | Q(ends_at__gt=Now()))

@@ -1,0 +1,116 @@
+"""API tokens: service users with one role on one organization, workspace or Deployment.
+
+A secret is shown once. It works as long as the person who made it could make it again: who leaves,
+is disabled or loses rights takes the secrets they have seen along, with no list to keep. Rotating
+makes a new secret, vouched for by whoever rotates.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.access.audit_labels import record_on
+from apps.access.models import Role
+from apps.access.queries import forget_permissions
+from apps.access.services import check_fit, check_reach, grant, lock_people, revoke
+from apps.accounts.adapter import SERVICE_DOMAIN
+from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
+from apps.core.errors import Invalid, Refused
+from apps.organizations.tokens.queries import roles_of_tokens, tokens_on, tokens_within
+from apps.organizations.tokens.secrets import new_secret
+
+LONGEST_GRACE = timedelta(days=7)
+
+
+@transaction.atomic
+def create_token(
+    *, actor: User, on: Any, name: str, role: Role, expires_at: datetime | None
+) -> tuple[ApiToken, str]:
+    """Make a token with a role on the object; return it and its secret, which is stored nowhere.
+
+    Raises RightsExceeded when the role holds more than the actor does, Invalid when the name is
+    taken there.
+    """
+    lock_people(on=on)
+    name = " ".join(name.split())
+    if tokens_on(on=on).filter(name__iexact=name).exists():
+        raise Invalid(f"{on} has a token called {name} already.", field="name")
+    user = User(email=f"token-{secrets.token_hex(12)}{SERVICE_DOMAIN}", name=name)
+    user.kind = UserKind.SERVICE
+    user.set_unusable_password()
+    user.save(force_insert=True)
+    token = ApiToken.objects.create(
+        user=user,
+        scope=type(on).access_scope,
+        name=name,
+        created_by=actor,
+        expires_at=expires_at,
+    )
+    grant(actor=actor, user=user, role=role, on=on, expires_at=expires_at)
+    _record("token.created", actor, on, token, [None, role.name])
+    return token, _make_secret(actor, token)
+
+
+@transaction.atomic
+def rotate_token(*, actor: User, token: ApiToken, on: Any, grace: timedelta) -> str:
+    """Make a new secret and return it; the one before works for `grace` longer, at most a week.
+
+    Raises RightsExceeded: who rotates reads the secret, and so must hold what it opens.
+    """
+    lock_people(on=on)
+    forget_permissions(actor)
+    check_reach(actor=actor, role=_role(token, on), on=on)
+    ends_at = timezone.now() + min(grace, LONGEST_GRACE)
+    longer = token.secrets.filter(Q(ends_at=None) | Q(ends_at__gt=ends_at))
+    longer.update(ends_at=ends_at)
+    _record("token.rotated", actor, on, token, ["one secret", "a new secret"])
+    return _make_secret(actor, token)
+
+
+@transaction.atomic
+def revoke_token(*, actor: User, token: ApiToken, on: Any) -> None:
+    """End a token at once and for good. Raises RightsExceeded, as taking its role does."""
+    lock_people(on=on)
+    revoke(actor=actor, user=token.user, on=on)
+    _end(actor, token, on)
+
+
+@transaction.atomic
+def revoke_tokens_in(*, actor: User, on: Any) -> None:
+    """End every token of an object that is about to be deleted, and of what lies in it."""
+    lock_people(on=on)
+    for token, place in tokens_within(on=on):
+        _end(actor, token, place)
+
+
+def _end(actor: User, token: ApiToken, on: Any) -> None:
+    ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now())
+    token.user.is_active = False
+    token.user.save(update_fields=["is_active"])
+    token.secrets.all().delete()
+    _record("token.revoked", actor, on, token, ["usable", "revoked"])
+
+
+def _role(token: ApiToken, on: Any) -> Role:
+    role = roles_of_tokens(on=on).get(token.user_id)
+    if role is None:
+        raise Refused(f"The token {token} has ended. Make a new one.")
+    check_fit(role=role, on=on)
+    return role
+
+
+def _make_secret(actor: User, token: ApiToken) -> str:
+    secret = new_secret()
+    ApiTokenSecret.objects.create(
+        token=token, digest=secret.digest, beginning=secret.beginning, made_by=actor
+    )
+    return secret.text
+
+
+def _record(action: str, actor: User, on: Any, token: ApiToken, change: list[Any]) -> None:
+    record_on(action=action, actor=actor, on=on, changes={f"API token {token.name}": change})

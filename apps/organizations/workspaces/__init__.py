@@ -1,0 +1,1 @@
+"""Workspaces and the settings of organizations."""

@@ -1,0 +1,1 @@
+"""Connections to identity providers: set up, change, switch, delete."""

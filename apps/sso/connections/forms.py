@@ -1,0 +1,197 @@
+from typing import Any
+
+from allauth.account.forms import LoginForm
+from django import forms
+from django.utils import timezone
+
+from apps.access.models import Role
+from apps.core.errors import Invalid
+from apps.core.forms import Choices, blame
+from apps.organizations.models import Team
+from apps.sso.models import SSOConnection
+from apps.sso.protocols.identity_providers import (
+    MOST_CERTIFICATES,
+    discover,
+    fetch_metadata,
+    read_metadata,
+)
+from apps.sso.protocols.outgoing import MOST_BYTES
+
+ASK = "Nobody: people must be invited"
+
+
+class EmailForm(forms.Form):
+    """The first step of every sign-in."""
+
+    login = forms.EmailField(
+        label="E-mail address",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
+        error_messages={"invalid": "Write an e-mail address, like ada@example.com."},
+    )
+
+
+class PasswordForm(LoginForm):  # type: ignore[misc]  # allauth is untyped
+    """The second step: the address of the first stays in it, for people and password managers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = "E-mail address"
+        self.fields["login"].widget.attrs |= {"readonly": True, "autocomplete": "username"}
+        self.fields["password"].widget.attrs["autofocus"] = True
+
+
+class DomainForm(forms.Form):
+    name = forms.CharField(label="Domain", max_length=253, help_text="What is right of the @.")
+
+
+class ScimTokenForm(forms.Form):
+    name = forms.CharField(
+        label="Name of the token", max_length=60, help_text="Which identity provider has it."
+    )
+
+
+class GroupForm(forms.Form):
+    group = forms.CharField(
+        label="Group", max_length=200, help_text="Exactly as the identity provider sends it."
+    )
+    team = forms.ModelChoiceField(label="Team", queryset=Team.objects.none(), empty_label=None)
+
+    def __init__(self, *args: Any, connection: SSOConnection, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        team = self.fields["team"]
+        assert isinstance(team, forms.ModelChoiceField)  # noqa: S101 - declared above
+        team.queryset = Team.objects.filter(
+            organization_id=connection.organization_id, scim_record=None
+        ).order_by("name")
+
+
+class ProtocolForm(forms.Form):
+    protocol = forms.ChoiceField(
+        label="Protocol",
+        choices=SSOConnection.Protocol.choices,
+        widget=Choices(
+            hints={
+                "saml": "Okta, Entra ID, Keycloak, ADFS … with a metadata file or address.",
+                "openid_connect": "Google, Okta, Entra ID, Keycloak … with issuer and client.",
+            }
+        ),
+    )
+
+
+class ConnectionForm(forms.Form):
+    """What both protocols share. `cleaned_fields` is what the services take."""
+
+    name = forms.CharField(label="Name", max_length=60, help_text="On the button people press.")
+    default_role = forms.ChoiceField(
+        label="Newcomers become",
+        required=False,
+        help_text="So do people whom you removed, as long as the identity provider lets them in.",
+    )
+    email_attribute = forms.CharField(
+        label="Attribute with the address", max_length=200, required=False
+    )
+    name_attribute = forms.CharField(
+        label="Attribute with the name", max_length=200, required=False
+    )
+    groups_attribute = forms.CharField(
+        label="Attribute with the groups", max_length=200, required=False
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        roles: list[Role],
+        connection: SSOConnection | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.connection = connection
+        choices = [(role.key, role.name) for role in roles]
+        role = self.fields["default_role"]
+        assert isinstance(role, forms.ChoiceField)  # noqa: S101 - declared above
+        role.choices = [("", ASK), *choices]
+        for name in ("email_attribute", "name_attribute", "groups_attribute"):
+            self.fields[name].help_text = "Empty for the usual names."
+
+    def shared_fields(self) -> dict[str, Any]:
+        names = ("name", "default_role", "email_attribute", "name_attribute", "groups_attribute")
+        return {name: self.cleaned_data[name].strip() for name in names}
+
+    def provider_fields(self) -> dict[str, Any]:
+        """Return what the protocol adds. Raises Invalid."""
+        return {}
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if self.errors:
+            return cleaned
+        try:
+            self.cleaned_fields = {**self.shared_fields(), **self.provider_fields()}
+        except Invalid as error:
+            blame(self, error)
+        return cleaned
+
+
+class SAMLForm(ConnectionForm):
+    field_order = ("name", "metadata", "metadata_url", "default_role")
+
+    metadata = forms.FileField(label="Metadata file", required=False)
+    metadata_url = forms.CharField(
+        label="Or the address of the metadata",
+        max_length=500,
+        required=False,
+        widget=forms.URLInput(),
+        help_text=f"Fetched once, now. At most {MOST_CERTIFICATES} certificates.",
+    )
+
+    def provider_fields(self) -> dict[str, Any]:
+        now = timezone.now()
+        upload, url = self.cleaned_data.get("metadata"), self.cleaned_data["metadata_url"].strip()
+        if upload and url:
+            raise Invalid("Choose a file or an address, not both.", field="metadata_url")
+        if upload:
+            if upload.size > MOST_BYTES:
+                raise Invalid("The metadata is larger than 1 MiB.", field="metadata")
+            return {"config": read_metadata(xml=upload.read(), now=now)}
+        if url:
+            return {"config": fetch_metadata(url=url, now=now)}
+        if self.connection is None:
+            raise Invalid(
+                "Choose the metadata file of the identity provider, or write its address.",
+                field="metadata",
+            )
+        return {}
+
+
+class OIDCForm(ConnectionForm):
+    field_order = ("name", "issuer", "client_id", "client_secret", "default_role")
+
+    issuer = forms.CharField(
+        label="Issuer",
+        max_length=500,
+        widget=forms.URLInput(),
+        help_text="Exactly as the server calls itself.",
+    )
+    client_id = forms.CharField(label="Client ID", max_length=255)
+    client_secret = forms.CharField(
+        label="Client secret",
+        max_length=500,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.connection is not None:
+            self.fields["client_secret"].required = False
+            self.fields["client_secret"].help_text = "Leave it empty to keep the one there is."
+
+    def provider_fields(self) -> dict[str, Any]:
+        return {
+            "client_id": self.cleaned_data["client_id"].strip(),
+            "client_secret": self.cleaned_data["client_secret"],
+            "config": discover(issuer=self.cleaned_data["issuer"]),
+        }
+
+
+FORMS: dict[str, type[ConnectionForm]] = {"saml": SAMLForm, "openid_connect": OIDCForm}

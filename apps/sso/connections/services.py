@@ -1,0 +1,196 @@
+"""Writes about identity providers. Each is audited; secrets are only ever replaced."""
+
+import secrets
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.text import slugify
+
+from apps.access.audit_labels import record_on
+from apps.accounts.models import User
+from apps.accounts.queries import digest_of
+from apps.core.errors import Invalid, Refused
+from apps.core.keys import key_ring
+from apps.organizations.models import Organization
+from apps.sso.connections.newcomers import check_newcomer_role, newcomers_in_words
+from apps.sso.models import BypassLink, SSOConnection
+
+# What a test must be repeated for; the name alone changes nothing about sign-in.
+TESTED_FIELDS = frozenset({"client_id", "config", "email_attribute"})
+
+
+@transaction.atomic
+def create_connection(
+    *, actor: User, organization: Organization, protocol: str, name: str, **fields: Any
+) -> SSOConnection:
+    """Add an identity provider, not enabled yet. `client_secret` is in clear. Raises Invalid."""
+    client_secret = fields.pop("client_secret", "")
+    _refuse_taken(organization, name)
+    check_newcomer_role(actor=actor, organization=organization, key=fields.get("default_role", ""))
+    key = f"{slugify(name)[:24].strip('-') or 'sso'}-{secrets.token_hex(4)}"
+    connection = SSOConnection(
+        organization=organization, key=key, protocol=protocol, name=name, **fields
+    )
+    _seal(connection, client_secret)
+    connection.save(force_insert=True)
+    _record("sso_connection.created", actor, organization, {"name": [None, name]})
+    return connection
+
+
+@transaction.atomic
+def update_connection(*, actor: User, connection: SSOConnection, **fields: Any) -> None:
+    """Change an identity provider. What decides about sign-in switches it off until tested again.
+
+    An empty `client_secret` keeps the one there is. Raises Invalid, and Refused when a domain that
+    enforces SSO would lose its last connection.
+    """
+    client_secret = fields.pop("client_secret", "")
+    if "name" in fields and fields["name"] != connection.name:
+        _refuse_taken(connection.organization, fields["name"])
+    changed = {name for name, value in fields.items() if getattr(connection, name) != value}
+    if not changed and not client_secret:
+        return
+    if "default_role" in changed:
+        check_newcomer_role(
+            actor=actor, organization=connection.organization, key=fields["default_role"]
+        )
+    changes = {name: _words(connection, name, fields[name]) for name in changed}
+    if client_secret:
+        changes["client_secret"] = ["set", "replaced"]
+        _seal(connection, client_secret)
+    for name in changed:
+        setattr(connection, name, fields[name])
+    if client_secret or changed & TESTED_FIELDS:
+        _switch_off(connection)
+    connection.save()
+    _record("sso_connection.updated", actor, connection.organization, changes, connection)
+
+
+@transaction.atomic
+def enable_connection(*, actor: User, connection: SSOConnection) -> None:
+    """Let people sign in through a connection that was tested. Raises Refused."""
+    if connection.tested_at is None:
+        raise Refused("Test the connection first, with a real sign-in.")
+    _update(connection, is_enabled=True)
+    _record("sso_connection.enabled", actor, connection.organization, {}, connection)
+
+
+@transaction.atomic
+def disable_connection(*, actor: User, connection: SSOConnection) -> None:
+    """Let nobody sign in through a connection any more. Raises Refused for the last one needed."""
+    _refuse_lockout(connection)
+    _update(connection, is_enabled=False)
+    _record("sso_connection.disabled", actor, connection.organization, {}, connection)
+
+
+@transaction.atomic
+def delete_connection(*, actor: User, connection: SSOConnection) -> None:
+    """Remove an identity provider. People keep their accounts. Raises Refused when needed."""
+    _refuse_lockout(connection)
+    _record("sso_connection.deleted", actor, connection.organization, {}, connection)
+    connection.delete()
+
+
+@transaction.atomic
+def note_test(*, connection: SSOConnection, result: dict[str, Any], now: datetime) -> None:
+    """Keep what a test sign-in said; `is_ok` in it opens the way to enable the connection."""
+    fields: dict[str, Any] = {"test_result": result}
+    if result["is_ok"]:
+        fields["tested_at"] = now
+    _update(connection, **fields)
+
+
+@transaction.atomic
+def make_bypass_link(*, actor: User, organization: Organization) -> str:
+    """Make the bypass link of an organization, ending an older one; return its token once."""
+    token = secrets.token_urlsafe(32)
+    BypassLink.objects.update_or_create(
+        organization=organization,
+        defaults={
+            "token_digest": digest_of(token),
+            "created_by": actor,
+            "created_at": timezone.now(),
+            "used_at": None,
+        },
+    )
+    _record("sso_bypass.created", actor, organization, {})
+    return token
+
+
+@transaction.atomic
+def note_bypass(*, link: BypassLink) -> None:
+    """Write down that somebody opened the bypass link."""
+    _update(link, used_at=timezone.now())
+    _record("sso_bypass.used", None, link.organization, {})
+
+
+def client_secret_of(connection: SSOConnection) -> str:
+    """Return the secret in clear, to be sent to the identity provider alone."""
+    if not connection.client_secret:
+        return ""
+    return key_ring().open(
+        sealed=bytes(connection.client_secret), identity=connection.secret_identity
+    )
+
+
+def _seal(connection: SSOConnection, client_secret: str) -> None:
+    if client_secret:
+        connection.client_secret = key_ring().seal(
+            value=client_secret, identity=connection.secret_identity
+        )
+
+
+def _switch_off(connection: SSOConnection) -> None:
+    if connection.is_enabled:
+        _refuse_lockout(connection)
+    connection.is_enabled = False
+    connection.tested_at = None
+    connection.test_result = {}
+
+
+def _refuse_lockout(connection: SSOConnection) -> None:
+    organization = Organization.objects.select_for_update(no_key=True).get(
+        pk=connection.organization_id
+    )
+    enabled = organization.sso_connections.filter(is_enabled=True)
+    is_last = connection.is_enabled and not enabled.exclude(pk=connection.pk).exists()
+    enforced = list(organization.domains.filter(is_enforced=True).values_list("name", flat=True))
+    if is_last and enforced:
+        raise Refused(
+            f"{', '.join(enforced)} demands single sign-on, and this is the last connection: "
+            "nobody could sign in. Add another one, or stop enforcing first."
+        )
+
+
+def _refuse_taken(organization: Organization, name: str) -> None:
+    if organization.sso_connections.filter(name__iexact=name).exists():
+        raise Invalid(f"There is a connection called {name} already.", field="name")
+
+
+def _words(connection: SSOConnection, name: str, after: Any) -> list[Any]:
+    if name == "config":
+        return ["set", "replaced"]
+    change = [getattr(connection, name), after]
+    if name != "default_role":
+        return change
+    return [newcomers_in_words(organization=connection.organization, key=key) for key in change]
+
+
+def _update(row: Any, **fields: Any) -> None:
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(fields))
+
+
+def _record(
+    action: str,
+    actor: User | None,
+    organization: Organization,
+    changes: dict[str, Any],
+    connection: SSOConnection | None = None,
+) -> None:
+    if connection is not None:
+        changes = {**changes, "connection": [connection.name, connection.name]}
+    record_on(action=action, actor=actor, on=organization, changes=changes)

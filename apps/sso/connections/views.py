@@ -1,0 +1,199 @@
+"""Where owners set up identity providers."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.access.scoped import scoped
+from apps.accounts.request_user import person_of
+from apps.accounts.sessions.services import (
+    STALE,
+    fresh_sign_in,
+    fresh_sign_in_first,
+    is_sign_in_fresh,
+)
+from apps.core.errors import PortalError
+from apps.core.forms import blame
+from apps.organizations.models import Organization
+from apps.sso.connections import services
+from apps.sso.connections.forms import FORMS, ConnectionForm, ProtocolForm
+from apps.sso.connections.newcomers import newcomer_role, roles_of_newcomers
+from apps.sso.models import SSOConnection
+from apps.sso.protocols.saml import address_of, certificate_ends
+from apps.sso.sign_in.views import leave_for_test
+
+MANAGE = "organization.sso.manage"
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in_first
+@sensitive_post_parameters("client_secret")
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_connection(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """Choose the protocol, then fill in its form."""
+    protocol = request.POST.get("protocol") or request.GET.get("protocol", "")
+    if protocol not in FORMS:
+        context = {"organization": organization, "form": ProtocolForm()}
+        return render(request, "sso/connections/choose_protocol.html", context)
+    roles = roles_of_newcomers(actor=person_of(request), organization=organization)
+    form = FORMS[protocol](request.POST or None, request.FILES or None, roles=roles)
+    _refuse_stale(request, form)
+    if request.method == "POST" and form.is_valid():
+        try:
+            connection = services.create_connection(
+                actor=person_of(request),
+                organization=organization,
+                protocol=protocol,
+                **form.cleaned_fields,
+            )
+        except PortalError as error:
+            blame(form, error)
+        else:
+            messages.success(request, "The connection is there. Test it before you switch it on.")
+            return _to(connection)
+    context = {"organization": organization, "form": form, "protocol": protocol}
+    context |= _freshness(request)
+    status = 422 if form.errors else 200
+    return render(request, "sso/connections/connection_form.html", context, status=status)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@require_safe
+def connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    found = get_object_or_404(organization.sso_connections, key=connection_key)
+    is_saml = found.protocol == SSOConnection.Protocol.SAML
+    pages = ("acs", "metadata") if is_saml else ("callback",)
+    context = {
+        "organization": organization,
+        "connection": found,
+        "addresses": {page: address_of(found, page) for page in pages},
+        "is_saml": is_saml,
+        "certificate_ends": certificate_ends(found) if is_saml else [],
+        "now": timezone.now(),
+        "newcomer_role": newcomer_role(organization=organization, key=found.default_role),
+    }
+    return render(request, "sso/connections/connection.html", context)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in_first
+@sensitive_post_parameters("client_secret")
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit_connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    found = get_object_or_404(organization.sso_connections, key=connection_key)
+    form = FORMS[found.protocol](
+        request.POST or None,
+        request.FILES or None,
+        roles=roles_of_newcomers(
+            actor=person_of(request), organization=organization, key=found.default_role
+        ),
+        connection=found,
+        initial=_initial(found),
+    )
+    _refuse_stale(request, form)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.update_connection(
+                actor=person_of(request), connection=found, **form.cleaned_fields
+            )
+        except PortalError as error:
+            blame(form, error)
+        else:
+            messages.success(request, "Saved.")
+            return _to(found)
+    context = {
+        "organization": organization,
+        "form": form,
+        "protocol": found.protocol,
+        "connection": found,
+        **_freshness(request),
+    }
+    status = 422 if form.errors else 200
+    return render(request, "sso/connections/connection_form.html", context, status=status)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_POST
+def test_connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    """Leave for the identity provider; the answer comes back to the connection's page."""
+    return leave_for_test(
+        request, get_object_or_404(organization.sso_connections, key=connection_key)
+    )
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_POST
+def switch_connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    found = get_object_or_404(organization.sso_connections, key=connection_key)
+    is_on = request.POST.get("enable") == "yes"
+    change = services.enable_connection if is_on else services.disable_connection
+    try:
+        change(actor=person_of(request), connection=found)
+    except PortalError as error:
+        messages.error(request, error.sentence)
+    else:
+        messages.success(request, f"{found} is {'on' if is_on else 'off'}.")
+    return _to(found)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete_connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    found = get_object_or_404(organization.sso_connections, key=connection_key)
+    context: dict[str, Any] = {"organization": organization, "connection": found, "problem": ""}
+    if request.method != "POST":
+        return render(request, "sso/connections/delete_connection.html", context)
+    try:
+        services.delete_connection(actor=person_of(request), connection=found)
+    except PortalError as error:
+        context["problem"] = error.sentence
+        return render(request, "sso/connections/delete_connection.html", context, status=422)
+    messages.success(request, f"{found} is removed.")
+    return redirect("sso:overview", slug=organization.slug)
+
+
+def _refuse_stale(request: HttpRequest, form: ConnectionForm) -> None:
+    if request.method == "POST" and not is_sign_in_fresh(request):
+        form.add_error(None, STALE)
+
+
+def _freshness(request: HttpRequest) -> dict[str, Any]:
+    """Lead to the confirmation in another tab, so that what was typed stays in this one."""
+    return {
+        "is_stale": not is_sign_in_fresh(request),
+        "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",
+    }
+
+
+def _initial(connection: SSOConnection) -> dict[str, Any]:
+    names = ("name", "default_role", "email_attribute", "name_attribute", "groups_attribute")
+    return {
+        **{name: getattr(connection, name) for name in names},
+        "client_id": connection.client_id,
+        "issuer": connection.config.get("issuer", ""),
+    }
+
+
+def _to(connection: SSOConnection) -> HttpResponse:
+    return redirect(
+        "sso:connection", slug=connection.organization.slug, connection_key=connection.key
+    )

@@ -1,0 +1,1 @@
+"""E-mail domains and their proof by DNS."""

@@ -1,0 +1,92 @@
+"""Groups at identity providers and the Teams that mirror them.
+
+A sign-in says in which groups somebody is now. Whoever came with a mapped group, through whichever
+connection, is in its Team; who comes without it is not, from that sign-in on.
+"""
+
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.access.audit_labels import record_on
+from apps.access.services import lock_people
+from apps.accounts.models import User
+from apps.core.errors import Invalid, Refused
+from apps.organizations.models import Team
+from apps.organizations.teams.services import (
+    may_give_team,
+    set_mirrored_member,
+    set_mirrored_members,
+)
+from apps.sso.models import GroupMapping, GroupMember, SSOConnection
+
+
+@transaction.atomic
+def map_group(*, actor: User, connection: SSOConnection, group: str, team: Team) -> GroupMapping:
+    """Let a Team mirror a group. Its members until now leave as they are not seen in the group.
+
+    Raises Invalid, Refused for Teams that SCIM keeps, and RightsExceeded when the Team holds rights
+    that the actor lacks.
+    """
+    lock_people(on=connection.organization)
+    group = " ".join(group.split())
+    if team.organization_id != connection.organization_id:
+        raise Invalid("This Team belongs to another organization.", field="team")
+    if hasattr(team, "scim_record"):
+        raise Refused(f"{team} is kept by provisioning. Change who is in it there.")
+    if connection.group_mappings.filter(group=group, team=team).exists():
+        raise Invalid(f"{group} is mapped to {team} already.", field="group")
+    may_give_team(actor=actor, team=team)
+    if team.source != Team.Source.MIRRORED:
+        team.source = Team.Source.MIRRORED
+        team.save(update_fields=["source"])
+    mapping = GroupMapping.objects.create(connection=connection, group=group, team=team)
+    _agree(team)
+    _record("group.mapped", actor, mapping, [None, team.name])
+    return mapping
+
+
+@transaction.atomic
+def unmap_group(*, actor: User, mapping: GroupMapping) -> None:
+    """Let a Team no longer mirror a group. Without another one it is kept here, with its people."""
+    lock_people(on=mapping.connection.organization)
+    team = mapping.team
+    _record("group.unmapped", actor, mapping, [team.name, None])
+    mapping.delete()
+    if team.group_mappings.exists():
+        _agree(team)
+        return
+    team.source = Team.Source.MANUAL
+    team.save(update_fields=["source"])
+
+
+def follow_groups(*, connection: SSOConnection, user: User, groups: Iterable[str]) -> None:
+    """Note the groups that somebody came with, and let them be in the mapped Teams or not.
+
+    The caller holds the organization's lock. Other members are not read: there may be thousands.
+    """
+    came_with = set(groups)
+    mappings = list(connection.group_mappings.select_related("team__group", "team__organization"))
+    seen = [mapping for mapping in mappings if mapping.group in came_with]
+    GroupMapping.objects.filter(pk__in=[one.pk for one in seen]).update(seen_at=timezone.now())
+    GroupMember.objects.filter(user=user, mapping__in=mappings).exclude(mapping__in=seen).delete()
+    GroupMember.objects.bulk_create(
+        [GroupMember(mapping=mapping, user=user) for mapping in seen], ignore_conflicts=True
+    )
+    teams = {mapping.team.pk: mapping.team for mapping in mappings}
+    came = GroupMember.objects.filter(user=user, mapping__team__in=teams)
+    wanted = set(came.values_list("mapping__team_id", flat=True))
+    present = set(user.groups.filter(team__in=teams).values_list("team", flat=True))
+    for pk in wanted ^ present:
+        set_mirrored_member(team=teams[pk], user=user, is_in=pk in wanted)
+
+
+def _agree(team: Team) -> None:
+    seen = GroupMember.objects.filter(mapping__team=team).values("user_id")
+    set_mirrored_members(team=team, users=User.objects.filter(pk__in=seen))
+
+
+def _record(action: str, actor: User, mapping: GroupMapping, change: list[str | None]) -> None:
+    changes = {f"{mapping.connection}, group {mapping.group}": change}
+    record_on(action=action, actor=actor, on=mapping.connection.organization, changes=changes)

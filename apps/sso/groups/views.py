@@ -1,0 +1,61 @@
+"""Which groups of an identity provider are which Teams."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.access.scoped import scoped
+from apps.accounts.request_user import person_of
+from apps.accounts.sessions.services import fresh_sign_in
+from apps.core.errors import PortalError
+from apps.core.forms import blame
+from apps.organizations.models import Organization
+from apps.sso.connections.forms import GroupForm
+from apps.sso.groups.services import map_group, unmap_group
+from apps.sso.models import GroupMapping
+
+MANAGE = "organization.sso.manage"
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def groups(request: HttpRequest, organization: Organization, connection_key: str) -> HttpResponse:
+    connection = get_object_or_404(organization.sso_connections, key=connection_key)
+    form = GroupForm(request.POST or None, connection=connection)
+    if request.method == "POST" and form.is_valid():
+        try:
+            mapping = map_group(
+                actor=person_of(request), connection=connection, **form.cleaned_data
+            )
+        except PortalError as error:
+            blame(form, error)
+        else:
+            messages.success(request, f"{mapping.team} mirrors {mapping.group} now.")
+            return redirect("sso:groups", slug=organization.slug, connection_key=connection.key)
+    context = {
+        "organization": organization,
+        "connection": connection,
+        "form": form,
+        "has_teams": organization.teams.exists(),
+        "mappings": connection.group_mappings.select_related("team").order_by("group", "pk"),
+    }
+    return render(request, "sso/groups/groups.html", context, status=422 if form.errors else 200)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_POST
+def unmap(
+    request: HttpRequest, organization: Organization, connection_key: str, mapping_id: int
+) -> HttpResponse:
+    mapping = get_object_or_404(
+        GroupMapping.objects.select_related("connection__organization", "team"),
+        pk=mapping_id,
+        connection__key=connection_key,
+        connection__organization=organization,
+    )
+    unmap_group(actor=person_of(request), mapping=mapping)
+    messages.success(request, f"{mapping.team} no longer mirrors {mapping.group}.")
+    return redirect("sso:groups", slug=organization.slug, connection_key=connection_key)

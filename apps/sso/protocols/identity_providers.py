@@ -1,0 +1,136 @@
+"""What an identity provider says of itself: SAML metadata, or OpenID Connect discovery."""
+
+import base64
+import binascii
+import json
+import textwrap
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from django.conf import settings
+from lxml.etree import XMLSyntaxError
+from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
+from onelogin.saml2.xmlparser import DTDForbidden, EntitiesForbidden
+
+from apps.core.errors import Invalid
+from apps.sso.protocols.outgoing import OutgoingFailed, fetch
+
+SCOPES = ("openid", "email", "profile")
+LONGEST_URL = 500
+MOST_CERTIFICATES = 5
+ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
+
+
+def read_metadata(*, xml: bytes, now: datetime) -> dict[str, Any]:
+    """Return `entity_id`, `sso_url` and `certificates` (PEM) of SAML metadata; raises Invalid."""
+    try:
+        parsed = OneLogin_Saml2_IdPMetadataParser.parse(xml)
+    except (DTDForbidden, EntitiesForbidden):
+        raise Invalid(
+            "This metadata declares a document type, which is never accepted.", field="metadata"
+        ) from None
+    except (XMLSyntaxError, ValueError, TypeError):
+        raise Invalid("This is not SAML metadata: it is not XML.", field="metadata") from None
+    identity_provider = parsed.get("idp", {})
+    entity_id = str(identity_provider.get("entityId") or "")
+    if not entity_id:
+        raise Invalid("This metadata is not that of an identity provider.", field="metadata")
+    sso_url = str(identity_provider.get("singleSignOnService", {}).get("url") or "")
+    if not sso_url:
+        raise Invalid(
+            "This metadata names no address for sign-in with the redirect binding.",
+            field="metadata",
+        )
+    check_url(sso_url, field="metadata")
+    if len(entity_id) > LONGEST_URL:
+        raise Invalid("The entity ID of this metadata is too long.", field="metadata")
+    certificates = _certificates(identity_provider)
+    return {
+        "entity_id": entity_id,
+        "sso_url": sso_url,
+        "certificates": [_checked_certificate(one, now=now) for one in certificates],
+    }
+
+
+def fetch_metadata(*, url: str, now: datetime) -> dict[str, Any]:
+    """Fetch SAML metadata once, guarded, and return what `read_metadata` does; raises Invalid."""
+    check_url(url, field="metadata_url")
+    try:
+        xml = fetch(url)
+    except OutgoingFailed as error:
+        raise Invalid(error.sentence, field="metadata_url") from None
+    return read_metadata(xml=xml, now=now)
+
+
+def discover(*, issuer: str) -> dict[str, Any]:
+    """Ask an OpenID Connect issuer what it offers; return `issuer` and `scopes`, those to ask for.
+
+    Raises Invalid.
+    """
+    issuer = issuer.strip()
+    check_url(issuer, field="issuer")
+    try:
+        found = json.loads(fetch(issuer.rstrip("/") + "/.well-known/openid-configuration"))
+    except OutgoingFailed as error:
+        raise Invalid(error.sentence, field="issuer") from None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Invalid("That address is not an OpenID Connect issuer.", field="issuer")
+    if found.get("issuer") != issuer:
+        raise Invalid(
+            f"The server calls itself {str(found.get('issuer'))[:200]}: write it exactly so.",
+            field="issuer",
+        )
+    for name in ENDPOINTS:
+        check_url(str(found.get(name) or ""), field="issuer")
+    offered = found.get("scopes_supported")
+    has_groups = isinstance(offered, list) and "groups" in offered
+    return {"issuer": issuer, "scopes": [*SCOPES, "groups"] if has_groups else list(SCOPES)}
+
+
+def check_url(url: str, *, field: str) -> None:
+    """Raise Invalid unless it is a plain https address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise Invalid("This is not an address.", field=field) from None
+    schemes = ("https", "http") if settings.SSO_ALLOWS_HTTP else ("https",)
+    if not parts.hostname or len(url) > LONGEST_URL or not url.isprintable() or port == 0:
+        raise Invalid("This is not an address.", field=field)
+    if parts.scheme not in schemes:
+        raise Invalid("Only https addresses are used for sign-in.", field=field)
+    if parts.username or parts.password or parts.fragment:
+        raise Invalid("The address must not carry a user, a password or a fragment.", field=field)
+
+
+def _certificates(identity_provider: dict[str, Any]) -> list[str]:
+    several = identity_provider.get("x509certMulti", {}).get("signing", [])
+    found = several or [identity_provider.get("x509cert") or ""]
+    found = [one for one in dict.fromkeys(found) if one]
+    if not found:
+        raise Invalid("This metadata holds no certificate for signatures.", field="metadata")
+    if len(found) > MOST_CERTIFICATES:
+        raise Invalid(
+            f"This metadata holds more than {MOST_CERTIFICATES} certificates.", field="metadata"
+        )
+    return found
+
+
+def _checked_certificate(text: str, *, now: datetime) -> str:
+    try:
+        certificate = x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
+        ends = certificate.not_valid_after_utc
+    except (binascii.Error, ValueError):
+        raise Invalid("A certificate of this metadata cannot be read.", field="metadata") from None
+    if ends < now:
+        raise Invalid(
+            f"A certificate of this metadata ended on {ends:%d %B %Y}. "
+            "Get the current metadata from the identity provider.",
+            field="metadata",
+        )
+    body = "\n".join(textwrap.wrap(text, 64))
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"

@@ -1,0 +1,92 @@
+"""Provisioning: the endpoint that identity providers call, and the page with its address."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.module_loading import import_string
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from apps.access.scoped import scoped
+from apps.accounts.request_user import person_of
+from apps.accounts.sessions.services import fresh_sign_in
+from apps.core.context import name_caller
+from apps.core.errors import PortalError
+from apps.core.forms import blame
+from apps.core.gates import open_to_all
+from apps.organizations.models import Organization
+from apps.sso.connections.forms import ScimTokenForm
+from apps.sso.models import ScimRecord
+from apps.sso.scim.tokens import create_scim_token, revoke_scim_token, scim_token
+
+MANAGE = "organization.sso.manage"
+PAGE_SIZE = 50
+
+
+@csrf_exempt
+@open_to_all
+def endpoint(request: HttpRequest, organization_slug: str, path: str = "") -> HttpResponse:
+    """Serve SCIM 2.0 to whoever holds a token of the organization. Sessions count for nothing."""
+    organization = get_object_or_404(Organization, slug=organization_slug)
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    token = scim_token(text=text.strip(), organization=organization)
+    is_proved = scheme.lower() == "bearer" and token is not None
+    if is_proved:
+        name_caller(f"SCIM token {token}")
+    serve = import_string("apps.sso.scim.serving.serve")
+    response: HttpResponse = serve(
+        request, organization=organization, path=path, is_proved=is_proved
+    )
+    return response
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def provisioning(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """The address and the tokens; posting makes a token and shows it this once."""
+    form = ScimTokenForm(request.POST or None)
+    token = ""
+    if request.method == "POST" and form.is_valid():
+        try:
+            token = create_scim_token(
+                actor=person_of(request), organization=organization, **form.cleaned_data
+            )
+        except PortalError as error:
+            blame(form, error)
+        else:
+            form = ScimTokenForm()
+    records = ScimRecord.objects.filter(organization=organization)
+    unlinked = records.filter(kind="User").exclude(problem="").order_by("key")
+    context = {
+        "organization": organization,
+        "form": form,
+        "token": token,
+        "address": f"{settings.PORTAL_URL}/scim/{organization.slug}/v2",
+        "tokens": organization.scim_tokens.select_related("created_by").order_by("name", "pk"),
+        "people_count": records.filter(Q(user__isnull=False), kind="User").count(),
+        "group_count": records.filter(kind="Group").count(),
+        "page_obj": Paginator(unlinked, PAGE_SIZE).get_page(request.GET.get("page")),
+    }
+    status = 422 if form.errors else 200
+    return render(request, "sso/scim/provisioning.html", context, status=status)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def revoke_token(
+    request: HttpRequest, organization: Organization, scim_token_id: int
+) -> HttpResponse:
+    token = get_object_or_404(organization.scim_tokens, pk=scim_token_id)
+    if request.method != "POST":
+        context = {"organization": organization, "token": token}
+        return render(request, "sso/scim/revoke_token.html", context)
+    revoke_scim_token(actor=person_of(request), token=token)
+    messages.success(request, f"The token {token} is revoked.")
+    return redirect("sso:provisioning", slug=organization.slug)

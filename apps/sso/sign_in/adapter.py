@@ -1,0 +1,195 @@
+"""How allauth meets our rows: connections instead of SocialApps, admission instead of sign-up."""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialAccount, SocialApp
+from allauth.socialaccount.providers.base import AuthProcess, ProviderException
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from apps.accounts.adapter import AccountAdapter as PortalAccountAdapter
+from apps.accounts.sessions.services import note_confirmation
+from apps.core.crypto import SecretUnreadable
+from apps.core.errors import Refused
+from apps.sso.connections.services import client_secret_of
+from apps.sso.models import SSOConnection
+from apps.sso.protocols.failures import NOT_ASKED, explain
+from apps.sso.protocols.outgoing import GuardedSession
+from apps.sso.provider import CONFIRMS, NAME_ID, check_nonce
+from apps.sso.queries import connections_of, verified_domain, ways_to_sign_in
+from apps.sso.sign_in.admission import Identity, admit, identity_from
+from apps.sso.sign_in.bypass import has_bypass
+from apps.sso.sign_in.testing import end_test, is_testing
+
+logger = logging.getLogger(__name__)
+CLAIMS = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
+EMAIL_NAMES = (
+    "email",
+    "mail",
+    "urn:oid:0.9.2342.19200300.100.1.3",
+    f"{CLAIMS}/emailaddress",
+    NAME_ID,
+)
+SOMEBODY_ELSE = (
+    "The identity provider says that you are somebody else than who is signed in here. Sign out "
+    "there or here, then begin again."
+)
+NAME_NAMES = ("name", "displayName", "urn:oid:2.16.840.1.113730.3.1.241", "cn", f"{CLAIMS}/name")
+GROUPS_NAMES = ("groups", "http://schemas.microsoft.com/ws/2008/06/identity/claims/groups")
+
+
+class AccountAdapter(PortalAccountAdapter):
+    """Refuses every other way to sign in where a domain demands single sign-on.
+
+    Password, passkey and reset all pass here on their way to a session.
+    """
+
+    def pre_login(self, request: Any, user: Any, **kwargs: Any) -> HttpResponse | None:
+        signal_kwargs = kwargs.get("signal_kwargs") or {}
+        if "sociallogin" not in signal_kwargs:
+            domain = verified_domain(email=user.email)
+            if domain and domain.is_enforced and not has_bypass(request, domain.organization):
+                ways = ways_to_sign_in(email=user.email)
+                context = {"domain": domain, "connections": ways.connections, "email": user.email}
+                return render(request, "sso/connections/enforced.html", context, status=403)
+        response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        return response
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        if user.is_authenticated and (not methods or connections_of(user=user)):
+            way = {"id": "sso", "description": "Use single sign-on", "url": reverse("sso:confirm")}
+            methods.append(way)
+        return methods
+
+
+class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth is untyped
+    """Everything that allauth asks about identity providers and who comes through them."""
+
+    def list_apps(
+        self, request: Any, provider: str | None = None, client_id: str | None = None
+    ) -> list[SocialApp]:
+        found = SSOConnection.objects.filter(key=provider).select_related("organization")
+        return [app_of(connection) for connection in found]
+
+    def get_requests_session(self) -> GuardedSession:
+        return GuardedSession()
+
+    def is_open_for_signup(self, request: Any, sociallogin: Any) -> bool:
+        return False
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        connection = sociallogin.provider.app.connection
+        try:
+            identity = _identity(sociallogin)
+        except ProviderException as error:
+            self.on_authentication_error(request, sociallogin.provider, exception=error)
+        if sociallogin.state.get("test"):
+            raise ImmediateHttpResponse(end_test(request, connection, identity))
+        if sociallogin.state.get("process") != AuthProcess.LOGIN or not connection.is_enabled:
+            raise ImmediateHttpResponse(problem(request, connection, "This connection is off."))
+        if sociallogin.state.get(CONFIRMS):
+            raise ImmediateHttpResponse(end_confirmation(request, sociallogin))
+        try:
+            sociallogin.user = admit(connection=connection, identity=identity)
+        except Refused as error:
+            page = problem(request, connection, error.sentence, status=403)
+            raise ImmediateHttpResponse(page) from None
+        sociallogin.account = SocialAccount.objects.get(
+            provider=connection.key, uid=identity.subject
+        )
+
+    def on_authentication_error(
+        self,
+        request: HttpRequest,
+        provider: Any,
+        error: Any = None,
+        exception: BaseException | None = None,
+        extra_context: Any = None,
+    ) -> None:
+        connection = provider.app.connection
+        if exception is None and "state" not in (extra_context or {}):
+            raise ImmediateHttpResponse(problem(request, connection, NOT_ASKED))
+        sentence, reason = explain(exception, sent=request.GET.get("error", ""))
+        raise ImmediateHttpResponse(problem(request, connection, sentence, reason=reason))
+
+
+def end_confirmation(request: HttpRequest, sociallogin: Any) -> HttpResponse:
+    """Take who came back for who is signed in, if they are the same."""
+    connection, uid = sociallogin.provider.app.connection, sociallogin.account.uid
+    theirs = SocialAccount.objects.filter(provider=connection.key, uid=uid)
+    if not theirs.filter(user_id=request.user.pk).exists():
+        return problem(request, connection, SOMEBODY_ELSE, status=403)
+    note_confirmation(request)
+    after = urlencode({"next": sociallogin.state.get("next") or ""})
+    return redirect(f"{reverse('sso:confirm')}?{after}")
+
+
+def app_of(connection: SSOConnection) -> SocialApp:
+    """Return the unsaved row that allauth takes for a connection."""
+    try:
+        secret = client_secret_of(connection)
+    except SecretUnreadable:
+        logger.exception("client secret unreadable", extra={"connection": connection.key})
+        secret = ""
+    app = SocialApp(
+        provider=connection.protocol,
+        provider_id=connection.key,
+        name=connection.name,
+        client_id=connection.client_id or connection.key,
+        secret=secret,
+        settings={"server_url": connection.config.get("issuer", ""), "oauth_pkce_enabled": True},
+    )
+    app.connection = connection
+    return app
+
+
+def problem(
+    request: HttpRequest,
+    connection: SSOConnection,
+    sentence: str,
+    *,
+    reason: str = "",
+    status: int = 400,
+) -> HttpResponse:
+    """Answer that nobody was signed in, with an id that the log knows. A test learns the reason."""
+    if is_testing(request, connection):
+        return end_test(request, connection, None, sentence=f"{sentence} {reason}".strip())
+    error_id = secrets.token_hex(4)
+    logger.warning(
+        "sign-in refused",
+        extra={"error_id": error_id, "connection": connection.key, "reason": reason or sentence},
+    )
+    context = {"connection": connection, "sentence": sentence, "error_id": error_id}
+    return render(request, "sso/sign_in/problem.html", context, status=status)
+
+
+def _identity(sociallogin: Any) -> Identity:
+    connection: SSOConnection = sociallogin.provider.app.connection
+    said = sociallogin.account.extra_data
+    if connection.protocol == SSOConnection.Protocol.OIDC:
+        claims = said.get("id_token") or {}
+        check_nonce(claims=claims, state=sociallogin.state)
+        info = said.get("userinfo") or {}
+        if info.get("sub") != claims.get("sub"):
+            raise ProviderException("The user info is about another person than the ID token.")
+        said = {**claims, **info}
+    return identity_from(
+        subject=sociallogin.account.uid,
+        email=_first(said, connection.email_attribute, EMAIL_NAMES),
+        name=_first(said, connection.name_attribute, NAME_NAMES),
+        groups=_first(said, connection.groups_attribute, GROUPS_NAMES),
+    )
+
+
+def _first(said: Mapping[str, Any], chosen: str, usual: tuple[str, ...]) -> Any:
+    """Return what was said under the chosen name, or under the first usual one that was used."""
+    names = (chosen,) if chosen else usual
+    return next((said[name] for name in names if said.get(name)), None)

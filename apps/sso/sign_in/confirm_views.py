@@ -1,0 +1,36 @@
+"""Confirming who one is at the identity provider, for people who have no password here."""
+
+from allauth.account.internal.flows.reauthentication import resume_request
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.accounts.request_user import person_of
+from apps.accounts.sessions.services import is_sign_in_fresh
+from apps.core.gates import signed_in_only
+from apps.sso.queries import connections_of
+from apps.sso.sign_in.views import leave_for_confirmation, next_of
+
+
+@signed_in_only
+@never_cache
+@require_GET
+def confirm(request: HttpRequest) -> HttpResponse:
+    """Ask who is there. Whoever comes back confirmed goes on, and what waited for it is done."""
+    url = next_of(request)
+    if is_sign_in_fresh(request):
+        done: HttpResponse | None = resume_request(request)
+        return done or redirect(url or "portal:home")
+    context = {"connections": connections_of(user=person_of(request)), "next": url}
+    return render(request, "sso/sign_in/confirm.html", context)
+
+
+@signed_in_only
+@require_POST
+def confirm_at(request: HttpRequest, connection_key: str) -> HttpResponse:
+    """Leave for one of one's own identity providers."""
+    theirs = {one.key: one for one in connections_of(user=person_of(request))}
+    if connection_key not in theirs:
+        raise Http404
+    return leave_for_confirmation(request, theirs[connection_key])

@@ -1,0 +1,67 @@
+"""The end of a test sign-in: nobody is signed in, what was said is shown to who asked for it."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from apps.sso.connections.services import note_test
+from apps.sso.models import SSOConnection
+from apps.sso.queries import owns_address
+from apps.sso.sign_in.admission import Identity
+
+SESSION_KEY = "sso_test"
+
+
+def begin_test(request: HttpRequest, connection: SSOConnection) -> None:
+    """Mark this session as one that tests a connection."""
+    request.session[SESSION_KEY] = connection.key
+
+
+def is_testing(request: HttpRequest, connection: SSOConnection) -> bool:
+    """Tell whether a failure belongs to a test that was begun in this session."""
+    return request.session.get(SESSION_KEY) == connection.key
+
+
+def end_test(
+    request: HttpRequest,
+    connection: SSOConnection,
+    identity: Identity | None,
+    *,
+    sentence: str = "",
+) -> HttpResponse:
+    """Note what a test said, and lead back to the connection's page."""
+    request.session.pop(SESSION_KEY, None)
+    result = result_of(connection, identity, sentence=sentence)
+    note_test(connection=connection, result=result, now=timezone.now())
+    if result["is_ok"]:
+        messages.success(request, "The test went well.")
+    else:
+        messages.error(request, f"The test failed. {result['sentence']}")
+    return redirect(
+        "sso:connection", slug=connection.organization.slug, connection_key=connection.key
+    )
+
+
+def result_of(
+    connection: SSOConnection, identity: Identity | None, *, sentence: str = ""
+) -> dict[str, Any]:
+    """Judge a test by what a sign-in would have needed."""
+    at = timezone.now().isoformat()
+    if identity is None:
+        return {"is_ok": False, "sentence": sentence, "at": at}
+    if not identity.email:
+        sentence = "No e-mail address came: check the name of its attribute."
+    elif not owns_address(connection=connection, email=identity.email):
+        sentence = f"{identity.email} is in no verified domain of {connection.organization}."
+    return {
+        "is_ok": not sentence,
+        "sentence": sentence,
+        "at": at,
+        "subject": identity.subject[:200],
+        "email": identity.email,
+        "name": identity.name,
+        "groups": list(identity.groups[:50]),
+    }

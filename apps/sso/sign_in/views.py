@@ -1,0 +1,248 @@
+"""The way in: an e-mail address first, then whatever its domain asks for."""
+
+from typing import Any
+
+from allauth.account.views import LoginView
+from allauth.socialaccount.helpers import complete_social_login
+from allauth.socialaccount.models import SocialApp
+from allauth.socialaccount.providers.base import AuthProcess, ProviderException
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
+from allauth.socialaccount.sessions import LoginSession
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from requests import RequestException
+
+from apps.core.errors import Invalid
+from apps.core.gates import open_to_all
+from apps.sso.connections.forms import EmailForm, PasswordForm
+from apps.sso.connections.services import note_bypass
+from apps.sso.models import SSOConnection
+from apps.sso.protocols.failures import NOT_ASKED, explain
+from apps.sso.protocols.identity_providers import check_url
+from apps.sso.protocols.saml import BadAnswer, read_answer, service_metadata
+from apps.sso.provider import CONFIRMS, OIDCAdapter
+from apps.sso.queries import bypass_link, verified_domain, ways_to_sign_in
+from apps.sso.sign_in.adapter import app_of, problem
+from apps.sso.sign_in.bypass import has_bypass, open_bypass
+from apps.sso.sign_in.testing import begin_test
+
+ACS_SESSION = ("saml_acs_session", "saml-acs-session")
+LONGEST_ANSWER = 256 * 1024
+
+
+@open_to_all
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """First ask for the address alone; the second step is the password page or its own provider."""
+    if request.user.is_authenticated or "password" in request.POST:
+        response: HttpResponse = with_password(request)
+        return response
+    form = EmailForm(request.POST or None)
+    context: dict[str, Any] = {"form": form, "next": next_of(request)}
+    if request.method != "POST":
+        return render(request, "sso/sign_in/sign_in.html", context)
+    if not form.is_valid():
+        return render(request, "sso/sign_in/sign_in.html", context, status=422)
+    return _second_step(request, form.cleaned_data["login"])
+
+
+def _second_step(request: HttpRequest, email: str) -> HttpResponse:
+    context = _ways(request, email)
+    if context["is_enforced"] and len(context["connections"]) == 1:
+        return _leave_for(request, context["connections"][0])
+    form = PasswordForm(initial={"login": email}, request=request)
+    return render(request, "account/login.html", {"form": form, **context})
+
+
+def _ways(request: HttpRequest, email: str) -> dict[str, Any]:
+    ways = ways_to_sign_in(email=email)
+    domain = verified_domain(email=email)
+    is_bypassed = domain is not None and has_bypass(request, domain.organization)
+    return {
+        "email": email,
+        "connections": ways.connections,
+        "is_bypassed": is_bypassed,
+        "is_enforced": ways.is_enforced and not is_bypassed,
+        "next": next_of(request),
+    }
+
+
+class PasswordView(LoginView):  # type: ignore[misc]  # allauth is untyped
+    """The second step with a password; a wrong one shows the other ways again."""
+
+    def get_form_class(self) -> type[PasswordForm]:
+        return PasswordForm
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        email = context["form"]["login"].value() or ""
+        return context | _ways(self.request, email)
+
+
+with_password = PasswordView.as_view()
+
+
+@open_to_all
+@require_POST
+def start(request: HttpRequest, connection_key: str) -> HttpResponse:
+    """Leave for the identity provider that somebody chose."""
+    connection = get_object_or_404(
+        SSOConnection.objects.select_related("organization"), key=connection_key, is_enabled=True
+    )
+    return _leave_for(request, connection)
+
+
+def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) -> HttpResponse:
+    """Answer with a page that goes on to the identity provider.
+
+    Not with a redirect: browsers hold it against `form-action`, which names no identity provider.
+    """
+    provider = app_of(connection).get_provider(request)
+    try:
+        redirection = provider.redirect(
+            request, AuthProcess.LOGIN, next_url=next_of(request) or None, **state
+        )
+        url = redirection["Location"]
+        check_url(url.partition("?")[0], field="")
+    except (RequestException, KeyError, ValueError, Invalid) as error:
+        sentence, reason = explain(error, sent="")
+        return problem(request, connection, sentence, reason=reason)
+    return render(request, "sso/sign_in/leaving.html", {"connection": connection, "url": url})
+
+
+def leave_for_test(request: HttpRequest, connection: SSOConnection) -> HttpResponse:
+    """Begin a test: the same way as a sign-in, marked so that it signs nobody in."""
+    begin_test(request, connection)
+    return _leave_for(request, connection, test=True)
+
+
+def leave_for_confirmation(request: HttpRequest, connection: SSOConnection) -> HttpResponse:
+    """Leave for an identity provider that is to ask for a sign-in even if it remembers one."""
+    return _leave_for(request, connection, **{CONFIRMS: True})
+
+
+@csrf_exempt
+@open_to_all
+@require_POST
+def acs(request: HttpRequest, connection_key: str) -> HttpResponse:
+    """Take a SAML answer, posted from another site and thus without our session's cookie."""
+    connection = _connection(connection_key, SSOConnection.Protocol.SAML)
+    answer = request.POST.get("SAMLResponse", "")
+    if not answer or len(answer) > LONGEST_ANSWER:
+        return problem(request, connection, "No SAML answer came with this request.")
+    response = HttpResponseRedirect(reverse("sso:acs_finish", args=[connection.key]))
+    session = LoginSession(request, *ACS_SESSION)
+    session.store["answer"] = answer
+    session.store.set_expiry(300)
+    session.save(response)
+    return response
+
+
+@open_to_all
+@never_cache
+@require_GET
+def acs_finish(request: HttpRequest, connection_key: str) -> HttpResponse:
+    """Read the answer with our session's cookie at hand."""
+    connection = _connection(connection_key, SSOConnection.Protocol.SAML)
+    session = LoginSession(request, *ACS_SESSION)
+    answer = session.store.get("answer")
+    session.delete()
+    if not answer:
+        return problem(request, connection, "This sign-in is over. Begin it again.")
+    try:
+        return _finish_saml(request, connection, answer)
+    except BadAnswer as error:
+        return _saml_problem(request, connection, error)
+    except PermissionDenied:
+        return problem(request, connection, NOT_ASKED)
+    except ProviderException as error:
+        return problem(request, connection, str(error))
+
+
+def _finish_saml(request: HttpRequest, connection: SSOConnection, answer: str) -> HttpResponse:
+    auth = read_answer(connection, answer)
+    provider = app_of(connection).get_provider(request)
+    asked = auth.get_last_response_in_response_to()
+    if not asked:
+        return problem(request, connection, NOT_ASKED)
+    state = provider.unstash_redirect_state(request, asked)
+    login = provider.sociallogin_from_response(request, auth)
+    login.state = state
+    response: HttpResponse = complete_social_login(request, login)
+    return response
+
+
+def _saml_problem(
+    request: HttpRequest, connection: SSOConnection, error: BadAnswer
+) -> HttpResponse:
+    return problem(request, connection, error.sentence, reason=error.reason)
+
+
+@open_to_all
+@never_cache
+@require_GET
+def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
+    """Take the answer of an OpenID Connect provider."""
+    connection = _connection(connection_key, SSOConnection.Protocol.OIDC)
+    try:
+        view = OAuth2CallbackView.adapter_view(OIDCAdapter(request, connection.key))
+        response: HttpResponse = view(request)
+    except PermissionDenied:
+        return problem(request, connection, NOT_ASKED)
+    except (RequestException, KeyError, ValueError, TypeError) as error:
+        # allauth catches what goes wrong after it has asked where to ask for the token.
+        sentence, reason = explain(error, sent="")
+        return problem(request, connection, sentence, reason=reason)
+    except SocialApp.DoesNotExist:
+        raise Http404 from None
+    return response
+
+
+@open_to_all
+@require_GET
+def metadata(request: HttpRequest, connection_key: str) -> HttpResponse:
+    """What a SAML identity provider wants to know of the portal. Nothing in it is secret."""
+    connection = _connection(connection_key, SSOConnection.Protocol.SAML)
+    response = HttpResponse(
+        service_metadata(connection), content_type="application/samlmetadata+xml"
+    )
+    response["Content-Disposition"] = f'attachment; filename="astro-portal-{connection.key}.xml"'
+    return response
+
+
+@open_to_all
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def bypass(request: HttpRequest, token: str) -> HttpResponse:
+    """Open passwords again for the day the identity provider is down."""
+    link = bypass_link(token=token)
+    if link is None:
+        return render(request, "sso/sign_in/bypass_unusable.html", status=404)
+    if request.method != "POST":
+        return render(request, "sso/sign_in/bypass.html", {"organization": link.organization})
+    note_bypass(link=link)
+    open_bypass(request, link.organization)
+    messages.success(request, f"Passwords of {link.organization} work in this browser now.")
+    return redirect("account_login")
+
+
+def _connection(key: str, protocol: str) -> SSOConnection:
+    rows = SSOConnection.objects.select_related("organization")
+    return get_object_or_404(rows, key=key, protocol=protocol)
+
+
+def next_of(request: HttpRequest) -> str:
+    """Return the address of ours to go on to, "" for none."""
+    url = request.POST.get("next") or request.GET.get("next") or ""
+    is_safe = url_has_allowed_host_and_scheme(
+        url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return url if is_safe else ""
