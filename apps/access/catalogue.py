@@ -19,60 +19,80 @@ SCOPE_WORDS: dict[str, str] = {
 }
 
 PERMISSIONS: dict[str, str] = {
-    "organization.view": "See the organization",
-    "organization.update": "Change the organization's name and settings",
-    "organization.members.view": "See who is in the organization",
-    "organization.members.manage": "Invite and remove people, change organization roles",
-    "organization.teams.manage": "Make, change and delete Teams, and say who is in them",
-    "organization.roles.manage": "Write, change and delete custom roles",
-    "organization.tokens.manage": "Make, rotate and revoke API tokens of the organization",
-    "organization.usage.view": "See usage of the organization",
-    "organization.audit.view": "Read the audit log of the organization",
-    "organization.sso.manage": "Set up domains, single sign-on and provisioning",
-    "organization.clusters.view": "See clusters",
-    "organization.clusters.manage": "Register, change and remove clusters",
+    "organization.view": "View the organization",
+    "organization.update": "Edit organization settings",
+    "organization.members.view": "View members and Teams",
+    "organization.members.manage": "Invite and remove members, assign organization roles",
+    "organization.teams.manage": "Create, edit and delete Teams, manage their members",
+    "organization.roles.manage": "Create, edit and delete custom roles",
+    "organization.tokens.manage": "Create, rotate and revoke organization API tokens",
+    "organization.usage.view": "View usage",
+    "organization.audit.view": "View and export the audit log",
+    "organization.sso.manage": "Configure domains, single sign-on and provisioning",
+    "organization.clusters.view": "View clusters",
+    "organization.clusters.manage": "Register, edit and remove clusters",
     "organization.workspaces.create": "Create workspaces",
-    "workspace.view": "See the workspace",
-    "workspace.update": "Change the workspace's name and settings",
+    "workspace.view": "View the workspace",
+    "workspace.update": "Edit workspace settings",
     "workspace.delete": "Delete the workspace",
-    "workspace.members.view": "See who is in the workspace",
-    "workspace.members.manage": "Invite and remove people, change workspace roles",
-    "workspace.tokens.manage": "Make, rotate and revoke API tokens of the workspace",
+    "workspace.members.view": "View workspace members",
+    "workspace.members.manage": "Add and remove workspace members, assign workspace roles",
+    "workspace.tokens.manage": "Create, rotate and revoke workspace API tokens",
     "workspace.deployments.create": "Create Deployments",
-    "deployment.view": "See the Deployment, its health and its settings",
-    "deployment.update": "Change settings, worker queues and environment variables",
+    "deployment.view": "View the Deployment, its health and configuration",
+    "deployment.update": "Edit configuration, worker queues and environment variables",
     "deployment.delete": "Delete the Deployment",
-    "deployment.logs.view": "Read component logs",
-    "deployment.deploys.view": "See code versions",
-    "deployment.deploys.create": "Deliver code and go back to an earlier version",
-    "deployment.members.view": "See who has access to the Deployment",
-    "deployment.members.manage": "Give and take roles on the Deployment",
-    "deployment.tokens.manage": "Make, rotate and revoke API tokens of the Deployment",
-    "deployment.airflow.view": "Open Airflow and look",
+    "deployment.logs.view": "View component logs",
+    "deployment.deploys.view": "View deploys",
+    "deployment.deploys.create": "Deploy code and roll back",
+    "deployment.members.view": "View who has access to the Deployment",
+    "deployment.members.manage": "Assign and remove roles on the Deployment",
+    "deployment.tokens.manage": "Create, rotate and revoke API tokens of the Deployment",
+    "deployment.airflow.view": "View Airflow",
     "deployment.airflow.run": "Trigger, pause and clear DAGs in Airflow",
     "deployment.airflow.edit": "Edit connections, variables and pools in Airflow",
     "deployment.airflow.admin": "Administer Airflow",
 }
 
+# What a permission is of no use without. Where nothing is named, it is to see the object itself.
+_NEEDS: dict[str, str] = {
+    "organization.members.manage": "organization.members.view",
+    "organization.teams.manage": "organization.members.view",
+    "organization.clusters.manage": "organization.clusters.view",
+    "workspace.view": "organization.view",
+    "workspace.members.manage": "workspace.members.view",
+    "deployment.view": "workspace.view",
+    "deployment.deploys.create": "deployment.deploys.view",
+    "deployment.members.manage": "deployment.members.view",
+    "deployment.airflow.run": "deployment.airflow.view",
+    "deployment.airflow.edit": "deployment.airflow.view",
+    "deployment.airflow.admin": "deployment.airflow.view",
+}
+PREREQUISITES: dict[str, str] = {
+    one: _NEEDS.get(one, f"{one.split('.')[0]}.view")
+    for one in PERMISSIONS
+    if one != "organization.view"
+}
+
 # How pages arrange the permissions: by what they are about, in the order of PERMISSIONS.
 _GROUPS: dict[str, str] = {
     "organization.": "Organization",
-    "organization.members": "People of the organization",
-    "organization.teams": "People of the organization",
-    "organization.roles": "People of the organization",
-    "organization.tokens": "API tokens of the organization",
-    "organization.usage": "Records",
-    "organization.audit": "Records",
+    "organization.members": "Members and roles",
+    "organization.teams": "Members and roles",
+    "organization.roles": "Members and roles",
+    "organization.tokens": "Organization API tokens",
+    "organization.usage": "Usage and audit",
+    "organization.audit": "Usage and audit",
     "organization.clusters": "Clusters",
     "organization.workspaces": "Organization",
     "workspace.": "Workspace",
-    "workspace.members": "People of the workspace",
-    "workspace.tokens": "API tokens of the workspace",
+    "workspace.members": "Workspace members",
+    "workspace.tokens": "Workspace API tokens",
     "workspace.deployments": "Workspace",
     "deployment.": "Deployment",
     "deployment.deploys": "Code",
-    "deployment.members": "People with access to a Deployment",
-    "deployment.tokens": "API tokens of a Deployment",
+    "deployment.members": "Deployment access",
+    "deployment.tokens": "Deployment API tokens",
     "deployment.airflow": "Airflow",
 }
 
@@ -85,6 +105,30 @@ def grouped(permissions: Iterable[str]) -> dict[str, list[str]]:
             title = max((one for one in _GROUPS if permission.startswith(one)), key=len)
             groups.setdefault(_GROUPS[title], []).append(permission)
     return groups
+
+
+def missing_prerequisites(permissions: Iterable[str], scope: Scope) -> list[tuple[str, str]]:
+    """Return each permission whose prerequisite is not among them, with that prerequisite.
+
+    Only what a role of the scope can hold is asked for; what lies above is entered by other roles.
+    """
+    chosen, possible = frozenset(permissions), permissions_of_scope(scope)
+    return [
+        (one, needed)
+        for one, needed in PREREQUISITES.items()
+        if one in chosen and needed in possible and needed not in chosen
+    ]
+
+
+def prerequisites_in_words(missing: list[tuple[str, str]]) -> str:
+    """Say which permissions need which others, in a sentence that names all of them."""
+    needing: dict[str, list[str]] = {}
+    for permission, needed in missing:
+        needing.setdefault(needed, []).append(f"“{PERMISSIONS[permission]}”")
+    return " ".join(
+        f"{' and '.join(names)} {'needs' if len(names) == 1 else 'need'} “{PERMISSIONS[needed]}”."
+        for needed, names in needing.items()
+    )
 
 
 def permissions_of_scope(scope: Scope) -> frozenset[str]:
@@ -140,7 +184,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="organization",
         key="member",
         name="Organization Member",
-        description="Sees the organization and its people. Workspaces are given one by one.",
+        description="Views the organization and its members. Workspace roles are separate.",
         rank=10,
         permissions=_ORGANIZATION_MEMBER,
     ),
@@ -148,7 +192,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="organization",
         key="billing-admin",
         name="Organization Billing Admin",
-        description="A member who also sees usage.",
+        description="A member who can also view usage.",
         rank=20,
         permissions=_ORGANIZATION_MEMBER | {"organization.usage.view"},
     ),
@@ -156,7 +200,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="organization",
         key="owner",
         name="Organization Owner",
-        description="May do everything, in every workspace and every Deployment.",
+        description="Full access to the organization, every workspace and every Deployment.",
         rank=90,
         permissions=frozenset(PERMISSIONS),
     ),
@@ -164,7 +208,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="workspace",
         key="accessor",
         name="Workspace Accessor",
-        description="Sees that the workspace exists. Deployments are given one by one.",
+        description="Enters the workspace. Deployment roles are assigned separately.",
         rank=10,
         permissions=_ACCESSOR,
     ),
@@ -172,7 +216,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="workspace",
         key="member",
         name="Workspace Member",
-        description="Sees every Deployment, its logs and its Airflow.",
+        description="Views every Deployment, its logs and its Airflow.",
         rank=20,
         permissions=_WORKSPACE_MEMBER,
     ),
@@ -180,7 +224,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="workspace",
         key="author",
         name="Workspace Author",
-        description="Delivers code and runs DAGs.",
+        description="Deploys code and runs DAGs.",
         rank=30,
         permissions=_WORKSPACE_AUTHOR,
     ),
@@ -188,7 +232,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="workspace",
         key="operator",
         name="Workspace Operator",
-        description="Creates, changes and deletes Deployments.",
+        description="Creates, configures and deletes Deployments.",
         rank=40,
         permissions=_WORKSPACE_OPERATOR,
     ),
@@ -196,7 +240,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="workspace",
         key="owner",
         name="Workspace Owner",
-        description="May do everything in the workspace, its members included.",
+        description="Full access to the workspace, including its members.",
         rank=90,
         permissions=_WORKSPACE_OWNER,
     ),
@@ -204,7 +248,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="deployment",
         key="viewer",
         name="Deployment Viewer",
-        description="Sees this Deployment, its logs and its Airflow.",
+        description="Views this Deployment, its logs and its Airflow.",
         rank=10,
         permissions=_DEPLOYMENT_VIEWER,
     ),
@@ -212,7 +256,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="deployment",
         key="author",
         name="Deployment Author",
-        description="Delivers code to this Deployment and runs its DAGs.",
+        description="Deploys code to this Deployment and runs its DAGs.",
         rank=20,
         permissions=_DEPLOYMENT_AUTHOR,
     ),
@@ -220,7 +264,7 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="deployment",
         key="admin",
         name="Deployment Admin",
-        description="Does with this Deployment what a Workspace Operator may; gives roles on it.",
+        description="Full access to this Deployment, including its roles and API tokens.",
         rank=90,
         permissions=_DEPLOYMENT_OPERATOR
         | {

@@ -86,6 +86,13 @@ document.addEventListener("change", (event) => {
   const name = event.target.type === "file" && event.target.closest("[data-drop]")?.querySelector("[data-drop-name]");
   if (name && event.target.files.length) name.textContent = [...event.target.files].map((file) => file.name).join(", ");
 });
+// A box that is of no use without another ticks that one, too.
+document.addEventListener("change", ({ target }) => {
+  for (let box = target; box?.checked && box.dataset.needs;) {
+    box = [...target.form.elements].find((one) => one.name === target.name && one.value === box.dataset.needs);
+    if (box && !box.checked) { box.checked = true; say(`Also selected: ${box.labels[0].textContent}`); }
+  }
+});
 for (const type of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(type, (event) => {
     const zone = event.target.closest?.("[data-drop]");

@@ -2,7 +2,14 @@
 
 import pytest
 
-from apps.access.catalogue import BUILT_IN_ROLES, PERMISSIONS, permissions_of_scope
+from apps.access.catalogue import (
+    BUILT_IN_ROLES,
+    PERMISSIONS,
+    PREREQUISITES,
+    SCOPES,
+    missing_prerequisites,
+    permissions_of_scope,
+)
 
 Row = tuple[str, set[str], set[str]]
 
@@ -100,3 +107,37 @@ def test_the_tables_name_every_role_and_every_permission(scope):
 
     assert keys == {one.key for one in BUILT_IN_ROLES if one.scope == scope}
     assert told == permissions_of_scope(scope)
+
+
+@pytest.mark.parametrize("built_in", BUILT_IN_ROLES, ids=lambda one: f"{one.scope} {one.key}")
+def test_a_built_in_role_has_what_its_permissions_need(built_in):
+    assert missing_prerequisites(built_in.permissions, built_in.scope) == []
+
+
+def test_every_permission_leads_to_the_view_of_its_scope():
+    for permission in PERMISSIONS:
+        scope = permission.split(".")[0]
+        needed = permission
+        while needed.split(".")[0] == scope and needed in PREREQUISITES:
+            before, needed = needed, PREREQUISITES[needed]
+        top = needed if needed.split(".")[0] == scope else before
+
+        assert top == f"{scope}.view"
+        assert SCOPES.index(needed.split(".")[0]) <= SCOPES.index(scope)
+
+
+@pytest.mark.parametrize(
+    ("scope", "chosen", "missing"),
+    [
+        ("deployment", {"deployment.view"}, []),
+        ("workspace", {"deployment.view"}, [("deployment.view", "workspace.view")]),
+        ("organization", {"workspace.view"}, [("workspace.view", "organization.view")]),
+        (
+            "deployment",
+            {"deployment.update"},
+            [("deployment.update", "deployment.view")],
+        ),
+    ],
+)
+def test_what_lies_above_a_role_is_not_asked_of_it(scope, chosen, missing):
+    assert missing_prerequisites(chosen, scope) == missing

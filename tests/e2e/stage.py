@@ -212,7 +212,7 @@ def _role(workspace: Any, author: User) -> Role:
         scope="workspace",
         name="Releases " + LONG,
         description=LONG,
-        permissions=["deployment.view", "deployment.deploys.create"],
+        permissions=["deployment.view", "deployment.deploys.view", "deployment.deploys.create"],
         is_limited=True,
         workspaces=[workspace],
     )

@@ -101,6 +101,64 @@ def test_a_role_holds_nothing_above_its_scope(alice, organization, scope, permis
         make_role(alice, organization, scope=scope, permissions=[permission])
 
 
+def test_a_permission_is_refused_without_the_one_it_needs(alice, organization):
+    sentence = "“Deploy code and roll back” needs “View deploys”."
+
+    with pytest.raises(Invalid, match=sentence) as refusal:
+        make_role(alice, organization, permissions=["deployment.deploys.create"])
+    assert refusal.value.field == "permissions"
+    deployer = make_role(alice, organization)
+    with pytest.raises(Invalid, match=sentence):
+        update_role(
+            actor=alice,
+            role=deployer,
+            name="Deployer",
+            description="",
+            permissions=["deployment.view", "deployment.deploys.create"],
+            is_limited=False,
+            workspaces=[],
+        )
+
+    assert Role.objects.get(pk=deployer.pk).permissions == sorted(DEPLOYING)
+
+
+def test_the_form_names_every_permission_and_what_it_needs(alice, organization, client_of):
+    answer = client_of(alice).post(
+        "/o/nordhavn/roles/new/workspace/",
+        {
+            "name": "Night shift",
+            "permissions": ["deployment.logs.view", "deployment.update", "deployment.airflow.run"],
+        },
+    )
+
+    assert answer.status_code == 422
+    (sentence,) = answer.context["form"].errors["permissions"]
+    assert sentence == (
+        "“Edit configuration, worker queues and environment variables” and “View component logs” "
+        "need “View the Deployment, its health and configuration”. "
+        "“Trigger, pause and clear DAGs in Airflow” needs “View Airflow”."
+    )
+    assert not Role.objects.filter(name="Night shift").exists()
+
+
+def test_a_role_saved_before_prerequisites_can_be_completed(alice, organization):
+    deployer = make_role(alice, organization)
+    Role.objects.filter(pk=deployer.pk).update(permissions=["deployment.deploys.create"])
+    deployer.refresh_from_db()
+
+    update_role(
+        actor=alice,
+        role=deployer,
+        name="Deployer",
+        description="",
+        permissions=DEPLOYING,
+        is_limited=False,
+        workspaces=[],
+    )
+
+    assert deployer.permissions == sorted(DEPLOYING)
+
+
 def test_nobody_writes_a_role_with_rights_they_lack(alice, bob, organization):
     writer = make_role(
         alice, organization, scope="organization", permissions=["organization.roles.manage"]
@@ -312,7 +370,7 @@ def test_the_pages_from_a_template_to_a_holder(alice, bob, organization, workspa
         {
             "name": "Night shift",
             "description": "Runs DAGs at night.",
-            "permissions": ["deployment.view", "deployment.airflow.run"],
+            "permissions": ["deployment.view", "deployment.airflow.view", "deployment.airflow.run"],
             "is_limited": "on",
             "workspaces": [workspace.pk],
         },

@@ -15,7 +15,14 @@ from django.db import transaction
 
 from apps.access.apps import MODELS
 from apps.access.audit_labels import record_on
-from apps.access.catalogue import BUILT_IN_ROLES, SCOPE_WORDS, Scope, permissions_of_scope
+from apps.access.catalogue import (
+    BUILT_IN_ROLES,
+    SCOPE_WORDS,
+    Scope,
+    missing_prerequisites,
+    permissions_of_scope,
+    prerequisites_in_words,
+)
 from apps.access.expiry import take_ended
 from apps.access.models import Role
 from apps.access.queries import forget_permissions, permissions_held
@@ -33,6 +40,13 @@ class RoleHeld(Refused):
     """A role that is held cannot go, or cannot go from there, before its holders have another."""
 
 
+class PrerequisiteMissing(Invalid):
+    """A permission is of no use without another, so a role holds both or neither."""
+
+    def __init__(self, missing: list[tuple[str, str]]) -> None:
+        super().__init__(prerequisites_in_words(missing), field="permissions")
+
+
 @transaction.atomic
 def create_role(
     *,
@@ -47,11 +61,13 @@ def create_role(
 ) -> Role:
     """Make a custom role. It always holds `<scope>.view`: who has a role on something sees it.
 
-    Raises Invalid when the name is taken, RightsExceeded when it holds what the actor does not.
+    Raises Invalid when the name is taken, PrerequisiteMissing when a permission stands without what
+    it needs, RightsExceeded when the role holds what the actor does not.
     """
     lock_people(on=organization)
     name = _free_name(organization, scope, name)
     chosen = _checked(actor, organization, scope, permissions)
+    _refuse_incomplete(scope, chosen)
     key = f"custom-{secrets.token_hex(8)}"
     model = installed.get_model(MODELS[scope])
     role = Role.objects.create(
@@ -87,14 +103,15 @@ def update_role(
 ) -> None:
     """Change a custom role; what its holders may do changes at once.
 
-    Raises Invalid and RightsExceeded as `create_role` does, for what the role held before, too, and
-    RoleHeld when it is held in a workspace that it would not be for any more.
+    Raises as `create_role` does, RightsExceeded for what the role held before, too, and RoleHeld
+    when it is held in a workspace that it would not be for any more.
     """
     organization = _organization(role)
     lock_people(on=organization)
     name = _free_name(organization, role.scope, name, but=role)
     _checked(actor, organization, role.scope, role.permissions)
     chosen = _checked(actor, organization, role.scope, permissions)
+    _refuse_incomplete(role.scope, chosen)
     before = (role.name, ", ".join(role.permissions), _limit(role))
     role.name, role.description, role.permissions = name, description, sorted(chosen)
     role.is_limited = is_limited
@@ -164,6 +181,13 @@ def _checked(
             f"{organization}."
         )
     return chosen
+
+
+def _refuse_incomplete(scope: str, chosen: frozenset[str]) -> None:
+    # The address allows the three scopes alone.
+    missing = missing_prerequisites(chosen, scope)  # type: ignore[arg-type]
+    if missing:
+        raise PrerequisiteMissing(missing)
 
 
 def _own(organization: Organization, workspaces: Sequence[Workspace]) -> list[Workspace]:
