@@ -182,7 +182,7 @@ def check_reach(*, actor: User, role: Role, on: Any) -> None:
     missing = frozenset(role.permissions) - permissions_held(user=actor, on=on)
     if missing:
         raise RightsExceeded(
-            f"You cannot give or take the role {role.name}: it holds rights that you do not have."
+            f"You cannot assign or remove the role {role.name}: it has permissions that you lack."
         )
 
 
@@ -192,7 +192,7 @@ def check_fit(*, role: Role, on: Any) -> None:
         return
     chain = with_all_above(on)
     if role.organization_id != chain[-1].pk:
-        raise Misfit(f"{role.name} is a role of another organization.")
+        raise Misfit(f"{role.name} belongs to another organization.")
     if role.is_limited:
         near = [one.pk for one in chain if type(one).access_scope == "workspace"]
         if not role.workspaces.filter(pk__in=near).exists():
@@ -226,7 +226,7 @@ def _keep_an_owner(
     others = owners.filter(user__is_active=True, user__kind=UserKind.PERSON, expires_at=None)
     if is_owner and not others.exclude(user=leaving).exists():
         raise LastOwner(
-            f"{leaving} is the last owner of {on} for good. Make somebody else an owner first."
+            f"{leaving} is the last permanent owner of {on}. Make another member an owner first."
         )
 
 

@@ -26,7 +26,7 @@ def grant_to_team(
     if actor is not None:
         forget_permissions(actor)
     if team.organization != with_all_above(on)[-1]:
-        raise Misfit(f"{team} is a Team of another organization.")
+        raise Misfit(f"{team} belongs to another organization.")
     previous = put(
         grants=team_grant_model(type(on)).objects,
         holder={"group": team.group},

@@ -23,7 +23,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
 
     error_messages: ClassVar[dict[str, Any]] = {
         **DefaultAccountAdapter.error_messages,
-        "email_password_mismatch": "The e-mail address or the password is wrong.",
+        "email_password_mismatch": "The email address or password is incorrect.",
     }
 
     def is_open_for_signup(self, request: Any) -> bool:
@@ -31,7 +31,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
 
     def pre_login(self, request: Any, user: Any, **kwargs: Any) -> HttpResponse | None:
         if user.kind != UserKind.PERSON:
-            return HttpResponseForbidden("An API token does not sign in.")
+            return HttpResponseForbidden("API tokens cannot sign in.")
         response: HttpResponse | None = super().pre_login(request, user, **kwargs)
         return response
 

@@ -22,14 +22,14 @@ class LinkUnusable(PortalError):
     """A one-time link was used, replaced, has expired or never was."""
 
     def __init__(self) -> None:
-        super().__init__("This link was used already, has expired or was replaced by a newer one.")
+        super().__init__("This link was already used, has expired or was replaced by a newer one.")
 
 
 class AddressTaken(Invalid):
     """Two accounts never have the same address."""
 
     def __init__(self) -> None:
-        super().__init__("Somebody with this address has an account already.", field="email")
+        super().__init__("An account with this email address already exists.", field="email")
 
 
 @transaction.atomic

@@ -75,7 +75,7 @@ class AuditEvent(models.Model):
         lines = []
         for field, change in self.changes.items():
             if isinstance(change, list) and len(change) == 2:
-                before, after = ("nothing" if one in (None, "") else one for one in change)
+                before, after = ("none" if one in (None, "") else one for one in change)
                 lines.append(f"{field}: {before} → {after}")
             else:
                 lines.append(f"{field}: {change}")

@@ -12,6 +12,7 @@ from django import forms
 from django.forms.boundfield import BoundField
 from django.forms.formsets import DELETION_FIELD_NAME, BaseFormSet
 from django.forms.renderers import TemplatesSetting
+from django.http import HttpRequest
 
 from apps.core.errors import PortalError
 
@@ -110,6 +111,13 @@ def _first_input_id(field: BoundField) -> str:
     if isinstance(field.field.widget, (forms.RadioSelect, forms.CheckboxSelectMultiple)):
         return f"{field.auto_id}_0"
     return str(field.id_for_label or field.auto_id)
+
+
+def is_dialog_open(form: "forms.BaseForm | None", request: HttpRequest, name: str) -> bool:
+    """Tell whether the dialog around a form is shown at once: after an error, and to browsers
+    without script, which follow its button to ?dialog=<name>.
+    """
+    return bool(form is not None and form.errors) or request.GET.get("dialog") == name
 
 
 def blame(form: forms.BaseForm, error: PortalError) -> None:

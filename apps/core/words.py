@@ -52,3 +52,15 @@ def bytes_in_words(size: int) -> str:
         amount /= 1024
     digits = 0 if unit == "B" or amount >= 10 else 1
     return f"{amount:.{digits}f} {unit}"
+
+
+def moment_in_words(local: datetime, *, has_seconds: bool = False) -> str:
+    """Write a moment of a time zone with that zone: "27 Nov 2026, 14:08 CET"."""
+    clock = f"{local:%H:%M:%S}" if has_seconds else f"{local:%H:%M}"
+    return f"{local.day} {local:%b %Y}, {clock} {zone_in_words(local)}"
+
+
+def zone_in_words(local: datetime) -> str:
+    """Abbreviate the time zone of a moment; zones without an abbreviation have their offset."""
+    name = f"{local:%Z}"
+    return f"UTC{name}" if name[:1] in ("+", "-") else name

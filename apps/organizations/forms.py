@@ -3,10 +3,10 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from django.utils.formats import date_format
 
 from apps.access.models import Role
 from apps.core.forms import Choices
+from apps.core.words import moment_in_words
 from apps.organizations.models import Organization
 
 # Up to this many roles stand below each other with what they may do; more are a list to open.
@@ -24,8 +24,8 @@ class RoleField(forms.ChoiceField):
             choices=[(role.key, role.name) for role in roles] if is_short else _grouped(roles),
             widget=Choices(hints=hints) if is_short else forms.Select(),
             error_messages={
-                "required": "Choose a role.",
-                "invalid_choice": "Choose one of these roles; others hold rights you do not have.",
+                "required": "Select a role.",
+                "invalid_choice": "Select one of these roles; others exceed your own permissions.",
             },
             **kwargs,
         )
@@ -45,45 +45,45 @@ LONGEST = timedelta(days=3660)
 
 
 class UntilField(forms.ChoiceField):
-    """What nobody chose is what stands first chosen."""
+    """Without an answer it is the initial one."""
 
     def clean(self, value: Any) -> str:
         return str(super().clean(value or self.initial))
 
 
 class TimeBoxForm(forms.Form):
-    """How long something is given. Cleans to `expires_at`, None for good; days end at midnight in
+    """When something expires. Cleans to `expires_at`, None for never; days end at midnight in
     the reader's time zone.
     """
 
     until = UntilField(
-        label="For how long",
+        label="Expires",
         initial="always",
-        widget=Choices(),
+        widget=forms.Select(attrs={"data-width": "m"}),
         choices=[
-            ("always", "For good"),
-            ("day", "For 1 day"),
-            ("week", "For 1 week"),
-            ("month", "For 30 days"),
-            ("date", "Until the end of a day"),
+            ("always", "No expiry"),
+            ("day", "In 1 day"),
+            ("week", "In 7 days"),
+            ("month", "In 30 days"),
+            ("date", "On a date"),
         ],
     )
     until_day = forms.DateField(
-        label="The last day",
+        label="Expiry date",
         required=False,
         widget=forms.DateInput(attrs={"type": "date", "data-width": "s"}),
-        help_text="Only with “Until the end of a day”.",
-        error_messages={"invalid": "Write the day as 2026-12-31."},
+        help_text="Used with “On a date”. Access ends at the end of that day.",
+        error_messages={"invalid": "Enter a date such as 2026-12-31."},
     )
 
     def __init__(self, *args: Any, ends_at: datetime | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.ends_at = ends_at
         if ends_at is not None:
-            now = date_format(timezone.localtime(ends_at), "j M Y, H:i")
+            now = moment_in_words(timezone.localtime(ends_at))
             until = self.fields["until"]
             # The field is a choice.
-            until.choices = [("same", f"As it is, until {now}"), *until.choices]  # type: ignore[attr-defined]
+            until.choices = [("same", f"Unchanged: {now}"), *until.choices]  # type: ignore[attr-defined]
             until.initial = "same"
 
     def clean(self) -> dict[str, Any]:
@@ -100,11 +100,11 @@ class TimeBoxForm(forms.Form):
         if until != "date" or "until_day" in self.errors:
             return None
         if day is None:
-            self.add_error("until_day", "Choose the last day.")
+            self.add_error("until_day", "Select a date.")
             return None
         today = timezone.localdate()
         if not today <= day <= today + LONGEST:
-            self.add_error("until_day", "Choose a day from today on, within ten years.")
+            self.add_error("until_day", "Select a date from today to ten years from now.")
             return None
         return timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
 
@@ -116,15 +116,15 @@ class OrganizationForm(forms.Form):
 class WorkspaceForm(forms.Form):
     name = forms.CharField(max_length=50, help_text="Unique in the organization.")
     description = forms.CharField(
-        required=False, max_length=250, help_text="One sentence: whose pipelines run here?"
+        required=False, max_length=250, help_text="Whose pipelines run here?"
     )
 
 
 class PersonForm(TimeBoxForm):
-    """An address and a role for a time: for an invitation, or to add somebody who is here."""
+    """An address and a role for a time: for an invitation, or to add a member."""
 
     email = forms.EmailField(
-        label="E-mail address",
+        label="Email address",
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )
@@ -149,14 +149,13 @@ class RoleForm(TimeBoxForm):
 
 class TokenForm(TimeBoxForm):
     name = forms.CharField(
-        max_length=80, help_text="What will use it? “GitHub Actions of etl”, for example."
+        max_length=80, help_text="What will use it, for example “GitHub Actions of etl”."
     )
 
     def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["role"] = RoleField(roles=roles)
         self.fields["role"].initial = roles[0].key if roles else None
-        self.fields["until"].label = "Works"
         self.fields["until"].initial = "month"
         self.order_fields(["name", "role"])
 
@@ -165,16 +164,16 @@ GRACES = {"none": timedelta(0), "hour": timedelta(hours=1), "day": timedelta(day
 
 
 class RotationForm(forms.Form):
-    """How long the secret before goes on to work. Cleans to `grace`."""
+    """How long the previous secret keeps working. Cleans to `grace`."""
 
     grace = forms.ChoiceField(
-        label="The secret it has now",
+        label="Current secret",
         initial="day",
         widget=Choices(),
         choices=[
-            ("none", "Stops at once"),
-            ("hour", "Works for 1 hour more"),
-            ("day", "Works for 1 day more"),
+            ("none", "Stops working now"),
+            ("hour", "Works for 1 more hour"),
+            ("day", "Works for 1 more day"),
         ],
     )
 
@@ -184,16 +183,14 @@ class RotationForm(forms.Form):
 
 class TeamForm(forms.Form):
     name = forms.CharField(max_length=80, help_text="Unique in the organization.")
-    description = forms.CharField(
-        required=False, max_length=250, help_text="One sentence: who is meant to be in it?"
-    )
+    description = forms.CharField(required=False, max_length=250, help_text="Who is this Team for?")
 
 
 class TeamMemberForm(forms.Form):
     email = forms.EmailField(
-        label="E-mail address",
+        label="Email address",
         max_length=254,
-        help_text="Of somebody who is in the organization.",
+        help_text="Of a member of the organization.",
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )
 
@@ -211,10 +208,10 @@ class TeamRoleForm(TimeBoxForm):
         self.fields["team"] = forms.ModelChoiceField(
             queryset=organization.teams.order_by("name"),
             label="Team",
-            empty_label="Choose a Team",
+            empty_label="Select a Team",
             error_messages={
-                "required": "Choose a Team.",
-                "invalid_choice": "This Team is not there any more.",
+                "required": "Select a Team.",
+                "invalid_choice": "This Team no longer exists.",
             },
         )
         self.fields["role"] = RoleField(roles=roles)
@@ -226,7 +223,7 @@ class NewPersonForm(forms.Form):
         label="Your name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
     password = forms.CharField(
-        help_text="At least 12 characters; a few words make a good one.",
+        help_text="At least 12 characters. A few random words work well.",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         strip=False,
         max_length=256,

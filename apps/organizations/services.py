@@ -95,7 +95,9 @@ def give_role(
     entries = OrganizationGrant.objects.live().filter(user=user, content_object=organization)
     entry = entries.first()
     if entry is None:
-        raise Invalid(f"{user.email} is not in {organization}. Invite them first.", field="email")
+        raise Invalid(
+            f"{user.email} is not a member of {organization}. Invite them first.", field="email"
+        )
     if on == organization:
         if expires_at is not None:
             end_by(actor=actor, user=user, within=organization, expires_at=expires_at)
@@ -129,7 +131,7 @@ def _refuse_taken_name(
     if but is not None:
         others = others.exclude(pk=but.pk)
     if others.exists():
-        raise Invalid(f"{organization} has a workspace called {name} already.", field="name")
+        raise Invalid(f"{organization} already has a workspace called {name}.", field="name")
 
 
 def _free_slug(model: type[Organization] | type[Workspace], name: str) -> str:

@@ -19,34 +19,70 @@ CHOOSER = "/?choose="
 
 @dataclass(frozen=True)
 class Link:
-    """One line of the rail. `permission` is what its page asks for."""
+    """One line of the rail. `permission` is what its page asks for, `inside` the label beside those
+    of a workspace, `also` another page that belongs to it.
+    """
 
     label: str
     page: str
     icon: str
     permission: str
+    inside: str = ""
+    also: str = ""
 
 
 ORGANIZATION_PLACES = (
     Link("Overview", "portal:organization", "home", "organization.view"),
     Link("Workspaces", "organizations:workspaces", "workspaces", "organization.view"),
     Link("Clusters", "clusters:list", "clusters", "organization.clusters.view"),
-    Link("Members", "organizations:members", "people", "organization.members.view"),
-    Link("Teams", "organizations:teams", "team", "organization.members.view"),
-    Link("Roles", "organizations:roles", "key", "organization.view"),
-    Link("Who may do what", "organizations:who", "search", "organization.members.view"),
-    Link("Single sign-on", "sso:overview", "sign-in", "organization.sso.manage"),
 )
-ORGANIZATION_RECORD = (
-    Link("API tokens", "organizations:tokens", "terminal", "organization.tokens.manage"),
+ADMINISTRATION = (
+    Link(
+        "Members",
+        "organizations:members",
+        "people",
+        "organization.members.view",
+        inside="Organization members",
+    ),
+    Link(
+        "Teams",
+        "organizations:teams",
+        "team",
+        "organization.members.view",
+        inside="Organization Teams",
+        also="organizations:team_roles",
+    ),
+    Link("Roles", "organizations:roles", "key", "organization.view"),
+    Link(
+        "Access",
+        "organizations:who",
+        "search",
+        "organization.members.view",
+        inside="Organization access",
+    ),
+    Link(
+        "API tokens",
+        "organizations:tokens",
+        "terminal",
+        "organization.tokens.manage",
+        inside="Organization tokens",
+    ),
+    Link("Single sign-on", "sso:overview", "sign-in", "organization.sso.manage"),
     Link("Audit log", "organizations:audit", "audit", "organization.audit.view"),
-    Link("Settings", "organizations:settings", "settings", "organization.view"),
+    Link(
+        "Settings",
+        "organizations:settings",
+        "settings",
+        "organization.view",
+        inside="Organization settings",
+        also="organizations:leave",
+    ),
 )
 WORKSPACE_PLACES = (
     Link("Deployments", "deployments:list", "deployments", "workspace.view"),
     Link("Members", "organizations:workspace_members", "people", "workspace.members.view"),
     Link("Teams", "organizations:workspace_teams", "team", "workspace.members.view"),
-    Link("Who may do what", "organizations:workspace_who", "search", "workspace.members.view"),
+    Link("Access", "organizations:workspace_who", "search", "workspace.members.view"),
     Link("API tokens", "organizations:workspace_tokens", "terminal", "workspace.tokens.manage"),
     Link("Settings", "organizations:workspace_settings", "settings", "workspace.view"),
 )
@@ -77,38 +113,52 @@ def address_of(obj: Any) -> str:
 
 
 def _groups(request: HttpRequest, place: Organization | Workspace) -> list[Group]:
-    if isinstance(place, Organization):
-        parts: list[tuple[str, Organization | Workspace, tuple[Link, ...]]] = [
-            (place.name, place, ORGANIZATION_PLACES),
-            ("Record", place, ORGANIZATION_RECORD),
-        ]
-    else:
-        above = place.organization
-        parts = [
-            (place.name, place, WORKSPACE_PLACES),
-            (above.name, above, ORGANIZATION_PLACES),
-        ]
-    groups = [_group(request, title, on, links) for title, on, links in parts]
-    _mark_current(request.path, groups)
-    return [*groups, {"title": "", "links": [_line("All workspaces", CHOOSER, "left")]}]
+    """Show the workspace, if there is one, its organization, and how that is administered. No two
+    lines have the same label.
+    """
+    groups = []
+    organization = place
+    if isinstance(place, Workspace):
+        organization = place.organization
+        groups.append(_group(request, place.name, place, WORKSPACE_PLACES))
+    is_inside = organization != place
+    groups += [
+        _group(request, organization.name, organization, ORGANIZATION_PLACES, is_inside=is_inside),
+        _group(request, "Administration", organization, ADMINISTRATION, is_inside=is_inside),
+    ]
+    groups[0]["switch_url"] = CHOOSER
+    shown = [group for group in groups if group["links"]]
+    _mark_current(request.path, shown)
+    return shown
 
 
 def _group(
-    request: HttpRequest, title: str, place: Organization | Workspace, links: tuple[Link, ...]
+    request: HttpRequest,
+    title: str,
+    place: Organization | Workspace,
+    links: tuple[Link, ...],
+    *,
+    is_inside: bool = False,
 ) -> Group:
     return {
         "title": title,
         "links": [
             _line(
-                link.label,
+                (is_inside and link.inside) or link.label,
                 reverse(link.page, args=[place.slug]),
                 link.icon,
-                is_current=link.page == "deployments:list" and request.path.startswith("/d/"),
+                is_current=_belongs(request.path, link, place),
             )
             for link in links
             if request.user.has_perm(link.permission, place)
         ],
     }
+
+
+def _belongs(path: str, link: Link, place: Organization | Workspace) -> bool:
+    if link.page == "deployments:list":
+        return path.startswith("/d/")
+    return bool(link.also) and path.startswith(reverse(link.also, args=[place.slug]))
 
 
 def _line(label: str, url: str, icon: str, *, is_current: bool = False) -> dict[str, Any]:
@@ -118,6 +168,9 @@ def _line(label: str, url: str, icon: str, *, is_current: bool = False) -> dict[
 
 def _mark_current(path: str, groups: list[Group]) -> None:
     """Mark the line whose address is the longest beginning of the page's own."""
-    lines = [line for group in groups for line in group["links"] if path.startswith(line["url"])]
-    if lines:
-        max(lines, key=lambda line: len(line["url"]))["is_current"] = True
+    lines = [line for group in groups for line in group["links"]]
+    if any(line["is_current"] for line in lines):
+        return
+    around = [line for line in lines if path.startswith(line["url"])]
+    if around:
+        max(around, key=lambda line: len(line["url"]))["is_current"] = True

@@ -27,6 +27,13 @@ async function copy(button) {
   setTimeout(() => delete button.dataset.state, 2000);
 }
 
+// A dialog that came open (an error in its form) is part of the page for browsers without script.
+function show(dialog) {
+  dialog.close();
+  dialog.showModal();
+  dialog.querySelector(".error-summary, .field :is(.input, input)")?.focus();
+}
+
 const actions = {
   theme: switchTheme,
   copy,
@@ -39,7 +46,7 @@ document.addEventListener("click", (event) => {
   if (button) actions[button.dataset.action]?.(button);
   const opener = event.target.closest("[data-dialog]");
   const dialog = opener && byId(opener.dataset.dialog);
-  if (dialog) { event.preventDefault(); dialog.showModal(); }
+  if (dialog) { event.preventDefault(); show(dialog); }
   for (const menu of document.querySelectorAll("details[data-menu][open]")) {
     if (!menu.contains(event.target)) menu.open = false;
   }
@@ -108,5 +115,6 @@ for (const type of ["dragover", "dragleave", "drop"]) {
 
 // ---------- On arrival ----------
 document.querySelector(".error-summary")?.focus();
+document.querySelectorAll("dialog[open]").forEach(show);
 document.querySelectorAll("input[data-confirm]").forEach((input) => input.dispatchEvent(new Event("input", { bubbles: true })));
 document.querySelector("form[data-submit]")?.requestSubmit();

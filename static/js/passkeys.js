@@ -8,9 +8,9 @@ for (const button of window.PublicKeyCredential ? document.querySelectorAll("[da
 }
 
 const WORDS = {
-  NotAllowedError: "No passkey was used. Try again, or go on without one.",
-  InvalidStateError: "This device has a passkey of yours already.",
-  SecurityError: "Passkeys do not work at this address. They need https, or localhost.",
+  NotAllowedError: "No passkey was used. Try again or continue without one.",
+  InvalidStateError: "This device already has a passkey for your account.",
+  SecurityError: "Passkeys require HTTPS or localhost.",
 };
 document.addEventListener("allauth.error", (event) => {
   event.preventDefault();

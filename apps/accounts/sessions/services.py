@@ -35,7 +35,7 @@ CONFIRMED_AT = "confirmed_at"
 # Use is written down this often at most: it costs a write.
 SEEN_STEP_SECONDS = 300
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-STALE = "Your sign-in is no longer fresh. Confirm who you are, then come back and send this again."
+STALE = "For your security, confirm it’s you, then submit this again."
 BROWSERS = (
     ("Edg/", "Edge"),
     ("Firefox/", "Firefox"),
@@ -76,10 +76,12 @@ def why_over(session: Mapping[str, Any], *, now: float) -> str:
     """Say in a sentence why a session has to end, empty if it may go on. Times in Unix seconds."""
     began = session.get(SIGNED_IN_AT, now)
     if now - began >= settings.SESSION_ABSOLUTE_LIMIT.total_seconds():
-        return f"You were signed out: a sign-in lasts {settings.SESSION_ABSOLUTE_LIMIT.days} days."
+        return (
+            f"You were signed out: sessions end after {settings.SESSION_ABSOLUTE_LIMIT.days} days."
+        )
     if now - session.get(SEEN_AT, began) >= settings.SESSION_IDLE_LIMIT.total_seconds():
         hours = settings.SESSION_IDLE_LIMIT.total_seconds() / 3600
-        return f"You were signed out: nobody used this session for {hours:.0f} hours."
+        return f"You were signed out after {hours:.0f} hours of inactivity."
     return ""
 
 

@@ -21,7 +21,7 @@ def list_sessions(request: HttpRequest) -> HttpResponse:
 def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
     row = get_object_or_404(UserSession, pk=session_id, user=request.user)
     sessions.end_session(session_key=row.session_key)
-    messages.success(request, "That session is ended.")
+    messages.success(request, "Session ended.")
     return redirect("accounts:sessions")
 
 

@@ -6,14 +6,12 @@ from django import forms
 
 
 class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]  # allauth is untyped
-    name = forms.CharField(
-        max_length=100, required=False, help_text="So that you know it again in the list."
-    )
+    name = forms.CharField(max_length=100, required=False, help_text="To recognize it in the list.")
     passwordless = forms.BooleanField(
-        label="Sign in with it alone, without a password",
+        label="Sign in without a password",
         required=False,
         initial=True,
-        help_text="The device then asks for your fingerprint, face or PIN.",
+        help_text="Your device asks for your fingerprint, face or PIN.",
     )
 
 

@@ -19,7 +19,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.core.forms import problems
-from apps.core.words import bytes_in_words, duration_in_words, time_ago_in_words
+from apps.core.words import (
+    bytes_in_words,
+    duration_in_words,
+    moment_in_words,
+    time_ago_in_words,
+    zone_in_words,
+)
 
 register = template.Library()
 
@@ -97,9 +103,12 @@ def form_section(context: Context, content: str, title: str, id: str, note: str 
 
 
 @register.simple_block_tag(takes_context=True)
-def dialog(context: Context, content: str, id: str, title: str) -> SafeString:
-    """Hold content in a dialog; a button with data-dialog="<id>" opens it."""
-    return _component(context, "dialog", content=content, id=id, title=title)
+def dialog(context: Context, content: str, id: str, title: str, is_open: Any = False) -> SafeString:
+    """Hold content in a dialog; what has data-dialog="<id>" opens it, and the server with is_open.
+
+    Without script an open dialog is a part of the page.
+    """
+    return _component(context, "dialog", content=content, id=id, title=title, is_open=bool(is_open))
 
 
 @register.simple_tag(takes_context=True)
@@ -146,7 +155,7 @@ def ago(value: datetime | None, none: str = "never") -> SafeString | str:
     if value is None:
         return none
     local = timezone.localtime(value)
-    exact = f"{local:%a} {local.day} {local:%b %Y, %H:%M:%S %Z}"
+    exact = f"{local:%a} {moment_in_words(local, has_seconds=True)}"
     return format_html(
         '<time datetime="{}" title="{}" data-relative>{}</time>',
         value.isoformat(),
@@ -161,7 +170,26 @@ def clock(value: datetime | None) -> SafeString | str:
     if value is None:
         return ""
     local = timezone.localtime(value)
-    return format_html('<time datetime="{}">{}</time>', value.isoformat(), f"{local:%H:%M:%S %Z}")
+    return _time(local, f"{local:%H:%M:%S} {zone_in_words(local)}")
+
+
+@register.filter
+def moment(value: datetime | None, precision: str = "minute") -> SafeString | str:
+    """Show a date and time with the reader's zone: "27 Nov 2026, 14:08 CET".
+
+    With the precision "second" the seconds, too; with "day" the date alone.
+    """
+    if value is None:
+        return ""
+    local = timezone.localtime(value)
+    if precision == "day":
+        return _time(local, f"{local.day} {local:%b %Y}")
+    return _time(local, moment_in_words(local, has_seconds=precision == "second"))
+
+
+def _time(local: datetime, text: str) -> SafeString:
+    exact = local.isoformat(timespec="seconds")
+    return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, text)
 
 
 @register.filter

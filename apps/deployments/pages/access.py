@@ -18,7 +18,7 @@ from apps.accounts.queries import person_with_email
 from apps.accounts.request_user import person_of
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.core.forms import blame
+from apps.core.forms import blame, is_dialog_open
 from apps.deployments.models import Deployment, DeploymentGrant, DeploymentTeamGrant, Phase
 from apps.organizations.forms import PersonForm, TeamRoleForm
 from apps.organizations.models import Team
@@ -79,7 +79,7 @@ def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     except PortalError as error:
         messages.error(request, error.sentence)
     else:
-        messages.success(request, f"{who} no longer has a role on {deployment.name} itself.")
+        messages.success(request, f"{who} no longer has a role on {deployment.name}.")
     return redirect("deployments:access", deployment.ref)
 
 
@@ -110,7 +110,9 @@ def _give(request: HttpRequest, deployment: Deployment, *, email: str, **given: 
     if person is None or not person.is_active:
         # The same words as for somebody of another organization: who else is here is not told.
         organization = deployment.workspace.organization
-        raise Invalid(f"{email} is not in {organization}. Invite them first.", field="email")
+        raise Invalid(
+            f"{email} is not a member of {organization}. Invite them first.", field="email"
+        )
     give_role(actor=person_of(request), user=person, on=deployment, **given)
     messages.success(request, f"{person} is now {given['role']} of {deployment.name}.")
 
@@ -135,6 +137,8 @@ def _page(
         "deployment": deployment,
         "form": form,
         "team_form": team_form,
+        "is_assigning": is_dialog_open(form, request, "assign"),
+        "is_assigning_team": is_dialog_open(team_form, request, "assign-team"),
         "page": page,
         "people": ways_of(on=deployment, rows=page.object_list),
         "search": search,

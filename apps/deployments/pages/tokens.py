@@ -14,7 +14,8 @@ from apps.organizations.tokens import pages
 @scoped(Deployment, "deployment.tokens.manage", by="ref")
 @require_safe
 def tokens(request: HttpRequest, deployment: Deployment) -> HttpResponse:
-    return pages.list_page(request, deployment)
+    address = reverse("deployments:tokens", args=[deployment.ref])
+    return pages.list_page(request, deployment, list_url=address)
 
 
 @scoped(Deployment, "deployment.tokens.manage", by="ref")

@@ -8,7 +8,7 @@ def _day(label: str) -> forms.DateField:
         label=label,
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}),
-        error_messages={"invalid": "Write the day as 2026-12-31."},
+        error_messages={"invalid": "Enter a date such as 2026-12-31."},
     )
 
 
@@ -20,9 +20,9 @@ def _text(label: str, **attributes: Any) -> forms.CharField:
 class AuditFilterForm(forms.Form):
     """Cleans to the filters of `events_of`; days are those of the reader's time zone."""
 
-    actor = _text("Who")
+    actor = _text("Actor")
     action = _text("Action", spellcheck="false")
-    target = _text("What")
+    target = _text("Target")
     since = _day("From")
     until = _day("To")
 
@@ -30,5 +30,5 @@ class AuditFilterForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or {}
         since, until = cleaned.get("since"), cleaned.get("until")
         if since and until and until < since:
-            self.add_error("until", "This day is before the first one.")
+            self.add_error("until", "This date is before the start date.")
         return cleaned

@@ -41,7 +41,7 @@ class InvitationUnusable(PortalError):
     """The invitation was accepted, withdrawn, sent again or has expired."""
 
     def __init__(self) -> None:
-        super().__init__("This invitation was used, withdrawn or has expired. Ask for a new one.")
+        super().__init__("This invitation was used, revoked or has expired. Ask for a new one.")
 
 
 @transaction.atomic
@@ -114,7 +114,9 @@ def accept_invitation(*, user: User, invitation: Invitation) -> None:
     """
     lock_people(on=invitation.organization)
     if user.email.lower() != invitation.email.lower():
-        raise Refused(f"This invitation is for {invitation.email}; you are {user.email}.")
+        raise Refused(
+            f"This invitation is for {invitation.email}; you are signed in as {user.email}."
+        )
     if not _waiting(invitation).filter(expires_at__gt=Now()).update(accepted_at=Now()):
         raise InvitationUnusable
     if invitation.invited_by is None:
@@ -124,7 +126,7 @@ def accept_invitation(*, user: User, invitation: Invitation) -> None:
         _grant_what_is_higher(user, invitation)
     except RightsExceeded:
         raise Refused(
-            f"{invitation.invited_by} may no longer give this role. Ask for a new invitation."
+            f"{invitation.invited_by} can no longer assign this role. Ask for a new invitation."
         ) from None
 
 
@@ -184,7 +186,7 @@ def _target(invitation: Invitation) -> Organization | Workspace:
 def _refuse_member(organization: Organization, email: str) -> None:
     person = person_with_email(email=email)
     if person is not None and is_member(user=person, organization=organization):
-        raise Invalid(f"{email} is in {organization} already.", field="email")
+        raise Invalid(f"{email} is already in {organization}.", field="email")
 
 
 def _refuse_invited(organization: Organization, email: str) -> None:
@@ -194,7 +196,7 @@ def _refuse_invited(organization: Organization, email: str) -> None:
     waiting.filter(expires_at__lte=Now()).update(revoked_at=Now())
     if waiting.exists():
         raise Invalid(
-            f"{email} was invited already. Send that invitation again from the list of members.",
+            f"{email} is already invited. Resend the invitation from the list of members.",
             field="email",
         )
 

@@ -1,5 +1,6 @@
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
@@ -7,7 +8,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.access.queries import permissions_held, roles_for
 from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
@@ -26,7 +26,7 @@ from apps.organizations.invitations.services import (
     resend_invitation,
     revoke_invitation,
 )
-from apps.organizations.members.views import people_page
+from apps.organizations.members.views import invite_words, list_page, people_page, person_form
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import has_role_on, is_member, usable_invitation
 from apps.organizations.services import give_role
@@ -39,7 +39,7 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def invite_member(request: HttpRequest, organization: Organization) -> HttpResponse:
-    form = _person_form(request, organization)
+    form = person_form(request, organization)
     if request.method == "POST" and form.is_valid():
         email, role = form.cleaned_data["email"], form.cleaned_data["role"]
         try:
@@ -62,7 +62,7 @@ def invite_member(request: HttpRequest, organization: Organization) -> HttpRespo
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_member(request: HttpRequest, workspace: Workspace) -> HttpResponse:
-    form = _person_form(request, workspace)
+    form = person_form(request, workspace)
     if request.method == "POST" and form.is_valid():
         try:
             return _add(request, workspace, **form.cleaned_data)
@@ -79,9 +79,9 @@ def _add(
     person = person_with_email(email=email)
     if person is not None and is_member(user=person, organization=organization):
         if has_role_on(user=person, workspace=workspace):
-            raise Invalid(f"{email} is in {workspace} already.", field="email")
+            raise Invalid(f"{email} is already in {workspace}.", field="email")
         give_role(actor=actor, user=person, role=role, on=workspace, expires_at=expires_at)
-        messages.success(request, f"{person} is {role} now.")
+        messages.success(request, f"{person} is now {role}.")
         return redirect(people_page(workspace))
     url = invite(
         actor=actor,
@@ -151,7 +151,7 @@ def _revoke(
     except PortalError as error:
         messages.error(request, error.sentence)
     else:
-        messages.success(request, f"The invitation of {found.email} is withdrawn.")
+        messages.success(request, f"Invitation of {found.email} revoked.")
     return redirect(people_page(place))
 
 
@@ -222,22 +222,24 @@ def _welcome(request: HttpRequest, found: Invitation) -> HttpResponse:
     return redirect("portal:home")
 
 
-def _person_form(request: HttpRequest, place: Organization | Workspace) -> PersonForm:
-    within = permissions_held(user=person_of(request), on=place)
-    return PersonForm(request.POST or None, roles=roles_for(on=place, within=within))
-
-
 def _form_page(
     request: HttpRequest, place: Organization | Workspace, form: PersonForm
 ) -> HttpResponse:
-    context = {"place": place, "form": form, "back_url": people_page(place)}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/invitations/invite.html", context, status=status)
+    if form.errors:
+        return list_page(request, place, form)
+    context = {"place": place, "form": form, "back_url": people_page(place), **invite_words(place)}
+    return render(request, "organizations/invitations/invite.html", context)
 
 
 def _made(
     request: HttpRequest, place: Organization | Workspace, email: str, url: str
 ) -> HttpResponse:
     """Show the link. Only its digest is stored, so this answer is the one place where it stands."""
-    context = {"place": place, "email": email, "url": url, "back_url": people_page(place)}
+    context = {
+        "place": place,
+        "email": email,
+        "url": url,
+        "is_mailed": bool(settings.EMAIL_HOST),
+        "back_url": people_page(place),
+    }
     return render(request, "organizations/invitations/invitation_made.html", context)

@@ -21,13 +21,15 @@ def member_account(
     person, actor = person_in(organization, person_id), person_of(request)
     refusal = why_not_closable(actor=actor, user=person, organization=organization)
     if request.method == "POST":
-        change, word = (close_account, "closed") if person.is_active else (reopen_account, "open")
+        change, word = (
+            (close_account, "deactivated") if person.is_active else (reopen_account, "reactivated")
+        )
         try:
             change(actor=actor, user=person, organization=organization)
         except PortalError as error:
             refusal = error.sentence
         else:
-            messages.success(request, f"The account of {person} is {word} now.")
+            messages.success(request, f"Account of {person} {word}.")
             return redirect("organizations:member", organization.slug, person.pk)
     context = {"organization": organization, "person": person, "refusal": refusal}
     status = 422 if refusal and request.method == "POST" else 200

@@ -43,12 +43,12 @@ def reopen_account(*, actor: User, user: User, organization: Organization) -> No
 def why_not_closable(*, actor: User, user: User, organization: Organization) -> str:
     """Say in a sentence why an owner here may not close this account; empty when they may."""
     if user == actor:
-        return "You cannot close your own account."
+        return "You cannot deactivate your own account."
     if user.is_operator:
-        return f"{user} runs this portal; the account is not this organization's to close."
+        return f"{user} is an operator of this installation and cannot be deactivated here."
     elsewhere = OrganizationGrant.objects.live().filter(user=user)
     if elsewhere.exclude(content_object=organization).exists():
-        return f"{user} is in other organizations, too. Remove them from this one instead."
+        return f"{user} is also in other organizations. Remove them from this one instead."
     return ""
 
 

@@ -70,7 +70,7 @@ def _mails(organization_id: int, grants: list[Any]) -> Iterator[EmailMessage]:
             "url": settings.PORTAL_URL,
         }
         body = render_to_string("organizations/members/roles_ended_mail.txt", context)
-        yield EmailMessage("A role of yours has ended", body, to=[person.email])
+        yield EmailMessage("Your role on Astro Portal has expired", body, to=[person.email])
 
 
 def _send(mails: list[EmailMessage]) -> None:

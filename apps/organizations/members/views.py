@@ -19,7 +19,7 @@ from apps.accounts.request_user import person_of
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
 from apps.core.forms import blame
-from apps.organizations.forms import RoleForm
+from apps.organizations.forms import PersonForm, RoleForm
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import (
     grants_on,
@@ -35,16 +35,26 @@ PAGE_SIZE = 50
 @scoped(Organization, "organization.members.view", by="slug")
 @require_safe
 def members(request: HttpRequest, organization: Organization) -> HttpResponse:
-    context = _list_context(request, organization)
-    return render(request, "organizations/members/members.html", context)
+    return list_page(request, organization)
 
 
 @scoped(Workspace, "workspace.members.view", by="slug")
 @require_safe
 def workspace_members(request: HttpRequest, workspace: Workspace) -> HttpResponse:
-    context = _list_context(request, workspace)
-    context["from_above"] = people_from_above(workspace=workspace)
-    return render(request, "organizations/members/workspace_members.html", context)
+    return list_page(request, workspace)
+
+
+def list_page(
+    request: HttpRequest, place: Organization | Workspace, form: PersonForm | None = None
+) -> HttpResponse:
+    """List the members; `form` is one with errors, which opens its dialog again."""
+    context = _list_context(request, place, form)
+    template = "members"
+    if isinstance(place, Workspace):
+        template = "workspace_members"
+        context["from_above"] = people_from_above(workspace=place)
+    status = 200 if form is None else 422
+    return render(request, f"organizations/members/{template}.html", context, status=status)
 
 
 @scoped(
@@ -82,7 +92,9 @@ def remove_workspace_member(
     return _removal_page(request, workspace, person_id)
 
 
-def _list_context(request: HttpRequest, place: Organization | Workspace) -> dict[str, Any]:
+def _list_context(
+    request: HttpRequest, place: Organization | Workspace, form: PersonForm | None
+) -> dict[str, Any]:
     search = request.GET.get("q", "").strip()[:100]
     page = Paginator(grants_on(on=place, search=search), PAGE_SIZE).get_page(
         request.GET.get("page")
@@ -98,6 +110,31 @@ def _list_context(request: HttpRequest, place: Organization | Workspace) -> dict
         "search": search,
         "denial": denial,
         "may_manage": denial is None,
+        "form": form or (None if denial else person_form(request, place)),
+        "is_inviting": form is not None,
+        **invite_words(place),
+    }
+
+
+def person_form(request: HttpRequest, place: Organization | Workspace) -> PersonForm:
+    return PersonForm(request.POST or None, roles=_roles_to_give(request, place))
+
+
+def invite_words(place: Organization | Workspace) -> dict[str, str]:
+    """Return where the form for a new member of a place is sent, and what it is called."""
+    if isinstance(place, Workspace):
+        return {
+            "invite_url": reverse("organizations:add_member", args=[place.slug]),
+            "invite_label": "Add member",
+            "invite_note": (
+                "Members of the organization are added immediately. Others get an email with a "
+                "link that is valid for seven days."
+            ),
+        }
+    return {
+        "invite_url": reverse("organizations:invite_member", args=[place.slug]),
+        "invite_label": "Invite",
+        "invite_note": "They get an email with a link that is valid for seven days.",
     }
 
 
@@ -130,7 +167,7 @@ def _member_page(
         except PortalError as error:
             blame(form, error)
         else:
-            messages.success(request, f"{person} is {role} now.")
+            messages.success(request, f"{person} is now {role}.")
             return redirect(request.path)
     permission = f"{place.access_scope}.members.manage"
     context = {
@@ -155,7 +192,7 @@ def _removal_page(
     ways = roles_within(user=person, on=place)
     roles = [one for one in ways if one.team is None]
     if not roles:
-        messages.info(request, f"{person} has no role of their own in {place}.")
+        messages.info(request, f"{person} has no direct role in {place}.")
         return redirect(people_page(place))
     refusal = ""
     if request.method == "POST":
@@ -164,7 +201,7 @@ def _removal_page(
         except PortalError as error:
             refusal = error.sentence
         else:
-            messages.success(request, f"{person} has no role of their own in {place} any more.")
+            messages.success(request, f"{person} removed from {place}.")
             return redirect("portal:home" if person == request.user else people_page(place))
     context = {
         "place": place,

@@ -138,7 +138,7 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
     people, teams = grants_giving(role=role)
     invitations = invitations_offering(role=role)
     if instead is None and (people.exists() or teams.exists() or invitations.exists()):
-        raise RoleHeld(f"{role} is held or offered. Choose the role that takes its place.")
+        raise RoleHeld(f"{role} is assigned or offered. Select a replacement role.")
     if instead is not None:
         # Grants have it.
         for one in people.live():  # type: ignore[attr-defined]
@@ -174,11 +174,12 @@ def _checked(
     chosen = frozenset(permissions) | {f"{scope}.view"}
     # The address allows the three scopes alone.
     if chosen - permissions_of_scope(scope):  # type: ignore[arg-type]
-        raise Invalid(f"A {SCOPE_WORDS[scope]} role cannot hold this.", field="permissions")
+        raise Invalid(
+            f"A {SCOPE_WORDS[scope]} role cannot have these permissions.", field="permissions"
+        )
     if chosen - permissions_held(user=actor, on=organization):
         raise RightsExceeded(
-            "You cannot write or change a role that holds rights you do not have in all of "
-            f"{organization}."
+            f"You can only use permissions that you have yourself in all of {organization}."
         )
     return chosen
 
@@ -192,7 +193,7 @@ def _refuse_incomplete(scope: str, chosen: frozenset[str]) -> None:
 
 def _own(organization: Organization, workspaces: Sequence[Workspace]) -> list[Workspace]:
     if any(workspace.organization_id != organization.pk for workspace in workspaces):
-        raise Invalid("This workspace is of another organization.", field="workspaces")
+        raise Invalid("This workspace belongs to another organization.", field="workspaces")
     return list(workspaces)
 
 
@@ -210,13 +211,13 @@ def _refuse_held_elsewhere(role: Role) -> None:
         *(f"{one.group.team} on {one.content_object}" for one in teams.exclude(**inside)[:NAMED]),
     ]
     names += [
-        f"{one.email}, who is invited to {one.workspace}"
+        f"{one.email}, invited to {one.workspace}"
         for one in invitations_offering(role=role).exclude(workspace__in=role.workspaces.all())
     ]
     if names:
         raise RoleHeld(
-            f"{role} is held outside these workspaces: {', '.join(names[:NAMED])}. "
-            "Give them another role first."
+            f"{role} is assigned outside these workspaces: {', '.join(names[:NAMED])}. "
+            "Assign another role there first."
         )
 
 
@@ -229,13 +230,13 @@ def _free_name(
         others = others.exclude(pk=but.pk)
     built_in = {role.name.lower() for role in BUILT_IN_ROLES}
     if others.exists() or name.lower() in built_in:
-        raise Invalid(f"There is a {SCOPE_WORDS[scope]} role called {name} already.", field="name")
+        raise Invalid(f"A {SCOPE_WORDS[scope]} role called {name} already exists.", field="name")
     return name
 
 
 def _organization(role: Role) -> Organization:
     if role.organization is None:
-        raise Refused("A built-in role is not changed. Write a custom role that begins with it.")
+        raise Refused("Built-in roles cannot be changed. Create a custom role that starts from it.")
     return role.organization
 
 

@@ -86,7 +86,7 @@ def new_role(request: HttpRequest, organization: Organization, scope: str) -> Ht
         except PortalError as error:
             blame(form, error)
         else:
-            messages.success(request, f"The role {role} is there. Give it where it is meant for.")
+            messages.success(request, f"Role {role} created. Assign it where it is needed.")
             return redirect("organizations:role", organization.slug, role.pk)
     context = {
         "organization": organization,
@@ -118,7 +118,7 @@ def edit_role(request: HttpRequest, organization: Organization, role_id: int) ->
         except PortalError as error:
             blame(form, error)
         else:
-            messages.success(request, "Saved. Whoever holds the role may do this from now on.")
+            messages.success(request, "Saved. The change applies to everyone with this role.")
             return redirect("organizations:role", organization.slug, role.pk)
     context = {"organization": organization, "role": role, "form": form}
     status = 422 if form.errors else 200
@@ -145,7 +145,7 @@ def delete_role_page(
         except PortalError as error:
             refusal = error.sentence
         else:
-            messages.success(request, f"The role {role} is deleted.")
+            messages.success(request, f"Role {role} deleted.")
             return redirect("organizations:roles", organization.slug)
     context = {
         "organization": organization,

@@ -13,7 +13,7 @@ from apps.access.team_grants import revoke_from_team
 from apps.accounts.request_user import person_of
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.forms import blame, is_dialog_open
 from apps.organizations.forms import TeamRoleForm
 from apps.organizations.models import Organization, Team, Workspace
 from apps.organizations.teams.queries import team_grants_on
@@ -64,7 +64,7 @@ def _page(request: HttpRequest, place: Organization | Workspace) -> HttpResponse
         except PortalError as error:
             blame(form, error)
         else:
-            messages.success(request, f"{team} is {role} now.")
+            messages.success(request, f"{team} is now {role}.")
             return redirect(request.path)
     permission = f"{place.access_scope}.members.manage"
     context = {
@@ -72,6 +72,7 @@ def _page(request: HttpRequest, place: Organization | Workspace) -> HttpResponse
         "organization": organization,
         "grants": team_grants_on(on=place),
         "form": form,
+        "is_assigning": is_dialog_open(form, request, "assign"),
         "has_teams": organization.teams.exists(),
         "denial": denial_for(user=request.user, permission=permission, on=place),
         "take": _name_of(place, "take_team_role", "take_workspace_team_role"),
@@ -87,7 +88,7 @@ def _take(request: HttpRequest, place: Organization | Workspace, team_id: int) -
     except PortalError as error:
         messages.error(request, error.sentence)
     else:
-        messages.success(request, f"{team} has no role on {place} itself any more.")
+        messages.success(request, f"{team} no longer has a role on {place}.")
     page = _name_of(place, "team_roles", "workspace_teams")
     return redirect(reverse(page, args=[place.slug]))
 

@@ -26,9 +26,7 @@ class TeamMirrored(Refused):
     """Who is in a mirrored Team is decided where its group is kept."""
 
     def __init__(self, team: Team) -> None:
-        super().__init__(
-            f"{team} mirrors a group of your identity provider. Change who is in it there."
-        )
+        super().__init__(f"{team} is synced from your identity provider. Change its members there.")
 
 
 @transaction.atomic
@@ -91,10 +89,11 @@ def add_to_team(*, actor: User, team: Team, user: User) -> None:
     _may_change_members(actor, team)
     if not is_member(user=user, organization=team.organization):
         raise Invalid(
-            f"{user.email} is not in {team.organization}. Invite them first.", field="email"
+            f"{user.email} is not a member of {team.organization}. Invite them first.",
+            field="email",
         )
     if team.group.user_set.filter(pk=user.pk).exists():
-        raise Invalid(f"{user.email} is in {team} already.", field="email")
+        raise Invalid(f"{user.email} is already in {team}.", field="email")
     user.groups.add(team.group)
     forget_permissions(user)
     _record("team.member_added", actor, team, {user.email: [None, "member"]})
@@ -193,7 +192,7 @@ def _free_name(organization: Organization, name: str, *, but: Team | None = None
     if but is not None:
         others = others.exclude(pk=but.pk)
     if others.exists():
-        raise Invalid(f"{organization} has a Team called {name} already.", field="name")
+        raise Invalid(f"{organization} already has a Team called {name}.", field="name")
     return name
 
 

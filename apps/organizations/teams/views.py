@@ -11,7 +11,7 @@ from apps.accounts.queries import person_with_email
 from apps.accounts.request_user import person_of
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.core.forms import blame
+from apps.core.forms import blame, is_dialog_open
 from apps.organizations.forms import TeamForm, TeamMemberForm
 from apps.organizations.models import Organization, Team
 from apps.organizations.teams.queries import people_in, teams_of
@@ -31,15 +31,25 @@ PAGE_SIZE = 50
 @scoped(Organization, "organization.members.view", by="slug")
 @require_safe
 def team_list(request: HttpRequest, organization: Organization) -> HttpResponse:
+    return _list_page(request, organization)
+
+
+def _list_page(
+    request: HttpRequest, organization: Organization, form: TeamForm | None = None
+) -> HttpResponse:
+    """List the Teams; `form` is one with errors, which opens its dialog again."""
+    denial = denial_for(user=request.user, permission=MANAGE, on=organization)
     search = request.GET.get("q", "").strip()[:100]
     found = teams_of(organization=organization, search=search)
     context = {
         "organization": organization,
         "search": search,
         "page_obj": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
-        "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
+        "form": form or (None if denial else TeamForm()),
+        "denial": denial,
     }
-    return render(request, "organizations/teams/teams.html", context)
+    status = 422 if form is not None else 200
+    return render(request, "organizations/teams/teams.html", context, status=status)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -55,11 +65,12 @@ def new_team(request: HttpRequest, organization: Organization) -> HttpResponse:
         except PortalError as error:
             blame(form, error)
         else:
-            messages.success(request, f"The Team {team} is there. Now say who is in it.")
+            messages.success(request, f"Team {team} created. Add its members next.")
             return redirect("organizations:team", organization.slug, team.pk)
+    if form.errors:
+        return _list_page(request, organization, form)
     context = {"organization": organization, "form": form}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/teams/new_team.html", context, status=status)
+    return render(request, "organizations/teams/new_team.html", context)
 
 
 @scoped(Organization, "organization.members.view", by="slug", writing=MANAGE)
@@ -74,7 +85,7 @@ def team_page(request: HttpRequest, organization: Organization, team_id: int) ->
         except PortalError as error:
             blame(form, error)
         else:
-            messages.success(request, f"{person} is in {team} now.")
+            messages.success(request, f"{person} added to {team}.")
             return redirect(request.path)
     search = request.GET.get("q", "").strip()[:100]
     people = people_in(team=team, search=search)
@@ -82,6 +93,7 @@ def team_page(request: HttpRequest, organization: Organization, team_id: int) ->
         "organization": organization,
         "team": team,
         "form": form,
+        "is_adding": is_dialog_open(form, request, "add"),
         "search": search,
         "page_obj": Paginator(people, PAGE_SIZE).get_page(request.GET.get("page")),
         "grants": grants_of(team=team, seen_by=person_of(request)),
@@ -94,7 +106,9 @@ def team_page(request: HttpRequest, organization: Organization, team_id: int) ->
 def _add(request: HttpRequest, team: Team, email: str) -> User:
     person = person_with_email(email=email)
     if person is None:
-        raise Invalid(f"{email} is not in {team.organization}. Invite them first.", field="email")
+        raise Invalid(
+            f"{email} is not a member of {team.organization}. Invite them first.", field="email"
+        )
     add_to_team(actor=person_of(request), team=team, user=person)
     return person
 
@@ -112,7 +126,7 @@ def remove_from_team_page(
     except PortalError as error:
         messages.error(request, error.sentence)
     else:
-        messages.success(request, f"{person} is not in {team} any more.")
+        messages.success(request, f"{person} removed from {team}.")
     return redirect("organizations:team", organization.slug, team.pk)
 
 
@@ -147,7 +161,7 @@ def delete_team_page(
     if request.method == "POST":
         error = _delete(request, team)
         if not error:
-            messages.success(request, f"The Team {team} is deleted.")
+            messages.success(request, f"Team {team} deleted.")
             return redirect("organizations:teams", organization.slug)
     context = {
         "organization": organization,
@@ -163,7 +177,7 @@ def delete_team_page(
 def _delete(request: HttpRequest, team: Team) -> str:
     """Delete the Team; return why not, if so."""
     if request.POST.get("confirm", "").strip() != team.name:
-        return f"Type {team.name} exactly as it is written."
+        return f"Type {team.name} exactly as shown."
     try:
         delete_team(actor=person_of(request), team=team)
     except PortalError as error:

@@ -1,7 +1,7 @@
 """The pages of API tokens, for any object that roles are held on. The views that name the object
 and the permission are in `tokens`, and those of a Deployment in its own app.
 
-Links are relative: the list is the root of the others.
+The address of the list is the root of the others.
 """
 
 from typing import Any
@@ -25,22 +25,33 @@ from apps.organizations.tokens.queries import can_be_made_by, roles_of_tokens, t
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 
 PAGE_SIZE = 50
+NOTE_ON_SECRETS = "The secret is shown once, on the next page. No token has more access than you."
 
 
-def list_page(request: HttpRequest, on: Any) -> HttpResponse:
+def list_page(
+    request: HttpRequest, on: Any, *, list_url: str, form: TokenForm | None = None
+) -> HttpResponse:
+    """List the tokens; `form` is one with errors, which opens its dialog again."""
     roles = roles_of_tokens(on=on)
     makers: dict[int, User] = {}
     search = request.GET.get("q", "").strip()[:100]
     page = Paginator(tokens_on(on=on, search=search), PAGE_SIZE).get_page(request.GET.get("page"))
     rows = [_row(token, roles.get(token.user_id), makers, on) for token in page]
-    context = {**_place(on), "rows": rows, "page_obj": page, "search": search}
-    return render(request, "organizations/tokens/tokens.html", context)
+    context = {
+        **_place(on),
+        "rows": rows,
+        "page_obj": page,
+        "search": search,
+        "form": form or _token_form(request, on),
+        "list_url": list_url,
+        "new_url": f"{list_url}new/",
+    }
+    status = 200 if form is None else 422
+    return render(request, "organizations/tokens/tokens.html", context, status=status)
 
 
 def new_page(request: HttpRequest, on: Any, *, list_url: str) -> HttpResponse:
-    held = permissions_held(user=person_of(request), on=on)
-    posted = request.POST if request.method == "POST" else None
-    form = TokenForm(posted, roles=roles_for(on=on, within=held))
+    form = _token_form(request, on)
     if form.is_valid():
         try:
             token, secret = create_token(actor=person_of(request), on=on, **form.cleaned_data)
@@ -48,9 +59,16 @@ def new_page(request: HttpRequest, on: Any, *, list_url: str) -> HttpResponse:
             blame(form, error)
         else:
             return _made(request, on, token, secret, list_url)
+    if form.errors:
+        return list_page(request, on, list_url=list_url, form=form)
     context = {**_place(on), "form": form, "list_url": list_url}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/tokens/new_token.html", context, status=status)
+    return render(request, "organizations/tokens/new_token.html", context)
+
+
+def _token_form(request: HttpRequest, on: Any) -> TokenForm:
+    held = permissions_held(user=person_of(request), on=on)
+    posted = request.POST if request.method == "POST" else None
+    return TokenForm(posted, roles=roles_for(on=on, within=held))
 
 
 def rotate_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) -> HttpResponse:
@@ -77,7 +95,7 @@ def revoke_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) 
         except PortalError as error:
             refusal = error.sentence
         else:
-            messages.success(request, f"The token {token} works no more.")
+            messages.success(request, f"Token {token} revoked.")
             return redirect(list_url)
     context = {**_place(on), "token": token, "refusal": refusal, "list_url": list_url}
     status = 422 if refusal else 200
@@ -106,6 +124,7 @@ def _place(on: Any) -> dict[str, Any]:
         "on": on,
         "scope_word": SCOPE_WORDS[scope],
         "organization": with_all_above(on)[-1],
+        "token_note": NOTE_ON_SECRETS,
         scope: on,
     }
 
@@ -122,7 +141,7 @@ def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Any) -
         maker = makers.setdefault(maker.pk, maker)
     return {
         "token": token,
-        "made": f"made by {token.created_by}" if token.created_by else "",
+        "made": f"created by {token.created_by}" if token.created_by else "",
         "role": role,
         "newest": newest,
         "older": live[1:],

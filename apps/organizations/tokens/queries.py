@@ -89,7 +89,7 @@ def caller_of(*, secret: str, address: str) -> Caller:
     is gone, or when the person who made it could not make it any more.
     """
     if not is_well_formed(secret):
-        raise TokenRefused("This is not a token of this portal.")
+        raise TokenRefused("This is not a token of Astro Portal.")
     known = ApiTokenSecret.objects.select_related("token__user", "made_by")
     row = known.annotate(now=Now()).filter(digest=digest_of(secret)).first()
     if row is None:
@@ -100,12 +100,12 @@ def caller_of(*, secret: str, address: str) -> Caller:
     if token.expires_at is not None and token.expires_at <= row.now:
         raise TokenRefused("This token has expired.")
     if token.revoked_at is not None or not token.user.is_active:
-        raise TokenRefused("This token was revoked, or what it was for is gone.")
+        raise TokenRefused("This token was revoked, or the resource it was for was deleted.")
     role, place = _held(token)
     if not can_be_made_by(person=row.made_by, role=role, place=place):
         raise TokenRefused(
-            "Whoever made this token may not give its role any more. "
-            "Somebody who may can rotate it."
+            "The creator of this token can no longer assign its role. "
+            "Ask a person who can to rotate it."
         )
     _note_use(token, address)
     return Caller(user=token.user, token=token, role=role, place=place)
@@ -117,7 +117,7 @@ def _held(token: ApiToken) -> tuple[Role, Any]:
     grants = grant_model(model).objects.live().filter(user=token.user)
     held = grants.select_related("permission__role", "content_object", *above).first()
     if held is None:
-        raise TokenRefused("What this token was for is gone, or its role has ended.")
+        raise TokenRefused("The resource this token was for was deleted, or its role has expired.")
     return held.role, held.content_object
 
 

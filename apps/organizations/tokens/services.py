@@ -39,7 +39,7 @@ def create_token(
     lock_people(on=on)
     name = " ".join(name.split())
     if tokens_on(on=on).filter(name__iexact=name).exists():
-        raise Invalid(f"{on} has a token called {name} already.", field="name")
+        raise Invalid(f"{on} already has a token called {name}.", field="name")
     user = User(email=f"token-{secrets.token_hex(12)}{SERVICE_DOMAIN}", name=name)
     user.kind = UserKind.SERVICE
     user.set_unusable_password()
@@ -99,7 +99,7 @@ def _end(actor: User, token: ApiToken, on: Any) -> None:
 def _role(token: ApiToken, on: Any) -> Role:
     role = roles_of_tokens(on=on).get(token.user_id)
     if role is None:
-        raise Refused(f"The token {token} has ended. Make a new one.")
+        raise Refused(f"The token {token} has expired. Create a new one.")
     check_fit(role=role, on=on)
     return role
 

@@ -14,7 +14,8 @@ from apps.organizations.tokens import pages
 @scoped(Organization, "organization.tokens.manage", by="slug")
 @require_safe
 def tokens(request: HttpRequest, organization: Organization) -> HttpResponse:
-    return pages.list_page(request, organization)
+    address = reverse("organizations:tokens", args=[organization.slug])
+    return pages.list_page(request, organization, list_url=address)
 
 
 @scoped(Organization, "organization.tokens.manage", by="slug")
@@ -46,7 +47,8 @@ def revoke_token(request: HttpRequest, organization: Organization, token_id: int
 @scoped(Workspace, "workspace.tokens.manage", by="slug")
 @require_safe
 def workspace_tokens(request: HttpRequest, workspace: Workspace) -> HttpResponse:
-    return pages.list_page(request, workspace)
+    address = reverse("organizations:workspace_tokens", args=[workspace.slug])
+    return pages.list_page(request, workspace, list_url=address)
 
 
 @scoped(Workspace, "workspace.tokens.manage", by="slug")

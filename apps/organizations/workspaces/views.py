@@ -44,7 +44,7 @@ def new_workspace(request: HttpRequest, organization: Organization) -> HttpRespo
         except PortalError as error:
             blame(form, error)
         else:
-            messages.success(request, f"The workspace {workspace} is there.")
+            messages.success(request, f"Workspace {workspace} created.")
             return redirect("portal:workspace", slug=workspace.slug)
     context = {"organization": organization, "form": form}
     status = 422 if form.errors else 200

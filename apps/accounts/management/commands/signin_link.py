@@ -10,19 +10,19 @@ from apps.accounts.services import issue_sign_in_link
 
 class Command(BaseCommand):
     help = (
-        "Print a one-time sign-in link, good for 24 hours. Without --email: the link that sets up "
-        "a new installation, or nothing when it has an administrator."
+        "Print a one-time sign-in link, valid for 24 hours. Without --email: the link that sets up "
+        "a new installation, or nothing if it already has an administrator."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--email", help="sign in as this person, for who is locked out")
+        parser.add_argument("--email", help="sign in as this person, for users who are locked out")
 
     def handle(self, *args: Any, email: str | None = None, **options: Any) -> None:
         user = None
         if email:
             user = person_with_email(email=email)
             if user is None or not user.is_active:
-                raise CommandError(f"Nobody with the address {email} may sign in.")
+                raise CommandError(f"No active account has the address {email}.")
         elif has_operator():
             return
         token = issue_sign_in_link(user=user)

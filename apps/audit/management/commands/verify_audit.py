@@ -6,10 +6,10 @@ from apps.audit.verification import Verdict, verify_all
 
 
 class Command(BaseCommand):
-    help = "Say whether the audit events of every organization are whole, and which are not."
+    help = "Verify the audit log of every organization and list what was tampered with."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--organization", type=int, help="number of one organization")
+        parser.add_argument("--organization", type=int, help="id of one organization")
 
     def handle(self, *args: Any, organization: int | None = None, **options: Any) -> None:
         verdicts = verify_all(organization_id=organization)
@@ -19,14 +19,14 @@ class Command(BaseCommand):
         if organization is not None and not verdicts:
             raise CommandError(f"Organization {organization} has no audit events.")
         if any(verdict.findings for verdict in verdicts):
-            raise CommandError("The audit log is not whole. What is wrong stands above.")
-        self.stdout.write("The audit log is whole.")
+            raise CommandError("The audit log was tampered with. See the findings above.")
+        self.stdout.write("The audit log is unchanged.")
 
 
 def _lines(verdict: Verdict) -> list[str]:
     name = f"Organization {verdict.organization_id}"
     if verdict.organization_id is None:
-        name = "Events of no organization"
+        name = "Events without an organization"
     chain = verdict.chain
     lines = [f"{name}: events {chain.forgotten_sequence + 1} to {chain.last_sequence} read."]
     if chain.forgotten_sequence == chain.last_sequence:
