@@ -20,8 +20,8 @@ def test_a_wrong_password_says_nothing_about_the_account(bob, client):
     known = client.post("/accounts/login/", {"login": bob.email, "password": "no"})
     unknown = client.post("/accounts/login/", {"login": "x@example.org", "password": "no"})
 
-    assert b"The e-mail address or the password is wrong." in known.content
-    assert b"The e-mail address or the password is wrong." in unknown.content
+    assert b"The email address or password is incorrect." in known.content
+    assert b"The email address or password is incorrect." in unknown.content
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:x()"])

@@ -1,8 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
-from apps.core.templatetags.ui import ago, initials, percent_of, ticks
+from apps.core.templatetags.ui import ago, clock, initials, moment, percent_of, ticks
 from apps.core.words import bytes_in_words, duration_in_words, time_ago_in_words
 
 NOW = datetime(2026, 11, 22, 14, 8, 12, tzinfo=UTC)
@@ -54,6 +55,31 @@ def test_a_moment_carries_its_exact_time() -> None:
     assert 'datetime="2026-11-22T14:08:12+00:00"' in markup
     assert "Sun 22 Nov 2026, 14:08:12 UTC" in markup
     assert ago(None) == "never"
+
+
+@pytest.mark.parametrize(
+    ("zone", "words"),
+    [
+        ("UTC", "22 Nov 2026, 14:08 UTC"),
+        ("Europe/Oslo", "22 Nov 2026, 15:08 CET"),
+        # A zone without an abbreviation of its own.
+        ("America/Sao_Paulo", "22 Nov 2026, 11:08 UTC-03"),
+    ],
+)
+def test_a_time_of_day_names_its_zone(zone: str, words: str) -> None:
+    with timezone.override(zone):
+        markup = moment(NOW)
+        local = timezone.localtime(NOW)
+
+    assert f">{words}</time>" in markup
+    assert f'datetime="{local.isoformat()}" title="{local.isoformat()}"' in markup
+
+
+def test_a_time_is_as_exact_as_asked() -> None:
+    assert ">22 Nov 2026, 14:08:12 UTC</time>" in moment(NOW, "second")
+    assert ">22 Nov 2026</time>" in moment(NOW, "day")
+    assert 'title="2026-11-22T14:08:12+00:00">14:08:12 UTC</time>' in clock(NOW)
+    assert moment(None) == ""
 
 
 @pytest.mark.parametrize(

@@ -578,7 +578,7 @@ def test_only_people_who_are_in_the_organization_get_a_role_and_others_are_not_t
     response = browser.post(f"/d/{running.ref}/access/", posted)
 
     assert response.status_code == 422
-    words = f"{name}@example.org is not in Nordhavn Logistics. Invite them first."
+    words = f"{name}@example.org is not a member of Nordhavn Logistics. Invite them first."
     assert words in text_of(response)
 
 
@@ -601,7 +601,7 @@ def test_the_access_page_shows_fifty_its_own_first_and_finds_by_name(
     assert "alice@example.org" in second
     assert "workspace50@" in found
     assert "workspace49@" not in found
-    assert "Nobody matches" in text_of(browser.get(f"{url}?q=zzz&page=9"))
+    assert "No matches" in text_of(browser.get(f"{url}?q=zzz&page=9"))
 
 
 @pytest.mark.parametrize("person", ["", "0", "x", "9" * 18, "9" * 40, "9" * 5000])

@@ -126,11 +126,11 @@ def deliver(page: Page, ref: str, folder: Path, code: str = OWN_DAG) -> None:
 
 
 def invite(page: Page, *, email: str, role: str) -> str:
-    """Invite somebody to the workspace, and return the link that is shown once."""
+    """Invite a person to the workspace, and return the link that is shown once."""
     page.goto("/w/warehouse/members/add/")
-    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Email address").fill(email)
     page.get_by_label(role).check()
-    page.get_by_role("button", name="Add to this place").click()
+    page.get_by_role("button", name="Add member").click()
     return page.get_by_text(re.compile(r"https?://\S+/invitations/\S+")).first.inner_text().strip()
 
 
@@ -138,7 +138,7 @@ def accept(page: Page, link: str, *, name: str) -> None:
     page.goto(link)
     page.get_by_label("Your name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Make my account and join").click()
+    page.get_by_role("button", name="Create account and join").click()
     expect(page).not_to_have_url(re.compile("/invitations/"))
 
 

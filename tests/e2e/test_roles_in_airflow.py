@@ -94,8 +94,8 @@ def _make_onlooker(page: Page) -> None:
     """Make a role that sees Deployments, and no Airflow."""
     page.goto("/o/nordhavn-logistics/roles/new/workspace/")
     page.get_by_label("Name", exact=True).fill("Onlooker")
-    page.get_by_label("See the Deployment, its health").check()
-    page.get_by_role("button", name="Make the role").click()
+    page.get_by_label("View the Deployment, its health").check()
+    page.get_by_role("button", name="Create role").click()
     expect(page).to_have_url(re.compile(r"/roles/(\d+/)?$"))
 
 
@@ -103,8 +103,8 @@ def _give(page: Page, role: str) -> None:
     page.goto("/w/warehouse/members/")
     page.get_by_role("link", name="Bo Berg").click()
     page.get_by_label(role).check()
-    page.get_by_role("button", name="Save the role").click()
-    expect(page.get_by_text(f"Bo Berg is {role} now.")).to_be_visible()
+    page.get_by_role("button", name="Save role").click()
+    expect(page.get_by_text(f"Bo Berg is now {role}.")).to_be_visible()
 
 
 def _sign_out(page: Page) -> None:

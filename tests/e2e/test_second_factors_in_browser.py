@@ -65,8 +65,8 @@ def sign_out(page: Page) -> None:
 
 def add_passkey(page: Page, *, alone: bool) -> None:
     page.goto(reverse("mfa_add_webauthn"))
-    page.get_by_label("Sign in with it alone").set_checked(alone)
-    page.get_by_role("button", name="Add the passkey").click()
+    page.get_by_label("Sign in without a password").set_checked(alone)
+    page.get_by_role("button", name="Add passkey").click()
     page.get_by_role("heading", name="Recovery codes").wait_for()
 
 
@@ -77,7 +77,7 @@ def test_a_passkey_signs_in_without_a_password(inspector: Inspector, bob: User) 
 
     add_passkey(page, alone=True)
     inspector.look()
-    page.get_by_role("link", name="I kept them").click()
+    page.get_by_role("link", name="Done").click()
     inspector.look()
     sign_out(page)
     page.get_by_role("button", name="Sign in with a passkey").click()
@@ -95,7 +95,7 @@ def test_a_passkey_is_the_second_factor_after_a_password(inspector: Inspector, b
     sign_out(page)
 
     sign_in(page, bob)
-    page.get_by_role("heading", name="One more step").wait_for()
+    page.get_by_role("heading", name="Two-factor authentication").wait_for()
     inspector.look()
     page.get_by_role("button", name="Use a passkey").click()
 
@@ -127,7 +127,7 @@ def test_an_app_is_set_up_and_asked_for(inspector: Inspector, bob: User) -> None
     page.get_by_label("Authenticator code").fill(
         format_hotp_value(hotp_value(secret, int(time.time()) // 30))
     )
-    page.get_by_role("button", name="Turn on the app").click()
+    page.get_by_role("button", name="Enable").click()
     page.get_by_role("heading", name="Recovery codes").wait_for()
     recovery = str(page.locator(".command code").text_content()).split()[0]
     sign_out(page)
