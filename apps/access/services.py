@@ -226,7 +226,8 @@ def _keep_an_owner(
     others = owners.filter(user__is_active=True, user__kind=UserKind.PERSON, expires_at=None)
     if is_owner and not others.exclude(user=leaving).exists():
         raise LastOwner(
-            f"{leaving} is the last permanent owner of {on}. Make another member an owner first."
+            f"{leaving} is the last owner of {on} whose role does not expire. "
+            "Make another member an owner first."
         )
 
 

@@ -47,9 +47,9 @@ def move(client: Client, **moments: float) -> None:
         ({}, ""),
         (session_at(began=10, seen=10), ""),
         (session_at(began=13 * DAY, seen=11 * HOUR), ""),
-        (session_at(began=DAY, seen=12 * HOUR), "nobody used"),
+        (session_at(began=DAY, seen=12 * HOUR), "hours of inactivity"),
         (session_at(began=14 * DAY, seen=0), "14 days"),
-        ({SIGNED_IN_AT: NOW - DAY}, "nobody used"),
+        ({SIGNED_IN_AT: NOW - DAY}, "hours of inactivity"),
     ],
 )
 def test_a_session_ends_by_both_limits(session: dict[str, float], words: str) -> None:
@@ -81,7 +81,7 @@ def test_a_session_that_is_over_leads_to_sign_in_and_says_why(
 
     assert response["Location"].startswith(reverse("account_login"))
     said = [str(one) for one in get_messages(response.wsgi_request)]
-    assert any("nobody used" in one for one in said)
+    assert any("hours of inactivity" in one for one in said)
     assert not UserSession.objects.exists()
 
 

@@ -49,7 +49,7 @@ def test_people_of_other_organizations_and_operators_are_not_closed(alice, bob, 
     runner = make_user("Runner", is_operator=True)
     grant(actor=None, user=runner, role=role("organization", "member"), on=organization)
 
-    for person, words in ((bob, "other organizations"), (runner, "runs this portal")):
+    for person, words in ((bob, "other organizations"), (runner, "operator of this installation")):
         with pytest.raises(Refused, match=words):
             close_account(actor=alice, user=person, organization=organization)
 

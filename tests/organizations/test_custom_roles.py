@@ -300,9 +300,7 @@ def test_a_role_that_nobody_holds_is_deleted_at_once(alice, organization, client
     deployer = make_role(alice, organization)
     client = client_of(alice)
 
-    assert (
-        b"nobody loses anything" in client.get(f"/o/nordhavn/roles/{deployer.pk}/delete/").content
-    )
+    assert b"no one loses access" in client.get(f"/o/nordhavn/roles/{deployer.pk}/delete/").content
     client.post(f"/o/nordhavn/roles/{deployer.pk}/delete/")
 
     assert not Role.objects.filter(organization=organization).exists()

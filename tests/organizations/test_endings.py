@@ -106,8 +106,8 @@ def test_who_lost_roles_by_their_end_gets_one_mail_about_all(
 
     (mail,) = mailoutbox
     assert mail.to == ["bob@example.org"]
-    assert "your role Workspace Member on Warehouse has ended" in mail.body
-    assert "your role Organization Member on Nordhavn Logistics has ended" in mail.body
+    assert "Your role Workspace Member on Warehouse expired on " in mail.body
+    assert "Your role Organization Member on Nordhavn Logistics expired on " in mail.body
     assert "ask an owner of Nordhavn Logistics" in mail.body
 
 

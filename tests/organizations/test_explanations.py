@@ -40,13 +40,13 @@ def test_each_way_is_named_with_role_place_team_and_end(
     url = f"/d/{deployment.ref}/who/?permission=deployment.delete&q=dora"
     page = main_of(client_of(alice).get(url).content)
 
-    assert "2 ways for “dora”" in page
+    assert "2 grants match “dora”" in page
     assert "Deployment Admin" in page
     assert "Workspace Operator" in page
-    assert "through the Team" in page
+    assert "via Team" in page
     assert "Night shift" in page
     assert "by Alice" in page
-    assert "until <time" in page
+    assert "Expires <time" in page
     assert "bob@example.org" not in page
 
 
@@ -68,7 +68,7 @@ def test_who_may_not_reads_what_it_needs(alice, bob, deployment, client_of):
 
     page = main_of(client_of(alice).get(url).content)
 
-    assert "Nobody who matches may do this" in page
+    assert "No match has this permission" in page
     assert "Deployment Admin or Workspace Operator" in page
 
 

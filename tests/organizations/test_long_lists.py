@@ -55,7 +55,7 @@ def test_the_newest_invitations_are_listed_and_others_are_found(alice, organizat
     )
     client = client_of(alice)
 
-    assert b"The newest 50 of 60" in client.get("/o/nordhavn/members/").content
+    assert b"Showing the newest 50 of 60" in client.get("/o/nordhavn/members/").content
     found = client.get("/o/nordhavn/members/?q=p00").content
     assert b"p00@example.org" in found
     assert b"p01@example.org" not in found
@@ -98,7 +98,7 @@ def test_teams_custom_roles_and_tokens_are_found_by_a_part_of_their_name(
         assert b"Harbour" not in found
         assert b'value="NIGHT"' in found
         assert b"Harbour" not in client.get(f"/o/nordhavn/{path}/?q=zzz").content
-        assert b"Show all" in client.get(f"/o/nordhavn/{path}/?q=zzz").content
+        assert b"Clear search" in client.get(f"/o/nordhavn/{path}/?q=zzz").content
 
 
 def test_tokens_come_in_pages(alice, organization, client_of):

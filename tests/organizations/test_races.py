@@ -182,7 +182,7 @@ def test_an_invitation_waits_for_the_removal_of_who_sent_it(alice, workspace):
         lambda: accept_invitation(user=eve, invitation=Invitation.objects.get()),
     )
 
-    assert "may no longer give this role" in refusal.sentence
+    assert "can no longer assign this role" in refusal.sentence
     assert roles_within(user=eve, on=organization) == []
 
 

@@ -252,10 +252,10 @@ def test_the_pages_from_making_a_team_to_its_role(alice, organization, workspace
 
     assert given.status_code == 302
     assert again(dora).has_perm("deployment.update", workspace)
-    assert b"until <time" in client.get("/w/warehouse/teams/").content
+    assert b"Expires <time" in client.get("/w/warehouse/teams/").content
     assert b"Data science" in client.get("/o/nordhavn/teams/").content
     page = client.get(f"/w/warehouse/members/{dora.pk}/").content
-    assert b"through the Team Data science" in page
+    assert b"via Team Data science" in page
     client.post(f"/w/warehouse/teams/{team.pk}/take/")
     assert not again(dora).has_perm("workspace.view", workspace)
     client.post(f"/o/nordhavn/teams/{team.pk}/members/{dora.pk}/remove/")
@@ -319,7 +319,7 @@ def test_the_access_page_names_the_team_and_takes_its_role(
         on=deployment, rows=ways_in(permission="deployment.view", on=deployment, search="dora")
     )
     assert [(one.user, one.team, one.role.key) for one in rows] == [(dora, team, "author")]
-    assert b"through the Team Data" in client.get(url).content
+    assert b"via Team Data" in client.get(url).content
     held = DeploymentTeamGrant.objects.get()
     client.post(f"{url}take/", {"team": held.pk})
     assert not DeploymentTeamGrant.objects.exists()

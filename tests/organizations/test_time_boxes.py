@@ -26,9 +26,9 @@ def test_a_role_is_given_for_a_week_and_the_page_says_so(alice, bob, workspace, 
     assert answer.status_code == 302
     held = WorkspaceGrant.objects.get(user=bob)
     assert abs(held.expires_at - timezone.now() - timedelta(days=7)) < HOUR
-    assert b"until <time" in client.get("/w/warehouse/members/").content
+    assert b"Expires <time" in client.get("/w/warehouse/members/").content
     page = client.get(f"/w/warehouse/members/{bob.pk}/").content.decode()
-    assert "As it is, until" in page
+    assert "Unchanged: " in page
     event = AuditEvent.objects.get(action="role.granted", actor=alice)
     assert "Workspace Operator until 20" in event.changes["role of bob@example.org"][1]
 
@@ -167,7 +167,7 @@ def test_a_role_on_a_deployment_is_given_for_a_day(alice, bob, deployment, clien
 
     assert answer.status_code == 302
     assert DeploymentGrant.objects.get(user=bob).expires_at is not None
-    assert b"until <time" in client.get(f"/d/{deployment.ref}/access/").content
+    assert b"Expires <time" in client.get(f"/d/{deployment.ref}/access/").content
 
 
 def test_a_person_reads_which_of_their_roles_end_and_when(
@@ -187,7 +187,7 @@ def test_a_person_reads_which_of_their_roles_end_and_when(
         page = client.get("/account/roles/").content.decode()
 
     assert page.index("Deployment Author") < page.index("Organization Member")
-    assert page.count("until <time") == 1
+    assert page.count("Expires <time") == 1
     DeploymentGrant.objects.update(expires_at=timezone.now())
     assert "Deployment Author" not in client.get("/account/roles/").content.decode()
     assert "Nordhavn" not in client_of(charlie).get("/account/roles/").content.decode()

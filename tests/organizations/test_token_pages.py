@@ -52,7 +52,7 @@ def test_a_token_is_made_shown_once_rotated_and_revoked(alice, deployment, clien
     assert "works until" in client.get(f"{path}tokens/").content.decode()
 
     assert client.post(f"{path}tokens/{token.pk}/revoke/").status_code == 302
-    assert "No token yet" in client.get(f"{path}tokens/").content.decode()
+    assert "No API tokens yet" in client.get(f"{path}tokens/").content.decode()
     assert not ApiTokenSecret.objects.exists()
     actions = list(AuditEvent.objects.filter(actor=alice).values_list("action", flat=True))
     assert {"token.created", "token.rotated", "token.revoked", "role.granted"} <= set(actions)
@@ -93,11 +93,11 @@ def test_the_page_says_which_tokens_died_with_their_maker(alice, bob, workspace,
     give_role(actor=alice, user=bob, role=operator, on=workspace)
     make_token(bob, workspace, role=operator)
     client = client_of(alice)
-    assert b"Works no more" not in client.get("/w/warehouse/tokens/").content
+    assert b"Not working: " not in client.get("/w/warehouse/tokens/").content
 
     give_role(actor=alice, user=bob, role=role("workspace", "member"), on=workspace)
 
-    assert b"Works no more" in client.get("/w/warehouse/tokens/").content
+    assert b"Not working: " in client.get("/w/warehouse/tokens/").content
 
 
 def test_a_token_of_one_place_has_no_page_at_another(

@@ -116,7 +116,7 @@ def test_a_new_way_to_sign_in_needs_a_fresh_one(browser: Browser, dana: User, pa
 
     assert shown["Location"].startswith(reverse("sso:confirm"))
     assert sent["Location"] == url
-    assert any("no longer fresh" in str(one) for one in get_messages(sent.wsgi_request))
+    assert any("confirm it’s you" in str(one) for one in get_messages(sent.wsgi_request))
     assert "password1" not in str(dict(browser.client.session))
     assert after.status_code == 200
 

@@ -337,7 +337,7 @@ def test_a_secret_is_taken_after_a_fresh_sign_in_alone_and_the_rest_is_kept(
     assert "/accounts/reauthenticate/" in read["Location"]
     assert sent.status_code == 422
     words = sent.content.decode()
-    assert "no longer fresh" in words
+    assert "confirm it’s you" in words
     assert 'value="Typed"' in words
     assert [one.name for one in SSOConnection.objects.all()] == ["Nordhavn"]
     assert "metadata" not in str(dict(owner.session))
