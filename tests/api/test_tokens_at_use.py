@@ -212,7 +212,7 @@ def test_a_token_whose_workspace_is_gone_is_refused(made, workspace):
     answer = calling(made[1]).get("/api/v1/whoami")
 
     assert answer.status_code == 401
-    assert "gone" in answer.json()["detail"]
+    assert "was deleted" in answer.json()["detail"]
 
 
 def test_the_tokens_of_a_workspace_die_with_it(alice, made, client_of):

@@ -59,7 +59,7 @@ def test_a_chain_may_lose_all_and_goes_on():
 
     assert forget_expired(now=NOW + timedelta(days=31)) == 3
     call_command("verify_audit", stdout=said)
-    assert "Events of no organization: no events." in said.getvalue()
+    assert "Events without an organization: no events." in said.getvalue()
     assert "Retention deleted events up to 3, last on" in said.getvalue()
 
     write(None)

@@ -85,7 +85,7 @@ def test_an_ended_role_is_gone_from_pages_and_from_what_takes_its_place(
     client = client_of(alice)
 
     assert b"bob@example.org" not in client.get("/w/warehouse/members/").content
-    assert b"no role of their own" in client.get(f"/w/warehouse/members/{bob.pk}/").content
+    assert b"no direct role" in client.get(f"/w/warehouse/members/{bob.pk}/").content
     assert list(Workspace.objects.visible_to(bob)) == []
     give_role(actor=alice, user=bob, role=role("workspace", "member"), on=workspace)
     event = AuditEvent.objects.filter(action="role.granted").latest("pk")
@@ -196,4 +196,4 @@ def test_a_person_reads_which_of_their_roles_end_and_when(
 def test_somebody_without_any_role_is_told_so(db, client_of):
     page = client_of(make_user("Dora")).get("/account/roles/").content.decode()
 
-    assert "You have no role now" in page
+    assert "You have no roles" in page
