@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apps.access.models import Grant, Role
-from apps.access.scopes import with_all_above
+from apps.access.scopes import with_ancestors
 from apps.accounts.models import User, UserKind
 from apps.audit.services import record
 
@@ -15,7 +15,7 @@ def record_on(*, action: str, actor: User | None, on: Any, changes: Mapping[str,
     record(
         action=action,
         actor=actor,
-        organization_id=with_all_above(on)[-1].pk,
+        organization_id=with_ancestors(on)[-1].pk,
         target_kind=type(on).access_scope,
         target_id=on.pk,
         target_label=str(on),

@@ -18,7 +18,7 @@ from apps.access.scopes import (
     organization_model,
     team_grant_model,
     team_model,
-    with_all_above,
+    with_ancestors,
 )
 from apps.accounts.models import User
 
@@ -58,7 +58,7 @@ def roles_for(*, on: Any, within: frozenset[str] | None = None) -> list[Role]:
 
     With `within`, only those that hold no more than it.
     """
-    chain = with_all_above(on)
+    chain = with_ancestors(on)
     scopes = {type(one).access_scope: one for one in chain}
     here = Q(is_limited=False) | Q(workspaces=scopes.get("workspace"))
     roles = Role.objects.filter(
@@ -81,7 +81,7 @@ def permissions_held(*, user: User, on: Any) -> frozenset[str]:
     )
     key = (type(on), on.pk)
     if key not in memory:
-        chain = with_all_above(on)
+        chain = with_ancestors(on)
         own = _own_permissions(user=user, chain=chain)
         held: frozenset[str] = frozenset()
         for level in reversed(range(len(chain))):

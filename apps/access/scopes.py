@@ -20,7 +20,7 @@ class Scoped(Protocol):
     def access_parent(self) -> "Scoped | None": ...
 
 
-def with_all_above(on: Any) -> list[Any]:
+def with_ancestors(on: Any) -> list[Any]:
     """List the object, what it lies in, and so on to the organization."""
     chain = [on]
     while chain[-1].access_parent is not None:

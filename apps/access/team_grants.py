@@ -8,8 +8,8 @@ from django.db import transaction
 from apps.access.audit_labels import record_on, role_in_words, role_of_team
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
-from apps.access.scopes import team_grant_model, with_all_above
-from apps.access.services import Misfit, lock_people, put, take
+from apps.access.scopes import team_grant_model, with_ancestors
+from apps.access.services import RoleNotApplicable, delete_grants, lock_memberships, upsert_grant
 from apps.accounts.models import User
 
 
@@ -22,12 +22,12 @@ def grant_to_team(
     `team` has a `group`, which holds the role, and an `organization`. Raises RightsExceeded and
     Misfit.
     """
-    lock_people(on=on)
+    lock_memberships(on=on)
     if actor is not None:
         forget_permissions(actor)
-    if team.organization != with_all_above(on)[-1]:
-        raise Misfit(f"{team} is a Team of another organization.")
-    previous = put(
+    if team.organization != with_ancestors(on)[-1]:
+        raise RoleNotApplicable(f"{team} is a Team of another organization.")
+    previous = upsert_grant(
         grants=team_grant_model(type(on)).objects,
         holder={"group": team.group},
         actor=actor,
@@ -44,10 +44,10 @@ def grant_to_team(
 @transaction.atomic
 def revoke_from_team(*, actor: User | None, team: Any, on: Any) -> None:
     """Take from a Team the role that it holds on the object. Raises RightsExceeded."""
-    lock_people(on=on)
+    lock_memberships(on=on)
     if actor is not None:
         forget_permissions(actor)
-    take(
+    delete_grants(
         grants=team_grant_model(type(on)).objects,
         holder={"group": team.group},
         label=role_of_team(team),

@@ -105,7 +105,7 @@ class Cluster(models.Model):
     seen_at = models.DateTimeField(null=True, blank=True)
 
     failures = models.PositiveIntegerField(default=0)
-    trouble = models.CharField(max_length=500, blank=True)
+    last_error = models.CharField(max_length=500, blank=True)
     unreachable_since = models.DateTimeField(null=True, blank=True)
     blind_until = models.DateTimeField(null=True, blank=True)
     shard = models.PositiveSmallIntegerField(default=new_shard)

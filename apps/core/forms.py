@@ -112,7 +112,7 @@ def _first_input_id(field: BoundField) -> str:
     return str(field.id_for_label or field.auto_id)
 
 
-def blame(form: forms.BaseForm, error: PortalError) -> None:
+def add_error(form: forms.BaseForm, error: PortalError) -> None:
     """Show an anticipated failure of a service in the form: at its field, or above all fields."""
     field = getattr(error, "field", "")
-    form.add_error(field if field in form.fields else None, error.sentence)
+    form.add_error(field if field in form.fields else None, error.message)

@@ -44,7 +44,7 @@ class Deployment(models.Model):
     """One Airflow. The row is the truth; messages about it are hints.
 
     `ref` is its name on the data plane and in addresses, and never changes. `wanted` is the newest
-    revision; reconciling is due when `next_reconcile_at` has passed. `trouble` says why the
+    revision; reconciling is due when `next_reconcile_at` has passed. `last_error` says why the
     last pass came no further and is tried again. Somebody waits for what `is_urgent`, so it goes
     first. The lease columns belong to `lifecycle.claim`. `settings_version` is that of the
     cluster's settings it was applied with, `database_server` where its metadata database was put:
@@ -74,7 +74,7 @@ class Deployment(models.Model):
     database_server = models.CharField(max_length=260, blank=True)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
-    health_sentence = models.CharField(max_length=500, blank=True)
+    health_message = models.CharField(max_length=500, blank=True)
     health_since = models.DateTimeField(null=True, blank=True)
     observed_at = models.DateTimeField(null=True, blank=True)
     observation = models.JSONField(default=dict, blank=True)
@@ -82,7 +82,7 @@ class Deployment(models.Model):
     next_reconcile_at = models.DateTimeField(null=True, blank=True, default=timezone.now)
     is_urgent = models.BooleanField(default=False)
     failures = models.PositiveIntegerField(default=0)
-    trouble = models.CharField(max_length=500, blank=True)
+    last_error = models.CharField(max_length=500, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     unfinished_passes = models.PositiveSmallIntegerField(default=0)

@@ -8,10 +8,10 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from apps.access.audit_labels import record_on
-from apps.access.expiry import end_by
+from apps.access.expiry import cap_expiry
 from apps.access.models import Role
-from apps.access.scopes import with_all_above
-from apps.access.services import grant, grant_with_entry, lock_people, revoke_everywhere
+from apps.access.scopes import with_ancestors
+from apps.access.services import grant, grant_with_entry, lock_memberships, revoke_everywhere
 from apps.accounts.models import User
 from apps.accounts.sessions.services import end_sessions
 from apps.core.errors import Invalid
@@ -80,7 +80,7 @@ def update_workspace(*, actor: User, workspace: Workspace, name: str, descriptio
 
 
 @transaction.atomic
-def give_role(
+def assign_role(
     *, actor: User, user: User, role: Role, on: Any, expires_at: datetime | None = None
 ) -> None:
     """Give a person of the organization a role on a workspace, a Deployment or the organization,
@@ -90,15 +90,15 @@ def give_role(
     Nothing outlives the role on the organization. Raises Invalid for people of other organizations,
     RightsExceeded, LastOwner and Misfit.
     """
-    organization = with_all_above(on)[-1]
-    lock_people(on=organization)
+    organization = with_ancestors(on)[-1]
+    lock_memberships(on=organization)
     entries = OrganizationGrant.objects.live().filter(user=user, content_object=organization)
     entry = entries.first()
     if entry is None:
         raise Invalid(f"{user.email} is not in {organization}. Invite them first.", field="email")
     if on == organization:
         if expires_at is not None:
-            end_by(actor=actor, user=user, within=organization, expires_at=expires_at)
+            cap_expiry(actor=actor, user=user, within=organization, expires_at=expires_at)
     else:
         ends = [at for at in (expires_at, entry.expires_at) if at is not None]
         expires_at = min(ends, default=None)

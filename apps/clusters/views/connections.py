@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_in_fresh
 from apps.clusters.connections.instructions import COMMANDS, KUBECONFIG_COMMAND
 from apps.clusters.connections.services import register_cluster, replace_credential
@@ -26,7 +26,7 @@ from apps.clusters.forms.access import (
 from apps.clusters.forms.parts import SecretForm
 from apps.clusters.views.parts import kubernetes_called, page_of, posted
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
 
@@ -43,7 +43,7 @@ def register(request: HttpRequest, organization: Organization) -> HttpResponse:
     if request.method == "POST" and _is_good(request, form):
         try:
             cluster = register_cluster(
-                actor=person_of(request),
+                actor=request_user(request),
                 organization=organization,
                 name=form.cleaned_data["name"],
                 access=form.cleaned_data["access"],
@@ -77,7 +77,7 @@ def credential(request: HttpRequest, organization: Organization, cluster_id: int
     if request.method == "POST" and _is_good(request, form):
         try:
             replace_credential(
-                actor=person_of(request), cluster=cluster, access=form.cleaned_data["access"]
+                actor=request_user(request), cluster=cluster, access=form.cleaned_data["access"]
             )
         except PortalError as error:
             _blame(form, error)
@@ -104,7 +104,7 @@ def _is_good(request: HttpRequest, form: SecretForm) -> bool:
 
 
 def _blame(form: SecretForm, error: PortalError) -> None:
-    blame(form, error)
+    add_error(form, error)
     form.ask_again()
 
 

@@ -1,4 +1,4 @@
-"""The rules of a configuration. Each broken one is a sentence at the field that breaks it."""
+"""The rules of a configuration. Each broken one is a message at the field that breaks it."""
 
 import re
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ class Problem:
     """A broken rule. `field` is a path like `name`, `queues.1.max_workers` or `variables.0.key`."""
 
     field: str
-    sentence: str
+    message: str
 
 
 def validate_name(name: str) -> list[Problem]:

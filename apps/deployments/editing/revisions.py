@@ -35,10 +35,10 @@ _ACTIONS = {
 
 
 class InvalidConfiguration(Invalid):
-    """Carries every broken rule; `field` and the sentence are those of the first."""
+    """Carries every broken rule; `field` and the message are those of the first."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__(problems[0].sentence, field=problems[0].field)
+        super().__init__(problems[0].message, field=problems[0].field)
         self.problems = tuple(problems)
 
 
@@ -99,7 +99,7 @@ def make_due(deployment: Deployment) -> None:
         failures=0,
         unfinished_passes=0,
         quarantined_at=None,
-        trouble="",
+        last_error="",
     )
     transaction.on_commit(partial(tasks.hint, deployment.pk), robust=True)
 

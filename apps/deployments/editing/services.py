@@ -74,8 +74,8 @@ def create_deployment(
     except IntegrityError as error:
         if NAME_CONSTRAINT not in str(error):
             raise
-        sentence = f"There is already a Deployment called {name} in this workspace."
-        raise Invalid(sentence, field="name") from error
+        message = f"There is already a Deployment called {name} in this workspace."
+        raise Invalid(message, field="name") from error
 
 
 @transaction.atomic
@@ -152,7 +152,7 @@ def restore_revision(
     try:
         _check(configuration, deployment.cluster, base=Configuration.from_json(current.config))
     except InvalidConfiguration as error:
-        raise Refused(f"Revision {revision.number} cannot be restored. {error.sentence}") from error
+        raise Refused(f"Revision {revision.number} cannot be restored. {error.message}") from error
     return add_revision(
         actor,
         deployment,
@@ -260,8 +260,8 @@ def _usable_cluster(workspace: Workspace, cluster: Cluster) -> Cluster:
     """
     locked = Cluster.objects.select_for_update(no_key=True).get(pk=cluster.pk)
     if not clusters_for(workspace=workspace).filter(pk=cluster.pk).exists():
-        sentence = f"{workspace} may not use the cluster {cluster}. Choose another one."
-        raise Invalid(sentence, field="cluster")
+        message = f"{workspace} may not use the cluster {cluster}. Choose another one."
+        raise Invalid(message, field="cluster")
     return locked
 
 

@@ -81,9 +81,9 @@ def _confirm(request: HttpRequest, draft: Draft) -> HttpResponse:
         draft.refresh_from_db()
         return _show(request, draft, status=409)
     except Invalid as error:
-        return _show(request, draft, error=error.sentence, status=422)
+        return _show(request, draft, error=error.message, status=422)
     except PortalError as error:
-        return _show(request, draft, error=error.sentence, status=409)
+        return _show(request, draft, error=error.message, status=409)
     return _follow(operation)
 
 

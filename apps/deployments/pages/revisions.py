@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.deployments.configuration.changes import changes
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.yaml_text import yaml_of
@@ -68,7 +68,7 @@ def restore(request: HttpRequest, deployment: Deployment, number: int) -> HttpRe
     """Lead to the review of going back; nothing changes before it is confirmed."""
     earlier = get_object_or_404(Revision, deployment=deployment, number=number)
     draft = save_draft(
-        actor=person_of(request),
+        actor=request_user(request),
         workspace=deployment.workspace,
         cluster=deployment.cluster,
         configuration=Configuration.from_json(earlier.config),

@@ -31,7 +31,7 @@ CODE_FOLDER = "code"
 def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpec:
     """Return everything the data plane must know to make a revision true.
 
-    Raises Permanent, with a sentence, when a secret cannot be opened or the runtime is gone.
+    Raises Permanent, with a message, when a secret cannot be opened or the runtime is gone.
     """
     configuration = Configuration.from_json(revision.config)
     try:

@@ -11,11 +11,11 @@ from apps.access.queries import permissions_held, roles_for
 from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.services import AddressTaken
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.core.gates import keeps_address_private, open_to_all
 from apps.organizations.forms import NewPersonForm, PersonForm
 from apps.organizations.invitations.services import (
@@ -29,7 +29,7 @@ from apps.organizations.invitations.services import (
 from apps.organizations.members.views import people_page
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import has_role_on, is_member, usable_invitation
-from apps.organizations.services import give_role
+from apps.organizations.services import assign_role
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
@@ -44,14 +44,14 @@ def invite_member(request: HttpRequest, organization: Organization) -> HttpRespo
         email, role = form.cleaned_data["email"], form.cleaned_data["role"]
         try:
             url = invite(
-                actor=person_of(request),
+                actor=request_user(request),
                 organization=organization,
                 email=email,
                 organization_role=role.key,
                 roles_end_at=form.cleaned_data["expires_at"],
             )
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             return _made(request, organization, email, url)
     return _form_page(request, organization, form)
@@ -67,7 +67,7 @@ def add_member(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         try:
             return _add(request, workspace, **form.cleaned_data)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
     return _form_page(request, workspace, form)
 
 
@@ -75,12 +75,12 @@ def _add(
     request: HttpRequest, workspace: Workspace, *, email: str, role: Any, expires_at: Any
 ) -> HttpResponse:
     """Add somebody of the organization at once; invite anybody else."""
-    actor, organization = person_of(request), workspace.organization
+    actor, organization = request_user(request), workspace.organization
     person = person_with_email(email=email)
     if person is not None and is_member(user=person, organization=organization):
         if has_role_on(user=person, workspace=workspace):
             raise Invalid(f"{email} is in {workspace} already.", field="email")
-        give_role(actor=actor, user=person, role=role, on=workspace, expires_at=expires_at)
+        assign_role(actor=actor, user=person, role=role, on=workspace, expires_at=expires_at)
         messages.success(request, f"{person} is {role} now.")
         return redirect(people_page(workspace))
     url = invite(
@@ -136,9 +136,9 @@ def _resend(
     request: HttpRequest, place: Organization | Workspace, found: Invitation
 ) -> HttpResponse:
     try:
-        url = resend_invitation(actor=person_of(request), invitation=found)
+        url = resend_invitation(actor=request_user(request), invitation=found)
     except PortalError as error:
-        messages.error(request, error.sentence)
+        messages.error(request, error.message)
         return redirect(people_page(place))
     return _made(request, place, found.email, url)
 
@@ -147,9 +147,9 @@ def _revoke(
     request: HttpRequest, place: Organization | Workspace, found: Invitation
 ) -> HttpResponse:
     try:
-        revoke_invitation(actor=person_of(request), invitation=found)
+        revoke_invitation(actor=request_user(request), invitation=found)
     except PortalError as error:
-        messages.error(request, error.sentence)
+        messages.error(request, error.message)
     else:
         messages.success(request, f"The invitation of {found.email} is withdrawn.")
     return redirect(people_page(place))
@@ -183,7 +183,7 @@ def _accept(request: HttpRequest, found: Invitation, person: User) -> HttpRespon
         try:
             accept_invitation(user=person, invitation=found)
         except PortalError as error:
-            refusal = error.sentence
+            refusal = error.message
         else:
             return _welcome(request, found)
     context = {"invitation": found, "refusal": refusal}
@@ -204,7 +204,7 @@ def _accept_as_new_person(request: HttpRequest, found: Invitation) -> HttpRespon
             # Made a moment ago, by another organization's invitation: this page asks to sign in.
             return redirect(request.path)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             login(request, person, backend=BACKEND)
             return _welcome(request, found)
@@ -223,7 +223,7 @@ def _welcome(request: HttpRequest, found: Invitation) -> HttpResponse:
 
 
 def _person_form(request: HttpRequest, place: Organization | Workspace) -> PersonForm:
-    within = permissions_held(user=person_of(request), on=place)
+    within = permissions_held(user=request_user(request), on=place)
     return PersonForm(request.POST or None, roles=roles_for(on=place, within=within))
 
 

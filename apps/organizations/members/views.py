@@ -15,10 +15,10 @@ from apps.access.models import Role
 from apps.access.queries import denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
 from apps.accounts.models import User
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.organizations.forms import RoleForm
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import (
@@ -27,7 +27,7 @@ from apps.organizations.queries import (
     open_invitations,
     people_from_above,
 )
-from apps.organizations.services import give_role, remove_person
+from apps.organizations.services import assign_role, remove_person
 
 PAGE_SIZE = 50
 
@@ -104,7 +104,7 @@ def _list_context(request: HttpRequest, place: Organization | Workspace) -> dict
 def _invitations(
     request: HttpRequest, place: Organization | Workspace, search: str
 ) -> QuerySet[Invitation]:
-    reader = person_of(request)
+    reader = request_user(request)
     if isinstance(place, Organization):
         return open_invitations(organization=place, seen_by=reader, search=search)
     found = open_invitations(organization=place.organization, seen_by=reader, search=search)
@@ -126,9 +126,9 @@ def _member_page(
     if request.method == "POST" and form.is_valid():
         role = form.cleaned_data["role"]
         try:
-            give_role(actor=person_of(request), user=person, on=place, **form.cleaned_data)
+            assign_role(actor=request_user(request), user=person, on=place, **form.cleaned_data)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             messages.success(request, f"{person} is {role} now.")
             return redirect(request.path)
@@ -138,7 +138,7 @@ def _member_page(
         "person": person,
         "here": here,
         "role_title": f"Role in {place}",
-        "roles": _trace(person, place, reader=person_of(request)),
+        "roles": _trace(person, place, reader=request_user(request)),
         "form": form,
         "back_url": people_page(place),
         "who_url": reverse(_who_name(place), args=[place.slug]),
@@ -160,9 +160,9 @@ def _removal_page(
     refusal = ""
     if request.method == "POST":
         try:
-            remove_person(actor=person_of(request), user=person, on=place)
+            remove_person(actor=request_user(request), user=person, on=place)
         except PortalError as error:
-            refusal = error.sentence
+            refusal = error.message
         else:
             messages.success(request, f"{person} has no role of their own in {place} any more.")
             return redirect("portal:home" if person == request.user else people_page(place))
@@ -189,7 +189,7 @@ def person_in(place: Organization | Workspace, person_id: int) -> User:
 
 
 def _roles_to_give(request: HttpRequest, place: Organization | Workspace) -> list[Role]:
-    within = permissions_held(user=person_of(request), on=place)
+    within = permissions_held(user=request_user(request), on=place)
     return roles_for(on=place, within=within)
 
 

@@ -16,10 +16,10 @@ from django.db import transaction
 from apps.access.apps import MODELS
 from apps.access.audit_labels import record_on
 from apps.access.catalogue import BUILT_IN_ROLES, SCOPE_WORDS, Scope, permissions_of_scope
-from apps.access.expiry import take_ended
+from apps.access.expiry import delete_expired
 from apps.access.models import Role
 from apps.access.queries import forget_permissions, permissions_held
-from apps.access.services import RightsExceeded, grant, lock_people
+from apps.access.services import RightsExceeded, grant, lock_memberships
 from apps.access.team_grants import grant_to_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
@@ -49,7 +49,7 @@ def create_role(
 
     Raises Invalid when the name is taken, RightsExceeded when it holds what the actor does not.
     """
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     name = _free_name(organization, scope, name)
     chosen = _checked(actor, organization, scope, permissions)
     key = f"custom-{secrets.token_hex(8)}"
@@ -91,7 +91,7 @@ def update_role(
     RoleHeld when it is held in a workspace that it would not be for any more.
     """
     organization = _organization(role)
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     name = _free_name(organization, role.scope, name, but=role)
     _checked(actor, organization, role.scope, role.permissions)
     chosen = _checked(actor, organization, role.scope, permissions)
@@ -116,7 +116,7 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
     not give or take one of the two.
     """
     organization = _organization(role)
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     _checked(actor, organization, role.scope, role.permissions)
     people, teams = grants_giving(role=role)
     invitations = invitations_offering(role=role)
@@ -144,7 +144,7 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
             setattr(invitation, f"{role.scope}_role", instead.key)
             invitation.save(update_fields=[f"{role.scope}_role"])
     for grants in tables_with(role=role):
-        take_ended(grants)
+        delete_expired(grants)
     _record("role.deleted", actor, role, {"permissions": [", ".join(role.permissions), None]})
     permission = role.permission
     role.delete()

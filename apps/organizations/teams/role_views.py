@@ -8,16 +8,16 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.queries import denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
-from apps.access.scopes import with_all_above
+from apps.access.scopes import with_ancestors
 from apps.access.team_grants import revoke_from_team
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.organizations.forms import TeamRoleForm
 from apps.organizations.models import Organization, Team, Workspace
 from apps.organizations.teams.queries import team_grants_on
-from apps.organizations.teams.services import give_team_role
+from apps.organizations.teams.services import assign_team_role
 
 
 @scoped(Organization, "organization.members.view", by="slug", writing="organization.members.manage")
@@ -51,18 +51,18 @@ def take_on_workspace(request: HttpRequest, workspace: Workspace, team_id: int) 
 
 
 def _page(request: HttpRequest, place: Organization | Workspace) -> HttpResponse:
-    organization = with_all_above(place)[-1]
+    organization = with_ancestors(place)[-1]
     form = TeamRoleForm(
         request.POST or None,
         organization=organization,
-        roles=roles_for(on=place, within=permissions_held(user=person_of(request), on=place)),
+        roles=roles_for(on=place, within=permissions_held(user=request_user(request), on=place)),
     )
     if request.method == "POST" and form.is_valid():
         team, role = form.cleaned_data["team"], form.cleaned_data["role"]
         try:
-            give_team_role(actor=person_of(request), on=place, **form.cleaned_data)
+            assign_team_role(actor=request_user(request), on=place, **form.cleaned_data)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             messages.success(request, f"{team} is {role} now.")
             return redirect(request.path)
@@ -81,11 +81,11 @@ def _page(request: HttpRequest, place: Organization | Workspace) -> HttpResponse
 
 
 def _take(request: HttpRequest, place: Organization | Workspace, team_id: int) -> HttpResponse:
-    team = get_object_or_404(Team, pk=team_id, organization=with_all_above(place)[-1])
+    team = get_object_or_404(Team, pk=team_id, organization=with_ancestors(place)[-1])
     try:
-        revoke_from_team(actor=person_of(request), team=team, on=place)
+        revoke_from_team(actor=request_user(request), team=team, on=place)
     except PortalError as error:
-        messages.error(request, error.sentence)
+        messages.error(request, error.message)
     else:
         messages.success(request, f"{team} has no role on {place} itself any more.")
     page = _name_of(place, "team_roles", "workspace_teams")

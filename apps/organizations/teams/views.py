@@ -8,10 +8,10 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.organizations.forms import TeamForm, TeamMemberForm
 from apps.organizations.models import Organization, Team
 from apps.organizations.teams.queries import people_in, teams_of
@@ -50,10 +50,10 @@ def new_team(request: HttpRequest, organization: Organization) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             team = create_team(
-                actor=person_of(request), organization=organization, **form.cleaned_data
+                actor=request_user(request), organization=organization, **form.cleaned_data
             )
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             messages.success(request, f"The Team {team} is there. Now say who is in it.")
             return redirect("organizations:team", organization.slug, team.pk)
@@ -72,7 +72,7 @@ def team_page(request: HttpRequest, organization: Organization, team_id: int) ->
         try:
             person = _add(request, team, form.cleaned_data["email"])
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             messages.success(request, f"{person} is in {team} now.")
             return redirect(request.path)
@@ -84,7 +84,7 @@ def team_page(request: HttpRequest, organization: Organization, team_id: int) ->
         "form": form,
         "search": search,
         "page_obj": Paginator(people, PAGE_SIZE).get_page(request.GET.get("page")),
-        "grants": grants_of(team=team, seen_by=person_of(request)),
+        "grants": grants_of(team=team, seen_by=request_user(request)),
         "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
     }
     status = 422 if form.errors else 200
@@ -95,7 +95,7 @@ def _add(request: HttpRequest, team: Team, email: str) -> User:
     person = person_with_email(email=email)
     if person is None:
         raise Invalid(f"{email} is not in {team.organization}. Invite them first.", field="email")
-    add_to_team(actor=person_of(request), team=team, user=person)
+    add_to_team(actor=request_user(request), team=team, user=person)
     return person
 
 
@@ -108,9 +108,9 @@ def remove_from_team_page(
     team = _team(organization, team_id)
     person = get_object_or_404(User, pk=person_id, groups=team.group)
     try:
-        remove_from_team(actor=person_of(request), team=team, user=person)
+        remove_from_team(actor=request_user(request), team=team, user=person)
     except PortalError as error:
-        messages.error(request, error.sentence)
+        messages.error(request, error.message)
     else:
         messages.success(request, f"{person} is not in {team} any more.")
     return redirect("organizations:team", organization.slug, team.pk)
@@ -125,9 +125,9 @@ def team_settings(request: HttpRequest, organization: Organization, team_id: int
     form = TeamForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
-            update_team(actor=person_of(request), team=team, **form.cleaned_data)
+            update_team(actor=request_user(request), team=team, **form.cleaned_data)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             messages.success(request, "Saved.")
             return redirect("organizations:team", organization.slug, team.pk)
@@ -165,9 +165,9 @@ def _delete(request: HttpRequest, team: Team) -> str:
     if request.POST.get("confirm", "").strip() != team.name:
         return f"Type {team.name} exactly as it is written."
     try:
-        delete_team(actor=person_of(request), team=team)
+        delete_team(actor=request_user(request), team=team)
     except PortalError as error:
-        return error.sentence
+        return error.message
     return ""
 
 

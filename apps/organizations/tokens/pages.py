@@ -15,11 +15,11 @@ from django.urls import reverse
 from apps.access.catalogue import SCOPE_WORDS
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
-from apps.access.scopes import with_all_above
+from apps.access.scopes import with_ancestors
 from apps.accounts.models import ApiToken, User
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.organizations.forms import RotationForm, TokenForm
 from apps.organizations.tokens.queries import can_be_made_by, roles_of_tokens, tokens_on
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
@@ -38,14 +38,14 @@ def list_page(request: HttpRequest, on: Any) -> HttpResponse:
 
 
 def new_page(request: HttpRequest, on: Any, *, list_url: str) -> HttpResponse:
-    held = permissions_held(user=person_of(request), on=on)
+    held = permissions_held(user=request_user(request), on=on)
     posted = request.POST if request.method == "POST" else None
     form = TokenForm(posted, roles=roles_for(on=on, within=held))
     if form.is_valid():
         try:
-            token, secret = create_token(actor=person_of(request), on=on, **form.cleaned_data)
+            token, secret = create_token(actor=request_user(request), on=on, **form.cleaned_data)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             return _made(request, on, token, secret, list_url)
     context = {**_place(on), "form": form, "list_url": list_url}
@@ -58,9 +58,11 @@ def rotate_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) 
     form = RotationForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            secret = rotate_token(actor=person_of(request), token=token, on=on, **form.cleaned_data)
+            secret = rotate_token(
+                actor=request_user(request), token=token, on=on, **form.cleaned_data
+            )
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             return _made(request, on, token, secret, list_url)
     context = {**_place(on), "token": token, "form": form, "list_url": list_url}
@@ -73,9 +75,9 @@ def revoke_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) 
     refusal = ""
     if request.method == "POST":
         try:
-            revoke_token(actor=person_of(request), token=token, on=on)
+            revoke_token(actor=request_user(request), token=token, on=on)
         except PortalError as error:
-            refusal = error.sentence
+            refusal = error.message
         else:
             messages.success(request, f"The token {token} works no more.")
             return redirect(list_url)
@@ -105,7 +107,7 @@ def _place(on: Any) -> dict[str, Any]:
     return {
         "on": on,
         "scope_word": SCOPE_WORDS[scope],
-        "organization": with_all_above(on)[-1],
+        "organization": with_ancestors(on)[-1],
         scope: on,
     }
 

@@ -23,7 +23,7 @@ USE_STEP = timedelta(minutes=1)
 
 
 class TokenRefused(PortalError):
-    """What was sent is no token that works. The sentence says why to who holds the secret."""
+    """What was sent is no token that works. The message says why to who holds the secret."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ from django.utils import timezone
 from apps.access.audit_labels import record_on
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
-from apps.access.services import check_fit, check_reach, grant, lock_people, revoke
+from apps.access.services import (
+    ensure_applicable,
+    ensure_can_delegate,
+    grant,
+    lock_memberships,
+    revoke,
+)
 from apps.accounts.adapter import SERVICE_DOMAIN
 from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
 from apps.core.errors import Invalid, Refused
@@ -36,7 +42,7 @@ def create_token(
     Raises RightsExceeded when the role holds more than the actor does, Invalid when the name is
     taken there.
     """
-    lock_people(on=on)
+    lock_memberships(on=on)
     name = " ".join(name.split())
     if tokens_on(on=on).filter(name__iexact=name).exists():
         raise Invalid(f"{on} has a token called {name} already.", field="name")
@@ -62,9 +68,9 @@ def rotate_token(*, actor: User, token: ApiToken, on: Any, grace: timedelta) -> 
 
     Raises RightsExceeded: who rotates reads the secret, and so must hold what it opens.
     """
-    lock_people(on=on)
+    lock_memberships(on=on)
     forget_permissions(actor)
-    check_reach(actor=actor, role=_role(token, on), on=on)
+    ensure_can_delegate(actor=actor, role=_role(token, on), on=on)
     ends_at = timezone.now() + min(grace, LONGEST_GRACE)
     longer = token.secrets.filter(Q(ends_at=None) | Q(ends_at__gt=ends_at))
     longer.update(ends_at=ends_at)
@@ -75,7 +81,7 @@ def rotate_token(*, actor: User, token: ApiToken, on: Any, grace: timedelta) -> 
 @transaction.atomic
 def revoke_token(*, actor: User, token: ApiToken, on: Any) -> None:
     """End a token at once and for good. Raises RightsExceeded, as taking its role does."""
-    lock_people(on=on)
+    lock_memberships(on=on)
     revoke(actor=actor, user=token.user, on=on)
     _end(actor, token, on)
 
@@ -83,7 +89,7 @@ def revoke_token(*, actor: User, token: ApiToken, on: Any) -> None:
 @transaction.atomic
 def revoke_tokens_in(*, actor: User, on: Any) -> None:
     """End every token of an object that is about to be deleted, and of what lies in it."""
-    lock_people(on=on)
+    lock_memberships(on=on)
     for token, place in tokens_within(on=on):
         _end(actor, token, place)
 
@@ -100,7 +106,7 @@ def _role(token: ApiToken, on: Any) -> Role:
     role = roles_of_tokens(on=on).get(token.user_id)
     if role is None:
         raise Refused(f"The token {token} has ended. Make a new one.")
-    check_fit(role=role, on=on)
+    ensure_applicable(role=role, on=on)
     return role
 
 

@@ -6,9 +6,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.organizations.forms import OrganizationForm, WorkspaceForm
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.queries import workspaces_of
@@ -20,7 +20,7 @@ PAGE_SIZE = 50
 @scoped(Organization, "organization.view", by="slug")
 @require_safe
 def workspaces(request: HttpRequest, organization: Organization) -> HttpResponse:
-    person = person_of(request)
+    person = request_user(request)
     found = workspaces_of(organization=organization, user=person)
     context = {
         "organization": organization,
@@ -39,10 +39,10 @@ def new_workspace(request: HttpRequest, organization: Organization) -> HttpRespo
     if request.method == "POST" and form.is_valid():
         try:
             workspace = create_workspace(
-                actor=person_of(request), organization=organization, **form.cleaned_data
+                actor=request_user(request), organization=organization, **form.cleaned_data
             )
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             messages.success(request, f"The workspace {workspace} is there.")
             return redirect("portal:workspace", slug=workspace.slug)
@@ -58,9 +58,9 @@ def workspace_settings(request: HttpRequest, workspace: Workspace) -> HttpRespon
     form = WorkspaceForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
-            update_workspace(actor=person_of(request), workspace=workspace, **form.cleaned_data)
+            update_workspace(actor=request_user(request), workspace=workspace, **form.cleaned_data)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             messages.success(request, "Saved.")
             return redirect("organizations:workspace_settings", slug=workspace.slug)
@@ -82,7 +82,7 @@ def organization_settings(request: HttpRequest, organization: Organization) -> H
     form = OrganizationForm(request.POST or None, initial={"name": organization.name})
     if request.method == "POST" and form.is_valid():
         update_organization(
-            actor=person_of(request), organization=organization, **form.cleaned_data
+            actor=request_user(request), organization=organization, **form.cleaned_data
         )
         messages.success(request, "Saved.")
         return redirect("organizations:settings", slug=organization.slug)

@@ -8,7 +8,7 @@ from apps.accounts.models import SignInLink
 from apps.accounts.queries import has_operator, usable_link
 from apps.accounts.services import LinkUnusable
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.core.gates import keeps_address_private, open_to_all
 from apps.portal.forms import SetUpForm
 from apps.portal.services import set_up, sign_in_by_link
@@ -48,7 +48,7 @@ def _set_up(request: HttpRequest, token: str) -> HttpResponse:
         except LinkUnusable:
             return render(request, "portal/link_unusable.html", status=410)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             login(request, owner, backend=BACKEND)
             return redirect("portal:workspace", slug=workspace.slug)

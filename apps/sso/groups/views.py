@@ -6,10 +6,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.organizations.models import Organization
 from apps.sso.connections.forms import GroupForm
 from apps.sso.groups.services import map_group, unmap_group
@@ -27,10 +27,10 @@ def groups(request: HttpRequest, organization: Organization, connection_key: str
     if request.method == "POST" and form.is_valid():
         try:
             mapping = map_group(
-                actor=person_of(request), connection=connection, **form.cleaned_data
+                actor=request_user(request), connection=connection, **form.cleaned_data
             )
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             messages.success(request, f"{mapping.team} mirrors {mapping.group} now.")
             return redirect("sso:groups", slug=organization.slug, connection_key=connection.key)
@@ -56,6 +56,6 @@ def unmap(
         connection__key=connection_key,
         connection__organization=organization,
     )
-    unmap_group(actor=person_of(request), mapping=mapping)
+    unmap_group(actor=request_user(request), mapping=mapping)
     messages.success(request, f"{mapping.team} no longer mirrors {mapping.group}.")
     return redirect("sso:groups", slug=organization.slug, connection_key=connection_key)

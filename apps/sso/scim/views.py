@@ -12,11 +12,11 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.context import name_caller
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.core.gates import open_to_all
 from apps.organizations.models import Organization
 from apps.sso.connections.forms import ScimTokenForm
@@ -55,10 +55,10 @@ def provisioning(request: HttpRequest, organization: Organization) -> HttpRespon
     if request.method == "POST" and form.is_valid():
         try:
             token = create_scim_token(
-                actor=person_of(request), organization=organization, **form.cleaned_data
+                actor=request_user(request), organization=organization, **form.cleaned_data
             )
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             form = ScimTokenForm()
     records = ScimRecord.objects.filter(organization=organization)
@@ -87,6 +87,6 @@ def revoke_token(
     if request.method != "POST":
         context = {"organization": organization, "token": token}
         return render(request, "sso/scim/revoke_token.html", context)
-    revoke_scim_token(actor=person_of(request), token=token)
+    revoke_scim_token(actor=request_user(request), token=token)
     messages.success(request, f"The token {token} is revoked.")
     return redirect("sso:provisioning", slug=organization.slug)

@@ -36,10 +36,10 @@ def _offer(field: forms.Field, choices: Iterable[tuple[str, str]]) -> None:
 
 
 class EditorPart(forms.Form):
-    is_judged = True
+    is_validated = True
 
     def full_clean(self) -> None:
-        if self.is_judged:
+        if self.is_validated:
             super().full_clean()
         else:
             self._errors = ErrorDict()
@@ -133,7 +133,7 @@ class Row(EditorPart):
     def is_gone(self) -> bool:
         return bool(self.typed("gone"))
 
-    def press(self) -> None:
+    def apply_row_action(self) -> None:
         self.is_pressed = True
         self.fields[self.focused].widget.attrs["autofocus"] = True
 
