@@ -8,13 +8,13 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from apps.accounts.models import ApiToken, ApiTokenSecret, User
+from apps.accounts.models import User
 from apps.api.gates import BAD_TOKENS
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
 from apps.deployments.editing.services import delete_deployment
 from apps.organizations.cleanup import close_idle_service_users
-from apps.organizations.models import WorkspaceGrant
+from apps.organizations.models import ApiToken, ApiTokenSecret, WorkspaceGrant
 from apps.organizations.services import assign_role, remove_person
 from apps.organizations.tasks import sweep_expired
 from apps.organizations.tokens.secrets import is_well_formed, new_secret

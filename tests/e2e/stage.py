@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.access.models import Role
 from apps.access.services import grant
-from apps.accounts.models import ApiToken, OutgoingMail, User
+from apps.accounts.models import OutgoingMail, User
 from apps.clusters.models import Cluster
 from apps.deployments.models import (
     Deployment,
@@ -21,7 +21,7 @@ from apps.deployments.models import (
     RevisionState,
 )
 from apps.deploys.models import Deploy
-from apps.organizations.models import Invitation, Team
+from apps.organizations.models import ApiToken, Invitation, Team
 from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from apps.organizations.tokens.services import create_token

@@ -9,11 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.access.services import RightsExceeded
-from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
+from apps.accounts.models import User, UserKind
 from apps.accounts.queries import person_with_email
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
-from apps.organizations.models import OrganizationGrant, Workspace
+from apps.organizations.models import ApiToken, ApiTokenSecret, OrganizationGrant, Workspace
 from apps.organizations.services import assign_role
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 from tests.conftest import role

@@ -16,11 +16,12 @@ from apps.access.catalogue import SCOPE_WORDS
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
 from apps.access.scopes import with_ancestors
-from apps.accounts.models import ApiToken, User
+from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
 from apps.core.forms import add_error
 from apps.organizations.forms import RotationForm, TokenForm
+from apps.organizations.models import ApiToken
 from apps.organizations.tokens.queries import can_be_made_by, roles_of_tokens, tokens_on
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 

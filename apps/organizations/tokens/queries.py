@@ -13,9 +13,10 @@ from apps.access.apps import MODELS
 from apps.access.models import Role
 from apps.access.queries import permissions_held
 from apps.access.scopes import grant_model, models_with_roles
-from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
+from apps.accounts.models import User, UserKind
 from apps.accounts.queries import digest_of
 from apps.core.errors import PortalError
+from apps.organizations.models import ApiToken, ApiTokenSecret
 from apps.organizations.tokens.secrets import is_well_formed
 
 # The moment of the last use is written down this often at most: it costs a write.

@@ -25,8 +25,9 @@ from apps.access.services import (
     revoke,
 )
 from apps.accounts.adapter import SERVICE_DOMAIN
-from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
+from apps.accounts.models import User, UserKind
 from apps.core.errors import Invalid, Refused
+from apps.organizations.models import ApiToken, ApiTokenSecret
 from apps.organizations.tokens.queries import roles_of_tokens, tokens_on, tokens_within
 from apps.organizations.tokens.secrets import new_secret
 
