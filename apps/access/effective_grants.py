@@ -11,6 +11,7 @@ from django.db.models import BooleanField, Exists, F, OuterRef, Q, QuerySet, Val
 
 from apps.access.models import Role
 from apps.access.scopes import (
+    Scoped,
     grant_model,
     has_grants,
     models_with_roles,
@@ -27,12 +28,12 @@ class EffectiveGrant:
 
     user: User
     role: Role
-    held_on: Any
+    held_on: Scoped
     team: Any
     grant: Any
 
 
-def roles_held(*, user: User, on: Any) -> list[EffectiveGrant]:
+def roles_held(*, user: User, on: Scoped) -> list[EffectiveGrant]:
     """List the live roles of a user on an object and on everything above it, nearest first, own
     before a Team's.
     """
@@ -43,7 +44,7 @@ def roles_held(*, user: User, on: Any) -> list[EffectiveGrant]:
     return held
 
 
-def roles_within(*, user: User, on: Any, seen_by: User | None = None) -> list[EffectiveGrant]:
+def roles_within(*, user: User, on: Scoped, seen_by: User | None = None) -> list[EffectiveGrant]:
     """List the live roles of a user on an object and on everything that lies in it, top down.
 
     With `seen_by`, only those on what that person may see.
@@ -98,7 +99,7 @@ def _is_in_organization_of_team(*, user_id: Any) -> Exists:
     )
 
 
-def effective_grants_on(*, permission: str, on: Any, search: str = "") -> QuerySet[Any]:
+def effective_grants_on(*, permission: str, on: Scoped, search: str = "") -> QuerySet[Any]:
     """List every live role that gives active people and tokens a permission on an object, its own
     first, then by name.
 
@@ -117,7 +118,7 @@ def effective_grants_on(*, permission: str, on: Any, search: str = "") -> QueryS
     return rows.order_by("distance", "name", "email", "pk")
 
 
-def _short(grants: Any, on: Any, distance: int, user: str, search: str, *, is_team: bool) -> Any:
+def _short(grants: Any, on: Scoped, distance: int, user: str, search: str, *, is_team: bool) -> Any:
     # Named first, so that all conditions are about the same member of a Team.
     rows = grants.annotate(
         distance=Value(distance),
@@ -135,7 +136,7 @@ def _short(grants: Any, on: Any, distance: int, user: str, search: str, *, is_te
     return rows.values_list("pk", "distance", "is_team", "holder", "name", "email")
 
 
-def load_effective_grants(*, on: Any, rows: Iterable[Any]) -> list[EffectiveGrant]:
+def load_effective_grants(*, on: Scoped, rows: Iterable[Any]) -> list[EffectiveGrant]:
     """Read what a page of `effective_grants_on` shows. At most two queries per object that roles
     are held on, and one for the members of Teams.
     """
@@ -166,7 +167,7 @@ def load_effective_grants(*, on: Any, rows: Iterable[Any]) -> list[EffectiveGran
     return found
 
 
-def people_allowed(*, permission: str, on: Any) -> list[User]:
+def people_allowed(*, permission: str, on: Scoped) -> list[User]:
     """List active people who hold the permission on an object, by an own role or a Team's, directly
     or from above, nearest first. One query.
     """

@@ -13,7 +13,13 @@ from django.db.models.functions import Now
 
 from apps.access.audit_labels import holder_in_words, record_on, role_in_words
 from apps.access.models import Grant
-from apps.access.scopes import grant_model, models_with_roles, organization_model, team_grant_model
+from apps.access.scopes import (
+    Scoped,
+    grant_model,
+    models_with_roles,
+    organization_model,
+    team_grant_model,
+)
 from apps.accounts.models import User
 
 # Changes of roles in the organization wait while one batch is written.
@@ -52,7 +58,7 @@ def delete_expired(grants: QuerySet[Any]) -> None:
 
 
 @transaction.atomic
-def cap_expiry(*, actor: User | None, user: User, within: Any, expires_at: datetime) -> None:
+def cap_expiry(*, actor: User | None, user: User, within: Scoped, expires_at: datetime) -> None:
     """Let every role of `user` on what lies in the object end by a time; those that end before stay
     as they are.
     """

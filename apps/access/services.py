@@ -13,7 +13,13 @@ from apps.access.audit_labels import record_on, role_in_words, role_of
 from apps.access.expiry import delete_expired
 from apps.access.models import Role
 from apps.access.queries import forget_permissions, permissions_held
-from apps.access.scopes import grant_model, models_with_roles, with_ancestors
+from apps.access.scopes import (
+    Scoped,
+    grant_model,
+    models_with_roles,
+    organization_over,
+    with_ancestors,
+)
 from apps.accounts.models import User, UserKind
 from apps.core.errors import Refused
 
@@ -32,7 +38,7 @@ class RoleNotApplicable(Refused):
 
 @transaction.atomic
 def grant(
-    *, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None
+    *, actor: User | None, user: User, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
     """Give `user` the role on the object, in place of a role held there before, until `expires_at`
     or for good.
@@ -59,7 +65,7 @@ def grant(
 
 @transaction.atomic
 def grant_with_entry(
-    *, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None
+    *, actor: User | None, user: User, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
     """Grant the role, and the least role on each object above where the user holds none that lasts
     as long, from the top down.
@@ -76,7 +82,7 @@ def grant_with_entry(
 
 
 @transaction.atomic
-def revoke(*, actor: User | None, user: User, on: Any) -> None:
+def revoke(*, actor: User | None, user: User, on: Scoped) -> None:
     """Take from `user` the role held on the object itself. Raises RightsExceeded or LastOwner."""
     lock_memberships(on=on)
     if actor is not None:
@@ -95,7 +101,7 @@ def revoke(*, actor: User | None, user: User, on: Any) -> None:
 
 
 @transaction.atomic
-def revoke_everywhere(*, actor: User | None, user: User, on: Any) -> None:
+def revoke_everywhere(*, actor: User | None, user: User, on: Scoped) -> None:
     """Take from `user` every role held on the object and on all that lies in it. Raises as `revoke`
     does.
 
@@ -121,7 +127,7 @@ def upsert_grant(
     holder: dict[str, Any],
     actor: User | None,
     role: Role,
-    on: Any,
+    on: Scoped,
     expires_at: datetime | None,
 ) -> str | None:
     """Write a grant of `holder`; return in words what it takes the place of, None for nothing.
@@ -149,7 +155,13 @@ def upsert_grant(
 
 
 def delete_grants(
-    *, grants: Any, holder: dict[str, Any], label: str, actor: User | None, is_free: bool, on: Any
+    *,
+    grants: Any,
+    holder: dict[str, Any],
+    label: str,
+    actor: User | None,
+    is_free: bool,
+    on: Scoped,
 ) -> None:
     """Delete the grants of `holder` on the object itself. `is_free` is for what is one's own.
 
@@ -168,18 +180,18 @@ def _lasts(until: datetime | None) -> Q:
     return Q(expires_at=None) | (Q(expires_at__gte=until) if until else Q(pk__in=[]))
 
 
-def lock_memberships(*, on: Any) -> None:
+def lock_memberships(*, on: Scoped) -> None:
     """Let changes of who holds what in one organization wait for each other.
 
     Whoever decides by what people hold (the last owner, who is a member, what the actor may give)
     reads it after this lock. Rows that only refer to the organization are written meanwhile.
     """
-    organization = with_ancestors(on)[-1]
+    organization = organization_over(on)
     manager = type(organization)._default_manager
     manager.select_for_update(no_key=True).get(pk=organization.pk)
 
 
-def ensure_can_delegate(*, actor: User, role: Role, on: Any) -> None:
+def ensure_can_delegate(*, actor: User, role: Role, on: Scoped) -> None:
     """Raise RightsExceeded when the role holds rights that the actor does not have there."""
     missing = frozenset(role.permissions) - permissions_held(user=actor, on=on)
     if missing:
@@ -188,7 +200,7 @@ def ensure_can_delegate(*, actor: User, role: Role, on: Any) -> None:
         )
 
 
-def ensure_applicable(*, role: Role, on: Any) -> None:
+def ensure_applicable(*, role: Role, on: Scoped) -> None:
     """Raise Misfit when the role is of another organization or limited to other workspaces."""
     if role.organization_id is None:
         return
@@ -201,19 +213,19 @@ def ensure_applicable(*, role: Role, on: Any) -> None:
             raise RoleNotApplicable(f"The role {role.name} is limited to other workspaces.")
 
 
-def least_role(*, on: Any) -> Role:
+def least_role(*, on: Scoped) -> Role:
     """Return the least built-in role of the object's scope."""
     roles = Role.objects.filter(scope=type(on).access_scope, organization=None)
     return roles.order_by("rank")[0]
 
 
-def keep_an_owner(*, on: Any, leaving: User) -> None:
+def keep_an_owner(*, on: Scoped, leaving: User) -> None:
     """Raise LastOwner unless somebody else owns the organization in person and for good."""
     _keep_an_owner(on, leaving=leaving, next_role=None)
 
 
 def _keep_an_owner(
-    on: Any, *, leaving: User, next_role: Role | None, expires_at: datetime | None = None
+    on: Scoped, *, leaving: User, next_role: Role | None, expires_at: datetime | None = None
 ) -> None:
     """Raise LastOwner unless somebody stays who owns the organization in person and for good."""
     stays = next_role is not None and next_role.key == "owner" and expires_at is None
@@ -232,6 +244,6 @@ def _keep_an_owner(
         )
 
 
-def _record_revoked(actor: User | None, label: str, held: Any, on: Any) -> None:
+def _record_revoked(actor: User | None, label: str, held: Any, on: Scoped) -> None:
     changes = {label: [role_in_words(held.role, held.expires_at), None]}
     record_on(action="role.revoked", actor=actor, on=on, changes=changes)

@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from apps.access.catalogue import Scope
 from apps.access.queries import ScopedQuerySet
 from apps.organizations.models import Organization, Workspace
 
@@ -110,7 +111,7 @@ class Cluster(models.Model):
     blind_until = models.DateTimeField(null=True, blank=True)
     shard = models.PositiveSmallIntegerField(default=new_shard)
 
-    access_scope = "organization"
+    access_scope: ClassVar[Scope] = "organization"
     access_paths: ClassVar[dict[str, str]] = {"organization": "organization"}
 
     objects = ClusterQuerySet.as_manager()

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from apps.access.catalogue import Scope
 from apps.access.models import Grant, TeamGrant, ending_index
 from apps.access.queries import ScopedQuerySet
 from apps.clusters.models import Cluster
@@ -88,7 +89,7 @@ class Deployment(models.Model):
     unfinished_passes = models.PositiveSmallIntegerField(default=0)
     quarantined_at = models.DateTimeField(null=True, blank=True)
 
-    access_scope = "deployment"
+    access_scope: ClassVar[Scope] = "deployment"
     access_paths: ClassVar[dict[str, str]] = {
         "deployment": "",
         "workspace": "workspace",

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from apps.access.catalogue import Scope
 from apps.access.models import Grant, TeamGrant, ending_index
 from apps.access.queries import ScopedQuerySet
 
@@ -17,7 +18,7 @@ class Organization(models.Model):
     slug = models.SlugField(max_length=60, unique=True)
     created_at = models.DateTimeField(default=timezone.now)
 
-    access_scope = "organization"
+    access_scope: ClassVar[Scope] = "organization"
     access_paths: ClassVar[dict[str, str]] = {"organization": ""}
 
     objects = ScopedQuerySet.as_manager()
@@ -43,7 +44,7 @@ class Workspace(models.Model):
     description = models.CharField(max_length=250, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
-    access_scope = "workspace"
+    access_scope: ClassVar[Scope] = "workspace"
     access_paths: ClassVar[dict[str, str]] = {"workspace": "", "organization": "organization"}
 
     objects = ScopedQuerySet.as_manager()

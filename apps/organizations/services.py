@@ -2,7 +2,6 @@
 
 import secrets
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 from django.utils.text import slugify
@@ -10,7 +9,7 @@ from django.utils.text import slugify
 from apps.access.audit_labels import record_on
 from apps.access.expiry import cap_expiry
 from apps.access.models import Role
-from apps.access.scopes import with_ancestors
+from apps.access.scopes import Scoped, organization_over
 from apps.access.services import grant, grant_with_entry, lock_memberships, revoke_everywhere
 from apps.accounts.models import User
 from apps.accounts.sessions.services import end_sessions
@@ -81,7 +80,7 @@ def update_workspace(*, actor: User, workspace: Workspace, name: str, descriptio
 
 @transaction.atomic
 def assign_role(
-    *, actor: User, user: User, role: Role, on: Any, expires_at: datetime | None = None
+    *, actor: User, user: User, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
     """Give a person of the organization a role on a workspace, a Deployment or the organization,
     until `expires_at` or for good.
@@ -90,7 +89,7 @@ def assign_role(
     Nothing outlives the role on the organization. Raises Invalid for people of other organizations,
     RightsExceeded, LastOwner and Misfit.
     """
-    organization = with_ancestors(on)[-1]
+    organization = organization_over(on)
     lock_memberships(on=organization)
     entries = OrganizationGrant.objects.live().filter(user=user, content_object=organization)
     entry = entries.first()
@@ -106,7 +105,7 @@ def assign_role(
 
 
 @transaction.atomic
-def remove_person(*, actor: User, user: User, on: Any) -> None:
+def remove_person(*, actor: User, user: User, on: Scoped) -> None:
     """Take a person out of a workspace or the organization, with every role in what lies below, and
     out of the Teams of the organization.
 

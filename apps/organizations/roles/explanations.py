@@ -1,7 +1,5 @@
 """Who may do a thing to an object, and through what; with a name, why that person may."""
 
-from typing import Any
-
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -12,7 +10,7 @@ from apps.access.catalogue import PERMISSIONS, SCOPE_WORDS, grouped, permissions
 from apps.access.effective_grants import effective_grants_on, load_effective_grants
 from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
-from apps.access.scopes import with_ancestors
+from apps.access.scopes import Scoped, organization_over
 from apps.accounts.request_user import request_user
 from apps.organizations.models import Organization, Workspace
 
@@ -34,7 +32,7 @@ def of_workspace(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     return explanation(request, workspace, back_url=back)
 
 
-def explanation(request: HttpRequest, on: Any, *, back_url: str) -> HttpResponse:
+def explanation(request: HttpRequest, on: Scoped, *, back_url: str) -> HttpResponse:
     """Answer for any object that roles are held on. The caller has checked that the reader may see
     who has access to it.
     """
@@ -48,7 +46,7 @@ def explanation(request: HttpRequest, on: Any, *, back_url: str) -> HttpResponse
     context = {
         "on": on,
         "scope_word": SCOPE_WORDS[scope],
-        "organization": with_ancestors(on)[-1],
+        "organization": organization_over(on),
         "permission": permission,
         "action": PERMISSIONS[permission],
         "choices": [
@@ -65,7 +63,7 @@ def explanation(request: HttpRequest, on: Any, *, back_url: str) -> HttpResponse
     return render(request, "organizations/roles/who.html", context)
 
 
-def _workspaces_of(request: HttpRequest, on: Any) -> list[Workspace]:
+def _workspaces_of(request: HttpRequest, on: Scoped) -> list[Workspace]:
     """List the workspaces that the same may be asked about: roles there do not count above."""
     if not isinstance(on, Organization):
         return []

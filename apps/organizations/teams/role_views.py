@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.queries import denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
-from apps.access.scopes import with_ancestors
+from apps.access.scopes import organization_over
 from apps.access.team_grants import revoke_from_team
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
@@ -51,7 +51,7 @@ def take_on_workspace(request: HttpRequest, workspace: Workspace, team_id: int) 
 
 
 def _page(request: HttpRequest, place: Organization | Workspace) -> HttpResponse:
-    organization = with_ancestors(place)[-1]
+    organization = organization_over(place)
     form = TeamRoleForm(
         request.POST or None,
         organization=organization,
@@ -81,7 +81,7 @@ def _page(request: HttpRequest, place: Organization | Workspace) -> HttpResponse
 
 
 def _take(request: HttpRequest, place: Organization | Workspace, team_id: int) -> HttpResponse:
-    team = get_object_or_404(Team, pk=team_id, organization=with_ancestors(place)[-1])
+    team = get_object_or_404(Team, pk=team_id, organization=organization_over(place))
     try:
         revoke_from_team(actor=request_user(request), team=team, on=place)
     except PortalError as error:

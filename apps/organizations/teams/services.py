@@ -13,7 +13,7 @@ from django.db import transaction
 from apps.access.audit_labels import record_on
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
-from apps.access.scopes import models_with_roles, team_grant_model, with_ancestors
+from apps.access.scopes import Scoped, models_with_roles, team_grant_model, with_ancestors
 from apps.access.services import ensure_can_delegate, least_role, lock_memberships
 from apps.access.team_grants import grant_to_team, revoke_from_team
 from apps.accounts.models import User
@@ -117,7 +117,7 @@ def leave_teams(*, actor: User | None, user: User, organization: Organization) -
 
 @transaction.atomic
 def assign_team_role(
-    *, actor: User, team: Team, role: Role, on: Any, expires_at: datetime | None = None
+    *, actor: User, team: Team, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
     """Give a Team a role on an object, and the least role on the workspace above if it has none.
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from apps.access.catalogue import SCOPE_WORDS
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
-from apps.access.scopes import with_ancestors
+from apps.access.scopes import Scoped, organization_over
 from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
@@ -28,7 +28,7 @@ from apps.organizations.tokens.services import create_token, revoke_token, rotat
 PAGE_SIZE = 50
 
 
-def list_page(request: HttpRequest, on: Any) -> HttpResponse:
+def list_page(request: HttpRequest, on: Scoped) -> HttpResponse:
     roles = roles_of_tokens(on=on)
     makers: dict[int, User] = {}
     search = request.GET.get("q", "").strip()[:100]
@@ -38,7 +38,7 @@ def list_page(request: HttpRequest, on: Any) -> HttpResponse:
     return render(request, "organizations/tokens/tokens.html", context)
 
 
-def new_page(request: HttpRequest, on: Any, *, list_url: str) -> HttpResponse:
+def new_page(request: HttpRequest, on: Scoped, *, list_url: str) -> HttpResponse:
     held = permissions_held(user=request_user(request), on=on)
     posted = request.POST if request.method == "POST" else None
     form = TokenForm(posted, roles=roles_for(on=on, within=held))
@@ -54,7 +54,7 @@ def new_page(request: HttpRequest, on: Any, *, list_url: str) -> HttpResponse:
     return render(request, "organizations/tokens/new_token.html", context, status=status)
 
 
-def rotate_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) -> HttpResponse:
+def rotate_page(request: HttpRequest, on: Scoped, token_id: int, *, list_url: str) -> HttpResponse:
     token = _token(on, token_id)
     form = RotationForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
@@ -71,7 +71,7 @@ def rotate_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) 
     return render(request, "organizations/tokens/rotate_token.html", context, status=status)
 
 
-def revoke_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) -> HttpResponse:
+def revoke_page(request: HttpRequest, on: Scoped, token_id: int, *, list_url: str) -> HttpResponse:
     token = _token(on, token_id)
     refusal = ""
     if request.method == "POST":
@@ -88,7 +88,7 @@ def revoke_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) 
 
 
 def _made(
-    request: HttpRequest, on: Any, token: ApiToken, secret: str, list_url: str
+    request: HttpRequest, on: Scoped, token: ApiToken, secret: str, list_url: str
 ) -> HttpResponse:
     """Show the secret. Only its digest is stored, so this answer is the one where it stands."""
     whoami = request.build_absolute_uri(reverse("api:whoami"))
@@ -103,17 +103,17 @@ def _made(
     return render(request, "organizations/tokens/token_made.html", context)
 
 
-def _place(on: Any) -> dict[str, Any]:
+def _place(on: Scoped) -> dict[str, Any]:
     scope = type(on).access_scope
     return {
         "on": on,
         "scope_word": SCOPE_WORDS[scope],
-        "organization": with_ancestors(on)[-1],
+        "organization": organization_over(on),
         scope: on,
     }
 
 
-def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Any) -> dict[str, Any]:
+def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Scoped) -> dict[str, Any]:
     """Say of a token what its list shows; `is_vouched` is whether its newest secret works.
 
     `makers` keeps one instance per person, which remembers what the person may do.
@@ -133,5 +133,5 @@ def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Any) -
     }
 
 
-def _token(on: Any, token_id: int) -> ApiToken:
+def _token(on: Scoped, token_id: int) -> ApiToken:
     return get_object_or_404(tokens_on(on=on), pk=token_id)

@@ -17,6 +17,7 @@ from django.utils import timezone
 from apps.access.audit_labels import record_on
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
+from apps.access.scopes import Scoped
 from apps.access.services import (
     ensure_applicable,
     ensure_can_delegate,
@@ -36,7 +37,7 @@ LONGEST_GRACE = timedelta(days=7)
 
 @transaction.atomic
 def create_token(
-    *, actor: User, on: Any, name: str, role: Role, expires_at: datetime | None
+    *, actor: User, on: Scoped, name: str, role: Role, expires_at: datetime | None
 ) -> tuple[ApiToken, str]:
     """Make a token with a role on the object; return it and its secret, which is stored nowhere.
 
@@ -64,7 +65,7 @@ def create_token(
 
 
 @transaction.atomic
-def rotate_token(*, actor: User, token: ApiToken, on: Any, grace: timedelta) -> str:
+def rotate_token(*, actor: User, token: ApiToken, on: Scoped, grace: timedelta) -> str:
     """Make a new secret and return it; the one before works for `grace` longer, at most a week.
 
     Raises RightsExceeded: who rotates reads the secret, and so must hold what it opens.
@@ -80,7 +81,7 @@ def rotate_token(*, actor: User, token: ApiToken, on: Any, grace: timedelta) -> 
 
 
 @transaction.atomic
-def revoke_token(*, actor: User, token: ApiToken, on: Any) -> None:
+def revoke_token(*, actor: User, token: ApiToken, on: Scoped) -> None:
     """End a token at once and for good. Raises RightsExceeded, as taking its role does."""
     lock_memberships(on=on)
     revoke(actor=actor, user=token.user, on=on)
@@ -88,14 +89,14 @@ def revoke_token(*, actor: User, token: ApiToken, on: Any) -> None:
 
 
 @transaction.atomic
-def revoke_tokens_in(*, actor: User, on: Any) -> None:
+def revoke_tokens_in(*, actor: User, on: Scoped) -> None:
     """End every token of an object that is about to be deleted, and of what lies in it."""
     lock_memberships(on=on)
     for token, place in tokens_within(on=on):
         _end(actor, token, place)
 
 
-def _end(actor: User, token: ApiToken, on: Any) -> None:
+def _end(actor: User, token: ApiToken, on: Scoped) -> None:
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now())
     token.user.is_active = False
     token.user.save(update_fields=["is_active"])
@@ -103,7 +104,7 @@ def _end(actor: User, token: ApiToken, on: Any) -> None:
     _record("token.revoked", actor, on, token, ["usable", "revoked"])
 
 
-def _role(token: ApiToken, on: Any) -> Role:
+def _role(token: ApiToken, on: Scoped) -> Role:
     role = roles_of_tokens(on=on).get(token.user_id)
     if role is None:
         raise Refused(f"The token {token} has ended. Make a new one.")
@@ -119,5 +120,5 @@ def _make_secret(actor: User, token: ApiToken) -> str:
     return secret.text
 
 
-def _record(action: str, actor: User, on: Any, token: ApiToken, change: list[Any]) -> None:
+def _record(action: str, actor: User, on: Scoped, token: ApiToken, change: list[Any]) -> None:
     record_on(action=action, actor=actor, on=on, changes={f"API token {token.name}": change})
