@@ -10,6 +10,7 @@ from apps.access.catalogue import Scope
 from apps.access.models import Grant, TeamGrant, ending_index
 from apps.access.queries import ScopedQuerySet
 from apps.clusters.models import Cluster
+from apps.deployments.configuration.schema import Configuration
 from apps.organizations.models import Workspace
 
 
@@ -183,7 +184,7 @@ class Revision(models.Model):
     """An immutable snapshot of a Deployment's configuration. Only its `state` moves, through
     `lifecycle`.
 
-    `config` is what `configuration.Configuration.to_json` writes; a secret in it is the id of a
+    `config` is what `Configuration.to_json` writes; a secret in it is the id of a
     SecretValue. `code_digest` is the SHA-256 of the delivered code, empty for the example DAGs.
     """
 
@@ -210,6 +211,10 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return f"revision {self.number}"
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration.from_json(self.config)
 
 
 class SecretValue(models.Model):
@@ -265,6 +270,10 @@ class Draft(models.Model):
     config = models.JSONField()
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration.from_json(self.config)
 
     @property
     def access_parent(self) -> Any:

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from apps.clusters.models import Cluster
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.changes import (
     DATABASE_MIGRATES,
     EVERYTHING_RESTARTS,
@@ -18,7 +19,7 @@ from apps.deployments.configuration.changes import (
     summary_of,
 )
 from apps.deployments.configuration.options import deployment_options
-from apps.deployments.configuration.schema import Configuration, Variable, WorkerQueue
+from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.configuration.validation import is_protected, validate
 
 TODAY = date(2026, 11, 22)

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import Bounds, DeploymentOptions
-from apps.deployments.configuration.schema import (
-    DEFAULT_QUEUE,
-    Configuration,
-    Variable,
-    WorkerQueue,
-)
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 
 NAME_LENGTH = 60
 DESCRIPTION_LENGTH = 500

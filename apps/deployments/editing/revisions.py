@@ -106,9 +106,9 @@ def make_due(deployment: Deployment) -> None:
 
 def _audited(before: Revision | None, after: Revision) -> dict[str, list[Any]]:
     """Write a revision for the audit: what differs, with secrets and long values left out."""
-    old = Configuration.from_json(before.config) if before else None
+    old = before.configuration if before else None
     audited: dict[str, list[Any]] = {"revision": [before.number if before else None, after.number]}
-    for change in changes(old, Configuration.from_json(after.config)):
+    for change in changes(old, after.configuration):
         audited[change.label] = [change.before[:AUDITED_LENGTH], change.after[:AUDITED_LENGTH]]
     digest = before.code_digest if before else ""
     if digest != after.code_digest:

@@ -92,7 +92,7 @@ def update_config(
     current = _wanted(deployment)
     if current.number != base_revision_number:
         raise StaleBase(current=current)
-    before = Configuration.from_json(current.config)
+    before = current.configuration
     _check(configuration, deployment.cluster, base=before)
     differences = changes(before, configuration)
     if not differences:
@@ -124,7 +124,7 @@ def deploy_code(
         deployment,
         kind,
         summary=summary,
-        configuration=Configuration.from_json(_wanted(deployment).config),
+        configuration=_wanted(deployment).configuration,
         code_digest=digest,
     )
 
@@ -148,9 +148,9 @@ def restore_revision(
         raise StaleBase(current=current)
     if revision.deployment_id != deployment.pk:
         raise Invalid("That revision belongs to another Deployment.")
-    configuration = Configuration.from_json(revision.config)
+    configuration = revision.configuration
     try:
-        _check(configuration, deployment.cluster, base=Configuration.from_json(current.config))
+        _check(configuration, deployment.cluster, base=current.configuration)
     except InvalidConfiguration as error:
         raise Refused(f"Revision {revision.number} cannot be restored. {error.message}") from error
     return add_revision(

@@ -53,7 +53,7 @@ class Subject:
     def current(self) -> Configuration | None:
         if self.deployment is None or self.deployment.wanted is None:
             return None
-        return Configuration.from_json(self.deployment.wanted.config)
+        return self.deployment.wanted.configuration
 
     def revision(self, number: str) -> Revision | None:
         """Return the revision that the edit began from, as the form remembers it."""
@@ -126,7 +126,7 @@ def edit_draft(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> Ht
         request,
         subject,
         lambda: data_of(
-            configuration=Configuration.from_json(draft.config),
+            configuration=draft.configuration,
             name=draft.deployment.name if draft.deployment else draft.name,
             base=draft.base.number if draft.base else None,
             options=subject.options,

@@ -128,7 +128,7 @@ def _unknown(deployment: Deployment, told: LiveMetrics | None) -> dict[str, str]
 
 
 def _configuration(deployment: Deployment) -> Configuration | None:
-    return Configuration.from_json(deployment.wanted.config) if deployment.wanted else None
+    return deployment.wanted.configuration if deployment.wanted else None
 
 
 def _runtime(configuration: Configuration | None) -> str:

@@ -9,7 +9,7 @@ from apps.dataplane.kubernetes.config import (
     ObjectStore,
 )
 from apps.dataplane.kubernetes.render import Manifest, Stage, render
-from apps.dataplane.spec import DeploymentSpec, QueueSpec, SignInSpec, VariableSpec
+from apps.dataplane.spec import DeploymentSpec, SignInSpec, VariableSpec, WorkerQueue
 from tests.dataplane import specs
 
 REF = "tidy-comet"
@@ -23,8 +23,8 @@ SIGN_IN = SignInSpec(
     audience="airflow:tidy-comet",
     public_key_pem="-----BEGIN PUBLIC KEY-----\nbm90IGEga2V5\n-----END PUBLIC KEY-----\n",
 )
-HEAVY = QueueSpec(name="heavy", concurrency=2, min_workers=1, max_workers=4, size="A40")
-LONGEST = QueueSpec(name=LONGEST_QUEUE, concurrency=5, min_workers=0, max_workers=2)
+HEAVY = WorkerQueue(name="heavy", concurrency=2, min_workers=1, max_workers=4, size="A40")
+LONGEST = WorkerQueue(name=LONGEST_QUEUE, concurrency=5, min_workers=0, max_workers=2)
 SERVER = DatabaseServer(
     host="db.example.test", port=6432, user="maker", password=f"{CANARY}-of:the/server@"
 )

@@ -12,13 +12,9 @@ from django.forms.utils import ErrorDict
 
 from apps.clusters.models import Cluster
 from apps.core.forms import Choices
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import DeploymentOptions, RuntimeOption
-from apps.deployments.configuration.schema import (
-    DEFAULT_QUEUE,
-    Configuration,
-    Variable,
-    WorkerQueue,
-)
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 from apps.deployments.configuration.validation import DESCRIPTION_LENGTH, NAME_LENGTH
 from apps.deployments.editing.forms.data import CORRECT, QUEUES, REPORT, line_feeds
 from apps.deployments.models import SecretValue
