@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import (
     ClusterConfig,
     Connection,
     DatabaseServer,
     ObjectStore,
 )
-from apps.dataplane.kubernetes.render import Manifest, Stage, render
+from apps.dataplane.kubernetes.render import Stage, render
 from apps.dataplane.spec import DeploymentSpec, SignInSpec, VariableSpec, WorkerQueue
 from tests.dataplane import specs
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.kubernetes.render import Manifest, render
+from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render import render
 from apps.dataplane.kubernetes.render.components.autoscaling import workers_needed
 from apps.dataplane.spec import VariableSpec, WorkerQueue
 from tests.dataplane.kubernetes_render import schemas, test_lint
