@@ -9,6 +9,7 @@ from apps.accounts.forms import ProfileForm
 from apps.accounts.models import OutgoingMail
 from apps.accounts.request_user import request_user
 from apps.accounts.services import update_profile
+from apps.core.form_pages import is_submitted
 from apps.core.gates import open_to_all, operator_only, signed_in_only
 
 PAGE_SIZE = 20
@@ -25,7 +26,7 @@ def profile(request: HttpRequest) -> HttpResponse:
         "theme": request.COOKIES.get("theme", "device"),
     }
     form = ProfileForm(request.POST or None, initial=initial)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         theme = form.cleaned_data.pop("theme")
         update_profile(user=person, **form.cleaned_data)
         messages.success(request, "Saved.")

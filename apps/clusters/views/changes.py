@@ -18,6 +18,7 @@ from apps.clusters.queries import behind, deployments_in_words, deployments_on
 from apps.clusters.services import choose_workspaces, remove_cluster, update_settings
 from apps.clusters.views.parts import cluster_called, kubernetes_called, page_of, posted
 from apps.core.errors import Invalid, PortalError
+from apps.core.form_pages import form_page, is_submitted
 from apps.core.forms import add_error
 from apps.organizations.models import Organization
 
@@ -42,7 +43,7 @@ def settings(request: HttpRequest, organization: Organization, cluster_id: int) 
     if request.method == "POST" and not is_fresh:
         form.add_error(None, STALE)
         form.ask_again()
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         try:
             concerned = update_settings(
                 actor=request_user(request),
@@ -68,8 +69,7 @@ def settings(request: HttpRequest, organization: Organization, cluster_id: int) 
         "is_stale": not is_fresh,
         "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",
     }
-    status = 422 if form.errors else 200
-    return render(request, "clusters/settings.html", context, status=status)
+    return form_page(request, "clusters/settings.html", context, form)
 
 
 @scoped(
@@ -87,7 +87,7 @@ def workspaces(request: HttpRequest, organization: Organization, cluster_id: int
         "workspaces": cluster.workspaces.all(),
     }
     form = WorkspacesForm(posted(request), cluster=cluster, initial=initial)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         choose_workspaces(
             actor=request_user(request),
             cluster=cluster,
@@ -101,8 +101,7 @@ def workspaces(request: HttpRequest, organization: Organization, cluster_id: int
         "form": form,
         "chosen": cluster.workspaces.visible_to(request.user).order_by("name"),
     }
-    status = 422 if form.errors else 200
-    return render(request, "clusters/workspaces.html", context, status=status)
+    return form_page(request, "clusters/workspaces.html", context, form)
 
 
 @scoped(Organization, "organization.clusters.manage", by="slug")

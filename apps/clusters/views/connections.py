@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
@@ -26,6 +26,7 @@ from apps.clusters.forms.access import (
 from apps.clusters.forms.parts import SecretForm
 from apps.clusters.views.parts import kubernetes_called, page_of, posted
 from apps.core.errors import PortalError
+from apps.core.form_pages import form_page
 from apps.core.forms import add_error
 from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
@@ -54,8 +55,7 @@ def register(request: HttpRequest, organization: Organization) -> HttpResponse:
             messages.success(request, f"{cluster} is registered.")
             return redirect("clusters:cluster", organization.slug, cluster.pk)
     context = {"organization": organization, **_form_context(request, form)}
-    status = 422 if form.errors else 200
-    return render(request, "clusters/register.html", context, status=status)
+    return form_page(request, "clusters/register.html", context, form)
 
 
 @scoped(Organization, "organization.clusters.manage", by="slug")
@@ -88,8 +88,7 @@ def credential(request: HttpRequest, organization: Organization, cluster_id: int
         **page_of(request, cluster, tab="credential"),
         **_form_context(request, form),
     }
-    status = 422 if form.errors else 200
-    return render(request, "clusters/credential.html", context, status=status)
+    return form_page(request, "clusters/credential.html", context, form)
 
 
 def _is_by_token(request: HttpRequest) -> bool:

@@ -17,8 +17,8 @@ from apps.access.team_grants import revoke_from_team
 from apps.accounts.queries import person_with_email
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.errors import Invalid, PortalError
-from apps.core.forms import add_error
+from apps.core.errors import Invalid
+from apps.core.form_pages import errors_as_messages, errors_shown_in
 from apps.deployments.models import Deployment, DeploymentGrant, DeploymentTeamGrant, Phase
 from apps.organizations.forms import PersonForm, TeamRoleForm
 from apps.organizations.models import Team
@@ -41,11 +41,8 @@ def access(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     forms = for_person, for_team = _forms(request, deployment)
     form, give = (for_team, _assign_team) if for_team.is_bound else (for_person, _assign)
     if form.is_valid():
-        try:
+        with errors_shown_in(form):
             give(request, deployment, **form.cleaned_data)
-        except PortalError as error:
-            add_error(form, error)
-        else:
             return redirect("deployments:access", deployment.ref)
     return _page(request, deployment, forms=forms)
 
@@ -62,7 +59,7 @@ def who(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 @require_POST
 def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     actor = request_user(request)
-    try:
+    with errors_as_messages(request):
         if "team" in request.POST:
             teams = DeploymentTeamGrant.objects.select_related("group__team__organization")
             team = get_object_or_404(
@@ -76,9 +73,6 @@ def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
                 people, pk=_number(request, "person"), content_object=deployment
             ).user
             revoke(actor=actor, user=who, on=deployment)
-    except PortalError as error:
-        messages.error(request, error.message)
-    else:
         messages.success(request, f"{who} no longer has a role on {deployment.name} itself.")
     return redirect("deployments:access", deployment.ref)
 

@@ -15,6 +15,7 @@ from apps.accounts.request_user import request_user
 from apps.accounts.services import AddressTaken
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
+from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.core.forms import add_error
 from apps.core.gates import keeps_address_private, open_to_all
 from apps.organizations.forms import NewPersonForm, PersonForm
@@ -40,9 +41,9 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 @require_http_methods(["GET", "HEAD", "POST"])
 def invite_member(request: HttpRequest, organization: Organization) -> HttpResponse:
     form = _person_form(request, organization)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         email, role = form.cleaned_data["email"], form.cleaned_data["role"]
-        try:
+        with errors_shown_in(form):
             url = invite(
                 actor=request_user(request),
                 organization=organization,
@@ -50,9 +51,6 @@ def invite_member(request: HttpRequest, organization: Organization) -> HttpRespo
                 organization_role=role.key,
                 roles_end_at=form.cleaned_data["expires_at"],
             )
-        except PortalError as error:
-            add_error(form, error)
-        else:
             return _made(request, organization, email, url)
     return _form_page(request, organization, form)
 
@@ -63,11 +61,9 @@ def invite_member(request: HttpRequest, organization: Organization) -> HttpRespo
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_member(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     form = _person_form(request, workspace)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             return _add(request, workspace, **form.cleaned_data)
-        except PortalError as error:
-            add_error(form, error)
     return _form_page(request, workspace, form)
 
 
@@ -146,11 +142,8 @@ def _resend(
 def _revoke(
     request: HttpRequest, place: Organization | Workspace, found: Invitation
 ) -> HttpResponse:
-    try:
+    with errors_as_messages(request):
         revoke_invitation(actor=request_user(request), invitation=found)
-    except PortalError as error:
-        messages.error(request, error.message)
-    else:
         messages.success(request, f"The invitation of {found.email} is withdrawn.")
     return redirect(people_page(place))
 
@@ -195,7 +188,7 @@ def _accept_as_new_person(request: HttpRequest, found: Invitation) -> HttpRespon
     if request.user.is_authenticated:
         return _elsewhere(request, found, None)
     form = NewPersonForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         try:
             person = accept_as_new_person(invitation=found, **form.cleaned_data)
         except InvitationUnusable:
@@ -231,8 +224,7 @@ def _form_page(
     request: HttpRequest, place: Organization | Workspace, form: PersonForm
 ) -> HttpResponse:
     context = {"place": place, "form": form, "back_url": people_page(place)}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/invitations/invite.html", context, status=status)
+    return form_page(request, "organizations/invitations/invite.html", context, form)
 
 
 def _made(

@@ -18,7 +18,7 @@ from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import add_error
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.forms import RoleForm
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import (
@@ -123,13 +123,10 @@ def _member_page(
         initial={"role": here[0].role.key if here else None},
         ends_at=here[0].grant.expires_at if here else None,
     )
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         role = form.cleaned_data["role"]
-        try:
+        with errors_shown_in(form):
             assign_role(actor=request_user(request), user=person, on=place, **form.cleaned_data)
-        except PortalError as error:
-            add_error(form, error)
-        else:
             messages.success(request, f"{person} is {role} now.")
             return redirect(request.path)
     permission = f"{place.access_scope}.members.manage"
@@ -144,8 +141,7 @@ def _member_page(
         "who_url": reverse(_who_name(place), args=[place.slug]),
         "denial": denial_for(user=request.user, permission=permission, on=place),
     }
-    status = 422 if form.errors else 200
-    return render(request, "organizations/members/member.html", context, status=status)
+    return form_page(request, "organizations/members/member.html", context, form)
 
 
 def _removal_page(

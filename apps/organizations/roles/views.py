@@ -14,7 +14,7 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import add_error
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.organizations.roles.forms import CustomRoleForm, InsteadForm
 from apps.organizations.roles.queries import grants_giving, invitations_offering
@@ -77,17 +77,14 @@ def new_role(request: HttpRequest, organization: Organization, scope: str) -> Ht
     form = _form(
         request, organization, scope, {"permissions": permissions_of_template(scope, begin_with)}
     )
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             role = create_role(
                 actor=request_user(request),
                 organization=organization,
                 scope=scope,
                 **form.cleaned_data,
             )
-        except PortalError as error:
-            add_error(form, error)
-        else:
             messages.success(request, f"The role {role} is there. Give it where it is meant for.")
             return redirect("organizations:role", organization.slug, role.pk)
     context = {
@@ -97,8 +94,7 @@ def new_role(request: HttpRequest, organization: Organization, scope: str) -> Ht
         "begin_with": begin_with,
         "templates": [label for label, *_ in TEMPLATES[scope]],
     }
-    status = 422 if form.errors else 200
-    return render(request, "organizations/roles/new_role.html", context, status=status)
+    return form_page(request, "organizations/roles/new_role.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -114,17 +110,13 @@ def edit_role(request: HttpRequest, organization: Organization, role_id: int) ->
         "workspaces": role.workspaces.all(),
     }
     form = _form(request, organization, role.scope, initial)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             update_role(actor=request_user(request), role=role, **form.cleaned_data)
-        except PortalError as error:
-            add_error(form, error)
-        else:
             messages.success(request, "Saved. Whoever holds the role may do this from now on.")
             return redirect("organizations:role", organization.slug, role.pk)
     context = {"organization": organization, "role": role, "form": form}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/roles/edit_role.html", context, status=status)
+    return form_page(request, "organizations/roles/edit_role.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")

@@ -11,7 +11,7 @@ from apps.accounts.queries import person_with_email
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.core.forms import add_error
+from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.organizations.forms import TeamForm, TeamMemberForm
 from apps.organizations.models import Organization, Team
 from apps.organizations.teams.queries import people_in, teams_of
@@ -47,19 +47,15 @@ def team_list(request: HttpRequest, organization: Organization) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_team(request: HttpRequest, organization: Organization) -> HttpResponse:
     form = TeamForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             team = create_team(
                 actor=request_user(request), organization=organization, **form.cleaned_data
             )
-        except PortalError as error:
-            add_error(form, error)
-        else:
             messages.success(request, f"The Team {team} is there. Now say who is in it.")
             return redirect("organizations:team", organization.slug, team.pk)
     context = {"organization": organization, "form": form}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/teams/new_team.html", context, status=status)
+    return form_page(request, "organizations/teams/new_team.html", context, form)
 
 
 @scoped(Organization, "organization.members.view", by="slug", writing=MANAGE)
@@ -68,12 +64,9 @@ def new_team(request: HttpRequest, organization: Organization) -> HttpResponse:
 def team_page(request: HttpRequest, organization: Organization, team_id: int) -> HttpResponse:
     team = _team(organization, team_id)
     form = TeamMemberForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             person = _add(request, team, form.cleaned_data["email"])
-        except PortalError as error:
-            add_error(form, error)
-        else:
             messages.success(request, f"{person} is in {team} now.")
             return redirect(request.path)
     search = request.GET.get("q", "").strip()[:100]
@@ -87,8 +80,7 @@ def team_page(request: HttpRequest, organization: Organization, team_id: int) ->
         "grants": grants_of(team=team, seen_by=request_user(request)),
         "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
     }
-    status = 422 if form.errors else 200
-    return render(request, "organizations/teams/team.html", context, status=status)
+    return form_page(request, "organizations/teams/team.html", context, form)
 
 
 def _add(request: HttpRequest, team: Team, email: str) -> User:
@@ -107,11 +99,8 @@ def remove_from_team_page(
 ) -> HttpResponse:
     team = _team(organization, team_id)
     person = get_object_or_404(User, pk=person_id, groups=team.group)
-    try:
+    with errors_as_messages(request):
         remove_from_team(actor=request_user(request), team=team, user=person)
-    except PortalError as error:
-        messages.error(request, error.message)
-    else:
         messages.success(request, f"{person} is not in {team} any more.")
     return redirect("organizations:team", organization.slug, team.pk)
 
@@ -123,17 +112,13 @@ def team_settings(request: HttpRequest, organization: Organization, team_id: int
     team = _team(organization, team_id)
     initial = {"name": team.name, "description": team.description}
     form = TeamForm(request.POST or None, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             update_team(actor=request_user(request), team=team, **form.cleaned_data)
-        except PortalError as error:
-            add_error(form, error)
-        else:
             messages.success(request, "Saved.")
             return redirect("organizations:team", organization.slug, team.pk)
     context = {"organization": organization, "team": team, "form": form}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/teams/team_settings.html", context, status=status)
+    return form_page(request, "organizations/teams/team_settings.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")

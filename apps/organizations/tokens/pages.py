@@ -19,7 +19,7 @@ from apps.access.scopes import Scoped, organization_over
 from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
-from apps.core.forms import add_error
+from apps.core.form_pages import errors_shown_in, form_page
 from apps.organizations.forms import RotationForm, TokenForm
 from apps.organizations.models import ApiToken
 from apps.organizations.tokens.queries import can_be_made_by, roles_of_tokens, tokens_on
@@ -43,32 +43,24 @@ def new_page(request: HttpRequest, on: Scoped, *, list_url: str) -> HttpResponse
     posted = request.POST if request.method == "POST" else None
     form = TokenForm(posted, roles=roles_for(on=on, within=held))
     if form.is_valid():
-        try:
+        with errors_shown_in(form):
             token, secret = create_token(actor=request_user(request), on=on, **form.cleaned_data)
-        except PortalError as error:
-            add_error(form, error)
-        else:
             return _made(request, on, token, secret, list_url)
     context = {**_place(on), "form": form, "list_url": list_url}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/tokens/new_token.html", context, status=status)
+    return form_page(request, "organizations/tokens/new_token.html", context, form)
 
 
 def rotate_page(request: HttpRequest, on: Scoped, token_id: int, *, list_url: str) -> HttpResponse:
     token = _token(on, token_id)
     form = RotationForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        try:
+        with errors_shown_in(form):
             secret = rotate_token(
                 actor=request_user(request), token=token, on=on, **form.cleaned_data
             )
-        except PortalError as error:
-            add_error(form, error)
-        else:
             return _made(request, on, token, secret, list_url)
     context = {**_place(on), "token": token, "form": form, "list_url": list_url}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/tokens/rotate_token.html", context, status=status)
+    return form_page(request, "organizations/tokens/rotate_token.html", context, form)
 
 
 def revoke_page(request: HttpRequest, on: Scoped, token_id: int, *, list_url: str) -> HttpResponse:

@@ -8,6 +8,7 @@ from apps.accounts.models import SignInLink
 from apps.accounts.queries import has_operator, usable_link
 from apps.accounts.services import LinkUnusable
 from apps.core.errors import PortalError
+from apps.core.form_pages import form_page, is_submitted
 from apps.core.forms import add_error
 from apps.core.gates import keeps_address_private, open_to_all
 from apps.portal.forms import SetUpForm
@@ -42,7 +43,7 @@ def _sign_in(request: HttpRequest, link: SignInLink, token: str) -> HttpResponse
 
 def _set_up(request: HttpRequest, token: str) -> HttpResponse:
     form = SetUpForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         try:
             owner, workspace = set_up(token=token, **form.cleaned_data)
         except LinkUnusable:
@@ -52,4 +53,4 @@ def _set_up(request: HttpRequest, token: str) -> HttpResponse:
         else:
             login(request, owner, backend=BACKEND)
             return redirect("portal:workspace", slug=workspace.slug)
-    return render(request, "portal/setup.html", {"form": form}, status=422 if form.errors else 200)
+    return form_page(request, "portal/setup.html", {"form": form}, form)

@@ -19,7 +19,7 @@ from apps.accounts.sessions.services import (
     is_sign_in_fresh,
 )
 from apps.core.errors import PortalError
-from apps.core.forms import add_error
+from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.connections import services
 from apps.sso.connections.forms import FORMS, ConnectionForm, ProtocolForm
@@ -44,23 +44,19 @@ def new_connection(request: HttpRequest, organization: Organization) -> HttpResp
     roles = roles_of_newcomers(actor=request_user(request), organization=organization)
     form = FORMS[protocol](request.POST or None, request.FILES or None, roles=roles)
     _refuse_stale(request, form)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             connection = services.create_connection(
                 actor=request_user(request),
                 organization=organization,
                 protocol=protocol,
                 **form.cleaned_fields,
             )
-        except PortalError as error:
-            add_error(form, error)
-        else:
             messages.success(request, "The connection is there. Test it before you switch it on.")
             return _to(connection)
     context = {"organization": organization, "form": form, "protocol": protocol}
     context |= _freshness(request)
-    status = 422 if form.errors else 200
-    return render(request, "sso/connections/connection_form.html", context, status=status)
+    return form_page(request, "sso/connections/connection_form.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -101,14 +97,11 @@ def edit_connection(
         initial=_initial(found),
     )
     _refuse_stale(request, form)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             services.update_connection(
                 actor=request_user(request), connection=found, **form.cleaned_fields
             )
-        except PortalError as error:
-            add_error(form, error)
-        else:
             messages.success(request, "Saved.")
             return _to(found)
     context = {
@@ -118,8 +111,7 @@ def edit_connection(
         "connection": found,
         **_freshness(request),
     }
-    status = 422 if form.errors else 200
-    return render(request, "sso/connections/connection_form.html", context, status=status)
+    return form_page(request, "sso/connections/connection_form.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -143,11 +135,8 @@ def switch_connection(
     found = get_object_or_404(organization.sso_connections, key=connection_key)
     is_on = request.POST.get("enable") == "yes"
     change = services.enable_connection if is_on else services.disable_connection
-    try:
+    with errors_as_messages(request):
         change(actor=request_user(request), connection=found)
-    except PortalError as error:
-        messages.error(request, error.message)
-    else:
         messages.success(request, f"{found} is {'on' if is_on else 'off'}.")
     return _to(found)
 

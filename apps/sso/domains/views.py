@@ -12,7 +12,7 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import add_error
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.connections.forms import DomainForm
 from apps.sso.connections.services import make_bypass_link as new_bypass_link
@@ -28,14 +28,11 @@ MANAGE = "organization.sso.manage"
 def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Everything about sign-in of one organization; posting adds a domain."""
     form = DomainForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             domains.add_domain(
                 actor=request_user(request), organization=organization, **form.cleaned_data
             )
-        except PortalError as error:
-            add_error(form, error)
-        else:
             messages.success(request, "Added. Make the DNS record, then check it.")
             return redirect("sso:overview", slug=organization.slug)
     context = {
@@ -45,7 +42,7 @@ def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
         "connections": organization.sso_connections.order_by("name"),
         "bypass_link": BypassLink.objects.filter(organization=organization).first(),
     }
-    return render(request, "sso/overview.html", context, status=422 if form.errors else 200)
+    return form_page(request, "sso/overview.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")

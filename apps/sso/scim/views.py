@@ -15,8 +15,7 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.context import name_caller
-from apps.core.errors import PortalError
-from apps.core.forms import add_error
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.core.gates import open_to_all
 from apps.organizations.models import Organization
 from apps.sso.connections.forms import ScimTokenForm
@@ -52,14 +51,11 @@ def provisioning(request: HttpRequest, organization: Organization) -> HttpRespon
     """The address and the tokens; posting makes a token and shows it this once."""
     form = ScimTokenForm(request.POST or None)
     token = ""
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             token = create_scim_token(
                 actor=request_user(request), organization=organization, **form.cleaned_data
             )
-        except PortalError as error:
-            add_error(form, error)
-        else:
             form = ScimTokenForm()
     records = ScimRecord.objects.filter(organization=organization)
     unlinked = records.filter(kind="User").exclude(problem="").order_by("key")
@@ -73,8 +69,7 @@ def provisioning(request: HttpRequest, organization: Organization) -> HttpRespon
         "group_count": records.filter(kind="Group").count(),
         "page_obj": Paginator(unlinked, PAGE_SIZE).get_page(request.GET.get("page")),
     }
-    status = 422 if form.errors else 200
-    return render(request, "sso/scim/provisioning.html", context, status=status)
+    return form_page(request, "sso/scim/provisioning.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
