@@ -61,8 +61,8 @@ class Launcher:
         self.began_at = time.monotonic()
         self.is_asked_to_stop = threading.Event()
 
-    def say(self, sentence: str) -> None:
-        print(f"[{time.monotonic() - self.began_at:5.1f} s] {sentence}", flush=True)
+    def say(self, message: str) -> None:
+        print(f"[{time.monotonic() - self.began_at:5.1f} s] {message}", flush=True)
 
     def run(self) -> int:
         port, edge_port = _port("PORTAL_PORT"), _port("PORTAL_EDGE_PORT")
@@ -239,12 +239,12 @@ class Launcher:
                 self.say("Everything was stopped by `make stop`.")
                 return 0
             try:
-                for sentence in self.machine.heal():
-                    self.say(sentence)
+                for message in self.machine.heal():
+                    self.say(message)
                 if number % CONNECT_ROUNDS == 0:
                     self._connect_clusters()
             except DataPlaneError as error:
-                self.say(error.sentence)
+                self.say(error.message)
         self.say("Stopping the portal.")
         self.machine.stop_portal()
         self.say("The portal is stopped. Deployments go on; `make stop` stops them too.")
@@ -326,7 +326,7 @@ def main() -> int:
         if launcher.is_asked_to_stop.is_set():
             print("Interrupted.", file=sys.stderr)
             return 130
-        print(error.sentence, *error.log, sep="\n  ", file=sys.stderr)
+        print(error.message, *error.log, sep="\n  ", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -73,8 +73,8 @@ class Command:
         output, errors = self.process.communicate()
         if self.process.returncode:
             lines = (output + errors).strip().splitlines() or ["it said nothing"]
-            sentence = f"`manage.py {self.name}` failed: {lines[-1]}"
-            raise Permanent(sentence, log=tuple(lines[-15:-1]))
+            message = f"`manage.py {self.name}` failed: {lines[-1]}"
+            raise Permanent(message, log=tuple(lines[-15:-1]))
         return output
 
 

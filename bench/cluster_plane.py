@@ -52,7 +52,7 @@ class ClusterPlane(FakePlane):
             exists=True,
             applied_revision=int(self._kept.hget(APPLIED, ref) or 1),
             health="healthy",
-            sentence="Airflow is healthy.",
+            message="Airflow is healthy.",
         )
 
     def _answer(self, seconds: float) -> None:

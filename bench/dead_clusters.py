@@ -22,7 +22,6 @@ from apps.clusters.models import Cluster
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.kubernetes.config import Connection
 from apps.deployments import tasks
-from apps.deployments.configuration.schema import Configuration
 from apps.deployments.editing.services import update_config
 from apps.deployments.models import Deployment, Revision
 from apps.deployments.reconciling import breaker
@@ -103,7 +102,7 @@ def _edit(population: Population, clusters: list[Cluster]) -> list[float]:
     for row in rows.order_by("?")[:EDITS]:
         if row.wanted is None:
             continue
-        old = Configuration.from_json(row.wanted.config)
+        old = row.wanted.configuration
         new = replace(old, description=f"Edited {time.time()}")
         operation = update_config(
             actor=population.reader,

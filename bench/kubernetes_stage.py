@@ -45,7 +45,7 @@ _numbers = count(1)
 
 
 class LeftOut(Exception):
-    """This machine has no control plane; the sentence says how to get one."""
+    """This machine has no control plane; the message says how to get one."""
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def _deployments(
             created_by=author,
             observation={"queues": [_queue_seen(queue, number) for queue in _queues(number)]},
             health=Health.HEALTHY,
-            health_sentence="Airflow is healthy.",
+            health_message="Airflow is healthy.",
             health_since=now - timedelta(hours=3),
             observed_at=now,
             next_reconcile_at=now + timedelta(days=1),

@@ -17,7 +17,7 @@ class SettledPlane(FakePlane):
             exists=True,
             applied_revision=1,
             health="healthy",
-            sentence="Airflow is healthy.",
+            message="Airflow is healthy.",
             components=tuple(
                 ComponentStatus(name=name, state="running", ready=1, wanted=1)
                 for name in COMPONENTS

@@ -24,7 +24,7 @@ class DeploymentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generi
         "description",
         "workspace",
         "health",
-        "health_sentence",
+        "health_message",
         "workers",
         "runtime",
         "wanted__summary",

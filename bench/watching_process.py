@@ -32,9 +32,11 @@ class MeasuredWatchers(Watchers):
 
     lags: list[float] = []
 
-    def write(self, cluster_id: int, looks: Looks) -> None:
-        taken = list(looks)
-        surveys.record_looks(cluster_id=cluster_id, looks=((ref, look) for ref, look, _ in taken))
+    def write(self, cluster_id: int, observations: Looks) -> None:
+        taken = list(observations)
+        surveys.record_observations(
+            cluster_id=cluster_id, observations=((ref, look) for ref, look, _ in taken)
+        )
         now = time.monotonic()
         self.lags += [now - since for _, _, since in taken]
 

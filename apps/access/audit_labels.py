@@ -5,17 +5,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apps.access.models import Grant, Role
-from apps.access.scopes import with_all_above
+from apps.access.scopes import Scoped, organization_over
 from apps.accounts.models import User, UserKind
 from apps.audit.services import record
 
 
-def record_on(*, action: str, actor: User | None, on: Any, changes: Mapping[str, Any]) -> None:
+def record_on(*, action: str, actor: User | None, on: Scoped, changes: Mapping[str, Any]) -> None:
     """Write an audit event about an organization, a workspace or a Deployment. See `record`."""
     record(
         action=action,
         actor=actor,
-        organization_id=with_all_above(on)[-1].pk,
+        organization_id=organization_over(on).pk,
         target_kind=type(on).access_scope,
         target_id=on.pk,
         target_label=str(on),

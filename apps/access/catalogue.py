@@ -11,7 +11,7 @@ from typing import Literal
 Scope = Literal["organization", "workspace", "deployment"]
 SCOPES: tuple[Scope, ...] = ("organization", "workspace", "deployment")
 
-# As sentences write them: a Deployment always has its capital letter.
+# As messages write them: a Deployment always has its capital letter.
 SCOPE_WORDS: dict[str, str] = {
     "organization": "organization",
     "workspace": "workspace",

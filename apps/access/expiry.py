@@ -13,24 +13,30 @@ from django.db.models.functions import Now
 
 from apps.access.audit_labels import holder_in_words, record_on, role_in_words
 from apps.access.models import Grant
-from apps.access.scopes import grant_model, models_with_roles, organization_model, team_grant_model
+from apps.access.scopes import (
+    Scoped,
+    grant_model,
+    models_with_roles,
+    organization_model,
+    team_grant_model,
+)
 from apps.accounts.models import User
 
 # Changes of roles in the organization wait while one batch is written.
 BATCH = 200
 
 
-def organizations_with_ended_roles() -> list[int]:
+def organizations_with_expired_grants() -> list[int]:
     """List the ids of organizations in which a role has ended and is still written down."""
     found: set[int] = set()
     for model, grants in _tables():
         path = _path_to_organization(model)
-        found.update(_ended(grants).values_list(path, flat=True).distinct())
+        found.update(_expired(grants).values_list(path, flat=True).distinct())
     return sorted(found)
 
 
 @transaction.atomic
-def end_roles(*, organization_id: int) -> list[Any]:
+def expire_grants(*, organization_id: int) -> list[Any]:
     """Take away a batch of roles that have ended in an organization; return what was taken.
 
     Each is told of once: whoever holds the lock of the organization reads and deletes. None are
@@ -41,18 +47,18 @@ def end_roles(*, organization_id: int) -> list[Any]:
         return []
     taken: list[Any] = []
     for model, grants in _tables():
-        here = _ended(grants).filter(**{_path_to_organization(model): organization_id})
-        taken += _take(here[: BATCH - len(taken)], _above(model))
+        here = _expired(grants).filter(**{_path_to_organization(model): organization_id})
+        taken += _delete(here[: BATCH - len(taken)], _above(model))
     return taken
 
 
-def take_ended(grants: QuerySet[Any]) -> None:
+def delete_expired(grants: QuerySet[Any]) -> None:
     """Take away those of the grants that have ended, before another is put in their place."""
-    _take(_ended(grants), ())
+    _delete(_expired(grants), ())
 
 
 @transaction.atomic
-def end_by(*, actor: User | None, user: User, within: Any, expires_at: datetime) -> None:
+def cap_expiry(*, actor: User | None, user: User, within: Scoped, expires_at: datetime) -> None:
     """Let every role of `user` on what lies in the object end by a time; those that end before stay
     as they are.
     """
@@ -70,7 +76,7 @@ def end_by(*, actor: User | None, user: User, within: Any, expires_at: datetime)
         longer.update(expires_at=expires_at)
 
 
-def _take(ended: QuerySet[Any], above: Iterable[str]) -> list[Any]:
+def _delete(ended: QuerySet[Any], above: Iterable[str]) -> list[Any]:
     shown = ("user",) if issubclass(ended.model, Grant) else ("group__team",)
     rows = list(ended.select_related(*shown, "permission__role", "content_object", *above))
     for one in rows:
@@ -81,7 +87,7 @@ def _take(ended: QuerySet[Any], above: Iterable[str]) -> list[Any]:
     return rows
 
 
-def _ended(grants: QuerySet[Any]) -> QuerySet[Any]:
+def _expired(grants: QuerySet[Any]) -> QuerySet[Any]:
     return grants.filter(expires_at__lte=Now()).order_by("expires_at", "pk")
 
 

@@ -13,12 +13,13 @@ from apps.access.catalogue import PERMISSIONS
 from apps.access.effective_grants import people_allowed
 from apps.access.models import Role
 from apps.access.scopes import (
+    Scoped,
     grant_model,
     has_grants,
     organization_model,
     team_grant_model,
     team_model,
-    with_all_above,
+    with_ancestors,
 )
 from apps.accounts.models import User
 
@@ -52,13 +53,13 @@ class ScopedQuerySet(models.QuerySet[_Model]):
         return self.filter(condition)
 
 
-def roles_for(*, on: Any, within: frozenset[str] | None = None) -> list[Role]:
+def roles_for(*, on: Scoped, within: frozenset[str] | None = None) -> list[Role]:
     """List the roles that can be held on an object, from least to most: built-in ones and those of
     its organization that are not limited to other workspaces.
 
     With `within`, only those that hold no more than it.
     """
-    chain = with_all_above(on)
+    chain = with_ancestors(on)
     scopes = {type(one).access_scope: one for one in chain}
     here = Q(is_limited=False) | Q(workspaces=scopes.get("workspace"))
     roles = Role.objects.filter(
@@ -68,7 +69,7 @@ def roles_for(*, on: Any, within: frozenset[str] | None = None) -> list[Role]:
     return [role for role in found if within is None or within.issuperset(role.permissions)]
 
 
-def permissions_held(*, user: User, on: Any) -> frozenset[str]:
+def permissions_held(*, user: User, on: Scoped) -> frozenset[str]:
     """Return every permission a user holds on an object: one query for it and all above it, then
     remembered.
 
@@ -81,7 +82,7 @@ def permissions_held(*, user: User, on: Any) -> frozenset[str]:
     )
     key = (type(on), on.pk)
     if key not in memory:
-        chain = with_all_above(on)
+        chain = with_ancestors(on)
         own = _own_permissions(user=user, chain=chain)
         held: frozenset[str] = frozenset()
         for level in reversed(range(len(chain))):
@@ -180,12 +181,12 @@ class Denial:
     grantors: tuple[User, ...]
 
 
-def explain_denial(*, permission: str, on: Any) -> Denial:
+def explain_denial(*, permission: str, on: Scoped) -> Denial:
     """Explain one refusal, as `denials` does."""
     return denials(permissions=[permission], on=on)[0]
 
 
-def denials(*, permissions: Sequence[str], on: Any) -> list[Denial]:
+def denials(*, permissions: Sequence[str], on: Scoped) -> list[Denial]:
     """Name for each permission the least built-in role of each scope that contains it, and up to
     five people who can grant one. Two queries, however many are asked; none for none.
     """
@@ -207,7 +208,7 @@ def denials(*, permissions: Sequence[str], on: Any) -> list[Denial]:
     return found
 
 
-def denial_for(*, user: Any, permission: str, on: Any) -> Denial | None:
+def denial_for(*, user: Any, permission: str, on: Scoped) -> Denial | None:
     """Explain why a button is locked for this person; None when it is not."""
     return None if user.has_perm(permission, on) else explain_denial(permission=permission, on=on)
 

@@ -17,6 +17,7 @@ from django.shortcuts import get_object_or_404
 
 from apps.access.catalogue import PERMISSIONS
 from apps.access.queries import Denial, explain_denial
+from apps.access.scopes import Scoped
 from apps.core.gates import View
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,16 +26,16 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 class PermissionMissing(PermissionDenied):
     """Carries the object and the permission to the 403 page."""
 
-    def __init__(self, *, permission: str, on: Any) -> None:
+    def __init__(self, *, permission: str, on: Scoped) -> None:
         super().__init__(f"The permission {permission} is missing.")
         self.permission = permission
-        self.on = on
+        self.on: Any = on
 
     def denial(self) -> Denial:
         return explain_denial(permission=self.permission, on=self.on)
 
 
-def require(*, user: Any, permission: str, on: Any) -> None:
+def require(*, user: Any, permission: str, on: Scoped) -> None:
     """Raise PermissionMissing unless the user holds the permission on the object."""
     if not user.has_perm(permission, on):
         raise PermissionMissing(permission=permission, on=on)

@@ -2,30 +2,44 @@
 scoped objects offer `access_parent`, `access_scope` and `access_paths`.
 """
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from django.apps import apps as installed
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 
 from apps.access.apps import MODELS, TEAM
-from apps.access.catalogue import SCOPES
+from apps.access.catalogue import SCOPES, Scope
 
 
 class Scoped(Protocol):
-    """`access_parent` is the next object up, None at the top."""
+    """What permissions are held on: an organization, a workspace, a Deployment, a cluster.
 
-    pk: Any
+    `access_scope` is its kind in the catalogue of permissions. `access_paths` maps the scopes
+    above, and its own as "", to the lookup that reaches them. `access_parent` is the next object
+    up, None at the top.
+    """
+
+    access_scope: ClassVar[Scope]
+    access_paths: ClassVar[dict[str, str]]
+
+    @property
+    def pk(self) -> Any: ...
 
     @property
     def access_parent(self) -> "Scoped | None": ...
 
 
-def with_all_above(on: Any) -> list[Any]:
+def with_ancestors(on: Scoped) -> list[Scoped]:
     """List the object, what it lies in, and so on to the organization."""
-    chain = [on]
+    chain: list[Scoped] = [on]
     while chain[-1].access_parent is not None:
         chain.append(chain[-1].access_parent)
     return chain
+
+
+def organization_over(on: Scoped) -> Any:
+    """Return the organization that an object belongs to: the object itself where it is one."""
+    return with_ancestors(on)[-1]
 
 
 def has_grants(model: type[Any]) -> bool:

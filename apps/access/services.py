@@ -1,4 +1,6 @@
-"""Give and take roles. Grants are written here alone, by `put` and `take`; those of Teams, too."""
+"""Grant and revoke roles. Grants are written here alone, by `upsert_grant` and `delete_grants`;
+those of Teams, too.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -8,10 +10,16 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.access.audit_labels import record_on, role_in_words, role_of
-from apps.access.expiry import take_ended
+from apps.access.expiry import delete_expired
 from apps.access.models import Role
 from apps.access.queries import forget_permissions, permissions_held
-from apps.access.scopes import grant_model, models_with_roles, with_all_above
+from apps.access.scopes import (
+    Scoped,
+    grant_model,
+    models_with_roles,
+    organization_over,
+    with_ancestors,
+)
 from apps.accounts.models import User, UserKind
 from apps.core.errors import Refused
 
@@ -24,13 +32,13 @@ class LastOwner(Refused):
     """The last owner of an organization stays, in person and for good."""
 
 
-class Misfit(Refused):
+class RoleNotApplicable(Refused):
     """A role cannot be held on this object, or not by this holder."""
 
 
 @transaction.atomic
 def grant(
-    *, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None
+    *, actor: User | None, user: User, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
     """Give `user` the role on the object, in place of a role held there before, until `expires_at`
     or for good.
@@ -38,11 +46,11 @@ def grant(
     One role per person and object keeps "what may she do here" a single word; rights of several
     objects add up. `actor` None is the portal itself. Raises RightsExceeded, LastOwner and Misfit.
     """
-    lock_people(on=on)
+    lock_memberships(on=on)
     if actor is not None:
         forget_permissions(actor)
     _keep_an_owner(on, leaving=user, next_role=role, expires_at=expires_at)
-    previous = put(
+    previous = upsert_grant(
         grants=grant_model(type(on)).objects,
         holder={"user": user},
         actor=actor,
@@ -57,7 +65,7 @@ def grant(
 
 @transaction.atomic
 def grant_with_entry(
-    *, actor: User | None, user: User, role: Role, on: Any, expires_at: datetime | None = None
+    *, actor: User | None, user: User, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
     """Grant the role, and the least role on each object above where the user holds none that lasts
     as long, from the top down.
@@ -65,7 +73,7 @@ def grant_with_entry(
     A role on a Deployment is of no use to somebody who cannot enter its workspace. Raises as
     `grant` does.
     """
-    for above in reversed(with_all_above(on)[1:]):
+    for above in reversed(with_ancestors(on)[1:]):
         least = least_role(on=above)
         held = grant_model(type(above)).objects.live().filter(user=user, content_object=above)
         if not held.filter(_lasts(expires_at) | ~Q(permission=least.permission)).exists():
@@ -74,13 +82,13 @@ def grant_with_entry(
 
 
 @transaction.atomic
-def revoke(*, actor: User | None, user: User, on: Any) -> None:
+def revoke(*, actor: User | None, user: User, on: Scoped) -> None:
     """Take from `user` the role held on the object itself. Raises RightsExceeded or LastOwner."""
-    lock_people(on=on)
+    lock_memberships(on=on)
     if actor is not None:
         forget_permissions(actor)
     _keep_an_owner(on, leaving=user, next_role=None)
-    take(
+    delete_grants(
         grants=grant_model(type(on)).objects,
         holder={"user": user},
         label=role_of(user),
@@ -93,7 +101,7 @@ def revoke(*, actor: User | None, user: User, on: Any) -> None:
 
 
 @transaction.atomic
-def revoke_everywhere(*, actor: User | None, user: User, on: Any) -> None:
+def revoke_everywhere(*, actor: User | None, user: User, on: Scoped) -> None:
     """Take from `user` every role held on the object and on all that lies in it. Raises as `revoke`
     does.
 
@@ -106,20 +114,20 @@ def revoke_everywhere(*, actor: User | None, user: User, on: Any) -> None:
         if not path:
             continue
         grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": on})
-        take_ended(grants)
+        delete_expired(grants)
         for one in grants.select_related("permission__role", "content_object"):
             _record_revoked(actor, role_of(user), one, one.content_object)
         grants.delete()
     forget_permissions(user)
 
 
-def put(
+def upsert_grant(
     *,
     grants: Any,
     holder: dict[str, Any],
     actor: User | None,
     role: Role,
-    on: Any,
+    on: Scoped,
     expires_at: datetime | None,
 ) -> str | None:
     """Write a grant of `holder`; return in words what it takes the place of, None for nothing.
@@ -127,18 +135,18 @@ def put(
     Raises RightsExceeded and Misfit.
     """
     if actor is not None:
-        check_reach(actor=actor, role=role, on=on)
-    check_fit(role=role, on=on)
+        ensure_can_delegate(actor=actor, role=role, on=on)
+    ensure_applicable(role=role, on=on)
     here = grants.filter(content_object=on, **holder)
     written = {"granted_by": actor, "granted_at": timezone.now(), "expires_at": expires_at}
     # Callers hold the lock: nobody else puts one there meanwhile.
     if not here.exists():
         grants.create(**holder, permission=role.permission, content_object=on, **written)
         return None
-    take_ended(here)
+    delete_expired(here)
     previous = here.select_related("permission__role").first()
     if previous is not None and actor is not None:
-        check_reach(actor=actor, role=previous.role, on=on)
+        ensure_can_delegate(actor=actor, role=previous.role, on=on)
     here.exclude(permission=role.permission).delete()
     grants.update_or_create(
         **holder, permission=role.permission, content_object=on, defaults=written
@@ -146,18 +154,24 @@ def put(
     return role_in_words(previous.role, previous.expires_at) if previous else None
 
 
-def take(
-    *, grants: Any, holder: dict[str, Any], label: str, actor: User | None, is_free: bool, on: Any
+def delete_grants(
+    *,
+    grants: Any,
+    holder: dict[str, Any],
+    label: str,
+    actor: User | None,
+    is_free: bool,
+    on: Scoped,
 ) -> None:
     """Delete the grants of `holder` on the object itself. `is_free` is for what is one's own.
 
     Raises RightsExceeded.
     """
     held = grants.filter(content_object=on, **holder)
-    take_ended(held)
+    delete_expired(held)
     for one in held.select_related("permission__role"):
         if actor is not None and not is_free:
-            check_reach(actor=actor, role=one.role, on=on)
+            ensure_can_delegate(actor=actor, role=one.role, on=on)
         _record_revoked(actor, label, one, on)
     held.delete()
 
@@ -166,18 +180,18 @@ def _lasts(until: datetime | None) -> Q:
     return Q(expires_at=None) | (Q(expires_at__gte=until) if until else Q(pk__in=[]))
 
 
-def lock_people(*, on: Any) -> None:
+def lock_memberships(*, on: Scoped) -> None:
     """Let changes of who holds what in one organization wait for each other.
 
     Whoever decides by what people hold (the last owner, who is a member, what the actor may give)
     reads it after this lock. Rows that only refer to the organization are written meanwhile.
     """
-    organization = with_all_above(on)[-1]
+    organization = organization_over(on)
     manager = type(organization)._default_manager
     manager.select_for_update(no_key=True).get(pk=organization.pk)
 
 
-def check_reach(*, actor: User, role: Role, on: Any) -> None:
+def ensure_can_delegate(*, actor: User, role: Role, on: Scoped) -> None:
     """Raise RightsExceeded when the role holds rights that the actor does not have there."""
     missing = frozenset(role.permissions) - permissions_held(user=actor, on=on)
     if missing:
@@ -186,32 +200,32 @@ def check_reach(*, actor: User, role: Role, on: Any) -> None:
         )
 
 
-def check_fit(*, role: Role, on: Any) -> None:
+def ensure_applicable(*, role: Role, on: Scoped) -> None:
     """Raise Misfit when the role is of another organization or limited to other workspaces."""
     if role.organization_id is None:
         return
-    chain = with_all_above(on)
+    chain = with_ancestors(on)
     if role.organization_id != chain[-1].pk:
-        raise Misfit(f"{role.name} belongs to another organization.")
+        raise RoleNotApplicable(f"{role.name} belongs to another organization.")
     if role.is_limited:
         near = [one.pk for one in chain if type(one).access_scope == "workspace"]
         if not role.workspaces.filter(pk__in=near).exists():
-            raise Misfit(f"The role {role.name} is limited to other workspaces.")
+            raise RoleNotApplicable(f"The role {role.name} is limited to other workspaces.")
 
 
-def least_role(*, on: Any) -> Role:
+def least_role(*, on: Scoped) -> Role:
     """Return the least built-in role of the object's scope."""
     roles = Role.objects.filter(scope=type(on).access_scope, organization=None)
     return roles.order_by("rank")[0]
 
 
-def keep_an_owner(*, on: Any, leaving: User) -> None:
+def keep_an_owner(*, on: Scoped, leaving: User) -> None:
     """Raise LastOwner unless somebody else owns the organization in person and for good."""
     _keep_an_owner(on, leaving=leaving, next_role=None)
 
 
 def _keep_an_owner(
-    on: Any, *, leaving: User, next_role: Role | None, expires_at: datetime | None = None
+    on: Scoped, *, leaving: User, next_role: Role | None, expires_at: datetime | None = None
 ) -> None:
     """Raise LastOwner unless somebody stays who owns the organization in person and for good."""
     stays = next_role is not None and next_role.key == "owner" and expires_at is None
@@ -231,6 +245,6 @@ def _keep_an_owner(
         )
 
 
-def _record_revoked(actor: User | None, label: str, held: Any, on: Any) -> None:
+def _record_revoked(actor: User | None, label: str, held: Any, on: Scoped) -> None:
     changes = {label: [role_in_words(held.role, held.expires_at), None]}
     record_on(action="role.revoked", actor=actor, on=on, changes=changes)

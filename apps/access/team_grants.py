@@ -8,26 +8,26 @@ from django.db import transaction
 from apps.access.audit_labels import record_on, role_in_words, role_of_team
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
-from apps.access.scopes import team_grant_model, with_all_above
-from apps.access.services import Misfit, lock_people, put, take
+from apps.access.scopes import Scoped, organization_over, team_grant_model
+from apps.access.services import RoleNotApplicable, delete_grants, lock_memberships, upsert_grant
 from apps.accounts.models import User
 
 
 @transaction.atomic
 def grant_to_team(
-    *, actor: User | None, team: Any, role: Role, on: Any, expires_at: datetime | None = None
+    *, actor: User | None, team: Any, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
     """Give a Team the role on an object of its organization, in place of one that it held there.
 
     `team` has a `group`, which holds the role, and an `organization`. Raises RightsExceeded and
     Misfit.
     """
-    lock_people(on=on)
+    lock_memberships(on=on)
     if actor is not None:
         forget_permissions(actor)
-    if team.organization != with_all_above(on)[-1]:
-        raise Misfit(f"{team} belongs to another organization.")
-    previous = put(
+    if team.organization != organization_over(on):
+        raise RoleNotApplicable(f"{team} belongs to another organization.")
+    previous = upsert_grant(
         grants=team_grant_model(type(on)).objects,
         holder={"group": team.group},
         actor=actor,
@@ -42,12 +42,12 @@ def grant_to_team(
 
 
 @transaction.atomic
-def revoke_from_team(*, actor: User | None, team: Any, on: Any) -> None:
+def revoke_from_team(*, actor: User | None, team: Any, on: Scoped) -> None:
     """Take from a Team the role that it holds on the object. Raises RightsExceeded."""
-    lock_people(on=on)
+    lock_memberships(on=on)
     if actor is not None:
         forget_permissions(actor)
-    take(
+    delete_grants(
         grants=team_grant_model(type(on)).objects,
         holder={"group": team.group},
         label=role_of_team(team),

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 KEPT_FOR = timedelta(days=30)
 
 
-def remove_leftovers(*, now: datetime) -> int:
+def clean_up(*, now: datetime) -> int:
     """Remove kept mail and dead sign-in links after thirty days, and sessions that have ended.
 
     Kept mail holds links that may still work: it does not stay longer than somebody may need it.

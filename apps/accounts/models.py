@@ -70,38 +70,6 @@ class SignInLink(models.Model):
     used_at = models.DateTimeField(null=True, blank=True)
 
 
-class ApiToken(models.Model):
-    """A name, an end and a service user, which holds the token's one role. `scope` is the kind of
-    object that it holds it on: organization, workspace or deployment.
-    """
-
-    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="api_token")
-    scope = models.CharField(max_length=20)
-    name = models.CharField(max_length=80)
-    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    created_at = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    last_used_at = models.DateTimeField(null=True, blank=True)
-    last_used_from = models.CharField(max_length=64, blank=True)
-    revoked_at = models.DateTimeField(null=True, blank=True)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class ApiTokenSecret(models.Model):
-    """What a caller sends, as a digest. A token has one, and for a while after a rotation the one
-    before. It works as long as whoever made it could make it again.
-    """
-
-    token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="secrets")
-    digest = models.CharField(max_length=64, unique=True)
-    beginning = models.CharField(max_length=16)
-    made_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    made_at = models.DateTimeField(default=timezone.now)
-    ends_at = models.DateTimeField(null=True, blank=True)
-
-
 class OutgoingMail(models.Model):
     """An e-mail that no server was configured for: kept for the operator to read in a page."""
 

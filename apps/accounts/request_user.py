@@ -5,6 +5,6 @@ from django.http import HttpRequest
 from apps.accounts.models import User
 
 
-def person_of(request: HttpRequest) -> User:
+def request_user(request: HttpRequest) -> User:
     """Return the person behind a gate that lets nobody else through."""
     return cast(User, request.user)

@@ -8,4 +8,4 @@ from apps.accounts import cleanup
 
 @shared_task(name="apps.accounts.tasks.sweep_links_and_mail")
 def sweep_links_and_mail(**_newer: Any) -> None:
-    cleanup.remove_leftovers(now=timezone.now())
+    cleanup.clean_up(now=timezone.now())

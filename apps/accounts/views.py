@@ -7,8 +7,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.forms import ProfileForm
 from apps.accounts.models import OutgoingMail
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.services import update_profile
+from apps.core.form_pages import is_submitted
 from apps.core.gates import open_to_all, operator_only, signed_in_only
 
 PAGE_SIZE = 20
@@ -18,14 +19,14 @@ YEAR = 365 * 24 * 3600
 @signed_in_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
-    person = person_of(request)
+    person = request_user(request)
     initial = {
         "name": person.name,
         "time_zone": person.time_zone,
         "theme": request.COOKIES.get("theme", "device"),
     }
     form = ProfileForm(request.POST or None, initial=initial)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         theme = form.cleaned_data.pop("theme")
         update_profile(user=person, **form.cleaned_data)
         messages.success(request, "Saved.")

@@ -59,7 +59,7 @@ class Finder:
         self._asked: dict[str, asyncio.Task[_Found]] = {}
 
     async def __call__(self, ref: str) -> Connection | None:
-        """Raises DataPlaneError with a sentence when the cluster cannot be known now."""
+        """Raises DataPlaneError with a message when the cluster cannot be known now."""
         found = self._found.get(ref)
         if found is None or not found.is_fresh(monotonic()):
             found = await self._ask_once(ref, found)

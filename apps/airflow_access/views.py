@@ -11,7 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.airflow_access import services
 from apps.airflow_access.roles import role_at_present
 from apps.airflow_access.tickets import airflow_url, path_in_airflow
@@ -59,14 +59,14 @@ def role(request: HttpRequest) -> HttpResponse:
 def _hand_over(request: HttpRequest, deployment: Deployment, target: str) -> HttpResponse:
     try:
         admission = services.open_airflow(
-            actor=person_of(request),
+            actor=request_user(request),
             deployment=deployment,
             session_key=request.session.session_key,
             target=target,
             now=timezone.now(),
         )
     except PortalError as error:
-        return _not_up(request, deployment, error.sentence, target)
+        return _not_up(request, deployment, error.message, target)
     context = {"deployment": deployment, "admission": admission}
     response = render(request, "airflow_access/hand_over.html", context)
     # Airflow must see that the form comes from here; the rest of the address stays here.
@@ -75,14 +75,14 @@ def _hand_over(request: HttpRequest, deployment: Deployment, target: str) -> Htt
 
 
 def _not_up(
-    request: HttpRequest, deployment: Deployment, sentence: str, target: str
+    request: HttpRequest, deployment: Deployment, message: str, target: str
 ) -> HttpResponse:
     path = path_in_airflow(target, base=airflow_url(deployment))
     again = resolve_url("airflow_access:airflow_entry", deployment.ref)
     again = f"{again}?{urlencode({'next': path})}" if path else again
     context = {
         "deployment": deployment,
-        "sentence": sentence,
+        "message": message,
         "status": display_status(deployment),
         "again": again,
     }

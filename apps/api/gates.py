@@ -45,8 +45,8 @@ def scoped_by_token(model: Any, permission: str, *, by: str) -> Callable[[View],
             if obj is None:
                 return problem(request, HTTPStatus.NOT_FOUND, "Nothing that you may see is there.")
             if not caller.user.has_perm(permission, obj):
-                sentence = f"This needs the permission {permission}, which the token does not have."
-                return problem(request, HTTPStatus.FORBIDDEN, sentence)
+                message = f"This needs the permission {permission}, which the token does not have."
+                return problem(request, HTTPStatus.FORBIDDEN, message)
             return view(request, caller, obj, **kwargs)
 
         gate = _gate(load)
@@ -57,13 +57,13 @@ def scoped_by_token(model: Any, permission: str, *, by: str) -> Callable[[View],
     return decorate
 
 
-def problem(request: HttpRequest, status: HTTPStatus, sentence: str) -> JsonResponse:
+def problem(request: HttpRequest, status: HTTPStatus, message: str) -> JsonResponse:
     """Say what went wrong, with the id of the request that the log has."""
     body = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
-        "detail": sentence,
+        "detail": message,
         "request_id": getattr(request, "request_id", ""),
     }
     return JsonResponse(body, status=status, content_type="application/problem+json")
@@ -75,15 +75,15 @@ def _gate(view: View) -> View:
     def gate(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         address = client_address(request)
         if _is_noisy(address):
-            sentence = f"Too many bad tokens from this address. Wait {BAD_TOKENS_SECONDS} seconds."
-            response: HttpResponse = problem(request, HTTPStatus.TOO_MANY_REQUESTS, sentence)
+            message = f"Too many bad tokens from this address. Wait {BAD_TOKENS_SECONDS} seconds."
+            response: HttpResponse = problem(request, HTTPStatus.TOO_MANY_REQUESTS, message)
             response["Retry-After"] = str(BAD_TOKENS_SECONDS)
             return response
         try:
             caller = caller_of(secret=_secret_of(request), address=address)
         except TokenRefused as error:
             _note_bad(address)
-            response = problem(request, HTTPStatus.UNAUTHORIZED, error.sentence)
+            response = problem(request, HTTPStatus.UNAUTHORIZED, error.message)
             response["WWW-Authenticate"] = 'Bearer realm="astro-portal"'
             return response
         if request.method not in READING:

@@ -59,6 +59,6 @@ def _deployment(found: Deployment) -> dict[str, Any]:
         "organization": found.workspace.organization.slug,
         "phase": found.phase,
         "health": found.health,
-        "health_sentence": found.health_sentence,
+        "health_message": found.health_message,
         "url": settings.PORTAL_URL + reverse("deployments:overview", args=[found.ref]),
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "hidden"
-# Names of variables: sentences such as "role of token@example.org" hold a blank.
+# Names of variables: messages such as "role of token@example.org" hold a blank.
 _SECRET_NAME = re.compile(
     r"airflow_conn_\S*|(\S*[^a-z\s])?"
     r"(password|passwd|passphrase|secret|token|credentials?|(api|private|access|fernet)_?key|dsn)"

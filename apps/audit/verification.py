@@ -21,7 +21,7 @@ class Finding:
     """One thing that is wrong: `kind` is changed, removed or inserted."""
 
     kind: str
-    sentence: str
+    message: str
 
 
 @dataclass(frozen=True)

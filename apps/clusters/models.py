@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from apps.access.catalogue import Scope
 from apps.access.queries import ScopedQuerySet
 from apps.organizations.models import Organization, Workspace
 
@@ -105,12 +106,12 @@ class Cluster(models.Model):
     seen_at = models.DateTimeField(null=True, blank=True)
 
     failures = models.PositiveIntegerField(default=0)
-    trouble = models.CharField(max_length=500, blank=True)
+    last_error = models.CharField(max_length=500, blank=True)
     unreachable_since = models.DateTimeField(null=True, blank=True)
     blind_until = models.DateTimeField(null=True, blank=True)
     shard = models.PositiveSmallIntegerField(default=new_shard)
 
-    access_scope = "organization"
+    access_scope: ClassVar[Scope] = "organization"
     access_paths: ClassVar[dict[str, str]] = {"organization": "organization"}
 
     objects = ClusterQuerySet.as_manager()

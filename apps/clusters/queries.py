@@ -16,11 +16,11 @@ IN_USE = Q(deployments__phase__in=["active", "deleting"])
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterState:
-    """How a cluster is doing, in one word and one sentence."""
+    """How a cluster is doing, in one word and one message."""
 
     tone: str
     word: str
-    sentence: str = ""
+    message: str = ""
 
 
 def clusters_of(*, organization: Organization) -> ClusterQuerySet:
@@ -64,21 +64,21 @@ def same_clusters(cluster: Cluster) -> ClusterQuerySet:
 def state_of(cluster: Cluster, *, now: datetime) -> ClusterState:
     """Say how a cluster is doing, from what was seen last. No query."""
     if cluster.unreachable_since is not None:
-        return ClusterState(tone="bad", word="Unreachable", sentence=cluster.trouble)
+        return ClusterState(tone="bad", word="Unreachable", message=cluster.last_error)
     expires_at = cluster.credential_expires_at
     if expires_at is not None and expires_at <= now:
         return ClusterState(
-            tone="bad", word="Credential expired", sentence="Give the cluster a new credential."
+            tone="bad", word="Credential expired", message="Give the cluster a new credential."
         )
     if cluster.is_kubernetes and cluster.checked_at is None:
         return ClusterState(tone="idle", word="Not tested")
     if not cluster.is_usable:
-        return ClusterState(tone="warn", word="Not ready", sentence=_first_fault(cluster))
+        return ClusterState(tone="warn", word="Not ready", message=_first_fault(cluster))
     if expires_at is not None and expires_at <= now + EXPIRES_SOON:
         return ClusterState(
             tone="warn",
             word="Ready",
-            sentence=f"The credential expires on {expires_at.day} {expires_at:%b %Y}.",
+            message=f"The credential expires on {expires_at.day} {expires_at:%b %Y}.",
         )
     return ClusterState(tone="good", word="Ready")
 

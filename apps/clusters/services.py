@@ -85,8 +85,8 @@ def update_settings(
         return 0
     concerned = _concerned(row, changes)
     if concerned and not may_apply_again:
-        sentence = f"Confirm that {deployments_in_words(concerned)} applied again."
-        raise Invalid(sentence, field="apply_again")
+        message = f"Confirm that {deployments_in_words(concerned)} applied again."
+        raise Invalid(message, field="apply_again")
     row.connection_version += 1
     row.settings_version += bool(concerned)
     row.save(update_fields=[*changes, "connection_version", "settings_version"])
@@ -167,11 +167,11 @@ def _concerned(cluster: Cluster, changes: Mapping[str, Any]) -> int:
     return 0
 
 
-def _refuse_in_use(cluster: Cluster, sentence: str) -> None:
+def _refuse_in_use(cluster: Cluster, message: str) -> None:
     there = [deployment.name for deployment in deployments_on(cluster=cluster)[: MOST_NAMES + 1]]
     if there:
         names = ", ".join(there[:MOST_NAMES]) + (" and others" if there[MOST_NAMES:] else "")
-        raise Refused(f"{cluster} runs {names}. {sentence}")
+        raise Refused(f"{cluster} runs {names}. {message}")
 
 
 def _reach(cluster: Cluster) -> str:

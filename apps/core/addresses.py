@@ -26,7 +26,7 @@ METADATA = ("fd00:ec2::254", "192.0.0.192", "100.100.100.200")
 
 
 class AddressRefused(PortalError):
-    """The portal does not connect there. The sentence says why, and what the operator can do."""
+    """The portal does not connect there. The message says why, and what the operator can do."""
 
 
 class NameUnknown(PortalError):
@@ -54,7 +54,7 @@ def allowed_addresses(
 
 
 def why_refused(address: str, *, networks: tuple[str, ...], setting: str) -> str:
-    """Say in a sentence why the portal does not connect to an address, empty if it does.
+    """Say in a message why the portal does not connect to an address, empty if it does.
 
     `networks` are those that the operator allows besides, as in `10.0.0.0/8`.
     """

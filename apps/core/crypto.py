@@ -42,7 +42,7 @@ class KeyRing:
 
     @classmethod
     def from_json(cls, text: str) -> "KeyRing":
-        """Read `{"current": id, "keys": {id: base64}}`; raise ValueError with a sentence."""
+        """Read `{"current": id, "keys": {id: base64}}`; raise ValueError with a message."""
         try:
             data = json.loads(text)
             keys = {

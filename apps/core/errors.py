@@ -1,10 +1,10 @@
-"""Anticipated failures. Each carries one sentence that may be shown to the user as it is."""
+"""Anticipated failures. Each carries one message that may be shown to the user as it is."""
 
 
 class PortalError(Exception):
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class Conflict(PortalError):
@@ -16,8 +16,8 @@ class Invalid(PortalError):
     them.
     """
 
-    def __init__(self, sentence: str, *, field: str = "") -> None:
-        super().__init__(sentence)
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
         self.field = field
 
 

@@ -120,7 +120,7 @@ def is_dialog_open(form: "forms.BaseForm | None", request: HttpRequest, name: st
     return bool(form is not None and form.errors) or request.GET.get("dialog") == name
 
 
-def blame(form: forms.BaseForm, error: PortalError) -> None:
+def add_error(form: forms.BaseForm, error: PortalError) -> None:
     """Show an anticipated failure of a service in the form: at its field, or above all fields."""
     field = getattr(error, "field", "")
-    form.add_error(field if field in form.fields else None, error.sentence)
+    form.add_error(field if field in form.fields else None, error.message)

@@ -7,7 +7,7 @@ from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Drift,
-    Figures,
+    LiveMetrics,
     LogPage,
     Observation,
     PlaneCheck,
@@ -69,7 +69,7 @@ class DataPlane(Protocol):
 
 
 @runtime_checkable
-class Surveyed(Protocol):
+class SupportsBulkObserve(Protocol):
     """A data plane that can look at all its Deployments at once, at the price of a few."""
 
     def reach(self) -> None:
@@ -97,10 +97,10 @@ class Surveyed(Protocol):
 
 
 @runtime_checkable
-class Measured(Protocol):
+class SupportsMetrics(Protocol):
     """A data plane whose looks leave out what changes by the second."""
 
-    def figures(self, *, spec: DeploymentSpec) -> Figures:
+    def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
         """Ask for the figures of a Deployment, within seconds. Raises nothing of the data plane:
         what nobody tells is None, with the reason.
         """

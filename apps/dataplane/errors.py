@@ -4,13 +4,13 @@ these.
 
 
 class DataPlaneError(Exception):
-    """A failure with a sentence that may be shown to the user: no secrets, no stack, no client
+    """A failure with a message that may be shown to the user: no secrets, no stack, no client
     types.
     """
 
-    def __init__(self, sentence: str, *, component: str = "", log: tuple[str, ...] = ()) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+    def __init__(self, message: str, *, component: str = "", log: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
         self.component = component
         self.log = log
 
@@ -23,13 +23,13 @@ class Temporary(DataPlaneError):
 
     def __init__(
         self,
-        sentence: str,
+        message: str,
         *,
         component: str = "",
         log: tuple[str, ...] = (),
         retry_after_seconds: float | None = None,
     ) -> None:
-        super().__init__(sentence, component=component, log=log)
+        super().__init__(message, component=component, log=log)
         self.retry_after_seconds = retry_after_seconds
 
 

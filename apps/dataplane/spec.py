@@ -19,9 +19,9 @@ class RuntimeSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueueSpec:
-    """One Celery queue. `concurrency` is tasks per worker; workers run between `min_workers` and
-    `max_workers`.
+class WorkerQueue:
+    """A named Celery queue. `concurrency` is tasks per worker; between `min_workers` and
+    `max_workers` run. `size` is one of the plane's worker sizes.
     """
 
     name: str
@@ -88,7 +88,7 @@ class DeploymentSpec:
     revision: int
     runtime: RuntimeSpec
     executor: ExecutorName
-    queues: tuple[QueueSpec, ...]
+    queues: tuple[WorkerQueue, ...]
     variables: tuple[VariableSpec, ...]
     code: CodeSpec | None
     secrets: AirflowSecrets

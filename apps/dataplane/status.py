@@ -14,7 +14,7 @@ HealthState = Literal["healthy", "unhealthy", "starting", "stopped", "unknown"]
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One named part of a long action. `detail` is a sentence, `log` the last lines worth reading
+    """One named part of a long action. `detail` is a message, `log` the last lines worth reading
     if it failed.
     """
 
@@ -57,7 +57,7 @@ class ComponentStatus:
 class QueueStatus:
     """Workers and tasks of one queue at the moment of the look; None is what the look did not tell.
 
-    `note` is a sentence about the number of workers, where something other than the tasks rules it.
+    `note` is a message about the number of workers, where something other than the tasks rules it.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class LiveMetrics:
     """What changes by the second and is asked for only while somebody looks.
 
     `tasks` are (queued, running) by queue, `usage` and `heartbeats` are by component. None where
@@ -113,7 +113,7 @@ class Notice:
 
     object: str
     reason: str
-    sentence: str
+    message: str
     count: int
     last_at: datetime
     is_over: bool = False
@@ -124,17 +124,18 @@ class Observation:
     """What is true now. `applied_revision` is what the plane itself last finished applying, 0 for
     nothing.
 
-    `health` is a verdict about Airflow's API server and scheduler alone; `sentence` says it in
+    `health` is a verdict about Airflow's API server and scheduler alone; `message` says it in
     words. `is_drifted` says that what runs differs from what was applied, `drift` where, as far as
-    that is known. `notices` are those of the last hour, newest first; None means that the look did
-    not ask for them. `judged` are the kinds of objects that `drift` speaks of, None for all.
+    that is known. `notices` are those of the last hour, newest first; None means that they were
+    not asked for. `checked_for_drift` are the kinds of objects that `drift` speaks of, None for
+    all.
     """
 
     observed_at: datetime
     exists: bool
     applied_revision: int
     health: HealthState
-    sentence: str
+    message: str
     components: tuple[ComponentStatus, ...] = ()
     queues: tuple[QueueStatus, ...] = ()
     code_digest: str = ""
@@ -144,7 +145,7 @@ class Observation:
     is_drifted: bool = False
     drift: tuple[Drift, ...] = ()
     notices: tuple[Notice, ...] | None = None
-    judged: tuple[str, ...] | None = None
+    checked_for_drift: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

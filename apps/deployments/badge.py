@@ -1,4 +1,4 @@
-"""The one word, sign and sentence for a Deployment: a pure function of its three machines.
+"""The one word, sign and message for a Deployment: a pure function of its three machines.
 
 `status_expression` says the same in SQL, for filters and counts; a test holds the two together.
 """
@@ -48,9 +48,9 @@ class DeploymentSeen(Protocol):
     @property
     def health(self) -> str: ...
     @property
-    def health_sentence(self) -> str: ...
+    def health_message(self) -> str: ...
     @property
-    def trouble(self) -> str: ...
+    def last_error(self) -> str: ...
     @property
     def quarantined_at(self) -> datetime | None: ...
     @property
@@ -72,7 +72,7 @@ class DisplayStatus:
     word: str
     tone: Tone
     icon: str
-    sentence: str
+    message: str
 
     @property
     def is_settled(self) -> bool:
@@ -84,13 +84,13 @@ def display_status(deployment: DeploymentSeen) -> DisplayStatus:
     """Return the badge. Needs `wanted`, `applied` and `cluster`; a Deployment in change is never
     unhealthy, and one that cannot be seen is nothing else.
     """
-    trouble, health = deployment.trouble, deployment.health_sentence
+    last_error, health = deployment.last_error, deployment.health_message
     if deployment.phase == Phase.DELETED:
         return DisplayStatus(
             "deleted", "unknown", "Deleted", "idle", "trash", "Nothing is left of it."
         )
     if deployment.quarantined_at:
-        return DisplayStatus("failed", "failed", "Stopped trying", "bad", "bad", trouble)
+        return DisplayStatus("failed", "failed", "Stopped trying", "bad", "bad", last_error)
     if deployment.phase == Phase.DELETING:
         return _deleting(deployment)
     state = deployment.wanted.state if deployment.wanted else RevisionState.PENDING
@@ -99,40 +99,42 @@ def display_status(deployment: DeploymentSeen) -> DisplayStatus:
     if state == RevisionState.FAILED:
         return _failed(deployment)
     if deployment.cluster.unreachable_since:
-        sentence = f"{_silence(deployment)} What is shown is what was seen before."
-        return DisplayStatus("unreachable", "unknown", "Unreachable", "idle", "unknown", sentence)
+        message = f"{_silence(deployment)} What is shown is what was seen before."
+        return DisplayStatus("unreachable", "unknown", "Unreachable", "idle", "unknown", message)
     if deployment.health == Health.HEALTHY:
         return DisplayStatus("healthy", "healthy", "Healthy", "good", "good", health)
     if deployment.health == Health.STARTING:
         return DisplayStatus("starting", "progress", "Starting", "move", "move", health)
     if deployment.health == Health.UNKNOWN:
-        return DisplayStatus("unknown", "unknown", "Unknown", "idle", "unknown", trouble or health)
-    return DisplayStatus("unhealthy", "unhealthy", "Unhealthy", "bad", "bad", trouble or health)
+        return DisplayStatus(
+            "unknown", "unknown", "Unknown", "idle", "unknown", last_error or health
+        )
+    return DisplayStatus("unhealthy", "unhealthy", "Unhealthy", "bad", "bad", last_error or health)
 
 
 def _deleting(deployment: DeploymentSeen) -> DisplayStatus:
     if deployment.next_reconcile_at is None:
-        sentence = f"It could not be deleted. {deployment.trouble}"
-        return DisplayStatus("failed", "failed", "Failed", "bad", "bad", sentence)
-    sentence = deployment.trouble or "Its processes, database and files are being removed."
+        message = f"It could not be deleted. {deployment.last_error}"
+        return DisplayStatus("failed", "failed", "Failed", "bad", "bad", message)
+    message = deployment.last_error or "Its processes, database and files are being removed."
     if deployment.cluster.unreachable_since:
-        sentence = f"{_silence(deployment)} It is deleted as soon as that is possible."
-    return DisplayStatus("deleting", "progress", "Deleting", "move", "move", sentence)
+        message = f"{_silence(deployment)} It is deleted as soon as that is possible."
+    return DisplayStatus("deleting", "progress", "Deleting", "move", "move", message)
 
 
 def _in_change(deployment: DeploymentSeen) -> DisplayStatus:
     wanted, applied = deployment.wanted, deployment.applied
-    trouble = deployment.trouble
+    last_error = deployment.last_error
     if deployment.cluster.unreachable_since:
-        trouble = f"{_silence(deployment)} The change is applied as soon as it does."
+        last_error = f"{_silence(deployment)} The change is applied as soon as it does."
     if wanted is None or applied is None:
-        sentence = trouble or "Airflow is being set up."
-        return DisplayStatus("creating", "progress", "Creating", "move", "move", sentence)
+        message = last_error or "Airflow is being set up."
+        return DisplayStatus("creating", "progress", "Creating", "move", "move", message)
     if wanted.code_digest != applied.code_digest:
-        sentence = trouble or f"Revision {wanted.number} brings new code."
-        return DisplayStatus("deploying", "progress", "Deploying", "move", "move", sentence)
-    sentence = trouble or f"Revision {wanted.number} is being applied."
-    return DisplayStatus("updating", "progress", "Updating", "move", "move", sentence)
+        message = last_error or f"Revision {wanted.number} brings new code."
+        return DisplayStatus("deploying", "progress", "Deploying", "move", "move", message)
+    message = last_error or f"Revision {wanted.number} is being applied."
+    return DisplayStatus("updating", "progress", "Updating", "move", "move", message)
 
 
 def _silence(deployment: DeploymentSeen) -> str:
@@ -144,8 +146,8 @@ def _failed(deployment: DeploymentSeen) -> DisplayStatus:
     failure = wanted.failure if wanted else ""
     if wanted is None or applied is None:
         return DisplayStatus("failed", "failed", "Failed", "bad", "bad", failure)
-    sentence = f"Revision {wanted.number} was not applied. {failure}"
-    return DisplayStatus("failed", "failed", "Update failed", "warn", "warn", sentence)
+    message = f"Revision {wanted.number} was not applied. {failure}"
+    return DisplayStatus("failed", "failed", "Update failed", "warn", "warn", message)
 
 
 def status_expression() -> Case:

@@ -16,7 +16,7 @@ SECRETS_LAST = timedelta(days=1)
 
 
 @transaction.atomic
-def remove_leftovers(*, now: datetime) -> tuple[int, int]:
+def clean_up(*, now: datetime) -> tuple[int, int]:
     """Remove drafts that nobody touched for long, and old secrets that nothing holds.
 
     Returns how many of each. A secret that a revision holds belongs to its Deployment, and is

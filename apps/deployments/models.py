@@ -6,9 +6,11 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from apps.access.catalogue import Scope
 from apps.access.models import Grant, TeamGrant, ending_index
 from apps.access.queries import ScopedQuerySet
 from apps.clusters.models import Cluster
+from apps.deployments.configuration.schema import Configuration
 from apps.organizations.models import Workspace
 
 
@@ -44,7 +46,7 @@ class Deployment(models.Model):
     """One Airflow. The row is the truth; messages about it are hints.
 
     `ref` is its name on the data plane and in addresses, and never changes. `wanted` is the newest
-    revision; reconciling is due when `next_reconcile_at` has passed. `trouble` says why the
+    revision; reconciling is due when `next_reconcile_at` has passed. `last_error` says why the
     last pass came no further and is tried again. Somebody waits for what `is_urgent`, so it goes
     first. The lease columns belong to `lifecycle.claim`. `settings_version` is that of the
     cluster's settings it was applied with, `database_server` where its metadata database was put:
@@ -74,7 +76,7 @@ class Deployment(models.Model):
     database_server = models.CharField(max_length=260, blank=True)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
-    health_sentence = models.CharField(max_length=500, blank=True)
+    health_message = models.CharField(max_length=500, blank=True)
     health_since = models.DateTimeField(null=True, blank=True)
     observed_at = models.DateTimeField(null=True, blank=True)
     observation = models.JSONField(default=dict, blank=True)
@@ -82,13 +84,13 @@ class Deployment(models.Model):
     next_reconcile_at = models.DateTimeField(null=True, blank=True, default=timezone.now)
     is_urgent = models.BooleanField(default=False)
     failures = models.PositiveIntegerField(default=0)
-    trouble = models.CharField(max_length=500, blank=True)
+    last_error = models.CharField(max_length=500, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     unfinished_passes = models.PositiveSmallIntegerField(default=0)
     quarantined_at = models.DateTimeField(null=True, blank=True)
 
-    access_scope = "deployment"
+    access_scope: ClassVar[Scope] = "deployment"
     access_paths: ClassVar[dict[str, str]] = {
         "deployment": "",
         "workspace": "workspace",
@@ -182,7 +184,7 @@ class Revision(models.Model):
     """An immutable snapshot of a Deployment's configuration. Only its `state` moves, through
     `lifecycle`.
 
-    `config` is what `configuration.Configuration.to_json` writes; a secret in it is the id of a
+    `config` is what `Configuration.to_json` writes; a secret in it is the id of a
     SecretValue. `code_digest` is the SHA-256 of the delivered code, empty for the example DAGs.
     """
 
@@ -209,6 +211,10 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return f"revision {self.number}"
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration.from_json(self.config)
 
 
 class SecretValue(models.Model):
@@ -264,6 +270,10 @@ class Draft(models.Model):
     config = models.JSONField()
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration.from_json(self.config)
 
     @property
     def access_parent(self) -> Any:

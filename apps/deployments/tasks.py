@@ -54,15 +54,15 @@ def sweep(**_newer: Any) -> None:
     cluster_settings.begin_some()
     _hint_due(lifecycle.due(limit=SWEEP_LIMIT))
     for purpose in cluster_jobs.PURPOSES:
-        for chore in cluster_jobs.take_due(purpose):
-            arguments = [purpose, chore.cluster_id, str(chore.token)]
-            send([(do_chore, arguments, queue_of(chore.shard))])
+        for job in cluster_jobs.take_due(purpose):
+            arguments = [purpose, job.cluster_id, str(job.token)]
+            send([(run_cluster_job, arguments, queue_of(job.shard))])
     for shard, cluster_ids in _by_shard(breaker.due_probes()).items():
         send([(probe, [cluster_ids], queue_of(shard))])
 
 
 @shared_task(name="apps.deployments.tasks.do_chore", soft_time_limit=200, time_limit=220)
-def do_chore(purpose: str, cluster_id: int, token: str, **_newer: Any) -> None:
+def run_cluster_job(purpose: str, cluster_id: int, token: str, **_newer: Any) -> None:
     cluster_jobs.run(purpose=purpose, cluster_id=cluster_id, token=uuid.UUID(token))
 
 
@@ -78,7 +78,7 @@ def measure(deployment_id: int, **_newer: Any) -> None:
 
 @shared_task(name="apps.deployments.tasks.sweep_drafts")
 def sweep_drafts(**_newer: Any) -> None:
-    cleanup.remove_leftovers(now=timezone.now())
+    cleanup.clean_up(now=timezone.now())
 
 
 def hint(*deployment_ids: int) -> None:
@@ -88,7 +88,7 @@ def hint(*deployment_ids: int) -> None:
     send([(reconcile, [deployment_id], INTERACTIVE) for deployment_id in deployment_ids])
 
 
-def ask_for_figures(deployment: Deployment) -> None:
+def request_live_metrics(deployment: Deployment) -> None:
     """Let a worker ask for the figures of a Deployment that somebody looks at: once in a while,
     however many look, and of a cluster that answers.
     """

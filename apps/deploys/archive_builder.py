@@ -5,7 +5,7 @@ or source file can exhaust or crash the interpreter that reads it. It uses the s
 and never runs what it reads.
 
 The conversation is JSON: the job on stdin; on stdout a line `["compiling", path]` before each
-source file, so that a crash can be blamed, and at the end `["refused", [sentence, ...]]` or
+source file, so that a crash can be blamed, and at the end `["refused", [message, ...]]` or
 `["built", {"files", "notes"}]`.
 """
 
@@ -36,7 +36,7 @@ READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Refusal(Exception):
-    """The upload is not accepted. The sentence is for the person who sent it."""
+    """The upload is not accepted. The message is for the person who sent it."""
 
 
 class Builder:
@@ -210,14 +210,14 @@ def compile_problems(path: str, source: bytes) -> Iterator[str]:
     try:
         compile(source, path, "exec", dont_inherit=True)
     except SyntaxError as error:
-        yield _syntax_sentence(path, source, error)
+        yield _syntax_message(path, source, error)
     except (RecursionError, MemoryError):
         yield f"{path}: it is nested too deeply or too large to compile."
     except (ValueError, OverflowError) as error:
         yield f"{path}: {error}."
 
 
-def _syntax_sentence(path: str, source: bytes, error: SyntaxError) -> str:
+def _syntax_message(path: str, source: bytes, error: SyntaxError) -> str:
     reason = (error.msg or "invalid syntax").rstrip(".")
     if (
         "codec can't decode" in reason

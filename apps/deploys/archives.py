@@ -26,11 +26,11 @@ SUFFIXES = (".py", ".zip")
 
 
 class ArchiveRefused(Invalid):
-    """The upload is not accepted; nothing has changed. One sentence per problem."""
+    """The upload is not accepted; nothing has changed. One message per problem."""
 
-    def __init__(self, *sentences: str) -> None:
-        super().__init__(" ".join(sentences), field="archive")
-        self.sentences = sentences
+    def __init__(self, *error_messages: str) -> None:
+        super().__init__(" ".join(error_messages), field="archive")
+        self.error_messages = error_messages
 
 
 @dataclass(frozen=True, kw_only=True)

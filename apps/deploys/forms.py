@@ -45,8 +45,8 @@ class DeliveryForm(forms.Form):
             "archive"
         ].help_text = f"One .py file, or a zip of a dags folder, up to {limit}{packed}."
         if upload_problem:
-            sentence = UPLOAD_PROBLEMS[upload_problem].format(limit=limit)
-            self.fields["archive"].error_messages["required"] = sentence
+            message = UPLOAD_PROBLEMS[upload_problem].format(limit=limit)
+            self.fields["archive"].error_messages["required"] = message
 
     def upload(self) -> Upload:
         return Upload(

@@ -45,7 +45,7 @@ class CodeMissing(PortalError):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What a delivery led to. `notes` are sentences about what was left out of the upload."""
+    """What a delivery led to. `notes` are messages about what was left out of the upload."""
 
     deploy: Deploy
     operation: Operation

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name
@@ -35,21 +35,21 @@ def deploys(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     upload = form.upload()
     try:
         delivery = services.deliver(
-            actor=person_of(request),
+            actor=request_user(request),
             deployment=deployment,
             file_name=upload.file.name or "",
             chunks=upload.file.chunks(),
             description=upload.description,
         )
     except ArchiveRefused as refused:
-        for sentence in refused.sentences:
-            form.add_error("archive", sentence)
+        for message in refused.error_messages:
+            form.add_error("archive", message)
         return _deploys_page(request, deployment, form, status=422)
     except services.NothingChanged as same:
-        messages.info(request, same.sentence)
+        messages.info(request, same.message)
         return redirect("deploys:list", deployment.ref)
     except PortalError as error:
-        form.add_error(None, error.sentence)
+        form.add_error(None, error.message)
         status = 507 if isinstance(error, services.StorageFull) else 422
         return _deploys_page(request, deployment, form, status=status)
     return _to_operation(request, deployment, delivery)
@@ -94,13 +94,13 @@ def roll_back(request: HttpRequest, deployment: Deployment, number: int) -> Http
     description = form.cleaned_data["description"] if form.is_valid() else ""
     try:
         delivery = services.roll_back(
-            actor=person_of(request),
+            actor=request_user(request),
             deployment=deployment,
             deploy=deploy,
             description=description,
         )
     except PortalError as error:
-        messages.warning(request, error.sentence)
+        messages.warning(request, error.message)
         return redirect("deploys:list", deployment.ref)
     return _to_operation(request, deployment, delivery)
 

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 KEPT_FOR = timedelta(days=30)
 
 
-def remove_leftovers(*, now: datetime) -> int:
+def clean_up(*, now: datetime) -> int:
     """Remove invitations thirty days after they were accepted, withdrawn or expired.
 
     The audit log keeps who invited whom. Returns how many went.

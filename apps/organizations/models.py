@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from apps.access.catalogue import Scope
 from apps.access.models import Grant, TeamGrant, ending_index
 from apps.access.queries import ScopedQuerySet
 
@@ -17,7 +18,7 @@ class Organization(models.Model):
     slug = models.SlugField(max_length=60, unique=True)
     created_at = models.DateTimeField(default=timezone.now)
 
-    access_scope = "organization"
+    access_scope: ClassVar[Scope] = "organization"
     access_paths: ClassVar[dict[str, str]] = {"organization": ""}
 
     objects = ScopedQuerySet.as_manager()
@@ -43,7 +44,7 @@ class Workspace(models.Model):
     description = models.CharField(max_length=250, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
-    access_scope = "workspace"
+    access_scope: ClassVar[Scope] = "workspace"
     access_paths: ClassVar[dict[str, str]] = {"workspace": "", "organization": "organization"}
 
     objects = ScopedQuerySet.as_manager()
@@ -173,3 +174,41 @@ class Invitation(models.Model):
                 name="one_open_invitation_per_address",
             )
         ]
+
+
+class ApiToken(models.Model):
+    """A name, an end and a service user, which holds the token's one role. `scope` is the kind of
+    object that it holds it on: organization, workspace or deployment.
+    """
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_token"
+    )
+    scope = models.CharField(max_length=20)
+    name = models.CharField(max_length=80)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_from = models.CharField(max_length=64, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiTokenSecret(models.Model):
+    """What a caller sends, as a digest. A token has one, and for a while after a rotation the one
+    before. It works as long as whoever made it could make it again.
+    """
+
+    token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="secrets")
+    digest = models.CharField(max_length=64, unique=True)
+    beginning = models.CharField(max_length=16)
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    made_at = models.DateTimeField(default=timezone.now)
+    ends_at = models.DateTimeField(null=True, blank=True)

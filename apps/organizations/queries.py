@@ -14,7 +14,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, Now
 
 from apps.access.models import Role
-from apps.access.scopes import grant_model
+from apps.access.scopes import Scoped, grant_model
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.organizations.models import (
@@ -34,7 +34,7 @@ def is_member(*, user: User, organization: Organization) -> bool:
     return bool(grants.filter(user=user, content_object=organization).exists())
 
 
-def grants_on(*, on: Any, search: str = "") -> QuerySet[Any]:
+def grants_on(*, on: Scoped, search: str = "") -> QuerySet[Any]:
     """List the live grants on an organization or workspace with person and role, by name.
 
     `search` keeps people whose name or address contains it.

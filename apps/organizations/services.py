@@ -2,16 +2,15 @@
 
 import secrets
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 from django.utils.text import slugify
 
 from apps.access.audit_labels import record_on
-from apps.access.expiry import end_by
+from apps.access.expiry import cap_expiry
 from apps.access.models import Role
-from apps.access.scopes import with_all_above
-from apps.access.services import grant, grant_with_entry, lock_people, revoke_everywhere
+from apps.access.scopes import Scoped, organization_over
+from apps.access.services import grant, grant_with_entry, lock_memberships, revoke_everywhere
 from apps.accounts.models import User
 from apps.accounts.sessions.services import end_sessions
 from apps.core.errors import Invalid
@@ -80,8 +79,8 @@ def update_workspace(*, actor: User, workspace: Workspace, name: str, descriptio
 
 
 @transaction.atomic
-def give_role(
-    *, actor: User, user: User, role: Role, on: Any, expires_at: datetime | None = None
+def assign_role(
+    *, actor: User, user: User, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
     """Give a person of the organization a role on a workspace, a Deployment or the organization,
     until `expires_at` or for good.
@@ -90,8 +89,8 @@ def give_role(
     Nothing outlives the role on the organization. Raises Invalid for people of other organizations,
     RightsExceeded, LastOwner and Misfit.
     """
-    organization = with_all_above(on)[-1]
-    lock_people(on=organization)
+    organization = organization_over(on)
+    lock_memberships(on=organization)
     entries = OrganizationGrant.objects.live().filter(user=user, content_object=organization)
     entry = entries.first()
     if entry is None:
@@ -100,7 +99,7 @@ def give_role(
         )
     if on == organization:
         if expires_at is not None:
-            end_by(actor=actor, user=user, within=organization, expires_at=expires_at)
+            cap_expiry(actor=actor, user=user, within=organization, expires_at=expires_at)
     else:
         ends = [at for at in (expires_at, entry.expires_at) if at is not None]
         expires_at = min(ends, default=None)
@@ -108,7 +107,7 @@ def give_role(
 
 
 @transaction.atomic
-def remove_person(*, actor: User, user: User, on: Any) -> None:
+def remove_person(*, actor: User, user: User, on: Scoped) -> None:
     """Take a person out of a workspace or the organization, with every role in what lies below, and
     out of the Teams of the organization.
 

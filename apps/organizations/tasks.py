@@ -8,11 +8,11 @@ from apps.organizations.members import expiry as endings
 
 
 @shared_task(name="apps.organizations.tasks.sweep_leftovers")
-def sweep_leftovers(**_newer: Any) -> None:
-    cleanup.remove_leftovers(now=timezone.now())
+def sweep_expired(**_newer: Any) -> None:
+    cleanup.clean_up(now=timezone.now())
     cleanup.close_idle_service_users()
 
 
 @shared_task(name="apps.organizations.tasks.sweep_roles")
 def sweep_roles(**_newer: Any) -> None:
-    endings.end_what_is_over()
+    endings.expire_roles()

@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from apps.access.scopes import with_all_above
+from apps.access.scopes import with_ancestors
 from apps.deployments.models import Deployment
 from apps.organizations.models import Organization, Workspace
 
@@ -93,7 +93,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     on = getattr(request, "scope_object", None)
     if on is None:
         return {"navigation": None, "crumbs": []}
-    above = [one for one in reversed(with_all_above(on)) if address_of(one)]
+    above: list[Any] = [one for one in reversed(with_ancestors(on)) if address_of(one)]
     place = next((one for one in above if isinstance(one, Workspace)), above[0])
     return {
         "navigation": {"title": str(place), "groups": _groups(request, place)},

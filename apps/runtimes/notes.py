@@ -13,7 +13,7 @@ SOON = timedelta(days=60)
 
 @dataclass(frozen=True)
 class RuntimeNote:
-    sentence: str
+    message: str
     tone: Literal["", "warn", "bad"]
 
 

@@ -5,6 +5,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from apps.access.catalogue import Scope
 from apps.access.queries import ScopedQuerySet
 from apps.organizations.models import Organization, Team
 
@@ -25,7 +26,7 @@ class Domain(models.Model):
     problem = models.CharField(max_length=300, blank=True)
     is_enforced = models.BooleanField(default=False)
 
-    access_scope = "organization"
+    access_scope: ClassVar[Scope] = "organization"
     access_paths: ClassVar[dict[str, str]] = {"organization": "organization"}
 
     objects = ScopedQuerySet.as_manager()
@@ -95,7 +96,7 @@ class SSOConnection(models.Model):
     used_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
-    access_scope = "organization"
+    access_scope: ClassVar[Scope] = "organization"
     access_paths: ClassVar[dict[str, str]] = {"organization": "organization"}
 
     objects = ScopedQuerySet.as_manager()

@@ -4,7 +4,7 @@ from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from apps.accounts.cleanup import remove_leftovers
+from apps.accounts.cleanup import clean_up
 from apps.accounts.models import OutgoingMail, SignInLink
 from apps.accounts.services import issue_sign_in_link, use_sign_in_link
 from apps.accounts.tasks import sweep_links_and_mail
@@ -15,36 +15,36 @@ DAYS_29, DAYS_31, DAYS_32 = (timedelta(days=days) for days in (29, 31, 32))
 def test_kept_mail_goes_after_thirty_days(db):
     OutgoingMail.objects.create(to="bob@example.org", subject="A link", body="…")
 
-    assert remove_leftovers(now=timezone.now() + DAYS_29) == 0
-    assert remove_leftovers(now=timezone.now() + DAYS_31) == 1
+    assert clean_up(now=timezone.now() + DAYS_29) == 0
+    assert clean_up(now=timezone.now() + DAYS_31) == 1
 
 
 def test_a_link_goes_thirty_days_after_it_was_used_or_has_expired(bob):
     issue_sign_in_link(user=None)
     use_sign_in_link(token=issue_sign_in_link(user=bob))
 
-    assert remove_leftovers(now=timezone.now() + DAYS_29) == 0
-    assert remove_leftovers(now=timezone.now() + timedelta(days=30, hours=1)) == 1
+    assert clean_up(now=timezone.now() + DAYS_29) == 0
+    assert clean_up(now=timezone.now() + timedelta(days=30, hours=1)) == 1
     assert SignInLink.objects.get().user is None
-    assert remove_leftovers(now=timezone.now() + DAYS_32) == 1
+    assert clean_up(now=timezone.now() + DAYS_32) == 1
 
 
 def test_a_session_goes_when_it_has_ended(bob, client_of):
     client_of(bob)
 
-    assert remove_leftovers(now=timezone.now() + timedelta(days=13)) == 0
-    assert remove_leftovers(now=timezone.now() + timedelta(days=15)) == 1
+    assert clean_up(now=timezone.now() + timedelta(days=13)) == 0
+    assert clean_up(now=timezone.now() + timedelta(days=15)) == 1
     assert not Session.objects.exists()
 
 
 def test_the_row_of_a_session_that_is_gone_goes_too(bob, client_of):
     client = client_of(bob)
     client.get("/account/")
-    assert remove_leftovers(now=timezone.now()) == 0
+    assert clean_up(now=timezone.now()) == 0
 
     client.session.flush()
 
-    assert remove_leftovers(now=timezone.now()) == 1
+    assert clean_up(now=timezone.now()) == 1
     assert not UserSession.objects.exists()
 
 

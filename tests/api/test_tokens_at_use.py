@@ -8,15 +8,15 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from apps.accounts.models import ApiToken, ApiTokenSecret, User
+from apps.accounts.models import User
 from apps.api.gates import BAD_TOKENS
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
 from apps.deployments.editing.services import delete_deployment
 from apps.organizations.cleanup import close_idle_service_users
-from apps.organizations.models import WorkspaceGrant
-from apps.organizations.services import give_role, remove_person
-from apps.organizations.tasks import sweep_leftovers
+from apps.organizations.models import ApiToken, ApiTokenSecret, WorkspaceGrant
+from apps.organizations.services import assign_role, remove_person
+from apps.organizations.tasks import sweep_expired
 from apps.organizations.tokens.secrets import is_well_formed, new_secret
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 from tests.conftest import role
@@ -164,11 +164,11 @@ def test_after_a_rotation_both_secrets_work_until_the_grace_ends(alice, made, wo
 
 def test_a_token_dies_with_the_rights_of_who_made_it(alice, bob, workspace):
     operator = role("workspace", "operator")
-    give_role(actor=alice, user=bob, role=operator, on=workspace)
+    assign_role(actor=alice, user=bob, role=operator, on=workspace)
     token, secret = create_token(actor=bob, on=workspace, name="CI", role=operator, expires_at=None)
     assert calling(secret).get("/api/v1/whoami").status_code == 200
 
-    give_role(actor=alice, user=bob, role=role("workspace", "author"), on=workspace)
+    assign_role(actor=alice, user=bob, role=role("workspace", "author"), on=workspace)
     answer = calling(secret).get("/api/v1/whoami")
     assert answer.status_code == 401
     assert "rotate" in answer.json()["detail"]
@@ -179,7 +179,7 @@ def test_a_token_dies_with_the_rights_of_who_made_it(alice, bob, workspace):
 
 def test_a_token_dies_when_the_role_of_who_made_it_ends_by_itself(alice, bob, workspace):
     operator = role("workspace", "operator")
-    give_role(actor=alice, user=bob, role=operator, on=workspace)
+    assign_role(actor=alice, user=bob, role=operator, on=workspace)
     _, secret = create_token(actor=bob, on=workspace, name="CI", role=operator, expires_at=None)
 
     WorkspaceGrant.objects.filter(user=bob).update(expires_at=timezone.now())
@@ -189,7 +189,7 @@ def test_a_token_dies_when_the_role_of_who_made_it_ends_by_itself(alice, bob, wo
 
 def test_a_token_dies_when_who_made_it_leaves_or_is_disabled(alice, bob, workspace):
     operator = role("workspace", "operator")
-    give_role(actor=alice, user=bob, role=operator, on=workspace)
+    assign_role(actor=alice, user=bob, role=operator, on=workspace)
     _, secret = create_token(actor=bob, on=workspace, name="CI", role=operator, expires_at=None)
 
     User.objects.filter(pk=bob.pk).update(is_active=False)
@@ -258,7 +258,7 @@ def test_the_tokens_of_an_organization_that_is_gone_are_closed(made, organizatio
     organization.delete()
     assert calling(made[1]).get("/api/v1/whoami").status_code == 401
 
-    sweep_leftovers()
+    sweep_expired()
 
     assert not User.objects.filter(kind="service", is_active=True).exists()
 

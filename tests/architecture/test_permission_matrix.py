@@ -35,7 +35,7 @@ from apps.organizations.audit_log import views as records
 from apps.organizations.invitations.services import invite
 from apps.organizations.models import Invitation
 from apps.organizations.roles.services import create_role
-from apps.organizations.teams.services import add_to_team, create_team, give_team_role
+from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from apps.organizations.tokens.services import create_token
 from apps.sso.connections.services import make_bypass_link
 from apps.sso.groups.services import map_group
@@ -359,7 +359,7 @@ def _by_other_ways(owner, workspace, deployment) -> dict[str, Any]:
     grant(actor=None, user=member, role=role("organization", "member"), on=organization)
     team = create_team(actor=owner, organization=organization, name="Operators")
     add_to_team(actor=owner, team=team, user=member)
-    give_team_role(actor=owner, team=team, role=role("workspace", "operator"), on=workspace)
+    assign_team_role(actor=owner, team=team, role=role("workspace", "operator"), on=workspace)
     return {"custom deployer": deployer, "operator by team": member}
 
 

@@ -60,13 +60,13 @@ def test_days_narrow_the_list_in_the_zone_of_the_reader(alice, organization, cli
 def test_a_day_that_is_none_is_refused_and_the_rest_of_the_filters_stays(alice, client_of):
     client = client_of(alice)
 
-    for query, sentence in (
+    for query, message in (
         ("since=yesterday&actor=ana", "Enter a date such as 2026-12-31."),
         ("since=2026-02-01&until=2026-01-31&actor=ana", "This date is before the start date."),
     ):
         refused = client.get(f"/o/nordhavn/audit/?{query}")
         assert refused.status_code == 422
-        assert sentence in refused.content.decode()
+        assert message in refused.content.decode()
         assert b'value="ana"' in refused.content
         assert client.post(f"/o/nordhavn/audit/export/?{query}").status_code == 422
 

@@ -136,14 +136,14 @@ class TestTampering:
             sequence,
         )
 
-        assert f"Event {sequence} was replaced by another." in [one.sentence for one in findings()]
+        assert f"Event {sequence} was replaced by another." in [one.message for one in findings()]
 
     def test_removed_events_are_named(self):
         write(times=6)
 
         sql("DELETE FROM audit_auditevent WHERE sequence IN (1, 3, 4)")
 
-        assert [one.sentence for one in findings()] == [
+        assert [one.message for one in findings()] == [
             "Event 1 was removed.",
             "Events 3 to 4 were removed.",
         ]
@@ -153,14 +153,14 @@ class TestTampering:
 
         sql("DELETE FROM audit_auditevent WHERE sequence = 3")
 
-        assert [one.sentence for one in findings()] == ["Event 3 was removed."]
+        assert [one.message for one in findings()] == ["Event 3 was removed."]
 
     def test_nothing_left_is_named(self):
         write(times=3)
 
         sql("DELETE FROM audit_auditevent")
 
-        assert [one.sentence for one in findings()] == ["Events 1 to 3 were removed."]
+        assert [one.message for one in findings()] == ["Events 1 to 3 were removed."]
 
     def test_inserted_events_are_named(self):
         write(times=2)
@@ -172,7 +172,7 @@ class TestTampering:
         sql("ALTER TABLE audit_auditevent ENABLE TRIGGER audit_link_event")
 
         assert [one.kind for one in findings()] == ["inserted"] * 3
-        assert "Event without a number" in findings()[0].sentence
+        assert "Event without a number" in findings()[0].message
 
     def test_a_chain_whose_row_was_taken_away_is_not_whole(self):
         write(times=2)

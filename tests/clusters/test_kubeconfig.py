@@ -28,9 +28,9 @@ def read(text: str, context: str = "", networks: tuple[str, ...] = ()) -> Access
 def refusal(text: str, **how: Any) -> str:
     with pytest.raises(Invalid) as caught:
         read(text, **how)
-    assert CANARY not in caught.value.sentence
+    assert CANARY not in caught.value.message
     assert caught.value.__cause__ is None
-    return caught.value.sentence
+    return caught.value.message
 
 
 def test_it_takes_server_authority_and_token() -> None:
@@ -85,9 +85,9 @@ def test_it_knows_when_a_token_expires() -> None:
     ],
 )
 def test_it_refuses_users_that_are_more_than_a_credential(field: str, value: Any) -> None:
-    sentence = refusal(kubeconfig(user={"token": CANARY, field: value}))
+    message = refusal(kubeconfig(user={"token": CANARY, field: value}))
 
-    assert field.split("-")[0].lower() in sentence.lower()
+    assert field.split("-")[0].lower() in message.lower()
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_it_asks_which_of_several_contexts_to_use() -> None:
         read(several())
 
     assert caught.value.field == "context"
-    assert "main, bad" in caught.value.sentence
+    assert "main, bad" in caught.value.message
 
 
 def test_it_judges_only_the_chosen_context() -> None:

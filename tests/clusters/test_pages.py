@@ -202,7 +202,7 @@ def test_keda_that_is_found_or_missed_is_applied_to_what_runs(browser, remote) -
 
 
 def test_a_credential_is_replaced_after_it_passed_its_test(browser, remote) -> None:
-    Cluster.objects.update(unreachable_since=NOW, failures=7, trouble="401", blind_until=NOW)
+    Cluster.objects.update(unreachable_since=NOW, failures=7, last_error="401", blind_until=NOW)
     new = kubeconfig(user={"token": "a-new-one"})
 
     page = browser.post(f"{LIST}{remote.pk}/credential/", {"kubeconfig": new})
@@ -211,7 +211,7 @@ def test_a_credential_is_replaced_after_it_passed_its_test(browser, remote) -> N
     remote.refresh_from_db()
     assert config_for(remote).connection.token == "a-new-one"
     assert remote.connection_version == 2
-    assert (remote.failures, remote.trouble, remote.unreachable_since) == (0, "", None)
+    assert (remote.failures, remote.last_error, remote.unreachable_since) == (0, "", None)
     assert remote.blind_until is None
     event = AuditEvent.objects.get(action="cluster.credential_replaced")
     assert "a-new-one" not in json.dumps(event.changes)
@@ -451,7 +451,7 @@ def test_this_machine_can_be_looked_at_and_shared(browser, cluster) -> None:
 
 def test_an_unreachable_cluster_says_since_when(browser, remote) -> None:
     since = timezone.now() - timedelta(minutes=20)
-    Cluster.objects.update(unreachable_since=since, trouble="Nobody listens there.")
+    Cluster.objects.update(unreachable_since=since, last_error="Nobody listens there.")
 
     for path in (LIST, f"{LIST}{remote.pk}/"):
         page = browser.get(path).content.decode()

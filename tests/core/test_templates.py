@@ -176,7 +176,7 @@ def test_components_escape_what_people_typed() -> None:
         render_to_string(f"components/{name}.html", context)
         for name, context in {
             "badge": {"tone": "bad", "label": hostile},
-            "status": {"tone": "bad", "word": hostile, "sentence": hostile},
+            "status": {"tone": "bad", "word": hostile, "message": hostile},
             "confirm": {"name": hostile, "verb": hostile, "lost": hostile, "error": hostile},
             "diff": {
                 "changes": [{"label": hostile, "old": hostile, "new": hostile, "effect": hostile}]

@@ -69,4 +69,4 @@ class PlaneContract:
         with pytest.raises(Permanent) as raised:
             plane.apply(spec=make_spec("odd-one", executor="kubernetes", queues=()))
 
-        assert raised.value.sentence.endswith(".")
+        assert raised.value.message.endswith(".")

@@ -13,15 +13,15 @@ from apps.dataplane.spec import (
     AirflowSecrets,
     CodeSpec,
     DeploymentSpec,
-    QueueSpec,
     RuntimeSpec,
     SignInSpec,
+    WorkerQueue,
 )
 
 PORTAL_URL = "http://portal.test"
 OLDER = "3.2.2"  # the oldest Airflow that has a runtime
 SIGN_IN_KEY = Ed25519PrivateKey.generate()
-DEFAULT_QUEUE = QueueSpec(name="default", concurrency=2, min_workers=1, max_workers=3)
+DEFAULT_QUEUE = WorkerQueue(name="default", concurrency=2, min_workers=1, max_workers=3)
 
 
 def make_runtime(airflow_version: str = "3.3.2") -> RuntimeSpec:

@@ -66,12 +66,12 @@ def end_half_way(folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch, last_wo
     installation = Installation(folder=folder, config=CONFIG)
     with pytest.raises(Permanent) as raised:
         installation.run()
-    installation.fail(raised.value.sentence)
-    return raised.value.sentence
+    installation.fail(raised.value.message)
+    return raised.value.message
 
 
 @pytest.mark.parametrize(
-    ("last_words", "sentence"),
+    ("last_words", "message"),
     [
         ("error: No space left on device (os error 28)", "The disk is full. Free some space"),
         ("error: Failed to fetch: dns error", "The package index does not answer."),
@@ -80,9 +80,9 @@ def end_half_way(folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch, last_wo
     ],
 )
 def test_the_reason_is_a_sentence(
-    folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch, last_words: str, sentence: str
+    folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch, last_words: str, message: str
 ) -> None:
-    assert sentence in end_half_way(folder, monkeypatch, last_words)
+    assert message in end_half_way(folder, monkeypatch, last_words)
     assert not folder.has_packages
 
 

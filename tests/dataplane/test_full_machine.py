@@ -50,7 +50,7 @@ def test_too_little_memory_advises_only_what_would_help(
     with pytest.raises(Permanent, match="600 MB are left. Delete another Deployment") as raised:
         capacity.check_room(home, make_spec(executor=executor))
 
-    assert ("Local executor" in raised.value.sentence) is is_advised
+    assert ("Local executor" in raised.value.message) is is_advised
 
 
 @pytest.mark.usefixtures("_nearly_full")

@@ -193,7 +193,7 @@ def test_too_little_memory_is_said_with_numbers(folder: Folder, monkeypatch: pyt
     with pytest.raises(Permanent, match="1200 MB") as raised:
         capacity.check_room(folder.home, make_spec())
 
-    assert "600 MB" in raised.value.sentence
+    assert "600 MB" in raised.value.message
 
 
 def test_code_is_delivered_once_and_a_rollback_only_moves_the_pointer(

@@ -22,7 +22,7 @@ from apps.dataplane.kubernetes.render import render
 from apps.dataplane.kubernetes.render.components.autoscaling import workers_needed
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine import embedded_databases
-from apps.dataplane.spec import QueueSpec
+from apps.dataplane.spec import WorkerQueue
 from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests
 from tests.dataplane.kubernetes_render.pods import find
 
@@ -198,7 +198,7 @@ def test_the_reader_may_count_tasks_and_nothing_else(
     migrate.main()
 
     assert airflow.read_text() == "db migrate\n"
-    queue = QueueSpec(name="default", concurrency=3, min_workers=0, max_workers=1)
+    queue = WorkerQueue(name="default", concurrency=3, min_workers=0, max_workers=1)
     with database.connect(as_reader=True) as connection:
         connection.autocommit = True
         # 4 of the 9: those that run or wait, and not in pods of their own.

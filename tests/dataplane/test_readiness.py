@@ -29,7 +29,7 @@ def make_observation(*, health: str = "starting", **scheduler: Any) -> Observati
         exists=True,
         applied_revision=0,
         health=health,
-        sentence="The scheduler is starting.",
+        message="The scheduler is starting.",
         components=(ComponentStatus(name="scheduler", **fields),),
     )
 

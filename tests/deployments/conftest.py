@@ -15,7 +15,8 @@ from apps.clusters.connections import sealed
 from apps.clusters.models import Cluster
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.kubernetes.config import Connection
-from apps.deployments.configuration.schema import Configuration, WorkerQueue
+from apps.dataplane.spec import WorkerQueue
+from apps.deployments.configuration.schema import Configuration
 from apps.deployments.editing.services import create_deployment
 from apps.deployments.models import Deployment, Operation
 from apps.deployments.reconciling.reconciler import reconcile

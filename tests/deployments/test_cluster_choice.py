@@ -168,7 +168,7 @@ def test_a_cluster_in_trouble_says_so_where_it_is_chosen(
     browser: Client, cluster: Cluster, remote: Cluster
 ) -> None:
     Cluster.objects.filter(pk=remote.pk).update(
-        unreachable_since=timezone.now(), trouble="Nobody listens there."
+        unreachable_since=timezone.now(), last_error="Nobody listens there."
     )
 
     assert "Unreachable since" in text_of(browser.get(NEW))

@@ -144,7 +144,7 @@ def test_a_cluster_that_does_not_answer_is_left_alone_and_the_second_time_it_is_
     probe_now(remote)
     remote.refresh_from_db()
     assert remote.unreachable_since is not None
-    assert remote.trouble == "The cluster eu-1 does not answer."
+    assert remote.last_error == "The cluster eu-1 does not answer."
 
 
 def test_one_failure_by_chance_costs_seconds_and_is_not_said(
@@ -157,7 +157,7 @@ def test_one_failure_by_chance_costs_seconds_and_is_not_said(
     probe_now(remote)
 
     remote.refresh_from_db()
-    assert (remote.failures, remote.trouble, remote.blind_until) == (0, "", None)
+    assert (remote.failures, remote.last_error, remote.blind_until) == (0, "", None)
     make_due(deployment)
     assert due_ids() == [deployment.pk]
 
@@ -217,7 +217,7 @@ def test_edits_of_an_outage_become_one_apply_when_the_cluster_answers(
     row = Deployment.objects.select_related("applied").get(pk=deployment.pk)
     assert row.applied is not None
     assert row.applied.number == 4
-    assert row.trouble == ""
+    assert row.last_error == ""
     assert n_applies(plane) == 1
     assert seconds_until_due(row) > 500
 
@@ -231,7 +231,7 @@ def test_a_new_credential_lets_passes_run_at_once(
     make_due(deployment)
     assert due_ids() == []
 
-    Cluster.objects.update(unreachable_since=None, blind_until=None, failures=0, trouble="")
+    Cluster.objects.update(unreachable_since=None, blind_until=None, failures=0, last_error="")
 
     assert due_ids() == [deployment.pk]
 

@@ -10,7 +10,7 @@ from apps.audit.models import AuditEvent
 from apps.core.crypto import KeyRing
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from apps.deployments.configuration.schema import Configuration, Variable
+from apps.deployments.configuration.schema import Variable
 from apps.deployments.editing.drafts import store_secret
 from apps.deployments.editing.services import deploy_code
 from apps.deployments.models import (
@@ -110,7 +110,7 @@ def test_a_plane_gets_the_secret_and_the_configuration_its_id(
 
     applied = plane.store.airflows[secretive.ref].wanted
     assert applied.variables[1].value == CANARY
-    configuration = Configuration.from_json(wanted(secretive).config)
+    configuration = wanted(secretive).configuration
     assert configuration.variables[1].value == ""
 
 

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from apps.clusters.models import Cluster
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.changes import (
     DATABASE_MIGRATES,
     EVERYTHING_RESTARTS,
@@ -18,7 +19,7 @@ from apps.deployments.configuration.changes import (
     summary_of,
 )
 from apps.deployments.configuration.options import deployment_options
-from apps.deployments.configuration.schema import Configuration, Variable, WorkerQueue
+from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.configuration.validation import is_protected, validate
 
 TODAY = date(2026, 11, 22)
@@ -30,7 +31,7 @@ SECRET_ID = "0d7d3d0a-5b5f-4a5e-9d0b-6c1f8f1c1f11"
 
 def problems_of(configuration: Configuration, base: Configuration | None = None) -> dict[str, str]:
     found = validate(configuration=configuration, options=OPTIONS, base=base)
-    return {problem.field: problem.sentence for problem in found}
+    return {problem.field: problem.message for problem in found}
 
 
 def with_queue(**fields: object) -> Configuration:
@@ -83,7 +84,7 @@ def test_a_wrong_queue_name_comes_with_a_right_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "sentence"),
+    ("fields", "field", "message"),
     [
         ({"concurrency": 0}, "concurrency", "A worker can run 1 to 64 tasks at once, not 0."),
         ({"concurrency": 65}, "concurrency", "A worker can run 1 to 64 tasks at once, not 65."),
@@ -99,9 +100,9 @@ def test_a_wrong_queue_name_comes_with_a_right_one() -> None:
     ],
 )
 def test_a_number_out_of_range_is_refused_at_its_field(
-    fields: dict[str, object], field: str, sentence: str
+    fields: dict[str, object], field: str, message: str
 ) -> None:
-    assert problems_of(with_queue(**fields)) == {f"queues.1.{field}": sentence}
+    assert problems_of(with_queue(**fields)) == {f"queues.1.{field}": message}
 
 
 def test_the_default_queue_stays() -> None:
@@ -126,9 +127,9 @@ def test_a_wrong_variable_name_is_refused_at_its_field(key: str) -> None:
 
 
 def test_a_wrong_variable_name_comes_with_a_right_one() -> None:
-    sentence = problems_of(with_variable("SNOWFLAKE-ACCOUNT"))["variables.0.key"]
+    message = problems_of(with_variable("SNOWFLAKE-ACCOUNT"))["variables.0.key"]
 
-    assert sentence == "Use an underscore: SNOWFLAKE_ACCOUNT."
+    assert message == "Use an underscore: SNOWFLAKE_ACCOUNT."
 
 
 def test_a_variable_is_named_once() -> None:
@@ -165,8 +166,8 @@ def test_a_variable_is_named_once() -> None:
 )
 def test_what_the_portal_sets_is_protected(key: str) -> None:
     assert is_protected(key)
-    sentence = problems_of(with_variable(key))["variables.0.key"]
-    assert sentence == f"The portal sets {key} itself. Choose another name."
+    message = problems_of(with_variable(key))["variables.0.key"]
+    assert message == f"The portal sets {key} itself. Choose another name."
 
 
 @pytest.mark.parametrize("key", ["AIRFLOW__CORE__PARALLELISM", "PATHS", "MY_HOME", "EXECUTOR"])
@@ -192,7 +193,7 @@ def test_a_runtime_without_support_stays_where_it_is_in_use() -> None:
     fresh = validate(configuration=old, options=later)
     kept = validate(configuration=replace(old, description="x"), options=later, base=old)
 
-    assert fresh[0].sentence == ("Runtime 3.2.2-1 cannot be chosen. Support ended on 29 Nov 2027.")
+    assert fresh[0].message == ("Runtime 3.2.2-1 cannot be chosen. Support ended on 29 Nov 2027.")
     assert kept == []
 
 

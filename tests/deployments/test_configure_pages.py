@@ -74,7 +74,7 @@ def test_charlie_finds_no_deployment_to_configure(
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "message"),
     [
         ({"name": ""}, "Give the Deployment a name."),
         ({"runtime": "9.9.9"}, "Select a valid choice"),
@@ -87,14 +87,14 @@ def test_charlie_finds_no_deployment_to_configure(
     ],
 )
 def test_what_is_wrong_is_said_at_its_field_and_nothing_is_lost(
-    browser: Client, changes: dict[str, str], sentence: str
+    browser: Client, changes: dict[str, str], message: str
 ) -> None:
     response = fill(browser, NEW, **{"name": "etl", "description": "Kept", **changes})
 
     assert response.status_code == 422
     text = text_of(response)
     assert "There is a problem" in text or "problems" in text
-    assert text.count(sentence) >= 2
+    assert text.count(message) >= 2
     assert form_data(response)["description"] == "Kept"
     assert "aria-invalid" in response.content.decode() or "executor" in changes
     assert not Draft.objects.exists()

@@ -188,7 +188,7 @@ def test_an_unreachable_cluster_is_said_with_the_age_of_what_is_shown(
     browser: Client, running: Deployment
 ) -> None:
     silent = Cluster.objects.filter(pk=running.cluster_id)
-    silent.update(unreachable_since=timezone.now(), trouble="eu-1 took no connection.")
+    silent.update(unreachable_since=timezone.now(), last_error="eu-1 took no connection.")
 
     response = browser.get(f"/d/{running.ref}/")
 
@@ -274,8 +274,8 @@ def test_warnings_of_the_cluster_are_shown_for_an_hour(
 ) -> None:
     def notice(reason: str, minutes: int) -> dict[str, Any]:
         at = timezone.now() - timedelta(minutes=minutes)
-        sentence = "Back-off pulling image “x”."
-        shown = {"object": "Pod/scheduler-1", "sentence": sentence, "count": 3}
+        message = "Back-off pulling image “x”."
+        shown = {"object": "Pod/scheduler-1", "message": message, "count": 3}
         return {**shown, "reason": reason, "last_at": at.isoformat()}
 
     running.observation["notices"] = [notice("BackOff", 2), notice("Old", 70)]
@@ -295,7 +295,7 @@ def test_warnings_that_are_over_are_folded_away(
 ) -> None:
     def notice(name: str, minutes: int, **more: Any) -> dict[str, Any]:
         at = (timezone.now() - timedelta(minutes=minutes)).isoformat()
-        return {"object": name, "reason": "R", "sentence": "S", "count": 1, "last_at": at} | more
+        return {"object": name, "reason": "R", "message": "S", "count": 1, "last_at": at} | more
 
     running.observation["components"][0] |= {"state": state}
     running.observation["notices"] = [
@@ -484,7 +484,7 @@ def test_the_end_of_an_operation_is_announced_once(browser: Client, running: Dep
 
 
 def test_a_quarantined_deployment_can_be_tried_again(browser: Client, running: Deployment) -> None:
-    Deployment.objects.update(quarantined_at=timezone.now(), trouble="The worker ended.")
+    Deployment.objects.update(quarantined_at=timezone.now(), last_error="The worker ended.")
 
     text = text_of(browser.get(f"/d/{running.ref}/"))
     assert "Stopped trying" in text

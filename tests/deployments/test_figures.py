@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.status import Figures, Usage
+from apps.dataplane.status import LiveMetrics, Usage
 from apps.deployments import tasks
 from apps.deployments.models import Deployment
 from apps.deployments.reconciling import live_metrics
@@ -20,7 +20,7 @@ from tests.deployments.pages import assert_well_made, text_of
 
 pytestmark = pytest.mark.django_db
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
-TOLD = Figures(
+TOLD = LiveMetrics(
     taken_at=AT,
     tasks={"default": (31, 4)},
     import_errors=3,
@@ -55,8 +55,8 @@ def far(distant: Callable[..., Deployment], sent: list[Any]) -> Deployment:
     return deployment
 
 
-def tell(plane: type[FakePlane], deployment: Deployment, told: Figures) -> None:
-    plane.store.airflows[deployment.ref].figures = told
+def tell(plane: type[FakePlane], deployment: Deployment, told: LiveMetrics) -> None:
+    plane.store.airflows[deployment.ref].live_metrics = told
     tasks.measure(deployment.pk)
 
 
@@ -89,7 +89,7 @@ def test_the_page_says_why_it_does_not_know(
     browser: Client, far: Deployment, plane: type[FakePlane]
 ) -> None:
     why = {"tasks_unknown": "No Airflow.", "usage_unknown": "The cluster has no metrics server."}
-    tell(plane, far, Figures(taken_at=AT, **why))
+    tell(plane, far, LiveMetrics(taken_at=AT, **why))
 
     text = text_of(browser.get(f"/d/{far.ref}/"))
 
@@ -108,7 +108,9 @@ def test_a_cluster_that_does_not_answer_is_not_asked(
 
     assert sent == []
     assert "Waiting tasks are unknown: The cluster does not answer." in text
-    assert [call for call in plane.store.calls if call[0] == "figures"] == [("figures", far.ref)]
+    assert [call for call in plane.store.calls if call[0] == "live_metrics"] == [
+        ("live_metrics", far.ref)
+    ]
 
 
 def test_this_machine_tells_by_itself_and_is_not_asked(
@@ -126,10 +128,10 @@ def test_this_machine_tells_by_itself_and_is_not_asked(
 def test_figures_are_kept_as_they_were_told(far: Deployment, plane: type[FakePlane]) -> None:
     tell(plane, far, TOLD)
 
-    assert live_metrics.figures_of(far) == TOLD
+    assert live_metrics.read_live_metrics(far) == TOLD
 
 
 def test_a_deployment_that_is_gone_is_not_asked(plane: type[FakePlane]) -> None:
     tasks.measure(0)
 
-    assert ("figures", "") not in plane.store.calls
+    assert ("live_metrics", "") not in plane.store.calls

@@ -7,7 +7,7 @@ from celery import current_app
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.deployments.cleanup import remove_leftovers
+from apps.deployments.cleanup import clean_up
 from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.editing.drafts import confirm_draft, save_draft, store_secret
 from apps.deployments.models import Deployment, Draft, SecretValue
@@ -43,8 +43,8 @@ def test_a_draft_is_kept_for_thirty_days_with_its_secret(
 ) -> None:
     draft_of(running, alice, secret)
 
-    assert remove_leftovers(now=timezone.now() + DAYS_29) == (0, 0)
-    assert remove_leftovers(now=timezone.now() + DAYS_31) == (1, 1)
+    assert clean_up(now=timezone.now() + DAYS_29) == (0, 0)
+    assert clean_up(now=timezone.now() + DAYS_31) == (1, 1)
     assert not Draft.objects.exists()
     assert not SecretValue.objects.exists()
 
@@ -55,7 +55,7 @@ def test_a_draft_that_was_touched_stays(
     draft_of(running, alice, secret)
     Draft.objects.update(created_at=timezone.now() - DAYS_31)
 
-    assert remove_leftovers(now=timezone.now() + DAYS_2) == (0, 0)
+    assert clean_up(now=timezone.now() + DAYS_2) == (0, 0)
 
 
 def test_a_draft_that_names_no_real_secret_does_no_harm(
@@ -63,12 +63,12 @@ def test_a_draft_that_names_no_real_secret_does_no_harm(
 ) -> None:
     draft_of(running, alice, SecretValue(pk="x"))
 
-    assert remove_leftovers(now=timezone.now() + DAYS_2) == (0, 1)
+    assert clean_up(now=timezone.now() + DAYS_2) == (0, 1)
 
 
 def test_a_secret_that_nothing_holds_goes_after_a_day(db: Any, secret: SecretValue) -> None:
-    assert remove_leftovers(now=timezone.now() + timedelta(hours=23)) == (0, 0)
-    assert remove_leftovers(now=timezone.now() + DAYS_2) == (0, 1)
+    assert clean_up(now=timezone.now() + timedelta(hours=23)) == (0, 0)
+    assert clean_up(now=timezone.now() + DAYS_2) == (0, 1)
 
 
 def test_a_secret_that_a_revision_holds_stays_for_ever(
@@ -76,7 +76,7 @@ def test_a_secret_that_a_revision_holds_stays_for_ever(
 ) -> None:
     confirm_draft(actor=alice, draft=draft_of(running, alice, secret))
 
-    assert remove_leftovers(now=timezone.now() + timedelta(days=400)) == (1, 0)
+    assert clean_up(now=timezone.now() + timedelta(days=400)) == (1, 0)
     assert SecretValue.objects.get().deployment == running
 
 

@@ -122,7 +122,7 @@ def test_the_badge_has_one_word_for_each(
 
 
 @pytest.mark.parametrize(
-    ("fields", "word", "sentence"),
+    ("fields", "word", "message"),
     [
         ({"state": "applied", "health": "healthy"}, "Unreachable", "What is shown is what was"),
         ({"state": "applied", "health": "unhealthy"}, "Unreachable", "What is shown is what was"),
@@ -134,7 +134,7 @@ def test_the_badge_has_one_word_for_each(
     ],
 )
 def test_what_cannot_be_seen_is_said_to_be_unreachable(
-    shown: Callable[..., Deployment], fields: dict[str, Any], word: str, sentence: str
+    shown: Callable[..., Deployment], fields: dict[str, Any], word: str, message: str
 ) -> None:
     deployment = shown(**fields)
     deployment.cluster.unreachable_since = timezone.now()
@@ -142,7 +142,7 @@ def test_what_cannot_be_seen_is_said_to_be_unreachable(
     status = display_status(deployment)
 
     assert status.word == word
-    assert sentence in status.sentence
+    assert message in status.message
 
 
 def test_new_code_is_said_to_be_deployed(shown: Callable[..., Deployment]) -> None:

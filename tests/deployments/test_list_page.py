@@ -34,7 +34,7 @@ def fill_workspace(workspace: Workspace, cluster: Cluster, count: int) -> None:
             name=f"etl-{number:04d}",
             ref=f"etl-{number:04d}-abcd",
             health=Health.UNHEALTHY if number == 77 else Health.HEALTHY,
-            health_sentence="The scheduler is silent." if number == 77 else "Airflow is healthy.",
+            health_message="The scheduler is silent." if number == 77 else "Airflow is healthy.",
         )
         for number in range(count)
     ]
@@ -218,7 +218,7 @@ def test_a_kept_statement_shows_nobody_what_another_may_see(
 def test_a_kept_row_gives_way_to_what_is_true_now(browser: Client, deployment: Deployment) -> None:
     before = text_of(browser.get(URL))
     Deployment.objects.update(
-        name="<b>renamed</b>", health=Health.UNHEALTHY, health_sentence="The scheduler is silent."
+        name="<b>renamed</b>", health=Health.UNHEALTHY, health_message="The scheduler is silent."
     )
 
     response = browser.get(URL)

@@ -1,7 +1,8 @@
 from dataclasses import replace
 
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.merging import merge
-from apps.deployments.configuration.schema import Configuration, Variable, WorkerQueue
+from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.configuration.yaml_text import yaml_difference, yaml_of
 
 

@@ -76,7 +76,7 @@ def test_a_new_deployment_becomes_healthy_step_by_step(
     assert row.wanted is not None
     assert row.wanted.state == RevisionState.APPLIED
     assert row.applied == row.wanted
-    assert (row.health, row.health_sentence) == (Health.HEALTHY, "Airflow is healthy.")
+    assert (row.health, row.health_message) == (Health.HEALTHY, "Airflow is healthy.")
     assert row.health_since is not None
     assert row.lease_token is None
     operation = Operation.objects.get()
@@ -157,7 +157,7 @@ def test_a_passing_trouble_is_said_and_tried_again_later_and_later(
 
     row = drive(created)
 
-    assert row.trouble == "No port is free. The portal tries again."
+    assert row.last_error == "No port is free. The portal tries again."
     assert row.wanted is not None
     assert row.wanted.state == RevisionState.APPLYING
     assert 1 < seconds_until_due(created) <= 2.5
@@ -165,7 +165,7 @@ def test_a_passing_trouble_is_said_and_tried_again_later_and_later(
     assert row.failures == 3
     assert 7 < seconds_until_due(created) <= 10
     row = drive(created)
-    assert (row.trouble, row.failures) == ("", 0)
+    assert (row.last_error, row.failures) == ("", 0)
     assert row.wanted is not None
     assert row.wanted.state == RevisionState.APPLIED
 
@@ -185,7 +185,7 @@ def test_what_cannot_be_reached_is_unknown_since_then(
 
     assert row.health == again.health == Health.UNKNOWN
     assert again.health_since == since
-    assert row.health_sentence == "This machine does not answer."
+    assert row.health_message == "This machine does not answer."
     assert drive(running).health == Health.HEALTHY
 
 
@@ -249,7 +249,7 @@ def test_a_deletion_that_fails_says_so_and_can_be_tried_again(
 
     first.refresh_from_db()
     assert first.state == OperationState.FAILED
-    assert row.trouble == "The database is in use."
+    assert row.last_error == "The database is in use."
     assert row.next_reconcile_at is None
     again = delete_deployment(actor=alice, deployment=running, typed_name="etl-prod")
     assert again != first
@@ -298,9 +298,9 @@ def test_an_error_that_nobody_foresaw_is_raised_and_the_row_comes_again(
 
     row = Deployment.objects.get(pk=running.pk)
     assert row.lease_token is None
-    assert "error of its own" in row.trouble
+    assert "error of its own" in row.last_error
     row = drive(running)
-    assert row.trouble == ""
+    assert row.last_error == ""
     assert row.wanted is not None
     assert row.phase == Phase.DELETED or row.wanted.state == RevisionState.APPLIED
 
@@ -315,7 +315,7 @@ def test_what_kills_three_workers_is_put_aside_until_a_person_looks(
     row = drive(created)
 
     assert row.quarantined_at is not None
-    assert row.trouble == QUARANTINED
+    assert row.last_error == QUARANTINED
     assert plane.store.calls == []
     operation = Operation.objects.get()
     assert (operation.state, operation.failure) == (OperationState.FAILED, QUARANTINED)
@@ -536,7 +536,7 @@ def test_what_cannot_be_brought_back_says_so_and_is_not_tried_all_the_time(
 
     row = drive(running)
 
-    assert row.trouble == "The disk is full."
+    assert row.last_error == "The disk is full."
     assert row.wanted is not None
     assert row.wanted.state == RevisionState.APPLIED
     assert seconds_until_due(running) > 50

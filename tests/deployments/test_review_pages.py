@@ -156,7 +156,7 @@ def test_removing_a_queue_is_said_in_red(browser: Client, running: Deployment) -
 def test_a_variable_value_is_escaped_everywhere(
     browser: Client, running: Deployment, alice: User
 ) -> None:
-    config = Configuration.from_json(running.wanted.config)
+    config = running.wanted.configuration
     hostile = Variable(key="X", value="<script>alert(1)</script>")
     update_config(
         actor=alice,

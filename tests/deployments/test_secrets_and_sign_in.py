@@ -44,7 +44,7 @@ def draft_of(alice: User, running: Deployment, configuration: Configuration) -> 
 def applied(running: Deployment) -> Configuration:
     wanted = Deployment.objects.get(pk=running.pk).wanted
     assert wanted
-    return Configuration.from_json(wanted.config)
+    return wanted.configuration
 
 
 def test_a_new_secret_is_applied_after_confirming(

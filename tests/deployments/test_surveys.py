@@ -60,7 +60,7 @@ def test_news_of_many_deployments_are_one_statement(
     made = [distant(f"etl-{number}") for number in range(3)]
     for deployment in made:
         airflow = plane.store.airflows[deployment.ref]
-        airflow.health, airflow.sentence = "unhealthy", "The scheduler crashes."
+        airflow.health, airflow.message = "unhealthy", "The scheduler crashes."
 
     with CaptureQueriesContext(connection) as queries:
         recorded = surveys.survey(cluster_id=remote.pk)
@@ -68,7 +68,7 @@ def test_news_of_many_deployments_are_one_statement(
     assert recorded == Recorded(written=3, woken=3)
     assert len([query for query in queries if "unnest" in query["sql"]]) == 1
     row = Deployment.objects.get(pk=made[0].pk)
-    assert (row.health, row.health_sentence) == (Health.UNHEALTHY, "The scheduler crashes.")
+    assert (row.health, row.health_message) == (Health.UNHEALTHY, "The scheduler crashes.")
     assert row.health_since == row.observed_at
     assert seconds_until_due(row) <= 0
 
@@ -137,7 +137,7 @@ def test_what_is_gone_from_the_cluster_is_said_and_made_again(
 
     assert recorded == Recorded(written=1, woken=1)
     row = Deployment.objects.get(pk=deployment.pk)
-    assert row.health_sentence == "Nothing of this Deployment is on the cluster."
+    assert row.health_message == "Nothing of this Deployment is on the cluster."
     assert drive(deployment).health == Health.HEALTHY
 
 
@@ -145,7 +145,7 @@ def test_after_a_failure_a_survey_wakes_nobody(
     distant: Make, remote: Cluster, plane: type[FakePlane]
 ) -> None:
     deployment = distant()
-    Deployment.objects.update(failures=3, trouble="The quota is used up.")
+    Deployment.objects.update(failures=3, last_error="The quota is used up.")
     plane.store.airflows[deployment.ref].health = "unhealthy"
 
     assert surveys.survey(cluster_id=remote.pk) == Recorded(written=1, woken=0)
@@ -158,7 +158,7 @@ def test_notices_stay_when_a_look_does_not_ask_for_them(
     notice = Notice(
         object="Pod/scheduler-1",
         reason="FailedScheduling",
-        sentence="0/3 nodes are available.",
+        message="0/3 nodes are available.",
         count=4,
         last_at=timezone.now(),
     )
@@ -198,7 +198,7 @@ def test_one_worker_surveys_a_cluster_each_minute(
     (job, arguments, queue) = sent_by_sweep(monkeypatch)[0]
     assert sent_by_sweep(monkeypatch) == []
     assert (job, arguments[:2], queue) == (
-        tasks.do_chore,
+        tasks.run_cluster_job,
         ["survey", remote.pk],
         "reconcile.0",
     )

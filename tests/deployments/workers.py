@@ -54,7 +54,7 @@ class JournalPlane(FakePlane):
             exists=bool(done),
             applied_revision=done[-1] if done else 0,
             health="healthy",
-            sentence="Airflow is healthy.",
+            message="Airflow is healthy.",
         )
 
 

@@ -129,10 +129,10 @@ def test_it_refuses_a_backslash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\nb.py", "a\x1b[31m.py", "a\u202egnp.py", "a\x7f.py"])
 def test_it_refuses_a_name_with_hidden_characters(tmp_path: Path, name: str) -> None:
-    sentence = refusal(tmp_path, zip_of({"dag.py": DAG, name: DAG}))
+    message = refusal(tmp_path, zip_of({"dag.py": DAG, name: DAG}))
 
-    assert "characters that cannot be seen" in sentence
-    assert sentence.isprintable()
+    assert "characters that cannot be seen" in message
+    assert message.isprintable()
 
 
 def test_it_refuses_a_name_cut_short_by_a_null_byte(tmp_path: Path) -> None:
@@ -165,9 +165,9 @@ def test_it_refuses_the_same_name_twice(tmp_path: Path) -> None:
 
 
 def test_it_refuses_names_that_differ_only_by_case(tmp_path: Path) -> None:
-    sentence = refusal(tmp_path, zip_of({"dag.py": DAG, "Dag.py": DAG}))
+    message = refusal(tmp_path, zip_of({"dag.py": DAG, "Dag.py": DAG}))
 
-    assert sentence == "dag.py and Dag.py differ only in upper and lower case. Rename one of them."
+    assert message == "dag.py and Dag.py differ only in upper and lower case. Rename one of them."
 
 
 def test_it_refuses_a_file_that_is_also_a_folder(tmp_path: Path) -> None:
@@ -288,11 +288,11 @@ def test_every_file_that_does_not_compile_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArchiveRefused) as refused:
         build(tmp_path, content)
 
-    assert [sentence[:12] for sentence in refused.value.sentences] == [
+    assert [message[:12] for message in refused.value.messages] == [
         "a.py, line 1",
         "b.py, line 1",
     ]
-    assert "'return' outside function" in refused.value.sentences[1]
+    assert "'return' outside function" in refused.value.messages[1]
 
 
 def test_null_bytes_and_wrong_encodings_are_named(tmp_path: Path) -> None:
@@ -330,9 +330,9 @@ def test_a_huge_line_is_accepted(tmp_path: Path) -> None:
 def test_source_that_takes_for_ever_is_stopped(tmp_path: Path) -> None:
     source = b"x = 1 + 2\n" * 2_000_000
 
-    sentence = refusal(tmp_path, source, "slow.py", Limits(cpu_seconds=1, wall_seconds=5))
+    message = refusal(tmp_path, source, "slow.py", Limits(cpu_seconds=1, wall_seconds=5))
 
-    assert sentence == (
+    assert message == (
         "Checking the code takes too long. Deliver less at once. It came as far as slow.py."
     )
 

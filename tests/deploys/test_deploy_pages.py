@@ -98,7 +98,7 @@ def test_charlie_does_not_learn_that_it_exists(
 
 
 @pytest.mark.parametrize(
-    ("content", "name", "sentence"),
+    ("content", "name", "message"),
     [
         (b"def broken(:\n", "etl.py", "etl.py, line 1: invalid syntax."),
         (b"no zip", "dags.zip", "This is not a zip archive"),
@@ -112,13 +112,13 @@ def test_a_refused_upload_keeps_the_page_and_what_was_typed(
     client_of: ClientOf,
     content: bytes,
     name: str,
-    sentence: str,
+    message: str,
 ) -> None:
     response = send(client_of(alice), content, name, description="Faster <loads>")
 
     page = response.content.decode()
     assert response.status_code == 422
-    assert sentence in page
+    assert message in page
     assert "Faster &lt;loads&gt;" in page
     assert "Error: " in page
     assert not Deploy.objects.exists()

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.access.models import Role
 from apps.access.services import grant
-from apps.accounts.models import ApiToken, OutgoingMail, User
+from apps.accounts.models import OutgoingMail, User
 from apps.clusters.models import Cluster
 from apps.deployments.models import (
     Deployment,
@@ -21,9 +21,9 @@ from apps.deployments.models import (
     RevisionState,
 )
 from apps.deploys.models import Deploy
-from apps.organizations.models import Invitation, Team
+from apps.organizations.models import ApiToken, Invitation, Team
 from apps.organizations.roles.services import create_role
-from apps.organizations.teams.services import add_to_team, create_team, give_team_role
+from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from apps.organizations.tokens.services import create_token
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
@@ -71,7 +71,7 @@ OBSERVATION: dict[str, Any] = {
     "exists": True,
     "applied_revision": 2,
     "health": "healthy",
-    "sentence": "Airflow is healthy.",
+    "message": "Airflow is healthy.",
     "components": [
         {"name": "api-server", **COMPONENT},
         {"name": "scheduler", **COMPONENT, "heartbeat_at": "2026-11-22T09:59:50+00:00"},
@@ -115,14 +115,14 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         wanted=second,
         applied=second,
         description="Orders, stock and returns. " * 6,
-        health_sentence="Airflow is healthy.",
+        health_message="Airflow is healthy.",
         health_since=timezone.now() - timedelta(hours=3),
         observation=OBSERVATION,
     )
     failed = make_deployment(name=LONG[:60], ref="long-0001", health=Health.UNHEALTHY)
     bad = _revision(failed, 2, RevisionState.FAILED, author, max_workers=3)
     Deployment.objects.filter(pk=failed.pk).update(
-        wanted=bad, health_sentence="The scheduler has sent no heartbeat for 90 seconds."
+        wanted=bad, health_message="The scheduler has sent no heartbeat for 90 seconds."
     )
     busy = make_deployment(name="reports", ref="reports-22aa", health=Health.STARTING)
     coming = _revision(busy, 2, RevisionState.APPLYING, author, max_workers=4)
@@ -162,7 +162,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
             workspace.organization,
             name="us-2",
             unreachable_since=timezone.now() - timedelta(minutes=40),
-            trouble="Nobody answers at us-2.example.org: the connection was refused.",
+            last_error="Nobody answers at us-2.example.org: the connection was refused.",
         ),
         domain=Domain.objects.create(
             organization=workspace.organization, name=f"{LONG}.example", token="t" * 32
@@ -176,7 +176,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
 
 
 def _connection(organization: Any) -> SSOConnection:
-    result = {"is_ok": False, "sentence": "No e-mail address came.", "subject": LONG, "email": ""}
+    result = {"is_ok": False, "message": "No e-mail address came.", "subject": LONG, "email": ""}
     return SSOConnection.objects.create(
         organization=organization,
         key="nordhavn-1",
@@ -227,7 +227,7 @@ def _team(workspace: Any, author: User) -> Team:
     add_to_team(actor=author, team=team, user=author)
     role = Role.objects.get(scope="workspace", key="author")
     in_a_week = timezone.now() + timedelta(days=7)
-    give_team_role(actor=author, team=team, role=role, on=workspace, expires_at=in_a_week)
+    assign_team_role(actor=author, team=team, role=role, on=workspace, expires_at=in_a_week)
     return team
 
 

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.urls import reverse
 from playwright.sync_api import Page
 
-from apps.access.services import lock_people
+from apps.access.services import lock_memberships
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.organizations.models import Organization, Team
@@ -172,7 +172,7 @@ def test_somebody_who_signs_in_while_canaille_provisions_them_gets_one_account(
     )
 
     with transaction.atomic():
-        lock_people(on=Organization.objects.get())
+        lock_memberships(on=Organization.objects.get())
         sign_in(page, peer, "dana")
         wait_until(1)
         pushing.start()

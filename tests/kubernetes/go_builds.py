@@ -155,6 +155,6 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def say(sentence: str) -> None:
-    sys.stdout.write(sentence + "\n")
+def say(message: str) -> None:
+    sys.stdout.write(message + "\n")
     sys.stdout.flush()

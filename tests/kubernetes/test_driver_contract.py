@@ -23,4 +23,4 @@ class TestKubernetesPlane(PlaneContract):
         with pytest.raises(Permanent) as raised:
             plane.apply(spec=make_spec("odd-one", queues=(queue,)))
 
-        assert raised.value.sentence.endswith(".")
+        assert raised.value.message.endswith(".")

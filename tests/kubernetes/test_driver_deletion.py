@@ -99,7 +99,7 @@ def test_a_database_that_cannot_be_dropped_keeps_the_namespace_and_is_tried_anew
         time.sleep(0.3)
 
     again = json.loads(control_plane.kubectl("get", drop, *where, "-o=json"))
-    assert "could not be dropped" in error.sentence
+    assert "could not be dropped" in error.message
     assert again["spec"]["suspend"]
     assert control_plane.exists("namespace", namespace_of(ref))
 

@@ -86,9 +86,9 @@ def test_a_permission_that_is_missing_stops_with_the_object_and_the_remedy(
     with pytest.raises(Permanent) as raised:
         settle(plane_of(cluster_config, control_plane, token), small_spec(ref))
 
-    assert "may not" in raised.value.sentence
-    assert "role to apply" in raised.value.sentence
-    assert token not in raised.value.sentence
+    assert "may not" in raised.value.message
+    assert "role to apply" in raised.value.message
+    assert token not in raised.value.message
 
 
 def test_a_credential_that_nobody_knows_is_said_and_not_given_up(

@@ -22,7 +22,7 @@ from aiohttp import web
 
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.kubernetes.registration.permissions import manifest
-from apps.dataplane.status import Figures, Usage
+from apps.dataplane.status import LiveMetrics, Usage
 from tests.dataplane.kubernetes_driver.test_figures import COUNTS, METRICS
 from tests.dataplane.specs import make_spec
 from tests.dataplane.world import eventually
@@ -126,7 +126,7 @@ def least(plane: ControlPlane) -> KubernetesPlane:
     return KubernetesPlane(config_of(plane.connection_with(token=token)))
 
 
-def ask(plane: KubernetesPlane, cluster: ControlPlane) -> Figures:
+def ask(plane: KubernetesPlane, cluster: ControlPlane) -> LiveMetrics:
     """Ask while an Airflow stands behind the service proxy that believes the portal alone."""
     spec = make_spec("x")
 
@@ -139,11 +139,11 @@ def ask(plane: KubernetesPlane, cluster: ControlPlane) -> Figures:
         )
         return web.json_response(COUNTS, status=200 if claims["role"] == "admin" else 403)
 
-    async def run() -> Figures:
+    async def run() -> LiveMetrics:
         app = web.Application()
         app.router.add_get("/x/auth/portal/counts", counts)
         async with standing_in(cluster, "x", app):
-            return await asyncio.to_thread(plane.figures, spec=spec)
+            return await asyncio.to_thread(plane.live_metrics, spec=spec)
 
     # In a thread of its own: a browser of another file may have an event loop in this one.
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -157,23 +157,23 @@ def test_figures_come_with_the_least_permissions(
     without = ask(plane, own_control_plane)
     token = own_control_plane.service_account("poor", rules=[])
     poor_plane = KubernetesPlane(config_of(own_control_plane.connection_with(token=token)))
-    poor = poor_plane.figures(spec=make_spec("x"))
+    poor = poor_plane.live_metrics(spec=make_spec("x"))
     poor_plane.close()
 
     with metrics_server(own_control_plane, tmp_path):
-        eventually(lambda: plane.figures(spec=make_spec("x")).usage is not None, seconds=20)
+        eventually(lambda: plane.live_metrics(spec=make_spec("x")).usage is not None, seconds=20)
         MetricsServer.asked.clear()
-        figures = ask(plane, own_control_plane)
-    gone = plane.figures(spec=make_spec("x"))
+        live_metrics = ask(plane, own_control_plane)
+    gone = plane.live_metrics(spec=make_spec("x"))
     plane.close()
 
-    assert without.tasks == figures.tasks == {"default": (31, 4)}
+    assert without.tasks == live_metrics.tasks == {"default": (31, 4)}
     assert without.usage is None
     assert without.usage_unknown == "The cluster has no metrics server."
     assert "role to apply" in poor.usage_unknown
     assert poor.tasks is None
-    assert figures.usage is not None
-    assert figures.usage["scheduler"] == Usage(memory_bytes=512 * 1024**2, cpu_millis=123)
+    assert live_metrics.usage is not None
+    assert live_metrics.usage["scheduler"] == Usage(memory_bytes=512 * 1024**2, cpu_millis=123)
     assert len(MetricsServer.asked) == 1
     assert "metrics server does not answer" in gone.usage_unknown
     assert gone.tasks_unknown == "The API server of this Deployment does not answer."

@@ -242,7 +242,7 @@ def test_an_outage_is_said_and_what_was_edited_meanwhile_is_applied_once(
 
     faulty.refuse()
     until(lambda: row(deployment).cluster.unreachable_since is not None, 60)
-    assert row(deployment).cluster.trouble
+    assert row(deployment).cluster.last_error
     for number in range(1, 4):
         update_config(
             actor=alice,
@@ -280,10 +280,10 @@ def test_a_refused_credential_is_no_hot_loop_and_a_new_one_is_used_at_once(
     faulty.forget_calls()
     time.sleep(10)
     assert faulty.count() <= 12
-    assert "credential" in row(deployment).cluster.trouble
+    assert "credential" in row(deployment).cluster.last_error
 
     use(Cluster.objects.get(pk=eu.pk), good)
-    Cluster.objects.update(unreachable_since=None, blind_until=None, failures=0, trouble="")
+    Cluster.objects.update(unreachable_since=None, blind_until=None, failures=0, last_error="")
 
     assert until(lambda: bool(watchers._watching) and is_fresh(watchers), 30) < 30
     assert breaker.due_probes() == []

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.names import FIELD_MANAGER, namespace_of
-from apps.dataplane.kubernetes.render import Manifest, render
+from apps.dataplane.kubernetes.render import render
 from tests.dataplane.kubernetes_render.matrix import CASES, manifests
 from tests.dataplane.kubernetes_render.pods import pods_in
 from tests.dataplane.specs import make_code

@@ -11,7 +11,7 @@ from apps.dataplane.kubernetes.config import ClusterConfig, Connection
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, DEPLOYMENT_LABEL, INVENTORY
 from apps.dataplane.kubernetes.observe.inventory import KEY
 from apps.dataplane.kubernetes.observe.snapshots import WATCHED
-from apps.dataplane.kubernetes.observe.watch_cache import Watched
+from apps.dataplane.kubernetes.observe.watch_cache import WatchCache
 from apps.dataplane.status import Observation
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -61,101 +61,101 @@ def workload(ref: str, name: str = "scheduler", *, ready: int = 1) -> dict[str, 
     return made(DEPLOYMENT, name, ref, component=name, spec=spec, status=status)
 
 
-def listed(watched: Watched, **items: list[dict[str, Any]]) -> None:
+def listed(watched: WatchCache, **items: list[dict[str, Any]]) -> None:
     for kind in WATCHED:
         watched.replace(kind, items.get(kind.plural, []))
 
 
-def looks(watched: Watched) -> dict[str, Observation]:
-    return {ref: look for ref, look, _ in watched.looks(now=NOW)}
+def observations(watched: WatchCache) -> dict[str, Observation]:
+    return {ref: look for ref, look, _ in watched.observations(now=NOW)}
 
 
 def test_all_is_told_once_when_every_kind_was_listed(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     watched.replace(NAMESPACE, [namespace("a"), namespace("b")])
-    assert looks(watched) == {}
+    assert observations(watched) == {}
 
     listed(watched, namespaces=[namespace("a"), namespace("b")], deployments=[workload("a")])
 
-    found = looks(watched)
+    found = observations(watched)
     assert sorted(found) == ["a", "b"]
     assert [one.name for one in found["a"].components] == ["scheduler"]
-    assert looks(watched) == {}
+    assert observations(watched) == {}
 
 
 def test_an_event_is_told_and_one_that_changes_nothing_is_not(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     listed(watched, namespaces=[namespace("a")], deployments=[workload("a")])
-    looks(watched)
+    observations(watched)
     clock.now += 2
 
     watched.take(DEPLOYMENT, {"type": "MODIFIED", "object": workload("a", ready=0)})
-    assert looks(watched)["a"].components[0].ready == 0
+    assert observations(watched)["a"].components[0].ready == 0
     clock.now += 2
     watched.take(DEPLOYMENT, {"type": "MODIFIED", "object": workload("a", ready=0)})
     watched.take(DEPLOYMENT, {"type": "BOOKMARK", "object": {"metadata": {}}})
 
-    assert looks(watched) == {}
+    assert observations(watched) == {}
 
 
 def test_a_stream_of_events_is_told_once_a_second(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     listed(watched, namespaces=[namespace("a")], deployments=[workload("a")])
-    looks(watched)
+    observations(watched)
 
     told = 0
     for number in range(20):
         clock.now += 0.25
         event = workload("a", ready=number % 2)
         watched.take(DEPLOYMENT, {"type": "MODIFIED", "object": event})
-        told += len(looks(watched))
+        told += len(observations(watched))
 
     assert told <= 5
 
 
 def test_while_a_watch_is_cut_nothing_is_told(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     listed(watched, namespaces=[namespace("a")], deployments=[workload("a")])
-    looks(watched)
+    observations(watched)
     clock.now += 2
     watched.is_cut(POD)
     watched.take(DEPLOYMENT, {"type": "MODIFIED", "object": workload("a", ready=0)})
 
-    assert looks(watched) == {}
+    assert observations(watched) == {}
     watched.replace(POD, [])
 
-    assert "a" in looks(watched)
+    assert "a" in observations(watched)
 
 
 def test_what_a_new_list_does_not_have_is_gone(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     both = [workload("a"), workload("a", "api-server")]
     listed(watched, namespaces=[namespace("a")], deployments=both)
-    looks(watched)
+    observations(watched)
     clock.now += 2
 
     watched.replace(DEPLOYMENT, [workload("a")])
 
-    assert [one.name for one in looks(watched)["a"].components] == ["scheduler"]
+    assert [one.name for one in observations(watched)["a"].components] == ["scheduler"]
 
 
 def test_a_deleted_namespace_is_told_and_forgotten(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     listed(watched, namespaces=[namespace("a")], deployments=[workload("a")])
-    looks(watched)
+    observations(watched)
     clock.now += 2
 
     watched.take(NAMESPACE, {"type": "DELETED", "object": namespace("a")})
 
-    assert not looks(watched)["a"].exists
+    assert not observations(watched)["a"].exists
     clock.now += 2
-    assert looks(watched) == {}
+    assert observations(watched) == {}
 
 
 def test_events_of_other_namespaces_are_not_kept(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     listed(watched, namespaces=[namespace("a")])
-    looks(watched)
+    observations(watched)
     clock.now += 2
     event = made(
         EVENT, "e1", "", reason="BackOff", message="Back-off", lastTimestamp=NOW.isoformat()
@@ -164,11 +164,11 @@ def test_events_of_other_namespaces_are_not_kept(clock: Clock) -> None:
 
     event["metadata"]["namespace"] = "somebody-else"
     watched.take(EVENT, {"type": "ADDED", "object": event})
-    assert looks(watched) == {}
+    assert observations(watched) == {}
     event["metadata"]["namespace"] = "airflow-a"
     watched.take(EVENT, {"type": "ADDED", "object": event})
 
-    notices = looks(watched)["a"].notices
+    notices = observations(watched)["a"].notices
     assert notices is not None
     assert [one.reason for one in notices] == ["BackOff"]
 
@@ -182,7 +182,7 @@ def test_drift_is_judged_by_kinds_that_are_watched_alone(clock: Clock) -> None:
     kept = {"revision": 3, "wanted": 3, "entries": entries}
     inventory = made(CONFIG_MAP, INVENTORY, "a", component="inventory")
     inventory["data"] = {KEY: orjson.dumps(kept).decode()}
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
 
     listed(
         watched,
@@ -191,39 +191,39 @@ def test_drift_is_judged_by_kinds_that_are_watched_alone(clock: Clock) -> None:
         deployments=[workload("a")],
     )
 
-    look = looks(watched)["a"]
+    look = observations(watched)["a"]
     assert look.applied_revision == 3
     assert "Deployment/triggerer" in [one.object for one in look.drift]
     assert "ConfigMap/airflow" not in [one.object for one in look.drift]
-    assert look.judged is not None
-    assert "ConfigMap" not in look.judged
+    assert look.checked_for_drift is not None
+    assert "ConfigMap" not in look.checked_for_drift
 
 
 def test_what_starts_is_looked_at_again_although_nothing_happens(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     listed(watched, namespaces=[namespace("a")], deployments=[workload("a", ready=0)])
-    looks(watched)
+    observations(watched)
     clock.now += 16
     later = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 
-    found = {ref: look for ref, look, _ in watched.looks(now=later)}
+    found = {ref: look for ref, look, _ in watched.observations(now=later)}
 
     assert found == {} or found["a"].health != "healthy"
 
 
 def test_what_was_not_written_is_told_again(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     listed(watched, namespaces=[namespace("a")])
-    looks(watched)
+    observations(watched)
     clock.now += 2
 
-    watched.tell_again()
+    watched.report_again()
 
-    assert list(looks(watched)) == ["a"]
+    assert list(observations(watched)) == ["a"]
 
 
 def test_a_thousand_deployments_take_a_few_megabytes(clock: Clock) -> None:
-    watched = Watched(CONFIG, clock=clock)
+    watched = WatchCache(CONFIG, clock=clock)
     pods = [
         made(
             POD,
@@ -237,7 +237,7 @@ def test_a_thousand_deployments_take_a_few_megabytes(clock: Clock) -> None:
         for number in range(20)
     ]
     listed(watched, namespaces=[namespace(f"d{ref}") for ref in range(100)], pods=pods)
-    assert len(looks(watched)) == 100
+    assert len(observations(watched)) == 100
 
     kept = sum(len(one.packed) for one in watched._kept.values())
 

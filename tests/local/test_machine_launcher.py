@@ -183,7 +183,7 @@ def test_the_first_cluster_starts_what_talks_to_clusters_and_the_last_ends_it(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "sentence"),
+    ("name", "value", "message"),
     [
         ("PORTAL_PORT", "eighty", "PORTAL_PORT must be a whole number"),
         ("PORTAL_URL", "portal.example.org", "PORTAL_URL must be an address like"),
@@ -191,14 +191,14 @@ def test_the_first_cluster_starts_what_talks_to_clusters_and_the_last_ends_it(
     ],
 )
 def test_a_wrong_setting_is_one_sentence(
-    terminal: Terminal, name: str, value: str, sentence: str
+    terminal: Terminal, name: str, value: str, message: str
 ) -> None:
     terminal.environment[name] = value
 
     code, output = terminal.say("run")
 
     assert code == 2
-    assert output.startswith(sentence)
+    assert output.startswith(message)
     assert len(output.splitlines()) == 1
 
 

@@ -180,7 +180,7 @@ def test_an_occupied_port_that_people_know_is_named(
     with pytest.raises(Permanent) as caught:
         choose_ports(home, wanted={name: occupied})
 
-    assert caught.value.sentence == (
+    assert caught.value.message == (
         f"Port {occupied} is in use by another program. "
         f"Set {variable} to a free port, or stop that program."
     )

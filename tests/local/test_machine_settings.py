@@ -54,22 +54,20 @@ def test_values_are_read_in_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "sentence"),
+    ("value", "message"),
     [
         ("many", "X_NUMBER must be a whole number, not 'many'."),
         ("0", "X_NUMBER must be at least 1, not 0."),
         ("99999", "X_NUMBER must be at most 65535, not 99999."),
     ],
 )
-def test_a_wrong_number_is_named(
-    monkeypatch: pytest.MonkeyPatch, value: str, sentence: str
-) -> None:
+def test_a_wrong_number_is_named(monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:
     monkeypatch.setenv("X_NUMBER", value)
 
     with pytest.raises(ConfigurationError) as caught:
         env_int("X_NUMBER", 8080, minimum=1, maximum=65535)
 
-    assert str(caught.value) == sentence
+    assert str(caught.value) == message
 
 
 def test_a_wrong_switch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +134,7 @@ def test_keys_in_the_environment_are_not_kept_in_the_home(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "sentence"),
+    ("name", "value", "message"),
     [
         ("DATABASE_URL", "mysql://root:hidden@db/portal", "DATABASE_URL must be an address like"),
         ("DATABASE_URL", "portal", "DATABASE_URL must be an address like postgresql://"),
@@ -152,7 +150,7 @@ def test_keys_in_the_environment_are_not_kept_in_the_home(monkeypatch: pytest.Mo
     ],
 )
 def test_a_wrong_setting_is_named_in_one_sentence(
-    name: str, value: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PORTAL_HOME", str(tmp_path))
     monkeypatch.setenv(name, value)
@@ -160,7 +158,7 @@ def test_a_wrong_setting_is_named_in_one_sentence(
     with pytest.raises(ConfigurationError) as raised:
         runpy.run_path(str(SETTINGS))
 
-    assert sentence in str(raised.value)
+    assert message in str(raised.value)
     assert "hidde" not in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
 

@@ -197,7 +197,7 @@ def test_next_is_a_path_in_this_airflow_or_nothing(target: str, path: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
         ({"applied": None}, "not started for the first time"),
         ({"health": "starting"}, "does not run at the moment"),
@@ -210,14 +210,14 @@ def test_an_airflow_that_is_not_up_is_said_and_tried_again(
     client_of: ClientOf,
     key: Ed25519PrivateKey,
     fields: dict[str, Any],
-    sentence: str,
+    message: str,
 ) -> None:
     Deployment.objects.filter(pk=deployment.pk).update(**fields)
 
     response = client_of(alice).post("/d/etl-prod-7f3c/airflow/", {"next": "/etl-prod-7f3c/dags"})
 
     assert response.status_code == 503
-    assert sentence in response.content.decode()
+    assert message in response.content.decode()
     assert response["Refresh"] == "5; url=/airflow/etl-prod-7f3c/?next=%2Fetl-prod-7f3c%2Fdags"
     assert not AuditEvent.objects.filter(action="airflow.opened").exists()
 

@@ -16,7 +16,12 @@ from apps.accounts.sessions.services import end_sessions
 from apps.airflow_access.roles import role_at_present
 from apps.deployments.models import Deployment
 from apps.organizations.models import WorkspaceGrant
-from apps.organizations.teams.services import add_to_team, create_team, delete_team, give_team_role
+from apps.organizations.teams.services import (
+    add_to_team,
+    assign_team_role,
+    create_team,
+    delete_team,
+)
 from tests.conftest import PASSWORD, role
 from tests.observability.test_airflow_door import claims, make_key
 
@@ -61,7 +66,9 @@ def test_a_team_that_is_removed_takes_its_role_along(
         actor=alice, organization=deployment.workspace.organization, name="Loaders", description=""
     )
     add_to_team(actor=alice, team=team, user=bob)
-    give_team_role(actor=alice, team=team, role=role("workspace", "owner"), on=deployment.workspace)
+    assign_team_role(
+        actor=alice, team=team, role=role("workspace", "owner"), on=deployment.workspace
+    )
     assert now_of(bob, deployment) == "admin"
 
     delete_team(actor=alice, team=team)

@@ -12,9 +12,9 @@ from apps.dataplane.fake.plane import FakeAirflow, FakePlane
 from apps.dataplane.spec import (
     AirflowSecrets,
     DeploymentSpec,
-    QueueSpec,
     RuntimeSpec,
     SignInSpec,
+    WorkerQueue,
 )
 from apps.dataplane.status import LogLine
 from apps.deployments.models import Deployment
@@ -32,7 +32,7 @@ def running(deployment: Deployment, plane: type[FakePlane]) -> type[FakePlane]:
 
 def put_on_plane(deployment: Deployment) -> None:
     """Let the fake data plane have the Deployment, with one queue."""
-    queue = QueueSpec(name="default", concurrency=4, min_workers=0, max_workers=2)
+    queue = WorkerQueue(name="default", concurrency=4, min_workers=0, max_workers=2)
     spec = DeploymentSpec(
         ref=deployment.ref,
         name=deployment.name,

@@ -7,7 +7,7 @@ from apps.core.errors import Refused
 from apps.organizations.members.closing import close_account, reopen_account
 from apps.organizations.models import Organization
 from apps.organizations.roles.services import create_role
-from apps.organizations.services import give_role
+from apps.organizations.services import assign_role
 from apps.organizations.tokens.services import create_token
 from tests.conftest import make_user, role
 
@@ -15,7 +15,7 @@ from tests.conftest import make_user, role
 def test_an_owner_closes_an_account_and_its_sessions_and_tokens_end(
     alice, bob, workspace, client_of, client
 ):
-    give_role(actor=alice, user=bob, role=role("workspace", "operator"), on=workspace)
+    assign_role(actor=alice, user=bob, role=role("workspace", "operator"), on=workspace)
     _, secret = create_token(
         actor=bob, on=workspace, name="CI", role=role("workspace", "member"), expires_at=None
     )
@@ -65,7 +65,7 @@ def test_who_holds_more_is_not_closed(alice, bob, organization):
         is_limited=False,
         workspaces=[],
     )
-    give_role(actor=alice, user=bob, role=manager, on=organization)
+    assign_role(actor=alice, user=bob, role=manager, on=organization)
 
     with pytest.raises(RightsExceeded):
         close_account(actor=bob, user=alice, organization=organization)

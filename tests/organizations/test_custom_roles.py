@@ -7,7 +7,7 @@ from django.utils import timezone
 from apps.access.catalogue import PERMISSIONS, SCOPES, grouped
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
-from apps.access.services import Misfit, RightsExceeded, grant
+from apps.access.services import RightsExceeded, RoleNotApplicable, grant
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused
@@ -15,8 +15,8 @@ from apps.deployments.models import Deployment, DeploymentGrant
 from apps.organizations.invitations.services import accept_invitation, invite
 from apps.organizations.models import Invitation, Organization, Workspace, WorkspaceGrant
 from apps.organizations.roles.services import RoleHeld, create_role, delete_role, update_role
-from apps.organizations.services import give_role
-from apps.organizations.teams.services import create_team, give_team_role
+from apps.organizations.services import assign_role
+from apps.organizations.teams.services import assign_team_role, create_team
 from apps.organizations.tokens.services import create_token
 from tests.conftest import make_user, role
 
@@ -52,7 +52,7 @@ def test_every_permission_has_a_group_and_keeps_its_order():
 def test_a_custom_role_is_held_as_a_built_in_one_is(alice, bob, organization, deployment):
     deployer = make_role(alice, organization)
 
-    give_role(actor=alice, user=bob, role=deployer, on=deployment)
+    assign_role(actor=alice, user=bob, role=deployer, on=deployment)
 
     held = again(bob)
     assert held.has_perm("deployment.deploys.create", deployment)
@@ -63,7 +63,7 @@ def test_a_custom_role_is_held_as_a_built_in_one_is(alice, bob, organization, de
 
 def test_editing_takes_effect_and_rewrites_no_grant(alice, bob, organization, deployment):
     deployer = make_role(alice, organization)
-    give_role(actor=alice, user=bob, role=deployer, on=deployment)
+    assign_role(actor=alice, user=bob, role=deployer, on=deployment)
     before = DeploymentGrant.objects.values().get(user=bob)
 
     update_role(
@@ -164,7 +164,7 @@ def test_nobody_writes_a_role_with_rights_they_lack(alice, bob, organization):
         alice, organization, scope="organization", permissions=["organization.roles.manage"]
     )
     deployer = make_role(alice, organization, name="Deployer")
-    give_role(actor=alice, user=bob, role=writer, on=organization)
+    assign_role(actor=alice, user=bob, role=writer, on=organization)
 
     with pytest.raises(RightsExceeded):
         make_role(again(bob), organization, name="Mine")
@@ -186,7 +186,7 @@ def test_the_pages_offer_only_what_the_writer_has(alice, bob, organization, clie
     writer = make_role(
         alice, organization, scope="organization", permissions=["organization.roles.manage"]
     )
-    give_role(actor=alice, user=bob, role=writer, on=organization)
+    assign_role(actor=alice, user=bob, role=writer, on=organization)
     client = client_of(bob)
 
     page = client.get("/o/nordhavn/roles/new/organization/").content.decode()
@@ -205,8 +205,8 @@ def test_a_role_of_another_organization_is_not_given(alice, charlie, organizatio
     elsewhere = Organization.objects.get(slug="elsewhere")
     foreign = make_role(charlie, elsewhere, scope="workspace", name="Foreign")
 
-    with pytest.raises(Misfit):
-        give_role(actor=alice, user=bob, role=foreign, on=workspace)
+    with pytest.raises(RoleNotApplicable):
+        assign_role(actor=alice, user=bob, role=foreign, on=workspace)
     assert foreign not in roles_for(on=workspace)
 
 
@@ -224,12 +224,12 @@ def test_a_limited_role_is_held_in_its_workspaces_only(
     second = Workspace.objects.create(organization=organization, name="Second", slug="second")
     limited = make_role(alice, organization, is_limited=True, workspaces=[second])
 
-    with pytest.raises(Misfit, match="limited to other workspaces"):
-        give_role(actor=alice, user=bob, role=limited, on=deployment)
+    with pytest.raises(RoleNotApplicable, match="limited to other workspaces"):
+        assign_role(actor=alice, user=bob, role=limited, on=deployment)
     assert limited not in roles_for(on=deployment)
     there = make_deployment(workspace=second)
     assert limited in roles_for(on=there)
-    give_role(actor=alice, user=bob, role=limited, on=there)
+    assign_role(actor=alice, user=bob, role=limited, on=there)
 
 
 def test_a_limit_without_workspaces_left_is_not_no_limit(alice, bob, organization, deployment):
@@ -238,14 +238,14 @@ def test_a_limit_without_workspaces_left_is_not_no_limit(alice, bob, organizatio
 
     second.delete()
 
-    with pytest.raises(Misfit):
-        give_role(actor=alice, user=bob, role=limited, on=deployment)
+    with pytest.raises(RoleNotApplicable):
+        assign_role(actor=alice, user=bob, role=limited, on=deployment)
 
 
 def test_a_limit_is_refused_while_the_role_is_held_elsewhere(alice, bob, organization, deployment):
     second = Workspace.objects.create(organization=organization, name="Second", slug="second")
     deployer = make_role(alice, organization)
-    give_role(actor=alice, user=bob, role=deployer, on=deployment)
+    assign_role(actor=alice, user=bob, role=deployer, on=deployment)
 
     with pytest.raises(RoleHeld, match="Bob on etl-prod"):
         update_role(
@@ -272,8 +272,8 @@ def test_a_held_role_is_deleted_only_with_another_in_its_place(
     deployer = make_role(alice, organization)
     team = create_team(actor=alice, organization=organization, name="Data")
     in_a_week = timezone.now() + timedelta(days=7)
-    give_role(actor=alice, user=bob, role=deployer, on=deployment, expires_at=in_a_week)
-    give_team_role(actor=alice, team=team, role=deployer, on=deployment)
+    assign_role(actor=alice, user=bob, role=deployer, on=deployment, expires_at=in_a_week)
+    assign_team_role(actor=alice, team=team, role=deployer, on=deployment)
     token, _ = create_token(actor=alice, on=deployment, name="CI", role=deployer, expires_at=None)
     client = client_of(alice)
     url = f"/o/nordhavn/roles/{deployer.pk}/delete/"
@@ -417,13 +417,13 @@ def test_people_hidden_from_the_reader_are_not_named_as_holders(
     made = make_role(alice, organization, scope="workspace")
     dora = make_user("Dora")
     grant(actor=None, user=dora, role=role("organization", "member"), on=organization)
-    give_role(actor=alice, user=dora, role=made, on=hidden)
+    assign_role(actor=alice, user=dora, role=made, on=hidden)
 
     assert b"Dora" not in client_of(bob).get(f"/o/nordhavn/roles/{made.pk}/").content
 
 
 def test_a_disabled_holder_of_a_custom_role_may_do_nothing(alice, bob, organization, deployment):
-    give_role(actor=alice, user=bob, role=make_role(alice, organization), on=deployment)
+    assign_role(actor=alice, user=bob, role=make_role(alice, organization), on=deployment)
     User.objects.filter(pk=bob.pk).update(is_active=False)
 
     assert not again(bob).has_perm("deployment.view", deployment)

@@ -9,14 +9,14 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.access.services import grant, lock_people, revoke
+from apps.access.services import grant, lock_memberships, revoke
 from apps.access.team_grants import grant_to_team
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
 from apps.organizations.members import expiry as endings
 from apps.organizations.models import OrganizationGrant, WorkspaceGrant, WorkspaceTeamGrant
 from apps.organizations.roles.services import create_role, delete_role
-from apps.organizations.services import give_role
+from apps.organizations.services import assign_role
 from apps.organizations.tasks import sweep_roles
 from apps.organizations.teams.services import add_to_team, create_team
 from apps.organizations.tokens.services import create_token
@@ -52,7 +52,7 @@ def test_the_end_of_a_role_is_written_down_once_by_the_portal_itself(alice, bob,
 def test_what_goes_on_is_left_alone(alice, bob, workspace):
     WorkspaceGrant.objects.filter(user=bob).update(expires_at=timezone.now() + HOUR)
 
-    assert endings.end_what_is_over() == 0
+    assert endings.expire_roles() == 0
 
     assert WorkspaceGrant.objects.filter(user=bob).exists()
     assert ended_events() == []
@@ -67,7 +67,7 @@ def test_roles_of_every_scope_of_people_and_teams_end(alice, bob, deployment):
         end(model.objects.filter(user=bob))
     end(WorkspaceTeamGrant.objects)
 
-    assert endings.end_what_is_over() == 4
+    assert endings.expire_roles() == 4
 
     ended = {(event.target_kind, *event.changes) for event in ended_events()}
     of_bob = "role of bob@example.org"
@@ -89,7 +89,7 @@ def test_who_is_in_the_organization_no_more_is_signed_out_and_in_no_team(
     assert client.get("/account/").status_code == 200
     end(OrganizationGrant.objects.filter(user=bob))
 
-    endings.end_what_is_over()
+    endings.expire_roles()
 
     assert client.get("/account/").status_code == 302
     assert not team.group.user_set.exists()
@@ -102,7 +102,7 @@ def test_who_lost_roles_by_their_end_gets_one_mail_about_all(
         end(model.objects.filter(user=bob))
 
     with django_capture_on_commit_callbacks(execute=True):
-        endings.end_what_is_over()
+        endings.expire_roles()
 
     (mail,) = mailoutbox
     assert mail.to == ["bob@example.org"]
@@ -125,7 +125,7 @@ def test_no_mail_goes_to_teams_tokens_and_closed_accounts(
     end(WorkspaceTeamGrant.objects)
 
     with django_capture_on_commit_callbacks(execute=True):
-        assert endings.end_what_is_over() == 3
+        assert endings.expire_roles() == 3
 
     assert mailoutbox == []
 
@@ -135,7 +135,7 @@ def test_the_end_of_a_role_on_a_workspace_signs_nobody_out(alice, bob, workspace
     assert client.get("/account/").status_code == 200
     end(WorkspaceGrant.objects.filter(user=bob))
 
-    endings.end_what_is_over()
+    endings.expire_roles()
 
     assert client.get("/account/").status_code == 200
     assert client.get("/w/warehouse/members/").status_code == 404
@@ -148,13 +148,13 @@ def test_an_ended_role_that_somebody_changes_before_the_job_comes_is_told_of_too
     end(WorkspaceGrant.objects.filter(user=bob))
 
     if how == "given again":
-        give_role(actor=alice, user=bob, role=role("workspace", "author"), on=workspace)
+        assign_role(actor=alice, user=bob, role=role("workspace", "author"), on=workspace)
     else:
         revoke(actor=alice, user=bob, on=workspace)
 
     assert len(ended_events()) == 1
     assert not AuditEvent.objects.filter(action="role.revoked").exists()
-    assert endings.end_what_is_over() == 0
+    assert endings.expire_roles() == 0
 
 
 def test_the_ends_of_a_custom_role_are_told_before_it_is_deleted(alice, bob, workspace):
@@ -202,8 +202,8 @@ def test_two_workers_end_each_role_once(alice, workspace, monkeypatch):
         grant(actor=alice, user=person, role=role("workspace", "member"), on=workspace)
     end(WorkspaceGrant.objects)
 
-    at_once(*[endings.end_what_is_over] * 2)
-    endings.end_what_is_over()
+    at_once(*[endings.expire_roles] * 2)
+    endings.expire_roles()
 
     told = [name for event in ended_events() for name in event.changes]
     assert len(told) == len(set(told)) == 20
@@ -215,14 +215,14 @@ def test_the_job_does_not_wait_for_somebody_who_changes_roles(alice, bob, worksp
     ended: list[int] = []
 
     def sweep() -> None:
-        ended.append(endings.end_what_is_over())
+        ended.append(endings.expire_roles())
         connection.close()
 
     with transaction.atomic():
-        lock_people(on=workspace)
+        lock_memberships(on=workspace)
         thread = threading.Thread(target=sweep)
         thread.start()
         thread.join(10)
         assert ended == [0]
 
-    assert endings.end_what_is_over() == 1
+    assert endings.expire_roles() == 1

@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from apps.access.services import grant
 from apps.accounts.models import User
-from apps.organizations.services import give_role
-from apps.organizations.teams.services import add_to_team, create_team, give_team_role
+from apps.organizations.services import assign_role
+from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from tests.conftest import make_user, role
 
 
@@ -28,14 +28,14 @@ def test_each_way_is_named_with_role_place_team_and_end(
 ):
     team = create_team(actor=alice, organization=organization, name="Night shift")
     add_to_team(actor=alice, team=team, user=dora)
-    give_team_role(
+    assign_team_role(
         actor=alice,
         team=team,
         role=role("workspace", "operator"),
         on=deployment.workspace,
         expires_at=timezone.now() + timedelta(days=2),
     )
-    give_role(actor=alice, user=dora, role=role("deployment", "admin"), on=deployment)
+    assign_role(actor=alice, user=dora, role=role("deployment", "admin"), on=deployment)
 
     url = f"/d/{deployment.ref}/who/?permission=deployment.delete&q=dora"
     page = main_of(client_of(alice).get(url).content)
@@ -79,7 +79,7 @@ def test_a_refusal_leads_to_who_may(alice, bob, workspace, client_of):
 
 
 def test_who_may_not_see_people_gets_no_such_link(alice, dora, deployment, client_of):
-    give_role(actor=alice, user=dora, role=role("workspace", "accessor"), on=deployment.workspace)
+    assign_role(actor=alice, user=dora, role=role("workspace", "accessor"), on=deployment.workspace)
 
     refusal = client_of(dora).get("/w/warehouse/members/")
 

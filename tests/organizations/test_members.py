@@ -8,7 +8,7 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
 from apps.organizations.queries import is_member
-from apps.organizations.services import give_role, remove_person
+from apps.organizations.services import assign_role, remove_person
 from tests.conftest import make_user, role
 
 
@@ -49,7 +49,7 @@ def test_people_of_other_organizations_have_no_page_here(alice, charlie, client_
 
 def test_people_of_other_organizations_get_no_role(alice, charlie, workspace):
     with pytest.raises(Invalid, match="Invite them first"):
-        give_role(actor=alice, user=charlie, role=role("workspace", "member"), on=workspace)
+        assign_role(actor=alice, user=charlie, role=role("workspace", "member"), on=workspace)
 
 
 def test_a_role_on_a_deployment_lets_its_holder_enter_the_workspace(alice, deployment):
@@ -57,7 +57,7 @@ def test_a_role_on_a_deployment_lets_its_holder_enter_the_workspace(alice, deplo
     organization = deployment.workspace.organization
     grant(actor=None, user=dora, role=role("organization", "member"), on=organization)
 
-    give_role(actor=alice, user=dora, role=role("deployment", "viewer"), on=deployment)
+    assign_role(actor=alice, user=dora, role=role("deployment", "viewer"), on=deployment)
 
     assert dora.has_perm("deployment.view", deployment)
     assert dora.has_perm("workspace.view", deployment.workspace)
@@ -68,7 +68,7 @@ def test_nobody_gives_a_role_above_their_own(bob, alice, workspace):
     grant(actor=None, user=bob, role=role("workspace", "operator"), on=workspace)
 
     with pytest.raises(RightsExceeded):
-        give_role(actor=bob, user=bob, role=role("workspace", "owner"), on=workspace)
+        assign_role(actor=bob, user=bob, role=role("workspace", "owner"), on=workspace)
 
 
 def test_nobody_takes_a_role_above_their_own(bob, workspace):

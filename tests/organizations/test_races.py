@@ -13,7 +13,7 @@ from apps.accounts.services import AddressTaken, LinkUnusable, issue_sign_in_lin
 from apps.core.errors import Invalid, PortalError
 from apps.organizations.invitations.services import accept_as_new_person, accept_invitation, invite
 from apps.organizations.models import Invitation, Organization, Workspace, WorkspaceGrant
-from apps.organizations.services import create_workspace, give_role, remove_person
+from apps.organizations.services import assign_role, create_workspace, remove_person
 from apps.portal.services import set_up
 from tests.conftest import make_user, role
 
@@ -141,7 +141,7 @@ def test_one_name_makes_one_workspace(alice, organization):
 def test_somebody_who_is_being_removed_gets_no_role(alice, bob, workspace):
     refusal = during(
         lambda: remove_person(actor=alice, user=bob, on=workspace.organization),
-        lambda: give_role(
+        lambda: assign_role(
             actor=User.objects.get(pk=alice.pk),
             user=User.objects.get(pk=bob.pk),
             role=role("workspace", "operator"),
@@ -160,7 +160,7 @@ def test_an_owner_who_is_being_removed_gives_no_role(alice, bob, workspace):
 
     refusal = during(
         lambda: remove_person(actor=alice, user=dora, on=workspace.organization),
-        lambda: give_role(
+        lambda: assign_role(
             actor=dora,
             user=User.objects.get(pk=bob.pk),
             role=role("workspace", "owner"),
@@ -182,7 +182,7 @@ def test_an_invitation_waits_for_the_removal_of_who_sent_it(alice, workspace):
         lambda: accept_invitation(user=eve, invitation=Invitation.objects.get()),
     )
 
-    assert "can no longer assign this role" in refusal.sentence
+    assert "can no longer assign this role" in refusal.message
     assert roles_within(user=eve, on=organization) == []
 
 

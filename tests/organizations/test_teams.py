@@ -5,9 +5,14 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 from guardian.utils import get_group_obj_perms_model
 
-from apps.access.effective_grants import people_allowed, roles_held, ways_in, ways_of
+from apps.access.effective_grants import (
+    effective_grants_on,
+    load_effective_grants,
+    people_allowed,
+    roles_held,
+)
 from apps.access.queries import denials, permissions_held
-from apps.access.services import Misfit, RightsExceeded, grant
+from apps.access.services import RightsExceeded, RoleNotApplicable, grant
 from apps.access.team_grants import revoke_from_team
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
@@ -25,8 +30,8 @@ from apps.organizations.services import remove_person
 from apps.organizations.teams.services import (
     TeamMirrored,
     add_to_team,
+    assign_team_role,
     create_team,
-    give_team_role,
     leave_teams,
     remove_from_team,
 )
@@ -58,7 +63,7 @@ def test_guardian_finds_the_tables_of_teams(db):
 def test_what_a_team_may_do_its_people_may_do(alice, team, dora, deployment):
     add_to_team(actor=alice, team=team, user=dora)
 
-    give_team_role(
+    assign_team_role(
         actor=alice, team=team, role=role("workspace", "author"), on=deployment.workspace
     )
 
@@ -71,7 +76,7 @@ def test_what_a_team_may_do_its_people_may_do(alice, team, dora, deployment):
 
 def test_rights_of_a_person_and_of_their_teams_add_up(alice, team, bob, deployment):
     add_to_team(actor=alice, team=team, user=bob)
-    give_team_role(actor=alice, team=team, role=role("deployment", "author"), on=deployment)
+    assign_team_role(actor=alice, team=team, role=role("deployment", "author"), on=deployment)
 
     held = permissions_held(user=again(bob), on=deployment)
 
@@ -87,7 +92,7 @@ def test_rights_of_a_person_and_of_their_teams_add_up(alice, team, bob, deployme
 
 def test_a_team_costs_no_query(alice, team, dora, deployment, django_assert_num_queries):
     add_to_team(actor=alice, team=team, user=dora)
-    give_team_role(actor=alice, team=team, role=role("deployment", "author"), on=deployment)
+    assign_team_role(actor=alice, team=team, role=role("deployment", "author"), on=deployment)
     found = Deployment.objects.select_related("workspace__organization").get(pk=deployment.pk)
     dora = again(dora)
 
@@ -101,7 +106,7 @@ def test_a_team_costs_no_query(alice, team, dora, deployment, django_assert_num_
 def test_a_role_on_a_deployment_lets_a_team_enter_the_workspace(alice, team, dora, deployment):
     add_to_team(actor=alice, team=team, user=dora)
 
-    give_team_role(actor=alice, team=team, role=role("deployment", "viewer"), on=deployment)
+    assign_team_role(actor=alice, team=team, role=role("deployment", "viewer"), on=deployment)
 
     assert again(dora).has_perm("workspace.view", deployment.workspace)
     assert not again(dora).has_perm("workspace.members.view", deployment.workspace)
@@ -112,7 +117,7 @@ def test_an_ended_role_of_a_team_counts_no_more(alice, team, dora, workspace):
     past = timezone.now() - timedelta(seconds=1)
     owner = role("workspace", "owner")
 
-    give_team_role(actor=alice, team=team, role=owner, on=workspace, expires_at=past)
+    assign_team_role(actor=alice, team=team, role=owner, on=workspace, expires_at=past)
 
     assert permissions_held(user=again(dora), on=workspace) >= {"organization.view"}
     assert not again(dora).has_perm("workspace.view", workspace)
@@ -121,7 +126,7 @@ def test_an_ended_role_of_a_team_counts_no_more(alice, team, dora, workspace):
 
 def test_who_has_left_the_organization_has_nothing_through_a_team(alice, team, dora, workspace):
     add_to_team(actor=alice, team=team, user=dora)
-    give_team_role(actor=alice, team=team, role=role("workspace", "owner"), on=workspace)
+    assign_team_role(actor=alice, team=team, role=role("workspace", "owner"), on=workspace)
 
     OrganizationGrant.objects.filter(user=dora).update(
         expires_at=timezone.now() - timedelta(seconds=1)
@@ -160,8 +165,8 @@ def test_people_of_other_organizations_come_into_no_team(alice, team, charlie):
 def test_a_team_holds_nothing_in_another_organization(alice, charlie, team):
     other = Workspace.objects.get(slug="other")
 
-    with pytest.raises(Misfit):
-        give_team_role(actor=charlie, team=team, role=role("workspace", "member"), on=other)
+    with pytest.raises(RoleNotApplicable):
+        assign_team_role(actor=charlie, team=team, role=role("workspace", "member"), on=other)
 
 
 def test_a_row_across_organizations_would_open_nothing(alice, team, dora, charlie):
@@ -178,12 +183,12 @@ def test_a_row_across_organizations_would_open_nothing(alice, team, dora, charli
 
 
 def test_nobody_joins_a_team_with_rights_that_the_adder_lacks(alice, team, bob, dora, workspace):
-    give_team_role(actor=alice, team=team, role=role("workspace", "owner"), on=workspace)
+    assign_team_role(actor=alice, team=team, role=role("workspace", "owner"), on=workspace)
 
     with pytest.raises(RightsExceeded):
         add_to_team(actor=bob, team=team, user=bob)
     with pytest.raises(RightsExceeded):
-        give_team_role(actor=bob, team=team, role=role("workspace", "member"), on=workspace)
+        assign_team_role(actor=bob, team=team, role=role("workspace", "member"), on=workspace)
     with pytest.raises(RightsExceeded):
         revoke_from_team(actor=bob, team=team, on=workspace)
 
@@ -201,7 +206,7 @@ def test_an_owner_through_a_team_is_not_the_owner_who_must_stay(
     alice, team, dora, organization, client_of
 ):
     add_to_team(actor=alice, team=team, user=dora)
-    give_team_role(actor=alice, team=team, role=role("organization", "owner"), on=organization)
+    assign_team_role(actor=alice, team=team, role=role("organization", "owner"), on=organization)
 
     answer = client_of(alice).post(f"/o/nordhavn/members/{alice.pk}/", {"role": "member"})
 
@@ -211,7 +216,7 @@ def test_an_owner_through_a_team_is_not_the_owner_who_must_stay(
 
 def test_deleting_a_team_takes_its_roles_and_says_so(alice, team, dora, workspace, client_of):
     add_to_team(actor=alice, team=team, user=dora)
-    give_team_role(actor=alice, team=team, role=role("workspace", "author"), on=workspace)
+    assign_team_role(actor=alice, team=team, role=role("workspace", "author"), on=workspace)
     client = client_of(alice)
     url = f"/o/nordhavn/teams/{team.pk}/delete/"
 
@@ -315,8 +320,9 @@ def test_the_access_page_names_the_team_and_takes_its_role(
     answer = client.post(url, {"team": team.pk, "role": "author"})
 
     assert answer.status_code == 302
-    rows = ways_of(
-        on=deployment, rows=ways_in(permission="deployment.view", on=deployment, search="dora")
+    rows = load_effective_grants(
+        on=deployment,
+        rows=effective_grants_on(permission="deployment.view", on=deployment, search="dora"),
     )
     assert [(one.user, one.team, one.role.key) for one in rows] == [(dora, team, "author")]
     assert b"via Team Data" in client.get(url).content
@@ -330,7 +336,7 @@ def test_those_who_manage_through_a_team_are_named_in_a_refusal(
     alice, team, dora, deployment, django_assert_num_queries
 ):
     add_to_team(actor=alice, team=team, user=dora)
-    give_team_role(actor=alice, team=team, role=role("deployment", "admin"), on=deployment)
+    assign_team_role(actor=alice, team=team, role=role("deployment", "admin"), on=deployment)
     found = Deployment.objects.select_related("workspace__organization").get()
 
     with django_assert_num_queries(2):
@@ -344,9 +350,9 @@ def test_the_search_finds_each_member_once_per_way(alice, team, organization, wo
         person = make_user(f"p{number}")
         grant(actor=None, user=person, role=role("organization", "member"), on=organization)
         add_to_team(actor=alice, team=team, user=person)
-    give_team_role(actor=alice, team=team, role=role("workspace", "author"), on=workspace)
+    assign_team_role(actor=alice, team=team, role=role("workspace", "author"), on=workspace)
 
-    rows = ways_in(permission="deployment.view", on=workspace, search="p1@")
+    rows = effective_grants_on(permission="deployment.view", on=workspace, search="p1@")
 
     assert [row[4] for row in rows] == ["p1"]
-    assert ways_in(permission="deployment.view", on=workspace).count() == 4
+    assert effective_grants_on(permission="deployment.view", on=workspace).count() == 4

@@ -12,7 +12,7 @@ from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
 from apps.organizations.invitations.services import accept_invitation, invite
 from apps.organizations.models import Invitation, OrganizationGrant, Workspace, WorkspaceGrant
-from apps.organizations.services import give_role
+from apps.organizations.services import assign_role
 from tests.conftest import make_user, role
 
 HOUR = timedelta(hours=1)
@@ -87,7 +87,7 @@ def test_an_ended_role_is_gone_from_pages_and_from_what_takes_its_place(
     assert b"bob@example.org" not in client.get("/w/warehouse/members/").content
     assert b"no direct role" in client.get(f"/w/warehouse/members/{bob.pk}/").content
     assert list(Workspace.objects.visible_to(bob)) == []
-    give_role(actor=alice, user=bob, role=role("workspace", "member"), on=workspace)
+    assign_role(actor=alice, user=bob, role=role("workspace", "member"), on=workspace)
     event = AuditEvent.objects.filter(action="role.granted").latest("pk")
     assert event.changes == {"role of bob@example.org": [None, "Workspace Member"]}
 
@@ -105,10 +105,10 @@ def test_the_last_owner_is_an_owner_for_good(alice, organization, client_of):
 def test_an_owner_for_a_week_does_not_free_the_last_one(alice, bob, organization):
     owner = role("organization", "owner")
     in_a_week = timezone.now() + timedelta(days=7)
-    give_role(actor=alice, user=bob, role=owner, on=organization, expires_at=in_a_week)
+    assign_role(actor=alice, user=bob, role=owner, on=organization, expires_at=in_a_week)
 
     with pytest.raises(LastOwner):
-        give_role(actor=alice, user=alice, role=role("organization", "member"), on=organization)
+        assign_role(actor=alice, user=alice, role=role("organization", "member"), on=organization)
 
 
 def test_nothing_outlives_the_role_on_the_organization(alice, bob, deployment):
@@ -116,8 +116,8 @@ def test_nothing_outlives_the_role_on_the_organization(alice, bob, deployment):
     ends_at = timezone.now() + timedelta(days=2)
     member = role("organization", "member")
 
-    give_role(actor=alice, user=bob, role=member, on=organization, expires_at=ends_at)
-    give_role(actor=alice, user=bob, role=role("deployment", "author"), on=deployment)
+    assign_role(actor=alice, user=bob, role=member, on=organization, expires_at=ends_at)
+    assign_role(actor=alice, user=bob, role=role("deployment", "author"), on=deployment)
 
     assert WorkspaceGrant.objects.get(user=bob).expires_at == ends_at
     assert DeploymentGrant.objects.get(user=bob).expires_at == ends_at
@@ -129,9 +129,9 @@ def test_the_way_in_lasts_as_long_as_the_role_below_it(alice, organization, depl
     viewer: Role = role("deployment", "viewer")
     soon, later = timezone.now() + HOUR, timezone.now() + timedelta(days=5)
 
-    give_role(actor=alice, user=dora, role=viewer, on=deployment, expires_at=soon)
+    assign_role(actor=alice, user=dora, role=viewer, on=deployment, expires_at=soon)
     assert WorkspaceGrant.objects.get(user=dora).expires_at == soon
-    give_role(actor=alice, user=dora, role=viewer, on=deployment, expires_at=later)
+    assign_role(actor=alice, user=dora, role=viewer, on=deployment, expires_at=later)
 
     assert WorkspaceGrant.objects.get(user=dora).expires_at == later
 
@@ -173,7 +173,7 @@ def test_a_role_on_a_deployment_is_given_for_a_day(alice, bob, deployment, clien
 def test_a_person_reads_which_of_their_roles_end_and_when(
     alice, bob, charlie, deployment, client_of, django_assert_max_num_queries
 ):
-    give_role(
+    assign_role(
         actor=alice,
         user=bob,
         role=role("deployment", "author"),

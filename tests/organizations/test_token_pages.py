@@ -9,12 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.access.services import RightsExceeded
-from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
+from apps.accounts.models import User, UserKind
 from apps.accounts.queries import person_with_email
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
-from apps.organizations.models import OrganizationGrant, Workspace
-from apps.organizations.services import give_role
+from apps.organizations.models import ApiToken, ApiTokenSecret, OrganizationGrant, Workspace
+from apps.organizations.services import assign_role
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 from tests.conftest import role
 
@@ -62,7 +62,7 @@ def test_a_token_is_made_shown_once_rotated_and_revoked(alice, deployment, clien
 
 
 def test_nobody_makes_a_token_above_their_own_rights(alice, bob, workspace, client_of):
-    give_role(actor=alice, user=bob, role=role("workspace", "operator"), on=workspace)
+    assign_role(actor=alice, user=bob, role=role("workspace", "operator"), on=workspace)
 
     with pytest.raises(RightsExceeded):
         make_token(bob, workspace, key="owner")
@@ -73,7 +73,7 @@ def test_nobody_makes_a_token_above_their_own_rights(alice, bob, workspace, clie
 
 def test_nobody_rotates_or_revokes_a_token_above_their_own_rights(alice, bob, workspace, client_of):
     """A new secret would be a way to rights that one does not hold."""
-    give_role(actor=alice, user=bob, role=role("workspace", "operator"), on=workspace)
+    assign_role(actor=alice, user=bob, role=role("workspace", "operator"), on=workspace)
     token, _ = make_token(alice, workspace, key="owner")
 
     with pytest.raises(RightsExceeded):
@@ -90,12 +90,12 @@ def test_nobody_rotates_or_revokes_a_token_above_their_own_rights(alice, bob, wo
 
 def test_the_page_says_which_tokens_died_with_their_maker(alice, bob, workspace, client_of):
     operator = role("workspace", "operator")
-    give_role(actor=alice, user=bob, role=operator, on=workspace)
+    assign_role(actor=alice, user=bob, role=operator, on=workspace)
     make_token(bob, workspace, role=operator)
     client = client_of(alice)
     assert b"Not working: " not in client.get("/w/warehouse/tokens/").content
 
-    give_role(actor=alice, user=bob, role=role("workspace", "member"), on=workspace)
+    assign_role(actor=alice, user=bob, role=role("workspace", "member"), on=workspace)
 
     assert b"Not working: " in client.get("/w/warehouse/tokens/").content
 

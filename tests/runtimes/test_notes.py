@@ -35,7 +35,7 @@ def _catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "tone", "sentence"),
+    ("version", "tone", "message"),
     [
         ("3.2.2-1", "", "3.3.2-1 is available"),
         ("3.1.0-1", "bad", "Withdrawn: it loses logs"),
@@ -44,11 +44,11 @@ def _catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
         ("1.0.0-1", "bad", "Not in the catalogue"),
     ],
 )
-def test_the_most_pressing_thing_is_said(version: str, tone: str, sentence: str) -> None:
+def test_the_most_pressing_thing_is_said(version: str, tone: str, message: str) -> None:
     note = runtime_note(version, today=date(2026, 11, 22))
 
     assert note is not None
-    assert (note.tone, note.sentence) == (tone, sentence)
+    assert (note.tone, note.message) == (tone, message)
 
 
 def test_nothing_is_said_of_the_newest() -> None:

@@ -10,7 +10,12 @@ from django.urls import reverse
 from apps.access.services import RightsExceeded
 from apps.accounts.models import User
 from apps.organizations.models import Organization, Team, Workspace
-from apps.organizations.teams.services import TeamMirrored, add_to_team, create_team, give_team_role
+from apps.organizations.teams.services import (
+    TeamMirrored,
+    add_to_team,
+    assign_team_role,
+    create_team,
+)
 from apps.sso.groups.services import map_group, unmap_group
 from apps.sso.models import GroupMapping, SSOConnection
 from tests.conftest import role
@@ -22,7 +27,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def team(organization: Organization, workspace: Workspace, alice: User) -> Team:
     team = create_team(actor=alice, organization=organization, name="Data")
-    give_team_role(actor=alice, team=team, role=role("workspace", "author"), on=workspace)
+    assign_team_role(actor=alice, team=team, role=role("workspace", "author"), on=workspace)
     return team
 
 

@@ -142,13 +142,13 @@ BENT: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("bent", "sentence"), BENT.values(), ids=BENT)
+@pytest.mark.parametrize(("bent", "message"), BENT.values(), ids=BENT)
 def test_a_bent_answer_signs_nobody_in_and_says_why(
     provider: OpenIDProvider,
     connection: SSOConnection,
     client: Client,
     bent: dict[str, Any],
-    sentence: str,
+    message: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     provider.bend = bent
@@ -159,7 +159,7 @@ def test_a_bent_answer_signs_nobody_in_and_says_why(
     assert user_of(client) is None
     assert response.status_code in (400, 403)
     assert "You are not signed in" in page
-    assert sentence in page
+    assert message in page
     assert logged_reason(caplog, page)
     assert CLIENT_SECRET not in page + caplog.text
     assert not re.search("eyJ[A-Za-z0-9_-]{20}", caplog.text + str(vars(caplog.records[-1])))
@@ -202,7 +202,7 @@ def test_a_callback_out_of_the_blue_is_a_page(
 
 
 @pytest.mark.parametrize(
-    ("sent", "sentence", "reason"),
+    ("sent", "message", "reason"),
     [
         ("access_denied", "The sign-in was cancelled", "sent back: access_denied"),
         ("server_error", "answered with an error", "sent back: server_error"),
@@ -216,7 +216,7 @@ def test_an_error_that_the_identity_provider_sends_back_is_said_and_logged(
     client: Client,
     caplog: pytest.LogCaptureFixture,
     sent: str,
-    sentence: str,
+    message: str,
     reason: str,
 ) -> None:
     left = client.post(reverse("sso:start", args=[connection.key]))
@@ -225,7 +225,7 @@ def test_an_error_that_the_identity_provider_sends_back_is_said_and_logged(
     callback = reverse("sso:callback", args=[connection.key])
     page = words_of(client.get(callback, {"state": state, "error": sent}))
 
-    assert sentence in page
+    assert message in page
     assert logged_reason(caplog, page) == reason
 
 

@@ -259,11 +259,11 @@ BENT: dict[str, tuple[dict[str, object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("bent", "sentence"), BENT.values(), ids=BENT)
+@pytest.mark.parametrize(("bent", "message"), BENT.values(), ids=BENT)
 def test_a_bent_answer_signs_nobody_in_and_says_why(
     browser: Browser,
     bent: dict[str, object],
-    sentence: str,
+    message: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     response = browser.sign_in(**bent)
@@ -272,7 +272,7 @@ def test_a_bent_answer_signs_nobody_in_and_says_why(
     assert browser.user_id is None
     assert response.status_code in (400, 403)
     assert "You are not signed in" in page
-    assert sentence in page
+    assert message in page
     assert logged_reason(caplog, page)
 
 

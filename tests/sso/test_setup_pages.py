@@ -18,7 +18,7 @@ from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization
 from apps.organizations.roles.services import create_role, delete_role
-from apps.organizations.services import give_role
+from apps.organizations.services import assign_role
 from apps.sso.connections.services import make_bypass_link, update_connection
 from apps.sso.models import BypassLink, Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
@@ -167,7 +167,7 @@ def test_bad_metadata_is_refused_in_words_and_keeps_what_was_typed(owner: Client
 
 
 @pytest.mark.parametrize(
-    ("url", "sentence"),
+    ("url", "message"),
     [
         ("file:///etc/passwd", "not an address"),
         ("http://idp.test/metadata", "Only https"),
@@ -177,18 +177,18 @@ def test_bad_metadata_is_refused_in_words_and_keeps_what_was_typed(owner: Client
         ("https://user:secret@idp.test/", "must not carry"),
     ],
 )
-def test_metadata_is_fetched_from_no_address_inside(owner: Client, url: str, sentence: str) -> None:
+def test_metadata_is_fetched_from_no_address_inside(owner: Client, url: str, message: str) -> None:
     response = connect(owner, metadata="", metadata_url=url)
 
     assert response.status_code == 422
-    assert sentence in response.content.decode()
+    assert message in response.content.decode()
 
 
 @pytest.mark.parametrize(
-    ("issuer", "sentence"),
+    ("issuer", "message"),
     [("https://localhost:1", "own machine"), ("ftp://x.test", "Only https"), ("x", "not an addr")],
 )
-def test_an_issuer_inside_is_not_asked(owner: Client, issuer: str, sentence: str) -> None:
+def test_an_issuer_inside_is_not_asked(owner: Client, issuer: str, message: str) -> None:
     data = {
         "protocol": "openid_connect",
         "name": "ID",
@@ -199,7 +199,7 @@ def test_an_issuer_inside_is_not_asked(owner: Client, issuer: str, sentence: str
     response = owner.post(page("new_connection"), data)
 
     assert response.status_code == 422
-    assert sentence in response.content.decode()
+    assert message in response.content.decode()
     assert b"very-secret" not in response.content
 
 
@@ -283,7 +283,7 @@ def test_newcomers_become_nothing_that_whoever_sets_it_up_could_not_give(
     organization: Organization,
     client_of: Callable[[User], Client],
 ) -> None:
-    give_role(
+    assign_role(
         actor=alice,
         user=bob,
         role=watcher(alice, organization, "organization.sso.manage", "organization.members.view"),

@@ -73,7 +73,7 @@ class SessionLimits:
 
 
 def why_over(session: Mapping[str, Any], *, now: float) -> str:
-    """Say in a sentence why a session has to end, empty if it may go on. Times in Unix seconds."""
+    """Say in a message why a session has to end, empty if it may go on. Times in Unix seconds."""
     began = session.get(SIGNED_IN_AT, now)
     if now - began >= settings.SESSION_ABSOLUTE_LIMIT.total_seconds():
         return (

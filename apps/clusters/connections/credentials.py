@@ -1,6 +1,6 @@
-"""What people give to reach a cluster, judged bit by bit. Each refusal is one sentence.
+"""What people give to reach a cluster, judged bit by bit. Each refusal is one message.
 
-Nothing of a secret is ever part of a sentence, and nothing here looks up a name or opens a file.
+Nothing of a secret is ever part of a message, and nothing here looks up a name or opens a file.
 """
 
 import base64
@@ -29,7 +29,7 @@ HOST = re.compile(
 NUMERIC_END = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?\Z")
 
 
-def judged_server(text: str, *, networks: tuple[str, ...], field: str) -> str:
+def clean_server(text: str, *, networks: tuple[str, ...], field: str) -> str:
     """Return the address of a Kubernetes API, tidied. Raises Invalid at `field`.
 
     An address in numbers is judged at once; a name only when it is looked up.
@@ -57,11 +57,11 @@ def judged_server(text: str, *, networks: tuple[str, ...], field: str) -> str:
         raise Invalid("The address must end before the ? or #.", field=field)
     if port == 0:
         raise Invalid("The address has the port 0. Use the port of the API.", field=field)
-    _judge_host(host, networks, field)
+    _clean_host(host, networks, field)
     return text
 
 
-def judged_server_name(text: str, *, field: str) -> str:
+def clean_server_name(text: str, *, field: str) -> str:
     """Return the name that the cluster's certificate is checked against. Raises Invalid."""
     name = text.strip().lower()
     if name and not HOST.fullmatch(name) and not _is_ip(name):
@@ -69,7 +69,7 @@ def judged_server_name(text: str, *, field: str) -> str:
     return name
 
 
-def judged_ca(text: str, *, field: str, now: datetime) -> str:
+def clean_ca(text: str, *, field: str, now: datetime) -> str:
     """Return the certificates of an authority as tidy PEM. Raises Invalid."""
     certificates = _certificates(text, "The CA certificate", field)
     usable = [one for one in certificates if one.not_valid_after_utc > now]
@@ -79,7 +79,7 @@ def judged_ca(text: str, *, field: str, now: datetime) -> str:
     return "".join(_pem(one) for one in usable)
 
 
-def judged_token(text: str, *, field: str, now: datetime) -> tuple[str, datetime | None]:
+def clean_token(text: str, *, field: str, now: datetime) -> tuple[str, datetime | None]:
     """Return a bearer token and when it expires, if it says so. Raises Invalid."""
     token = text.strip()
     if not token:
@@ -95,7 +95,7 @@ def judged_token(text: str, *, field: str, now: datetime) -> tuple[str, datetime
     return token, expires_at
 
 
-def judged_pair(
+def clean_pair(
     certificate: str, key: str, *, fields: tuple[str, str], now: datetime
 ) -> tuple[str, str, datetime]:
     """Return a client certificate with its chain and its key as PEM, and when it expires. Raises
@@ -119,7 +119,7 @@ def judged_pair(
     return "".join(_pem(one) for one in chain), pem.decode(), expires_at
 
 
-def _judge_host(host: str, networks: tuple[str, ...], field: str) -> None:
+def _clean_host(host: str, networks: tuple[str, ...], field: str) -> None:
     if _is_ip(host):
         reason = why_refused(host, networks=networks)
     elif not HOST.fullmatch(host) or NUMERIC_END.fullmatch(host):

@@ -16,11 +16,11 @@ from typing import Any
 import yaml
 
 from apps.clusters.connections.credentials import (
-    judged_ca,
-    judged_pair,
-    judged_server,
-    judged_server_name,
-    judged_token,
+    clean_ca,
+    clean_pair,
+    clean_server,
+    clean_server_name,
+    clean_token,
 )
 from apps.core.errors import Invalid
 from apps.dataplane.kubernetes.config import Connection
@@ -33,7 +33,7 @@ FIELD = "kubeconfig"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 INLINE = "Make one that holds all data with: kubectl config view --raw --minify --flatten"
-TOKEN = "Use a token of a service account instead."  # noqa: S105 - a sentence
+TOKEN = "Use a token of a service account instead."  # noqa: S105 - a message
 # Fields that are refused, with the reason.
 CLUSTER_REFUSALS = {
     "certificate-authority": f"certificate-authority names a file on your machine. {INLINE}",
@@ -78,8 +78,8 @@ class Access:
 def read_kubeconfig(text: str, *, context: str, networks: tuple[str, ...], now: datetime) -> Access:
     """Take server, authority and credential of one context out of a kubeconfig.
 
-    `context` may be empty when there is only one. Raises Invalid with a sentence that names the
-    field; no sentence repeats a secret.
+    `context` may be empty when there is only one. Raises Invalid with a message that names the
+    field; no message repeats a secret.
     """
     document = _document(text)
     chosen = _chosen(document, context.strip())
@@ -96,11 +96,11 @@ def read_kubeconfig(text: str, *, context: str, networks: tuple[str, ...], now: 
         )
     token, certificate, key, expires_at = _credential(user, now)
     connection = Connection(
-        server=judged_server(_text(cluster, "server", "cluster"), networks=networks, field=FIELD),
-        ca_certificate=judged_ca(
+        server=clean_server(_text(cluster, "server", "cluster"), networks=networks, field=FIELD),
+        ca_certificate=clean_ca(
             _decoded(cluster, "certificate-authority-data", "cluster"), field=FIELD, now=now
         ),
-        tls_server_name=judged_server_name(
+        tls_server_name=clean_server_name(
             _text(cluster, "tls-server-name", "cluster"), field=FIELD
         ),
         token=token,
@@ -114,7 +114,7 @@ def read_kubeconfig(text: str, *, context: str, networks: tuple[str, ...], now: 
 def _credential(user: Mapping[str, Any], now: datetime) -> tuple[str, str, str, datetime | None]:
     """Return token, certificate, key and expiry: a token wins, as it does for kubectl."""
     if _text(user, "token", "user"):
-        token, expires_at = judged_token(_text(user, "token", "user"), field=FIELD, now=now)
+        token, expires_at = clean_token(_text(user, "token", "user"), field=FIELD, now=now)
         return token, "", "", expires_at
     certificate = _decoded(user, "client-certificate-data", "user")
     key = _decoded(user, "client-key-data", "user")
@@ -127,7 +127,7 @@ def _credential(user: Mapping[str, Any], now: datetime) -> tuple[str, str, str, 
     if not certificate or not key:
         missing = "client-key-data" if certificate else "client-certificate-data"
         raise Invalid(f"{missing} is missing. {INLINE}", field=FIELD)
-    return "", *judged_pair(certificate, key, fields=(FIELD, FIELD), now=now)
+    return "", *clean_pair(certificate, key, fields=(FIELD, FIELD), now=now)
 
 
 def _chosen(document: Mapping[str, Any], context: str) -> str:
@@ -179,9 +179,9 @@ def _entry(document: Mapping[str, Any], kind: str, inner: str, name: str) -> dic
 def _refuse(
     entry: Mapping[str, Any], what: str, refusals: Mapping[str, str], known: frozenset[str]
 ) -> None:
-    for name, sentence in refusals.items():
+    for name, message in refusals.items():
         if entry.get(name) not in (None, "", "null", [], {}):
-            raise Invalid(sentence, field=FIELD)
+            raise Invalid(message, field=FIELD)
     unknown = [name for name in entry if name not in known and name not in refusals]
     if unknown:
         shown = unknown[0] if len(unknown[0]) < 60 and unknown[0].isprintable() else "a field"

@@ -30,7 +30,7 @@ def plane_for(cluster: Cluster) -> DataPlane:
     takes a ClusterConfig unless the plane is this machine.
 
     The plane is kept until the row's `connection_version` changes. Raises Permanent, with a
-    sentence, when a secret of the cluster cannot be opened.
+    message, when a secret of the cluster cannot be opened.
     """
     factory = settings.DATA_PLANES[cluster.kind]
     if not cluster.is_kubernetes:

@@ -38,7 +38,7 @@ def probe(cluster: Cluster) -> PlaneCheck:
     try:
         plane = plane_for(cluster)
     except DataPlaneError as error:
-        return failed(error.sentence)
+        return failed(error.message)
     return _within_deadline(lambda: _check(plane))
 
 
@@ -51,7 +51,7 @@ def probe_connection(cluster: Cluster, connection: Connection) -> PlaneCheck:
     try:
         config = config_for(cluster, connection=connection)
     except DataPlaneError as error:
-        return failed(error.sentence)
+        return failed(error.message)
     return _within_deadline(lambda: _try(plane_of(config), connection))
 
 
@@ -61,12 +61,12 @@ def stored_form(check: PlaneCheck) -> dict[str, Any]:
     return stored
 
 
-def failed(sentence: str) -> PlaneCheck:
+def failed(message: str) -> PlaneCheck:
     """Return the result of a test that did not get through."""
     finding = Finding(
         title="Connection",
         is_ok=False,
-        detail=sentence,
+        detail=message,
         remedy="Check the address, and that the portal's machine may connect to it.",
     )
     return PlaneCheck(is_usable=False, version="", findings=(finding,))
@@ -83,7 +83,7 @@ def _check(plane: DataPlane) -> PlaneCheck:
     try:
         return plane.check()
     except DataPlaneError as error:
-        return failed(error.sentence)
+        return failed(error.message)
 
 
 def _try(plane: DataPlane, connection: Connection) -> PlaneCheck:
@@ -93,7 +93,7 @@ def _try(plane: DataPlane, connection: Connection) -> PlaneCheck:
         allowed_addresses(host=host, port=port, networks=connection.networks or ())
         return _check(plane)
     except Unreachable as error:
-        return failed(error.sentence)
+        return failed(error.message)
     finally:
         if isinstance(plane, Closable):
             plane.close()

@@ -26,8 +26,8 @@ from apps.organizations.models import Organization
 class CredentialUnusable(PortalError):
     """A new credential failed its test. `check` is what the test found."""
 
-    def __init__(self, sentence: str, *, check: PlaneCheck) -> None:
-        super().__init__(sentence)
+    def __init__(self, message: str, *, check: PlaneCheck) -> None:
+        super().__init__(message)
         self.check = check
 
 
@@ -127,7 +127,7 @@ def _probed(cluster: Cluster, connection: Connection) -> PlaneCheck:
     try:
         return probe_connection(cluster, connection)
     except AddressRefused as error:
-        raise Invalid(error.sentence, field="server") from error
+        raise Invalid(error.message, field="server") from error
 
 
 def _refuse_unusable(cluster: Cluster, check: PlaneCheck) -> None:
@@ -186,7 +186,7 @@ def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
     cluster.identity_seen = cluster.identity_seen or result["identity"][:60]
     cluster.has_keda = cluster.has_keda if check.has_keda is None else check.has_keda
     # It answers, so whoever stayed away from it need not any more.
-    cluster.failures, cluster.trouble = 0, ""
+    cluster.failures, cluster.last_error = 0, ""
     cluster.unreachable_since = cluster.blind_until = None
     return [
         *columns,
@@ -195,7 +195,7 @@ def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
         "identity_seen",
         "has_keda",
         "failures",
-        "trouble",
+        "last_error",
         "unreachable_since",
         "blind_until",
     ]

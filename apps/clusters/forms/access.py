@@ -9,26 +9,26 @@ from django import forms
 from django.utils import timezone
 
 from apps.clusters.connections.credentials import (
-    judged_ca,
-    judged_server,
-    judged_server_name,
-    judged_token,
+    clean_ca,
+    clean_server,
+    clean_server_name,
+    clean_token,
 )
 from apps.clusters.connections.kubeconfig import Access, read_kubeconfig
 from apps.clusters.connections.planes import allowed_networks
 from apps.clusters.forms.parts import NameForm, SecretForm, WriteOnlyText
 from apps.core.errors import Invalid
-from apps.core.forms import blame
+from apps.core.forms import add_error
 from apps.dataplane.kubernetes.config import Connection
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
+def _messages() -> Iterator[None]:
     """Turn a refusal into an error of the form."""
     try:
         yield
     except Invalid as error:
-        raise forms.ValidationError(error.sentence) from None
+        raise forms.ValidationError(error.message) from None
 
 
 class KubeconfigForm(SecretForm):
@@ -62,7 +62,7 @@ class KubeconfigForm(SecretForm):
                 now=timezone.now(),
             )
         except Invalid as error:
-            blame(self, error)
+            add_error(self, error)
         return data
 
 
@@ -110,23 +110,23 @@ class TokenForm(SecretForm):
 
     def clean_server(self) -> str:
         server: str = self.cleaned_data["server"]
-        with _sentences():
-            return judged_server(server, networks=allowed_networks(), field="server")
+        with _messages():
+            return clean_server(server, networks=allowed_networks(), field="server")
 
     def clean_ca_certificate(self) -> str:
         text: str = self.cleaned_data["ca_certificate"]
-        with _sentences():
-            return judged_ca(text, field="ca_certificate", now=timezone.now())
+        with _messages():
+            return clean_ca(text, field="ca_certificate", now=timezone.now())
 
     def clean_tls_server_name(self) -> str:
         text: str = self.cleaned_data["tls_server_name"]
-        with _sentences():
-            return judged_server_name(text, field="tls_server_name")
+        with _messages():
+            return clean_server_name(text, field="tls_server_name")
 
     def clean_token(self) -> tuple[str, datetime | None]:
         text: str = self.cleaned_data["token"]
-        with _sentences():
-            return judged_token(text, field="token", now=timezone.now())
+        with _messages():
+            return clean_token(text, field="token", now=timezone.now())
 
 
 class RegisterByKubeconfig(NameForm, KubeconfigForm):

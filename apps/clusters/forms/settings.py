@@ -150,16 +150,16 @@ class SettingsForm(NameForm, SecretForm):
         return self._matching("logs_url", BUCKET, "Write a bucket like s3://airflow-logs/prod.")
 
     def clean_logs_endpoint(self) -> str:
-        sentence = "Write an address like https://minio.example.org, without a path."
-        return self._matching("logs_endpoint", ENDPOINT, sentence)
+        message = "Write an address like https://minio.example.org, without a path."
+        return self._matching("logs_endpoint", ENDPOINT, message)
 
     def clean_database_host(self) -> str:
-        sentence = "Write a host name, without a port or scheme."
-        return self._matching("database_host", DATABASE_HOST, sentence)
+        message = "Write a host name, without a port or scheme."
+        return self._matching("database_host", DATABASE_HOST, message)
 
     def clean_database_user(self) -> str:
-        sentence = "Write the name of a role of PostgreSQL."
-        return self._matching("database_user", DATABASE_USER, sentence)
+        message = "Write the name of a role of PostgreSQL."
+        return self._matching("database_user", DATABASE_USER, message)
 
     def clean_image_pull_secret(self) -> str:
         text = str(self.cleaned_data["image_pull_secret"])
@@ -188,9 +188,9 @@ class SettingsForm(NameForm, SecretForm):
                 self._need("database_password", "Another server: type its password.")
         return data
 
-    def _need(self, name: str, sentence: str) -> None:
+    def _need(self, name: str, message: str) -> None:
         if not self.cleaned_data.get(name) and name not in self.errors:
-            self.add_error(name, sentence)
+            self.add_error(name, message)
 
     def settings(self) -> dict[str, Any]:
         """Return what is no secret."""
@@ -213,10 +213,10 @@ class SettingsForm(NameForm, SecretForm):
                 typed[name] = None
         return typed
 
-    def _matching(self, name: str, pattern: re.Pattern[str], sentence: str) -> str:
+    def _matching(self, name: str, pattern: re.Pattern[str], message: str) -> str:
         text = str(self.cleaned_data[name])
         if text and not pattern.fullmatch(text):
-            raise forms.ValidationError(sentence)
+            raise forms.ValidationError(message)
         return text
 
 

@@ -6,7 +6,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import (
     STALE,
     fresh_sign_in,
@@ -18,7 +18,8 @@ from apps.clusters.queries import behind, deployments_in_words, deployments_on
 from apps.clusters.services import choose_workspaces, remove_cluster, update_settings
 from apps.clusters.views.parts import cluster_called, kubernetes_called, page_of, posted
 from apps.core.errors import Invalid, PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import form_page, is_submitted
+from apps.core.forms import add_error
 from apps.organizations.models import Organization
 
 MOST_DEPLOYMENTS = 20
@@ -42,17 +43,17 @@ def settings(request: HttpRequest, organization: Organization, cluster_id: int) 
     if request.method == "POST" and not is_fresh:
         form.add_error(None, STALE)
         form.ask_again()
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         try:
             concerned = update_settings(
-                actor=person_of(request),
+                actor=request_user(request),
                 cluster=cluster,
                 settings=form.settings(),
                 secrets=form.secrets(),
                 may_apply_again=bool(form.cleaned_data.get("apply_again")),
             )
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
             form.ask_again()
         else:
             again = f" {deployments_in_words(concerned)} applied again." if concerned else ""
@@ -68,8 +69,7 @@ def settings(request: HttpRequest, organization: Organization, cluster_id: int) 
         "is_stale": not is_fresh,
         "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",
     }
-    status = 422 if form.errors else 200
-    return render(request, "clusters/settings.html", context, status=status)
+    return form_page(request, "clusters/settings.html", context, form)
 
 
 @scoped(
@@ -87,9 +87,9 @@ def workspaces(request: HttpRequest, organization: Organization, cluster_id: int
         "workspaces": cluster.workspaces.all(),
     }
     form = WorkspacesForm(posted(request), cluster=cluster, initial=initial)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         choose_workspaces(
-            actor=person_of(request),
+            actor=request_user(request),
             cluster=cluster,
             is_for_all=form.cleaned_data["reach"] == "all",
             workspaces=list(form.cleaned_data["workspaces"]),
@@ -101,8 +101,7 @@ def workspaces(request: HttpRequest, organization: Organization, cluster_id: int
         "form": form,
         "chosen": cluster.workspaces.visible_to(request.user).order_by("name"),
     }
-    status = 422 if form.errors else 200
-    return render(request, "clusters/workspaces.html", context, status=status)
+    return form_page(request, "clusters/workspaces.html", context, form)
 
 
 @scoped(Organization, "organization.clusters.manage", by="slug")
@@ -114,14 +113,14 @@ def remove(request: HttpRequest, organization: Organization, cluster_id: int) ->
     if request.method == "POST":
         try:
             remove_cluster(
-                actor=person_of(request),
+                actor=request_user(request),
                 cluster=cluster,
                 typed_name=request.POST.get("confirm", "").strip(),
             )
         except Invalid as wrong:
-            error = wrong.sentence
+            error = wrong.message
         except PortalError as refused:
-            refusal = refused.sentence
+            refusal = refused.message
         else:
             messages.success(request, f"The portal knows {cluster} no more.")
             return redirect("clusters:list", organization.slug)

@@ -7,13 +7,13 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_in_fresh
 from apps.clusters.connections.instructions import COMMANDS, KUBECONFIG_COMMAND
 from apps.clusters.connections.services import register_cluster, replace_credential
@@ -26,7 +26,8 @@ from apps.clusters.forms.access import (
 from apps.clusters.forms.parts import SecretForm
 from apps.clusters.views.parts import kubernetes_called, page_of, posted
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import form_page
+from apps.core.forms import add_error
 from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
 
@@ -43,7 +44,7 @@ def register(request: HttpRequest, organization: Organization) -> HttpResponse:
     if request.method == "POST" and _is_good(request, form):
         try:
             cluster = register_cluster(
-                actor=person_of(request),
+                actor=request_user(request),
                 organization=organization,
                 name=form.cleaned_data["name"],
                 access=form.cleaned_data["access"],
@@ -54,8 +55,7 @@ def register(request: HttpRequest, organization: Organization) -> HttpResponse:
             messages.success(request, f"{cluster} is registered.")
             return redirect("clusters:cluster", organization.slug, cluster.pk)
     context = {"organization": organization, **_form_context(request, form)}
-    status = 422 if form.errors else 200
-    return render(request, "clusters/register.html", context, status=status)
+    return form_page(request, "clusters/register.html", context, form)
 
 
 @scoped(Organization, "organization.clusters.manage", by="slug")
@@ -77,7 +77,7 @@ def credential(request: HttpRequest, organization: Organization, cluster_id: int
     if request.method == "POST" and _is_good(request, form):
         try:
             replace_credential(
-                actor=person_of(request), cluster=cluster, access=form.cleaned_data["access"]
+                actor=request_user(request), cluster=cluster, access=form.cleaned_data["access"]
             )
         except PortalError as error:
             _blame(form, error)
@@ -88,8 +88,7 @@ def credential(request: HttpRequest, organization: Organization, cluster_id: int
         **page_of(request, cluster, tab="credential"),
         **_form_context(request, form),
     }
-    status = 422 if form.errors else 200
-    return render(request, "clusters/credential.html", context, status=status)
+    return form_page(request, "clusters/credential.html", context, form)
 
 
 def _is_by_token(request: HttpRequest) -> bool:
@@ -104,7 +103,7 @@ def _is_good(request: HttpRequest, form: SecretForm) -> bool:
 
 
 def _blame(form: SecretForm, error: PortalError) -> None:
-    blame(form, error)
+    add_error(form, error)
     form.ask_again()
 
 

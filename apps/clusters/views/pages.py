@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.clusters.connections.instructions import COMMANDS, ROLE_FILE
 from apps.clusters.connections.services import check_cluster
 from apps.clusters.models import Cluster
@@ -56,7 +56,7 @@ def cluster_page(request: HttpRequest, organization: Organization, cluster_id: i
 @require_POST
 def check(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
     cluster = cluster_called(organization, cluster_id)
-    found = check_cluster(actor=person_of(request), cluster=cluster)
+    found = check_cluster(actor=request_user(request), cluster=cluster)
     if is_fragment(request):
         cluster = cluster_called(organization, cluster_id)
         return render(request, "clusters/_cluster.html", _overview(request, cluster))

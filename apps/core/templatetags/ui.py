@@ -84,7 +84,7 @@ def panel(
 def banner(
     context: Context, content: str, tone: str, title: str, icon: str = "", id: str = ""
 ) -> SafeString:
-    """Say what is wrong or new; the content is the sentence and the remedies."""
+    """Say what is wrong or new; the content is the message and the remedies."""
     return _component(context, "banner", content=content, tone=tone, title=title, icon=icon, id=id)
 
 

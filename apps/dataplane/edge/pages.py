@@ -16,20 +16,20 @@ PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
 main {{ max-width: 34rem; margin: 15vh auto; padding: 0 1.5rem }}
 h1 {{ font-size: 1.25rem }}
-</style></head><body><main><h1>{title}</h1><p>{sentence}</p></main></body></html>
+</style></head><body><main><h1>{title}</h1><p>{message}</p></main></body></html>
 """
 RETRY_SECONDS = 5
 REFRESH = f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">'
 
 
 def page(
-    request: web.Request, status: int, title: str, sentence: str, *, tries_again: bool = False
+    request: web.Request, status: int, title: str, message: str, *, tries_again: bool = False
 ) -> web.Response:
     """Answer a browser with a page, a program with JSON; the page reloads if it `tries_again`."""
     if "text/html" not in request.headers.get("Accept", ""):
-        return web.json_response({"detail": sentence}, status=status)
+        return web.json_response({"detail": message}, status=status)
     refresh = REFRESH if tries_again and request.method == "GET" else ""
-    text = PAGE.format(refresh=refresh, title=title, sentence=html.escape(sentence))
+    text = PAGE.format(refresh=refresh, title=title, message=html.escape(message))
     response = web.Response(status=status, text=text, content_type="text/html")
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     response.headers["Cache-Control"] = "no-store"
@@ -41,9 +41,9 @@ def not_found(request: web.Request) -> web.Response:
     return page(request, 404, "Not found", "This address does not belong to any Deployment.")
 
 
-def silent(request: web.Request, sentence: str, *, tries_again: bool = True) -> web.Response:
+def silent(request: web.Request, message: str, *, tries_again: bool = True) -> web.Response:
     """Answer for an Airflow that cannot be asked now."""
-    return page(request, 502, "Airflow does not answer", sentence, tries_again=tries_again)
+    return page(request, 502, "Airflow does not answer", message, tries_again=tries_again)
 
 
 async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -15,9 +15,9 @@ from apps.dataplane.status import (
     AirflowResponse,
     ComponentStatus,
     Drift,
-    Figures,
     Finding,
     HealthState,
+    LiveMetrics,
     LogLine,
     LogPage,
     Notice,
@@ -55,12 +55,12 @@ class FakeAirflow:
     passes: int = 0
     delete_passes: int = 0
     health: HealthState = "starting"
-    sentence: str = "Airflow is starting."
+    message: str = "Airflow is starting."
     restarts: dict[str, int] = field(default_factory=dict)
     tasks: dict[str, tuple[int, int]] = field(default_factory=dict)
     drift: tuple[Drift, ...] = ()
     notices: tuple[Notice, ...] | None = None
-    figures: Figures | None = None
+    live_metrics: LiveMetrics | None = None
 
 
 @dataclass
@@ -166,7 +166,7 @@ class FakePlane:
                 exists=False,
                 applied_revision=0,
                 health="stopped",
-                sentence="Nothing of this Deployment is on the data plane.",
+                message="Nothing of this Deployment is on the data plane.",
             )
         applied = airflow.applied
         return Observation(
@@ -174,7 +174,7 @@ class FakePlane:
             exists=True,
             applied_revision=applied.revision if applied else 0,
             health=airflow.health,
-            sentence=airflow.sentence,
+            message=airflow.message,
             components=tuple(_component(airflow, name) for name in _names(airflow.wanted)),
             queues=_queues(airflow),
             code_digest=applied.code.digest if applied and applied.code else "",
@@ -215,11 +215,11 @@ class FakePlane:
         self.store.enter("mark_busy_workers", spec.ref)
         return 1
 
-    def figures(self, *, spec: DeploymentSpec) -> Figures:
-        self.store.enter("figures", spec.ref)
+    def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
+        self.store.enter("live_metrics", spec.ref)
         airflow = self.store.airflows.get(spec.ref)
-        told = airflow.figures if airflow else None
-        return told or Figures(taken_at=datetime.now(UTC), tasks_unknown="Nobody told.")
+        told = airflow.live_metrics if airflow else None
+        return told or LiveMetrics(taken_at=datetime.now(UTC), tasks_unknown="Nobody told.")
 
     def components(self, *, ref: str) -> tuple[str, ...]:
         airflow = self.store.airflows.get(ref)
@@ -256,7 +256,7 @@ class FakePlane:
             airflow.restarts[name] = airflow.restarts.get(name, 0) + 1
         airflow.applied = spec
         airflow.health = "healthy"
-        airflow.sentence = "Airflow is healthy."
+        airflow.message = "Airflow is healthy."
         if spec.corrects_drift:
             airflow.drift = ()
 

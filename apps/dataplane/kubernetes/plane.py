@@ -18,10 +18,10 @@ from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.observe import logs
 from apps.dataplane.kubernetes.observe.drift import drift_of
-from apps.dataplane.kubernetes.observe.live_metrics import figures_of
+from apps.dataplane.kubernetes.observe.live_metrics import read_live_metrics
 from apps.dataplane.kubernetes.observe.live_objects import selector
 from apps.dataplane.kubernetes.observe.observation import component_names
-from apps.dataplane.kubernetes.observe.survey import look_at, survey
+from apps.dataplane.kubernetes.observe.survey import observe_deployment, survey
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.kubernetes.registration.checks import check_cluster
 from apps.dataplane.kubernetes.render import Stage, render
@@ -29,7 +29,7 @@ from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Drift,
-    Figures,
+    LiveMetrics,
     LogPage,
     Observation,
     PlaneCheck,
@@ -40,7 +40,7 @@ MAX_LINES = 5000
 
 
 class KubernetesPlane:
-    """`DataPlane`, `Surveyed` and `Measured` of one cluster."""
+    """`DataPlane`, `SupportsBulkObserve` and `SupportsMetrics` of one cluster."""
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
@@ -65,7 +65,7 @@ class KubernetesPlane:
 
     def observe(self, *, ref: str) -> Observation:
         """Look at the Deployment without changing it."""
-        return look_at(self.api, config=self.config, ref=ref)
+        return observe_deployment(self.api, config=self.config, ref=ref)
 
     def survey(self) -> Iterator[tuple[str, Observation]]:
         """Look at all Deployments; see `survey.survey`."""
@@ -80,9 +80,9 @@ class KubernetesPlane:
         """Mark the workers that are busy; see `busy`."""
         return mark_busy_workers(self.api, spec=spec, portal_id=self.config.portal_id)
 
-    def figures(self, *, spec: DeploymentSpec) -> Figures:
-        """Ask for what changes by the second; see `figures`."""
-        return figures_of(self.api, spec=spec, portal_id=self.config.portal_id)
+    def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
+        """Ask for what changes by the second; see `live_metrics`."""
+        return read_live_metrics(self.api, spec=spec, portal_id=self.config.portal_id)
 
     def delete(self, *, ref: str) -> Progress:
         """Do one pass; see `deletion`."""

@@ -131,7 +131,7 @@ class LocalPlane:
             return Finding(
                 title="Database server",
                 is_ok=False,
-                detail=error.sentence,
+                detail=error.message,
                 remedy="Run `make run` again.",
             )
         return Finding(title="Database server", is_ok=True, detail="It answers.")

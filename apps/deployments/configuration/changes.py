@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration, Variable, WorkerQueue
+from apps.dataplane.spec import WorkerQueue
+from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration, Variable
 
 NOT_SET = "not set"
 REMOVED = "removed"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.changes import (
     DRIFT_LABEL,
     NEW_SECRET,
@@ -12,12 +13,7 @@ from apps.deployments.configuration.changes import (
     drift_in_words,
     queue_in_words,
 )
-from apps.deployments.configuration.schema import (
-    DEFAULT_QUEUE,
-    Configuration,
-    Variable,
-    WorkerQueue,
-)
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 
 MINE, THEIRS = "mine", "theirs"
 

@@ -6,13 +6,8 @@ from typing import Any
 
 from apps.clusters.models import Cluster
 from apps.dataplane.kubernetes.render.sizes import MOST_CODE_BYTES, SIZES, WorkerSize
-from apps.deployments.configuration.schema import (
-    DEFAULT_QUEUE,
-    LOCAL_SIZE,
-    Configuration,
-    ExecutorName,
-    WorkerQueue,
-)
+from apps.dataplane.spec import ExecutorName, WorkerQueue
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, LOCAL_SIZE, Configuration
 from apps.runtimes.catalogue import Runtime, runtimes
 
 

@@ -2,23 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
-ExecutorName = Literal["celery", "local", "kubernetes"]
+from apps.dataplane.spec import ExecutorName, WorkerQueue
+
 DEFAULT_QUEUE = "default"
 # All workers of the local plane share one machine: the one size there.
 LOCAL_SIZE = "local"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerQueue:
-    """A named Celery queue. `concurrency` is tasks per worker."""
-
-    name: str
-    size: str
-    concurrency: int
-    min_workers: int
-    max_workers: int
 
 
 @dataclass(frozen=True, kw_only=True)

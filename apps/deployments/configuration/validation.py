@@ -1,4 +1,4 @@
-"""The rules of a configuration. Each broken one is a sentence at the field that breaks it."""
+"""The rules of a configuration. Each broken one is a message at the field that breaks it."""
 
 import re
 from collections.abc import Iterator
@@ -6,13 +6,9 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import Bounds, DeploymentOptions
-from apps.deployments.configuration.schema import (
-    DEFAULT_QUEUE,
-    Configuration,
-    Variable,
-    WorkerQueue,
-)
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 
 NAME_LENGTH = 60
 DESCRIPTION_LENGTH = 500
@@ -62,7 +58,7 @@ class Problem:
     """A broken rule. `field` is a path like `name`, `queues.1.max_workers` or `variables.0.key`."""
 
     field: str
-    sentence: str
+    message: str
 
 
 def validate_name(name: str) -> list[Problem]:

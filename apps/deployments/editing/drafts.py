@@ -65,7 +65,7 @@ def update_draft(
     What is edited further no longer restores a revision. Raises Conflict once it is confirmed.
     """
     draft = _lock_open(actor, draft)
-    dropped = set(Configuration.from_json(draft.config).secret_ids) - set(configuration.secret_ids)
+    dropped = set(draft.configuration.secret_ids) - set(configuration.secret_ids)
     _forget_secrets(actor, dropped)
     draft.config = configuration.to_json()
     draft.name = name.strip() or draft.name
@@ -93,7 +93,7 @@ def move_draft(*, actor: User, draft: Draft, base: Revision) -> Draft:
 def discard_draft(*, actor: User, draft: Draft) -> None:
     """Forget a draft and the secrets that only it holds."""
     draft = _lock(actor, draft)
-    _forget_secrets(actor, set(Configuration.from_json(draft.config).secret_ids))
+    _forget_secrets(actor, set(draft.configuration.secret_ids))
     draft.delete()
 
 
@@ -113,7 +113,7 @@ def confirm_draft(*, actor: User, draft: Draft, reason: str = "") -> Operation:
 
 
 def _carry_out(actor: User, draft: Draft, reason: str) -> Operation:
-    configuration = Configuration.from_json(draft.config)
+    configuration = draft.configuration
     if draft.deployment is None:
         return create_deployment(
             actor=actor,

@@ -35,10 +35,10 @@ _ACTIONS = {
 
 
 class InvalidConfiguration(Invalid):
-    """Carries every broken rule; `field` and the sentence are those of the first."""
+    """Carries every broken rule; `field` and the message are those of the first."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__(problems[0].sentence, field=problems[0].field)
+        super().__init__(problems[0].message, field=problems[0].field)
         self.problems = tuple(problems)
 
 
@@ -99,16 +99,16 @@ def make_due(deployment: Deployment) -> None:
         failures=0,
         unfinished_passes=0,
         quarantined_at=None,
-        trouble="",
+        last_error="",
     )
     transaction.on_commit(partial(tasks.hint, deployment.pk), robust=True)
 
 
 def _audited(before: Revision | None, after: Revision) -> dict[str, list[Any]]:
     """Write a revision for the audit: what differs, with secrets and long values left out."""
-    old = Configuration.from_json(before.config) if before else None
+    old = before.configuration if before else None
     audited: dict[str, list[Any]] = {"revision": [before.number if before else None, after.number]}
-    for change in changes(old, Configuration.from_json(after.config)):
+    for change in changes(old, after.configuration):
         audited[change.label] = [change.before[:AUDITED_LENGTH], change.after[:AUDITED_LENGTH]]
     digest = before.code_digest if before else ""
     if digest != after.code_digest:

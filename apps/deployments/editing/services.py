@@ -74,8 +74,8 @@ def create_deployment(
     except IntegrityError as error:
         if NAME_CONSTRAINT not in str(error):
             raise
-        sentence = f"There is already a Deployment called {name} in this workspace."
-        raise Invalid(sentence, field="name") from error
+        message = f"There is already a Deployment called {name} in this workspace."
+        raise Invalid(message, field="name") from error
 
 
 @transaction.atomic
@@ -92,7 +92,7 @@ def update_config(
     current = _wanted(deployment)
     if current.number != base_revision_number:
         raise StaleBase(current=current)
-    before = Configuration.from_json(current.config)
+    before = current.configuration
     _check(configuration, deployment.cluster, base=before)
     differences = changes(before, configuration)
     if not differences:
@@ -124,7 +124,7 @@ def deploy_code(
         deployment,
         kind,
         summary=summary,
-        configuration=Configuration.from_json(_wanted(deployment).config),
+        configuration=_wanted(deployment).configuration,
         code_digest=digest,
     )
 
@@ -148,11 +148,11 @@ def restore_revision(
         raise StaleBase(current=current)
     if revision.deployment_id != deployment.pk:
         raise Invalid("That revision belongs to another Deployment.")
-    configuration = Configuration.from_json(revision.config)
+    configuration = revision.configuration
     try:
-        _check(configuration, deployment.cluster, base=Configuration.from_json(current.config))
+        _check(configuration, deployment.cluster, base=current.configuration)
     except InvalidConfiguration as error:
-        raise Refused(f"Revision {revision.number} cannot be restored. {error.sentence}") from error
+        raise Refused(f"Revision {revision.number} cannot be restored. {error.message}") from error
     return add_revision(
         actor,
         deployment,
@@ -260,8 +260,8 @@ def _usable_cluster(workspace: Workspace, cluster: Cluster) -> Cluster:
     """
     locked = Cluster.objects.select_for_update(no_key=True).get(pk=cluster.pk)
     if not clusters_for(workspace=workspace).filter(pk=cluster.pk).exists():
-        sentence = f"{workspace} may not use the cluster {cluster}. Choose another one."
-        raise Invalid(sentence, field="cluster")
+        message = f"{workspace} may not use the cluster {cluster}. Choose another one."
+        raise Invalid(message, field="cluster")
     return locked
 
 

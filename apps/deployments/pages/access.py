@@ -9,22 +9,23 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from apps.access.effective_grants import ways_in, ways_of
+from apps.access.effective_grants import effective_grants_on, load_effective_grants
 from apps.access.queries import Denial, denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
 from apps.access.services import revoke
 from apps.access.team_grants import revoke_from_team
 from apps.accounts.queries import person_with_email
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.errors import Invalid, PortalError
-from apps.core.forms import blame, is_dialog_open
+from apps.core.errors import Invalid
+from apps.core.form_pages import errors_as_messages, errors_shown_in
+from apps.core.forms import is_dialog_open
 from apps.deployments.models import Deployment, DeploymentGrant, DeploymentTeamGrant, Phase
 from apps.organizations.forms import PersonForm, TeamRoleForm
 from apps.organizations.models import Team
 from apps.organizations.roles.explanations import explanation
-from apps.organizations.services import give_role
-from apps.organizations.teams.services import give_team_role
+from apps.organizations.services import assign_role
+from apps.organizations.teams.services import assign_team_role
 
 MANAGE = "deployment.members.manage"
 PAGE_SIZE = 50
@@ -39,13 +40,10 @@ def access(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     if denial is not None or deployment.phase != Phase.ACTIVE:
         return _page(request, deployment, denial=denial)
     forms = for_person, for_team = _forms(request, deployment)
-    form, give = (for_team, _give_team) if for_team.is_bound else (for_person, _give)
+    form, give = (for_team, _assign_team) if for_team.is_bound else (for_person, _assign)
     if form.is_valid():
-        try:
+        with errors_shown_in(form):
             give(request, deployment, **form.cleaned_data)
-        except PortalError as error:
-            blame(form, error)
-        else:
             return redirect("deployments:access", deployment.ref)
     return _page(request, deployment, forms=forms)
 
@@ -61,8 +59,8 @@ def who(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 @fresh_sign_in
 @require_POST
 def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
-    actor = person_of(request)
-    try:
+    actor = request_user(request)
+    with errors_as_messages(request):
         if "team" in request.POST:
             teams = DeploymentTeamGrant.objects.select_related("group__team__organization")
             team = get_object_or_404(
@@ -76,9 +74,6 @@ def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
                 people, pk=_number(request, "person"), content_object=deployment
             ).user
             revoke(actor=actor, user=who, on=deployment)
-    except PortalError as error:
-        messages.error(request, error.sentence)
-    else:
         messages.success(request, f"{who} no longer has a role on {deployment.name}.")
     return redirect("deployments:access", deployment.ref)
 
@@ -90,7 +85,7 @@ def _number(request: HttpRequest, field: str) -> int:
 
 
 def _forms(request: HttpRequest, deployment: Deployment) -> Forms:
-    held = permissions_held(user=person_of(request), on=deployment)
+    held = permissions_held(user=request_user(request), on=deployment)
     roles = roles_for(on=deployment, within=held)
     posted = request.POST if request.method == "POST" else None
     is_team = posted is not None and "team" in posted
@@ -105,7 +100,7 @@ def _forms(request: HttpRequest, deployment: Deployment) -> Forms:
     )
 
 
-def _give(request: HttpRequest, deployment: Deployment, *, email: str, **given: Any) -> None:
+def _assign(request: HttpRequest, deployment: Deployment, *, email: str, **given: Any) -> None:
     person = person_with_email(email=email)
     if person is None or not person.is_active:
         # The same words as for somebody of another organization: who else is here is not told.
@@ -113,12 +108,12 @@ def _give(request: HttpRequest, deployment: Deployment, *, email: str, **given: 
         raise Invalid(
             f"{email} is not a member of {organization}. Invite them first.", field="email"
         )
-    give_role(actor=person_of(request), user=person, on=deployment, **given)
+    assign_role(actor=request_user(request), user=person, on=deployment, **given)
     messages.success(request, f"{person} is now {given['role']} of {deployment.name}.")
 
 
-def _give_team(request: HttpRequest, deployment: Deployment, *, team: Team, **given: Any) -> None:
-    give_team_role(actor=person_of(request), team=team, on=deployment, **given)
+def _assign_team(request: HttpRequest, deployment: Deployment, *, team: Team, **given: Any) -> None:
+    assign_team_role(actor=request_user(request), team=team, on=deployment, **given)
     messages.success(request, f"{team} is now {given['role']} of {deployment.name}.")
 
 
@@ -130,7 +125,7 @@ def _page(
     denial: Denial | None = None,
 ) -> HttpResponse:
     search = request.GET.get("q", "").strip()[:100]
-    ways = ways_in(permission="deployment.view", on=deployment, search=search)
+    ways = effective_grants_on(permission="deployment.view", on=deployment, search=search)
     page = Paginator(ways, PAGE_SIZE).get_page(request.GET.get("page"))
     form, team_form = forms or (None, None)
     context = {
@@ -140,7 +135,7 @@ def _page(
         "is_assigning": is_dialog_open(form, request, "assign"),
         "is_assigning_team": is_dialog_open(team_form, request, "assign-team"),
         "page": page,
-        "people": ways_of(on=deployment, rows=page.object_list),
+        "people": load_effective_grants(on=deployment, rows=page.object_list),
         "search": search,
         "can_manage": forms is not None,
         "denial": denial,

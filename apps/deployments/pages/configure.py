@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import require, scoped
 from apps.accounts.models import User
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
 from apps.deployments.configuration.options import DeploymentOptions, deployment_options
@@ -19,9 +19,9 @@ from apps.deployments.configuration.validation import Problem
 from apps.deployments.editing.drafts import save_draft, store_secret, update_draft
 from apps.deployments.editing.forms.data import (
     FormData,
+    adapt,
+    apply_row_action,
     data_of,
-    fit,
-    press,
     seal_secrets,
     secret_ids_in,
 )
@@ -50,10 +50,10 @@ class Subject:
     clusters: Sequence[Cluster] = ()
 
     @property
-    def in_force(self) -> Configuration | None:
+    def current(self) -> Configuration | None:
         if self.deployment is None or self.deployment.wanted is None:
             return None
-        return Configuration.from_json(self.deployment.wanted.config)
+        return self.deployment.wanted.configuration
 
     def revision(self, number: str) -> Revision | None:
         """Return the revision that the edit began from, as the form remembers it."""
@@ -94,14 +94,14 @@ def configure(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         cluster=deployment.cluster,
         deployment=deployment,
     )
-    in_force, wanted = subject.in_force, deployment.wanted
-    if in_force is None or wanted is None or deployment.phase != "active":
+    current, wanted = subject.current, deployment.wanted
+    if current is None or wanted is None or deployment.phase != "active":
         return redirect("deployments:overview", deployment.ref)
     return _edit(
         request,
         subject,
         lambda: data_of(
-            configuration=in_force,
+            configuration=current,
             name=deployment.name,
             base=wanted.number,
             options=subject.options,
@@ -126,7 +126,7 @@ def edit_draft(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> Ht
         request,
         subject,
         lambda: data_of(
-            configuration=Configuration.from_json(draft.config),
+            configuration=draft.configuration,
             name=draft.deployment.name if draft.deployment else draft.name,
             base=draft.base.number if draft.base else None,
             options=subject.options,
@@ -151,17 +151,17 @@ def draft_of(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> Draf
 
 def _subject(request: HttpRequest, *, cluster: Cluster, **fields: Any) -> Subject:
     options = deployment_options(cluster=cluster, today=timezone.localdate())
-    return Subject(user=person_of(request), cluster=cluster, options=options, **fields)
+    return Subject(user=request_user(request), cluster=cluster, options=options, **fields)
 
 
 def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData]) -> HttpResponse:
     """Show the form. A row button rearranges it; the other one keeps a draft, to be reviewed."""
-    data, is_judged, is_fitted = initial() | {"cluster": str(subject.cluster.pk)}, False, False
+    data, is_validated, is_adapted = initial() | {"cluster": str(subject.cluster.pk)}, False, False
     if request.method == "POST":
         data = _posted(request, subject)
-        is_fitted = is_for_another(data, subject.cluster) and bool(subject.clusters)
-        fitted = fit(data, subject.options) if is_fitted else data
-        is_judged = not data.get("row") and fitted == data
+        is_adapted = is_for_another(data, subject.cluster) and bool(subject.clusters)
+        fitted = adapt(data, subject.options) if is_adapted else data
+        is_validated = not data.get("row") and fitted == data
         data = fitted
     secrets = usable_secrets(
         user=subject.user,
@@ -172,12 +172,12 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
     editor = Editor(
         data,
         options=subject.options,
-        base=subject.in_force,
+        base=subject.current,
         secrets=secrets,
-        is_judged=is_judged,
+        is_validated=is_validated,
         clusters=subject.clusters,
     )
-    if is_judged and _is_valid(editor, subject):
+    if is_validated and _is_valid(editor, subject):
         draft = _keep(subject, editor, base=subject.revision(data.get("base", "")))
         return redirect("deployments:review", subject.workspace.slug, draft.pk)
     context = {
@@ -188,10 +188,10 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
         "base_number": data.get("base", ""),
         "drafts": _other_drafts(subject) if request.method != "POST" else [],
         "clusters": cluster_rows(subject.clusters),
-        "is_fitted": is_fitted,
+        "is_adapted": is_adapted,
     }
     return render(
-        request, "deployments/editing/configure.html", context, status=422 if is_judged else 200
+        request, "deployments/editing/configure.html", context, status=422 if is_validated else 200
     )
 
 
@@ -202,7 +202,7 @@ def _posted(request: HttpRequest, subject: Subject) -> FormData:
 
     posted = {key: str(value) for key, value in request.POST.items()}
     data = seal_secrets(posted, seal=seal, most_bytes=subject.options.value_bytes)
-    return press(data, data.get("row", ""), subject.options)
+    return apply_row_action(data, data.get("row", ""), subject.options)
 
 
 def _is_valid(editor: Editor, subject: Subject) -> bool:
@@ -211,8 +211,8 @@ def _is_valid(editor: Editor, subject: Subject) -> bool:
     if subject.deployment is not None or "name" in editor.settings.errors:
         return is_valid
     if is_name_taken(workspace=subject.workspace, name=name):
-        sentence = f"There is already a Deployment “{name}” in {subject.workspace.name}."
-        editor.blame([Problem("name", sentence)])
+        message = f"There is already a Deployment “{name}” in {subject.workspace.name}."
+        editor.add_error([Problem("name", message)])
         return False
     return is_valid
 

@@ -3,7 +3,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.core.errors import Invalid, PortalError
 from apps.deployments.editing.services import delete_deployment
 from apps.deployments.models import Deployment, Phase
@@ -19,12 +19,12 @@ def delete(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         typed = request.POST.get("confirm", "").strip()
         try:
             operation = delete_deployment(
-                actor=person_of(request), deployment=deployment, typed_name=typed
+                actor=request_user(request), deployment=deployment, typed_name=typed
             )
         except Invalid as problem:
-            error, status = problem.sentence, 422
+            error, status = problem.message, 422
         except PortalError as problem:
-            error, status = problem.sentence, 409
+            error, status = problem.message, 409
         else:
             return redirect("deployments:operation", deployment.ref, operation.number)
     context = {"deployment": deployment, "error": error}

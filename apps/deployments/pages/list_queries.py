@@ -49,8 +49,8 @@ _COLUMNS = (
     "description",
     "phase",
     "health",
-    "health_sentence",
-    "trouble",
+    "health_message",
+    "last_error",
     "quarantined_at",
     # Only the badge of one in deletion asks for it, and elsewhere it changes with every pass.
     Case(When(phase=Phase.DELETING, then=F("next_reconcile_at"))),
@@ -136,8 +136,8 @@ class Row(NamedTuple):
     description: str
     phase: str
     health: str
-    health_sentence: str
-    trouble: str
+    health_message: str
+    last_error: str
     quarantined_at: datetime | None
     next_reconcile_at: datetime | None
     changed_at: datetime | None

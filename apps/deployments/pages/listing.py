@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.core.htmx import is_fragment
 from apps.core.words import time_ago_in_words
 from apps.deployments.badge import GROUPS, display_status
@@ -49,7 +49,7 @@ GROUP_WORDS = {
 @require_safe
 def deployments(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     wanted = ListFilter.from_query(request.GET.dict())
-    page = deployments_page(user=person_of(request), workspace=workspace, wanted=wanted)
+    page = deployments_page(user=request_user(request), workspace=workspace, wanted=wanted)
     now = timezone.now()
     context = {
         "workspace": workspace,

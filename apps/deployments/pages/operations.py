@@ -10,7 +10,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
 from apps.core.htmx import is_fragment
 from apps.core.words import duration_in_words
@@ -61,20 +61,20 @@ def operation(request: HttpRequest, deployment: Deployment, number: int) -> Http
 @require_POST
 def try_again(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     try:
-        started = retry(actor=person_of(request), deployment=deployment)
+        started = retry(actor=request_user(request), deployment=deployment)
     except PortalError as error:
-        messages.error(request, error.sentence)
+        messages.error(request, error.message)
         return redirect("deployments:overview", deployment.ref)
     return redirect("deployments:operation", deployment.ref, started.number)
 
 
 @scoped(Deployment, "deployment.update", by="ref")
 @require_POST
-def put_back_drift(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+def revert_drift(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     try:
-        started = put_back(actor=person_of(request), deployment=deployment)
+        started = put_back(actor=request_user(request), deployment=deployment)
     except PortalError as error:
-        messages.error(request, error.sentence)
+        messages.error(request, error.message)
         return redirect("deployments:overview", deployment.ref)
     return redirect("deployments:operation", deployment.ref, started.number)
 

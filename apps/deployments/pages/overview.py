@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.core.htmx import is_fragment
-from apps.dataplane.status import ComponentStatus, Figures, Observation
+from apps.dataplane.status import ComponentStatus, LiveMetrics, Observation
 from apps.deployments.badge import display_status
 from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration
 from apps.deployments.models import Deployment, Health, OperationState, Phase
@@ -23,7 +23,7 @@ from apps.deployments.pages.queries import (
 from apps.deployments.pages.revisions import revision_rows
 from apps.deployments.reconciling import live_metrics
 from apps.deployments.reconciling.cluster_settings import is_behind
-from apps.deployments.tasks import ask_for_figures
+from apps.deployments.tasks import request_live_metrics
 from apps.runtimes.catalogue import runtimes
 from apps.runtimes.notes import runtime_note
 
@@ -109,26 +109,26 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _seen(deployment: Deployment) -> tuple[Observation | None, Figures | None]:
+def _seen(deployment: Deployment) -> tuple[Observation | None, LiveMetrics | None]:
     """Return the last look with the last figures in it, and let newer ones be asked for."""
-    seen, told = observation_of(deployment), live_metrics.figures_of(deployment)
-    ask_for_figures(deployment)
+    seen, told = observation_of(deployment), live_metrics.read_live_metrics(deployment)
+    request_live_metrics(deployment)
     return (live_metrics.completed(seen, told) if seen and told else seen), told
 
 
-def _unknown(deployment: Deployment, told: Figures | None) -> dict[str, str]:
+def _unknown(deployment: Deployment, told: LiveMetrics | None) -> dict[str, str]:
     """Say why waiting tasks and memory are not shown, where nobody tells them."""
     if told is not None:
         return {"tasks": told.tasks_unknown, "usage": told.usage_unknown}
     if deployment.cluster.blind_until is not None:
         return dict.fromkeys(("tasks", "usage"), "The cluster does not answer.")
-    if live_metrics.is_measured(deployment):
+    if live_metrics.supports_metrics(deployment):
         return {"tasks": "They are being counted.", "usage": "It is being asked for."}
     return {"tasks": "", "usage": ""}
 
 
 def _configuration(deployment: Deployment) -> Configuration | None:
-    return Configuration.from_json(deployment.wanted.config) if deployment.wanted else None
+    return deployment.wanted.configuration if deployment.wanted else None
 
 
 def _runtime(configuration: Configuration | None) -> str:
@@ -155,16 +155,16 @@ def _conditions(
     """Return what somebody ought to know or do, besides a failed or running operation."""
     found = []
     if deployment.quarantined_at:
-        found.append(_condition("bad", "The portal has stopped trying", deployment.trouble))
-    elif deployment.trouble:
-        found.append(_condition("warn", "It does not go on yet", deployment.trouble))
+        found.append(_condition("bad", "The portal has stopped trying", deployment.last_error))
+    elif deployment.last_error:
+        found.append(_condition("warn", "It does not go on yet", deployment.last_error))
     if is_behind(deployment) and deployment.phase == Phase.ACTIVE:
         title = f"The settings of {deployment.cluster.name} changed"
         found.append(_condition("move", title, SETTINGS_CHANGED))
     note = runtime_note(configuration.runtime, today=now.date()) if configuration else None
     if note is not None and note.tone and configuration is not None:
         title = f"Runtime {configuration.runtime} should be replaced"
-        found.append(_condition(note.tone, title, f"{note.sentence}."))
+        found.append(_condition(note.tone, title, f"{note.message}."))
     if seen is not None and seen.import_errors:
         files = "1 DAG file" if seen.import_errors == 1 else f"{seen.import_errors} DAG files"
         title = f"{files} cannot be imported"
@@ -196,8 +196,8 @@ def _good_since(deployment: Deployment, seen: Observation | None) -> datetime | 
     return deployment.health_since if is_good else None
 
 
-def _condition(tone: str, title: str, sentence: str) -> dict[str, str]:
-    return {"tone": tone, "title": title, "sentence": sentence}
+def _condition(tone: str, title: str, message: str) -> dict[str, str]:
+    return {"tone": tone, "title": title, "message": message}
 
 
 def _component(component: ComponentStatus) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
 from apps.deployments.configuration.changes import Change, brings_secrets, changes, effects_of
 from apps.deployments.configuration.merging import Merge, merge
-from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.yaml_text import yaml_difference, yaml_of
 from apps.deployments.editing.drafts import confirm_draft, discard_draft, move_draft, update_draft
 from apps.deployments.editing.services import StaleBase
@@ -30,8 +29,8 @@ def review(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpRe
     if draft.operation is not None:
         return _follow(draft.operation)
     if request.method == "POST":
-        base = Configuration.from_json(draft.base.config) if draft.base else None
-        has_secrets = brings_secrets(base, Configuration.from_json(draft.config))
+        base = draft.base.configuration if draft.base else None
+        has_secrets = brings_secrets(base, draft.configuration)
         return (_confirm_with_secrets if has_secrets else _confirm)(request, draft)
     return _show(request, draft)
 
@@ -81,9 +80,9 @@ def _confirm(request: HttpRequest, draft: Draft) -> HttpResponse:
         draft.refresh_from_db()
         return _show(request, draft, status=409)
     except Invalid as error:
-        return _show(request, draft, error=error.sentence, status=422)
+        return _show(request, draft, error=error.message, status=422)
     except PortalError as error:
-        return _show(request, draft, error=error.sentence, status=409)
+        return _show(request, draft, error=error.message, status=409)
     return _follow(operation)
 
 
@@ -101,8 +100,8 @@ def _show(
     merged = _merge(draft, keep={})
     if merged is not None:
         return _show_stale(request, draft, merged, status)
-    mine = Configuration.from_json(draft.config)
-    base = Configuration.from_json(draft.base.config) if draft.base else None
+    mine = draft.configuration
+    base = draft.base.configuration if draft.base else None
     found = changes(base, mine)
     context: dict[str, Any] = {
         "draft": draft,
@@ -144,9 +143,9 @@ def _merge(draft: Draft, *, keep: dict[str, str]) -> Merge | None:
     if deployment.wanted.pk == draft.base.pk:
         return None
     return merge(
-        base=Configuration.from_json(draft.base.config),
-        theirs=Configuration.from_json(deployment.wanted.config),
-        mine=Configuration.from_json(draft.config),
+        base=draft.base.configuration,
+        theirs=deployment.wanted.configuration,
+        mine=draft.configuration,
         keep=keep,
     )
 

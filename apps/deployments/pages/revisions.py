@@ -7,9 +7,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.deployments.configuration.changes import changes
-from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.yaml_text import yaml_of
 from apps.deployments.editing.drafts import save_draft
 from apps.deployments.models import Deployment, Revision, RevisionState
@@ -45,8 +44,8 @@ def revision(request: HttpRequest, deployment: Deployment, number: int) -> HttpR
     found = revisions_for_page(deployment)
     shown = get_object_or_404(found, number=number)
     before = found.filter(number__lt=number).first()
-    configuration = Configuration.from_json(shown.config)
-    earlier = Configuration.from_json(before.config) if before else None
+    configuration = shown.configuration
+    earlier = before.configuration if before else None
     context = {
         "deployment": deployment,
         "revision": shown,
@@ -68,10 +67,10 @@ def restore(request: HttpRequest, deployment: Deployment, number: int) -> HttpRe
     """Lead to the review of going back; nothing changes before it is confirmed."""
     earlier = get_object_or_404(Revision, deployment=deployment, number=number)
     draft = save_draft(
-        actor=person_of(request),
+        actor=request_user(request),
         workspace=deployment.workspace,
         cluster=deployment.cluster,
-        configuration=Configuration.from_json(earlier.config),
+        configuration=earlier.configuration,
         deployment=deployment,
         base=deployment.wanted,
         restores=earlier,

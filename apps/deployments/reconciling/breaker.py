@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from apps.clusters.connections.planes import plane_for
 from apps.clusters.models import Cluster
-from apps.dataplane.base import DataPlane, Surveyed
+from apps.dataplane.base import DataPlane, SupportsBulkObserve
 from apps.dataplane.errors import DataPlaneError
 from apps.deployments.models import ClusterLease
 
@@ -43,7 +43,7 @@ def failed(*, cluster: Cluster, error: DataPlaneError) -> None:
     wait = wait_seconds(cluster.failures) * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load
     Cluster.objects.filter(pk=cluster.pk).update(
         failures=F("failures") + 1,
-        trouble=error.sentence[:500],
+        last_error=error.message[:500],
         blind_until=Now() + timedelta(seconds=wait),
         unreachable_since=Case(
             When(unreachable_since__isnull=False, then=F("unreachable_since")),
@@ -57,7 +57,9 @@ def answered(*, cluster: Cluster, now: datetime) -> None:
     """Count that a cluster answered. Writes only where that is news."""
     rows = Cluster.objects.filter(pk=cluster.pk)
     if cluster.failures or cluster.blind_until:
-        rows.update(failures=0, trouble="", blind_until=None, unreachable_since=None, seen_at=Now())
+        rows.update(
+            failures=0, last_error="", blind_until=None, unreachable_since=None, seen_at=Now()
+        )
         # What was shown meanwhile is old: look at all of it at once.
         surveys = ClusterLease.objects.filter(cluster=cluster, purpose=ClusterLease.Purpose.SURVEY)
         surveys.filter(token=None).update(until=None)
@@ -101,7 +103,7 @@ def wait_seconds(failures: int) -> float:
 
 def _error_of(plane: DataPlane) -> DataPlaneError | None:
     """Probe a plane; runs in a thread, so it touches no database."""
-    if not isinstance(plane, Surveyed):
+    if not isinstance(plane, SupportsBulkObserve):
         return None
     try:
         plane.reach()

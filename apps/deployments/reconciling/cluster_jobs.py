@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from apps.clusters.connections.planes import plane_for
 from apps.clusters.models import Cluster
-from apps.dataplane.base import Surveyed
+from apps.dataplane.base import SupportsBulkObserve
 from apps.dataplane.errors import DataPlaneError, Unreachable
 from apps.deployments.models import ClusterLease, Deployment, Phase
 from apps.deployments.reconciling import breaker, cluster_leases, surveys
@@ -43,7 +43,7 @@ _HAS_SEVERAL_WORKERS = Func(
 
 
 @dataclass(frozen=True)
-class Chore:
+class ClusterJob:
     """A chore that is due. `shard` is its cluster's, `token` that of its lease."""
 
     cluster_id: int
@@ -51,7 +51,7 @@ class Chore:
     token: uuid.UUID
 
 
-def take_due(purpose: str) -> list[Chore]:
+def take_due(purpose: str) -> list[ClusterJob]:
     """Take the leases of a chore on all clusters where it is due."""
     clusters = Cluster.objects.exclude(kind=Cluster.Kind.LOCAL).filter(blind_until=None)
     leases = ClusterLease.objects.filter(cluster=OuterRef("pk"), purpose=purpose, until__gt=Now())
@@ -65,7 +65,7 @@ def take_due(purpose: str) -> list[Chore]:
     for cluster_id, shard in due.values_list("pk", "shard"):
         token = cluster_leases.hold(cluster_id=cluster_id, purpose=purpose, seconds=START_SECONDS)
         if token is not None:
-            taken.append(Chore(cluster_id, shard, token))
+            taken.append(ClusterJob(cluster_id, shard, token))
     return taken
 
 
@@ -92,7 +92,7 @@ def run(*, purpose: str, cluster_id: int, token: uuid.UUID) -> None:
     finally:
         seconds = SURVEY_SECONDS if purpose == Purpose.SURVEY else MARK_SECONDS
         spread = random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
-        cluster_leases.let_go(token=token, after_seconds=seconds * spread)
+        cluster_leases.release(token=token, after_seconds=seconds * spread)
 
 
 def _keeping(token: uuid.UUID) -> Callable[[], None]:
@@ -111,7 +111,7 @@ def _keeping(token: uuid.UUID) -> Callable[[], None]:
 def _mark_busy_workers(cluster_id: int, keep: Callable[[], None]) -> None:
     cluster = Cluster.objects.filter(pk=cluster_id, blind_until=None).first()
     plane = plane_for(cluster) if cluster else None
-    if cluster is None or not isinstance(plane, Surveyed):
+    if cluster is None or not isinstance(plane, SupportsBulkObserve):
         return
     several = Deployment.objects.filter(_HAS_SEVERAL_WORKERS, cluster=cluster, phase=Phase.ACTIVE)
     # At random, so that a job that is cut short leaves out others each time.
@@ -123,10 +123,10 @@ def _mark_busy_workers(cluster_id: int, keep: Callable[[], None]) -> None:
             breaker.failed(cluster=cluster, error=error)
             return
         except DataPlaneError as error:
-            logger.info("workers not marked", extra={"deployment": row.ref, "why": error.sentence})
+            logger.info("workers not marked", extra={"deployment": row.ref, "why": error.message})
 
 
-def _mark(plane: Surveyed, deployment: Deployment) -> None:
+def _mark(plane: SupportsBulkObserve, deployment: Deployment) -> None:
     if deployment.applied is not None:
         spec = compile_spec(deployment=deployment, revision=deployment.applied)
         plane.mark_busy_workers(spec=spec)

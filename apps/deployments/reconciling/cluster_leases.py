@@ -43,7 +43,7 @@ def renew(*, tokens: Iterable[uuid.UUID], seconds: float) -> set[uuid.UUID]:
     return {token for token in rows.values_list("token", flat=True) if token is not None}
 
 
-def let_go(*, token: uuid.UUID, after_seconds: float = 0) -> None:
+def release(*, token: uuid.UUID, after_seconds: float = 0) -> None:
     """Give a lease back; nobody takes it before `after_seconds` have passed."""
     rows = ClusterLease.objects.filter(token=token)
     rows.update(token=None, until=Now() + timedelta(seconds=after_seconds))

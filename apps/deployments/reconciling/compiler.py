@@ -15,7 +15,6 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.spec import (
     CodeSpec,
     DeploymentSpec,
-    QueueSpec,
     RuntimeSpec,
     SignInSpec,
     VariableSpec,
@@ -31,9 +30,9 @@ CODE_FOLDER = "code"
 def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpec:
     """Return everything the data plane must know to make a revision true.
 
-    Raises Permanent, with a sentence, when a secret cannot be opened or the runtime is gone.
+    Raises Permanent, with a message, when a secret cannot be opened or the runtime is gone.
     """
-    configuration = Configuration.from_json(revision.config)
+    configuration = revision.configuration
     try:
         return DeploymentSpec(
             ref=deployment.ref,
@@ -41,7 +40,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             revision=revision.number,
             runtime=_runtime(configuration.runtime),
             executor=configuration.executor,
-            queues=_queues(configuration),
+            queues=configuration.queues,
             variables=_variables(configuration, deployment),
             code=_code(revision),
             secrets=sealed.open_airflow_secrets(deployment),
@@ -68,19 +67,6 @@ def _runtime(version: str) -> RuntimeSpec:
         airflow_version=runtime.airflow_version,
         image=runtime.image,
         lock_path=str(runtime.lock_path),
-    )
-
-
-def _queues(configuration: Configuration) -> tuple[QueueSpec, ...]:
-    return tuple(
-        QueueSpec(
-            name=queue.name,
-            concurrency=queue.concurrency,
-            min_workers=queue.min_workers,
-            max_workers=queue.max_workers,
-            size=queue.size,
-        )
-        for queue in configuration.queues
     )
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from django.core.cache import cache
 
 from apps.clusters.connections.planes import plane_for
-from apps.dataplane.base import Measured
+from apps.dataplane.base import SupportsMetrics
 from apps.dataplane.errors import DataPlaneError
-from apps.dataplane.status import Figures, Observation, Usage
+from apps.dataplane.status import LiveMetrics, Observation, Usage
 from apps.deployments.models import Deployment, Health, Phase
 from apps.deployments.reconciling.compiler import compile_spec
 
@@ -24,12 +24,12 @@ EVERY_SECONDS, KEPT_SECONDS = 8, 60
 
 def is_due(deployment: Deployment) -> bool:
     """Tell whether the figures ought to be asked for now; a second caller hears no for a while."""
-    if not is_measured(deployment):
+    if not supports_metrics(deployment):
         return False
     return bool(cache.add(f"figures-asked:{deployment.pk}", 1, EVERY_SECONDS))
 
 
-def is_measured(deployment: Deployment) -> bool:
+def supports_metrics(deployment: Deployment) -> bool:
     """Tell whether somebody could tell figures: a cluster that answers, and an Airflow on it."""
     return (
         deployment.cluster.is_kubernetes
@@ -44,7 +44,7 @@ def measure(*, deployment_id: int) -> None:
     """Ask for the figures of a Deployment and keep them."""
     rows = Deployment.objects.select_related("cluster", "applied")
     deployment = rows.filter(pk=deployment_id).first()
-    if deployment is None or deployment.applied is None or not is_measured(deployment):
+    if deployment is None or deployment.applied is None or not supports_metrics(deployment):
         return
     try:
         plane = plane_for(deployment.cluster)
@@ -52,22 +52,22 @@ def measure(*, deployment_id: int) -> None:
     except DataPlaneError:
         # The reconciler meets the same and says it.
         return
-    if isinstance(plane, Measured):
-        cache.set(_key(deployment), _as_json(plane.figures(spec=spec)), KEPT_SECONDS)
+    if isinstance(plane, SupportsMetrics):
+        cache.set(_key(deployment), _as_json(plane.live_metrics(spec=spec)), KEPT_SECONDS)
 
 
-def figures_of(deployment: Deployment) -> Figures | None:
+def read_live_metrics(deployment: Deployment) -> LiveMetrics | None:
     """Return the last figures of a Deployment, None if there are none or they are old."""
-    if not is_measured(deployment):
+    if not supports_metrics(deployment):
         return None
     kept = cache.get(_key(deployment))
     return _from_json(kept) if kept else None
 
 
-def completed(observation: Observation, figures: Figures) -> Observation:
+def completed(observation: Observation, live_metrics: LiveMetrics) -> Observation:
     """Return a look with figures in place of what it left out. Pure."""
-    tasks, usage = figures.tasks or {}, figures.usage or {}
-    heartbeats = figures.heartbeats or {}
+    tasks, usage = live_metrics.tasks or {}, live_metrics.usage or {}
+    heartbeats = live_metrics.heartbeats or {}
     queues = [
         replace(queue, tasks_queued=tasks[queue.name][0], tasks_running=tasks[queue.name][1])
         if queue.name in tasks
@@ -87,7 +87,7 @@ def completed(observation: Observation, figures: Figures) -> Observation:
         observation,
         queues=tuple(queues),
         components=tuple(components),
-        import_errors=figures.import_errors,
+        import_errors=live_metrics.import_errors,
     )
 
 
@@ -95,17 +95,17 @@ def _key(deployment: Deployment) -> str:
     return f"figures:{deployment.pk}"
 
 
-def _as_json(figures: Figures) -> dict[str, Any]:
-    found = asdict(figures)
-    found["taken_at"] = figures.taken_at.isoformat()
-    if figures.heartbeats is not None:
-        found["heartbeats"] = {name: at.isoformat() for name, at in figures.heartbeats.items()}
+def _as_json(live_metrics: LiveMetrics) -> dict[str, Any]:
+    found = asdict(live_metrics)
+    found["taken_at"] = live_metrics.taken_at.isoformat()
+    if live_metrics.heartbeats is not None:
+        found["heartbeats"] = {name: at.isoformat() for name, at in live_metrics.heartbeats.items()}
     return found
 
 
-def _from_json(kept: Mapping[str, Any]) -> Figures:
+def _from_json(kept: Mapping[str, Any]) -> LiveMetrics:
     tasks, usage, heartbeats = kept["tasks"], kept["usage"], kept["heartbeats"]
-    return Figures(
+    return LiveMetrics(
         taken_at=datetime.fromisoformat(kept["taken_at"]),
         tasks=_each(tasks, tuple),
         tasks_unknown=kept["tasks_unknown"],

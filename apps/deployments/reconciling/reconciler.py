@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.clusters.connections.planes import plane_for
 from apps.dataplane import fence
-from apps.dataplane.base import DataPlane, Surveyed
+from apps.dataplane.base import DataPlane, SupportsBulkObserve
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary, Unreachable
 from apps.dataplane.status import Drift, Observation, Progress, Step
 from apps.deployments.models import (
@@ -58,7 +58,7 @@ def reconcile(*, deployment_id: int) -> Lease | None:
             _drive(lease)
     finally:
         if lease.has_slot:
-            cluster_leases.let_go(token=lease.token)
+            cluster_leases.release(token=lease.token)
     return lease
 
 
@@ -88,7 +88,7 @@ def _run(lease: Lease, deployment: Deployment) -> None:
         elif deployment.wanted is not None and deployment.wanted.state in UNSETTLED:
             _apply(lease, deployment, plane)
         else:
-            _keep(lease, deployment, plane)
+            _reconcile_settled(lease, deployment, plane)
     except Permanent as error:
         revision = None if deployment.phase == Phase.DELETING else deployment.wanted
         results.fail(lease=lease, error=error, revision=revision)
@@ -105,7 +105,7 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
     """Drive the wanted revision one pass further."""
     revision = results.begin(lease=lease)
     if revision is None:
-        _end(lease, deployment, None, after_seconds=0)
+        _finish(lease, deployment, None, after_seconds=0)
         return
     try:
         spec = compile_spec(deployment=deployment, revision=revision)
@@ -124,11 +124,11 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
         settings_version=deployment.cluster.settings_version,
     )
     if stalled is not None:
-        blame = _blame(plane, deployment.ref, stalled)
-        blame = _with_log(plane, deployment.ref, blame)
-        results.fail(lease=lease, error=blame, revision=revision)
+        add_error = _stalled_error(plane, deployment.ref, stalled)
+        add_error = _with_log(plane, deployment.ref, add_error)
+        results.fail(lease=lease, error=add_error, revision=revision)
         return
-    _end_apply(lease, deployment, plane, progress)
+    _finish_apply(lease, deployment, plane, progress)
 
 
 def _is_for_settings(deployment: Deployment, revision: Revision) -> bool:
@@ -139,7 +139,7 @@ def _is_for_settings(deployment: Deployment, revision: Revision) -> bool:
     return running.filter(kind=Operation.Kind.SETTINGS).exists()
 
 
-def _keep(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
+def _reconcile_settled(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
     """Look at a Deployment at rest, and apply again what the data plane lost or changed.
 
     What somebody else changed there is left alone where the configuration says so.
@@ -147,27 +147,31 @@ def _keep(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
     observation = plane.observe(ref=deployment.ref)
     wanted = deployment.wanted
     if wanted is None or wanted.state != RevisionState.APPLIED:
-        _end_look(lease, deployment, plane, observation)
+        _finish_observation(lease, deployment, plane, observation)
         return
-    is_in_force = observation.exists and observation.applied_revision == wanted.number
-    if is_in_force and not observation.is_drifted:
-        _end_look(lease, deployment, plane, observation)
+    is_current = observation.exists and observation.applied_revision == wanted.number
+    if is_current and not observation.is_drifted:
+        _finish_observation(lease, deployment, plane, observation)
         return
     spec = compile_spec(deployment=deployment, revision=wanted)
-    drift = plane.drift(spec=spec) if isinstance(plane, Surveyed) and observation.exists else ()
-    if is_in_force and drift and not spec.corrects_drift:
+    drift = (
+        plane.drift(spec=spec)
+        if isinstance(plane, SupportsBulkObserve) and observation.exists
+        else ()
+    )
+    if is_current and drift and not spec.corrects_drift:
         seen = replace(observation, drift=drift)
-        _end_look(lease, deployment, plane, seen)
+        _finish_observation(lease, deployment, plane, seen)
         return
     logger.info("applied again", extra={"deployment": deployment.ref, "revision": wanted.number})
     progress = plane.apply(spec=spec)
     if drift:
-        _end_correction(lease, deployment, plane, progress, drift)
+        _finish_correction(lease, deployment, plane, progress, drift)
         return
-    _end_apply(lease, deployment, plane, progress)
+    _finish_apply(lease, deployment, plane, progress)
 
 
-def _end_correction(
+def _finish_correction(
     lease: Lease,
     deployment: Deployment,
     plane: DataPlane,
@@ -181,35 +185,41 @@ def _end_correction(
     after = progress.retry_after_seconds
     if progress.is_done:
         after = surveys.BETWEEN_CORRECTIONS.total_seconds()
-    _end(lease, deployment, seen, after_seconds=after, is_urgent=False)
+    _finish(lease, deployment, seen, after_seconds=after, is_urgent=False)
 
 
 def _delete(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
     progress = plane.delete(ref=deployment.ref)
     results.record_deletion(lease=lease, progress=progress)
     if not progress.is_done:
-        _end(lease, deployment, None, after_seconds=progress.retry_after_seconds)
+        _finish(lease, deployment, None, after_seconds=progress.retry_after_seconds)
 
 
-def _end_apply(lease: Lease, deployment: Deployment, plane: DataPlane, progress: Progress) -> None:
+def _finish_apply(
+    lease: Lease, deployment: Deployment, plane: DataPlane, progress: Progress
+) -> None:
     observation = plane.observe(ref=deployment.ref)
     if progress.is_done:
-        _end_look(lease, deployment, plane, observation)
+        _finish_observation(lease, deployment, plane, observation)
         return
-    _end(lease, deployment, observation, after_seconds=progress.retry_after_seconds)
+    _finish(lease, deployment, observation, after_seconds=progress.retry_after_seconds)
 
 
-def _end_look(
+def _finish_observation(
     lease: Lease, deployment: Deployment, plane: DataPlane, observation: Observation
 ) -> None:
-    """End a pass over what is at rest. Where surveys see all, a pass of its own is rare."""
+    """Finish a pass over a settled Deployment. Where surveys see all, a pass of its own is rare."""
     after = SETTLED_SECONDS
-    if isinstance(plane, Surveyed) and lease.has_slot and observation.health == "healthy":
+    if (
+        isinstance(plane, SupportsBulkObserve)
+        and lease.has_slot
+        and observation.health == "healthy"
+    ):
         after = SURVEYED_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
-    _end(lease, deployment, observation, after_seconds=after, is_urgent=False)
+    _finish(lease, deployment, observation, after_seconds=after, is_urgent=False)
 
 
-def _end(
+def _finish(
     lease: Lease,
     deployment: Deployment,
     observation: Observation | None,
@@ -224,7 +234,7 @@ def _end(
         after_seconds=after_seconds,
         unfinished_passes=0,
         failures=0,
-        trouble="",
+        last_error="",
         **fields,
     )
 
@@ -236,13 +246,13 @@ def _back_off(lease: Lease, deployment: Deployment, error: DataPlaneError) -> No
     if isinstance(error, Temporary) and error.retry_after_seconds is not None:
         after = max(after, error.retry_after_seconds)
     if isinstance(error, Unreachable) or deployment.failures >= BLIND_AFTER_FAILURES:
-        fields = results.health_fields(deployment, Health.UNKNOWN, error.sentence)
+        fields = results.health_fields(deployment, Health.UNKNOWN, error.message)
     lifecycle.release(
         lease=lease,
         after_seconds=after * random.uniform(1.0, 1.25),  # noqa: S311 - spreads load
         unfinished_passes=0,
         failures=deployment.failures + 1,
-        trouble=f"{error.sentence} The portal tries again."[:500],
+        last_error=f"{error.message} The portal tries again."[:500],
         **fields,
     )
 
@@ -252,7 +262,7 @@ def _push_ahead(lease: Lease, deployment: Deployment) -> None:
         lease=lease,
         after_seconds=wait_seconds(deployment.failures),
         failures=deployment.failures + 1,
-        trouble="The portal met an error of its own and tries again.",
+        last_error="The portal met an error of its own and tries again.",
     )
 
 
@@ -261,14 +271,14 @@ def wait_seconds(failures: int) -> float:
     return min(FIRST_WAIT_SECONDS * 2.0 ** min(failures, 10), LONGEST_WAIT_SECONDS)
 
 
-def _blame(plane: DataPlane, ref: str, stalled: Step) -> Permanent:
+def _stalled_error(plane: DataPlane, ref: str, stalled: Step) -> Permanent:
     """Turn a step that stands still into a failure that names the component at fault, if one is."""
-    sentence = f"“{stalled.title}” did not end within {STALLED_MINUTES} minutes."
+    message = f"“{stalled.title}” did not end within {STALLED_MINUTES} minutes."
     for component in plane.observe(ref=ref).components:
         if component.state != "running" or component.ready < component.wanted:
             detail = component.detail or f"It is {component.state}."
-            return Permanent(f"{sentence} {component.name}: {detail}", component=component.name)
-    return Permanent(sentence, log=stalled.log)
+            return Permanent(f"{message} {component.name}: {detail}", component=component.name)
+    return Permanent(message, log=stalled.log)
 
 
 def _with_log(plane: DataPlane, ref: str, error: Permanent) -> Permanent:
@@ -280,4 +290,4 @@ def _with_log(plane: DataPlane, ref: str, error: Permanent) -> Permanent:
     except DataPlaneError:
         return error
     lines = tuple(line.text for line in page.lines)
-    return Permanent(error.sentence, component=error.component, log=lines)
+    return Permanent(error.message, component=error.component, log=lines)

@@ -110,11 +110,11 @@ def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> N
         lifecycle.release(lease=lease, after_seconds=0, unfinished_passes=0)
         return
     after_seconds: float | None = AFTER_FAILURE_SECONDS
-    trouble = ""
+    last_error = ""
     if is_deleting or _is_settled(deployment):
         # Nothing else would say it: no revision fails when what was lost cannot be brought back.
         after_seconds = None if is_deleting else BETWEEN_REPAIRS_SECONDS
-        trouble = error.sentence[:500]
+        last_error = error.message[:500]
     _fail_operation(deployment, error)
     lifecycle.release(
         lease=lease,
@@ -122,7 +122,7 @@ def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> N
         unfinished_passes=0,
         failures=0,
         is_urgent=False,
-        trouble=trouble,
+        last_error=last_error,
     )
 
 
@@ -139,7 +139,7 @@ def quarantine(*, lease: Lease) -> None:
         after_seconds=None,
         quarantined_at=timezone.now(),
         is_urgent=False,
-        trouble=QUARANTINED,
+        last_error=QUARANTINED,
     )
 
 
@@ -163,7 +163,7 @@ def record_correction(*, lease: Lease, drift: Sequence[Drift]) -> None:
 
 def observed_fields(deployment: Deployment, observation: Observation) -> dict[str, Any]:
     """Return the columns that an observation sets."""
-    fields = health_fields(deployment, observation.health, observation.sentence)
+    fields = health_fields(deployment, observation.health, observation.message)
     return fields | {
         "observed_at": observation.observed_at,
         "observation": observed_json(deployment.observation, observation),
@@ -183,16 +183,18 @@ def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[s
     known = {one["object"]: one for one in before.get("drift", ())}
     for one in found["drift"]:
         one["fields"] = one["fields"] or known.get(one["object"], one)["fields"]
-    judged = found.pop("judged")
-    if judged is not None:
-        found["drift"] += [one for name, one in known.items() if name.split("/")[0] not in judged]
+    checked_for_drift = found.pop("checked_for_drift")
+    if checked_for_drift is not None:
+        found["drift"] += [
+            one for name, one in known.items() if name.split("/")[0] not in checked_for_drift
+        ]
         found["is_drifted"] = bool(found["drift"])
     return found
 
 
-def health_fields(deployment: Deployment, health: str, sentence: str) -> dict[str, Any]:
+def health_fields(deployment: Deployment, health: str, message: str) -> dict[str, Any]:
     """Return the columns of a verdict about health; `health_since` moves only with the verdict."""
-    fields: dict[str, Any] = {"health": health, "health_sentence": sentence[:500]}
+    fields: dict[str, Any] = {"health": health, "health_message": message[:500]}
     if health != deployment.health:
         fields["health_since"] = timezone.now()
     return fields
@@ -256,7 +258,7 @@ def _fail_operation(deployment: Deployment, error: DataPlaneError) -> None:
     now = timezone.now()
     if deployment.wanted is not None and deployment.phase == Phase.ACTIVE:
         failed = RevisionState.FAILED
-        lifecycle.move(_rows(deployment.wanted), "revision", failed, failure=error.sentence[:1000])
+        lifecycle.move(_rows(deployment.wanted), "revision", failed, failure=error.message[:1000])
     operation = _running_operation(deployment)
     if operation is None:
         return
@@ -265,7 +267,7 @@ def _fail_operation(deployment: Deployment, error: DataPlaneError) -> None:
         operation,
         OperationState.FAILED,
         now,
-        failure=error.sentence[:1000],
+        failure=error.message[:1000],
         failed_component=error.component[:80],
     )
 
@@ -282,7 +284,7 @@ def _fail_step(operation: Operation, error: DataPlaneError, now: datetime) -> No
             operation=operation, position=operation.steps.count(), key="failure", title=title
         )
     row.state = "failed"
-    row.detail = error.sentence[:500]
+    row.detail = error.message[:500]
     row.log = "\n".join(error.log) or row.log
     row.started_at = row.started_at or now
     row.ended_at = now
@@ -300,7 +302,7 @@ def _forget(deployment: Deployment, now: datetime) -> None:
         lease_token=None,
         lease_until=None,
         airflow_secrets=None,
-        trouble="",
+        last_error="",
     )
     deployment.grants.all().delete()
     deployment.drafts.all().delete()

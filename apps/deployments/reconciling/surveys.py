@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from apps.clusters.connections.planes import plane_for
 from apps.clusters.models import Cluster
-from apps.dataplane.base import Surveyed
+from apps.dataplane.base import SupportsBulkObserve
 from apps.dataplane.errors import DataPlaneError, Unreachable
 from apps.dataplane.status import Observation
 from apps.deployments.models import Deployment, Phase, RevisionState
@@ -43,7 +43,7 @@ _READ = (
     "observed_at",
     "observation",
     "failures",
-    "trouble",
+    "last_error",
     "quarantined_at",
     "wanted__number",
     "wanted__state",
@@ -52,11 +52,11 @@ _READ = (
 _WRITE = """
     UPDATE deployments_deployment deployment
     SET observed_at = look.at, observation = look.seen::jsonb, health = look.health,
-        health_sentence = look.sentence,
+        health_message = look.message,
         health_since = CASE WHEN deployment.health = look.health THEN deployment.health_since
             ELSE look.at END
     FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[])
-        AS look (id, at, seen, health, sentence)
+        AS look (id, at, seen, health, message)
     WHERE deployment.id = look.id
         AND (deployment.observed_at IS NULL OR deployment.observed_at < look.at)
 """
@@ -82,49 +82,51 @@ def survey(*, cluster_id: int, keep: Callable[[], None] = lambda: None) -> Recor
     began_at = timezone.now()
     cluster = Cluster.objects.filter(pk=cluster_id, blind_until=None).first()
     plane = plane_for(cluster) if cluster else None
-    if cluster is None or not isinstance(plane, Surveyed):
+    if cluster is None or not isinstance(plane, SupportsBulkObserve):
         return Recorded()
     seen: set[str] = set()
     try:
-        recorded = record_looks(cluster_id=cluster_id, looks=_noting(plane.survey(), seen, keep))
+        recorded = record_observations(
+            cluster_id=cluster_id, observations=_noting(plane.survey(), seen, keep)
+        )
     except Unreachable as error:
         breaker.failed(cluster=cluster, error=error)
         return Recorded()
     except DataPlaneError as error:
-        logger.warning("survey failed", extra={"cluster": cluster_id, "reason": error.sentence})
+        logger.warning("survey failed", extra={"cluster": cluster_id, "reason": error.message})
         return Recorded()
     breaker.answered(cluster=cluster, now=began_at)
     # One that is being created may not be there yet.
     running = _living(cluster_id).filter(applied__isnull=False, observed_at__lt=began_at)
     refs = running.values_list("ref", flat=True)
     gone = [(ref, _nothing(began_at)) for ref in refs if ref not in seen]
-    return recorded + record_looks(cluster_id=cluster_id, looks=gone)
+    return recorded + record_observations(cluster_id=cluster_id, observations=gone)
 
 
-def record_looks(*, cluster_id: int, looks: Iterable[Look]) -> Recorded:
+def record_observations(*, cluster_id: int, observations: Iterable[Look]) -> Recorded:
     """Write the looks that are news, and wake the Deployments that need a pass.
 
     Two statements for each batch, one for each that has something to write or to wake.
     """
-    recorded, rest = Recorded(), iter(looks)
+    recorded, rest = Recorded(), iter(observations)
     while batch := dict(islice(rest, BATCH)):
         recorded += _record(cluster_id, batch)
     return recorded
 
 
-def _record(cluster_id: int, looks: dict[str, Observation]) -> Recorded:
-    rows = _living(cluster_id).filter(ref__in=looks).select_related("wanted").only(*_READ)
+def _record(cluster_id: int, observations: dict[str, Observation]) -> Recorded:
+    rows = _living(cluster_id).filter(ref__in=observations).select_related("wanted").only(*_READ)
     writes: list[tuple[Any, ...]] = []
     wakes: list[int] = []
     for row in rows:
-        look = looks[row.ref]
+        look = observations[row.ref]
         if row.observed_at is not None and row.observed_at >= look.observed_at:
             continue
         seen = observed_json(row.observation, look)
         is_news = _settled(seen) != _settled(row.observation)
         if is_news or row.observed_at is None or look.observed_at - row.observed_at > WRITE_EVERY:
             text = json.dumps(seen)
-            writes.append((row.pk, look.observed_at, text, look.health, look.sentence[:500]))
+            writes.append((row.pk, look.observed_at, text, look.health, look.message[:500]))
         if _needs_pass(row, look, is_news=is_news):
             wakes.append(row.pk)
     return Recorded(_write(writes), wake(deployment_ids=wakes))
@@ -141,7 +143,7 @@ def wake(*, deployment_ids: list[int]) -> int:
 def _needs_pass(row: Deployment, look: Observation, *, is_news: bool) -> bool:
     """Tell whether a pass would learn or mend something. After a failure the row waits its time."""
     wanted = row.wanted
-    if wanted is None or row.failures or row.trouble or row.quarantined_at:
+    if wanted is None or row.failures or row.last_error or row.quarantined_at:
         return False
     if row.phase == Phase.DELETING or wanted.state != RevisionState.APPLIED:
         return is_news and wanted.state != RevisionState.FAILED
@@ -169,8 +171,10 @@ def _living(cluster_id: int) -> QuerySet[Deployment]:
     return Deployment.objects.filter(cluster_id=cluster_id).exclude(phase=Phase.DELETED)
 
 
-def _noting(looks: Iterator[Look], seen: set[str], keep: Callable[[], None]) -> Iterator[Look]:
-    for ref, look in looks:
+def _noting(
+    observations: Iterator[Look], seen: set[str], keep: Callable[[], None]
+) -> Iterator[Look]:
+    for ref, look in observations:
         keep()
         seen.add(ref)
         yield ref, look
@@ -191,5 +195,5 @@ def _nothing(at: datetime) -> Observation:
         exists=False,
         applied_revision=0,
         health="stopped",
-        sentence="Nothing of this Deployment is on the cluster.",
+        message="Nothing of this Deployment is on the cluster.",
     )

@@ -48,7 +48,7 @@ def logs(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         query = _query(request, deployment)
         log = _read(deployment, query) if query.components else None
     except DataPlaneError as error:
-        context |= {"silence": error.sentence}
+        context |= {"silence": error.message}
         return render(request, "observability/logs.html", context)
     context |= {"query": query, "log": log}
     return render(request, "observability/logs.html", context)
@@ -60,7 +60,7 @@ def tail(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     try:
         log = _read(deployment, _query(request, deployment), cursor=request.GET.get("cursor", ""))
     except DataPlaneError as error:
-        return HttpResponse(error.sentence, status=503, content_type="text/plain; charset=utf-8")
+        return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
     return render(request, "observability/_tail.html", {"log": log})
 
 
@@ -73,7 +73,7 @@ def download(request: HttpRequest, deployment: Deployment) -> HttpResponse:
             deployment=deployment, component=query.component, contains=query.contains
         )
     except DataPlaneError as error:
-        return HttpResponse(error.sentence, status=503, content_type="text/plain; charset=utf-8")
+        return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
     name = f"{deployment.ref}-{query.component.replace(' ', '-')}.log"
     disposition = f'attachment; filename="{name}"'
     return HttpResponse(

@@ -1,4 +1,4 @@
-"""The watches of one cluster: a thread for each kind of object, all into one `Watched`.
+"""The watches of one cluster: a thread for each kind of object, all into one `WatchCache`.
 
     LIST ──▶ watch ──ends by itself──▶ watch from where it ended
       ▲        └──── 410, silence, cut ──▶ pause ──▶ LIST
@@ -21,7 +21,7 @@ from apps.dataplane.kubernetes.api.kinds import Kind, Manifest
 from apps.dataplane.kubernetes.api.watches import Watch
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.observe.snapshots import WATCHED, selection
-from apps.dataplane.kubernetes.observe.watch_cache import Watched
+from apps.dataplane.kubernetes.observe.watch_cache import WatchCache
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +34,11 @@ _lists = threading.Lock()
 
 
 class ClusterWatch:
-    """Watches until `stop`. `trouble` is why the cluster could not be reached last, if it was."""
+    """Watches until `stop`. `last_error` is why the cluster was unreachable last, if it was."""
 
     def __init__(self, config: ClusterConfig) -> None:
-        self.watched = Watched(config, clock=time.monotonic)
-        self.trouble: Unreachable | None = None
+        self.cache = WatchCache(config, clock=time.monotonic)
+        self.last_error: Unreachable | None = None
         self._api = Api(config.connection)
         self._portal_id = config.portal_id
         self._stopping = threading.Event()
@@ -62,7 +62,7 @@ class ClusterWatch:
         while not self._stopping.is_set():
             try:
                 version = self._list(kind)
-                failures, asked, self.trouble = 0, 0.0, None
+                failures, asked, self.last_error = 0, 0.0, None
                 while not self._stopping.is_set():
                     version = self._watch(kind, version)
             except Gone:
@@ -74,7 +74,7 @@ class ClusterWatch:
             except Exception:
                 failures += 1
                 logger.exception("watch failed", extra={"kind": kind.name})
-            self.watched.is_cut(kind)
+            self.cache.is_cut(kind)
             self._stopping.wait(max(asked, pause_seconds(failures)))
 
     def _list(self, kind: Kind) -> str:
@@ -91,7 +91,7 @@ class ClusterWatch:
                 yield from page.items
 
         with _lists:
-            self.watched.replace(kind, items())
+            self.cache.replace(kind, items())
         return versions[-1] if versions else ""
 
     def _watch(self, kind: Kind, version: str) -> str:
@@ -114,7 +114,7 @@ class ClusterWatch:
             try:
                 for event in watch.events():
                     version = event["object"]["metadata"]["resourceVersion"]
-                    self.watched.take(kind, event)
+                    self.cache.take(kind, event)
             finally:
                 self._open.pop(kind.name, None)
         return version
@@ -123,8 +123,8 @@ class ClusterWatch:
         if self._stopping.is_set():
             return
         if isinstance(error, Unreachable):
-            self.trouble = error
-        logger.info("watch cut", extra={"kind": kind.name, "why": error.sentence})
+            self.last_error = error
+        logger.info("watch cut", extra={"kind": kind.name, "why": error.message})
 
 
 def pause_seconds(failures: int) -> float:

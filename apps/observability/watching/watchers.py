@@ -58,7 +58,7 @@ class Watchers:
                 logger.warning("the database does not answer the watchers", exc_info=True)
                 connection.close()
                 for watching in self._watching.values():
-                    watching.watch.watched.tell_again()
+                    watching.watch.cache.report_again()
                 stop.wait(ROUND_SECONDS)
         self._leave()
 
@@ -68,12 +68,16 @@ class Watchers:
             self._go_round()
             self._next_round_at = time.monotonic() + ROUND_SECONDS
         for watching in self._watching.values():
-            looks = watching.watch.watched.looks(now=timezone.now())
-            self.write(watching.cluster.pk, looks)
+            observations = watching.watch.cache.observations(now=timezone.now())
+            self.write(watching.cluster.pk, observations)
 
-    def write(self, cluster_id: int, looks: Iterator[tuple[str, Observation, float]]) -> None:
-        """Write what is news of a cluster."""
-        surveys.record_looks(cluster_id=cluster_id, looks=((ref, look) for ref, look, _ in looks))
+    def write(
+        self, cluster_id: int, observations: Iterator[tuple[str, Observation, float]]
+    ) -> None:
+        """Record what changed on a cluster."""
+        surveys.record_observations(
+            cluster_id=cluster_id, observations=((ref, look) for ref, look, _ in observations)
+        )
 
     def _go_round(self) -> None:
         wanted = {cluster.pk: cluster for cluster in self._wanted()}
@@ -109,7 +113,7 @@ class Watchers:
             watch = ClusterWatch(config_for(cluster))
         except Permanent as error:
             logger.warning(
-                "cluster not watched", extra={"cluster": cluster.pk, "why": error.sentence}
+                "cluster not watched", extra={"cluster": cluster.pk, "why": error.message}
             )
             return
         logger.info("cluster watched", extra={"cluster": cluster.pk})
@@ -120,7 +124,7 @@ class Watchers:
     def _end(self, pk: int) -> None:
         watching = self._watching.pop(pk)
         watching.watch.stop()
-        cluster_leases.let_go(token=watching.token)
+        cluster_leases.release(token=watching.token)
         logger.info("cluster not watched any more", extra={"cluster": pk})
 
     def _leave(self) -> None:
@@ -134,8 +138,8 @@ class Watchers:
 
 def _tell_breaker(watching: _Watching) -> None:
     """Let the breaker know what the watches learned since the last round."""
-    trouble, watching.watch.trouble = watching.watch.trouble, None
-    if trouble is not None and not watching.watch.watched.is_fresh:
-        breaker.failed(cluster=watching.cluster, error=trouble)
-    elif watching.watch.watched.is_fresh:
+    last_error, watching.watch.last_error = watching.watch.last_error, None
+    if last_error is not None and not watching.watch.cache.is_fresh:
+        breaker.failed(cluster=watching.cluster, error=last_error)
+    elif watching.watch.cache.is_fresh:
         breaker.answered(cluster=watching.cluster, now=timezone.now())

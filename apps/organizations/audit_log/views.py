@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.audit.models import AuditChain
 from apps.audit.queries import events_of
 from apps.audit.services import export_events
@@ -36,7 +36,7 @@ def export_audit(request: HttpRequest, organization: Organization) -> HttpRespon
     if not form.is_valid():
         return _page(request, organization, form)
     lines = export_events(
-        actor=person_of(request),
+        actor=request_user(request),
         organization_id=organization.pk,
         organization_name=organization.name,
         filters=form.cleaned_data,

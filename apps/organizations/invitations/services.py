@@ -23,9 +23,9 @@ from apps.access.effective_grants import roles_held
 from apps.access.models import Role
 from apps.access.services import (
     RightsExceeded,
-    check_reach,
+    ensure_can_delegate,
     grant_with_entry,
-    lock_people,
+    lock_memberships,
 )
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of, person_with_email
@@ -63,7 +63,7 @@ def invite(
     holds more than the actor does.
     """
     email = email.strip().lower()
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     _refuse_member(organization, email)
     _refuse_invited(organization, email)
     token = secrets.token_urlsafe(32)
@@ -78,7 +78,7 @@ def invite(
         expires_at=min(filter(None, (timezone.now() + LIFE, roles_end_at))),
         roles_end_at=roles_end_at,
     )
-    _check_reach(actor, invitation)
+    _ensure_can_delegate(actor, invitation)
     invitation.save(force_insert=True)
     _record("invitation.created", actor, invitation)
     return _send(invitation, token)
@@ -92,7 +92,7 @@ def resend_invitation(*, actor: User, invitation: Invitation) -> str:
     ends_at = min(filter(None, (timezone.now() + LIFE, invitation.roles_end_at)))
     if not waiting.update(token_digest=digest_of(token), expires_at=ends_at, invited_by=actor):
         raise InvitationUnusable
-    _check_reach(actor, invitation)
+    _ensure_can_delegate(actor, invitation)
     _record("invitation.sent_again", actor, invitation)
     return _send(invitation, token)
 
@@ -112,7 +112,7 @@ def accept_invitation(*, user: User, invitation: Invitation) -> None:
     Raises InvitationUnusable, and Refused when she is somebody else or when the one who invited may
     no longer give that much.
     """
-    lock_people(on=invitation.organization)
+    lock_memberships(on=invitation.organization)
     if user.email.lower() != invitation.email.lower():
         raise Refused(
             f"This invitation is for {invitation.email}; you are signed in as {user.email}."
@@ -134,7 +134,7 @@ def accept_invitation(*, user: User, invitation: Invitation) -> None:
 def accept_as_new_person(*, invitation: Invitation, name: str, password: str) -> User:
     """Make the account of the invited address and accept. All or nothing."""
     # A second click waits here, then finds the invitation used.
-    lock_people(on=invitation.organization)
+    lock_memberships(on=invitation.organization)
     if not _waiting(invitation).exists():
         raise InvitationUnusable
     user = create_person(email=invitation.email, name=name, password=password)
@@ -158,9 +158,9 @@ def _grant_what_is_higher(user: User, invitation: Invitation) -> None:
         )
 
 
-def _check_reach(actor: User, invitation: Invitation) -> None:
+def _ensure_can_delegate(actor: User, invitation: Invitation) -> None:
     for role, on in zip(_roles_of(invitation), _targets(invitation), strict=True):
-        check_reach(actor=actor, role=role, on=on)
+        ensure_can_delegate(actor=actor, role=role, on=on)
 
 
 def _role(scope: str, key: str) -> Role:

@@ -11,11 +11,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.services import AddressTaken
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.forms import add_error
 from apps.core.gates import keeps_address_private, open_to_all
 from apps.organizations.forms import NewPersonForm, PersonForm
 from apps.organizations.invitations.services import (
@@ -29,7 +30,7 @@ from apps.organizations.invitations.services import (
 from apps.organizations.members.views import invite_words, list_page, people_page, person_form
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import has_role_on, is_member, usable_invitation
-from apps.organizations.services import give_role
+from apps.organizations.services import assign_role
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
@@ -40,19 +41,16 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 @require_http_methods(["GET", "HEAD", "POST"])
 def invite_member(request: HttpRequest, organization: Organization) -> HttpResponse:
     form = person_form(request, organization)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         email, role = form.cleaned_data["email"], form.cleaned_data["role"]
-        try:
+        with errors_shown_in(form):
             url = invite(
-                actor=person_of(request),
+                actor=request_user(request),
                 organization=organization,
                 email=email,
                 organization_role=role.key,
                 roles_end_at=form.cleaned_data["expires_at"],
             )
-        except PortalError as error:
-            blame(form, error)
-        else:
             return _made(request, organization, email, url)
     return _form_page(request, organization, form)
 
@@ -63,11 +61,9 @@ def invite_member(request: HttpRequest, organization: Organization) -> HttpRespo
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_member(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     form = person_form(request, workspace)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             return _add(request, workspace, **form.cleaned_data)
-        except PortalError as error:
-            blame(form, error)
     return _form_page(request, workspace, form)
 
 
@@ -75,12 +71,12 @@ def _add(
     request: HttpRequest, workspace: Workspace, *, email: str, role: Any, expires_at: Any
 ) -> HttpResponse:
     """Add somebody of the organization at once; invite anybody else."""
-    actor, organization = person_of(request), workspace.organization
+    actor, organization = request_user(request), workspace.organization
     person = person_with_email(email=email)
     if person is not None and is_member(user=person, organization=organization):
         if has_role_on(user=person, workspace=workspace):
             raise Invalid(f"{email} is already in {workspace}.", field="email")
-        give_role(actor=actor, user=person, role=role, on=workspace, expires_at=expires_at)
+        assign_role(actor=actor, user=person, role=role, on=workspace, expires_at=expires_at)
         messages.success(request, f"{person} is now {role}.")
         return redirect(people_page(workspace))
     url = invite(
@@ -136,9 +132,9 @@ def _resend(
     request: HttpRequest, place: Organization | Workspace, found: Invitation
 ) -> HttpResponse:
     try:
-        url = resend_invitation(actor=person_of(request), invitation=found)
+        url = resend_invitation(actor=request_user(request), invitation=found)
     except PortalError as error:
-        messages.error(request, error.sentence)
+        messages.error(request, error.message)
         return redirect(people_page(place))
     return _made(request, place, found.email, url)
 
@@ -146,11 +142,8 @@ def _resend(
 def _revoke(
     request: HttpRequest, place: Organization | Workspace, found: Invitation
 ) -> HttpResponse:
-    try:
-        revoke_invitation(actor=person_of(request), invitation=found)
-    except PortalError as error:
-        messages.error(request, error.sentence)
-    else:
+    with errors_as_messages(request):
+        revoke_invitation(actor=request_user(request), invitation=found)
         messages.success(request, f"Invitation of {found.email} revoked.")
     return redirect(people_page(place))
 
@@ -183,7 +176,7 @@ def _accept(request: HttpRequest, found: Invitation, person: User) -> HttpRespon
         try:
             accept_invitation(user=person, invitation=found)
         except PortalError as error:
-            refusal = error.sentence
+            refusal = error.message
         else:
             return _welcome(request, found)
     context = {"invitation": found, "refusal": refusal}
@@ -195,7 +188,7 @@ def _accept_as_new_person(request: HttpRequest, found: Invitation) -> HttpRespon
     if request.user.is_authenticated:
         return _elsewhere(request, found, None)
     form = NewPersonForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         try:
             person = accept_as_new_person(invitation=found, **form.cleaned_data)
         except InvitationUnusable:
@@ -204,7 +197,7 @@ def _accept_as_new_person(request: HttpRequest, found: Invitation) -> HttpRespon
             # Made a moment ago, by another organization's invitation: this page asks to sign in.
             return redirect(request.path)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             login(request, person, backend=BACKEND)
             return _welcome(request, found)
@@ -228,7 +221,7 @@ def _form_page(
     if form.errors:
         return list_page(request, place, form)
     context = {"place": place, "form": form, "back_url": people_page(place), **invite_words(place)}
-    return render(request, "organizations/invitations/invite.html", context)
+    return form_page(request, "organizations/invitations/invite.html", context, form)
 
 
 def _made(

@@ -4,7 +4,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
 from apps.organizations.members.closing import close_account, reopen_account, why_not_closable
@@ -18,7 +18,7 @@ from apps.organizations.models import Organization
 def member_account(
     request: HttpRequest, organization: Organization, person_id: int
 ) -> HttpResponse:
-    person, actor = person_in(organization, person_id), person_of(request)
+    person, actor = person_in(organization, person_id), request_user(request)
     refusal = why_not_closable(actor=actor, user=person, organization=organization)
     if request.method == "POST":
         change, word = (
@@ -27,7 +27,7 @@ def member_account(
         try:
             change(actor=actor, user=person, organization=organization)
         except PortalError as error:
-            refusal = error.sentence
+            refusal = error.message
         else:
             messages.success(request, f"Account of {person} {word}.")
             return redirect("organizations:member", organization.slug, person.pk)

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from apps.access.audit_labels import record_on
 from apps.access.effective_grants import roles_within
-from apps.access.services import check_reach, keep_an_owner, lock_people
+from apps.access.services import ensure_can_delegate, keep_an_owner, lock_memberships
 from apps.accounts.models import User
 from apps.accounts.services import deactivate_person, reactivate_person
 from apps.core.errors import Refused
@@ -22,7 +22,7 @@ def close_account(*, actor: User, user: User, organization: Organization) -> Non
     Raises Refused for oneself, for operators and for people of other organizations, LastOwner, and
     RightsExceeded for people who hold more than the actor.
     """
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     _check(actor, user, organization)
     keep_an_owner(on=organization, leaving=user)
     deactivate_person(user=user)
@@ -33,7 +33,7 @@ def close_account(*, actor: User, user: User, organization: Organization) -> Non
 @transaction.atomic
 def reopen_account(*, actor: User, user: User, organization: Organization) -> None:
     """Let a person sign in again, with the roles they hold. Raises as `close_account` does."""
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     _check(actor, user, organization)
     reactivate_person(user=user)
     changes = {f"account of {user.email}": ["closed", "open"]}
@@ -41,7 +41,7 @@ def reopen_account(*, actor: User, user: User, organization: Organization) -> No
 
 
 def why_not_closable(*, actor: User, user: User, organization: Organization) -> str:
-    """Say in a sentence why an owner here may not close this account; empty when they may."""
+    """Say in a message why an owner here may not close this account; empty when they may."""
     if user == actor:
         return "You cannot deactivate your own account."
     if user.is_operator:
@@ -57,4 +57,4 @@ def _check(actor: User, user: User, organization: Organization) -> None:
     if reason:
         raise Refused(reason)
     for way in roles_within(user=user, on=organization):
-        check_reach(actor=actor, role=way.role, on=way.held_on)
+        ensure_can_delegate(actor=actor, role=way.role, on=way.held_on)

@@ -14,7 +14,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 from django.template.loader import render_to_string
 
-from apps.access.expiry import end_roles, organizations_with_ended_roles
+from apps.access.expiry import expire_grants, organizations_with_expired_grants
 from apps.access.models import Grant
 from apps.accounts.models import User, UserKind
 from apps.accounts.sessions.services import end_sessions
@@ -24,10 +24,10 @@ from apps.organizations.teams.services import leave_teams
 logger = logging.getLogger(__name__)
 
 
-def end_what_is_over() -> int:
+def expire_roles() -> int:
     """Take away every role that has ended; return how many. Safe to run twice at once."""
     ended = 0
-    for organization_id in organizations_with_ended_roles():
+    for organization_id in organizations_with_expired_grants():
         while batch := _end_batch(organization_id):
             ended += batch
     if ended:
@@ -37,7 +37,7 @@ def end_what_is_over() -> int:
 
 @transaction.atomic
 def _end_batch(organization_id: int) -> int:
-    grants = end_roles(organization_id=organization_id)
+    grants = expire_grants(organization_id=organization_id)
     for grant in grants:
         _leave(grant)
     mails = list(_mails(organization_id, grants))

@@ -5,7 +5,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.access.effective_grants import roles_within
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
 from apps.organizations.models import Organization
 from apps.organizations.services import remove_person
@@ -14,13 +14,13 @@ from apps.organizations.services import remove_person
 @scoped(Organization, "organization.view", by="slug")
 @require_http_methods(["GET", "HEAD", "POST"])
 def leave(request: HttpRequest, organization: Organization) -> HttpResponse:
-    person = person_of(request)
+    person = request_user(request)
     refusal = ""
     if request.method == "POST":
         try:
             remove_person(actor=person, user=person, on=organization)
         except PortalError as error:
-            refusal = error.sentence
+            refusal = error.message
         else:
             messages.success(request, f"You have left {organization}.")
             return redirect("portal:home")

@@ -15,10 +15,10 @@ from apps.access.models import Role
 from apps.access.queries import denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
 from apps.accounts.models import User
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.forms import PersonForm, RoleForm
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import (
@@ -27,7 +27,7 @@ from apps.organizations.queries import (
     open_invitations,
     people_from_above,
 )
-from apps.organizations.services import give_role, remove_person
+from apps.organizations.services import assign_role, remove_person
 
 PAGE_SIZE = 50
 
@@ -141,7 +141,7 @@ def invite_words(place: Organization | Workspace) -> dict[str, str]:
 def _invitations(
     request: HttpRequest, place: Organization | Workspace, search: str
 ) -> QuerySet[Invitation]:
-    reader = person_of(request)
+    reader = request_user(request)
     if isinstance(place, Organization):
         return open_invitations(organization=place, seen_by=reader, search=search)
     found = open_invitations(organization=place.organization, seen_by=reader, search=search)
@@ -160,13 +160,10 @@ def _member_page(
         initial={"role": here[0].role.key if here else None},
         ends_at=here[0].grant.expires_at if here else None,
     )
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         role = form.cleaned_data["role"]
-        try:
-            give_role(actor=person_of(request), user=person, on=place, **form.cleaned_data)
-        except PortalError as error:
-            blame(form, error)
-        else:
+        with errors_shown_in(form):
+            assign_role(actor=request_user(request), user=person, on=place, **form.cleaned_data)
             messages.success(request, f"{person} is now {role}.")
             return redirect(request.path)
     permission = f"{place.access_scope}.members.manage"
@@ -175,14 +172,13 @@ def _member_page(
         "person": person,
         "here": here,
         "role_title": f"Role in {place}",
-        "roles": _trace(person, place, reader=person_of(request)),
+        "roles": _trace(person, place, reader=request_user(request)),
         "form": form,
         "back_url": people_page(place),
         "who_url": reverse(_who_name(place), args=[place.slug]),
         "denial": denial_for(user=request.user, permission=permission, on=place),
     }
-    status = 422 if form.errors else 200
-    return render(request, "organizations/members/member.html", context, status=status)
+    return form_page(request, "organizations/members/member.html", context, form)
 
 
 def _removal_page(
@@ -197,9 +193,9 @@ def _removal_page(
     refusal = ""
     if request.method == "POST":
         try:
-            remove_person(actor=person_of(request), user=person, on=place)
+            remove_person(actor=request_user(request), user=person, on=place)
         except PortalError as error:
-            refusal = error.sentence
+            refusal = error.message
         else:
             messages.success(request, f"{person} removed from {place}.")
             return redirect("portal:home" if person == request.user else people_page(place))
@@ -226,7 +222,7 @@ def person_in(place: Organization | Workspace, person_id: int) -> User:
 
 
 def _roles_to_give(request: HttpRequest, place: Organization | Workspace) -> list[Role]:
-    within = permissions_held(user=person_of(request), on=place)
+    within = permissions_held(user=request_user(request), on=place)
     return roles_for(on=place, within=within)
 
 

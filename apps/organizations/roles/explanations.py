@@ -1,7 +1,5 @@
 """Who may do a thing to an object, and through what; with a name, why that person may."""
 
-from typing import Any
-
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -9,11 +7,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from apps.access.catalogue import PERMISSIONS, SCOPE_WORDS, grouped, permissions_of_scope
-from apps.access.effective_grants import ways_in, ways_of
+from apps.access.effective_grants import effective_grants_on, load_effective_grants
 from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
-from apps.access.scopes import with_all_above
-from apps.accounts.request_user import person_of
+from apps.access.scopes import Scoped, organization_over
+from apps.accounts.request_user import request_user
 from apps.organizations.models import Organization, Workspace
 
 PAGE_SIZE = 50
@@ -34,7 +32,7 @@ def of_workspace(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     return explanation(request, workspace, back_url=back)
 
 
-def explanation(request: HttpRequest, on: Any, *, back_url: str) -> HttpResponse:
+def explanation(request: HttpRequest, on: Scoped, *, back_url: str) -> HttpResponse:
     """Answer for any object that roles are held on. The caller has checked that the reader may see
     who has access to it.
     """
@@ -43,12 +41,12 @@ def explanation(request: HttpRequest, on: Any, *, back_url: str) -> HttpResponse
     asked = request.GET.get("permission", "")
     permission = asked if asked in askable else f"{scope}.view"
     search = request.GET.get("q", "").strip()[:100]
-    rows = ways_in(permission=permission, on=on, search=search)
+    rows = effective_grants_on(permission=permission, on=on, search=search)
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "on": on,
         "scope_word": SCOPE_WORDS[scope],
-        "organization": with_all_above(on)[-1],
+        "organization": organization_over(on),
         "permission": permission,
         "action": PERMISSIONS[permission],
         "choices": [
@@ -57,7 +55,7 @@ def explanation(request: HttpRequest, on: Any, *, back_url: str) -> HttpResponse
         ],
         "search": search,
         "page_obj": page,
-        "ways": ways_of(on=on, rows=page.object_list),
+        "ways": load_effective_grants(on=on, rows=page.object_list),
         "denial": explain_denial(permission=permission, on=on),
         "back_url": back_url,
         "workspaces": _workspaces_of(request, on),
@@ -65,9 +63,9 @@ def explanation(request: HttpRequest, on: Any, *, back_url: str) -> HttpResponse
     return render(request, "organizations/roles/who.html", context)
 
 
-def _workspaces_of(request: HttpRequest, on: Any) -> list[Workspace]:
+def _workspaces_of(request: HttpRequest, on: Scoped) -> list[Workspace]:
     """List the workspaces that the same may be asked about: roles there do not count above."""
     if not isinstance(on, Organization):
         return []
-    seen = Workspace.objects.visible_to(person_of(request)).filter(organization=on)
+    seen = Workspace.objects.visible_to(request_user(request)).filter(organization=on)
     return list(seen.order_by("name")[:MOST_WORKSPACES])

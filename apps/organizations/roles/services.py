@@ -23,10 +23,10 @@ from apps.access.catalogue import (
     permissions_of_scope,
     prerequisites_in_words,
 )
-from apps.access.expiry import take_ended
+from apps.access.expiry import delete_expired
 from apps.access.models import Role
 from apps.access.queries import forget_permissions, permissions_held
-from apps.access.services import RightsExceeded, grant, lock_people
+from apps.access.services import RightsExceeded, grant, lock_memberships
 from apps.access.team_grants import grant_to_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
@@ -64,7 +64,7 @@ def create_role(
     Raises Invalid when the name is taken, PrerequisiteMissing when a permission stands without what
     it needs, RightsExceeded when the role holds what the actor does not.
     """
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     name = _free_name(organization, scope, name)
     chosen = _checked(actor, organization, scope, permissions)
     _refuse_incomplete(scope, chosen)
@@ -107,7 +107,7 @@ def update_role(
     when it is held in a workspace that it would not be for any more.
     """
     organization = _organization(role)
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     name = _free_name(organization, role.scope, name, but=role)
     _checked(actor, organization, role.scope, role.permissions)
     chosen = _checked(actor, organization, role.scope, permissions)
@@ -133,7 +133,7 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
     not give or take one of the two.
     """
     organization = _organization(role)
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     _checked(actor, organization, role.scope, role.permissions)
     people, teams = grants_giving(role=role)
     invitations = invitations_offering(role=role)
@@ -161,7 +161,7 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
             setattr(invitation, f"{role.scope}_role", instead.key)
             invitation.save(update_fields=[f"{role.scope}_role"])
     for grants in tables_with(role=role):
-        take_ended(grants)
+        delete_expired(grants)
     _record("role.deleted", actor, role, {"permissions": [", ".join(role.permissions), None]})
     permission = role.permission
     role.delete()

@@ -11,10 +11,10 @@ from apps.access.catalogue import SCOPE_WORDS, SCOPES, permissions_of_scope
 from apps.access.models import Role
 from apps.access.queries import denial_for, permissions_held
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.organizations.roles.forms import CustomRoleForm, InsteadForm
 from apps.organizations.roles.queries import grants_giving, invitations_offering
@@ -49,7 +49,9 @@ def roles(request: HttpRequest, organization: Organization) -> HttpResponse:
 @require_safe
 def role_page(request: HttpRequest, organization: Organization, role_id: int) -> HttpResponse:
     role = _role(organization, role_id)
-    people, teams = grants_giving(role=role, organization=organization, seen_by=person_of(request))
+    people, teams = grants_giving(
+        role=role, organization=organization, seen_by=request_user(request)
+    )
     may_see_people = request.user.has_perm("organization.members.view", organization)
     context = {
         "organization": organization,
@@ -75,17 +77,14 @@ def new_role(request: HttpRequest, organization: Organization, scope: str) -> Ht
     form = _form(
         request, organization, scope, {"permissions": permissions_of_template(scope, begin_with)}
     )
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             role = create_role(
-                actor=person_of(request),
+                actor=request_user(request),
                 organization=organization,
                 scope=scope,
                 **form.cleaned_data,
             )
-        except PortalError as error:
-            blame(form, error)
-        else:
             messages.success(request, f"Role {role} created. Assign it where it is needed.")
             return redirect("organizations:role", organization.slug, role.pk)
     context = {
@@ -95,8 +94,7 @@ def new_role(request: HttpRequest, organization: Organization, scope: str) -> Ht
         "begin_with": begin_with,
         "templates": [label for label, *_ in TEMPLATES[scope]],
     }
-    status = 422 if form.errors else 200
-    return render(request, "organizations/roles/new_role.html", context, status=status)
+    return form_page(request, "organizations/roles/new_role.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -112,17 +110,13 @@ def edit_role(request: HttpRequest, organization: Organization, role_id: int) ->
         "workspaces": role.workspaces.all(),
     }
     form = _form(request, organization, role.scope, initial)
-    if request.method == "POST" and form.is_valid():
-        try:
-            update_role(actor=person_of(request), role=role, **form.cleaned_data)
-        except PortalError as error:
-            blame(form, error)
-        else:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
+            update_role(actor=request_user(request), role=role, **form.cleaned_data)
             messages.success(request, "Saved. The change applies to everyone with this role.")
             return redirect("organizations:role", organization.slug, role.pk)
     context = {"organization": organization, "role": role, "form": form}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/roles/edit_role.html", context, status=status)
+    return form_page(request, "organizations/roles/edit_role.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -141,9 +135,9 @@ def delete_role_page(
     if request.method == "POST" and (not is_held or form.is_valid()):
         instead = form.cleaned_data["instead"] if is_held else None
         try:
-            delete_role(actor=person_of(request), role=role, instead=instead)
+            delete_role(actor=request_user(request), role=role, instead=instead)
         except PortalError as error:
-            refusal = error.sentence
+            refusal = error.message
         else:
             messages.success(request, f"Role {role} deleted.")
             return redirect("organizations:roles", organization.slug)
@@ -165,7 +159,7 @@ def delete_role_page(
 def _form(
     request: HttpRequest, organization: Organization, scope: Any, initial: dict[str, Any]
 ) -> CustomRoleForm:
-    held = permissions_held(user=person_of(request), on=organization)
+    held = permissions_held(user=request_user(request), on=organization)
     return CustomRoleForm(
         request.POST or None,
         scope=scope,
@@ -177,7 +171,7 @@ def _form(
 
 def _others(request: HttpRequest, organization: Organization, role: Role) -> list[Role]:
     """List the roles that may take the place of one: of its scope, not limited elsewhere."""
-    held = permissions_held(user=person_of(request), on=organization)
+    held = permissions_held(user=request_user(request), on=organization)
     known = Role.objects.filter(
         Q(organization=None) | Q(organization=organization), scope=role.scope
     ).exclude(pk=role.pk)

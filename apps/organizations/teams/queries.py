@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from apps.access.scopes import team_grant_model
+from apps.access.scopes import Scoped, team_grant_model
 from apps.accounts.models import User
 from apps.organizations.models import (
     Organization,
@@ -47,7 +47,7 @@ def people_in(*, team: Team, search: str = "") -> QuerySet[User]:
     return people.order_by("name", "email")
 
 
-def team_grants_on(*, on: Any) -> QuerySet[Any]:
+def team_grants_on(*, on: Scoped) -> QuerySet[Any]:
     """List the live roles of Teams on the object itself, by name of the Team."""
     grants = team_grant_model(type(on)).objects.live().filter(content_object=on)
     grants = grants.select_related("group__team", "permission__role", "granted_by")

@@ -2,22 +2,22 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.queries import denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
-from apps.access.scopes import with_all_above
+from apps.access.scopes import organization_over
 from apps.access.team_grants import revoke_from_team
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.errors import PortalError
-from apps.core.forms import blame, is_dialog_open
+from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.forms import is_dialog_open
 from apps.organizations.forms import TeamRoleForm
 from apps.organizations.models import Organization, Team, Workspace
 from apps.organizations.teams.queries import team_grants_on
-from apps.organizations.teams.services import give_team_role
+from apps.organizations.teams.services import assign_team_role
 
 
 @scoped(Organization, "organization.members.view", by="slug", writing="organization.members.manage")
@@ -51,19 +51,16 @@ def take_on_workspace(request: HttpRequest, workspace: Workspace, team_id: int) 
 
 
 def _page(request: HttpRequest, place: Organization | Workspace) -> HttpResponse:
-    organization = with_all_above(place)[-1]
+    organization = organization_over(place)
     form = TeamRoleForm(
         request.POST or None,
         organization=organization,
-        roles=roles_for(on=place, within=permissions_held(user=person_of(request), on=place)),
+        roles=roles_for(on=place, within=permissions_held(user=request_user(request), on=place)),
     )
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         team, role = form.cleaned_data["team"], form.cleaned_data["role"]
-        try:
-            give_team_role(actor=person_of(request), on=place, **form.cleaned_data)
-        except PortalError as error:
-            blame(form, error)
-        else:
+        with errors_shown_in(form):
+            assign_team_role(actor=request_user(request), on=place, **form.cleaned_data)
             messages.success(request, f"{team} is now {role}.")
             return redirect(request.path)
     permission = f"{place.access_scope}.members.manage"
@@ -77,17 +74,13 @@ def _page(request: HttpRequest, place: Organization | Workspace) -> HttpResponse
         "denial": denial_for(user=request.user, permission=permission, on=place),
         "take": _name_of(place, "take_team_role", "take_workspace_team_role"),
     }
-    status = 422 if form.errors else 200
-    return render(request, "organizations/teams/team_roles.html", context, status=status)
+    return form_page(request, "organizations/teams/team_roles.html", context, form)
 
 
 def _take(request: HttpRequest, place: Organization | Workspace, team_id: int) -> HttpResponse:
-    team = get_object_or_404(Team, pk=team_id, organization=with_all_above(place)[-1])
-    try:
-        revoke_from_team(actor=person_of(request), team=team, on=place)
-    except PortalError as error:
-        messages.error(request, error.sentence)
-    else:
+    team = get_object_or_404(Team, pk=team_id, organization=organization_over(place))
+    with errors_as_messages(request):
+        revoke_from_team(actor=request_user(request), team=team, on=place)
         messages.success(request, f"{team} no longer has a role on {place}.")
     page = _name_of(place, "team_roles", "workspace_teams")
     return redirect(reverse(page, args=[place.slug]))

@@ -13,8 +13,8 @@ from django.db import transaction
 from apps.access.audit_labels import record_on
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
-from apps.access.scopes import models_with_roles, team_grant_model, with_all_above
-from apps.access.services import check_reach, least_role, lock_people
+from apps.access.scopes import Scoped, models_with_roles, team_grant_model, with_ancestors
+from apps.access.services import ensure_can_delegate, least_role, lock_memberships
 from apps.access.team_grants import grant_to_team, revoke_from_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
@@ -69,7 +69,7 @@ def update_team(*, actor: User | None, team: Team, name: str, description: str) 
 @transaction.atomic
 def delete_team(*, actor: User | None, team: Team) -> None:
     """Delete a Team; its members lose what it gave them. Raises RightsExceeded."""
-    lock_people(on=team.organization)
+    lock_memberships(on=team.organization)
     for grant in grants_of(team=team):
         revoke_from_team(actor=actor, team=team, on=grant.content_object)
     people = [person.email for person in team.group.user_set.order_by("email")]
@@ -115,15 +115,15 @@ def leave_teams(*, actor: User | None, user: User, organization: Organization) -
 
 
 @transaction.atomic
-def give_team_role(
-    *, actor: User, team: Team, role: Role, on: Any, expires_at: datetime | None = None
+def assign_team_role(
+    *, actor: User, team: Team, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
     """Give a Team a role on an object, and the least role on the workspace above if it has none.
 
     Raises RightsExceeded and Misfit.
     """
-    lock_people(on=on)
-    for above in with_all_above(on)[1:-1]:
+    lock_memberships(on=on)
+    for above in with_ancestors(on)[1:-1]:
         held = team_grant_model(type(above)).objects.live()
         if not held.filter(group=team.group, content_object=above).exists():
             grant_to_team(actor=actor, team=team, role=least_role(on=above), on=above)
@@ -169,11 +169,11 @@ def may_give_team(*, actor: User, team: Team) -> None:
     """Raise RightsExceeded when a Team holds rights that the actor lacks."""
     forget_permissions(actor)
     for grant in grants_of(team=team):
-        check_reach(actor=actor, role=grant.role, on=grant.content_object)
+        ensure_can_delegate(actor=actor, role=grant.role, on=grant.content_object)
 
 
 def _may_change_members(actor: User, team: Team) -> None:
-    lock_people(on=team.organization)
+    lock_memberships(on=team.organization)
     if team.source == Team.Source.MIRRORED:
         raise TeamMirrored(team)
     may_give_team(actor=actor, team=team)
@@ -187,7 +187,7 @@ def _leave(actor: User | None, team: Team, user: User) -> None:
 
 def _free_name(organization: Organization, name: str, *, but: Team | None = None) -> str:
     name = " ".join(name.split())
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     others = organization.teams.filter(name__iexact=name)
     if but is not None:
         others = others.exclude(pk=but.pk)

@@ -8,10 +8,11 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.core.forms import blame, is_dialog_open
+from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.forms import is_dialog_open
 from apps.organizations.forms import TeamForm, TeamMemberForm
 from apps.organizations.models import Organization, Team
 from apps.organizations.teams.queries import people_in, teams_of
@@ -57,20 +58,17 @@ def _list_page(
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_team(request: HttpRequest, organization: Organization) -> HttpResponse:
     form = TeamForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             team = create_team(
-                actor=person_of(request), organization=organization, **form.cleaned_data
+                actor=request_user(request), organization=organization, **form.cleaned_data
             )
-        except PortalError as error:
-            blame(form, error)
-        else:
             messages.success(request, f"Team {team} created. Add its members next.")
             return redirect("organizations:team", organization.slug, team.pk)
     if form.errors:
         return _list_page(request, organization, form)
     context = {"organization": organization, "form": form}
-    return render(request, "organizations/teams/new_team.html", context)
+    return form_page(request, "organizations/teams/new_team.html", context, form)
 
 
 @scoped(Organization, "organization.members.view", by="slug", writing=MANAGE)
@@ -79,12 +77,9 @@ def new_team(request: HttpRequest, organization: Organization) -> HttpResponse:
 def team_page(request: HttpRequest, organization: Organization, team_id: int) -> HttpResponse:
     team = _team(organization, team_id)
     form = TeamMemberForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             person = _add(request, team, form.cleaned_data["email"])
-        except PortalError as error:
-            blame(form, error)
-        else:
             messages.success(request, f"{person} added to {team}.")
             return redirect(request.path)
     search = request.GET.get("q", "").strip()[:100]
@@ -96,11 +91,10 @@ def team_page(request: HttpRequest, organization: Organization, team_id: int) ->
         "is_adding": is_dialog_open(form, request, "add"),
         "search": search,
         "page_obj": Paginator(people, PAGE_SIZE).get_page(request.GET.get("page")),
-        "grants": grants_of(team=team, seen_by=person_of(request)),
+        "grants": grants_of(team=team, seen_by=request_user(request)),
         "denial": denial_for(user=request.user, permission=MANAGE, on=organization),
     }
-    status = 422 if form.errors else 200
-    return render(request, "organizations/teams/team.html", context, status=status)
+    return form_page(request, "organizations/teams/team.html", context, form)
 
 
 def _add(request: HttpRequest, team: Team, email: str) -> User:
@@ -109,7 +103,7 @@ def _add(request: HttpRequest, team: Team, email: str) -> User:
         raise Invalid(
             f"{email} is not a member of {team.organization}. Invite them first.", field="email"
         )
-    add_to_team(actor=person_of(request), team=team, user=person)
+    add_to_team(actor=request_user(request), team=team, user=person)
     return person
 
 
@@ -121,11 +115,8 @@ def remove_from_team_page(
 ) -> HttpResponse:
     team = _team(organization, team_id)
     person = get_object_or_404(User, pk=person_id, groups=team.group)
-    try:
-        remove_from_team(actor=person_of(request), team=team, user=person)
-    except PortalError as error:
-        messages.error(request, error.sentence)
-    else:
+    with errors_as_messages(request):
+        remove_from_team(actor=request_user(request), team=team, user=person)
         messages.success(request, f"{person} removed from {team}.")
     return redirect("organizations:team", organization.slug, team.pk)
 
@@ -137,17 +128,13 @@ def team_settings(request: HttpRequest, organization: Organization, team_id: int
     team = _team(organization, team_id)
     initial = {"name": team.name, "description": team.description}
     form = TeamForm(request.POST or None, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        try:
-            update_team(actor=person_of(request), team=team, **form.cleaned_data)
-        except PortalError as error:
-            blame(form, error)
-        else:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
+            update_team(actor=request_user(request), team=team, **form.cleaned_data)
             messages.success(request, "Saved.")
             return redirect("organizations:team", organization.slug, team.pk)
     context = {"organization": organization, "team": team, "form": form}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/teams/team_settings.html", context, status=status)
+    return form_page(request, "organizations/teams/team_settings.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -179,9 +166,9 @@ def _delete(request: HttpRequest, team: Team) -> str:
     if request.POST.get("confirm", "").strip() != team.name:
         return f"Type {team.name} exactly as shown."
     try:
-        delete_team(actor=person_of(request), team=team)
+        delete_team(actor=request_user(request), team=team)
     except PortalError as error:
-        return error.sentence
+        return error.message
     return ""
 
 

@@ -15,12 +15,13 @@ from django.urls import reverse
 from apps.access.catalogue import SCOPE_WORDS
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
-from apps.access.scopes import with_all_above
-from apps.accounts.models import ApiToken, User
-from apps.accounts.request_user import person_of
+from apps.access.scopes import Scoped, organization_over
+from apps.accounts.models import User
+from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import errors_shown_in, form_page
 from apps.organizations.forms import RotationForm, TokenForm
+from apps.organizations.models import ApiToken
 from apps.organizations.tokens.queries import can_be_made_by, roles_of_tokens, tokens_on
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 
@@ -29,7 +30,7 @@ NOTE_ON_SECRETS = "The secret is shown once, on the next page. No token has more
 
 
 def list_page(
-    request: HttpRequest, on: Any, *, list_url: str, form: TokenForm | None = None
+    request: HttpRequest, on: Scoped, *, list_url: str, form: TokenForm | None = None
 ) -> HttpResponse:
     """List the tokens; `form` is one with errors, which opens its dialog again."""
     roles = roles_of_tokens(on=on)
@@ -50,50 +51,45 @@ def list_page(
     return render(request, "organizations/tokens/tokens.html", context, status=status)
 
 
-def new_page(request: HttpRequest, on: Any, *, list_url: str) -> HttpResponse:
+def new_page(request: HttpRequest, on: Scoped, *, list_url: str) -> HttpResponse:
     form = _token_form(request, on)
     if form.is_valid():
-        try:
-            token, secret = create_token(actor=person_of(request), on=on, **form.cleaned_data)
-        except PortalError as error:
-            blame(form, error)
-        else:
+        with errors_shown_in(form):
+            token, secret = create_token(actor=request_user(request), on=on, **form.cleaned_data)
             return _made(request, on, token, secret, list_url)
     if form.errors:
         return list_page(request, on, list_url=list_url, form=form)
     context = {**_place(on), "form": form, "list_url": list_url}
-    return render(request, "organizations/tokens/new_token.html", context)
+    return form_page(request, "organizations/tokens/new_token.html", context, form)
 
 
-def _token_form(request: HttpRequest, on: Any) -> TokenForm:
-    held = permissions_held(user=person_of(request), on=on)
+def _token_form(request: HttpRequest, on: Scoped) -> TokenForm:
+    held = permissions_held(user=request_user(request), on=on)
     posted = request.POST if request.method == "POST" else None
     return TokenForm(posted, roles=roles_for(on=on, within=held))
 
 
-def rotate_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) -> HttpResponse:
+def rotate_page(request: HttpRequest, on: Scoped, token_id: int, *, list_url: str) -> HttpResponse:
     token = _token(on, token_id)
     form = RotationForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        try:
-            secret = rotate_token(actor=person_of(request), token=token, on=on, **form.cleaned_data)
-        except PortalError as error:
-            blame(form, error)
-        else:
+        with errors_shown_in(form):
+            secret = rotate_token(
+                actor=request_user(request), token=token, on=on, **form.cleaned_data
+            )
             return _made(request, on, token, secret, list_url)
     context = {**_place(on), "token": token, "form": form, "list_url": list_url}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/tokens/rotate_token.html", context, status=status)
+    return form_page(request, "organizations/tokens/rotate_token.html", context, form)
 
 
-def revoke_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) -> HttpResponse:
+def revoke_page(request: HttpRequest, on: Scoped, token_id: int, *, list_url: str) -> HttpResponse:
     token = _token(on, token_id)
     refusal = ""
     if request.method == "POST":
         try:
-            revoke_token(actor=person_of(request), token=token, on=on)
+            revoke_token(actor=request_user(request), token=token, on=on)
         except PortalError as error:
-            refusal = error.sentence
+            refusal = error.message
         else:
             messages.success(request, f"Token {token} revoked.")
             return redirect(list_url)
@@ -103,7 +99,7 @@ def revoke_page(request: HttpRequest, on: Any, token_id: int, *, list_url: str) 
 
 
 def _made(
-    request: HttpRequest, on: Any, token: ApiToken, secret: str, list_url: str
+    request: HttpRequest, on: Scoped, token: ApiToken, secret: str, list_url: str
 ) -> HttpResponse:
     """Show the secret. Only its digest is stored, so this answer is the one where it stands."""
     whoami = request.build_absolute_uri(reverse("api:whoami"))
@@ -118,18 +114,18 @@ def _made(
     return render(request, "organizations/tokens/token_made.html", context)
 
 
-def _place(on: Any) -> dict[str, Any]:
+def _place(on: Scoped) -> dict[str, Any]:
     scope = type(on).access_scope
     return {
         "on": on,
         "scope_word": SCOPE_WORDS[scope],
-        "organization": with_all_above(on)[-1],
+        "organization": organization_over(on),
         "token_note": NOTE_ON_SECRETS,
         scope: on,
     }
 
 
-def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Any) -> dict[str, Any]:
+def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Scoped) -> dict[str, Any]:
     """Say of a token what its list shows; `is_vouched` is whether its newest secret works.
 
     `makers` keeps one instance per person, which remembers what the person may do.
@@ -149,5 +145,5 @@ def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Any) -
     }
 
 
-def _token(on: Any, token_id: int) -> ApiToken:
+def _token(on: Scoped, token_id: int) -> ApiToken:
     return get_object_or_404(tokens_on(on=on), pk=token_id)

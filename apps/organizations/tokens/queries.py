@@ -12,10 +12,11 @@ from django.utils import timezone
 from apps.access.apps import MODELS
 from apps.access.models import Role
 from apps.access.queries import permissions_held
-from apps.access.scopes import grant_model, models_with_roles
-from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
+from apps.access.scopes import Scoped, grant_model, models_with_roles
+from apps.accounts.models import User, UserKind
 from apps.accounts.queries import digest_of
 from apps.core.errors import PortalError
+from apps.organizations.models import ApiToken, ApiTokenSecret
 from apps.organizations.tokens.secrets import is_well_formed
 
 # The moment of the last use is written down this often at most: it costs a write.
@@ -23,7 +24,7 @@ USE_STEP = timedelta(minutes=1)
 
 
 class TokenRefused(PortalError):
-    """What was sent is no token that works. The sentence says why to who holds the secret."""
+    """What was sent is no token that works. The message says why to who holds the secret."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Caller:
     place: Any
 
 
-def tokens_on(*, on: Any, search: str = "") -> QuerySet[ApiToken]:
+def tokens_on(*, on: Scoped, search: str = "") -> QuerySet[ApiToken]:
     """List the tokens with a live role on the object itself, by name. Their secrets that have not
     ended are in `live_secrets`, the newest first. `search` is part of a name.
     """
@@ -49,7 +50,7 @@ def tokens_on(*, on: Any, search: str = "") -> QuerySet[ApiToken]:
     return found.prefetch_related(Prefetch("secrets", queryset=live, to_attr="live_secrets"))
 
 
-def tokens_within(*, on: Any) -> list[tuple[ApiToken, Any]]:
+def tokens_within(*, on: Scoped) -> list[tuple[ApiToken, Any]]:
     """List the tokens that are not revoked, on an object and on all that lies in it, each with what
     it is for. One query per kind of object.
     """
@@ -68,7 +69,7 @@ def tokens_within(*, on: Any) -> list[tuple[ApiToken, Any]]:
     return found
 
 
-def roles_of_tokens(*, on: Any) -> dict[int, Role]:
+def roles_of_tokens(*, on: Scoped) -> dict[int, Role]:
     """Return the live roles of tokens on the object, by id of the service user."""
     grants = grant_model(type(on)).objects.live().filter(content_object=on)
     held = grants.filter(user__kind=UserKind.SERVICE).select_related("permission__role")

@@ -17,10 +17,18 @@ from django.utils import timezone
 from apps.access.audit_labels import record_on
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
-from apps.access.services import check_fit, check_reach, grant, lock_people, revoke
+from apps.access.scopes import Scoped
+from apps.access.services import (
+    ensure_applicable,
+    ensure_can_delegate,
+    grant,
+    lock_memberships,
+    revoke,
+)
 from apps.accounts.adapter import SERVICE_DOMAIN
-from apps.accounts.models import ApiToken, ApiTokenSecret, User, UserKind
+from apps.accounts.models import User, UserKind
 from apps.core.errors import Invalid, Refused
+from apps.organizations.models import ApiToken, ApiTokenSecret
 from apps.organizations.tokens.queries import roles_of_tokens, tokens_on, tokens_within
 from apps.organizations.tokens.secrets import new_secret
 
@@ -29,14 +37,14 @@ LONGEST_GRACE = timedelta(days=7)
 
 @transaction.atomic
 def create_token(
-    *, actor: User, on: Any, name: str, role: Role, expires_at: datetime | None
+    *, actor: User, on: Scoped, name: str, role: Role, expires_at: datetime | None
 ) -> tuple[ApiToken, str]:
     """Make a token with a role on the object; return it and its secret, which is stored nowhere.
 
     Raises RightsExceeded when the role holds more than the actor does, Invalid when the name is
     taken there.
     """
-    lock_people(on=on)
+    lock_memberships(on=on)
     name = " ".join(name.split())
     if tokens_on(on=on).filter(name__iexact=name).exists():
         raise Invalid(f"{on} already has a token called {name}.", field="name")
@@ -57,14 +65,14 @@ def create_token(
 
 
 @transaction.atomic
-def rotate_token(*, actor: User, token: ApiToken, on: Any, grace: timedelta) -> str:
+def rotate_token(*, actor: User, token: ApiToken, on: Scoped, grace: timedelta) -> str:
     """Make a new secret and return it; the one before works for `grace` longer, at most a week.
 
     Raises RightsExceeded: who rotates reads the secret, and so must hold what it opens.
     """
-    lock_people(on=on)
+    lock_memberships(on=on)
     forget_permissions(actor)
-    check_reach(actor=actor, role=_role(token, on), on=on)
+    ensure_can_delegate(actor=actor, role=_role(token, on), on=on)
     ends_at = timezone.now() + min(grace, LONGEST_GRACE)
     longer = token.secrets.filter(Q(ends_at=None) | Q(ends_at__gt=ends_at))
     longer.update(ends_at=ends_at)
@@ -73,22 +81,22 @@ def rotate_token(*, actor: User, token: ApiToken, on: Any, grace: timedelta) -> 
 
 
 @transaction.atomic
-def revoke_token(*, actor: User, token: ApiToken, on: Any) -> None:
+def revoke_token(*, actor: User, token: ApiToken, on: Scoped) -> None:
     """End a token at once and for good. Raises RightsExceeded, as taking its role does."""
-    lock_people(on=on)
+    lock_memberships(on=on)
     revoke(actor=actor, user=token.user, on=on)
     _end(actor, token, on)
 
 
 @transaction.atomic
-def revoke_tokens_in(*, actor: User, on: Any) -> None:
+def revoke_tokens_in(*, actor: User, on: Scoped) -> None:
     """End every token of an object that is about to be deleted, and of what lies in it."""
-    lock_people(on=on)
+    lock_memberships(on=on)
     for token, place in tokens_within(on=on):
         _end(actor, token, place)
 
 
-def _end(actor: User, token: ApiToken, on: Any) -> None:
+def _end(actor: User, token: ApiToken, on: Scoped) -> None:
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now())
     token.user.is_active = False
     token.user.save(update_fields=["is_active"])
@@ -96,11 +104,11 @@ def _end(actor: User, token: ApiToken, on: Any) -> None:
     _record("token.revoked", actor, on, token, ["usable", "revoked"])
 
 
-def _role(token: ApiToken, on: Any) -> Role:
+def _role(token: ApiToken, on: Scoped) -> Role:
     role = roles_of_tokens(on=on).get(token.user_id)
     if role is None:
         raise Refused(f"The token {token} has expired. Create a new one.")
-    check_fit(role=role, on=on)
+    ensure_applicable(role=role, on=on)
     return role
 
 
@@ -112,5 +120,5 @@ def _make_secret(actor: User, token: ApiToken) -> str:
     return secret.text
 
 
-def _record(action: str, actor: User, on: Any, token: ApiToken, change: list[Any]) -> None:
+def _record(action: str, actor: User, on: Scoped, token: ApiToken, change: list[Any]) -> None:
     record_on(action=action, actor=actor, on=on, changes={f"API token {token.name}": change})

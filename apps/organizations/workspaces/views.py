@@ -6,9 +6,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
-from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.accounts.request_user import request_user
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.forms import OrganizationForm, WorkspaceForm
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.queries import workspaces_of
@@ -20,7 +19,7 @@ PAGE_SIZE = 50
 @scoped(Organization, "organization.view", by="slug")
 @require_safe
 def workspaces(request: HttpRequest, organization: Organization) -> HttpResponse:
-    person = person_of(request)
+    person = request_user(request)
     found = workspaces_of(organization=organization, user=person)
     context = {
         "organization": organization,
@@ -36,19 +35,15 @@ def workspaces(request: HttpRequest, organization: Organization) -> HttpResponse
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_workspace(request: HttpRequest, organization: Organization) -> HttpResponse:
     form = WorkspaceForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             workspace = create_workspace(
-                actor=person_of(request), organization=organization, **form.cleaned_data
+                actor=request_user(request), organization=organization, **form.cleaned_data
             )
-        except PortalError as error:
-            blame(form, error)
-        else:
             messages.success(request, f"Workspace {workspace} created.")
             return redirect("portal:workspace", slug=workspace.slug)
     context = {"organization": organization, "form": form}
-    status = 422 if form.errors else 200
-    return render(request, "organizations/workspaces/new_workspace.html", context, status=status)
+    return form_page(request, "organizations/workspaces/new_workspace.html", context, form)
 
 
 @scoped(Workspace, "workspace.view", by="slug", writing="workspace.update")
@@ -56,12 +51,9 @@ def new_workspace(request: HttpRequest, organization: Organization) -> HttpRespo
 def workspace_settings(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     initial = {"name": workspace.name, "description": workspace.description}
     form = WorkspaceForm(request.POST or None, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        try:
-            update_workspace(actor=person_of(request), workspace=workspace, **form.cleaned_data)
-        except PortalError as error:
-            blame(form, error)
-        else:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
+            update_workspace(actor=request_user(request), workspace=workspace, **form.cleaned_data)
             messages.success(request, "Saved.")
             return redirect("organizations:workspace_settings", slug=workspace.slug)
     context = {
@@ -80,9 +72,9 @@ def workspace_settings(request: HttpRequest, workspace: Workspace) -> HttpRespon
 @require_http_methods(["GET", "HEAD", "POST"])
 def organization_settings(request: HttpRequest, organization: Organization) -> HttpResponse:
     form = OrganizationForm(request.POST or None, initial={"name": organization.name})
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         update_organization(
-            actor=person_of(request), organization=organization, **form.cleaned_data
+            actor=request_user(request), organization=organization, **form.cleaned_data
         )
         messages.success(request, "Saved.")
         return redirect("organizations:settings", slug=organization.slug)

@@ -5,7 +5,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.core.gates import signed_in_only
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.queries import organizations_of, owners_of, workspaces_seen
@@ -18,7 +18,7 @@ PAGE_SIZE = 50
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Go to the last workspace, or the only one; otherwise let the person choose."""
-    person = person_of(request)
+    person = request_user(request)
     seen = workspaces_seen(user=person)
     chosen = None if "choose" in request.GET else _last_or_only(request, seen)
     if chosen is not None:

@@ -4,7 +4,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.organizations.models import Organization
 from apps.portal.queries import overview_of
 
@@ -17,6 +17,6 @@ def organization(request: HttpRequest, organization: Organization) -> HttpRespon
         "denial": denial_for(
             user=request.user, permission="organization.workspaces.create", on=organization
         ),
-        **overview_of(organization=organization, user=person_of(request)),
+        **overview_of(organization=organization, user=request_user(request)),
     }
     return render(request, "portal/organization.html", context)

@@ -8,7 +8,8 @@ from apps.accounts.models import SignInLink
 from apps.accounts.queries import has_operator, usable_link
 from apps.accounts.services import LinkUnusable
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import form_page, is_submitted
+from apps.core.forms import add_error
 from apps.core.gates import keeps_address_private, open_to_all
 from apps.portal.forms import SetUpForm
 from apps.portal.services import set_up, sign_in_by_link
@@ -42,14 +43,14 @@ def _sign_in(request: HttpRequest, link: SignInLink, token: str) -> HttpResponse
 
 def _set_up(request: HttpRequest, token: str) -> HttpResponse:
     form = SetUpForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    if is_submitted(request, form):
         try:
             owner, workspace = set_up(token=token, **form.cleaned_data)
         except LinkUnusable:
             return render(request, "portal/link_unusable.html", status=410)
         except PortalError as error:
-            blame(form, error)
+            add_error(form, error)
         else:
             login(request, owner, backend=BACKEND)
             return redirect("portal:workspace", slug=workspace.slug)
-    return render(request, "portal/setup.html", {"form": form}, status=422 if form.errors else 200)
+    return form_page(request, "portal/setup.html", {"form": form}, form)

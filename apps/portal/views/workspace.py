@@ -4,7 +4,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
 from apps.organizations.models import Workspace
 from apps.portal.queries import deployments_in
@@ -20,9 +20,9 @@ def delete(request: HttpRequest, workspace: Workspace) -> HttpResponse:
     if request.method == "POST":
         typed = request.POST.get("confirm", "").strip()
         try:
-            delete_workspace(actor=person_of(request), workspace=workspace, typed_name=typed)
+            delete_workspace(actor=request_user(request), workspace=workspace, typed_name=typed)
         except PortalError as refusal:
-            error = refusal.sentence
+            error = refusal.message
         else:
             messages.success(request, f"The workspace {workspace} is deleted.")
             return redirect("portal:home")

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from apps.access.models import Role
 from apps.core.errors import Invalid
-from apps.core.forms import Choices, blame
+from apps.core.forms import Choices, add_error
 from apps.organizations.models import Team
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.identity_providers import (
@@ -129,7 +129,7 @@ class ConnectionForm(forms.Form):
         try:
             self.cleaned_fields = {**self.shared_fields(), **self.provider_fields()}
         except Invalid as error:
-            blame(self, error)
+            add_error(self, error)
         return cleaned
 
 

@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
-from apps.access.services import check_reach
+from apps.access.services import ensure_can_delegate
 from apps.accounts.models import User
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization
@@ -41,7 +41,7 @@ def check_newcomer_role(*, actor: User, organization: Organization, key: str) ->
     role = newcomer_role(organization=organization, key=key)
     if role is None:
         raise Invalid("Newcomers cannot become this. Choose another role.", field="default_role")
-    check_reach(actor=actor, role=role, on=organization)
+    ensure_can_delegate(actor=actor, role=role, on=organization)
 
 
 def newcomers_in_words(*, organization: Organization, key: str) -> str:

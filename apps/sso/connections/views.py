@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import (
     STALE,
     fresh_sign_in,
@@ -19,7 +19,7 @@ from apps.accounts.sessions.services import (
     is_sign_in_fresh,
 )
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.connections import services
 from apps.sso.connections.forms import FORMS, ConnectionForm, ProtocolForm
@@ -41,26 +41,22 @@ def new_connection(request: HttpRequest, organization: Organization) -> HttpResp
     if protocol not in FORMS:
         context = {"organization": organization, "form": ProtocolForm()}
         return render(request, "sso/connections/choose_protocol.html", context)
-    roles = roles_of_newcomers(actor=person_of(request), organization=organization)
+    roles = roles_of_newcomers(actor=request_user(request), organization=organization)
     form = FORMS[protocol](request.POST or None, request.FILES or None, roles=roles)
     _refuse_stale(request, form)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             connection = services.create_connection(
-                actor=person_of(request),
+                actor=request_user(request),
                 organization=organization,
                 protocol=protocol,
                 **form.cleaned_fields,
             )
-        except PortalError as error:
-            blame(form, error)
-        else:
             messages.success(request, "The connection is there. Test it before you switch it on.")
             return _to(connection)
     context = {"organization": organization, "form": form, "protocol": protocol}
     context |= _freshness(request)
-    status = 422 if form.errors else 200
-    return render(request, "sso/connections/connection_form.html", context, status=status)
+    return form_page(request, "sso/connections/connection_form.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -95,20 +91,17 @@ def edit_connection(
         request.POST or None,
         request.FILES or None,
         roles=roles_of_newcomers(
-            actor=person_of(request), organization=organization, key=found.default_role
+            actor=request_user(request), organization=organization, key=found.default_role
         ),
         connection=found,
         initial=_initial(found),
     )
     _refuse_stale(request, form)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             services.update_connection(
-                actor=person_of(request), connection=found, **form.cleaned_fields
+                actor=request_user(request), connection=found, **form.cleaned_fields
             )
-        except PortalError as error:
-            blame(form, error)
-        else:
             messages.success(request, "Saved.")
             return _to(found)
     context = {
@@ -118,8 +111,7 @@ def edit_connection(
         "connection": found,
         **_freshness(request),
     }
-    status = 422 if form.errors else 200
-    return render(request, "sso/connections/connection_form.html", context, status=status)
+    return form_page(request, "sso/connections/connection_form.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -143,11 +135,8 @@ def switch_connection(
     found = get_object_or_404(organization.sso_connections, key=connection_key)
     is_on = request.POST.get("enable") == "yes"
     change = services.enable_connection if is_on else services.disable_connection
-    try:
-        change(actor=person_of(request), connection=found)
-    except PortalError as error:
-        messages.error(request, error.sentence)
-    else:
+    with errors_as_messages(request):
+        change(actor=request_user(request), connection=found)
         messages.success(request, f"{found} is {'on' if is_on else 'off'}.")
     return _to(found)
 
@@ -163,9 +152,9 @@ def delete_connection(
     if request.method != "POST":
         return render(request, "sso/connections/delete_connection.html", context)
     try:
-        services.delete_connection(actor=person_of(request), connection=found)
+        services.delete_connection(actor=request_user(request), connection=found)
     except PortalError as error:
-        context["problem"] = error.sentence
+        context["problem"] = error.message
         return render(request, "sso/connections/delete_connection.html", context, status=422)
     messages.success(request, f"{found} is removed.")
     return redirect("sso:overview", slug=organization.slug)

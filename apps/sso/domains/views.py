@@ -9,10 +9,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.connections.forms import DomainForm
 from apps.sso.connections.services import make_bypass_link as new_bypass_link
@@ -28,14 +28,11 @@ MANAGE = "organization.sso.manage"
 def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Everything about sign-in of one organization; posting adds a domain."""
     form = DomainForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             domains.add_domain(
-                actor=person_of(request), organization=organization, **form.cleaned_data
+                actor=request_user(request), organization=organization, **form.cleaned_data
             )
-        except PortalError as error:
-            blame(form, error)
-        else:
             messages.success(request, "Added. Make the DNS record, then check it.")
             return redirect("sso:overview", slug=organization.slug)
     context = {
@@ -45,7 +42,7 @@ def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
         "connections": organization.sso_connections.order_by("name"),
         "bypass_link": BypassLink.objects.filter(organization=organization).first(),
     }
-    return render(request, "sso/overview.html", context, status=422 if form.errors else 200)
+    return form_page(request, "sso/overview.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -53,7 +50,7 @@ def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
 @require_POST
 def check_domain(request: HttpRequest, organization: Organization, domain_id: int) -> HttpResponse:
     domain = get_object_or_404(organization.domains, pk=domain_id)
-    if domains.check_domain(actor=person_of(request), domain=domain):
+    if domains.check_domain(actor=request_user(request), domain=domain):
         messages.success(request, f"{domain} is verified.")
     else:
         messages.warning(request, f"{domain} is not verified. {domain.problem}")
@@ -73,11 +70,11 @@ def change_domain(request: HttpRequest, organization: Organization, domain_id: i
     if request.method != "POST":
         return render(request, "sso/domains/change_domain.html", context)
     try:
-        sentence = _change(request, domain, action)
+        message = _change(request, domain, action)
     except PortalError as error:
-        context["problem"] = error.sentence
+        context["problem"] = error.message
         return render(request, "sso/domains/change_domain.html", context, status=422)
-    messages.success(request, sentence)
+    messages.success(request, message)
     return redirect("sso:overview", slug=organization.slug)
 
 
@@ -87,7 +84,7 @@ def change_domain(request: HttpRequest, organization: Organization, domain_id: i
 @require_POST
 def make_bypass_link(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Show a new bypass link, this once."""
-    token = new_bypass_link(actor=person_of(request), organization=organization)
+    token = new_bypass_link(actor=request_user(request), organization=organization)
     url = settings.PORTAL_URL + reverse("sso:bypass", args=[token])
     return render(
         request, "sso/sign_in/bypass_made.html", {"organization": organization, "url": url}
@@ -95,7 +92,7 @@ def make_bypass_link(request: HttpRequest, organization: Organization) -> HttpRe
 
 
 def _change(request: HttpRequest, domain: Domain, action: str) -> str:
-    actor = person_of(request)
+    actor = request_user(request)
     if action == "remove":
         domains.remove_domain(actor=actor, domain=domain)
         return f"{domain} is removed."

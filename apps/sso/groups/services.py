@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.access.audit_labels import record_on
-from apps.access.services import lock_people
+from apps.access.services import lock_memberships
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Team
@@ -29,7 +29,7 @@ def map_group(*, actor: User, connection: SSOConnection, group: str, team: Team)
     Raises Invalid, Refused for Teams that SCIM keeps, and RightsExceeded when the Team holds rights
     that the actor lacks.
     """
-    lock_people(on=connection.organization)
+    lock_memberships(on=connection.organization)
     group = " ".join(group.split())
     if team.organization_id != connection.organization_id:
         raise Invalid("This Team belongs to another organization.", field="team")
@@ -50,7 +50,7 @@ def map_group(*, actor: User, connection: SSOConnection, group: str, team: Team)
 @transaction.atomic
 def unmap_group(*, actor: User, mapping: GroupMapping) -> None:
     """Let a Team no longer mirror a group. Without another one it is kept here, with its people."""
-    lock_people(on=mapping.connection.organization)
+    lock_memberships(on=mapping.connection.organization)
     team = mapping.team
     _record("group.unmapped", actor, mapping, [team.name, None])
     mapping.delete()

@@ -2,14 +2,13 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.connections.forms import GroupForm
 from apps.sso.groups.services import map_group, unmap_group
@@ -24,14 +23,11 @@ MANAGE = "organization.sso.manage"
 def groups(request: HttpRequest, organization: Organization, connection_key: str) -> HttpResponse:
     connection = get_object_or_404(organization.sso_connections, key=connection_key)
     form = GroupForm(request.POST or None, connection=connection)
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             mapping = map_group(
-                actor=person_of(request), connection=connection, **form.cleaned_data
+                actor=request_user(request), connection=connection, **form.cleaned_data
             )
-        except PortalError as error:
-            blame(form, error)
-        else:
             messages.success(request, f"{mapping.team} mirrors {mapping.group} now.")
             return redirect("sso:groups", slug=organization.slug, connection_key=connection.key)
     context = {
@@ -41,7 +37,7 @@ def groups(request: HttpRequest, organization: Organization, connection_key: str
         "has_teams": organization.teams.exists(),
         "mappings": connection.group_mappings.select_related("team").order_by("group", "pk"),
     }
-    return render(request, "sso/groups/groups.html", context, status=422 if form.errors else 200)
+    return form_page(request, "sso/groups/groups.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -56,6 +52,6 @@ def unmap(
         connection__key=connection_key,
         connection__organization=organization,
     )
-    unmap_group(actor=person_of(request), mapping=mapping)
+    unmap_group(actor=request_user(request), mapping=mapping)
     messages.success(request, f"{mapping.team} no longer mirrors {mapping.group}.")
     return redirect("sso:groups", slug=organization.slug, connection_key=connection_key)

@@ -1,4 +1,4 @@
-"""Why a sign-in through an identity provider failed: a sentence for the person, who can act on it
+"""Why a sign-in through an identity provider failed: a message for the person, who can act on it
 or pass it on, and a reason for the log. What an identity provider wrote is in neither, but for the
 short codes that the protocol names.
 """
@@ -54,18 +54,18 @@ CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
 def token_problem(error: jwt.PyJWTError) -> str:
-    """Return what is wrong with an ID token, in a sentence."""
-    return next(sentence for kind, sentence in TOKEN_PROBLEMS if isinstance(error, kind))
+    """Return what is wrong with an ID token, in a message."""
+    return next(message for kind, message in TOKEN_PROBLEMS if isinstance(error, kind))
 
 
 def explain(error: BaseException | None, *, sent: str) -> tuple[str, str]:
-    """Return the sentence and the reason of a failed sign-in by OpenID Connect.
+    """Return the message and the reason of a failed sign-in by OpenID Connect.
 
     `sent` is the error that the identity provider sent back with the browser, if it did.
     """
     if isinstance(error, RequestException):
-        sentence = UNTRUSTED if isinstance(error, SSLError) else AWAY
-        return sentence, f"{type(error).__name__}: {error}"[:300]
+        message = UNTRUSTED if isinstance(error, SSLError) else AWAY
+        return message, f"{type(error).__name__}: {error}"[:300]
     if isinstance(error, OAuth2Error):
         return _refused(str(error))
     if isinstance(error, ProviderException):

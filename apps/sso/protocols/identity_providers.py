@@ -60,7 +60,7 @@ def fetch_metadata(*, url: str, now: datetime) -> dict[str, Any]:
     try:
         xml = fetch(url)
     except OutgoingFailed as error:
-        raise Invalid(error.sentence, field="metadata_url") from None
+        raise Invalid(error.message, field="metadata_url") from None
     return read_metadata(xml=xml, now=now)
 
 
@@ -74,7 +74,7 @@ def discover(*, issuer: str) -> dict[str, Any]:
     try:
         found = json.loads(fetch(issuer.rstrip("/") + "/.well-known/openid-configuration"))
     except OutgoingFailed as error:
-        raise Invalid(error.sentence, field="issuer") from None
+        raise Invalid(error.message, field="issuer") from None
     except ValueError:
         found = None
     if not isinstance(found, dict):

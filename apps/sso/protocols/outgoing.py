@@ -22,7 +22,7 @@ CONNECT_SECONDS, READ_SECONDS, MOST_SECONDS = 3.0, 7.0, 12.0
 
 
 class OutgoingFailed(PortalError):
-    """An identity provider could not be asked. The sentence tells no more than the owner knows."""
+    """An identity provider could not be asked. The message tells no more than the owner knows."""
 
 
 class _Checked:
@@ -78,7 +78,7 @@ class GuardedSession(requests.Session):
             response = super().request(method, url, *args, **kwargs)
             response._content = _bounded(response)
         except (AddressRefused, NameUnknown) as error:
-            raise requests.ConnectionError(error.sentence) from None
+            raise requests.ConnectionError(error.message) from None
         return response
 
 
@@ -94,7 +94,7 @@ def _bounded(response: requests.Response) -> bytes:
 
 
 def fetch(url: str) -> bytes:
-    """Return what an address answers with; raises OutgoingFailed with a sentence."""
+    """Return what an address answers with; raises OutgoingFailed with a message."""
     try:
         with GuardedSession() as session:
             response = session.get(url)
@@ -103,8 +103,8 @@ def fetch(url: str) -> bytes:
     except requests.RequestException as error:
         cause = next((arg for arg in error.args if isinstance(arg, str)), "")
         is_ours = cause.endswith(".") and "object at" not in cause
-        sentence = cause if is_ours else "That address does not answer as it should."
-        raise OutgoingFailed(sentence) from None
+        message = cause if is_ours else "That address does not answer as it should."
+        raise OutgoingFailed(message) from None
     if response.status_code != 200:
         raise OutgoingFailed(f"That address answered with status {response.status_code}.")
     return response.content

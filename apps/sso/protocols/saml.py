@@ -48,9 +48,9 @@ REASONS = (
 
 @dataclass(frozen=True)
 class BadAnswer(Exception):
-    """An answer that signs nobody in; `sentence` may be shown, `reason` is for the log."""
+    """An answer that signs nobody in; `message` may be shown, `reason` is for the log."""
 
-    sentence: str
+    message: str
     reason: str = ""
 
 
@@ -121,7 +121,7 @@ def read_answer(connection: SSOConnection, answer: str) -> OneLogin_Saml2_Auth:
         raise BadAnswer(UNREADABLE, type(error).__name__) from None
     if auth.get_errors() or not auth.is_authenticated():
         reason = auth.get_last_error_reason() or ", ".join(auth.get_errors()) or "not signed in"
-        raise BadAnswer(_sentence(reason), reason[:500])
+        raise BadAnswer(_message(reason), reason[:500])
     return auth
 
 
@@ -150,8 +150,8 @@ def _here(connection: SSOConnection, posted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sentence(reason: str) -> str:
-    for part, sentence in REASONS:
+def _message(reason: str) -> str:
+    for part, message in REASONS:
         if part.lower() in reason.lower():
-            return sentence
+            return message
     return "The answer of the identity provider was refused."

@@ -47,7 +47,7 @@ def close(record: ScimRecord) -> None:
         for organization in organizations_of(user=user):
             keep_an_owner(on=organization, leaving=user)
     except LastOwner as error:
-        raise InvalidValueException(detail=error.sentence) from None
+        raise InvalidValueException(detail=error.message) from None
     deactivate_person(user=user)
     _note("person.deactivated", record, user)
 

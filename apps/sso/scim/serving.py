@@ -17,7 +17,7 @@ from scim2_server.responses import ScimResponse
 from scim2_server.service import ScimService
 from scim2_server.utils import load_default_provider
 
-from apps.access.services import lock_people
+from apps.access.services import lock_memberships
 from apps.organizations.models import Organization
 from apps.sso.scim.storage import RecordStorage
 
@@ -44,7 +44,7 @@ def serve(
     if request.method in READING or not is_proved:
         return _django(application.serve(asked))
     with transaction.atomic():
-        lock_people(on=organization)
+        lock_memberships(on=organization)
         answer = application.serve(asked)
         if answer.status >= 500:
             transaction.set_rollback(True)

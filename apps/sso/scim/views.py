@@ -12,11 +12,10 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from apps.access.scoped import scoped
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.context import name_caller
-from apps.core.errors import PortalError
-from apps.core.forms import blame
+from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.core.gates import open_to_all
 from apps.organizations.models import Organization
 from apps.sso.connections.forms import ScimTokenForm
@@ -52,14 +51,11 @@ def provisioning(request: HttpRequest, organization: Organization) -> HttpRespon
     """The address and the tokens; posting makes a token and shows it this once."""
     form = ScimTokenForm(request.POST or None)
     token = ""
-    if request.method == "POST" and form.is_valid():
-        try:
+    if is_submitted(request, form):
+        with errors_shown_in(form):
             token = create_scim_token(
-                actor=person_of(request), organization=organization, **form.cleaned_data
+                actor=request_user(request), organization=organization, **form.cleaned_data
             )
-        except PortalError as error:
-            blame(form, error)
-        else:
             form = ScimTokenForm()
     records = ScimRecord.objects.filter(organization=organization)
     unlinked = records.filter(kind="User").exclude(problem="").order_by("key")
@@ -73,8 +69,7 @@ def provisioning(request: HttpRequest, organization: Organization) -> HttpRespon
         "group_count": records.filter(kind="Group").count(),
         "page_obj": Paginator(unlinked, PAGE_SIZE).get_page(request.GET.get("page")),
     }
-    status = 422 if form.errors else 200
-    return render(request, "sso/scim/provisioning.html", context, status=status)
+    return form_page(request, "sso/scim/provisioning.html", context, form)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -87,6 +82,6 @@ def revoke_token(
     if request.method != "POST":
         context = {"organization": organization, "token": token}
         return render(request, "sso/scim/revoke_token.html", context)
-    revoke_scim_token(actor=person_of(request), token=token)
+    revoke_scim_token(actor=request_user(request), token=token)
     messages.success(request, f"The token {token} is revoked.")
     return redirect("sso:provisioning", slug=organization.slug)

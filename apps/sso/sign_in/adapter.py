@@ -100,7 +100,7 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth 
         try:
             sociallogin.user = admit(connection=connection, identity=identity)
         except Refused as error:
-            page = problem(request, connection, error.sentence, status=403)
+            page = problem(request, connection, error.message, status=403)
             raise ImmediateHttpResponse(page) from None
         sociallogin.account = SocialAccount.objects.get(
             provider=connection.key, uid=identity.subject
@@ -117,8 +117,8 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth 
         connection = provider.app.connection
         if exception is None and "state" not in (extra_context or {}):
             raise ImmediateHttpResponse(problem(request, connection, NOT_ASKED))
-        sentence, reason = explain(exception, sent=request.GET.get("error", ""))
-        raise ImmediateHttpResponse(problem(request, connection, sentence, reason=reason))
+        message, reason = explain(exception, sent=request.GET.get("error", ""))
+        raise ImmediateHttpResponse(problem(request, connection, message, reason=reason))
 
 
 def end_confirmation(request: HttpRequest, sociallogin: Any) -> HttpResponse:
@@ -154,20 +154,20 @@ def app_of(connection: SSOConnection) -> SocialApp:
 def problem(
     request: HttpRequest,
     connection: SSOConnection,
-    sentence: str,
+    message: str,
     *,
     reason: str = "",
     status: int = 400,
 ) -> HttpResponse:
     """Answer that nobody was signed in, with an id that the log knows. A test learns the reason."""
     if is_testing(request, connection):
-        return end_test(request, connection, None, sentence=f"{sentence} {reason}".strip())
+        return end_test(request, connection, None, message=f"{message} {reason}".strip())
     error_id = secrets.token_hex(4)
     logger.warning(
         "sign-in refused",
-        extra={"error_id": error_id, "connection": connection.key, "reason": reason or sentence},
+        extra={"error_id": error_id, "connection": connection.key, "reason": reason or message},
     )
-    context = {"connection": connection, "sentence": sentence, "error_id": error_id}
+    context = {"connection": connection, "message": message, "error_id": error_id}
     return render(request, "sso/sign_in/problem.html", context, status=status)
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.access.audit_labels import record_on
 from apps.access.models import Role
-from apps.access.services import grant, lock_people
+from apps.access.services import grant, lock_memberships
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
 from apps.accounts.services import AddressTaken, change_address, create_passwordless
@@ -44,7 +44,7 @@ class Identity:
 def admit(*, connection: SSOConnection, identity: Identity) -> User:
     """Return the person to sign in, made or linked if this is the first time. Raises Refused."""
     organization = connection.organization
-    lock_people(on=organization)
+    lock_memberships(on=organization)
     email = identity.email.strip().lower()
     _check_address(connection, email)
     account = SocialAccount.objects.filter(provider=connection.key, uid=identity.subject).first()

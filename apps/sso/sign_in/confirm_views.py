@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from apps.accounts.request_user import person_of
+from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import is_sign_in_fresh
 from apps.core.gates import signed_in_only
 from apps.sso.queries import connections_of
@@ -22,7 +22,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     if is_sign_in_fresh(request):
         done: HttpResponse | None = resume_request(request)
         return done or redirect(url or "portal:home")
-    context = {"connections": connections_of(user=person_of(request)), "next": url}
+    context = {"connections": connections_of(user=request_user(request)), "next": url}
     return render(request, "sso/sign_in/confirm.html", context)
 
 
@@ -30,7 +30,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
 @require_POST
 def confirm_at(request: HttpRequest, connection_key: str) -> HttpResponse:
     """Leave for one of one's own identity providers."""
-    theirs = {one.key: one for one in connections_of(user=person_of(request))}
+    theirs = {one.key: one for one in connections_of(user=request_user(request))}
     if connection_key not in theirs:
         raise Http404
     return leave_for_confirmation(request, theirs[connection_key])

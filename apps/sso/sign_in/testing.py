@@ -30,35 +30,35 @@ def end_test(
     connection: SSOConnection,
     identity: Identity | None,
     *,
-    sentence: str = "",
+    message: str = "",
 ) -> HttpResponse:
     """Note what a test said, and lead back to the connection's page."""
     request.session.pop(SESSION_KEY, None)
-    result = result_of(connection, identity, sentence=sentence)
+    result = result_of(connection, identity, message=message)
     note_test(connection=connection, result=result, now=timezone.now())
     if result["is_ok"]:
         messages.success(request, "The test went well.")
     else:
-        messages.error(request, f"The test failed. {result['sentence']}")
+        messages.error(request, f"The test failed. {result['message']}")
     return redirect(
         "sso:connection", slug=connection.organization.slug, connection_key=connection.key
     )
 
 
 def result_of(
-    connection: SSOConnection, identity: Identity | None, *, sentence: str = ""
+    connection: SSOConnection, identity: Identity | None, *, message: str = ""
 ) -> dict[str, Any]:
     """Judge a test by what a sign-in would have needed."""
     at = timezone.now().isoformat()
     if identity is None:
-        return {"is_ok": False, "sentence": sentence, "at": at}
+        return {"is_ok": False, "message": message, "at": at}
     if not identity.email:
-        sentence = "No e-mail address came: check the name of its attribute."
+        message = "No e-mail address came: check the name of its attribute."
     elif not owns_address(connection=connection, email=identity.email):
-        sentence = f"{identity.email} is in no verified domain of {connection.organization}."
+        message = f"{identity.email} is in no verified domain of {connection.organization}."
     return {
-        "is_ok": not sentence,
-        "sentence": sentence,
+        "is_ok": not message,
+        "message": message,
         "at": at,
         "subject": identity.subject[:200],
         "email": identity.email,

@@ -113,8 +113,8 @@ def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) ->
         url = redirection["Location"]
         check_url(url.partition("?")[0], field="")
     except (RequestException, KeyError, ValueError, Invalid) as error:
-        sentence, reason = explain(error, sent="")
-        return problem(request, connection, sentence, reason=reason)
+        message, reason = explain(error, sent="")
+        return problem(request, connection, message, reason=reason)
     return render(request, "sso/sign_in/leaving.html", {"connection": connection, "url": url})
 
 
@@ -183,7 +183,7 @@ def _finish_saml(request: HttpRequest, connection: SSOConnection, answer: str) -
 def _saml_problem(
     request: HttpRequest, connection: SSOConnection, error: BadAnswer
 ) -> HttpResponse:
-    return problem(request, connection, error.sentence, reason=error.reason)
+    return problem(request, connection, error.message, reason=error.reason)
 
 
 @open_to_all
@@ -199,8 +199,8 @@ def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
         return problem(request, connection, NOT_ASKED)
     except (RequestException, KeyError, ValueError, TypeError) as error:
         # allauth catches what goes wrong after it has asked where to ask for the token.
-        sentence, reason = explain(error, sent="")
-        return problem(request, connection, sentence, reason=reason)
+        message, reason = explain(error, sent="")
+        return problem(request, connection, message, reason=reason)
     except SocialApp.DoesNotExist:
         raise Http404 from None
     return response

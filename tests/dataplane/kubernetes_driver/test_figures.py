@@ -10,8 +10,13 @@ import pytest
 
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.kubernetes.api.transport import Answer
-from apps.dataplane.kubernetes.observe.live_metrics import figures_of, quantity, tasks_in, usage_in
-from apps.dataplane.status import Figures, Usage
+from apps.dataplane.kubernetes.observe.live_metrics import (
+    quantity,
+    read_live_metrics,
+    tasks_in,
+    usage_in,
+)
+from apps.dataplane.status import LiveMetrics, Usage
 from tests.dataplane.specs import make_spec
 
 JSON = {"content-type": "application/json"}
@@ -73,23 +78,23 @@ class Cluster:
         return Answer(status, JSON, said if isinstance(said, bytes) else orjson.dumps(said))
 
 
-def ask(cluster: Cluster) -> Figures:
-    return figures_of(cluster, spec=make_spec("x"), portal_id="p")
+def ask(cluster: Cluster) -> LiveMetrics:
+    return read_live_metrics(cluster, spec=make_spec("x"), portal_id="p")
 
 
 def test_two_requests_tell_tasks_heartbeats_memory_and_cpu() -> None:
     cluster = Cluster()
 
-    figures = ask(cluster)
+    live_metrics = ask(cluster)
 
-    assert figures.tasks == {"default": (31, 4)}
-    assert figures.import_errors == 2
-    assert figures.heartbeats == {"scheduler": datetime(2026, 11, 22, 12, tzinfo=UTC)}
-    assert figures.usage == {
+    assert live_metrics.tasks == {"default": (31, 4)}
+    assert live_metrics.import_errors == 2
+    assert live_metrics.heartbeats == {"scheduler": datetime(2026, 11, 22, 12, tzinfo=UTC)}
+    assert live_metrics.usage == {
         "scheduler": Usage(memory_bytes=512 * 1024**2, cpu_millis=123),
         "worker default": Usage(memory_bytes=2 * 1024**3, cpu_millis=1750),
     }
-    assert (figures.tasks_unknown, figures.usage_unknown) == ("", "")
+    assert (live_metrics.tasks_unknown, live_metrics.usage_unknown) == ("", "")
     assert len(cluster.asked) == 2
     metrics = next(path for path in cluster.asked if "metrics.k8s.io" in path)
     assert urlsplit(metrics).path == "/apis/metrics.k8s.io/v1beta1/namespaces/airflow-x/pods"
@@ -107,22 +112,22 @@ def test_two_requests_tell_tasks_heartbeats_memory_and_cpu() -> None:
     ],
 )
 def test_a_cluster_that_tells_no_memory_says_why(status: int, words: str) -> None:
-    figures = ask(Cluster(metrics=(status, b"404 page not found")))
+    live_metrics = ask(Cluster(metrics=(status, b"404 page not found")))
 
-    assert figures.usage is None
-    assert words in figures.usage_unknown
-    assert figures.tasks is not None
+    assert live_metrics.usage is None
+    assert words in live_metrics.usage_unknown
+    assert live_metrics.tasks is not None
 
 
 def test_an_airflow_that_is_down_says_so_and_memory_is_told() -> None:
     refusal = {"kind": "Status", "apiVersion": "v1", "code": 503, "message": "no endpoints"}
 
-    figures = ask(Cluster(airflow=(503, refusal)))
+    live_metrics = ask(Cluster(airflow=(503, refusal)))
 
-    assert figures.tasks is None
-    assert figures.import_errors is None
-    assert figures.tasks_unknown == "The API server of this Deployment does not answer."
-    assert figures.usage
+    assert live_metrics.tasks is None
+    assert live_metrics.import_errors is None
+    assert live_metrics.tasks_unknown == "The API server of this Deployment does not answer."
+    assert live_metrics.usage
 
 
 @pytest.mark.parametrize(
@@ -130,20 +135,24 @@ def test_an_airflow_that_is_down_says_so_and_memory_is_told() -> None:
     [(404, {"detail": "Not Found"}), (200, []), (200, b"<html>"), (200, {"tasks": "none"})],
 )
 def test_an_airflow_that_knows_no_counts_is_unknown(answer: tuple[int, object]) -> None:
-    figures = ask(Cluster(airflow=answer))
+    live_metrics = ask(Cluster(airflow=answer))
 
-    assert figures.tasks is None
-    assert figures.tasks_unknown.startswith("Airflow does not tell what waits and runs")
+    assert live_metrics.tasks is None
+    assert live_metrics.tasks_unknown.startswith("Airflow does not tell what waits and runs")
 
 
 def test_a_cluster_that_is_away_is_the_reason_for_both() -> None:
     cluster = Cluster()
     cluster.is_cut = True
 
-    figures = ask(cluster)
+    live_metrics = ask(cluster)
 
-    assert (figures.tasks, figures.usage) == (None, None)
-    assert figures.tasks_unknown == figures.usage_unknown == "The cluster took no connection."
+    assert (live_metrics.tasks, live_metrics.usage) == (None, None)
+    assert (
+        live_metrics.tasks_unknown
+        == live_metrics.usage_unknown
+        == "The cluster took no connection."
+    )
 
 
 @pytest.mark.parametrize(

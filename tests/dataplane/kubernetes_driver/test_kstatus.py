@@ -76,7 +76,7 @@ def test_each_kind_is_judged_by_its_own_rule(item: dict, state: str) -> None:
     status = kstatus.status_of(item, now=NOW)
 
     assert status.state == state
-    assert (status.sentence == "") == (state == "current")
+    assert (status.message == "") == (state == "current")
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(5, "in_progress"), (20, "failed")])

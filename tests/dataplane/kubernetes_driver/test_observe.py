@@ -7,7 +7,7 @@ from apps.dataplane.kubernetes.api.kinds import kind_of
 from apps.dataplane.kubernetes.observe import inventory
 from apps.dataplane.kubernetes.observe.inventory import Entry, Inventory, entry_of
 from apps.dataplane.kubernetes.observe.observation import observation_of
-from apps.dataplane.kubernetes.observe.snapshots import slim
+from apps.dataplane.kubernetes.observe.snapshots import project
 from apps.dataplane.status import Observation
 from tests.dataplane.kubernetes_driver.objects import (
     NOW,
@@ -27,10 +27,10 @@ def look(objects: dict[str, list], *, kept: Inventory | None = None, **more: Any
         kept or Inventory(revision=2, wanted=2), namespace="airflow-x", labels={}
     )
     everything = {"Namespace": [namespace], "ConfigMap": [config_map], **objects}
-    slimmed = {
-        kind: [slim(kind_of(item), item) for item in items] for kind, items in everything.items()
+    projected = {
+        kind: [project(kind_of(item), item) for item in items] for kind, items in everything.items()
     }
-    return observation_of(slimmed, ref="x", now=NOW, airflow_url="https://a.test", **more)
+    return observation_of(projected, ref="x", now=NOW, airflow_url="https://a.test", **more)
 
 
 def test_a_healthy_deployment() -> None:
@@ -63,7 +63,7 @@ def test_a_vital_component_that_is_gone_is_named() -> None:
     observation = look({"Deployment": CORE[:1]})
 
     assert observation.health == "unhealthy"
-    assert "scheduler is gone" in observation.sentence
+    assert "scheduler is gone" in observation.message
 
 
 def test_a_crashing_scheduler_is_unhealthy_with_its_reason() -> None:
@@ -75,7 +75,7 @@ def test_a_crashing_scheduler_is_unhealthy_with_its_reason() -> None:
     scheduler = observation.components[1]
 
     assert observation.health == "unhealthy"
-    assert "exit code 1" in observation.sentence
+    assert "exit code 1" in observation.message
     assert (scheduler.state, scheduler.restarts) == ("crashing", 7)
 
 
@@ -193,7 +193,7 @@ def test_warnings_of_the_last_hour_are_counted_once_each_newest_first() -> None:
 
     assert notices is not None
     assert [(one.reason, one.count) for one in notices] == [("FailedMount", 1), ("BackOff", 5)]
-    assert notices[1].sentence == "since 10"
+    assert notices[1].message == "since 10"
 
 
 def test_a_warning_is_over_when_its_pod_is_gone_done_or_got_ready_later() -> None:
@@ -221,7 +221,7 @@ def test_a_warning_is_over_when_its_pod_is_gone_done_or_got_ready_later() -> Non
 
     notices = look({"Event": events, "Pod": pods}).notices or ()
 
-    assert {(one.object, one.sentence) for one in notices if one.is_over} == {
+    assert {(one.object, one.message) for one in notices if one.is_over} == {
         ("Pod/up", "since 90"),
         ("Pod/done", "since 20"),
         ("Pod/gone", "since 10"),
@@ -237,6 +237,6 @@ def test_slim_objects_are_small_and_free_of_secrets() -> None:
     fat = deployment()
     fat["spec"]["template"] = {"spec": {"containers": [{"env": [{"value": "canary"}]}]}}
 
-    slimmed = slim(kind_of(fat), fat)
+    projected = project(kind_of(fat), fat)
 
-    assert b"canary" not in orjson.dumps(slimmed)
+    assert b"canary" not in orjson.dumps(projected)

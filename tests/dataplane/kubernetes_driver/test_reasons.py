@@ -1,6 +1,6 @@
 import pytest
 
-from apps.dataplane.kubernetes.observe.reasons import owner_of, trouble_of
+from apps.dataplane.kubernetes.observe.reasons import owner_of, problem_of
 from tests.dataplane.kubernetes_driver.objects import NOW, ago, pod, waiting
 
 UNSCHEDULABLE = {
@@ -47,7 +47,7 @@ OUT_OF_MEMORY = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
     ],
 )
 def test_a_pod_that_does_not_run_says_why(status: dict, words: str) -> None:
-    assert words in trouble_of(pod(**status), now=NOW)
+    assert words in problem_of(pod(**status), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -59,23 +59,23 @@ def test_a_pod_that_does_not_run_says_why(status: dict, words: str) -> None:
     ],
 )
 def test_a_pod_that_starts_or_runs_has_no_trouble(status: dict) -> None:
-    assert trouble_of(pod(**status), now=NOW) == ""
+    assert problem_of(pod(**status), now=NOW) == ""
 
 
 def test_a_pod_that_goes_has_no_trouble() -> None:
     going = pod(containerStatuses=[waiting("CrashLoopBackOff")])
     going["metadata"]["deletionTimestamp"] = ago(1)
 
-    assert trouble_of(going, now=NOW) == ""
+    assert problem_of(going, now=NOW) == ""
 
 
 def test_words_of_the_cluster_are_cut_and_printable() -> None:
     loud = pod(containerStatuses=[waiting("ErrImagePull", "\x1b" + "a" * 5000)])
 
-    trouble = trouble_of(loud, now=NOW)
+    last_error = problem_of(loud, now=NOW)
 
-    assert len(trouble) < 600
-    assert trouble.isprintable()
+    assert len(last_error) < 600
+    assert last_error.isprintable()
 
 
 def test_a_pod_names_its_workload() -> None:

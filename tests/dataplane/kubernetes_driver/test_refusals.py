@@ -4,7 +4,7 @@ import pytest
 
 from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.kubernetes.api import errors as refusals
-from apps.dataplane.kubernetes.api.errors import Request, error_of, scrub, secret_values
+from apps.dataplane.kubernetes.api.errors import Request, from_response, scrub, secret_values
 
 ASKED = Request("apply", "Deployment/scheduler")
 CANARY = "canary-7f3a-hunter2"
@@ -36,14 +36,14 @@ def status(message: str = "", reason: str = "", **details: object) -> dict:
     ],
 )
 def test_each_answer_becomes_the_error_it_means(code: int, body: dict, kind: type) -> None:
-    error = error_of(status=code, body=body, request=ASKED)
+    error = from_response(status=code, body=body, request=ASKED)
 
     assert isinstance(error, kind)
-    assert error.sentence.endswith(".")
+    assert error.message.endswith(".")
 
 
 def test_a_refused_credential_is_no_reason_to_give_up_a_revision() -> None:
-    assert isinstance(error_of(status=401, body={}, request=ASKED), Unreachable)
+    assert isinstance(from_response(status=401, body={}, request=ASKED), Unreachable)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_a_refused_credential_is_no_reason_to_give_up_a_revision() -> None:
     ],
 )
 def test_what_a_cluster_forbids_is_named_with_its_remedy(message: str, words: str) -> None:
-    error = error_of(status=403, body=status(message, "Forbidden"), request=ASKED)
+    error = from_response(status=403, body=status(message, "Forbidden"), request=ASKED)
 
-    assert "Deployment/scheduler" in error.sentence
-    assert words in error.sentence
+    assert "Deployment/scheduler" in error.message
+    assert words in error.message
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_what_a_cluster_forbids_is_named_with_its_remedy(message: str, words: st
 def test_a_kind_that_the_cluster_does_not_know_is_told_from_a_missing_object(body: dict) -> None:
     asked = Request("apply", "ScaledObject/worker-default")
 
-    error = error_of(status=404, body=body, request=asked)
+    error = from_response(status=404, body=body, request=asked)
 
-    assert "does not know the kind ScaledObject" in error.sentence
+    assert "does not know the kind ScaledObject" in error.message
 
 
 @pytest.mark.parametrize("part", ["data", "stringData"])
@@ -80,22 +80,22 @@ def test_no_value_of_a_secret_is_quoted(part: str) -> None:
     manifest = {"kind": "Secret", part: {"password": value}}
     message = f'Invalid value: "{value}" and {CANARY} and {base64.b64encode(CANARY.encode())!r}'
 
-    error = error_of(
+    error = from_response(
         status=422, body=status(message), request=ASKED, secrets=secret_values(manifest)
     )
 
-    assert CANARY not in error.sentence
-    assert value not in error.sentence
+    assert CANARY not in error.message
+    assert value not in error.message
 
 
 def test_nothing_that_is_said_of_a_secret_is_passed_on() -> None:
     asked = Request("apply", "Secret/airflow", is_secret=True)
     body = status(f"Secret is invalid: {CANARY}", causes=[{"field": "data[fernet]"}])
 
-    error = error_of(status=422, body=body, request=asked)
+    error = from_response(status=422, body=body, request=asked)
 
-    assert CANARY not in error.sentence
-    assert "data[fernet]" in error.sentence
+    assert CANARY not in error.message
+    assert "data[fernet]" in error.message
 
 
 def test_values_of_environment_variables_are_hidden_wherever_they_are() -> None:
@@ -118,7 +118,7 @@ def test_tokens_and_control_characters_go() -> None:
 def test_quoted_values_are_left_out_of_what_the_server_says() -> None:
     body = status('spec.x: Invalid value: "very \\"long\\" text": must be short')
 
-    assert "very" not in error_of(status=422, body=body, request=ASKED).sentence
+    assert "very" not in from_response(status=422, body=body, request=ASKED).message
 
 
 def test_a_sentence_has_an_end() -> None:

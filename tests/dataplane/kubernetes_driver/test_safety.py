@@ -1,4 +1,4 @@
-from apps.dataplane.kubernetes.api.redaction import made_safe
+from apps.dataplane.kubernetes.api.redaction import redact
 
 CANARY = "Y2FuYXJ5"
 
@@ -16,7 +16,7 @@ def secret() -> dict:
 
 
 def test_values_of_a_secret_become_digests_that_can_be_compared() -> None:
-    one, other = made_safe(secret(), is_secret=False), made_safe(secret(), is_secret=True)
+    one, other = redact(secret(), is_secret=False), redact(secret(), is_secret=True)
 
     assert CANARY not in str(one)
     assert one["data"] == other["data"]
@@ -29,11 +29,11 @@ def test_items_of_a_list_are_secrets_without_saying_so() -> None:
 
     told, seen = {"metadata": {}}, {"metadata": {}, "kind": "SecretList"}
 
-    assert CANARY not in str(made_safe({**told, "items": [dict(item)]}, is_secret=True))
-    assert CANARY not in str(made_safe({**seen, "items": [dict(item)]}, is_secret=False))
+    assert CANARY not in str(redact({**told, "items": [dict(item)]}, is_secret=True))
+    assert CANARY not in str(redact({**seen, "items": [dict(item)]}, is_secret=False))
 
 
 def test_other_objects_keep_their_data() -> None:
     item = {"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}}
 
-    assert made_safe(item, is_secret=False)["data"] == {"a": "b"}
+    assert redact(item, is_secret=False)["data"] == {"a": "b"}

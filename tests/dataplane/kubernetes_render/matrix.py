@@ -2,14 +2,15 @@
 
 from typing import Any
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import (
     ClusterConfig,
     Connection,
     DatabaseServer,
     ObjectStore,
 )
-from apps.dataplane.kubernetes.render import Manifest, Stage, render
-from apps.dataplane.spec import DeploymentSpec, QueueSpec, SignInSpec, VariableSpec
+from apps.dataplane.kubernetes.render import Stage, render
+from apps.dataplane.spec import DeploymentSpec, SignInSpec, VariableSpec, WorkerQueue
 from tests.dataplane import specs
 
 REF = "tidy-comet"
@@ -23,8 +24,8 @@ SIGN_IN = SignInSpec(
     audience="airflow:tidy-comet",
     public_key_pem="-----BEGIN PUBLIC KEY-----\nbm90IGEga2V5\n-----END PUBLIC KEY-----\n",
 )
-HEAVY = QueueSpec(name="heavy", concurrency=2, min_workers=1, max_workers=4, size="A40")
-LONGEST = QueueSpec(name=LONGEST_QUEUE, concurrency=5, min_workers=0, max_workers=2)
+HEAVY = WorkerQueue(name="heavy", concurrency=2, min_workers=1, max_workers=4, size="A40")
+LONGEST = WorkerQueue(name=LONGEST_QUEUE, concurrency=5, min_workers=0, max_workers=2)
 SERVER = DatabaseServer(
     host="db.example.test", port=6432, user="maker", password=f"{CANARY}-of:the/server@"
 )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from apps.dataplane.kubernetes.render import Manifest
+from apps.dataplane.kubernetes.api.kinds import Manifest
 
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 

@@ -8,7 +8,7 @@ import jsonschema
 from kubernetes_validate.utils import schema_contents
 from referencing import Registry, Resource
 
-from apps.dataplane.kubernetes.render import Manifest
+from apps.dataplane.kubernetes.api.kinds import Manifest
 
 FOLDER = "kubernetes-json-schema/v1.37.0-local-strict"
 

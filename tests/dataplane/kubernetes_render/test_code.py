@@ -10,7 +10,8 @@ from random import Random
 import pytest
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.kubernetes.render import Manifest, render
+from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render import render
 from apps.dataplane.spec import CodeSpec
 from tests.dataplane.kubernetes_render import schemas
 from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests

@@ -1,9 +1,11 @@
-"""The manifests of every kind of Deployment, as files to read. After a deliberate change:
+"""The manifests of every kind of Deployment, as files to read: three whole, the others as what
+differs from one of these. After a deliberate change:
 
 REWRITE_GOLDENS=1 pytest tests/dataplane/kubernetes_render/test_goldens.py
 """
 
 import copy
+import difflib
 import os
 from base64 import b64decode
 from pathlib import Path
@@ -11,12 +13,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from apps.dataplane.kubernetes.render import Manifest, Stage
+from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render import Stage
 from tests.dataplane.kubernetes_render.matrix import CASES, stages_of
 from tests.dataplane.kubernetes_render.pods import pods_in
 
 FOLDER = Path(__file__).parent / "goldens"
 PORTAL_FILES = "portal-files"
+WHOLE = ("celery-keda", "kubernetes", "longest-names")
+DIFFERS_FROM = {
+    "celery-fixed": "celery-keda",
+    "two-queues-variables": "celery-keda",
+    "local": "celery-keda",
+    "server-and-store": "celery-keda",
+    "kubernetes-store": "kubernetes",
+}
 
 
 class _Blocks(yaml.SafeDumper):
@@ -36,16 +47,33 @@ _Blocks.add_representer(str, _text)
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_manifests_are_those_of_the_golden_file(case: str) -> None:
-    _compare(case, stages_of(case))
+    written = _manifests(case)
+    if case in DIFFERS_FROM:
+        written = _difference(_manifests(DIFFERS_FROM[case]), written)
+    _compare(_path(case), written)
 
 
 def test_every_golden_file_has_a_case() -> None:
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(CASES)
+    assert {*WHOLE, *DIFFERS_FROM} == set(CASES)
+    assert set(FOLDER.iterdir()) == {_path(case) for case in CASES}
 
 
-def _compare(case: str, stages: tuple[Stage, ...]) -> None:
-    path = FOLDER / f"{case}.yaml"
-    written = "".join(_written(stage) for stage in stages)
+def _path(case: str) -> Path:
+    return FOLDER / f"{case}.{'diff' if case in DIFFERS_FROM else 'yaml'}"
+
+
+def _manifests(case: str) -> str:
+    return "".join(_written(stage) for stage in stages_of(case))
+
+
+def _difference(base: str, written: str) -> str:
+    """Return a unified diff, without line numbers: they would change with every edit above."""
+    lines = difflib.unified_diff(base.splitlines(), written.splitlines(), n=2, lineterm="")
+    hunks = list(lines)[2:]
+    return "".join(f"{'@@' if line.startswith('@@') else line}\n" for line in hunks)
+
+
+def _compare(path: Path, written: str) -> None:
     if os.environ.get("REWRITE_GOLDENS"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(written)

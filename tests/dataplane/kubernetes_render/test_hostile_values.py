@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.kubernetes.render import Manifest, render
+from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render import render
 from apps.dataplane.kubernetes.render.components.autoscaling import workers_needed
-from apps.dataplane.spec import QueueSpec, VariableSpec
+from apps.dataplane.spec import VariableSpec, WorkerQueue
 from tests.dataplane.kubernetes_render import schemas, test_lint
 from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests
 from tests.dataplane.kubernetes_render.pods import containers_of, find, pods_in
@@ -71,7 +72,7 @@ def test_any_names_and_values_give_objects_that_pass_every_rule(seed: int) -> No
         queues=(
             DEFAULT_QUEUE,
             *(
-                QueueSpec(
+                WorkerQueue(
                     name=name, concurrency=chance.randrange(1, 16), min_workers=0, max_workers=3
                 )
                 for name in queues
@@ -98,7 +99,7 @@ def test_any_names_and_values_give_objects_that_pass_every_rule(seed: int) -> No
 
 def test_queues_with_one_beginning_have_workloads_of_their_own() -> None:
     queues = tuple(
-        QueueSpec(name="q" * 60 + end, concurrency=1, min_workers=0, max_workers=1)
+        WorkerQueue(name="q" * 60 + end, concurrency=1, min_workers=0, max_workers=1)
         for end in ("a", "b", "c")
     )
 
@@ -110,7 +111,7 @@ def test_queues_with_one_beginning_have_workloads_of_their_own() -> None:
 
 
 def test_a_queue_s_name_cannot_leave_its_place_in_the_query() -> None:
-    queue = QueueSpec(name="x' OR 'a'='a", concurrency=3, min_workers=0, max_workers=1)
+    queue = WorkerQueue(name="x' OR 'a'='a", concurrency=3, min_workers=0, max_workers=1)
 
     query = workers_needed(queue)
 

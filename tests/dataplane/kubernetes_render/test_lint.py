@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from apps.dataplane.kubernetes import names
-from apps.dataplane.kubernetes.api.kinds import kind_of
+from apps.dataplane.kubernetes.api.kinds import Manifest, kind_of
 from apps.dataplane.kubernetes.registration.permissions import NEEDED
-from apps.dataplane.kubernetes.render import Manifest
 from tests.dataplane.kubernetes_render.matrix import CASES, manifests_of
 from tests.dataplane.kubernetes_render.pods import containers_of, find, pods_in
 

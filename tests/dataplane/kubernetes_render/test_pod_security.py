@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.dataplane.kubernetes.render import Manifest
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from tests.dataplane.kubernetes_render.matrix import (
     CASES,
     manifests_of,

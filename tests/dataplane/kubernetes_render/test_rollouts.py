@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.render import Manifest, render
+from apps.dataplane.kubernetes.render import render
 from apps.dataplane.spec import DeploymentSpec, VariableSpec
 from tests.dataplane.kubernetes_render.matrix import (
     CASES,

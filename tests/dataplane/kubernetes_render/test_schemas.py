@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from apps.dataplane.kubernetes.render import Manifest
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from tests.dataplane.kubernetes_render import schemas
 from tests.dataplane.kubernetes_render.matrix import (
     CASES,

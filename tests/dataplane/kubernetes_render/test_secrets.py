@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from apps.dataplane.kubernetes.render import Manifest, render
+from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render import render
 from apps.dataplane.spec import AirflowSecrets
 from tests.dataplane.kubernetes_render.matrix import (
     CANARY,

@@ -34,4 +34,4 @@ def _lines(verdict: Verdict) -> list[str]:
     if chain.forgotten_at:
         cut = f"Retention deleted events up to {chain.forgotten_sequence}"
         lines.append(f"  {cut}, last on {chain.forgotten_at:%Y-%m-%d}.")
-    return [*lines, *(f"  {one.kind}: {one.sentence}" for one in verdict.findings)]
+    return [*lines, *(f"  {one.kind}: {one.message}" for one in verdict.findings)]

@@ -13,16 +13,16 @@ class AddressRefused(Permanent):
 def allowed_addresses(*, host: str, port: int, networks: tuple[str, ...]) -> tuple[str, ...]:
     """Look a host up once and return its addresses, all of them allowed.
 
-    Raises AddressRefused, with a sentence, if one address is not; Unreachable if there is none.
+    Raises AddressRefused, with a message, if one address is not; Unreachable if there is none.
     """
     try:
         return addresses.allowed_addresses(host=host, port=port, networks=networks, setting=SETTING)
     except addresses.AddressRefused as error:
-        raise AddressRefused(error.sentence) from None
+        raise AddressRefused(error.message) from None
     except addresses.NameUnknown as error:
-        raise Unreachable(error.sentence) from None
+        raise Unreachable(error.message) from None
 
 
 def why_refused(address: str, *, networks: tuple[str, ...]) -> str:
-    """Say in a sentence why the portal does not connect to an address, empty if it does."""
+    """Say in a message why the portal does not connect to an address, empty if it does."""
     return addresses.why_refused(address, networks=networks, setting=SETTING)

@@ -17,7 +17,7 @@ from apps.dataplane.errors import Temporary
 from apps.dataplane.kubernetes.api import errors as refusals
 from apps.dataplane.kubernetes.api.errors import Request
 from apps.dataplane.kubernetes.api.kinds import Manifest
-from apps.dataplane.kubernetes.api.redaction import made_safe
+from apps.dataplane.kubernetes.api.redaction import redact
 from apps.dataplane.kubernetes.api.transport import (
     Answer,
     ConnectionEnded,
@@ -83,13 +83,13 @@ class Caller:
             if is_last or pause is None or time.monotonic() + pause > deadline:
                 raise error
             time.sleep(pause)
-        return made_safe(_parsed(answer), is_secret=call.request.is_secret)
+        return redact(_parsed(answer), is_secret=call.request.is_secret)
 
     def error(
         self, answer: Answer, request: Request, sent: Mapping[str, Any] | None = None
     ) -> Exception:
         """Turn an answer of 400 or more into an error that quotes nothing of what was sent."""
-        return refusals.error_of(
+        return refusals.from_response(
             status=answer.status,
             body=_parsed(answer),
             request=request,

@@ -28,16 +28,16 @@ class Refused(Permanent):
     """
 
     def __init__(
-        self, sentence: str, *, status: int, reason: str = "", fields: tuple[str, ...] = ()
+        self, message: str, *, status: int, reason: str = "", fields: tuple[str, ...] = ()
     ) -> None:
-        super().__init__(sentence)
+        super().__init__(message)
         self.status = status
         self.reason = reason
         self.fields = fields
 
     @property
     def is_immutable(self) -> bool:
-        return self.status == 422 and "immutable" in self.sentence
+        return self.status == 422 and "immutable" in self.message
 
 
 class NotFound(Refused):
@@ -73,7 +73,7 @@ class Request:
     is_secret: bool = False
 
 
-def error_of(
+def from_response(
     *,
     status: int,
     body: Mapping[str, Any],

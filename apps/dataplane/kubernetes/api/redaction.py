@@ -9,13 +9,13 @@ _key = os.urandom(32)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def made_safe(item: Manifest, *, is_secret: bool) -> Manifest:
+def redact(item: Manifest, *, is_secret: bool) -> Manifest:
     """Drop bookkeeping that may quote secrets; replace a Secret's values by digests, which can be
     compared within this process and tell nothing.
     """
     is_secret = is_secret or item.get("kind") in ("Secret", "SecretList")
     for one in item.get("items") or ():
-        made_safe(one, is_secret=is_secret)
+        redact(one, is_secret=is_secret)
     metadata = item.get("metadata")
     if not isinstance(metadata, dict):
         return item

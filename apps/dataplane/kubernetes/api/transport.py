@@ -178,7 +178,7 @@ def forget(connection: Connection) -> None:
 
 
 def unreachable(error: Exception, host: str) -> DataPlaneError:
-    """Say in a sentence why there was no answer; nothing of the request is in it."""
+    """Say in a message why there was no answer; nothing of the request is in it."""
     if isinstance(error, DataPlaneError):
         return error
     where = f"The cluster's API at {host}"

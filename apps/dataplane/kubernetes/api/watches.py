@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.kubernetes.api.redaction import made_safe
+from apps.dataplane.kubernetes.api.redaction import redact
 from apps.dataplane.kubernetes.api.transport import Stream
 
 LONGEST_LINE = 8 * 1024 * 1024
@@ -17,12 +17,12 @@ MOST_CHUNKS_OF_AN_ERROR = 4
 class Watch:
     """An open watch of anything but Secrets. `close` may be called from another thread.
 
-    `error_of` turns a status and the body that came with it into an error.
+    `from_response` turns a status and the body that came with it into an error.
     """
 
-    def __init__(self, stream: Stream, error_of: Callable[[int, bytes], Exception]) -> None:
+    def __init__(self, stream: Stream, from_response: Callable[[int, bytes], Exception]) -> None:
         self._stream = stream
-        self._error_of = error_of
+        self._error_of = from_response
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield events as they come, bookmarks too, until the server ends the watch.
@@ -37,7 +37,7 @@ class Watch:
             if event["type"] == "ERROR":
                 status = event["object"]
                 raise self._error_of(status.get("code", 500), orjson.dumps(status))
-            made_safe(event["object"], is_secret=False)
+            redact(event["object"], is_secret=False)
             yield event
 
     def close(self) -> None:

@@ -25,8 +25,8 @@ from apps.dataplane.kubernetes.api.kinds import (
     title,
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.apply.apply_state import Ledger
-from apps.dataplane.kubernetes.apply.nudge_configmaps import hurry_code
+from apps.dataplane.kubernetes.apply.apply_state import ApplyState
+from apps.dataplane.kubernetes.apply.nudge_configmaps import nudge_configmaps
 from apps.dataplane.kubernetes.apply.pruning import prune
 from apps.dataplane.kubernetes.apply.rollout import HEALTHY, healthy_step, stage_step
 from apps.dataplane.kubernetes.observe.inventory import FAILED, Entry
@@ -49,7 +49,7 @@ class ApplyPass:
         self.spec = spec
         self.stages = stages
         self.owner = (portal_id, spec.ref)
-        self.ledger = Ledger(api=api, portal_id=portal_id, spec=spec, stages=stages)
+        self.state = ApplyState(api=api, portal_id=portal_id, spec=spec, stages=stages)
         self.now = datetime.now(UTC)
 
     def run(self) -> Progress:
@@ -57,56 +57,56 @@ class ApplyPass:
         portal_id, ref = self.owner
         namespace = owned_namespace(self.api, portal_id=portal_id, ref=ref)
         if namespace is not None:
-            self.ledger.look(namespace)
-        self.ledger.refuse_older()
-        if self.ledger.is_true():
-            self.ledger.save()
+            self.state.look(namespace)
+        self.state.refuse_older()
+        if self.state.is_true():
+            self.state.save()
             done = [Step(key=s.key, title=s.title, state="done") for s in self.stages]
-            return _progress([*done, healthy_step(self.ledger, now=self.now)])
+            return _progress([*done, healthy_step(self.state, now=self.now)])
         try:
             return self._drive(namespace)
         except DataPlaneError:
             # What was applied before the failure is known to the next pass; if not, it is applied
             # once more.
             with suppress(DataPlaneError):
-                self.ledger.save()
+                self.state.save()
             raise
 
     def _drive(self, namespace: Manifest | None) -> Progress:
         if namespace is None:
             self._make_namespace()
-        self.ledger.announce()
+        self.state.announce()
         steps: list[Step] = []
         for wave in waves(self.stages):
             self._apply_wave(wave)
-            steps += [stage_step(self.ledger, stage, now=self.now) for stage in wave]
+            steps += [stage_step(self.state, stage, now=self.now) for stage in wave]
             if steps[-1].state != "done":
-                self.ledger.save()
+                self.state.save()
                 later = self.stages[len(steps) :]
                 steps += [Step(key=s.key, title=s.title, state="waiting") for s in later]
                 return _progress([*steps, HEALTHY])
-        steps.append(healthy_step(self.ledger, now=self.now))
+        steps.append(healthy_step(self.state, now=self.now))
         if steps[-1].state != "done":
-            self.ledger.save()
+            self.state.save()
             return _progress(steps)
         return self._finish(steps)
 
     def _make_namespace(self) -> None:
         """Apply the Namespace before all else, for the inventory lives in it."""
-        for manifest in self.ledger.manifests():
+        for manifest in self.state.manifests():
             name = manifest["metadata"]["name"]
-            if kind_of(manifest) == NAMESPACE and name == self.ledger.namespace:
+            if kind_of(manifest) == NAMESPACE and name == self.state.namespace:
                 self._apply(manifest)
 
     def _apply_wave(self, wave: list[Stage]) -> None:
         """Apply what differs, Roles before what grants them: nobody may grant what is not there."""
-        pending = [m for stage in wave for m in stage.objects if self.ledger.differs(m)]
+        pending = [m for stage in wave for m in stage.objects if self.state.differs(m)]
         in_parallel(self._apply, [m for m in pending if kind_of(m) != ROLE_BINDING])
         in_parallel(self._apply, [m for m in pending if kind_of(m) == ROLE_BINDING])
 
     def _apply(self, manifest: Manifest) -> None:
         one, kind = object_id(manifest), kind_of(manifest)
-        if kind == JOB and self.ledger.entries.get(one, Entry()).mark == FAILED:
+        if kind == JOB and self.state.entries.get(one, Entry()).mark == FAILED:
             self._delete_job(one)
         try:
             live = self.api.apply(manifest, metadata_only=kind not in WHOLE)
@@ -114,14 +114,14 @@ class ApplyPass:
             if kind != ROLE_BINDING:
                 raise
             # The API server looks for the Role in a cache that may not have it yet.
-            raise Temporary(error.sentence, retry_after_seconds=ROLE_SECONDS) from None
+            raise Temporary(error.message, retry_after_seconds=ROLE_SECONDS) from None
         except Refused as error:
             if not error.is_immutable:
                 raise
             raise self._immutable(one, error) from None
-        if one not in self.ledger.live:
-            self.ledger.made.add(one)
-        self.ledger.note(manifest, live)
+        if one not in self.state.live:
+            self.state.made.add(one)
+        self.state.note(manifest, live)
 
     def _immutable(self, one: str, error: Refused) -> DataPlaneError:
         """Make room for a Job that must be another; leave everything else to a person."""
@@ -129,38 +129,38 @@ class ApplyPass:
             self._delete_job(one)
             return Temporary(f"{title(one)} is made anew.")
         return Permanent(
-            f"{error.sentence} This part of {title(one)} cannot be changed in place: "
+            f"{error.message} This part of {title(one)} cannot be changed in place: "
             "delete it with kubectl, and the portal makes it anew."
         )
 
     def _delete_job(self, one: str) -> None:
         """Remove a Job that ran, so that one by the same name can be made."""
         kind, name = split_id(one)
-        live = self.ledger.live.pop(one, None)
+        live = self.state.live.pop(one, None)
         if live is None:
             return
-        place = place_in(one, self.ledger.namespace)
+        place = place_in(one, self.state.namespace)
         self.api.delete(kind, name, namespace=place, uid=live["metadata"]["uid"])
-        self.ledger.entries[one] = Entry()
+        self.state.entries[one] = Entry()
 
     def _finish(self, steps: list[Step]) -> Progress:
         gone, left = prune(
             self.api,
-            namespace=self.ledger.namespace,
-            unwanted=self.ledger.unwanted(),
-            live=self.ledger.live,
+            namespace=self.state.namespace,
+            unwanted=self.state.unwanted(),
+            live=self.state.live,
             owner=self.owner,
         )
         for one in gone:
-            del self.ledger.entries[one]
+            del self.state.entries[one]
         if left:
-            self.ledger.save()
+            self.state.save()
             return _progress([*steps, replace(PRUNING, detail=left[0])])
         portal_id, ref = self.owner
         code = self.spec.code.digest if self.spec.code else ""
-        if code != self.ledger.inventory.code_digest:
-            hurry_code(self.api, portal_id=portal_id, ref=ref, digest=code)
-        self.ledger.finish()
+        if code != self.state.inventory.code_digest:
+            nudge_configmaps(self.api, portal_id=portal_id, ref=ref, digest=code)
+        self.state.finish()
         return _progress(steps)
 
 

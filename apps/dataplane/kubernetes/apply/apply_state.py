@@ -32,7 +32,7 @@ from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.spec import DeploymentSpec
 
 
-class Ledger:
+class ApplyState:
     """One Deployment in one pass. `entries` and `live` are by object id and follow what the pass
     does; `made` are the ids of what was not there before. `save` writes the entries to the cluster.
     """

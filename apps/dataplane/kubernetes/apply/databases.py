@@ -17,7 +17,7 @@ _MADE_BY_THE_CLUSTER = ("batch.kubernetes.io/", "controller-uid", "job-name")
 
 
 def drop_database(api: Api, *, labels: str) -> str:
-    """Let the Job run, and return a sentence until it has. Raises Permanent when it fails."""
+    """Let the Job run, and return a message until it has. Raises Permanent when it fails."""
     for job in api.list(JOB, namespace=NAMESPACE, labels=labels):
         if component_name(job) != REMOVAL:
             continue
@@ -29,9 +29,9 @@ def drop_database(api: Api, *, labels: str) -> str:
         if status.state == "failed":
             log = last_lines_of_job(api, namespace=NAMESPACE, job=name)
             _begin_again(api, job)
-            raise Permanent(f"The database could not be dropped. {status.sentence}", log=log)
+            raise Permanent(f"The database could not be dropped. {status.message}", log=log)
         if status.state != "current":
-            return f"The database is being dropped. {status.sentence}"
+            return f"The database is being dropped. {status.message}"
     return ""
 
 

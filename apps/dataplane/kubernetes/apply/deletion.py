@@ -75,7 +75,7 @@ def delete_pass(api: Api, *, portal_id: str, ref: str) -> Progress:
 
 
 def _remove(api: Api, kinds: Sequence[Kind], *, namespace: str, labels: str) -> list[str]:
-    """Delete all objects of some kinds, and return a sentence for each that is still there."""
+    """Delete all objects of some kinds, and return a message for each that is still there."""
     lists = in_parallel(
         lambda kind: api.list(kind, namespace=namespace, labels=labels, metadata_only=True), kinds
     )

@@ -17,7 +17,7 @@ CODE_ANNOTATION = f"{PREFIX}/code"
 READS_CODE = ("dag-processor", "scheduler", "triggerer", "worker")
 
 
-def hurry_code(api: Api, *, portal_id: str, ref: str, digest: str) -> None:
+def nudge_configmaps(api: Api, *, portal_id: str, ref: str, digest: str) -> None:
     """Mark the pods that read code with the digest of what they are to have. A pod that cannot be
     marked gets it a minute later.
     """

@@ -33,7 +33,7 @@ def prune(
 ) -> tuple[list[str], list[str]]:
     """Delete what is unwanted and still is what the portal made; `owner` is portal and ref.
 
-    Returns the ids that are gone, and a sentence for each object that still ends.
+    Returns the ids that are gone, and a message for each object that still ends.
     """
     portal_id, ref = owner
     gone = [

@@ -16,7 +16,7 @@ from apps.dataplane.kubernetes.api.kinds import (
     split_id,
     title,
 )
-from apps.dataplane.kubernetes.apply.apply_state import Ledger
+from apps.dataplane.kubernetes.apply.apply_state import ApplyState
 from apps.dataplane.kubernetes.names import QUEUE_LABEL
 from apps.dataplane.kubernetes.observe import kstatus
 from apps.dataplane.kubernetes.observe.inventory import COMPLETED, FAILED
@@ -30,64 +30,64 @@ MOST_NAMED = 3
 Waiting = list[tuple[str, kstatus.Status]]
 
 
-def stage_step(ledger: Ledger, stage: Stage, *, now: datetime) -> Step:
+def stage_step(state: ApplyState, stage: Stage, *, now: datetime) -> Step:
     """Say how far the objects of a stage are. Raises Permanent when a Job of it failed."""
     waiting: Waiting = []
     for manifest in stage.objects if stage.waits else ():
-        status = _status(ledger, manifest, now=now)
+        status = _status(state, manifest, now=now)
         if status.state != "current":
             waiting.append((object_id(manifest), status))
     for one, status in waiting:
         if split_id(one)[0] == JOB and status.state == "failed":
-            raise _failure(ledger, one, status)
-    return _step(ledger, waiting, key=stage.key, heading=stage.title, now=now)
+            raise _failure(state, one, status)
+    return _step(state, waiting, key=stage.key, heading=stage.title, now=now)
 
 
-def healthy_step(ledger: Ledger, *, now: datetime) -> Step:
+def healthy_step(state: ApplyState, *, now: datetime) -> Step:
     """Say whether Airflow runs as it now should."""
     waiting: Waiting = []
-    for manifest in ledger.manifests():
+    for manifest in state.manifests():
         if kind_of(manifest) not in (DEPLOYMENT, STATEFUL_SET):
             continue
-        live = ledger.live[object_id(manifest)]
+        live = state.live[object_id(manifest)]
         status = kstatus.status_of(live, now=now)
         # Workers come and go with their tasks; old ones may take a day to end.
         is_enough = _is_worker(live) and kstatus.is_seen(live)
         if status.state != "current" and not is_enough:
             waiting.append((object_id(manifest), status))
-    return _step(ledger, waiting, key=HEALTHY.key, heading=HEALTHY.title, now=now)
+    return _step(state, waiting, key=HEALTHY.key, heading=HEALTHY.title, now=now)
 
 
-def _status(ledger: Ledger, manifest: Manifest, *, now: datetime) -> kstatus.Status:
+def _status(state: ApplyState, manifest: Manifest, *, now: datetime) -> kstatus.Status:
     one, kind = object_id(manifest), kind_of(manifest)
-    if ledger.entries[one].mark == COMPLETED or kind == CLAIM:
+    if state.entries[one].mark == COMPLETED or kind == CLAIM:
         # A claim may well wait for its first pod, which comes in a later stage.
         return kstatus.CURRENT
-    status = kstatus.status_of(ledger.live[one], now=now)
+    status = kstatus.status_of(state.live[one], now=now)
     is_for_later = manifest.get("spec", {}).get("suspend")
     if kind == JOB and status.state == "current" and not is_for_later:
-        ledger.mark(one, COMPLETED)
+        state.mark(one, COMPLETED)
     return status
 
 
-def _failure(ledger: Ledger, one: str, status: kstatus.Status) -> Permanent:
+def _failure(state: ApplyState, one: str, status: kstatus.Status) -> Permanent:
     """Mark a Job as failed, so that the next attempt makes a new one."""
-    ledger.mark(one, FAILED)
+    state.mark(one, FAILED)
     _, name = split_id(one)
-    log = last_lines_of_job(ledger.api, namespace=place_in(one, ledger.namespace), job=name)
-    sentence = f"{title(one)} did not succeed. {status.sentence}"
-    return Permanent(sentence, component=name, log=log)
+    log = last_lines_of_job(state.api, namespace=place_in(one, state.namespace), job=name)
+    message = f"{title(one)} did not succeed. {status.message}"
+    return Permanent(message, component=name, log=log)
 
 
-def _step(ledger: Ledger, waiting: Waiting, *, key: str, heading: str, now: datetime) -> Step:
+def _step(state: ApplyState, waiting: Waiting, *, key: str, heading: str, now: datetime) -> Step:
     if not waiting:
         return Step(key=key, title=heading, state="done")
     # What this very pass made has no pods that could say why.
-    ids = [one for one, _ in waiting if one not in ledger.made]
-    sentences = [f"{title(one)}: {status.sentence}" for one, status in waiting[:MOST_NAMED]]
+    ids = [one for one, _ in waiting if one not in state.made]
+    messages = [f"{title(one)}: {status.message}" for one, status in waiting[:MOST_NAMED]]
     if ids:
-        sentences += reasons_of(ledger.api, namespace=ledger.namespace, workloads=ids, now=now)
-    return Step(key=key, title=heading, state="running", detail=scrub(" ".join(sentences), ()))
+        messages += reasons_of(state.api, namespace=state.namespace, workloads=ids, now=now)
+    return Step(key=key, title=heading, state="running", detail=scrub(" ".join(messages), ()))
 
 
 def _is_worker(item: Manifest) -> bool:

@@ -18,10 +18,10 @@ UNSCHEDULABLE_AFTER_SECONDS = 15
 
 @dataclass(frozen=True)
 class Status:
-    """The verdict about one object, with a sentence where it is not `current`."""
+    """The verdict about one object, with a message where it is not `current`."""
 
     state: State
-    sentence: str = ""
+    message: str = ""
 
 
 CURRENT = Status("current")

@@ -24,7 +24,7 @@ from apps.dataplane.kubernetes.observe.live_objects import selector
 from apps.dataplane.kubernetes.observe.logs import component_name
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.spec import DeploymentSpec
-from apps.dataplane.status import Figures, Usage
+from apps.dataplane.status import LiveMetrics, Usage
 
 POD_METRICS = Kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods")
 COUNTS = "/auth/portal/counts"
@@ -43,7 +43,7 @@ _UNITS: Mapping[str, Decimal] = {
 }
 
 
-def figures_of(api: Api, *, spec: DeploymentSpec, portal_id: str) -> Figures:
+def read_live_metrics(api: Api, *, spec: DeploymentSpec, portal_id: str) -> LiveMetrics:
     """Ask for the figures of a Deployment, within `SECONDS`. What nobody tells is None, with the
     reason; nothing is raised.
     """
@@ -52,14 +52,14 @@ def figures_of(api: Api, *, spec: DeploymentSpec, portal_id: str) -> Figures:
         lambda: _used(api, spec.ref, portal_id),
     )
     told, used = in_parallel(lambda ask: ask(), asked)
-    return Figures(taken_at=datetime.now(UTC), **told, **used)
+    return LiveMetrics(taken_at=datetime.now(UTC), **told, **used)
 
 
 def _told_by_airflow(api: Api, spec: DeploymentSpec) -> dict[str, Any]:
     try:
         answer = call_airflow(api, spec=spec, method="GET", path=COUNTS, seconds=SECONDS)
     except DataPlaneError as error:
-        return {"tasks_unknown": error.sentence}
+        return {"tasks_unknown": error.message}
     said = answer.data if isinstance(answer.data, dict) else {}
     rows = said.get("tasks")
     if answer.status != 200 or not isinstance(rows, list):
@@ -80,7 +80,7 @@ def _used(api: Api, ref: str, portal_id: str) -> dict[str, Any]:
     try:
         answer = api.raw("GET", f"{path}?{query}", headers=headers, seconds=SECONDS)
     except DataPlaneError as error:
-        return {"usage_unknown": error.sentence}
+        return {"usage_unknown": error.message}
     if answer.status != 200:
         return {"usage_unknown": _why_no_metrics(answer.status)}
     try:

@@ -34,9 +34,9 @@ def notices_of(
         found[key] = Notice(
             object=quote(f"{involved.get('kind', '')}/{involved.get('name', '')}"),
             reason=reason,
-            sentence=quote(str(event.get("message", "")))
+            message=quote(str(event.get("message", "")))
             if newest is not None or earlier is None
-            else earlier.sentence,
+            else earlier.message,
             count=times,
             last_at=max(at, earlier.last_at) if earlier else at,
         )

@@ -16,9 +16,9 @@ from apps.dataplane.kubernetes.observe.notices import notices_of
 from apps.dataplane.kubernetes.observe.reasons import (
     is_crashing,
     owner_of,
+    problem_of,
     quote,
     restarts_of,
-    trouble_of,
 )
 from apps.dataplane.status import (
     ComponentState,
@@ -47,14 +47,14 @@ def observation_of(
         return nothing(now)
     inventory = _inventory(objects)
     components = _components(objects, now)
-    health, sentence = _verdict(components, namespaces[0], inventory)
+    health, message = _verdict(components, namespaces[0], inventory)
     drift = moved_in(objects, inventory)
     return Observation(
         observed_at=now,
         exists=True,
         applied_revision=inventory.revision,
         health=health,
-        sentence=sentence,
+        message=message,
         components=components,
         queues=_queues(objects, components, has_keda=has_keda),
         code_digest=inventory.code_digest,
@@ -73,7 +73,7 @@ def nothing(now: datetime) -> Observation:
         exists=False,
         applied_revision=0,
         health="stopped",
-        sentence="Nothing of this Deployment is on the cluster.",
+        message="Nothing of this Deployment is on the cluster.",
     )
 
 
@@ -144,30 +144,30 @@ def _state(
     status = kstatus.status_of(workload, now=now)
     leaving = [pod for pod in pods if pod["metadata"].get("deletionTimestamp")]
     if status.state == "terminating":
-        return "stopping", status.sentence
+        return "stopping", status.message
     if wanted == 0:
         if leaving:
             return "stopping", f"{len(leaving)} still end their work."
         return "stopped", ""
-    trouble = next(filter(None, (trouble_of(pod, now=now) for pod in pods)), "")
+    problem = next(filter(None, (problem_of(pod, now=now) for pod in pods)), "")
     if status.state == "current":
         return "running", f"{len(leaving)} old ones finish their work." if leaving else ""
     if any(is_crashing(pod) for pod in pods):
-        return "crashing", trouble
+        return "crashing", problem
     if status.state == "failed":
-        return "failed", trouble or quote(status.sentence)
-    if trouble:
-        return "failed", trouble
+        return "failed", problem or quote(status.message)
+    if problem:
+        return "failed", problem
     if ready >= wanted:
         # A rollout goes on beside pods that answer.
-        return "running", status.sentence
-    return "starting", status.sentence
+        return "running", status.message
+    return "starting", status.message
 
 
 def _verdict(
     components: Sequence[ComponentStatus], namespace: Manifest, inventory: Inventory
 ) -> tuple[HealthState, str]:
-    """Return the health of Airflow as a whole, and a sentence: api-server and scheduler decide."""
+    """Return the health of Airflow as a whole, and a message: api-server and scheduler decide."""
     if namespace["metadata"].get("deletionTimestamp"):
         return "stopped", "Its namespace is being deleted."
     by_name = {status.name: status for status in components}

@@ -1,4 +1,4 @@
-"""Why a pod does not run, in sentences with a remedy; pure but for one LIST of pods."""
+"""Why a pod does not run, in messages with a remedy; pure but for one LIST of pods."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -15,16 +15,16 @@ LONGEST_QUOTE = 240
 
 
 def reasons_of(api: Api, *, namespace: str, workloads: Sequence[str], now: datetime) -> list[str]:
-    """Say why workloads (by object id) are not ready, one sentence per cause."""
+    """Say why workloads (by object id) are not ready, one message per cause."""
     pods = api.list(POD, namespace=namespace)
-    sentences: dict[str, None] = {}
+    messages: dict[str, None] = {}
     for one in workloads:
         own = [pod for pod in pods if owner_of(pod) == title(one)]
-        for trouble in filter(None, (trouble_of(pod, now=now) for pod in own)):
-            sentences[f"{split_id(one)[1]}: {trouble}"] = None
-    if not sentences:
-        sentences.update(dict.fromkeys(_failed_creations(api, namespace, workloads)))
-    return list(sentences)[:3]
+        for problem in filter(None, (problem_of(pod, now=now) for pod in own)):
+            messages[f"{split_id(one)[1]}: {problem}"] = None
+    if not messages:
+        messages.update(dict.fromkeys(_failed_creations(api, namespace, workloads)))
+    return list(messages)[:3]
 
 
 def owner_of(pod: Manifest) -> str:
@@ -38,18 +38,18 @@ def owner_of(pod: Manifest) -> str:
     return ""
 
 
-def trouble_of(pod: Manifest, *, now: datetime) -> str:
+def problem_of(pod: Manifest, *, now: datetime) -> str:
     """Say what keeps a pod from running, empty if nothing does."""
     if pod["metadata"].get("deletionTimestamp"):
         return ""
     for container in containers_of(pod):
-        sentence = _container_trouble(container)
-        if sentence:
-            return sentence
+        message = _container_problem(container)
+        if message:
+            return message
     status = kstatus.status_of(pod, now=now)
     if status.state == "failed":
         evicted = (pod.get("status") or {}).get("message", "")
-        return quote(f"{status.sentence} {evicted}".strip())
+        return quote(f"{status.message} {evicted}".strip())
     return ""
 
 
@@ -71,7 +71,7 @@ def restarts_of(pod: Manifest) -> int:
 
 
 def quote(text: str) -> str:
-    """Cut words of the cluster to what fits a sentence."""
+    """Cut words of the cluster to what fits a message."""
     text = scrub(text, ())
     return text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}…"
 
@@ -80,7 +80,7 @@ def _waiting(container: Mapping[str, Any]) -> Mapping[str, Any]:
     return (container.get("state") or {}).get("waiting") or {}
 
 
-def _container_trouble(container: Mapping[str, Any]) -> str:
+def _container_problem(container: Mapping[str, Any]) -> str:
     waiting = _waiting(container)
     reason, words = waiting.get("reason", ""), quote(str(waiting.get("message", "")))
     if reason in IMAGE:

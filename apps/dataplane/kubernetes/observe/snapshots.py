@@ -1,7 +1,7 @@
-"""What a look at a Deployment needs of each object, and no more.
+"""What an observation of a Deployment needs of each object, and no more.
 
-Watchers and surveys hold thousands of objects: `slim` keeps of each what `observe.observation_of`
-reads.
+Watches and surveys hold thousands of objects: `project` keeps of each the fields that
+`observation.observation_of` reads.
 """
 
 from collections.abc import Mapping
@@ -84,36 +84,36 @@ def selection(kind: Kind, *, portal_id: str) -> dict[str, str]:
     return {"labels": labels}
 
 
-def slim(kind: Kind, item: Manifest) -> Manifest:
+def project(kind: Kind, item: Manifest) -> Manifest:
     """Keep of an object what a look reads."""
     metadata = item.get("metadata") or {}
-    slimmed: Manifest = {"kind": kind.name, "apiVersion": kind.api_version}
-    slimmed["metadata"] = {key: metadata[key] for key in _METADATA if key in metadata}
+    projected: Manifest = {"kind": kind.name, "apiVersion": kind.api_version}
+    projected["metadata"] = {key: metadata[key] for key in _METADATA if key in metadata}
     labels = metadata.get("labels") or {}
-    slimmed["metadata"]["labels"] = {key: labels[key] for key in _LABELS if key in labels}
+    projected["metadata"]["labels"] = {key: labels[key] for key in _LABELS if key in labels}
     if kind == EVENT:
-        return slimmed | {key: item[key] for key in _EVENT if key in item}
+        return projected | {key: item[key] for key in _EVENT if key in item}
     if kind == CONFIG_MAP and metadata.get("name") == INVENTORY:
-        return slimmed | {"data": {KEY: (item.get("data") or {}).get(KEY, "{}")}}
+        return projected | {"data": {KEY: (item.get("data") or {}).get(KEY, "{}")}}
     if kind != POD:
-        slimmed["metadata"]["mark"] = mark_of(item)
+        projected["metadata"]["mark"] = mark_of(item)
     if kind == POD:
-        slimmed["metadata"]["ownerReferences"] = [
+        projected["metadata"]["ownerReferences"] = [
             {"kind": owner.get("kind"), "name": owner.get("name")}
             for owner in metadata.get("ownerReferences") or ()
         ]
-    slimmed["spec"] = _spec(kind, item.get("spec") or {})
+    projected["spec"] = _spec(kind, item.get("spec") or {})
     if kind == SCALED_OBJECT:
         annotations = metadata.get("annotations") or {}
-        slimmed["metadata"]["annotations"] = {
+        projected["metadata"]["annotations"] = {
             key: value
             for key, value in annotations.items()
             if key.startswith("autoscaling.keda.sh")
         }
     status = item.get("status") or {}
     kept = _STATUS.get(kind.name, ())
-    slimmed["status"] = {key: status[key] for key in kept if key in status}
-    return slimmed
+    projected["status"] = {key: status[key] for key in kept if key in status}
+    return projected
 
 
 def ref_of(item: Manifest) -> str:

@@ -28,7 +28,7 @@ from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
 from apps.dataplane.kubernetes.observe.inventory import inventory_in
 from apps.dataplane.kubernetes.observe.live_objects import is_ours, selector
 from apps.dataplane.kubernetes.observe.observation import nothing, observation_of
-from apps.dataplane.kubernetes.observe.snapshots import ref_of, selection, slim
+from apps.dataplane.kubernetes.observe.snapshots import project, ref_of, selection
 from apps.dataplane.status import Observation
 
 WHOLE = (NAMESPACE, DEPLOYMENT, STATEFUL_SET, JOB, POD, SCALED_OBJECT, EVENT)
@@ -37,7 +37,7 @@ _APART = (NAMESPACE, AUTOSCALER, STORAGE_CLASS, INGRESS, EVENT)
 Objects = dict[str, list[Manifest]]
 
 
-def look_at(api: Api, *, config: ClusterConfig, ref: str) -> Observation:
+def observe_deployment(api: Api, *, config: ClusterConfig, ref: str) -> Observation:
     """Look at one Deployment. What is not this portal's is not there."""
     now, home = datetime.now(UTC), namespace_of(ref)
     namespace = api.find(NAMESPACE, home)
@@ -51,12 +51,12 @@ def look_at(api: Api, *, config: ClusterConfig, ref: str) -> Observation:
     def read(kind: Kind) -> list[Manifest]:
         chosen = {"fields": "type=Warning"} if kind == EVENT else {"labels": labels}
         found = api.list(kind, namespace=home, metadata_only=kind not in WHOLE, **chosen)
-        return [slim(kind, item) for item in found]
+        return [project(kind, item) for item in found]
 
     asked = [*(kind for kind in kinds if kind.is_namespaced), EVENT]
     lists = in_parallel(read, asked)
     objects: Objects = {kind.name: found for kind, found in zip(asked, lists, strict=True)}
-    objects["Namespace"] = [slim(NAMESPACE, namespace)]
+    objects["Namespace"] = [project(NAMESPACE, namespace)]
     _put_inventory(objects, kept)
     return observation_of(
         objects, ref=ref, now=now, airflow_url=config.airflow_url, has_keda=config.has_keda
@@ -109,11 +109,11 @@ def _all(api: Api, kind: Kind, config: ClusterConfig, *, labels: str = "") -> It
     )
     for page in pages:
         for item in page.items:
-            yield slim(kind, item)
+            yield project(kind, item)
 
 
 def _put_inventory(objects: Objects, inventory: Manifest | None) -> None:
     others = [
         item for item in objects.get("ConfigMap", ()) if item["metadata"]["name"] != INVENTORY
     ]
-    objects["ConfigMap"] = [*others, slim(CONFIG_MAP, inventory)] if inventory else others
+    objects["ConfigMap"] = [*others, project(CONFIG_MAP, inventory)] if inventory else others

@@ -19,33 +19,33 @@ import orjson
 from apps.dataplane.kubernetes.api.kinds import CONFIG_MAP, EVENT, NAMESPACE, POD, Kind, Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.observe.observation import nothing, observation_of
-from apps.dataplane.kubernetes.observe.snapshots import WATCHED, ref_of, slim
+from apps.dataplane.kubernetes.observe.snapshots import WATCHED, project, ref_of
 from apps.dataplane.status import Observation
 
 # Time alone makes a starting component an unhealthy one.
-RESTLESS_SECONDS = 15.0
+UNSETTLED_INTERVAL_SECONDS = 15.0
 # A Deployment that something happens to all the time is looked at no more often than this.
-CALM_SECONDS = 1.0
+MIN_INTERVAL_SECONDS = 1.0
 MOST_EVENTS = 40
 INVENTORY = "Inventory"
 # Kinds whose drift the watches would tell.
-JUDGED = tuple(kind.name for kind in WATCHED if kind not in (CONFIG_MAP, POD, EVENT))
+CHECKED_FOR_DRIFT = tuple(kind.name for kind in WATCHED if kind not in (CONFIG_MAP, POD, EVENT))
 Objects = dict[str, dict[str, Manifest]]
 
 
 @dataclass(slots=True)
 class _Kept:
-    """One Deployment. `news` are objects by kind and name, None for one that went."""
+    """One Deployment. `pending` are objects by kind and name, None for one that went."""
 
     packed: bytes = b""
-    news: dict[str, dict[str, Manifest | None]] = field(default_factory=dict)
-    since: float = 0.0
-    looked_at: float = 0.0
-    look_again_at: float = 0.0
-    told: bytes = b""
+    pending: dict[str, dict[str, Manifest | None]] = field(default_factory=dict)
+    pending_since: float = 0.0
+    observed_at: float = 0.0
+    observe_again_at: float = 0.0
+    last_reported: bytes = b""
 
 
-class Watched:
+class WatchCache:
     """The state of one cluster. `clock` is `time.monotonic`."""
 
     def __init__(self, config: ClusterConfig, *, clock: Callable[[], float]) -> None:
@@ -72,7 +72,7 @@ class Watched:
                     self._pack(self._kept[packing])
             packing = ref
             listed[ref].add(name)
-            self._put(ref, kind, name, slim(kind, item))
+            self._put(ref, kind, name, project(kind, item))
         with self._lock:
             for ref, kept in self._kept.items():
                 for name in self._unpacked(kept).get(_section(kind), {}):
@@ -87,7 +87,7 @@ class Watched:
         if event["type"] == "BOOKMARK":
             return
         is_gone = event["type"] == "DELETED"
-        self._put(ref_of(item), kind, _name(item), None if is_gone else slim(kind, item))
+        self._put(ref_of(item), kind, _name(item), None if is_gone else project(kind, item))
 
     def is_open(self, kind: Kind) -> None:
         """Say that the watch of a kind is open and nothing was missed."""
@@ -99,13 +99,13 @@ class Watched:
         with self._lock:
             self._fresh.discard(kind.name)
 
-    def tell_again(self) -> None:
+    def report_again(self) -> None:
         """Let every look count as news: what was told was lost."""
         with self._lock:
             for kept in self._kept.values():
-                kept.told, kept.since = b"", kept.since or self._clock()
+                kept.last_reported, kept.pending_since = b"", kept.pending_since or self._clock()
 
-    def looks(self, *, now: datetime) -> Iterator[tuple[str, Observation, float]]:
+    def observations(self, *, now: datetime) -> Iterator[tuple[str, Observation, float]]:
         """Yield what is news: ref, look, and since when (by the clock) it waited to be told."""
         if not self.is_fresh:
             return
@@ -114,16 +114,22 @@ class Watched:
                 kept = self._kept[ref]
                 found = self._unpacked(kept)
                 self._pack(kept, found)
-                since, kept.since, kept.looked_at = kept.since, 0.0, self._clock()
+                pending_since, kept.pending_since, kept.observed_at = (
+                    kept.pending_since,
+                    0.0,
+                    self._clock(),
+                )
                 if not found.get(NAMESPACE.name):
                     del self._kept[ref]
-            look = self._look(found, ref, now)
-            digest = _digest(look)
-            is_restless = look.health not in ("healthy", "stopped")
-            kept.look_again_at = self._clock() + RESTLESS_SECONDS if is_restless else 0.0
-            if digest != kept.told:
-                kept.told = digest
-                yield ref, look, since or kept.looked_at
+            observation = self._observation(found, ref, now)
+            digest = _digest(observation)
+            is_unsettled = observation.health not in ("healthy", "stopped")
+            kept.observe_again_at = (
+                self._clock() + UNSETTLED_INTERVAL_SECONDS if is_unsettled else 0.0
+            )
+            if digest != kept.last_reported:
+                kept.last_reported = digest
+                yield ref, observation, pending_since or kept.observed_at
 
     def _due(self) -> list[str]:
         now = self._clock()
@@ -131,22 +137,22 @@ class Watched:
             return [
                 ref
                 for ref, kept in self._kept.items()
-                if (kept.since and now - kept.looked_at >= CALM_SECONDS)
-                or 0 < kept.look_again_at <= now
+                if (kept.pending_since and now - kept.observed_at >= MIN_INTERVAL_SECONDS)
+                or 0 < kept.observe_again_at <= now
             ]
 
-    def _look(self, found: Objects, ref: str, now: datetime) -> Observation:
+    def _observation(self, found: Objects, ref: str, now: datetime) -> Observation:
         if not found.get(NAMESPACE.name):
             return nothing(now)
         objects = {_section(kind): list(found.get(_section(kind), {}).values()) for kind in WATCHED}
-        look = observation_of(
+        observation = observation_of(
             objects,
             ref=ref,
             now=now,
             airflow_url=self._config.airflow_url,
             has_keda=self._config.has_keda,
         )
-        return replace(look, judged=JUDGED)
+        return replace(observation, checked_for_drift=CHECKED_FOR_DRIFT)
 
     def _put(self, ref: str, kind: Kind, name: str, item: Manifest | None) -> None:
         with self._lock:
@@ -156,12 +162,12 @@ class Watched:
             self._note(self._kept[ref], kind, name, item)
 
     def _note(self, kept: _Kept, kind: Kind, name: str, item: Manifest | None) -> None:
-        kept.news.setdefault(_section(kind), {})[name] = item
-        kept.since = kept.since or self._clock()
+        kept.pending.setdefault(_section(kind), {})[name] = item
+        kept.pending_since = kept.pending_since or self._clock()
 
     def _unpacked(self, kept: _Kept) -> Objects:
         found: Objects = orjson.loads(zlib.decompress(kept.packed)) if kept.packed else {}
-        for kind, items in kept.news.items():
+        for kind, items in kept.pending.items():
             section = found.setdefault(kind, {})
             for name, item in items.items():
                 if item is None:
@@ -173,9 +179,9 @@ class Watched:
         return found
 
     def _pack(self, kept: _Kept, found: Objects | None = None) -> None:
-        if kept.news:
+        if kept.pending:
             text = orjson.dumps(self._unpacked(kept) if found is None else found)
-            kept.packed, kept.news = zlib.compress(text, 1), {}
+            kept.packed, kept.pending = zlib.compress(text, 1), {}
 
 
 def _section(kind: Kind) -> str:
@@ -187,7 +193,7 @@ def _name(item: Manifest) -> str:
     return f"{metadata.get('namespace', '')}/{metadata['name']}"
 
 
-def _digest(look: Observation) -> bytes:
+def _digest(observation: Observation) -> bytes:
     """Return what stands for a look, without the time of it."""
-    fields: Any = replace(look, observed_at=datetime.min.replace(tzinfo=UTC))
+    fields: Any = replace(observation, observed_at=datetime.min.replace(tzinfo=UTC))
     return blake2b(repr(fields).encode(), digest_size=16).digest()

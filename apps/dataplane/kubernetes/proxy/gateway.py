@@ -60,7 +60,7 @@ def make_app(
 
     `origin` is the address which browsers see; Airflow is told its host and scheme. `ask_role` says
     which role somebody has; without it sessions hold as long as Airflow says. `is_behind_edge`
-    believes the edge in who the client is. `find` may raise DataPlaneError with a sentence.
+    believes the edge in who the client is. `find` may raise DataPlaneError with a message.
     """
     app = web.Application()
     app[FIND], app[ORIGIN], app[IS_BEHIND_EDGE] = find, origin, is_behind_edge
@@ -81,10 +81,10 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     try:
         connection = await request.app[FIND](ref)
     except DataPlaneError as error:
-        return silent(request, error.sentence)
+        return silent(request, error.message)
     if connection is None:
-        sentence = f"There is no Deployment {ref}, or it has no Airflow yet."
-        return page(request, 404, "Not found", sentence)
+        message = f"There is no Deployment {ref}, or it has no Airflow yet."
+        return page(request, 404, "Not found", message)
     if redirect := redirect_to_slash(request.rel_url, ref):
         raise redirect
     if request.method not in METHODS:
@@ -113,20 +113,20 @@ async def _answered(request: web.Request, ref: str, connection: Connection) -> w
         async with request.app[SESSIONS].of(connection) as session:
             return await _forward(request, ref, connection, session)
     except DataPlaneError as error:
-        return silent(request, error.sentence)
+        return silent(request, error.message)
     except ClientConnectorCertificateError:
         logger.warning("the cluster of %s shows a certificate that is not trusted", ref)
-        sentence = "The cluster shows a certificate that the registered CA does not vouch for."
-        return silent(request, sentence, tries_again=False)
+        message = "The cluster shows a certificate that the registered CA does not vouch for."
+        return silent(request, message, tries_again=False)
     except (ClientError, TimeoutError, OSError) as error:
         if IS_TOO_LARGE in request:
             return _too_large(request)
         logger.warning("the cluster of %s does not answer: %s", ref, type(error).__name__)
-        sentence = (
+        message = (
             f"The cluster that runs {ref} does not answer the portal. Airflow itself may go on "
             "well. This page tries again."
         )
-        return silent(request, sentence)
+        return silent(request, message)
 
 
 async def _forward(
@@ -180,18 +180,18 @@ def _refused(request: web.Request, ref: str, refused: Refusal) -> web.Response:
     """Say why the API server did not pass a request on. What it said may name things inside."""
     logger.info("the cluster of %s answered %d for its Airflow", ref, refused.code)
     if refused.code == 401:
-        sentence = "The cluster refuses the portal's credential. Its owners must renew it."
-        return silent(request, sentence, tries_again=False)
+        message = "The cluster refuses the portal's credential. Its owners must renew it."
+        return silent(request, message, tries_again=False)
     if refused.code == 403:
-        sentence = (
+        message = (
             "The portal has no right to open Airflow in this cluster: it lacks services/proxy."
         )
-        return silent(request, sentence, tries_again=False)
+        return silent(request, message, tries_again=False)
     if refused.code == 404:
-        sentence = f"Airflow of {ref} is not there yet. This page tries again."
-        return silent(request, sentence)
-    sentence = f"Airflow of {ref} does not answer. It may be starting: this page tries again."
-    return silent(request, sentence)
+        message = f"Airflow of {ref} is not there yet. This page tries again."
+        return silent(request, message)
+    message = f"Airflow of {ref} does not answer. It may be starting: this page tries again."
+    return silent(request, message)
 
 
 def _too_large(request: web.Request) -> web.Response:

@@ -64,7 +64,7 @@ def _failure(error: DataPlaneError) -> Finding:
         remedy = "Give a new token or certificate."
     elif not isinstance(error, Unreachable):
         remedy = "Try again, or look into the log of the cluster's API server."
-    return Finding(title="Kubernetes API", is_ok=False, detail=error.sentence, remedy=remedy)
+    return Finding(title="Kubernetes API", is_ok=False, detail=error.message, remedy=remedy)
 
 
 def _version(api: Api) -> tuple[str, int]:

@@ -1,9 +1,9 @@
 """The namespace, and how much of the cluster may be used in it."""
 
 from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes, worker_share
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "namespace"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.pods import database
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import API_PORT, Target
 
 COMPONENT = "network"

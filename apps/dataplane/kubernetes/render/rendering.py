@@ -1,5 +1,6 @@
 """The stages of a Deployment, in the order in which they depend on each other."""
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.render.components import data
 from apps.dataplane.kubernetes.render.components.autoscaling import authentication, scaled_object
@@ -14,7 +15,7 @@ from apps.dataplane.kubernetes.render.network import policies
 from apps.dataplane.kubernetes.render.pods.access import access
 from apps.dataplane.kubernetes.render.pods.code import code_slots
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
-from apps.dataplane.kubernetes.render.stages import Manifest, Stage
+from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.spec import DeploymentSpec
 

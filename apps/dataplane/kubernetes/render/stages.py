@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-Manifest = dict[str, Any]
+from apps.dataplane.kubernetes.api.kinds import Manifest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.spec import DeploymentSpec
 
 API_PORT = 8080

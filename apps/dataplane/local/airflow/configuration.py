@@ -29,7 +29,7 @@ from apps.dataplane.local.layout import (
 from apps.dataplane.local.machine.ports import is_free
 from apps.dataplane.local.machine.supervisor import Program, Supervisor
 from apps.dataplane.local.private_files import write_private
-from apps.dataplane.spec import DeploymentSpec, QueueSpec
+from apps.dataplane.spec import DeploymentSpec, WorkerQueue
 
 
 class Configuration:
@@ -129,7 +129,7 @@ class Configuration:
         return DONE
 
 
-def _wanted_queue(queue: QueueSpec, slots: list[Program]) -> WantedQueue:
+def _wanted_queue(queue: WorkerQueue, slots: list[Program]) -> WantedQueue:
     return WantedQueue(
         name=queue.name,
         concurrency=queue.concurrency,

@@ -50,7 +50,7 @@ class Report:
     phase: str = "packages"
     package_count: int = 0
     installed_count: int = 0
-    sentence: str = ""
+    message: str = ""
     started_at: float = field(default_factory=time.time)
     lines: list[str] = field(default_factory=list)
 
@@ -66,7 +66,7 @@ class Installation:
         self.lines: deque[str] = deque(maxlen=LAST_LINES)
 
     def run(self) -> None:
-        """Do what is missing. Raises DataPlaneError with a sentence when it cannot be done."""
+        """Do what is missing. Raises DataPlaneError with a message when it cannot be done."""
         self._write()
         self.folder.remove_unused()
         if not self.folder.has_packages:
@@ -79,10 +79,10 @@ class Installation:
         self.report.phase = "done"
         self._write()
 
-    def fail(self, sentence: str) -> None:
+    def fail(self, message: str) -> None:
         """Say why it ended."""
         self.report.phase = "failed"
-        self.report.sentence = sentence
+        self.report.message = message
         self._write()
 
     def _install_packages(self) -> None:
@@ -127,9 +127,9 @@ class Installation:
 
     def _cause(self) -> str:
         text = "\n".join(self.lines)
-        for pattern, sentence in CAUSES:
+        for pattern, message in CAUSES:
             if re.search(pattern, text, re.IGNORECASE):
-                return sentence
+                return message
         what = "packages" if self.report.phase == "packages" else "template database"
         return f"The {what} of the runtime could not be prepared."
 
@@ -167,7 +167,7 @@ def main() -> int:
     try:
         installation.run()
     except DataPlaneError as error:
-        installation.fail(error.sentence)
+        installation.fail(error.message)
         return 1
     except OSError as error:
         installation.fail(f"{error.strerror or error}.")

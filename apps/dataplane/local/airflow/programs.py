@@ -14,7 +14,7 @@ from pathlib import Path
 from apps.dataplane.local.airflow.environment import DAY_SECONDS
 from apps.dataplane.local.layout import Folder
 from apps.dataplane.local.machine.supervisor import Program
-from apps.dataplane.spec import DeploymentSpec, QueueSpec
+from apps.dataplane.spec import DeploymentSpec, WorkerQueue
 
 API_SERVER = "api-server"
 CORE = (API_SERVER, "scheduler", "dag-processor", "triggerer")
@@ -110,7 +110,7 @@ def migrate_program(*, spec: DeploymentSpec, around: Surroundings) -> Program:
 
 
 def worker_programs(
-    *, spec: DeploymentSpec, queue: QueueSpec, around: Surroundings
+    *, spec: DeploymentSpec, queue: WorkerQueue, around: Surroundings
 ) -> list[Program]:
     """Return the slots of a queue: as many programs as the queue may have workers."""
     digest = _digest(queue, around)
@@ -156,7 +156,7 @@ def _writing_to(program: Program, log_file: Path) -> Program:
     )
 
 
-def _digest(queue: QueueSpec, around: Surroundings) -> str:
+def _digest(queue: WorkerQueue, around: Surroundings) -> str:
     parts = [
         queue.name,
         str(queue.concurrency),

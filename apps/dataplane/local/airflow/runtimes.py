@@ -93,7 +93,7 @@ class RuntimeFolder:
 
 
 def ensure_runtime(*, home: Home, config: LocalConfig, runtime: RuntimeSpec) -> str:
-    """Install the runtime if it is not complete; return "" when it is, else a sentence on how far
+    """Install the runtime if it is not complete; return "" when it is, else a message on how far
     it came.
 
     Raises Permanent with the last lines when the installation failed; the next call begins it
@@ -107,12 +107,12 @@ def ensure_runtime(*, home: Home, config: LocalConfig, runtime: RuntimeSpec) -> 
     supervisor = Supervisor(home)
     state = supervisor.states(folder.program).get(folder.program)
     if state and state.is_up:
-        return _sentence(folder.read_progress())
+        return _message(folder.read_progress())
     progress = folder.read_progress()
     if progress.get("phase") == "failed":
         folder.progress.unlink(missing_ok=True)
         raise Permanent(
-            f"Runtime {runtime.version} could not be installed. {progress['sentence']}",
+            f"Runtime {runtime.version} could not be installed. {progress['message']}",
             component=folder.program,
             log=tuple(progress["lines"]),
         )
@@ -162,7 +162,7 @@ def _start(supervisor: Supervisor, folder: RuntimeFolder) -> None:
     supervisor.start(program.name)
 
 
-def _sentence(progress: dict[str, Any]) -> str:
+def _message(progress: dict[str, Any]) -> str:
     if progress.get("phase") == "database":
         return "Preparing the metadata database."
     if installed := progress.get("installed_count", 0):

@@ -58,7 +58,7 @@ class ApplyPass:
         return self._state
 
     def run(self) -> Progress:
-        """Do the steps until one is not done. Raises Permanent with a sentence, and a component if
+        """Do the steps until one is not done. Raises Permanent with a message, and a component if
         one fails.
         """
         check_spec(self.spec)
@@ -86,8 +86,8 @@ class ApplyPass:
         )
 
     def _install_runtime(self) -> Outcome:
-        sentence = ensure_runtime(home=self.home, config=self.config, runtime=self.spec.runtime)
-        return ("running", sentence) if sentence else DONE
+        message = ensure_runtime(home=self.home, config=self.config, runtime=self.spec.runtime)
+        return ("running", message) if message else DONE
 
     def _create_database(self) -> Outcome:
         if self._state is None:

@@ -188,9 +188,9 @@ def main() -> int:
             autoscaler = autoscaler or Autoscaler(home, LocalConfig.from_environment(home))
             autoscaler.look(time.monotonic())
         except Temporary as error:
-            logger.warning("%s", error.sentence)
+            logger.warning("%s", error.message)
         except DataPlaneError as error:
-            logger.error("%s", error.sentence)
+            logger.error("%s", error.message)
             time.sleep(10)
         time.sleep(POLL_SECONDS)
 

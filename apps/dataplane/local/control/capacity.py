@@ -1,4 +1,4 @@
-"""Whether this machine has room for one more Airflow, in sentences with numbers."""
+"""Whether this machine has room for one more Airflow, in messages with numbers."""
 
 import errno
 import shutil

@@ -41,7 +41,7 @@ class Facts:
 def core_state(
     component: str, program: ProgramState, heartbeat: datetime | None, facts: Facts
 ) -> tuple[ComponentState, str]:
-    """Return the state, and a sentence if something is not as it should be."""
+    """Return the state, and a message if something is not as it should be."""
     state = STATES.get(program.state, "unknown")
     if state not in {"running", "starting"}:
         return state, program.description if state in {"crashing", "failed"} else ""
@@ -79,7 +79,7 @@ def heartbeat_of(component: str, report: Mapping[str, Mapping[str, str]]) -> dat
 def verdict(
     components: tuple[ComponentStatus, ...], facts: Facts, wanted: Wanted
 ) -> tuple[HealthState, str]:
-    """Return the health of Airflow as a whole, and a sentence: api-server and scheduler decide."""
+    """Return the health of Airflow as a whole, and a message: api-server and scheduler decide."""
     if not wanted.core:
         return "stopped", "Airflow is stopped while its metadata database is worked on."
     by_name = {status.name: status for status in components}
@@ -91,15 +91,15 @@ def verdict(
     late = next(status for status in vital if not status.ready)
     if late.state == "starting":
         return "starting", f"The {late.name} is starting."
-    sentences = {
+    messages = {
         "crashing": f"The {late.name} crashed and is being started again.",
         "failed": f"The {late.name} ends as soon as it is started.",
         "stopped": f"The {late.name} is stopped.",
         "stopping": f"The {late.name} is being restarted.",
     }
     if late.state == "stopping":
-        return "starting", sentences["stopping"]
-    return "unhealthy", sentences.get(late.state, f"The {late.name} runs but does not answer.")
+        return "starting", messages["stopping"]
+    return "unhealthy", messages.get(late.state, f"The {late.name} runs but does not answer.")
 
 
 def moment(seconds: float) -> datetime:

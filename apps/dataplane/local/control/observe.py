@@ -49,13 +49,13 @@ class Observer:
             [self._core(name, facts, wanted) for name in CORE]
             + [self._workers(queue, facts) for queue in wanted.queues]
         )
-        health, sentence = verdict(components, facts, wanted)
+        health, message = verdict(components, facts, wanted)
         return Observation(
             observed_at=datetime.now(UTC),
             exists=True,
             applied_revision=state.applied_revision,
             health=health,
-            sentence=sentence,
+            message=message,
             components=components,
             queues=tuple(
                 _queue(queue, status, facts) for queue, status in _queues(wanted, components)
@@ -171,7 +171,7 @@ def _nothing() -> Observation:
         exists=False,
         applied_revision=0,
         health="stopped",
-        sentence="Nothing of this Deployment is on this machine.",
+        message="Nothing of this Deployment is on this machine.",
     )
 
 

@@ -32,7 +32,7 @@ class Readiness:
         failed = next((status for status in late if self._has_failed(status, waited)), None)
         if failed is None and waited < timeout_seconds:
             names = ", ".join(status.name for status in late)
-            return ("running", f"Waiting for {names}." if names else observation.sentence)
+            return ("running", f"Waiting for {names}." if names else observation.message)
         self.state.wait_began_at = 0.0
         save_state(self.folder, self.state)
         name = failed.name if failed else late[0].name if late else API_SERVER

@@ -120,20 +120,20 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         )
     except (ClientError, TimeoutError, OSError) as error:
         logger.warning("airflow %s does not answer: %s", ref, type(error).__name__)
-        sentence = f"Airflow of {ref} does not answer. It may be starting: this page tries again."
-        return silent(request, sentence)
+        message = f"Airflow of {ref} does not answer. It may be starting: this page tries again."
+        return silent(request, message)
 
 
 async def _ask_gateway(request: web.Request, ref: str) -> web.StreamResponse:
     if not request.app[GATEWAY].is_socket():
-        sentence = f"There is no Deployment {ref} on this machine, or it has no Airflow yet."
-        return page(request, 404, "Not found", sentence)
+        message = f"There is no Deployment {ref} on this machine, or it has no Airflow yet."
+        return page(request, 404, "Not found", message)
     try:
         return await _forward(request, ref, request.app[GATEWAY_SESSION], "http://gateway")
     except (ClientError, TimeoutError, OSError) as error:
         logger.warning("the gateway to clusters does not answer: %s", type(error).__name__)
-        sentence = f"The door to Airflow of {ref} does not answer. This page tries again."
-        return silent(request, sentence)
+        message = f"The door to Airflow of {ref} does not answer. This page tries again."
+        return silent(request, message)
 
 
 async def _forward(

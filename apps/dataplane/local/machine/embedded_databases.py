@@ -79,7 +79,7 @@ def prepare_home(home: Home, *, has_postgres: bool = True) -> None:
     """Make the home and its folders, private; folders above it are never touched.
 
     As root the home may also be entered (not listed) by the user that runs PostgreSQL.
-    Raises Permanent with a sentence when the home cannot be written or entered.
+    Raises Permanent with a message when the home cannot be written or entered.
     """
     if UNUSABLE_PATH.search(str(home.path)):
         raise Permanent("PORTAL_HOME must not hold line breaks, or # or ; after a blank.")

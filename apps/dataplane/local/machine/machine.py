@@ -91,7 +91,7 @@ class Machine:
             time.sleep(0.1)
 
     def heal(self) -> list[str]:
-        """Put right what fell over; return a sentence for each thing done.
+        """Put right what fell over; return a message for each thing done.
 
         Raises as `ensure_running`.
         """
@@ -128,7 +128,7 @@ class Machine:
         self._stop_programs([*PORTAL_PROGRAMS, CONNECT], seconds)
 
     def stop_all(
-        self, *, worker_seconds: float = 60, say: Callable[[str], None] = lambda sentence: None
+        self, *, worker_seconds: float = 60, say: Callable[[str], None] = lambda message: None
     ) -> None:
         """Stop everything of the home in order; `say` hears what is waited for.
 

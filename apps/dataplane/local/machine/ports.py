@@ -105,7 +105,7 @@ def _check_public(port: int, host: str, variable: str) -> None:
     try:
         _bind(port, host)
     except OSError as error:
-        sentences = {
+        messages = {
             errno.EADDRINUSE: f"Port {port} is in use by another program. "
             f"Set {variable} to a free port, or stop that program.",
             errno.EACCES: f"Port {port} may be opened by an administrator only. "
@@ -113,7 +113,7 @@ def _check_public(port: int, host: str, variable: str) -> None:
             errno.EADDRNOTAVAIL: f"This machine has no network address {host}.",
         }
         reason = f"Port {port} on {host} cannot be opened: {error.strerror}."
-        raise Permanent(sentences.get(error.errno or 0, reason)) from error
+        raise Permanent(messages.get(error.errno or 0, reason)) from error
 
 
 def _bind(port: int, host: str) -> None:

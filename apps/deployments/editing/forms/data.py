@@ -55,7 +55,7 @@ def data_of(
     return data
 
 
-def press(data: FormData, button: str, options: DeploymentOptions) -> FormData:
+def apply_row_action(data: FormData, button: str, options: DeploymentOptions) -> FormData:
     """Do what a row button says: "add queues", "remove queues-1", "replace variables-2" …"""
     verb, _, target = button.partition(" ")
     if verb == "add" and target in (QUEUES, VARIABLES):
@@ -69,7 +69,7 @@ def press(data: FormData, button: str, options: DeploymentOptions) -> FormData:
     return data | changes.get(verb, {})
 
 
-def fit(data: FormData, options: DeploymentOptions) -> FormData:
+def adapt(data: FormData, options: DeploymentOptions) -> FormData:
     """Replace what a cluster does not offer by what is usual there, and leave all else as typed."""
     fitted = dict(data)
     if data.get("executor") not in [executor.name for executor in options.executors]:

@@ -40,7 +40,7 @@ class Editor:
         options: DeploymentOptions,
         base: Configuration | None,
         secrets: Mapping[str, SecretValue],
-        is_judged: bool,
+        is_validated: bool,
         clusters: Iterable[Cluster] = (),
     ) -> None:
         self.options, self.base = options, base
@@ -53,11 +53,11 @@ class Editor:
         for kind, rows in ((QUEUES, self.queues.forms), (VARIABLES, self.variables.forms)):
             _press(data.get("row", ""), kind, rows)
         self.has_queues = self.settings.typed("executor") not in ("local", "kubernetes")
-        self.settings.is_judged = is_judged
+        self.settings.is_validated = is_validated
         for queue in self.queues.forms:
-            queue.is_judged = is_judged and self.has_queues and not queue.is_gone
+            queue.is_validated = is_validated and self.has_queues and not queue.is_gone
         for variable in self.variables.forms:
-            variable.is_judged = is_judged and not variable.is_gone and not variable.is_blank
+            variable.is_validated = is_validated and not variable.is_gone and not variable.is_blank
 
     @property
     def parts(self) -> list[EditorPart]:
@@ -89,8 +89,8 @@ class Editor:
         """Judge every part, then the whole by the rules of configurations."""
         for part in self.parts:
             part.full_clean()
-        self.blame(validate_name(self.settings.typed("name")) if self.base is None else [])
-        self.blame(
+        self.add_error(validate_name(self.settings.typed("name")) if self.base is None else [])
+        self.add_error(
             validate(configuration=self.configuration(), options=self.options, base=self.base)
         )
         return self.error_count == 0
@@ -102,14 +102,14 @@ class Editor:
             runtime=cleaned.get("runtime", self.settings.typed("runtime")),
             executor=cleaned.get("executor", "celery"),
             corrects_drift=cleaned.get("drift", CORRECT) == CORRECT,
-            queues=tuple(row.queue() for row in self.queues.forms if row.is_judged),
-            variables=tuple(row.variable() for row in self.variables.forms if row.is_judged),
+            queues=tuple(row.queue() for row in self.queues.forms if row.is_validated),
+            variables=tuple(row.variable() for row in self.variables.forms if row.is_validated),
         )
 
-    def blame(self, problems: Iterable[Problem]) -> None:
+    def add_error(self, problems: Iterable[Problem]) -> None:
         rows: dict[str, list[EditorPart]] = {
-            QUEUES: [row for row in self.queues.forms if row.is_judged],
-            VARIABLES: [row for row in self.variables.forms if row.is_judged],
+            QUEUES: [row for row in self.queues.forms if row.is_validated],
+            VARIABLES: [row for row in self.variables.forms if row.is_validated],
         }
         for problem in problems:
             kind, _, rest = problem.field.partition(".")
@@ -117,13 +117,13 @@ class Editor:
             part = rows[kind][int(index)] if index else self.settings
             name = field or (kind if kind in self.settings.fields else None)
             if name is None or name not in part.errors:
-                part.add_error(name, problem.sentence)
+                part.add_error(name, problem.message)
 
 
 def _press(button: str, kind: str, rows: Sequence[Row]) -> None:
     """Give the focus to the row that a button added or changed."""
     for row in rows:
         if button.endswith(f" {row.prefix}"):
-            row.press()
+            row.apply_row_action()
     if rows and button == f"add {kind}":
-        rows[-1].press()
+        rows[-1].apply_row_action()

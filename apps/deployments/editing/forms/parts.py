@@ -12,13 +12,9 @@ from django.forms.utils import ErrorDict
 
 from apps.clusters.models import Cluster
 from apps.core.forms import Choices
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import DeploymentOptions, RuntimeOption
-from apps.deployments.configuration.schema import (
-    DEFAULT_QUEUE,
-    Configuration,
-    Variable,
-    WorkerQueue,
-)
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 from apps.deployments.configuration.validation import DESCRIPTION_LENGTH, NAME_LENGTH
 from apps.deployments.editing.forms.data import CORRECT, QUEUES, REPORT, line_feeds
 from apps.deployments.models import SecretValue
@@ -36,10 +32,10 @@ def _offer(field: forms.Field, choices: Iterable[tuple[str, str]]) -> None:
 
 
 class EditorPart(forms.Form):
-    is_judged = True
+    is_validated = True
 
     def full_clean(self) -> None:
-        if self.is_judged:
+        if self.is_validated:
             super().full_clean()
         else:
             self._errors = ErrorDict()
@@ -133,7 +129,7 @@ class Row(EditorPart):
     def is_gone(self) -> bool:
         return bool(self.typed("gone"))
 
-    def press(self) -> None:
+    def apply_row_action(self) -> None:
         self.is_pressed = True
         self.fields[self.focused].widget.attrs["autofocus"] = True
 

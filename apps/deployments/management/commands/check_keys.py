@@ -6,7 +6,7 @@ from apps.deployments.secrets.keys import key_problems
 
 
 class Command(BaseCommand):
-    help = "Refuse, with a sentence, when the key ring does not open what the database holds."
+    help = "Refuse, with a message, when the key ring does not open what the database holds."
 
     def handle(self, *args: Any, **options: Any) -> None:
         problems = key_problems()

@@ -1,11 +1,11 @@
 """KEDA's objects: a queue has as many workers as its tasks need."""
 
 from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.components.workers import WORKER
 from apps.dataplane.kubernetes.render.pods.configuration import KEDA_SECRET
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
-from apps.dataplane.spec import QueueSpec
+from apps.dataplane.spec import WorkerQueue
 
 KEDA = "keda.sh/v1alpha1"
 AUTHENTICATION = "airflow-database"
@@ -23,7 +23,7 @@ def authentication(target: Target) -> Manifest:
     )
 
 
-def scaled_object(target: Target, queue: QueueSpec) -> Manifest:
+def scaled_object(target: Target, queue: WorkerQueue) -> Manifest:
     """Return the rule that scales the workers of a queue."""
     name = names.worker_name(queue.name)
     trigger = {
@@ -74,7 +74,7 @@ def scaled_object(target: Target, queue: QueueSpec) -> Manifest:
     )
 
 
-def workers_needed(queue: QueueSpec) -> str:
+def workers_needed(queue: WorkerQueue) -> str:
     """Return the query: tasks of this queue that wait or run, per task that one worker runs.
 
     Tasks that name another executor run elsewhere and must not bring workers.

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.components.log_cleanup import trim_parse_logs
 from apps.dataplane.kubernetes.render.components.migration import database_program
@@ -18,7 +19,6 @@ from apps.dataplane.kubernetes.render.pods.pods import (
     pod_template,
 )
 from apps.dataplane.kubernetes.render.sizes import Share
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import API_PORT, API_SERVICE, Target
 
 HEALTH_PORT = 8974

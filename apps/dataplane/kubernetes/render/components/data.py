@@ -5,6 +5,7 @@ server of its own for the databases.
 from typing import Any
 
 from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.pods.configuration import BROKER_FILE, Configuration
 from apps.dataplane.kubernetes.render.pods.database import ADMIN, PORT
@@ -15,7 +16,6 @@ from apps.dataplane.kubernetes.render.pods.pods import (
     restricted_container,
     restricted_pod,
 )
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import BROKER_SERVICE, DATABASE_SERVICE, Target
 
 DATABASE_IMAGE = "postgres:15-bookworm"

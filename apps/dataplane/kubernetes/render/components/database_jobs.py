@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.components.data import DATABASE_IMAGE
 from apps.dataplane.kubernetes.render.places import PROGRAMS
@@ -24,7 +25,7 @@ from apps.dataplane.kubernetes.render.pods.pods import (
     restricted_pod,
 )
 from apps.dataplane.kubernetes.render.pods.portal_files import program_files
-from apps.dataplane.kubernetes.render.stages import Manifest, Stage
+from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.kubernetes.render.target import Target
 
 NAMESPACE = "astro-portal-databases"

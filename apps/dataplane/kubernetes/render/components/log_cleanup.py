@@ -5,6 +5,7 @@ of the parsing of DAG files, every hour.
 import zlib
 from typing import Any
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.places import KEPT, PARSE_LOGS, TASK_LOGS
 from apps.dataplane.kubernetes.render.pods.access import AIRFLOW
@@ -14,7 +15,6 @@ from apps.dataplane.kubernetes.render.pods.pods import (
     restricted_container,
     restricted_pod,
 )
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "log-cleanup"

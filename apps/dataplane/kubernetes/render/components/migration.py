@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.components.database_jobs import (
     job,
@@ -19,7 +20,6 @@ from apps.dataplane.kubernetes.render.pods.pods import (
 )
 from apps.dataplane.kubernetes.render.pods.portal_files import PROGRAM_FILES
 from apps.dataplane.kubernetes.render.sizes import Share
-from apps.dataplane.kubernetes.render.stages import Manifest
 
 
 def migration(configuration: Configuration) -> Manifest:

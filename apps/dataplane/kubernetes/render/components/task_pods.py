@@ -2,12 +2,12 @@
 
 import json
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.components.workers import GRACE_SECONDS, STAYS
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
 from apps.dataplane.kubernetes.render.pods.pods import WARM_SHUTDOWN, airflow_container, airflow_pod
-from apps.dataplane.kubernetes.render.stages import Manifest
 
 TASK = "task"
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.components.core import ROLLOUT_SECONDS
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
@@ -14,9 +15,8 @@ from apps.dataplane.kubernetes.render.pods.pods import (
     pod_template,
 )
 from apps.dataplane.kubernetes.render.sizes import worker_share
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
-from apps.dataplane.spec import QueueSpec
+from apps.dataplane.spec import WorkerQueue
 
 WORKER = "worker"
 LOG_PORT = 8793
@@ -26,7 +26,7 @@ GRACE_SECONDS = DAY_SECONDS
 STAYS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 
 
-def workers(configuration: Configuration, queue: QueueSpec) -> tuple[Manifest, ...]:
+def workers(configuration: Configuration, queue: WorkerQueue) -> tuple[Manifest, ...]:
     """Return the workers of a queue, and the budget by which a node may be drained of them."""
     target = configuration.target
     name = names.worker_name(queue.name)
@@ -64,7 +64,7 @@ def workers(configuration: Configuration, queue: QueueSpec) -> tuple[Manifest, .
     )
 
 
-def _pod(configuration: Configuration, queue: QueueSpec) -> Manifest:
+def _pod(configuration: Configuration, queue: WorkerQueue) -> Manifest:
     target = configuration.target
     container = airflow_container(
         target,
@@ -83,7 +83,7 @@ def _pod(configuration: Configuration, queue: QueueSpec) -> Manifest:
     }
 
 
-def _arguments(target: Target, queue: QueueSpec) -> list[str]:
+def _arguments(target: Target, queue: WorkerQueue) -> list[str]:
     arguments = ["--queues", queue.name, "--concurrency", str(queue.concurrency)]
     arguments += ["--without-gossip", "--without-mingle"]
     return [*arguments, "--skip-serve-logs"] if target.has_shared_logs else arguments

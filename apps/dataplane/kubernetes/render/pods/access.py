@@ -5,7 +5,7 @@ User code gets none: who may make a pod in this namespace may mount every Secret
 
 from typing import Any
 
-from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "access"

@@ -10,8 +10,8 @@ from base64 import b64encode
 from pathlib import Path
 
 from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.sizes import MOST_CODE_BYTES, SLOT_BYTES, SLOTS
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.spec import CodeSpec
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.pods import environment, portal_files
 from apps.dataplane.kubernetes.render.pods.database import preparation_values, reader_url
 from apps.dataplane.kubernetes.render.pods.pods import REGISTRY_SECRET
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
 
 CONFIGURATION = "configuration"

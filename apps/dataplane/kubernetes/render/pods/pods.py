@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.places import (
     CODE_SLOTS,
     CODE_STATE,
@@ -16,7 +17,6 @@ from apps.dataplane.kubernetes.render.places import (
 from apps.dataplane.kubernetes.render.pods.code import slot_names
 from apps.dataplane.kubernetes.render.pods.portal_files import EXAMPLE_FILES, PROGRAM_FILES
 from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes
-from apps.dataplane.kubernetes.render.stages import Manifest
 from apps.dataplane.kubernetes.render.target import Target
 
 AIRFLOW_USER = 50_000

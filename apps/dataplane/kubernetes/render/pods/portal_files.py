@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from apps.dataplane.kubernetes.render.stages import Manifest
+from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.target import Target
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[5] / "runtime"
