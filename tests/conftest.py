@@ -5,6 +5,7 @@ Charlie owns another organization and must not learn that any of this exists.
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from apps.access.models import Role
 from apps.access.services import grant
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
-from apps.core.crypto import KeyRing
 from apps.dataplane.fake.plane import FakePlane
 from apps.deployments.models import Deployment, Health, Revision, RevisionState
 from apps.organizations.models import Organization, Workspace
@@ -50,11 +50,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes, so that they do not run alone at the end."""
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
-
-
-@pytest.fixture(autouse=True)
-def _keys(settings: Any) -> None:
-    settings.ENCRYPTION_KEYS = KeyRing(current="t1", keys={"t1": b"0" * 32})
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +86,40 @@ def make_user(name: str, **fields: Any) -> User:
 
 def role(scope: str, key: str) -> Role:
     return Role.objects.get(scope=scope, key=key)
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+def new_deployment(workspace: Workspace, cluster: Cluster, **overrides: Any) -> Deployment:
+    """Make a Deployment at rest: revision 1 applied, healthy. Overrides go to the row; `config` to
+    the revision.
+    """
+    number = next(_numbers)
+    config = {**CONFIG, **overrides.pop("config", {})}
+    fields: dict[str, Any] = {
+        "workspace": workspace,
+        "cluster": cluster,
+        "name": f"etl-{number}",
+        "ref": f"etl-{number}-t{number:03d}",
+        "health": Health.HEALTHY,
+        "observed_at": timezone.now(),
+    }
+    deployment = Deployment.objects.create(**{**fields, **overrides})
+    revision = Revision.objects.create(
+        deployment=deployment,
+        number=1,
+        config=config,
+        state=RevisionState.APPLIED,
+        summary="Created",
+        applied_at=timezone.now(),
+    )
+    deployment.wanted = deployment.applied = revision
+    deployment.save(update_fields=["wanted", "applied"])
+    return deployment
 
 
 @pytest.fixture
@@ -136,47 +165,14 @@ def charlie(db: None) -> User:
 
 @pytest.fixture
 def client_of() -> Callable[[User], Client]:
-    def make(user: User) -> Client:
-        client = Client()
-        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
-        return client
-
-    return make
+    return signed_in
 
 
 @pytest.fixture
 def make_deployment(
     workspace: Workspace, cluster: Cluster, plane: type[FakePlane]
 ) -> Callable[..., Deployment]:
-    """Make a Deployment at rest: revision 1 applied, healthy. Overrides go to the row; `config` to
-    the revision.
-    """
-
-    def make(**overrides: Any) -> Deployment:
-        number = next(_numbers)
-        config = {**CONFIG, **overrides.pop("config", {})}
-        fields: dict[str, Any] = {
-            "workspace": workspace,
-            "cluster": cluster,
-            "name": f"etl-{number}",
-            "ref": f"etl-{number}-t{number:03d}",
-            "health": Health.HEALTHY,
-            "observed_at": timezone.now(),
-        }
-        deployment = Deployment.objects.create(**{**fields, **overrides})
-        revision = Revision.objects.create(
-            deployment=deployment,
-            number=1,
-            config=config,
-            state=RevisionState.APPLIED,
-            summary="Created",
-            applied_at=timezone.now(),
-        )
-        deployment.wanted = deployment.applied = revision
-        deployment.save(update_fields=["wanted", "applied"])
-        return deployment
-
-    return make
+    return partial(new_deployment, workspace, cluster)
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ manifest.
 import os
 
 import tests.services  # noqa: F401 - starts them, and names them in the environment, before settings are read
+from apps.core.crypto import KeyRing
 from astro_portal.settings import *  # noqa: F403 - settings on top of the product's
 
 SECRET_KEY = "only-for-tests"
+ENCRYPTION_KEYS = KeyRing(current="t1", keys={"t1": b"0" * 32})
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
     **STORAGES,  # noqa: F405 - settings on top of the product's
