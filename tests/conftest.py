@@ -94,7 +94,7 @@ def signed_in(user: User) -> Client:
     return client
 
 
-def new_deployment(workspace: Workspace, cluster: Cluster, **overrides: Any) -> Deployment:
+def new_deployment(*, workspace: Workspace, cluster: Cluster, **overrides: Any) -> Deployment:
     """Make a Deployment at rest: revision 1 applied, healthy. Overrides go to the row; `config` to
     the revision.
     """
@@ -172,7 +172,7 @@ def client_of() -> Callable[[User], Client]:
 def make_deployment(
     workspace: Workspace, cluster: Cluster, plane: type[FakePlane]
 ) -> Callable[..., Deployment]:
-    return partial(new_deployment, workspace, cluster)
+    return partial(new_deployment, workspace=workspace, cluster=cluster)
 
 
 @pytest.fixture

@@ -76,7 +76,9 @@ def build_stage() -> Stage:
     cluster = Cluster.objects.create(
         organization=organization, kind=Cluster.Kind.LOCAL, name="This machine"
     )
-    deployment = new_deployment(workspace, cluster, name="etl-prod", ref="etl-prod-7f3c")
+    deployment = new_deployment(
+        workspace=workspace, cluster=cluster, name="etl-prod", ref="etl-prod-7f3c"
+    )
     places = {"organization": organization, "workspace": workspace, "deployment": deployment}
     people = {"operator": make_user("Operator", is_operator=True)}
     people |= {f"{one.scope} {one.key}": _holder(one, places) for one in BUILT_IN_ROLES}
@@ -142,7 +144,7 @@ def _elsewhere() -> tuple[User, dict[str, Any]]:
         config={},
     )
     Domain.objects.create(organization=organization, name="elsewhere.test", token="t")
-    deployment = new_deployment(workspace, cluster)
+    deployment = new_deployment(workspace=workspace, cluster=cluster)
     return owner, {
         "organization": organization,
         "workspace": workspace,
@@ -154,7 +156,7 @@ def _siblings(organization: Organization, cluster: Cluster) -> dict[str, Any]:
     workspace = Workspace.objects.create(
         organization=organization, name="Back office", slug="back-office"
     )
-    deployment: Deployment = new_deployment(workspace, cluster)
+    deployment: Deployment = new_deployment(workspace=workspace, cluster=cluster)
     return {"workspace": workspace, "deployment": deployment}
 
 
