@@ -3,9 +3,10 @@ Charlie owns another organization and must not learn that any of this exists.
 """
 
 import itertools
-import os
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Browser, sync_playwright
 
 from apps.access.models import Role
 from apps.access.services import grant
@@ -22,10 +22,10 @@ from apps.clusters.models import Cluster
 from apps.dataplane.fake.plane import FakePlane
 from apps.deployments.models import Deployment, Health, Revision, RevisionState
 from apps.organizations.models import Organization, Workspace
-from tests.e2e.browser import LEFT_OUT, chromium_path, launch
 
 _numbers = itertools.count(1)
 PASSWORD = "correct horse battery"
+WHOLLY_SLOW = re.compile(r"^pytestmark = (?:|\[[^\]]*)pytest\.mark\.slow\b", re.MULTILINE)
 LONGEST_FIRST = ("test_local_airflow", "test_journey", "test_small_airflow", "test_machine")
 CONFIG: dict[str, Any] = {
     "description": "",
@@ -46,6 +46,20 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_refuse_truncate")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import, for the fast tests, modules that say they are slow as a whole."""
+    if config.getoption("markexpr") != "not slow":
+        return None
+    return _is_slow(collection_path) or None
+
+
+def _is_slow(path: Path) -> bool:
+    if path.is_dir():
+        modules = list(path.rglob("test_*.py"))
+        return bool(modules) and all(_is_slow(module) for module in modules)
+    return path.name.startswith("test_") and bool(WHOLLY_SLOW.search(path.read_text()))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes, so that they do not run alone at the end."""
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
@@ -57,21 +71,6 @@ def _empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "db" in request.fixturenames:
         cache.clear()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The one browser of this process: Playwright bears no second one beside it."""
-    if not chromium_path():
-        pytest.skip(LEFT_OUT)
-    # Playwright's synchronous interface runs an event loop in this thread, and Django would refuse
-    # to touch the database beside it.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        started = launch(playwright)
-        yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture
