@@ -8,7 +8,7 @@ import atexit
 import os
 from contextlib import ExitStack
 
-from tests.embedded import running_services
+from tests.embedded import ROLLED_BACK, running_services
 
 STARTED = "ASTRO_PORTAL_TEST_SERVICES"
 
@@ -16,7 +16,7 @@ if STARTED not in os.environ:
     for _name in ("DATABASE_URL", "REDIS_URL", "PORTAL_PORT", "PORTAL_URL", "EMAIL_HOST"):
         os.environ.pop(_name, None)
     _stack = ExitStack()
-    os.environ["PORTAL_HOME"] = str(_stack.enter_context(running_services()).path)
+    os.environ["PORTAL_HOME"] = str(_stack.enter_context(running_services(**ROLLED_BACK)).path)
     os.environ[STARTED] = str(os.getpid())
 
     def _stop() -> None:
