@@ -7,13 +7,11 @@ BIN := $(VENV)/bin
 LOCK_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 PYTEST_ARGS ?=
-# Two files beside each other, the longest first: tests of one file share an Airflow.
-SLOW_ARGS := -n 2 --dist loadfile --no-loadscope-reorder
 NAME ?=
 # pytest keeps the tests as it compiled them: doing that anew takes each process five seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run stop status test check bench kubernetes test-cluster
+.PHONY: help run stop status test check ci bench kubernetes test-cluster
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,9 +26,7 @@ status: $(LOCK_STAMP) ## Say what runs
 	@$(BIN)/python -m astro_portal.launcher status || [ $$? = 3 ]
 
 test: $(DEV_STAMP) ## Run all tests; PYTEST_ARGS="-k name" passes arguments on
-	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/pytest $(PYTEST_ARGS); \
-	else $(MAKE) --no-print-directory kubernetes && \
-	$(BIN)/pytest -m "not slow" -n auto && $(BIN)/pytest -m slow $(SLOW_ARGS); fi
+	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/pytest $(PYTEST_ARGS); else $(BIN)/python -m tests.stages test; fi
 
 kubernetes: $(DEV_STAMP) ## Build the control plane that tests use, once (needs Go)
 	@$(BIN)/python -m tests.kubernetes.assets
@@ -39,13 +35,10 @@ test-cluster: $(DEV_STAMP) ## Test on a real Kubernetes node with KEDA and Airfl
 	@$(BIN)/python -m tests.cluster test $(PYTEST_ARGS)
 
 check: $(DEV_STAMP) ## Format, lint, types, imports, migrations and the fast tests
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	@find templates apps -name '*.html' -print0 | xargs -0 -r $(BIN)/djade --check --target-version 5.2
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/pytest -m "not slow" -n auto $(PYTEST_ARGS)
+	@PYTEST_ARGS="$(PYTEST_ARGS)" $(BIN)/python -m tests.stages check
+
+ci: $(DEV_STAMP) ## Check and test everything, and name the tests that are flaky
+	@$(BIN)/python -m tests.stages ci
 
 bench: $(DEV_STAMP) ## Measure; NAME=one measures one
 	@$(BIN)/python -m bench $(NAME)
