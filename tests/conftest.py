@@ -4,6 +4,7 @@ Charlie owns another organization and must not learn that any of this exists.
 
 import gc
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client, TransactionTestCase
@@ -21,9 +23,12 @@ from apps.access.scopes import grant_model
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.local.home import Home
 from apps.deployments.models import Deployment, Health, Revision, RevisionState
 from apps.organizations.models import Organization, Workspace
+from tests import migrated
 from tests.emptying import Emptying
+from tests.services import IS_MIGRATED
 
 _numbers = itertools.count(1)
 PASSWORD = "correct horse battery"
@@ -42,7 +47,11 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Let tests with real commits empty the tables after themselves, those of the audit log too."""
+    """Keep the schema for the next run, and let tests with real commits empty the tables after
+    themselves, those of the audit log too.
+    """
+    if not os.environ[IS_MIGRATED] and os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
+        migrated.keep(Home(Path(os.environ["PORTAL_HOME"])), settings.DATABASES["default"]["NAME"])
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         for table in ("audit_auditevent", "audit_auditchain"):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_refuse_truncate")
