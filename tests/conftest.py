@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client, TransactionTestCase
+from django.test.client import store_rendered_templates
 from django.utils import timezone
 
 from apps.access.models import Role
@@ -71,6 +72,19 @@ def _is_slow(path: Path) -> bool:
         modules = list(path.rglob("test_*.py"))
         return bool(modules) and all(_is_slow(module) for module in modules)
     return path.name.startswith("test_") and bool(WHOLLY_SLOW.search(path.read_text()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_context() -> Iterator[None]:
+    """Keep of a response the context of the page: Django's client copies that of every widget."""
+
+    def store(stored: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if "context" not in stored:
+            store_rendered_templates(stored, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("django.test.client.store_rendered_templates", store)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -67,7 +67,9 @@ def _html(top: str) -> list[Path]:
 def fast_tests() -> Step:
     more = shlex.split(os.environ.get("PYTEST_ARGS", ""))
     alone = [*PYTEST, "-p", "no:randomly", "-n", "0"]
-    return Step("fast tests", [*PYTEST, "-m", "not slow", "-n", "auto", *more], alone)
+    return Step(
+        "fast tests", [*PYTEST, "-m", "not slow", "-n", "auto", "--dist", "worksteal", *more], alone
+    )
 
 
 def slow_tests(which: str) -> Step:
