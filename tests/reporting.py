@@ -15,7 +15,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     stats = session.config.pluginmanager.get_plugin("terminalreporter").stats
     failed = [*stats.get("failed", ()), *stats.get("error", ())]
-    skipped = Counter(str(one.longrepr[2]) for one in stats.get("skipped", ()))
+    skipped = Counter(
+        str(one.longrepr[2]).removeprefix("Skipped: ") for one in stats.get("skipped", ())
+    )
     report = {
         "failed": sorted({one.nodeid for one in failed}),
         "passed": sorted({one.nodeid for one in stats.get("passed", ())}),
