@@ -8,6 +8,8 @@ LOCK_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 PYTEST_ARGS ?=
 NAME ?=
+# A remark about versions of MkDocs that are none of ours.
+export NO_MKDOCS_2_WARNING := 1
 # pytest keeps the tests as it compiled them: doing that anew takes each process five seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -39,6 +41,15 @@ check: $(DEV_STAMP) ## Format, lint, types, imports, migrations and the fast tes
 
 ci: $(DEV_STAMP) ## Check and test everything, and name the tests that are flaky
 	@$(BIN)/python -m tests.stages ci
+
+docs: $(DEV_STAMP) ## Build the documentation into build/docs, and check its links
+	$(BIN)/mkdocs build --strict --quiet
+
+sbom: $(DEV_STAMP) ## Write what a release consists of to build/sbom.json (CycloneDX)
+	@mkdir -p build
+	@# A lock file has no graph of who needs whom, which is warned about.
+	PYTHONWARNINGS=ignore::UserWarning $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --output-file build/sbom.json requirements.lock
 
 bench: $(DEV_STAMP) ## Measure; NAME=one measures one
 	@$(BIN)/python -m bench $(NAME)
