@@ -73,6 +73,20 @@ def env_url(name: str, default: str, *, schemes: Collection[str], example: str) 
     return value
 
 
+def env_docs(name: str, default: str) -> str:
+    """Read the address of a website or of a folder of one; it comes back with a slash at its end.
+    An unset one is `default`, which may be a path.
+    """
+    if not env_str(name, ""):
+        return default
+    example = "https://docs.example.org/portal/"
+    value = env_url(name, "", schemes=("http", "https"), example=example).rstrip("/") + "/"
+    parts = urlsplit(value)
+    if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigurationError(f"{name} must be an address like {example}, not {value!r}.")
+    return value
+
+
 def env_origin(name: str, default: str) -> str:
     """Read the address of a website: scheme, host and port, without a slash at its end."""
     example = "https://portal.example.org, without a path"

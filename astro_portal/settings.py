@@ -17,6 +17,7 @@ from astro_portal.env import (
     ConfigurationError,
     env_bool,
     env_choice,
+    env_docs,
     env_int,
     env_list,
     env_networks,
@@ -201,9 +202,16 @@ STORAGES = {
 }
 STATIC_URL = "/static/"
 STATIC_ROOT = PORTAL_HOME.path / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [BASE_DIR / "static", ("docs", BASE_DIR / "docs" / "images")]
 # Code archives reach this size; larger ones are refused while they stream in.
 CODE_ARCHIVE_MAX_BYTES = env_int("PORTAL_CODE_MAX_MIB", 50, minimum=1, maximum=1024) * 1024 * 1024
+
+# --- Documentation --------------------------------------------------------------------------------
+
+# Where help leads: to the pages of this version that the portal has itself, or to a site of them.
+DOCS_URL = env_docs("PORTAL_DOCS_URL", "/docs/")
+DOCS_FOLDER = BASE_DIR / "docs"
+DOCS_CONFIGURATION = BASE_DIR / "mkdocs.yml"
 
 # --- Data planes ---------------------------------------------------------------------------------
 

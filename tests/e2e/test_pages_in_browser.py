@@ -79,6 +79,8 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
     return [
         ("portal:home", []),
         ("portal:search", []),
+        ("portal:docs", []),
+        ("portal:documentation", ["operating"]),
         ("portal:styleguide", []),
         ("portal:organization", ["nordhavn"]),
         ("portal:workspace", ["warehouse"]),
