@@ -34,7 +34,14 @@ def overlay() -> str:
     """Return the one that operating.md shows, on the volume of this test."""
     page = (DEPLOY.parent / "docs" / "operating.md").read_text()
     after = page.partition("in a folder of your own:\n")[2]
-    return after.partition("```yaml\n")[2].partition("```")[0].strip().replace("../astro-portal/deploy", "deploy") + "\n" + STATIC
+    return (
+        after.partition("```yaml\n")[2]
+        .partition("```")[0]
+        .strip()
+        .replace("../astro-portal/deploy", "deploy")
+        + "\n"
+        + STATIC
+    )
 
 
 @pytest.fixture
