@@ -14,9 +14,9 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from tests.docs.documents import PROJECT
@@ -40,12 +40,14 @@ Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
 class Module:
     path: Path
     tree: ast.Module
-    parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for node in ast.walk(self.tree):
-            for child in ast.iter_child_nodes(node):
-                self.parents[child] = node
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
 
     def scopes_of(self, node: ast.AST) -> Iterator[Scope]:
         """Yield the functions around a node, from the innermost one, then the module."""
@@ -56,13 +58,13 @@ class Module:
 
     @cached_property
     def functions(self) -> dict[str, ast.FunctionDef]:
-        return {one.name: one for one in ast.walk(self.tree) if isinstance(one, ast.FunctionDef)}
+        return {one.name: one for one in self.nodes if isinstance(one, ast.FunctionDef)}
 
     @cached_property
     def imports(self) -> dict[str, tuple[str, str]]:
         return {
             alias.asname or alias.name: (node.module or "", alias.name)
-            for node in ast.walk(self.tree)
+            for node in self.nodes
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }
@@ -74,6 +76,7 @@ def modules() -> list[Module]:
     return [Module(path, ast.parse(path.read_text())) for path in sorted(kept)]
 
 
+@cache
 def said() -> dict[str, str]:
     """Map every sentence to the place that says it first."""
     return Reader(modules()).sentences()
@@ -104,7 +107,7 @@ class Reader:
         bases = {
             node.name: {_last_name(base) for base in node.bases}
             for module in self.modules
-            for node in ast.walk(module.tree)
+            for node in module.nodes
             if isinstance(node, ast.ClassDef)
         }
         known = set(ROOTS)
@@ -113,7 +116,7 @@ class Reader:
         return known
 
     def _raised(self, module: Module) -> Iterator[tuple[int, str]]:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Call):
                 for argument in self._sentence_arguments(module, node):
                     for text in self._texts(module, argument, DEPTH):

@@ -18,13 +18,12 @@ BESIDE = ("", "tests/", "docs/", "runtime/")
 
 def paths_in(path: Path) -> list[str]:
     """List what looks like a path from the top of the project."""
-    found = []
-    for text in inline_code(path):
-        if PATH.fullmatch(text) and (
-            (text.partition("/")[0] in TOP and "/" in text) or AT_TOP.fullmatch(text)
-        ):
-            found.append(text)
-    return found
+    words = (word for text in inline_code(path) for word in text.split())
+    return [word for word in words if PATH.fullmatch(word) and looks_like_ours(word)]
+
+
+def looks_like_ours(word: str) -> bool:
+    return bool(AT_TOP.fullmatch(word)) or ("/" in word and word.partition("/")[0] in TOP)
 
 
 def is_there(text: str) -> bool:
