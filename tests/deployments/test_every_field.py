@@ -16,16 +16,16 @@ from django.urls import reverse
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.dataplane.spec import DeploymentSpec
-from apps.deployments.changes import changes
-from apps.deployments.compiler import compile_spec
-from apps.deployments.configuration import Configuration, Variable, WorkerQueue
-from apps.deployments.forms.data import data_of
-from apps.deployments.forms.editor import Editor
-from apps.deployments.forms.parts import SettingsForm
-from apps.deployments.merging import merge
+from apps.deployments.configuration.changes import changes
+from apps.deployments.configuration.merging import merge
+from apps.deployments.configuration.options import deployment_options
+from apps.deployments.configuration.schema import Configuration, Variable, WorkerQueue
+from apps.deployments.configuration.yaml_text import yaml_of
+from apps.deployments.editing.forms.data import data_of
+from apps.deployments.editing.forms.editor import Editor
+from apps.deployments.editing.forms.parts import SettingsForm
 from apps.deployments.models import Operation
-from apps.deployments.options import deployment_options
-from apps.deployments.yaml_text import yaml_of
+from apps.deployments.reconciling.compiler import compile_spec
 from apps.organizations.models import Workspace
 
 QUEUE = WorkerQueue(name="default", size="A5", concurrency=5, min_workers=0, max_workers=2)

@@ -29,7 +29,7 @@ ROOTS = {"PortalError", "DataPlaneError", "Refusal", "ConfigurationError"}
 # Not exceptions, but sentences for people: broken rules of a configuration.
 ALSO = {"Problem"}
 # Modules whose constants are sentences about a sign-in that failed.
-CONSTANTS = ("apps/sso/failures.py",)
+CONSTANTS = "failures.py"
 ELSEWHERE = "…"
 DEPTH = 4
 
@@ -139,7 +139,7 @@ class Reader:
         return False
 
     def _constants(self, module: Module) -> Iterator[tuple[int, str]]:
-        if module.path.relative_to(PROJECT).as_posix() not in CONSTANTS:
+        if module.path.name != CONSTANTS:
             return
         for node in module.tree.body:
             value = getattr(node, "value", None)

@@ -35,9 +35,9 @@ INLINE = [
 
 # Where what a document shows is really run, and the words there that do it.
 RUN_BY = {
-    "make run": ("tests/local/test_machine_launcher.py", "Launcher("),
-    "make stop": ("tests/local/test_machine_launcher.py", ".stop("),
-    "make status": ("tests/local/test_machine_launcher.py", "status"),
+    "make run": ("tests/local/test_machine_launcher.py", '.launch("run")'),
+    "make stop": ("tests/local/test_machine_launcher.py", 'say("stop")'),
+    "make status": ("tests/local/test_machine_launcher.py", 'say("status")'),
     "make check": (".ci/run", "make check"),
     "make test": (".ci/run", "make test"),
     "make test-cluster": (".ci/run", "make test-cluster"),
