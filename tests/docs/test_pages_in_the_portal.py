@@ -3,6 +3,7 @@ lead somewhere.
 """
 
 import re
+import sys
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -89,6 +90,15 @@ def test_a_page_is_sound_and_open_to_all(db: None, client: Client, name: str) ->
     check_page(text)
     assert settings.VERSION in text
     assert "no-store" not in answer.get("Cache-Control", "")
+
+
+def test_the_first_reader_of_a_process_gets_a_page(
+    db: None, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "apps.portal.documentation")
+    monkeypatch.delattr("apps.portal.documentation")
+
+    assert client.get("/docs/roles/").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["nothing", "../README", "images/deployment", "a\x00b"])

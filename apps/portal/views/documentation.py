@@ -1,9 +1,9 @@
+from importlib import import_module
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.module_loading import import_string
 from django.views.decorators.http import require_safe
 
 from apps.core.gates import open_to_all
@@ -13,7 +13,7 @@ from apps.core.gates import open_to_all
 @require_safe
 def documentation(request: HttpRequest, page_name: str = "") -> HttpResponse:
     # By its name: Markdown is 5 MB of memory, loaded when somebody reads.
-    module = import_string("apps.portal.documentation")
+    module = import_module("apps.portal.documentation")
     page = module.page(page_name)
     if page is None:
         raise Http404
