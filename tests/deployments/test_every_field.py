@@ -64,7 +64,7 @@ def test_it_goes_through_the_form(name: str) -> None:
     options = deployment_options(cluster=cluster, today=date(2026, 11, 1))
     data = data_of(configuration=changed(name), name="etl", base=None, options=options)
 
-    editor = Editor(data, options=options, base=None, secrets={}, is_judged=True)
+    editor = Editor(data, options=options, base=None, secrets={}, is_validated=True)
 
     assert editor.is_valid(), editor.problems
     assert editor.configuration() == changed(name)

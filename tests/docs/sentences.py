@@ -127,7 +127,7 @@ class Reader:
         if name == "__init__" and self._is_in_error(module, call):
             return call.args[:1]
         if name in ALSO and module.path.parent.name != "core":
-            named = [one.value for one in call.keywords if one.arg == "sentence"]
+            named = [one.value for one in call.keywords if one.arg == "message"]
             return named or call.args[1:2]
         return call.args if name in self.errors else []
 

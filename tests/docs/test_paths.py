@@ -11,6 +11,8 @@ from tests.docs.documents import PROJECT, documents, inline_code, name_of
 PATH = re.compile(r"[\w.*<>-]+(/[\w.*<>-]+)*/?(::\w+)?")
 TOP = {path.name for path in PROJECT.iterdir() if path.is_dir()} - {".git", ".venv", "build"}
 AT_TOP = re.compile(r"[A-Z_]{5,}\.md|(mkdocs|pyproject)\.\w+|requirements\S*\.lock|Makefile")
+NAME = re.compile(r"_?[A-Za-z]+(_[A-Za-z]+)*")
+OF_THE_EXAMPLE = {"contact", "PORTAL_CONTACT", "sh", "nav", "deptry"}
 SETTING = re.compile(r"\| `([A-Z][A-Z_]+)`")
 # A document may speak of files beside itself by shorter names.
 BESIDE = ("", "tests/", "docs/", "runtime/")
@@ -36,6 +38,16 @@ def is_there(text: str) -> bool:
 @pytest.mark.parametrize("document", documents(), ids=name_of)
 def test_every_path_that_a_document_names_is_there(document: Path) -> None:
     assert [text for text in paths_in(document) if not is_there(text)] == []
+
+
+def test_the_recipes_name_what_is_in_the_code() -> None:
+    folders = ("apps", "tests", "astro_portal")
+    sources = [path for folder in folders for path in (PROJECT / folder).rglob("*.py")]
+    code = set(re.findall(r"\w+", " ".join(path.read_text() for path in sources)))
+    named = {text for text in inline_code(PROJECT / "CONTRIBUTING.md") if NAME.fullmatch(text)}
+
+    assert len(named) > 30
+    assert named - code - OF_THE_EXAMPLE == set()
 
 
 def test_paths_are_found_and_missed() -> None:
