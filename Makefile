@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING := 1
 # pytest keeps the tests as it compiled them: doing that anew takes each process five seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run stop status test check ci bench kubernetes test-cluster
+.PHONY: help run stop status test check ci bench kubernetes test-cluster docs sbom
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ kubernetes: $(DEV_STAMP) ## Build the control plane that tests use, once (needs 
 test-cluster: $(DEV_STAMP) ## Test on a real Kubernetes node with KEDA and Airflow (root on Debian, Go)
 	@$(BIN)/python -m tests.cluster test $(PYTEST_ARGS)
 
-check: $(DEV_STAMP) ## Format, lint, types, imports, migrations and the fast tests
+check: $(DEV_STAMP) ## Format, lint, types, imports, dependencies, migrations, docs and the fast tests
 	@PYTEST_ARGS="$(PYTEST_ARGS)" $(BIN)/python -m tests.stages check
 
 ci: $(DEV_STAMP) ## Check and test everything, and name the tests that are flaky

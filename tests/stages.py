@@ -1,6 +1,6 @@
 """What `make check`, `make test` and `make ci` run, and what they say about it at the end.
 
-    check   the fast tests; beside them format, lint, templates, types, imports and migrations
+    check   the fast tests; beside them all that only reads: format, lint, types, imports, docs
     test    the fast tests, the control plane of the others, then the slow tests
     ci      check, what is slow, and the tests on a real node. What failed is asked once more, alone
 
@@ -56,7 +56,9 @@ def static_steps() -> list[Step]:
         # Not its daemon: Django's plugin would go on with the models that it saw at its start.
         Step("types", [f"{BIN}/mypy"]),
         Step("imports", [f"{BIN}/lint-imports"]),
+        Step("dependencies", [f"{BIN}/deptry", "."]),
         Step("migrations", [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"]),
+        Step("docs", [f"{BIN}/mkdocs", "build", "--strict", "--quiet"]),
     ]
 
 
