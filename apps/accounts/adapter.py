@@ -51,7 +51,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         if email.endswith(SERVICE_DOMAIN):
-            return  # nobody reads it
+            return  # never read
         message = self.render_mail(
             template_prefix, email, {"request": self.request, "email": email, **context}
         )

@@ -10,7 +10,7 @@ from apps.accounts.models import SignInLink, User, UserKind
 
 
 def digest_of(token: str) -> str:
-    """Return what is stored of a token: its SHA-256, so that a stolen table opens nothing."""
+    """Return what is stored of a token: its SHA-256, so that a stolen table grants no access."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -27,7 +27,7 @@ def person_with_email(*, email: str) -> User | None:
 
 
 def has_operator() -> bool:
-    """Tell whether somebody can already administer this installation."""
+    """Return whether this installation has an operator."""
     return User.objects.filter(is_operator=True, is_active=True).exists()
 
 

@@ -81,7 +81,7 @@ def _findings(chain: AuditChain) -> Iterator[Finding]:
 
 
 def _strangers(chain: AuditChain) -> Iterator[Finding]:
-    """Find events outside the chain, which nobody could write through the portal."""
+    """Find events outside the chain, which cannot be written through the portal."""
     inside = {
         "sequence__gt": chain.forgotten_sequence,
         "sequence__lte": chain.last_sequence,
@@ -105,7 +105,7 @@ def _removed(first: int, last: int) -> Finding:
 
 
 def _rewritten(sequence: int, chain: AuditChain) -> Finding:
-    """Blame the event before: the one after it has kept the hash that it had."""
+    """Attribute a broken link to the event before: the one after it holds the hash that it had."""
     if sequence == chain.forgotten_sequence:
         return Finding("changed", f"Event {sequence + 1} does not follow the cut of the chain.")
     return Finding("changed", f"Event {sequence} was replaced by another.")

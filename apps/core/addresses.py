@@ -1,4 +1,4 @@
-"""Which addresses the portal connects to when somebody names a cluster or an identity provider.
+"""Which addresses the portal connects to when a person names a cluster or an identity provider.
 
 The name is looked up here and the connection goes to what was found: a name that points elsewhere a
 moment later (DNS rebinding) gains nothing. Private ranges are allowed, for that is where clusters
@@ -26,7 +26,7 @@ METADATA = ("fd00:ec2::254", "192.0.0.192", "100.100.100.200")
 
 
 class AddressRefused(PortalError):
-    """The portal does not connect there. The message says why, and what the operator can do."""
+    """The portal does not connect to this address; the message has the reason and the remedy."""
 
 
 class NameUnknown(PortalError):

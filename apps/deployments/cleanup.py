@@ -33,5 +33,5 @@ def clean_up(*, now: datetime) -> tuple[int, int]:
     unheld = {str(pk) for pk in secrets.values_list("pk", flat=True)} - held
     n_secrets, _ = secrets.filter(pk__in=unheld).delete()
     if n_drafts or n_secrets:
-        logger.info("leftovers removed", extra={"drafts": n_drafts, "secrets": n_secrets})
+        logger.info("expired rows removed", extra={"drafts": n_drafts, "secrets": n_secrets})
     return n_drafts, n_secrets

@@ -23,7 +23,7 @@ def clean_up(*, now: datetime) -> int:
     dead = Q(accepted_at__lt=long_ago) | Q(revoked_at__lt=long_ago) | Q(expires_at__lt=long_ago)
     removed, _ = Invitation.objects.filter(dead).delete()
     if removed:
-        logger.info("leftovers removed", extra={"invitations": removed})
+        logger.info("expired rows removed", extra={"invitations": removed})
     return removed
 
 

@@ -32,7 +32,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 SIGNED_IN_AT = "signed_in_at"
 SEEN_AT = "seen_at"
 CONFIRMED_AT = "confirmed_at"
-# Use is written down this often at most: it costs a write.
+# Use is recorded this often at most: it costs a write.
 SEEN_STEP_SECONDS = 300
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 STALE = "Your sign-in is no longer fresh. Confirm who you are, then come back and send this again."
@@ -53,7 +53,7 @@ SYSTEMS = (
 
 
 class SessionLimits:
-    """End sessions that are over, and write down that the others are used."""
+    """End sessions that are over, and record the use of the others."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -84,20 +84,20 @@ def why_over(session: Mapping[str, Any], *, now: float) -> str:
 
 
 def signed_in_lately(session: Mapping[str, Any], *, now: float) -> bool:
-    """Tell whether the session began, or was confirmed at an identity provider, so recently that
-    nobody need confirm who they are.
+    """Tell whether the session began, or was confirmed at an identity provider, so recently that no
+    new confirmation is needed.
     """
     since: float = now - max(session.get(SIGNED_IN_AT, now), session.get(CONFIRMED_AT, 0.0))
     return since < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 
 def note_confirmation(request: HttpRequest) -> None:
-    """Write down that an identity provider has just said again who is there."""
+    """Record that an identity provider has just confirmed who is signed in."""
     request.session[CONFIRMED_AT] = time.time()
 
 
 def fresh_sign_in(view: View) -> View:
-    """Ask who is there again before a change that matters, unless that was done lately.
+    """Require a fresh sign-in or confirmation before a sensitive change.
 
     Put it below the gate that checks permissions. What was posted is kept in the session and done
     after the confirmation, so use it on no form that takes a secret.
@@ -106,7 +106,7 @@ def fresh_sign_in(view: View) -> View:
 
 
 def fresh_sign_in_first(view: View) -> View:
-    """Ask who is there again before a form that takes a secret is shown.
+    """Require a fresh sign-in or confirmation before a form that takes a secret is shown.
 
     Put it below the gate that checks permissions. Nothing that is posted is kept: the view asks
     `is_sign_in_fresh` and refuses in the form, which keeps all but the secret.
@@ -115,8 +115,8 @@ def fresh_sign_in_first(view: View) -> View:
 
 
 def fresh_sign_in_throughout(view: View) -> View:
-    """Ask who is there again before a page that makes a way to sign in. What is posted to it later
-    is not kept: the page is shown again.
+    """Require a fresh sign-in or confirmation before a page that adds a way to sign in. What is
+    posted to it later is not kept: the page is shown again.
 
     allauth asks by itself, but not those who have neither password nor second factor here.
     """
@@ -161,14 +161,14 @@ def _is_reading(request: HttpRequest) -> bool:
 
 
 def write_down_session(*, request: HttpRequest, **_: Any) -> None:
-    """Let a person see a session that has just begun. allauth would look at each one that they ever
-    had first; those that are over go with the daily sweep.
+    """Record a new session for the person's list of sessions. allauth would first load every
+    session that they ever had; those that have ended are removed by the daily cleanup.
     """
     UserSession.objects.create_from_request(request)
 
 
 def _note_use(request: HttpRequest, now: float) -> None:
-    """Begin a session, or move the moment of its last use. A card that polls is no use."""
+    """Begin a session, or move the moment of its last use. Polling does not count as use."""
     session = request.session
     if SIGNED_IN_AT not in session:
         session[SIGNED_IN_AT] = session[SEEN_AT] = now
@@ -212,14 +212,14 @@ def sessions_of(*, user: User, current_key: str | None) -> list[SessionRow]:
 
 
 def browser_name(user_agent: str) -> str:
-    """Name a browser by what it says of itself: “Firefox on Linux”."""
+    """Name a browser by its user agent: “Firefox on Linux”."""
     browser = next((name for mark, name in BROWSERS if mark in user_agent), "Unknown browser")
     system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
     return f"{browser} on {system}" if system else browser
 
 
 def session_id_of(*, user: User, session_key: str | None) -> str:
-    """Name a session to others than its browser, "" before it is written down."""
+    """Return a public id of a session, "" before it is recorded."""
     found = UserSession.objects.filter(user=user, session_key=session_key or "").first()
     return str(found.pk) if found else ""
 
