@@ -1,4 +1,4 @@
-"""What the console shows around a page: the way to it, and the rail of the place it belongs to.
+"""Navigation around a page: breadcrumbs, and the sidebar of the object it belongs to.
 
 A gate leaves the object it loaded on the request; pages about no object have neither.
 """
@@ -19,7 +19,7 @@ CHOOSER = "/?choose="
 
 @dataclass(frozen=True)
 class Link:
-    """One line of the rail. `permission` is what its page asks for."""
+    """One line of the sidebar. `permission` is what its page requires."""
 
     label: str
     page: str
