@@ -42,8 +42,7 @@ def entry(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 @never_cache
 @require_POST
 def role(request: HttpRequest) -> HttpResponse:
-    """Return a person's role to the edge of this machine, which proves itself by a shared secret.
-    """
+    """Return a person's role to the edge of this machine, authenticated by a shared secret."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     known = settings.EDGE_SECRET
     if not known or scheme != "Bearer" or not constant_time_compare(secret, known):

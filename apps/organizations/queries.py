@@ -29,7 +29,7 @@ MOST_OWNERS = 5
 
 
 def is_member(*, user: User, organization: Organization) -> bool:
-    """Tell whether a person holds a role on the organization itself. A token is in none."""
+    """Tell whether a person holds a role on the organization itself. A token is no member."""
     grants = OrganizationGrant.objects.live().of_people()
     return bool(grants.filter(user=user, content_object=organization).exists())
 

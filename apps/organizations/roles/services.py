@@ -1,7 +1,7 @@
 """Custom roles of an organization: named sets of permissions, held as built-in roles are.
 
-Editing one changes what its holders may do at once and rewrites no grant, so nobody writes into a
-role what they may not do themselves, and nobody takes out of it what they could not give.
+Editing one changes what its holders may do at once and rewrites no grant. So an actor can only add
+or remove permissions that they hold themselves.
 """
 
 import secrets
@@ -30,7 +30,7 @@ NAMED = 5
 
 
 class RoleHeld(Refused):
-    """A role that is held cannot go, or cannot go from there, before its holders have another."""
+    """A held role cannot be deleted, or limited to other workspaces, without a replacement."""
 
 
 @transaction.atomic
@@ -88,7 +88,7 @@ def update_role(
     """Change a custom role; what its holders may do changes at once.
 
     Raises Invalid and RightsExceeded as `create_role` does, for what the role held before, too, and
-    RoleHeld when it is held in a workspace that it would not be for any more.
+    RoleHeld when it is held in a workspace that it would no longer be for.
     """
     organization = _organization(role)
     lock_memberships(on=organization)
@@ -110,10 +110,10 @@ def update_role(
 
 @transaction.atomic
 def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None:
-    """Delete a custom role. Whoever holds it, or is invited to it, gets `instead`.
+    """Delete a custom role. Its holders, and people invited to it, get `instead`.
 
-    Raises RoleHeld when somebody does and there is no `instead`, RightsExceeded when the actor may
-    not give or take one of the two.
+    Raises RoleHeld when it is held and there is no `instead`, RightsExceeded when the actor may not
+    assign or revoke one of the two.
     """
     organization = _organization(role)
     lock_memberships(on=organization)
@@ -123,7 +123,7 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
     if instead is None and (people.exists() or teams.exists() or invitations.exists()):
         raise RoleHeld(f"{role} is held or offered. Choose the role that takes its place.")
     if instead is not None:
-        # Grants have it.
+        # Grant tables have this field.
         for one in people.live():  # type: ignore[attr-defined]
             grant(
                 actor=actor,
@@ -155,7 +155,7 @@ def _checked(
     actor: User, organization: Organization, scope: str, permissions: Iterable[str]
 ) -> frozenset[str]:
     chosen = frozenset(permissions) | {f"{scope}.view"}
-    # The address allows the three scopes alone.
+    # The URL pattern allows the three scopes only.
     if chosen - permissions_of_scope(scope):  # type: ignore[arg-type]
         raise Invalid(f"A {SCOPE_WORDS[scope]} role cannot hold this.", field="permissions")
     if chosen - permissions_held(user=actor, on=organization):
