@@ -1,4 +1,4 @@
-"""The circuit breaker of a Kubernetes cluster: what does not answer costs the others nothing.
+"""The circuit breaker of a Kubernetes cluster: an unreachable cluster costs the others nothing.
 
     answers ──a pass, survey or watch cannot reach it──▶ blind ──a probe fails──▶ unreachable
        ◀──────────────────────── a probe succeeds ─────────┴────────────────────────┘
