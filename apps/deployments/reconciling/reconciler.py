@@ -242,7 +242,7 @@ def _finish(
 
 
 def _back_off(lease: Lease, deployment: Deployment, error: DataPlaneError) -> None:
-    """Retry later, with growing delays, and record why. The health becomes unknown."""
+    """Retry later, with growing delays, and record why. Health that is not seen becomes unknown."""
     fields = {}
     after = wait_seconds(deployment.failures)
     if isinstance(error, Temporary) and error.retry_after_seconds is not None:

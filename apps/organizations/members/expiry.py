@@ -42,7 +42,7 @@ def _end_batch(organization_id: int) -> int:
         _leave(grant)
     mails = list(_mails(organization_id, grants))
     if mails:
-        # One connection, so that a mail server that does not answer costs one time-out.
+        # One connection, so that a mail server that does not answer costs one timeout.
         send = partial(_send, mails)
         transaction.on_commit(send, robust=True)
     return len(grants)

@@ -65,7 +65,7 @@ def check_room(home: Home, spec: DeploymentSpec) -> None:
 
 @contextmanager
 def a_full_disk_passes(home: Home) -> Iterator[None]:
-    """Turn a disk that is full in the middle of a pass into Temporary: with room it goes on."""
+    """Turn a full disk in the middle of a pass into Temporary: with room the pass continues."""
     try:
         yield
     except OSError as error:

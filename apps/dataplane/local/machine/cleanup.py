@@ -1,8 +1,8 @@
-"""Find and end processes of a home that no supervisord looks after any more.
+"""Find and end orphans: processes of a home whose supervisord is gone.
 
 A supervisord that was killed leaves its children running, and a new one would start each a second
-time. Processes are known by the marks in their environment, and, since some programs overwrite
-theirs with a process title, by the pid files that `launch.py` leaves.
+time. Processes are recognized by marks in their environment, and, as some programs overwrite theirs
+with a process title, by the pid files that `launch.py` writes.
 """
 
 import os
@@ -55,7 +55,7 @@ def end_leftovers(
     Airflow workers are asked to finish their tasks and are not waited for, unless `with_workers`.
     """
     leftovers = find_leftovers(home)
-    # The supervisor first: while it lives it would start again what ends.
+    # The supervisor first: while it runs it restarts what ends.
     _kill([found.process for found in leftovers if found.program == SUPERVISORD])
     for worker in leftovers:
         if worker.is_airflow_worker and _is_main(worker, leftovers):

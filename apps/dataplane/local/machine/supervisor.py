@@ -1,4 +1,4 @@
-"""Talk to supervisord: write a program's file, tell supervisord, start and stop it.
+"""The client of supervisord: write a program's file, reload, start and stop it.
 
 Every program is a group of its own, because supervisord restarts a whole group when one member's
 file changes. The environment of a program is never in its file (quoting there loses values with
@@ -56,7 +56,7 @@ class Program:
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramState:
-    """What supervisord says of a program; `state` is its own word (RUNNING, STARTING, BACKOFF,
+    """What supervisord reports of a program; `state` is its own word (RUNNING, STARTING, BACKOFF,
     FATAL …).
     """
 
