@@ -223,7 +223,7 @@ class Launcher:
             return False
 
     def _present(self) -> None:
-        """Wait until the portal answers; print its address and what `signin_link` says."""
+        """Wait until the portal answers; print its address and the output of `signin_link`."""
         command = Command(self.home, "signin_link")
         self._wait_for_web()
         self.say(f"Astro Portal is ready: {self._url()}")

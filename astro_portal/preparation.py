@@ -31,7 +31,7 @@ def migrate_if_needed(home: Home, database_url: str) -> bool:
 
 
 def has_kubernetes(database_url: str) -> bool:
-    """Tell whether a Kubernetes cluster is registered. Raises psycopg.Error."""
+    """Return whether a Kubernetes cluster is registered. Raises psycopg.Error."""
     query = (
         "SELECT EXISTS (SELECT FROM clusters_cluster"
         " WHERE kind = 'kubernetes' AND removed_at IS NULL)"

@@ -58,8 +58,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         if not settings.EMAIL_HOST:
             message.send()
             return
-        # The time a mail server takes would tell a known address from an unknown one. A job would
-        # leave the link in the broker.
+        # The response time of a mail server would distinguish known addresses from unknown ones. A
+        # job would leave the link in the broker.
         Thread(target=_send, args=(message,), name="mail").start()
 
 

@@ -100,7 +100,9 @@ class Finder:
 
 
 class RoleQuestions:
-    """Answers which role a person has, in threads of its own: many look-ups do not delay pages."""
+    """Answers which role a person has, in threads of its own, which keep queries from delaying
+    pages.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(ROLE_THREADS, thread_name_prefix="role")

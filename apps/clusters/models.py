@@ -146,7 +146,7 @@ class Cluster(models.Model):
 
     @property
     def is_usable(self) -> bool:
-        """Tell whether the last test found all that a Deployment needs."""
+        """Return whether the last test found all that a Deployment needs."""
         return bool(self.check_result.get("is_usable", not self.is_kubernetes))
 
     def identity(self, field: str) -> str:

@@ -1,4 +1,4 @@
-"""Which addresses the portal connects to when a person names a cluster or an identity provider.
+"""Which addresses the portal connects to for a cluster or an identity provider.
 
 The name is resolved here and the connection goes to the result: a name that points elsewhere a
 moment later (DNS rebinding) gains nothing. Private ranges are allowed, because clusters and

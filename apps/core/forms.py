@@ -47,7 +47,7 @@ class PortalBoundField(BoundField):
         if not isinstance(widget, BARE_WIDGETS) and not self.is_hidden:
             built["class"] = f"input {widget.attrs.get('class', '')}".strip()
         if str(widget.attrs.get("placeholder", "")).lower() in str(self.label).lower():
-            built["placeholder"] = False  # it would say the label twice
+            built["placeholder"] = False  # the label would be read twice
         if isinstance(widget, forms.NumberInput):
             whole = isinstance(self.field, forms.IntegerField) and not isinstance(
                 self.field, (forms.FloatField, forms.DecimalField)

@@ -12,7 +12,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 def is_fragment(request: HttpRequest) -> bool:
-    """Tell whether the browser wants one element and not a page."""
+    """Return whether the browser wants one element and not a page."""
     return (
         request.headers.get("HX-Request") == "true"
         and request.headers.get("HX-Request-Type") != "full"

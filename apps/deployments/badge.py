@@ -77,7 +77,7 @@ class DisplayStatus:
 
     @property
     def is_settled(self) -> bool:
-        """Tell whether nothing is expected to change by itself soon."""
+        """Return whether nothing is expected to change by itself soon."""
         return self.group != "progress"
 
 

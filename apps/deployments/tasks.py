@@ -97,7 +97,7 @@ def request_live_metrics(deployment: Deployment) -> None:
 
 
 def queue_of(shard: int) -> str:
-    """Return the queue of the clusters of a shard; the setting says how many queues there are."""
+    """Return the queue of a shard's clusters; there are as many queues as the setting has."""
     return f"reconcile.{shard % settings.RECONCILE_SHARDS}"
 
 

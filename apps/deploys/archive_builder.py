@@ -195,7 +195,7 @@ def _check_collisions(paths: dict[str, zipfile.ZipInfo]) -> None:
 
 def _read(upload: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:
     try:
-        # Never more than the header said, so the sums that were checked hold.
+        # Never more than the header stated, so the sums that were checked hold.
         return upload.read(member)
     except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
         raise Refusal(f"{path} is damaged in the archive. Pack it again.") from error

@@ -72,7 +72,7 @@ def read_log(
 ) -> ShownLog:
     """Read the end of a log, or what came after `cursor`. Raises a DataPlaneError.
 
-    A cursor that this portal did not give out is ignored.
+    A cursor that this portal did not issue is ignored.
     """
     page = plane_for(deployment.cluster).logs(
         ref=deployment.ref,

@@ -60,7 +60,7 @@ def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> N
     changes = {"name": [workspace.name, None]}
     record_on(action="workspace.deleted", actor=actor, on=workspace, changes=changes)
     deleted = Deployment.objects.filter(workspace=workspace)
-    # These two protect a revision, even one that goes together with its Deployment.
+    # These two protect a revision, even one that is deleted together with its Deployment.
     deleted.update(wanted=None, applied=None)
     deleted.delete()
     workspace.delete()

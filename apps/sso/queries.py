@@ -46,7 +46,7 @@ def verified_domain(*, email: str) -> Domain | None:
 
 
 def owns_address(*, connection: SSOConnection, email: str) -> bool:
-    """Tell whether the connection's organization has verified the domain of an address.
+    """Return whether the connection's organization has verified the domain of an address.
 
     Claims about other addresses are refused: an identity provider could assert anyone's.
     """

@@ -156,7 +156,7 @@ def verified_claims(token: str) -> dict[str, Any]:
 
 
 def safe_next(target: str, base_path: str) -> str:
-    """Return the path to go on to: of this Airflow only, whatever address `target` names."""
+    """Return the path to continue at: of this Airflow only, whatever address `target` names."""
     if any(ord(character) < 33 or character == "\\" for character in target):
         return base_path
     try:

@@ -114,8 +114,8 @@ class PortalDagBundle(BaseDagBundle):
             self._take_new_code()
 
     def _find_version(self, version: str) -> None:
-        """Wait for a version that this pod may be about to get, and go on with the current one if
-        it does not come.
+        """Wait for a version that this pod may be about to get, and continue with the current one
+        if it does not come.
         """
         if self._slots_folder is None:
             return

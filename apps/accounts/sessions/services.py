@@ -1,7 +1,8 @@
 """How long a session lives, which ones a person has, and when a sign-in is fresh.
 
 A session ends after a time without use, and after a time whatever its use; Django's own expiry is
-moved by every write and knows neither. Two moments in the session say when it began and was used.
+moved by every write and knows neither. Two times in the session hold when it began and was last
+used.
 """
 
 import time
@@ -73,7 +74,7 @@ class SessionLimits:
 
 
 def why_over(session: Mapping[str, Any], *, now: float) -> str:
-    """Say in a message why a session has to end, empty if it may go on. Times in Unix seconds."""
+    """Return why a session has to end, empty if it may continue. Times in Unix seconds."""
     began = session.get(SIGNED_IN_AT, now)
     if now - began >= settings.SESSION_ABSOLUTE_LIMIT.total_seconds():
         return f"You were signed out: a sign-in lasts {settings.SESSION_ABSOLUTE_LIMIT.days} days."
@@ -84,8 +85,8 @@ def why_over(session: Mapping[str, Any], *, now: float) -> str:
 
 
 def signed_in_lately(session: Mapping[str, Any], *, now: float) -> bool:
-    """Tell whether the session began, or was confirmed at an identity provider, so recently that no
-    new confirmation is needed.
+    """Return whether the session began, or was confirmed at an identity provider, so recently that
+    no new confirmation is needed.
     """
     since: float = now - max(session.get(SIGNED_IN_AT, now), session.get(CONFIRMED_AT, 0.0))
     return since < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
@@ -133,10 +134,10 @@ def fresh_sign_in_throughout(view: View) -> View:
 
 
 def is_sign_in_fresh(request: HttpRequest) -> bool:
-    """Tell whether the person signed in, or confirmed who they are, lately."""
+    """Return whether the person signed in, or confirmed who they are, lately."""
     if signed_in_lately(request.session, now=time.time()):
         return True
-    # allauth takes who has nothing to confirm with for confirmed.
+    # allauth treats people who have nothing to confirm with as confirmed.
     has_something = bool(get_reauthentication_flows(request.user))
     return has_something and bool(did_recently_reauthenticate(request))
 
@@ -225,7 +226,7 @@ def session_id_of(*, user: User, session_key: str | None) -> str:
 
 
 def is_session_open(*, user: User, session_id: str) -> bool:
-    """Tell whether the session with this name (see `session_id_of`) was not ended yet."""
+    """Return whether the session with this name (see `session_id_of`) was not ended yet."""
     if not (session_id.isascii() and session_id.isdecimal() and len(session_id) < 19):
         return False
     found = UserSession.objects.filter(user=user, pk=int(session_id)).first()

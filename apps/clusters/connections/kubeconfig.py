@@ -238,7 +238,7 @@ def _measure(text: str) -> None:
 
 
 def _plain(node: yaml.Node | None) -> Any:
-    """Turn a YAML tree into dictionaries, lists and text, whatever its tags say."""
+    """Turn a YAML tree into dictionaries, lists and text, ignoring tags."""
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key, value in node.value:

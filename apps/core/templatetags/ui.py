@@ -94,7 +94,7 @@ def panel(
 def banner(
     context: Context, content: str, tone: str, title: str, icon: str = "", id: str = ""
 ) -> SafeString:
-    """Say what is wrong or new; the content is the message and the remedies."""
+    """Show a problem or news; the content is the message and the remedies."""
     return _component(context, "banner", content=content, tone=tone, title=title, icon=icon, id=id)
 
 

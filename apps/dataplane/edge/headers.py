@@ -1,4 +1,4 @@
-"""What crosses the edge: which headers and cookies go to an Airflow and come back. Pure."""
+"""Which headers and cookies pass the edge, to an Airflow and back. Pure."""
 
 import re
 from collections.abc import Iterable

@@ -62,7 +62,7 @@ class Problem:
 
 
 def validate_name(name: str) -> list[Problem]:
-    """Check the display name of a Deployment, without looking whether it is taken."""
+    """Validate the display name of a Deployment, except that it is not taken."""
     if not name.strip():
         return [Problem("name", "Give the Deployment a name.")]
     if len(name) > NAME_LENGTH:

@@ -140,7 +140,7 @@ def restore_revision(
 ) -> Operation:
     """Make a new revision with the configuration and the code of an earlier one.
 
-    Raises StaleBase, or Refused when Airflow cannot go back that far.
+    Raises StaleBase, or Refused when Airflow cannot be downgraded that far.
     """
     deployment = lock_deployment(deployment)
     current = _wanted(deployment)

@@ -41,7 +41,7 @@ def usual_cluster(*, workspace: Workspace, clusters: Sequence[Cluster]) -> Clust
 
 
 def is_name_taken(*, workspace: Workspace, name: str) -> bool:
-    """Tell whether a living Deployment of the workspace has the name, ignoring case."""
+    """Return whether an existing Deployment of the workspace has the name, ignoring case."""
     living = Deployment.objects.filter(workspace=workspace).exclude(phase=Phase.DELETED)
     return living.filter(name__iexact=name).exists()
 

@@ -167,8 +167,8 @@ def claim(*, deployment_id: int, seconds: float = LEASE_SECONDS) -> Lease | None
     """Take the lease of a Deployment, or return None: it is held, quarantined or deleted, or its
     cluster does not answer or has no free slot.
 
-    The claim counts as a pass without an end until `release` says otherwise, and the row becomes
-    due again when the lease ends, so that a killed worker needs no detection.
+    The claim counts as an unfinished pass until `release`, and the row becomes due again when the
+    lease ends, so that a killed worker needs no detection.
     """
     token = uuid.uuid4()
     values: dict[str, Any] = {
@@ -208,7 +208,7 @@ def lock(lease: Lease) -> Deployment:
 
 
 def release(*, lease: Lease, after_seconds: float | None, **fields: Any) -> bool:
-    """End the lease, write what the pass learned, and say when the next pass is due (None: never).
+    """End the lease, record what the pass learned, and set when the next one is due (None: never).
 
     If the row was made due in the meantime, it stays due. Returns False when the lease was already
     lost; then nothing is written.

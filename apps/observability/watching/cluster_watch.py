@@ -78,7 +78,7 @@ class ClusterWatch:
             self._stopping.wait(max(asked, pause_seconds(failures)))
 
     def _list(self, kind: Kind) -> str:
-        """Read all objects of a kind and return the version that a watch goes on from."""
+        """Read all objects of a kind and return the version that a watch continues from."""
         versions: list[str] = []
 
         def items() -> Iterator[Manifest]:
@@ -97,7 +97,7 @@ class ClusterWatch:
     def _watch(self, kind: Kind, version: str) -> str:
         """Take events until the server ends the watch; return the version it came to."""
         if not version:
-            # The cluster does not know this kind; perhaps it learns it.
+            # The cluster does not know this kind; it may be installed later.
             self._stopping.wait(LONGEST_PAUSE_SECONDS)
             raise Gone("The kind may be known by now.")
         chosen = selection(kind, portal_id=self._portal_id)

@@ -42,7 +42,7 @@ class _Watching:
 
 
 class Watchers:
-    """Watches of all clusters of a shard (`index` of `count`), until `run` is told to stop."""
+    """Watches of all clusters of a shard (`index` of `count`), until it is stopped."""
 
     def __init__(self, *, index: int = 0, count: int = 1) -> None:
         self._index, self._count = index, count

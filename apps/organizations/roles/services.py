@@ -47,7 +47,8 @@ def create_role(
 ) -> Role:
     """Make a custom role. It always holds `<scope>.view`: who has a role on something sees it.
 
-    Raises Invalid when the name is taken, RightsExceeded when it holds what the actor does not.
+    Raises Invalid when the name is taken, RightsExceeded when it holds permissions that the actor
+    lacks.
     """
     lock_memberships(on=organization)
     name = _free_name(organization, scope, name)

@@ -1,4 +1,4 @@
-"""DNS look-ups to verify domains."""
+"""DNS queries that verify domains."""
 
 import dns.exception
 import dns.resolver

@@ -21,7 +21,7 @@ def begin_test(request: HttpRequest, connection: SSOConnection) -> None:
 
 
 def is_testing(request: HttpRequest, connection: SSOConnection) -> bool:
-    """Tell whether a failure belongs to a test that was begun in this session."""
+    """Return whether a failure belongs to a test that was begun in this session."""
     return request.session.get(SESSION_KEY) == connection.key
 
 

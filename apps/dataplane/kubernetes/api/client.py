@@ -40,7 +40,7 @@ _METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,appl
 
 @dataclass(frozen=True)
 class Page:
-    """Part of a LIST. `resource_version` is the one that a watch goes on from."""
+    """Part of a LIST. `resource_version` is the one that a watch continues from."""
 
     items: list[Manifest]
     resource_version: str
@@ -260,8 +260,8 @@ class Api:
         seconds: int = 0,
         silence_seconds: float = 0,
     ) -> Iterator[Watch]:
-        """Open a watch over all namespaces that ends by itself after `seconds`, some minutes unless
-        said; without a byte for `silence_seconds` it counts as dead.
+        """Open a watch over all namespaces that ends by itself after `seconds`, by default some
+        minutes; without a byte for `silence_seconds` it counts as dead.
         """
         seconds = seconds or random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load
         query = _given(

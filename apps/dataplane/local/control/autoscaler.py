@@ -145,7 +145,7 @@ class Autoscaler:
             # Busy ones stay: they would only finish their tasks, while new ones wait.
             if task_count and running_task_count(program.pid):
                 continue
-            logger.info("%s: told to stop", program.name)
+            logger.info("%s: stopping", program.name)
             self.supervisor.stop(program.name)
 
     def _remove_finished(self, states: Mapping[str, ProgramState]) -> None:

@@ -127,7 +127,7 @@ def _by_mark(home: Home) -> list[Leftover]:
 def _is_main(leftover: Leftover, leftovers: list[Leftover]) -> bool:
     """Return whether the process is its program's first one, not below it.
 
-    Its parent alone does not tell: a shell that a task runs has the marks, but the task between it
+    Its parent alone is not enough: a shell that a task runs has the marks, but the task between it
     and the worker has a process title in their place.
     """
     try:

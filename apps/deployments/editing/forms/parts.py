@@ -169,7 +169,7 @@ class QueueRow(Row):
 
     @property
     def most_tasks(self) -> int | None:
-        """How many tasks the queue may run at once, as far as the numbers typed say."""
+        """How many tasks the queue may run at once, by the numbers typed so far."""
         texts = self.typed("concurrency").strip(), self.typed("max_workers").strip()
         if not all(text.isascii() and text.isdigit() and len(text) < 6 for text in texts):
             return None
@@ -243,7 +243,7 @@ class VariableRow(Row):
 
     @property
     def keeps_secret(self) -> bool:
-        """Tell whether the row shows a sealed value instead of a field to type one."""
+        """Return whether the row shows a sealed value instead of a field to type one."""
         return self.secret is not None and not self.typed("replacing")
 
     def clean_value(self) -> str:
