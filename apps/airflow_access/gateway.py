@@ -100,9 +100,7 @@ class Finder:
 
 
 class RoleQuestions:
-    """Answers which role a person has, in threads of its own, which keep queries from delaying
-    pages.
-    """
+    """Answers which role a person has, in threads of its own, so that it delays no page."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(ROLE_THREADS, thread_name_prefix="role")

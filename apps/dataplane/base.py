@@ -25,32 +25,44 @@ class DataPlane(Protocol):
     """
 
     def check(self) -> PlaneCheck:
-        """Test the plane itself: whether it is reachable, what it has, what it lacks."""
+        """Test the plane itself: whether it is reachable, what it has, what it lacks. What is wrong
+        is a finding of the result.
+        """
         ...
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
-        """Move the Deployment one pass towards `spec`. Restart only the components that `spec`
+        """Move the Deployment one pass towards `spec`, and restart only the components that `spec`
         changes.
+
+        Returns the steps so far; `retry_after_seconds` is when the next pass is worth it. Raises
+        Permanent where a person must change something.
         """
         ...
 
     def observe(self, *, ref: str) -> Observation:
-        """Observe the Deployment without changing it."""
+        """Observe the Deployment without changing it. One that is not on the plane is an
+        Observation with `exists` False, a broken one is no error. Raises Unreachable.
+        """
         ...
 
     def delete(self, *, ref: str) -> Progress:
-        """Move one pass towards leaving no process, database or file."""
+        """Move one pass towards leaving no process, database or file. A Deployment that is not on
+        the plane is deleted already.
+        """
         ...
 
     def components(self, *, ref: str) -> tuple[str, ...]:
-        """Name the components that have logs, in the order people want to read them."""
+        """Name the components that have logs, in the order people want to read them; none for a
+        Deployment that is not on the plane.
+        """
         ...
 
     def logs(
         self, *, ref: str, component: str, cursor: str = "", contains: str = "", limit: int = 500
     ) -> LogPage:
-        """Read a component's log: the last `limit` lines, or those after `cursor`; `contains`
-        ignores case.
+        """Read a component's log: the last `limit` lines, or those after `cursor`, which comes from
+        an earlier LogPage. `contains` filters lines, ignoring case. Raises Permanent for an unknown
+        component.
         """
         ...
 
@@ -62,8 +74,8 @@ class DataPlane(Protocol):
         path: str,
         json: Mapping[str, object] | None = None,
     ) -> AirflowResponse:
-        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role
-        admin.
+        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, with role
+        admin. Any HTTP status is a response. Raises Unreachable when there is none.
         """
         ...
 

@@ -49,6 +49,7 @@ def begin_operation(
 def record_change(
     actor: User | None, deployment: Deployment, action: str, changed: Mapping[str, Any]
 ) -> None:
+    """Write an audit event about a Deployment. `changed` maps a field to `[before, after]`."""
     record(
         action=action,
         actor=actor,

@@ -18,6 +18,7 @@ class Ways:
 
 
 def domain_of(email: str) -> str:
+    """Return the domain of an address, in lower case."""
     return email.rpartition("@")[2].strip().lower()
 
 

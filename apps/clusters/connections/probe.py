@@ -30,6 +30,8 @@ _pool = ThreadPoolExecutor(max_workers=MOST_TESTS, thread_name_prefix="cluster-t
 
 @runtime_checkable
 class Closable(Protocol):
+    """A data plane with connections to close after a test."""
+
     def close(self) -> None: ...
 
 

@@ -47,4 +47,5 @@ def silent(request: web.Request, message: str, *, tries_again: bool = True) -> w
 
 
 async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the headers that every response of the edge and the gateway carries."""
     response.headers.update(SECURITY_HEADERS)

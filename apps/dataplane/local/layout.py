@@ -118,6 +118,7 @@ def read_wanted(folder: Folder) -> Wanted:
 
 
 def save_wanted(folder: Folder, wanted: Wanted) -> None:
+    """Write what the keeper shall run."""
     write_private(folder.scaling, json.dumps(asdict(wanted), sort_keys=True))
 
 
@@ -142,6 +143,7 @@ def _known(data: dict[str, Any]) -> State:
 
 
 def save_state(folder: Folder, state: State) -> None:
+    """Write the state of a Deployment."""
     write_private(folder.state, json.dumps(asdict(state), sort_keys=True))
 
 

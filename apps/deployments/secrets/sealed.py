@@ -25,6 +25,7 @@ def open_secret_value(row: SecretValue) -> str:
 
 
 def airflow_identity(deployment_id: int) -> str:
+    """Return the identity that the sealed secrets of one Airflow are bound to."""
     return f"deployments.deployment|{deployment_id}|airflow_secrets"
 
 

@@ -24,6 +24,7 @@ class Limit:
         self.is_over = False
 
     def end(self) -> None:
+        """Shut the socket down, unless the read has ended."""
         sock, self.sock = self.sock, None
         if sock is not None:
             self.is_over = True

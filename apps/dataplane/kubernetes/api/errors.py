@@ -37,6 +37,7 @@ class Refused(Permanent):
 
     @property
     def is_immutable(self) -> bool:
+        """Whether the request changes a field that cannot be changed."""
         return self.status == 422 and "immutable" in self.message
 
 

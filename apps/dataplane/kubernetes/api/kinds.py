@@ -22,6 +22,7 @@ class Kind:
 
     @property
     def group(self) -> str:
+        """The API group, "" for the core one."""
         return self.api_version.rpartition("/")[0]
 
     @property

@@ -42,6 +42,7 @@ def _cache_bytes() -> int:
 
 
 def free_disk_mb(home: Home) -> int:
+    """Return the free space of the disk that holds the home, in MB."""
     return shutil.disk_usage(home.path).free // MB
 
 

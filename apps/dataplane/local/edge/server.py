@@ -54,6 +54,7 @@ class Routes:
     _version: tuple[int, int] = (0, 0)
 
     def port(self, ref: str) -> int | None:
+        """Return the port of a Deployment's api-server, None for an unknown one."""
         try:
             status = self.file.stat()
             version = (status.st_mtime_ns, status.st_ino)

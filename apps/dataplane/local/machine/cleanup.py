@@ -26,6 +26,8 @@ CLOCK_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Leftover:
+    """A running process of one of the home's programs."""
+
     program: str
     process: psutil.Process
 

@@ -51,6 +51,7 @@ class Machine:
         return cast(Wanted, text) if text in get_args(Wanted) else "portal"
 
     def want(self, wanted: Wanted) -> None:
+        """Set what should run."""
         write_private(self.home.run / "wanted", wanted)
 
     def ensure_running(self) -> bool:

@@ -70,6 +70,7 @@ class ProgramState:
 
     @property
     def is_up(self) -> bool:
+        """Whether the program runs or is starting."""
         return self.state in RUNNING_STATES
 
 
@@ -89,6 +90,7 @@ class Supervisor:
         return Path(f"/tmp/astro-portal-{os.geteuid()}-{digest}/supervisor.sock")  # noqa: S108 - checked by Machine
 
     def is_answering(self) -> bool:
+        """Return whether supervisord answers."""
         try:
             return bool(self._call("getState")["statecode"] == 1)
         except Temporary:
