@@ -7,13 +7,13 @@ BIN := $(VENV)/bin
 LOCK_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 PYTEST_ARGS ?=
-# Two files beside each other, the longest first: tests of one file share an Airflow.
-SLOW_ARGS := -n 2 --dist loadfile --no-loadscope-reorder
 NAME ?=
+# A remark about versions of MkDocs that are none of ours.
+export NO_MKDOCS_2_WARNING := 1
 # pytest keeps the tests as it compiled them: doing that anew takes each process five seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run stop status test check bench kubernetes test-cluster
+.PHONY: help run stop status test check ci bench kubernetes test-cluster docs sbom
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,9 +28,7 @@ status: $(LOCK_STAMP) ## Say what runs
 	@$(BIN)/python -m astro_portal.launcher status || [ $$? = 3 ]
 
 test: $(DEV_STAMP) ## Run all tests; PYTEST_ARGS="-k name" passes arguments on
-	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/pytest $(PYTEST_ARGS); \
-	else $(MAKE) --no-print-directory kubernetes && \
-	$(BIN)/pytest -m "not slow" -n auto && $(BIN)/pytest -m slow $(SLOW_ARGS); fi
+	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/pytest $(PYTEST_ARGS); else $(BIN)/python -m tests.stages test; fi
 
 kubernetes: $(DEV_STAMP) ## Build the control plane that tests use, once (needs Go)
 	@$(BIN)/python -m tests.kubernetes.assets
@@ -38,14 +36,20 @@ kubernetes: $(DEV_STAMP) ## Build the control plane that tests use, once (needs 
 test-cluster: $(DEV_STAMP) ## Test on a real Kubernetes node with KEDA and Airflow (root on Debian, Go)
 	@$(BIN)/python -m tests.cluster test $(PYTEST_ARGS)
 
-check: $(DEV_STAMP) ## Format, lint, types, imports, migrations and the fast tests
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	@find templates apps -name '*.html' -print0 | xargs -0 -r $(BIN)/djade --check --target-version 5.2
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/pytest -m "not slow" -n auto $(PYTEST_ARGS)
+check: $(DEV_STAMP) ## Format, lint, types, imports, dependencies, migrations, docs and the fast tests
+	@PYTEST_ARGS="$(PYTEST_ARGS)" $(BIN)/python -m tests.stages check
+
+ci: $(DEV_STAMP) ## Check and test everything, and name the tests that are flaky
+	@$(BIN)/python -m tests.stages ci
+
+docs: $(DEV_STAMP) ## Build the documentation into build/docs, and check its links
+	$(BIN)/mkdocs build --strict --quiet
+
+sbom: $(DEV_STAMP) ## Write what a release consists of to build/sbom.json (CycloneDX)
+	@mkdir -p build
+	@# A lock file has no graph of who needs whom, which is warned about.
+	PYTHONWARNINGS=ignore::UserWarning $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --output-file build/sbom.json requirements.lock
 
 bench: $(DEV_STAMP) ## Measure; NAME=one measures one
 	@$(BIN)/python -m bench $(NAME)

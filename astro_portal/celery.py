@@ -17,7 +17,7 @@ app.autodiscover_tasks()
 
 
 def check_connections(**_: Any) -> None:
-    """Drop a connection that broke, as Django does before a request: jobs keep theirs otherwise."""
+    """Close broken database connections, as Django does before a request."""
     close_old_connections()
 
 

@@ -53,7 +53,7 @@ def env_int(name: str, default: int, minimum: int | None = None, maximum: int | 
 
 
 def env_choice(name: str, default: str, choices: Collection[str]) -> str:
-    """Read one of a few words, in any case; it comes back in capitals."""
+    """Read one of a few words, in any case; returned in capitals."""
     value = env_str(name, default).upper()
     if value not in choices:
         raise ConfigurationError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
@@ -61,7 +61,7 @@ def env_choice(name: str, default: str, choices: Collection[str]) -> str:
 
 
 def env_url(name: str, default: str, *, schemes: Collection[str], example: str) -> str:
-    """Read an address of one of the schemes; the error does not repeat it, for its password."""
+    """Read a URL of one of the schemes; errors do not repeat it, as it may hold a password."""
     value = env_str(name, default)
     try:
         parts = urlsplit(value)
@@ -70,6 +70,20 @@ def env_url(name: str, default: str, *, schemes: Collection[str], example: str) 
         is_good = False
     if not is_good:
         raise ConfigurationError(f"{name} must be an address like {example}.")
+    return value
+
+
+def env_docs(name: str, default: str) -> str:
+    """Read the address of a website or of a folder of one; it comes back with a slash at its end.
+    An unset one is `default`, which may be a path.
+    """
+    if not env_str(name, ""):
+        return default
+    example = "https://docs.example.org/portal/"
+    value = env_url(name, "", schemes=("http", "https"), example=example).rstrip("/") + "/"
+    parts = urlsplit(value)
+    if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigurationError(f"{name} must be an address like {example}, not {value!r}.")
     return value
 
 

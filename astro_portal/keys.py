@@ -1,4 +1,4 @@
-"""The portal's own keys, made at its first start and never again."""
+"""The portal's own keys, generated once at its first start."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from astro_portal.env import ConfigurationError, env_secret, env_str
 
 
 def make_missing_keys(home: Home) -> None:
-    """Make the keys that are neither in the environment nor in the home.
+    """Generate the keys that are neither in the environment nor in the home.
 
     Raises ConfigurationError when data exist that only a lost encryption key could open.
     """

@@ -1,7 +1,7 @@
 """`python -m astro_portal.launcher run|stop|status`: the portal of one home on this machine.
 
-`run` prepares what is missing, starts everything and stays in the foreground to heal it. Ctrl-C
-stops the portal and leaves Airflow running; `stop` stops all.
+`run` prepares what is missing, starts everything and stays in the foreground to restart what fails.
+Ctrl-C stops the portal and leaves Airflow running; `stop` stops all.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from astro_portal.preparation import (
 )
 
 HEAL_SECONDS = 2.0
-# In how many rounds of healing to look for the first cluster once.
+# How many rounds of healing pass between two checks for a first cluster.
 CONNECT_ROUNDS = 5
 READY_SECONDS = 90.0
 FREE_DISK_MIB = 500
@@ -53,7 +53,7 @@ LISTENER_OF_PROGRAM = {"postgres": "postgres", "valkey": "valkey", "web": "porta
 
 
 class Launcher:
-    """One run of the launcher. Sentences go to standard output with the seconds since it began."""
+    """One run of the launcher. Messages go to standard output with the seconds since its start."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -172,11 +172,11 @@ class Launcher:
             self.machine.supervisor.write(program)
 
     def _connect_clusters(self, *, is_start: bool = False) -> None:
-        """Start what talks to Kubernetes clusters when there is the first, end it with the last."""
+        """Start the process for Kubernetes clusters with the first one, stop it with the last."""
         try:
             is_wanted = has_kubernetes(self._database_url())
         except psycopg.Error:
-            return  # the next round asks again
+            return  # retried in the next round
         supervisor = self.machine.supervisor
         state = supervisor.states(CONNECT).get(CONNECT)
         if is_wanted and (is_start or state is None):
@@ -214,7 +214,7 @@ class Launcher:
     def _is_web_ready(self) -> bool:
         host = env_str("PORTAL_HOST", "127.0.0.1")
         url = f"http://{portal_listener(self.home, host=host)}/healthz"
-        # The one name that is always answered, whatever PORTAL_ALLOWED_HOSTS says.
+        # The one host name that is always allowed, whatever PORTAL_ALLOWED_HOSTS is.
         request = urllib.request.Request(url, headers={"Host": urlsplit(self._url()).netloc})
         try:
             with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - our own address
@@ -223,7 +223,7 @@ class Launcher:
             return False
 
     def _present(self) -> None:
-        """Wait until the portal answers; print its address and what `signin_link` says."""
+        """Wait until the portal answers; print its address and the output of `signin_link`."""
         command = Command(self.home, "signin_link")
         self._wait_for_web()
         self.say(f"Astro Portal is ready: {self._url()}")
@@ -251,7 +251,7 @@ class Launcher:
         return 0
 
     def _follow(self) -> int:
-        """Stand beside the launcher that runs already, until it ends."""
+        """Follow the launcher that runs already, until it ends."""
         self._handle_signals()
         self.say(f"The portal runs already: {self._url()}")
         self.say("Press Ctrl-C to leave it running; press it where it was started to stop it.")
@@ -262,7 +262,7 @@ class Launcher:
         return 0
 
     def _give_up(self) -> None:
-        """After a start that failed, leave Airflow as it was and nothing half started."""
+        """After a failed start, stop the portal's processes and leave Airflow as it was."""
         self.machine.want("deployments")
         if self.machine.supervisor.is_answering():
             self.machine.stop_portal()

@@ -1,4 +1,4 @@
-"""The portal's own processes: the web server, the workers and the clock of its jobs."""
+"""The portal's own processes: the web server, the Celery workers and beat."""
 
 import hashlib
 import os
@@ -19,20 +19,20 @@ EDGE_SETTINGS = ("PORTAL_HOST", "PORTAL_EDGE_HOST", "PORTAL_URL", "PORTAL_AIRFLO
 
 
 def django_environment(home: Home) -> dict[str, str]:
-    """Return the environment of every process that loads Django, from the caller's own."""
+    """Return the environment of every process that loads Django, based on the caller's own."""
     return {
         **_settings(SETTINGS),
         **base_environment(),
         "PORTAL_HOME": str(home.path),
         "DJANGO_SETTINGS_MODULE": "astro_portal.settings",
         "PYTHONUNBUFFERED": "1",
-        # One malloc arena per thread costs more memory than it saves time here.
+        # One malloc arena per thread would cost memory without saving time.
         "MALLOC_ARENA_MAX": "2",
     }
 
 
 def code_digest() -> str:
-    """Return what stands for the portal's code and packages: another one restarts its processes."""
+    """Return a digest of the portal's code and packages: when it changes, its processes restart."""
     return digest_of([*sorted(PROJECT.glob("a*/**/*.py")), PROJECT / "requirements.lock"])
 
 
@@ -84,7 +84,7 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
 
 
 def connect_program(home: Home) -> Program:
-    """Return what watches Kubernetes clusters and opens the Airflow UIs there, in one process."""
+    """Return the process with the watchers of Kubernetes clusters and the gateway to them."""
     environment = {**django_environment(home), "ASTRO_PORTAL_CODE": code_digest()}
     return _program(home, CONNECT, ["manage", "connect"], environment)
 
@@ -101,7 +101,7 @@ def listener(host: str, port: int) -> str:
 
 
 def companion_programs(home: Home) -> list[Program]:
-    """Return the keeper and the edge, which go on when the portal is stopped."""
+    """Return the keeper and the edge, which keep running when the portal is stopped."""
     environment = {**base_environment(), "ASTRO_PORTAL_CODE": code_digest()}
     return [
         keeper_program(home, {**environment, **_settings(LOCAL_SETTINGS)}),

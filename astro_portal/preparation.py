@@ -16,9 +16,9 @@ LOCK_FILE = PROJECT / "requirements.lock"
 
 
 def migrate_if_needed(home: Home, database_url: str) -> bool:
-    """Run the migrations unless code and database are as they were after the last run.
+    """Run the migrations unless code and database are unchanged since the last run.
 
-    All code counts, because rows like the built-in roles are brought up to date after migrations.
+    All code counts, because rows like the built-in roles are updated after migrations.
     """
     stamp = home.path / "migrated.json"
     digest = code_digest()
@@ -31,7 +31,7 @@ def migrate_if_needed(home: Home, database_url: str) -> bool:
 
 
 def has_kubernetes(database_url: str) -> bool:
-    """Tell whether a Kubernetes cluster is registered. Raises psycopg.Error."""
+    """Return whether a Kubernetes cluster is registered. Raises psycopg.Error."""
     query = (
         "SELECT EXISTS (SELECT FROM clusters_cluster"
         " WHERE kind = 'kubernetes' AND removed_at IS NULL)"
@@ -54,7 +54,7 @@ def start_collecting_static(home: Home) -> "StaticFiles | None":
 
 
 class Command:
-    """A management command that runs beside us."""
+    """A management command that runs in the background."""
 
     def __init__(self, home: Home, *arguments: str) -> None:
         self.name = arguments[0]
@@ -79,7 +79,7 @@ class Command:
 
 
 class StaticFiles:
-    """A `collectstatic` that runs beside us."""
+    """A `collectstatic` that runs in the background."""
 
     def __init__(self, home: Home, stamp: Path, digest: str) -> None:
         self.command = Command(home, "collectstatic", "--no-input", "--clear")

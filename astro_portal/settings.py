@@ -17,6 +17,7 @@ from astro_portal.env import (
     ConfigurationError,
     env_bool,
     env_choice,
+    env_docs,
     env_int,
     env_list,
     env_networks,
@@ -72,7 +73,7 @@ except ValueError as error:
     raise ConfigurationError(f"PORTAL_ENCRYPTION_KEYS is wrong. {error}") from None
 AIRFLOW_SIGN_IN_KEY = env_secret("PORTAL_AIRFLOW_SIGN_IN_KEY") or _key_file("airflow-sign-in.pem")
 check_sign_in_key(AIRFLOW_SIGN_IN_KEY)
-# The edge of this machine asks with it who has which role; without a home there is no edge.
+# With it the edge of this machine asks for people's roles; without a home there is no edge.
 EDGE_SECRET = _key_file("edge-secret")
 
 # --- Applications --------------------------------------------------------------------------------
@@ -157,7 +158,7 @@ _database_url = env_url(
     example="postgresql://user:password@host/name",
 )
 _database = dj_database_url.parse(_database_url)
-# A lock that somebody holds for long costs an answer (503: try again), not the threads of the web.
+# A lock that is held for long fails the request (503: try again) instead of blocking web threads.
 _LOCKS = {"options": "-c lock_timeout=10s"}
 DATABASES = {
     "default": {
@@ -181,7 +182,7 @@ CACHES = {
         "KEY_PREFIX": "portal",
         "OPTIONS": {
             "IGNORE_EXCEPTIONS": True,
-            # Reading a pickle runs what it says, and code of DAGs can reach this server.
+            # Loading a pickle can run code, and code of DAGs can reach this server.
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_CONNECT_TIMEOUT": 0.5,
             "SOCKET_TIMEOUT": 0.5,
@@ -201,13 +202,20 @@ STORAGES = {
 }
 STATIC_URL = "/static/"
 STATIC_ROOT = PORTAL_HOME.path / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [BASE_DIR / "static", ("docs", BASE_DIR / "docs" / "images")]
 # Code archives reach this size; larger ones are refused while they stream in.
 CODE_ARCHIVE_MAX_BYTES = env_int("PORTAL_CODE_MAX_MIB", 50, minimum=1, maximum=1024) * 1024 * 1024
 
+# --- Documentation --------------------------------------------------------------------------------
+
+# Where help leads: to the pages of this version that the portal has itself, or to a site of them.
+DOCS_URL = env_docs("PORTAL_DOCS_URL", "/docs/")
+DOCS_FOLDER = BASE_DIR / "docs"
+DOCS_CONFIGURATION = BASE_DIR / "mkdocs.yml"
+
 # --- Data planes ---------------------------------------------------------------------------------
 
-# By their names: a portal without Kubernetes never loads its client.
+# By name: a portal without Kubernetes clusters never imports the client.
 DATA_PLANES = {
     "local": "astro_portal.planes.local",
     "kubernetes": "apps.dataplane.kubernetes.plane.KubernetesPlane",
@@ -220,7 +228,7 @@ CLUSTER_NETWORKS = env_networks("PORTAL_CLUSTER_NETWORKS")
 CLUSTER_SCALE_DOWN_SECONDS = env_int(
     "PORTAL_CLUSTER_SCALE_DOWN_SECONDS", 300, minimum=30, maximum=86_400
 )
-# The keeper reads it; a wrong one is named here, before anything starts.
+# The keeper reads it; a wrong value is reported here, before anything starts.
 env_int("PORTAL_SCALE_DOWN_SECONDS", 30, minimum=1, maximum=86_400)
 
 # --- Jobs ----------------------------------------------------------------------------------------
@@ -244,7 +252,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-# Without it Celery closes the database connection after every job, which costs more than most jobs.
+# Without it Celery closes the database connection after every job, which outlasts most jobs.
 CELERY_DB_REUSE_MAX = 10_000
 CELERY_TASK_SOFT_TIME_LIMIT = 45
 CELERY_TASK_TIME_LIMIT = 50
@@ -291,7 +299,7 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Audit log ------------------------------------------------------------------------------------
 
-# How long events are kept; 0 for ever. Half a century is enough to find a typing mistake.
+# How long events are kept; 0 is unlimited. A limit of half a century finds typing mistakes.
 AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 0, minimum=0, maximum=18_250)
 
 # --- People --------------------------------------------------------------------------------------
@@ -320,8 +328,8 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_ADAPTER = "apps.sso.sign_in.adapter.AccountAdapter"
 SOCIALACCOUNT_ADAPTER = "apps.sso.sign_in.adapter.SSOAdapter"
-# An identity provider is believed about verified domains alone; `apps.sso.sign_in.admission`
-# checks them.
+# An identity provider is trusted for verified domains only; `apps.sso.sign_in.admission` checks
+# them.
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_LOGIN_ON_GET = False
@@ -338,13 +346,13 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
-# Otherwise anybody could have the portal write to any address.
+# Otherwise anyone could make the portal send mail to any address.
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 # Mail about changed passwords and second factors.
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 
-# Members, roles and second factors are changed only this soon after a sign-in or a confirmation.
+# Changes of members, roles and second factors need a sign-in or a confirmation within this time.
 ACCOUNT_REAUTHENTICATION_TIMEOUT = int(timedelta(minutes=15).total_seconds())
 
 MFA_ADAPTER = "apps.accounts.two_factor.adapter.SecondFactorAdapter"

@@ -13,7 +13,7 @@ urlpatterns = [
     path("", include("apps.accounts.urls")),
     path("", include("apps.api.urls")),
     path("", include("apps.sso.urls")),
-    # allauth looks this page up by its name.
+    # allauth resolves this page by its name.
     path("accounts/login/", sign_in, name="account_login"),
     path("accounts/", include("apps.accounts.sign_in_urls")),
 ]

@@ -1,6 +1,6 @@
 """Measurements, each beside what a reader would compare it with. Never part of the tests.
 
-`python -m bench` runs all of them, `python -m bench list-page` one. A figure without a peer
-measured in the same minute says more about the machine than about the portal, so every line is a
-ratio first.
+`python -m bench` runs all of them, `python -m bench list-page` one. A measurement without a peer
+from the same minute says more about the machine than about the portal, so every line is a ratio
+first.
 """

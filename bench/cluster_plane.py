@@ -1,7 +1,7 @@
-"""A Kubernetes plane for measurements of the queue: what lives answers soon, what is dead never.
+"""A Kubernetes plane for measurements of the queue: living clusters answer soon, dead ones never.
 
-Which clusters are dead, and which revision is applied, is kept in the broker, so that every process
-knows. A dead one costs what a black hole costs the real plane: the time to connect.
+Which clusters are dead, and which revision is applied, is stored in the broker, which every process
+can read. A dead one costs what a black hole costs the real plane: the time to connect.
 """
 
 import time

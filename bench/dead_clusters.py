@@ -1,7 +1,7 @@
 """From an edit to its being applied, through a real worker, while half of the clusters are dead.
 
 The same edits on the same living clusters by turns: with all alive, and with half of them in a
-black hole. That they are dead is known from the watches; from then on probes ask for them.
+black hole. The watches report them as dead; from then on they are probed.
 """
 
 import threading
@@ -143,7 +143,7 @@ def _until_answering(clusters: list[Cluster]) -> None:
 
 @contextmanager
 def _sweeping() -> Iterator[None]:
-    """Sweep as beat would."""
+    """Send the sweep as beat would."""
     stop = threading.Event()
 
     def work() -> None:

@@ -64,7 +64,7 @@ def _measure(
 
 
 def _quick(seconds: list[float]) -> float:
-    """Return the lower quartile: what a machine that others use too can do when they let it."""
+    """Return the lower quartile: what a shared machine can do when it is not busy."""
     return quantiles(seconds, n=4)[0]
 
 
@@ -83,7 +83,7 @@ def _throughput(ours: float, plain: float) -> Line:
 
 def _change(edits: dict[str, list[float]], peer: str, words: str) -> Line:
     """Compare an edit by the driver with a plain one; the goal is about sending the same objects,
-    for who keeps no inventory does not know what changed.
+    because without an inventory it is unknown what changed.
     """
     mine, other = median(edits["driver"]), median(edits[peer])
     goal = at_most(MOST_OF_RAW, mine / other) if peer == "all" else {}

@@ -1,4 +1,4 @@
-"""A look at all Deployments of a cluster of which nothing changed, beside the LISTs alone, beside
+"""A survey of all Deployments of a cluster of which nothing changed, beside the LISTs alone, beside
 applying all objects again, and beside kubectl.
 """
 

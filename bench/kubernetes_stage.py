@@ -1,6 +1,6 @@
 """What the benches of the Kubernetes plane share: an API server, and the plain way to talk to it.
 
-Only etcd and the API server run, so nothing acts but what is measured. The peer is `http.client`
+Only etcd and the API server run, so nothing else runs in the cluster. The peer is `http.client`
 over one connection that stays open: the least that any program must do.
 """
 
@@ -45,7 +45,7 @@ _numbers = count(1)
 
 
 class LeftOut(Exception):
-    """This machine has no control plane; the message says how to get one."""
+    """This machine has no control plane; the message explains how to get one."""
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def seconds_of(act: Callable[[], object]) -> float:
 
 
 class Raw:
-    """One connection that stays open, and not one thing more."""
+    """One connection that stays open, and nothing else."""
 
     def __init__(self, connection: Connection) -> None:
         context = ssl.create_default_context(cadata=connection.ca_certificate)
@@ -103,7 +103,7 @@ class Raw:
         self._connection = http.client.HTTPSConnection(host, context=context, timeout=60)
 
     def patch(self, manifest: Manifest) -> int:
-        """Apply on the server's side; return the size of the answer."""
+        """Send a server-side apply; return the size of the response."""
         kind, metadata = kind_of(manifest), manifest["metadata"]
         namespace = metadata.get("namespace", "") if kind.is_namespaced else ""
         path = kind.path(namespace=namespace, name=metadata["name"])
@@ -113,7 +113,7 @@ class Raw:
         return len(self._ask("PATCH", f"{path}?{urlencode(query)}", headers, body))
 
     def list_all(self, config: ClusterConfig) -> tuple[int, set[str]]:
-        """Read every object of the portal, page by page, as much of each as a look needs.
+        """Read every object of the portal, page by page, as much of each as an observation needs.
 
         Returns how many requests that took, and each object's place and version.
         """

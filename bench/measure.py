@@ -73,7 +73,7 @@ def ratio(ours: Timing, peer: Timing) -> tuple[float, tuple[float, float]]:
 
 
 def noise(control: Timing) -> str:
-    """Say that a run is noisy because the control varied too much between rounds, or nothing."""
+    """Return that a run is noisy because the control varied too much between rounds, or ""."""
     spread = (max(control.cpu) - min(control.cpu)) / median(control.cpu)
     if spread <= MOST_CONTROL_SPREAD:
         return ""

@@ -1,4 +1,4 @@
-"""Memory of a portal at rest, process by process: what it would give back if it ended (PSS)."""
+"""Memory of an idle portal, process by process: proportional set size (PSS)."""
 
 import time
 from collections import defaultdict

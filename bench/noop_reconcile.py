@@ -18,7 +18,7 @@ from bench.visitor import n_queries
 
 N_DEPLOYMENTS = 200
 MOST_QUERIES = 5
-# It claims, reads, looks, compares and writes; the bare one reads and writes.
+# It claims, reads, observes, compares and writes; the bare one reads and writes.
 MOST_RATIO = 6
 
 

@@ -1,5 +1,5 @@
-"""What a person may see, while others come: 1 thousand, 50 thousand, 1 million grants of people,
-and as many of Teams.
+"""What a person may see, as other grants are added: 1 thousand, 50 thousand, 1 million grants of
+people, and as many of Teams.
 
 The person's own roles stay the same, so an honest design costs the same each time. Both peers are
 guardian's own: its shortcut for lists, and its `has_perm` asked for each of 50 rows. They read rows
@@ -61,7 +61,7 @@ def _growth(times: list[dict[str, Timing]], counts: list[dict[str, int]]) -> lis
     lines = []
     for name, title in (("page", "list page"), ("rows", "visible_to, 50 rows")):
         # The sizes cannot be measured by turns, so each is put in relation, round by round, to as
-        # many rows that nobody's permission is asked for.
+        # many rows that are read without a check of permissions.
         relative = [ratio(each[name], each["plain"])[0] for each in times]
         growth = relative[-1] / relative[0]
         lines.append(
@@ -132,7 +132,7 @@ def _by_guardian(user: User, permission: str) -> object:
 
 
 def _by_asking(user: User, permission: str) -> list[object]:
-    """Ask guardian's backend for each row, as a view does that leaves out what it may not show."""
+    """Ask guardian's backend for each row, as a view does that filters its list."""
     guardian = ObjectPermissionBackend()
     rows = list(_rows(Deployment.objects.all()))  # type: ignore[call-overload]  # annotated
     return [row for row in rows if guardian.has_perm(user, permission, row)]

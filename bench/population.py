@@ -37,7 +37,7 @@ class Population:
 
     @property
     def reader(self) -> User:
-        """A person with roles on five workspaces, the first included, as everybody has."""
+        """A person with roles on five workspaces, the first included, as all people there have."""
         return self.users[0]
 
 

@@ -22,7 +22,7 @@ from tests.kubernetes.fault_proxy import server_context
 
 PODS, EVENTS_PER_SECOND = 20, 50
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer", "worker-default")
-# What a real object carries beside what anybody reads.
+# What a real object carries besides what is read.
 BALLAST = {
     "managedFields": [{"manager": "astro-portal", "fieldsV1": {"f": "x" * 120}} for _ in range(30)]
 }

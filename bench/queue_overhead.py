@@ -1,7 +1,7 @@
 """Reconcile jobs through a real worker and a real broker, beside Celery jobs that do nothing.
 
-Two kinds of job: a hint that comes too late, as every doubled one does (it asks for the lease and
-goes), and a whole pass over a Deployment that is as it should be.
+Two kinds of job: a hint that comes too late, as every duplicate does (it asks for the lease and
+ends), and a whole pass over a settled Deployment.
 """
 
 import subprocess
@@ -73,7 +73,7 @@ def _words(rates: list[float], cpu: list[float]) -> str:
 
 
 def _hold_leases(*, is_held: bool) -> None:
-    """Let another worker hold every Deployment, or none."""
+    """Let another worker hold the lease of every Deployment, or of none."""
     until = Now() + timedelta(hours=1) if is_held else None
     Deployment.objects.update(lease_until=until, lease_token=None, unfinished_passes=0)
 

@@ -1,4 +1,4 @@
-"""A data plane on which everything is as it should be, in every process that asks."""
+"""A data plane on which every Deployment is settled, in every process."""
 
 from datetime import UTC, datetime
 

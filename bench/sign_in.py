@@ -42,7 +42,7 @@ Step = Callable[[Callable[[], Any]], Any]
 
 @dataclass
 class Watch:
-    """Seconds of the portal itself; those of whoever is asked meanwhile do not count."""
+    """Seconds of the portal itself, without the time that it waits for the identity provider."""
 
     cpu: float = 0.0
     wall: float = 0.0
@@ -165,7 +165,7 @@ def _connection(
 
 
 def _map_everybody(connection: SSOConnection, population: Population) -> None:
-    """Let a Team of all the people mirror the group that somebody comes with."""
+    """Let a Team of all the people mirror the group that a sign-in reports."""
     team = population.teams[0]
     mapping = GroupMapping.objects.create(connection=connection, group="data-eng", team=team)
     GroupMember.objects.bulk_create(
@@ -203,7 +203,7 @@ def _by_oidc(
 def _check(client: Client) -> None:
     if "_auth_user_id" not in client.session:
         raise RuntimeError("Nobody was signed in.")
-    # Everybody comes with one session: allauth looks at all that somebody has.
+    # Each person has one session: allauth loads all sessions of a person.
     UserSession.objects.all().delete()
 
 

@@ -10,7 +10,7 @@ from apps.deployments.models import Deployment
 
 
 class OpenSite(admin.AdminSite):
-    """Let everybody look: users of the portal have no staff flag."""
+    """Let every user in: users of the portal have no staff flag."""
 
     def has_permission(self, request: HttpRequest) -> bool:
         return True
@@ -53,7 +53,7 @@ class DeploymentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generi
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
 
-    # With boxes to choose rows, as everybody sees it who may do something there.
+    # With checkboxes to select rows, as for users who may run actions.
     has_add_permission = has_change_permission = has_delete_permission = has_view_permission
 
 

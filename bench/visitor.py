@@ -29,7 +29,7 @@ def getter(client: Client, address: str) -> Callable[[], object]:
 
 def n_queries(call: Callable[[], object]) -> int:
     """Count the queries of a call that was made before: the fewer of two, because now and then a
-    request writes down that a session is used.
+    request records the use of its session.
     """
     counts = []
     for _ in range(2):

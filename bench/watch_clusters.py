@@ -88,7 +88,7 @@ def _pretended(namespaces: int, portal_id: str) -> Iterator[Connection]:
 
 @contextmanager
 def _program(*arguments: str) -> Iterator[Iterator[str]]:
-    """Run a module; what it prints is yielded line by line."""
+    """Run a module and yield its output line by line."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         stdout=subprocess.PIPE,

@@ -28,7 +28,7 @@ Looks = Iterator[tuple[str, Observation, float]]
 
 
 class MeasuredWatchers(Watchers):
-    """Watchers that note how long each look waited until it was a row."""
+    """Watchers that measure how long each observation waited until it was written."""
 
     lags: list[float] = []
 

@@ -2,30 +2,38 @@
 Charlie owns another organization and must not learn that any of this exists.
 """
 
+import gc
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
-from django.test import Client
+from django.test import Client, TransactionTestCase
+from django.test.client import store_rendered_templates
 from django.utils import timezone
-from playwright.sync_api import Browser, sync_playwright
 
 from apps.access.models import Role
-from apps.access.services import grant
+from apps.access.scopes import grant_model
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
-from apps.core.crypto import KeyRing
 from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.local.home import Home
 from apps.deployments.models import Deployment, Health, Revision, RevisionState
 from apps.organizations.models import Organization, Workspace
-from tests.e2e.browser import LEFT_OUT, chromium_path, launch
+from tests import migrated
+from tests.emptying import Emptying
+from tests.services import IS_MIGRATED
 
 _numbers = itertools.count(1)
 PASSWORD = "correct horse battery"
+WHOLLY_SLOW = re.compile(r"^pytestmark = (?:|\[[^\]]*)pytest\.mark\.slow\b", re.MULTILINE)
 LONGEST_FIRST = ("test_local_airflow", "test_journey", "test_small_airflow", "test_machine")
 CONFIG: dict[str, Any] = {
     "description": "",
@@ -40,10 +48,50 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Let tests with real commits empty the tables after themselves, those of the audit log too."""
+    """Keep the schema for the next run, and let tests with real commits empty the tables after
+    themselves, those of the audit log too.
+    """
+    if not os.environ[IS_MIGRATED] and os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
+        migrated.keep(Home(Path(os.environ["PORTAL_HOME"])), settings.DATABASES["default"]["NAME"])
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         for table in ("audit_auditevent", "audit_auditchain"):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_refuse_truncate")
+        emptying = Emptying(flush=TransactionTestCase._fixture_teardown)
+    TransactionTestCase._fixture_teardown = lambda case: emptying.empty(case)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import, for the fast tests, modules that say they are slow as a whole."""
+    if config.getoption("markexpr") != "not slow":
+        return None
+    return _is_slow(collection_path) or None
+
+
+def _is_slow(path: Path) -> bool:
+    if path.is_dir():
+        modules = list(path.rglob("test_*.py"))
+        return bool(modules) and all(_is_slow(module) for module in modules)
+    return path.name.startswith("test_") and bool(WHOLLY_SLOW.search(path.read_text()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_context() -> Iterator[None]:
+    """Keep of a response the context of the page: Django's client copies that of every widget."""
+
+    def store(stored: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if "context" not in stored:
+            store_rendered_templates(stored, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("django.test.client.store_rendered_templates", store)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_collections() -> None:
+    """Look for cycles seldom: it took a sixteenth of the time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,30 +101,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _keys(settings: Any) -> None:
-    settings.ENCRYPTION_KEYS = KeyRing(current="t1", keys={"t1": b"0" * 32})
-
-
-@pytest.fixture(autouse=True)
 def _empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "db" in request.fixturenames:
         cache.clear()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The one browser of this process: Playwright bears no second one beside it."""
-    if not chromium_path():
-        pytest.skip(LEFT_OUT)
-    # Playwright's synchronous interface runs an event loop in this thread, and Django would refuse
-    # to touch the database beside it.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        started = launch(playwright)
-        yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture
@@ -90,7 +118,48 @@ def make_user(name: str, **fields: Any) -> User:
 
 
 def role(scope: str, key: str) -> Role:
-    return Role.objects.get(scope=scope, key=key)
+    return Role.objects.select_related("permission__content_type").get(scope=scope, key=key)
+
+
+def put_role(user: User, role: Role, on: Any) -> None:
+    """Write a grant as it is at rest. `grant` also locks, checks and records: ten statements, which
+    most tests of this suite would wait for.
+    """
+    grant_model(type(on)).objects.create(user=user, permission=role.permission, content_object=on)
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+def new_deployment(*, workspace: Workspace, cluster: Cluster, **overrides: Any) -> Deployment:
+    """Make a Deployment at rest: revision 1 applied, healthy. Overrides go to the row; `config` to
+    the revision.
+    """
+    number = next(_numbers)
+    config = {**CONFIG, **overrides.pop("config", {})}
+    fields: dict[str, Any] = {
+        "workspace": workspace,
+        "cluster": cluster,
+        "name": f"etl-{number}",
+        "ref": f"etl-{number}-t{number:03d}",
+        "health": Health.HEALTHY,
+        "observed_at": timezone.now(),
+    }
+    deployment = Deployment.objects.create(**{**fields, **overrides})
+    revision = Revision.objects.create(
+        deployment=deployment,
+        number=1,
+        config=config,
+        state=RevisionState.APPLIED,
+        summary="Created",
+        applied_at=timezone.now(),
+    )
+    deployment.wanted = deployment.applied = revision
+    deployment.save(update_fields=["wanted", "applied"])
+    return deployment
 
 
 @pytest.fixture
@@ -113,15 +182,15 @@ def cluster(organization: Organization) -> Cluster:
 @pytest.fixture
 def alice(organization: Organization) -> User:
     user = make_user("Alice")
-    grant(actor=None, user=user, role=role("organization", "owner"), on=organization)
+    put_role(user, role("organization", "owner"), organization)
     return user
 
 
 @pytest.fixture
 def bob(organization: Organization, workspace: Workspace) -> User:
     user = make_user("Bob")
-    grant(actor=None, user=user, role=role("organization", "member"), on=organization)
-    grant(actor=None, user=user, role=role("workspace", "member"), on=workspace)
+    put_role(user, role("organization", "member"), organization)
+    put_role(user, role("workspace", "member"), workspace)
     return user
 
 
@@ -130,53 +199,20 @@ def charlie(db: None) -> User:
     user = make_user("Charlie")
     elsewhere = Organization.objects.create(name="Elsewhere", slug="elsewhere")
     Workspace.objects.create(organization=elsewhere, name="Other", slug="other")
-    grant(actor=None, user=user, role=role("organization", "owner"), on=elsewhere)
+    put_role(user, role("organization", "owner"), elsewhere)
     return user
 
 
 @pytest.fixture
 def client_of() -> Callable[[User], Client]:
-    def make(user: User) -> Client:
-        client = Client()
-        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
-        return client
-
-    return make
+    return signed_in
 
 
 @pytest.fixture
 def make_deployment(
     workspace: Workspace, cluster: Cluster, plane: type[FakePlane]
 ) -> Callable[..., Deployment]:
-    """Make a Deployment at rest: revision 1 applied, healthy. Overrides go to the row; `config` to
-    the revision.
-    """
-
-    def make(**overrides: Any) -> Deployment:
-        number = next(_numbers)
-        config = {**CONFIG, **overrides.pop("config", {})}
-        fields: dict[str, Any] = {
-            "workspace": workspace,
-            "cluster": cluster,
-            "name": f"etl-{number}",
-            "ref": f"etl-{number}-t{number:03d}",
-            "health": Health.HEALTHY,
-            "observed_at": timezone.now(),
-        }
-        deployment = Deployment.objects.create(**{**fields, **overrides})
-        revision = Revision.objects.create(
-            deployment=deployment,
-            number=1,
-            config=config,
-            state=RevisionState.APPLIED,
-            summary="Created",
-            applied_at=timezone.now(),
-        )
-        deployment.wanted = deployment.applied = revision
-        deployment.save(update_fields=["wanted", "applied"])
-        return deployment
-
-    return make
+    return partial(new_deployment, workspace=workspace, cluster=cluster)
 
 
 @pytest.fixture

@@ -3,12 +3,21 @@ manifest.
 """
 
 import os
+from pathlib import Path
 
-import tests.services  # noqa: F401 - starts them, and names them in the environment, before settings are read
+import tests.migrated
+import tests.services  # starts them, and names them in the environment, before settings are read
+from apps.core.crypto import KeyRing
 from astro_portal.settings import *  # noqa: F403 - settings on top of the product's
 
 SECRET_KEY = "only-for-tests"
+ENCRYPTION_KEYS = KeyRing(current="t1", keys={"t1": b"0" * 32})
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+_socket = Path(os.environ["PORTAL_HOME"], "postgres", f".s.PGSQL.{DATABASES['default']['PORT']}")  # noqa: F405
+if len(str(_socket)) < 100:  # the kernel takes no longer path
+    DATABASES["default"]["HOST"] = str(_socket.parent)  # noqa: F405
+if os.environ[tests.services.IS_MIGRATED]:
+    DATABASES["default"]["TEST"] = {"TEMPLATE": tests.migrated.TEMPLATE}  # noqa: F405
 STORAGES = {
     **STORAGES,  # noqa: F405 - settings on top of the product's
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -1,0 +1,3 @@
+"""Permissions, roles and grants. `scoped` is the gate of every tenant view, `services` changes
+grants, `queries` checks permissions and filters lists.
+"""

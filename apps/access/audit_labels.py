@@ -1,4 +1,4 @@
-"""What the audit log says of roles, and how it names them."""
+"""Audit events about roles, and the labels they use."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,22 +24,22 @@ def record_on(*, action: str, actor: User | None, on: Scoped, changes: Mapping[s
 
 
 def role_in_words(role: Role, expires_at: datetime | None) -> str:
-    """Name a role and its end as the audit log does."""
+    """Name a role and its expiry as the audit log does."""
     if expires_at is None:
         return role.name
     return f"{role.name} until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def role_of(user: User) -> str:
-    """Name what changes when a person's or a token's role does."""
+    """Label the role of a person or a token as a changed field."""
     return f"role of {user.email if user.kind == UserKind.PERSON else f'the API token {user}'}"
 
 
 def role_of_team(team: Any) -> str:
-    """Name what changes when a Team's role does."""
+    """Label the role of a Team as a changed field."""
     return f"role of the Team {team}"
 
 
 def holder_in_words(held: Any) -> str:
-    """Name what changes when this grant does, of whichever family it is."""
+    """Label a grant, of a user or a Team, as a changed field."""
     return role_of(held.user) if isinstance(held, Grant) else role_of_team(held.group.team)

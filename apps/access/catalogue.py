@@ -1,7 +1,7 @@
 """Every permission there is, and the built-in roles made of them.
 
 A role of a scope may hold permissions of that scope and of those below it: an organization's owner
-holds all, so walking up from a Deployment to its organization finds every right a person has.
+holds all, so walking up from a Deployment to its organization finds every permission a person has.
 """
 
 from collections.abc import Iterable

@@ -62,7 +62,7 @@ def roles_within(*, user: User, on: Scoped, seen_by: User | None = None) -> list
 
 
 def all_roles(*, user: User) -> list[EffectiveGrant]:
-    """List every live role of a user, those that end first, then top down. Six queries."""
+    """List every live role of a user, those with an expiry first, then top down. Six queries."""
     held = [
         way
         for model in models_with_roles()
@@ -156,7 +156,7 @@ def load_effective_grants(*, on: Scoped, rows: Iterable[Any]) -> list[EffectiveG
     for distance, is_team, pk, holder in order:
         grant = grants.get((distance, is_team, pk))
         user = users.get(holder) if is_team or grant is None else grant.user
-        # What was taken away between the two reads is left out.
+        # Grants that were revoked between the two reads are left out.
         if grant is not None and user is not None:
             team = grant.group.team if is_team else None
             found.append(

@@ -1,6 +1,6 @@
-"""Roles that have ended are taken away, and the audit log says so.
+"""Deletes expired grants and records it in the audit log.
 
-The right itself ends by the database's clock, whenever this runs: it only tells of the end.
+The permission itself ends by the database's clock, whenever this runs.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ BATCH = 200
 
 
 def organizations_with_expired_grants() -> list[int]:
-    """List the ids of organizations in which a role has ended and is still written down."""
+    """List the ids of organizations that have expired grants."""
     found: set[int] = set()
     for model, grants in _tables():
         path = _path_to_organization(model)
@@ -37,10 +37,11 @@ def organizations_with_expired_grants() -> list[int]:
 
 @transaction.atomic
 def expire_grants(*, organization_id: int) -> list[Any]:
-    """Take away a batch of roles that have ended in an organization; return what was taken.
+    """Delete a batch of expired grants in an organization and return them.
 
-    Each is told of once: whoever holds the lock of the organization reads and deletes. None are
-    taken while somebody else holds it: they are changing roles, or doing this.
+    Each is recorded once, because the organization's lock is held from reading to deleting. While
+    another transaction holds the lock (a change of roles, or another run of this), none are
+    deleted.
     """
     free = organization_model().objects.select_for_update(no_key=True, skip_locked=True)
     if free.filter(pk=organization_id).first() is None:
@@ -53,14 +54,14 @@ def expire_grants(*, organization_id: int) -> list[Any]:
 
 
 def delete_expired(grants: QuerySet[Any]) -> None:
-    """Take away those of the grants that have ended, before another is put in their place."""
+    """Delete those of the grants that have expired, before a new one takes their place."""
     _delete(_expired(grants), ())
 
 
 @transaction.atomic
 def cap_expiry(*, actor: User | None, user: User, within: Scoped, expires_at: datetime) -> None:
-    """Let every role of `user` on what lies in the object end by a time; those that end before stay
-    as they are.
+    """Limit every role of `user` on what lies in the object to a time; roles that expire earlier
+    stay as they are.
     """
     scope = type(within).access_scope
     for model in models_with_roles():

@@ -55,14 +55,14 @@ class Role(models.Model):
 
 
 def ending_index(name: str) -> models.Index:
-    """Return what finds the grants that have ended among a million that never do."""
+    """Return the partial index that finds expired grants among a million without an expiry."""
     ends = Q(expires_at__isnull=False)
     return models.Index(fields=["expires_at"], condition=ends, name=f"{name}_end")
 
 
 class GrantQuerySet(models.QuerySet[Any]):
     def live(self) -> "GrantQuerySet":
-        """Leave out grants that have ended, by the database's clock."""
+        """Leave out expired grants, by the database's clock."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
 
     def of_people(self) -> "GrantQuerySet":
@@ -79,12 +79,13 @@ class GrantManager(UserObjectPermissionManager):
         return GrantQuerySet(self.model, using=self._db)
 
     def live(self) -> GrantQuerySet:
-        """Leave out grants that have ended, by the database's clock."""
+        """Leave out expired grants, by the database's clock."""
         return self.get_queryset().live()
 
 
 class Grant(UserObjectPermissionBase):
-    """A role held by a user on one object: guardian's row, and who gave it, when, until when.
+    """A role held by a user on one object: guardian's row, with who granted it, when, and its
+    expiry.
 
     Each scoped model has a concrete table with a plain foreign key called `content_object`;
     guardian finds it there.
@@ -112,7 +113,7 @@ class TeamGrantManager(GroupObjectPermissionManager):
         return GrantQuerySet(self.model, using=self._db)
 
     def live(self) -> GrantQuerySet:
-        """Leave out grants that have ended, by the database's clock."""
+        """Leave out expired grants, by the database's clock."""
         return self.get_queryset().live()
 
 

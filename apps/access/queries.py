@@ -38,8 +38,8 @@ class ScopedQuerySet(models.QuerySet[_Model]):
         return self.allowing(user, f"{self.model.access_scope}.view")  # type: ignore[attr-defined]
 
     def allowing(self, user: Any, permission: str) -> Self:
-        """Keep what the user holds the permission on, by an own role or a Team's, directly or from
-        above.
+        """Keep objects on which the user holds the permission, by an own role or a Team's, directly
+        or from above.
         """
         if not user.is_authenticated or not user.is_active:
             return self.none()
@@ -57,7 +57,7 @@ def roles_for(*, on: Scoped, within: frozenset[str] | None = None) -> list[Role]
     """List the roles that can be held on an object, from least to most: built-in ones and those of
     its organization that are not limited to other workspaces.
 
-    With `within`, only those that hold no more than it.
+    With `within`, only those whose permissions are a subset of it.
     """
     chain = with_ancestors(on)
     scopes = {type(one).access_scope: one for one in chain}
@@ -71,9 +71,9 @@ def roles_for(*, on: Scoped, within: frozenset[str] | None = None) -> list[Role]
 
 def permissions_held(*, user: User, on: Scoped) -> frozenset[str]:
     """Return every permission a user holds on an object: one query for it and all above it, then
-    remembered.
+    cached.
 
-    The memory is on the user instance, which lives as long as the request.
+    The cache is on the user instance, which lives as long as the request.
     """
     if not user.is_authenticated or not user.is_active:
         return frozenset()
@@ -171,8 +171,8 @@ def _table(model: Any) -> str:
 
 @dataclass(frozen=True)
 class Denial:
-    """Why an action is refused: what it is, the least roles that would do, and people who can give
-    one.
+    """Why an action is refused: what it is, the least roles that allow it, and people who can
+    assign one.
     """
 
     permission: str
@@ -187,8 +187,9 @@ def explain_denial(*, permission: str, on: Scoped) -> Denial:
 
 
 def denials(*, permissions: Sequence[str], on: Scoped) -> list[Denial]:
-    """Name for each permission the least built-in role of each scope that contains it, and up to
-    five people who can grant one. Two queries, however many are asked; none for none.
+    """Return for each permission the least built-in role of each scope that contains it, and up to
+    five people who can assign one. Two queries for any number of permissions, none for an empty
+    list.
     """
     if not permissions:
         return []

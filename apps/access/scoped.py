@@ -1,9 +1,9 @@
 """The one gate of every tenant view: load the object, check that the user may see it, then the
 permission, then stamp.
 
-An outsider gets 404, for he must not learn that the object exists; somebody who sees it but lacks
-the permission gets 403 with the role that would do. A test walks the URLconf and fails on any view
-without a stamp.
+An outsider gets 404, because the existence of the object is not disclosed; a person who sees it but
+lacks the permission gets 403 with the role that allows it. A test walks the URLconf and fails on
+any view without a stamp.
 """
 
 from collections.abc import Callable
@@ -46,8 +46,8 @@ def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callab
     unsafe methods.
 
     Two queries: the object with all above it, and the user's permissions on them (see
-    `permissions_held`). Being seen is the permission `<scope>.view`, the same that `visible_to`
-    asks for. A model names in `shown_with` what its pages always need beside it.
+    `permissions_held`). Seeing an object is the permission `<scope>.view`, the same that
+    `visible_to` checks. A model names in `shown_with` what its pages always need beside it.
     """
     unknown = {permission, writing} - {""} - PERMISSIONS.keys()
     if unknown:

@@ -43,7 +43,7 @@ def organization_over(on: Scoped) -> Any:
 
 
 def has_grants(model: type[Any]) -> bool:
-    """Tell whether roles are held on objects of the model itself; a cluster only passes on its
+    """Return whether roles are held on objects of the model itself; a cluster only passes on its
     organization's.
     """
     return "" in model.access_paths.values()

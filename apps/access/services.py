@@ -25,11 +25,11 @@ from apps.core.errors import Refused
 
 
 class RightsExceeded(Refused):
-    """Nobody gives or takes a role with rights that they do not hold themselves."""
+    """Assigning or revoking a role needs every permission that the role holds."""
 
 
 class LastOwner(Refused):
-    """The last owner of an organization stays, in person and for good."""
+    """An organization keeps an owner who holds the role in person and without an expiry."""
 
 
 class RoleNotApplicable(Refused):
@@ -40,11 +40,12 @@ class RoleNotApplicable(Refused):
 def grant(
     *, actor: User | None, user: User, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
-    """Give `user` the role on the object, in place of a role held there before, until `expires_at`
-    or for good.
+    """Assign `user` the role on the object, in place of a role held there before, until
+    `expires_at` or without an expiry.
 
-    One role per person and object keeps "what may she do here" a single word; rights of several
-    objects add up. `actor` None is the portal itself. Raises RightsExceeded, LastOwner and Misfit.
+    One role per person and object keeps the answer to "what may this person do here" a single word;
+    permissions of several objects add up. `actor` None is the portal itself. Raises RightsExceeded,
+    LastOwner and RoleNotApplicable.
     """
     lock_memberships(on=on)
     if actor is not None:
@@ -70,7 +71,7 @@ def grant_with_entry(
     """Grant the role, and the least role on each object above where the user holds none that lasts
     as long, from the top down.
 
-    A role on a Deployment is of no use to somebody who cannot enter its workspace. Raises as
+    A role on a Deployment is of no use to a person who cannot enter its workspace. Raises as
     `grant` does.
     """
     for above in reversed(with_ancestors(on)[1:]):
@@ -83,7 +84,7 @@ def grant_with_entry(
 
 @transaction.atomic
 def revoke(*, actor: User | None, user: User, on: Scoped) -> None:
-    """Take from `user` the role held on the object itself. Raises RightsExceeded or LastOwner."""
+    """Revoke the role of `user` on the object itself. Raises RightsExceeded or LastOwner."""
     lock_memberships(on=on)
     if actor is not None:
         forget_permissions(actor)
@@ -92,7 +93,7 @@ def revoke(*, actor: User | None, user: User, on: Scoped) -> None:
         grants=grant_model(type(on)).objects,
         holder={"user": user},
         label=role_of(user),
-        # Anybody may give up what is theirs.
+        # People may give up their own roles.
         actor=actor,
         is_free=actor == user,
         on=on,
@@ -102,8 +103,8 @@ def revoke(*, actor: User | None, user: User, on: Scoped) -> None:
 
 @transaction.atomic
 def revoke_everywhere(*, actor: User | None, user: User, on: Scoped) -> None:
-    """Take from `user` every role held on the object and on all that lies in it. Raises as `revoke`
-    does.
+    """Revoke every role that `user` holds on the object and on all that lies in it. Raises as
+    `revoke` does.
 
     What lies in it is found through the models that roles exist for and their `access_paths`.
     """
@@ -130,16 +131,16 @@ def upsert_grant(
     on: Scoped,
     expires_at: datetime | None,
 ) -> str | None:
-    """Write a grant of `holder`; return in words what it takes the place of, None for nothing.
+    """Write a grant of `holder`; return the label of the role it replaces, None if there was none.
 
-    Raises RightsExceeded and Misfit.
+    Raises RightsExceeded and RoleNotApplicable.
     """
     if actor is not None:
         ensure_can_delegate(actor=actor, role=role, on=on)
     ensure_applicable(role=role, on=on)
     here = grants.filter(content_object=on, **holder)
     written = {"granted_by": actor, "granted_at": timezone.now(), "expires_at": expires_at}
-    # Callers hold the lock: nobody else puts one there meanwhile.
+    # Callers hold the lock, so no other transaction adds a grant in between.
     if not here.exists():
         grants.create(**holder, permission=role.permission, content_object=on, **written)
         return None
@@ -163,7 +164,8 @@ def delete_grants(
     is_free: bool,
     on: Scoped,
 ) -> None:
-    """Delete the grants of `holder` on the object itself. `is_free` is for what is one's own.
+    """Delete the grants of `holder` on the object itself. `is_free` skips the check of permissions,
+    for one's own roles.
 
     Raises RightsExceeded.
     """
@@ -181,10 +183,10 @@ def _lasts(until: datetime | None) -> Q:
 
 
 def lock_memberships(*, on: Scoped) -> None:
-    """Let changes of who holds what in one organization wait for each other.
+    """Serialize changes of grants and members of one organization.
 
-    Whoever decides by what people hold (the last owner, who is a member, what the actor may give)
-    reads it after this lock. Rows that only refer to the organization are written meanwhile.
+    Decisions that depend on grants (the last owner, membership, what the actor may delegate) are
+    made after taking this lock. Rows that only refer to the organization are not blocked.
     """
     organization = organization_over(on)
     manager = type(organization)._default_manager
@@ -192,7 +194,7 @@ def lock_memberships(*, on: Scoped) -> None:
 
 
 def ensure_can_delegate(*, actor: User, role: Role, on: Scoped) -> None:
-    """Raise RightsExceeded when the role holds rights that the actor does not have there."""
+    """Raise RightsExceeded when the role holds permissions that the actor does not have there."""
     missing = frozenset(role.permissions) - permissions_held(user=actor, on=on)
     if missing:
         raise RightsExceeded(
@@ -201,7 +203,7 @@ def ensure_can_delegate(*, actor: User, role: Role, on: Scoped) -> None:
 
 
 def ensure_applicable(*, role: Role, on: Scoped) -> None:
-    """Raise Misfit when the role is of another organization or limited to other workspaces."""
+    """Raise RoleNotApplicable for a role of another organization or limited to other workspaces."""
     if role.organization_id is None:
         return
     chain = with_ancestors(on)
@@ -220,14 +222,14 @@ def least_role(*, on: Scoped) -> Role:
 
 
 def keep_an_owner(*, on: Scoped, leaving: User) -> None:
-    """Raise LastOwner unless somebody else owns the organization in person and for good."""
+    """Raise LastOwner unless another person is owner in person and without an expiry."""
     _keep_an_owner(on, leaving=leaving, next_role=None)
 
 
 def _keep_an_owner(
     on: Scoped, *, leaving: User, next_role: Role | None, expires_at: datetime | None = None
 ) -> None:
-    """Raise LastOwner unless somebody stays who owns the organization in person and for good."""
+    """Raise LastOwner unless an owner remains, in person and without an expiry."""
     stays = next_role is not None and next_role.key == "owner" and expires_at is None
     if type(on).access_scope != "organization" or stays:
         return

@@ -1,4 +1,4 @@
-"""Give roles to Teams, and take them."""
+"""Assign roles to Teams, and revoke them."""
 
 from datetime import datetime
 from typing import Any
@@ -17,10 +17,10 @@ from apps.accounts.models import User
 def grant_to_team(
     *, actor: User | None, team: Any, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
-    """Give a Team the role on an object of its organization, in place of one that it held there.
+    """Assign a Team the role on an object of its organization, in place of one held there before.
 
     `team` has a `group`, which holds the role, and an `organization`. Raises RightsExceeded and
-    Misfit.
+    RoleNotApplicable.
     """
     lock_memberships(on=on)
     if actor is not None:
@@ -43,7 +43,7 @@ def grant_to_team(
 
 @transaction.atomic
 def revoke_from_team(*, actor: User | None, team: Any, on: Scoped) -> None:
-    """Take from a Team the role that it holds on the object. Raises RightsExceeded."""
+    """Revoke the role that a Team holds on the object. Raises RightsExceeded."""
     lock_memberships(on=on)
     if actor is not None:
         forget_permissions(actor)

@@ -51,15 +51,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         if email.endswith(SERVICE_DOMAIN):
-            return  # nobody reads it
+            return  # never read
         message = self.render_mail(
             template_prefix, email, {"request": self.request, "email": email, **context}
         )
         if not settings.EMAIL_HOST:
             message.send()
             return
-        # The time a mail server takes would tell a known address from an unknown one. A job would
-        # leave the link in the broker.
+        # The response time of a mail server would distinguish known addresses from unknown ones. A
+        # job would leave the link in the broker.
         Thread(target=_send, args=(message,), name="mail").start()
 
 

@@ -1,4 +1,4 @@
-"""Links, mail and sessions that have served, cleared away once a day."""
+"""Daily cleanup of old sign-in links, outbox mail and ended sessions."""
 
 import logging
 from datetime import datetime, timedelta
@@ -15,10 +15,10 @@ KEPT_FOR = timedelta(days=30)
 
 
 def clean_up(*, now: datetime) -> int:
-    """Remove kept mail and dead sign-in links after thirty days, and sessions that have ended.
+    """Remove outbox mail and dead sign-in links after thirty days, and sessions that have ended.
 
-    Kept mail holds links that may still work: it does not stay longer than somebody may need it.
-    Returns how many rows went.
+    Outbox mail holds links that may still work, so it is kept no longer than needed. Returns how
+    many rows were deleted.
     """
     long_ago = now - KEPT_FOR
     dead_links = Q(used_at__lt=long_ago) | Q(expires_at__lt=long_ago)
@@ -30,5 +30,5 @@ def clean_up(*, now: datetime) -> int:
         "session_rows": UserSession.objects.filter(~Exists(theirs)).delete()[0],
     }
     if any(removed.values()):
-        logger.info("leftovers removed", extra=removed)
+        logger.info("expired rows removed", extra=removed)
     return sum(removed.values())

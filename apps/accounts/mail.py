@@ -7,7 +7,7 @@ from apps.accounts.models import OutgoingMail
 
 
 class PageBackend(BaseEmailBackend):
-    """Keeps mail for a page of the operator, on an installation without a mail server."""
+    """Stores mail for the operator's outbox page, on an installation without a mail server."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         rows = [

@@ -6,5 +6,5 @@ from apps.accounts.models import User
 
 
 def request_user(request: HttpRequest) -> User:
-    """Return the person behind a gate that lets nobody else through."""
+    """Return the signed-in person; only for views behind a gate that requires sign-in."""
     return cast(User, request.user)

@@ -34,7 +34,7 @@ class AddressTaken(Invalid):
 
 @transaction.atomic
 def issue_sign_in_link(*, user: User | None) -> str:
-    """Make a one-time link and return its token, which is stored nowhere. Earlier unused ones die.
+    """Make a one-time link and return its token, which is stored nowhere. It replaces unused ones.
 
     With `user` None the link sets up the installation and makes its first administrator.
     """
@@ -57,7 +57,7 @@ def use_sign_in_link(*, token: str) -> SignInLink:
 
 
 def create_person(*, email: str, name: str, password: str, is_operator: bool = False) -> User:
-    """Make an account whose address the caller has proved. Raises Invalid naming the field."""
+    """Create an account whose address the caller has verified. Raises Invalid naming the field."""
     if person_with_email(email=email) is not None:
         raise AddressTaken
     check_password_strength(password=password, user=User(email=email, name=name))
@@ -84,7 +84,7 @@ def check_password_strength(*, password: str, user: User) -> None:
 
 
 def create_passwordless(*, email: str, name: str) -> User:
-    """Make an account that signs in through an identity provider, which proved the address.
+    """Create an account that signs in through an identity provider, which verified the address.
 
     Raises AddressTaken.
     """
@@ -97,7 +97,7 @@ def create_passwordless(*, email: str, name: str) -> User:
 
 @transaction.atomic
 def change_address(*, user: User, email: str) -> None:
-    """Let an account have another address, which the caller has proved and found free."""
+    """Change the address of an account; the caller has verified it and checked that it is free."""
     user.email = email
     user.save(update_fields=["email"])
     EmailAddress.objects.filter(user=user).delete()
@@ -105,7 +105,7 @@ def change_address(*, user: User, email: str) -> None:
 
 
 def deactivate_person(*, user: User) -> None:
-    """Close an account: nobody signs in to it, and its sessions end at once. Roles stay."""
+    """Close an account: sign-in is refused and its sessions end at once. Roles stay."""
     user.is_active = False
     user.save(update_fields=["is_active"])
     end_sessions(user=user)
@@ -118,7 +118,7 @@ def reactivate_person(*, user: User) -> None:
 
 
 def update_profile(*, user: User, name: str, time_zone: str) -> None:
-    """Change what a person is called and the time zone that pages are shown in."""
+    """Change a person's name and the time zone that pages are shown in."""
     user.name = " ".join(name.split())
     user.time_zone = time_zone
     user.save(update_fields=["name", "time_zone"])

@@ -36,7 +36,7 @@ def profile(request: HttpRequest) -> HttpResponse:
 
 
 def _with_theme(response: HttpResponse, theme: str) -> HttpResponse:
-    """Keep the theme in the browser, in the cookie that the button of the bar writes, too."""
+    """Store the theme in the cookie that the theme button also writes."""
     if theme in ("light", "dark"):
         response.set_cookie("theme", theme, max_age=YEAR, samesite="Lax", secure=settings.IS_TLS)
     else:

@@ -1,9 +1,9 @@
 """The gateway's process: which cluster runs the Deployment that an address names, and who has which
 role there.
 
-The proxy itself is `dataplane.kubernetes.gateway`. Here is what needs the portal's database, asked
-at most every few seconds for each Deployment and in threads, so that no page waits for the page of
-another. While the database is away, Airflows that were found before stay open.
+The proxy itself is `dataplane.kubernetes.proxy.gateway`. This module answers what needs the
+portal's database, queried at most every few seconds for each Deployment and in threads, so that no
+request blocks another. While the database is away, Airflows that were found before stay open.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ class Finder:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask_once(self, ref: str, known: _Found | None) -> _Found:
-        """Ask the database, once for all who wait for the same."""
+        """Query the database once for all requests that wait for the same Deployment."""
         task = self._asked.get(ref)
         if task is None:
             task = self._asked[ref] = asyncio.create_task(self._ask(ref, known))
@@ -79,7 +79,7 @@ class Finder:
     def _forget(self, ref: str, done: asyncio.Task[_Found]) -> None:
         self._asked.pop(ref, None)
         if not done.cancelled():
-            done.exception()  # heard, even if all who waited for it left
+            done.exception()  # retrieved, even if every waiter has left
 
     async def _ask(self, ref: str, known: _Found | None) -> _Found:
         loop = asyncio.get_running_loop()
@@ -100,7 +100,7 @@ class Finder:
 
 
 class RoleQuestions:
-    """Answers which role somebody has. In threads of its own: many questions keep no page away."""
+    """Answers which role a person has, in threads of its own, so that it delays no page."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(ROLE_THREADS, thread_name_prefix="role")
@@ -133,7 +133,7 @@ def connection_of(ref: str) -> Connection | None:
 
 
 def _looked_up(ref: str) -> Connection | None:
-    """Do it in a thread, whose database connection nobody else closes."""
+    """Run the query in a thread, whose database connection is closed by that thread alone."""
     close_old_connections()
     try:
         return connection_of(ref)
@@ -189,5 +189,5 @@ async def _listening(runner: web.AppRunner, listen: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        # Left there, the edge would say of every unknown address that it does not answer.
+        # With the socket left behind, the edge would report every unknown address as not answering.
         socket.unlink(missing_ok=True)

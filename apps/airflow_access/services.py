@@ -12,7 +12,7 @@ from apps.deployments.models import Deployment, Health, Phase
 
 
 class AirflowNotUp(PortalError):
-    """There is no Airflow to sign in to at the moment."""
+    """The Deployment has no running Airflow to sign in to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ def open_airflow(
 ) -> Admission:
     """Sign the user in to the Deployment's Airflow, with the role that fits the one held here.
 
-    `session_key` is that of the session here, with which the one there ends. `target` is where to
-    go inside Airflow; anything elsewhere is ignored. Raises AirflowNotUp and Refused.
+    `session_key` is the portal session; Airflow's session ends with it. `target` is the address to
+    open inside Airflow; any other address is ignored. Raises AirflowNotUp and Refused.
     """
     _require_airflow(deployment)
     role = airflow_role(user=actor, deployment=deployment)

@@ -1,7 +1,7 @@
 """The ticket that lets a portal user into an Airflow, signed by the portal, checked by its plugin.
 
 Airflow holds the public key alone. A ticket is for one Deployment, one minute and one use; it
-travels in the body of a form, never in an address, so that no log and no history keeps it.
+travels in the body of a form, never in an address, so that it is in no log and no browser history.
 """
 
 import uuid
@@ -61,7 +61,7 @@ def airflow_url(deployment: Deployment) -> str:
 def path_in_airflow(target: str, *, base: str) -> str:
     """Keep the path and query of `target` if they lie in the Airflow at `base`; else return "".
 
-    Airflow sends the whole address that was asked for; a stranger may send anything.
+    Airflow sends the whole requested address; a client may send anything.
     """
     if len(target) > 2_000 or "\\" in target or not target.isascii() or not target.isprintable():
         return ""

@@ -42,7 +42,7 @@ def entry(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 @never_cache
 @require_POST
 def role(request: HttpRequest) -> HttpResponse:
-    """Tell the edge of this machine which role somebody has. Nobody else knows its secret."""
+    """Return a person's role to the edge of this machine, authenticated by a shared secret."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     known = settings.EDGE_SECRET
     if not known or scheme != "Bearer" or not constant_time_compare(secret, known):
@@ -69,7 +69,7 @@ def _hand_over(request: HttpRequest, deployment: Deployment, target: str) -> Htt
         return _not_up(request, deployment, error.message, target)
     context = {"deployment": deployment, "admission": admission}
     response = render(request, "airflow_access/hand_over.html", context)
-    # Airflow must see that the form comes from here; the rest of the address stays here.
+    # Airflow checks that the form comes from the portal's origin; the path is not sent.
     response["Referrer-Policy"] = "origin"
     return response
 

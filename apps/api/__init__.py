@@ -1,0 +1,1 @@
+"""The REST API. `gates` authenticates and authorizes every call by an API token."""

@@ -1,7 +1,7 @@
 """The gates of the REST API: a token in the `Authorization` header, and nothing else.
 
-Cookies are not looked at, so no page of another origin can call in a person's name and no CSRF
-token is needed; no session is made. Refusals are `application/problem+json` (RFC 9457).
+Cookies are ignored, so no page of another origin can call on a person's behalf and no CSRF token is
+needed; no session is created. Refusals are `application/problem+json` (RFC 9457).
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from apps.core.gates import View
 from apps.core.middleware import client_address
 from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
 
-# Nobody guesses 32 random bytes: this keeps noise out of the log and the database.
+# 32 random bytes cannot be guessed: this keeps noise out of the log and the database.
 BAD_TOKENS, BAD_TOKENS_SECONDS = 30, 60
 READING = frozenset({"GET", "HEAD"})
 
 
 def by_token(view: View) -> View:
-    """Let in whoever sends a token that works, as the argument `caller`."""
+    """Require a working token; its Caller becomes the argument `caller` of the view."""
     gate = _gate(view)
     gate.access_stamp = ("token", "", "")  # type: ignore[attr-defined]  # read by the view guard
     return gate
@@ -58,7 +58,7 @@ def scoped_by_token(model: Any, permission: str, *, by: str) -> Callable[[View],
 
 
 def problem(request: HttpRequest, status: HTTPStatus, message: str) -> JsonResponse:
-    """Say what went wrong, with the id of the request that the log has."""
+    """Return a problem document, with the id of the request as it is in the log."""
     body = {
         "type": "about:blank",
         "title": status.phrase,

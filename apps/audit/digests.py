@@ -10,7 +10,7 @@ from apps.audit.models import AuditEvent
 
 
 def content(event: AuditEvent) -> dict[str, Any]:
-    """Lay out what an event says, as it is hashed and exported."""
+    """Return the content of an event, as it is hashed and exported."""
     return {
         "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
         "organization_id": event.organization_id,

@@ -25,8 +25,8 @@ class AuditChain(models.Model):
 
 
 class AuditEvent(models.Model):
-    """Who did what to what, from where. Written once, in the transaction of the change, never
-    updated.
+    """One audit event: who did what to what, from where. Written once, in the transaction of the
+    change, never updated.
 
     The target is kept by kind, id and label, not by key, and the actor without a constraint: the
     record outlives both. `sequence`, `previous_hash` and `hash` are set by the database at commit.
@@ -71,7 +71,7 @@ class AuditEvent(models.Model):
 
     @property
     def lines(self) -> list[str]:
-        """Say each change in one line: "name: old → new"."""
+        """Return each change in one line: "name: old → new"."""
         lines = []
         for field, change in self.changes.items():
             if isinstance(change, list) and len(change) == 2:

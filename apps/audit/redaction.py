@@ -1,5 +1,5 @@
-"""The last net below the callers, who leave secrets out themselves: what looks like one is hidden
-before it is written.
+"""The last safety net: callers leave secrets out themselves; what resembles one is redacted before
+it is written.
 """
 
 import re

@@ -1,5 +1,5 @@
-"""Forgets old events from the beginning of each chain, and leaves the cut in the chain's row: the
-rest still verifies.
+"""Deletes expired events from the beginning of each chain, and leaves the cut in the chain's row:
+the rest still verifies.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""Reads a chain from its cut to its end and says which events are not what was written.
+"""Reads a chain from its cut to its end and reports the events that differ from what was written.
 
-Whoever can rewrite every event of a chain and the chain's row too leaves nothing to find: compare
-with an export that was kept elsewhere.
+A rewrite of every event of a chain and of the chain's row cannot be detected: compare with an
+export that is stored elsewhere.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def verify_all(*, organization_id: int | None = None) -> list[Verdict]:
 
 def _chains(organization_id: int | None) -> list[AuditChain]:
     chains = {chain.pk: chain for chain in AuditChain.objects.order_by("pk")}
-    # A chain without a row is one whose row was taken away.
+    # A chain without a row is one whose row was deleted.
     for found in AuditEvent.objects.values_list("organization_id", flat=True).distinct():
         key = NO_ORGANIZATION if found is None else found
         chains.setdefault(key, AuditChain(organization_id=key))
@@ -81,7 +81,7 @@ def _findings(chain: AuditChain) -> Iterator[Finding]:
 
 
 def _strangers(chain: AuditChain) -> Iterator[Finding]:
-    """Find events outside the chain, which nobody could write through the portal."""
+    """Find events outside the chain, which cannot be written through the portal."""
     inside = {
         "sequence__gt": chain.forgotten_sequence,
         "sequence__lte": chain.last_sequence,
@@ -105,7 +105,7 @@ def _removed(first: int, last: int) -> Finding:
 
 
 def _rewritten(sequence: int, chain: AuditChain) -> Finding:
-    """Blame the event before: the one after it has kept the hash that it had."""
+    """Attribute a broken link to the event before: the one after it holds the hash that it had."""
     if sequence == chain.forgotten_sequence:
         return Finding("changed", f"Event {sequence + 1} does not follow the cut of the chain.")
     return Finding("changed", f"Event {sequence} was replaced by another.")

@@ -14,7 +14,8 @@ SEALED = ("credential", "database_password", "logs_secret_key", "image_pull_secr
 
 
 def new_portal_id() -> str:
-    """Return the mark on all that the portal makes in one cluster, to know it among others' work.
+    """Return the id that labels everything the portal creates in one cluster, to tell it from other
+    objects.
 
     It is made once per row, so it survives a change of the portal's address, and two portals or two
     organizations that share a cluster never touch each other's objects.
@@ -28,7 +29,7 @@ def new_shard() -> int:
 
 class ClusterQuerySet(ScopedQuerySet["Cluster"]):
     def there(self) -> "ClusterQuerySet":
-        """Leave out what was removed."""
+        """Leave out removed clusters."""
         return self.filter(removed_at=None)
 
 
@@ -37,9 +38,9 @@ class Cluster(models.Model):
 
     What a connection needs is empty for this machine. `credential` and the other names of `SEALED`
     hold ciphertext, opened by `sealed` alone. `connection_version` grows with every change of what
-    a plane is made from, so that no process goes on with an old one, and `settings_version` with
-    what Deployments that run there must be applied again for. `check_result` is what the
-    last test found (see `probe`), `identity_seen` which cluster answered. The columns from
+    a plane is made from, so that no process keeps using an old one, and `settings_version` with
+    every change for which Deployments that run there must be applied again. `check_result` is what
+    the last test found (see `probe`), `identity_seen` which cluster answered. The columns from
     `failures` to `blind_until` belong to the circuit breaker. A cluster that was removed keeps its
     row for the records of its Deployments, without a secret.
     """
@@ -145,7 +146,7 @@ class Cluster(models.Model):
 
     @property
     def is_usable(self) -> bool:
-        """Tell whether the last test found all that a Deployment needs."""
+        """Return whether the last test found all that a Deployment needs."""
         return bool(self.check_result.get("is_usable", not self.is_kubernetes))
 
     def identity(self, field: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads about clusters: who may use which, and how each is doing in words."""
+"""Reads about clusters: which workspaces may use them, and their state in words."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ IN_USE = Q(deployments__phase__in=["active", "deleting"])
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterState:
-    """How a cluster is doing, in one word and one message."""
+    """The state of a cluster, in one word and one message."""
 
     tone: str
     word: str
@@ -38,7 +38,7 @@ def clusters_for(*, workspace: Workspace) -> ClusterQuerySet:
 
 def deployments_on(*, cluster: Cluster) -> Any:
     """List the Deployments that run on a cluster, by name."""
-    # The app above owns the model; its rows are reached from here without naming it.
+    # A higher app owns the model; its rows are reached without an import.
     return cluster.deployments.exclude(phase="deleted").order_by("name")
 
 
@@ -62,7 +62,7 @@ def same_clusters(cluster: Cluster) -> ClusterQuerySet:
 
 
 def state_of(cluster: Cluster, *, now: datetime) -> ClusterState:
-    """Say how a cluster is doing, from what was seen last. No query."""
+    """Return the state of a cluster, from what was seen last. No query."""
     if cluster.unreachable_since is not None:
         return ClusterState(tone="bad", word="Unreachable", message=cluster.last_error)
     expires_at = cluster.credential_expires_at

@@ -1,5 +1,5 @@
-"""Change, share and remove clusters; `connecting` registers them. Every write is audited, and none
-with a secret.
+"""Change, share and remove clusters; `connections.services` registers them. Every write is audited,
+without secrets.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from apps.organizations.models import Organization, Workspace
 MOST_NAMES = 5
 REPLACED = "replaced"
 SERVER = ("database_host", "database_port")
-# A change of these would leave the data of a Deployment where it no longer looks.
+# After a change of these a Deployment would not find its data any more.
 FIXED_WHILE_USED = {
     "storage_class": "the storage class",
     "logs_in": "where logs are kept",
@@ -27,7 +27,7 @@ FIXED_WHILE_USED = {
     "logs_access": "the access mode of logs",
     "logs_size": "the size of the volume of logs",
 }
-# A change of these changes what runs of every Deployment there.
+# A change of these changes the objects of every Deployment there.
 APPLIED_AGAIN_FOR = (
     "logs_url",
     "logs_endpoint",
@@ -35,7 +35,7 @@ APPLIED_AGAIN_FOR = (
     "logs_secret_key",
     "image_pull_secret",
 )
-# These too, of those whose database is on that server. Another server is for new Deployments.
+# These as well, of Deployments with a database on that server. A new server is for new ones.
 OF_THE_SERVER = ("database_user", "database_password")
 SECRET_SETTINGS = ("database_password", "logs_secret_key", "image_pull_secret")
 
@@ -98,7 +98,7 @@ def update_settings(
 def choose_workspaces(
     *, actor: User, cluster: Cluster, is_for_all: bool, workspaces: list[Workspace]
 ) -> None:
-    """Say which workspaces may create Deployments on a cluster. What runs there stays."""
+    """Set which workspaces may create Deployments on a cluster. Existing ones stay."""
     row = Cluster.objects.select_for_update().get(pk=cluster.pk)
     before = _reach(row)
     row.is_for_all_workspaces = is_for_all
@@ -111,13 +111,13 @@ def choose_workspaces(
 
 @transaction.atomic
 def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
-    """Forget a cluster with its credential. Nothing in the cluster is touched.
+    """Remove a cluster with its credential from the portal. Nothing in the cluster is touched.
 
     Raises Invalid when the name was typed wrong, Refused while Deployments use it.
     """
     if typed_name != cluster.name:
         raise Invalid(f"Type {cluster.name} to confirm.", field="confirm")
-    # A Deployment that is created in this moment waits here, then finds no cluster.
+    # A concurrent creation of a Deployment waits here, then finds no cluster.
     row = Cluster.objects.select_for_update().get(pk=cluster.pk)
     _refuse_in_use(row, "Delete them first.")
     row.removed_at = timezone.now()
@@ -145,7 +145,7 @@ def _refuse_moving_data(cluster: Cluster, changes: Mapping[str, Any]) -> None:
 
 
 def _keep_former_server(cluster: Cluster, settings: Mapping[str, Any]) -> None:
-    """Keep the server that is replaced as long as databases of Deployments are on it."""
+    """Keep the replaced server as long as databases of Deployments are on it."""
     former, server = cluster.former_database_servers, cluster.database_server
     in_use = set(deployments_on(cluster=cluster).values_list("database_server", flat=True))
     host, port = (settings.get(name, getattr(cluster, name)) for name in SERVER)
@@ -158,7 +158,7 @@ def _keep_former_server(cluster: Cluster, settings: Mapping[str, Any]) -> None:
 
 
 def _concerned(cluster: Cluster, changes: Mapping[str, Any]) -> int:
-    """Count the Deployments that would run otherwise after some changes."""
+    """Count the Deployments that some changes would affect."""
     there = deployments_on(cluster=cluster).filter(phase="active")
     if any(name in changes for name in APPLIED_AGAIN_FOR):
         return int(there.count())

@@ -1,0 +1,1 @@
+"""What every app uses, without tables: errors, encryption, forms, gates, logs, template tags."""

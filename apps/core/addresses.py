@@ -1,9 +1,9 @@
-"""Which addresses the portal connects to when somebody names a cluster or an identity provider.
+"""Which addresses the portal connects to for a cluster or an identity provider.
 
-The name is looked up here and the connection goes to what was found: a name that points elsewhere a
-moment later (DNS rebinding) gains nothing. Private ranges are allowed, for that is where clusters
-and identity providers live; this machine, its link and its metadata service are not, unless the
-operator says so.
+The name is resolved here and the connection goes to the result: a name that points elsewhere a
+moment later (DNS rebinding) gains nothing. Private ranges are allowed, because clusters and
+identity providers are there; this machine, its link and its metadata service are not, unless the
+operator allows them.
 """
 
 import socket
@@ -26,7 +26,7 @@ METADATA = ("fd00:ec2::254", "192.0.0.192", "100.100.100.200")
 
 
 class AddressRefused(PortalError):
-    """The portal does not connect there. The message says why, and what the operator can do."""
+    """The portal does not connect to this address; the message has the reason and the remedy."""
 
 
 class NameUnknown(PortalError):
@@ -36,7 +36,7 @@ class NameUnknown(PortalError):
 def allowed_addresses(
     *, host: str, port: int, networks: tuple[str, ...], setting: str
 ) -> tuple[str, ...]:
-    """Look a host up once and return its addresses, all of them allowed.
+    """Resolve a host once and return its addresses, all of them allowed.
 
     `networks` are those that the operator allows besides, in `setting`. Raises AddressRefused if
     one address is not allowed, NameUnknown if there is none.
@@ -54,7 +54,7 @@ def allowed_addresses(
 
 
 def why_refused(address: str, *, networks: tuple[str, ...], setting: str) -> str:
-    """Say in a message why the portal does not connect to an address, empty if it does.
+    """Return why the portal does not connect to an address, empty if it does.
 
     `networks` are those that the operator allows besides, as in `10.0.0.0/8`.
     """
@@ -106,7 +106,7 @@ def _kind(ip: Address) -> str:
 
 
 def _is_reserved(ip: Address) -> bool:
-    # Shared address space (RFC 6598) is where several clouds put control planes.
+    # Several clouds put control planes into the shared address space (RFC 6598).
     if isinstance(ip, IPv4Address):
         return ip.is_reserved
     return ip.is_site_local

@@ -1,4 +1,4 @@
-"""What is known of the request being served, for audit rows and log lines far below the view."""
+"""What is known about the current request, for audit events and log lines far below the view."""
 
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ def enter_request(context: RequestContext) -> Token[RequestContext]:
 
 
 def name_caller(caller: str) -> None:
-    """Say who asks, until the request ends."""
+    """Set the caller of the request, until it ends."""
     _current.set(replace(_current.get(), caller=caller))
 
 

@@ -8,12 +8,12 @@ class PortalError(Exception):
 
 
 class Conflict(PortalError):
-    """Somebody else changed the same thing first."""
+    """A concurrent change of the same object came first."""
 
 
 class Invalid(PortalError):
-    """The input cannot be accepted. `field` names the form field at fault, empty when it is none of
-    them.
+    """The input cannot be accepted. `field` names the form field that is wrong, empty when it is
+    none of them.
     """
 
     def __init__(self, message: str, *, field: str = "") -> None:

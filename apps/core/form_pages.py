@@ -22,7 +22,7 @@ from apps.core.forms import add_error
 
 
 def is_submitted(request: HttpRequest, form: forms.BaseForm) -> bool:
-    """Tell whether a form was posted and every field is good."""
+    """Return whether a form was posted and every field is good."""
     return request.method == "POST" and form.is_valid()
 
 

@@ -1,4 +1,4 @@
-"""How forms look: the renderer, the bound field that dresses widgets, the problems for the summary.
+"""How forms look: the renderer, the bound field that styles widgets, the problems for the summary.
 
 Templates live in templates/django/forms. A form needs nothing from here: FORM_RENDERER does it.
 Width and unit are widget attributes: `attrs={"data-width": "s", "data-unit": "GiB"}`.
@@ -21,7 +21,7 @@ BARE_WIDGETS = (forms.CheckboxInput, forms.RadioSelect, forms.CheckboxSelectMult
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a form; `target` is the id to jump to, if a field is to blame."""
+    """One thing wrong with a form; `target` is the id to jump to, if it belongs to a field."""
 
     text: str
     target: str = ""
@@ -48,7 +48,7 @@ class PortalBoundField(BoundField):
         if not isinstance(widget, BARE_WIDGETS) and not self.is_hidden:
             built["class"] = f"input {widget.attrs.get('class', '')}".strip()
         if str(widget.attrs.get("placeholder", "")).lower() in str(self.label).lower():
-            built["placeholder"] = False  # it would say the label twice
+            built["placeholder"] = False  # the label would be read twice
         if isinstance(widget, forms.NumberInput):
             whole = isinstance(self.field, forms.IntegerField) and not isinstance(
                 self.field, (forms.FloatField, forms.DecimalField)

@@ -22,13 +22,13 @@ def signed_in_only(view: View) -> View:
 
 
 def open_to_all(view: View) -> View:
-    """Mark a view that anybody may call: health, sign-in links, invitations by token."""
+    """Mark a view that anyone may call: health, sign-in links, invitations by token."""
     view.access_stamp = ("open", "", "")  # type: ignore[attr-defined]  # read by the view guard
     return view
 
 
 def keeps_address_private(view: View) -> View:
-    """Tell browsers to name this page to nobody: the token in its address still works.
+    """Keep browsers from sending this page's address as referrer: the token in it still works.
 
     Not `no-referrer`: with it they send the form with `Origin: null`, which the CSRF check refuses.
     """

@@ -12,7 +12,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 def is_fragment(request: HttpRequest) -> bool:
-    """Tell whether the browser wants one element and not a page."""
+    """Return whether the browser wants one element and not a page."""
     return (
         request.headers.get("HX-Request") == "true"
         and request.headers.get("HX-Request-Type") != "full"
@@ -34,7 +34,7 @@ def unchanged(request: HttpRequest, tag: str) -> HttpResponse | None:
 
 
 def tagged(response: HttpResponse, tag: str) -> HttpResponse:
-    """Let the polling element remember which state it shows."""
+    """Set the version tag that the polling element sends back with its next request."""
     response["HX-PTag"] = tag
     response["Vary"] = "HX-Request, Cookie"
     return response

@@ -13,8 +13,8 @@ ONE_TIME = re.compile(r"(/(?:setup|invitations|bypass|password/reset/key)/)[^/\s
 
 
 class LineFormatter(logging.Formatter):
-    """One JSON object a line: what happened, and ids as fields. Control characters cannot break a
-    line, and tokens of one-time links are left out.
+    """One JSON object a line: the event, and ids as fields. Control characters cannot break a line,
+    and tokens of one-time links are left out.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -34,6 +34,6 @@ class LineFormatter(logging.Formatter):
 
 
 def _request_id(record: logging.LogRecord) -> str:
-    # Django writes of refused requests after the middleware has left them.
+    # Django logs refused requests after the middleware has returned.
     request = getattr(record, "request", None)
     return current_request().request_id or getattr(request, "request_id", "")

@@ -11,7 +11,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestContextMiddleware:
-    """Give each request an id, told to the client and written to logs and audit rows."""
+    """Give each request an id, returned to the client and written to logs and audit events."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -31,7 +31,7 @@ class RequestContextMiddleware:
 
 
 class RefuseNulBytes:
-    """Refuse a query with a NUL byte: nobody types one, and PostgreSQL takes none in a text.
+    """Refuse a query with a NUL byte: no person types one, and PostgreSQL text cannot hold one.
 
     Forms refuse one in what is posted.
     """
@@ -46,7 +46,7 @@ class RefuseNulBytes:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Name the client, believing as many proxies as the operator says there are."""
+    """Return the client's address, trusting as many proxies as the operator configured."""
     count = settings.TRUSTED_PROXY_COUNT
     forwarded = [
         part.strip()

@@ -134,7 +134,7 @@ def examples() -> dict[str, Any]:
 
 def icon_names() -> list[str]:
     """List the symbols of the sprite."""
-    sprite = Path(settings.STATICFILES_DIRS[0]) / "img" / "icons.svg"
+    sprite = Path(settings.BASE_DIR) / "static" / "img" / "icons.svg"
     return re.findall(r'<symbol [^>]*\bid="([^"]+)"', sprite.read_text())
 
 

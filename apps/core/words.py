@@ -20,7 +20,7 @@ def duration_in_words(seconds: float) -> str:
 
 
 def time_ago_in_words(*, then: datetime, now: datetime) -> str:
-    """Say how far away a moment is: "just now", "4 min ago", "in 2 h"."""
+    """Write how far away a moment is: "just now", "4 min ago", "in 2 h"."""
     seconds = (now - then).total_seconds()
     distance = abs(seconds)
     if distance < 10:

@@ -9,7 +9,7 @@ TOKEN_SECONDS = 120
 
 
 def service_token(jwt_secret: str) -> str:
-    """Make a token of Airflow's own kind: whoever knows the Deployment's JWT secret may.
+    """Make a token of Airflow's own kind, signed with the Deployment's JWT secret.
 
     Source of the claims: Airflow's `SimpleAuthManager.serialize_user` and `[api_auth]
     jwt_audience`.

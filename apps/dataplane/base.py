@@ -19,38 +19,50 @@ class DataPlane(Protocol):
     """A place that runs Deployments.
 
     Every method is short: none waits for a rollout. `apply` and `delete` do what can be done now,
-    say how far they came, and are called again until `is_done`; both are safe to repeat and safe to
+    return their progress, and are called again until `is_done`; both are safe to repeat and safe to
     interrupt at any point. Errors are `Temporary`, `Permanent` or `Unreachable` from
     `apps.dataplane.errors`, nothing else.
     """
 
     def check(self) -> PlaneCheck:
-        """Test the plane itself: reachable, what it has, what it lacks."""
+        """Test the plane itself: whether it is reachable, what it has, what it lacks. What is wrong
+        is a finding of the result.
+        """
         ...
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
-        """Move the Deployment one pass towards `spec`. Restart only the components that `spec`
+        """Move the Deployment one pass towards `spec`, and restart only the components that `spec`
         changes.
+
+        Returns the steps so far; `retry_after_seconds` is when the next pass is worth it. Raises
+        Permanent where a person must change something.
         """
         ...
 
     def observe(self, *, ref: str) -> Observation:
-        """Look at the Deployment without changing it."""
+        """Observe the Deployment without changing it. One that is not on the plane is an
+        Observation with `exists` False, a broken one is no error. Raises Unreachable.
+        """
         ...
 
     def delete(self, *, ref: str) -> Progress:
-        """Move one pass towards leaving no process, database or file."""
+        """Move one pass towards leaving no process, database or file. A Deployment that is not on
+        the plane is deleted already.
+        """
         ...
 
     def components(self, *, ref: str) -> tuple[str, ...]:
-        """Name the components that have logs, in the order people want to read them."""
+        """Name the components that have logs, in the order people want to read them; none for a
+        Deployment that is not on the plane.
+        """
         ...
 
     def logs(
         self, *, ref: str, component: str, cursor: str = "", contains: str = "", limit: int = 500
     ) -> LogPage:
-        """Read a component's log: the last `limit` lines, or those after `cursor`; `contains`
-        ignores case.
+        """Read a component's log: the last `limit` lines, or those after `cursor`, which comes from
+        an earlier LogPage. `contains` filters lines, ignoring case. Raises Permanent for an unknown
+        component.
         """
         ...
 
@@ -62,34 +74,34 @@ class DataPlane(Protocol):
         path: str,
         json: Mapping[str, object] | None = None,
     ) -> AirflowResponse:
-        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role
-        admin.
+        """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, with role
+        admin. Any HTTP status is a response. Raises Unreachable when there is none.
         """
         ...
 
 
 @runtime_checkable
 class SupportsBulkObserve(Protocol):
-    """A data plane that can look at all its Deployments at once, at the price of a few."""
+    """A data plane that can observe all its Deployments at once, at the price of a few."""
 
     def reach(self) -> None:
-        """Ask one cheap question that needs the credential: at most 2 s to connect, 5 s in all, no
-        second try. Raises Unreachable.
+        """Send one cheap request that needs the credential: at most 2 s to connect, 5 s in all, no
+        retry. Raises Unreachable.
         """
         ...
 
     def survey(self) -> Iterator[tuple[str, Observation]]:
-        """Yield the ref and the look of every Deployment of this portal that is on the plane."""
+        """Yield ref and observation of every Deployment of this portal on the plane."""
         ...
 
     def drift(self, *, spec: DeploymentSpec) -> tuple[Drift, ...]:
-        """Say which objects of the Deployment differ from `spec`, and in which fields. Changes
+        """Return which objects of the Deployment differ from `spec`, and in which fields. Changes
         nothing.
         """
         ...
 
     def mark_busy_workers(self, *, spec: DeploymentSpec) -> int:
-        """Mark the workers that are busy, so that the idle ones go first when fewer are wanted.
+        """Mark the busy workers, so that idle ones are removed first on scale-down.
 
         Returns how many marks were changed.
         """
@@ -98,10 +110,10 @@ class SupportsBulkObserve(Protocol):
 
 @runtime_checkable
 class SupportsMetrics(Protocol):
-    """A data plane whose looks leave out what changes by the second."""
+    """A data plane whose observations leave out what changes by the second."""
 
     def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
-        """Ask for the figures of a Deployment, within seconds. Raises nothing of the data plane:
-        what nobody tells is None, with the reason.
+        """Measure a Deployment, within seconds. Raises no data plane errors: what is not reported
+        is None, with the reason.
         """
         ...

@@ -16,7 +16,7 @@ class DataPlaneError(Exception):
 
 
 class Temporary(DataPlaneError):
-    """It may work later without a change: back off and try again.
+    """It may work later without a change: back off and retry.
 
     `retry_after_seconds` is what the data plane itself asked for, if it did.
     """
@@ -34,8 +34,8 @@ class Temporary(DataPlaneError):
 
 
 class Permanent(DataPlaneError):
-    """It will not work until a person changes something: stop and say so."""
+    """It will not work until a person changes something: stop and report it."""
 
 
 class Unreachable(Temporary):
-    """The data plane does not answer, so nothing is known about it at the moment."""
+    """The data plane does not answer, so its state is unknown at the moment."""

@@ -1,8 +1,8 @@
 """How long a pass may still change something: no longer than it holds its lease.
 
-A worker that was stopped and woken up finds the time gone and leaves the field to its successor.
-The clock is the machine's own, which goes on while a process is stopped. Threads of a pool do not
-inherit the limit: give them a copy of the context.
+A worker that was suspended and resumed finds its time over and stops. The clock is the machine's
+own, which goes on while a process is stopped. Threads of a pool do not inherit the limit: give them
+a copy of the context.
 """
 
 import math
@@ -17,7 +17,7 @@ _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
 
 
 class TooLate(Temporary):
-    """The lease of this pass ends, so somebody else may drive the Deployment by now."""
+    """The lease of this pass ends, so another worker may hold the Deployment by now."""
 
 
 @contextmanager

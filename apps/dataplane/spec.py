@@ -33,7 +33,7 @@ class WorkerQueue:
 
 @dataclass(frozen=True, kw_only=True)
 class VariableSpec:
-    """An environment variable of every component that runs user code. A secret's value is in clear
+    """An environment variable of every component that runs user code. A secret's value is plaintext
     here.
     """
 
@@ -73,7 +73,7 @@ class SignInSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentSpec:
-    """Everything a data plane needs to make one Deployment true.
+    """Everything a data plane needs to apply one Deployment.
 
     `ref` is the immutable name on the data plane: `[a-z][a-z0-9-]{0,38}[a-z0-9]`, unique per
     portal. `queues` is empty unless the executor is Celery; then exactly one queue is called

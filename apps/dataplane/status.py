@@ -1,4 +1,4 @@
-"""The output of a data plane: what it did and saw. Frozen, free of Django and of secrets."""
+"""The output of a data plane: progress and observations. Frozen, free of Django and of secrets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far an apply or a delete came. `is_done` means that nothing is left to do."""
+    """The progress of an apply or a delete. `is_done` means that nothing is left to do."""
 
     steps: tuple[Step, ...]
     is_done: bool
@@ -38,7 +38,7 @@ class Progress:
 class ComponentStatus:
     """One component (`scheduler`, `api-server`, `dag-processor`, `triggerer`, `worker default`).
 
-    `restarts` counts how often it ended by itself and was started again in the last 24 hours.
+    `restarts` counts how often it ended by itself and was restarted in the last 24 hours.
     """
 
     name: str
@@ -55,9 +55,11 @@ class ComponentStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
-    """Workers and tasks of one queue at the moment of the look; None is what the look did not tell.
+    """Workers and tasks of one queue at the time of the observation; None is what it did not
+    include.
 
-    `note` is a message about the number of workers, where something other than the tasks rules it.
+    `note` is a message about the number of workers, where something other than the tasks determines
+    it.
     """
 
     name: str
@@ -78,10 +80,10 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveMetrics:
-    """What changes by the second and is asked for only while somebody looks.
+    """What changes by the second and is measured only while a page is open.
 
     `tasks` are (queued, running) by queue, `usage` and `heartbeats` are by component. None where
-    nobody tells, and then `tasks_unknown` or `usage_unknown` says why.
+    not reported, and then `tasks_unknown` or `usage_unknown` is the reason.
     """
 
     taken_at: datetime
@@ -95,8 +97,8 @@ class LiveMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """One object that somebody else changed, as `Deployment/scheduler`, and the paths of our fields
-    in it that differ; no fields means that the object is gone.
+    """One object that others changed, as `Deployment/scheduler`, and the paths of our fields in it
+    that differ; no fields means that the object is gone.
     """
 
     object: str
@@ -105,10 +107,10 @@ class Drift:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """A warning that the data plane gave of late, the same one counted and not repeated.
+    """A recent warning of the data plane; equal ones are counted, not repeated.
 
     `object` is `Pod/scheduler-7c9f`, `reason` a word of the data plane (`FailedScheduling`).
-    `is_over`: what it is about has gone, or has become ready since.
+    `is_over`: its object is gone, or has become ready since.
     """
 
     object: str
@@ -124,11 +126,10 @@ class Observation:
     """What is true now. `applied_revision` is what the plane itself last finished applying, 0 for
     nothing.
 
-    `health` is a verdict about Airflow's API server and scheduler alone; `message` says it in
-    words. `is_drifted` says that what runs differs from what was applied, `drift` where, as far as
-    that is known. `notices` are those of the last hour, newest first; None means that they were
-    not asked for. `checked_for_drift` are the kinds of objects that `drift` speaks of, None for
-    all.
+    `health` is that of Airflow's API server and scheduler alone; `message` explains it.
+    `is_drifted` means that what runs differs from what was applied, `drift` where, as far as that
+    is known. `notices` are those of the last hour, newest first; None means that they were not
+    requested. `checked_for_drift` are the kinds of objects that `drift` covers, None for all.
     """
 
     observed_at: datetime
@@ -191,8 +192,8 @@ class Permission:
 @dataclass(frozen=True, kw_only=True)
 class PlaneCheck:
     """The result of testing a data plane. `is_usable` means that a Deployment can be created on it
-    now. The cluster's default storage class comes first; `has_keda` None means not looked for.
-    `identity` tells one cluster from another whatever its address (the uid of `kube-system`).
+    now. The cluster's default storage class comes first; `has_keda` None means not checked.
+    `identity` tells clusters apart whatever their address (the uid of `kube-system`).
     """
 
     is_usable: bool
@@ -207,7 +208,7 @@ class PlaneCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowResponse:
-    """What an Airflow REST call answered: HTTP status and the parsed JSON (None when there is
+    """The response of an Airflow REST call: HTTP status and the parsed JSON (None when there is
     none).
     """
 

@@ -1,18 +1,23 @@
-"""Deployments, from the form to what a data plane is told. The way of an edit, a
-`configuration.Configuration`:
+"""Deployments, from the form to the data plane. The way of an edit, one room after the other:
 
-    views.configure   forms, judged by options and validation
+    pages            configure: the form of an edit
           ▼
-    drafts            kept until it is confirmed
+    configuration    schema, options, validation: what it may be, as pure values
           ▼
-    views.review      changes, merging, yaml_text: what it means, and what others saved meanwhile
+    editing          forms, drafts: stored until the review confirms it
           ▼
-    services          revisions: a new revision and the operation that people watch
+    pages            review, by changes and merging: what it means, what was saved in the meantime
           ▼
-    tasks             a hint only; lifecycle says what is due, and who may drive it
+    editing          services, revisions: a new revision, and the operation that people follow
           ▼
-    reconciler        compiler: the specification for the data plane; records: what came of it
+    tasks            a hint only; reconciling.lifecycle decides what is due, and which worker has it
+          ▼
+    reconciling      reconciler, compiler, results: one pass towards the revision, and its outcome
 
-`badge` and `queries` say what is true now, `list_queries` of many at once. `sealed` and `keys` hold
-secrets, `leftovers` clears away what nobody finished.
+Besides:
+
+    reconciling      surveys, live_metrics, breaker, cluster_jobs: what is true on each cluster
+    secrets          sealed values, and the rotation of the key that seals them
+    badge, models    the one word for the state of a Deployment, and the rows behind it
+    cleanup          the daily removal of drafts and secrets that were never applied
 """

@@ -1,6 +1,7 @@
 """The one word, sign and message for a Deployment: a pure function of its three machines.
 
-`status_expression` says the same in SQL, for filters and counts; a test holds the two together.
+`status_expression` computes the same in SQL, for filters and counts; a test keeps the two in
+agreement.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 
 
 class RevisionSeen(Protocol):
-    """What the badge reads of a revision."""
+    """The fields of a revision that the badge reads."""
 
     @property
     def number(self) -> int: ...
@@ -32,7 +33,7 @@ class RevisionSeen(Protocol):
 
 
 class ClusterSeen(Protocol):
-    """What the badge reads of a cluster."""
+    """The fields of a cluster that the badge reads."""
 
     @property
     def name(self) -> str: ...
@@ -41,7 +42,7 @@ class ClusterSeen(Protocol):
 
 
 class DeploymentSeen(Protocol):
-    """What the badge reads of a Deployment: the model has it, and so has a row of the list."""
+    """The fields of a Deployment that the badge reads: of the model, or of a row of the list."""
 
     @property
     def phase(self) -> str: ...
@@ -76,13 +77,13 @@ class DisplayStatus:
 
     @property
     def is_settled(self) -> bool:
-        """Tell whether nothing is expected to change by itself soon."""
+        """Return whether nothing is expected to change by itself soon."""
         return self.group != "progress"
 
 
 def display_status(deployment: DeploymentSeen) -> DisplayStatus:
-    """Return the badge. Needs `wanted`, `applied` and `cluster`; a Deployment in change is never
-    unhealthy, and one that cannot be seen is nothing else.
+    """Return the badge. Needs `wanted`, `applied` and `cluster`; a Deployment that is changing is
+    never unhealthy, and an unreachable one has no other status.
     """
     last_error, health = deployment.last_error, deployment.health_message
     if deployment.phase == Phase.DELETED:

@@ -1,4 +1,4 @@
-"""What people typed and never applied, cleared away once a day."""
+"""Daily cleanup of drafts and secrets that were never applied."""
 
 import logging
 from datetime import datetime, timedelta
@@ -11,16 +11,16 @@ from apps.deployments.models import Draft, SecretValue
 logger = logging.getLogger(__name__)
 
 DRAFTS_LAST = timedelta(days=30)
-# A form that is open holds secrets before any draft does.
+# An open form refers to secrets before a draft does.
 SECRETS_LAST = timedelta(days=1)
 
 
 @transaction.atomic
 def clean_up(*, now: datetime) -> tuple[int, int]:
-    """Remove drafts that nobody touched for long, and old secrets that nothing holds.
+    """Remove drafts that were not changed for long, and old secrets without a reference.
 
-    Returns how many of each. A secret that a revision holds belongs to its Deployment, and is
-    never looked at. One that is taken in this moment is locked, and then belongs to one, too.
+    Returns how many of each. A secret that a revision refers to belongs to its Deployment and is
+    never considered. One that a concurrent revision takes is locked, and then belongs to it.
     """
     drafts = Draft.objects.filter(updated_at__lt=now - DRAFTS_LAST)
     n_drafts, _ = drafts.delete()
@@ -33,5 +33,5 @@ def clean_up(*, now: datetime) -> tuple[int, int]:
     unheld = {str(pk) for pk in secrets.values_list("pk", flat=True)} - held
     n_secrets, _ = secrets.filter(pk__in=unheld).delete()
     if n_drafts or n_secrets:
-        logger.info("leftovers removed", extra={"drafts": n_drafts, "secrets": n_secrets})
+        logger.info("expired rows removed", extra={"drafts": n_drafts, "secrets": n_secrets})
     return n_drafts, n_secrets

@@ -15,7 +15,7 @@ from apps.organizations.models import Workspace
 
 
 class Phase(models.TextChoices):
-    """What people want of a Deployment: that it is there, or that it goes."""
+    """What is wanted of a Deployment: to exist, or to be deleted."""
 
     ACTIVE = "active", "Active"
     DELETING = "deleting", "Deleting"
@@ -23,7 +23,7 @@ class Phase(models.TextChoices):
 
 
 class RevisionState(models.TextChoices):
-    """How far a revision came on the data plane."""
+    """How far a revision was applied on the data plane."""
 
     PENDING = "pending", "Waiting"
     APPLYING = "applying", "Applying"
@@ -33,7 +33,7 @@ class RevisionState(models.TextChoices):
 
 
 class Health(models.TextChoices):
-    """What the data plane said last."""
+    """The health that the data plane reported last."""
 
     UNKNOWN = "unknown", "Unknown"
     STARTING = "starting", "Starting"
@@ -46,11 +46,11 @@ class Deployment(models.Model):
     """One Airflow. The row is the truth; messages about it are hints.
 
     `ref` is its name on the data plane and in addresses, and never changes. `wanted` is the newest
-    revision; reconciling is due when `next_reconcile_at` has passed. `last_error` says why the
-    last pass came no further and is tried again. Somebody waits for what `is_urgent`, so it goes
-    first. The lease columns belong to `lifecycle.claim`. `settings_version` is that of the
-    cluster's settings it was applied with, `database_server` where its metadata database was put:
-    `host:port`, empty for a place of its own. It never moves.
+    revision; reconciling is due when `next_reconcile_at` has passed. `last_error` is why the last
+    pass got no further and will be retried. `is_urgent` rows come first, because a person waits for
+    them. The lease columns belong to `lifecycle.claim`. `settings_version` is that of the cluster's
+    settings it was applied with, `database_server` where its metadata database was put:
+    `host:port`, empty for a server in its own namespace. It never moves.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -151,10 +151,10 @@ class DeploymentTeamGrant(TeamGrant):
 
 
 class ClusterLease(models.Model):
-    """The right to do one thing with a cluster until the database's clock says otherwise.
+    """The right to do one thing with a cluster until its expiry by the database's clock.
 
     The two slots bound how many passes run on a Kubernetes cluster at a time, so that a slow one
-    does not take every worker. A lease that is not held any more says when the next may begin.
+    does not take every worker. A released lease holds when the next may begin.
     """
 
     class Purpose(models.TextChoices):
@@ -218,11 +218,11 @@ class Revision(models.Model):
 
 
 class SecretValue(models.Model):
-    """The encrypted value of a secret variable. Written once; a new value is a new row. Never shown
-    to anybody.
+    """The encrypted value of a secret variable. Written once; a new value is a new row. Never
+    shown.
 
-    Until a revision uses it, it belongs to the draft of who typed it; from then on to that
-    Deployment alone.
+    Until a revision uses it, it belongs to its author's draft; from then on to that Deployment
+    alone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -242,12 +242,12 @@ class SecretValue(models.Model):
 
 
 class Draft(models.Model):
-    """A configuration somebody has typed but not applied, of a new Deployment or of an existing
+    """A configuration that was typed but not applied yet, of a new Deployment or of an existing
     one.
 
-    It keeps what was typed between the form and the review, over a stale edit and over a lost
-    session. `restores` is the revision to go back to, code included. `operation` is what confirming
-    it began, so that a second click finds it.
+    It stores the edit between the form and the review, through a stale edit and a lost session.
+    `restores` is the revision to restore, code included. `operation` is the one that confirming it
+    began, so that a second click returns it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -288,7 +288,7 @@ class OperationState(models.TextChoices):
 
 
 class Operation(models.Model):
-    """One long action on a Deployment, with steps, an actor and a page of its own for ever."""
+    """One long action on a Deployment, with steps, an actor and a permanent page of its own."""
 
     class Kind(models.TextChoices):
         CREATE = "create", "Create"

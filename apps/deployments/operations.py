@@ -1,4 +1,4 @@
-"""What every write to a Deployment begins with: the lock, the operation, the audit event."""
+"""The common start of every write to a Deployment: lock, operation, audit event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,8 @@ from apps.deployments.models import Deployment, Operation, Phase, Revision
 
 
 def lock_deployment(deployment: Deployment, *, even_deleting: bool = False) -> Deployment:
-    """Lock the row until the transaction ends. Raises Conflict when it goes or is gone."""
-    # Lock first, join after: rows joined before a wait for the lock would be those of before.
+    """Lock the row until the transaction ends. Raises Conflict for one in deletion, or gone."""
+    # Lock first, join after: rows joined before waiting for the lock would be stale.
     Deployment.objects.select_for_update().get(pk=deployment.pk)
     related = ("wanted", "applied", "cluster", "workspace")
     locked = Deployment.objects.select_related(*related).get(pk=deployment.pk)
@@ -33,7 +33,7 @@ def begin_operation(
     title: str,
     revision: Revision | None,
 ) -> Operation:
-    """Open the operation that people watch. The row must be locked: numbers have no gaps."""
+    """Begin the operation that people follow. The row must be locked: numbers have no gaps."""
     last: int | None = deployment.operations.aggregate(last=Max("number"))["last"]
     return Operation.objects.create(
         deployment=deployment,
@@ -49,6 +49,7 @@ def begin_operation(
 def record_change(
     actor: User | None, deployment: Deployment, action: str, changed: Mapping[str, Any]
 ) -> None:
+    """Write an audit event about a Deployment. `changed` maps a field to `[before, after]`."""
     record(
         action=action,
         actor=actor,

@@ -1,8 +1,8 @@
 """Jobs are hints: each may be lost, doubled or late. Unknown arguments come from a newer portal.
 
 Workers empty the queues in this order: `interactive`, what a person waits for; `reconcile.<shard>`,
-everything else that talks to data planes, so that slow clusters hinder those of their own shard
-alone; `background`, what may wait.
+everything else that talks to data planes, so that slow clusters delay only those of their own
+shard; `background`, what may wait.
 """
 
 import logging
@@ -83,21 +83,21 @@ def sweep_drafts(**_newer: Any) -> None:
 
 def hint(*deployment_ids: int) -> None:
     """Wake workers for Deployments that a person waits for. Without a broker the sweeper finds the
-    rows anyway.
+    rows.
     """
     send([(reconcile, [deployment_id], INTERACTIVE) for deployment_id in deployment_ids])
 
 
 def request_live_metrics(deployment: Deployment) -> None:
-    """Let a worker ask for the figures of a Deployment that somebody looks at: once in a while,
-    however many look, and of a cluster that answers.
+    """Let a worker request the live metrics of a Deployment whose page is open: at an interval,
+    whatever the number of viewers, and of a reachable cluster only.
     """
     if live_metrics.is_due(deployment):
         send([(measure, [deployment.pk], queue_of(deployment.cluster.shard))])
 
 
 def queue_of(shard: int) -> str:
-    """Return the queue of the clusters of a shard; the setting says how many queues there are."""
+    """Return the queue of a shard's clusters; there are as many queues as the setting has."""
     return f"reconcile.{shard % settings.RECONCILE_SHARDS}"
 
 
@@ -114,7 +114,7 @@ def _by_shard(found: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
 
 
 def send(messages: Sequence[tuple[Any, list[Any], str]]) -> None:
-    """Put messages, each a job with its arguments and its queue, on the broker, if it answers."""
+    """Send messages, each a job with its arguments and its queue, to the broker, if it answers."""
     if not messages:
         return
     connection = current_app.connection_for_write(transport_options=HURRIED)

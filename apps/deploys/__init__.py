@@ -1,0 +1,1 @@
+"""Code of Deployments: checked archives, deliveries, rollbacks. `services.deliver` is the entry."""

@@ -1,11 +1,11 @@
-"""Turn an upload that nobody vouches for into a clean archive. `archives` starts this program.
+"""Turn an untrusted upload into a clean archive. `archives` starts this program.
 
 It runs as a process of its own, with limits on memory, time and output, because a hostile archive
 or source file can exhaust or crash the interpreter that reads it. It uses the standard library only
 and never runs what it reads.
 
 The conversation is JSON: the job on stdin; on stdout a line `["compiling", path]` before each
-source file, so that a crash can be blamed, and at the end `["refused", [message, ...]]` or
+source file, so that a crash can be attributed, and at the end `["refused", [message, ...]]` or
 `["built", {"files", "notes"}]`.
 """
 
@@ -27,7 +27,7 @@ MAX_DEPTH = 20
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 1_000
 MAX_PROBLEMS = 10
-# Ordinary text packs to a tenth; nothing honest and large packs to less than a hundredth.
+# Ordinary text compresses to a tenth; no genuine large file compresses to less than a hundredth.
 MAX_RATIO = 100
 RATIO_COUNTS_FROM_BYTES = 10 * 1024 * 1024
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
@@ -59,7 +59,7 @@ class Builder:
             self._add(output, path, content)
 
     def _members(self, upload: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-        """Return the files to keep by their path; refuse all if one is not acceptable."""
+        """Return the files to keep by their path; refuse the upload if one is not acceptable."""
         kept: dict[str, zipfile.ZipInfo] = {}
         dropped: set[str] = set()
         for member in upload.infolist():
@@ -179,7 +179,7 @@ def _check_kind(path: str, member: zipfile.ZipInfo) -> None:
 
 
 def _check_collisions(paths: dict[str, zipfile.ZipInfo]) -> None:
-    # macOS and Windows know no case: what is two files there on one disk would be one on another.
+    # File names on macOS and Windows ignore case: two files on one disk would be one on another.
     seen: dict[str, str] = {}
     for path in paths:
         key = unicodedata.normalize("NFC", path).casefold()
@@ -195,14 +195,14 @@ def _check_collisions(paths: dict[str, zipfile.ZipInfo]) -> None:
 
 def _read(upload: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:
     try:
-        # Never more than the header said, so the sums that were checked hold.
+        # Never more than the header stated, so the sums that were checked hold.
         return upload.read(member)
     except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
         raise Refusal(f"{path} is damaged in the archive. Pack it again.") from error
 
 
 def compile_problems(path: str, source: bytes) -> Iterator[str]:
-    """Say why a source file does not compile. Nothing of it is run."""
+    """Return why a source file does not compile. None of it is run."""
     if b"\0" in source:
         yield f"{path}: it holds null bytes, so it is not Python source in UTF-8. Save it as UTF-8."
         return

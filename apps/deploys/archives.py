@@ -1,9 +1,9 @@
 """Uploads of code: what is accepted, and the clean archive made of it. Knows nothing of Django.
 
 A single .py file or a zip of a dags folder becomes a zip that depends on paths and contents alone
-(sorted, one fixed time, mode 0644), so the same code has the same digest whoever packs it. One
-folder that holds everything is taken off, unless it is a Python package. All reading happens in
-`archive_builder`, a process with limits.
+(sorted, one fixed time, mode 0644), so the same code has the same digest whoever packs it. A single
+top folder is stripped, unless it is a Python package. All reading happens in `archive_builder`, a
+process with limits.
 """
 
 import errno
@@ -65,7 +65,8 @@ class CodeArchive:
 def build_archive(
     *, name: str, chunks: Iterable[bytes], folder: Path, limits: Limits
 ) -> CodeArchive:
-    """Write the upload into `folder` (empty, of the caller) and make a clean archive of it there.
+    """Write the upload into `folder` (empty, owned by the caller) and build a clean archive of it
+    there.
 
     Raises ArchiveRefused; OSError when the disk is full.
     """

@@ -1,4 +1,4 @@
-"""Code archives that no Deployment can come back to, cleared away once a day."""
+"""Daily cleanup of code archives that no Deployment can roll back to."""
 
 import logging
 from datetime import datetime, timedelta
@@ -13,14 +13,14 @@ from apps.deploys.models import Deploy
 
 logger = logging.getLogger(__name__)
 
-# An archive is stored before its deploy is written down.
+# An archive is stored before its deploy is recorded.
 ARCHIVES_LAST = timedelta(days=1)
-# Any number will do, as long as nothing else locks it.
+# Any number that no other advisory lock uses.
 _LOCK = 7_203_118
 
 
 def remove_unused_archives(*, now: datetime) -> int:
-    """Remove old archives that no Deployment names which is still there. Returns how many."""
+    """Remove old archives that no existing Deployment refers to. Returns how many."""
     if not default_storage.exists(CODE_FOLDER):
         return 0
     _, files = default_storage.listdir(CODE_FOLDER)
@@ -33,7 +33,7 @@ def remove_unused_archives(*, now: datetime) -> int:
 
 
 def hold_archives() -> None:
-    """Let nothing be removed until the transaction ends: a deploy is about to name an archive."""
+    """Block the removal of archives until the transaction ends, which will refer to one."""
     _lock("pg_advisory_xact_lock_shared")
 
 

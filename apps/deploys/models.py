@@ -6,7 +6,7 @@ from apps.deployments.models import Deployment, Revision
 
 
 class Deploy(models.Model):
-    """One delivery of code to a Deployment. Immutable; going back makes a new one with old code."""
+    """One delivery of code to a Deployment. Immutable; a rollback makes a new one with old code."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="deploys")
     number = models.PositiveIntegerField()

@@ -24,7 +24,7 @@ class FileChange:
 
 
 def most_code_bytes(deployment: Deployment) -> int | None:
-    """Return how much code, packed, its data plane takes; None is no limit of its own."""
+    """Return how many bytes of packed code the data plane accepts; None is no limit of its own."""
     today = timezone.now().date()
     return deployment_options(cluster=deployment.cluster, today=today).code_bytes
 
@@ -75,5 +75,5 @@ def file_changes(*, before: Deploy | None, after: Deploy) -> tuple[FileChange, .
 
 
 def next_description(deploy: Deploy) -> str:
-    """Suggest the description of going back to a deploy."""
+    """Suggest the description of a rollback to a deploy."""
     return f"Back to deploy {deploy.number}"

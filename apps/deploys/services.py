@@ -45,7 +45,7 @@ class CodeMissing(PortalError):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What a delivery led to. `notes` are messages about what was left out of the upload."""
+    """The result of a delivery. `notes` are messages about what was left out of the upload."""
 
     deploy: Deploy
     operation: Operation
@@ -60,7 +60,7 @@ def deliver(
     chunks: Iterable[bytes],
     description: str = "",
 ) -> Delivery:
-    """Check an upload, keep it, and make it the code of the Deployment.
+    """Check an upload, store it, and make it the code of the Deployment.
 
     Raises ArchiveRefused, NothingChanged, StorageFull, and Conflict while being deleted.
     """
@@ -121,7 +121,7 @@ def roll_back(
 
 @transaction.atomic
 def _record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Operation:
-    # Two people who deliver the same code at once make one deploy, and numbers have no gaps.
+    # Concurrent deliveries of the same code make one deploy, and numbers have no gaps.
     deployment = lock_deployment(deploy.deployment)
     _refuse_same_code(deployment, deploy.digest)
     _require_stored(deploy)
@@ -148,7 +148,7 @@ def _refuse_same_code(deployment: Deployment, digest: str) -> None:
 
 
 def _refuse_too_much(deployment: Deployment, archive: CodeArchive) -> None:
-    """Refuse now what the cluster would refuse when the code is applied."""
+    """Refuse code that the cluster would refuse when it is applied."""
     most = most_code_bytes(deployment)
     if most is not None and archive.size_bytes > most:
         raise ArchiveRefused(
@@ -158,7 +158,7 @@ def _refuse_too_much(deployment: Deployment, archive: CodeArchive) -> None:
 
 
 def _require_stored(deploy: Deploy) -> None:
-    """Refuse what was cleared away before this deploy could name it, or was lost."""
+    """Raise CodeMissing for an archive that was cleaned up or lost in the meantime."""
     hold_archives()
     if not default_storage.exists(code_name(deploy.digest)):
         of = f" of deploy {deploy.rollback_of.number}" if deploy.rollback_of else ""
@@ -166,7 +166,7 @@ def _require_stored(deploy: Deploy) -> None:
 
 
 def _keep(archive: CodeArchive) -> None:
-    """Store the archive under its digest, once. A piece of an interrupted attempt is replaced."""
+    """Store the archive under its digest, once. A partial file is replaced."""
     name = code_name(archive.digest)
     if default_storage.exists(name):
         if default_storage.size(name) == archive.size_bytes:
@@ -175,5 +175,5 @@ def _keep(archive: CodeArchive) -> None:
     with archive.path.open("rb") as stream:
         saved = default_storage.save(name, File(stream))
     if saved != name:
-        # Somebody stored the same code in the same moment, so ours got another name.
+        # Another request stored the same code at the same time, so ours got another name.
         default_storage.delete(saved)

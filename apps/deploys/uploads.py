@@ -12,7 +12,7 @@ DISK_FULL = "disk-full"
 
 
 class CodeUploadHandler(TemporaryFileUploadHandler):
-    """Skips a file that cannot be taken and leaves the reason in `request.upload_problem`.
+    """Skips a file that cannot be accepted and sets the reason as `request.upload_problem`.
 
     The rest of the request is read and thrown away: a browser shows no page when the connection
     ends before it has sent everything.

@@ -1,0 +1,1 @@
+"""Component logs (`component_logs`), and the watches of Kubernetes clusters (`watching`)."""

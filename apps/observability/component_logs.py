@@ -1,4 +1,4 @@
-"""Component logs for the page: read from the data plane, made safe to show, told apart by level."""
+"""Component logs for the page: read from the data plane, made safe to show, classified by level."""
 
 import hashlib
 import re
@@ -72,7 +72,7 @@ def read_log(
 ) -> ShownLog:
     """Read the end of a log, or what came after `cursor`. Raises a DataPlaneError.
 
-    A cursor that this portal did not give out is ignored.
+    A cursor that this portal did not issue is ignored.
     """
     page = plane_for(deployment.cluster).logs(
         ref=deployment.ref,
@@ -120,7 +120,7 @@ def shown_lines(lines: Iterable[LogLine]) -> list[ShownLine]:
 
 
 def visible(text: str) -> str:
-    """Drop colors; write what acts on a screen (controls, marks that reorder text) as its code."""
+    """Drop colors; escape control characters and marks that reorder text."""
     return UNSAFE.sub(_code, ESCAPES.sub("", text.replace("\r", "")))
 
 

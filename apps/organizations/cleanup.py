@@ -1,4 +1,4 @@
-"""Invitations that nobody can accept any more, and service users of tokens that hold nothing."""
+"""Daily cleanup of old invitations, and of service users whose token holds no role any more."""
 
 import logging
 from datetime import datetime, timedelta
@@ -17,20 +17,20 @@ KEPT_FOR = timedelta(days=30)
 def clean_up(*, now: datetime) -> int:
     """Remove invitations thirty days after they were accepted, withdrawn or expired.
 
-    The audit log keeps who invited whom. Returns how many went.
+    The audit log keeps who invited whom. Returns how many were deleted.
     """
     long_ago = now - KEPT_FOR
     dead = Q(accepted_at__lt=long_ago) | Q(revoked_at__lt=long_ago) | Q(expires_at__lt=long_ago)
     removed, _ = Invitation.objects.filter(dead).delete()
     if removed:
-        logger.info("leftovers removed", extra={"invitations": removed})
+        logger.info("expired rows removed", extra={"invitations": removed})
     return removed
 
 
 def close_idle_service_users() -> int:
-    """Deactivate the service users of tokens whose role has ended or whose place is gone.
+    """Deactivate the service users of tokens whose role has expired or whose object is gone.
 
-    They open nothing already; returns how many were closed.
+    They have no access already; returns how many were deactivated.
     """
     holding = Q()
     for model in models_with_roles():

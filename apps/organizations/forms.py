@@ -9,12 +9,12 @@ from apps.core.forms import Choices
 from apps.core.words import moment_in_words
 from apps.organizations.models import Organization
 
-# Up to this many roles stand below each other with what they may do; more are a list to open.
+# Up to this many roles are radio buttons with their permissions; more become a select.
 MOST_BUTTONS = 12
 
 
 class RoleField(forms.ChoiceField):
-    """One of the given roles; what each may do stands under its name. Cleans to the role."""
+    """One of the given roles, each with its permissions as a hint. Cleans to the role."""
 
     def __init__(self, *, roles: list[Role], **kwargs: Any) -> None:
         self.roles = {role.key: role for role in roles}
@@ -45,15 +45,15 @@ LONGEST = timedelta(days=3660)
 
 
 class UntilField(forms.ChoiceField):
-    """Without an answer it is the initial one."""
+    """A missing choice counts as the initial one."""
 
     def clean(self, value: Any) -> str:
         return str(super().clean(value or self.initial))
 
 
 class TimeBoxForm(forms.Form):
-    """When something expires. Cleans to `expires_at`, None for never; days end at midnight in
-    the reader's time zone.
+    """How long a role or token is valid. Cleans to `expires_at`, None for no expiry; days end at
+    midnight in the reader's time zone.
     """
 
     until = UntilField(
@@ -121,7 +121,7 @@ class WorkspaceForm(forms.Form):
 
 
 class PersonForm(TimeBoxForm):
-    """An address and a role for a time: for an invitation, or to add a member."""
+    """An address and a role with its expiry: for an invitation, or to add an existing member."""
 
     email = forms.EmailField(
         label="Email address",

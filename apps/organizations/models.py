@@ -90,7 +90,7 @@ class Team(models.Model):
     """People of an organization who share roles. Its `auth.Group` is what guardian knows of it, and
     `group.user_set` are its members; the group's name is only a unique key.
 
-    A member who is in the organization no more, or not now, has nothing through it.
+    A member who is currently not in the organization gets no permissions through it.
     """
 
     class Source(models.TextChoices):
@@ -177,8 +177,8 @@ class Invitation(models.Model):
 
 
 class ApiToken(models.Model):
-    """A name, an end and a service user, which holds the token's one role. `scope` is the kind of
-    object that it holds it on: organization, workspace or deployment.
+    """A name, an expiry and a service user, which holds the token's one role. `scope` is the kind
+    of object that it holds it on: organization, workspace or deployment.
     """
 
     user = models.OneToOneField(
@@ -200,8 +200,8 @@ class ApiToken(models.Model):
 
 
 class ApiTokenSecret(models.Model):
-    """What a caller sends, as a digest. A token has one, and for a while after a rotation the one
-    before. It works as long as whoever made it could make it again.
+    """The digest of a token's secret. A token has one, and for a while after a rotation the
+    previous one, too. A secret works as long as its creator could create it again.
     """
 
     token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="secrets")

@@ -29,7 +29,7 @@ MOST_OWNERS = 5
 
 
 def is_member(*, user: User, organization: Organization) -> bool:
-    """Tell whether a person holds a role on the organization itself. A token is in none."""
+    """Return whether a person holds a role on the organization itself. A token is no member."""
     grants = OrganizationGrant.objects.live().of_people()
     return bool(grants.filter(user=user, content_object=organization).exists())
 
@@ -121,7 +121,7 @@ def owners_of(*, organizations: QuerySet[Organization]) -> list[User]:
 
 
 def has_role_on(*, user: User, workspace: Workspace) -> bool:
-    """Tell whether a person holds a role on the workspace itself."""
+    """Return whether a person holds a role on the workspace itself."""
     grants = WorkspaceGrant.objects.live()
     return bool(grants.filter(user=user, content_object=workspace).exists())
 

@@ -82,12 +82,12 @@ def update_workspace(*, actor: User, workspace: Workspace, name: str, descriptio
 def assign_role(
     *, actor: User, user: User, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
-    """Give a person of the organization a role on a workspace, a Deployment or the organization,
-    until `expires_at` or for good.
+    """Assign a member of the organization a role on a workspace, a Deployment or the organization,
+    until `expires_at` or without an expiry.
 
-    Takes the place of the role held there, and gives the least role above where there is none.
-    Nothing outlives the role on the organization. Raises Invalid for people of other organizations,
-    RightsExceeded, LastOwner and Misfit.
+    Replaces the role held there, and assigns the least role above where there is none. No role
+    outlasts the role on the organization. Raises Invalid for people of other organizations,
+    RightsExceeded, LastOwner and RoleNotApplicable.
     """
     organization = organization_over(on)
     lock_memberships(on=organization)
@@ -108,11 +108,11 @@ def assign_role(
 
 @transaction.atomic
 def remove_person(*, actor: User, user: User, on: Scoped) -> None:
-    """Take a person out of a workspace or the organization, with every role in what lies below, and
-    out of the Teams of the organization.
+    """Remove a person from a workspace or the organization, with every role on what lies below, and
+    from the Teams of the organization.
 
-    Whoever is taken out of an organization by somebody else is signed out, too. Raises
-    RightsExceeded and LastOwner.
+    A person removed from an organization by someone else is signed out, too. Raises RightsExceeded
+    and LastOwner.
     """
     revoke_everywhere(actor=actor, user=user, on=on)
     if isinstance(on, Organization):

@@ -1,4 +1,4 @@
-"""What the console shows around a page: the way to it, and the rail of the place it belongs to.
+"""Navigation around a page: breadcrumbs, and the sidebar of the object it belongs to.
 
 A gate leaves the object it loaded on the request; pages about no object have neither.
 """

@@ -27,7 +27,7 @@ def set_up(
     organization_name: str,
     workspace_name: str,
 ) -> tuple[User, Workspace]:
-    """Spend the setup link and make the first administrator, organization and workspace.
+    """Use the setup link and create the first administrator, organization and workspace.
 
     All or nothing: a refused password leaves the link usable. Raises LinkUnusable and Invalid.
     """
@@ -44,7 +44,7 @@ def set_up(
 
 @transaction.atomic
 def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> None:
-    """Remove a workspace for good, with what is kept of Deployments that were deleted in it.
+    """Delete a workspace permanently, with the records of Deployments that were deleted in it.
 
     Raises Invalid when the name was typed wrong, Refused while it holds a Deployment.
     """
@@ -60,7 +60,7 @@ def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> N
     changes = {"name": [workspace.name, None]}
     record_on(action="workspace.deleted", actor=actor, on=workspace, changes=changes)
     deleted = Deployment.objects.filter(workspace=workspace)
-    # These two protect a revision, even one that goes together with its Deployment.
+    # These two protect a revision, even one that is deleted together with its Deployment.
     deleted.update(wanted=None, applied=None)
     deleted.delete()
     workspace.delete()
@@ -68,7 +68,7 @@ def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> N
 
 @transaction.atomic
 def sign_in_by_link(*, token: str) -> User:
-    """Spend a link that was made for a person and return the person. Raises LinkUnusable."""
+    """Use a sign-in link that was made for a person and return the person. Raises LinkUnusable."""
     person = use_sign_in_link(token=token).user
     if person is None or not person.is_active:
         raise LinkUnusable

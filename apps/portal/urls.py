@@ -1,7 +1,7 @@
 from django.urls import path
 
 from apps.core.views import styleguide
-from apps.portal.views import find, health, home, organization, setup, workspace
+from apps.portal.views import documentation, find, health, home, organization, setup, workspace
 
 app_name = "portal"
 
@@ -10,6 +10,8 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("setup/<str:token>/", setup.setup, name="setup"),
     path("search", find.find, name="search"),
+    path("docs/", documentation.documentation, name="docs"),
+    path("docs/<path:page_name>/", documentation.documentation, name="documentation"),
     path("styleguide/", styleguide, name="styleguide"),
     path("o/<slug:slug>/", organization.organization, name="organization"),
     path("w/<slug:slug>/", home.workspace, name="workspace"),

@@ -1,0 +1,1 @@
+"""The catalogue of runtimes, and notes about the runtime of a Deployment."""

@@ -1,4 +1,4 @@
-"""What there is to say of a Deployment's runtime: withdrawn, out of support, or an update."""
+"""Notes about a Deployment's runtime: withdrawn, out of support, or an update."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -18,7 +18,7 @@ class RuntimeNote:
 
 
 def runtime_note(version: str, *, today: date) -> RuntimeNote | None:
-    """Return the most pressing thing to say of a runtime, None when it is simply fine."""
+    """Return the most urgent note about a runtime, None when there is nothing to report."""
     runtime = next((one for one in runtimes() if one.version == version), None)
     if runtime is None:
         return RuntimeNote("Not in the catalogue", "bad")

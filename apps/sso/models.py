@@ -11,10 +11,10 @@ from apps.organizations.models import Organization, Team
 
 
 class Domain(models.Model):
-    """An e-mail domain that an organization says is its own. It counts once DNS says so too.
+    """An e-mail domain that an organization claims. It counts once it is verified by DNS.
 
-    Only addresses of verified domains are believed when an identity provider asserts them.
-    `is_enforced` closes every other way to sign in with an address of the domain.
+    An identity provider is trusted for addresses of verified domains only. `is_enforced` disables
+    every other way to sign in with an address of the domain.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="domains")
@@ -66,11 +66,11 @@ class Domain(models.Model):
 class SSOConnection(models.Model):
     """An identity provider of an organization.
 
-    `key` is its part of addresses and the first half of everybody's identity there, so it is random
-    and never used again. `config` is public: for SAML `entity_id`, `sso_url` and `certificates`
-    (PEM); for OIDC `issuer`. `default_role` is the organization role of people who come for the
-    first time, empty when they must be invited. Nobody signs in through it until it is enabled,
-    which takes a test that went well since the last change (`tested_at`).
+    `key` is its part of URLs and the first half of every identity there, so it is random and never
+    reused. `config` is public: for SAML `entity_id`, `sso_url` and `certificates` (PEM); for OIDC
+    `issuer`. `default_role` is the organization role of new users, empty when they must be invited.
+    Sign-in works once it is enabled, which takes a successful test since the last change
+    (`tested_at`).
     """
 
     class Protocol(models.TextChoices):
@@ -127,7 +127,7 @@ class SSOConnection(models.Model):
 class GroupMapping(models.Model):
     """A group at an identity provider whose people are the members of a Team.
 
-    `seen_at` is when somebody last came with the group: one that was renamed is seen no more.
+    `seen_at` is the last sign-in with the group: a renamed group is not seen any more.
     """
 
     connection = models.ForeignKey(
@@ -149,7 +149,7 @@ class GroupMapping(models.Model):
 
 
 class GroupMember(models.Model):
-    """Somebody who came with a mapped group the last time."""
+    """A person whose last sign-in reported a mapped group."""
 
     mapping = models.ForeignKey(GroupMapping, on_delete=models.CASCADE, related_name="members")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
@@ -161,7 +161,7 @@ class GroupMember(models.Model):
 
 
 class UsedAssertion(models.Model):
-    """A SAML assertion that signed somebody in. It does so once, whichever process sees it."""
+    """A SAML assertion that was used to sign in. It works once, in whichever process."""
 
     connection = models.ForeignKey(SSOConnection, on_delete=models.CASCADE, related_name="+")
     assertion_id = models.CharField(max_length=256)
@@ -177,7 +177,7 @@ class UsedAssertion(models.Model):
 
 
 class ScimToken(models.Model):
-    """What an identity provider proves itself with when it provisions people. Kept as a digest."""
+    """The credential with which an identity provider provisions people. Stored as a digest."""
 
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, related_name="scim_tokens"
@@ -195,7 +195,7 @@ class ScimToken(models.Model):
 
 
 class ScimRecord(models.Model):
-    """A person or group as an identity provider describes it, and what it is here.
+    """A person or group as an identity provider describes it, with the account or Team for it.
 
     `document` is the SCIM resource as it was sent. `key` is what must be unique among the
     organization's records of a kind: the user name, or the display name of a group. A person whose
@@ -234,8 +234,8 @@ class ScimRecord(models.Model):
 
 
 class BypassLink(models.Model):
-    """The way in for the day the identity provider is down: with it, passwords of enforced domains
-    work. One for each organization; its token is stored as a digest.
+    """Emergency access when the identity provider is down: with this link, passwords of enforced
+    domains work. One for each organization; its token is stored as a digest.
     """
 
     organization = models.OneToOneField(

@@ -1,4 +1,4 @@
-"""The two protocols, as allauth speaks them, with the holes closed that matter here.
+"""The two protocols as implemented by allauth, with stricter checks.
 
 SAML: an assertion signs in once, in whichever process (allauth checks only what it asked for
 itself). OIDC: a nonce ties the token to the request, its signature is always checked, and PKCE is
@@ -24,14 +24,14 @@ from apps.sso.protocols.failures import token_problem
 from apps.sso.protocols.identity_providers import SCOPES
 from apps.sso.protocols.saml import address_of, new_request
 
-# Identity providers may say no end; ours is later than the clock skew that is accepted.
+# Identity providers may state no expiry; this default is longer than the accepted clock skew.
 LONGEST_ASSERTION = timedelta(days=1)
-# Clocks that NTP keeps differ by less; allauth accepts no difference at all.
+# Clocks synchronized by NTP differ by less; allauth accepts no difference at all.
 CLOCK_SKEW = timedelta(seconds=60)
 EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 TRANSIENT_FORMAT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 NAME_ID = "name-id"
-# A request with this in its state asks who is there, although somebody is signed in already.
+# A request with this in its state re-authenticates a person who is signed in already.
 CONFIRMS = "confirms"
 
 
@@ -91,7 +91,7 @@ class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth 
         return super().get_provider()
 
     def get_provider(self) -> Any:
-        """Return the provider, looked up once: allauth asks for it again and again."""
+        """Return the provider, cached: allauth calls this repeatedly."""
         return self._provider
 
     def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class PortalOIDCProvider(_Unread, OpenIDConnectProvider):  # type: ignore[misc]
 
 
 def check_nonce(*, claims: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Raise ProviderException unless the ID token answers the request that was sent from here."""
+    """Raise ProviderException unless the ID token has the nonce of the request sent from here."""
     expected = state.get("nonce")
     if not expected or claims.get("nonce") != expected:
         raise ProviderException("The ID token does not answer this sign-in.")

@@ -11,18 +11,19 @@ from apps.sso.models import BypassLink, Domain, SSOConnection
 
 @dataclass(frozen=True)
 class Ways:
-    """How an address signs in: by these connections, and by password unless `is_enforced`."""
+    """How an address can sign in: by these connections, and by password unless `is_enforced`."""
 
     connections: tuple[SSOConnection, ...]
     is_enforced: bool
 
 
 def domain_of(email: str) -> str:
+    """Return the domain of an address, in lower case."""
     return email.rpartition("@")[2].strip().lower()
 
 
 def ways_to_sign_in(*, email: str) -> Ways:
-    """Return what the verified domain of an address asks for; a password when there is none."""
+    """Return the sign-in methods of an address; without a verified domain, a password."""
     domain = verified_domain(email=email)
     if domain is None:
         return Ways((), is_enforced=False)
@@ -33,7 +34,7 @@ def ways_to_sign_in(*, email: str) -> Ways:
 
 
 def connections_of(*, user: User) -> list[SSOConnection]:
-    """Return the connections through which a person has come before and may come again."""
+    """Return the enabled connections through which a person has signed in before."""
     keys = SocialAccount.objects.filter(user=user).values("provider")
     found = SSOConnection.objects.filter(key__in=keys, is_enabled=True)
     return list(found.select_related("organization").order_by("name"))
@@ -46,9 +47,9 @@ def verified_domain(*, email: str) -> Domain | None:
 
 
 def owns_address(*, connection: SSOConnection, email: str) -> bool:
-    """Tell whether the connection's organization has verified the domain of an address.
+    """Return whether the connection's organization has verified the domain of an address.
 
-    Everything an identity provider says of other addresses is refused: it could name anybody.
+    Claims about other addresses are refused: an identity provider could assert anyone's.
     """
     domain = verified_domain(email=email)
     return domain is not None and domain.organization_id == connection.organization_id

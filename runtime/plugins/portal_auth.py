@@ -1,9 +1,9 @@
-"""Sign-in to the Airflow UI through the portal, as the portal's user and with the role the portal
-says.
+"""Sign-in to the Airflow UI through the portal, as the portal's user and with the role that the
+portal assigns.
 
-Runs inside the api-server. Nobody has a password here: a visitor without a session is sent to the
-portal, which posts back a token that it signed for this Deployment and this minute. Airflow holds
-the portal's public key only, so nothing found here signs anybody in elsewhere.
+Runs inside the api-server. There are no passwords here: a visitor without a session is redirected
+to the portal, which posts back a token that it signed for this Deployment, valid for one minute.
+Airflow holds the portal's public key only, so nothing found here can be used to sign in elsewhere.
 """
 
 import hashlib
@@ -49,8 +49,9 @@ class PortalAuthManager(SimpleAuthManager):
         return set()
 
     def serialize_user(self, user: SimpleAuthManagerUser) -> dict[str, Any]:
-        """Return the claims of a session. The doors before Airflow read them, and take a session
-        away whose person has another role by now (the portal's apps/dataplane/edge/roles.py).
+        """Return the claims of a session. The edge or gateway in front of Airflow reads them, and
+        drops a session whose person has another role by now (the portal's
+        apps/dataplane/edge/roles.py).
         """
         portal_session = getattr(user, "portal_session", "")
         return {**super().serialize_user(user), "portal_session": portal_session}
@@ -115,8 +116,8 @@ class PortalAuthManager(SimpleAuthManager):
 
 
 def check_origin(origin: str, *, portal: str) -> None:
-    """Refuse a form that no page of the portal sent: with a ticket of its own, another website
-    could sign a visitor in as somebody else. Browsers name the origin of every POST.
+    """Refuse a form that was not sent by a page of the portal: with a ticket of its own, another
+    website could sign a visitor in as another user. Browsers send the origin of every POST.
     """
     if not origin or origin_of(origin) != origin_of(portal):
         raise HTTPException(403, f"Open Airflow from the portal at {portal}.")
@@ -155,7 +156,7 @@ def verified_claims(token: str) -> dict[str, Any]:
 
 
 def safe_next(target: str, base_path: str) -> str:
-    """Return the path to go on to: of this Airflow only, whatever address `target` names."""
+    """Return the path to continue at: of this Airflow only, whatever address `target` names."""
     if any(ord(character) < 33 or character == "\\" for character in target):
         return base_path
     try:

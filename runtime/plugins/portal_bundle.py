@@ -8,7 +8,7 @@ take the current one.
 Code comes in one of two ways. On one machine the data plane unpacks versions into `code_folder` and
 writes the pointer there. On Kubernetes an archive arrives in parts in a mounted folder
 (`slots_folder`), and this bundle unpacks it; the kubelet replaces the parts of a running pod one
-after the other, so a set that is not whole is left alone until it is.
+after the other, so an incomplete set is ignored until it is complete.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ EXAMPLES = "examples"
 MOST_FILES = 50_000
 MOST_BYTES = 2 * 1024**3
 VERSIONS_KEPT = 20
-# A version that no task began with for so long has no task left.
+# A version that no task has started with for so long has no running task left.
 UNUSED_SECONDS = 7 * 86_400
 # The kubelet brings new code within about a minute.
 PATIENCE_SECONDS = 90
@@ -43,7 +43,7 @@ class PortalDagBundle(BaseDagBundle):
 
     The name of the current version is in the file `current` of `state_folder`, or of `code_folder`
     where there is no such folder. It is replaced as one step after the version's folder is
-    complete, so nobody ever sees half a version. `code_folder` may be shared by many pods,
+    complete, so an incomplete version is never read. `code_folder` may be shared by many pods,
     `state_folder` is one pod's own: pods get new code at different moments.
     """
 
@@ -103,7 +103,7 @@ class PortalDagBundle(BaseDagBundle):
             return EXAMPLES
 
     def _wait_for_first_code(self) -> None:
-        """Wait in a new pod until the slots are whole. To serve the examples instead would make
+        """Wait in a new pod until the slots are complete. To serve the examples instead would make
         Airflow forget the DAGs.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -114,8 +114,8 @@ class PortalDagBundle(BaseDagBundle):
             self._take_new_code()
 
     def _find_version(self, version: str) -> None:
-        """Wait for a version that this pod may be about to get, and go on with the current one if
-        it does not come.
+        """Wait for a version that this pod may be about to get, and continue with the current one
+        if it does not come.
         """
         if self._slots_folder is None:
             return
@@ -132,7 +132,7 @@ class PortalDagBundle(BaseDagBundle):
             _touch(self.path)
 
     def _take_new_code(self) -> None:
-        """Unpack what is in the slots, if that is whole and not there yet, and point to it."""
+        """Unpack what is in the slots, if it is complete and not there yet, and point to it."""
         if self._slots_folder is None:
             return
         try:
@@ -148,8 +148,8 @@ class PortalDagBundle(BaseDagBundle):
 def unpack_slots(slots: Path, code_folder: Path) -> str:
     """Make the version in the slots a folder of `code_folder` and return its name.
 
-    Raises ValueError for slots that are not whole or not of one archive, BadZipFile or ValueError
-    for an archive that must not be unpacked, OSError for a disk that does not let it.
+    Raises ValueError for slots that are incomplete or not of one archive, BadZipFile or ValueError
+    for an archive that must not be unpacked, OSError when the disk fails.
     """
     try:
         manifest = json.loads((slots / "manifest.json").read_text())

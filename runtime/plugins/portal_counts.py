@@ -1,4 +1,4 @@
-"""What waits and what runs in this Airflow, as a few numbers for the pages of the portal.
+"""Counts of waiting and running tasks of this Airflow, for the pages of the portal.
 
 Airflow's own API would answer with the task instances themselves, a hundred at a time.
 """

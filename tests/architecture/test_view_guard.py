@@ -32,6 +32,8 @@ WITHOUT_STAMP = {
 CLOSED = ("account_signup", "account_email", "account_email_verification_sent")
 OPEN = {
     "portal:healthz": "for load balancers; tells only whether the database answers",
+    "portal:docs": "the documentation, which anybody has who has the source",
+    "portal:documentation": "the documentation, which anybody has who has the source",
     "portal:setup": "the one-time link is the proof",
     "airflow_access:airflow_role": "the secret of this machine's edge is the proof",
     "organizations:invitation": "the link in the mail is the proof",

@@ -14,6 +14,10 @@ class Address:
     view: Any
 
     @property
+    def app(self) -> str:
+        return self.name.partition(":")[0] if ":" in self.name else "account"
+
+    @property
     def stamp(self) -> tuple[str, str, str] | None:
         return getattr(self.view, "access_stamp", None)
 

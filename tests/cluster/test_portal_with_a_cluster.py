@@ -26,6 +26,7 @@ from tests.e2e import steps
 from tests.e2e.browser import Inspector, new_context
 from tests.e2e.portal import Portal
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 NAME = "etl-prod"

@@ -195,6 +195,7 @@ def test_the_pages_that_explain_settings_know_them_all() -> None:
         assert f"| `{name}`" in page, name
 
 
+@pytest.mark.slow
 def test_the_image_has_all_that_the_portal_needs(tmp_path: Path) -> None:
     """It starts from what the Containerfile copies, without the programs that it takes out."""
     text = (DEPLOY / "Containerfile").read_text()

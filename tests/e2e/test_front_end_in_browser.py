@@ -18,6 +18,7 @@ RULES = {
 }
 TO_END = "(l => l.scrollHeight - l.scrollTop - l.clientHeight)(document.getElementById('log'))"
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.urls("tests.core.styleguide_urls"),

@@ -13,6 +13,7 @@ from tests.e2e import steps
 from tests.e2e.browser import Inspector, new_context
 from tests.e2e.portal import Portal, running_portal
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = pytest.mark.slow
 
 NAME = "etl-prod"

@@ -14,6 +14,7 @@ from tests.e2e.browser import new_context
 from tests.observability.test_airflow_door import make_key
 from tests.observability.test_log_pages import put_on_plane, write
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 

@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from tests.e2e import stage
 from tests.e2e.browser import Inspector, new_context
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 NAMESPACES = {
@@ -78,6 +79,8 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
     return [
         ("portal:home", []),
         ("portal:search", []),
+        ("portal:docs", []),
+        ("portal:documentation", ["operating"]),
         ("portal:styleguide", []),
         ("portal:organization", ["nordhavn"]),
         ("portal:workspace", ["warehouse"]),

@@ -14,6 +14,7 @@ from apps.accounts.models import User
 from tests.conftest import PASSWORD
 from tests.e2e.browser import Inspector, new_context
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 OPTIONS = {

@@ -36,6 +36,7 @@ from tests.e2e.single_sign_on import (
 from tests.sso.peers import canaille
 from tests.sso.peers.processes import PeerMissing
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 PEER_PASSWORD = "told to Canaille alone"
 NAME = "Canaille of the harbour"

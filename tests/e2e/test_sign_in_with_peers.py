@@ -32,6 +32,7 @@ from tests.e2e.single_sign_on import (
 from tests.sso.peers import oidc_provider, simplesamlphp
 from tests.sso.peers.processes import PeerMissing
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 PEER_PASSWORD = "told to the identity provider alone"
 SAML_NAME = "Nordhavn workforce sign-in for everybody in Århus and Odense"

@@ -27,6 +27,7 @@ from tests.e2e.browser import new_context
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.stand_in import own_address, standing_in
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not own_address(), reason="This machine has no address but loopback."),

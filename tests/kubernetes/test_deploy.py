@@ -1,7 +1,6 @@
 """The portal's own manifests on a real Kubernetes API, with its strictest rules for pods."""
 
 import shutil
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,8 +33,15 @@ STATIC = """\
 def overlay() -> str:
     """Return the one that operating.md shows, on the volume of this test."""
     page = (DEPLOY.parent / "docs" / "operating.md").read_text()
-    text = page.partition("in a folder of your own:\n")[2].partition("    kubectl apply -k .")[0]
-    return textwrap.dedent(text).strip().replace("../astro-portal/deploy", "deploy") + "\n" + STATIC
+    after = page.partition("in a folder of your own:\n")[2]
+    return (
+        after.partition("```yaml\n")[2]
+        .partition("```")[0]
+        .strip()
+        .replace("../astro-portal/deploy", "deploy")
+        + "\n"
+        + STATIC
+    )
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def metrics_server(plane: RunningControlPlane, folder: Path) -> Iterator[None]:
     context.load_cert_chain(pair)
     server = ThreadingHTTPServer(("127.0.0.1", 0), MetricsServer)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         _register(plane, server.server_port)

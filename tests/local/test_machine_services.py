@@ -64,6 +64,7 @@ def test_a_home_that_cannot_be_written_is_named(home: Home) -> None:
         embedded_databases.prepare_home(Home(home.path / "file" / "below"))
 
 
+@pytest.mark.slow
 def test_both_services_ask_for_their_password(home: Home) -> None:
     embedded_databases.prepare_home(home)
     with running_services_of(home):
@@ -98,6 +99,7 @@ def test_no_password_is_readable_in_a_list_of_processes(home: Home) -> None:
         assert not any((home.keys / name).read_text() in part for part in commands)
 
 
+@pytest.mark.slow
 def test_a_role_made_by_the_portal_owns_a_database_made_from_a_template(home: Home) -> None:
     embedded_databases.prepare_home(home)
     with (
@@ -111,6 +113,7 @@ def test_a_role_made_by_the_portal_owns_a_database_made_from_a_template(home: Ho
         connection.execute("DROP ROLE one")
 
 
+@pytest.mark.slow
 def test_an_initialization_that_was_killed_is_begun_again(home: Home) -> None:
     prepared(home)
     child = os.fork()

@@ -13,6 +13,7 @@ from apps.dataplane.local.machine import embedded_databases
 from astro_portal.env import (
     ConfigurationError,
     env_bool,
+    env_docs,
     env_int,
     env_list,
     env_secret,
@@ -51,6 +52,26 @@ def test_values_are_read_in_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
     assert env_int("X_NUMBER", 1, minimum=42, maximum=42) == 42
     assert env_bool("X_SWITCH", True) is False
     assert env_list("X_LIST") == ["a", "b", "c"]
+
+
+def test_where_help_leads_ends_with_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env_docs("X_DOCS", "/docs/") == "/docs/"
+
+    monkeypatch.setenv("X_DOCS", "https://docs.example.org/portal")
+
+    assert env_docs("X_DOCS", "/docs/") == "https://docs.example.org/portal/"
+
+
+@pytest.mark.parametrize(
+    "value", ["docs", "/docs", "javascript:alert(1)", "https://", "https://a@b/", "https://a/?b"]
+)
+def test_help_leads_to_no_other_kind_of_address(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("X_DOCS", value)
+
+    with pytest.raises(ConfigurationError, match="X_DOCS must be an address like"):
+        env_docs("X_DOCS", "/docs/")
 
 
 @pytest.mark.parametrize(

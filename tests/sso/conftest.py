@@ -11,8 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.organizations.models import Organization
 from apps.sso.models import Domain, SSOConnection
+from apps.sso.scim.tokens import create_scim_token
 from tests.sso import identity_provider
 
 
@@ -39,6 +41,11 @@ def saml(organization: Organization, domain: Domain) -> SSOConnection:
         is_enabled=True,
         tested_at=timezone.now(),
     )
+
+
+@pytest.fixture
+def token(alice: User, organization: Organization) -> str:
+    return create_scim_token(actor=alice, organization=organization, name="Okta")
 
 
 def way_out(response: Any) -> str:

@@ -123,7 +123,7 @@ def running() -> Iterator[OpenIDProvider]:
         def log_message(self, *args: object) -> None: ...
 
     server.RequestHandlerClass = Handler
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield provider

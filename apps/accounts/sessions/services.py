@@ -1,7 +1,8 @@
 """How long a session lives, which ones a person has, and when a sign-in is fresh.
 
 A session ends after a time without use, and after a time whatever its use; Django's own expiry is
-moved by every write and knows neither. Two moments in the session say when it began and was used.
+moved by every write and knows neither. Two times in the session hold when it began and was last
+used.
 """
 
 import time
@@ -32,7 +33,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 SIGNED_IN_AT = "signed_in_at"
 SEEN_AT = "seen_at"
 CONFIRMED_AT = "confirmed_at"
-# Use is written down this often at most: it costs a write.
+# Use is recorded this often at most: it costs a write.
 SEEN_STEP_SECONDS = 300
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 STALE = "For your security, confirm it’s you, then submit this again."
@@ -53,7 +54,7 @@ SYSTEMS = (
 
 
 class SessionLimits:
-    """End sessions that are over, and write down that the others are used."""
+    """End sessions that are over, and record the use of the others."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -73,7 +74,7 @@ class SessionLimits:
 
 
 def why_over(session: Mapping[str, Any], *, now: float) -> str:
-    """Say in a message why a session has to end, empty if it may go on. Times in Unix seconds."""
+    """Return why a session has to end, empty if it may continue. Times in Unix seconds."""
     began = session.get(SIGNED_IN_AT, now)
     if now - began >= settings.SESSION_ABSOLUTE_LIMIT.total_seconds():
         return (
@@ -86,20 +87,20 @@ def why_over(session: Mapping[str, Any], *, now: float) -> str:
 
 
 def signed_in_lately(session: Mapping[str, Any], *, now: float) -> bool:
-    """Tell whether the session began, or was confirmed at an identity provider, so recently that
-    nobody need confirm who they are.
+    """Return whether the session began, or was confirmed at an identity provider, so recently that
+    no new confirmation is needed.
     """
     since: float = now - max(session.get(SIGNED_IN_AT, now), session.get(CONFIRMED_AT, 0.0))
     return since < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 
 def note_confirmation(request: HttpRequest) -> None:
-    """Write down that an identity provider has just said again who is there."""
+    """Record that an identity provider has just confirmed who is signed in."""
     request.session[CONFIRMED_AT] = time.time()
 
 
 def fresh_sign_in(view: View) -> View:
-    """Ask who is there again before a change that matters, unless that was done lately.
+    """Require a fresh sign-in or confirmation before a sensitive change.
 
     Put it below the gate that checks permissions. What was posted is kept in the session and done
     after the confirmation, so use it on no form that takes a secret.
@@ -108,7 +109,7 @@ def fresh_sign_in(view: View) -> View:
 
 
 def fresh_sign_in_first(view: View) -> View:
-    """Ask who is there again before a form that takes a secret is shown.
+    """Require a fresh sign-in or confirmation before a form that takes a secret is shown.
 
     Put it below the gate that checks permissions. Nothing that is posted is kept: the view asks
     `is_sign_in_fresh` and refuses in the form, which keeps all but the secret.
@@ -117,8 +118,8 @@ def fresh_sign_in_first(view: View) -> View:
 
 
 def fresh_sign_in_throughout(view: View) -> View:
-    """Ask who is there again before a page that makes a way to sign in. What is posted to it later
-    is not kept: the page is shown again.
+    """Require a fresh sign-in or confirmation before a page that adds a way to sign in. What is
+    posted to it later is not kept: the page is shown again.
 
     allauth asks by itself, but not those who have neither password nor second factor here.
     """
@@ -135,10 +136,10 @@ def fresh_sign_in_throughout(view: View) -> View:
 
 
 def is_sign_in_fresh(request: HttpRequest) -> bool:
-    """Tell whether the person signed in, or confirmed who they are, lately."""
+    """Return whether the person signed in, or confirmed who they are, lately."""
     if signed_in_lately(request.session, now=time.time()):
         return True
-    # allauth takes who has nothing to confirm with for confirmed.
+    # allauth treats people who have nothing to confirm with as confirmed.
     has_something = bool(get_reauthentication_flows(request.user))
     return has_something and bool(did_recently_reauthenticate(request))
 
@@ -163,14 +164,14 @@ def _is_reading(request: HttpRequest) -> bool:
 
 
 def write_down_session(*, request: HttpRequest, **_: Any) -> None:
-    """Let a person see a session that has just begun. allauth would look at each one that they ever
-    had first; those that are over go with the daily sweep.
+    """Record a new session for the person's list of sessions. allauth would first load every
+    session that they ever had; those that have ended are removed by the daily cleanup.
     """
     UserSession.objects.create_from_request(request)
 
 
 def _note_use(request: HttpRequest, now: float) -> None:
-    """Begin a session, or move the moment of its last use. A card that polls is no use."""
+    """Begin a session, or move the moment of its last use. Polling does not count as use."""
     session = request.session
     if SIGNED_IN_AT not in session:
         session[SIGNED_IN_AT] = session[SEEN_AT] = now
@@ -214,20 +215,20 @@ def sessions_of(*, user: User, current_key: str | None) -> list[SessionRow]:
 
 
 def browser_name(user_agent: str) -> str:
-    """Name a browser by what it says of itself: “Firefox on Linux”."""
+    """Name a browser by its user agent: “Firefox on Linux”."""
     browser = next((name for mark, name in BROWSERS if mark in user_agent), "Unknown browser")
     system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
     return f"{browser} on {system}" if system else browser
 
 
 def session_id_of(*, user: User, session_key: str | None) -> str:
-    """Name a session to others than its browser, "" before it is written down."""
+    """Return a public id of a session, "" before it is recorded."""
     found = UserSession.objects.filter(user=user, session_key=session_key or "").first()
     return str(found.pk) if found else ""
 
 
 def is_session_open(*, user: User, session_id: str) -> bool:
-    """Tell whether the session with this name (see `session_id_of`) was not ended yet."""
+    """Return whether the session with this name (see `session_id_of`) was not ended yet."""
     if not (session_id.isascii() and session_id.isdecimal() and len(session_id) < 19):
         return False
     found = UserSession.objects.filter(user=user, pk=int(session_id)).first()

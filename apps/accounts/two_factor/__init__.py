@@ -1,1 +1,1 @@
-"""Two-factor authentication: how allauth keeps and asks for it."""
+"""Two-factor authentication: how allauth stores and requires it."""

@@ -1,6 +1,6 @@
-"""What people give to reach a cluster, judged bit by bit. Each refusal is one message.
+"""What people give to reach a cluster, validated field by field. Each refusal is one message.
 
-Nothing of a secret is ever part of a message, and nothing here looks up a name or opens a file.
+No message holds any part of a secret, and nothing here resolves a name or opens a file.
 """
 
 import base64
@@ -30,9 +30,9 @@ NUMERIC_END = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?\Z")
 
 
 def clean_server(text: str, *, networks: tuple[str, ...], field: str) -> str:
-    """Return the address of a Kubernetes API, tidied. Raises Invalid at `field`.
+    """Return the normalized address of a Kubernetes API. Raises Invalid at `field`.
 
-    An address in numbers is judged at once; a name only when it is looked up.
+    A numeric address is checked at once; a name only when it is resolved.
     """
     text = text.strip().rstrip("/")
     if not text or len(text) > SERVER_LENGTH or not _is_plain(text) or "\\" in text:
@@ -70,7 +70,7 @@ def clean_server_name(text: str, *, field: str) -> str:
 
 
 def clean_ca(text: str, *, field: str, now: datetime) -> str:
-    """Return the certificates of an authority as tidy PEM. Raises Invalid."""
+    """Return the certificates of an authority as normalized PEM. Raises Invalid."""
     certificates = _certificates(text, "The CA certificate", field)
     usable = [one for one in certificates if one.not_valid_after_utc > now]
     if not usable:
@@ -80,7 +80,7 @@ def clean_ca(text: str, *, field: str, now: datetime) -> str:
 
 
 def clean_token(text: str, *, field: str, now: datetime) -> tuple[str, datetime | None]:
-    """Return a bearer token and when it expires, if it says so. Raises Invalid."""
+    """Return a bearer token and when it expires, if it contains that. Raises Invalid."""
     token = text.strip()
     if not token:
         raise Invalid("Paste the token.", field=field)
@@ -188,7 +188,7 @@ def _pem(certificate: x509.Certificate) -> str:
 
 
 def _expiry(token: str) -> datetime | None:
-    """Read when a JSON Web Token expires (RFC 7519, `exp`). Any other token says nothing."""
+    """Read when a JSON Web Token expires (RFC 7519, `exp`). Other tokens have none."""
     parts = token.split(".")
     if len(parts) != 3:
         return None

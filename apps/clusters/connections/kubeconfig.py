@@ -1,8 +1,8 @@
-"""A pasted kubeconfig, of which only inline data is taken.
+"""A pasted kubeconfig, of which only inline data is read.
 
-A kubeconfig can name programs to run and files to read, and it comes from whoever may register a
-cluster. So it is never given to a client library: it is parsed here, without tags and references,
-and every field that means more than an address or a credential is refused by name.
+A kubeconfig can name programs to run and files to read, and it comes from any person who may
+register a cluster. So it is never given to a client library: it is parsed here, without tags and
+references, and every field that means more than an address or a credential is refused by name.
 Source: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
 
@@ -68,7 +68,7 @@ USER_FIELDS = frozenset({"token", "client-certificate-data", "client-key-data", 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """How to reach a cluster, taken from what somebody gave. `context` is the one it came from."""
+    """How to reach a cluster, as a person gave it. `context` is the one it came from."""
 
     connection: Connection
     expires_at: datetime | None
@@ -76,7 +76,7 @@ class Access:
 
 
 def read_kubeconfig(text: str, *, context: str, networks: tuple[str, ...], now: datetime) -> Access:
-    """Take server, authority and credential of one context out of a kubeconfig.
+    """Read server, authority and credential of one context of a kubeconfig.
 
     `context` may be empty when there is only one. Raises Invalid with a message that names the
     field; no message repeats a secret.
@@ -214,7 +214,7 @@ def _document(text: str) -> dict[str, Any]:
         _measure(text)
         document = _plain(yaml.compose(text, Loader=_Loader))
     except (yaml.YAMLError, UnicodeError) as error:
-        # What the parser says may quote the text, and with it a secret.
+        # The parser's message may quote the text, and with it a secret.
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""
         raise Invalid(f"This is not YAML{where}.", field=FIELD) from None
@@ -238,7 +238,7 @@ def _measure(text: str) -> None:
 
 
 def _plain(node: yaml.Node | None) -> Any:
-    """Turn a YAML tree into dictionaries, lists and text, whatever its tags say."""
+    """Turn a YAML tree into dictionaries, lists and text, ignoring tags."""
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key, value in node.value:

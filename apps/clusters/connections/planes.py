@@ -46,15 +46,15 @@ def plane_for(cluster: Cluster) -> DataPlane:
 
 
 def plane_of(config: ClusterConfig) -> DataPlane:
-    """Make a data plane that nobody else uses, to test a connection with."""
+    """Make a data plane that is not shared, to test a connection with."""
     plane: DataPlane = import_string(settings.DATA_PLANES[Cluster.Kind.KUBERNETES])(config)
     return plane
 
 
 def config_for(cluster: Cluster, *, connection: Connection | None = None) -> ClusterConfig:
-    """Return all that a Kubernetes plane must know of a cluster, secrets in clear.
+    """Return all that a Kubernetes plane must know of a cluster, with secrets in plaintext.
 
-    `connection` stands in for the stored one, to try it. Raises Permanent as `plane_for` does.
+    `connection` replaces the stored one, to test it. Raises Permanent as `plane_for` does.
     """
     if cluster.removed_at is not None:
         raise Permanent(f"The cluster {cluster} is no longer registered.")
@@ -126,7 +126,7 @@ def _local_plane(factory: str) -> DataPlane:
 
 
 def _keep(cluster: Cluster, plane: DataPlane) -> None:
-    """Keep a plane in place of an older one. Passes that still use that one finish with it."""
+    """Cache a plane in place of an older one. Passes that use the older one finish with it."""
     _planes.pop(cluster.pk, None)
     while len(_planes) >= MOST_PLANES:
         _planes.pop(next(iter(_planes)))
@@ -134,7 +134,7 @@ def _keep(cluster: Cluster, plane: DataPlane) -> None:
 
 
 def _start_anew() -> None:
-    """Let a child process write to no socket of its parent, and wait for none of its threads."""
+    """After a fork: drop the parent's sockets and threads, which a child must not use."""
     global _lock
     _lock = Lock()
     _planes.clear()

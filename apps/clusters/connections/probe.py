@@ -1,6 +1,6 @@
-"""Test a cluster, within seconds and whatever it does: refuse, hang, or answer nonsense.
+"""Test a cluster within seconds, whether it refuses, hangs, or answers nonsense.
 
-The look happens on a thread of a small pool, so that a request waits for it no longer than the
+The test runs on a thread of a small pool, so that a request waits for it no longer than the
 deadline. Such a thread uses no database.
 """
 
@@ -30,6 +30,8 @@ _pool = ThreadPoolExecutor(max_workers=MOST_TESTS, thread_name_prefix="cluster-t
 
 @runtime_checkable
 class Closable(Protocol):
+    """A data plane with connections to close after a test."""
+
     def close(self) -> None: ...
 
 
@@ -43,7 +45,7 @@ def probe(cluster: Cluster) -> PlaneCheck:
 
 
 def probe_connection(cluster: Cluster, connection: Connection) -> PlaneCheck:
-    """Test a connection that nobody uses yet, within `DEADLINE_SECONDS`.
+    """Test a connection that is not in use yet, within `DEADLINE_SECONDS`.
 
     Raises AddressRefused for an address that the portal does not connect to; every other failure is
     a finding.
@@ -56,7 +58,7 @@ def probe_connection(cluster: Cluster, connection: Connection) -> PlaneCheck:
 
 
 def stored_form(check: PlaneCheck) -> dict[str, Any]:
-    """Return a result as JSON to keep. What a cluster says is cut short and made printable."""
+    """Return a result as JSON to keep. Text from the cluster is shortened and made printable."""
     stored: dict[str, Any] = _tidied(asdict(check))
     return stored
 

@@ -8,13 +8,13 @@ from apps.dataplane.kubernetes.config import Connection
 
 
 def seal(cluster: Cluster, field: str, value: str) -> None:
-    """Put a secret into its column, sealed; an empty one empties it. The row is not saved."""
+    """Set a column to the sealed secret; an empty secret empties it. The row is not saved."""
     sealed = key_ring().seal(value=value, identity=cluster.identity(field)) if value else None
     setattr(cluster, field, sealed)
 
 
 def opened(cluster: Cluster, field: str) -> str:
-    """Return a secret in clear, empty if there is none; raises SecretUnreadable."""
+    """Return a secret in plaintext, empty if there is none; raises SecretUnreadable."""
     sealed = getattr(cluster, field)
     if sealed is None:
         return ""
@@ -22,7 +22,7 @@ def opened(cluster: Cluster, field: str) -> str:
 
 
 def seal_credential(cluster: Cluster, connection: Connection) -> None:
-    """Put what proves who the portal is into its column. The row is not saved."""
+    """Seal the credential into its column. The row is not saved."""
     secret = {
         "token": connection.token,
         "client_certificate": connection.client_certificate,
@@ -32,7 +32,7 @@ def seal_credential(cluster: Cluster, connection: Connection) -> None:
 
 
 def opened_connection(cluster: Cluster, *, networks: tuple[str, ...]) -> Connection:
-    """Return how to reach the cluster, credential in clear; raises SecretUnreadable."""
+    """Return the connection to the cluster, credential in plaintext; raises SecretUnreadable."""
     return Connection(
         server=cluster.server,
         ca_certificate=cluster.ca_certificate,
@@ -56,5 +56,5 @@ def keep_database_server(cluster: Cluster) -> None:
 
 
 def former_password(former: FormerDatabaseServer) -> str:
-    """Return the password of a former server in clear; raises SecretUnreadable."""
+    """Return the password of a former server in plaintext; raises SecretUnreadable."""
     return key_ring().open(sealed=bytes(former.password), identity=former.identity)

@@ -1,7 +1,7 @@
 """Register a cluster, test it, replace its credential: all that talks to it.
 
-A test takes seconds, so it never happens inside a transaction. Every write is audited, and none
-with a secret.
+A test takes seconds, so it never happens inside a transaction. Every write is audited, without
+secrets.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ class CredentialUnusable(PortalError):
 def register_cluster(
     *, actor: User, organization: Organization, name: str, access: Access
 ) -> Cluster:
-    """Test a Kubernetes cluster and keep it, whatever the test found: what is missing can be given
+    """Test a Kubernetes cluster and store it, whatever the test found: what is missing can be added
     later, and tested again.
 
     Raises Invalid when the name is taken or the address must not be connected to.
@@ -53,12 +53,12 @@ def register_cluster(
 
 
 def check_cluster(*, actor: User, cluster: Cluster) -> PlaneCheck:
-    """Test a cluster again and keep what was found."""
+    """Test a cluster again and store the result."""
     check = probe(cluster)
     has_keda = cluster.has_keda
     columns = _note(cluster, check)
     with transaction.atomic():
-        # What was found with an old credential says nothing about a new one.
+        # A result from an old credential does not apply to a new one.
         same = Cluster.objects.filter(
             pk=cluster.pk, connection_version=cluster.connection_version, removed_at=None
         )
@@ -75,8 +75,8 @@ def check_cluster(*, actor: User, cluster: Cluster) -> PlaneCheck:
 def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> PlaneCheck:
     """Test another credential or address of the same cluster, then use it from now on.
 
-    The old one stays in force until the new one has passed. Raises CredentialUnusable when it did
-    not, Invalid for an address that must not be connected to, Conflict if somebody else was faster.
+    The old one stays in use until the new one has passed. Raises CredentialUnusable when it did
+    not, Invalid for an address that must not be connected to, Conflict after a concurrent change.
     """
     version = cluster.connection_version
     check = _probed(cluster, access.connection)
@@ -97,7 +97,7 @@ def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> Plan
 
 
 def lock_clusters(organization: Organization) -> None:
-    """Let two requests for the same name wait for each other."""
+    """Serialize requests that could take the same name."""
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
 
 
@@ -131,8 +131,8 @@ def _probed(cluster: Cluster, connection: Connection) -> PlaneCheck:
 
 
 def _refuse_unusable(cluster: Cluster, check: PlaneCheck) -> None:
-    """Refuse what works worse than what there is. Missing permissions are no step back from a
-    connection that had none.
+    """Refuse a connection that works worse than the stored one. Missing permissions are accepted
+    where the stored one lacks some, too.
     """
     if check.is_usable or (check.version and not cluster.is_usable):
         return
@@ -152,7 +152,7 @@ def _refuse_another_cluster(cluster: Cluster, check: PlaneCheck) -> None:
 
 
 def _take(cluster: Cluster, access: Access) -> list[str]:
-    """Put a connection into the columns of a row, and return their names."""
+    """Set the columns of a row from a connection, and return their names."""
     connection = access.connection
     cluster.server = connection.server
     cluster.ca_certificate = connection.ca_certificate
@@ -175,7 +175,7 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
 
 
 def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
-    """Put what a test found into the columns of a row, and return their names."""
+    """Set the columns of a row from a test's result, and return their names."""
     now = timezone.now()
     result = stored_form(check)
     cluster.checked_at, cluster.check_result = now, result
@@ -185,7 +185,7 @@ def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
     cluster.version, cluster.seen_at = result["version"][:60], now
     cluster.identity_seen = cluster.identity_seen or result["identity"][:60]
     cluster.has_keda = cluster.has_keda if check.has_keda is None else check.has_keda
-    # It answers, so whoever stayed away from it need not any more.
+    # It answers, so the circuit breaker closes.
     cluster.failures, cluster.last_error = 0, ""
     cluster.unreachable_since = cluster.blind_until = None
     return [

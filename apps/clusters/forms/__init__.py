@@ -1,0 +1,1 @@
+"""Forms of clusters: how to reach one, and its settings."""

@@ -24,7 +24,7 @@ from apps.dataplane.kubernetes.config import Connection
 
 @contextmanager
 def _messages() -> Iterator[None]:
-    """Turn a refusal into an error of the form."""
+    """Turn a service's refusal into an error of the form."""
     try:
         yield
     except Invalid as error:

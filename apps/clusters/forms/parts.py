@@ -16,14 +16,14 @@ class WriteOnlyText(forms.Textarea):
 
 
 class SecretForm(forms.Form):
-    """A form with write-only fields, `secret_fields`: whoever has to correct something else is told
-    to give them again.
+    """A form with write-only fields, `secret_fields`: after an error elsewhere they must be entered
+    again.
     """
 
     secret_fields: tuple[str, ...] = ()
 
     def ask_again(self) -> None:
-        """Say at every secret that was given that it is gone."""
+        """Add an error to every secret that was entered: it must be entered again."""
         for name in self.secret_fields:
             if self.data.get(name) and name not in self.errors:
                 is_text = isinstance(self.fields[name].widget, forms.Textarea)

@@ -1,4 +1,4 @@
-"""What the portal may use in a cluster, and who may use the cluster."""
+"""What the portal may use in a cluster, and which workspaces may use the cluster."""
 
 import json
 import re
@@ -184,7 +184,7 @@ class SettingsForm(NameForm, SecretForm):
             if self.cluster.database_password is None:
                 self._need("database_password", "Give the password of this role.")
             elif {"database_host", "database_port"} & set(self.changed_data):
-                # Otherwise the stored one could be had by naming a server of one's own.
+                # Otherwise the stored password could be stolen by naming a server of one's own.
                 self._need("database_password", "Another server: type its password.")
         return data
 
@@ -193,12 +193,12 @@ class SettingsForm(NameForm, SecretForm):
             self.add_error(name, message)
 
     def settings(self) -> dict[str, Any]:
-        """Return what is no secret."""
+        """Return the settings that are no secrets."""
         names = [name for name in self.cleaned_data if name not in self.secret_fields]
         return {name: self.cleaned_data[name] for name in names if name not in self.ticks}
 
     def secrets(self) -> dict[str, str | None]:
-        """Return the secrets that were typed, and None for those that go."""
+        """Return the secrets that were entered, and None for those to remove."""
         data = self.cleaned_data
         typed: dict[str, str | None] = {
             name: data[name] for name in self.secret_fields if data[name]

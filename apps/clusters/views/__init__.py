@@ -1,0 +1,1 @@
+"""Pages of clusters: list and overview, settings, registration and credentials."""

@@ -1,5 +1,5 @@
-"""Forms that take a credential: who is there is asked before they are shown, and nothing of what is
-typed into them is kept anywhere else.
+"""Forms that take a credential: they require a fresh sign-in, and nothing that is typed into them
+is stored anywhere else.
 """
 
 from typing import Any

@@ -23,12 +23,12 @@ TABS_OF_THIS_MACHINE = ("cluster", "workspaces")
 
 
 def posted(request: HttpRequest) -> QueryDict | None:
-    """Return what was posted, even if it is nothing: a form is then bound, and judged."""
+    """Return what was posted, even if it is empty: the form is then bound and validated."""
     return request.POST if request.method == "POST" else None
 
 
 def cluster_called(organization: Organization, cluster_id: int) -> Cluster:
-    """Return a cluster of the organization; a removed one is not found."""
+    """Return a cluster of the organization; 404 for a removed one."""
     there = Cluster.objects.there().select_related("organization")
     return get_object_or_404(there, organization=organization, pk=cluster_id)
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.core.paginator import Page
 from django.forms import BaseForm
 from django.forms.formsets import BaseFormSet
@@ -58,6 +59,21 @@ def _drawn_icon(name: str, label: str) -> SafeString:
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}"/></svg>', href)
 
 
+@register.simple_tag
+def docs_url(page: str = "") -> str:
+    """Return the address of a page of the documentation: docs_url "clusters", or with an anchor
+    "clusters#details"; without a page that of the first one.
+    """
+    name, mark, anchor = page.partition("#")
+    return f"{settings.DOCS_URL}{f'{name}/' if name else ''}{mark}{anchor}"
+
+
+@register.simple_tag
+def portal_version() -> str:
+    """Return the version that runs."""
+    return str(settings.VERSION)
+
+
 @register.filter
 def message_tone(level_tag: str) -> str:
     """Give the tone of a Django message level."""
@@ -84,7 +100,7 @@ def panel(
 def banner(
     context: Context, content: str, tone: str, title: str, icon: str = "", id: str = ""
 ) -> SafeString:
-    """Say what is wrong or new; the content is the message and the remedies."""
+    """Show a problem or news; the content is the message and the remedies."""
     return _component(context, "banner", content=content, tone=tone, title=title, icon=icon, id=id)
 
 

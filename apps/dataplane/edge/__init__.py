@@ -1,4 +1,5 @@
-"""What every door to Airflow UIs shares: addresses, headers, pages, and the passing on of bodies.
+"""What the local edge and the gateway to clusters share: addresses, headers, pages, and the
+streaming of bodies.
 
-The local edge and the gateway to clusters are both made of it; it knows no plane.
+It depends on neither plane.
 """

@@ -1,4 +1,4 @@
-"""What crosses the edge: which headers and cookies go to an Airflow and come back. Pure."""
+"""Which headers and cookies pass the edge, to an Airflow and back. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# Written anew on the way to Airflow, or answered by the edge itself.
+# Set anew on the way to Airflow, or handled by the edge itself.
 REPLACED = re.compile(r"x-forwarded-.*|forwarded|cookie|expect")
 ODD_PATH = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|\\|[\x00-\x1f\x7f]")
 
@@ -85,7 +85,7 @@ def is_cookie_of(value: str, ref: str) -> bool:
 
 
 def is_odd(url: URL) -> bool:
-    """Return whether the path could mean another place to Airflow than it does here."""
+    """Return whether Airflow could resolve the path differently than it is resolved here."""
     return "//" in url.raw_path or bool(ODD_PATH.search(url.raw_path) or ODD_PATH.search(url.path))
 
 

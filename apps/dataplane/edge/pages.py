@@ -1,4 +1,4 @@
-"""What a door says when it has no answer of an Airflow to pass on."""
+"""Responses of the edge and the gateway when there is no response of an Airflow to pass on."""
 
 import html
 
@@ -25,7 +25,7 @@ REFRESH = f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">'
 def page(
     request: web.Request, status: int, title: str, message: str, *, tries_again: bool = False
 ) -> web.Response:
-    """Answer a browser with a page, a program with JSON; the page reloads if it `tries_again`."""
+    """Respond with a page to browsers, JSON to programs; the page reloads if it `tries_again`."""
     if "text/html" not in request.headers.get("Accept", ""):
         return web.json_response({"detail": message}, status=status)
     refresh = REFRESH if tries_again and request.method == "GET" else ""
@@ -37,14 +37,15 @@ def page(
 
 
 def not_found(request: web.Request) -> web.Response:
-    """Answer an address that cannot belong to a Deployment."""
+    """Respond to an address that cannot belong to a Deployment."""
     return page(request, 404, "Not found", "This address does not belong to any Deployment.")
 
 
 def silent(request: web.Request, message: str, *, tries_again: bool = True) -> web.Response:
-    """Answer for an Airflow that cannot be asked now."""
+    """Respond for an Airflow that cannot be reached now."""
     return page(request, 502, "Airflow does not answer", message, tries_again=tries_again)
 
 
 async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the headers that every response of the edge and the gateway carries."""
     response.headers.update(SECURITY_HEADERS)

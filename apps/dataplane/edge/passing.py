@@ -1,4 +1,4 @@
-"""Which Airflow an address names, and how its answer streams to the browser."""
+"""Which Airflow an address names, and streaming its response to the browser."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 REF = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
 CHUNK_BYTES = 64 * 1024
-# An answer may pause for long: the log of a running task is one that goes on until the task ends.
+# A response may pause for long: the log of a running task streams until the task ends.
 UPSTREAM_TIMEOUT = ClientTimeout(total=None, sock_connect=3, sock_read=300)
 # What aiohttp would add by itself to a request that has none.
 NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
@@ -41,7 +41,7 @@ async def pass_on(
     ref: str,
     body: AsyncIterator[bytes] | None = None,
 ) -> web.StreamResponse:
-    """Stream an answer with these headers to the browser; `body` replaces the answer's own."""
+    """Stream a response with these headers to the browser; `body` replaces its own."""
     response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
     response.headers.extend(headers)
     await response.prepare(request)
@@ -50,8 +50,7 @@ async def pass_on(
             await response.write(chunk)
         await response.write_eof()
     except (ClientError, TimeoutError, OSError) as error:
-        # The answer has begun; ending the connection is the only way left to say that it is cut
-        # short.
+        # The response has begun; only closing the connection still shows that it is cut short.
         logger.info("an answer of %s was cut short: %s", ref, type(error).__name__)
         if request.transport:
             request.transport.abort()

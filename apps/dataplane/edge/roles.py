@@ -1,9 +1,9 @@
 """Whether a session of Airflow still has the role that its person holds in the portal.
 
-Airflow's session lasts for an hour, a role may be taken away at any moment. Both doors ask the
-portal, at most every few seconds for each person and Deployment, and keep sessions from Airflow
-that say something else; Airflow then sends their people to the portal, which signs them in as what
-they are now. Without an answer a door lets pass: open UIs do not depend on the portal.
+Airflow's session lasts for an hour, a role may be revoked at any moment. The edge and the gateway
+ask the portal, at most every few seconds for each person and Deployment, and drop sessions with
+another role; Airflow then redirects the person to the portal, which signs them in with the current
+role. Without an answer sessions are passed on: open UIs do not depend on the portal.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from apps.dataplane.edge.sessions import AirflowSession, session_in, tokens_in, 
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 10.0
-# An answer against a session counts for less long: its person may come back with a new role.
+# An answer that drops a session is cached for less long: the person may return with a new role.
 FRESH_SECONDS_OF_A_NO = 1.0
 ANSWER_SECONDS = 2.0
 MOST_REMEMBERED = 5_000
@@ -30,7 +30,7 @@ MOST_REMEMBERED = 5_000
 class Question:
     """Which role does `person` (an e-mail address) have in Airflow `ref`?
 
-    Having come from the session `portal_session` of the portal, "" when that is not known.
+    `portal_session` is the portal session that Airflow's one began in, "" when that is not known.
     """
 
     ref: str
@@ -58,7 +58,7 @@ class _Answer:
 
 
 class Roles:
-    """Remembers what the portal said, of the latest few thousand people and Deployments."""
+    """A cache of the portal's answers for the latest few thousand people and Deployments."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -67,7 +67,7 @@ class Roles:
         self._is_silent = False
 
     async def held(self, headers: CIMultiDict[str], *, url: URL, ref: str) -> CIMultiDict[str]:
-        """Return a request's headers without sessions in a role that their people do not have."""
+        """Return a request's headers without sessions in a role that their person does not have."""
         if url.raw_path.startswith(f"/{ref}/static/"):
             return headers
         lost = set()
@@ -85,7 +85,7 @@ class Roles:
         return answer.role is None or answer.role == session.role
 
     async def _ask_once(self, question: Question) -> _Answer:
-        """Ask once for all who wait for the same."""
+        """Ask once for all requests that wait for the same answer."""
         task = self._asked.get(question)
         if task is None:
             task = self._asked[question] = asyncio.create_task(self._answer(question))
@@ -95,7 +95,7 @@ class Roles:
     def _forget(self, question: Question, done: asyncio.Task[_Answer]) -> None:
         self._asked.pop(question, None)
         if not done.cancelled():
-            done.exception()  # heard, even if all who waited for it left
+            done.exception()  # retrieved, even if every waiter has left
 
     async def _answer(self, question: Question) -> _Answer:
         asked_at = monotonic()

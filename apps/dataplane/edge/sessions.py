@@ -1,8 +1,8 @@
 """Which sessions of an Airflow a request carries: who, in which role, from which sign-in. Pure.
 
-Nothing is verified here, Airflow does that. What is read decides only what does not reach Airflow,
-so that a forged session gains nothing. What Airflow might read in another way than this module is
-taken away as well.
+Nothing is verified here, Airflow does that. What is read only decides what is withheld from
+Airflow, so that a forged session gains nothing. What Airflow might parse differently than this
+module is withheld as well.
 """
 
 import base64
@@ -29,7 +29,7 @@ class AirflowSession:
 
 
 def session_in(token: str) -> AirflowSession | None:
-    """Read a session, unverified; None for a token that gives nobody a role in Airflow."""
+    """Read a session, unverified; None for a token that carries no role in Airflow."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -44,7 +44,7 @@ def session_in(token: str) -> AirflowSession | None:
 
 
 def tokens_in(headers: CIMultiDict[str]) -> set[str]:
-    """Return the tokens with which a request could be somebody to Airflow."""
+    """Return the tokens with which a request could be authenticated by Airflow."""
     bearers = {_bearer(value) for value in headers.getall("Authorization", ())}
     cookies = {value for name, value in _cookies(headers) if name == SESSION_COOKIE}
     return {token for token in bearers | cookies if token and TOKEN.fullmatch(token)}
@@ -53,7 +53,8 @@ def tokens_in(headers: CIMultiDict[str]) -> set[str]:
 def without_tokens(headers: CIMultiDict[str], lost: Container[str]) -> CIMultiDict[str]:
     """Return the headers without the `lost` tokens, and without what is no plain token or name.
 
-    A bearer counts and the cookie beside it does not, so with a bearer the cookie goes as well.
+    A bearer takes precedence over the cookie beside it, so with a bearer the cookie is removed as
+    well.
     """
     kept = headers.copy()
     sent = kept.popall("Authorization", [])
@@ -84,7 +85,7 @@ def _bearer(value: str) -> str | None:
 
 
 def _cookies(headers: CIMultiDict[str]) -> Iterator[tuple[str, str]]:
-    """Yield cookies whose names are plain: others may become `_token` where blanks are cut off."""
+    """Yield cookies whose names are plain: others may become `_token` where blanks are stripped."""
     for header in headers.getall("Cookie", ()):
         for pair in header.split(";"):
             name, equals, value = pair.strip().partition("=")

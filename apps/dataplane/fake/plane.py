@@ -73,11 +73,11 @@ class ScriptedFailure:
 
 @dataclass
 class FakeStore:
-    """What the fake plane holds, and what a test tells it to do.
+    """The state of the fake plane, and what a test scripts.
 
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
-    is what a check answers in place of the usual. `calls` lists every call as (method, ref), oldest
-    first.
+    is what a check returns in place of its default. `calls` lists every call as (method, ref),
+    oldest first.
     """
 
     apply_passes_needed: int = 1
@@ -92,7 +92,7 @@ class FakeStore:
     calls: list[tuple[str, str]] = field(default_factory=list)
 
     def reset(self) -> None:
-        """Forget everything, so that tests do not see each other."""
+        """Reset everything, so that tests are independent of each other."""
         self.__dict__.update(FakeStore().__dict__)
 
     def fail(
@@ -102,7 +102,7 @@ class FakeStore:
         self.failures.append(ScriptedFailure(method, error, times, ref))
 
     def heal(self) -> None:
-        """Forget the scripted failures, and let Deployments become healthy that never were."""
+        """Remove the scripted failures, and let Deployments become healthy that never were."""
         self.failures.clear()
         self.never_healthy.clear()
 
@@ -201,7 +201,7 @@ class FakePlane:
         self.store.enter("reach")
 
     def survey(self) -> Iterator[tuple[str, Observation]]:
-        """Look at every Airflow, without counting it as calls of `observe`."""
+        """Observe every Airflow, without counting it as calls of `observe`."""
         self.store.enter("survey")
         for ref in list(self.store.airflows):
             yield ref, self._look(ref)

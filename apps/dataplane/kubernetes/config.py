@@ -57,8 +57,8 @@ class ClusterConfig:
     is the cluster's default one. Without `database` each Deployment gets a PostgreSQL of its own;
     `former_databases` hold the databases of older Deployments. Without `object_store` task logs are
     on a shared claim of `logs_storage_class` (ReadWriteMany). `has_keda` False means a fixed number
-    of workers; otherwise workers go `scale_down_seconds` after their last task. `airflow_url` is
-    the origin of the Airflow UIs: each lives below `/<ref>/`.
+    of workers; otherwise workers are removed `scale_down_seconds` after their last task.
+    `airflow_url` is the origin of the Airflow UIs: each lives below `/<ref>/`.
     """
 
     connection: Connection
@@ -77,7 +77,8 @@ class ClusterConfig:
 
     def for_database_on(self, server: str | None) -> "ClusterConfig":
         """Return it with the server (`host:port`, empty for the Deployment's own namespace) that a
-        Deployment's database is on; None is the present one. Raises Permanent if nobody knows it.
+        Deployment's database is on; None is the current one. Raises Permanent for an unknown
+        server.
         """
         if server is None or server == str(self.database or ""):
             return self

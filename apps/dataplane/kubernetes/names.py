@@ -13,7 +13,7 @@ REVISION_ANNOTATION = f"{PREFIX}/revision"
 
 COMPONENT_LABEL = "app.kubernetes.io/component"
 NAME_ANNOTATION = f"{PREFIX}/name"
-# The driver makes such an object if it is not there, and otherwise leaves it as it is.
+# Such an object is created if it does not exist, and otherwise left as it is.
 ONCE_ANNOTATION = f"{PREFIX}/once"
 SECURITY = "pod-security.kubernetes.io"
 # All labels and annotations that an object of the portal may have from it.
@@ -44,7 +44,7 @@ def namespace_of(ref: str) -> str:
 def worker_name(queue: str) -> str:
     """Return the name of the workload that runs the workers of a queue.
 
-    KEDA and the pods put more characters around it, and 63 are all there is.
+    KEDA and the pods add characters to it, and 63 is the limit.
     """
     name = f"worker-{queue}"
     if len(name) <= LONGEST_WORKLOAD:

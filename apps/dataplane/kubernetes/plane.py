@@ -1,7 +1,7 @@
-"""The Kubernetes data plane: an Airflow per namespace, pushed and watched through the API.
+"""The Kubernetes data plane: an Airflow per namespace, applied and observed through the API.
 
-Everything that is known is in the cluster itself; this object holds a configuration and nothing
-else, and one connection with one credential serves all of it.
+All state is in the cluster itself; this object holds only a configuration, and one connection with
+one credential serves everything.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,15 +47,15 @@ class KubernetesPlane:
         self.api = Api(config.connection)
 
     def check(self) -> PlaneCheck:
-        """Test the cluster: reachable, what it has, what it lacks. Nothing is raised."""
+        """Test the cluster: is it reachable, what it has, what it lacks. Nothing is raised."""
         return check_cluster(self.api)
 
     def reach(self) -> None:
-        """Ask one cheap question that needs the credential, without a second try."""
+        """Send one cheap request that needs the credential, without a retry. Raises Unreachable."""
         self.api.reach(labels=selector(portal_id=self.config.portal_id))
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
-        """Do one pass; see `apply.ApplyPass`."""
+        """Do one pass; see `apply_pass.ApplyPass`."""
         return ApplyPass(
             api=self.api,
             portal_id=self.config.portal_id,
@@ -64,24 +64,24 @@ class KubernetesPlane:
         ).run()
 
     def observe(self, *, ref: str) -> Observation:
-        """Look at the Deployment without changing it."""
+        """Observe the Deployment without changing it."""
         return observe_deployment(self.api, config=self.config, ref=ref)
 
     def survey(self) -> Iterator[tuple[str, Observation]]:
-        """Look at all Deployments; see `survey.survey`."""
+        """Observe all Deployments; see `survey.survey`."""
         return survey(self.api, config=self.config)
 
     def drift(self, *, spec: DeploymentSpec) -> tuple[Drift, ...]:
-        """Say which objects differ from `spec`, and in which fields. Changes nothing."""
+        """Return which objects differ from `spec`, and in which fields. Changes nothing."""
         manifests = [manifest for stage in self._rendered(spec) for manifest in stage.objects]
         return drift_of(self.api, manifests, portal_id=self.config.portal_id, ref=spec.ref)
 
     def mark_busy_workers(self, *, spec: DeploymentSpec) -> int:
-        """Mark the workers that are busy; see `busy`."""
+        """Mark the busy workers; see `pod_deletion_cost`. Returns how many marks changed."""
         return mark_busy_workers(self.api, spec=spec, portal_id=self.config.portal_id)
 
     def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
-        """Ask for what changes by the second; see `live_metrics`."""
+        """Measure what changes by the second; see `live_metrics`."""
         return read_live_metrics(self.api, spec=spec, portal_id=self.config.portal_id)
 
     def delete(self, *, ref: str) -> Progress:

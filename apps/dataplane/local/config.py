@@ -1,4 +1,4 @@
-"""What the local data plane must know of its surroundings: databases, edge, its own patience."""
+"""What the local data plane must know of its surroundings: databases, edge, timeouts."""
 
 import os
 import sys
@@ -40,7 +40,7 @@ class LocalConfig:
 
     @classmethod
     def from_environment(cls, home: Home) -> "LocalConfig":
-        """Read `SETTINGS`, and ask the home for what is not set.
+        """Read `SETTINGS`, with defaults from the home.
 
         Raises Permanent when the home was never prepared.
         """

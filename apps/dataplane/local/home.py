@@ -1,7 +1,7 @@
 """The one folder that holds all state of a portal on this machine.
 
-Nothing of a portal lives elsewhere, so two homes are two portals, and removing the folder removes
-it all.
+A portal has no state elsewhere, so two homes are two portals, and removing the folder removes
+everything.
 """
 
 import os
@@ -21,7 +21,7 @@ def default_home() -> Path:
 
 @dataclass(frozen=True)
 class Home:
-    """Paths below PORTAL_HOME. Pure: making them is `services.prepare_home`."""
+    """Paths below PORTAL_HOME. Pure: `machine.embedded_databases.prepare_home` creates them."""
 
     path: Path
 

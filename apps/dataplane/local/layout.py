@@ -1,4 +1,4 @@
-"""The folder of one Deployment, and what the plane remembers there between passes."""
+"""The folder of one Deployment, and the state that the plane stores there between passes."""
 
 import fcntl
 import json
@@ -46,7 +46,7 @@ class Folder:
 
     @property
     def bundles(self) -> Path:
-        """Where Airflow keeps its own notes about DAG bundles."""
+        """Where Airflow stores its own state of DAG bundles."""
         return self.path / "bundles"
 
     @property
@@ -99,9 +99,7 @@ class WantedQueue:
 
 @dataclass(kw_only=True)
 class Wanted:
-    """What should run of a Deployment, for the keeper: it never sees a spec and never asks the
-    portal.
-    """
+    """What should run of a Deployment, for the keeper: it reads no spec and calls no portal."""
 
     core: list[str] = field(default_factory=list)
     queues: list[WantedQueue] = field(default_factory=list)
@@ -120,11 +118,12 @@ def read_wanted(folder: Folder) -> Wanted:
 
 
 def save_wanted(folder: Folder, wanted: Wanted) -> None:
+    """Write what the keeper shall run."""
     write_private(folder.scaling, json.dumps(asdict(wanted), sort_keys=True))
 
 
 def read_state(folder: Folder) -> State | None:
-    """Return the state, or None when the plane knows nothing of the Deployment."""
+    """Return the state, or None when the Deployment is unknown to the plane."""
     try:
         return _known(json.loads(folder.state.read_text()))
     except FileNotFoundError:
@@ -144,6 +143,7 @@ def _known(data: dict[str, Any]) -> State:
 
 
 def save_state(folder: Folder, state: State) -> None:
+    """Write the state of a Deployment."""
     write_private(folder.state, json.dumps(asdict(state), sort_keys=True))
 
 
@@ -155,7 +155,7 @@ def all_folders(home: Home) -> list[Folder]:
 
 
 def first_state(folder: Folder, *, password: str, portal_number: int) -> State:
-    """Reserve a port and a broker number, and remember them. The caller holds `plane_lock`.
+    """Reserve a port and a broker number, and store them. The caller holds `plane_lock`.
 
     `portal_number` is the broker's database that the portal keeps for itself.
     """
@@ -181,7 +181,7 @@ def unused_port(home: Home) -> int:
 
 @contextmanager
 def deployment_lock(folder: Folder) -> Iterator[None]:
-    """Let one pass at a time work on a Deployment. Raises Temporary when another is at it."""
+    """Let one pass at a time work on a Deployment. Raises Temporary while another one does."""
     with _lock(folder.home.run / f"deployment-{folder.ref}.lock", is_waiting=False):
         yield
 

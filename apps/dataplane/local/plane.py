@@ -47,7 +47,7 @@ class LocalPlane:
         self.config = config or LocalConfig.from_environment(home)
 
     def check(self) -> PlaneCheck:
-        """Test the plane itself: reachable, what it has, what it lacks."""
+        """Test the plane itself: whether it is reachable, what it has, what it lacks."""
         findings = (self._supervisor(), self._database(), self._memory(), self._disk(), _cores())
         return PlaneCheck(
             is_usable=all(finding.is_ok for finding in findings),
@@ -61,7 +61,7 @@ class LocalPlane:
             return ApplyPass(home=self.home, config=self.config, spec=spec).run()
 
     def observe(self, *, ref: str) -> Observation:
-        """Look at the Deployment without changing it."""
+        """Observe the Deployment without changing it."""
         return Observer(home=self.home, config=self.config, folder=Folder(self.home, ref)).observe()
 
     def delete(self, *, ref: str) -> Progress:

@@ -43,7 +43,7 @@ def changes(old: Configuration | None, new: Configuration) -> tuple[Change, ...]
 
 
 def brings_secrets(old: Configuration | None, new: Configuration) -> bool:
-    """Tell whether a configuration has secret values that the one before has not."""
+    """Return whether a configuration has secret values that the previous one lacks."""
     return bool(set(new.secret_ids) - set(old.secret_ids if old else ()))
 
 
@@ -216,7 +216,7 @@ def queue_in_words(queue: WorkerQueue) -> str:
 
 
 def drift_in_words(corrects_drift: bool) -> str:
-    """Say what becomes of changes that others make on the data plane."""
+    """Describe how drift is handled."""
     return "undone" if corrects_drift else "shown, left alone"
 
 
@@ -225,7 +225,7 @@ def _plural(word: str, count: int) -> str:
 
 
 def effects_of(differences: tuple[Change, ...]) -> list[str]:
-    """Say each effect once, and leave out what a greater one includes."""
+    """List each effect once, and leave out those that a greater one includes."""
     effects = {change.effect: None for change in differences if change.effect}
     if len(effects) > 1:
         effects.pop(NOTHING_RESTARTS, None)

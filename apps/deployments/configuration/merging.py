@@ -1,4 +1,4 @@
-"""What becomes of an edit when somebody saved first: both, and a choice where they clash."""
+"""Merges an edit with one that was saved first: both changes, and a choice where they conflict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ class Clash:
 
 @dataclass(frozen=True, kw_only=True)
 class Merge:
-    """Both edits of `base` and what becomes of them together."""
+    """Two edits of `base` and their merge."""
 
     base: Configuration
     theirs: Configuration

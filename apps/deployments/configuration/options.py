@@ -31,7 +31,7 @@ class SizeOption:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorOption:
-    """A way to run tasks; `consequence` says what choosing it means."""
+    """An executor; `consequence` describes what choosing it means."""
 
     name: ExecutorName
     label: str
@@ -53,9 +53,9 @@ class RuntimeOption:
 class DeploymentOptions:
     """Every choice and range there is on one cluster.
 
-    `workers_note` says what holds for the numbers of workers there. `has_drift` tells whether
-    others can change what the portal made, so that somebody must say what becomes of it.
-    `code_bytes` is how much code the data plane takes, packed; None is no limit of its own.
+    `workers_note` explains the numbers of workers there. `has_drift` is whether others can change
+    the portal's objects, so that the handling of drift is a choice. `code_bytes` is how much code
+    the data plane takes, packed; None is no limit of its own.
     """
 
     runtimes: tuple[RuntimeOption, ...]

@@ -62,7 +62,7 @@ class Problem:
 
 
 def validate_name(name: str) -> list[Problem]:
-    """Check the display name of a Deployment, without looking whether it is taken."""
+    """Validate the display name of a Deployment, except that it is not taken."""
     if not name.strip():
         return [Problem("name", "Give the Deployment a name.")]
     if len(name) > NAME_LENGTH:
@@ -77,7 +77,7 @@ def validate(
 ) -> list[Problem]:
     """Return every broken rule of a configuration, in the order of the form.
 
-    `base` is the configuration in force: its runtime may stay although it is no longer offered.
+    `base` is the current configuration: its runtime may stay although it is no longer offered.
     """
     return [
         *_check_basics(configuration),
@@ -89,7 +89,7 @@ def validate(
 
 
 def is_protected(key: str) -> bool:
-    """Tell whether the portal keeps an environment variable for itself, however it is written."""
+    """Return whether an environment variable is reserved by the portal, in any spelling."""
     name = key.upper()
     if name in _PROTECTED_EXACTLY or name.startswith(_PROTECTED_PREFIXES):
         return True

@@ -1,4 +1,4 @@
-"""A configuration as YAML, to read and to compare. Secrets are words there."""
+"""A configuration as YAML, to read and to compare. Secrets are placeholders there."""
 
 import json
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Drafts: what was typed, kept from the form to the review and until it is confirmed."""
+"""Drafts: an edit on its way from the form to the review, until it is confirmed."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -32,10 +32,10 @@ def save_draft(
     base: Revision | None = None,
     restores: Revision | None = None,
 ) -> Draft:
-    """Keep what was typed for the review page.
+    """Store an edit for the review page.
 
-    A draft of a new Deployment has a name; one of an existing Deployment has the revision it
-    is based on, and `restores` if it goes back to an earlier one.
+    A draft of a new Deployment has a name; one of an existing Deployment has the revision it is
+    based on, and `restores` if it is a rollback to an earlier one.
     """
     return Draft.objects.create(
         author=actor,
@@ -62,7 +62,7 @@ def update_draft(
     """Replace what a draft holds; `base` moves it onto a newer revision after a stale edit, and
     `cluster` a new Deployment to another one.
 
-    What is edited further no longer restores a revision. Raises Conflict once it is confirmed.
+    An edited draft no longer restores a revision. Raises Conflict once it is confirmed.
     """
     draft = _lock_open(actor, draft)
     dropped = set(draft.configuration.secret_ids) - set(configuration.secret_ids)
@@ -79,7 +79,7 @@ def update_draft(
 
 @transaction.atomic
 def move_draft(*, actor: User, draft: Draft, base: Revision) -> Draft:
-    """Put a draft onto a newer revision and leave the rest as it is, the revision to go back to
+    """Move a draft onto a newer revision and leave the rest as it is, the revision to restore
     included. Raises Conflict once it is confirmed.
     """
     draft = _lock_open(actor, draft)
@@ -91,7 +91,7 @@ def move_draft(*, actor: User, draft: Draft, base: Revision) -> Draft:
 
 @transaction.atomic
 def discard_draft(*, actor: User, draft: Draft) -> None:
-    """Forget a draft and the secrets that only it holds."""
+    """Delete a draft and the secrets that only it refers to."""
     draft = _lock(actor, draft)
     _forget_secrets(actor, set(draft.configuration.secret_ids))
     draft.delete()
@@ -99,7 +99,7 @@ def discard_draft(*, actor: User, draft: Draft) -> None:
 
 @transaction.atomic
 def confirm_draft(*, actor: User, draft: Draft, reason: str = "") -> Operation:
-    """Do what the draft says: create, update or go back. A second call finds the first's operation.
+    """Apply a draft: create, update or restore. A second call returns the operation of the first.
 
     Raises StaleBase, Invalid, Refused or Conflict, like the service it calls.
     """
@@ -143,7 +143,7 @@ def _carry_out(actor: User, draft: Draft, reason: str) -> Operation:
 
 
 def _lock(actor: User, draft: Draft) -> Draft:
-    # Nothing is joined: rows joined before a wait for the lock would be those of before.
+    # No joins: rows joined before waiting for the lock would be stale.
     locked = Draft.objects.select_for_update().get(pk=draft.pk)
     if locked.author_id != actor.pk:
         raise Refused("A draft belongs to who typed it.")
@@ -158,5 +158,5 @@ def _lock_open(actor: User, draft: Draft) -> Draft:
 
 
 def _forget_secrets(actor: User, ids: set[str]) -> None:
-    """Remove secrets that no Deployment holds."""
+    """Delete secrets that belong to no Deployment."""
     SecretValue.objects.filter(pk__in=ids, deployment=None, created_by=actor).delete()

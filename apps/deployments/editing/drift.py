@@ -1,4 +1,4 @@
-"""What others changed on the data plane, where the configuration leaves that alone: put it back."""
+"""Reverts drift on request, where the configuration does not correct it automatically."""
 
 from django.db import transaction
 
@@ -18,8 +18,8 @@ from apps.deployments.reconciling import lifecycle
 
 @transaction.atomic
 def put_back(*, actor: User, deployment: Deployment) -> Operation:
-    """Apply the revision in force once more, over what others changed. Raises Conflict when nothing
-    differs; a second call finds the operation of the first.
+    """Apply the current revision once more, over what others changed. Raises Conflict when nothing
+    differs; a second call returns the operation of the first.
     """
     deployment = lock_deployment(deployment)
     running = deployment.operations.filter(state=OperationState.RUNNING).first()

@@ -1,4 +1,4 @@
-"""What a write that changes a Deployment's configuration or code is made of."""
+"""The parts of a write that changes a Deployment's configuration or code."""
 
 import uuid
 from functools import partial
@@ -52,7 +52,7 @@ def add_revision(
     code_digest: str,
     reason: str = "",
 ) -> Operation:
-    """Make the next revision the wanted one, in place of one that is still under way."""
+    """Add a revision and make it the wanted one, in place of one that is still being applied."""
     before = deployment.wanted
     _take_secrets(actor, deployment, configuration)
     supersede(deployment)
@@ -79,7 +79,7 @@ def add_revision(
 
 
 def supersede(deployment: Deployment) -> None:
-    """End what is under way, because something newer comes."""
+    """Mark the revision and operation in progress as superseded by a newer one."""
     if deployment.wanted is not None:
         rows = Revision.objects.filter(pk=deployment.wanted.pk)
         lifecycle.move(rows, "revision", RevisionState.SUPERSEDED)
@@ -92,7 +92,7 @@ def supersede(deployment: Deployment) -> None:
 
 
 def make_due(deployment: Deployment) -> None:
-    """Let the reconciler come at once, whatever went wrong before."""
+    """Make the Deployment due at once, and reset its failures."""
     Deployment.objects.filter(pk=deployment.pk).update(
         next_reconcile_at=Now(),
         is_urgent=True,
@@ -105,7 +105,7 @@ def make_due(deployment: Deployment) -> None:
 
 
 def _audited(before: Revision | None, after: Revision) -> dict[str, list[Any]]:
-    """Write a revision for the audit: what differs, with secrets and long values left out."""
+    """Return the differences of a revision for its audit event, without secrets and long values."""
     old = before.configuration if before else None
     audited: dict[str, list[Any]] = {"revision": [before.number if before else None, after.number]}
     for change in changes(old, after.configuration):
@@ -121,8 +121,8 @@ def _audited(before: Revision | None, after: Revision) -> dict[str, list[Any]]:
 def _take_secrets(actor: User | None, deployment: Deployment, configuration: Configuration) -> None:
     """Bind secrets that were typed for this revision to the Deployment.
 
-    Only who typed a secret brings it in, and only once: an id that somebody has seen elsewhere must
-    not open it here.
+    Only the author of a secret can bind it, and only once: an id that was seen elsewhere must not
+    give access to it here.
     """
     rows = _usable_secrets(actor, deployment, configuration)
     problems = [

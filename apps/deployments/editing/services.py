@@ -1,7 +1,7 @@
 """Every write to a Deployment: one transaction and one audit event each.
 
 A write locks the row, makes an immutable revision where the configuration or the code changes,
-opens the operation that people watch, and makes the row due. The message to a worker is a hint.
+begins the operation that people follow, and makes the row due. The message to a worker is a hint.
 """
 
 import secrets
@@ -44,7 +44,7 @@ NAME_CONSTRAINT = "deployment_name_unique_in_workspace"
 
 
 class StaleBase(Conflict):
-    """Somebody saved first. `current` is the revision in force now."""
+    """A concurrent edit was saved first. `current` is the current revision."""
 
     def __init__(self, *, current: Revision) -> None:
         super().__init__(
@@ -140,7 +140,7 @@ def restore_revision(
 ) -> Operation:
     """Make a new revision with the configuration and the code of an earlier one.
 
-    Raises StaleBase, or Refused when Airflow cannot go back that far.
+    Raises StaleBase, or Refused when Airflow cannot be downgraded that far.
     """
     deployment = lock_deployment(deployment)
     current = _wanted(deployment)
@@ -166,9 +166,9 @@ def restore_revision(
 
 @transaction.atomic
 def retry(*, actor: User, deployment: Deployment) -> Operation:
-    """Try again what failed, or what was given up. Raises Conflict when nothing has failed.
+    """Retry what failed, or a Deployment in quarantine. Raises Conflict when nothing has failed.
 
-    A second call finds the operation of the first.
+    A second call returns the operation of the first.
     """
     deployment = lock_deployment(deployment, even_deleting=True)
     running = deployment.operations.filter(state=OperationState.RUNNING).first()
@@ -193,11 +193,12 @@ def retry(*, actor: User, deployment: Deployment) -> Operation:
 
 @transaction.atomic
 def delete_deployment(*, actor: User, deployment: Deployment, typed_name: str) -> Operation:
-    """Begin to delete; a second call finds the operation of the first. Its tokens end at once.
+    """Begin to delete; a second call returns the operation of the first. Tokens are revoked at
+    once.
 
     Raises Invalid, with field "typed_name", unless the name is typed exactly.
     """
-    # First, because whoever gives a role locks the organization before the Deployment.
+    # First, because assigning a role locks the organization before the Deployment.
     revoke_tokens_in(actor=actor, on=deployment)
     deployment = lock_deployment(deployment, even_deleting=True)
     if typed_name.strip() != deployment.name:
@@ -217,7 +218,7 @@ def delete_deployment(*, actor: User, deployment: Deployment, typed_name: str) -
 
 
 def new_ref(name: str) -> str:
-    """Make the name on the data plane: readable, unique, beginning with a letter, for ever."""
+    """Make the permanent name on the data plane: readable, unique, beginning with a letter."""
     stem = slugify(name.replace("_", "-"))[:30].strip("-")
     if not stem[:1].isalpha():
         stem = f"airflow-{stem}"[:30].strip("-")
@@ -256,7 +257,7 @@ def _create(
 
 def _usable_cluster(workspace: Workspace, cluster: Cluster) -> Cluster:
     """Lock a cluster and return it as it is now. Raises Invalid for one that the workspace may not
-    use, or that is removed in this moment.
+    use, or that was removed concurrently.
     """
     locked = Cluster.objects.select_for_update(no_key=True).get(pk=cluster.pk)
     if not clusters_for(workspace=workspace).filter(pk=cluster.pk).exists():

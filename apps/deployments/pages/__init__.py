@@ -1,0 +1,1 @@
+"""The pages of Deployments: list, overview, configure and review, revisions, operations, access."""

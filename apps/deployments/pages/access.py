@@ -1,4 +1,4 @@
-"""Who reaches a Deployment and through what; roles on the Deployment itself are given here."""
+"""Who has access to a Deployment, through which grants; assigns roles on the Deployment itself."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 
 def _number(request: HttpRequest, field: str) -> int:
     posted = request.POST.get(field, "")
-    # The database's numbers have 19 digits at most; more of them would be no grant either.
+    # Ids in the database have at most 19 digits; a longer number is no grant.
     return int(posted) if posted.isascii() and posted.isdigit() and len(posted) < 19 else 0
 
 
@@ -103,7 +103,7 @@ def _forms(request: HttpRequest, deployment: Deployment) -> Forms:
 def _assign(request: HttpRequest, deployment: Deployment, *, email: str, **given: Any) -> None:
     person = person_with_email(email=email)
     if person is None or not person.is_active:
-        # The same words as for somebody of another organization: who else is here is not told.
+        # The same message as for a person of another organization: membership is not disclosed.
         organization = deployment.workspace.organization
         raise Invalid(
             f"{email} is not a member of {organization}. Invite them first.", field="email"

@@ -19,7 +19,7 @@ def chosen_cluster(request: HttpRequest, clusters: Sequence[Cluster]) -> Cluster
 
 
 def is_for_another(data: Mapping[str, str], cluster: Cluster) -> bool:
-    """Tell whether the form was shown with the choices of another cluster."""
+    """Return whether the form was shown with the choices of another cluster."""
     return data.get("shown_for") != str(cluster.pk)
 
 

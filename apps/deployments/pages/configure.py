@@ -38,7 +38,7 @@ SHOWN_DRAFTS = 3
 class Subject:
     """What a form edits: a new Deployment or an existing one, from the start or from a draft.
 
-    `clusters` are those that a new one may run on; for an existing one that is settled.
+    `clusters` are those that a new one may run on; for an existing one the cluster is fixed.
     """
 
     user: User
@@ -135,7 +135,7 @@ def edit_draft(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> Ht
 
 
 def draft_of(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> Draft:
-    """Load a draft of the person who asks, who must still be allowed to apply it."""
+    """Load a draft of the current user, who must still be allowed to apply it."""
     related = ("deployment__wanted", "deployment__workspace", "base", "restores", "operation")
     drafts = Draft.objects.select_related("cluster", *related)
     draft: Draft = get_object_or_404(
@@ -155,7 +155,7 @@ def _subject(request: HttpRequest, *, cluster: Cluster, **fields: Any) -> Subjec
 
 
 def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData]) -> HttpResponse:
-    """Show the form. A row button rearranges it; the other one keeps a draft, to be reviewed."""
+    """Show the form. A row button rearranges it; the main one saves a draft for the review."""
     data, is_validated, is_adapted = initial() | {"cluster": str(subject.cluster.pk)}, False, False
     if request.method == "POST":
         data = _posted(request, subject)

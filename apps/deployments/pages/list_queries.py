@@ -80,14 +80,14 @@ _REVISIONS = tuple(
     for side in ("wanted", "applied")
     for name in ("number", "state", "failure", "code_digest")
 )
-# They stand in kept statements for whoever asks, and where.
+# Placeholders of cached statements for the user and the workspace.
 _SOMEBODY, _SOMEWHERE = User(pk=-1), Workspace(pk=-2)
 Statement = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListFilter:
-    """What the address asks for. Unknown values ask for nothing."""
+    """The filter in the query string. Unknown values are ignored."""
 
     name: str = ""
     status: str = ""
@@ -170,7 +170,7 @@ class ListPage:
 def deployments_page(*, user: User, workspace: Workspace, wanted: ListFilter) -> ListPage:
     """Return one page of a workspace's Deployments that the user sees, and the counts by status.
 
-    The counts ride along with the rows; only an empty page asks for them by themselves.
+    The counts come with the rows; only an empty page needs a query of its own for them.
     """
     sees_all = user.has_perm("deployment.view", workspace)
     found = _run(_rows_statement(wanted, sees_all), user, workspace)
@@ -194,8 +194,8 @@ def queue_cells(row: Row) -> tuple[tuple[QueueCell, ...], int]:
 
 @lru_cache(maxsize=KEPT_STATEMENTS)
 def _rows_statement(wanted: ListFilter, sees_all: bool) -> Statement:
-    """Write the query of a page. Writing it takes the ORM ten times as long as reading the answer,
-    so the text is kept for the next who asks the same.
+    """Write the query of a page. Compiling it takes the ORM ten times as long as the database to
+    answer, so the text is cached for equal queries.
     """
     found = _found(wanted, sees_all)
     rows = found.filter(group=wanted.status) if wanted.status else found
@@ -258,7 +258,7 @@ def _found(wanted: ListFilter, sees_all: bool) -> QuerySet[Any]:
 
 
 def _in_order(rows: QuerySet[Any], sort: str) -> QuerySet[Any]:
-    """Order rows; by default those first that need a person most."""
+    """Order rows; by default the most urgent status first."""
     if sort:
         return rows.order_by(*ORDERS[sort])
     placed: QuerySet[Any] = rows.order_by(_PLACE, *ORDERS["name"])

@@ -86,8 +86,8 @@ def _around(request: HttpRequest, workspace: Workspace, page: ListPage) -> dict[
 
 
 def _advice(workspace: Workspace) -> dict[str, Any]:
-    """Say which role creates here, and who can give it. It is the same for everybody who sees the
-    workspace, so it may be a minute old; the page that refuses says it anew.
+    """Return which role may create here, and who can assign it. It is the same for everyone who
+    sees the workspace and may be a minute old; the page that refuses computes it anew.
     """
 
     def explain() -> dict[str, Any]:
@@ -141,10 +141,11 @@ def _rows(page: ListPage, now: datetime) -> list[SafeString]:
 
 @lru_cache(maxsize=KEPT_ROWS)
 def _drawn(row: Row, note: RuntimeNote | None, changed: str, zone: str) -> SafeString:
-    """Draw a row, unless the very same was drawn before: everybody who looks asks for fifty again
-    three times a minute, and few of them have changed.
+    """Render a row, or return its cached rendering: every open list polls fifty rows three times a
+    minute, and few of them have changed.
 
-    `changed` and `zone` stand for the clock and the person's zone, which the drawing reads too.
+    `changed` and `zone` stand for the clock and the person's time zone, on which the rendering
+    depends, too.
     """
     queues, more_queues = queue_cells(row)
     context = {
@@ -159,7 +160,7 @@ def _drawn(row: Row, note: RuntimeNote | None, changed: str, zone: str) -> SafeS
 
 
 class _Counted(Paginator):  # type: ignore[type-arg]  # not generic at run time
-    """A paginator that was told the count, for the rows carry it."""
+    """A paginator with a given count, because the rows carry it."""
 
     def __init__(self, total: int) -> None:
         super().__init__([], PAGE_SIZE)

@@ -124,7 +124,7 @@ def _took(shown: Operation, now: Any = None) -> float | None:
 
 
 def _way_back(deployment: Deployment, shown: Operation) -> Any:
-    """Return the revision that last worked, when a failed operation left it."""
+    """Return the revision to roll back to after a failed operation."""
     applied = deployment.applied
     if shown.state != OperationState.FAILED or applied is None or applied.pk == shown.revision_id:
         return None
@@ -132,7 +132,7 @@ def _way_back(deployment: Deployment, shown: Operation) -> Any:
 
 
 def _component_with_log(deployment: Deployment, shown: Operation) -> str:
-    """Return the component to blame, if its log has a page: an installer's has none."""
+    """Return the component at fault, if its log has a page: an installer's has none."""
     seen = observation_of(deployment)
     names = [component.name for component in seen.components] if seen else []
     return shown.failed_component if shown.failed_component in names else ""

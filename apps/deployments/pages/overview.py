@@ -110,14 +110,14 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
 
 
 def _seen(deployment: Deployment) -> tuple[Observation | None, LiveMetrics | None]:
-    """Return the last look with the last figures in it, and let newer ones be asked for."""
+    """Return the last observation completed by the last live metrics, and request newer ones."""
     seen, told = observation_of(deployment), live_metrics.read_live_metrics(deployment)
     request_live_metrics(deployment)
     return (live_metrics.completed(seen, told) if seen and told else seen), told
 
 
 def _unknown(deployment: Deployment, told: LiveMetrics | None) -> dict[str, str]:
-    """Say why waiting tasks and memory are not shown, where nobody tells them."""
+    """Return why waiting tasks and memory are not shown, where they are not reported."""
     if told is not None:
         return {"tasks": told.tasks_unknown, "usage": told.usage_unknown}
     if deployment.cluster.blind_until is not None:
@@ -152,7 +152,7 @@ def _conditions(
     configuration: Configuration | None,
     now: datetime,
 ) -> list[dict[str, str]]:
-    """Return what somebody ought to know or do, besides a failed or running operation."""
+    """Return what needs attention, besides a failed or running operation."""
     found = []
     if deployment.quarantined_at:
         found.append(_condition("bad", "The portal has stopped trying", deployment.last_error))
@@ -173,8 +173,8 @@ def _conditions(
 
 
 def _notices(deployment: Deployment, seen: Observation | None, now: datetime) -> dict[str, Any]:
-    """Return the warnings of the last hour, those that are over apart: what is shown may have been
-    seen a while ago.
+    """Return the warnings of the last hour, resolved ones apart; the observation may be a while
+    old.
     """
     noticed = [one for one in (seen.notices or ()) if now - one.last_at < NOTICED] if seen else []
     good_since = _good_since(deployment, seen)
@@ -187,7 +187,7 @@ def _notices(deployment: Deployment, seen: Observation | None, now: datetime) ->
 
 
 def _good_since(deployment: Deployment, seen: Observation | None) -> datetime | None:
-    """Return since when everything is as it should be, None if something is not."""
+    """Return since when the Deployment is healthy and settled, None if it is not."""
     if seen is None or deployment.health != Health.HEALTHY:
         return None
     is_good = all(

@@ -25,7 +25,7 @@ from apps.deployments.models import (
 )
 from apps.organizations.models import Workspace
 
-# Enough to be usual, few enough to follow a machine that became faster.
+# Enough for a stable median, few enough to follow a change of the machine.
 RECENT_OPERATIONS = 12
 _TIMES = ("observed_at", "started_at", "heartbeat_at", "last_at")
 STEP_STATES = {"waiting": "wait", "running": "now"}
@@ -41,7 +41,7 @@ def usual_cluster(*, workspace: Workspace, clusters: Sequence[Cluster]) -> Clust
 
 
 def is_name_taken(*, workspace: Workspace, name: str) -> bool:
-    """Tell whether a living Deployment of the workspace has the name, ignoring case."""
+    """Return whether an existing Deployment of the workspace has the name, ignoring case."""
     living = Deployment.objects.filter(workspace=workspace).exclude(phase=Phase.DELETED)
     return living.filter(name__iexact=name).exists()
 
@@ -49,7 +49,7 @@ def is_name_taken(*, workspace: Workspace, name: str) -> bool:
 def open_drafts(
     *, author: User, workspace: Workspace, deployment: Deployment | None
 ) -> QuerySet[Draft]:
-    """List what somebody has typed and not applied, newest first."""
+    """List the open drafts of a person, newest first."""
     drafts = Draft.objects.filter(author=author, workspace=workspace, deployment=deployment)
     return drafts.filter(operation=None).order_by("-updated_at")
 
@@ -57,7 +57,7 @@ def open_drafts(
 def usable_secrets(
     *, user: User, workspace: Workspace, deployment: Deployment | None, ids: Iterable[str]
 ) -> dict[str, SecretValue]:
-    """Return the sealed values that a form of this person may name, by id.
+    """Return the sealed values that a form of this person may refer to, by id.
 
     Those are the Deployment's own and those that the person typed and nothing uses yet.
     """
@@ -161,9 +161,9 @@ def secrets_of(deployment: Deployment) -> dict[str, SecretValue]:
 
 
 def observation_of(deployment: Deployment) -> Observation | None:
-    """Return what was seen of a Deployment at the last look, None before the first.
+    """Return the last observation of a Deployment, None before the first.
 
-    What another version of the portal wrote is read as far as it is understood.
+    Fields written by another version of the portal are read as far as they are known.
     """
     data: Mapping[str, Any] = deployment.observation
     if not data:

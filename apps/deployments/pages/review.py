@@ -61,7 +61,7 @@ def discard(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpR
 
 
 def _move(draft: Draft, merged: Merge, wanted: Revision) -> None:
-    """Put a draft onto what was saved first. Going back mixes nothing: it is a whole revision."""
+    """Move a draft onto the revision that was saved first. A rollback is not merged."""
     if draft.restores is not None:
         move_draft(actor=draft.author, draft=draft, base=wanted)
         return
@@ -86,7 +86,7 @@ def _confirm(request: HttpRequest, draft: Draft) -> HttpResponse:
     return _follow(operation)
 
 
-# Nothing secret is posted here: the draft holds the values, sealed.
+# No secret is posted here: the draft holds the sealed values.
 _confirm_with_secrets = fresh_sign_in(_confirm)
 
 
@@ -136,7 +136,7 @@ def _show_stale(request: HttpRequest, draft: Draft, merged: Merge, status: int) 
 
 
 def _merge(draft: Draft, *, keep: dict[str, str]) -> Merge | None:
-    """Join the draft with what was saved since it began; None when nothing was."""
+    """Merge the draft with revisions saved since it began; None when there are none."""
     deployment = draft.deployment
     if deployment is None or deployment.wanted is None or draft.base is None:
         return None

@@ -64,7 +64,7 @@ def revision(request: HttpRequest, deployment: Deployment, number: int) -> HttpR
 @scoped(Deployment, "deployment.update", by="ref")
 @require_POST
 def restore(request: HttpRequest, deployment: Deployment, number: int) -> HttpResponse:
-    """Lead to the review of going back; nothing changes before it is confirmed."""
+    """Redirect to the review of the rollback; nothing changes before it is confirmed."""
     earlier = get_object_or_404(Revision, deployment=deployment, number=number)
     draft = save_draft(
         actor=request_user(request),

@@ -1,4 +1,4 @@
-"""The circuit breaker of a Kubernetes cluster: what does not answer costs the others nothing.
+"""The circuit breaker of a Kubernetes cluster: an unreachable cluster costs the others nothing.
 
     answers ──a pass, survey or watch cannot reach it──▶ blind ──a probe fails──▶ unreachable
        ◀──────────────────────── a probe succeeds ─────────┴────────────────────────┘
@@ -30,16 +30,16 @@ logger = logging.getLogger(__name__)
 
 FAILURES_TO_SAY = 2
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 40.0
-# Those due soon go along, so that few jobs wait for the dead.
+# Clusters that are due soon are included, so that few jobs wait for dead ones.
 TOGETHER = timedelta(seconds=15)
-# A probe that dies with its worker is made again after this time.
+# A probe that dies with its worker is repeated after this time.
 PROBE = timedelta(seconds=30)
 MOST_PROBES, PROBES_AT_ONCE = 64, 32
 SEEN_EVERY = timedelta(seconds=30)
 
 
 def failed(*, cluster: Cluster, error: DataPlaneError) -> None:
-    """Count that a Kubernetes cluster did not answer, and say when it is asked again."""
+    """Count a failure of a Kubernetes cluster, and set when it is probed again."""
     wait = wait_seconds(cluster.failures) * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load
     Cluster.objects.filter(pk=cluster.pk).update(
         failures=F("failures") + 1,
@@ -54,13 +54,13 @@ def failed(*, cluster: Cluster, error: DataPlaneError) -> None:
 
 
 def answered(*, cluster: Cluster, now: datetime) -> None:
-    """Count that a cluster answered. Writes only where that is news."""
+    """Record that a cluster answered. Writes only where that changes something."""
     rows = Cluster.objects.filter(pk=cluster.pk)
     if cluster.failures or cluster.blind_until:
         rows.update(
             failures=0, last_error="", blind_until=None, unreachable_since=None, seen_at=Now()
         )
-        # What was shown meanwhile is old: look at all of it at once.
+        # What was shown in the meantime is old: observe everything at once.
         surveys = ClusterLease.objects.filter(cluster=cluster, purpose=ClusterLease.Purpose.SURVEY)
         surveys.filter(token=None).update(until=None)
         logger.info("cluster answers again", extra={"cluster": cluster.pk})
@@ -70,7 +70,7 @@ def answered(*, cluster: Cluster, now: datetime) -> None:
 
 @transaction.atomic
 def due_probes() -> list[tuple[int, int]]:
-    """Return id and shard of the clusters to probe now; nobody else probes them for a while."""
+    """Return id and shard of the clusters to probe now, and reserve them for a while."""
     blind = Cluster.objects.filter(blind_until__isnull=False)
     if not blind.filter(blind_until__lte=Now()).exists():
         return []
@@ -82,7 +82,7 @@ def due_probes() -> list[tuple[int, int]]:
 
 
 def probe(*, cluster_ids: Sequence[int]) -> None:
-    """Ask clusters side by side whether they answer again."""
+    """Probe clusters in parallel for an answer."""
     found = Cluster.objects.filter(pk__in=cluster_ids, blind_until__isnull=False)
     planes = [(cluster, plane_for(cluster)) for cluster in found]
     if not planes:
@@ -97,7 +97,7 @@ def probe(*, cluster_ids: Sequence[int]) -> None:
 
 
 def wait_seconds(failures: int) -> float:
-    """Return how long to leave a cluster alone that failed so many times before."""
+    """Return the seconds until the next probe of a cluster with this many failures."""
     return min(FIRST_WAIT_SECONDS * 2.0 ** min(failures, 10), LONGEST_WAIT_SECONDS)
 
 

@@ -1,8 +1,8 @@
-"""What is done with a Kubernetes cluster again and again: surveys, and marks on busy workers.
+"""Recurring jobs of a Kubernetes cluster: surveys, and marks on busy workers.
 
-The sweeper takes the lease of a chore and sends its token along. A job that starts holds the lease
-as long as it goes on; when it ends, the lease says when the chore is due again. So each is done by
-one worker at a time, a lost message costs `START_SECONDS`, and a killed worker `HELD_SECONDS`.
+The sweeper takes the lease of a cluster job and sends its token along. The job holds the lease as
+long as it runs; when it ends, the lease holds when the job is due again. So each runs in one worker
+at a time, a lost message costs `START_SECONDS`, and a killed worker `HELD_SECONDS`.
 """
 
 import logging
@@ -30,9 +30,9 @@ Purpose = ClusterLease.Purpose
 PURPOSES = (Purpose.SURVEY, Purpose.MARKS)
 START_SECONDS, HELD_SECONDS, RENEWED_SECONDS = 20.0, 60.0, 10.0
 SURVEY_SECONDS, MARK_SECONDS = 60.0, 15.0
-# Where watches see everything at once, a survey only proves them and may be so much later.
+# Where watches see every change at once, surveys only verify them and come later by this.
 LATER_WHERE_WATCHED = timedelta(seconds=240)
-# Of the Deployments whose idle workers could be told from the busy ones.
+# Marks matter only for queues with a choice of workers to remove.
 _HAS_SEVERAL_WORKERS = Func(
     "observation",
     Value("$.queues[*] ? (@.workers_ready > 1)"),
@@ -44,7 +44,7 @@ _HAS_SEVERAL_WORKERS = Func(
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """A chore that is due. `shard` is its cluster's, `token` that of its lease."""
+    """A cluster job that is due. `shard` is its cluster's, `token` that of its lease."""
 
     cluster_id: int
     shard: int
@@ -52,7 +52,7 @@ class ClusterJob:
 
 
 def take_due(purpose: str) -> list[ClusterJob]:
-    """Take the leases of a chore on all clusters where it is due."""
+    """Take the leases of a cluster job on all clusters where it is due."""
     clusters = Cluster.objects.exclude(kind=Cluster.Kind.LOCAL).filter(blind_until=None)
     leases = ClusterLease.objects.filter(cluster=OuterRef("pk"), purpose=purpose, until__gt=Now())
     concerned = Deployment.objects.filter(cluster=OuterRef("pk")).exclude(phase=Phase.DELETED)
@@ -70,7 +70,7 @@ def take_due(purpose: str) -> list[ClusterJob]:
 
 
 def _is_watched_and_was_surveyed() -> Exists:
-    """Tell of a cluster that all is seen there now, and was proved not long ago."""
+    """Return whether a cluster is watched, and was verified by a survey not long ago."""
     here = ClusterLease.objects.filter(cluster=OuterRef("pk"))
     surveyed = here.filter(purpose=Purpose.SURVEY, until__gt=Now() - LATER_WHERE_WATCHED)
     watched = ClusterLease.objects.filter(
@@ -80,7 +80,7 @@ def _is_watched_and_was_surveyed() -> Exists:
 
 
 def run(*, purpose: str, cluster_id: int, token: uuid.UUID) -> None:
-    """Do a chore, unless its lease was lost meanwhile."""
+    """Run a cluster job, unless its lease was lost in the meantime."""
     if not cluster_leases.renew(tokens=[token], seconds=HELD_SECONDS):
         return
     keep = _keeping(token)
@@ -96,7 +96,7 @@ def run(*, purpose: str, cluster_id: int, token: uuid.UUID) -> None:
 
 
 def _keeping(token: uuid.UUID) -> Callable[[], None]:
-    """Return what a chore calls as it goes on, so that it keeps its lease."""
+    """Return the callback with which a running cluster job renews its lease."""
     renewed_at = time.monotonic()
 
     def keep() -> None:
@@ -114,7 +114,7 @@ def _mark_busy_workers(cluster_id: int, keep: Callable[[], None]) -> None:
     if cluster is None or not isinstance(plane, SupportsBulkObserve):
         return
     several = Deployment.objects.filter(_HAS_SEVERAL_WORKERS, cluster=cluster, phase=Phase.ACTIVE)
-    # At random, so that a job that is cut short leaves out others each time.
+    # In random order, so that a job that is cut short skips different Deployments each time.
     for row in several.select_related("applied").exclude(applied=None).order_by("?"):
         keep()
         try:

@@ -21,7 +21,7 @@ _HOLD = """
 
 
 def hold(*, cluster_id: int, purpose: str, seconds: float) -> uuid.UUID | None:
-    """Take a lease and return its token, or None: somebody holds it, or it is not yet time."""
+    """Take a lease and return its token, or None: it is held, or it is not due yet."""
     token = uuid.uuid4()
     span = timedelta(seconds=seconds)
     values: dict[str, Any] = {
@@ -44,12 +44,12 @@ def renew(*, tokens: Iterable[uuid.UUID], seconds: float) -> set[uuid.UUID]:
 
 
 def release(*, token: uuid.UUID, after_seconds: float = 0) -> None:
-    """Give a lease back; nobody takes it before `after_seconds` have passed."""
+    """Release a lease; it cannot be taken before `after_seconds` have passed."""
     rows = ClusterLease.objects.filter(token=token)
     rows.update(token=None, until=Now() + timedelta(seconds=after_seconds))
 
 
 def make_slots(*, cluster_id: int) -> None:
-    """Give a Kubernetes cluster its slots, unless it has them."""
+    """Create the slots of a Kubernetes cluster, unless they exist."""
     slots = [ClusterLease(cluster_id=cluster_id, purpose=purpose) for purpose in SLOTS]
     ClusterLease.objects.bulk_create(slots, ignore_conflicts=True)

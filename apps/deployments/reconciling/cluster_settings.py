@@ -1,7 +1,7 @@
 """Bring changed settings of a cluster to the Deployments that run there: some at a time.
 
 Each gets an operation of its own that applies its revision again, so that its page shows the steps
-and says what failed. Whoever fails keeps his place: settings that break Deployments break a few.
+and what failed. A failed one keeps its slot, so that broken settings break only a few Deployments.
 """
 
 from django.db import transaction
@@ -16,7 +16,7 @@ AT_ONCE = 10
 
 
 def is_behind(deployment: Deployment) -> bool:
-    """Tell whether a Deployment runs with settings of its cluster that have changed. Needs
+    """Return whether the settings of its cluster changed since a Deployment was applied. Needs
     `cluster`.
     """
     version = deployment.cluster.settings_version
@@ -24,8 +24,8 @@ def is_behind(deployment: Deployment) -> bool:
 
 
 def begin_some() -> int:
-    """Begin to apply changed settings where nothing else is under way, on each cluster that
-    answers as many as there is room for. Returns how many were begun.
+    """Begin to apply changed settings to Deployments without another operation in progress, on each
+    reachable cluster at most `AT_ONCE` at a time. Returns how many were begun.
     """
     begun = 0
     behind = _behind().filter(cluster__blind_until=None)
@@ -44,7 +44,7 @@ def _behind() -> QuerySet[Deployment]:
 
 
 def _under_way(here: QuerySet[Deployment]) -> int:
-    """Count those that were begun and have not arrived, those that failed among them."""
+    """Count the operations that were begun and have not succeeded, failed ones included."""
     begun = here.exclude(wanted__state=RevisionState.APPLIED)
     mine = begun.filter(wanted__operations__kind=Operation.Kind.SETTINGS)
     return mine.distinct().count()

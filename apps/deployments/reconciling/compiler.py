@@ -28,7 +28,7 @@ CODE_FOLDER = "code"
 
 
 def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpec:
-    """Return everything the data plane must know to make a revision true.
+    """Return everything that the data plane needs to apply a revision.
 
     Raises Permanent, with a message, when a secret cannot be opened or the runtime is gone.
     """

@@ -17,8 +17,8 @@ Health, what the data plane said last; any state may follow any, for it is obser
 
     unknown · starting · healthy · unhealthy · stopped
 
-Only `move` changes a phase or a revision state: an UPDATE that asks for an allowed state before, so
-that of two who come at once one learns that he was late.
+Only `move` changes a phase or a revision state: an UPDATE conditional on an allowed previous state,
+so that of two concurrent callers one learns that it came second.
 """
 
 import uuid
@@ -54,7 +54,7 @@ TRANSITIONS: Mapping[str, Mapping[str, frozenset[str]]] = {
 }
 _FIELDS = {"phase": "phase", "revision": "state", "operation": "state"}
 
-# A job is killed before its lease ends, so that nobody works on without one.
+# A job is killed before its lease ends, so that no job continues without one.
 LEASE_SECONDS = 60
 MOST_UNFINISHED_PASSES = 3
 # A hint that the broker loses is given again after this time.
@@ -82,7 +82,7 @@ _TAKE = """
     WHERE id = %(id)s AND quarantined_at IS NULL AND phase <> 'deleted'
         AND (lease_until IS NULL OR lease_until < STATEMENT_TIMESTAMP())
 """
-# A Kubernetes cluster must have a free slot, which is taken in the same breath.
+# A Kubernetes cluster must have a free slot, which is taken in the same statement.
 _CLAIM_WITH_SLOT = f"""
     WITH slot AS (
         SELECT lease.id FROM deployments_clusterlease lease
@@ -97,8 +97,8 @@ _CLAIM_WITH_SLOT = f"""
     )
     SELECT id FROM mine
 """  # noqa: S608 - of constants
-# Those that somebody waits for go first, then the longest due; no more of a cluster than it has
-# free slots, because the end of each pass brings the next.
+# Urgent ones come first, then the longest due; no more of a cluster than it has free slots, because
+# the end of each pass brings the next.
 _DUE = """
     WITH free AS (
         SELECT cluster_id, count(*) FILTER (WHERE until IS NULL OR until < STATEMENT_TIMESTAMP())
@@ -142,7 +142,7 @@ def move(rows: models.QuerySet[Any], machine: str, to: str, **fields: Any) -> bo
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to drive one Deployment until the database's clock says otherwise."""
+    """The right to drive one Deployment until its expiry by the database's clock."""
 
     deployment_id: int
     token: uuid.UUID
@@ -160,15 +160,15 @@ class Due:
 
 
 class LeaseLost(Exception):
-    """The lease ended, and perhaps somebody else drives now: write nothing more."""
+    """The lease ended, and another worker may hold it now: write nothing more."""
 
 
 def claim(*, deployment_id: int, seconds: float = LEASE_SECONDS) -> Lease | None:
     """Take the lease of a Deployment, or return None: it is held, quarantined or deleted, or its
     cluster does not answer or has no free slot.
 
-    The claim counts as a pass without an end until `release` says otherwise, and the row becomes
-    due again when the lease ends, so that a killed worker needs no witness.
+    The claim counts as an unfinished pass until `release`, and the row becomes due again when the
+    lease ends, so that a killed worker needs no detection.
     """
     token = uuid.uuid4()
     values: dict[str, Any] = {
@@ -199,7 +199,7 @@ def leased(lease: Lease) -> models.QuerySet[Deployment]:
 def lock(lease: Lease) -> Deployment:
     """Lock the row for the writes of this transaction; raises LeaseLost.
 
-    Nothing is joined: rows joined before a wait for the lock would be those of before.
+    No joins: rows joined before waiting for the lock would be stale.
     """
     row = leased(lease).select_for_update().first()
     if row is None:
@@ -208,10 +208,10 @@ def lock(lease: Lease) -> Deployment:
 
 
 def release(*, lease: Lease, after_seconds: float | None, **fields: Any) -> bool:
-    """End the lease, write what the pass learned, and say when the next pass is due (None: never).
+    """End the lease, record what the pass learned, and set when the next one is due (None: never).
 
-    If somebody made the row due in the meantime, it stays due. Returns False when the lease was
-    already lost; then nothing is written.
+    If the row was made due in the meantime, it stays due. Returns False when the lease was already
+    lost; then nothing is written.
     """
     next_at = None if after_seconds is None else Now() + timedelta(seconds=after_seconds)
     released = leased(lease).update(
@@ -228,7 +228,7 @@ def release(*, lease: Lease, after_seconds: float | None, **fields: Any) -> bool
 
 
 def is_poison(deployment: Deployment) -> bool:
-    """Tell whether the passes before this one began and never ended, too often for chance."""
+    """Return whether too many previous passes began and never ended."""
     return deployment.unfinished_passes > MOST_UNFINISHED_PASSES
 
 

@@ -1,7 +1,8 @@
-"""Figures of Deployments on clusters: what looks there leave out because it changes by the second.
+"""Live metrics of Deployments on clusters: what observations leave out because it changes by the
+second.
 
-They are asked for while somebody looks at a page, by a worker, and kept for a minute in the cache:
-no row changes, and what nobody looks at costs nothing. Every view of a page sees the same ones.
+A worker requests them while a page is open, and caches them for a minute: no row changes, and
+Deployments without a viewer cost nothing. All viewers of a page see the same ones.
 """
 
 from collections.abc import Mapping
@@ -18,19 +19,19 @@ from apps.dataplane.status import LiveMetrics, Observation, Usage
 from apps.deployments.models import Deployment, Health, Phase
 from apps.deployments.reconciling.compiler import compile_spec
 
-# How often they are asked for while somebody looks, and how long the last ones are shown.
+# How often they are requested while a page is open, and how long the last ones are shown.
 EVERY_SECONDS, KEPT_SECONDS = 8, 60
 
 
 def is_due(deployment: Deployment) -> bool:
-    """Tell whether the figures ought to be asked for now; a second caller hears no for a while."""
+    """Return whether live metrics are due; False for every other caller for a while."""
     if not supports_metrics(deployment):
         return False
     return bool(cache.add(f"figures-asked:{deployment.pk}", 1, EVERY_SECONDS))
 
 
 def supports_metrics(deployment: Deployment) -> bool:
-    """Tell whether somebody could tell figures: a cluster that answers, and an Airflow on it."""
+    """Return whether live metrics can be requested: a reachable cluster with an Airflow on it."""
     return (
         deployment.cluster.is_kubernetes
         and deployment.cluster.blind_until is None
@@ -41,7 +42,7 @@ def supports_metrics(deployment: Deployment) -> bool:
 
 
 def measure(*, deployment_id: int) -> None:
-    """Ask for the figures of a Deployment and keep them."""
+    """Request the live metrics of a Deployment and cache them."""
     rows = Deployment.objects.select_related("cluster", "applied")
     deployment = rows.filter(pk=deployment_id).first()
     if deployment is None or deployment.applied is None or not supports_metrics(deployment):
@@ -50,14 +51,14 @@ def measure(*, deployment_id: int) -> None:
         plane = plane_for(deployment.cluster)
         spec = compile_spec(deployment=deployment, revision=deployment.applied)
     except DataPlaneError:
-        # The reconciler meets the same and says it.
+        # The reconciler meets the same error and records it.
         return
     if isinstance(plane, SupportsMetrics):
         cache.set(_key(deployment), _as_json(plane.live_metrics(spec=spec)), KEPT_SECONDS)
 
 
 def read_live_metrics(deployment: Deployment) -> LiveMetrics | None:
-    """Return the last figures of a Deployment, None if there are none or they are old."""
+    """Return the last live metrics of a Deployment, None if there are none or they are old."""
     if not supports_metrics(deployment):
         return None
     kept = cache.get(_key(deployment))
@@ -65,7 +66,7 @@ def read_live_metrics(deployment: Deployment) -> LiveMetrics | None:
 
 
 def completed(observation: Observation, live_metrics: LiveMetrics) -> Observation:
-    """Return a look with figures in place of what it left out. Pure."""
+    """Return an observation completed with live metrics. Pure."""
     tasks, usage = live_metrics.tasks or {}, live_metrics.usage or {}
     heartbeats = live_metrics.heartbeats or {}
     queues = [

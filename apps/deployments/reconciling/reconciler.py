@@ -1,8 +1,8 @@
-"""One pass of the loop that makes a Deployment true: claim, compile, apply or delete, observe.
+"""One pass of the loop that reconciles a Deployment: claim, compile, apply or delete, observe.
 
-Nothing here waits. A pass does what can be done now and says when the next is due; a pass that
-dies half-way leaves a lease that ends and a row that is due, and every step of a data plane is safe
-to repeat. Between passes all state is in rows, and every write asks whether the lease is held.
+Nothing here waits. A pass does what can be done now and sets when the next is due; a pass that dies
+half-way leaves a lease that ends and a row that is due, and every step of a data plane is safe to
+repeat. Between passes all state is in rows, and every write checks that the lease is held.
 """
 
 import logging
@@ -33,7 +33,8 @@ from apps.deployments.reconciling.lifecycle import Lease, LeaseLost
 
 logger = logging.getLogger(__name__)
 
-# At rest: how often to look where every look is a pass, and where surveys and watches look too.
+# Settled: how often to observe where every observation is a pass, and where surveys and watches
+# observe, too.
 SETTLED_SECONDS, SURVEYED_SECONDS = 15.0, 600.0
 # A request that began before the end of the lease may take so long.
 FENCE_MARGIN_SECONDS = 5.0
@@ -47,7 +48,7 @@ UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 def reconcile(*, deployment_id: int) -> Lease | None:
     """Run one pass, unless another worker holds the Deployment, and return the lease that it had.
 
-    Raises only what nobody foresaw.
+    Raises only unexpected errors.
     """
     began_at = time.monotonic()
     lease = lifecycle.claim(deployment_id=deployment_id)
@@ -75,7 +76,7 @@ def _drive(lease: Lease) -> None:
     except LeaseLost:
         logger.warning("lease lost", extra={"deployment": deployment.ref})
     except Exception:
-        # The count of unfinished passes stays: three such passes in a row and a person must look.
+        # The count of unfinished passes stays: after three such passes in a row a person must act.
         _push_ahead(lease, deployment)
         raise
 
@@ -132,7 +133,7 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
 
 
 def _is_for_settings(deployment: Deployment, revision: Revision) -> bool:
-    """Tell whether a revision is applied again for nothing but settings of the cluster."""
+    """Return whether a revision is applied again only for changed settings of the cluster."""
     if revision.applied_at is None:
         return False
     running = deployment.operations.filter(state=OperationState.RUNNING)
@@ -140,9 +141,10 @@ def _is_for_settings(deployment: Deployment, revision: Revision) -> bool:
 
 
 def _reconcile_settled(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
-    """Look at a Deployment at rest, and apply again what the data plane lost or changed.
+    """Observe a settled Deployment, and apply it again where the data plane lost or changed
+    something.
 
-    What somebody else changed there is left alone where the configuration says so.
+    Drift is left alone where the configuration does not correct it.
     """
     observation = plane.observe(ref=deployment.ref)
     wanted = deployment.wanted
@@ -178,7 +180,7 @@ def _finish_correction(
     progress: Progress,
     drift: tuple[Drift, ...],
 ) -> None:
-    """Write what was put back. Whoever changes it again and again is answered once a minute."""
+    """Record the corrected drift. Repeated changes are corrected once a minute."""
     results.record_correction(lease=lease, drift=drift)
     deployment.observation[surveys.CORRECTED_AT] = timezone.now().isoformat()
     seen = plane.observe(ref=deployment.ref)
@@ -208,7 +210,7 @@ def _finish_apply(
 def _finish_observation(
     lease: Lease, deployment: Deployment, plane: DataPlane, observation: Observation
 ) -> None:
-    """Finish a pass over a settled Deployment. Where surveys see all, a pass of its own is rare."""
+    """Finish a pass over a settled Deployment. Surveys make its own passes rare."""
     after = SETTLED_SECONDS
     if (
         isinstance(plane, SupportsBulkObserve)
@@ -240,7 +242,7 @@ def _finish(
 
 
 def _back_off(lease: Lease, deployment: Deployment, error: DataPlaneError) -> None:
-    """Try again later, each time later, and say so. What cannot be seen is unknown, not healthy."""
+    """Retry later, with growing delays, and record why. Health that is not seen becomes unknown."""
     fields = {}
     after = wait_seconds(deployment.failures)
     if isinstance(error, Temporary) and error.retry_after_seconds is not None:
@@ -267,12 +269,12 @@ def _push_ahead(lease: Lease, deployment: Deployment) -> None:
 
 
 def wait_seconds(failures: int) -> float:
-    """Return how long to wait after a failure that had so many before it: doubling, to a limit."""
+    """Return how long to wait after this many consecutive failures: doubling, to a limit."""
     return min(FIRST_WAIT_SECONDS * 2.0 ** min(failures, 10), LONGEST_WAIT_SECONDS)
 
 
 def _stalled_error(plane: DataPlane, ref: str, stalled: Step) -> Permanent:
-    """Turn a step that stands still into a failure that names the component at fault, if one is."""
+    """Turn a stalled step into a failure that names the component at fault, if there is one."""
     message = f"“{stalled.title}” did not end within {STALLED_MINUTES} minutes."
     for component in plane.observe(ref=ref).components:
         if component.state != "running" or component.ready < component.wanted:
@@ -282,7 +284,7 @@ def _stalled_error(plane: DataPlane, ref: str, stalled: Step) -> Permanent:
 
 
 def _with_log(plane: DataPlane, ref: str, error: Permanent) -> Permanent:
-    """Add the last lines of the failing component, if the data plane did not and can tell them."""
+    """Add the last log lines of the failing component, unless the data plane did."""
     if error.log or not error.component:
         return error
     try:

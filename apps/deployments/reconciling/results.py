@@ -1,4 +1,4 @@
-"""What a pass of the reconciler writes down: each a transaction that first locks the leased row."""
+"""What a pass of the reconciler records: each a transaction that first locks the leased row."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ QUARANTINED = (
 
 @transaction.atomic
 def begin(*, lease: Lease) -> Revision | None:
-    """Mark the wanted revision as being applied and return it; None when it is settled already."""
+    """Mark the wanted revision as being applied and return it; None when none is due."""
     revision = lifecycle.lock(lease).wanted
     if revision is None:
         return None
@@ -51,7 +51,7 @@ def begin(*, lease: Lease) -> Revision | None:
 def record_progress(
     *, lease: Lease, revision: Revision, progress: Progress, settings_version: int
 ) -> Step | None:
-    """Write how far an apply came, and settle what is done. Returns a step that stands still.
+    """Record the progress of an apply, and mark as applied what is done. Returns a stalled step.
     `settings_version` is that of the cluster that it was applied to.
 
     A revision replaced in the meantime is left as it is: the next pass applies the newer one.
@@ -76,7 +76,7 @@ def record_progress(
 
 @transaction.atomic
 def record_deletion(*, lease: Lease, progress: Progress) -> None:
-    """Write how far a deletion came. When nothing is left, end the phase and forget the secrets."""
+    """Record the progress of a deletion. When it is done, end the phase and delete the secrets."""
     deployment = lifecycle.lock(lease)
     now = timezone.now()
     operation = _running_operation(deployment)
@@ -98,10 +98,10 @@ def record_deletion(*, lease: Lease, progress: Progress) -> None:
 
 @transaction.atomic
 def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> None:
-    """Write that a revision, or without one the deletion, cannot go on without a person.
+    """Record that a revision, or without one the deletion, cannot continue without a person.
 
-    The pass ends here; what runs is observed on. If something newer is wanted by now, the error is
-    about nobody's wish any more and is dropped.
+    The pass ends here; observation of what runs continues. If a newer revision is wanted by now,
+    the error is obsolete and dropped.
     """
     deployment = lifecycle.lock(lease)
     is_deleting = deployment.phase == Phase.DELETING
@@ -112,7 +112,7 @@ def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> N
     after_seconds: float | None = AFTER_FAILURE_SECONDS
     last_error = ""
     if is_deleting or _is_settled(deployment):
-        # Nothing else would say it: no revision fails when what was lost cannot be brought back.
+        # No revision fails when lost objects cannot be restored, so the error is shown on the row.
         after_seconds = None if is_deleting else BETWEEN_REPAIRS_SECONDS
         last_error = error.message[:500]
     _fail_operation(deployment, error)
@@ -128,7 +128,7 @@ def fail(*, lease: Lease, error: DataPlaneError, revision: Revision | None) -> N
 
 @transaction.atomic
 def quarantine(*, lease: Lease) -> None:
-    """Stop driving a Deployment that ends its workers, until a person tries again."""
+    """Stop driving a Deployment whose passes kill their workers, until a person retries."""
     deployment = lifecycle.lock(lease)
     if not lifecycle.is_poison(deployment):
         lifecycle.release(lease=lease, after_seconds=0)
@@ -145,7 +145,7 @@ def quarantine(*, lease: Lease) -> None:
 
 @transaction.atomic
 def record_correction(*, lease: Lease, drift: Sequence[Drift]) -> None:
-    """Write that the portal put back what somebody else had changed on the data plane."""
+    """Record that the portal reverted what others had changed on the data plane."""
     deployment = lifecycle.lock(lease)
     record(
         action="deployment.drift_corrected",
@@ -171,9 +171,9 @@ def observed_fields(deployment: Deployment, observation: Observation) -> dict[st
 
 
 def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[str, Any]:
-    """Return what is stored of an observation. What the look did not tell is kept from `before`:
-    notices, the fields of objects that still drift, and drift of kinds that were not judged. So is
-    when drift was corrected last.
+    """Return what is stored of an observation. What the observation did not include is kept from
+    `before`: notices, the fields of objects that still drift, and drift of kinds that were not
+    checked. So is when drift was corrected last.
     """
     found: dict[str, Any] = json.loads(json.dumps(asdict(observation), cls=DjangoJSONEncoder))
     if "corrected_at" in before:
@@ -273,7 +273,7 @@ def _fail_operation(deployment: Deployment, error: DataPlaneError) -> None:
 
 
 def _fail_step(operation: Operation, error: DataPlaneError, now: datetime) -> None:
-    """Mark the step that was under way, or the first that waits, with the lines that tell why."""
+    """Mark the running step, or the first waiting one, as failed, with the log lines."""
     rows = list(operation.steps.exclude(state__in=["done", "skipped"]).order_by("position"))
     row = next(
         (row for row in rows if row.state in ("failed", "running")), rows[0] if rows else None

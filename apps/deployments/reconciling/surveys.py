@@ -1,8 +1,8 @@
-"""Looks at all Deployments of a cluster at once, by a survey or by watches.
+"""Observations of all Deployments of a cluster at once, by a survey or by watches.
 
-They write what was seen and wake the reconciler where that is not what is wanted; they change
-nothing on the data plane. A row that is as it was before is written again only now and then, so
-that a thousand Deployments at rest cost the database next to nothing.
+They record what was seen and wake the reconciler where that differs from what is wanted; they
+change nothing on the data plane. A row that is as it was before is written again only now and then,
+so that a thousand Deployments at rest cost the database next to nothing.
 """
 
 import json
@@ -30,11 +30,11 @@ from apps.deployments.reconciling.results import observed_json
 logger = logging.getLogger(__name__)
 
 BATCH = 200
-# An unchanged row is written again after this time, so that a page can say how old it is.
+# An unchanged row is written again after this time, so that a page can show how old it is.
 WRITE_EVERY = timedelta(minutes=5)
-# Whoever changes again what was put back waits so long for the answer.
+# Repeated drift is corrected at most this often.
 CORRECTED_AT, BETWEEN_CORRECTIONS = "corrected_at", timedelta(minutes=1)
-# These change with every look and tell a page nothing that could not wait.
+# These change with every observation and need not be on a page at once.
 _RESTLESS = ("observed_at", "memory_bytes", "heartbeat_at")
 _READ = (
     "ref",
@@ -66,7 +66,7 @@ Look = tuple[str, Observation]
 
 @dataclass(frozen=True)
 class Recorded:
-    """How many rows a series of looks wrote, and how many Deployments it woke."""
+    """How many rows a series of observations wrote, and how many Deployments it woke."""
 
     written: int = 0
     woken: int = 0
@@ -76,8 +76,8 @@ class Recorded:
 
 
 def survey(*, cluster_id: int, keep: Callable[[], None] = lambda: None) -> Recorded:
-    """Look at all Deployments of a Kubernetes cluster and write what is news; `keep` is called on
-    the way, so that whoever waits knows that it goes on.
+    """Observe all Deployments of a Kubernetes cluster and record what changed; `keep` is called
+    repeatedly on the way, to renew the caller's lease.
     """
     began_at = timezone.now()
     cluster = Cluster.objects.filter(pk=cluster_id, blind_until=None).first()
@@ -104,7 +104,7 @@ def survey(*, cluster_id: int, keep: Callable[[], None] = lambda: None) -> Recor
 
 
 def record_observations(*, cluster_id: int, observations: Iterable[Look]) -> Recorded:
-    """Write the looks that are news, and wake the Deployments that need a pass.
+    """Record the observations that changed, and wake the Deployments that need a pass.
 
     Two statements for each batch, one for each that has something to write or to wake.
     """
@@ -141,7 +141,7 @@ def wake(*, deployment_ids: list[int]) -> int:
 
 
 def _needs_pass(row: Deployment, look: Observation, *, is_news: bool) -> bool:
-    """Tell whether a pass would learn or mend something. After a failure the row waits its time."""
+    """Return whether a pass would learn or repair something. A failed row waits for its retry."""
     wanted = row.wanted
     if wanted is None or row.failures or row.last_error or row.quarantined_at:
         return False
@@ -181,7 +181,7 @@ def _noting(
 
 
 def _settled(seen: Any) -> Any:
-    """Return what was seen without what changes with every look."""
+    """Return an observation without what changes with every observation."""
     if isinstance(seen, dict):
         return {name: _settled(value) for name, value in seen.items() if name not in _RESTLESS}
     if isinstance(seen, list):

@@ -1,1 +1,1 @@
-"""Secret values of Deployments: sealing, and turning keys."""
+"""Secret values of Deployments: sealing them, and rotating the encryption key."""

@@ -43,7 +43,7 @@ _COLUMNS = (
 
 
 def key_problems() -> list[str]:
-    """Say, in messages, which sealed values the key ring cannot open. One per key is tried."""
+    """Return messages about sealed values that the key ring cannot open. One per key is tried."""
     ring: KeyRing | None = settings.ENCRYPTION_KEYS
     if ring is None:
         return ["PORTAL_ENCRYPTION_KEYS must be set: without it no secret can be read or written."]

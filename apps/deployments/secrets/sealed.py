@@ -20,11 +20,12 @@ def new_secret_value(*, workspace: Workspace, value: str) -> SecretValue:
 
 
 def open_secret_value(row: SecretValue) -> str:
-    """Return the value in clear; raises SecretUnreadable."""
+    """Return the value in plaintext; raises SecretUnreadable."""
     return key_ring().open(sealed=bytes(row.sealed), identity=row.identity)
 
 
 def airflow_identity(deployment_id: int) -> str:
+    """Return the identity that the sealed secrets of one Airflow are bound to."""
     return f"deployments.deployment|{deployment_id}|airflow_secrets"
 
 
@@ -42,7 +43,7 @@ def new_airflow_secrets(*, deployment_id: int) -> bytes:
 
 
 def open_airflow_secrets(deployment: Deployment) -> AirflowSecrets:
-    """Return the secrets of one Airflow in clear; raises SecretUnreadable."""
+    """Return the secrets of one Airflow in plaintext; raises SecretUnreadable."""
     sealed = bytes(deployment.airflow_secrets or b"")
     plain = key_ring().open(sealed=sealed, identity=airflow_identity(deployment.pk))
     return AirflowSecrets(**json.loads(plain))

@@ -1,4 +1,4 @@
-"""What every page of a Deployment shares: name, status, tabs, and what may be done by whom."""
+"""What every page of a Deployment shares: name, status, tabs, and locked actions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,7 @@ ACTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """Actions that a person may not take, the roles that would do, and who can give one."""
+    """Actions that a person may not take, the roles that allow them, and who can assign one."""
 
     keys: list[str]
     labels: str
@@ -88,7 +88,7 @@ def _tabs(deployment: Deployment, current: str) -> list[dict[str, Any]]:
 
 
 def _locks(deployment: Deployment, may: dict[str, bool]) -> list[Lock]:
-    """Gather refused actions by the role they need, so that one line says it once."""
+    """Group refused actions by the role that they need, so that each role has one line."""
     locked = [(key, label, permission) for key, label, permission in ACTIONS if not may[key]]
     found = denials(permissions=[permission for _, _, permission in locked], on=deployment)
     refused: dict[tuple[str, ...], list[tuple[str, str]]] = {}

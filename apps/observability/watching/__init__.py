@@ -1,5 +1,5 @@
 """Watches of Kubernetes clusters: a handful of open requests for each, whatever runs there.
 
-They write what they see and wake the reconciler, nothing else. Without them surveys see the same,
-a minute later.
+They record what they see and wake the reconciler, nothing else. Without them surveys see the same,
+up to a minute later.
 """

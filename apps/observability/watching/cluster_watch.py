@@ -4,8 +4,8 @@
       ▲        └──── 410, silence, cut ──▶ pause ──▶ LIST
       └──────────────────────────────────────┘
 
-A watch ends by itself after less than a minute, and one that does not is taken for dead: so a
-stream that fell silent is noticed, although the connection looks alive.
+A watch ends by itself after less than a minute, and one that does not is considered dead. So a
+silent stream is noticed although its connection is still open.
 """
 
 import logging
@@ -25,7 +25,7 @@ from apps.dataplane.kubernetes.observe.watch_cache import WatchCache
 
 logger = logging.getLogger(__name__)
 
-# After how long a watch ends, and how much later at most it is taken for dead: within a minute.
+# After how long a watch ends, and how much later at most it is considered dead: within a minute.
 WATCH_SECONDS, SILENCE_SECONDS = (30, 40), 10
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 # LISTs of large clusters are the one thing here that takes memory: one at a time, in small pages.
@@ -78,7 +78,7 @@ class ClusterWatch:
             self._stopping.wait(max(asked, pause_seconds(failures)))
 
     def _list(self, kind: Kind) -> str:
-        """Read all objects of a kind and return the version that a watch goes on from."""
+        """Read all objects of a kind and return the version that a watch continues from."""
         versions: list[str] = []
 
         def items() -> Iterator[Manifest]:
@@ -97,7 +97,7 @@ class ClusterWatch:
     def _watch(self, kind: Kind, version: str) -> str:
         """Take events until the server ends the watch; return the version it came to."""
         if not version:
-            # The cluster does not know this kind; perhaps it learns it.
+            # The cluster does not know this kind; it may be installed later.
             self._stopping.wait(LONGEST_PAUSE_SECONDS)
             raise Gone("The kind may be known by now.")
         chosen = selection(kind, portal_id=self._portal_id)

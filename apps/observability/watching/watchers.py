@@ -1,4 +1,4 @@
-"""The watcher process: which clusters it watches, and what it writes of them.
+"""The watcher process: which clusters it watches, and what it records about them.
 
 Every cluster is watched by one process at a time, which holds a lease for it; several processes
 share the clusters among themselves, and when one dies the others take over its clusters. One thread
@@ -42,7 +42,7 @@ class _Watching:
 
 
 class Watchers:
-    """Watches of all clusters of a shard (`index` of `count`), until `run` is told to stop."""
+    """Watches of all clusters of a shard (`index` of `count`), until it is stopped."""
 
     def __init__(self, *, index: int = 0, count: int = 1) -> None:
         self._index, self._count = index, count
@@ -132,12 +132,12 @@ class Watchers:
             try:
                 self._end(pk)
             except Error:
-                logger.warning("lease not given back", extra={"cluster": pk})
+                logger.warning("lease not released", extra={"cluster": pk})
         connection.close()
 
 
 def _tell_breaker(watching: _Watching) -> None:
-    """Let the breaker know what the watches learned since the last round."""
+    """Report to the breaker whether the watches reached the cluster since the last round."""
     last_error, watching.watch.last_error = watching.watch.last_error, None
     if last_error is not None and not watching.watch.cache.is_fresh:
         breaker.failed(cluster=watching.cluster, error=last_error)

@@ -1,4 +1,4 @@
-"""Invitations: an offer of roles to an address. The link in the mail is the proof of the address.
+"""Invitations: an offer of roles to an address. The link in the mail proves the address.
 
 waiting ──accept──> accepted
    ├──revoke──> revoked
@@ -86,7 +86,7 @@ def invite(
 
 @transaction.atomic
 def resend_invitation(*, actor: User, invitation: Invitation) -> str:
-    """Make a new link for another week and mail it; the old one dies. Return the new address."""
+    """Replace the link by a new one for another week and mail it. Return its address."""
     token = secrets.token_urlsafe(32)
     waiting = _waiting(invitation)
     ends_at = min(filter(None, (timezone.now() + LIFE, invitation.roles_end_at)))
@@ -107,10 +107,11 @@ def revoke_invitation(*, actor: User, invitation: Invitation) -> None:
 
 @transaction.atomic
 def accept_invitation(*, user: User, invitation: Invitation) -> None:
-    """Give the person what was offered, once. A higher role that she holds already stays.
+    """Assign the offered roles to the person, once. A higher role that the person holds already
+    stays.
 
-    Raises InvitationUnusable, and Refused when she is somebody else or when the one who invited may
-    no longer give that much.
+    Raises InvitationUnusable, and Refused when the invitation is for another address or when the
+    inviter may no longer assign these roles.
     """
     lock_memberships(on=invitation.organization)
     if user.email.lower() != invitation.email.lower():
@@ -132,7 +133,7 @@ def accept_invitation(*, user: User, invitation: Invitation) -> None:
 
 @transaction.atomic
 def accept_as_new_person(*, invitation: Invitation, name: str, password: str) -> User:
-    """Make the account of the invited address and accept. All or nothing."""
+    """Create the account of the invited address and accept, in one transaction."""
     # A second click waits here, then finds the invitation used.
     lock_memberships(on=invitation.organization)
     if not _waiting(invitation).exists():

@@ -70,7 +70,7 @@ def add_member(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 def _add(
     request: HttpRequest, workspace: Workspace, *, email: str, role: Any, expires_at: Any
 ) -> HttpResponse:
-    """Add somebody of the organization at once; invite anybody else."""
+    """Add a member of the organization at once; invite anyone else."""
     actor, organization = request_user(request), workspace.organization
     person = person_with_email(email=email)
     if person is not None and is_member(user=person, organization=organization):
@@ -165,7 +165,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _elsewhere(request: HttpRequest, found: Invitation, account: User | None) -> HttpResponse:
-    """Say whom the invitation is for, to somebody signed in as another or as nobody."""
+    """Explain whom the invitation is for, to an anonymous visitor or another person."""
     context = {"invitation": found, "account": account}
     return render(request, "organizations/invitations/invitation_elsewhere.html", context)
 
@@ -194,7 +194,8 @@ def _accept_as_new_person(request: HttpRequest, found: Invitation) -> HttpRespon
         except InvitationUnusable:
             return render(request, "organizations/invitations/invitation_unusable.html", status=410)
         except AddressTaken:
-            # Made a moment ago, by another organization's invitation: this page asks to sign in.
+            # The account was created a moment ago by another invitation: this page then asks to
+            # sign in.
             return redirect(request.path)
         except PortalError as error:
             add_error(form, error)
@@ -227,7 +228,7 @@ def _form_page(
 def _made(
     request: HttpRequest, place: Organization | Workspace, email: str, url: str
 ) -> HttpResponse:
-    """Show the link. Only its digest is stored, so this answer is the one place where it stands."""
+    """Show the link. Only its digest is stored, so it is shown in this response alone."""
     context = {
         "place": place,
         "email": email,

@@ -1,4 +1,4 @@
-"""Closing the account of somebody who is in this organization only, by its owners.
+"""Deactivating, by owners of an organization, the account of a person who is in no other one.
 
 A closed account signs in nowhere: its sessions end at once, and so do the API tokens whose secret
 that person made. Roles and Teams stay for the day it is opened again.
@@ -17,10 +17,10 @@ from apps.organizations.models import Organization, OrganizationGrant
 
 @transaction.atomic
 def close_account(*, actor: User, user: User, organization: Organization) -> None:
-    """Let a person sign in no more. Safe to repeat.
+    """Deactivate a person's account. Safe to repeat.
 
     Raises Refused for oneself, for operators and for people of other organizations, LastOwner, and
-    RightsExceeded for people who hold more than the actor.
+    RightsExceeded for people who hold permissions that the actor lacks.
     """
     lock_memberships(on=organization)
     _check(actor, user, organization)
@@ -32,7 +32,7 @@ def close_account(*, actor: User, user: User, organization: Organization) -> Non
 
 @transaction.atomic
 def reopen_account(*, actor: User, user: User, organization: Organization) -> None:
-    """Let a person sign in again, with the roles they hold. Raises as `close_account` does."""
+    """Reactivate a person's account, with the roles they hold. Raises as `close_account` does."""
     lock_memberships(on=organization)
     _check(actor, user, organization)
     reactivate_person(user=user)
@@ -41,7 +41,7 @@ def reopen_account(*, actor: User, user: User, organization: Organization) -> No
 
 
 def why_not_closable(*, actor: User, user: User, organization: Organization) -> str:
-    """Say in a message why an owner here may not close this account; empty when they may."""
+    """Return why an owner here may not deactivate this account, empty when they may."""
     if user == actor:
         return "You cannot deactivate your own account."
     if user.is_operator:

@@ -1,7 +1,7 @@
-"""What follows from a role that ended by itself: the same as if somebody had taken it.
+"""What follows when a role expires: the same as when it is revoked.
 
-Who is in an organization no more is signed out and in none of its Teams. Nobody was there who could
-say so, so people get a mail.
+A person who thereby leaves an organization is signed out and removed from its Teams. As no person
+acted, the holder is notified by mail.
 """
 
 import logging
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def expire_roles() -> int:
-    """Take away every role that has ended; return how many. Safe to run twice at once."""
+    """Delete every expired role; return how many. Safe to run twice at once."""
     ended = 0
     for organization_id in organizations_with_expired_grants():
         while batch := _end_batch(organization_id):
@@ -42,7 +42,7 @@ def _end_batch(organization_id: int) -> int:
         _leave(grant)
     mails = list(_mails(organization_id, grants))
     if mails:
-        # One connection, so that a mail server that does not answer costs one wait.
+        # One connection, so that a mail server that does not answer costs one timeout.
         send = partial(_send, mails)
         transaction.on_commit(send, robust=True)
     return len(grants)

@@ -1,6 +1,6 @@
 """Changes of second factors, written to the audit log of each organization that the person is in.
 
-allauth keeps the factors and tells of changes by signals; it sends the mail itself.
+allauth stores the factors and signals changes; it sends the mail itself.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ KINDS = {
 
 
 def connect() -> None:
-    """Listen to allauth. Called once, when the app is ready."""
+    """Connect to allauth's signals. Called once, when the app is ready."""
     signals.authenticator_added.connect(_added, dispatch_uid="audit second factor added")
     signals.authenticator_removed.connect(_removed, dispatch_uid="audit second factor removed")
     signals.authenticator_reset.connect(_replaced, dispatch_uid="audit second factor replaced")

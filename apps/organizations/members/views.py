@@ -1,4 +1,4 @@
-"""People of an organization or a workspace: the pages are the same, only the place differs."""
+"""People of an organization or a workspace: the pages are the same, only the object differs."""
 
 from typing import Any
 
@@ -213,7 +213,7 @@ def _removal_page(
 
 
 def person_in(place: Organization | Workspace, person_id: int) -> User:
-    """Return somebody of the organization; 404 for anybody else, and for tokens."""
+    """Return a member of the organization; 404 for anyone else, and for tokens."""
     organization = place.organization if isinstance(place, Workspace) else place
     person = get_object_or_404(User, pk=person_id)
     if not is_member(user=person, organization=organization):
@@ -236,7 +236,7 @@ def _who_name(place: Organization | Workspace) -> str:
 
 
 def people_page(place: Organization | Workspace) -> str:
-    """Return the address of the page that lists the people of a place."""
+    """Return the address of the page that lists the people of an organization or a workspace."""
     if isinstance(place, Workspace):
         return reverse("organizations:workspace_members", args=[place.slug])
     return reverse("organizations:members", args=[place.slug])

@@ -1,1 +1,1 @@
-"""Built-in and custom roles, and who has which permission through what."""
+"""Built-in and custom roles, and who has which permission through which grants."""

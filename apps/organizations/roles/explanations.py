@@ -1,4 +1,4 @@
-"""Who may do a thing to an object, and through what; with a name, why that person may."""
+"""Who has a permission on an object, and through which grants; for one person, why."""
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -33,8 +33,8 @@ def of_workspace(request: HttpRequest, workspace: Workspace) -> HttpResponse:
 
 
 def explanation(request: HttpRequest, on: Scoped, *, back_url: str) -> HttpResponse:
-    """Answer for any object that roles are held on. The caller has checked that the reader may see
-    who has access to it.
+    """Render the page for any object that roles are held on. The caller has checked that the reader
+    may see who has access to it.
     """
     scope = type(on).access_scope
     askable = permissions_of_scope(scope)
@@ -64,7 +64,7 @@ def explanation(request: HttpRequest, on: Scoped, *, back_url: str) -> HttpRespo
 
 
 def _workspaces_of(request: HttpRequest, on: Scoped) -> list[Workspace]:
-    """List the workspaces that the same may be asked about: roles there do not count above."""
+    """List the workspaces to switch to: roles there do not count above."""
     if not isinstance(on, Organization):
         return []
     seen = Workspace.objects.visible_to(request_user(request)).filter(organization=on)

@@ -1,7 +1,7 @@
 """Custom roles of an organization: named sets of permissions, held as built-in roles are.
 
-Editing one changes what its holders may do at once and rewrites no grant, so nobody writes into a
-role what they may not do themselves, and nobody takes out of it what they could not give.
+Editing one changes what its holders may do at once and rewrites no grant. So an actor can only add
+or remove permissions that they hold themselves.
 """
 
 import secrets
@@ -37,7 +37,7 @@ NAMED = 5
 
 
 class RoleHeld(Refused):
-    """A role that is held cannot go, or cannot go from there, before its holders have another."""
+    """A held role cannot be deleted, or limited to other workspaces, without a replacement."""
 
 
 class PrerequisiteMissing(Invalid):
@@ -127,10 +127,10 @@ def update_role(
 
 @transaction.atomic
 def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None:
-    """Delete a custom role. Whoever holds it, or is invited to it, gets `instead`.
+    """Delete a custom role. Its holders, and people invited to it, get `instead`.
 
-    Raises RoleHeld when somebody does and there is no `instead`, RightsExceeded when the actor may
-    not give or take one of the two.
+    Raises RoleHeld when it is held and there is no `instead`, RightsExceeded when the actor may not
+    assign or revoke one of the two.
     """
     organization = _organization(role)
     lock_memberships(on=organization)
@@ -140,7 +140,7 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
     if instead is None and (people.exists() or teams.exists() or invitations.exists()):
         raise RoleHeld(f"{role} is assigned or offered. Select a replacement role.")
     if instead is not None:
-        # Grants have it.
+        # Grant tables have this field.
         for one in people.live():  # type: ignore[attr-defined]
             grant(
                 actor=actor,
@@ -172,7 +172,7 @@ def _checked(
     actor: User, organization: Organization, scope: str, permissions: Iterable[str]
 ) -> frozenset[str]:
     chosen = frozenset(permissions) | {f"{scope}.view"}
-    # The address allows the three scopes alone.
+    # The URL pattern allows the three scopes only.
     if chosen - permissions_of_scope(scope):  # type: ignore[arg-type]
         raise Invalid(
             f"A {SCOPE_WORDS[scope]} role cannot have these permissions.", field="permissions"

@@ -1,4 +1,4 @@
-"""How pages lay out what roles may do, and what a custom role can begin with."""
+"""How pages lay out the permissions of roles, and the templates of custom roles."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from apps.access.catalogue import (
 )
 from apps.access.models import Role
 
-# What a custom role can begin with: the part of a built-in one that its scope can hold.
+# Templates of custom roles: the part of a built-in role that the scope can hold.
 TEMPLATES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "organization": (("Member", "organization", "member"), ("Owner", "organization", "owner")),
     "workspace": (
@@ -28,18 +28,18 @@ TEMPLATES: dict[str, tuple[tuple[str, str, str], ...]] = {
 
 
 def permissions_of_template(scope: str, begin_with: str) -> list[str]:
-    """Return what a template puts into a role of the scope; nothing for an unknown one."""
+    """Return the permissions that a template gives a role of the scope; none if it is unknown."""
     found = {label: (of_scope, key) for label, of_scope, key in TEMPLATES[scope]}
     if begin_with not in found:
         return []
     of_scope, key = found[begin_with]
     template = Role.objects.get(organization=None, scope=of_scope, key=key)
-    # The address allows the three scopes alone.
+    # The URL pattern allows the three scopes only.
     return sorted(permissions_of_scope(scope).intersection(template.permissions))  # type: ignore[arg-type]
 
 
 def worded(permissions: list[str]) -> list[dict[str, Any]]:
-    """Arrange what a role may do under titles, in words."""
+    """Arrange the permissions of a role under titles, in words."""
     return [
         {"title": title, "actions": [PERMISSIONS[one] for one in of_group]}
         for title, of_group in grouped(permissions).items()

@@ -17,9 +17,9 @@ from apps.organizations.queries import rows_in
 
 
 def teams_of(*, organization: Organization, search: str = "") -> QuerySet[Team]:
-    """List the Teams of an organization by name, with `people_count` of members, `role_name` of
-    the role held on the organization itself, and `workspace_count` of those with a role of theirs.
-    `search` is part of a name or description.
+    """List the Teams of an organization by name, with `people_count` of members, `role_name` of the
+    role held on the organization itself, and `workspace_count` of workspaces on which they hold a
+    role. `search` is part of a name or description.
     """
     teams = organization.teams.all()
     if search:
@@ -37,8 +37,8 @@ def teams_of(*, organization: Organization, search: str = "") -> QuerySet[Team]:
 
 
 def people_in(*, team: Team, search: str = "") -> QuerySet[User]:
-    """List the members of a Team who are in the organization now, by name. The others have nothing
-    through it.
+    """List the members of a Team who are in the organization now, by name. The others get no
+    permissions through it.
     """
     entries = OrganizationGrant.objects.live().filter(content_object=team.organization)
     people = User.objects.filter(groups=team.group, pk__in=entries.values("user"))

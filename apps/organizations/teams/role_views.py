@@ -1,4 +1,4 @@
-"""Roles of Teams on an organization or a workspace: the pages are the same, the place differs."""
+"""Roles of Teams on an organization or a workspace: the pages are the same, the object differs."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse

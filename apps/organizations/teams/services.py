@@ -1,5 +1,5 @@
-"""Teams: who is in them, and which roles they hold. To be added to a Team is to be given its roles,
-so whoever adds must hold their rights.
+"""Teams: who is in them, and which roles they hold. Adding a person to a Team assigns its roles to
+them, so the actor must hold all their permissions.
 """
 
 import secrets
@@ -23,7 +23,7 @@ from apps.organizations.queries import is_member
 
 
 class TeamMirrored(Refused):
-    """Who is in a mirrored Team is decided where its group is kept."""
+    """The members of a mirrored Team are managed at the identity provider."""
 
     def __init__(self, team: Team) -> None:
         super().__init__(f"{team} is synced from your identity provider. Change its members there.")
@@ -68,7 +68,7 @@ def update_team(*, actor: User | None, team: Team, name: str, description: str) 
 
 @transaction.atomic
 def delete_team(*, actor: User | None, team: Team) -> None:
-    """Delete a Team; its members lose what it gave them. Raises RightsExceeded."""
+    """Delete a Team; its members lose its roles. Raises RightsExceeded."""
     lock_memberships(on=team.organization)
     for grant in grants_of(team=team):
         revoke_from_team(actor=actor, team=team, on=grant.content_object)
@@ -81,10 +81,10 @@ def delete_team(*, actor: User | None, team: Team) -> None:
 
 @transaction.atomic
 def add_to_team(*, actor: User, team: Team, user: User) -> None:
-    """Put a person of the organization into a Team.
+    """Add a member of the organization to a Team.
 
     Raises Invalid for people who are not in the organization or are in the Team already, Refused
-    for mirrored Teams, RightsExceeded when the Team holds rights that the actor lacks.
+    for mirrored Teams, RightsExceeded when the Team holds permissions that the actor lacks.
     """
     _may_change_members(actor, team)
     if not is_member(user=user, organization=team.organization):
@@ -101,7 +101,7 @@ def add_to_team(*, actor: User, team: Team, user: User) -> None:
 
 @transaction.atomic
 def remove_from_team(*, actor: User, team: Team, user: User) -> None:
-    """Take a person out of a Team. Raises as `add_to_team` does; people may always leave."""
+    """Remove a person from a Team. Raises as `add_to_team` does; people may always leave."""
     if actor != user:
         _may_change_members(actor, team)
     _leave(actor, team, user)
@@ -109,7 +109,7 @@ def remove_from_team(*, actor: User, team: Team, user: User) -> None:
 
 @transaction.atomic
 def leave_teams(*, actor: User | None, user: User, organization: Organization) -> None:
-    """Take a person out of every Team of an organization."""
+    """Remove a person from every Team of an organization."""
     for team in Team.objects.filter(organization=organization, group__user=user):
         _leave(actor, team, user)
 
@@ -118,9 +118,9 @@ def leave_teams(*, actor: User | None, user: User, organization: Organization) -
 def assign_team_role(
     *, actor: User, team: Team, role: Role, on: Scoped, expires_at: datetime | None = None
 ) -> None:
-    """Give a Team a role on an object, and the least role on the workspace above if it has none.
+    """Assign a Team a role on an object, and the least role on the workspace above if it has none.
 
-    Raises RightsExceeded and Misfit.
+    Raises RightsExceeded and RoleNotApplicable.
     """
     lock_memberships(on=on)
     for above in with_ancestors(on)[1:-1]:
@@ -132,7 +132,7 @@ def assign_team_role(
 
 @transaction.atomic
 def set_mirrored_members(*, team: Team, users: Iterable[User]) -> None:
-    """Let a mirrored Team have exactly these members, as its group was told to have."""
+    """Set the members of a mirrored Team to exactly those of its group."""
     wanted = {user.pk: user for user in users}
     present = {user.pk: user for user in team.group.user_set.all()}
     for pk in present.keys() - wanted.keys():
@@ -143,7 +143,7 @@ def set_mirrored_members(*, team: Team, users: Iterable[User]) -> None:
 
 @transaction.atomic
 def set_mirrored_member(*, team: Team, user: User, is_in: bool) -> None:
-    """Put one person into a mirrored Team, or take them out, who is not so already."""
+    """Add one person to a mirrored Team, or remove them; a no-op when that is already so."""
     if not is_in:
         _leave(None, team, user)
         return
@@ -166,7 +166,7 @@ def grants_of(*, team: Team, seen_by: User | None = None) -> list[Any]:
 
 
 def may_give_team(*, actor: User, team: Team) -> None:
-    """Raise RightsExceeded when a Team holds rights that the actor lacks."""
+    """Raise RightsExceeded when a Team holds permissions that the actor lacks."""
     forget_permissions(actor)
     for grant in grants_of(team=team):
         ensure_can_delegate(actor=actor, role=grant.role, on=grant.content_object)

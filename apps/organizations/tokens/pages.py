@@ -101,7 +101,7 @@ def revoke_page(request: HttpRequest, on: Scoped, token_id: int, *, list_url: st
 def _made(
     request: HttpRequest, on: Scoped, token: ApiToken, secret: str, list_url: str
 ) -> HttpResponse:
-    """Show the secret. Only its digest is stored, so this answer is the one where it stands."""
+    """Show the secret. Only its digest is stored, so it is shown in this response alone."""
     whoami = request.build_absolute_uri(reverse("api:whoami"))
     context = {
         **_place(on),
@@ -126,9 +126,9 @@ def _place(on: Scoped) -> dict[str, Any]:
 
 
 def _row(token: ApiToken, role: Role | None, makers: dict[int, User], on: Scoped) -> dict[str, Any]:
-    """Say of a token what its list shows; `is_vouched` is whether its newest secret works.
+    """Return a token's row in the list; `is_vouched` is whether its newest secret works.
 
-    `makers` keeps one instance per person, which remembers what the person may do.
+    `makers` keeps one instance per person, which caches the person's permissions.
     """
     live = token.live_secrets  # type: ignore[attr-defined]  # prefetched by tokens_on
     newest = live[0] if live else None

@@ -19,12 +19,12 @@ from apps.core.errors import PortalError
 from apps.organizations.models import ApiToken, ApiTokenSecret
 from apps.organizations.tokens.secrets import is_well_formed
 
-# The moment of the last use is written down this often at most: it costs a write.
+# The time of last use is recorded this often at most: it costs a write.
 USE_STEP = timedelta(minutes=1)
 
 
 class TokenRefused(PortalError):
-    """What was sent is no token that works. The message says why to who holds the secret."""
+    """The text sent is not a working token. The message gives its holder the reason."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def roles_of_tokens(*, on: Scoped) -> dict[int, Role]:
 
 
 def can_be_made_by(*, person: User | None, role: Role, place: Any) -> bool:
-    """Tell whether somebody could make a token with the role there now."""
+    """Return whether a person could create a token with the role there now."""
     if person is None or not person.is_active:
         return False
     return permissions_held(user=person, on=place).issuperset(role.permissions)
@@ -86,8 +86,8 @@ def can_be_made_by(*, person: User | None, role: Role, place: Any) -> bool:
 def caller_of(*, secret: str, address: str) -> Caller:
     """Find who calls with a secret, and note the use. Three queries, and a write once a minute.
 
-    Raises TokenRefused when the secret is unknown, replaced, revoked or has expired, when its place
-    is gone, or when the person who made it could not make it any more.
+    Raises TokenRefused when the secret is unknown, replaced, revoked or has expired, when its
+    object is gone, or when the person who made it could no longer make it.
     """
     if not is_well_formed(secret):
         raise TokenRefused("This is not a token of Astro Portal.")

@@ -33,7 +33,7 @@ def new_secret(*, prefix: str = PREFIX) -> NewSecret:
 
 
 def is_well_formed(text: str, *, prefix: str = PREFIX) -> bool:
-    """Tell whether a text can be a secret of that kind at all."""
+    """Return whether a text can be a secret of that kind at all."""
     found = re.fullmatch(rf"({re.escape(prefix)}[A-Za-z0-9_-]{{43}})([0-9a-f]{{8}})", text)
     return found is not None and secrets.compare_digest(_checksum(found[1]), found[2])
 

@@ -1,8 +1,8 @@
 """API tokens: service users with one role on one organization, workspace or Deployment.
 
-A secret is shown once. It works as long as the person who made it could make it again: who leaves,
-is disabled or loses rights takes the secrets they have seen along, with no list to keep. Rotating
-makes a new secret, vouched for by whoever rotates.
+A secret is shown once. It works as long as the person who made it could make it again: when that
+person leaves, is deactivated or loses permissions, the secrets they have seen stop working, without
+a list to maintain. Rotating makes a new secret, vouched for by the person who rotates.
 """
 
 import secrets
@@ -68,7 +68,7 @@ def create_token(
 def rotate_token(*, actor: User, token: ApiToken, on: Scoped, grace: timedelta) -> str:
     """Make a new secret and return it; the one before works for `grace` longer, at most a week.
 
-    Raises RightsExceeded: who rotates reads the secret, and so must hold what it opens.
+    Raises RightsExceeded: the actor reads the secret, and so must hold the token's permissions.
     """
     lock_memberships(on=on)
     forget_permissions(actor)
@@ -82,7 +82,7 @@ def rotate_token(*, actor: User, token: ApiToken, on: Scoped, grace: timedelta) 
 
 @transaction.atomic
 def revoke_token(*, actor: User, token: ApiToken, on: Scoped) -> None:
-    """End a token at once and for good. Raises RightsExceeded, as taking its role does."""
+    """Revoke a token at once and permanently. Raises RightsExceeded, as revoking its role does."""
     lock_memberships(on=on)
     revoke(actor=actor, user=token.user, on=on)
     _end(actor, token, on)
@@ -90,7 +90,7 @@ def revoke_token(*, actor: User, token: ApiToken, on: Scoped) -> None:
 
 @transaction.atomic
 def revoke_tokens_in(*, actor: User, on: Scoped) -> None:
-    """End every token of an object that is about to be deleted, and of what lies in it."""
+    """Revoke every token of an object that is about to be deleted, and of what lies in it."""
     lock_memberships(on=on)
     for token, place in tokens_within(on=on):
         _end(actor, token, place)

@@ -31,7 +31,7 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def _who_page(missing: PermissionMissing) -> str:
-    """Return the page that says who may do what was refused; empty where there is none."""
+    """Return the address of the page that explains who has the permission, if there is one."""
     scope, key = type(missing.on).access_scope, getattr(missing.on, "ref", "")
     if scope == "deployment":
         page = reverse("deployments:who", args=[key])

@@ -1,1 +1,1 @@
-"""Connections to identity providers: set up, change, switch, delete."""
+"""Connections to identity providers: create, change, enable, disable, delete."""

@@ -1,5 +1,5 @@
-"""What people become who come through an identity provider for the first time: an organization
-role, custom or not, that whoever sets it up could give them; never an owner.
+"""The default role of new users of an identity provider: an organization role, custom or built-in,
+that its administrator may assign; never owner.
 """
 
 from django.db.models import Q
@@ -15,8 +15,8 @@ OWNER = "owner"
 
 
 def newcomer_role(*, organization: Organization, key: str) -> Role | None:
-    """Return the role that newcomers become; None when they must be invited, as they must when it
-    was deleted.
+    """Return the default role of new users; None when they must be invited, also when the role was
+    deleted.
     """
     known = Role.objects.filter(
         Q(organization=None) | Q(organization=organization), scope="organization"
@@ -25,7 +25,7 @@ def newcomer_role(*, organization: Organization, key: str) -> Role | None:
 
 
 def roles_of_newcomers(*, actor: User, organization: Organization, key: str = "") -> list[Role]:
-    """List the roles that the actor could let newcomers become, and the one they become now."""
+    """List the roles that the actor may choose as default role, and the present one."""
     within = permissions_held(user=actor, on=organization)
     return [
         role
@@ -35,7 +35,7 @@ def roles_of_newcomers(*, actor: User, organization: Organization, key: str = ""
 
 
 def check_newcomer_role(*, actor: User, organization: Organization, key: str) -> None:
-    """Raise Invalid or RightsExceeded unless the actor could give newcomers this role."""
+    """Raise Invalid or RightsExceeded unless the actor may assign new users this role."""
     if not key:
         return
     role = newcomer_role(organization=organization, key=key)
@@ -45,6 +45,6 @@ def check_newcomer_role(*, actor: User, organization: Organization, key: str) ->
 
 
 def newcomers_in_words(*, organization: Organization, key: str) -> str:
-    """Say what newcomers become as the audit log does."""
+    """Label the default role of new users for the audit log."""
     role = newcomer_role(organization=organization, key=key)
     return role.name if role else "must be invited"

@@ -17,7 +17,7 @@ from apps.organizations.models import Organization
 from apps.sso.connections.newcomers import check_newcomer_role, newcomers_in_words
 from apps.sso.models import BypassLink, SSOConnection
 
-# What a test must be repeated for; the name alone changes nothing about sign-in.
+# Changes after which a test must be repeated; the name alone does not affect sign-in.
 TESTED_FIELDS = frozenset({"client_id", "config", "email_attribute"})
 
 
@@ -25,7 +25,7 @@ TESTED_FIELDS = frozenset({"client_id", "config", "email_attribute"})
 def create_connection(
     *, actor: User, organization: Organization, protocol: str, name: str, **fields: Any
 ) -> SSOConnection:
-    """Add an identity provider, not enabled yet. `client_secret` is in clear. Raises Invalid."""
+    """Add an identity provider, not enabled yet. `client_secret` is plaintext. Raises Invalid."""
     client_secret = fields.pop("client_secret", "")
     _refuse_taken(organization, name)
     check_newcomer_role(actor=actor, organization=organization, key=fields.get("default_role", ""))
@@ -41,9 +41,10 @@ def create_connection(
 
 @transaction.atomic
 def update_connection(*, actor: User, connection: SSOConnection, **fields: Any) -> None:
-    """Change an identity provider. What decides about sign-in switches it off until tested again.
+    """Change an identity provider. A change that affects sign-in disables it until it is tested
+    again.
 
-    An empty `client_secret` keeps the one there is. Raises Invalid, and Refused when a domain that
+    An empty `client_secret` keeps the stored one. Raises Invalid, and Refused when a domain that
     enforces SSO would lose its last connection.
     """
     client_secret = fields.pop("client_secret", "")
@@ -79,7 +80,7 @@ def enable_connection(*, actor: User, connection: SSOConnection) -> None:
 
 @transaction.atomic
 def disable_connection(*, actor: User, connection: SSOConnection) -> None:
-    """Let nobody sign in through a connection any more. Raises Refused for the last one needed."""
+    """Disable sign-in through a connection. Raises Refused for the last one needed."""
     _refuse_lockout(connection)
     _update(connection, is_enabled=False)
     _record("sso_connection.disabled", actor, connection.organization, {}, connection)
@@ -87,7 +88,7 @@ def disable_connection(*, actor: User, connection: SSOConnection) -> None:
 
 @transaction.atomic
 def delete_connection(*, actor: User, connection: SSOConnection) -> None:
-    """Remove an identity provider. People keep their accounts. Raises Refused when needed."""
+    """Delete an identity provider. People keep their accounts. Raises Refused when it is needed."""
     _refuse_lockout(connection)
     _record("sso_connection.deleted", actor, connection.organization, {}, connection)
     connection.delete()
@@ -95,7 +96,7 @@ def delete_connection(*, actor: User, connection: SSOConnection) -> None:
 
 @transaction.atomic
 def note_test(*, connection: SSOConnection, result: dict[str, Any], now: datetime) -> None:
-    """Keep what a test sign-in said; `is_ok` in it opens the way to enable the connection."""
+    """Store the result of a test sign-in; with `is_ok` the connection can be enabled."""
     fields: dict[str, Any] = {"test_result": result}
     if result["is_ok"]:
         fields["tested_at"] = now
@@ -104,7 +105,7 @@ def note_test(*, connection: SSOConnection, result: dict[str, Any], now: datetim
 
 @transaction.atomic
 def make_bypass_link(*, actor: User, organization: Organization) -> str:
-    """Make the bypass link of an organization, ending an older one; return its token once."""
+    """Replace the bypass link of an organization; return its token, which is stored nowhere."""
     token = secrets.token_urlsafe(32)
     BypassLink.objects.update_or_create(
         organization=organization,
@@ -121,13 +122,13 @@ def make_bypass_link(*, actor: User, organization: Organization) -> str:
 
 @transaction.atomic
 def note_bypass(*, link: BypassLink) -> None:
-    """Write down that somebody opened the bypass link."""
+    """Record that the bypass link was opened."""
     _update(link, used_at=timezone.now())
     _record("sso_bypass.used", None, link.organization, {})
 
 
 def client_secret_of(connection: SSOConnection) -> str:
-    """Return the secret in clear, to be sent to the identity provider alone."""
+    """Return the secret in plaintext, to be sent to the identity provider only."""
     if not connection.client_secret:
         return ""
     return key_ring().open(

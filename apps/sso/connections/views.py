@@ -120,7 +120,7 @@ def edit_connection(
 def test_connection(
     request: HttpRequest, organization: Organization, connection_key: str
 ) -> HttpResponse:
-    """Leave for the identity provider; the answer comes back to the connection's page."""
+    """Redirect to the identity provider; its answer returns to the connection's page."""
     return leave_for_test(
         request, get_object_or_404(organization.sso_connections, key=connection_key)
     )
@@ -166,7 +166,7 @@ def _refuse_stale(request: HttpRequest, form: ConnectionForm) -> None:
 
 
 def _freshness(request: HttpRequest) -> dict[str, Any]:
-    """Lead to the confirmation in another tab, so that what was typed stays in this one."""
+    """Link to the confirmation in another tab, so that this one keeps what was typed."""
     return {
         "is_stale": not is_sign_in_fresh(request),
         "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",

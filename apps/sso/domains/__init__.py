@@ -1,1 +1,1 @@
-"""E-mail domains and their proof by DNS."""
+"""E-mail domains and their verification by DNS."""

@@ -1,4 +1,4 @@
-"""Whether DNS says what it must for a domain to count."""
+"""DNS queries that verify domains."""
 
 import dns.exception
 import dns.resolver

@@ -1,4 +1,4 @@
-"""Writes about e-mail domains: that they are an organization's is for DNS to confirm."""
+"""Writes about e-mail domains, whose ownership is verified by DNS."""
 
 import re
 import secrets
@@ -19,7 +19,7 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @transaction.atomic
 def add_domain(*, actor: User, organization: Organization, name: str) -> Domain:
-    """Note a domain that DNS is to confirm. Raises Invalid."""
+    """Add a domain that is to be verified by DNS. Raises Invalid."""
     name = _domain_name(name)
     if organization.domains.filter(name=name).exists():
         raise Invalid(f"{name} is on the list already.", field="name")
@@ -31,7 +31,7 @@ def add_domain(*, actor: User, organization: Organization, name: str) -> Domain:
 
 
 def check_domain(*, actor: User, domain: Domain) -> bool:
-    """Ask DNS for the record of a domain and note the answer; return whether it is verified."""
+    """Query DNS for the record of a domain and store the result; return whether it is verified."""
     problem = _dns_problem(domain)
     try:
         with transaction.atomic():
@@ -45,7 +45,7 @@ def check_domain(*, actor: User, domain: Domain) -> bool:
 def _note_check(actor: User, domain: Domain, problem: str) -> bool:
     now = timezone.now()
     if problem:
-        # A domain once verified stays so: a resolver that fails for a day must lock nobody out.
+        # A domain once verified stays so: a resolver that fails for a day must not lock people out.
         _note(domain, checked_at=now, problem=problem)
         return domain.verified_at is not None
     is_new = domain.verified_at is None
@@ -57,16 +57,16 @@ def _note_check(actor: User, domain: Domain, problem: str) -> bool:
 
 @transaction.atomic
 def remove_domain(*, actor: User, domain: Domain) -> None:
-    """Forget a domain. Identity providers are no longer believed about its addresses."""
+    """Delete a domain. Identity providers are no longer trusted for its addresses."""
     _record("domain.removed", actor, domain.organization, {"domain": [domain.name, None]})
     domain.delete()
 
 
 @transaction.atomic
 def enforce_sso(*, actor: User, domain: Domain, is_enforced: bool) -> None:
-    """Close or open the other ways to sign in for a domain.
+    """Enforce single sign-on for a domain, or stop enforcing it.
 
-    Raises Refused while it would lock everybody out: no enabled connection, or no bypass link.
+    Raises Refused where it would lock everyone out: no enabled connection, or no bypass link.
     """
     organization = Organization.objects.select_for_update(no_key=True).get(
         pk=domain.organization_id

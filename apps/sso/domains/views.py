@@ -1,4 +1,4 @@
-"""Where owners set up sign-in as a whole: the overview, e-mail domains, the bypass link."""
+"""Settings of sign-in: the overview, e-mail domains, the bypass link."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -26,7 +26,7 @@ MANAGE = "organization.sso.manage"
 @fresh_sign_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """Everything about sign-in of one organization; posting adds a domain."""
+    """Overview of sign-in of one organization; posting adds a domain."""
     form = DomainForm(request.POST or None)
     if is_submitted(request, form):
         with errors_shown_in(form):
@@ -61,7 +61,7 @@ def check_domain(request: HttpRequest, organization: Organization, domain_id: in
 @fresh_sign_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def change_domain(request: HttpRequest, organization: Organization, domain_id: int) -> HttpResponse:
-    """Enforce, release or remove a domain, after a page that says what that means."""
+    """Enforce, release or remove a domain, after a page that explains the consequences."""
     domain = get_object_or_404(organization.domains, pk=domain_id)
     action = request.POST.get("action") or request.GET.get("action", "")
     if action not in ("enforce", "release", "remove"):

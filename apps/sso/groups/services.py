@@ -1,7 +1,7 @@
 """Groups at identity providers and the Teams that mirror them.
 
-A sign-in says in which groups somebody is now. Whoever came with a mapped group, through whichever
-connection, is in its Team; who comes without it is not, from that sign-in on.
+A sign-in reports the current groups of a person. With a mapped group the person is a member of its
+Team, whatever the connection; without it the membership ends with that sign-in.
 """
 
 from collections.abc import Iterable
@@ -24,10 +24,10 @@ from apps.sso.models import GroupMapping, GroupMember, SSOConnection
 
 @transaction.atomic
 def map_group(*, actor: User, connection: SSOConnection, group: str, team: Team) -> GroupMapping:
-    """Let a Team mirror a group. Its members until now leave as they are not seen in the group.
+    """Let a Team mirror a group. Members not seen in the group are removed.
 
-    Raises Invalid, Refused for Teams that SCIM keeps, and RightsExceeded when the Team holds rights
-    that the actor lacks.
+    Raises Invalid, Refused for Teams that SCIM keeps, and RightsExceeded when the Team holds
+    permissions that the actor lacks.
     """
     lock_memberships(on=connection.organization)
     group = " ".join(group.split())
@@ -49,7 +49,9 @@ def map_group(*, actor: User, connection: SSOConnection, group: str, team: Team)
 
 @transaction.atomic
 def unmap_group(*, actor: User, mapping: GroupMapping) -> None:
-    """Let a Team no longer mirror a group. Without another one it is kept here, with its people."""
+    """Let a Team no longer mirror a group. Without another group it becomes an ordinary Team and
+    keeps its members.
+    """
     lock_memberships(on=mapping.connection.organization)
     team = mapping.team
     _record("group.unmapped", actor, mapping, [team.name, None])
@@ -62,7 +64,7 @@ def unmap_group(*, actor: User, mapping: GroupMapping) -> None:
 
 
 def follow_groups(*, connection: SSOConnection, user: User, groups: Iterable[str]) -> None:
-    """Note the groups that somebody came with, and let them be in the mapped Teams or not.
+    """Store the groups of a sign-in, and update the person's membership of the mapped Teams.
 
     The caller holds the organization's lock. Other members are not read: there may be thousands.
     """

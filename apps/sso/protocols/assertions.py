@@ -1,4 +1,4 @@
-"""SAML assertions sign in once: each is noted in the database before it is believed."""
+"""SAML assertions sign in once: each is recorded in the database before it is accepted."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ LONGEST_ID = 256
 
 
 def spend_assertion(*, connection: SSOConnection, assertion_id: str, expires_at: datetime) -> None:
-    """Note that an assertion was used; raises ProviderException if it was used before."""
+    """Record that an assertion was used; raises ProviderException if it was used before."""
     if not assertion_id or len(assertion_id) > LONGEST_ID:
         raise ProviderException("The assertion has no usable id.")
     try:

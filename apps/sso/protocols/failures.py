@@ -1,6 +1,5 @@
-"""Why a sign-in through an identity provider failed: a message for the person, who can act on it
-or pass it on, and a reason for the log. What an identity provider wrote is in neither, but for the
-short codes that the protocol names.
+"""Why a sign-in through an identity provider failed: a message for the person, and a reason for the
+log. Neither holds text of the identity provider, except the short codes that the protocol defines.
 """
 
 import re
@@ -31,7 +30,7 @@ ERROR_SENT = "The identity provider answered with an error instead of a sign-in.
 NOT_UNDERSTOOD = "The identity provider sent something that is not OpenID Connect."
 TOO_LATE = "The answer came too late, or a clock is wrong: compare those of both machines."
 TOO_EARLY = "The answer is from the future: compare the clocks of both machines."
-# What PyJWT says of an ID token; the order matters where one class is above another.
+# PyJWT's errors about an ID token; subclasses come first.
 TOKEN_PROBLEMS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, TOO_LATE),
     (jwt.ImmatureSignatureError, TOO_EARLY),
@@ -61,7 +60,7 @@ def token_problem(error: jwt.PyJWTError) -> str:
 def explain(error: BaseException | None, *, sent: str) -> tuple[str, str]:
     """Return the message and the reason of a failed sign-in by OpenID Connect.
 
-    `sent` is the error that the identity provider sent back with the browser, if it did.
+    `sent` is the error in the identity provider's redirect, if there is one.
     """
     if isinstance(error, RequestException):
         message = UNTRUSTED if isinstance(error, SSLError) else AWAY

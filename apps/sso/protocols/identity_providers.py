@@ -1,4 +1,4 @@
-"""What an identity provider says of itself: SAML metadata, or OpenID Connect discovery."""
+"""How an identity provider describes itself: SAML metadata, or OpenID Connect discovery."""
 
 import base64
 import binascii
@@ -65,7 +65,7 @@ def fetch_metadata(*, url: str, now: datetime) -> dict[str, Any]:
 
 
 def discover(*, issuer: str) -> dict[str, Any]:
-    """Ask an OpenID Connect issuer what it offers; return `issuer` and `scopes`, those to ask for.
+    """Read the discovery document of an issuer; return `issuer` and `scopes`, those to request.
 
     Raises Invalid.
     """

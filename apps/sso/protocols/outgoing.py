@@ -1,7 +1,7 @@
 """Requests to identity providers: https, to allowed addresses alone, small, quick, no redirects.
 
-An owner names the server, so it could name anything that the portal can reach. The name is looked
-up once and the connection goes to the address that was checked.
+An owner configures the server's name, so it could be any host that the portal can reach. The name
+is looked up once and the connection goes to the address that was checked.
 """
 
 import socket
@@ -22,7 +22,7 @@ CONNECT_SECONDS, READ_SECONDS, MOST_SECONDS = 3.0, 7.0, 12.0
 
 
 class OutgoingFailed(PortalError):
-    """An identity provider could not be asked. The message tells no more than the owner knows."""
+    """A request to an identity provider failed. The message discloses only what the owner knows."""
 
 
 class _Checked:

@@ -2,7 +2,7 @@
 
 The settings are built here and not by allauth: addresses come from PORTAL_URL, so that a proxy in
 front cannot make Destination and Recipient differ, and several certificates are accepted, so that
-an identity provider can change its key without a day when nobody gets in.
+an identity provider can rotate its key without an outage.
 """
 
 import binascii
@@ -29,7 +29,7 @@ UNKNOWN_SIGNER = (
     "The signature is not by a certificate of this connection. If the identity provider has a new "
     f"one, an owner of your organization has to upload its current metadata. {BYPASS}"
 )
-# What python3-saml says, shortened to what somebody at the identity provider can act on.
+# Errors of python3-saml, shortened to what an administrator of the identity provider can act on.
 REASONS = (
     ("expired", TOO_LATE),
     ("not yet valid", TOO_EARLY),
@@ -48,7 +48,7 @@ REASONS = (
 
 @dataclass(frozen=True)
 class BadAnswer(Exception):
-    """An answer that signs nobody in; `message` may be shown, `reason` is for the log."""
+    """A refused SAML response; `message` may be shown, `reason` is for the log."""
 
     message: str
     reason: str = ""
@@ -89,15 +89,15 @@ def saml_settings(connection: SSOConnection) -> dict[str, Any]:
 
 
 def address_of(connection: SSOConnection, page: str) -> str:
-    """Return the address that an identity provider is told; `page` is acs, metadata or callback."""
+    """Return the URL to configure at an identity provider; `page` is acs, metadata or callback."""
     return settings.PORTAL_URL + reverse(f"sso:{page}", args=[connection.key])
 
 
 def certificate_ends(connection: SSOConnection) -> list[datetime]:
     """Return when each certificate of a SAML connection ends.
 
-    Answers are believed beyond that day, as the metadata is what vouches for the key; but identity
-    providers change their keys then.
+    Responses are accepted beyond that day, because the metadata vouches for the key; but identity
+    providers rotate their keys then.
     """
     certificates = connection.config["certificates"]
     found = [x509.load_pem_x509_certificate(one.encode()) for one in certificates]
@@ -105,12 +105,12 @@ def certificate_ends(connection: SSOConnection) -> list[datetime]:
 
 
 def new_request(connection: SSOConnection) -> OneLogin_Saml2_Auth:
-    """Return what builds a request for sign-in."""
+    """Return the builder of a sign-in request."""
     return OneLogin_Saml2_Auth(_here(connection, {}), saml_settings(connection))
 
 
 def read_answer(connection: SSOConnection, answer: str) -> OneLogin_Saml2_Auth:
-    """Check an answer in base64; raises BadAnswer with what somebody can do about it."""
+    """Check a SAML response in base64; raises BadAnswer with a remedy."""
     posted = {"SAMLResponse": answer}
     auth = OneLogin_Saml2_Auth(_here(connection, posted), saml_settings(connection))
     try:
@@ -126,10 +126,10 @@ def read_answer(connection: SSOConnection, answer: str) -> OneLogin_Saml2_Auth:
 
 
 def service_metadata(connection: SSOConnection) -> bytes:
-    """Return the metadata that the identity provider wants of the portal.
+    """Return the portal's service provider metadata.
 
-    It asks for a name that stays. Requests leave the choice to the identity provider: some refuse
-    one that they were not set up for.
+    It asks for a persistent NameID. Requests leave the choice to the identity provider: some refuse
+    a format that they were not set up for.
     """
     described = saml_settings(connection)
     described["sp"]["NameIDFormat"] = C.NAMEID_PERSISTENT

@@ -1,4 +1,4 @@
-"""What a provisioned person is here: an account of the organization, open or closed."""
+"""Provisioned people: accounts of the organization, active or deactivated."""
 
 from typing import Any
 
@@ -25,10 +25,10 @@ TAKEN = "Another record of the identity provider is this person already."
 
 
 def follow(record: ScimRecord, resource: Resource[Any], before: Resource[Any] | None) -> None:
-    """Make the account agree with what was sent; `before` is what was sent the time before.
+    """Update the account from the resource; `before` is the previous resource.
 
-    A person whose address proves nothing is kept as a record with a `problem`, and gets no account.
-    Raises InvalidValueException when the last owner would go.
+    A person whose address is in no verified domain is stored as a record with a `problem`, without
+    an account. Raises InvalidValueException when the last owner would be removed.
     """
     email = _address(resource)
     record.problem = _problem(record, email)
@@ -74,7 +74,7 @@ def _follow_account(record: ScimRecord, resource: Resource[Any], email: str) -> 
 
 
 def _follow_name(record: ScimRecord, resource: Resource[Any], before: Resource[Any] | None) -> None:
-    """Take over a name that changed there. One that the person chose here stays until then."""
+    """Take over a name that changed at the provider. Until then a name chosen here stays."""
     name = _name(resource)
     if record.user is None or before is None or not name or name == _name(before):
         return

@@ -1,6 +1,7 @@
-"""One SCIM request, from Django's to scim2-server's and back.
+"""Adapts one SCIM request between Django and scim2-server.
 
-Loaded with the first request: the library's models cost more memory than most portals would use.
+Imported with the first request: the library's models cost much memory, and most portals do not use
+them.
 """
 
 import json
@@ -27,7 +28,7 @@ READING = frozenset({"GET", "HEAD"})
 def serve(
     request: HttpRequest, *, organization: Organization, path: str, is_proved: bool
 ) -> HttpResponse:
-    """Answer a SCIM request for an organization; `is_proved` tells that its token was right."""
+    """Answer a SCIM request for an organization; `is_proved` is whether its token is valid."""
     provider = served_provider()
     service = ScimService(provider, secret=secrets.token_urlsafe(32))
     application = _Application(
@@ -70,7 +71,7 @@ class _Application(WSGIApplication):
 
 @cache
 def served_provider() -> ScimProvider:
-    """Return the resource types of RFC 7643, built once: that takes long."""
+    """Return the resource types of RFC 7643, cached because building them is slow."""
     return load_default_provider()
 
 

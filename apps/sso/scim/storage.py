@@ -1,7 +1,8 @@
 """Where the SCIM server keeps its resources: a document each, and the account or Team behind it.
 
 scim2-server speaks the protocol (RFC 7643, 7644) and calls this. Every request runs in one
-transaction under the organization's lock, so provisioning and sign-in never make one person twice.
+transaction under the organization's lock, so provisioning and sign-in never create the same person
+twice.
 """
 
 import json
@@ -34,12 +35,12 @@ from apps.organizations.models import Organization
 from apps.sso.models import ScimRecord
 from apps.sso.scim import people, teams
 
-# What identity providers ask before every write: one attribute, one value.
+# The filter that identity providers send before every write: one attribute, one value.
 ONE_VALUE = re.compile(r'(userName|displayName|externalId|id) eq "([^"\\]*)"', re.IGNORECASE)
 
 
 class RecordStorage(ScimStorage):
-    """The people and groups that an organization's identity providers have told of."""
+    """The people and groups that an organization's identity providers have provisioned."""
 
     supports_cursors = True
 
@@ -63,7 +64,7 @@ class RecordStorage(ScimStorage):
         *,
         position: Any = None,
     ) -> SearchPage:
-        """Filter by one value or page without a filter in SQL; the rest over the records."""
+        """Filter by one value, or page without a filter, in SQL; other filters over the records."""
         asked = search_request.filter
         if len(resource_types) == 1 and asked is None and _is_plain(search_request):
             return self._plain_page(resource_types[0], search_request)
@@ -198,7 +199,7 @@ def _is_plain(asked: SearchRequest[Any]) -> bool:
 
 
 def _holds_nul(value: Any) -> bool:
-    """Tell whether a text in a document has what the database cannot keep."""
+    """Return whether a text in a document has a NUL character, which the database cannot store."""
     if isinstance(value, dict):
         return any(_holds_nul(one) for one in [*value, *value.values()])
     if isinstance(value, list):

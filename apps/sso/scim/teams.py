@@ -1,4 +1,4 @@
-"""What a provisioned group is here: a Team that mirrors it."""
+"""Provisioned groups: the Teams that mirror them."""
 
 import uuid
 from typing import Any
@@ -19,7 +19,7 @@ LONGEST_NAME = 80
 
 
 def follow(record: ScimRecord, resource: Resource[Any]) -> None:
-    """Make the Team agree with the group: its name and who is in it."""
+    """Update the Team from the group: its name and members."""
     name = _free_name(record, str(getattr(resource, "display_name", None) or "Group"))
     team = record.team
     if team is None:

@@ -1,4 +1,4 @@
-"""Tokens that identity providers provision with: shown once, kept as digests."""
+"""Tokens that identity providers provision with: shown once, stored as digests."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from apps.organizations.tokens.secrets import SCIM_PREFIX, is_well_formed, new_s
 from apps.sso.models import ScimToken
 
 MOST_TOKENS = 10
-# A time of last use this old is written anew: not every request is a write.
+# The time of last use is written again when this old: not every request is a write.
 USE_STEP = timedelta(minutes=1)
 
 
@@ -35,14 +35,14 @@ def create_scim_token(*, actor: User, organization: Organization, name: str) -> 
 
 @transaction.atomic
 def revoke_scim_token(*, actor: User, token: ScimToken) -> None:
-    """Let a token prove nothing any more, at once."""
+    """Revoke a token at once."""
     changes = {f"SCIM token {token}": ["usable", "revoked"]}
     record_on(action="scim_token.revoked", actor=actor, on=token.organization, changes=changes)
     token.delete()
 
 
 def scim_token(*, text: str, organization: Organization) -> ScimToken | None:
-    """Find the token of the organization that a text is, and note its use."""
+    """Return the organization's token with this secret, and record its use."""
     if not is_well_formed(text, prefix=SCIM_PREFIX):
         return None
     found = organization.scim_tokens.filter(digest=digest_of(text))

@@ -29,7 +29,7 @@ PAGE_SIZE = 50
 @csrf_exempt
 @open_to_all
 def endpoint(request: HttpRequest, organization_slug: str, path: str = "") -> HttpResponse:
-    """Serve SCIM 2.0 to whoever holds a token of the organization. Sessions count for nothing."""
+    """Serve SCIM 2.0 to holders of a token of the organization. Sessions are ignored."""
     organization = get_object_or_404(Organization, slug=organization_slug)
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     token = scim_token(text=text.strip(), organization=organization)
@@ -48,7 +48,7 @@ def endpoint(request: HttpRequest, organization_slug: str, path: str = "") -> Ht
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def provisioning(request: HttpRequest, organization: Organization) -> HttpResponse:
-    """The address and the tokens; posting makes a token and shows it this once."""
+    """The endpoint and its tokens; posting creates a token and shows it once."""
     form = ScimTokenForm(request.POST or None)
     token = ""
     if is_submitted(request, form):

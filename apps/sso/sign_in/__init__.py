@@ -1,1 +1,1 @@
-"""Signing in through a connection: who is let in, tests, bypass links."""
+"""Signing in through a connection: admission, tests, bypass links."""

@@ -1,4 +1,4 @@
-"""How allauth meets our rows: connections instead of SocialApps, admission instead of sign-up."""
+"""allauth's adapters: connections instead of SocialApps, admission instead of sign-up."""
 
 import logging
 import secrets
@@ -46,7 +46,7 @@ GROUPS_NAMES = ("groups", "http://schemas.microsoft.com/ws/2008/06/identity/clai
 
 
 class AccountAdapter(PortalAccountAdapter):
-    """Refuses every other way to sign in where a domain demands single sign-on.
+    """Refuses every other way to sign in where a domain enforces single sign-on.
 
     Password, passkey and reset all pass here on their way to a session.
     """
@@ -71,7 +71,7 @@ class AccountAdapter(PortalAccountAdapter):
 
 
 class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth is untyped
-    """Everything that allauth asks about identity providers and who comes through them."""
+    """allauth's hooks for identity providers and the people who sign in through them."""
 
     def list_apps(
         self, request: Any, provider: str | None = None, client_id: str | None = None
@@ -122,7 +122,7 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth 
 
 
 def end_confirmation(request: HttpRequest, sociallogin: Any) -> HttpResponse:
-    """Take who came back for who is signed in, if they are the same."""
+    """Confirm the signed-in person if the identity that returned is theirs."""
     connection, uid = sociallogin.provider.app.connection, sociallogin.account.uid
     theirs = SocialAccount.objects.filter(provider=connection.key, uid=uid)
     if not theirs.filter(user_id=request.user.pk).exists():
@@ -159,7 +159,7 @@ def problem(
     reason: str = "",
     status: int = 400,
 ) -> HttpResponse:
-    """Answer that nobody was signed in, with an id that the log knows. A test learns the reason."""
+    """Show that sign-in failed, with an id that is in the log. A test shows the reason, too."""
     if is_testing(request, connection):
         return end_test(request, connection, None, message=f"{message} {reason}".strip())
     error_id = secrets.token_hex(4)
@@ -190,6 +190,6 @@ def _identity(sociallogin: Any) -> Identity:
 
 
 def _first(said: Mapping[str, Any], chosen: str, usual: tuple[str, ...]) -> Any:
-    """Return what was said under the chosen name, or under the first usual one that was used."""
+    """Return the claim with the chosen name, or else the first usual one that is present."""
     names = (chosen,) if chosen else usual
     return next((said[name] for name in names if said.get(name)), None)

@@ -1,9 +1,9 @@
-"""Who comes in when an identity provider has said who it is.
+"""Whom to sign in for an identity that an identity provider asserted.
 
 An identity is the connection's key and the subject there, never an address: addresses change and
-pass on. An address is believed only in domains that the connection's organization has verified, so
-no organization can name people of another. The rest is how a subject that is seen for the first
-time finds its person: the one with that address, or a new one where newcomers are welcome.
+are reassigned. An address is trusted only in domains that the connection's organization has
+verified, so no organization can assert people of another. A subject that is seen for the first time
+is linked to the person with that address, or to a new account where new users are accepted.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ LONGEST_NAME = 150
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What the identity provider said, as text that nobody has checked yet."""
+    """The claims of the identity provider, as unverified text."""
 
     subject: str
     email: str
@@ -42,7 +42,7 @@ class Identity:
 
 @transaction.atomic
 def admit(*, connection: SSOConnection, identity: Identity) -> User:
-    """Return the person to sign in, made or linked if this is the first time. Raises Refused."""
+    """Return the person to sign in, created or linked at the first sign-in. Raises Refused."""
     organization = connection.organization
     lock_memberships(on=organization)
     email = identity.email.strip().lower()
@@ -66,7 +66,7 @@ def admit(*, connection: SSOConnection, identity: Identity) -> User:
 
 
 def identity_from(*, subject: str, email: object, name: object, groups: object) -> Identity:
-    """Make an identity of whatever types the identity provider sent."""
+    """Build an identity from claims of any type."""
     if isinstance(groups, str):
         groups = [groups]
     listed = groups if isinstance(groups, Iterable) and not isinstance(groups, dict) else ()
@@ -107,7 +107,7 @@ def _new_person(connection: SSOConnection, email: str, name: str) -> User:
     try:
         user = create_passwordless(email=email, name=name)
     except AddressTaken:
-        # An identity provider of another organization made the same person in this moment.
+        # A concurrent sign-in at another organization's identity provider created the same person.
         found = person_with_email(email=email)
         if found is None:
             raise
@@ -130,7 +130,7 @@ def _link(connection: SSOConnection, subject: str, user: User) -> None:
 
 
 def _forget_claims(account: SocialAccount) -> None:
-    """Remove what allauth kept of the last sign-in: nobody reads it, and it is about a person."""
+    """Remove the claims that allauth stored: they are not used, and they are personal data."""
     account.extra_data = {}
     account.save(update_fields=["extra_data"])
 

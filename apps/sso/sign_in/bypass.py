@@ -15,5 +15,5 @@ def open_bypass(request: HttpRequest, organization: Organization) -> None:
 
 
 def has_bypass(request: Any, organization: Organization) -> bool:
-    """Tell whether this browser came by the bypass link of an organization."""
+    """Return whether this session was opened by the bypass link of an organization."""
     return bool(request.session.get(SESSION_KEY) == organization.pk)

@@ -1,4 +1,4 @@
-"""Confirming who one is at the identity provider, for people who have no password here."""
+"""Re-authentication at the identity provider, for people who have no password here."""
 
 from allauth.account.internal.flows.reauthentication import resume_request
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,7 +17,7 @@ from apps.sso.sign_in.views import leave_for_confirmation, next_of
 @never_cache
 @require_GET
 def confirm(request: HttpRequest) -> HttpResponse:
-    """Ask who is there. Whoever comes back confirmed goes on, and what waited for it is done."""
+    """Ask for re-authentication; afterwards the action that required it continues."""
     url = next_of(request)
     if is_sign_in_fresh(request):
         done: HttpResponse | None = resume_request(request)
@@ -29,7 +29,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
 @signed_in_only
 @require_POST
 def confirm_at(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """Leave for one of one's own identity providers."""
+    """Redirect to one of the person's own identity providers."""
     theirs = {one.key: one for one in connections_of(user=request_user(request))}
     if connection_key not in theirs:
         raise Http404

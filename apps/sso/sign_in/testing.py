@@ -1,4 +1,4 @@
-"""The end of a test sign-in: nobody is signed in, what was said is shown to who asked for it."""
+"""The end of a test sign-in: its result is shown to the administrator, without a sign-in."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def begin_test(request: HttpRequest, connection: SSOConnection) -> None:
 
 
 def is_testing(request: HttpRequest, connection: SSOConnection) -> bool:
-    """Tell whether a failure belongs to a test that was begun in this session."""
+    """Return whether a failure belongs to a test that was begun in this session."""
     return request.session.get(SESSION_KEY) == connection.key
 
 
@@ -32,7 +32,7 @@ def end_test(
     *,
     message: str = "",
 ) -> HttpResponse:
-    """Note what a test said, and lead back to the connection's page."""
+    """Store the result of a test, and redirect to the connection's page."""
     request.session.pop(SESSION_KEY, None)
     result = result_of(connection, identity, message=message)
     note_test(connection=connection, result=result, now=timezone.now())
@@ -48,7 +48,7 @@ def end_test(
 def result_of(
     connection: SSOConnection, identity: Identity | None, *, message: str = ""
 ) -> dict[str, Any]:
-    """Judge a test by what a sign-in would have needed."""
+    """Evaluate a test by what a sign-in requires."""
     at = timezone.now().isoformat()
     if identity is None:
         return {"is_ok": False, "message": message, "at": at}

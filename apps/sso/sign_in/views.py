@@ -1,4 +1,4 @@
-"""The way in: an e-mail address first, then whatever its domain asks for."""
+"""Sign-in: an e-mail address first, then the method that its domain requires."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ LONGEST_ANSWER = 256 * 1024
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """First ask for the address alone; the second step is the password page or its own provider."""
+    """Ask for the address first; the second step is a password or an identity provider."""
     if request.user.is_authenticated or "password" in request.POST:
         response: HttpResponse = with_password(request)
         return response
@@ -76,7 +76,7 @@ def _ways(request: HttpRequest, email: str) -> dict[str, Any]:
 
 
 class PasswordView(LoginView):  # type: ignore[misc]  # allauth is untyped
-    """The second step with a password; a wrong one shows the other ways again."""
+    """The second step with a password; a wrong one shows the other sign-in methods again."""
 
     def get_form_class(self) -> type[PasswordForm]:
         return PasswordForm
@@ -93,7 +93,7 @@ with_password = PasswordView.as_view()
 @open_to_all
 @require_POST
 def start(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """Leave for the identity provider that somebody chose."""
+    """Redirect to the identity provider that the person chose."""
     connection = get_object_or_404(
         SSOConnection.objects.select_related("organization"), key=connection_key, is_enabled=True
     )
@@ -101,9 +101,10 @@ def start(request: HttpRequest, connection_key: str) -> HttpResponse:
 
 
 def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) -> HttpResponse:
-    """Answer with a page that goes on to the identity provider.
+    """Return a page that continues to the identity provider.
 
-    Not with a redirect: browsers hold it against `form-action`, which names no identity provider.
+    Not with a redirect: browsers apply `form-action` to redirects, and it names no identity
+    provider.
     """
     provider = app_of(connection).get_provider(request)
     try:
@@ -119,13 +120,13 @@ def _leave_for(request: HttpRequest, connection: SSOConnection, **state: Any) ->
 
 
 def leave_for_test(request: HttpRequest, connection: SSOConnection) -> HttpResponse:
-    """Begin a test: the same way as a sign-in, marked so that it signs nobody in."""
+    """Begin a test: the same flow as a sign-in, but without signing anyone in."""
     begin_test(request, connection)
     return _leave_for(request, connection, test=True)
 
 
 def leave_for_confirmation(request: HttpRequest, connection: SSOConnection) -> HttpResponse:
-    """Leave for an identity provider that is to ask for a sign-in even if it remembers one."""
+    """Redirect to an identity provider and require a fresh sign-in there."""
     return _leave_for(request, connection, **{CONFIRMS: True})
 
 
@@ -133,7 +134,7 @@ def leave_for_confirmation(request: HttpRequest, connection: SSOConnection) -> H
 @open_to_all
 @require_POST
 def acs(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """Take a SAML answer, posted from another site and thus without our session's cookie."""
+    """Receive a SAML response, posted from another site and thus without our session's cookie."""
     connection = _connection(connection_key, SSOConnection.Protocol.SAML)
     answer = request.POST.get("SAMLResponse", "")
     if not answer or len(answer) > LONGEST_ANSWER:
@@ -150,7 +151,7 @@ def acs(request: HttpRequest, connection_key: str) -> HttpResponse:
 @never_cache
 @require_GET
 def acs_finish(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """Read the answer with our session's cookie at hand."""
+    """Process the response, now with our session's cookie."""
     connection = _connection(connection_key, SSOConnection.Protocol.SAML)
     session = LoginSession(request, *ACS_SESSION)
     answer = session.store.get("answer")
@@ -190,7 +191,7 @@ def _saml_problem(
 @never_cache
 @require_GET
 def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """Take the answer of an OpenID Connect provider."""
+    """Receive the redirect of an OpenID Connect provider."""
     connection = _connection(connection_key, SSOConnection.Protocol.OIDC)
     try:
         view = OAuth2CallbackView.adapter_view(OIDCAdapter(request, connection.key))
@@ -198,7 +199,7 @@ def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
     except PermissionDenied:
         return problem(request, connection, NOT_ASKED)
     except (RequestException, KeyError, ValueError, TypeError) as error:
-        # allauth catches what goes wrong after it has asked where to ask for the token.
+        # allauth handles errors only after it has read the discovery document.
         message, reason = explain(error, sent="")
         return problem(request, connection, message, reason=reason)
     except SocialApp.DoesNotExist:
@@ -209,7 +210,7 @@ def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
 @open_to_all
 @require_GET
 def metadata(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """What a SAML identity provider wants to know of the portal. Nothing in it is secret."""
+    """The portal's SAML metadata. It holds no secret."""
     connection = _connection(connection_key, SSOConnection.Protocol.SAML)
     response = HttpResponse(
         service_metadata(connection), content_type="application/samlmetadata+xml"
@@ -222,7 +223,7 @@ def metadata(request: HttpRequest, connection_key: str) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def bypass(request: HttpRequest, token: str) -> HttpResponse:
-    """Open passwords again for the day the identity provider is down."""
+    """Allow passwords again while the identity provider is down."""
     link = bypass_link(token=token)
     if link is None:
         return render(request, "sso/sign_in/bypass_unusable.html", status=404)
@@ -240,7 +241,7 @@ def _connection(key: str, protocol: str) -> SSOConnection:
 
 
 def next_of(request: HttpRequest) -> str:
-    """Return the address of ours to go on to, "" for none."""
+    """Return the portal's address to continue at, "" for none."""
     url = request.POST.get("next") or request.GET.get("next") or ""
     is_safe = url_has_allowed_host_and_scheme(
         url, allowed_hosts={request.get_host()}, require_https=request.is_secure()

@@ -1,1 +1,1 @@
-"""The one way to a Kubernetes API: requests, watches, errors, kinds. Nothing here knows Airflow."""
+"""The client of a Kubernetes API: requests, watches, errors, kinds. Nothing here knows Airflow."""

@@ -1,4 +1,4 @@
-"""The portal's rule about addresses, as a data plane says it."""
+"""The portal's rule about addresses, with the errors of a data plane."""
 
 from apps.core import addresses
 from apps.dataplane.errors import Permanent, Unreachable
@@ -7,11 +7,11 @@ SETTING = "PORTAL_CLUSTER_NETWORKS"
 
 
 class AddressRefused(Permanent):
-    """The portal does not connect there, whatever answers."""
+    """The portal does not connect to this address."""
 
 
 def allowed_addresses(*, host: str, port: int, networks: tuple[str, ...]) -> tuple[str, ...]:
-    """Look a host up once and return its addresses, all of them allowed.
+    """Resolve a host once and return its addresses, all of them allowed.
 
     Raises AddressRefused, with a message, if one address is not; Unreachable if there is none.
     """
@@ -24,5 +24,5 @@ def allowed_addresses(*, host: str, port: int, networks: tuple[str, ...]) -> tup
 
 
 def why_refused(address: str, *, networks: tuple[str, ...]) -> str:
-    """Say in a message why the portal does not connect to an address, empty if it does."""
+    """Return why the portal does not connect to an address, empty if it does."""
     return addresses.why_refused(address, networks=networks, setting=SETTING)

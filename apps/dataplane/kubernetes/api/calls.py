@@ -1,7 +1,7 @@
-"""One call of a Kubernetes API: sent as often as is worth it, and safe to hold when it returns.
+"""One call of a Kubernetes API, with retries; its result is redacted.
 
-A busy server is obeyed as long as the deadline of the call allows; then the error says when the
-server wants to be asked again. Nothing is written any more once the pass has lost its lease.
+A busy server's `Retry-After` is followed as long as the deadline of the call allows; then the error
+carries it. Nothing is written any more once the pass has lost its lease.
 """
 
 import random
@@ -50,7 +50,7 @@ class Call:
 
 
 class Caller:
-    """Sends calls over the connections that this process keeps."""
+    """Sends calls over the pooled connections of this process."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -61,7 +61,7 @@ class Caller:
         return transport_for(self._connection)
 
     def json(self, call: Call) -> Manifest:
-        """Send a call until it is answered, and return what is safe of the answer."""
+        """Send a call until it is answered, and return the redacted response."""
         headers = {"Accept": call.accept}
         if call.content_type:
             headers["Content-Type"] = call.content_type
@@ -88,7 +88,7 @@ class Caller:
     def error(
         self, answer: Answer, request: Request, sent: Mapping[str, Any] | None = None
     ) -> Exception:
-        """Turn an answer of 400 or more into an error that quotes nothing of what was sent."""
+        """Turn a response of 400 or more into an error that quotes no secret of the request."""
         return refusals.from_response(
             status=answer.status,
             body=_parsed(answer),
@@ -124,7 +124,7 @@ def _retry_after(answer: Answer) -> float | None:
 
 
 def _pause_after(answer: Answer, error: Exception, attempt: int) -> float | None:
-    """Return the seconds until it is worth asking again, None if it is not."""
+    """Return the seconds until a retry, None if it is not worth one."""
     if answer.status not in _BUSY or not isinstance(error, Temporary):
         return None
     asked = _retry_after(answer)
@@ -134,5 +134,5 @@ def _pause_after(answer: Answer, error: Exception, attempt: int) -> float | None
 
 
 def _pause(attempt: int) -> float:
-    # Chance spreads load here, and guards nothing.
+    # Randomness spreads load here; it is no security measure.
     return FIRST_PAUSE_SECONDS * 3.0 ** (attempt - 1) * (0.5 + random.random())  # noqa: S311

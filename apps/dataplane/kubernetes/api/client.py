@@ -1,8 +1,8 @@
-"""A Kubernetes API in the few verbs that the portal needs, on plain dictionaries.
+"""A Kubernetes API with the few verbs that the portal needs, on plain dictionaries.
 
-What is read is made safe by `calls`, once for everybody: the values of a Secret become digests that
-can be compared and nothing else, and bookkeeping that may quote them is dropped. What fails becomes
-an error of `refusals`, free of what was sent.
+Every response is redacted by `calls`: the values of a Secret become digests that can only be
+compared, and metadata that may quote them is dropped. Failures become errors of `errors`, without
+values of the request.
 """
 
 import random
@@ -40,7 +40,7 @@ _METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,appl
 
 @dataclass(frozen=True)
 class Page:
-    """Part of a LIST. `resource_version` is the one that a watch goes on from."""
+    """Part of a LIST. `resource_version` is the one that a watch continues from."""
 
     items: list[Manifest]
     resource_version: str
@@ -79,8 +79,8 @@ class Api:
         may_be_unknown: bool = False,
         size: int = PAGE,
     ) -> Iterator[Page]:
-        """Yield a LIST in pages of `size`. Raises Gone when it took too long to go on, NotFound
-        when the cluster does not know the kind, unless it may.
+        """Yield a LIST in pages of `size`. Raises Gone when the continue token has expired,
+        NotFound when the cluster does not know the kind, unless it may be missing.
         """
         query = _given(limit=str(size), labelSelector=labels, fieldSelector=fields)
         while True:
@@ -100,7 +100,7 @@ class Api:
                 raise
             items, metadata = answer.get("items") or [], answer.get("metadata") or {}
             for item in items:
-                # A list says once what its items are.
+                # A list states the kind of its items once.
                 item["kind"], item["apiVersion"] = kind.name, kind.api_version
             yield Page(items, metadata.get("resourceVersion", ""))
             if not metadata.get("continue"):
@@ -130,7 +130,7 @@ class Api:
     def apply(
         self, manifest: Manifest, *, is_trial: bool = False, metadata_only: bool = False
     ) -> Manifest:
-        """Apply an object server-side and return what it became; a trial changes nothing."""
+        """Apply an object server-side and return the result; a dry run changes nothing."""
         kind, metadata = kind_of(manifest), manifest["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
         call = Call(
@@ -144,13 +144,13 @@ class Api:
             writes=not is_trial,
             seconds=WRITE_SECONDS,
         )
-        # Metadata alone comes under a name of its own.
+        # Metadata-only responses have a kind of their own.
         return {**self._caller.json(call), "kind": kind.name, "apiVersion": kind.api_version}
 
     def merge(
         self, kind: Kind, name: str, changes: Mapping[str, Any], *, namespace: str = ""
     ) -> Manifest:
-        """Change single fields of an object that is there. Raises NotFound."""
+        """Change single fields of an existing object. Raises NotFound."""
         call = Call(
             method="PATCH",
             path=kind.path(namespace=namespace, name=name),
@@ -164,7 +164,7 @@ class Api:
         return self._caller.json(call)
 
     def ask(self, review: Manifest, *, kind: Kind) -> Manifest:
-        """Let the API server review something; nothing is kept there."""
+        """Send a review to the API server, which stores nothing."""
         call = Call(
             method="POST",
             path=kind.path(),
@@ -209,7 +209,7 @@ class Api:
             self._caller.json(call)
 
     def reach(self, *, labels: str) -> None:
-        """Ask for the first of some namespaces, once and shortly. Raises what was wrong."""
+        """Read the first of some namespaces, once, with short timeouts. Raises the error."""
         call = Call(
             method="GET",
             path=NAMESPACE.path(),
@@ -222,7 +222,7 @@ class Api:
         self._caller.json(call)
 
     def json(self, path: str, *, seconds: float = READ_SECONDS) -> Manifest:
-        """Read something that is no object, as `/version`."""
+        """Read a path that is no object, such as `/version`."""
         call = Call(method="GET", path=path, request=Request("read", path), seconds=seconds)
         return self._caller.json(call)
 
@@ -244,7 +244,7 @@ class Api:
         body: bytes | None = None,
         seconds: float,
     ) -> Answer:
-        """Send one request as it is, once, and return any answer: for what is behind a proxy."""
+        """Send one request as it is, once, and return any response: for proxied services."""
         return self._caller.transport.request(
             method, path, headers=headers, body=body, seconds=seconds
         )
@@ -260,8 +260,8 @@ class Api:
         seconds: int = 0,
         silence_seconds: float = 0,
     ) -> Iterator[Watch]:
-        """Open a watch over all namespaces that ends by itself after `seconds`, some minutes unless
-        said; without a byte for `silence_seconds` it is taken for dead.
+        """Open a watch over all namespaces that ends by itself after `seconds`, by default some
+        minutes; without a byte for `silence_seconds` it counts as dead.
         """
         seconds = seconds or random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load
         query = _given(

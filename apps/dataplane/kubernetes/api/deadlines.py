@@ -1,7 +1,7 @@
-"""An end for reads that have none of their own: at its deadline a socket is shut down.
+"""Deadlines for reads that have none of their own: the socket is shut down.
 
-The head of an answer is read line by line, each with a timeout anew, so a server that sends a byte
-now and then would hold a worker for ever. One thread per process keeps watch over all of them.
+The head of a response is read line by line, each with its own timeout, so a server that sends a
+byte now and then could hold a worker indefinitely. One thread per process monitors all reads.
 """
 
 import heapq
@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 
 
 class Limit:
-    """One guarded read. `is_over` says that it was ended."""
+    """One guarded read. `is_over` is whether it was ended."""
 
     __slots__ = ("is_over", "sock")
 
@@ -24,6 +24,7 @@ class Limit:
         self.is_over = False
 
     def end(self) -> None:
+        """Shut the socket down, unless the read has ended."""
         sock, self.sock = self.sock, None
         if sock is not None:
             self.is_over = True

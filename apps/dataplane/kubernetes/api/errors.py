@@ -1,7 +1,7 @@
-"""What a Kubernetes API answers when it does not do as asked, as errors of a data plane.
+"""Error responses of a Kubernetes API, as errors of a data plane.
 
-An API server quotes what it was sent: its words are shown only after every value that may be
-secret is out of them, and never for a Secret.
+An API server quotes the request: its messages are shown only after every value that may be secret
+is removed, and never for a Secret.
 """
 
 import base64
@@ -22,9 +22,9 @@ _QUOTED = re.compile(r'Invalid value: (?:"(?:[^"\\]|\\.)*"|\S+)')
 
 
 class Refused(Permanent):
-    """The API server does not accept the request, and will not before somebody changes something.
+    """The API server rejects the request, and will do so until a person changes something.
 
-    `reason` is its own word for it, as in `Invalid`; `fields` are the paths it complains of.
+    `reason` is the server's own word, such as `Invalid`; `fields` are the rejected paths.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Refused(Permanent):
 
     @property
     def is_immutable(self) -> bool:
+        """Whether the request changes a field that cannot be changed."""
         return self.status == 422 and "immutable" in self.message
 
 
@@ -45,28 +46,28 @@ class NotFound(Refused):
 
 
 class Conflict(Temporary):
-    """The object is not what the request supposed: another uid, or one by that name already."""
+    """The object is not what the request expected: another uid, or the name exists already."""
 
 
 class Gone(Temporary):
-    """The API server no longer knows what changed since then: list again."""
+    """The API server no longer has the changes since that version: list again."""
 
 
 class Throttled(Temporary):
-    """The API server has too much to do and said when to come back."""
+    """The API server is overloaded and sent a `Retry-After`."""
 
 
 class BeingDeleted(Temporary):
-    """The namespace is being deleted, and nothing can be made in it."""
+    """The namespace is being deleted, so nothing can be created in it."""
 
 
 class CredentialRefused(Unreachable):
-    """The API server does not know the credential: trying again soon is of no use."""
+    """The API server rejects the credential: an early retry is of no use."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked, in words for people: `create`, `Deployment/scheduler`."""
+    """The request, in words for people: `create`, `Deployment/scheduler`."""
 
     verb: str
     object: str
@@ -81,7 +82,7 @@ def from_response(
     secrets: tuple[str, ...] = (),
     retry_after: float | None = None,
 ) -> Permanent | Temporary:
-    """Turn an answer of 400 or more into the error it means. `secrets` are values to hide in it."""
+    """Turn a response of 400 or more into its error. `secrets` are values to redact in it."""
     reason = str(body.get("reason", ""))
     details = body.get("details") if isinstance(body.get("details"), dict) else {}
     words = _words(body, details or {}, request=request, secrets=secrets)
@@ -116,7 +117,7 @@ def from_response(
 
 
 def secret_values(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return every value in a manifest that no message may quote, the longest first."""
+    """Return every value of a manifest that a message must not quote, the longest first."""
     found: set[str] = set()
     if manifest.get("kind") == "Secret":
         for part in ("data", "stringData"):
@@ -127,7 +128,7 @@ def secret_values(manifest: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def scrub(text: str, secrets: tuple[str, ...]) -> str:
-    """Hide secret values, credentials and control characters in words of a server, and cut them."""
+    """Redact secret values, credentials and control characters in a message, and shorten it."""
     for value in secrets:
         text = text.replace(value, HIDDEN)
     text = _BEARER.sub(rf"\1{HIDDEN}", text)
@@ -164,7 +165,7 @@ def _refusal(words: str, status: int, reason: str, request: Request) -> str:
 
 
 def _not_found(words: str, request: Request, reason: str) -> str:
-    # Of a whole group that is not there, the API server says nothing in JSON.
+    # For an API group that does not exist, the API server does not respond in JSON.
     if not reason or "could not find the requested resource" in words:
         kind = request.object.partition("/")[0]
         return f"The cluster does not know the kind {kind}, needed for {request.object}."

@@ -1,7 +1,7 @@
-"""The kinds of objects that the portal makes or reads: a static table instead of discovery.
+"""The kinds of objects that the portal creates or reads: a static table instead of discovery.
 
-Discovery costs dozens of requests and its cache is a fault of its own; these kinds have been stable
-for years.
+Discovery costs dozens of requests and a cache that can go stale; these kinds have been stable for
+years.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ class Kind:
 
     @property
     def group(self) -> str:
+        """The API group, "" for the core one."""
         return self.api_version.rpartition("/")[0]
 
     @property
@@ -104,7 +105,7 @@ _BY_NAME = {(kind.group, kind.name): kind for kind in KINDS}
 
 
 def kind_of(manifest: Manifest) -> Kind:
-    """Return the kind of a manifest; a KeyError is a fault of the renderer."""
+    """Return the kind of a manifest; a KeyError is a bug of the renderer."""
     return _BY_NAME[manifest["apiVersion"].rpartition("/")[0], manifest["kind"]]
 
 
@@ -117,7 +118,7 @@ def kind_by_key(key: str) -> Kind:
 def object_id(manifest: Manifest) -> str:
     """Name an object of a Deployment: `apps/Deployment/scheduler`, `/Secret/database`.
 
-    One that is not in the Deployment's own namespace has its place behind: `/Secret/x@databases`.
+    One outside the Deployment's own namespace has its namespace appended: `/Secret/x@databases`.
     """
     metadata = manifest["metadata"]
     name = f"{kind_of(manifest).key}/{metadata['name']}"

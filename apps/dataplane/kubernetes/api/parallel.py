@@ -1,4 +1,4 @@
-"""Several requests of one pass at a time, over threads that are kept from one call to the next."""
+"""Concurrent requests of one pass, over threads that are reused between calls."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -13,9 +13,9 @@ Made = TypeVar("Made")
 
 
 class _Kept(local):
-    """The pool of a thread, whose own threads end with it.
+    """The pool of a thread; its workers end with that thread.
 
-    A pool that threads share would stand still once a request made others of its own.
+    A shared pool would deadlock once a request started others of its own.
     """
 
     def __init__(self) -> None:
@@ -28,8 +28,8 @@ _kept = _Kept()
 def in_parallel(act: Callable[[Given], Made], items: Iterable[Given]) -> list[Made]:
     """Run `act` on each item, some at a time, and return the results in order.
 
-    Every item is tried; then the first failure, if there is one, is raised. Nothing goes on behind
-    the back of who called: what an interrupt finds begun is waited for, the rest is left.
+    Every item is tried; then the first failure, if there is one, is raised. No request outlives the
+    call: at an interrupt, running ones are awaited and the rest is skipped.
     """
     work = list(items)
     if len(work) < 2:

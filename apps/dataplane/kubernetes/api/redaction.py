@@ -1,4 +1,4 @@
-"""Make what a Kubernetes API answers safe to hold: no value of a Secret and no quote of one."""
+"""Redact responses of a Kubernetes API: no value of a Secret, and no quote of one."""
 
 import hmac
 import os
@@ -10,8 +10,8 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def redact(item: Manifest, *, is_secret: bool) -> Manifest:
-    """Drop bookkeeping that may quote secrets; replace a Secret's values by digests, which can be
-    compared within this process and tell nothing.
+    """Drop metadata that may quote secrets; replace a Secret's values by keyed digests, which can
+    only be compared, within this process.
     """
     is_secret = is_secret or item.get("kind") in ("Secret", "SecretList")
     for one in item.get("items") or ():

@@ -1,4 +1,4 @@
-"""Which certificates a connection to a cluster trusts, and which one it shows."""
+"""Which certificates a connection to a cluster trusts, and which one it presents."""
 
 import os
 import ssl
@@ -18,7 +18,7 @@ def tls_context(connection: Connection) -> ssl.SSLContext:
     except (ssl.SSLError, ValueError):
         raise Permanent("The CA certificate of the cluster cannot be read.") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Cluster CAs often lack the key identifiers that Python 3.13 began to insist on.
+    # Cluster CAs often lack the key identifiers that Python 3.13 began to require.
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     if connection.client_certificate:
         _load_client_certificate(context, connection)
@@ -26,7 +26,7 @@ def tls_context(connection: Connection) -> ssl.SSLContext:
 
 
 def _load_client_certificate(context: ssl.SSLContext, connection: Connection) -> None:
-    """Load it by way of a file that only this user can read, for no other way exists."""
+    """Load it from a file that only this user can read: the API accepts files only."""
     handle, path = tempfile.mkstemp(prefix="portal-", suffix=".pem")
     try:
         with os.fdopen(handle, "w") as file:

@@ -1,8 +1,8 @@
 """Bytes to and from a Kubernetes API: the only module that knows the official client.
 
 It uses the client's connection layer and not its models, which cost many times the CPU. TLS is
-always checked, nothing is redirected, no proxy comes from the environment, and every call has an
-end: its deadline holds for the whole answer, so a server that trickles gains nothing.
+always verified, redirects are not followed, proxies of the environment are ignored, and every call
+has a deadline for its whole response, so a trickling server gains nothing.
 """
 
 import http.client
@@ -48,7 +48,7 @@ class Answer:
 
 
 class Stream:
-    """An answer that goes on. `close` may be called from another thread: reading then ends."""
+    """A streaming response. `close` may be called from another thread: reading then ends."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, host: str) -> None:
         self.status = response.status
@@ -90,14 +90,14 @@ class Transport:
         body: bytes | None = None,
         seconds: float,
     ) -> Answer:
-        """Send one request and read its whole answer within `seconds`. Raises Unreachable."""
+        """Send one request and read its whole response within `seconds`. Raises Unreachable."""
         deadline = time.monotonic() + seconds
         try:
             response = self._open(method, path, query, headers, body, read_seconds=seconds)
             try:
                 data = _read(response, deadline)
             except BaseException:
-                # What is left of the answer must not reach the next request.
+                # The rest of the response must not reach the next request.
                 response.close()
                 raise
             response.release_conn()
@@ -115,7 +115,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         silence_seconds: float,
     ) -> Iterator[Stream]:
-        """Open an answer that goes on; more than `silence_seconds` without a byte end it."""
+        """Open a streaming response; more than `silence_seconds` without a byte end it."""
         try:
             response = self._open("GET", path, query, headers, None, read_seconds=silence_seconds)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -160,7 +160,7 @@ class Transport:
 
 
 def transport_for(connection: Connection) -> Transport:
-    """Return this process's pool for a connection. A fork begins with none."""
+    """Return this process's pool for a connection. A forked process begins with none."""
     with _lock:
         transport = _transports.pop(connection, None) or Transport(connection)
         _transports[connection] = transport
@@ -178,7 +178,7 @@ def forget(connection: Connection) -> None:
 
 
 def unreachable(error: Exception, host: str) -> DataPlaneError:
-    """Say in a message why there was no answer; nothing of the request is in it."""
+    """Return why there was no response; the message holds nothing of the request."""
     if isinstance(error, DataPlaneError):
         return error
     where = f"The cluster's API at {host}"
@@ -227,7 +227,7 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
 
 
 def _piece(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """Read what is there, and wait for it no longer than until the deadline."""
+    """Read what has arrived, waiting at most until the deadline."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
@@ -256,7 +256,7 @@ def _pool_class(connection: Connection) -> Any:
     """Return a pool class whose connections go only where the operator allows."""
 
     class GuardedConnection(urllib3.connection.HTTPSConnection):
-        # Narrower than urllib3 says: this class answers with its own.
+        # Narrower than urllib3's annotation: this class returns its own type.
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
             seconds = self.timeout if isinstance(self.timeout, (int, float)) else CONNECT_SECONDS
             with deadlines.limit(self.sock, seconds) as limit:
@@ -284,7 +284,7 @@ def _pool_class(connection: Connection) -> Any:
 def _first_socket(
     connection: urllib3.connection.HTTPSConnection, addresses: tuple[str, ...]
 ) -> socket.socket:
-    """Connect to the first address that answers; the name stays the one that TLS checks."""
+    """Connect to the first address that accepts; the name stays the one that TLS checks."""
     failure: Exception = OSError()
     for address in addresses:
         try:

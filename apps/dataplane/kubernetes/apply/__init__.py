@@ -1,1 +1,1 @@
-"""Making it true: one pass of apply or delete, what it remembers, what it prunes."""
+"""One pass of apply or delete: what is applied, recorded, pruned and awaited."""

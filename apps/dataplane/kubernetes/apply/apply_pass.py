@@ -1,9 +1,9 @@
-"""One pass of making a Deployment true: what is missing or differs is applied, stage by stage.
+"""One pass of applying a Deployment: what is missing or differs is applied, stage by stage.
 
-A pass looks first: the inventory says what was made and how it looked then, one LIST per kind says
-how it looks now. Only what differs is sent. A stage that others wait for ends the pass until its
-objects are well. Everything may be cut off at any request: what is about to be made is in the
-inventory already, and applying twice is applying once.
+A pass observes first: the inventory holds what was applied, one LIST per kind what exists now. Only
+what differs is sent. A stage that others wait for ends the pass until its objects are ready. A pass
+may be interrupted at any request: objects enter the inventory before they are created, and applying
+is idempotent.
 """
 
 from contextlib import suppress
@@ -92,14 +92,14 @@ class ApplyPass:
         return self._finish(steps)
 
     def _make_namespace(self) -> None:
-        """Apply the Namespace before all else, for the inventory lives in it."""
+        """Apply the Namespace before all else, because the inventory is stored in it."""
         for manifest in self.state.manifests():
             name = manifest["metadata"]["name"]
             if kind_of(manifest) == NAMESPACE and name == self.state.namespace:
                 self._apply(manifest)
 
     def _apply_wave(self, wave: list[Stage]) -> None:
-        """Apply what differs, Roles before what grants them: nobody may grant what is not there."""
+        """Apply what differs, Roles before what binds them: a Role must exist to be bound."""
         pending = [m for stage in wave for m in stage.objects if self.state.differs(m)]
         in_parallel(self._apply, [m for m in pending if kind_of(m) != ROLE_BINDING])
         in_parallel(self._apply, [m for m in pending if kind_of(m) == ROLE_BINDING])
@@ -113,7 +113,7 @@ class ApplyPass:
         except NotFound as error:
             if kind != ROLE_BINDING:
                 raise
-            # The API server looks for the Role in a cache that may not have it yet.
+            # The API server reads Roles from a cache that may not have this one yet.
             raise Temporary(error.message, retry_after_seconds=ROLE_SECONDS) from None
         except Refused as error:
             if not error.is_immutable:
@@ -124,7 +124,7 @@ class ApplyPass:
         self.state.note(manifest, live)
 
     def _immutable(self, one: str, error: Refused) -> DataPlaneError:
-        """Make room for a Job that must be another; leave everything else to a person."""
+        """Delete a Job that must be replaced; report every other immutable object."""
         if split_id(one)[0] == JOB:
             self._delete_job(one)
             return Temporary(f"{title(one)} is made anew.")
@@ -134,7 +134,7 @@ class ApplyPass:
         )
 
     def _delete_job(self, one: str) -> None:
-        """Remove a Job that ran, so that one by the same name can be made."""
+        """Delete a Job that ran, so that one of the same name can be created."""
         kind, name = split_id(one)
         live = self.state.live.pop(one, None)
         if live is None:

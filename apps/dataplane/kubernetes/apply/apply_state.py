@@ -1,4 +1,4 @@
-"""What a pass knows: what is wanted, what was made before, and what is there now."""
+"""What a pass knows: what is wanted, what was applied before, and what exists now."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,7 +34,8 @@ from apps.dataplane.spec import DeploymentSpec
 
 class ApplyState:
     """One Deployment in one pass. `entries` and `live` are by object id and follow what the pass
-    does; `made` are the ids of what was not there before. `save` writes the entries to the cluster.
+    does; `made` are the ids of objects that did not exist before. `save` writes the entries to the
+    cluster.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class ApplyState:
         return (manifest for stage in self.stages for manifest in stage.objects)
 
     def look(self, namespace: Manifest) -> None:
-        """Read what was made and what is there, in one request per kind."""
+        """Read what was applied and what exists, in one request per kind."""
         self.inventory = self._saved = inventory_in(
             self.api.find(CONFIG_MAP, INVENTORY, namespace=self.namespace)
         )
@@ -83,7 +84,7 @@ class ApplyState:
             )
 
     def is_true(self) -> bool:
-        """Say whether nothing is left to send."""
+        """Return whether nothing is left to send."""
         return (
             self.inventory.revision == self.inventory.wanted == self.spec.revision
             and not any(self.differs(manifest) for manifest in self.manifests())
@@ -91,7 +92,7 @@ class ApplyState:
         )
 
     def differs(self, manifest: Manifest) -> bool:
-        """Say whether an object must be applied."""
+        """Return whether an object must be applied."""
         one = object_id(manifest)
         entry, live = self.entries.get(one, Entry()), self.live.get(one)
         if entry.hash != self._hashes[one] or entry.mark == FAILED:
@@ -104,33 +105,33 @@ class ApplyState:
         return self.spec.corrects_drift and has_moved(entry, live)
 
     def unwanted(self) -> dict[str, Entry]:
-        """Return what was made before and is not wanted any more."""
+        """Return what was applied before and is not wanted any more."""
         return unwanted(self.inventory, self.manifests())
 
     def announce(self) -> None:
-        """Write down what is about to be made, before it is."""
+        """Record what is about to be created, before it is."""
         self.inventory = self.inventory.announcing(self._hashes, wanted=self.spec.revision)
         self.entries = {**self.inventory.entries, **self.entries}
         self.save()
 
     def note(self, manifest: Manifest, live: Manifest) -> None:
-        """Note what became of an object."""
+        """Record the result of applying an object."""
         one = object_id(manifest)
         self.live[one] = live
         self.entries[one] = entry_of(live, manifest=manifest, hash=self._hashes[one])
 
     def mark(self, one: str, mark: str) -> None:
-        """Note how a Job ended."""
+        """Record how a Job ended."""
         self.entries[one] = replace(self.entries[one], mark=mark)
 
     def finish(self) -> None:
-        """Write down that this revision is all there."""
+        """Record that this revision is applied completely."""
         code = self.spec.code.digest if self.spec.code else ""
         self.inventory = replace(self.inventory, revision=self.spec.revision, code_digest=code)
         self.save()
 
     def save(self) -> None:
-        """Write the inventory, if it is news and there is a namespace to write it to."""
+        """Write the inventory, if it changed and there is a namespace to write it to."""
         self.inventory = replace(self.inventory, entries=dict(self.entries), exists=True)
         if self.inventory == self._saved or f"{NAMESPACE.key}/{self.namespace}" not in self.live:
             return
@@ -140,7 +141,7 @@ class ApplyState:
         self._saved = self.inventory
 
     def _keep_claims(self) -> None:
-        """Take what is made once as it is: hardly anything of it may be changed later."""
+        """Accept claims as they are: hardly any field of them may be changed later."""
         for manifest in self.manifests():
             annotations = manifest["metadata"].get("annotations") or {}
             live = self.live.get(object_id(manifest))
@@ -148,7 +149,7 @@ class ApplyState:
                 self.note(manifest, live)
 
     def _forgive(self) -> None:
-        """Note what moved without a change to anything of ours, so that it is no drift."""
+        """Record marks that moved without a change of our fields, so that they are no drift."""
         moved = [manifest for manifest in self.manifests() if self._has_moved(manifest)]
         fields = in_parallel(lambda manifest: differences(self.api, manifest), moved)
         for manifest, different in zip(moved, fields, strict=True):

@@ -1,7 +1,7 @@
-"""Drop a Deployment's database on the cluster's server, when all that is known is its ref.
+"""Drop a Deployment's database on the cluster's server, knowing only its ref.
 
-A Job that does it was left suspended when the database was made, in a namespace of the portal's
-own, with all that it needs.
+The Job for it was created suspended together with the database, in a namespace of the portal's own,
+with all that it needs.
 """
 
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ _MADE_BY_THE_CLUSTER = ("batch.kubernetes.io/", "controller-uid", "job-name")
 
 
 def drop_database(api: Api, *, labels: str) -> str:
-    """Let the Job run, and return a message until it has. Raises Permanent when it fails."""
+    """Start the Job; return a message until it is complete. Raises Permanent when it fails."""
     for job in api.list(JOB, namespace=NAMESPACE, labels=labels):
         if component_name(job) != REMOVAL:
             continue
@@ -36,7 +36,7 @@ def drop_database(api: Api, *, labels: str) -> str:
 
 
 def _begin_again(api: Api, job: Manifest) -> None:
-    """Put a suspended copy in the place of a Job that failed: one that ended never runs again."""
+    """Replace a failed Job by a suspended copy: one that ended never runs again."""
     metadata, spec = job["metadata"], job["spec"]
     template = spec["template"]
     labels = {

@@ -1,8 +1,8 @@
-"""One pass of taking a Deployment off a cluster, seen through until nothing answers.
+"""One pass of deleting a Deployment from a cluster, until nothing of it is left.
 
-KEDA's objects go first, while KEDA is there to let them go; then what runs, so that workers end
-their tasks; then the database, where it is on the cluster's server; then the namespace with all the
-rest. A namespace that is not ours is never touched.
+KEDA's objects go first, while KEDA is there to remove their finalizers; then workloads, so that
+workers finish their tasks; then the database, where it is on the cluster's server; then the
+namespace with all the rest. A namespace that is not ours is never touched.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def _remove(api: Api, kinds: Sequence[Kind], *, namespace: str, labels: str) -> 
 
 
 def _end_pods(api: Api, *, namespace: str, labels: str) -> list[str]:
-    """Give pods little time to end: workers would otherwise have a day for their tasks."""
+    """Shorten the grace period of pods: workers would otherwise have a day for their tasks."""
     pods = api.list(POD, namespace=namespace, labels=labels, metadata_only=True)
     slow = [
         pod
@@ -115,7 +115,7 @@ def _delete(api: Api, item: Manifest, *, grace_seconds: int | None = None) -> No
 
 
 def _what_is_left(api: Api, name: str) -> str:
-    """Say what keeps a namespace from ending, in the words of its conditions."""
+    """Return what keeps a namespace from being deleted, from its conditions."""
     namespace = api.find(NAMESPACE, name)
     conditions = ((namespace or {}).get("status") or {}).get("conditions") or ()
     words = [

@@ -1,7 +1,7 @@
 """Bring new code into running pods at once.
 
-A kubelet looks at a pod's ConfigMaps again when it next visits the pod, about once a minute, and
-at once when anything of the pod changes: an annotation is enough.
+A kubelet refreshes a pod's ConfigMaps when it next syncs the pod, about once a minute, and at once
+when the pod changes: an annotation is enough.
 """
 
 from contextlib import suppress
@@ -18,8 +18,8 @@ READS_CODE = ("dag-processor", "scheduler", "triggerer", "worker")
 
 
 def nudge_configmaps(api: Api, *, portal_id: str, ref: str, digest: str) -> None:
-    """Mark the pods that read code with the digest of what they are to have. A pod that cannot be
-    marked gets it a minute later.
+    """Annotate the pods that read code with its digest. A pod that cannot be annotated gets the
+    code a minute later.
     """
     readers = f"{COMPONENT_LABEL} in ({','.join(READS_CODE)})"
     labels = f"{selector(portal_id=portal_id, ref=ref)},{readers}"

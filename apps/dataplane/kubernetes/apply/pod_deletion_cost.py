@@ -1,8 +1,8 @@
-"""Mark the pods of busy workers, so that idle ones go first when fewer are wanted.
+"""Mark the pods of busy workers, so that idle ones are removed first on scale-down.
 
 A ReplicaSet removes the pod with the lowest `pod-deletion-cost` first; the cost is the number of
-tasks that run there. Best effort: what is marked late is saved by the warm shutdown of Celery.
-Source: kubernetes.io, "ReplicaSet: Pod deletion cost".
+tasks that run there. Best effort: a late mark is covered by Celery's warm shutdown. Source:
+kubernetes.io, "ReplicaSet: Pod deletion cost".
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ def mark_busy_workers(api: Api, *, spec: DeploymentSpec, portal_id: str) -> int:
 
 
 def _running_tasks(api: Api, spec: DeploymentSpec) -> Mapping[str, int]:
-    """Count the running tasks of each host. Raises Temporary when Airflow does not tell."""
+    """Count the running tasks of each host. Raises Temporary when Airflow does not report it."""
     counts: Counter[str] = Counter()
     for offset in range(0, MOST_TASKS, PAGE):
         answer = call_airflow(api, spec=spec, method="GET", path=RUNNING.format(offset))

@@ -1,4 +1,4 @@
-"""Remove what the inventory has and the rendering no longer does."""
+"""Delete what is in the inventory and no longer rendered."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.observe.inventory import Entry
 from apps.dataplane.kubernetes.observe.live_objects import is_ours
 
-# KEDA puts replicas back when its object goes: before the workload, not after.
+# KEDA restores replicas when its object is deleted: before the workload, not after.
 ORDER = (SCALED_OBJECT, DEPLOYMENT, STATEFUL_SET, JOB, SERVICE)
 
 
@@ -31,9 +31,9 @@ def prune(
     live: Mapping[str, Manifest],
     owner: tuple[str, str],
 ) -> tuple[list[str], list[str]]:
-    """Delete what is unwanted and still is what the portal made; `owner` is portal and ref.
+    """Delete what is unwanted and still is the portal's object; `owner` is portal and ref.
 
-    Returns the ids that are gone, and a message for each object that still ends.
+    Returns the ids that are gone, and a message for each object that is still being deleted.
     """
     portal_id, ref = owner
     gone = [
@@ -54,7 +54,7 @@ def prune(
                 kind, name, namespace=place_in(one, namespace), uid=live[one]["metadata"]["uid"]
             )
         except Conflict:
-            # Somebody made another one in its place: not ours.
+            # Another object of the same name took its place: not ours.
             gone.append(one)
 
     in_parallel(delete, [one for one in first if one not in waiting])
@@ -62,7 +62,7 @@ def prune(
 
 
 def still_ending(one: str, live: Manifest) -> str:
-    """Say what an object that is being deleted waits for."""
+    """Return what an object that is being deleted waits for."""
     finalizers = live["metadata"].get("finalizers") or ()
     if live["metadata"].get("deletionTimestamp") and finalizers:
         return f"{title(one)} waits for {', '.join(map(str, finalizers))} to let it go."

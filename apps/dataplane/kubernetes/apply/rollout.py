@@ -1,4 +1,4 @@
-"""Whether what was applied has become what it should be, and if not, why."""
+"""Whether applied objects have become ready, and if not, why."""
 
 from datetime import datetime
 
@@ -31,7 +31,7 @@ Waiting = list[tuple[str, kstatus.Status]]
 
 
 def stage_step(state: ApplyState, stage: Stage, *, now: datetime) -> Step:
-    """Say how far the objects of a stage are. Raises Permanent when a Job of it failed."""
+    """Return the progress of a stage's objects. Raises Permanent when a Job of it failed."""
     waiting: Waiting = []
     for manifest in stage.objects if stage.waits else ():
         status = _status(state, manifest, now=now)
@@ -44,7 +44,7 @@ def stage_step(state: ApplyState, stage: Stage, *, now: datetime) -> Step:
 
 
 def healthy_step(state: ApplyState, *, now: datetime) -> Step:
-    """Say whether Airflow runs as it now should."""
+    """Return the progress of Airflow towards running as applied."""
     waiting: Waiting = []
     for manifest in state.manifests():
         if kind_of(manifest) not in (DEPLOYMENT, STATEFUL_SET):
@@ -61,7 +61,7 @@ def healthy_step(state: ApplyState, *, now: datetime) -> Step:
 def _status(state: ApplyState, manifest: Manifest, *, now: datetime) -> kstatus.Status:
     one, kind = object_id(manifest), kind_of(manifest)
     if state.entries[one].mark == COMPLETED or kind == CLAIM:
-        # A claim may well wait for its first pod, which comes in a later stage.
+        # A claim may wait for its first pod, which comes in a later stage.
         return kstatus.CURRENT
     status = kstatus.status_of(state.live[one], now=now)
     is_for_later = manifest.get("spec", {}).get("suspend")
@@ -82,7 +82,7 @@ def _failure(state: ApplyState, one: str, status: kstatus.Status) -> Permanent:
 def _step(state: ApplyState, waiting: Waiting, *, key: str, heading: str, now: datetime) -> Step:
     if not waiting:
         return Step(key=key, title=heading, state="done")
-    # What this very pass made has no pods that could say why.
+    # Objects created in this pass have no pods yet that could tell why.
     ids = [one for one, _ in waiting if one not in state.made]
     messages = [f"{title(one)}: {status.message}" for one, status in waiting[:MOST_NAMED]]
     if ids:

@@ -1,1 +1,1 @@
-"""What is true on a cluster: snapshots, health, drift, logs and live metrics."""
+"""Observing a cluster: snapshots, health, drift, logs and live metrics."""

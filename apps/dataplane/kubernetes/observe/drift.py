@@ -1,9 +1,9 @@
-"""What somebody else changed: which objects moved, and which of our fields differ in them.
+"""Changes by others: which objects moved, and which of our fields differ in them.
 
-The second is asked by a trial apply that changes nothing.
+The second needs a dry-run apply.
 
-What others add beside our fields is theirs: an annotation, a finalizer, the replicas of what an
-autoscaler rules.
+Additions beside our fields are no drift: an annotation, a finalizer, replicas that an autoscaler
+sets.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ from apps.dataplane.status import Drift
 
 MOST_FIELDS = MOST_DRIFTED = 20
 _NOT_JUDGED = ("Pod", "Event", "Inventory")
-# Bookkeeping of the API server and its controllers.
+# Fields of the API server and its controllers.
 _IGNORED = (
     "metadata.resourceVersion",
     "metadata.generation",
@@ -47,7 +47,8 @@ _KEYS = ("name", "mountPath", "containerPort", "key", "port")
 
 
 def moved_in(objects: Mapping[str, Sequence[Manifest]], inventory: Inventory) -> tuple[Drift, ...]:
-    """Name what moved since it was applied; what differs in it, only a trial tells.
+    """Return the ids of objects that moved since they were applied; only a dry run tells the
+    differing fields.
 
     `objects` are those of one namespace by kind, with the namespace itself. While a revision is
     being applied everything moves, and nothing is drift.
@@ -66,7 +67,7 @@ def moved_in(objects: Mapping[str, Sequence[Manifest]], inventory: Inventory) ->
 
 
 def _was_looked_for(one: str, objects: Mapping[str, Sequence[Manifest]], home: str) -> bool:
-    """Say whether a look tells of an object: not of one that several Deployments share."""
+    """Return whether an observation covers an object: not one that several Deployments share."""
     kind, name = split_id(one)
     is_shared = place_in(one, home) != home or (kind == NAMESPACE and name != home)
     return kind.name in objects and not is_shared
@@ -75,7 +76,7 @@ def _was_looked_for(one: str, objects: Mapping[str, Sequence[Manifest]], home: s
 def drift_of(
     api: Api, manifests: Sequence[Manifest], *, portal_id: str, ref: str
 ) -> tuple[Drift, ...]:
-    """Say which objects differ from what is rendered. Those that did not move are not tried."""
+    """Return which objects differ from what is rendered. Objects that did not move are skipped."""
     home = namespace_of(ref)
     entries = inventory_in(api.find(CONFIG_MAP, INVENTORY, namespace=home)).entries
     by_id = {object_id(manifest): manifest for manifest in manifests}
@@ -148,7 +149,7 @@ def _list_paths(wanted: list[Any], live: list[Any], path: str) -> Iterator[str]:
 
 
 def _key_of(items: list[Any]) -> str:
-    """Return the field that tells the items of a list apart, if there is one."""
+    """Return the field that identifies the items of a list, if there is one."""
     if not items or not all(isinstance(item, dict) for item in items):
         return ""
     for key in _KEYS:

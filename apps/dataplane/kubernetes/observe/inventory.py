@@ -1,7 +1,8 @@
-"""What the portal made in a namespace, kept there: a ConfigMap that every pass reads and writes.
+"""The inventory of a namespace: a ConfigMap of what the portal applied, which every pass reads and
+writes.
 
-It lists more than there is rather than less: an object is in it before it is made and until it is
-gone. A pass that dies between two requests so leaves nothing behind that nobody knows of.
+It may list more than exists, never less: an object is in it before it is created and until it is
+gone. So a pass that dies between two requests leaves no untracked objects.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,12 +23,12 @@ from apps.dataplane.kubernetes.api.kinds import (
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, INVENTORY, OUR_KEYS
 
 KEY = "inventory.json"
-# Made once and never changed: whatever becomes of it is nobody's drift.
+# Created once and never changed: its changes are no drift.
 _UNMARKED = "/PersistentVolumeClaim"
-# Others write to these all the time; of ours there are the labels and annotations.
+# Controllers write to these continuously; only our labels and annotations are compared.
 _BUSY = ("/ResourceQuota", "/Namespace")
 _WORKLOADS = ("apps/Deployment", "apps/StatefulSet")
-# Marks of Jobs: what is left of one that ended does not matter any more.
+# Marks of Jobs: whether an ended one is still there does not matter.
 COMPLETED, FAILED = "completed", "failed"
 KEPT_WHEN_UNWANTED = (NAMESPACE, CLAIM)
 
@@ -36,9 +37,9 @@ KEPT_WHEN_UNWANTED = (NAMESPACE, CLAIM)
 class Entry:
     """One object: the hash of what was rendered, and the uid and mark it had after our apply.
 
-    The mark moves when somebody changes the object: its generation where it has one that means
-    that, with a digest of the labels and annotations that are ours, else its resource version. An
-    empty uid is an object that was about to be made.
+    The mark moves when the object is changed: it is the generation where that reflects changes,
+    with a digest of our labels and annotations, else the resource version. An empty uid is an
+    object that was about to be created.
     """
 
     hash: str = ""
@@ -57,13 +58,13 @@ class Inventory:
     exists: bool = False
 
     def announcing(self, ids: Iterable[str], *, wanted: int) -> "Inventory":
-        """Return it with all of `ids` in it, known or about to be made."""
+        """Return a copy that has all of `ids`, known or about to be created."""
         entries = {one: Entry() for one in ids} | dict(self.entries)
         return replace(self, entries=entries, wanted=wanted)
 
 
 def inventory_in(config_map: Manifest | None) -> Inventory:
-    """Read an inventory; one that somebody spoilt is empty, and everything is applied again."""
+    """Read an inventory; an unreadable one counts as empty, so that everything is applied again."""
     if config_map is None:
         return Inventory()
     try:
@@ -114,19 +115,19 @@ def hash_of(value: object) -> str:
 
 
 def entry_of(live: Manifest, *, manifest: Manifest, hash: str) -> Entry:
-    """Return the entry of an object as it is after our apply of `manifest`."""
+    """Return the entry of an object after our apply of `manifest`."""
     mark = mark_of(live)
     if "replicas" not in manifest.get("spec", {}):
-        # An autoscaler rules their number: whatever it is, it is nobody's drift.
+        # An autoscaler sets their number, so it is no drift.
         mark = mark.partition(".")[0]
     return Entry(hash=hash, uid=live["metadata"].get("uid", ""), mark=mark)
 
 
 def mark_of(live: Manifest) -> str:
-    """Return what moves when somebody changes the object, empty where too much else moves it.
+    """Return the mark that moves when the object is changed, empty where too much else moves it.
 
-    No generation moves with labels and annotations: those of ours count apart. Of workloads it is
-    their spec and the number of their replicas. An object that was slimmed brings its mark along.
+    Labels and annotations move no generation, so ours are added. Of workloads it is the spec and
+    the number of replicas. A snapshot carries its mark along.
     """
     metadata = live["metadata"]
     if "mark" in metadata:
@@ -147,7 +148,7 @@ def mark_of(live: Manifest) -> str:
 
 
 def _ours(metadata: Manifest) -> list[dict[str, str]]:
-    """Return the labels and annotations that are the portal's to set; no others are drift."""
+    """Return the labels and annotations that the portal sets; changes of others are no drift."""
     return [
         {key: value for key, value in (metadata.get(part) or {}).items() if key in OUR_KEYS}
         for part in ("labels", "annotations")
@@ -155,7 +156,7 @@ def _ours(metadata: Manifest) -> list[dict[str, str]]:
 
 
 def has_moved(entry: Entry, live: Manifest) -> bool:
-    """Say whether somebody touched an object since our apply."""
+    """Return whether an object was changed since our apply."""
     if entry.mark in ("", COMPLETED, FAILED):
         return False
     mark = mark_of(live)
@@ -163,7 +164,7 @@ def has_moved(entry: Entry, live: Manifest) -> bool:
 
 
 def unwanted(inventory: Inventory, rendered: Iterable[Manifest]) -> dict[str, Entry]:
-    """Return what was made and is no longer rendered, less what only a deletion may take."""
+    """Return what was applied and is no longer rendered, except what only a deletion may remove."""
     wanted = {object_id(manifest) for manifest in rendered}
     return {
         one: entry

@@ -1,8 +1,8 @@
-"""Whether an object has become what it should be: the rules of kstatus, pure.
+"""Whether an object is ready: the rules of kstatus, pure.
 
 Source: sigs.k8s.io/cli-utils `pkg/kstatus/status`. They differ from it in one place, as Argo CD's
-do: a Job is there when it completed, not when it started. An object without a rule is there as soon
-as it exists.
+do: a Job is current when it completed, not when it started. An object without a rule is current as
+soon as it exists.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ UNSCHEDULABLE_AFTER_SECONDS = 15
 
 @dataclass(frozen=True)
 class Status:
-    """The verdict about one object, with a message where it is not `current`."""
+    """The status of one object, with a message where it is not `current`."""
 
     state: State
     message: str = ""
@@ -28,7 +28,7 @@ CURRENT = Status("current")
 
 
 def status_of(item: Manifest, *, now: datetime) -> Status:
-    """Judge one live object."""
+    """Return the status of one live object."""
     if item["metadata"].get("deletionTimestamp"):
         return Status("terminating", "It is being deleted.")
     status = item.get("status") or {}
@@ -40,7 +40,7 @@ def status_of(item: Manifest, *, now: datetime) -> Status:
 
 
 def is_seen(item: Manifest) -> bool:
-    """Say whether the cluster has seen the object as it is now."""
+    """Return whether the controllers have observed the present generation of the object."""
     observed = (item.get("status") or {}).get("observedGeneration")
     return observed is not None and observed == item["metadata"].get("generation", observed)
 
@@ -60,7 +60,7 @@ def condition(item: Manifest, name: str) -> Mapping[str, Any]:
 
 
 def is_true(item: Manifest, name: str) -> bool:
-    """Say whether a condition of an object holds."""
+    """Return whether a condition of an object holds."""
     return condition(item, name).get("status") == "True"
 
 
@@ -126,7 +126,7 @@ def _job(item: Manifest, now: datetime) -> Status:
     if failed.get("status") == "True":
         return Status("failed", f"It failed: {failed.get('message', '')}".rstrip(": "))
     if (item.get("spec") or {}).get("suspend"):
-        # As wanted: it is kept for later.
+        # As intended: it is suspended until it is needed.
         return CURRENT
     status = item.get("status") or {}
     if status.get("failed"):
@@ -140,7 +140,7 @@ def _claim(item: Manifest, now: datetime) -> Status:
         return CURRENT
     if phase == "Lost":
         return Status("failed", "The volume behind it is gone.")
-    # Whether it waits for its first pod, which is as it should be, only its events tell.
+    # Only its events tell whether it waits for its first pod, which is normal.
     return Status("in_progress", "It waits for a volume.")
 
 
@@ -168,7 +168,7 @@ def _scaled_object(item: Manifest, now: datetime) -> Status:
     if ready.get("status") == "True":
         return CURRENT
     if ready.get("status") == "False":
-        # It heals by itself when the query works, and nothing that comes later needs it.
+        # It recovers when the query works, and no later stage depends on it.
         return Status("in_progress", f"KEDA: {ready.get('message', 'it is not ready')}")
     return Status("in_progress", "KEDA has not seen it yet.")
 

@@ -1,8 +1,8 @@
-"""What changes by the second, asked for only while somebody looks: tasks, heartbeats, memory, CPU.
+"""What changes by the second, requested only while a page is open: tasks, heartbeats, memory, CPU.
 
 Two requests, whatever the number of queues and pods: one to Airflow through the service proxy
 (`runtime/plugins/portal_counts.py` answers it), one for the `metrics.k8s.io/v1beta1` of the
-cluster. Airflow and its pods are the user's: what they say is checked before it is believed.
+cluster. Airflow and its pods run user code: their responses are validated.
 """
 
 from collections import defaultdict
@@ -44,8 +44,8 @@ _UNITS: Mapping[str, Decimal] = {
 
 
 def read_live_metrics(api: Api, *, spec: DeploymentSpec, portal_id: str) -> LiveMetrics:
-    """Ask for the figures of a Deployment, within `SECONDS`. What nobody tells is None, with the
-    reason; nothing is raised.
+    """Measure a Deployment, within `SECONDS`. What is not reported is None, with the reason;
+    nothing is raised.
     """
     asked: tuple[Callable[[], dict[str, Any]], ...] = (
         lambda: _told_by_airflow(api, spec),
@@ -72,7 +72,7 @@ def _told_by_airflow(api: Api, spec: DeploymentSpec) -> dict[str, Any]:
 
 
 def _used(api: Api, ref: str, portal_id: str) -> dict[str, Any]:
-    # Pods of single tasks are no component, and may be thousands.
+    # Pods of single tasks belong to no component, and there may be thousands.
     labels = f"{selector(portal_id=portal_id, ref=ref)},{COMPONENT_LABEL}!=task"
     path = POD_METRICS.path(namespace=namespace_of(ref))
     query = urlencode({"labelSelector": labels})
@@ -104,14 +104,14 @@ def tasks_in(rows: Iterable[object], *, queues: Iterable[str]) -> dict[str, tupl
 
 
 def heartbeats_in(told: object) -> dict[str, datetime]:
-    """Return when each component last wrote that it lives, from times by type of job."""
+    """Return the last heartbeat of each component, from times by type of job."""
     given = told if isinstance(told, dict) else {}
     found = {name: _moment(given.get(job_type)) for job_type, name in REPORTERS.items()}
     return {name: at for name, at in found.items() if at is not None}
 
 
 def usage_in(items: Iterable[object]) -> dict[str, Usage]:
-    """Add up what the containers of each component use, from PodMetrics."""
+    """Sum up the usage of each component's containers, from PodMetrics."""
     memory: dict[str, Decimal] = defaultdict(Decimal)
     cpu: dict[str, Decimal] = defaultdict(Decimal)
     for item in items:
@@ -128,7 +128,7 @@ def usage_in(items: Iterable[object]) -> dict[str, Usage]:
 
 
 def quantity(text: object) -> Decimal:
-    """Return an amount as Kubernetes writes it (`12345678n`, `512Ki`), 0 for what is none."""
+    """Parse a Kubernetes quantity (`12345678n`, `512Ki`), 0 for anything else."""
     given = str(text)[:40]
     unit = next((unit for unit in _UNITS if given.endswith(unit)), "")
     try:

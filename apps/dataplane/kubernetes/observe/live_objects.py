@@ -1,4 +1,4 @@
-"""What is in a Deployment's namespace now, in one LIST per kind whatever the number of objects."""
+"""The live objects of a Deployment's namespace, in one LIST per kind whatever their number."""
 
 from collections.abc import Iterable
 
@@ -21,12 +21,12 @@ from apps.dataplane.kubernetes.api.kinds import (
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL, namespace_of
 
-# Their health is read from the same LIST; of all others the metadata is enough.
+# Their health is read from the same LIST; for all others the metadata is enough.
 WHOLE = (DEPLOYMENT, STATEFUL_SET, JOB, CLAIM, SCALED_OBJECT)
 
 
 def live_objects(api: Api, *, home: str, ids: Iterable[str], labels: str) -> dict[str, Manifest]:
-    """Return what is there of the kinds and in the namespaces of some object ids, by id."""
+    """Return the live objects of the kinds and in the namespaces of some object ids, by id."""
     places = dict.fromkeys((split_id(one)[0], place_in(one, home)) for one in ids)
     shared = [one for one in ids if split_id(one)[0] == NAMESPACE]
 
@@ -51,7 +51,7 @@ def selector(*, portal_id: str, ref: str = "") -> str:
 
 
 def is_ours(item: Manifest, *, portal_id: str, ref: str) -> bool:
-    """Say whether this portal made an object for this Deployment."""
+    """Return whether this portal created an object for this Deployment."""
     labels = item["metadata"].get("labels") or {}
     return labels.get(PORTAL_LABEL) == portal_id and labels.get(DEPLOYMENT_LABEL) == ref
 
@@ -59,7 +59,7 @@ def is_ours(item: Manifest, *, portal_id: str, ref: str) -> bool:
 def owned_namespace(api: Api, *, portal_id: str, ref: str) -> Manifest | None:
     """Return a Deployment's namespace, None if there is none.
 
-    Raises Permanent if it is not this portal's, BeingDeleted while it ends.
+    Raises Permanent if it is not this portal's, BeingDeleted while it is being deleted.
     """
     name = namespace_of(ref)
     namespace = api.find(NAMESPACE, name, metadata_only=True)

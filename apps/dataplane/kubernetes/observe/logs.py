@@ -1,7 +1,7 @@
 """Logs of a component: those of its pods, merged by time.
 
-The cursor holds for each pod the time of the last line read and how many lines had that time, for
-the API takes times in whole seconds only and several lines may share one.
+The cursor holds for each pod the time of the last line read and how many lines had that time,
+because the API accepts times in whole seconds only and several lines may share one.
 """
 
 import base64
@@ -31,7 +31,7 @@ WORKER = "worker"
 
 @dataclass(frozen=True)
 class Line:
-    """One line with the exact time that the kubelet gave it."""
+    """One line with the kubelet's exact time stamp."""
 
     stamp: str
     pod: str
@@ -85,7 +85,7 @@ def read_page(
         except Unreachable:
             raise
         except Temporary as error:
-            # Its node does not answer; the other pods may be elsewhere.
+            # Its node does not answer; other pods may be on other nodes.
             silent.append(error)
             return []
 
@@ -160,7 +160,7 @@ def _cursor(known: dict[str, tuple[str, int]], lines: Sequence[Line]) -> str:
 
 
 def _parse_cursor(cursor: str) -> dict[str, tuple[str, int]]:
-    """Read a cursor; it comes back from a browser, so anything may be in it."""
+    """Parse a cursor; it comes from a browser, so it may hold anything."""
     if not cursor or len(cursor) > LONGEST_CURSOR:
         return {}
     try:

@@ -16,8 +16,8 @@ MOST = 20
 def notices_of(
     events: Iterable[Manifest], *, now: datetime, pods: Iterable[Manifest]
 ) -> tuple[Notice, ...]:
-    """Return the warnings of the last hour, the same about one object counted together. `pods` are
-    all that there are: what was said of a pod that is gone, or that got ready later, is over.
+    """Return the warnings of the last hour, equal ones about one object counted together. `pods`
+    are all that exist: a warning about a pod that is gone, or became ready later, is over.
     """
     by_name = {f"Pod/{pod['metadata']['name']}": pod for pod in pods}
     found: dict[tuple[str, str], Notice] = {}

@@ -1,6 +1,6 @@
-"""What is true of a Deployment, from the objects in its namespace. Pure.
+"""The observation of a Deployment, from the objects in its namespace. Pure.
 
-One function serves the look at one Deployment, the survey of a cluster and the watchers.
+One function serves the observation of one Deployment, the survey of a cluster and the watchers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,9 +38,10 @@ GRACE_SECONDS = 180
 def observation_of(
     objects: Objects, *, ref: str, now: datetime, airflow_url: str, has_keda: bool = True
 ) -> Observation:
-    """Judge one Deployment by its objects, by name of their kind (`Deployment`, `Pod`).
+    """Return the observation of one Deployment from its objects, by name of their kind
+    (`Deployment`, `Pod`).
 
-    A kind that is not among the keys was not looked for, and nothing is said of it.
+    A kind that is not among the keys was not read, and is left out of the observation.
     """
     namespaces = objects.get("Namespace", ())
     if not namespaces:
@@ -67,7 +68,7 @@ def observation_of(
 
 
 def nothing(now: datetime) -> Observation:
-    """Return the look at a Deployment of which nothing is there."""
+    """Return the observation of a Deployment that does not exist on the cluster."""
     return Observation(
         observed_at=now,
         exists=False,
@@ -96,7 +97,7 @@ def _notices(objects: Objects, now: datetime) -> tuple[Notice, ...] | None:
 
 
 def _inventory(objects: Objects) -> Inventory:
-    # Watches see the inventories and no other ConfigMaps, and so name them apart.
+    # Watches see inventories and no other ConfigMaps, so they have a kind of their own there.
     for item in (*objects.get("Inventory", ()), *objects.get("ConfigMap", ())):
         if item["metadata"]["name"] == INVENTORY:
             return inventory_in(item)
@@ -159,7 +160,7 @@ def _state(
     if problem:
         return "failed", problem
     if ready >= wanted:
-        # A rollout goes on beside pods that answer.
+        # A rollout proceeds beside ready pods.
         return "running", status.message
     return "starting", status.message
 
@@ -216,7 +217,7 @@ def _queues(
 
 
 def _note(scaler: Manifest | None, *, wanted: int, has_keda: bool) -> str:
-    """Say what else than its tasks rules the number of a queue's workers."""
+    """Return what other than its tasks determines the number of a queue's workers."""
     if scaler is None:
         return "" if has_keda else f"Workers stay at {wanted}: the cluster has no KEDA."
     annotations = scaler["metadata"].get("annotations") or {}

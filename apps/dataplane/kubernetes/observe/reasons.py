@@ -15,7 +15,7 @@ LONGEST_QUOTE = 240
 
 
 def reasons_of(api: Api, *, namespace: str, workloads: Sequence[str], now: datetime) -> list[str]:
-    """Say why workloads (by object id) are not ready, one message per cause."""
+    """Return why workloads (by object id) are not ready, one message per cause."""
     pods = api.list(POD, namespace=namespace)
     messages: dict[str, None] = {}
     for one in workloads:
@@ -39,7 +39,7 @@ def owner_of(pod: Manifest) -> str:
 
 
 def problem_of(pod: Manifest, *, now: datetime) -> str:
-    """Say what keeps a pod from running, empty if nothing does."""
+    """Return what keeps a pod from running, empty if nothing does."""
     if pod["metadata"].get("deletionTimestamp"):
         return ""
     for container in containers_of(pod):
@@ -61,17 +61,17 @@ def containers_of(pod: Manifest) -> Iterator[Mapping[str, Any]]:
 
 
 def is_crashing(pod: Manifest) -> bool:
-    """Say whether a container of the pod is being held back after ends by itself."""
+    """Return whether a container of the pod is in back-off after crashes."""
     return any(_waiting(c).get("reason") == "CrashLoopBackOff" for c in containers_of(pod))
 
 
 def restarts_of(pod: Manifest) -> int:
-    """Return how often containers of a pod were started again."""
+    """Return how often containers of a pod were restarted."""
     return sum(int(c.get("restartCount") or 0) for c in containers_of(pod))
 
 
 def quote(text: str) -> str:
-    """Cut words of the cluster to what fits a message."""
+    """Shorten a text of the cluster to fit a message."""
     text = scrub(text, ())
     return text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}…"
 
@@ -110,7 +110,7 @@ def _crash(container: Mapping[str, Any]) -> str:
 
 
 def _failed_creations(api: Api, namespace: str, workloads: Iterable[str]) -> Iterator[str]:
-    """Yield what the cluster says of workloads whose pods it does not even make."""
+    """Yield the cluster's messages about workloads whose pods it cannot create."""
     titles = {title(one) for one in workloads}
     events = api.list(EVENT, namespace=namespace, fields="type=Warning,reason=FailedCreate")
     for event in events:

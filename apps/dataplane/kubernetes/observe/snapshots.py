@@ -28,7 +28,7 @@ from apps.dataplane.kubernetes.names import (
 )
 from apps.dataplane.kubernetes.observe.inventory import KEY, mark_of
 
-# What changes while people look on. Events carry no labels of ours; the others do.
+# Kinds that change at run time. Events carry no labels of ours; the others do.
 WATCHED = (NAMESPACE, CONFIG_MAP, DEPLOYMENT, STATEFUL_SET, JOB, POD, SCALED_OBJECT, EVENT)
 _LABELS = (PORTAL_LABEL, DEPLOYMENT_LABEL, QUEUE_LABEL, COMPONENT_LABEL)
 _METADATA = (
@@ -75,7 +75,7 @@ _STATUS: Mapping[str, tuple[str, ...]] = {
 
 
 def selection(kind: Kind, *, portal_id: str) -> dict[str, str]:
-    """Return the label and field selectors that find the objects of a kind that looks need."""
+    """Return the label and field selectors of the objects of a kind that observations need."""
     if kind == EVENT:
         return {"fields": "type=Warning"}
     labels = f"{PORTAL_LABEL}={portal_id}"
@@ -85,7 +85,7 @@ def selection(kind: Kind, *, portal_id: str) -> dict[str, str]:
 
 
 def project(kind: Kind, item: Manifest) -> Manifest:
-    """Keep of an object what a look reads."""
+    """Reduce an object to the fields that an observation reads."""
     metadata = item.get("metadata") or {}
     projected: Manifest = {"kind": kind.name, "apiVersion": kind.api_version}
     projected["metadata"] = {key: metadata[key] for key in _METADATA if key in metadata}

@@ -1,4 +1,4 @@
-"""Look at the Deployments of a cluster: at one, or at all for the price of a few LISTs."""
+"""Observe Deployments of a cluster: one, or all for the price of a few LISTs."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -32,13 +32,13 @@ from apps.dataplane.kubernetes.observe.snapshots import project, ref_of, selecti
 from apps.dataplane.status import Observation
 
 WHOLE = (NAMESPACE, DEPLOYMENT, STATEFUL_SET, JOB, POD, SCALED_OBJECT, EVENT)
-# Not made by the portal, or looked at otherwise.
+# Not created by the portal, or observed otherwise.
 _APART = (NAMESPACE, AUTOSCALER, STORAGE_CLASS, INGRESS, EVENT)
 Objects = dict[str, list[Manifest]]
 
 
 def observe_deployment(api: Api, *, config: ClusterConfig, ref: str) -> Observation:
-    """Look at one Deployment. What is not this portal's is not there."""
+    """Observe one Deployment. Objects that are not this portal's are ignored."""
     now, home = datetime.now(UTC), namespace_of(ref)
     namespace = api.find(NAMESPACE, home)
     if namespace is None or not is_ours(namespace, portal_id=config.portal_id, ref=ref):
@@ -64,7 +64,7 @@ def observe_deployment(api: Api, *, config: ClusterConfig, ref: str) -> Observat
 
 
 def survey(api: Api, *, config: ClusterConfig) -> Iterator[tuple[str, Observation]]:
-    """Yield the ref and the look of every Deployment of the portal in the cluster.
+    """Yield ref and observation of every Deployment of the portal in the cluster.
 
     The LISTs are cluster-wide and paged: their number grows with objects, not with Deployments.
     """
@@ -95,7 +95,7 @@ def survey(api: Api, *, config: ClusterConfig) -> Iterator[tuple[str, Observatio
 
 
 def selection_of_inventories(config: ClusterConfig) -> str:
-    """Return the labels of the inventories of a portal."""
+    """Return the label selector of the inventories of a portal."""
     return selection(CONFIG_MAP, portal_id=config.portal_id)["labels"]
 
 

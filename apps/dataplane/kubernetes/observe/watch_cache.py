@@ -1,8 +1,8 @@
-"""What watches have told of one cluster: little of each object, packed by Deployment.
+"""The state of one cluster from its watches: a snapshot of each object, compressed by Deployment.
 
 A thousand Deployments are some ten thousand objects, so the objects of a Deployment are kept as one
-compressed text and unpacked only when something happened to one of them. No thread of its own; the
-lock lets one thread per watch write while another reads.
+compressed text and unpacked only when one of them changed. No thread of its own; the lock lets one
+thread per watch write while another reads.
 """
 
 import threading
@@ -22,20 +22,20 @@ from apps.dataplane.kubernetes.observe.observation import nothing, observation_o
 from apps.dataplane.kubernetes.observe.snapshots import WATCHED, project, ref_of
 from apps.dataplane.status import Observation
 
-# Time alone makes a starting component an unhealthy one.
+# Time alone turns a starting component into an unhealthy one.
 UNSETTLED_INTERVAL_SECONDS = 15.0
-# A Deployment that something happens to all the time is looked at no more often than this.
+# A Deployment that changes continuously is observed no more often than this.
 MIN_INTERVAL_SECONDS = 1.0
 MOST_EVENTS = 40
 INVENTORY = "Inventory"
-# Kinds whose drift the watches would tell.
+# Kinds whose drift the watches detect.
 CHECKED_FOR_DRIFT = tuple(kind.name for kind in WATCHED if kind not in (CONFIG_MAP, POD, EVENT))
 Objects = dict[str, dict[str, Manifest]]
 
 
 @dataclass(slots=True)
 class _Kept:
-    """One Deployment. `pending` are objects by kind and name, None for one that went."""
+    """One Deployment. `pending` are changed objects by kind and name, None for a deleted one."""
 
     packed: bytes = b""
     pending: dict[str, dict[str, Manifest | None]] = field(default_factory=dict)
@@ -57,11 +57,11 @@ class WatchCache:
 
     @property
     def is_fresh(self) -> bool:
-        """Tell whether all watches are open, so that a look would be true."""
+        """Return whether all watches are open, so that observations are up to date."""
         return len(self._fresh) == len(WATCHED)
 
     def replace(self, kind: Kind, items: Iterable[Manifest]) -> None:
-        """Take a whole LIST of a kind, as it comes in pages; what is not in it is gone."""
+        """Replace all objects of a kind by a LIST, as it comes in pages."""
         listed: dict[str, set[str]] = defaultdict(set)
         packing = ""
         for item in items:
@@ -82,7 +82,7 @@ class WatchCache:
         self.is_open(kind)
 
     def take(self, kind: Kind, event: Manifest) -> None:
-        """Take one event of a watch."""
+        """Apply one event of a watch."""
         item = event["object"]
         if event["type"] == "BOOKMARK":
             return
@@ -90,23 +90,23 @@ class WatchCache:
         self._put(ref_of(item), kind, _name(item), None if is_gone else project(kind, item))
 
     def is_open(self, kind: Kind) -> None:
-        """Say that the watch of a kind is open and nothing was missed."""
+        """Record that the watch of a kind is open and nothing was missed."""
         with self._lock:
             self._fresh.add(kind.name)
 
     def is_cut(self, kind: Kind) -> None:
-        """Say that the watch of a kind has ended: until it is open again, no look is true."""
+        """Record that the watch of a kind has ended: observations may be stale from now on."""
         with self._lock:
             self._fresh.discard(kind.name)
 
     def report_again(self) -> None:
-        """Let every look count as news: what was told was lost."""
+        """Report every observation again, because earlier reports were lost."""
         with self._lock:
             for kept in self._kept.values():
                 kept.last_reported, kept.pending_since = b"", kept.pending_since or self._clock()
 
     def observations(self, *, now: datetime) -> Iterator[tuple[str, Observation, float]]:
-        """Yield what is news: ref, look, and since when (by the clock) it waited to be told."""
+        """Yield what changed: ref, observation, and since when (by the clock) it is pending."""
         if not self.is_fresh:
             return
         for ref in self._due():
@@ -156,7 +156,7 @@ class WatchCache:
 
     def _put(self, ref: str, kind: Kind, name: str, item: Manifest | None) -> None:
         with self._lock:
-            # Events of the cluster tell of many namespaces that are not ours.
+            # Events of the cluster are about many namespaces that are not ours.
             if kind == EVENT and ref not in self._kept:
                 return
             self._note(self._kept[ref], kind, name, item)
@@ -194,6 +194,6 @@ def _name(item: Manifest) -> str:
 
 
 def _digest(observation: Observation) -> bytes:
-    """Return what stands for a look, without the time of it."""
+    """Return a digest of an observation, without its time."""
     fields: Any = replace(observation, observed_at=datetime.min.replace(tzinfo=UTC))
     return blake2b(repr(fields).encode(), digest_size=16).digest()

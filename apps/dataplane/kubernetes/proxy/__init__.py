@@ -1,1 +1,1 @@
-"""Through the Kubernetes API to an Airflow: its REST API, and browsers by the gateway."""
+"""Through the Kubernetes API to an Airflow: calls of its REST API, and the gateway for browsers."""

@@ -1,6 +1,6 @@
-"""The REST API of an Airflow in a cluster, by way of the Kubernetes API's service proxy.
+"""The REST API of an Airflow in a cluster, through the Kubernetes API's service proxy.
 
-The proxy keeps the Authorization header for itself: Airflow's token goes as its session cookie.
+The proxy consumes the Authorization header, so Airflow's token is sent as its session cookie.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def call_airflow(
     json: Mapping[str, object] | None = None,
     seconds: float = SECONDS,
 ) -> AirflowResponse:
-    """Call the REST API; any HTTP status of Airflow is an answer. Raises Unreachable without."""
+    """Call the REST API and return the response of any HTTP status. Raises Unreachable."""
     token = service_token(spec.secrets.jwt_secret)
     headers = {"Accept": "application/json", "Cookie": f"{SESSION_COOKIE}={token}"}
     if json is not None:

@@ -1,9 +1,9 @@
-"""The door to the Airflow UIs on clusters: `/<ref>/…` goes through the service proxy of the cluster
-that runs Deployment `ref`.
+"""The gateway to the Airflow UIs on clusters: `/<ref>/…` goes through the service proxy of the
+cluster that runs Deployment `ref`.
 
 One connection and one credential for each cluster, the portal's own; neither reaches a browser or
-an Airflow. It serves the origin of all Airflows by itself where the portal runs on Kubernetes, and
-stands behind the local edge on one machine.
+an Airflow. It serves the origin of all Airflows itself where the portal runs on Kubernetes, and
+runs behind the local edge on one machine.
 """
 
 import logging
@@ -58,9 +58,10 @@ def make_app(
 ) -> web.Application:
     """Return the proxy for the Deployments that `find` knows.
 
-    `origin` is the address which browsers see; Airflow is told its host and scheme. `ask_role` says
-    which role somebody has; without it sessions hold as long as Airflow says. `is_behind_edge`
-    believes the edge in who the client is. `find` may raise DataPlaneError with a message.
+    `origin` is the address that browsers see; its host and scheme are forwarded to Airflow.
+    `ask_role` returns a person's role; without it sessions last as long as Airflow allows.
+    `is_behind_edge` trusts the client address that the edge forwards. `find` may raise
+    DataPlaneError with a message.
     """
     app = web.Application()
     app[FIND], app[ORIGIN], app[IS_BEHIND_EDGE] = find, origin, is_behind_edge
@@ -95,7 +96,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
 
 
 async def _limited(request: web.Request, ref: str, connection: Connection) -> web.StreamResponse:
-    """Keep one Airflow that answers slowly from taking all there is."""
+    """Keep one slow Airflow from using up all connections."""
     busy = request.app[BUSY]
     if busy[ref] >= MOST_REQUESTS_OF_ONE:
         return page(request, 503, "Busy", f"Too many requests wait for Airflow of {ref} already.")
@@ -137,7 +138,7 @@ async def _forward(
         headers = await roles.held(headers, url=request.rel_url, ref=ref)
     headers = for_cluster(headers, connection)
     if request.method == "HEAD":
-        # The proxy would unpack the body that is not there, and fail.
+        # The proxy would try to decompress the missing body, and fail.
         headers["Accept-Encoding"] = "identity"
     async with session.request(
         request.method,
@@ -177,7 +178,7 @@ async def _passed_on(
 
 
 def _refused(request: web.Request, ref: str, refused: Refusal) -> web.Response:
-    """Say why the API server did not pass a request on. What it said may name things inside."""
+    """Respond with why the API server refused. Its own message may name internals."""
     logger.info("the cluster of %s answered %d for its Airflow", ref, refused.code)
     if refused.code == 401:
         message = "The cluster refuses the portal's credential. Its owners must renew it."

@@ -1,8 +1,8 @@
 """What the Kubernetes API's service proxy does to a request and an answer, and how to undo it.
 
-The proxy uses up `Authorization`, prepends its own path to addresses in `Location` and in HTML
-attributes (never in other bodies), adds headers, and answers for itself with a `Status` object when
-there is no Airflow to ask. Source: k8s.io/apimachinery/pkg/util/proxy. Pure.
+The proxy consumes `Authorization`, prepends its own path to addresses in `Location` and in HTML
+attributes (never in other bodies), adds headers, and responds with a `Status` object when it cannot
+reach Airflow. Source: k8s.io/apimachinery/pkg/util/proxy. Pure.
 """
 
 import json
@@ -19,16 +19,16 @@ from apps.dataplane.kubernetes.names import namespace_of
 
 AIRFLOW_SERVICE = "api-server:8080"
 SESSION_COOKIE = "_token"
-# With these a client of a Kubernetes API acts as somebody else, or writes into its audit log.
+# With these a client of a Kubernetes API impersonates another user, or writes into its audit log.
 ACTING_AS = re.compile(r"authorization|impersonate-.*|x-remote-.*|sec-websocket-.*|audit-id|host")
 OF_THE_API_SERVER = re.compile(
     r"audit-id|x-kubernetes-.*|warning|www-authenticate|strict-transport-security"
 )
-# Put before the Airflow's own by the API server, and wrong for files that never change.
+# Added before Airflow's own by the API server, and wrong for files that never change.
 API_SERVER_CACHING = "no-cache, private"
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 LARGEST_STATUS_BYTES = 65_536
-# Airflow answers in none of these; the API server does, to who asks for them.
+# Airflow responds in none of these; the API server does when they are accepted.
 FORMATS_OF_THE_API_SERVER = (
     "application/yaml",
     "application/cbor",
@@ -40,7 +40,7 @@ Headers = Iterable[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer of the API server itself: Airflow was not asked, or did not answer it."""
+    """A response of the API server itself: it did not reach Airflow, or got no response."""
 
     code: int
     message: str
@@ -54,15 +54,15 @@ def proxy_path(ref: str) -> str:
 def for_cluster(headers: CIMultiDict[str], connection: Connection) -> CIMultiDict[str]:
     """Return a browser's headers with the portal's credential in place of the browser's own.
 
-    A token meant for Airflow goes on as Airflow's session cookie, which it takes everywhere that it
-    takes a token. As there, a token that somebody sent counts and the cookie does not.
+    A token meant for Airflow is forwarded as Airflow's session cookie, which it accepts wherever it
+    accepts a token. As there, a token takes precedence over the cookie.
     """
     kept = CIMultiDict(
         (name, value) for name, value in headers.items() if not ACTING_AS.fullmatch(name.lower())
     )
     if "Authorization" in headers:
         _replace_session(kept, bearer_token(headers))
-    # The proxy rewrites HTML only if it can unpack it, and so must we.
+    # The proxy rewrites HTML only if it can decompress it, and so must this.
     kept["Accept-Encoding"] = "gzip" if "gzip" in kept.get("Accept-Encoding", "") else "identity"
     if connection.token:
         kept["Authorization"] = f"Bearer {connection.token}"
@@ -72,7 +72,7 @@ def for_cluster(headers: CIMultiDict[str], connection: Connection) -> CIMultiDic
 def for_browser(
     headers: CIMultiDict[str], connection: Connection, *, ref: str, had_token: bool
 ) -> CIMultiDict[str]:
-    """Return an answer's headers without what the API server added to them."""
+    """Return a response's headers without those that the API server added."""
     kept = CIMultiDict(
         (name, value)
         for name, value in headers.items()
@@ -92,7 +92,7 @@ def for_browser(
 
 
 def bearer_token(headers: CIMultiDict[str]) -> str:
-    """Return the token that somebody sent for Airflow, "" if there is none."""
+    """Return the bearer token that the request carries for Airflow, "" if there is none."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     token = token.strip()
     return token if scheme.lower() == "bearer" and TOKEN.fullmatch(token) else ""
@@ -116,7 +116,7 @@ def own_location(location: str, connection: Connection, *, ref: str) -> str:
 
 
 def is_html(headers: CIMultiDict[str]) -> bool:
-    """Return whether the proxy may have rewritten the body: HTML, packed as it understands."""
+    """Return whether the proxy may have rewritten the body: HTML in a known compression."""
     kind = _kind(headers.get("Content-Type", ""))
     return kind == "text/html" and headers.get("Content-Encoding", "") in ("", "gzip")
 
@@ -124,10 +124,10 @@ def is_html(headers: CIMultiDict[str]) -> bool:
 async def own_html(
     chunks: AsyncIterator[bytes], connection: Connection, *, ref: str, encoding: str
 ) -> AsyncIterator[bytes]:
-    """Take the proxy's path out of HTML attributes again, piece by piece, and unpack it.
+    """Remove the proxy's path from HTML attributes, chunk by chunk, and decompress.
 
     The proxy writes the attributes that it touches with double quotes. Raises OSError for a body
-    that is not what `encoding` says.
+    that is not in `encoding`.
     """
     marks = [f'="{prefix}/'.encode() for prefix in _prefixes(connection, ref)]
     unpacked = _unpacked(chunks) if encoding == "gzip" else chunks
@@ -136,7 +136,7 @@ async def own_html(
         kept += chunk
         for mark in marks:
             kept = kept.replace(mark, b'="/')
-        # What follows the last quotation mark's beginning may be the first half of an address.
+        # What follows the last opening quotation mark may be the first half of an address.
         split = len(kept) - max(map(len, marks)) + 1
         if split > 0:
             yield kept[:split]
@@ -145,7 +145,7 @@ async def own_html(
 
 
 def refusal(status: int, content_type: str, body: bytes) -> Refusal | None:
-    """Recognize an answer of the API server itself, as opposed to one of Airflow's."""
+    """Recognize a response of the API server itself, as opposed to one of Airflow's."""
     kind = _kind(content_type)
     if kind in FORMATS_OF_THE_API_SERVER or (status == 429 and kind == "text/plain"):
         return Refusal(status, "")
@@ -160,7 +160,7 @@ def refusal(status: int, content_type: str, body: bytes) -> Refusal | None:
 
 
 def may_be_refusal(status: int, headers: CIMultiDict[str]) -> bool:
-    """Return whether the beginning of an answer must be read to know whose it is."""
+    """Return whether the beginning of a response must be read to know whose it is."""
     kind = _kind(headers.get("Content-Type", ""))
     is_known = kind in ("application/json", "text/plain", *FORMATS_OF_THE_API_SERVER)
     return status >= 400 and is_known and "Content-Encoding" not in headers
@@ -171,7 +171,7 @@ def _kind(content_type: str) -> str:
 
 
 def _prefixes(connection: Connection, ref: str) -> tuple[str, ...]:
-    """The proxy's path as the API server knows it, after the one that a door before it may add."""
+    """The proxy's path as the API server has it, after the prefix of a proxy before it."""
     outer = urlsplit(connection.server).path.rstrip("/")
     return (f"{outer}{proxy_path(ref)}", proxy_path(ref)) if outer else (proxy_path(ref),)
 

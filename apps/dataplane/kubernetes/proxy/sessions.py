@@ -1,4 +1,4 @@
-"""Kept connections of the gateway to the APIs of clusters, one pool for each way to reach one."""
+"""Pooled connections of the gateway to the APIs of clusters, one pool for each Connection."""
 
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -17,11 +17,11 @@ from apps.dataplane.kubernetes.api.tls import tls_context
 from apps.dataplane.kubernetes.config import Connection
 
 CONNECTIONS_OF_A_CLUSTER = 500
-# Shorter than what load balancers before API servers keep, so that a request seldom meets a
-# connection that was just closed.
+# Shorter than the idle timeout of load balancers before API servers, so that a request seldom
+# meets a connection that was just closed.
 KEPT_SECONDS = 15.0
 UNUSED_SECONDS = 600.0
-# A connection needs TLS on top, and may wait for one of those that are allowed.
+# Connecting includes TLS, and waiting for a free slot of the pool.
 TIMEOUT = ClientTimeout(total=None, connect=10, sock_connect=5, sock_read=300)
 
 
@@ -33,14 +33,14 @@ class _Kept:
 
 
 class Sessions:
-    """Pools by connection. A credential that was replaced has a pool that is closed when idle."""
+    """Pools by connection. The pool of a replaced credential is closed when idle."""
 
     def __init__(self) -> None:
         self._kept: dict[Connection, _Kept] = {}
 
     @asynccontextmanager
     async def of(self, connection: Connection) -> AsyncIterator[ClientSession]:
-        """Lend the pool of a connection. Raises DataPlaneError for one that may not be used."""
+        """Yield the pool of a connection. Raises DataPlaneError for one that may not be used."""
         await self._close_unused()
         kept = self._kept.get(connection)
         if kept is None:
@@ -94,7 +94,7 @@ def _session(connection: Connection) -> ClientSession:
 def _socket_factory(
     networks: tuple[str, ...] | None,
 ) -> Callable[[AddrInfoType], socket.socket]:
-    """Return what opens sockets to allowed addresses only, however their names were looked up."""
+    """Return a factory of sockets to allowed addresses only, however names were resolved."""
 
     def open_socket(address: AddrInfoType) -> socket.socket:
         family, kind, protocol, _, place = address

@@ -1,4 +1,4 @@
-"""The test of a cluster: what it is, what it has, and what the portal's credential may do there."""
+"""The test of a cluster: its version, what it has, and what the portal's credential may do."""
 
 import time
 from typing import Any
@@ -21,12 +21,12 @@ from apps.dataplane.status import Finding, Permission, PlaneCheck
 OLDEST = (1, 29)
 CALL_SECONDS = 4.0
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-# Rules that hold in a namespace nobody made hold in the whole cluster.
+# Rules that hold in a namespace that does not exist hold in the whole cluster.
 _NOWHERE = "airflow-0-permissions"
 
 
 def check_cluster(api: Api) -> PlaneCheck:
-    """Test a cluster. What is wrong is a finding; nothing is raised."""
+    """Test a cluster. Errors are findings; nothing is raised."""
     try:
         version, latency_ms = _version(api)
         identity = _identity(api)
@@ -89,7 +89,7 @@ def _has(api: Api, path: str) -> bool:
     except (refusals.Refused, Temporary) as error:
         if isinstance(error, Unreachable):
             raise
-        # An API whose server is down answers 503: that is as good as none.
+        # An API whose server is down responds with 503: that counts as none.
         return False
     return True
 
@@ -109,7 +109,7 @@ def _is_default(storage_class: Manifest) -> bool:
 
 
 def _permissions(api: Api) -> list[tuple[Permission, Rule]]:
-    """Return for each rule and resource what is missing; one request, and one per doubt."""
+    """Return the missing verbs of each rule and resource; one request, and one per unclear case."""
     known = _known_rules(api)
     asked = [(rule, resource) for rule in NEEDED for resource in rule.resources]
     doubts = [

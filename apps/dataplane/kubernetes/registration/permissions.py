@@ -1,8 +1,8 @@
-"""What the portal must be allowed to do in a cluster: asked for in a test, given by a manifest.
+"""The permissions that the portal needs in a cluster: checked by a test, granted by a manifest.
 
 Namespaces come and go with Deployments, and RBAC cannot say "those that begin with airflow-": the
-permissions hold in the whole cluster. They include what the roles of an Airflow grant, for nobody
-may give more than they have.
+permissions hold in the whole cluster. They include what the roles of an Airflow grant, because RBAC
+refuses to grant more than one holds.
 """
 
 from dataclasses import dataclass
@@ -115,7 +115,7 @@ NEEDED = (
 
 
 def manifest() -> str:
-    """Write an account with the permissions, and a token for it that does not expire, as YAML."""
+    """Return the YAML of a ServiceAccount with the permissions and a token that does not expire."""
     objects = [_namespace(), _account(), _role(), _binding(), _token()]
     text: str = yaml.safe_dump_all(objects, sort_keys=False)
     return text

@@ -52,7 +52,7 @@ def quota(target: Target) -> Manifest:
 
 
 def limits(target: Target) -> Manifest:
-    """Return what a container gets that says nothing itself, as those of users' own pods may."""
+    """Return the defaults of containers without resources, as in pods of users' own."""
     task: Share = sizes.TASK
     memory = mebibytes(task.memory_mib)
     limit = {

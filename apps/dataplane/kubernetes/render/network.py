@@ -1,4 +1,4 @@
-"""Who may talk to whom: nothing, but for what is listed here."""
+"""Network policies: no traffic except what is listed here."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ CORE = ("api-server", "scheduler", "dag-processor", "triggerer")
 RUNS_TASKS = ("worker", "task")
 AIRFLOW = (*CORE, *RUNS_TASKS, "migration")
 KEDA = {"app": "keda-operator"}
-# Where clouds tell any pod that asks the credentials of its node.
+# Where clouds serve the credentials of a node to its pods.
 LINK_LOCAL = "169.254.0.0/16"
 
 
@@ -44,7 +44,8 @@ def _names(target: Target) -> Manifest:
 def _outside(target: Target) -> Manifest:
     """Let Airflow and user code reach anything but the nodes' credentials.
 
-    What must not be reached (other Deployments, this one's database) refuses at its own door.
+    What must not be reached (other Deployments, this one's database) is closed by ingress policies
+    of its own.
     """
     anywhere = [
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [LINK_LOCAL]}},
@@ -57,8 +58,8 @@ def _outside(target: Target) -> Manifest:
 
 
 def _to_api_server(target: Target) -> Manifest:
-    """Let everybody knock: people come by the Kubernetes API's proxy, whose address is not known
-    here, and tasks from pods. Every path but those that tell version and health wants a token.
+    """Allow all sources: people come through the Kubernetes API's proxy, whose address is unknown
+    here, and tasks from pods. Every path but version and health requires a token.
     """
     rule = {"ports": [{"port": API_PORT, "protocol": "TCP"}]}
     selector = {"matchLabels": target.selector("api-server")}

@@ -1,4 +1,4 @@
-"""Where things are inside a pod."""
+"""Paths inside a pod."""
 
 PLUGINS = "/opt/portal/plugins"
 PROGRAMS = "/opt/portal/programs"
@@ -7,7 +7,7 @@ PUBLIC_KEY = "/opt/portal/sign-in/public-key.pem"
 POD_TEMPLATE = "/opt/portal/pod-template/pod.yaml"
 
 CODE_SLOTS = "/opt/portal/code-slots"
-# What this pod knows: which code is the current one.
+# The pod's own state: which code is the current one.
 CODE_STATE = "/opt/portal/code-state"
 
 # On the claim that all pods share, or a folder of the pod's own where logs go to an object store.
@@ -15,5 +15,5 @@ KEPT = "/opt/portal/kept"
 CODE_VERSIONS = f"{KEPT}/code"
 TASK_LOGS = f"{KEPT}/logs"
 
-# What the dag-processor logs about every DAG file, again and again.
+# What the dag-processor logs about every DAG file, at each parse.
 PARSE_LOGS = "/opt/portal/parse-logs"

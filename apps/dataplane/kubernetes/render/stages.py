@@ -9,7 +9,7 @@ from apps.dataplane.kubernetes.api.kinds import Manifest
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """Objects that may be applied together, in any order. With `waits` the next stage begins when
-    these objects are well; a Job is well when it has completed. One that is `free` needs nothing of
+    these objects are ready; a Job is ready when it has completed. A `free` one does not depend on
     the stage before it.
     """
 

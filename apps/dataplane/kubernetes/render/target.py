@@ -40,6 +40,7 @@ class Target:
         return {**labels, names.QUEUE_LABEL: queue} if queue else labels
 
     def labels(self, component: str, queue: str = "") -> dict[str, str]:
+        """Return the labels of an object: of the Deployment, its component and its queue."""
         return {
             "app.kubernetes.io/name": "airflow",
             "app.kubernetes.io/instance": self.ref,
@@ -72,6 +73,7 @@ class Target:
 
     @property
     def has_shared_logs(self) -> bool:
+        """Whether task logs are on a claim that all pods share."""
         return self.config.object_store is None
 
     @property

@@ -1,5 +1,5 @@
-"""Code of a Deployment: immutable folders named by digest, and a pointer that is replaced as one
-step.
+"""Code of a Deployment: immutable folders named by digest, and a pointer that is replaced
+atomically.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ def deliver(folder: Folder, code: CodeSpec | None) -> None:
 
 
 def prune(folder: Folder, *, in_use: Collection[str]) -> None:
-    """Remove versions that are neither in use nor among the last ten, and what an interrupted
-    delivery left.
+    """Remove versions that are neither in use nor among the last ten, and remains of an interrupted
+    delivery.
     """
     kept = {*in_use, current_digest(folder)}
     versions = [

@@ -1,5 +1,5 @@
-"""What a spec makes of this machine's files: a program per component, what the keeper keeps, and
-the route of the edge. Writing the same again changes nothing.
+"""The files of a spec on this machine: a program per component, the keeper's targets, and the route
+of the edge. Writing is idempotent.
 """
 
 from apps.dataplane.local.airflow.environment import Place, core_environment, worker_environment
@@ -52,7 +52,7 @@ class Configuration:
         self.folder = Folder(home, spec.ref)
 
     def write(self) -> Outcome:
-        """Write all, tell supervisord, and wait for core components that stop to be replaced."""
+        """Write all, reload supervisord, and wait for core components that stop to be replaced."""
         self._keep_or_change_port()
         around = self.surroundings()
         core = core_programs(spec=self.spec, around=around)

@@ -90,7 +90,7 @@ def drop_database(config: LocalConfig, folder: Folder) -> None:
 
 
 def begin_template(config: LocalConfig, name: str) -> str:
-    """Make an empty database and a role for a template to be; return the URL that migrates it."""
+    """Create an empty database and role for a template; return the URL to migrate it with."""
     unfinished = f"{name}_new"
     password = secrets.token_urlsafe(24)
     with _connect(config) as connection:
@@ -105,7 +105,7 @@ def begin_template(config: LocalConfig, name: str) -> str:
 
 
 def finish_template(config: LocalConfig, name: str) -> None:
-    """Give the migrated database the template's name, and close it to everybody but its maker."""
+    """Give the migrated database the template's name, and close it to every role but its owner."""
     with _connect(config) as connection:
         connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(name)))
         connection.execute(
@@ -121,7 +121,7 @@ def finish_template(config: LocalConfig, name: str) -> None:
 def deployment_connection(
     config: LocalConfig, folder: Folder, state: State
 ) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    """Connect to a Deployment's database as its own role, with short patience. Raises Temporary."""
+    """Connect to a Deployment's database as its own role, with short timeouts. Raises Temporary."""
     url = deployment_url(config, folder, state)
     options = "-c statement_timeout=2000 -c default_transaction_read_only=on"
     try:
@@ -148,7 +148,7 @@ def _connect(
     except psycopg.errors.DiskFull as error:
         raise Temporary("The disk of the database server is full. Free some space.") from error
     except psycopg.Error as error:
-        # What PostgreSQL says may quote a statement, and with it a password.
+        # PostgreSQL's message may quote a statement, and with it a password.
         raise Temporary(
             "The database server of this machine refused or does not answer."
         ) from error

@@ -2,7 +2,7 @@
 
 Three layers: defaults that a user's variable may replace, the user's variables, and what must hold
 for the plane to work. A worker gets no database address and none of Airflow's secrets: it runs user
-code, and asks the api-server for what it may know.
+code, and reads through the api-server what it may know.
 """
 
 import json
@@ -95,7 +95,7 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
         "AIRFLOW_HOME": str(folder.airflow_home),
         "AIRFLOW__CORE__EXECUTOR": EXECUTORS[spec.executor],
         "AIRFLOW__CORE__DAGS_FOLDER": str(folder.code),
-        # Past the edge and straight to the api-server: tasks must not depend on the portal's door.
+        # Past the edge and straight to the api-server: tasks must not depend on the edge.
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": (
             f"http://127.0.0.1:{state.api_port}/{spec.ref}/execution/"
         ),

@@ -1,9 +1,9 @@
-"""Install one runtime: its packages, then a migrated template database. A program of its own under
+"""Installs one runtime: its packages, then a migrated template database. A program of its own under
 supervisord.
 
-`runtimes.py` starts it and reads `progress.json`. Every phase can be interrupted and begun again:
-what is not marked as complete is removed first. Run as
-`python -m apps.dataplane.local.airflow.installer <version>`.
+`runtimes.py` starts it and reads `progress.json`. Every phase can be interrupted and repeated: what
+is not marked as complete is removed first. Run as `python -m apps.dataplane.local.airflow.installer
+<version>`.
 """
 
 import json
@@ -45,7 +45,7 @@ CAUSES = (
 
 @dataclass
 class Report:
-    """What people see while it works; `phase` is packages, database, done or failed."""
+    """The progress that pages show; `phase` is packages, database, done or failed."""
 
     phase: str = "packages"
     package_count: int = 0
@@ -66,7 +66,7 @@ class Installation:
         self.lines: deque[str] = deque(maxlen=LAST_LINES)
 
     def run(self) -> None:
-        """Do what is missing. Raises DataPlaneError with a message when it cannot be done."""
+        """Install what is missing. Raises DataPlaneError."""
         self._write()
         self.folder.remove_unused()
         if not self.folder.has_packages:
@@ -80,7 +80,7 @@ class Installation:
         self._write()
 
     def fail(self, message: str) -> None:
-        """Say why it ended."""
+        """Report why it failed."""
         self.report.phase = "failed"
         self.report.message = message
         self._write()

@@ -1,6 +1,4 @@
-"""Read the log files that supervisord writes, forward from a remembered place, across their
-rotation.
-"""
+"""Read the log files that supervisord writes, forward from an offset, across their rotation."""
 
 import json
 import os
@@ -53,7 +51,7 @@ def read_page(folder: Folder, *, component: str, cursor: str, contains: str, lim
     for path in _files(folder, component):
         inode, offset = places.get(path.name, (0, 0))
         is_followed = path.name in places
-        # A search looks at all that may be read, not only at the lines that would be shown.
+        # A search covers all that may be read, not only the lines that would be shown.
         tail_limit = MAX_READ_BYTES if contains else limit
         chunk = _read_after(path, inode, offset) if is_followed else _read_tail(path, tail_limit)
         if chunk is None:
@@ -92,7 +90,8 @@ def prune(folder: Folder, *, kept: Collection[str]) -> None:
 
 
 def shorten(folder: Folder) -> None:
-    """Move what a worker wrote to `<name>.1` when it is too much: nobody else rotates these files.
+    """Move a worker's log to `<name>.1` when it is too large: supervisord does not rotate these
+    files.
 
     The worker appends to the file it has open, so the file stays and is emptied.
     """

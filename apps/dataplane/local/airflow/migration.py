@@ -1,7 +1,7 @@
-"""Bring a metadata database to the Airflow of the spec: a supervised program that runs once.
+"""Migrate a metadata database to the Airflow of the spec: a supervised program that runs once.
 
-Whatever uses the database stops before and is started again by the steps that follow. Workers go
-on: they never touch it.
+Programs that use the database are stopped before and started again by the steps that follow.
+Workers keep running: they never access it.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Migration:
         self.wanted = spec.runtime.airflow_version
 
     def step(self, surroundings: Callable[[], Surroundings]) -> Outcome:
-        """Begin the migration, look how far it is, or find it done. Raises Permanent."""
+        """Begin the migration, or return its progress. Raises Permanent."""
         present = self.state.database_airflow
         if self.wanted == present:
             return ("skipped", f"It is at Airflow {present} already.")

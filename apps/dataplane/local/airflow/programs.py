@@ -1,7 +1,7 @@
 """The supervised programs of a Deployment. Pure: from the spec and the facts of this machine.
 
 A worker's name holds a digest of all that it runs with. An edit that changes a worker therefore
-makes new programs, which take tasks at once, while the old ones finish theirs and go.
+makes new programs, which take tasks at once, while the old ones finish theirs and exit.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ def worker_name(component: str) -> WorkerName | None:
 
 
 def status_name(ref: str, program: str) -> str:
-    """Return what people call the component of a program (`worker default`), empty if not ours."""
+    """Return the display name of a program's component (`worker default`), empty if not ours."""
     component = component_of(ref, program)
     worker = worker_name(component)
     return f"worker {worker.queue}" if worker else component
@@ -88,8 +88,8 @@ def core_programs(*, spec: DeploymentSpec, around: Surroundings) -> list[Program
             around.core,
             around,
             stop_wait_seconds=600 if runs_tasks else 15,
-            # Tasks of LocalExecutor are children of the scheduler, which waits for them when told
-            # to stop.
+            # LocalExecutor's tasks are children of the scheduler, which waits for them when it
+            # stops.
             stops_whole_group=not runs_tasks,
         )
         programs.append(program)

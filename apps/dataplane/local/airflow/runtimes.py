@@ -21,7 +21,7 @@ from apps.dataplane.spec import RuntimeSpec
 PROJECT = Path(__file__).resolve().parents[4]
 COMPLETE = "packages.json"
 MIN_FREE_BYTES = 1024**3
-# How a person tells uv where packages are and where it may keep them.
+# Variables that tell uv where packages are and where to cache them.
 UV_PREFIXES = ("UV_", "XDG_")
 
 
@@ -29,8 +29,8 @@ UV_PREFIXES = ("UV_", "XDG_")
 class RuntimeFolder:
     """`runtimes/<version>`: how far its installation came, and an environment for each lock.
 
-    What is installed is named by lock and Python, so that another one never takes the packages from
-    below an Airflow that runs: it moves when it is applied the next time.
+    What is installed is named by lock and Python, so that another one never replaces the packages
+    of a running Airflow: it switches when it is applied the next time.
     """
 
     home: Home
@@ -65,7 +65,7 @@ class RuntimeFolder:
         return (self.environment / COMPLETE).exists()
 
     def mark_packages(self) -> None:
-        """Say that the environment is complete. Written last."""
+        """Mark the environment as complete. Written last."""
         write_private(self.environment / COMPLETE, self._mark)
 
     def remove_unused(self) -> None:
@@ -84,7 +84,7 @@ class RuntimeFolder:
         )
 
     def read_progress(self) -> dict[str, Any]:
-        """Return what the installer last said, empty if nothing."""
+        """Return the installer's last report, empty if there is none."""
         try:
             progress: dict[str, Any] = json.loads(self.progress.read_text())
         except (FileNotFoundError, ValueError):
@@ -93,8 +93,8 @@ class RuntimeFolder:
 
 
 def ensure_runtime(*, home: Home, config: LocalConfig, runtime: RuntimeSpec) -> str:
-    """Install the runtime if it is not complete; return "" when it is, else a message on how far
-    it came.
+    """Install the runtime if it is not complete; return "" when it is, else a message about its
+    progress.
 
     Raises Permanent with the last lines when the installation failed; the next call begins it
     again.
@@ -132,13 +132,13 @@ def lock_file(config: LocalConfig, runtime: RuntimeSpec) -> Path:
 
 
 def uv_environment() -> dict[str, str]:
-    """Return what a download of packages may know of our environment: none of our secrets."""
+    """Return the part of our environment for downloads of packages: without secrets."""
     uv = {name: value for name, value in os.environ.items() if name.startswith(UV_PREFIXES)}
     return base_environment() | uv
 
 
 def installer_environment(home: Home) -> dict[str, str]:
-    """Return what the installer needs: what uv may know, and how the databases are reached."""
+    """Return the installer's environment: that of uv, and how the databases are reached."""
     settings = {name: os.environ[name] for name in SETTINGS if name in os.environ}
     places = {"PORTAL_HOME": str(home.path), "PYTHONPATH": str(PROJECT)}
     return uv_environment() | settings | places

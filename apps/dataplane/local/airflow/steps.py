@@ -1,4 +1,4 @@
-"""What the passes of apply and delete share: the outcome of a step, and telling supervisord."""
+"""What the passes of apply and delete share: the outcome of a step, and reloading supervisord."""
 
 from apps.dataplane.local.layout import plane_lock
 from apps.dataplane.local.machine.supervisor import Supervisor

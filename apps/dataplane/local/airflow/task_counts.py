@@ -1,4 +1,4 @@
-"""Queued and running tasks of every queue, as the metadata database tells them."""
+"""Queued and running tasks of every queue, from the metadata database."""
 
 TaskCounts = dict[str, tuple[int, int]]
 

@@ -1,9 +1,8 @@
-"""One pass of bringing a Deployment to its spec: steps in order, each safe to repeat, none that
-waits.
+"""One pass of applying a spec: steps in order, each safe to repeat, none that waits.
 
 A pass goes through the steps from the first one every time and stops at the first that is not done.
-What a step did is found by looking (files, supervisord, databases), so a pass killed at any point
-is simply repeated. Only what looking cannot tell is in `state.json`.
+What a step did is found by observation (files, supervisord, databases), so a pass that is killed at
+any point is simply repeated. Only what cannot be observed is in `state.json`.
 """
 
 import secrets

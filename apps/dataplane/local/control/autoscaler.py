@@ -5,7 +5,7 @@ scale while the portal is away. Run as `python -m apps.dataplane.local.control.a
 
 The formula is that of KEDA's scaler in the official Airflow chart: ceil((queued + running) /
 concurrency), between the queue's minimum and maximum. Up at once; down one cooldown after the last
-moment that more were needed, workers without tasks first. A worker told to stop finishes its tasks.
+moment that more were needed, workers without tasks first. A stopping worker finishes its tasks.
 """
 
 import logging
@@ -49,14 +49,14 @@ def workers_wanted(queue: WantedQueue, *, task_count: int) -> int:
 
 @dataclass
 class QueueMemory:
-    """When more workers than `wanted` were last needed, by the clock that never goes back."""
+    """When more workers than `wanted` were last needed, by the monotonic clock."""
 
     needed_at: float = 0.0
 
 
 @dataclass
 class Autoscaler:
-    """Looks at every Deployment of the home in turn. A Deployment that fails does not stop the
+    """Checks every Deployment of the home in turn. A Deployment that fails does not stop the
     others.
     """
 
@@ -91,9 +91,7 @@ class Autoscaler:
             self._scale(folder.ref, queue, queued + running, states, now)
 
     def _start_core(self, wanted: Wanted, states: Mapping[str, ProgramState]) -> None:
-        """Start what is stopped though it should run: after a restart of supervisord or the
-        machine.
-        """
+        """Start what is stopped but should run: after a restart of supervisord or the machine."""
         stopped = [
             name
             for name in wanted.core
@@ -101,8 +99,8 @@ class Autoscaler:
         ]
         if not stopped:
             return
-        # Perhaps it stopped to be replaced, and supervisord has the old definition still. Started
-        # with that, it would have to be stopped again, and an edit would never come to its end.
+        # It may have stopped to be replaced while supervisord still has the old definition. Started
+        # with that, it would have to be stopped again, and an edit would never complete.
         reload_programs(self.supervisor)
         for name in stopped:
             self.supervisor.start(name)
@@ -144,15 +142,14 @@ class Autoscaler:
     def _stop_workers(self, up: list[ProgramState], surplus: int, *, task_count: int) -> None:
         by_load = sorted(up, key=lambda program: running_task_count(program.pid))
         for program in by_load[:surplus]:
-            # Busy ones stay: they would only finish what they have, and new tasks would wait
-            # meanwhile.
+            # Busy ones stay: they would only finish their tasks, while new ones wait.
             if task_count and running_task_count(program.pid):
                 continue
-            logger.info("%s: told to stop", program.name)
+            logger.info("%s: stopping", program.name)
             self.supervisor.stop(program.name)
 
     def _remove_finished(self, states: Mapping[str, ProgramState]) -> None:
-        """Let supervisord forget workers whose definition is gone, once they have finished their
+        """Remove workers without a definition from supervisord, once they have finished their
         tasks.
         """
         written = self.supervisor.written()
@@ -172,7 +169,7 @@ class Autoscaler:
 
 
 def main() -> int:
-    """Keep until told to stop, or until a new supervisord has started a successor."""
+    """Run until stopped, or until a new supervisord has started a successor."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
     )

@@ -42,6 +42,7 @@ def _cache_bytes() -> int:
 
 
 def free_disk_mb(home: Home) -> int:
+    """Return the free space of the disk that holds the home, in MB."""
     return shutil.disk_usage(home.path).free // MB
 
 
@@ -65,7 +66,7 @@ def check_room(home: Home, spec: DeploymentSpec) -> None:
 
 @contextmanager
 def a_full_disk_passes(home: Home) -> Iterator[None]:
-    """Turn a disk that is full in the middle of a pass into Temporary: with room it goes on."""
+    """Turn a full disk in the middle of a pass into Temporary: with room the pass continues."""
     try:
         yield
     except OSError as error:

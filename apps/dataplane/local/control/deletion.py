@@ -1,7 +1,7 @@
 """One pass towards nothing being left of a Deployment. Safe to repeat, safe to interrupt.
 
-Workers go first and may finish their tasks, for which they need the api-server; then Airflow
-itself; then the database, the broker's content and the folder.
+Workers are stopped first and may finish their tasks, for which they need the api-server; then
+Airflow itself; then the database, the broker's content and the folder are removed.
 """
 
 import time
@@ -77,7 +77,7 @@ class DeletePass:
         try:
             state = read_state(self.folder)
         except Permanent:
-            return None  # damaged: what is known by name is removed all the same
+            return None  # damaged: what is known by name is removed nevertheless
         if state is None:
             return None
         if not state.delete_began_at:

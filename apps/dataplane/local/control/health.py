@@ -1,4 +1,4 @@
-"""The verdict on an Airflow, from what one look found. Pure."""
+"""The health of an Airflow, from one observation. Pure."""
 
 import time
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ STATES: Mapping[str, ComponentState] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What one look found. `report` is Airflow's health report, empty if there is none."""
+    """The facts of one observation. `report` is Airflow's health report, empty if there is none."""
 
     programs: Mapping[str, ProgramState]
     report: Mapping[str, Mapping[str, str]]
@@ -41,7 +41,7 @@ class Facts:
 def core_state(
     component: str, program: ProgramState, heartbeat: datetime | None, facts: Facts
 ) -> tuple[ComponentState, str]:
-    """Return the state, and a message if something is not as it should be."""
+    """Return the state, and a message if something is wrong."""
     state = STATES.get(program.state, "unknown")
     if state not in {"running", "starting"}:
         return state, program.description if state in {"crashing", "failed"} else ""
@@ -60,7 +60,8 @@ def core_state(
 
 def _is_fresh(heartbeat: datetime | None, program: ProgramState) -> bool:
     """Return whether the heartbeat is of this process, not of the one before, and not old."""
-    # supervisord tells whole seconds: the second it was started in may hold its predecessor's.
+    # supervisord reports whole seconds: a heartbeat in the second of the start may be its
+    # predecessor's.
     if heartbeat is None or heartbeat < moment(program.started_at + 1):
         return False
     return time.time() - heartbeat.timestamp() < HEARTBEAT_SECONDS

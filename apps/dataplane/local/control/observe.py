@@ -1,4 +1,4 @@
-"""Look at a Deployment: supervisord, Airflow's own health report, the metadata database, memory.
+"""Observe a Deployment: supervisord, Airflow's own health report, the metadata database, memory.
 
 Nothing here changes anything, and an Airflow that is down is an observation, not an error.
 """
@@ -30,7 +30,7 @@ RESTARTS_PERIOD = timedelta(hours=24)
 
 
 class Observer:
-    """Looks at one Deployment."""
+    """Observes one Deployment."""
 
     def __init__(self, *, home: Home, config: LocalConfig, folder: Folder) -> None:
         self.home = home

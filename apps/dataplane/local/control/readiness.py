@@ -1,4 +1,4 @@
-"""Decide how long to wait for an Airflow to become healthy, and whom to blame when it does not."""
+"""Decide how long to wait for an Airflow to become healthy, and which component failed if not."""
 
 import time
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ CRASH_LOOP_SECONDS = 60
 
 
 class Readiness:
-    """The wait of one revision. It begins with the first look, and is kept in the state."""
+    """The wait of one revision. It begins with the first observation, and is kept in the state."""
 
     def __init__(self, *, folder: Folder, state: State, revision: int) -> None:
         self.folder = folder
@@ -46,7 +46,8 @@ class Readiness:
         )
 
     def _has_failed(self, status: ComponentStatus, waited: float) -> bool:
-        """Return whether the component was given up, or ended long after the others had started.
+        """Return whether supervisord gave the component up, or it ended long after the others had
+        started.
 
         A start alone proves nothing: a worker may have been added because tasks wait.
         """

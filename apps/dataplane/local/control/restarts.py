@@ -1,7 +1,7 @@
-"""How often components ended by themselves and were started again, as supervisord's log tells.
+"""How often components ended by themselves and were restarted, from supervisord's log.
 
-Its interface tells nothing of the past. What was told to stop is not counted, and neither is what
-was started anew because supervisord itself was lost.
+Its interface has no history. Stops on request are not counted, nor starts after a loss of
+supervisord itself.
 """
 
 import re

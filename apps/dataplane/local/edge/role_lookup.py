@@ -1,7 +1,7 @@
-"""How the edge asks the portal of this machine which role somebody has in an Airflow.
+"""How the edge asks the portal of this machine for a person's role in an Airflow.
 
-At the web server, which runs whenever the portal does, with a secret that only the home's own user
-can read. A portal that is stopped is no answer.
+It calls the web server, with a secret that only the home's own user can read. A stopped portal
+counts as no answer.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ QUESTION_PATH = "/airflow-role/"
 @dataclass(frozen=True)
 class PortalDoor:
     """Where the portal answers on this machine: `listener` returns its `address:port`, `host` is
-    the name that browsers call it by.
+    its host name for browsers.
     """
 
     listener: Callable[[], str]

@@ -1,4 +1,4 @@
-"""Which Airflow the edge finds behind which path."""
+"""The edge's routes: from path to Airflow."""
 
 import json
 
@@ -8,12 +8,12 @@ from apps.dataplane.local.private_files import write_private
 
 
 def add_route(home: Home, ref: str, port: int) -> None:
-    """Let the edge pass `/<ref>/` on to an api-server."""
+    """Route `/<ref>/` to an api-server."""
     _change(home, ref, port)
 
 
 def remove_route(home: Home, ref: str) -> None:
-    """Let the edge answer that there is no such Deployment."""
+    """Remove the route of a Deployment: the edge responds with 404."""
     _change(home, ref, None)
 
 

@@ -3,7 +3,7 @@
 
 A process and an origin of its own: a page of an Airflow cannot read pages of the portal, and the
 UIs can be reached while the portal is stopped. Bodies stream both ways. Airflow's own address ends
-in `/<ref>`, so the prefix stays on the way to it. Sessions in a role that was taken away end here.
+in `/<ref>`, so the prefix stays on the way to it. Sessions in a revoked role end here.
 """
 
 import json
@@ -54,6 +54,7 @@ class Routes:
     _version: tuple[int, int] = (0, 0)
 
     def port(self, ref: str) -> int | None:
+        """Return the port of a Deployment's api-server, None for an unknown one."""
         try:
             status = self.file.stat()
             version = (status.st_mtime_ns, status.st_ino)
@@ -87,9 +88,9 @@ def make_app(
 ) -> web.Application:
     """Return the proxy for the routes in `routes_file`, a JSON object of ref → port.
 
-    Other Deployments are asked for at the socket `gateway`, when something listens there. `portal`
-    is asked which role somebody has; without it sessions hold as long as Airflow says.
-    `scheme` is that of the address which browsers see, told to Airflow.
+    Requests for other Deployments go to the socket `gateway`, when something listens there.
+    `portal` is asked for a person's role; without it sessions last as long as Airflow allows.
+    `scheme` is that of the address that browsers see, forwarded to Airflow.
     """
     app = web.Application()
     app[ROUTES] = Routes(routes_file)
@@ -165,8 +166,8 @@ async def _forward(
 
 
 async def _sessions(app: web.Application) -> AsyncIterator[None]:
-    # A connection each: a kept one may end just when a POST is sent on it, and loopback costs
-    # nothing.
+    # A connection for each request: a pooled one may close just when a POST is sent on it, and
+    # loopback costs nothing.
     direct = _session(TCPConnector(limit=0, force_close=True))
     gateway = _session(UnixConnector(path=str(app[GATEWAY]), limit=0, force_close=True))
     async with direct, gateway:

@@ -1,8 +1,8 @@
-"""Find and end processes of a home that no supervisord looks after any more.
+"""Find and end orphans: processes of a home whose supervisord is gone.
 
 A supervisord that was killed leaves its children running, and a new one would start each a second
-time. Processes are known by the marks in their environment, and, since some programs overwrite
-theirs with a process title, by the pid files that `launch.py` leaves.
+time. Processes are recognized by marks in their environment, and, as some programs overwrite theirs
+with a process title, by the pid files that `launch.py` writes.
 """
 
 import os
@@ -26,6 +26,8 @@ CLOCK_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Leftover:
+    """A running process of one of the home's programs."""
+
     program: str
     process: psutil.Process
 
@@ -55,7 +57,7 @@ def end_leftovers(
     Airflow workers are asked to finish their tasks and are not waited for, unless `with_workers`.
     """
     leftovers = find_leftovers(home)
-    # The supervisor first: while it lives it would start again what ends.
+    # The supervisor first: while it runs it restarts what ends.
     _kill([found.process for found in leftovers if found.program == SUPERVISORD])
     for worker in leftovers:
         if worker.is_airflow_worker and _is_main(worker, leftovers):
@@ -127,7 +129,7 @@ def _by_mark(home: Home) -> list[Leftover]:
 def _is_main(leftover: Leftover, leftovers: list[Leftover]) -> bool:
     """Return whether the process is its program's first one, not below it.
 
-    Its parent alone does not tell: a shell that a task runs has the marks, but the task between it
+    Its parent alone is not enough: a shell that a task runs has the marks, but the task between it
     and the worker has a process title in their place.
     """
     try:

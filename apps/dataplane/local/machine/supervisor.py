@@ -1,4 +1,4 @@
-"""Talk to supervisord: write a program's file, tell supervisord, start and stop it.
+"""The client of supervisord: write a program's file, reload, start and stop it.
 
 Every program is a group of its own, because supervisord restarts a whole group when one member's
 file changes. The environment of a program is never in its file (quoting there loses values with
@@ -56,7 +56,7 @@ class Program:
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramState:
-    """What supervisord says of a program; `state` is its own word (RUNNING, STARTING, BACKOFF,
+    """What supervisord reports of a program; `state` is its own word (RUNNING, STARTING, BACKOFF,
     FATAL …).
     """
 
@@ -70,6 +70,7 @@ class ProgramState:
 
     @property
     def is_up(self) -> bool:
+        """Whether the program runs or is starting."""
         return self.state in RUNNING_STATES
 
 
@@ -89,6 +90,7 @@ class Supervisor:
         return Path(f"/tmp/astro-portal-{os.geteuid()}-{digest}/supervisor.sock")  # noqa: S108 - checked by Machine
 
     def is_answering(self) -> bool:
+        """Return whether supervisord answers."""
         try:
             return bool(self._call("getState")["statecode"] == 1)
         except Temporary:

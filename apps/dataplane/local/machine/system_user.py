@@ -1,6 +1,6 @@
 """PostgreSQL refuses to run as root: find or make the system user that runs it then.
 
-For anybody but root there is nothing to do, and every function here answers with an empty name or
+For users other than root there is nothing to do, and every function here returns an empty name or
 True.
 """
 
@@ -56,7 +56,7 @@ def can_traverse(path: Path, account: str) -> bool:
 
 
 def _owner_of(path: Path) -> str:
-    """Name the owner of the folder; empty if there is none, or it is root or nobody known."""
+    """Name the owner of the folder; empty if there is none, or it is root or unknown."""
     try:
         user_id = path.stat().st_uid
         return pwd.getpwuid(user_id).pw_name if user_id else ""

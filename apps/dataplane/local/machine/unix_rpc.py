@@ -10,6 +10,8 @@ TIMEOUT_SECONDS = 20
 
 
 class UnixConnection(http.client.HTTPConnection):
+    """An HTTP connection over a unix socket."""
+
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=TIMEOUT_SECONDS)
         self.path = path
@@ -25,6 +27,8 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class UnixTransport(xmlrpc.client.Transport):
+    """XML-RPC's transport over a unix socket."""
+
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path

@@ -1,4 +1,4 @@
-"""The data of the configuration form as plain names and texts, before anything judges it.
+"""The data of the configuration form as plain names and texts, before validation.
 
 The form is always shown from such data: read from a configuration, or as it was posted. Row buttons
 are pure changes of it, so that adding or removing a row needs no script and loses nothing.
@@ -24,7 +24,7 @@ def data_of(
     """Write a configuration as the form would post it.
 
     `base` is the number of the revision that the edit began from. Without queues the default one is
-    shown all the same, for whoever changes to an executor that has them.
+    included nevertheless, in case the executor is changed to one that has them.
     """
     queues = configuration.queues or (options.new_queue(DEFAULT_QUEUE),)
     data = {
@@ -56,7 +56,7 @@ def data_of(
 
 
 def apply_row_action(data: FormData, button: str, options: DeploymentOptions) -> FormData:
-    """Do what a row button says: "add queues", "remove queues-1", "replace variables-2" …"""
+    """Apply the action of a row button: "add queues", "remove queues-1", "replace variables-2" …"""
     verb, _, target = button.partition(" ")
     if verb == "add" and target in (QUEUES, VARIABLES):
         return _add_row(data, target, options)
@@ -70,7 +70,7 @@ def apply_row_action(data: FormData, button: str, options: DeploymentOptions) ->
 
 
 def adapt(data: FormData, options: DeploymentOptions) -> FormData:
-    """Replace what a cluster does not offer by what is usual there, and leave all else as typed."""
+    """Replace choices that a cluster does not offer by its defaults; leave all else as typed."""
     fitted = dict(data)
     if data.get("executor") not in [executor.name for executor in options.executors]:
         fitted["executor"] = options.executors[0].name
@@ -93,8 +93,8 @@ def row_count(data: Mapping[str, str], rows: str) -> int:
 def seal_secrets(data: FormData, *, seal: Callable[[str], str], most_bytes: int) -> FormData:
     """Replace every secret value that was typed by the id of its sealed copy.
 
-    From here on the value is nowhere in the data, and so on no page. A value that no variable can
-    hold stays, to be refused.
+    From here on the value is not in the data, and so on no page. A value that no variable can hold
+    stays, to be refused by validation.
     """
     sealed = dict(data)
     for index in range(row_count(data, VARIABLES)):

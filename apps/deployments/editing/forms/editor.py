@@ -27,10 +27,10 @@ _VariableRows = forms.formset_factory(
 
 
 class Editor:
-    """The whole form. `base` is the configuration in force, None for a new Deployment.
+    """The whole form. `base` is the current configuration, None for a new Deployment.
 
-    `secrets` are the sealed values that this person may name, by id; any other id counts as none.
-    `clusters` are those to choose from, none if that is settled.
+    `secrets` are the sealed values that this person may refer to, by id; any other id counts as
+    none. `clusters` are those to choose from, none if that is fixed.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Editor:
         return max(size.concurrency.ceiling for size in self.options.sizes)
 
     def is_valid(self) -> bool:
-        """Judge every part, then the whole by the rules of configurations."""
+        """Validate every part, then the whole by the rules of configurations."""
         for part in self.parts:
             part.full_clean()
         self.add_error(validate_name(self.settings.typed("name")) if self.base is None else [])
@@ -121,7 +121,7 @@ class Editor:
 
 
 def _press(button: str, kind: str, rows: Sequence[Row]) -> None:
-    """Give the focus to the row that a button added or changed."""
+    """Set the focus to the row that a button added or changed."""
     for row in rows:
         if button.endswith(f" {row.prefix}"):
             row.apply_row_action()

@@ -1,7 +1,7 @@
 """The form of a configuration: the settings, rows of worker queues, rows of variables.
 
 `editor` puts the parts together. Rows that were removed, and every part of a form that is only
-being rearranged, are shown without being judged.
+being rearranged, are shown without validation.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from apps.deployments.models import SecretValue
 
 
 class SecretTextarea(forms.Textarea):
-    """A field for a secret of one line or many. What was sent as one is never handed back."""
+    """A field for a secret of one line or many. A submitted secret is never rendered again."""
 
     def format_value(self, value: Any) -> str:
         return ""
@@ -42,7 +42,7 @@ class EditorPart(forms.Form):
             self.cleaned_data = {}
 
     def typed(self, name: str) -> str:
-        """Return what a field holds as text, judged or not."""
+        """Return what a field holds as text, validated or not."""
         return str(self.data.get(self.add_prefix(name), ""))
 
 
@@ -119,7 +119,7 @@ def _runtime_choices(
 
 
 class Row(EditorPart):
-    """One row of a list. The one whose button was pressed is given the focus."""
+    """One row of a list. The one whose button was pressed gets the focus."""
 
     gone = forms.CharField(required=False, widget=forms.HiddenInput)
     is_pressed = False
@@ -169,7 +169,7 @@ class QueueRow(Row):
 
     @property
     def most_tasks(self) -> int | None:
-        """How many tasks the queue may run at once, as far as the numbers typed say."""
+        """How many tasks the queue may run at once, by the numbers typed so far."""
         texts = self.typed("concurrency").strip(), self.typed("max_workers").strip()
         if not all(text.isascii() and text.isdigit() and len(text) < 6 for text in texts):
             return None
@@ -243,7 +243,7 @@ class VariableRow(Row):
 
     @property
     def keeps_secret(self) -> bool:
-        """Tell whether the row shows a sealed value instead of a field to type one."""
+        """Return whether the row shows a sealed value instead of a field to type one."""
         return self.secret is not None and not self.typed("replacing")
 
     def clean_value(self) -> str:

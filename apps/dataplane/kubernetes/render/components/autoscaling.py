@@ -1,4 +1,4 @@
-"""KEDA's objects: a queue has as many workers as its tasks need."""
+"""KEDA's objects, which scale the workers of a queue by its tasks."""
 
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
@@ -30,7 +30,7 @@ def scaled_object(target: Target, queue: WorkerQueue) -> Manifest:
         "type": "postgresql",
         "authenticationRef": {"name": AUTHENTICATION},
         "metadata": {"query": workers_needed(queue), "targetQueryValue": "1"},
-        # The autoscaler asks more often than anything changes: it gets the last answer.
+        # The autoscaler polls more often than the result changes: it gets the cached one.
         "useCachedMetrics": True,
     }
     spec = {

@@ -85,7 +85,7 @@ def _deployment(
         "minReadySeconds": 5,
         "progressDeadlineSeconds": ROLLOUT_SECONDS,
         "revisionHistoryLimit": 3,
-        # The old one works until the new one does: a bad image stops nothing.
+        # The old pod runs until the new one is ready: a bad image stops nothing.
         "strategy": {
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
@@ -99,8 +99,8 @@ def _deployment(
 
 
 def _api_server(target: Target) -> Component:
-    # Neither asks the database: a database that is away would take the api-server away, too, and
-    # with it the tasks that could have waited.
+    # Neither queries the database: a database outage would otherwise stop the api-server, too, and
+    # fail tasks that could have waited.
     alive = {"path": f"{target.path}/api/v2/version", "port": API_PORT}
     return Component(
         name=API_SERVICE,
@@ -166,7 +166,7 @@ def _http(request: dict[str, Any], *, period: int, timeout: int, failures: int) 
 def _heartbeat(job_type: str) -> dict[str, Any]:
     command = {"command": ["python", f"{PROGRAMS}/check_heartbeat.py", job_type]}
     return {
-        # What asks before there can be an answer is a warning of the cluster.
+        # A probe that starts too early causes warnings of the cluster.
         "startupProbe": {
             "exec": command,
             "initialDelaySeconds": 20,

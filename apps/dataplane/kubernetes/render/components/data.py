@@ -48,7 +48,7 @@ def database(configuration: Configuration) -> tuple[Manifest, ...]:
             {"name": "PGDATA", "value": "/var/lib/postgresql/data/pg"},
         ],
         "ports": [{"name": "postgres", "containerPort": PORT, "protocol": "TCP"}],
-        # A signal to end at once: the usual one waits until all clients have gone.
+        # The signal for a fast shutdown: the default one waits until all clients have disconnected.
         "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", "kill -INT 1"]}}},
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 3, "timeoutSeconds": 3},
         "livenessProbe": {
@@ -89,7 +89,7 @@ def broker(configuration: Configuration) -> tuple[Manifest, ...]:
     container = {
         "name": "redis",
         "image": BROKER_IMAGE,
-        # The password is in the file: arguments are seen by everybody who may list processes.
+        # The password is in the file: arguments are visible to anyone who may list processes.
         "args": ["redis-server", f"/etc/redis/{BROKER_FILE}"],
         "ports": [{"name": "redis", "containerPort": BROKER_PORT, "protocol": "TCP"}],
         "readinessProbe": {
@@ -171,8 +171,8 @@ def _data_claim(target: Target, name: str, *, size: str) -> Manifest:
 def _claim(
     target: Target, name: str, *, component: str, access: str, size: str, storage_class: str
 ) -> Manifest:
-    """Return a claim, which is made once: hardly anything of it may be changed later, and another
-    class or size is for the Deployments that come after.
+    """Return a claim, which is created once: hardly any field of it may be changed later, so
+    another class or size applies to later Deployments only.
     """
     spec: dict[str, Any] = {
         "accessModes": [access],

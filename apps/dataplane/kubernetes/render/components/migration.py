@@ -1,4 +1,4 @@
-"""The Job that migrates the database, before anything that needs it."""
+"""The Job that migrates the database, before any component that needs it."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from apps.dataplane.kubernetes.render.sizes import Share
 def migration(configuration: Configuration) -> Manifest:
     """Return the Job, which also makes the database if that is in this namespace.
 
-    Nothing that a user's variables say goes in, so that an edit does not migrate again.
+    No user variables are part of it, so that an edit does not migrate again.
     """
     target = configuration.target
     pod = {

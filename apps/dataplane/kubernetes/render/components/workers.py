@@ -1,4 +1,4 @@
-"""The workers of a queue: a Deployment, whose idle pods can be chosen to go first."""
+"""The workers of a queue: a Deployment, whose idle pods can be marked to be removed first."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ from apps.dataplane.spec import WorkerQueue
 
 WORKER = "worker"
 LOG_PORT = 8793
-# How long a worker that was told to go may finish its tasks.
+# How long a worker that is shutting down may finish its tasks.
 GRACE_SECONDS = DAY_SECONDS
 
 STAYS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 
 
 def workers(configuration: Configuration, queue: WorkerQueue) -> tuple[Manifest, ...]:
-    """Return the workers of a queue, and the budget by which a node may be drained of them."""
+    """Return the workers of a queue, and their PodDisruptionBudget."""
     target = configuration.target
     name = names.worker_name(queue.name)
     spec: dict[str, Any] = {

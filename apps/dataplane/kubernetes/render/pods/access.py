@@ -1,6 +1,6 @@
-"""Who may do what in the namespace. Only what starts or reads task pods gets a token.
+"""RBAC inside the namespace. Only components that start or read task pods get a token.
 
-User code gets none: who may make a pod in this namespace may mount every Secret of it.
+User code gets none: whoever may create a pod in this namespace may mount every Secret of it.
 """
 
 from typing import Any

@@ -85,7 +85,7 @@ class Configuration:
 
     @property
     def of_migration(self) -> tuple[Manifest, ...]:
-        """The environment of `airflow db migrate`: the same whatever a user's variables say."""
+        """The environment of `airflow db migrate`: independent of user variables."""
         return (self.airflow,)
 
     def secrets(self) -> tuple[Manifest, ...]:
@@ -121,7 +121,7 @@ def secret(
     kind: str = "Opaque",
     namespace: str = "",
 ) -> Manifest:
-    """Return a Secret of values in clear."""
+    """Return a Secret from plaintext values."""
     data = {key: b64encode(value.encode()).decode() for key, value in values.items()}
     return target.manifest(
         "Secret", name, component=CONFIGURATION, namespace=namespace, type=kind, data=data

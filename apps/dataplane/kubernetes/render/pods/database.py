@@ -18,7 +18,7 @@ ADMIN = "postgres"
 def database_name(config: ClusterConfig, ref: str) -> str:
     """Return the name of a Deployment's database and of the role that owns it.
 
-    A server may serve several portals, so its names begin with what stands for the portal.
+    A server may serve several portals, so its names begin with a digest of the portal's id.
     """
     if config.database is None:
         return "airflow"
@@ -38,8 +38,8 @@ def database_url(target: Target, *, scheme: str) -> str:
 
 
 def reader_url(target: Target) -> str:
-    """Return the URL for the role that may only count tasks. KEDA asks from its own namespace, so
-    the host has its full name.
+    """Return the URL for the role that may only count tasks. KEDA connects from its own namespace,
+    so the host is fully qualified.
     """
     options = {"connect_timeout": "5"}
     if target.config.database is None:
@@ -79,7 +79,7 @@ def _host(target: Target) -> str:
 
 
 def _sign_in(server: DatabaseServer) -> dict[str, str]:
-    """Return the environment by which psql signs in as the role that makes roles and databases."""
+    """Return psql's environment to sign in as the role that creates roles and databases."""
     return {
         "PGHOST": server.host,
         "PGPORT": str(server.port),

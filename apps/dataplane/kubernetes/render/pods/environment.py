@@ -43,7 +43,7 @@ DEFAULTS = {
     "AIRFLOW__CELERY__OPERATION_TIMEOUT": "10",
     "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
     "AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE": "True",
-    # A namespace whose quota is used up takes the next pod later: no reason to fail the task.
+    # A namespace with an exhausted quota accepts the pod later: no reason to fail the task.
     "AIRFLOW__KUBERNETES_EXECUTOR__TASK_PUBLISH_MAX_RETRIES": "-1",
     # A restart of the api-server, or a node that is busy, must not fail running tasks: Airflow's
     # own patience is a quarter of a minute.
@@ -58,7 +58,7 @@ DEFAULTS = {
 
 
 def common_environment(target: Target) -> dict[str, str]:
-    """Return what every Airflow process has and everybody who reads pods may know."""
+    """Return what every Airflow process has and everyone who may read pods may know."""
     fixed = _fixed(target)
     user = _user_variables(target, is_secret=False)
     parallelism = {"AIRFLOW__CORE__PARALLELISM": str(PARALLELISM[target.spec.executor])}
@@ -118,8 +118,8 @@ def broker_secrets(target: Target) -> dict[str, str]:
 def log_secrets(target: Target) -> dict[str, str]:
     """Return what a process needs to write, read and serve task logs.
 
-    The api secret signs requests for the log of a running task. Workers have it only where logs
-    are not on a shared claim; the same key signs nothing that lets anybody in.
+    The api secret signs requests for the log of a running task. Workers have it only where logs are
+    not on a shared claim; the same key signs no sessions.
     """
     secrets = {"AIRFLOW__API__SECRET_KEY": target.derived("airflow-api")}
     store = target.config.object_store
@@ -162,8 +162,8 @@ def _fixed(target: Target) -> dict[str, str]:
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": PARSE_LOGS,
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        # The image's entrypoint would otherwise start a Python with all of Airflow to look whether
-        # the database answers, in workers too, which have none.
+        # The image's entrypoint would otherwise start a Python with all of Airflow to check the
+        # database, also in workers, which have none.
         "CONNECTION_CHECK_MAX_COUNT": "0",
     }
     if target.spec.executor == "celery":

@@ -1,0 +1,289 @@
+"""The table of who may do what, written by hand: what each address asks for, and who holds it.
+
+Two halves, so that a wrong permission on a view and a wrong role in the catalogue both show: TABLE
+names the permission of each address, HOLDERS the visitors that hold each permission.
+"""
+
+from dataclasses import dataclass, replace
+
+from apps.access.catalogue import BUILT_IN_ROLES
+
+# A custom role that sees a Deployment and delivers code, and a role that is held through a Team.
+BY_CUSTOM_ROLE, BY_TEAM = frozenset({"custom deployer"}), frozenset({"operator by team"})
+BUILT_IN = frozenset(f"{role.scope} {role.key}" for role in BUILT_IN_ROLES)
+ROLES = BUILT_IN | BY_CUSTOM_ROLE | BY_TEAM
+STRANGERS = frozenset({"anonymous", "disabled", "outsider", "operator"})
+SIGNED_IN = ROLES | {"outsider", "operator"}
+# A token on each kind of object, and one whose maker is disabled. Pages take no token.
+TOKENS = frozenset({"organization token", "workspace token", "deployment token"})
+BY_TOKEN = TOKENS | {"token of somebody disabled"}
+EVERYBODY = ROLES | STRANGERS | BY_TOKEN
+OPERATOR = frozenset({"operator"})
+NOBODY: frozenset[str] = frozenset()
+
+ORGANIZATION_OWNER = frozenset({"organization owner"})
+IN_ORGANIZATION = ROLES
+WORKSPACE_OWNERS = ORGANIZATION_OWNER | {"workspace owner"}
+WORKSPACE_OPERATORS = WORKSPACE_OWNERS | {"workspace operator"} | BY_TEAM
+WORKSPACE_AUTHORS = WORKSPACE_OPERATORS | {"workspace author"}
+WORKSPACE_MEMBERS = WORKSPACE_AUTHORS | {"workspace member"}
+ON_DEPLOYMENT = (
+    WORKSPACE_MEMBERS
+    | {"deployment viewer", "deployment author", "deployment admin"}
+    | BY_CUSTOM_ROLE
+)
+IN_WORKSPACE = ON_DEPLOYMENT | {"workspace accessor"}
+RUNNERS_OF_DAGS = WORKSPACE_AUTHORS | {"deployment author", "deployment admin"}
+DEPLOYMENT_AUTHORS = RUNNERS_OF_DAGS | BY_CUSTOM_ROLE
+DEPLOYMENT_OPERATORS = WORKSPACE_OPERATORS | {"deployment admin"}
+DEPLOYMENT_MANAGERS = WORKSPACE_OWNERS | {"deployment admin"}
+AUTHOR_OF_DRAFT = ORGANIZATION_OWNER
+
+# Tokens hold one role on one object, and nothing above it.
+OWNER_TOKEN = frozenset({"organization token"})
+HIGH_TOKENS = OWNER_TOKEN | {"workspace token"}
+
+# Who holds each permission on the objects of the stage.
+HOLDERS: dict[str, frozenset[str]] = {
+    "organization.view": IN_ORGANIZATION | OWNER_TOKEN,
+    "organization.update": ORGANIZATION_OWNER | OWNER_TOKEN,
+    "organization.members.view": IN_ORGANIZATION | OWNER_TOKEN,
+    "organization.members.manage": ORGANIZATION_OWNER | OWNER_TOKEN,
+    "organization.teams.manage": ORGANIZATION_OWNER | OWNER_TOKEN,
+    "organization.roles.manage": ORGANIZATION_OWNER | OWNER_TOKEN,
+    "organization.tokens.manage": ORGANIZATION_OWNER | OWNER_TOKEN,
+    "organization.usage.view": ORGANIZATION_OWNER | OWNER_TOKEN | {"organization billing-admin"},
+    "organization.audit.view": ORGANIZATION_OWNER | OWNER_TOKEN,
+    "organization.sso.manage": ORGANIZATION_OWNER | OWNER_TOKEN,
+    "organization.clusters.view": IN_ORGANIZATION | OWNER_TOKEN,
+    "organization.clusters.manage": ORGANIZATION_OWNER | OWNER_TOKEN,
+    "organization.workspaces.create": ORGANIZATION_OWNER | OWNER_TOKEN,
+    "workspace.view": IN_WORKSPACE | HIGH_TOKENS,
+    "workspace.update": WORKSPACE_OWNERS | OWNER_TOKEN,
+    "workspace.delete": WORKSPACE_OWNERS | OWNER_TOKEN,
+    "workspace.members.view": WORKSPACE_MEMBERS | HIGH_TOKENS,
+    "workspace.members.manage": WORKSPACE_OWNERS | OWNER_TOKEN,
+    "workspace.tokens.manage": WORKSPACE_OPERATORS | OWNER_TOKEN,
+    "workspace.deployments.create": WORKSPACE_OPERATORS | OWNER_TOKEN,
+    "deployment.view": ON_DEPLOYMENT | TOKENS,
+    "deployment.update": DEPLOYMENT_OPERATORS | OWNER_TOKEN,
+    "deployment.delete": DEPLOYMENT_OPERATORS | OWNER_TOKEN,
+    "deployment.logs.view": ON_DEPLOYMENT | TOKENS,
+    "deployment.deploys.view": ON_DEPLOYMENT | TOKENS,
+    "deployment.deploys.create": DEPLOYMENT_AUTHORS | OWNER_TOKEN,
+    "deployment.members.view": ON_DEPLOYMENT | TOKENS,
+    "deployment.members.manage": DEPLOYMENT_MANAGERS | OWNER_TOKEN,
+    "deployment.tokens.manage": DEPLOYMENT_MANAGERS | OWNER_TOKEN,
+    "deployment.airflow.view": ON_DEPLOYMENT | TOKENS,
+    "deployment.airflow.run": RUNNERS_OF_DAGS | OWNER_TOKEN,
+    "deployment.airflow.edit": DEPLOYMENT_OPERATORS | OWNER_TOKEN,
+    "deployment.airflow.admin": DEPLOYMENT_MANAGERS | OWNER_TOKEN,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who gets through by GET and by POST; None: the method is not allowed to anybody.
+
+    Of those who do not get through, `seen_by` are refused (403) and all others find nothing (404).
+    The gates are what the view's stamp must say of each method: a permission, or one of "open",
+    "signed-in", "operator" and "token".
+    """
+
+    get_gate: str
+    post_gate: str
+    seen_by: frozenset[str]
+    get: frozenset[str] | None
+    post: frozenset[str] | None = None
+    is_by_token: bool = False
+
+    def allowed(self, method: str) -> frozenset[str] | None:
+        return self.get if method == "GET" else self.post
+
+
+def special(
+    gate: str,
+    seen_by: frozenset[str],
+    get: frozenset[str] | None,
+    post: frozenset[str] | None = None,
+    *,
+    is_by_token: bool = False,
+) -> Row:
+    """An address about no tenant object, or one that takes no session."""
+    return Row(gate, gate, seen_by, get, post, is_by_token)
+
+
+def special_both(gate: str, who: frozenset[str]) -> Row:
+    return special(gate, who, who, who)
+
+
+def asks(get: str, post: str, *, only: frozenset[str] | None = None) -> Row:
+    """A page about an object: its permission by GET, and by POST. `only`: to all others who hold
+    the permission there is nothing all the same.
+    """
+    seen_by = NOBODY if only else people_with(f"{get.split('.')[0]}.view")
+    return Row(get, post, seen_by, only or people_with(get), only or people_with(post))
+
+
+def both(permission: str, *, only: frozenset[str] | None = None) -> Row:
+    return asks(permission, permission, only=only)
+
+
+def reads(permission: str) -> Row:
+    return replace(both(permission), post=None)
+
+
+def writes(permission: str, *, only: frozenset[str] | None = None) -> Row:
+    return replace(both(permission, only=only), get=None)
+
+
+def people_with(permission: str) -> frozenset[str]:
+    return HOLDERS[permission] - TOKENS
+
+
+TABLE = {
+    "portal:home": special("signed-in", SIGNED_IN, SIGNED_IN),
+    "portal:healthz": special("open", EVERYBODY, EVERYBODY),
+    "portal:setup": special_both("open", EVERYBODY),
+    "portal:search": special("signed-in", SIGNED_IN, SIGNED_IN),
+    "portal:styleguide": special("operator", NOBODY, OPERATOR),
+    "portal:organization": reads("organization.view"),
+    "portal:workspace": reads("workspace.view"),
+    "portal:delete_workspace": both("workspace.delete"),
+    "accounts:profile": special_both("signed-in", SIGNED_IN),
+    "accounts:sessions": special("signed-in", SIGNED_IN, SIGNED_IN),
+    # Of one's own only: there is none with the number asked for.
+    "accounts:end_session": special("signed-in", NOBODY, None, NOBODY),
+    "accounts:end_others": special("signed-in", SIGNED_IN, None, SIGNED_IN),
+    "accounts:mail": special("operator", NOBODY, OPERATOR),
+    "organizations:own_roles": special("signed-in", SIGNED_IN, SIGNED_IN),
+    "organizations:invitation": special_both("open", EVERYBODY),
+    "organizations:workspaces": reads("organization.view"),
+    "organizations:new_workspace": both("organization.workspaces.create"),
+    "organizations:members": reads("organization.members.view"),
+    "organizations:invite_member": both("organization.members.manage"),
+    "organizations:member": asks("organization.members.view", "organization.members.manage"),
+    "organizations:member_account": both("organization.members.manage"),
+    "organizations:remove_member": both("organization.members.manage"),
+    "organizations:resend_invitation": writes("organization.members.manage"),
+    "organizations:revoke_invitation": writes("organization.members.manage"),
+    "organizations:who": reads("organization.members.view"),
+    "organizations:workspace_who": reads("workspace.members.view"),
+    "deployments:who": reads("deployment.members.view"),
+    "organizations:teams": reads("organization.members.view"),
+    "organizations:new_team": both("organization.teams.manage"),
+    "organizations:team": asks("organization.members.view", "organization.teams.manage"),
+    "organizations:team_settings": both("organization.teams.manage"),
+    "organizations:remove_from_team": writes("organization.teams.manage"),
+    "organizations:delete_team": both("organization.teams.manage"),
+    "organizations:team_roles": asks("organization.members.view", "organization.members.manage"),
+    "organizations:take_team_role": writes("organization.members.manage"),
+    "organizations:workspace_teams": asks("workspace.members.view", "workspace.members.manage"),
+    "organizations:take_workspace_team_role": writes("workspace.members.manage"),
+    "organizations:roles": reads("organization.view"),
+    "organizations:tokens": reads("organization.tokens.manage"),
+    "organizations:new_token": both("organization.tokens.manage"),
+    "organizations:rotate_token": both("organization.tokens.manage"),
+    "organizations:revoke_token": both("organization.tokens.manage"),
+    "organizations:workspace_tokens": reads("workspace.tokens.manage"),
+    "organizations:new_workspace_token": both("workspace.tokens.manage"),
+    "organizations:rotate_workspace_token": both("workspace.tokens.manage"),
+    "organizations:revoke_workspace_token": both("workspace.tokens.manage"),
+    "deployments:tokens": reads("deployment.tokens.manage"),
+    "deployments:new_token": both("deployment.tokens.manage"),
+    "deployments:rotate_token": both("deployment.tokens.manage"),
+    "deployments:revoke_token": both("deployment.tokens.manage"),
+    # By token alone: whoever is signed in is nobody there.
+    "api:whoami": special("token", NOBODY, TOKENS, is_by_token=True),
+    "api:deployments": special("token", NOBODY, TOKENS, is_by_token=True),
+    "api:deployment": special("deployment.view", NOBODY, TOKENS, is_by_token=True),
+    "organizations:role": reads("organization.view"),
+    "organizations:new_role": both("organization.roles.manage"),
+    "organizations:edit_role": both("organization.roles.manage"),
+    "organizations:delete_role": both("organization.roles.manage"),
+    "organizations:audit": reads("organization.audit.view"),
+    "organizations:export_audit": writes("organization.audit.view"),
+    "organizations:verify_audit": writes("organization.audit.view"),
+    "organizations:leave": both("organization.view"),
+    "organizations:settings": asks("organization.view", "organization.update"),
+    "organizations:workspace_members": reads("workspace.members.view"),
+    "organizations:add_member": both("workspace.members.manage"),
+    "organizations:workspace_member": asks("workspace.members.view", "workspace.members.manage"),
+    "organizations:remove_workspace_member": both("workspace.members.manage"),
+    "organizations:resend_workspace_invitation": writes("workspace.members.manage"),
+    "organizations:revoke_workspace_invitation": writes("workspace.members.manage"),
+    "organizations:workspace_settings": asks("workspace.view", "workspace.update"),
+    "account_login": special_both("open", EVERYBODY),
+    "sso:start": special("open", EVERYBODY, None, EVERYBODY),
+    # Of who came that way, of whom there is nobody here.
+    "sso:confirm_at": special("signed-in", NOBODY, None, NOBODY),
+    "sso:confirm": special("signed-in", SIGNED_IN, SIGNED_IN),
+    "sso:acs": special("open", EVERYBODY, None, EVERYBODY),
+    "sso:acs_finish": special("open", EVERYBODY, EVERYBODY),
+    "sso:callback": special("open", EVERYBODY, EVERYBODY),
+    "sso:metadata": special("open", EVERYBODY, EVERYBODY),
+    "sso:bypass": special_both("open", EVERYBODY),
+    # By a token of its own, which nobody here has.
+    "sso:scim": special("open", NOBODY, NOBODY, NOBODY, is_by_token=True),
+    "sso:provisioning": both("organization.sso.manage"),
+    "sso:revoke_token": both("organization.sso.manage"),
+    "sso:overview": both("organization.sso.manage"),
+    "sso:make_bypass_link": writes("organization.sso.manage"),
+    "sso:check_domain": writes("organization.sso.manage"),
+    "sso:change_domain": both("organization.sso.manage"),
+    "sso:new_connection": both("organization.sso.manage"),
+    "sso:connection": reads("organization.sso.manage"),
+    "sso:groups": both("organization.sso.manage"),
+    "sso:unmap": writes("organization.sso.manage"),
+    "sso:edit_connection": both("organization.sso.manage"),
+    "sso:test_connection": writes("organization.sso.manage"),
+    "sso:switch_connection": writes("organization.sso.manage"),
+    "sso:delete_connection": both("organization.sso.manage"),
+    "clusters:list": reads("organization.clusters.view"),
+    "clusters:register": both("organization.clusters.manage"),
+    "clusters:manifest": reads("organization.clusters.view"),
+    "clusters:cluster": reads("organization.clusters.view"),
+    "clusters:check": writes("organization.clusters.manage"),
+    "clusters:settings": both("organization.clusters.manage"),
+    "clusters:workspaces": asks("organization.clusters.view", "organization.clusters.manage"),
+    "clusters:credential": both("organization.clusters.manage"),
+    "clusters:remove": both("organization.clusters.manage"),
+    "deployments:list": reads("workspace.view"),
+    "deployments:new": both("workspace.deployments.create"),
+    # A draft is its author's: to everybody else it does not exist.
+    "deployments:review": both("workspace.view", only=AUTHOR_OF_DRAFT),
+    "deployments:edit_draft": both("workspace.view", only=AUTHOR_OF_DRAFT),
+    "deployments:rebase": writes("workspace.view", only=AUTHOR_OF_DRAFT),
+    "deployments:discard": writes("workspace.view", only=AUTHOR_OF_DRAFT),
+    "deployments:overview": reads("deployment.view"),
+    "deployments:environment": reads("deployment.view"),
+    "deployments:configure": both("deployment.update"),
+    "deployments:revisions": reads("deployment.view"),
+    "deployments:revision": reads("deployment.view"),
+    "deployments:restore": writes("deployment.update"),
+    "deployments:operations": reads("deployment.view"),
+    "deployments:operation": reads("deployment.view"),
+    "deployments:try_again": writes("deployment.update"),
+    "deployments:put_back": writes("deployment.update"),
+    "deployments:access": asks("deployment.members.view", "deployment.members.manage"),
+    "deployments:take_role": writes("deployment.members.manage"),
+    "deployments:delete": both("deployment.delete"),
+    "deploys:list": asks("deployment.deploys.view", "deployment.deploys.create"),
+    "deploys:detail": reads("deployment.deploys.view"),
+    "deploys:download": reads("deployment.deploys.view"),
+    "deploys:roll_back": writes("deployment.deploys.create"),
+    "airflow_access:open_airflow": writes("deployment.airflow.view"),
+    "airflow_access:airflow_entry": reads("deployment.airflow.view"),
+    # Of the edge alone, by a secret of its own.
+    "airflow_access:airflow_role": special("open", NOBODY, None, NOBODY, is_by_token=True),
+    "observability:logs": reads("deployment.logs.view"),
+    "observability:log_tail": reads("deployment.logs.view"),
+    "observability:log_download": reads("deployment.logs.view"),
+}
+# Closed for everybody: test_view_guard asks them one by one.
+CLOSED = {
+    "account_signup",
+    "account_email",
+    "account_email_verification_sent",
+    "account_confirm_email",
+}

@@ -1,0 +1,300 @@
+"""One of everything that an address can name, and a visitor of each kind.
+
+Visitors: nobody signed in, a disabled person, an outsider (owner of another organization), the
+operator of the installation, one person per built-in role who holds just that (and what entry to it
+needs), one with a custom role, one with a role through a Team, and tokens.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.access.catalogue import BUILT_IN_ROLES
+from apps.access.models import Role
+from apps.access.services import grant, grant_with_entry
+from apps.accounts.models import User
+from apps.accounts.services import issue_sign_in_link
+from apps.clusters.models import Cluster
+from apps.deployments.models import Deployment, Draft, Operation
+from apps.deploys.models import Deploy
+from apps.organizations.invitations.services import invite
+from apps.organizations.models import Invitation, Organization, Workspace
+from apps.organizations.roles.services import create_role
+from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
+from apps.organizations.tokens.services import create_token
+from apps.sso.connections.services import make_bypass_link
+from apps.sso.groups.services import map_group
+from apps.sso.models import Domain, ScimToken, SSOConnection
+from apps.sso.scim.tokens import create_scim_token
+from tests.clusters.material import registered
+from tests.conftest import make_user, new_deployment, role, signed_in
+from tests.sso.identity_provider import make_signer
+
+
+@dataclass
+class Stage:
+    """`places` are the objects that the visitors' roles are about, by scope; `siblings` lie beside
+    them in the same organization, and what is `elsewhere` belongs to the outsider.
+    """
+
+    visitors: dict[str, Client]
+    users: dict[str, User | AnonymousUser]
+    places: dict[str, Any]
+    siblings: dict[str, Any]
+    elsewhere: dict[str, Any]
+    arguments: dict[str, Any]
+    tokens: dict[str, str]
+    bodies: dict[str, str]
+    token_ids: dict[str, int]
+
+    def path(self, name: str, route: str) -> str:
+        wanted = {key: value for key, value in self.arguments.items() if f":{key}>" in route}
+        if "<str:token>" in route:
+            wanted["token"] = self.tokens[name]
+        if "<slug:slug>" in route:
+            wanted["slug"] = "nordhavn" if route.startswith("o/") else "warehouse"
+        if ":token_id>" in route:
+            wanted["token_id"] = self.token_ids[name]
+        if name == "sso:callback":
+            wanted["connection_key"] = self.arguments["oidc_key"]
+        if name.endswith("_workspace_invitation"):
+            wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
+        return reverse(name, kwargs=wanted)
+
+
+def build_stage() -> Stage:
+    organization = Organization.objects.create(name="Nordhavn Logistics", slug="nordhavn")
+    workspace = Workspace.objects.create(
+        organization=organization, name="Warehouse", slug="warehouse"
+    )
+    cluster = Cluster.objects.create(
+        organization=organization, kind=Cluster.Kind.LOCAL, name="This machine"
+    )
+    deployment = new_deployment(
+        workspace=workspace, cluster=cluster, name="etl-prod", ref="etl-prod-7f3c"
+    )
+    places = {"organization": organization, "workspace": workspace, "deployment": deployment}
+    people = {"operator": make_user("Operator", is_operator=True)}
+    people |= {f"{one.scope} {one.key}": _holder(one, places) for one in BUILT_IN_ROLES}
+    owner = people["organization owner"]
+    people |= _by_other_ways(owner, workspace, deployment)
+    people["outsider"], elsewhere = _elsewhere()
+    people["disabled"] = disabled = make_user("Disabled")
+    grant(actor=None, user=disabled, role=role("organization", "owner"), on=organization)
+    visitors = {name: signed_in(person) for name, person in people.items()}
+    visitors["anonymous"] = Client()
+    things = _things(people, organization, workspace, deployment)
+    siblings = _siblings(organization, cluster)
+    made = _tokens(owner, organization, workspace, deployment)
+    users = people | {name: token.user for name, (token, _) in made.items()}
+    # It holds what it held: its secret is refused instead.
+    made["token of somebody disabled"] = create_token(
+        actor=disabled,
+        on=organization,
+        name="Dead",
+        role=role("organization", "member"),
+        expires_at=None,
+    )
+    visitors |= {
+        name: Client(headers={"Authorization": f"Bearer {secret}"})
+        for name, (_, secret) in made.items()
+    }
+    disabled.is_active = False
+    disabled.save(update_fields=["is_active"])
+    for client in visitors.values():
+        client.raise_request_exception = False
+    return Stage(
+        visitors=visitors,
+        users={"anonymous": AnonymousUser(), **users},
+        places=places,
+        siblings=siblings,
+        elsewhere=elsewhere,
+        token_ids=_token_ids(made),
+        **things,
+    )
+
+
+def _holder(built_in: Any, places: dict[str, Any]) -> User:
+    user = make_user(f"{built_in.scope}-{built_in.key}")
+    held = role(built_in.scope, built_in.key)
+    grant_with_entry(actor=None, user=user, role=held, on=places[built_in.scope])
+    return user
+
+
+def _elsewhere() -> tuple[User, dict[str, Any]]:
+    """Make another organization with its owner, and one of everything that roles are about."""
+    owner = make_user("Charlie")
+    organization = Organization.objects.create(name="Elsewhere", slug="elsewhere")
+    workspace = Workspace.objects.create(organization=organization, name="Other", slug="other")
+    grant(actor=None, user=owner, role=role("organization", "owner"), on=organization)
+    cluster = Cluster.objects.create(
+        organization=organization, kind=Cluster.Kind.LOCAL, name="That machine"
+    )
+    SSOConnection.objects.create(
+        organization=organization,
+        key="key-elsewhere",
+        protocol=SSOConnection.Protocol.SAML,
+        name="Elsewhere",
+        config={},
+    )
+    Domain.objects.create(organization=organization, name="elsewhere.test", token="t")
+    deployment = new_deployment(workspace=workspace, cluster=cluster)
+    return owner, {
+        "organization": organization,
+        "workspace": workspace,
+        "deployment": deployment,
+    }
+
+
+def _siblings(organization: Organization, cluster: Cluster) -> dict[str, Any]:
+    workspace = Workspace.objects.create(
+        organization=organization, name="Back office", slug="back-office"
+    )
+    deployment: Deployment = new_deployment(workspace=workspace, cluster=cluster)
+    return {"workspace": workspace, "deployment": deployment}
+
+
+def _token_ids(made: dict[str, Any]) -> dict[str, int]:
+    names = {
+        "organizations:{}_token": "organization",
+        "organizations:{}_workspace_token": "workspace",
+        "deployments:{}_token": "deployment",
+    }
+    return {
+        name.format(verb): made[f"{scope} token"][0].pk
+        for name, scope in names.items()
+        for verb in ("rotate", "revoke")
+    }
+
+
+def _tokens(owner, *places) -> dict[str, Any]:
+    """Make a token on each place, with the least role that sees the Deployment."""
+    roles = [
+        role("organization", "owner"),
+        role("workspace", "member"),
+        role("deployment", "viewer"),
+    ]
+    return {
+        f"{one.scope} token": create_token(
+            actor=owner, on=place, name="CI", role=one, expires_at=None
+        )
+        for one, place in zip(roles, places, strict=True)
+    }
+
+
+def _by_other_ways(owner, workspace, deployment) -> dict[str, Any]:
+    """Make the person who holds a custom role, and the one who has a role through a Team."""
+    organization = workspace.organization
+    deployer, member = make_user("custom-deployer"), make_user("operator-by-team")
+    custom = create_role(
+        actor=owner,
+        organization=organization,
+        scope="deployment",
+        name="Deployer",
+        description="",
+        permissions=[*role("deployment", "viewer").permissions, "deployment.deploys.create"],
+        is_limited=True,
+        workspaces=[workspace],
+    )
+    grant_with_entry(actor=owner, user=deployer, role=custom, on=deployment)
+    grant(actor=None, user=member, role=role("organization", "member"), on=organization)
+    team = create_team(actor=owner, organization=organization, name="Operators")
+    add_to_team(actor=owner, team=team, user=member)
+    assign_team_role(actor=owner, team=team, role=role("workspace", "operator"), on=workspace)
+    return {"custom deployer": deployer, "operator by team": member}
+
+
+def _things(people, organization, workspace, deployment) -> dict[str, Any]:
+    """Make one of everything that an address can name."""
+    owner = people["organization owner"]
+    link = invite(actor=owner, organization=organization, email="guest@example.org")
+    invite(
+        actor=owner,
+        organization=organization,
+        email="other@example.org",
+        workspace=workspace,
+        workspace_role="member",
+    )
+    draft = Draft.objects.create(
+        workspace=workspace,
+        cluster=deployment.cluster,
+        name="new",
+        author=owner,
+        config=deployment.wanted.config,
+    )
+    Operation.objects.create(
+        deployment=deployment,
+        number=1,
+        kind=Operation.Kind.CREATE,
+        title="Create",
+        state="succeeded",
+        revision=deployment.wanted,
+    )
+    saml, oidc = (_connection(organization, protocol) for protocol in SSOConnection.Protocol)
+    domain = Domain.objects.create(organization=organization, name="nordhavn.test", token="t")
+    create_scim_token(actor=owner, organization=organization, name="Okta")
+    team = create_team(actor=owner, organization=organization, name="Data")
+    add_to_team(actor=owner, team=team, user=people["workspace member"])
+    mirrored = create_team(actor=owner, organization=organization, name="Mirrored")
+    digest = "0" * 64
+    default_storage.save(f"code/{digest}.zip", ContentFile(b"PK"))
+    Deploy.objects.create(
+        deployment=deployment,
+        number=1,
+        revision=deployment.wanted,
+        digest=digest,
+        file_name="x.zip",
+        size_bytes=2,
+        n_files=0,
+    )
+    return {
+        "arguments": {
+            "session_id": 0,
+            "ref": deployment.ref,
+            "person_id": people["workspace member"].pk,
+            "invitation_id": Invitation.objects.get(workspace=None).pk,
+            "workspace_invitation_id": Invitation.objects.get(workspace=workspace).pk,
+            "team_id": team.pk,
+            "role_id": Role.objects.get(name="Deployer").pk,
+            "scope": "deployment",
+            "draft_id": draft.pk,
+            "connection_key": saml.key,
+            "oidc_key": oidc.key,
+            "domain_id": domain.pk,
+            "organization_slug": "nordhavn",
+            "mapping_id": map_group(actor=owner, connection=saml, group="data", team=mirrored).pk,
+            "path": "Users",
+            "scim_token_id": ScimToken.objects.get().pk,
+            "cluster_id": registered(organization).pk,
+            "number": 1,
+        },
+        "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
+        "tokens": {
+            "portal:setup": issue_sign_in_link(user=people["workspace member"]),
+            "organizations:invitation": link.rstrip("/").rsplit("/", 1)[1],
+            "sso:bypass": make_bypass_link(actor=owner, organization=organization),
+        },
+    }
+
+
+def _connection(organization, protocol) -> SSOConnection:
+    return SSOConnection.objects.create(
+        organization=organization,
+        key=f"key-{protocol}".replace("_", "-"),
+        protocol=protocol,
+        name=protocol,
+        config={
+            "issuer": "https://127.0.0.1:9",
+            "entity_id": "https://idp.test",
+            "sso_url": "https://idp.test/sso",
+            "certificates": [make_signer().certificate],
+        },
+        is_enabled=True,
+        tested_at=timezone.now(),
+    )

@@ -1,0 +1,26 @@
+"""A plugin of pytest for the modules whose tests run in a browser: they name it in
+`pytest_plugins`, so that Playwright is imported with them alone.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.e2e.browser import LEFT_OUT, chromium_path, launch
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The one browser of this process: Playwright bears no second one beside it."""
+    if not chromium_path():
+        pytest.skip(LEFT_OUT)
+    # Playwright's synchronous interface runs an event loop in this thread, and Django would refuse
+    # to touch the database beside it.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        started = launch(playwright)
+        yield started
+        started.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
