@@ -2,11 +2,12 @@
 still converge.
 """
 
+import gc
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun
+from celery.signals import task_prerun, worker_before_create_process
 from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "astro_portal.settings")
@@ -22,3 +23,12 @@ def check_connections(**_: Any) -> None:
 
 
 task_prerun.connect(check_connections)
+
+
+def share_memory(**_: Any) -> None:
+    """Leave what exists before a fork out of garbage collection: to look at it is to copy it."""
+    gc.collect()
+    gc.freeze()
+
+
+worker_before_create_process.connect(share_memory)

@@ -6,6 +6,10 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
@@ -136,3 +140,15 @@ def env_secret(name: str, default: str = "") -> str:
     if not content:
         raise ConfigurationError(f"{name}_FILE names {file_name}, which is empty.")
     return content
+
+
+def check_sign_in_key(pem: str) -> None:
+    """Raise ConfigurationError for a key that is there and is no Ed25519 private key."""
+    try:
+        key = serialization.load_pem_private_key(pem.encode(), password=None) if pem else None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if pem and not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationError(
+            "PORTAL_AIRFLOW_SIGN_IN_KEY must be an Ed25519 private key in PEM, without a password."
+        )

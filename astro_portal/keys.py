@@ -5,7 +5,6 @@ import json
 import secrets
 
 import psycopg
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -26,18 +25,6 @@ def make_missing_keys(home: Home) -> None:
     if not (home.keys / "airflow-sign-in.pem").exists():
         write_private(home.keys / "airflow-sign-in.pem", _private_key_pem())
     secret_once(home.keys / "edge-secret")
-
-
-def check_sign_in_key(pem: str) -> None:
-    """Raise ConfigurationError for a key that is there and is no Ed25519 private key."""
-    try:
-        key = serialization.load_pem_private_key(pem.encode(), password=None) if pem else None
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if pem and not isinstance(key, Ed25519PrivateKey):
-        raise ConfigurationError(
-            "PORTAL_AIRFLOW_SIGN_IN_KEY must be an Ed25519 private key in PEM, without a password."
-        )
 
 
 def _make_encryption_keys(home: Home) -> None:

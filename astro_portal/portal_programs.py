@@ -57,7 +57,7 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         "--workers",
         "1",
     ]
-    web += ["--threads", "8", "--preload", "--timeout", "60", "--graceful-timeout", "20"]
+    web += ["--threads", "8", "--timeout", "60", "--graceful-timeout", "20"]
     web += ["--no-control-socket", "astro_portal.wsgi"]
     celery = ["celery", "--app", "astro_portal"]
     worker = [
@@ -73,7 +73,8 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         ",".join(worker_queues()),
     ]
     worker += ["--without-gossip", "--without-mingle"]
-    beat = [*celery, "beat", "--schedule", str(home.run / "beat-schedule"), "--pidfile", ""]
+    beat = ["celery", "--app", "astro_portal.beat", "beat"]
+    beat += ["--schedule", str(home.run / "beat-schedule"), "--pidfile", ""]
     return [
         _program(home, "web", web, environment),
         _program(

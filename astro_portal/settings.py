@@ -15,6 +15,7 @@ from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine import embedded_databases
 from astro_portal.env import (
     ConfigurationError,
+    check_sign_in_key,
     env_bool,
     env_choice,
     env_docs,
@@ -26,7 +27,6 @@ from astro_portal.env import (
     env_str,
     env_url,
 )
-from astro_portal.keys import check_sign_in_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"

@@ -11,7 +11,7 @@ from bench.report import Line
 from tests.e2e.portal import running_portal
 
 REST_SECONDS = 20
-MOST_MIB = 450
+MOST_MIB = 350
 COUNTED = ("web", "worker", "beat", "postgres", "valkey", "supervisord")
 ALSO = ("keeper", "edge")
 
