@@ -20,6 +20,9 @@ import celery.bin.celery, celery.beat
 from astro_portal.beat import app
 app.loader.import_default_modules(); app.conf.beat_schedule
 """
+TALKS_TO_CLUSTERS = """
+from apps.dataplane.kubernetes import plane
+"""
 # Their names are the starts of those of modules.
 NEITHER = ("kubernetes", "aiohttp", "supervisor", "scim2_server")
 JOBS = ("django.db.models", "apps.accounts", "apps.deployments", "allauth", "psycopg", "onelogin")
@@ -58,6 +61,19 @@ def test_the_clock_knows_jobs_by_their_names_alone(imported) -> None:
 
     assert "celery.beat" in modules
     assert _of(modules, (*NEITHER, *JOBS)) == set()
+
+
+def test_who_talks_to_clusters_loads_no_model_of_the_official_client(imported) -> None:
+    modules = imported(TALKS_TO_CLUSTERS)
+
+    assert "apps.dataplane.kubernetes.api.transport" in modules
+    assert _of(modules, ("kubernetes", "yaml", "django", "aiohttp")) == set()
+
+
+def test_the_official_client_stays_whole_for_others(imported) -> None:
+    modules = imported(f"{TALKS_TO_CLUSTERS}\nimport kubernetes; kubernetes.client.V1Pod")
+
+    assert "kubernetes.client.models.v1_pod" in modules
 
 
 @pytest.mark.parametrize("entry", settings.CELERY_BEAT_SCHEDULE.values(), ids=lambda e: e["task"])
