@@ -103,6 +103,16 @@ def _peers(times: dict[str, Timing], counts: dict[str, int]) -> list[Line]:
                 is_met=value <= limit,
             )
         )
+    value, spread = ratio(times["rows"], times["plain"])
+    lines.append(
+        Line(
+            name="permission-growth, 1M grants",
+            ours=f"{times['rows']}, {counts['rows']} q",
+            peer=f"the floor, 50 rows unasked {times['plain'].cpu_ms:.2f} ms",
+            ratio=value,
+            spread=spread,
+        )
+    )
     return lines
 
 
