@@ -51,7 +51,7 @@ sbom: $(DEV_STAMP) ## Write what a release consists of to build/sbom.json (Cyclo
 	PYTHONWARNINGS=ignore::UserWarning $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-file build/sbom.json requirements.lock
 
-bench: $(DEV_STAMP) ## Measure; NAME=one measures one
+bench: $(DEV_STAMP) ## Measure on a quiet machine; NAME=one measures one, NAME=report writes the page
 	@$(BIN)/python -m bench $(NAME)
 
 # Both stamps name what .venv holds now: installing one set makes the other stale, except that the

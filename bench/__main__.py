@@ -13,7 +13,9 @@ import django
 from django.core.management import call_command
 from django.db import connection
 
-from bench.report import Line, heading, save
+from bench.page import write_page
+from bench.quiet import Noise, machine_noise
+from bench.report import Result, heading, result_of, save
 from tests.embedded import running_services
 
 # Those that need only the database come first; the last two start a whole portal.
@@ -31,6 +33,7 @@ BENCHES = {
     "click-to-healthy": "bench.click_to_healthy",
 }
 WITH_PORTAL = ("memory", "click-to-healthy")
+SETTLE_SECONDS = 30.0
 
 
 @contextmanager
@@ -61,36 +64,69 @@ def allow_flush() -> None:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_refuse_truncate")
 
 
-def run(name: str) -> tuple[list[Line], list[str]]:
+def run(name: str, *, is_forced: bool) -> Result:
+    """Measure one thing and print its lines, or say why the machine is too busy for it."""
+    noise = machine_noise(settles_within=0 if is_forced else SETTLE_SECONDS)
+    if noise and not is_forced:
+        return _refused(name, noise)
     if name not in WITH_PORTAL:
         call_command("flush", interactive=False, verbosity=0)
     lines, notes = importlib.import_module(BENCHES[name]).run()
+    noise += [note for note in notes if isinstance(note, Noise)]
+    noise += [note for note in machine_noise() if note not in noise]
+    if noise and not is_forced:
+        return _refused(name, noise)
     for line in lines:
         print(line, flush=True)
-    for note in notes:
+    result = result_of(lines, notes, noise)
+    for note in [*result.notes, *(f"noisy: {one}" for one in noise)]:
         print(f"  {name}: {note}", flush=True)
-    return lines, [f"{name}: {note}" for note in notes]
+    return result
+
+
+def _refused(name: str, noise: list[Noise]) -> Result:
+    reasons = "; ".join(noise)
+    print(f"{name}: REFUSED, the machine is not quiet: {reasons}. --force shows it all the same.")
+    return result_of([], [], noise)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the portal.")
-    parser.add_argument("name", nargs="?", choices=list(BENCHES), help="one of them; all without")
-    name = parser.parse_args().name
-    names = [name] if name else list(BENCHES)
+    parser.add_argument(
+        "name",
+        nargs="?",
+        choices=[*BENCHES, "report"],
+        help="one of them; all without; `report` writes docs/benchmarks.md from what was measured",
+    )
+    parser.add_argument("--force", action="store_true", help="measure on a busy machine, too")
+    arguments = parser.parse_args()
+    if arguments.name == "report":
+        write_page()
+        return 0
+    names = [arguments.name] if arguments.name else list(BENCHES)
     # So that what was started ends with us.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     print(heading(), flush=True)
-    results = []
+    results: dict[str, Result] = {}
+
+    def measure(name: str) -> None:
+        results[name] = run(name, is_forced=arguments.force)
+        save({name: results[name]})
+
+    noise = [] if arguments.force else machine_noise(settles_within=SETTLE_SECONDS)
+    if noise:
+        results |= {name: _refused(name, noise) for name in names}
+        save(results)
+        return 1
     staged = [each for each in names if each not in WITH_PORTAL]
     if staged:
         with stage():
-            results += [run(each) for each in staged]
-    results += [run(each) for each in names if each in WITH_PORTAL]
-    save(
-        [line for lines, _ in results for line in lines],
-        [note for _, notes in results for note in notes],
-    )
-    return 0
+            for each in staged:
+                measure(each)
+    for each in names:
+        if each in WITH_PORTAL:
+            measure(each)
+    return 1 if any(result.noise for result in results.values()) and not arguments.force else 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tests.e2e import steps
 from tests.e2e.browser import LEFT_OUT, chromium_path, launch, new_context
 from tests.e2e.portal import running_portal
 
-MOST_SECONDS = 30
+MOST_SECONDS = 10
 BESIDE = "Amazon MWAA documents 20 to 30 min"
 
 

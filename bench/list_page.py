@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from django.urls import reverse
 
-from bench.measure import by_turns, noise, ratio
+from bench.measure import by_turns, ratio
 from bench.population import populate
+from bench.quiet import control_noise
 from bench.report import Line, at_most
 from bench.visitor import client_of, getter, n_queries
 
@@ -38,7 +39,7 @@ def run() -> tuple[list[Line], list[str]]:
             peer=f"empty view {times['empty']}",
             ratio=to_empty,
             spread=empty_spread,
-            **at_most(12, to_empty),
+            **at_most(5, to_empty),
         ),
         Line(
             name="list-page",
@@ -46,7 +47,7 @@ def run() -> tuple[list[Line], list[str]]:
             peer=f"admin {times['admin']}",
             ratio=to_admin,
             spread=admin_spread,
-            **at_most(0.2, to_admin),
+            **at_most(0.12, to_admin),
         ),
         Line(
             name="list-page queries",
@@ -61,7 +62,7 @@ def run() -> tuple[list[Line], list[str]]:
             is_met=p95 <= MOST_P95_MS,
         ),
     ]
-    return lines, [note for note in [noise(times["empty"])] if note]
+    return lines, [*control_noise(times["empty"].cpu)]
 
 
 def _p95_ms(call: Callable[[], object]) -> float:

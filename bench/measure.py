@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from statistics import median
 
 N_ROUNDS = 7
-MOST_CONTROL_SPREAD = 0.30
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,3 @@ def ratio(ours: Timing, peer: Timing) -> tuple[float, tuple[float, float]]:
     """Return the median of the rounds' CPU ratios, and the least and the greatest of them."""
     ratios = [mine / other for mine, other in zip(ours.cpu, peer.cpu, strict=True)]
     return median(ratios), (min(ratios), max(ratios))
-
-
-def noise(control: Timing) -> str:
-    """Return that a run is noisy because the control varied too much between rounds, or ""."""
-    spread = (max(control.cpu) - min(control.cpu)) / median(control.cpu)
-    if spread <= MOST_CONTROL_SPREAD:
-        return ""
-    return f"noisy: the control varied by {spread:.0%} between rounds; run it again"

@@ -3,10 +3,14 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 RESULTS = Path(__file__).resolve().parent.parent / "bench-results" / "latest.json"
 WIDTHS = (34, 26, 38, 12, 16)
@@ -53,16 +57,43 @@ def heading() -> str:
     return "  ".join([*cells, "verdict"])
 
 
-def save(lines: Sequence[Line], notes: Sequence[str]) -> None:
-    """Write the lines of this run as JSON, with what is needed to compare it with another."""
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One benchmark. `noise` says why its figures cannot be believed: then `lines` is empty, unless
+    they were asked for all the same.
+    """
+
+    at: str
+    lines: list[dict[str, Any]]
+    notes: list[str]
+    noise: list[str]
+
+
+def result_of(lines: Sequence[Line], notes: Sequence[str], noise: Sequence[str]) -> Result:
+    return Result(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        lines=[asdict(line) | {"verdict": line.verdict} for line in lines],
+        notes=[note for note in notes if note not in noise],
+        noise=list(noise),
+    )
+
+
+def save(results: Mapping[str, Result]) -> None:
+    """Write results as JSON beside those of other benchmarks, with what comparing them needs."""
     RESULTS.parent.mkdir(exist_ok=True)
-    data = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "n_cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "notes": list(notes),
-        "lines": [asdict(line) | {"verdict": line.verdict} for line in lines],
-    }
+    before = json.loads(RESULTS.read_text()).get("results", {}) if RESULTS.exists() else {}
+    new = {name: asdict(result) for name, result in results.items()}
+    data = {"machine": machine_facts(), "results": before | new}
     RESULTS.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def machine_facts() -> dict[str, str]:
+    """Return what figures depend on, and nothing that tells which machine it was."""
+    packages = ("django", "psycopg", "celery", "gunicorn", "kubernetes", "urllib3")
+    return {
+        "cores": str(os.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
