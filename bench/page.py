@@ -50,7 +50,7 @@ def _section(name: str, result: Mapping[str, Any]) -> str:
     notes = [f"* {note}" for note in result["notes"]]
     found = [
         title,
-        COLUMNS,
+        *COLUMNS,
         *rows,
         *(["", *notes] if notes else []),
         "",
