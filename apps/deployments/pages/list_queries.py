@@ -22,6 +22,7 @@ from django.db.models import (
     Value,
     When,
 )
+from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, JSONObject, Lower, NullIf
 
@@ -80,9 +81,17 @@ _REVISIONS = tuple(
     for side in ("wanted", "applied")
     for name in ("number", "state", "failure", "code_digest")
 )
-# Placeholders of cached statements for the user and the workspace.
-_SOMEBODY, _SOMEWHERE = User(pk=-1), Workspace(pk=-2)
 Statement = tuple[str, tuple[Any, ...]]
+
+
+class Asked(NamedTuple):
+    """Stands in a kept statement for a value that differs from one request to the next."""
+
+    name: str
+
+
+_WORKSPACE = RawSQL("%s", [Asked("workspace")])  # noqa: S611 - a place for a parameter
+_SEEN = RawSQL("SELECT unnest(%s)", [Asked("seen")])  # noqa: S611 - a place for a parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +179,16 @@ class ListPage:
 def deployments_page(*, user: User, workspace: Workspace, wanted: ListFilter) -> ListPage:
     """Return one page of a workspace's Deployments that the user sees, and the counts by status.
 
-    The counts come with the rows; only an empty page needs a query of its own for them.
+    The counts ride along with the rows; only an empty page asks for them by themselves. Who does
+    not see all of the workspace costs one query more.
     """
     sees_all = user.has_perm("deployment.view", workspace)
-    found = _run(_rows_statement(wanted, sees_all), user, workspace)
-    rows = found or _run(_tally_statement(wanted, sees_all), user, workspace)
+    asked: dict[str, Any] = {"workspace": workspace.pk}
+    if not sees_all:
+        seen = Deployment.objects.filter(workspace=workspace).visible_to(user)
+        asked["seen"] = list(seen.values_list("pk", flat=True))
+    found = _run(_rows_statement(wanted, sees_all), asked)
+    rows = found or _run(_tally_statement(wanted, sees_all), asked)
     counts = {pair["group"]: pair["count"] for pair in (json.loads(one) for one in rows[0][-1])}
     total = counts.get(wanted.status, 0) if wanted.status else sum(counts.values())
     return ListPage(rows=[_row(values) for values in found], tally=counts, total=total)
@@ -194,8 +208,10 @@ def queue_cells(row: Row) -> tuple[tuple[QueueCell, ...], int]:
 
 @lru_cache(maxsize=KEPT_STATEMENTS)
 def _rows_statement(wanted: ListFilter, sees_all: bool) -> Statement:
-    """Write the query of a page. Compiling it takes the ORM ten times as long as the database to
-    answer, so the text is cached for equal queries.
+    """Write the query of a page, which depends on nothing but the arguments.
+
+    Writing it takes the ORM ten times as long as reading the answer, so the text is kept for the
+    next who asks the same. What a person may see is no part of it.
     """
     found = _found(wanted, sees_all)
     rows = found.filter(group=wanted.status) if wanted.status else found
@@ -210,7 +226,7 @@ def _rows_statement(wanted: ListFilter, sees_all: bool) -> Statement:
 @lru_cache(maxsize=KEPT_STATEMENTS)
 def _tally_statement(wanted: ListFilter, sees_all: bool) -> Statement:
     pairs = ArraySubquery(_tally(_found(wanted, sees_all)))
-    return _text_of(Workspace.objects.filter(pk=_SOMEWHERE.pk).values_list(pairs))
+    return _text_of(Workspace.objects.filter(pk=_WORKSPACE).values_list(pairs))
 
 
 def _text_of(rows: QuerySet[Any]) -> Statement:
@@ -218,10 +234,9 @@ def _text_of(rows: QuerySet[Any]) -> Statement:
     return sql, tuple(parameters)
 
 
-def _run(statement: Statement, user: User, workspace: Workspace) -> list[tuple[Any, ...]]:
+def _run(statement: Statement, asked: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     sql, parameters = statement
-    actual = {_SOMEBODY.pk: user.pk, _SOMEWHERE.pk: workspace.pk}
-    filled = [actual.get(value, value) if isinstance(value, int) else value for value in parameters]
+    filled = [asked[one.name] if isinstance(one, Asked) else one for one in parameters]
     with connection.cursor() as cursor:
         cursor.execute(sql, filled)
         found: list[tuple[Any, ...]] = cursor.fetchall()
@@ -245,8 +260,8 @@ def _tally(found: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _found(wanted: ListFilter, sees_all: bool) -> QuerySet[Any]:
-    living = Deployment.objects.filter(workspace=_SOMEWHERE).exclude(phase=Phase.DELETED)
-    seen = living if sees_all else living.visible_to(_SOMEBODY)
+    living = Deployment.objects.filter(workspace=_WORKSPACE).exclude(phase=Phase.DELETED)
+    seen = living if sees_all else living.filter(pk__in=_SEEN)
     found: QuerySet[Any] = seen.annotate(group=status_expression())
     if wanted.name:
         found = found.filter(name__icontains=wanted.name)
