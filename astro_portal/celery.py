@@ -4,10 +4,11 @@ still converge.
 
 import gc
 import os
+import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun, worker_before_create_process
+from celery.signals import task_failure, task_prerun, worker_before_create_process
 from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "astro_portal.settings")
@@ -17,12 +18,27 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+# Asking the database whether it is there costs as much as a job that has nothing to do.
+CHECK_SECONDS = 1.0
+_checked_at = -CHECK_SECONDS
+
+
 def check_connections(**_: Any) -> None:
-    """Close broken database connections, as Django does before a request."""
-    close_old_connections()
+    """Drop a connection that broke, as Django does before a request: jobs keep theirs otherwise."""
+    global _checked_at
+    if time.monotonic() - _checked_at >= CHECK_SECONDS:
+        close_old_connections()
+        _checked_at = time.monotonic()
+
+
+def check_soon(**_: Any) -> None:
+    """After a job that failed, for whatever reason, look at the connection before the next."""
+    global _checked_at
+    _checked_at = -CHECK_SECONDS
 
 
 task_prerun.connect(check_connections)
+task_failure.connect(check_soon)
 
 
 def share_memory(**_: Any) -> None:
