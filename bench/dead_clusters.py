@@ -137,7 +137,7 @@ def _until_answering(clusters: list[Cluster]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while Cluster.objects.filter(pk__in=pks, blind_until__isnull=False).exists():
         if time.monotonic() > deadline:
-            raise RuntimeError("Nobody noticed that the clusters answer again.")
+            raise RuntimeError("The recovery of the clusters was not noticed.")
         time.sleep(0.2)
 
 

@@ -203,7 +203,7 @@ def _by_oidc(
 
 def _check(client: Client) -> None:
     if "_auth_user_id" not in client.session:
-        raise RuntimeError("Nobody was signed in.")
+        raise RuntimeError("No person was signed in.")
     # Each person has one session: allauth loads all sessions of a person.
     UserSession.objects.all().delete()
 

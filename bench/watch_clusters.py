@@ -52,7 +52,7 @@ def run() -> tuple[list[Line], list[str]]:
             goal="<= 1 s",
             is_met=lag <= 1,
         ),
-    ], [f"{len(many['lags'])} looks in {MEASURE_SECONDS} s, {many['cpu']:.0%} of a core"]
+    ], [f"{len(many['lags'])} observations in {MEASURE_SECONDS} s, {many['cpu']:.0%} of a core"]
 
 
 def _measure(namespaces: int, *, program: str = "watch") -> dict[str, Any]:

@@ -115,5 +115,5 @@ class Roles:
 
     def _note_silence(self, is_silent: bool) -> None:
         if is_silent and not self._is_silent:
-            logger.warning("the portal does not say who holds which role: sessions go on")
+            logger.warning("the portal does not answer with roles: sessions continue")
         self._is_silent = is_silent
