@@ -90,7 +90,9 @@ class Finder:
             logger.warning("the database does not answer the gateway: %s", type(error).__name__)
             if known and known.connection and monotonic() - known.at < STALE_SECONDS:
                 return known
-            raise Unreachable("The portal's database does not answer. Try again soon.") from None
+            raise Unreachable(
+                "The portal's database does not answer. Try again in a moment."
+            ) from None
         found = _Found(connection, monotonic())
         while len(self._found) >= MOST_REMEMBERED:
             del self._found[next(iter(self._found))]

@@ -63,12 +63,12 @@ def open_airflow(
 
 def _require_airflow(deployment: Deployment) -> None:
     if deployment.phase != Phase.ACTIVE:
-        raise AirflowNotUp("This Deployment is being deleted, and its Airflow with it.")
+        raise AirflowNotUp("This Deployment is being deleted, including its Airflow.")
     if not settings.AIRFLOW_SIGN_IN_KEY:
         raise AirflowNotUp(
-            "This portal has no key to sign people in with. Set PORTAL_AIRFLOW_SIGN_IN_KEY."
+            "This portal has no signing key for Airflow. Set PORTAL_AIRFLOW_SIGN_IN_KEY."
         )
     if deployment.applied_id is None:
-        raise AirflowNotUp("This Airflow has not started for the first time yet.")
+        raise AirflowNotUp("Airflow has not started for the first time yet.")
     if deployment.health in (Health.STARTING, Health.STOPPED):
-        raise AirflowNotUp("This Airflow does not run at the moment.")
+        raise AirflowNotUp("Airflow is not running at the moment.")

@@ -101,12 +101,15 @@ def _is_deleted(row: forms.BaseForm) -> bool:
 
 
 def _field_problems(field: BoundField) -> Iterator[Problem]:
-    target = "" if field.is_hidden else _first_input_id(field)
+    target = target_of(field)
     for text in field.errors:
         yield Problem(f"{field.label}: {text}" if field.label else str(text), target)
 
 
-def _first_input_id(field: BoundField) -> str:
+def target_of(field: BoundField) -> str:
+    """Return the id of the input to jump to for a field, empty for a hidden one."""
+    if field.is_hidden:
+        return ""
     # A group of radio buttons has no input of its own id; its first option does.
     if isinstance(field.field.widget, (forms.RadioSelect, forms.CheckboxSelectMultiple)):
         return f"{field.auto_id}_0"

@@ -38,4 +38,4 @@ def seconds_left() -> float:
 def check() -> None:
     """Raise TooLate when this pass may write no more. Planes call it before every write."""
     if seconds_left() <= 0:
-        raise TooLate("This pass took too long. The next one goes on where it ended.")
+        raise TooLate("This pass took too long. The next one continues where it stopped.")

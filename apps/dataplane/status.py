@@ -1,7 +1,7 @@
 """The output of a data plane: progress and observations. Frozen, free of Django and of secrets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -15,7 +15,7 @@ HealthState = Literal["healthy", "unhealthy", "starting", "stopped", "unknown"]
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One named part of a long action. `detail` is a message, `log` the last lines worth reading
-    if it failed.
+    if it failed. A step is `skipped` where this pass found nothing to do for it.
     """
 
     key: str
@@ -98,11 +98,13 @@ class LiveMetrics:
 @dataclass(frozen=True, kw_only=True)
 class Drift:
     """One object that others changed, as `Deployment/scheduler`, and the paths of our fields in it
-    that differ; no fields means that the object is gone.
+    that differ. `values` are (wanted, actual) by path, where they may be shown: nothing secret.
     """
 
     object: str
     fields: tuple[str, ...] = ()
+    values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,27 @@ class Notice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImportFailure:
+    """One DAG file that Airflow cannot import. `message` is the last line of the traceback, `line`
+    the place in the file, where the traceback names one.
+    """
+
+    file: str
+    line: int | None
+    message: str
+    traceback: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportErrors:
+    """The DAG files that cannot be imported: how many, and the newest of them."""
+
+    count: int
+    failures: tuple[ImportFailure, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observation:
     """What is true now. `applied_revision` is what the plane itself last finished applying, 0 for
     nothing.
@@ -130,6 +153,8 @@ class Observation:
     `is_drifted` means that what runs differs from what was applied, `drift` where, as far as that
     is known. `notices` are those of the last hour, newest first; None means that they were not
     requested. `checked_for_drift` are the kinds of objects that `drift` covers, None for all.
+    `import_errors` counts the DAG files that cannot be imported, `import_failures` describes them;
+    None means that they were not requested.
     """
 
     observed_at: datetime
@@ -141,6 +166,7 @@ class Observation:
     queues: tuple[QueueStatus, ...] = ()
     code_digest: str = ""
     import_errors: int | None = None
+    import_failures: tuple[ImportFailure, ...] | None = None
     ui_url: str = ""
     api_url: str = ""
     is_drifted: bool = False

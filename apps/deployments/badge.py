@@ -13,9 +13,16 @@ from django.db.models import Case, CharField, F, Q, Value, When
 from apps.deployments.models import Health, Phase, RevisionState
 
 Tone = Literal["good", "move", "warn", "bad", "idle"]
-Group = Literal["failed", "unhealthy", "unknown", "progress", "healthy"]
+Group = Literal["failed", "unhealthy", "degraded", "unknown", "progress", "healthy"]
 # Those that need a person first.
-GROUPS: tuple[Group, ...] = ("failed", "unhealthy", "unknown", "progress", "healthy")
+GROUPS: tuple[Group, ...] = (
+    "failed",
+    "unhealthy",
+    "degraded",
+    "unknown",
+    "progress",
+    "healthy",
+)
 UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 
 
@@ -55,6 +62,8 @@ class DeploymentSeen(Protocol):
     @property
     def quarantined_at(self) -> datetime | None: ...
     @property
+    def import_errors(self) -> int: ...
+    @property
     def next_reconcile_at(self) -> datetime | None: ...
     @property
     def wanted(self) -> RevisionSeen | None: ...
@@ -85,13 +94,13 @@ def display_status(deployment: DeploymentSeen) -> DisplayStatus:
     """Return the badge. Needs `wanted`, `applied` and `cluster`; a Deployment that is changing is
     never unhealthy, and an unreachable one has no other status.
     """
-    last_error, health = deployment.last_error, deployment.health_message
     if deployment.phase == Phase.DELETED:
         return DisplayStatus(
-            "deleted", "unknown", "Deleted", "idle", "trash", "Nothing is left of it."
+            "deleted", "unknown", "Deleted", "idle", "trash", "Nothing of it is left."
         )
     if deployment.quarantined_at:
-        return DisplayStatus("failed", "failed", "Stopped trying", "bad", "bad", last_error)
+        message = deployment.last_error
+        return DisplayStatus("failed", "failed", "Stopped retrying", "bad", "bad", message)
     if deployment.phase == Phase.DELETING:
         return _deleting(deployment)
     state = deployment.wanted.state if deployment.wanted else RevisionState.PENDING
@@ -100,8 +109,16 @@ def display_status(deployment: DeploymentSeen) -> DisplayStatus:
     if state == RevisionState.FAILED:
         return _failed(deployment)
     if deployment.cluster.unreachable_since:
-        message = f"{_silence(deployment)} What is shown is what was seen before."
+        message = f"{_silence(deployment)} This page shows data from before."
         return DisplayStatus("unreachable", "unknown", "Unreachable", "idle", "unknown", message)
+    return _at_rest(deployment)
+
+
+def _at_rest(deployment: DeploymentSeen) -> DisplayStatus:
+    last_error, health = deployment.last_error, deployment.health_message
+    if deployment.health == Health.HEALTHY and deployment.import_errors:
+        message = f"{import_errors_in_words(deployment.import_errors)}. The other DAGs run."
+        return DisplayStatus("degraded", "degraded", "Degraded", "warn", "warn", message)
     if deployment.health == Health.HEALTHY:
         return DisplayStatus("healthy", "healthy", "Healthy", "good", "good", health)
     if deployment.health == Health.STARTING:
@@ -113,13 +130,19 @@ def display_status(deployment: DeploymentSeen) -> DisplayStatus:
     return DisplayStatus("unhealthy", "unhealthy", "Unhealthy", "bad", "bad", last_error or health)
 
 
+def import_errors_in_words(count: int) -> str:
+    """Say how many DAG files cannot be imported, without a full stop."""
+    files = "1 DAG file" if count == 1 else f"{count:,} DAG files"
+    return f"{files} cannot be imported"
+
+
 def _deleting(deployment: DeploymentSeen) -> DisplayStatus:
     if deployment.next_reconcile_at is None:
         message = f"It could not be deleted. {deployment.last_error}"
         return DisplayStatus("failed", "failed", "Failed", "bad", "bad", message)
     message = deployment.last_error or "Its processes, database and files are being removed."
     if deployment.cluster.unreachable_since:
-        message = f"{_silence(deployment)} It is deleted as soon as that is possible."
+        message = f"{_silence(deployment)} It is deleted as soon as the cluster answers."
     return DisplayStatus("deleting", "progress", "Deleting", "move", "move", message)
 
 
@@ -127,12 +150,12 @@ def _in_change(deployment: DeploymentSeen) -> DisplayStatus:
     wanted, applied = deployment.wanted, deployment.applied
     last_error = deployment.last_error
     if deployment.cluster.unreachable_since:
-        last_error = f"{_silence(deployment)} The change is applied as soon as it does."
+        last_error = f"{_silence(deployment)} The change is applied as soon as it answers."
     if wanted is None or applied is None:
         message = last_error or "Airflow is being set up."
         return DisplayStatus("creating", "progress", "Creating", "move", "move", message)
     if wanted.code_digest != applied.code_digest:
-        message = last_error or f"Revision {wanted.number} brings new code."
+        message = last_error or f"Revision {wanted.number} deploys new code."
         return DisplayStatus("deploying", "progress", "Deploying", "move", "move", message)
     message = last_error or f"Revision {wanted.number} is being applied."
     return DisplayStatus("updating", "progress", "Updating", "move", "move", message)
@@ -165,6 +188,7 @@ def status_expression() -> Case:
         When(is_unsettled, then=Value("progress")),
         When(cluster__unreachable_since__isnull=False, then=Value("unknown")),
         When(health=Health.STARTING, then=Value("progress")),
+        When(health=Health.HEALTHY, observation__import_errors__gt=0, then=Value("degraded")),
         When(health__in=[Health.HEALTHY, Health.UNKNOWN], then=F("health")),
         default=Value("unhealthy"),
         output_field=CharField(),

@@ -29,7 +29,7 @@ class RevisionState(models.TextChoices):
     APPLYING = "applying", "Applying"
     APPLIED = "applied", "Applied"
     FAILED = "failed", "Failed"
-    SUPERSEDED = "superseded", "Replaced before it was applied"
+    SUPERSEDED = "superseded", "Superseded"
 
 
 class Health(models.TextChoices):
@@ -125,6 +125,11 @@ class Deployment(models.Model):
     def access_parent(self) -> Workspace:
         return self.workspace
 
+    @property
+    def import_errors(self) -> int:
+        """How many DAG files could not be imported at the last look."""
+        return int(self.observation.get("import_errors") or 0)
+
 
 class DeploymentGrant(Grant):
     content_object = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="grants")
@@ -160,7 +165,7 @@ class ClusterLease(models.Model):
     class Purpose(models.TextChoices):
         SLOT_1 = "slot-1", "A pass"
         SLOT_2 = "slot-2", "Another pass"
-        SURVEY = "survey", "A look at all Deployments"
+        SURVEY = "survey", "A survey of all Deployments"
         MARKS = "marks", "Marks on busy workers"
         WATCH = "watch", "The watches"
 
@@ -284,7 +289,7 @@ class OperationState(models.TextChoices):
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Done"
     FAILED = "failed", "Failed"
-    SUPERSEDED = "superseded", "Replaced by a later one"
+    SUPERSEDED = "superseded", "Superseded"
 
 
 class Operation(models.Model):
@@ -295,9 +300,9 @@ class Operation(models.Model):
         UPDATE = "update", "Update"
         DEPLOY = "deploy", "Deploy"
         ROLL_BACK = "roll-back", "Roll back"
-        RETRY = "retry", "Try again"
-        PUT_BACK = "put-back", "Put back"
-        SETTINGS = "settings", "Settings of the cluster"
+        RETRY = "retry", "Retry"
+        PUT_BACK = "put-back", "Revert drift"
+        SETTINGS = "settings", "Cluster settings"
         DELETE = "delete", "Delete"
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="operations")

@@ -73,12 +73,12 @@ class Builder:
             if member.is_dir() or not path:
                 continue
             if path in kept:
-                raise Refusal(f"The archive holds {path} twice. Pack it again.")
+                raise Refusal(f"The archive contains {path} twice. Zip it again.")
             self._check_size(path, member.file_size)
             kept[path] = member
         if dropped:
             self.notes.append(
-                f"Left out, as Airflow has no use for it: {', '.join(sorted(dropped))}."
+                f"Skipped, because Airflow does not use it: {', '.join(sorted(dropped))}."
             )
         self._check_whole(kept)
         return self._without_top_folder(kept)
@@ -86,16 +86,19 @@ class Builder:
     def _check_whole(self, kept: dict[str, zipfile.ZipInfo]) -> None:
         if len(kept) > self.job["max_files"]:
             raise Refusal(
-                f"The archive holds {len(kept):,} files; {self.job['max_files']:,} is the most."
+                f"The archive contains {len(kept):,} files; at most {self.job['max_files']:,} "
+                "are allowed."
             )
         unpacked = sum(member.file_size for member in kept.values())
         packed = sum(member.compress_size for member in kept.values())
         if unpacked > self.job["max_unpacked_bytes"]:
             limit = self.job["max_unpacked_bytes"] // 1024**2
-            raise Refusal(f"Unpacked, the archive is larger than {limit} MiB. Keep data out of it.")
+            raise Refusal(
+                f"Unpacked, the archive is larger than {limit} MiB. Leave data files out of it."
+            )
         if unpacked > RATIO_COUNTS_FROM_BYTES and unpacked > MAX_RATIO * packed:
             raise Refusal(
-                f"The archive unpacks to more than {MAX_RATIO} times its size. Code never does."
+                f"The archive unpacks to more than {MAX_RATIO} times its size, which code does not."
             )
         _check_collisions(kept)
 
@@ -107,14 +110,12 @@ class Builder:
         # A Python package is imported by the name of its folder, so that folder has to stay.
         if f"{top}/__init__.py" in kept:
             return kept
-        self.notes.append(f"The folder {top} was taken as the dags folder.")
+        self.notes.append(f"Used the folder {top} as the dags folder.")
         return {path.removeprefix(f"{top}/"): member for path, member in kept.items()}
 
     def _write(self, members: dict[str, zipfile.ZipInfo], upload: zipfile.ZipFile) -> None:
         if not any(path.endswith(".py") for path in members):
-            raise Refusal(
-                "There is no .py file in the archive, so Airflow would find no DAG in it."
-            )
+            raise Refusal("The archive contains no .py file, so Airflow would find no DAGs in it.")
         with self._output() as output:
             for path in sorted(members):
                 self._add(output, path, _read(upload, members[path], path))
@@ -138,29 +139,33 @@ class Builder:
     def _check_size(self, path: str, size: int) -> None:
         if size > self.job["max_file_bytes"]:
             limit = self.job["max_file_bytes"] // 1024**2
-            raise Refusal(f"{path} is larger than {limit} MiB. Keep data out of the dags folder.")
+            raise Refusal(
+                f"{path} is larger than {limit} MiB. Leave data files out of the dags folder."
+            )
 
 
 def _clean_path(name: str) -> str:
     shown = name.encode("unicode_escape").decode()[:120]
     if not name.isprintable():
-        raise Refusal(f"The name {shown} holds characters that cannot be seen. Rename the file.")
+        raise Refusal(f"The name {shown} contains invisible characters. Rename the file.")
     if "\\" in name:
         raise Refusal(
-            f"The name {name[:120]} holds a backslash. Pack with a tool that writes / instead."
+            f"The name {name[:120]} contains a backslash. Use a zip tool that writes / instead."
         )
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
         raise Refusal(
-            f"{name[:120]} points outside the archive. Pack the dags folder with relative names."
+            f"{name[:120]} points outside the archive. Zip the dags folder with relative paths."
         )
     path = "/".join(parts)
     if len(path.encode()) > MAX_PATH_BYTES or any(
         len(part.encode()) > MAX_NAME_BYTES for part in parts
     ):
-        raise Refusal(f"The name {name[:60]}… is too long: a name may have {MAX_NAME_BYTES} bytes.")
+        raise Refusal(
+            f"The name {name[:60]}… is too long: a name can have at most {MAX_NAME_BYTES} bytes."
+        )
     if len(parts) > MAX_DEPTH:
-        raise Refusal(f"{name[:120]} lies in more than {MAX_DEPTH} folders.")
+        raise Refusal(f"{name[:120]} is nested more than {MAX_DEPTH} folders deep.")
     return path
 
 
@@ -168,14 +173,17 @@ def _check_kind(path: str, member: zipfile.ZipInfo) -> None:
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind == stat.S_IFLNK:
         raise Refusal(
-            f"{path} is a link. Put the file itself into the archive (zip without --symlinks)."
+            f"{path} is a symbolic link. Put the file itself into the archive (zip without "
+            "--symlinks)."
         )
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise Refusal(f"{path} is not an ordinary file.")
+        raise Refusal(f"{path} is not a regular file.")
     if member.flag_bits & 0x41:
-        raise Refusal(f"{path} is encrypted. Pack the archive without a password.")
+        raise Refusal(f"{path} is encrypted. Zip it without a password.")
     if member.compress_type not in READABLE:
-        raise Refusal(f"{path} is packed in an unusual way. Use an ordinary zip (deflate).")
+        raise Refusal(
+            f"{path} uses an unsupported compression method. Use a regular zip (deflate)."
+        )
 
 
 def _check_collisions(paths: dict[str, zipfile.ZipInfo]) -> None:
@@ -184,13 +192,11 @@ def _check_collisions(paths: dict[str, zipfile.ZipInfo]) -> None:
     for path in paths:
         key = unicodedata.normalize("NFC", path).casefold()
         if key in seen:
-            raise Refusal(
-                f"{seen[key]} and {path} differ only in upper and lower case. Rename one of them."
-            )
+            raise Refusal(f"{seen[key]} and {path} differ only in case. Rename one of them.")
         seen[key] = path
     folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
     for path in folders.intersection(paths):
-        raise Refusal(f"{path} is a file and a folder at once. Pack the archive again.")
+        raise Refusal(f"{path} is both a file and a folder. Zip it again.")
 
 
 def _read(upload: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:
@@ -198,13 +204,13 @@ def _read(upload: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:
         # Never more than the header stated, so the sums that were checked hold.
         return upload.read(member)
     except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
-        raise Refusal(f"{path} is damaged in the archive. Pack it again.") from error
+        raise Refusal(f"{path} is damaged in the archive. Zip it again.") from error
 
 
 def compile_problems(path: str, source: bytes) -> Iterator[str]:
     """Return why a source file does not compile. None of it is run."""
     if b"\0" in source:
-        yield f"{path}: it holds null bytes, so it is not Python source in UTF-8. Save it as UTF-8."
+        yield f"{path}: it contains null bytes, so it is not UTF-8 source. Save it as UTF-8."
         return
     say("compiling", path)
     try:
@@ -224,7 +230,7 @@ def _syntax_message(path: str, source: bytes, error: SyntaxError) -> str:
         or "unknown encoding" in reason
         or "encoding problem" in reason
     ):
-        return f"{path}: its text has another encoding. Save it as UTF-8. ({reason[:200]})"
+        return f"{path}: it is not encoded as UTF-8. Save it as UTF-8. ({reason[:200]})"
     return f"{path}, line {error.lineno or 1}: {reason[:300]}."
 
 
@@ -253,13 +259,13 @@ def main() -> None:
     except Refusal as refusal:
         builder.problems.extend(filter(None, [str(refusal)]))
     except zipfile.BadZipFile:
-        builder.problems.append("This is not a zip archive, or it is damaged. Pack it again.")
+        builder.problems.append("This is not a zip archive, or it is damaged. Zip it again.")
     except (NotImplementedError, ValueError, struct.error):
         builder.problems.append(
-            "The archive cannot be read: its table of contents is not valid. Pack it again."
+            "The archive cannot be read: its directory is not valid. Zip it again."
         )
     except MemoryError:
-        builder.problems.append("The archive needs too much memory to read. Make it smaller.")
+        builder.problems.append("Reading the archive takes too much memory. Make it smaller.")
     if builder.problems:
         say("refused", builder.problems)
         return

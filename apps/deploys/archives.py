@@ -71,7 +71,7 @@ def build_archive(
     Raises ArchiveRefused; OSError when the disk is full.
     """
     if not name.lower().endswith(SUFFIXES):
-        raise ArchiveRefused(f"{name} is neither a .py file nor a .zip. Choose one of these.")
+        raise ArchiveRefused(f"{name} is neither a .py file nor a .zip file. Choose one of these.")
     upload = folder / "upload"
     _save(chunks, upload, limits)
     output = folder / "clean.zip"
@@ -139,15 +139,11 @@ def _run_builder(job: dict[str, Any], limits: Limits) -> dict[str, Any]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     # Past its processor time a process gets SIGXCPU, past the wall clock we kill it.
     if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        place = f" It came as far as {value}." if value else ""
-        raise ArchiveRefused(f"Checking the code takes too long. Deliver less at once.{place}")
+        place = f" It stopped at {value}." if value else ""
+        raise ArchiveRefused(f"Checking the code takes too long. Deploy less at once.{place}")
     if kind == "compiling":
-        raise ArchiveRefused(
-            f"{value}: it is nested too deeply, or too large, to be compiled here."
-        )
-    raise ArchiveRefused(
-        "The archive cannot be read within the limits of time and memory. Make it smaller."
-    )
+        raise ArchiveRefused(f"{value}: it is nested too deeply or too large to be compiled.")
+    raise ArchiveRefused("Reading the archive takes too much time or memory. Make it smaller.")
 
 
 def _last_message(said: str) -> tuple[str, Any]:

@@ -9,8 +9,8 @@ from apps.core.words import bytes_in_words
 from apps.deploys.uploads import DISK_FULL, TOO_LARGE
 
 UPLOAD_PROBLEMS = {
-    TOO_LARGE: "The file is larger than {limit}. Keep data out of the dags folder.",
-    DISK_FULL: "The portal's disk is full. Nothing has changed: make room, then send it again.",
+    TOO_LARGE: "The file is larger than {limit}. Leave data files out of the dags folder.",
+    DISK_FULL: "The portal's disk is full. Nothing has changed: free space, then upload it again.",
 }
 
 
@@ -31,7 +31,7 @@ class DeliveryForm(forms.Form):
         label="Description",
         required=False,
         max_length=500,
-        help_text="What changes, for those who read the history. A commit id does well.",
+        help_text="What changes, for the deploy history. For example a commit ID.",
         widget=forms.TextInput(attrs={"data-width": "l"}),
     )
 
@@ -40,7 +40,7 @@ class DeliveryForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         limit = bytes_in_words(settings.CODE_ARCHIVE_MAX_BYTES)
-        packed = f", {code_bytes // 1_000_000} MB when packed" if code_bytes else ""
+        packed = f", {code_bytes // 1_000_000} MB compressed" if code_bytes else ""
         self.fields[
             "archive"
         ].help_text = f"One .py file, or a zip of a dags folder, up to {limit}{packed}."

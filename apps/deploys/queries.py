@@ -47,6 +47,16 @@ def current_deploy(deployment: Deployment) -> Deploy | None:
     return deploys_of(deployment).filter(digest=digest).first()
 
 
+def deploy_to_roll_back_to(deployment: Deployment) -> Deploy | None:
+    """Return the newest deploy with other code that came before the current one and was applied."""
+    current = current_deploy(deployment)
+    if current is None:
+        return None
+    earlier = deploys_of(deployment).filter(number__lt=current.number)
+    applied = earlier.filter(revision__applied_at__isnull=False)
+    return applied.exclude(digest=current.digest).first()
+
+
 def deploy_before(deploy: Deploy) -> Deploy | None:
     """Return the deploy that came before, with its files, to compare with."""
     earlier = Deploy.objects.filter(deployment_id=deploy.deployment_id, number__lt=deploy.number)
@@ -75,5 +85,5 @@ def file_changes(*, before: Deploy | None, after: Deploy) -> tuple[FileChange, .
 
 
 def next_description(deploy: Deploy) -> str:
-    """Suggest the description of a rollback to a deploy."""
-    return f"Back to deploy {deploy.number}"
+    """Suggest the description of going back to a deploy."""
+    return f"Roll back to deploy {deploy.number}"

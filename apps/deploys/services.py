@@ -35,7 +35,7 @@ class StorageFull(PortalError):
     def __init__(self) -> None:
         super().__init__(
             "The portal's disk is full, so the code was not stored and nothing has changed. "
-            "Make room on the machine, then send it again."
+            "Free some space on the machine, then upload it again."
         )
 
 
@@ -99,7 +99,7 @@ def deliver(
 def roll_back(
     *, actor: User, deployment: Deployment, deploy: Deploy, description: str = ""
 ) -> Delivery:
-    """Deliver the code of an earlier deploy again, as a new deploy.
+    """Deploy the code of an earlier deploy again, as a new deploy.
 
     Raises NothingChanged, CodeMissing, and Conflict while being deleted.
     """
@@ -143,7 +143,7 @@ def _refuse_same_code(deployment: Deployment, digest: str) -> None:
     wanted = deployment.wanted
     if wanted and wanted.code_digest == digest and wanted.state != RevisionState.FAILED:
         raise NothingChanged(
-            f"{deployment.name} has exactly this code already, so nothing changed."
+            f"{deployment.name} already runs exactly this code, so nothing has changed."
         )
 
 
@@ -152,8 +152,8 @@ def _refuse_too_much(deployment: Deployment, archive: CodeArchive) -> None:
     most = most_code_bytes(deployment)
     if most is not None and archive.size_bytes > most:
         raise ArchiveRefused(
-            f"Packed, the code has {archive.size_bytes / 1e6:.1f} MB. A Deployment on Kubernetes "
-            f"takes {most // 1_000_000} MB; put packages and data into the image."
+            f"Compressed, the code has {archive.size_bytes / 1e6:.1f} MB. A Deployment on "
+            f"Kubernetes accepts {most // 1_000_000} MB; put packages and data into the image."
         )
 
 
@@ -162,7 +162,7 @@ def _require_stored(deploy: Deploy) -> None:
     hold_archives()
     if not default_storage.exists(code_name(deploy.digest)):
         of = f" of deploy {deploy.rollback_of.number}" if deploy.rollback_of else ""
-        raise CodeMissing(f"The code{of} is not in the portal's storage any more. Send it again.")
+        raise CodeMissing(f"The code{of} is no longer in the portal's storage. Upload it again.")
 
 
 def _keep(archive: CodeArchive) -> None:

@@ -81,7 +81,7 @@ def download(request: HttpRequest, deployment: Deployment, number: int) -> HttpR
     try:
         stream = default_storage.open(code_name(deploy.digest))
     except FileNotFoundError:
-        raise Http404("The code is not in the storage any more.") from None
+        raise Http404("The code is no longer in storage.") from None
     name = f"{deployment.ref}-deploy-{deploy.number}.zip"
     return FileResponse(stream, as_attachment=True, filename=name, content_type="application/zip")
 

@@ -41,7 +41,21 @@ document.addEventListener("htmx:before:response", (event) => {
 document.addEventListener("htmx:error", (event) => {
   if (polls(event.target)) failed(event.target, `Stale since ${new Date().toLocaleTimeString()}: no answer. We keep trying.`);
 });
-document.addEventListener("htmx:after:request", (event) => { if (polls(event.target)) recovered(event.target); });
+// An answer without a body (304) says that nothing changed; only its headers tell what time it is.
+function tellWhen(card, headers) {
+  const [asOf, checkedAt] = [headers?.get("X-As-Of"), headers?.get("X-Checked-At")];
+  const clock = asOf && noteOf(card)?.querySelector("time");
+  if (clock) clock.textContent = asOf;
+  const checked = checkedAt && card.querySelector("[data-checked] time");
+  if (checked) checked.dateTime = checkedAt;
+  if (checked) tellTime();
+}
+document.addEventListener("htmx:after:request", (event) => {
+  if (!polls(event.target)) return;
+  recovered(event.target);
+  const { response } = event.detail.ctx;
+  if (response?.status === 304) tellWhen(event.target, response.headers);
+});
 
 // ---------- Logs: follow the end until the reader scrolls up ----------
 const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 24;

@@ -76,7 +76,7 @@ def place(registered: Place) -> Place:
     page = registered.page
     steps.fill_new_deployment(page, name=NAME)
     page.get_by_label("Max workers").fill("3")
-    page.get_by_label("Tasks each").fill("2")
+    page.get_by_label("Tasks per worker").fill("2")
     steps.review(page)
     steps.confirm(page, f"Create {NAME}")
     registered.ref = page.url.split("/d/")[1].split("/")[0]
@@ -89,7 +89,7 @@ def test_a_cluster_is_registered_and_says_what_it_offers(registered: Place) -> N
 
     expect(main).to_contain_text("KEDA")
     expect(main).to_contain_text("standard")
-    expect(main).to_contain_text("The portal may do what it needs.")
+    expect(main).to_contain_text("The portal has all permissions it needs.")
     registered.ada.look()
 
 

@@ -9,6 +9,7 @@ from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from tests.cluster.node import Node
+from tests.dataplane.contract import BROKEN, assert_a_broken_dag_is_told
 from tests.dataplane.specs import make_code, make_spec
 from tests.dataplane.world import World, eventually
 
@@ -71,7 +72,7 @@ def config(node: Node) -> ClusterConfig:
 @pytest.fixture(scope="module")
 def world(config: ClusterConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(KubernetesPlane(config))
-    code = make_code(tmp_path_factory.mktemp("code"), {"pods.py": DAG})
+    code = make_code(tmp_path_factory.mktemp("code"), {"pods.py": DAG, **BROKEN})
     world.create(make_spec("still-comet", executor="kubernetes", queues=(), code=code))
     yield world
     world.delete()
@@ -85,6 +86,13 @@ def test_every_task_is_a_pod_whose_log_outlives_it(world: World, node: Node) -> 
     eventually(lambda: not _task_pods(node), seconds=60)
     path = f"/api/v2/dags/pods/dagRuns/{run['dag_run_id']}/taskInstances/where/logs/1"
     assert "I ran in" in str(world.airflow("GET", path)["content"])
+
+
+def test_a_dag_that_cannot_be_imported_is_told(world: World) -> None:
+    assert world.spec
+    assert isinstance(world.plane, KubernetesPlane)
+    assert_a_broken_dag_is_told(world.plane, world.spec)
+    assert world.plane.live_metrics(spec=world.spec).import_errors == 1
 
 
 def _task_pods(node: Node) -> list[dict[str, Any]]:

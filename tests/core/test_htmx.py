@@ -1,7 +1,9 @@
+from datetime import UTC, datetime
+
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.test import RequestFactory
 
-from apps.core.htmx import SignInAgain, is_fragment, redirect, tagged, unchanged
+from apps.core.htmx import SignInAgain, is_fragment, skip_unchanged
 
 HTMX = {
     "HX-Request": "true",
@@ -41,21 +43,55 @@ def test_other_redirects_of_fragments_are_left_alone(rf: RequestFactory) -> None
     assert middleware(rf.get("/x", headers=HTMX)).status_code == 302
 
 
-def test_a_redirect_moves_the_window_for_htmx_and_for_a_plain_form(rf: RequestFactory) -> None:
-    assert redirect(rf.post("/x", headers=HTMX), "/d/etl/")["HX-Redirect"] == "/d/etl/"
-    assert redirect(rf.post("/x"), "/d/etl/")["Location"] == "/d/etl/"
-
-
 def test_a_whole_page_asked_by_htmx_is_no_fragment(rf: RequestFactory) -> None:
     assert is_fragment(rf.get("/x", headers=HTMX))
     assert not is_fragment(rf.get("/x", headers={**HTMX, "HX-Request-Type": "full"}))
     assert not is_fragment(rf.get("/x"))
 
 
-def test_a_card_that_shows_the_state_already_gets_no_body(rf: RequestFactory) -> None:
-    same = unchanged(rf.get("/x", headers={"HX-PTag": "r48"}), "r48")
+CARD = """<div id="card"><p class="live">as of <time datetime="{now}">{now}</time></p>
+<form><input type="hidden" name="csrfmiddlewaretoken" value="{now}"></form>
+<p><span data-checked><time datetime="{now}" data-relative>{now}</time></span> {word}
+<time datetime="2026-11-27T08:00" data-relative>{now}</time></p></div>"""
 
-    assert same is not None
-    assert same.status_code == 304
-    assert unchanged(rf.get("/x", headers={"HX-PTag": "r47"}), "r48") is None
-    assert tagged(HttpResponse(), "r48")["HX-PTag"] == "r48"
+
+def answer(rf: RequestFactory, *, now: str, word: str = "Healthy", tag: str = "") -> HttpResponse:
+    request = rf.get("/x", headers={**HTMX, "HX-PTag": tag} if tag else HTMX)
+    card = HttpResponse(CARD.format(now=now, word=word))
+    return skip_unchanged(request, card, checked_at=datetime(2026, 11, 27, 9, tzinfo=UTC))
+
+
+def test_a_card_that_shows_all_but_the_time_gets_no_body(rf: RequestFactory) -> None:
+    first = answer(rf, now="08:00")
+
+    second = answer(rf, now="08:05", tag=first["HX-PTag"])
+
+    assert (first.status_code, second.status_code) == (200, 304)
+    assert first.content
+    assert second.content == b""
+    assert second["X-Checked-At"] == "2026-11-27T09:00:00+00:00"
+    assert second["X-As-Of"].endswith(" UTC")
+    assert second["HX-PTag"] == first["HX-PTag"]
+
+
+def test_a_card_that_changed_comes_whole(rf: RequestFactory) -> None:
+    first = answer(rf, now="08:00")
+
+    changed = answer(rf, now="08:05", word="Degraded", tag=first["HX-PTag"])
+
+    assert changed.status_code == 200
+    assert b"Degraded" in changed.content
+    assert changed["HX-PTag"] != first["HX-PTag"]
+
+
+def test_only_a_fragment_that_was_found_is_left_out(rf: RequestFactory) -> None:
+    tag = answer(rf, now="08:00")["HX-PTag"]
+    card = CARD.format(now="08:00", word="Healthy")
+
+    page = skip_unchanged(rf.get("/x", headers={"HX-PTag": tag}), HttpResponse(card))
+    missing = skip_unchanged(
+        rf.get("/x", headers={**HTMX, "HX-PTag": tag}), HttpResponse(card, status=404)
+    )
+
+    assert (page.status_code, missing.status_code) == (200, 404)
+    assert "HX-PTag" not in page

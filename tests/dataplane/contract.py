@@ -7,8 +7,33 @@ import pytest
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.import_errors import read_import_errors
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import ImportErrors
 from tests.dataplane.specs import DEFAULT_QUEUE, make_spec
-from tests.dataplane.world import settle
+from tests.dataplane.world import eventually, settle
+
+# A file of a dags folder that Airflow cannot import, and the line that is to blame.
+BROKEN = {"etl/broken.py": "import os\n\nimport nothing_like_it\n"}
+BROKEN_LINE = 3
+
+
+def assert_a_broken_dag_is_told(plane: DataPlane, spec: DeploymentSpec) -> None:
+    """Wait until Airflow has met `BROKEN`, and check that file, line and traceback are told."""
+
+    def told() -> ImportErrors | None:
+        found = read_import_errors(plane, spec=spec)
+        return found if found is not None and found.failures else None
+
+    found = eventually(told, seconds=180)
+    assert found is not None
+    (failure,) = found.failures
+    assert found.count == 1
+    assert failure.file.endswith("etl/broken.py")
+    assert failure.line == BROKEN_LINE
+    assert failure.message == "ModuleNotFoundError: No module named 'nothing_like_it'"
+    assert failure.traceback.startswith("Traceback ")
+    assert failure.at is not None
 
 
 class PlaneContract:

@@ -75,7 +75,7 @@ def end_half_way(folder: RuntimeFolder, monkeypatch: pytest.MonkeyPatch, last_wo
     [
         ("error: No space left on device (os error 28)", "The disk is full. Free some space"),
         ("error: Failed to fetch: dns error", "The package index does not answer."),
-        ("error: hash mismatch for airflow", "its hash differs from the lock file"),
+        ("error: hash mismatch for airflow", "its hash does not match the lock file"),
         ("error: something new", "The packages of the runtime could not be prepared."),
     ],
 )
@@ -97,7 +97,7 @@ def test_it_fails_once_with_its_last_lines_and_trying_again_begins_anew(
 
     assert raised.value.log[-2:] == ("error: dns error", "exit 2")
     assert raised.value.component == folder.program
-    assert again == "The packages are about to be downloaded."
+    assert again == "Preparing to download the packages."
     assert Installer.started == [folder.program]
 
 

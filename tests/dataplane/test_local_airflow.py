@@ -15,7 +15,7 @@ from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.local.machine.cleanup import SUPERVISORD, find_leftovers
 from apps.dataplane.local.plane import LocalPlane
 from apps.dataplane.spec import VariableSpec
-from tests.dataplane.contract import PlaneContract
+from tests.dataplane.contract import BROKEN, PlaneContract, assert_a_broken_dag_is_told
 from tests.dataplane.local_world import LocalWorld, local_world
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_runtime, make_spec
 from tests.dataplane.world import eventually
@@ -185,6 +185,14 @@ def _latest_version(world: LocalWorld) -> str:
     response = world.plane.airflow(spec=world.spec, method="GET", path="/api/v2/dags/versioned")
     assert isinstance(response.data, dict)
     return str(response.data.get("bundle_version", ""))
+
+
+def test_a_dag_that_cannot_be_imported_is_told(world: LocalWorld, tmp_path: Path):
+    world.apply(code=make_code(tmp_path, BROKEN))
+
+    assert world.spec
+    assert_a_broken_dag_is_told(world.plane, world.spec)
+    assert world.plane.observe(ref=world.spec.ref).import_errors == 1
 
 
 def test_logs_are_followed_by_cursor(world: LocalWorld):

@@ -65,7 +65,7 @@ def test_it_blames_a_component_that_ends_again_and_again(folder: Folder):
     restarted = make_observation(started_at=datetime.now(UTC))
     log_restart(folder, "scheduler", seconds_ago=5)
 
-    with pytest.raises(Permanent, match="ends soon"):
+    with pytest.raises(Permanent, match="exits soon"):
         look(folder, restarted, seconds_ago=90)
 
 

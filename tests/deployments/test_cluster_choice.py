@@ -44,7 +44,7 @@ def test_the_only_cluster_is_chosen_already(browser: Client, remote: Cluster) ->
     assert data["queues-0-size"] == "A5"
     assert data["queues-0-concurrency"] == "5"
     assert "A160 · 32 CPU, 64 GiB" in text_of(page)
-    assert "Undo them" in text_of(page)
+    assert "Revert" in text_of(page)
     assert "no KEDA" not in text_of(page)
 
 
@@ -54,8 +54,8 @@ def test_a_deployment_is_created_on_kubernetes(browser: Client, remote: Cluster)
     review = browser.get(fill(browser, NEW, name="etl", **fields)["Location"])
     browser.post(review.wsgi_request.path, {})
 
-    assert "A20, 60 tasks a worker" in text_of(review)
-    assert "shown, left alone" in text_of(review)
+    assert "A20, 60 tasks per worker" in text_of(review)
+    assert "report only" in text_of(review)
     deployment = Deployment.objects.get()
     assert deployment.cluster == remote
     assert deployment.wanted
@@ -74,11 +74,11 @@ def test_the_kubernetes_executor_has_no_queues(browser: Client, remote: Cluster)
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"queues__0__concurrency": "16"}, "A worker can run 1 to 15 tasks at once"),
-        ({"queues__0__size": "local"}, "Select a valid choice"),
+        ({"queues__0__concurrency": "16"}, "Tasks per worker must be between 1 and 15"),
+        ({"queues__0__size": "local"}, "Choose a worker size from the list."),
         ({"queues__0__max_workers": "31"}, "between 1 and 30"),
-        ({"executor": "local"}, "Select a valid choice"),
-        ({"drift": "x"}, "Select a valid choice"),
+        ({"executor": "local"}, "Choose an executor that the cluster offers."),
+        ({"drift": "x"}, "Choose what to do about drift."),
     ],
 )
 def test_what_the_cluster_does_not_offer_is_refused(
@@ -101,16 +101,39 @@ def test_another_cluster_brings_its_own_choices_and_nothing_typed_is_lost(
 ) -> None:
     typed = {"name": "etl", "description": "Loads all", "queues__0__max_workers": "7"}
 
-    page = fill(browser, NEW, **typed, cluster=str(remote.pk))
+    page = fill(browser, NEW, **typed, cluster=str(remote.pk), row="cluster")
 
     data = form_data(page)
     assert page.status_code == 200
-    assert "choices of eu-1 now" in text_of(page)
+    assert "choices below are those of eu-1" in text_of(page)
     assert (data["queues-0-size"], data["queues-0-concurrency"]) == ("A5", "5")
     assert (data["name"], data["description"]) == ("etl", "Loads all")
     assert data["queues-0-max_workers"] == "7"
     assert browser.post(NEW, data).status_code == 302
     assert Draft.objects.get().cluster == remote
+
+
+def test_a_choice_of_cluster_is_followed_at_once_by_script(
+    browser: Client, cluster: Cluster, remote: Cluster
+) -> None:
+    form = browser.get(NEW).content.decode()
+
+    assert 'data-hx-trigger="change" data-hx-vals=\'{"row": "cluster"}\'' in form
+    assert 'data-hx-target="#choices"' in form
+    assert form.index("<noscript>") < form.index('name="row" value="cluster"')
+
+
+def test_review_goes_to_the_review_of_another_cluster_and_says_what_was_replaced(
+    browser: Client, cluster: Cluster, remote: Cluster
+) -> None:
+    answer = fill(browser, NEW, name="etl", cluster=str(remote.pk))
+
+    assert answer.status_code == 302
+    assert Draft.objects.get().cluster == remote
+    review = text_of(browser.get(answer["Location"]))
+    assert "on eu-1" in review
+    assert "A5, 5 tasks per worker" in review
+    assert "eu-1 does not offer everything you chose" in review
 
 
 def test_a_draft_moves_to_another_cluster(
@@ -120,7 +143,7 @@ def test_a_draft_moves_to_another_cluster(
     draft = Draft.objects.get()
     assert draft.cluster == cluster
 
-    page = fill(browser, f"{review}edit/", cluster=str(remote.pk))
+    page = fill(browser, f"{review}edit/", cluster=str(remote.pk), row="cluster")
     browser.post(f"{review}edit/", form_data(page))
 
     draft.refresh_from_db()
@@ -149,7 +172,7 @@ def test_clusters_of_other_workspaces_are_not_offered(
 
     assert "eu-1" not in text_of(page)
     assert answer.status_code == 422
-    assert "Select a valid choice" in text_of(answer)
+    assert "Choose a cluster from the list." in text_of(answer)
 
 
 def test_a_cluster_that_may_no_longer_be_used_is_refused_at_the_end(
@@ -159,9 +182,9 @@ def test_a_cluster_that_may_no_longer_be_used_is_refused_at_the_end(
     draft = Draft.objects.get()
     remove_cluster(actor=alice, cluster=remote, typed_name="eu-1")
 
-    with pytest.raises(Invalid, match="may not use the cluster eu-1"):
+    with pytest.raises(Invalid, match="cannot use the cluster eu-1"):
         confirm_draft(actor=alice, draft=draft)
-    assert "There is no place to run yet" in text_of(browser.get(NEW))
+    assert "No cluster available" in text_of(browser.get(NEW))
 
 
 def test_a_cluster_in_trouble_says_so_where_it_is_chosen(
@@ -181,9 +204,9 @@ def test_the_drift_policy_is_a_change_like_others(remote: Cluster) -> None:
 
     (change,) = changes(old, new)
 
-    assert (change.before, change.after) == ("undone", "shown, left alone")
+    assert (change.before, change.after) == ("reverted", "report only")
     assert change.effect == "Nothing restarts"
-    assert "Changes by others" in summary_of((change,))
+    assert "Drift" in summary_of((change,))
     # What an older portal stored has no word on it.
     stored = {name: value for name, value in old.to_json().items() if name != "corrects_drift"}
     assert Configuration.from_json(stored).corrects_drift

@@ -286,7 +286,7 @@ def test_a_server_that_nobody_knows_any_more_is_named(distant: Make, remote: Clu
     assert deployment.wanted is not None
     spec = compile_spec(deployment=deployment, revision=deployment.wanted)
 
-    with pytest.raises(Permanent, match=r"on lost\.test:5432, which is no server"):
+    with pytest.raises(Permanent, match=r"on lost\.test:5432, which is no longer a server"):
         config_for(remote).for_database_on(spec.database_server)
 
 
@@ -296,12 +296,12 @@ def test_the_page_says_that_settings_changed(
     deployment = distant()
     browser = client_of(alice)
     address = f"/d/{deployment.ref}/"
-    assert "The settings of eu-1 changed" not in browser.get(address).content.decode()
+    assert "The settings of eu-1 have changed" not in browser.get(address).content.decode()
 
     change(secrets=SIGN_IN)
 
-    assert "The settings of eu-1 changed" in browser.get(address).content.decode()
+    assert "The settings of eu-1 have changed" in browser.get(address).content.decode()
     cluster_settings.begin_some()
     assert "Apply the settings of eu-1" in browser.get(address).content.decode()
     drive(deployment)
-    assert "The settings of eu-1 changed" not in browser.get(address).content.decode()
+    assert "The settings of eu-1 have changed" not in browser.get(address).content.decode()

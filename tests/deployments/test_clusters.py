@@ -289,7 +289,7 @@ def test_drift_is_put_back_and_written_down(distant: Make, plane: type[FakePlane
     assert n_applies(plane) == 2
     event = AuditEvent.objects.get(action="deployment.drift_corrected")
     assert event.changes == {
-        "Deployment/scheduler": ["spec.template.spec.containers[0].image", "put back"]
+        "Deployment/scheduler": ["spec.template.spec.containers[0].image", "reverted"]
     }
 
 

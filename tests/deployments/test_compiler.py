@@ -91,7 +91,7 @@ def test_a_secret_that_cannot_be_opened_fails_the_revision_with_a_sentence(
     row = drive(secretive)
 
     assert wanted(row).state == RevisionState.FAILED
-    assert "cannot be read" in wanted(row).failure
+    assert "cannot be decrypted" in wanted(row).failure
     assert "t1" in wanted(row).failure
 
 
@@ -100,7 +100,7 @@ def test_a_runtime_that_left_the_catalogue_fails_the_revision(created: Deploymen
 
     row = drive(created)
 
-    assert wanted(row).failure == "This portal has no runtime 2.0.0-1. Choose another one."
+    assert wanted(row).failure == "The runtime 2.0.0-1 is not available here. Choose another one."
 
 
 def test_a_plane_gets_the_secret_and_the_configuration_its_id(

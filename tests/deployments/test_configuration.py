@@ -86,15 +86,15 @@ def test_a_wrong_queue_name_comes_with_a_right_one() -> None:
 @pytest.mark.parametrize(
     ("fields", "field", "message"),
     [
-        ({"concurrency": 0}, "concurrency", "A worker can run 1 to 64 tasks at once, not 0."),
-        ({"concurrency": 65}, "concurrency", "A worker can run 1 to 64 tasks at once, not 65."),
+        ({"concurrency": 0}, "concurrency", "Tasks per worker must be between 1 and 64, not 0."),
+        ({"concurrency": 65}, "concurrency", "Tasks per worker must be between 1 and 64, not 65."),
         ({"min_workers": -1}, "min_workers", "Min workers must be between 0 and 10, not -1."),
         ({"max_workers": 0}, "max_workers", "Max workers must be between 1 and 10, not 0."),
         ({"max_workers": 11}, "max_workers", "Max workers must be between 1 and 10, not 11."),
         (
             {"min_workers": 3, "max_workers": 2},
             "max_workers",
-            "Max workers is 2, less than min workers, 3.",
+            "Max workers (2) is less than min workers (3).",
         ),
         ({"size": "A160"}, "size", "There is no worker size A160."),
     ],
@@ -108,7 +108,7 @@ def test_a_number_out_of_range_is_refused_at_its_field(
 def test_the_default_queue_stays() -> None:
     renamed = replace(GOOD, queues=(OPTIONS.new_queue("other"),))
 
-    assert "“default” must stay" in problems_of(renamed)["queues"]
+    assert "“default” is required" in problems_of(renamed)["queues"]
 
 
 def test_the_local_executor_has_no_queues() -> None:
@@ -193,14 +193,14 @@ def test_a_runtime_without_support_stays_where_it_is_in_use() -> None:
     fresh = validate(configuration=old, options=later)
     kept = validate(configuration=replace(old, description="x"), options=later, base=old)
 
-    assert fresh[0].message == ("Runtime 3.2.2-1 cannot be chosen. Support ended on 29 Nov 2027.")
+    assert fresh[0].message == ("Runtime 3.2.2-1 is not available. Support ended on 29 Nov 2027.")
     assert kept == []
 
 
 def test_airflow_never_goes_back() -> None:
     found = problems_of(replace(GOOD, runtime="3.2.2-1"), base=GOOD)
 
-    assert "cannot go back from 3.3.2 to 3.2.2" in found["runtime"]
+    assert "cannot be downgraded from 3.3.2 to 3.2.2" in found["runtime"]
 
 
 def labels(found: tuple[Change, ...]) -> list[tuple[str, str, str]]:
@@ -229,8 +229,8 @@ def test_another_concurrency_restarts_the_workers_of_its_queue() -> None:
 def test_a_removed_queue_is_said_in_red() -> None:
     found = changes(with_queue(), GOOD)
 
-    assert labels(found) == [("heavy", "4 tasks a worker, 0 to 2 workers", "removed")]
-    assert (found[0].tone, "wait for ever" in found[0].effect) == ("bad", True)
+    assert labels(found) == [("heavy", "4 tasks per worker, 0 to 2 workers", "removed")]
+    assert (found[0].tone, "stay queued" in found[0].effect) == ("bad", True)
 
 
 def test_leaving_celery_removes_all_queues() -> None:
@@ -263,7 +263,7 @@ def test_a_summary_names_each_thing_once() -> None:
     new = replace(with_queue(), queues=(*GOOD.queues, heavy), variables=variables)
 
     assert summary_of(changes(with_queue(), new)) == (
-        f"heavy: concurrency {HEAVY.concurrency} to 5, max workers {HEAVY.max_workers} to 6; "
+        f"heavy: tasks per worker {HEAVY.concurrency} to 5, max workers {HEAVY.max_workers} to 6; "
         "2 variables"
     )
 
@@ -317,4 +317,4 @@ def test_a_queue_in_words_counts_right() -> None:
 
     found = changes(GOOD, replace(GOOD, queues=(*GOOD.queues, one)))
 
-    assert labels(found) == [("one", "not set", "1 task a worker, 1 worker")]
+    assert labels(found) == [("one", "not set", "1 task per worker, 1 worker")]

@@ -76,13 +76,13 @@ def test_charlie_finds_no_deployment_to_configure(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": ""}, "Give the Deployment a name."),
-        ({"runtime": "9.9.9"}, "Select a valid choice"),
-        ({"executor": "magic"}, "Select a valid choice"),
-        ({"queues__0__max_workers": "many"}, "Enter a whole number."),
+        ({"name": ""}, "Enter a name for the Deployment."),
+        ({"runtime": "9.9.9"}, "Choose a runtime from the list."),
+        ({"executor": "magic"}, "Choose an executor that the cluster offers."),
+        ({"queues__0__max_workers": "many"}, "must be a whole number."),
         ({"queues__0__max_workers": "0"}, "Max workers must be between 1 and 10"),
-        ({"queues__0__min_workers": "5"}, "less than min workers, 5"),
-        ({"queues__0__concurrency": "6500"}, "A worker can run 1 to 64 tasks at once"),
+        ({"queues__0__min_workers": "5"}, "less than min workers (5)"),
+        ({"queues__0__concurrency": "6500"}, "Tasks per worker must be between 1 and 64"),
         ({"queues__0__name": "Heavy Load"}, "lowercase letters"),
     ],
 )
@@ -100,13 +100,40 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_lost(
     assert not Draft.objects.exists()
 
 
+def test_all_problems_are_said_at_once_one_sentence_a_field_with_the_row_they_are_in(
+    browser: Client,
+) -> None:
+    data = form_data(browser.get(NEW))
+    for button in ("add queues", "add variables", "add variables"):
+        data = form_data(browser.post(NEW, data | {"row": button}))
+    data |= {"name": "", "queues-0-max_workers": "99", "queues-1-name": "Heavy Load"}
+    data |= {"queues-1-min_workers": "", "queues-1-concurrency": "x"}
+    data |= {"variables-0-key": "9", "variables-1-key": "", "variables-1-value": "v"}
+
+    page = browser.post(NEW, data)
+
+    summary = page.content.decode().partition('class="error-summary"')[2].partition("</section>")[0]
+    said = [text.partition("</a>")[0] for text in summary.split('">')[1:] if "</a>" in text]
+    assert said == [
+        "Enter a name for the Deployment.",
+        "Queue default: Max workers must be between 1 and 10, not 99.",
+        "Queue Heavy Load: Use lowercase letters, digits and hyphens; start with a letter and do "
+        "not end with a hyphen: heavy-load.",
+        "Queue Heavy Load: Tasks per worker must be a whole number.",
+        "Queue Heavy Load: Enter a number for min workers.",
+        "Variable 9: Use only letters, digits and underscores; do not start with a digit.",
+        "Variable 2: Enter a name for the variable.",
+    ]
+    assert "There are 7 problems" in summary
+
+
 def test_a_name_that_is_taken_is_refused_at_the_form(
     browser: Client, deployment: Deployment
 ) -> None:
     response = fill(browser, NEW, name="ETL-prod")
 
     assert response.status_code == 422
-    assert "There is already a Deployment “ETL-prod”" in text_of(response)
+    assert "already has a Deployment called ETL-prod" in text_of(response)
 
 
 def test_rows_come_and_go_without_script(browser: Client) -> None:
@@ -138,7 +165,7 @@ def test_the_default_queue_must_stay(browser: Client) -> None:
     response = fill(browser, NEW, name="etl", queues__0__gone="on")
 
     assert response.status_code == 422
-    assert "“default” must stay" in text_of(response)
+    assert "“default” is required" in text_of(response)
 
 
 def test_the_local_executor_needs_no_queues(browser: Client) -> None:
@@ -198,7 +225,7 @@ def test_an_oversized_secret_is_refused_and_not_shown(browser: Client) -> None:
     response = browser.post(NEW, data | {"name": "etl"})
 
     assert response.status_code == 422
-    assert "32 KiB is the most" in text_of(response)
+    assert "at most 32 KiB" in text_of(response)
     assert "hunter2" not in response.content.decode()
     assert not SecretValue.objects.exists()
 

@@ -109,7 +109,70 @@ def test_a_new_deployment_is_being_created_never_unhealthy(
 
     assert "Creating" in text
     assert "Unhealthy" not in text
-    assert "Watch its steps" in text
+    assert "View steps" in text
+
+
+def test_health_of_before_does_not_stand_beside_a_change(
+    browser: Client, created: Deployment, plane: type[FakePlane]
+) -> None:
+    plane.store.apply_passes_needed = 3
+    drive(created)
+    stopped = {"name": "scheduler", "state": "stopped", "ready": 0, "wanted": 1}
+    Deployment.objects.update(
+        health="stopped",
+        health_since=timezone.now(),
+        observation=Deployment.objects.get().observation | {"components": [stopped]},
+    )
+
+    text = text_of(browser.get(f"/d/{created.ref}/"))
+
+    assert "Creating" in text
+    assert "Stopped" not in text
+    assert "Not started" in text
+
+
+def test_airflow_is_not_offered_before_there_is_one(browser: Client, created: Deployment) -> None:
+    before = browser.get(f"/d/{created.ref}/")
+    drive(created)
+    after = browser.get(f"/d/{created.ref}/")
+
+    assert f'action="/d/{created.ref}/airflow/"' not in before.content.decode()
+    assert "Airflow has not started for the first time yet." in text_of(before)
+    assert f'action="/d/{created.ref}/airflow/"' in after.content.decode()
+
+
+@pytest.mark.parametrize("page", ["d/{ref}/", "w/warehouse/deployments/", "d/{ref}/operations/1/"])
+def test_a_second_poll_of_the_same_state_has_no_body(
+    browser: Client, running: Deployment, page: str
+) -> None:
+    url = "/" + page.format(ref=running.ref)
+    first = browser.get(url, headers=FRAGMENT)
+
+    second = browser.get(url, headers={**FRAGMENT, "HX-PTag": first["HX-PTag"]})
+    Deployment.objects.update(health="unhealthy", name="renamed")
+    Operation.objects.update(title="renamed")
+    third = browser.get(url, headers={**FRAGMENT, "HX-PTag": first["HX-PTag"]})
+
+    assert (first.status_code, second.status_code, third.status_code) == (200, 304, 200)
+    assert second.content == b""
+    assert second["X-As-Of"]
+    assert b"renamed" in third.content
+
+
+def test_a_new_look_that_saw_the_same_is_told_by_a_header_alone(
+    browser: Client, running: Deployment
+) -> None:
+    url = f"/d/{running.ref}/"
+    first = browser.get(url, headers=FRAGMENT)
+    later = timezone.now() + timedelta(seconds=7)
+    Deployment.objects.update(
+        observation=running.observation | {"observed_at": later.isoformat()}, observed_at=later
+    )
+
+    second = browser.get(url, headers={**FRAGMENT, "HX-PTag": first["HX-PTag"]})
+
+    assert second.status_code == 304
+    assert second["X-Checked-At"] == later.isoformat()
 
 
 def test_the_overview_shows_components_queues_and_addresses(
@@ -139,7 +202,7 @@ def test_workers_that_wait_for_tasks_are_idle_not_stopped(
 
     text = text_of(response)
     assert "Idle" in text
-    assert "Starts when tasks wait" in text
+    assert "Starts when tasks are queued" in text
     assert "Stopped" not in text
     assert "#sleep" in response.content.decode()
 
@@ -196,7 +259,7 @@ def test_an_unreachable_cluster_is_said_with_the_age_of_what_is_shown(
     text = text_of(response)
     assert "Unreachable" in text
     assert "has been unreachable since" in text
-    assert "eu-1 took no connection. What is shown is from" in text
+    assert "eu-1 took no connection. This page shows data from" in text
     row = text_of(browser.get(f"/w/{running.workspace.slug}/deployments/"))
     assert "Unreachable" in row
 
@@ -204,7 +267,11 @@ def test_an_unreachable_cluster_is_said_with_the_age_of_what_is_shown(
 DRIFT = {
     "is_drifted": True,
     "drift": [
-        {"object": "Deployment/scheduler", "fields": ["spec.replicas", "<b>.image"]},
+        {
+            "object": "Deployment/scheduler",
+            "fields": ["spec.replicas", "<b>.image"],
+            "values": {"spec.replicas": ["1", "3"]},
+        },
         {"object": "Service/api-server", "fields": []},
     ],
 }
@@ -226,28 +293,32 @@ def test_drift_that_is_corrected_is_said_with_its_objects(
 
     assert_well_made(response)
     text = text_of(response)
-    assert "Deployment/scheduler: spec.replicas, <b>.image" in text
-    assert "The portal puts it back." in text
-    assert "Put it back" not in text
+    assert "Deployment/scheduler" in text
+    assert "spec.replicas" in text
+    assert "spec.replicas 1 3" in text
+    assert "<b>.image" in text
+    assert "<b>.image not shown not shown" in text
+    assert "The portal reverts it." in text
+    assert "Revert" not in text
 
 
 def test_drift_that_is_left_alone_can_be_put_back(
     browser: Client, running: Deployment, plane: type[FakePlane]
 ) -> None:
     url = drifted(running, corrects=False)
-    assert "Put it back" in text_of(browser.get(url))
+    assert "Revert" in text_of(browser.get(url))
     scheduler = Drift(object="Deployment/scheduler", fields=("spec.replicas",))
     plane.store.airflows[running.ref].drift = (scheduler,)
 
     response = browser.post(f"{url}put-back/", follow=True)
 
-    assert "Put back revision 1" in text_of(response)
+    assert "Revert drift from revision 1" in text_of(response)
     row = drive(running)
     assert row.wanted is not None
     assert row.wanted.state == "applied"
     assert plane.store.airflows[running.ref].drift == ()
     event = AuditEvent.objects.get(action="deployment.put_back")
-    assert event.changes["Service/api-server"] == ["", "put back"]
+    assert event.changes["Service/api-server"] == ["", "reverted"]
 
 
 def test_when_nothing_differs_any_more_there_is_nothing_to_put_back(
@@ -255,7 +326,7 @@ def test_when_nothing_differs_any_more_there_is_nothing_to_put_back(
 ) -> None:
     response = browser.post(f"/d/{running.ref}/put-back/", follow=True)
 
-    assert "Nothing differs any more" in text_of(response)
+    assert "nothing to revert" in text_of(response)
     assert Operation.objects.count() == 1
 
 
@@ -264,7 +335,7 @@ def test_drift_is_put_back_by_those_who_may_change_the_deployment(
 ) -> None:
     url = drifted(running, corrects=False)
 
-    assert "Put it back" not in text_of(client_of(bob).get(url))
+    assert "Revert" not in text_of(client_of(bob).get(url))
     assert client_of(bob).post(f"{url}put-back/").status_code == 403
     assert client_of(charlie).post(f"{url}put-back/").status_code == 404
 
@@ -309,7 +380,7 @@ def test_warnings_that_are_over_are_folded_away(
     response = browser.get(f"/d/{running.ref}/")
 
     assert_well_made(response)
-    shown, _, folded = text_of(response).partition("from before, over since")
+    shown, _, folded = text_of(response).partition("resolved")
     assert "Pod/late" in shown
     assert "Pod/gone" in folded
     assert "ScaledObject/early" in (folded if is_folded else shown)
@@ -354,8 +425,8 @@ def test_a_failed_operation_names_the_component_its_last_lines_and_the_ways_on(
     assert "scheduler: The scheduler ended three times in a row." in text
     assert "ValueError: <b>boom</b>" in text
     assert "<b>boom" not in response.content.decode()
-    assert "Go back to revision 1" in text
-    assert "Try again" in text
+    assert "Restore revision 1" in text
+    assert "Retry" in text
     assert f'href="/d/{running.ref}/logs/?component=scheduler"' in response.content.decode()
     assert "data-hx-trigger" not in response.content.decode()
 
@@ -369,8 +440,8 @@ def test_a_failed_creation_offers_no_way_back(
     text = text_of(browser.get(f"/d/{created.ref}/operations/1/"))
 
     assert "api-server: The port is taken." in text
-    assert "Try again" in text
-    assert "Go back to" not in text
+    assert "Retry" in text
+    assert "Restore revision" not in text
 
 
 def test_what_has_no_log_of_its_own_leads_to_the_logs_there_are(
@@ -394,8 +465,8 @@ def test_bob_reads_a_failure_but_gets_no_button(
     text = text_of(client_of(bob).get(f"/d/{running.ref}/operations/{operation.number}/"))
 
     assert "ValueError" in text
-    assert "Show logs" in text
-    assert "Try again" not in text
+    assert "View logs" in text
+    assert "Retry" not in text
 
 
 def test_the_overview_says_that_an_update_failed(
@@ -406,7 +477,7 @@ def test_the_overview_says_that_an_update_failed(
     text = text_of(browser.get(f"/d/{running.ref}/"))
 
     assert "Update failed" in text
-    assert "Go back to revision 1" in text
+    assert "Restore revision 1" in text
 
 
 def test_trying_again_begins_another_operation(
@@ -434,8 +505,8 @@ def test_going_back_is_reviewed_first(
 
     url = browser.post(f"/d/{running.ref}/revisions/1/restore/")["Location"]
     review = text_of(browser.get(url))
-    assert "Go back to revision 1" in review
-    assert "Goes back to the example DAGs" in review
+    assert "Restore revision 1" in review
+    assert "Rolls back to the example DAGs" in review
     assert "Back to editing" not in review
 
     response = browser.post(url, {})
@@ -464,6 +535,25 @@ def test_a_running_operation_polls_itself_and_ends_by_itself(
     assert "<html" not in after
 
 
+def test_steps_that_did_not_run_say_so_and_never_that_they_took_no_time(
+    browser: Client, created: Deployment, plane: type[FakePlane]
+) -> None:
+    plane.store.apply_passes_needed = 3
+    drive(created)
+    plane.store.fail("apply", Permanent("The image is missing."))
+    drive(created)
+    operation = Operation.objects.get()
+    operation.steps.filter(position=0).update(state="skipped", started_at=None, ended_at=None)
+
+    text = text_of(browser.get(f"/d/{created.ref}/operations/1/"))
+
+    assert operation.state == "failed"
+    assert "Install the runtime Not run" in text
+    assert "Wait until Airflow is healthy Not run" in text
+    assert text.count("Not run") == operation.steps.filter(state="waiting").count() + 1
+    assert " 0 s" not in text
+
+
 def test_an_operation_that_has_to_wait_says_why(
     browser: Client, created: Deployment, plane: type[FakePlane]
 ) -> None:
@@ -472,7 +562,7 @@ def test_an_operation_that_has_to_wait_says_why(
 
     text = text_of(browser.get(f"/d/{created.ref}/operations/1/"))
 
-    assert "It does not go on yet" in text
+    assert "Delayed" in text
     assert "No port is free on this machine." in text
 
 
@@ -487,12 +577,12 @@ def test_a_quarantined_deployment_can_be_tried_again(browser: Client, running: D
     Deployment.objects.update(quarantined_at=timezone.now(), last_error="The worker ended.")
 
     text = text_of(browser.get(f"/d/{running.ref}/"))
-    assert "Stopped trying" in text
-    assert "Let the portal try again" in text
+    assert "Stopped retrying" in text
+    assert "Retry" in text
 
     browser.post(f"/d/{running.ref}/try-again/")
     drive(running)
-    assert "Stopped trying" not in text_of(browser.get(f"/d/{running.ref}/"))
+    assert "Stopped retrying" not in text_of(browser.get(f"/d/{running.ref}/"))
 
 
 @pytest.mark.parametrize(
@@ -519,7 +609,7 @@ def test_deleting_ends_with_a_page_that_says_so_and_a_free_name(
     assert "Deleting" in text_of(browser.get(f"/d/{running.ref}/"))
     drive(running)
 
-    assert "etl-prod is gone" in text_of(browser.get(response["Location"]))
+    assert "etl-prod is deleted" in text_of(browser.get(response["Location"]))
     assert "This Deployment was deleted" in text_of(browser.get(f"/d/{running.ref}/"))
     assert browser.get(f"/d/{running.ref}/delete/").status_code == 302
     assert browser.get(f"/d/{running.ref}/configure/").status_code == 302

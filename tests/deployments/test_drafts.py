@@ -75,7 +75,7 @@ def test_a_refused_confirm_leaves_the_draft_as_it_is(
 ) -> None:
     create("etl-prod")
 
-    with pytest.raises(Invalid, match="already a Deployment"):
+    with pytest.raises(Invalid, match="already has a Deployment"):
         confirm_draft(actor=alice, draft=draft)
 
     draft.refresh_from_db()
@@ -126,7 +126,7 @@ def test_a_draft_that_goes_back_brings_the_old_code_too(
 def test_a_confirmed_draft_is_not_edited(draft: Draft, alice: User) -> None:
     confirm_draft(actor=alice, draft=draft)
 
-    with pytest.raises(Conflict, match="confirmed already"):
+    with pytest.raises(Conflict, match="already applied"):
         update_draft(actor=alice, draft=draft, configuration=DESCRIBED)
 
 
@@ -162,7 +162,7 @@ def test_moving_a_draft_keeps_the_revision_it_goes_back_to(
 
     assert moved.restores == first
     assert operation.kind == Operation.Kind.ROLL_BACK
-    with pytest.raises(Conflict, match="confirmed already"):
+    with pytest.raises(Conflict, match="already applied"):
         move_draft(actor=alice, draft=draft, base=second)
 
 
@@ -171,7 +171,7 @@ def test_only_its_author_moves_a_draft(
 ) -> None:
     assert running.wanted is not None
 
-    with pytest.raises(Refused, match="belongs to who typed it"):
+    with pytest.raises(Refused, match="Only its author"):
         move_draft(actor=bob, draft=edit(), base=running.wanted)
 
 
@@ -205,7 +205,7 @@ def test_a_secret_that_does_not_exist_is_refused(
 ) -> None:
     variable = Variable(key="TOKEN", secret_id=secret_id)
 
-    with pytest.raises(Invalid, match="value of TOKEN is gone") as caught:
+    with pytest.raises(Invalid, match="value of TOKEN is missing") as caught:
         confirm_draft(actor=alice, draft=edit(replace(CONFIGURATION, variables=(variable,))))
 
     assert caught.value.field == "variables.0.value"
@@ -223,7 +223,7 @@ def test_the_id_of_somebody_elses_secret_opens_nothing(
     create("other", holding(elsewhere))
 
     for secret in (bobs, elsewhere):
-        with pytest.raises(Invalid, match="is gone"):
+        with pytest.raises(Invalid, match="is missing"):
             confirm_draft(actor=alice, draft=edit(holding(secret)))
 
 

@@ -67,7 +67,7 @@ def test_a_look_at_the_page_asks_once_however_many_look(
         text = text_of(browser.get(f"/d/{far.ref}/"))
 
     assert sent == [(tasks.measure, [far.pk], tasks.queue_of(3))]
-    assert "Waiting tasks are unknown: They are being counted." in text
+    assert "Queued tasks unknown: Waiting for the first report." in text
 
 
 def test_the_page_shows_what_was_told(
@@ -81,7 +81,7 @@ def test_the_page_shows_what_was_told(
     text = text_of(response)
     for words in ("31 queued", "412 MiB", "0.12 CPU", "3 DAG files cannot be imported"):
         assert words in text
-    assert "Heartbeat" in text
+    assert "Last heartbeat" in text
     assert "unknown" not in text.lower()
 
 
@@ -93,8 +93,8 @@ def test_the_page_says_why_it_does_not_know(
 
     text = text_of(browser.get(f"/d/{far.ref}/"))
 
-    assert "Waiting tasks are unknown: No Airflow." in text
-    assert "Memory is unknown: The cluster has no metrics server." in text
+    assert "Queued tasks unknown: No Airflow." in text
+    assert "Memory unknown: The cluster has no metrics server." in text
 
 
 def test_a_cluster_that_does_not_answer_is_not_asked(
@@ -107,7 +107,7 @@ def test_a_cluster_that_does_not_answer_is_not_asked(
     tasks.measure(far.pk)
 
     assert sent == []
-    assert "Waiting tasks are unknown: The cluster does not answer." in text
+    assert "Queued tasks unknown: The cluster does not answer." in text
     assert [call for call in plane.store.calls if call[0] == "live_metrics"] == [
         ("live_metrics", far.ref)
     ]

@@ -57,7 +57,7 @@ def test_all_secrets_move_to_the_current_key(
     call_command("rotate_encryption_key", stdout=out)
     call_command("rotate_encryption_key", stdout=out)
 
-    assert out.getvalue().splitlines()[0] == "2 secrets are sealed with the current key now."
+    assert out.getvalue().splitlines()[0] == "2 secrets are now encrypted with the current key."
     assert out.getvalue().splitlines()[1].startswith("0 secrets")
     settings.ENCRYPTION_KEYS = KeyRing(current="t2", keys={"t2": NEW})
     secret.refresh_from_db()
@@ -85,7 +85,9 @@ def test_the_portal_refuses_to_start_without_a_key_that_is_needed(
 def test_it_notices_another_key_under_the_same_name(secret: SecretValue, settings: Any) -> None:
     settings.ENCRYPTION_KEYS = KeyRing(current="t1", keys={"t1": NEW})
 
-    with pytest.raises(CommandError, match="“t1” of the key ring is not the one that sealed"):
+    with pytest.raises(
+        CommandError, match="“t1” in the key ring is not the one that the secrets were"
+    ):
         call_command("check_keys")
 
 
@@ -94,7 +96,7 @@ def test_without_any_key_nothing_starts_and_nothing_is_written(
 ) -> None:
     settings.ENCRYPTION_KEYS = None
 
-    with pytest.raises(CommandError, match="PORTAL_ENCRYPTION_KEYS must be set"):
+    with pytest.raises(CommandError, match="PORTAL_ENCRYPTION_KEYS is not set"):
         call_command("check_keys")
     with pytest.raises(ImproperlyConfigured):
         store_secret(workspace=workspace, value="hunter2", actor=alice)

@@ -112,7 +112,7 @@ def test_what_is_still_being_created_is_never_unhealthy(
         ({"state": "applied", "phase": "deleting"}, "Deleting"),
         ({"state": "applied", "phase": "deleting", "next_reconcile_at": None}, "Failed"),
         ({"state": "applied", "phase": "deleted"}, "Deleted"),
-        ({"state": "applying", "quarantined_at": timezone.now()}, "Stopped trying"),
+        ({"state": "applying", "quarantined_at": timezone.now()}, "Stopped retrying"),
     ],
 )
 def test_the_badge_has_one_word_for_each(
@@ -124,10 +124,22 @@ def test_the_badge_has_one_word_for_each(
 @pytest.mark.parametrize(
     ("fields", "word", "message"),
     [
-        ({"state": "applied", "health": "healthy"}, "Unreachable", "What is shown is what was"),
-        ({"state": "applied", "health": "unhealthy"}, "Unreachable", "What is shown is what was"),
-        ({"state": "applied", "health": "starting"}, "Unreachable", "What is shown is what was"),
-        ({"state": "applying"}, "Updating", "The change is applied as soon as it does."),
+        (
+            {"state": "applied", "health": "healthy"},
+            "Unreachable",
+            "This page shows data from before",
+        ),
+        (
+            {"state": "applied", "health": "unhealthy"},
+            "Unreachable",
+            "This page shows data from before",
+        ),
+        (
+            {"state": "applied", "health": "starting"},
+            "Unreachable",
+            "This page shows data from before",
+        ),
+        ({"state": "applying"}, "Updating", "The change is applied as soon as it answers."),
         ({"state": "pending", "applied": False}, "Creating", "The change is applied as soon"),
         ({"state": "applied", "phase": "deleting"}, "Deleting", "It is deleted as soon as"),
         ({"state": "failed"}, "Update failed", "Disk is full."),

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_an_empty_workspace_says_what_a_deployment_is(browser: Client, cluster: 
     assert_well_made(response)
     text = text_of(response)
     assert "No Deployments yet" in text
-    assert "Create the first one" in text
+    assert "Create your first Deployment" in text
 
 
 def test_the_list_asks_the_database_four_times_however_long_it_is(
@@ -121,7 +122,7 @@ def test_filters_in_the_address_combine(
 
     shown = {word for word in text.split() if word.startswith("etl-")}
     assert shown == expected
-    assert ("No Deployment matches" in text) == (not expected)
+    assert ("No matching Deployments" in text) == (not expected)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,42 @@ def test_it_sorts(browser: Client, workspace: Workspace, cluster: Cluster, sort:
     assert browser.get(f"{URL}?sort={sort}").status_code == 200
     text = text_of(browser.get(f"{URL}?sort={sort}&page=2"))
     assert "51 to 60 of 60" in text
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("name", ["etl-1", "ETL-2", "etl-10", "etl-10b", "etl-100"]),
+        ("-name", ["etl-100", "etl-10b", "etl-10", "ETL-2", "etl-1"]),
+    ],
+)
+def test_names_sort_by_the_numbers_in_them(
+    browser: Client, make_deployment: Callable[..., Deployment], sort: str, expected: list[str]
+) -> None:
+    for name in ("etl-100", "etl-10b", "etl-1", "ETL-2", "etl-10"):
+        make_deployment(name=name, ref=f"x{name.lower()}")
+
+    html = browser.get(f"{URL}?sort={sort}").content.decode()
+
+    assert re.findall(r'<a class="name"[^>]*>([^<]+)</a>', html) == expected
+    assert 'aria-sort="' + ("descending" if sort[0] == "-" else "ascending") in html
+
+
+def test_runtimes_sort_by_their_numbers(
+    browser: Client, make_deployment: Callable[..., Deployment]
+) -> None:
+    for version in ("3.10.0-1", "3.2.2-10", "3.2.2-9"):
+        make_deployment(
+            name=version, ref="x" + version.replace(".", ""), config={"runtime": version}
+        )
+
+    html = browser.get(f"{URL}?sort=runtime").content.decode()
+
+    assert re.findall(r'<a class="name"[^>]*>([^<]+)</a>', html) == [
+        "3.2.2-9",
+        "3.2.2-10",
+        "3.10.0-1",
+    ]
 
 
 def test_deleted_ones_are_gone_from_the_list(

@@ -43,7 +43,7 @@ def test_a_clash_is_named_in_words_and_mine_goes_on_unless_told() -> None:
     told = merge(base=BASE, theirs=theirs, mine=mine, keep={"queue default": "theirs"})
 
     (clash,) = merged.clashes
-    assert (clash.label, clash.theirs) == ("Queue default", "4 tasks a worker, 0 to 4 workers")
+    assert (clash.label, clash.theirs) == ("Queue default", "4 tasks per worker, 0 to 4 workers")
     assert merged.configuration == mine
     assert told.configuration == theirs
 

@@ -157,7 +157,7 @@ def test_a_passing_trouble_is_said_and_tried_again_later_and_later(
 
     row = drive(created)
 
-    assert row.last_error == "No port is free. The portal tries again."
+    assert row.last_error == "No port is free. Retrying."
     assert row.wanted is not None
     assert row.wanted.state == RevisionState.APPLYING
     assert 1 < seconds_until_due(created) <= 2.5
@@ -298,7 +298,7 @@ def test_an_error_that_nobody_foresaw_is_raised_and_the_row_comes_again(
 
     row = Deployment.objects.get(pk=running.pk)
     assert row.lease_token is None
-    assert "error of its own" in row.last_error
+    assert "internal error" in row.last_error
     row = drive(running)
     assert row.last_error == ""
     assert row.wanted is not None
@@ -409,7 +409,7 @@ def test_an_airflow_that_never_becomes_healthy_fails_and_names_what_is_not_ready
     assert row.wanted.state == RevisionState.FAILED
     operation = Operation.objects.get()
     assert operation.failed_component == "api-server"
-    assert "did not end within 10 minutes" in operation.failure
+    assert "did not finish within 10 minutes" in operation.failure
     assert operation.steps.get(state="failed").log == "Traceback\nImportError: broken"
 
 

@@ -49,7 +49,7 @@ def test_applying_a_change_leads_to_its_operation(browser: Client, running: Depl
 def test_nothing_to_apply_is_said_and_refused(browser: Client, running: Deployment) -> None:
     url = fill(browser, f"/d/{running.ref}/configure/")["Location"]
 
-    assert "Nothing differs" in text_of(browser.get(url))
+    assert "No changes" in text_of(browser.get(url))
     assert browser.post(url, {}).status_code == 422
 
 
@@ -65,8 +65,8 @@ def test_two_edits_of_the_same_field_are_shown_beside_each_other(
 
     assert_well_made(browser.get(url))
     assert "saved revision 2 while you were editing" in page
-    assert "Saved: 4 tasks a worker, 1 to 4 workers" in page
-    assert "Yours, in this draft: 4 tasks a worker, 1 to 8 workers" in page
+    assert "Saved: 4 tasks per worker, 1 to 4 workers" in page
+    assert "Yours, in this draft: 4 tasks per worker, 1 to 8 workers" in page
     assert "Continue from revision 2" in page
 
 
@@ -110,7 +110,7 @@ def test_edits_that_do_not_touch_are_both_kept(
     url = fill(browser, f"/d/{running.ref}/configure/", queues__0__max_workers="8")["Location"]
     save_first(running, alice, description="Theirs")
 
-    assert "Your changes do not touch theirs" in text_of(browser.get(url))
+    assert "Your changes do not conflict" in text_of(browser.get(url))
     browser.post(f"{url}rebase/", {})
     browser.post(url, {})
 
@@ -128,17 +128,17 @@ def test_going_back_stays_going_back_when_somebody_saved_first(
 
     stale = browser.get(url)
     assert_well_made(stale)
-    assert "Revision 1 comes back whole, its code included" in text_of(stale)
+    assert "Revision 1 is restored as a whole, its code included" in text_of(stale)
     assert browser.post(url, {}).status_code == 409
     browser.post(f"{url}rebase/", {"description": "theirs"})
     review = text_of(browser.get(url))
     browser.post(url, {})
 
-    assert "Go back to revision 1" in review
+    assert "Restore revision 1" in review
     assert "From revision 3 to 4" in review
     running.refresh_from_db()
     wanted = running.wanted
-    assert (wanted.number, wanted.summary) == (4, "Back to revision 1")
+    assert (wanted.number, wanted.summary) == (4, "Restore revision 1")
     assert wanted.code_digest == ""
     assert wanted.config["description"] == ""
 
@@ -177,7 +177,7 @@ def test_the_usual_time_is_the_median_of_earlier_ones(browser: Client, running: 
 
     url = fill(browser, f"/d/{running.ref}/configure/", description="Two")["Location"]
 
-    assert "the last one like this" in text_of(browser.get(url))
+    assert "Based on the last operation like this" in text_of(browser.get(url))
 
 
 def test_a_draft_whose_name_was_taken_meanwhile_is_refused(
@@ -193,7 +193,7 @@ def test_a_draft_whose_name_was_taken_meanwhile_is_refused(
     response = browser.post(url, {})
 
     assert response.status_code == 422
-    assert "already a Deployment called etl-prod" in text_of(response)
+    assert "already has a Deployment called etl-prod" in text_of(response)
 
 
 def test_losing_the_role_makes_the_draft_useless(

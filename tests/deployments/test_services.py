@@ -62,7 +62,7 @@ def test_it_tells_at_the_name_that_it_is_taken_whatever_its_case(
 ) -> None:
     create("etl-prod")
 
-    with pytest.raises(Invalid, match="already a Deployment called ETL-Prod") as caught:
+    with pytest.raises(Invalid, match="already has a Deployment called ETL-Prod") as caught:
         create("ETL-Prod")
 
     assert caught.value.field == "name"
@@ -83,7 +83,7 @@ def test_it_refuses_a_cluster_of_another_organization(
     other = Organization.objects.create(name="Other", slug="other-org")
     cluster = Cluster.objects.create(organization=other, kind="local", name="Theirs")
 
-    with pytest.raises(Invalid, match="may not use the cluster Theirs"):
+    with pytest.raises(Invalid, match="cannot use the cluster Theirs"):
         create_deployment(
             actor=alice,
             workspace=workspace,
@@ -137,7 +137,7 @@ def test_it_refuses_a_stale_base_revision_and_carries_the_current_one(
 
 
 def test_it_refuses_an_edit_that_changes_nothing(running: Deployment, alice: User) -> None:
-    with pytest.raises(Invalid, match="Nothing is changed"):
+    with pytest.raises(Invalid, match="Nothing has changed"):
         update_config(
             actor=alice, deployment=running, configuration=CONFIGURATION, base_revision_number=1
         )
@@ -207,7 +207,7 @@ def test_going_back_makes_a_new_revision_with_old_configuration_and_code(
     assert operation.revision.number == 4
     assert operation.revision.config == first.config
     assert operation.revision.code_digest == ""
-    assert operation.title == "Back to revision 1"
+    assert operation.title == "Restore revision 1"
 
 
 def test_it_does_not_go_back_over_a_migration_of_the_database(
@@ -220,7 +220,7 @@ def test_it_does_not_go_back_over_a_migration_of_the_database(
         actor=alice, deployment=deployment, configuration=CONFIGURATION, base_revision_number=1
     )
 
-    with pytest.raises(Refused, match=r"cannot go back from 3\.3\.2 to 3\.2\.2"):
+    with pytest.raises(Refused, match=r"cannot be downgraded from 3\.3\.2 to 3\.2\.2"):
         restore_revision(actor=alice, deployment=deployment, revision=first)
 
 
@@ -239,7 +239,7 @@ def test_a_failed_revision_can_be_tried_again(
     again = retry(actor=alice, deployment=created)
 
     assert operation == again
-    assert operation.title == "Try revision 1 again"
+    assert operation.title == "Retry revision 1"
     row = drive(created)
     assert row.wanted is not None
     assert row.wanted.state == RevisionState.APPLIED

@@ -83,7 +83,7 @@ def test_one_folder_around_everything_is_taken_off_and_said(tmp_path: Path) -> N
     )
 
     assert paths(archive) == ["a.py", "sql/q.sql"]
-    assert "The folder dags was taken as the dags folder." in archive.notes
+    assert "Used the folder dags as the dags folder." in archive.notes
 
 
 def test_a_python_package_keeps_its_folder(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_junk_is_left_out_with_a_note(tmp_path: Path) -> None:
 
     assert paths(archive) == ["a.py"]
     assert archive.notes == (
-        "Left out, as Airflow has no use for it: .DS_Store, .git, __MACOSX, __pycache__.",
+        "Skipped, because Airflow does not use it: .DS_Store, .git, __MACOSX, __pycache__.",
     )
 
 
@@ -131,7 +131,7 @@ def test_it_refuses_a_backslash(tmp_path: Path) -> None:
 def test_it_refuses_a_name_with_hidden_characters(tmp_path: Path, name: str) -> None:
     message = refusal(tmp_path, zip_of({"dag.py": DAG, name: DAG}))
 
-    assert "characters that cannot be seen" in message
+    assert "invisible characters" in message
     assert message.isprintable()
 
 
@@ -140,12 +140,16 @@ def test_it_refuses_a_name_cut_short_by_a_null_byte(tmp_path: Path) -> None:
         b"evil.pyX.txt", b"evil.py\0.txt"
     )
 
-    assert "characters that cannot be seen" in refusal(tmp_path, content)
+    assert "invisible characters" in refusal(tmp_path, content)
 
 
 @pytest.mark.parametrize(
     ("kind", "word"),
-    [(stat.S_IFLNK, "is a link"), (stat.S_IFCHR, "ordinary"), (stat.S_IFIFO, "ordinary")],
+    [
+        (stat.S_IFLNK, "is a symbolic link"),
+        (stat.S_IFCHR, "regular file"),
+        (stat.S_IFIFO, "regular file"),
+    ],
 )
 def test_it_refuses_links_and_devices(tmp_path: Path, kind: int, word: str) -> None:
     member = zipfile.ZipInfo("passwd")
@@ -153,7 +157,7 @@ def test_it_refuses_links_and_devices(tmp_path: Path, kind: int, word: str) -> N
     member.external_attr = (kind | 0o777) << 16
 
     assert f"passwd {word}" in refusal(tmp_path, zip_with(member, b"/etc/passwd")).replace(
-        "is not an ", ""
+        "is not a ", ""
     )
 
 
@@ -161,17 +165,19 @@ def test_it_refuses_links_and_devices(tmp_path: Path, kind: int, word: str) -> N
 def test_it_refuses_the_same_name_twice(tmp_path: Path) -> None:
     member = zipfile.ZipInfo("dag.py")
 
-    assert "holds dag.py twice" in refusal(tmp_path, zip_with(member))
+    assert "contains dag.py twice" in refusal(tmp_path, zip_with(member))
 
 
 def test_it_refuses_names_that_differ_only_by_case(tmp_path: Path) -> None:
     message = refusal(tmp_path, zip_of({"dag.py": DAG, "Dag.py": DAG}))
 
-    assert message == "dag.py and Dag.py differ only in upper and lower case. Rename one of them."
+    assert message == "dag.py and Dag.py differ only in case. Rename one of them."
 
 
 def test_it_refuses_a_file_that_is_also_a_folder(tmp_path: Path) -> None:
-    assert "etl is a file and a folder" in refusal(tmp_path, zip_of({"etl": b"x", "etl/a.py": DAG}))
+    assert "etl is both a file and a folder" in refusal(
+        tmp_path, zip_of({"etl": b"x", "etl/a.py": DAG})
+    )
 
 
 def test_it_refuses_an_encrypted_file(tmp_path: Path) -> None:
@@ -205,7 +211,7 @@ def test_it_refuses_what_is_not_a_zip(tmp_path: Path, content: bytes) -> None:
 
 
 def test_it_refuses_an_unusual_compression(tmp_path: Path) -> None:
-    assert "ordinary zip" in refusal(tmp_path, zip_of({"dag.py": DAG}, zipfile.ZIP_LZMA))
+    assert "regular zip" in refusal(tmp_path, zip_of({"dag.py": DAG}, zipfile.ZIP_LZMA))
 
 
 def test_it_refuses_an_empty_file(tmp_path: Path) -> None:
@@ -217,8 +223,8 @@ def test_it_refuses_other_kinds_of_file(tmp_path: Path) -> None:
 
 
 def test_it_refuses_an_archive_without_python(tmp_path: Path) -> None:
-    assert "There is no .py file" in refusal(tmp_path, zip_of({"notes.txt": b"hello"}))
-    assert "There is no .py file" in refusal(tmp_path, zip_of({}))
+    assert "contains no .py file" in refusal(tmp_path, zip_of({"notes.txt": b"hello"}))
+    assert "contains no .py file" in refusal(tmp_path, zip_of({}))
 
 
 def test_it_stops_reading_an_upload_that_is_too_large(tmp_path: Path) -> None:
@@ -235,7 +241,9 @@ def test_it_stops_reading_an_upload_that_is_too_large(tmp_path: Path) -> None:
 def test_it_refuses_too_many_files(tmp_path: Path) -> None:
     files = {f"f{number}.py": b"" for number in range(5_001)}
 
-    assert "5,001 files; 5,000 is the most" in refusal(tmp_path, zip_of(files, zipfile.ZIP_STORED))
+    assert "5,001 files; at most 5,000 are allowed" in refusal(
+        tmp_path, zip_of(files, zipfile.ZIP_STORED)
+    )
 
 
 def test_it_refuses_a_file_that_is_too_large(tmp_path: Path) -> None:
@@ -296,7 +304,7 @@ def test_every_file_that_does_not_compile_is_named(tmp_path: Path) -> None:
 
 
 def test_null_bytes_and_wrong_encodings_are_named(tmp_path: Path) -> None:
-    assert "a.py: it holds null bytes" in refusal(tmp_path, "x = 1".encode("utf-16"), "a.py")
+    assert "a.py: it contains null bytes" in refusal(tmp_path, "x = 1".encode("utf-16"), "a.py")
     assert "Save it as UTF-8" in refusal(tmp_path, b"x = '\xe9'\n", "a.py")
     assert "Save it as UTF-8" in refusal(tmp_path, b"# coding: nonsense\n", "a.py")
 
@@ -333,7 +341,7 @@ def test_source_that_takes_for_ever_is_stopped(tmp_path: Path) -> None:
     message = refusal(tmp_path, source, "slow.py", Limits(cpu_seconds=1, wall_seconds=5))
 
     assert message == (
-        "Checking the code takes too long. Deliver less at once. It came as far as slow.py."
+        "Checking the code takes too long. Deploy less at once. It stopped at slow.py."
     )
 
 

@@ -60,7 +60,7 @@ def test_an_empty_page_shows_a_sample_dag(
 ) -> None:
     page = client_of(alice).get(f"/d/{deployment.ref}/deploys/").content.decode()
 
-    assert "No code of yours yet" in page
+    assert "No deploys yet" in page
     assert "from airflow.sdk import dag, task" in page
 
 
@@ -158,8 +158,8 @@ def test_code_that_a_cluster_would_refuse_is_refused_at_once(
 
     page = response.content.decode()
     assert response.status_code == 422
-    assert "Packed, the code has 12.5 MB. A Deployment on Kubernetes takes 12 MB" in page
-    assert "12 MB when packed" in page
+    assert "Compressed, the code has 12.5 MB. A Deployment on Kubernetes accepts 12 MB" in page
+    assert "12 MB compressed" in page
     assert 'value="Kept"' in page
     assert not Deploy.objects.exists()
     assert not default_storage.exists("code") or not default_storage.listdir("code")[1]
@@ -200,7 +200,7 @@ def test_the_same_code_again_changes_nothing(
         f"/d/{deployment.ref}/deploys/", {"archive": SimpleUploadedFile("etl.py", DAG)}, follow=True
     )
 
-    assert "exactly this code already" in response.content.decode()
+    assert "already runs exactly this code" in response.content.decode()
     assert Deploy.objects.count() == 1
 
 
@@ -245,7 +245,7 @@ def test_going_back_is_a_new_deploy_with_the_old_code(
     deployment.refresh_from_db()
     assert response.status_code == 302
     assert (third.digest, third.rollback_of) == (first.digest, first)
-    assert third.description == "Back to deploy 1"
+    assert third.description == "Roll back to deploy 1"
     assert deployment.wanted.code_digest == first.digest
     assert Operation.objects.order_by("-number")[0].kind == "roll-back"
     assert AuditEvent.objects.filter(action="deployment.rolled_back").exists()
@@ -259,7 +259,7 @@ def test_going_back_to_the_current_code_changes_nothing(
 
     response = client.post(f"/d/{deployment.ref}/deploys/1/roll-back/", follow=True)
 
-    assert "exactly this code already" in response.content.decode()
+    assert "already runs exactly this code" in response.content.decode()
     assert Deploy.objects.count() == 1
 
 
@@ -286,7 +286,7 @@ def test_going_back_says_when_the_archive_is_gone(
 
     response = client.post(f"/d/{deployment.ref}/deploys/1/roll-back/", follow=True)
 
-    assert "not in the portal&#x27;s storage any more" in response.content.decode()
+    assert "no longer in the portal&#x27;s storage" in response.content.decode()
 
 
 def test_the_page_of_a_deploy_shows_what_changed(

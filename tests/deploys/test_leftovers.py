@@ -72,7 +72,7 @@ def test_a_deleted_deployment_frees_its_code_but_for_what_others_run(
     assert not default_storage.exists(name)
     assert "Download" not in client_of(alice).get(address).content.decode()
     assert client_of(alice).get(f"{address}download/").status_code == 404
-    assert "was deleted, and its code with it" in (
+    assert "was deleted together with its code" in (
         client_of(alice).get(f"/d/{gone.ref}/deploys/").content.decode()
     )
 
@@ -96,7 +96,7 @@ def test_code_that_was_cleared_away_in_this_moment_is_asked_for_again(
 
     monkeypatch.setattr(services, "_keep", keep_and_lose)
 
-    with pytest.raises(CodeMissing, match="Send it again"):
+    with pytest.raises(CodeMissing, match="Upload it again"):
         delivered(alice, deployment)
 
     assert not Deploy.objects.exists()

@@ -31,6 +31,7 @@ from tests.clusters.material import registered
 from tests.conftest import CONFIG
 from tests.sso.identity_provider import make_signer
 
+AUTHOR = "Maximiliane Alexandra Freifrau von und zu Hohenlohe-Waldenburg-Schillingsfürst"
 LONG = "a-very-long-name-that-nobody-would-type-but-somebody-did-once"
 FILES = [
     {"path": "dags/orders.py", "size": 1834, "sha256": "a" * 64},
@@ -64,6 +65,10 @@ CHECK: dict[str, Any] = {
         },
     ],
 }
+TRACEBACK = """Traceback (most recent call last):
+  File "/opt/airflow/dags/etl/orders.py", line 12, in <module>
+    import pandas
+ModuleNotFoundError: No module named 'pandas'"""
 COMPONENT = {"state": "running", "ready": 1, "wanted": 1, "memory_bytes": 210_000_000}
 QUEUE = {"workers_ready": 1, "workers_wanted": 3, "tasks_queued": 31, "tasks_running": 4}
 OBSERVATION: dict[str, Any] = {
@@ -78,7 +83,38 @@ OBSERVATION: dict[str, Any] = {
         {"name": "worker default", **COMPONENT, "state": "crashing", "ready": 0, "restarts": 3},
     ],
     "queues": [{"name": "default", **QUEUE}],
-    "import_errors": 2,
+    "import_errors": 3,
+    "import_failures": [
+        {
+            "file": "etl/orders.py",
+            "line": 12,
+            "message": "ModuleNotFoundError: No module named 'pandas'",
+            "traceback": TRACEBACK,
+            "at": "2026-11-22T09:58:00+00:00",
+        },
+        {
+            "file": "etl/" + "a_very_long_folder_name/" * 6 + "returns.py",
+            "line": 1,
+            "message": "SyntaxError: invalid syntax",
+            "traceback": "SyntaxError: " + "x" * 400,
+            "at": None,
+        },
+    ],
+    "is_drifted": True,
+    "drift": [
+        {
+            "object": "Deployment/scheduler",
+            "fields": ["spec.replicas", "spec.template.spec.containers[scheduler].image", "env[X]"],
+            "values": {
+                "spec.replicas": ["1", "3"],
+                "spec.template.spec.containers[scheduler].image": [
+                    "registry.example.org/airflow:3.3.2-1@sha256:" + "a" * 64,
+                    "registry.example.org/airflow:3.2.2-9@sha256:" + "b" * 64,
+                ],
+            },
+        },
+        {"object": "Service/api-server", "fields": [], "is_gone": True},
+    ],
     "ui_url": "http://localhost:8081/etl-prod-7f3c/",
     "api_url": "http://localhost:8081/etl-prod-7f3c/api/v2",
 }
@@ -108,6 +144,8 @@ class Stage:
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
+    # Who drafts is signed in; what is applied was written by a person with a long name.
+    person, author = author, User.objects.create_user(f"{LONG}@example.org", name=AUTHOR)
     settled = make_deployment(name="etl-prod", ref="etl-prod-7f3c", created_by=author)
     first = settled.applied
     second = _revision(settled, 2, RevisionState.APPLIED, author, max_workers=6)
@@ -136,21 +174,21 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         busy=busy,
         deleted=deleted,
         draft=Draft.objects.create(
-            workspace=workspace, cluster=cluster, name="nightly", author=author, config=CONFIG
+            workspace=workspace, cluster=cluster, name="nightly", author=person, config=CONFIG
         ),
         edit=Draft.objects.create(
             workspace=workspace,
             cluster=cluster,
             deployment=settled,
             base=second,
-            author=author,
+            author=person,
             config=second.config | {"queues": first.config["queues"]},
         ),
         operation=_operation(settled, second, author, OperationState.SUCCEEDED),
         failure=_operation(failed, bad, author, OperationState.FAILED),
         running=_operation(busy, coming, author, OperationState.RUNNING),
         deploy=_deploys(settled, author),
-        invitation=_invitation(workspace, author),
+        invitation=_invitation(workspace, person),
         remote=registered(
             workspace.organization,
             name=LONG[:60],
@@ -168,10 +206,10 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
             organization=workspace.organization, name=f"{LONG}.example", token="t" * 32
         ),
         connection=_connection(workspace.organization),
-        team=_team(workspace, author),
-        role=_role(workspace, author),
-        token=_token(workspace, author),
-        scim_token=_scim_token(workspace.organization, author),
+        team=_team(workspace, person),
+        role=_role(workspace, person),
+        token=_token(workspace, person),
+        scim_token=_scim_token(workspace.organization, person),
     )
 
 
@@ -270,7 +308,7 @@ def _operation(deployment: Deployment, revision: Revision, author: User, state: 
     )
     states = ["done", "done", "failed" if is_bad else "done" if is_over else "running", "waiting"]
     titles = [
-        "Deliver the code",
+        "Deploy the code",
         "Write the configuration",
         "Start the scheduler",
         "Wait for Airflow",

@@ -121,7 +121,7 @@ def deliver(page: Page, ref: str, folder: Path, code: str = OWN_DAG) -> None:
     file.write_text(code)
     page.goto(f"/d/{ref}/deploys/")
     page.locator("input[type=file]").set_input_files(file)
-    page.get_by_role("button", name="Deliver code").click()
+    page.get_by_role("button", name="Deploy code", exact=True).click()
     expect(page).to_have_url(re.compile(r"/operations/\d+/"))
 
 

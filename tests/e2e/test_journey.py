@@ -92,7 +92,7 @@ def test_a_person_gets_from_the_first_link_to_a_running_dag_and_back(
     steps.confirm(page, "Apply revision 3")
     steps.wait_until_done(page)
     page.goto(f"/d/{ref}/revisions/")
-    expect(page.get_by_role("row", name=re.compile("^3 · "))).to_contain_text("In force")
+    expect(page.get_by_role("row", name=re.compile("^3 · "))).to_contain_text("Current")
     ada.look()
 
     # Somebody else, who may look and no more.

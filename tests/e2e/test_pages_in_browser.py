@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from apps.deployments.models import Deployment
 from tests.e2e import stage
 from tests.e2e.browser import Inspector, new_context
 
@@ -256,6 +257,57 @@ def test_a_cluster_is_tested_in_place(open_as: Any, alice: Any, made: stage.Stag
 
     assert page.get_by_text("The cluster does not answer").count() == 0
     inspector.look(is_thorough=False)
+    assert inspector.problems == []
+
+
+def test_another_cluster_is_followed_at_once_and_what_was_typed_stays(
+    open_as: Any, alice: Any, made: stage.Stage
+) -> None:
+    inspector = open_as(alice)
+    page = inspector.page
+    page.goto(reverse("deployments:new", args=["warehouse"]))
+    page.get_by_role("textbox", name="Name").first.fill("typed-before")
+
+    page.get_by_role("radio", name="us-2").check()
+    page.locator(f"[name=shown_for][value='{made.away.pk}']").wait_for(state="attached")
+
+    assert page.get_by_role("textbox", name="Name").first.input_value() == "typed-before"
+    assert page.get_by_role("radio", name="us-2").is_checked()
+    assert page.get_by_role("radio", name="Celery").is_checked()
+    assert page.get_by_label("Worker size").count() == 1
+    assert page.get_by_role("button", name="Update choices").count() == 0
+    inspector.look(is_thorough=False)
+    page.get_by_role("button", name="Review").last.click()
+    page.wait_for_url("**/drafts/*/")
+    assert "on us-2" in page.get_by_role("main").inner_text()
+    assert inspector.problems == []
+
+
+def test_a_settled_page_polls_without_a_body_and_tells_the_time(
+    open_as: Any, alice: Any, made: stage.Stage, make_deployment: Any
+) -> None:
+    quiet = make_deployment(name="quiet", ref="quiet-0001")
+    inspector = open_as(alice)
+    page = inspector.page
+    answers: list[tuple[int, str]] = []
+    page.on("response", lambda answer: answers.append((answer.status, answer.url)))
+    page.goto(reverse("deployments:overview", args=[quiet.ref]))
+    clock = page.locator("#components .live time")
+    written = clock.inner_text()
+
+    polls = 0
+    while polls < 2:
+        with page.expect_response(lambda answer: answer.status == 304, timeout=30_000):
+            pass
+        polls += 1
+
+    statuses = [status for status, url in answers if url.endswith(f"/d/{quiet.ref}/")]
+    assert statuses[:2] == [200, 200]
+    assert set(statuses[2:]) == {304}
+    assert clock.inner_text() != written
+    assert page.get_by_role("heading", name="quiet").count() == 1
+    Deployment.objects.filter(pk=quiet.pk).update(health="unhealthy")
+    page.get_by_text("Unhealthy").first.wait_for(timeout=30_000)
     assert inspector.problems == []
 
 

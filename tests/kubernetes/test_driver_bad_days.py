@@ -298,6 +298,6 @@ def test_a_workload_that_cannot_be_scheduled_says_so(
     def scheduler() -> str:
         return next(c.detail for c in plane.observe(ref=ref).components if c.name == "scheduler")
 
-    while "No node takes it" not in (detail := scheduler()):
+    while "No node can run it" not in (detail := scheduler()):
         assert time.monotonic() < deadline, detail
         time.sleep(1)

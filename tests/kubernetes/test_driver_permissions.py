@@ -86,7 +86,7 @@ def test_a_permission_that_is_missing_stops_with_the_object_and_the_remedy(
     with pytest.raises(Permanent) as raised:
         settle(plane_of(cluster_config, control_plane, token), small_spec(ref))
 
-    assert "may not" in raised.value.message
+    assert "is not allowed to" in raised.value.message
     assert "role to apply" in raised.value.message
     assert token not in raised.value.message
 
@@ -96,7 +96,7 @@ def test_a_credential_that_nobody_knows_is_said_and_not_given_up(
 ) -> None:
     plane = plane_of(cluster_config, control_plane, "canary-token")
 
-    with pytest.raises(Unreachable, match="refuses the portal's credential") as raised:
+    with pytest.raises(Unreachable, match="rejects the portal's credential") as raised:
         plane.apply(spec=small_spec(ref))
     with pytest.raises(Unreachable):
         plane.reach()

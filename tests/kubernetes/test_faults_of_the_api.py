@@ -181,7 +181,7 @@ def test_what_is_no_api_server_is_told_in_a_sentence(
 ) -> None:
     faulty.fail(Garbage())
 
-    with pytest.raises(Temporary, match="no JSON"):
+    with pytest.raises(Temporary, match="not JSON"):
         faulty_plane.apply(spec=small_spec(ref))
 
     check = faulty_plane.check()

@@ -40,7 +40,7 @@ def test_an_expired_certificate_is_told_from_a_cluster_that_is_away(
 ) -> None:
     plane = KubernetesPlane(config_of(control_plane.connection_by_certificate("expired")))
 
-    with pytest.raises(CredentialRefused, match="refuses the portal's credential"):
+    with pytest.raises(CredentialRefused, match="rejects the portal's credential"):
         plane.reach()
 
 
@@ -88,7 +88,7 @@ def test_another_ca_is_not_trusted_until_it_is_registered(
 
     faulty.show_other_certificate()
 
-    with pytest.raises(Unreachable, match="the registered CA does not vouch for"):
+    with pytest.raises(Unreachable, match="the registered CA did not sign"):
         faulty_plane.reach()
     KubernetesPlane(replace(faulty_config, connection=faulty.connection)).reach()
 

@@ -410,7 +410,7 @@ def test_a_credential_that_the_cluster_refuses_is_said(on_stage: On) -> None:
         status, text = await said(stage)
 
         assert status == 502
-        assert "refuses the portal&#x27;s credential" in text
+        assert "rejects the portal&#x27;s credential" in text
         assert "http-equiv" not in text
 
     on_stage(act)
@@ -450,7 +450,7 @@ def test_a_certificate_of_somebody_else_is_said(on_stage: On) -> None:
         status, text = await said(stage)
 
         assert status == 502
-        assert "certificate that the registered CA does not vouch for" in text
+        assert "certificate that the registered CA did not sign" in text
 
     on_stage(act)
 

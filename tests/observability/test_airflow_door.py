@@ -200,8 +200,8 @@ def test_next_is_a_path_in_this_airflow_or_nothing(target: str, path: str) -> No
     ("fields", "message"),
     [
         ({"applied": None}, "not started for the first time"),
-        ({"health": "starting"}, "does not run at the moment"),
-        ({"health": "stopped"}, "does not run at the moment"),
+        ({"health": "starting"}, "is not running at the moment"),
+        ({"health": "stopped"}, "is not running at the moment"),
     ],
 )
 def test_an_airflow_that_is_not_up_is_said_and_tried_again(

@@ -150,7 +150,7 @@ def test_what_was_found_before_stays_open_while_the_database_is_away(
 
     [error] = found("new-one", finder=finder)
     assert isinstance(error, Unreachable)
-    assert error.message == "The portal's database does not answer. Try again soon."
+    assert error.message == "The portal's database does not answer. Try again in a moment."
 
     monkeypatch.setattr(gateway, "STALE_SECONDS", 0.0)
     [error] = found("a-b", finder=finder)

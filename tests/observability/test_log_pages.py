@@ -98,7 +98,7 @@ def test_no_match_offers_all_lines(
 
     page = client_of(alice).get(URL, {"q": "absent", "follow": "off"}).content.decode()
 
-    assert "No line matches" in page
+    assert "No matching lines" in page
     assert "Show all lines" in page
 
 
@@ -214,7 +214,7 @@ def test_older_lines_are_announced(
     response = client_of(alice).get(URL)
 
     assert len(response.context["log"].lines) == 500
-    assert "The last 500 lines" in response.content.decode()
+    assert "Showing the last 500 lines" in response.content.decode()
 
 
 def lines_of(*texts: str, at: datetime | None = None) -> list[Any]:

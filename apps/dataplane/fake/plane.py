@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from apps.dataplane import import_errors
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
@@ -32,7 +33,7 @@ from apps.dataplane.status import (
 APPLY_STEPS = (
     ("runtime", "Install the runtime"),
     ("database", "Create the metadata database"),
-    ("code", "Deliver the code"),
+    ("code", "Deploy the code"),
     ("config", "Write the configuration"),
     ("core", "Start Airflow"),
     ("workers", "Start the workers"),
@@ -48,7 +49,9 @@ CORE_COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 @dataclass
 class FakeAirflow:
-    """One Deployment of the fake plane. `restarts` counts what an apply restarted, by component."""
+    """One Deployment of the fake plane. `restarts` counts what an apply restarted, by component;
+    `import_errors` are rows as Airflow's REST API gives them.
+    """
 
     wanted: DeploymentSpec
     applied: DeploymentSpec | None = None
@@ -60,6 +63,7 @@ class FakeAirflow:
     tasks: dict[str, tuple[int, int]] = field(default_factory=dict)
     drift: tuple[Drift, ...] = ()
     notices: tuple[Notice, ...] | None = None
+    import_errors: list[dict[str, object]] = field(default_factory=list)
     live_metrics: LiveMetrics | None = None
 
 
@@ -178,7 +182,7 @@ class FakePlane:
             components=tuple(_component(airflow, name) for name in _names(airflow.wanted)),
             queues=_queues(airflow),
             code_digest=applied.code.digest if applied and applied.code else "",
-            import_errors=0 if applied else None,
+            import_errors=len(airflow.import_errors) if applied else None,
             ui_url=f"http://airflow.invalid/{ref}/",
             api_url=f"http://airflow.invalid/{ref}/api/v2",
             is_drifted=bool(airflow.drift),
@@ -249,6 +253,12 @@ class FakePlane:
     ) -> AirflowResponse:
         self.store.enter("airflow", spec.ref)
         missing = AirflowResponse(status=404, data={"detail": "Not Found"})
+        airflow = self.store.airflows.get(spec.ref)
+        if airflow is not None and path.partition("?")[0] == import_errors.PATH:
+            rows = airflow.import_errors
+            return AirflowResponse(
+                status=200, data={"import_errors": rows, "total_entries": len(rows)}
+            )
         return self.store.responses.get((method.upper(), path), missing)
 
     def _finish(self, airflow: FakeAirflow, spec: DeploymentSpec) -> None:

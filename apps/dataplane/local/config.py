@@ -50,7 +50,7 @@ class LocalConfig:
             edge_url = os.environ.get("PORTAL_AIRFLOW_URL") or _default_edge_url(home)
         except FileNotFoundError as error:
             raise Permanent(
-                "The services of this machine were never started: run `make run`."
+                "The services of this machine have not been started yet: run `make run`."
             ) from error
         return cls(
             database_url=database_url,

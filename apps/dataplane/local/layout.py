@@ -199,7 +199,7 @@ def _lock(path: Path, *, is_waiting: bool) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if is_waiting else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise Temporary("Another change of this Deployment is at work.") from error
+            raise Temporary("Another change to this Deployment is in progress.") from error
         yield
 
 

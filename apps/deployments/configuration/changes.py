@@ -14,12 +14,12 @@ NEW_SECRET = "new secret"  # noqa: S105 - a word
 NOTHING_RESTARTS = "Nothing restarts"
 WORKERS_RESTART = "Restarts the workers of"
 EVERYTHING_RESTARTS = "Restarts every component"
-DATABASE_MIGRATES = "Migrates the metadata database for good, then restarts every component"
+DATABASE_MIGRATES = "Migrates the metadata database permanently, then restarts every component"
 SUMMARY_LENGTH = 200
-DRIFT_LABEL = "Changes by others"
+DRIFT_LABEL = "Drift"
 INSTEAD = {
-    "local": "tasks run beside the scheduler instead",
-    "kubernetes": "each task gets a pod of its own instead",
+    "local": "tasks run next to the scheduler instead",
+    "kubernetes": "each task runs in its own pod instead",
 }
 
 
@@ -137,7 +137,7 @@ def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
                 label=queue.name,
                 before=queue_in_words(queue),
                 after=REMOVED,
-                effect=f"Removes the queue {queue.name}: tasks that name it wait for ever",
+                effect=f"Removes the queue {queue.name}: tasks that use it stay queued",
                 tone="bad",
             )
     for queue in new.queues:
@@ -148,7 +148,7 @@ def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
                 label=queue.name,
                 before=NOT_SET,
                 after=queue_in_words(queue),
-                effect="New queue, idle until a task names it",
+                effect="New queue, idle until a task uses it",
             )
         else:
             yield from _queue(before, queue)
@@ -158,7 +158,7 @@ def _queue(old: WorkerQueue, new: WorkerQueue) -> Iterator[Change]:
     restarts = f"{WORKERS_RESTART} {new.name} after their tasks"
     for label, before, after, effect in (
         ("size", old.size, new.size, restarts),
-        ("concurrency", old.concurrency, new.concurrency, restarts),
+        ("tasks per worker", old.concurrency, new.concurrency, restarts),
         ("min workers", old.min_workers, new.min_workers, NOTHING_RESTARTS),
         ("max workers", old.max_workers, new.max_workers, NOTHING_RESTARTS),
     ):
@@ -203,10 +203,10 @@ def _shown(variable: Variable) -> str:
 
 
 def queue_in_words(queue: WorkerQueue) -> str:
-    """Write a queue in one line, like "4 tasks a worker, 0 to 2 workers", its size before it where
-    there are sizes.
+    """Write a queue in one line, like "4 tasks per worker, 0 to 2 workers", with its size first
+    where there are sizes.
     """
-    tasks = f"{queue.concurrency} {_plural('task', queue.concurrency)} a worker"
+    tasks = f"{queue.concurrency} {_plural('task', queue.concurrency)} per worker"
     if queue.size != LOCAL_SIZE:
         tasks = f"{queue.size}, {tasks}"
     workers = f"{queue.max_workers} {_plural('worker', queue.max_workers)}"
@@ -216,8 +216,8 @@ def queue_in_words(queue: WorkerQueue) -> str:
 
 
 def drift_in_words(corrects_drift: bool) -> str:
-    """Describe how drift is handled."""
-    return "undone" if corrects_drift else "shown, left alone"
+    """Say what becomes of changes that others make on the data plane."""
+    return "reverted" if corrects_drift else "report only"
 
 
 def _plural(word: str, count: int) -> str:

@@ -100,22 +100,22 @@ class DeploymentOptions:
 CELERY = ExecutorOption(
     name="celery",
     label="Celery",
-    consequence="Worker queues that grow and shrink with their tasks. Usually right.",
+    consequence="Worker queues that scale with their tasks. Recommended.",
 )
 LOCAL = ExecutorOption(
     name="local",
     label="Local",
-    consequence="Tasks run beside the scheduler: no worker queues, and least memory.",
+    consequence="Tasks run next to the scheduler: no worker queues, least memory.",
 )
 KUBERNETES = ExecutorOption(
     name="kubernetes",
     label="Kubernetes",
-    consequence="A pod of its own for each task: apart from all others, and slower to start.",
+    consequence="Each task runs in its own pod: isolated, but slower to start.",
 )
 EXECUTORS = (CELERY, LOCAL, KUBERNETES)
 NO_KEDA = (
-    "This cluster has no KEDA: each queue keeps its min workers, at least one, whatever waits. "
-    "Max workers has no effect."
+    "This cluster has no KEDA: each queue keeps its min workers, at least one, however many tasks "
+    "are queued. Max workers has no effect."
 )
 
 

@@ -64,11 +64,16 @@ class Problem:
 def validate_name(name: str) -> list[Problem]:
     """Validate the display name of a Deployment, except that it is not taken."""
     if not name.strip():
-        return [Problem("name", "Give the Deployment a name.")]
+        return [Problem("name", "Enter a name for the Deployment.")]
     if len(name) > NAME_LENGTH:
-        return [Problem("name", f"The name has {len(name)} characters; {NAME_LENGTH} is the most.")]
+        return [
+            Problem(
+                "name",
+                f"The name can have at most {NAME_LENGTH} characters; this one has {len(name)}.",
+            )
+        ]
     if not name.isprintable():
-        return [Problem("name", "The name contains a character that cannot be shown.")]
+        return [Problem("name", "The name contains a character that cannot be displayed.")]
     return []
 
 
@@ -103,7 +108,8 @@ def _check_basics(configuration: Configuration) -> Iterator[Problem]:
     if length > DESCRIPTION_LENGTH:
         yield Problem(
             "description",
-            f"The description has {length} characters; {DESCRIPTION_LENGTH} is the most.",
+            f"The description can have at most {DESCRIPTION_LENGTH} characters; "
+            f"this one has {length}.",
         )
     if "\x00" in configuration.description:
         yield Problem("description", "The description contains a character that cannot be stored.")
@@ -118,12 +124,12 @@ def _check_runtime(
         return
     if base is None or base.runtime != configuration.runtime:
         if not chosen.is_offered:
-            yield Problem("runtime", f"Runtime {chosen.version} cannot be chosen. {chosen.note}")
+            yield Problem("runtime", f"Runtime {chosen.version} is not available. {chosen.note}")
         before = options.runtime(base.runtime) if base else None
         if before and Version(chosen.airflow_version) < Version(before.airflow_version):
             yield Problem(
                 "runtime",
-                f"Airflow cannot go back from {before.airflow_version} to "
+                f"Airflow cannot be downgraded from {before.airflow_version} to "
                 f"{chosen.airflow_version}: its database has been migrated.",
             )
 
@@ -142,10 +148,12 @@ def _check_queues(configuration: Configuration, options: DeploymentOptions) -> I
         return
     names = [queue.name for queue in queues]
     if DEFAULT_QUEUE not in names:
-        yield Problem("queues", "The queue “default” must stay: tasks that name no queue go there.")
+        yield Problem("queues", "The queue “default” is required: tasks without a queue go there.")
     if len(queues) > options.queues.ceiling:
         yield Problem(
-            "queues", f"{len(queues)} queues are too many; {options.queues.ceiling} is the most."
+            "queues",
+            f"A Deployment can have at most {options.queues.ceiling} queues; "
+            f"this one has {len(queues)}.",
         )
     for index, queue in enumerate(queues):
         yield from _check_queue_name(f"queues.{index}", queue.name, names[:index])
@@ -154,17 +162,19 @@ def _check_queues(configuration: Configuration, options: DeploymentOptions) -> I
 
 def _check_queue_name(path: str, name: str, earlier: list[str]) -> Iterator[Problem]:
     if not name:
-        yield Problem(f"{path}.name", "Give the queue a name.")
+        yield Problem(f"{path}.name", "Enter a name for the queue.")
     elif len(name) > QUEUE_NAME_LENGTH:
-        yield Problem(f"{path}.name", f"A queue name has at most {QUEUE_NAME_LENGTH} characters.")
+        yield Problem(
+            f"{path}.name", f"A queue name can have at most {QUEUE_NAME_LENGTH} characters."
+        )
     elif not QUEUE_NAME.fullmatch(name):
         yield Problem(
             f"{path}.name",
-            "Use lowercase letters, digits and hyphens; begin with a letter, end without a hyphen"
-            + _suggestion(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), QUEUE_NAME),
+            "Use lowercase letters, digits and hyphens; start with a letter and do not end with a "
+            "hyphen" + _suggestion(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), QUEUE_NAME),
         )
     elif name in earlier:
-        yield Problem(f"{path}.name", f"There is already a queue “{name}”.")
+        yield Problem(f"{path}.name", f"There is already a queue called {name}.")
 
 
 def _check_queue_numbers(
@@ -180,7 +190,7 @@ def _check_queue_numbers(
     if queue.min_workers > queue.max_workers >= options.max_workers.floor:
         yield Problem(
             f"{path}.max_workers",
-            f"Max workers is {queue.max_workers}, less than min workers, {queue.min_workers}.",
+            f"Max workers ({queue.max_workers}) is less than min workers ({queue.min_workers}).",
         )
 
 
@@ -188,7 +198,7 @@ def _check_concurrency(path: str, number: int, bounds: Bounds) -> Iterator[Probl
     if not bounds.floor <= number <= bounds.ceiling:
         yield Problem(
             path,
-            f"A worker can run {bounds.floor} to {bounds.ceiling} tasks at once, not {number}.",
+            f"Tasks per worker must be between {bounds.floor} and {bounds.ceiling}, not {number}.",
         )
 
 
@@ -205,7 +215,8 @@ def _check_variables(
     if len(variables) > options.variables.ceiling:
         yield Problem(
             "variables",
-            f"{len(variables)} variables are too many; {options.variables.ceiling} is the most.",
+            f"A Deployment can have at most {options.variables.ceiling} variables; "
+            f"this one has {len(variables)}.",
         )
     seen: set[str] = set()
     for index, variable in enumerate(variables):
@@ -216,16 +227,16 @@ def _check_variables(
 
 def _check_key(path: str, key: str, seen: set[str]) -> Iterator[Problem]:
     if not key:
-        yield Problem(path, "Give the variable a name.")
+        yield Problem(path, "Enter a name for the variable.")
     elif len(key) > VARIABLE_NAME_LENGTH:
-        yield Problem(path, f"A variable name has at most {VARIABLE_NAME_LENGTH} characters.")
+        yield Problem(path, f"A variable name can have at most {VARIABLE_NAME_LENGTH} characters.")
     elif not VARIABLE_NAME.fullmatch(key):
         repaired = re.sub(r"[^A-Za-z0-9_]+", "_", key.strip())
         if VARIABLE_NAME.fullmatch(repaired):
             yield Problem(path, f"Use an underscore: {repaired}.")
         else:
             yield Problem(
-                path, "Use letters, digits and underscores only, not beginning with a digit."
+                path, "Use only letters, digits and underscores; do not start with a digit."
             )
     elif is_protected(key):
         yield Problem(path, f"The portal sets {key} itself. Choose another name.")
@@ -239,11 +250,13 @@ def check_value(path: str, value: str, options: DeploymentOptions) -> Iterator[P
     if size > options.value_bytes:
         yield Problem(
             path,
-            f"The value has {size // 1024 + 1} KiB; {options.value_bytes // 1024} KiB is the most.",
+            f"The value can have at most {options.value_bytes // 1024} KiB; "
+            f"this one has {size // 1024 + 1} KiB.",
         )
     if "\x00" in value:
         yield Problem(
-            path, "The value contains a NUL character, which an environment variable cannot hold."
+            path,
+            "The value contains a NUL character, which an environment variable cannot contain.",
         )
 
 

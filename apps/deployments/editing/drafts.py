@@ -124,7 +124,7 @@ def _carry_out(actor: User, draft: Draft, reason: str) -> Operation:
             reason=reason,
         )
     if draft.base is None:
-        raise Conflict("This draft is based on no revision. Start again from the form.")
+        raise Conflict("This draft has no base revision. Start again from the form.")
     if draft.restores is not None:
         return restore_revision(
             actor=actor,
@@ -146,14 +146,14 @@ def _lock(actor: User, draft: Draft) -> Draft:
     # No joins: rows joined before waiting for the lock would be stale.
     locked = Draft.objects.select_for_update().get(pk=draft.pk)
     if locked.author_id != actor.pk:
-        raise Refused("A draft belongs to who typed it.")
+        raise Refused("Only its author can use a draft.")
     return locked
 
 
 def _lock_open(actor: User, draft: Draft) -> Draft:
     draft = _lock(actor, draft)
     if draft.operation is not None:
-        raise Conflict("This draft is confirmed already. Edit the Deployment instead.")
+        raise Conflict("This draft was already applied. Edit the Deployment instead.")
     return draft
 
 

@@ -28,17 +28,17 @@ def put_back(*, actor: User, deployment: Deployment) -> Operation:
     revision = deployment.wanted
     is_settled = revision is not None and revision.state == RevisionState.APPLIED
     if revision is None or not is_settled or not deployment.observation.get("is_drifted"):
-        raise Conflict("Nothing differs any more, so there is nothing to put back.")
+        raise Conflict("The cluster matches the applied revision, so there is nothing to revert.")
     lifecycle.move(Revision.objects.filter(pk=revision.pk), "revision", RevisionState.PENDING)
     operation = begin_operation(
         actor,
         deployment,
         Operation.Kind.PUT_BACK,
-        title=f"Put back revision {revision.number}",
+        title=f"Revert drift from revision {revision.number}",
         revision=revision,
     )
     found = deployment.observation.get("drift", [])
-    drifted = {one["object"]: [", ".join(one["fields"]), "put back"] for one in found}
+    drifted = {one["object"]: [", ".join(one["fields"]), "reverted"] for one in found}
     record_change(actor, deployment, "deployment.put_back", drifted)
     make_due(deployment)
     return operation

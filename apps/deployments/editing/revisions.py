@@ -126,7 +126,9 @@ def _take_secrets(actor: User | None, deployment: Deployment, configuration: Con
     """
     rows = _usable_secrets(actor, deployment, configuration)
     problems = [
-        Problem(f"variables.{index}.value", f"The value of {variable.key} is gone. Type it again.")
+        Problem(
+            f"variables.{index}.value", f"The value of {variable.key} is missing. Enter it again."
+        )
         for index, variable in enumerate(configuration.variables)
         if variable.is_secret and variable.secret_id not in rows
     ]

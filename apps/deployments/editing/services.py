@@ -48,7 +48,7 @@ class StaleBase(Conflict):
 
     def __init__(self, *, current: Revision) -> None:
         super().__init__(
-            f"Somebody saved first: revision {current.number} is newer than the one you edited."
+            f"Someone else saved first: revision {current.number} is newer than the one you edited."
         )
         self.current = current
 
@@ -74,7 +74,7 @@ def create_deployment(
     except IntegrityError as error:
         if NAME_CONSTRAINT not in str(error):
             raise
-        message = f"There is already a Deployment called {name} in this workspace."
+        message = f"This workspace already has a Deployment called {name}. Choose another name."
         raise Invalid(message, field="name") from error
 
 
@@ -96,7 +96,7 @@ def update_config(
     _check(configuration, deployment.cluster, base=before)
     differences = changes(before, configuration)
     if not differences:
-        raise Invalid("Nothing is changed.")
+        raise Invalid("Nothing has changed, so there is nothing to apply.")
     return add_revision(
         actor,
         deployment,
@@ -157,7 +157,7 @@ def restore_revision(
         actor,
         deployment,
         Operation.Kind.ROLL_BACK,
-        summary=f"Back to revision {revision.number}",
+        summary=f"Restore revision {revision.number}",
         configuration=configuration,
         code_digest=revision.code_digest,
         reason=reason,
@@ -178,13 +178,13 @@ def retry(*, actor: User, deployment: Deployment) -> Operation:
     is_failed = revision is not None and revision.state == RevisionState.FAILED
     is_deleting = deployment.phase == Phase.DELETING
     if not (is_failed or is_deleting or deployment.quarantined_at):
-        raise Conflict("Nothing has failed, so there is nothing to try again.")
+        raise Conflict("Nothing has failed, so there is nothing to retry.")
     if revision is not None and not is_deleting:
         rows = Revision.objects.filter(pk=revision.pk)
         lifecycle.move(rows, "revision", RevisionState.PENDING, failure="")
     kind = Operation.Kind.DELETE if is_deleting else Operation.Kind.RETRY
     target = None if is_deleting else revision
-    title = f"Delete {deployment.name}" if target is None else f"Try revision {target.number} again"
+    title = f"Delete {deployment.name}" if target is None else f"Retry revision {target.number}"
     operation = begin_operation(actor, deployment, kind, title=title, revision=target)
     record_change(actor, deployment, "deployment.retried", {"operation": [None, operation.number]})
     make_due(deployment)
@@ -261,7 +261,7 @@ def _usable_cluster(workspace: Workspace, cluster: Cluster) -> Cluster:
     """
     locked = Cluster.objects.select_for_update(no_key=True).get(pk=cluster.pk)
     if not clusters_for(workspace=workspace).filter(pk=cluster.pk).exists():
-        message = f"{workspace} may not use the cluster {cluster}. Choose another one."
+        message = f"{workspace} cannot use the cluster {cluster}. Choose another one."
         raise Invalid(message, field="cluster")
     return locked
 

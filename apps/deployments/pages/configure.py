@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -32,6 +33,7 @@ from apps.deployments.pages.queries import is_name_taken, open_drafts, usable_se
 from apps.organizations.models import Workspace
 
 SHOWN_DRAFTS = 3
+REPLACED = "{cluster} does not offer everything you chose: its defaults were used instead."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,13 +157,14 @@ def _subject(request: HttpRequest, *, cluster: Cluster, **fields: Any) -> Subjec
 
 
 def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData]) -> HttpResponse:
-    """Show the form. A row button rearranges it; the main one saves a draft for the review."""
+    """Show the form. A row button or another cluster rearranges it; Review keeps a draft."""
     data, is_validated, is_adapted = initial() | {"cluster": str(subject.cluster.pk)}, False, False
+    was_replaced = False
     if request.method == "POST":
         data = _posted(request, subject)
         is_adapted = is_for_another(data, subject.cluster) and bool(subject.clusters)
         fitted = adapt(data, subject.options) if is_adapted else data
-        is_validated = not data.get("row") and fitted == data
+        is_validated, was_replaced = not data.get("row"), fitted != data
         data = fitted
     secrets = usable_secrets(
         user=subject.user,
@@ -179,6 +182,8 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
     )
     if is_validated and _is_valid(editor, subject):
         draft = _keep(subject, editor, base=subject.revision(data.get("base", "")))
+        if was_replaced:
+            messages.info(request, REPLACED.format(cluster=subject.cluster.name))
         return redirect("deployments:review", subject.workspace.slug, draft.pk)
     context = {
         "editor": editor,
@@ -189,6 +194,7 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
         "drafts": _other_drafts(subject) if request.method != "POST" else [],
         "clusters": cluster_rows(subject.clusters),
         "is_adapted": is_adapted,
+        "is_cluster_pressed": data.get("row") == "cluster",
     }
     return render(
         request, "deployments/editing/configure.html", context, status=422 if is_validated else 200
@@ -211,7 +217,9 @@ def _is_valid(editor: Editor, subject: Subject) -> bool:
     if subject.deployment is not None or "name" in editor.settings.errors:
         return is_valid
     if is_name_taken(workspace=subject.workspace, name=name):
-        message = f"There is already a Deployment “{name}” in {subject.workspace.name}."
+        message = (
+            f"{subject.workspace.name} already has a Deployment called {name}. Choose another name."
+        )
         editor.add_error([Problem("name", message)])
         return False
     return is_valid

@@ -8,6 +8,15 @@ from apps.core.errors import Invalid, PortalError
 from apps.deployments.editing.services import delete_deployment
 from apps.deployments.models import Deployment, Phase
 
+LOST = (
+    "The metadata database with the history of every run, connections and variables in it; "
+    "environment variables and secrets; deployed code; logs; the URL. Running tasks are stopped."
+)
+KEPT = (
+    "The lists of revisions, deploys and operations, and the audit log. "
+    "The name is available again afterwards."
+)
+
 
 @scoped(Deployment, "deployment.delete", by="ref")
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -27,5 +36,11 @@ def delete(request: HttpRequest, deployment: Deployment) -> HttpResponse:
             error, status = problem.message, 409
         else:
             return redirect("deployments:operation", deployment.ref, operation.number)
-    context = {"deployment": deployment, "error": error}
+    context = {
+        "deployment": deployment,
+        "error": error,
+        "verb": f"Delete {deployment.name}",
+        "lost": LOST,
+        "kept": KEPT,
+    }
     return render(request, "deployments/delete.html", context, status=status)

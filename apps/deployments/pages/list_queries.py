@@ -34,12 +34,30 @@ from apps.organizations.models import Workspace
 PAGE_SIZE = 50
 SHOWN_QUEUES = 2
 KEPT_STATEMENTS = 64
+DIGITS = 20
 _RUNTIME = KeyTextTransform("runtime", "wanted__config")
-ORDERS = {
-    "name": (Lower("name").asc(),),
-    "-name": (Lower("name").desc(),),
-    "runtime": (_RUNTIME.asc(), Lower("name").asc()),
-    "-runtime": (_RUNTIME.desc(), Lower("name").asc()),
+
+
+def _natural(text: Any) -> Func:
+    """Return a text to sort by in which numbers count as numbers: etl-2 before etl-10.
+
+    Each run of digits is filled up with zeros, then cut to its last twenty.
+    """
+    filled = _replaced(text, r"(\d+)", "0" * DIGITS + r"\1")
+    return _replaced(filled, rf"\d*(\d{{{DIGITS}}})(?!\d)", r"\1")
+
+
+def _replaced(text: Any, pattern: str, by: str) -> Func:
+    values = (Value(pattern), Value(by), Value("g"))
+    return Func(text, *values, function="regexp_replace", output_field=TextField())
+
+
+BY_NAME = Lower("name")
+ORDERS: dict[str, tuple[Any, ...]] = {
+    "name": (_natural(BY_NAME).asc(), BY_NAME.asc()),
+    "-name": (_natural(BY_NAME).desc(), BY_NAME.desc()),
+    "runtime": (_natural(_RUNTIME).asc(), BY_NAME.asc()),
+    "-runtime": (_natural(_RUNTIME).desc(), BY_NAME.asc()),
     "changed": ("wanted__created_at", Lower("name").asc()),
     "-changed": ("-wanted__created_at", Lower("name").asc()),
 }
@@ -53,6 +71,10 @@ _COLUMNS = (
     "health_message",
     "last_error",
     "quarantined_at",
+    Coalesce(
+        Cast(KeyTextTransform("import_errors", "observation"), IntegerField()),
+        Value(0),
+    ),
     # Only the badge of one in deletion asks for it, and elsewhere it changes with every pass.
     Case(When(phase=Phase.DELETING, then=F("next_reconcile_at"))),
     "wanted__created_at",
@@ -148,6 +170,7 @@ class Row(NamedTuple):
     health_message: str
     last_error: str
     quarantined_at: datetime | None
+    import_errors: int
     next_reconcile_at: datetime | None
     changed_at: datetime | None
     summary: str | None
@@ -276,5 +299,5 @@ def _in_order(rows: QuerySet[Any], sort: str) -> QuerySet[Any]:
     """Order rows; by default the most urgent status first."""
     if sort:
         return rows.order_by(*ORDERS[sort])
-    placed: QuerySet[Any] = rows.order_by(_PLACE, *ORDERS["name"])
+    placed: QuerySet[Any] = rows.order_by(_PLACE, BY_NAME.asc())
     return placed

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.core.htmx import is_fragment
+from apps.core.htmx import is_fragment, skip_unchanged
 from apps.core.words import time_ago_in_words
 from apps.deployments.badge import GROUPS, display_status
 from apps.deployments.configuration.options import EXECUTORS
@@ -39,6 +39,7 @@ KEPT_ROWS = 2_000
 GROUP_WORDS = {
     "failed": ("Failed", "bad"),
     "unhealthy": ("Unhealthy", "bad"),
+    "degraded": ("Degraded", "warn"),
     "unknown": ("Unknown", "idle"),
     "progress": ("In progress", "move"),
     "healthy": ("Healthy", "good"),
@@ -70,7 +71,7 @@ def deployments(request: HttpRequest, workspace: Workspace) -> HttpResponse:
             request, "deployments/list/list.html", context | _around(request, workspace, page)
         )
     patch_vary_headers(response, ["HX-Request"])
-    return response
+    return skip_unchanged(request, response)
 
 
 def _around(request: HttpRequest, workspace: Workspace, page: ListPage) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
-from apps.core.htmx import is_fragment
-from apps.dataplane.status import ComponentStatus, LiveMetrics, Observation
-from apps.deployments.badge import display_status
+from apps.core.htmx import is_fragment, skip_unchanged
+from apps.dataplane.status import ComponentStatus, Drift, LiveMetrics, Observation
+from apps.deployments.badge import DisplayStatus, display_status, import_errors_in_words
 from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration
 from apps.deployments.models import Deployment, Health, OperationState, Phase
 from apps.deployments.pages.operations import operation_rows
@@ -39,10 +39,11 @@ COMPONENT_WORDS = {
 SETTLED_SECONDS, UNSETTLED_SECONDS = 5, 2
 SHOWN = 4
 SETTINGS_CHANGED = (
-    "This Deployment does not run with them yet. The portal applies them to some Deployments at a "
-    "time."
+    "This Deployment does not use them yet. The portal applies them to a few Deployments at a time."
 )
 NOTICED = timedelta(hours=1)
+# A heartbeat that is younger says nothing that the state does not.
+LATE_HEARTBEAT = timedelta(minutes=1)
 
 
 @scoped(Deployment, "deployment.view", by="ref")
@@ -56,7 +57,8 @@ def overview(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     template = "_overview" if is_fragment(request) else "overview"
     response = render(request, f"deployments/overview/{template}.html", context)
     patch_vary_headers(response, ["HX-Request"])
-    return response
+    seen = context["seen"]
+    return skip_unchanged(request, response, checked_at=seen.observed_at if seen else None)
 
 
 @scoped(Deployment, "deployment.view", by="ref")
@@ -94,10 +96,13 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "running": running,
         "step": running.steps.filter(state="running").first() if running else None,
         "failed": _failed(deployment, recent),
-        "components": [_component(component) for component in seen.components] if seen else [],
+        "components": _components(deployment, seen, now),
+        "health_since": _health_since(deployment, status),
+        "import_errors_title": import_errors_in_words(seen.import_errors or 0) if seen else "",
+        "can_see_logs": request.user.has_perm("deployment.logs.view", deployment),
         "queues": _queues(configuration, seen),
         "unknown": _unknown(deployment, told),
-        "drift": seen.drift if seen else (),
+        "drift": [_drift(one) for one in seen.drift] if seen else [],
         "is_drift_corrected": configuration is None or configuration.corrects_drift,
         "notices": _notices(deployment, seen, now),
         "revisions": revision_rows(revisions_for_page(deployment)[:SHOWN]),
@@ -123,7 +128,7 @@ def _unknown(deployment: Deployment, told: LiveMetrics | None) -> dict[str, str]
     if deployment.cluster.blind_until is not None:
         return dict.fromkeys(("tasks", "usage"), "The cluster does not answer.")
     if live_metrics.supports_metrics(deployment):
-        return {"tasks": "They are being counted.", "usage": "It is being asked for."}
+        return dict.fromkeys(("tasks", "usage"), "Waiting for the first report.")
     return {"tasks": "", "usage": ""}
 
 
@@ -155,20 +160,16 @@ def _conditions(
     """Return what needs attention, besides a failed or running operation."""
     found = []
     if deployment.quarantined_at:
-        found.append(_condition("bad", "The portal has stopped trying", deployment.last_error))
+        found.append(_condition("bad", "The portal has stopped retrying", deployment.last_error))
     elif deployment.last_error:
-        found.append(_condition("warn", "It does not go on yet", deployment.last_error))
+        found.append(_condition("warn", "Delayed", deployment.last_error))
     if is_behind(deployment) and deployment.phase == Phase.ACTIVE:
-        title = f"The settings of {deployment.cluster.name} changed"
+        title = f"The settings of {deployment.cluster.name} have changed"
         found.append(_condition("move", title, SETTINGS_CHANGED))
     note = runtime_note(configuration.runtime, today=now.date()) if configuration else None
     if note is not None and note.tone and configuration is not None:
         title = f"Runtime {configuration.runtime} should be replaced"
         found.append(_condition(note.tone, title, f"{note.message}."))
-    if seen is not None and seen.import_errors:
-        files = "1 DAG file" if seen.import_errors == 1 else f"{seen.import_errors} DAG files"
-        title = f"{files} cannot be imported"
-        found.append(_condition("warn", title, "Their DAGs do not run. Airflow shows the errors."))
     return found
 
 
@@ -196,22 +197,59 @@ def _good_since(deployment: Deployment, seen: Observation | None) -> datetime | 
     return deployment.health_since if is_good else None
 
 
+def _drift(drift: Drift) -> dict[str, Any]:
+    """Return an object that drifted with the wanted and the actual value of each field."""
+    differences = [
+        {
+            "path": path,
+            "is_shown": path in drift.values,
+            "wanted": drift.values.get(path, ("", ""))[0],
+            "actual": drift.values.get(path, ("", ""))[1],
+        }
+        for path in drift.fields
+    ]
+    return {
+        "object": drift.object,
+        "fields": drift.fields,
+        "differences": differences,
+        "is_gone": drift.is_gone,
+    }
+
+
 def _condition(tone: str, title: str, message: str) -> dict[str, str]:
     return {"tone": tone, "title": title, "message": message}
 
 
-def _component(component: ComponentStatus) -> dict[str, Any]:
+def _health_since(deployment: Deployment, status: DisplayStatus) -> datetime | None:
+    """Return since when the health is what the badge says; while a change runs it says another."""
+    is_told = status.key in ("healthy", "degraded", "unhealthy")
+    return deployment.health_since if is_told else None
+
+
+def _components(
+    deployment: Deployment, seen: Observation | None, now: datetime
+) -> list[dict[str, Any]]:
+    is_new = deployment.applied_id is None
+    return [_component(one, now, is_new=is_new) for one in seen.components] if seen else []
+
+
+def _component(component: ComponentStatus, now: datetime, *, is_new: bool) -> dict[str, Any]:
     word, tone, icon = COMPONENT_WORDS[component.state]
     detail = component.detail
+    heartbeat_at = component.heartbeat_at
+    is_late = heartbeat_at is not None and now - heartbeat_at > LATE_HEARTBEAT
     is_worker = component.name.startswith("worker ")
     if is_worker and component.state == "stopped" and not component.wanted:
-        word, icon, detail = "Idle", "sleep", detail or "Starts when tasks wait"
+        word, icon, detail = "Idle", "sleep", detail or "Starts when tasks are queued"
+    elif is_new and component.state == "stopped":
+        word, icon = "Not started", "wait"
     return {
         "component": component,
         "word": word,
         "tone": tone,
         "icon": icon,
         "detail": detail,
+        "late_heartbeat_at": heartbeat_at if is_late else None,
         "cpu": "" if component.cpu_millis is None else f"{component.cpu_millis / 1000:.2f} CPU",
     }
 
@@ -221,7 +259,7 @@ def _queues(configuration: Configuration | None, seen: Observation | None) -> li
     rows = []
     for queue in configuration.queues if configuration else ():
         now = found.get(queue.name)
-        tasks = f"{queue.concurrency} task{'' if queue.concurrency == 1 else 's'} each"
+        tasks = f"{queue.concurrency} task{'' if queue.concurrency == 1 else 's'} per worker"
         if queue.size != LOCAL_SIZE:
             tasks = f"{queue.size}, {tasks}"
         rows.append(

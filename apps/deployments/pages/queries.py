@@ -12,7 +12,14 @@ from django.db.models import Count, Q, QuerySet
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
-from apps.dataplane.status import ComponentStatus, Drift, Notice, Observation, QueueStatus
+from apps.dataplane.status import (
+    ComponentStatus,
+    Drift,
+    ImportFailure,
+    Notice,
+    Observation,
+    QueueStatus,
+)
 from apps.deployments.models import (
     Deployment,
     Draft,
@@ -27,7 +34,7 @@ from apps.organizations.models import Workspace
 
 # Enough for a stable median, few enough to follow a change of the machine.
 RECENT_OPERATIONS = 12
-_TIMES = ("observed_at", "started_at", "heartbeat_at", "last_at")
+_TIMES = ("observed_at", "started_at", "heartbeat_at", "last_at", "at")
 STEP_STATES = {"waiting": "wait", "running": "now"}
 
 
@@ -115,20 +122,28 @@ def _seconds(ended: Operation | OperationStep) -> float:
 def steps_for_page(
     *, operation: Operation, usual: UsualTime, now: datetime
 ) -> list[dict[str, Any]]:
-    """Return the steps of an operation as the component `steps` shows them."""
+    """Return the steps of an operation as the component `steps` shows them.
+
+    What still waited when the operation ended did not run; what was done by the time of the first
+    report took a time that is not known.
+    """
     rows = []
+    is_over = operation.state != OperationState.RUNNING
     for step in operation.steps.order_by("position"):
         took = None
         if step.started_at is not None:
             end = step.ended_at or (now if step.state == "running" else None)
             took = (end - step.started_at).total_seconds() if end else None
+        state = STEP_STATES.get(step.state, step.state)
+        if is_over and state == "wait":
+            state = "skipped"
         rows.append(
             {
                 "title": step.title,
-                "state": STEP_STATES.get(step.state, step.state),
+                "state": state,
                 "detail": step.detail,
-                "took_seconds": took,
-                "usual_seconds": usual.steps.get(step.key),
+                "took_seconds": took or None,
+                "usual_seconds": usual.steps.get(step.key) if state in ("wait", "now") else None,
                 "log": step.log.splitlines(),
             }
         )
@@ -176,9 +191,18 @@ def observation_of(deployment: Deployment) -> Observation | None:
         QueueStatus(**_known(QueueStatus, item)) for item in data.get("queues", ())
     )
     known["drift"] = tuple(
-        Drift(object=item["object"], fields=tuple(item["fields"])) for item in data.get("drift", ())
+        Drift(
+            object=item["object"],
+            fields=tuple(item["fields"]),
+            values={path: (old, new) for path, (old, new) in item.get("values", {}).items()},
+            is_gone=item.get("is_gone", False),
+        )
+        for item in data.get("drift", ())
     )
     known["notices"] = tuple(Notice(**_known(Notice, item)) for item in data.get("notices") or ())
+    known["import_failures"] = tuple(
+        ImportFailure(**_known(ImportFailure, item)) for item in data.get("import_failures") or ()
+    )
     return Observation(**known)
 
 

@@ -54,7 +54,7 @@ def discard(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> HttpR
     draft = draft_of(request, workspace, draft_id)
     deployment = draft.deployment
     discard_draft(actor=draft.author, draft=draft)
-    messages.success(request, "The draft was discarded. Nothing has changed.")
+    messages.success(request, "Draft discarded. Nothing has changed.")
     if deployment is not None:
         return redirect("deployments:overview", deployment.ref)
     return redirect("deployments:list", workspace.slug)
@@ -72,7 +72,7 @@ def _confirm(request: HttpRequest, draft: Draft) -> HttpResponse:
     reason = request.POST.get("reason", "").replace("\x00", "").strip()
     if len(reason) > 500:
         return _show(
-            request, draft, error="The reason may have at most 500 characters.", status=422
+            request, draft, error="The reason can have at most 500 characters.", status=422
         )
     try:
         operation = confirm_draft(actor=draft.author, draft=draft, reason=reason)

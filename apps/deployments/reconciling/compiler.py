@@ -49,7 +49,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             database_server=deployment.database_server,
         )
     except SecretUnreadable as error:
-        raise Permanent(f"A secret of this Deployment cannot be read. {error}") from error
+        raise Permanent(f"A secret of this Deployment cannot be decrypted. {error}") from error
 
 
 def code_name(digest: str) -> str:
@@ -61,7 +61,9 @@ def _runtime(version: str) -> RuntimeSpec:
     try:
         runtime = runtime_called(version)
     except KeyError:
-        raise Permanent(f"This portal has no runtime {version}. Choose another one.") from None
+        raise Permanent(
+            f"The runtime {version} is not available here. Choose another one."
+        ) from None
     return RuntimeSpec(
         version=runtime.version,
         airflow_version=runtime.airflow_version,
@@ -78,7 +80,7 @@ def _variables(configuration: Configuration, deployment: Deployment) -> tuple[Va
     for variable in configuration.variables:
         value = values.get(variable.secret_id) if variable.is_secret else variable.value
         if value is None:
-            raise Permanent(f"The value of {variable.key} is gone. Type it again.")
+            raise Permanent(f"The value of {variable.key} is missing. Enter it again.")
         specs.append(VariableSpec(key=variable.key, value=value, is_secret=variable.is_secret))
     return tuple(specs)
 
@@ -102,6 +104,8 @@ def _sign_in(ref: str) -> SignInSpec:
 @cache
 def _public_key(private_pem: str) -> str:
     if not private_pem:
-        raise Permanent("PORTAL_AIRFLOW_SIGN_IN_KEY is not set: nobody could sign in to Airflow.")
+        raise Permanent(
+            "PORTAL_AIRFLOW_SIGN_IN_KEY is not set, so no one could sign in to Airflow."
+        )
     public = load_pem_private_key(private_pem.encode(), password=None).public_key()
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

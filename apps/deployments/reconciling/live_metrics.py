@@ -1,8 +1,9 @@
 """Live metrics of Deployments on clusters: what observations leave out because it changes by the
 second.
 
-A worker requests them while a page is open, and caches them for a minute: no row changes, and
-Deployments without a viewer cost nothing. All viewers of a page see the same ones.
+They are asked for while a page is open, by a worker, and kept for a minute in the cache: a row
+changes only when DAG files begin or cease to be importable, and a Deployment without a reader costs
+nothing. Every view of a page sees the same ones.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from apps.dataplane.base import SupportsMetrics
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.status import LiveMetrics, Observation, Usage
 from apps.deployments.models import Deployment, Health, Phase
+from apps.deployments.reconciling import import_errors
 from apps.deployments.reconciling.compiler import compile_spec
 
 # How often they are requested while a page is open, and how long the last ones are shown.
@@ -53,8 +55,13 @@ def measure(*, deployment_id: int) -> None:
     except DataPlaneError:
         # The reconciler meets the same error and records it.
         return
-    if isinstance(plane, SupportsMetrics):
-        cache.set(_key(deployment), _as_json(plane.live_metrics(spec=spec)), KEPT_SECONDS)
+    if not isinstance(plane, SupportsMetrics):
+        return
+    live_metrics = plane.live_metrics(spec=spec)
+    cache.set(_key(deployment), _as_json(live_metrics), KEPT_SECONDS)
+    if live_metrics.import_errors is not None:
+        count = live_metrics.import_errors
+        import_errors.keep(plane=plane, deployment=deployment, spec=spec, count=count)
 
 
 def read_live_metrics(deployment: Deployment) -> LiveMetrics | None:
@@ -88,7 +95,9 @@ def completed(observation: Observation, live_metrics: LiveMetrics) -> Observatio
         observation,
         queues=tuple(queues),
         components=tuple(components),
-        import_errors=live_metrics.import_errors,
+        import_errors=observation.import_errors
+        if live_metrics.import_errors is None
+        else live_metrics.import_errors,
     )
 
 

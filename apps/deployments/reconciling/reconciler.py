@@ -27,7 +27,14 @@ from apps.deployments.models import (
     Revision,
     RevisionState,
 )
-from apps.deployments.reconciling import breaker, cluster_leases, lifecycle, results, surveys
+from apps.deployments.reconciling import (
+    breaker,
+    cluster_leases,
+    import_errors,
+    lifecycle,
+    results,
+    surveys,
+)
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.reconciling.lifecycle import Lease, LeaseLost
 
@@ -36,6 +43,8 @@ logger = logging.getLogger(__name__)
 # Settled: how often to observe where every observation is a pass, and where surveys and watches
 # observe, too.
 SETTLED_SECONDS, SURVEYED_SECONDS = 15.0, 600.0
+# Airflow's DAG processor has imported new code after this time.
+IMPORTED_SECONDS = 60.0
 # A request that began before the end of the lease may take so long.
 FENCE_MARGIN_SECONDS = 5.0
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 30.0
@@ -202,15 +211,33 @@ def _finish_apply(
 ) -> None:
     observation = plane.observe(ref=deployment.ref)
     if progress.is_done:
-        _finish_observation(lease, deployment, plane, observation)
+        _finish_observation(
+            lease, deployment, plane, observation, has_new_code=_has_new_code(deployment)
+        )
         return
     _finish(lease, deployment, observation, after_seconds=progress.retry_after_seconds)
 
 
+def _has_new_code(deployment: Deployment) -> bool:
+    """Tell whether the pass brought other code than the revision that was applied before."""
+    before = deployment.applied.code_digest if deployment.applied else ""
+    return deployment.wanted is not None and deployment.wanted.code_digest != before
+
+
 def _finish_observation(
-    lease: Lease, deployment: Deployment, plane: DataPlane, observation: Observation
+    lease: Lease,
+    deployment: Deployment,
+    plane: DataPlane,
+    observation: Observation,
+    *,
+    has_new_code: bool = False,
 ) -> None:
-    """Finish a pass over a settled Deployment. Surveys make its own passes rare."""
+    """End a pass over what is at rest. Where surveys see all, a pass of its own is rare, but new
+    code is looked at again once Airflow has had time to import it.
+    """
+    observation = import_errors.completed(
+        plane=plane, deployment=deployment, observation=observation
+    )
     after = SETTLED_SECONDS
     if (
         isinstance(plane, SupportsBulkObserve)
@@ -218,6 +245,8 @@ def _finish_observation(
         and observation.health == "healthy"
     ):
         after = SURVEYED_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
+        if has_new_code:
+            after = IMPORTED_SECONDS
     _finish(lease, deployment, observation, after_seconds=after, is_urgent=False)
 
 
@@ -254,7 +283,7 @@ def _back_off(lease: Lease, deployment: Deployment, error: DataPlaneError) -> No
         after_seconds=after * random.uniform(1.0, 1.25),  # noqa: S311 - spreads load
         unfinished_passes=0,
         failures=deployment.failures + 1,
-        last_error=f"{error.message} The portal tries again."[:500],
+        last_error=f"{error.message} Retrying."[:500],
         **fields,
     )
 
@@ -264,7 +293,7 @@ def _push_ahead(lease: Lease, deployment: Deployment) -> None:
         lease=lease,
         after_seconds=wait_seconds(deployment.failures),
         failures=deployment.failures + 1,
-        last_error="The portal met an error of its own and tries again.",
+        last_error="The portal ran into an internal error and is retrying.",
     )
 
 
@@ -274,8 +303,8 @@ def wait_seconds(failures: int) -> float:
 
 
 def _stalled_error(plane: DataPlane, ref: str, stalled: Step) -> Permanent:
-    """Turn a stalled step into a failure that names the component at fault, if there is one."""
-    message = f"“{stalled.title}” did not end within {STALLED_MINUTES} minutes."
+    """Turn a step that stands still into a failure that names the component at fault, if one is."""
+    message = f"“{stalled.title}” did not finish within {STALLED_MINUTES} minutes."
     for component in plane.observe(ref=ref).components:
         if component.state != "running" or component.ready < component.wanted:
             detail = component.detail or f"It is {component.state}."

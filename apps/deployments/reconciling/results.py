@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,8 +29,8 @@ STALLED_AFTER = timedelta(minutes=10)
 MOST_AUDITED = 50
 AFTER_FAILURE_SECONDS, BETWEEN_REPAIRS_SECONDS = 2.0, 60.0
 QUARANTINED = (
-    "The portal stopped trying: three times in a row its worker ended in the middle. "
-    "The log of the worker says why."
+    "The portal stopped retrying: its worker crashed three times in a row. "
+    "See the log of the worker."
 )
 
 
@@ -155,7 +155,7 @@ def record_correction(*, lease: Lease, drift: Sequence[Drift]) -> None:
         target_id=deployment.pk,
         target_label=deployment.name,
         changes={
-            one.object: [", ".join(one.fields) or "gone", "put back"]
+            one.object: [", ".join(one.fields) or "gone", "reverted"]
             for one in drift[:MOST_AUDITED]
         },
     )
@@ -171,8 +171,8 @@ def observed_fields(deployment: Deployment, observation: Observation) -> dict[st
 
 
 def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[str, Any]:
-    """Return what is stored of an observation. What the observation did not include is kept from
-    `before`: notices, the fields of objects that still drift, and drift of kinds that were not
+    """Return what is stored of an observation. What it did not include is kept from `before`:
+    notices, import errors, the fields of objects that still drift, and drift of kinds that were not
     checked. So is when drift was corrected last.
     """
     found: dict[str, Any] = json.loads(json.dumps(asdict(observation), cls=DjangoJSONEncoder))
@@ -180,9 +180,19 @@ def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[s
         found["corrected_at"] = before["corrected_at"]
     if observation.notices is None:
         found["notices"] = before.get("notices") or []
+    if observation.import_errors is None:
+        found["import_errors"] = before.get("import_errors") if observation.exists else None
+    if found["import_failures"] is None:
+        found["import_failures"] = before.get("import_failures") or []
+    if not found["import_errors"]:
+        found["import_failures"] = []
     known = {one["object"]: one for one in before.get("drift", ())}
     for one in found["drift"]:
-        one["fields"] = one["fields"] or known.get(one["object"], one)["fields"]
+        if not one["fields"]:
+            before_it = known.get(one["object"], one)
+            one["fields"] = before_it["fields"]
+            one["values"] = before_it.get("values", {})
+            one["is_gone"] = before_it.get("is_gone", False)
     checked_for_drift = found.pop("checked_for_drift")
     if checked_for_drift is not None:
         found["drift"] += [
@@ -236,7 +246,12 @@ def _record_steps(operation: Operation, steps: Sequence[Step], now: datetime) ->
 
 
 def _copy(step: Step, row: OperationStep, now: datetime) -> bool:
-    """Copy a step onto its row, times included; return whether anything is new."""
+    """Copy a step onto its row, times included; return whether anything is new.
+
+    A step that an earlier pass worked on has run, even where a later pass found nothing left to do.
+    """
+    if step.state == "skipped" and row.started_at is not None:
+        step = replace(step, state="done", detail=row.detail if row.state == "done" else "")
     news = {
         "title": step.title[:160],
         "state": step.state,

@@ -46,7 +46,9 @@ def key_problems() -> list[str]:
     """Return messages about sealed values that the key ring cannot open. One per key is tried."""
     ring: KeyRing | None = settings.ENCRYPTION_KEYS
     if ring is None:
-        return ["PORTAL_ENCRYPTION_KEYS must be set: without it no secret can be read or written."]
+        return [
+            "PORTAL_ENCRYPTION_KEYS is not set: secrets can be neither read nor written without it."
+        ]
     found = [problem for column in _COLUMNS for problem in _problems_of(column, ring)]
     unreadable = second_factors.unreadable_key_ids(ring=ring)
     return found + [_problem(key_id, ring) for key_id in unreadable]
@@ -78,7 +80,10 @@ def _problems_of(column: _Column, ring: KeyRing) -> Iterator[str]:
 def _problem(key_id: str, ring: KeyRing) -> str:
     if key_id not in ring.keys:
         return f"Secrets need the encryption key “{key_id}”, which is not in the key ring."
-    return f"The encryption key “{key_id}” of the key ring is not the one that sealed the secrets."
+    return (
+        f"The encryption key “{key_id}” in the key ring is not the one that the secrets were "
+        "encrypted with."
+    )
 
 
 def _rewrap(column: _Column, ring: KeyRing) -> int:

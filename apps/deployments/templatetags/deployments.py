@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch, reverse
 
 from apps.access.queries import denials
 from apps.deployments.badge import display_status
-from apps.deployments.models import Deployment, Phase
+from apps.deployments.models import Deployment, Health, Phase
 
 register = template.Library()
 
@@ -72,10 +72,20 @@ def open_airflow_button(context: Context, deployment: Deployment) -> dict[str, A
     """Show the button that opens Airflow signed in, to those who may."""
     user = context["request"].user
     return {
+        "reason": _why_no_airflow(deployment),
         "url": page_link("airflow_access:open_airflow", deployment.ref),
         "is_allowed": user.has_perm("deployment.airflow.view", deployment),
         "csrf_token": context.get("csrf_token"),
     }
+
+
+def _why_no_airflow(deployment: Deployment) -> str:
+    """Say why there is no Airflow to open, empty if there is one."""
+    if deployment.applied_id is None:
+        return "Airflow has not started for the first time yet."
+    if deployment.health == Health.STOPPED:
+        return "Airflow is stopped."
+    return "Airflow is starting." if deployment.health == Health.STARTING else ""
 
 
 def _tabs(deployment: Deployment, current: str) -> list[dict[str, Any]]:

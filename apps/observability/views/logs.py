@@ -8,7 +8,10 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.dataplane.errors import DataPlaneError
+from apps.deployments.badge import import_errors_in_words
 from apps.deployments.models import Deployment
+from apps.deployments.pages.queries import observation_of
+from apps.deployments.tasks import request_live_metrics
 from apps.observability import component_logs
 
 SEE = "deployment.logs.view"
@@ -50,7 +53,7 @@ def logs(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     except DataPlaneError as error:
         context |= {"silence": error.message}
         return render(request, "observability/logs.html", context)
-    context |= {"query": query, "log": log}
+    context |= {"query": query, "log": log, **_import_errors(deployment, query)}
     return render(request, "observability/logs.html", context)
 
 
@@ -81,6 +84,25 @@ def download(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         content_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": disposition},
     )
+
+
+def _import_errors(deployment: Deployment, query: LogQuery) -> dict[str, object]:
+    """Return the DAG files that cannot be imported, for whoever looks for errors."""
+    if not query.level:
+        return {}
+    request_live_metrics(deployment)
+    seen = observation_of(deployment)
+    if seen is None or not seen.import_errors:
+        return {}
+    asked = query.contains.lower()
+    found = [
+        one for one in seen.import_failures or () if asked in f"{one.file}\n{one.traceback}".lower()
+    ]
+    if asked and not found:
+        return {}
+    count = len(found) if asked else seen.import_errors
+    title = import_errors_in_words(seen.import_errors)
+    return {"import_errors": count, "import_failures": found, "import_errors_title": title}
 
 
 def _query(request: HttpRequest, deployment: Deployment) -> LogQuery:

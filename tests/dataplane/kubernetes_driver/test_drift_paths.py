@@ -1,4 +1,4 @@
-from apps.dataplane.kubernetes.observe.drift import _paths
+from apps.dataplane.kubernetes.observe.drift import MISSING, _differences, _paths, _shown_values
 
 
 def paths(wanted: object, live: object) -> set[str]:
@@ -24,3 +24,35 @@ def test_what_one_side_lacks_is_named() -> None:
 def test_lists_without_names_differ_as_a_whole_or_by_index() -> None:
     assert paths({"args": ["a", "b"]}, {"args": ["a", "c"]}) == {"args[1]"}
     assert paths({"args": ["a"]}, {"args": []}) == {"args"}
+
+
+def test_each_difference_has_the_wanted_and_the_live_value() -> None:
+    found = set(_differences({"a": 1, "b": {"c": "x"}}, {"a": 2, "b": {}}, ""))
+
+    assert found == {("a", 1, 2), ("b.c", "x", MISSING)}
+
+
+def test_values_are_shown_in_words_and_bounded() -> None:
+    found = {"spec.replicas": (1, 3), "spec.paused": (MISSING, True), "args": (["a"], "x" * 999)}
+
+    shown = _shown_values("Deployment", found)
+
+    assert shown["spec.replicas"] == ("1", "3")
+    assert shown["spec.paused"] == ("not set", "true")
+    assert shown["args"][0] == '["a"]'
+    assert len(shown["args"][1]) == 201
+
+
+def test_what_is_secret_is_never_shown() -> None:
+    found = {
+        "data.key": ("a", "b"),
+        "spec.env[DB_PASSWORD].value": ("old", "new"),
+        "spec.env[X]": (MISSING, {"name": "API_TOKEN", "value": "hunter2"}),
+        "spec.env[URL].value": ("postgres://u:hunter2@db/x", "redis://:hunter2@broker"),
+    }
+
+    assert _shown_values("Secret", found) == {}
+    shown = _shown_values("Deployment", found)
+    assert set(shown) == {"data.key", "spec.env[URL].value"}
+    assert shown["spec.env[URL].value"] == ("postgres://•••@db/x", "redis://•••@broker")
+    assert "hunter2" not in str(shown)

@@ -138,7 +138,7 @@ def test_an_airflow_that_knows_no_counts_is_unknown(answer: tuple[int, object]) 
     live_metrics = ask(Cluster(airflow=answer))
 
     assert live_metrics.tasks is None
-    assert live_metrics.tasks_unknown.startswith("Airflow does not tell what waits and runs")
+    assert live_metrics.tasks_unknown.startswith("Airflow does not report its tasks")
 
 
 def test_a_cluster_that_is_away_is_the_reason_for_both() -> None:

@@ -63,7 +63,7 @@ def test_a_vital_component_that_is_gone_is_named() -> None:
     observation = look({"Deployment": CORE[:1]})
 
     assert observation.health == "unhealthy"
-    assert "scheduler is gone" in observation.message
+    assert "scheduler is missing" in observation.message
 
 
 def test_a_crashing_scheduler_is_unhealthy_with_its_reason() -> None:

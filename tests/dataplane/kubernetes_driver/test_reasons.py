@@ -28,7 +28,7 @@ OUT_OF_MEMORY = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
                     waiting("CrashLoopBackOff", restartCount=4, lastState=OUT_OF_MEMORY)
                 ]
             },
-            "more memory",
+            "exceeded its memory limit",
         ),
         (
             {

@@ -113,7 +113,7 @@ def _parsed(answer: Answer) -> Manifest:
         parsed = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
         if answer.status < 400:
-            raise Temporary("The cluster's API answered something that is no JSON.") from None
+            raise Temporary("The cluster's API returned something that is not JSON.") from None
         return {}
     return parsed if isinstance(parsed, dict) else {}
 

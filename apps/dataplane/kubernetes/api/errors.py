@@ -88,19 +88,17 @@ def from_response(
     words = _words(body, details or {}, request=request, secrets=secrets)
     if status == 401:
         return CredentialRefused(
-            "The cluster refuses the portal's credential (401). "
+            "The cluster rejects the portal's credential (401). "
             "Replace it on the page of the cluster."
         )
     if status == 410 or reason == "Expired":
-        return Gone("The cluster no longer knows what changed since the last look.")
+        return Gone("The cluster no longer knows what changed since the last observation.")
     if status == 429:
-        return Throttled(
-            "The cluster's API has too much to do (429).", retry_after_seconds=retry_after
-        )
+        return Throttled("The cluster's API is overloaded (429).", retry_after_seconds=retry_after)
     if _has_cause(details or {}, "NamespaceTerminating"):
-        return BeingDeleted("The namespace is still being deleted; the portal waits for its end.")
+        return BeingDeleted("The namespace is still being deleted; waiting until it is gone.")
     if status == 409:
-        return Conflict(f"{request.object} was changed by somebody else at the same moment.")
+        return Conflict(f"{request.object} was changed by someone else at the same time.")
     if status >= 500 and "typed patch" not in str(body.get("message", "")):
         return Temporary(
             f"The cluster's API failed at {request.object} ({status}).",
@@ -151,14 +149,14 @@ def _words(
 def _refusal(words: str, status: int, reason: str, request: Request) -> str:
     what = f"The cluster does not {request.verb} {request.object}"
     if status == 403 and "exceeded quota" in words:
-        return f"{what}: {words}. Raise the quota of the namespace or ask for less."
+        return f"{what}: {words}. Raise the quota of the namespace or request less."
     if "admission webhook" in words or "ValidatingAdmissionPolicy" in words:
         return f"{what}, a rule of the cluster forbids it: {words}."
     if "violates PodSecurity" in words:
         return f"{what}, its pod security standard forbids it: {words}."
     if status == 403:
         return (
-            f"{what}, because the portal's credential may not: {words}. "
+            f"{what}, because the portal's credential is not allowed to: {words}. "
             "The page of the cluster has the role to apply."
         )
     return f"{what} ({status} {reason}): {words}." if words else f"{what} ({status} {reason})."

@@ -33,6 +33,6 @@ def _load_client_certificate(context: ssl.SSLContext, connection: Connection) ->
             file.write(f"{connection.client_certificate}\n{connection.client_key}\n")
         context.load_cert_chain(path)
     except (ssl.SSLError, ValueError):
-        raise Permanent("The client certificate and its key do not fit together.") from None
+        raise Permanent("The client certificate and its key do not match.") from None
     finally:
         os.unlink(path)

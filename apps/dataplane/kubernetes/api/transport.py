@@ -204,20 +204,18 @@ def unreachable(error: Exception, host: str) -> DataPlaneError:
     cause = error.__cause__ or error
     text = str(error)
     if "CERTIFICATE_VERIFY_FAILED" in text or "match" in text and isinstance(cause, ssl.SSLError):
-        return Unreachable(
-            f"{where} shows a certificate that the registered CA does not vouch for."
-        )
+        return Unreachable(f"{where} presents a certificate that the registered CA did not sign.")
     if isinstance(error, urllib3.exceptions.SSLError) or isinstance(cause, ssl.SSLError):
-        return Unreachable(f"{where} and the portal do not agree on TLS.")
+        return Unreachable(f"{where} and the portal cannot agree on a TLS version or cipher.")
     if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return Unreachable(f"The name of {where[0].lower()}{where[1:]} cannot be looked up.")
+        return Unreachable(f"The name of {where[0].lower()}{where[1:]} cannot be resolved.")
     if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return Unreachable(f"{where} does not take connections.")
+        return Unreachable(f"{where} does not accept connections.")
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return Unreachable(f"{where} does not take connections (no answer in time).")
+        return Unreachable(f"{where} does not accept connections (timeout).")
     if isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError)):
         return Unreachable(f"{where} did not answer in time.")
-    return ConnectionEnded(f"{where} ended the connection without an answer.")
+    return ConnectionEnded(f"{where} closed the connection without an answer.")
 
 
 MOST_TRANSPORTS = 200
@@ -265,7 +263,7 @@ def _read(response: http.client.HTTPResponse) -> bytes:
             pieces.append(piece)
             size += len(piece)
             if size > limit:
-                raise Permanent("The cluster's API sent more than the portal reads at once.")
+                raise Permanent("The cluster's API sent more data than the portal accepts at once.")
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
     return b"".join(pieces)

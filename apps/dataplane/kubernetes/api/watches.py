@@ -50,5 +50,5 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > LONGEST_LINE:
-            raise Permanent("The cluster's API sent more than the portal reads at once.")
+            raise Permanent("The cluster's API sent more data than the portal accepts at once.")
         yield from (line for line in lines if line)

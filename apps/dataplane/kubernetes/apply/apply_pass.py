@@ -36,7 +36,8 @@ from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
 
 ROLE_SECONDS = 0.5
-PRUNING = Step(key="prune", title="Remove what is not wanted any more", state="running")
+OVER = ("done", "skipped")
+PRUNING = Step(key="prune", title="Remove what is no longer needed", state="running")
 
 
 class ApplyPass:
@@ -61,8 +62,8 @@ class ApplyPass:
         self.state.refuse_older()
         if self.state.is_true():
             self.state.save()
-            done = [Step(key=s.key, title=s.title, state="done") for s in self.stages]
-            return _progress([*done, healthy_step(self.state, now=self.now)])
+            same = [Step(key=s.key, title=s.title, state="skipped") for s in self.stages]
+            return _progress([*same, healthy_step(self.state, now=self.now)])
         try:
             return self._drive(namespace)
         except DataPlaneError:
@@ -78,15 +79,15 @@ class ApplyPass:
         self.state.announce()
         steps: list[Step] = []
         for wave in waves(self.stages):
-            self._apply_wave(wave)
-            steps += [stage_step(self.state, stage, now=self.now) for stage in wave]
-            if steps[-1].state != "done":
+            pending = self._apply_wave(wave)
+            steps += [self._step_of(stage, pending) for stage in wave]
+            if steps[-1].state not in OVER:
                 self.state.save()
                 later = self.stages[len(steps) :]
                 steps += [Step(key=s.key, title=s.title, state="waiting") for s in later]
                 return _progress([*steps, HEALTHY])
         steps.append(healthy_step(self.state, now=self.now))
-        if steps[-1].state != "done":
+        if steps[-1].state not in OVER:
             self.state.save()
             return _progress(steps)
         return self._finish(steps)
@@ -98,11 +99,20 @@ class ApplyPass:
             if kind_of(manifest) == NAMESPACE and name == self.state.namespace:
                 self._apply(manifest)
 
-    def _apply_wave(self, wave: list[Stage]) -> None:
-        """Apply what differs, Roles before what binds them: a Role must exist to be bound."""
+    def _step_of(self, stage: Stage, pending: set[str]) -> Step:
+        """Say how far a stage is; without an object to apply there was nothing to do for it."""
+        step = stage_step(self.state, stage, now=self.now)
+        is_same = pending.isdisjoint(object_id(manifest) for manifest in stage.objects)
+        return replace(step, state="skipped") if step.state == "done" and is_same else step
+
+    def _apply_wave(self, wave: list[Stage]) -> set[str]:
+        """Apply what differs, Roles before what grants them: what is not there cannot be granted.
+        Returns the ids of what was applied.
+        """
         pending = [m for stage in wave for m in stage.objects if self.state.differs(m)]
         in_parallel(self._apply, [m for m in pending if kind_of(m) != ROLE_BINDING])
         in_parallel(self._apply, [m for m in pending if kind_of(m) == ROLE_BINDING])
+        return {object_id(manifest) for manifest in pending}
 
     def _apply(self, manifest: Manifest) -> None:
         one, kind = object_id(manifest), kind_of(manifest)
@@ -127,10 +137,10 @@ class ApplyPass:
         """Delete a Job that must be replaced; report every other immutable object."""
         if split_id(one)[0] == JOB:
             self._delete_job(one)
-            return Temporary(f"{title(one)} is made anew.")
+            return Temporary(f"{title(one)} is being recreated.")
         return Permanent(
             f"{error.message} This part of {title(one)} cannot be changed in place: "
-            "delete it with kubectl, and the portal makes it anew."
+            "delete it with kubectl, and the portal recreates it."
         )
 
     def _delete_job(self, one: str) -> None:
@@ -165,4 +175,4 @@ class ApplyPass:
 
 
 def _progress(steps: list[Step]) -> Progress:
-    return Progress(steps=tuple(steps), is_done=all(step.state == "done" for step in steps))
+    return Progress(steps=tuple(steps), is_done=all(step.state in OVER for step in steps))

@@ -153,7 +153,7 @@ class ApplyState:
         moved = [manifest for manifest in self.manifests() if self._has_moved(manifest)]
         fields = in_parallel(lambda manifest: differences(self.api, manifest), moved)
         for manifest, different in zip(moved, fields, strict=True):
-            if different == ():
+            if different == {}:
                 self.note(manifest, self.live[object_id(manifest)])
 
     def _has_moved(self, manifest: Manifest) -> bool:

@@ -97,7 +97,7 @@ def _end_pods(api: Api, *, namespace: str, labels: str) -> list[str]:
         > LONGEST_SECONDS
     ]
     in_parallel(lambda pod: _delete(api, pod, grace_seconds=LONGEST_SECONDS), slow)
-    return [f"{len(pods)} pods end."] if pods else []
+    return [f"{len(pods)} pods are terminating."] if pods else []
 
 
 def _delete(api: Api, item: Manifest, *, grace_seconds: int | None = None) -> None:

@@ -41,7 +41,7 @@ def _running_tasks(api: Api, spec: DeploymentSpec) -> Mapping[str, int]:
     for offset in range(0, MOST_TASKS, PAGE):
         answer = call_airflow(api, spec=spec, method="GET", path=RUNNING.format(offset))
         if answer.status != 200 or not isinstance(answer.data, dict):
-            raise Temporary(f"Airflow does not tell which tasks run ({answer.status}).")
+            raise Temporary(f"Airflow does not report which tasks run ({answer.status}).")
         found = answer.data.get("task_instances") or []
         counts.update(str(task.get("hostname") or "") for task in found)
         if len(found) < PAGE:

@@ -65,7 +65,7 @@ def still_ending(one: str, live: Manifest) -> str:
     """Return what an object that is being deleted waits for."""
     finalizers = live["metadata"].get("finalizers") or ()
     if live["metadata"].get("deletionTimestamp") and finalizers:
-        return f"{title(one)} waits for {', '.join(map(str, finalizers))} to let it go."
+        return f"{title(one)} waits for {', '.join(map(str, finalizers))} to release it."
     return f"{title(one)} is being deleted."
 
 

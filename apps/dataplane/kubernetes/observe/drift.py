@@ -6,9 +6,14 @@ Additions beside our fields are no drift: an annotation, a finalizer, replicas t
 sets.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+import orjson
+
+from apps.dataplane.import_errors import UNSAFE
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import (
     CONFIG_MAP,
@@ -33,6 +38,11 @@ from apps.dataplane.kubernetes.observe.live_objects import live_objects, selecto
 from apps.dataplane.status import Drift
 
 MOST_FIELDS = MOST_DRIFTED = 20
+MOST_CHARACTERS = 200
+MISSING = object()
+Differences = dict[str, tuple[Any, Any]]
+_LOGIN_IN_URL = re.compile(r"://[^/\s@]+@")
+_SECRET = re.compile(r"secret|passw|token|credential|api[-_]?key|private|fernet", re.IGNORECASE)
 _NOT_JUDGED = ("Pod", "Event", "Inventory")
 # Fields of the API server and its controllers.
 _IGNORED = (
@@ -86,7 +96,12 @@ def drift_of(
     moved = [one for one in by_id if _is_doubtful(entries.get(one), live.get(one))]
     found = in_parallel(lambda one: differences(api, by_id[one]), moved)
     return tuple(
-        Drift(object=title(one), fields=fields or ())
+        Drift(
+            object=title(one),
+            fields=tuple(fields or ()),
+            values=_shown_values(by_id[one]["kind"], fields or {}),
+            is_gone=fields is None,
+        )
         for one, fields in zip(moved, found, strict=True)
         if fields is None or fields
     )
@@ -100,15 +115,53 @@ def _is_doubtful(entry: Entry | None, live: Manifest | None) -> bool:
     return has_moved(entry, live)
 
 
-def differences(api: Api, manifest: Manifest) -> tuple[str, ...] | None:
-    """Return the paths of our fields that differ from what is live; None if the object is gone."""
+def differences(api: Api, manifest: Manifest) -> Differences | None:
+    """Return the paths of our fields that differ from what is live, each with the wanted and the
+    live value; None if the object is gone.
+    """
     metadata = manifest["metadata"]
     live = api.find(kind_of(manifest), metadata["name"], namespace=metadata.get("namespace", ""))
     if live is None:
         return None
     wanted = api.apply(manifest, is_trial=True)
-    paths = dict.fromkeys(path for path in _paths(wanted, live, "") if not _is_ignored(path))
-    return tuple(paths)[:MOST_FIELDS]
+    found = {
+        path: (ours, theirs)
+        for path, ours, theirs in _differences(wanted, live, "")
+        if not _is_ignored(path)
+    }
+    return dict(islice(found.items(), MOST_FIELDS))
+
+
+def _shown_values(kind: str, found: Differences) -> dict[str, tuple[str, str]]:
+    """Write values for people, bounded. What is secret, or is called so, is left out."""
+    if kind == "Secret":
+        return {}
+    return {
+        path: (_in_words(ours), _in_words(theirs))
+        for path, (ours, theirs) in found.items()
+        if not (_SECRET.search(path) or _holds_secret(ours) or _holds_secret(theirs))
+    }
+
+
+def _in_words(value: object) -> str:
+    if value is MISSING:
+        return "not set"
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = _LOGIN_IN_URL.sub("://•••@", UNSAFE.sub("", text))
+    return f"{text[:MOST_CHARACTERS]}…" if len(text) > MOST_CHARACTERS else text
+
+
+def _holds_secret(value: object) -> bool:
+    """Tell whether a value with parts names one of them as if it were secret."""
+    if isinstance(value, dict):
+        named = any(
+            _SECRET.search(str(part))
+            for key, one in value.items()
+            for part in (key, one)
+            if isinstance(part, str)
+        )
+        return named or any(_holds_secret(one) for one in value.values())
+    return isinstance(value, list) and any(_holds_secret(one) for one in value)
 
 
 def _is_ignored(path: str) -> bool:
@@ -117,35 +170,42 @@ def _is_ignored(path: str) -> bool:
 
 def _paths(wanted: Any, live: Any, path: str) -> Iterator[str]:
     """Yield the paths at which two values differ, as far down as both have the same shape."""
+    yield from (path for path, _, _ in _differences(wanted, live, path))
+
+
+def _differences(wanted: Any, live: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the paths at which two values differ, each with both values."""
     if isinstance(wanted, dict) and isinstance(live, dict):
         for key in wanted.keys() | live.keys():
             below = f"{path}.{key}" if path else str(key)
             if key in wanted and key in live:
-                yield from _paths(wanted[key], live[key], below)
+                yield from _differences(wanted[key], live[key], below)
             else:
-                yield below
+                yield below, wanted.get(key, MISSING), live.get(key, MISSING)
     elif isinstance(wanted, list) and isinstance(live, list):
-        yield from _list_paths(wanted, live, path)
+        yield from _list_differences(wanted, live, path)
     elif wanted != live:
-        yield path
+        yield path, wanted, live
 
 
-def _list_paths(wanted: list[Any], live: list[Any], path: str) -> Iterator[str]:
+def _list_differences(
+    wanted: list[Any], live: list[Any], path: str
+) -> Iterator[tuple[str, Any, Any]]:
     key = _key_of([*wanted, *live])
     if not key:
         if len(wanted) != len(live):
-            yield path
+            yield path, wanted, live
             return
         for index, (one, other) in enumerate(zip(wanted, live, strict=True)):
-            yield from _paths(one, other, f"{path}[{index}]")
+            yield from _differences(one, other, f"{path}[{index}]")
         return
     ours, theirs = {item[key]: item for item in wanted}, {item[key]: item for item in live}
     for name in ours.keys() | theirs.keys():
         below = f"{path}[{name}]"
         if name in ours and name in theirs:
-            yield from _paths(ours[name], theirs[name], below)
+            yield from _differences(ours[name], theirs[name], below)
         else:
-            yield below
+            yield below, ours.get(name, MISSING), theirs.get(name, MISSING)
 
 
 def _key_of(items: list[Any]) -> str:

@@ -78,7 +78,7 @@ def _deployment(item: Manifest, now: datetime) -> Status:
     status, wanted = item.get("status") or {}, wanted_of(item)
     failure = condition(item, "ReplicaFailure")
     if failure.get("status") == "True":
-        return Status("failed", f"Its pods cannot be made: {failure.get('message', '')}")
+        return Status("failed", f"Its pods cannot be created: {failure.get('message', '')}")
     if condition(item, "Progressing").get("reason") == "ProgressDeadlineExceeded":
         return Status("failed", "Its pods did not become ready in time.")
     if status.get("observedGeneration") is None:
@@ -113,7 +113,7 @@ def _counts(wanted: int, *, updated: int, total: int, ready: int) -> Status:
     if updated < wanted:
         return Status("in_progress", f"{updated} of {wanted} are new.")
     if total > wanted:
-        return Status("in_progress", f"{total - wanted} old ones still end.")
+        return Status("in_progress", f"{total - wanted} old ones are still terminating.")
     if ready < wanted:
         return Status("in_progress", f"{ready} of {wanted} ready.")
     return CURRENT
@@ -130,8 +130,8 @@ def _job(item: Manifest, now: datetime) -> Status:
         return CURRENT
     status = item.get("status") or {}
     if status.get("failed"):
-        return Status("in_progress", f"It runs again after {status['failed']} failures.")
-    return Status("in_progress", "It runs." if status.get("active") else "It has not started yet.")
+        return Status("in_progress", f"Running again after {status['failed']} failures.")
+    return Status("in_progress", "Running." if status.get("active") else "It has not started yet.")
 
 
 def _claim(item: Manifest, now: datetime) -> Status:
@@ -140,8 +140,8 @@ def _claim(item: Manifest, now: datetime) -> Status:
         return CURRENT
     if phase == "Lost":
         return Status("failed", "The volume behind it is gone.")
-    # Only its events tell whether it waits for its first pod, which is normal.
-    return Status("in_progress", "It waits for a volume.")
+    # Whether it waits for its first pod, which is as it should be, only its events tell.
+    return Status("in_progress", "Waiting for a volume.")
 
 
 def _namespace(item: Manifest, now: datetime) -> Status:
@@ -159,8 +159,8 @@ def _pod(item: Manifest, now: datetime) -> Status:
     if scheduled.get("reason") == "Unschedulable":
         since = parse_time(scheduled.get("lastTransitionTime"))
         if since and (now - since).total_seconds() >= UNSCHEDULABLE_AFTER_SECONDS:
-            return Status("failed", f"No node takes it: {scheduled.get('message', '')}")
-    return Status("in_progress", "It starts.")
+            return Status("failed", f"No node can run it: {scheduled.get('message', '')}")
+    return Status("in_progress", "Starting.")
 
 
 def _scaled_object(item: Manifest, now: datetime) -> Status:

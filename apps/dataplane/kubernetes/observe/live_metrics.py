@@ -63,7 +63,7 @@ def _told_by_airflow(api: Api, spec: DeploymentSpec) -> dict[str, Any]:
     said = answer.data if isinstance(answer.data, dict) else {}
     rows = said.get("tasks")
     if answer.status != 200 or not isinstance(rows, list):
-        return {"tasks_unknown": f"Airflow does not tell what waits and runs ({answer.status})."}
+        return {"tasks_unknown": f"Airflow does not report its tasks ({answer.status})."}
     return {
         "tasks": tasks_in(rows, queues=[queue.name for queue in spec.queues]),
         "import_errors": _count(said.get("import_errors")),
@@ -150,7 +150,10 @@ def _why_no_metrics(status: int) -> str:
     if status == 404:
         return "The cluster has no metrics server."
     if status == 403:
-        return "The portal may not read the cluster's metrics: its page has the role to apply."
+        return (
+            "The portal is not allowed to read the cluster's metrics. The page of the cluster has "
+            "the role to apply."
+        )
     return f"The cluster's metrics server does not answer ({status})."
 
 

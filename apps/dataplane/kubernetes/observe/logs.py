@@ -91,7 +91,9 @@ def read_page(
 
     found = [line for lines in in_parallel(read, chosen) for line in lines]
     if silent and len(silent) == len(chosen):
-        raise Temporary("The nodes of this component's pods do not tell their logs now.")
+        raise Temporary(
+            "The nodes of this component's pods do not return their logs at the moment."
+        )
     found.sort(key=lambda line: line.stamp)
     kept = found[:limit] if cursor else found[-limit:]
     lines = [

@@ -148,11 +148,11 @@ def _state(
         return "stopping", status.message
     if wanted == 0:
         if leaving:
-            return "stopping", f"{len(leaving)} still end their work."
+            return "stopping", f"{len(leaving)} are still finishing their work."
         return "stopped", ""
     problem = next(filter(None, (problem_of(pod, now=now) for pod in pods)), "")
     if status.state == "current":
-        return "running", f"{len(leaving)} old ones finish their work." if leaving else ""
+        return "running", f"{len(leaving)} old ones are finishing their work." if leaving else ""
     if any(is_crashing(pod) for pod in pods):
         return "crashing", problem
     if status.state == "failed":
@@ -176,10 +176,10 @@ def _verdict(
     if len(vital) < len(VITAL):
         if inventory.revision:
             missing = next(name for name in VITAL if name not in by_name)
-            return "unhealthy", f"The {missing} is gone."
+            return "unhealthy", f"The {missing} is missing."
         return "starting", "Airflow is not on the cluster yet."
     if all(status.wanted == 0 for status in vital):
-        return "stopped", "Airflow is scaled to nothing."
+        return "stopped", "Airflow is scaled to zero."
     if all(status.ready for status in vital):
         return "healthy", "Airflow is healthy."
     late = next(status for status in vital if not status.ready)
@@ -222,7 +222,7 @@ def _note(scaler: Manifest | None, *, wanted: int, has_keda: bool) -> str:
         return "" if has_keda else f"Workers stay at {wanted}: the cluster has no KEDA."
     annotations = scaler["metadata"].get("annotations") or {}
     if kstatus.is_true(scaler, "Paused") or "autoscaling.keda.sh/paused-replicas" in annotations:
-        return f"Somebody paused the scaling of this queue; workers stay at {wanted}."
+        return f"The autoscaling of this queue is paused; workers stay at {wanted}."
     if kstatus.is_true(scaler, "Fallback"):
         return f"KEDA cannot count tasks and keeps {wanted} workers."
     ready = kstatus.condition(scaler, "Ready")

@@ -89,7 +89,7 @@ def _container_problem(container: Mapping[str, Any]) -> str:
             "Check the image's name, the registry and the pull secret of the cluster."
         )
     if reason in SETUP:
-        return f"The container {container.get('name')} cannot be made ({reason}): {words}"
+        return f"The container {container.get('name')} cannot be created ({reason}): {words}"
     if reason == "CrashLoopBackOff":
         return _crash(container)
     return ""
@@ -99,13 +99,10 @@ def _crash(container: Mapping[str, Any]) -> str:
     ended = (container.get("lastState") or {}).get("terminated") or {}
     times = int(container.get("restartCount") or 0)
     if ended.get("reason") == "OOMKilled":
-        return (
-            f"It needs more memory than it may have and was killed {times} times. "
-            "Choose a larger size."
-        )
+        return f"It exceeded its memory limit and was killed {times} times. Choose a larger size."
     return (
-        f"It ends by itself (exit code {ended.get('exitCode', 'unknown')}) "
-        f"and was started again {times} times. Its log says why."
+        f"It exits by itself (exit code {ended.get('exitCode', 'unknown')}) "
+        f"and was restarted {times} times. See its log."
     )
 
 
@@ -120,4 +117,4 @@ def _failed_creations(api: Api, namespace: str, workloads: Iterable[str]) -> Ite
         if kind == "ReplicaSet":
             kind, name = "Deployment", name.rpartition("-")[0]
         if f"{kind}/{name}" in titles:
-            yield f"{name}: its pods cannot be made: {quote(str(event.get('message', '')))}"
+            yield f"{name}: its pods cannot be created: {quote(str(event.get('message', '')))}"

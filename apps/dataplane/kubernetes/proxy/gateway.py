@@ -99,7 +99,9 @@ async def _limited(request: web.Request, ref: str, connection: Connection) -> we
     """Keep one slow Airflow from using up all connections."""
     busy = request.app[BUSY]
     if busy[ref] >= MOST_REQUESTS_OF_ONE:
-        return page(request, 503, "Busy", f"Too many requests wait for Airflow of {ref} already.")
+        return page(
+            request, 503, "Busy", f"Too many requests are already waiting for Airflow of {ref}."
+        )
     busy[ref] += 1
     try:
         return await _answered(request, ref, connection)
@@ -117,7 +119,7 @@ async def _answered(request: web.Request, ref: str, connection: Connection) -> w
         return silent(request, error.message)
     except ClientConnectorCertificateError:
         logger.warning("the cluster of %s shows a certificate that is not trusted", ref)
-        message = "The cluster shows a certificate that the registered CA does not vouch for."
+        message = "The cluster presents a certificate that the registered CA did not sign."
         return silent(request, message, tries_again=False)
     except (ClientError, TimeoutError, OSError) as error:
         if IS_TOO_LARGE in request:
@@ -125,7 +127,7 @@ async def _answered(request: web.Request, ref: str, connection: Connection) -> w
         logger.warning("the cluster of %s does not answer: %s", ref, type(error).__name__)
         message = (
             f"The cluster that runs {ref} does not answer the portal. Airflow itself may go on "
-            "well. This page tries again."
+            "well. This page retries."
         )
         return silent(request, message)
 
@@ -181,22 +183,24 @@ def _refused(request: web.Request, ref: str, refused: Refusal) -> web.Response:
     """Respond with why the API server refused. Its own message may name internals."""
     logger.info("the cluster of %s answered %d for its Airflow", ref, refused.code)
     if refused.code == 401:
-        message = "The cluster refuses the portal's credential. Its owners must renew it."
+        message = (
+            "The cluster rejects the portal's credential. An Organization Owner must replace it."
+        )
         return silent(request, message, tries_again=False)
     if refused.code == 403:
         message = (
-            "The portal has no right to open Airflow in this cluster: it lacks services/proxy."
+            "The portal is not allowed to open Airflow in this cluster: it lacks services/proxy."
         )
         return silent(request, message, tries_again=False)
     if refused.code == 404:
-        message = f"Airflow of {ref} is not there yet. This page tries again."
+        message = f"Airflow of {ref} is not there yet. This page retries."
         return silent(request, message)
-    message = f"Airflow of {ref} does not answer. It may be starting: this page tries again."
+    message = f"Airflow of {ref} does not answer. It may be starting: this page retries."
     return silent(request, message)
 
 
 def _too_large(request: web.Request) -> web.Response:
-    return page(request, 413, "Too large", "This request is larger than the door lets through.")
+    return page(request, 413, "Too large", "This request is larger than the gateway accepts.")
 
 
 def _headers(request: web.Request, ref: str) -> CIMultiDict[str]:

@@ -61,9 +61,9 @@ def check_cluster(api: Api) -> PlaneCheck:
 def _failure(error: DataPlaneError) -> Finding:
     remedy = "Check the address, the CA certificate and the credential."
     if isinstance(error, refusals.CredentialRefused):
-        remedy = "Give a new token or certificate."
+        remedy = "Enter a new token or certificate."
     elif not isinstance(error, Unreachable):
-        remedy = "Try again, or look into the log of the cluster's API server."
+        remedy = "Try again, or check the log of the cluster's API server."
     return Finding(title="Kubernetes API", is_ok=False, detail=error.message, remedy=remedy)
 
 
@@ -190,13 +190,15 @@ def _version_finding(version: str) -> Finding:
 def _permission_finding(permissions: list[tuple[Permission, Rule]]) -> Finding:
     missing = [permission.what for permission, _ in permissions if permission.missing]
     if not missing:
-        return Finding(title="Permissions", is_ok=True, detail="The portal may do what it needs.")
+        return Finding(
+            title="Permissions", is_ok=True, detail="The portal has all permissions it needs."
+        )
     is_ok = not any(p.missing for p, rule in permissions if rule.is_required)
     return Finding(
         title="Permissions",
         is_ok=is_ok,
         detail=f"Something is missing for {', '.join(missing)}.",
-        remedy="Apply the role below, or have somebody do it who may.",
+        remedy="Apply the role below, or ask a cluster administrator to.",
     )
 
 
@@ -204,24 +206,24 @@ def _storage_finding(classes: tuple[str, ...]) -> Finding:
     return Finding(
         title="Storage",
         is_ok=bool(classes),
-        detail=f"Storage classes: {', '.join(classes)}."
+        detail=f"Storage classes: {', '.join(classes)}." if classes else "No storage class found.",
+        remedy=""
         if classes
-        else "No storage class is seen.",
-        remedy="" if classes else "Databases and task logs need one, unless both are elsewhere.",
+        else "Databases and task logs need one, unless both are stored elsewhere.",
     )
 
 
 def _keda_finding(has_keda: bool) -> Finding:
     if has_keda:
-        return Finding(title="KEDA", is_ok=True, detail="Workers grow and shrink with their tasks.")
+        return Finding(title="KEDA", is_ok=True, detail="Workers scale with their tasks.")
     return Finding(
         title="KEDA",
         is_ok=True,
-        detail="It is not installed: the number of workers of each queue stays as set.",
-        remedy="Install KEDA to have workers follow their tasks, down to none.",
+        detail="Not installed: the number of workers of each queue is fixed.",
+        remedy="Install KEDA to scale workers with their tasks, down to zero.",
     )
 
 
 def _metrics_finding(has_metrics: bool) -> Finding:
-    detail = "It tells how much memory components use." if has_metrics else "It is not installed."
+    detail = "It reports how much memory components use." if has_metrics else "It is not installed."
     return Finding(title="Metrics server", is_ok=True, detail=detail)

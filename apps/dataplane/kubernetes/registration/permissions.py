@@ -40,7 +40,7 @@ NEEDED = (
     Rule(
         resources=("resourcequotas", "limitranges"),
         verbs=MANAGE,
-        why="Limits on what a Deployment may use",
+        why="Limits on what a Deployment can use",
     ),
     Rule(
         group="apps",
@@ -52,7 +52,7 @@ NEEDED = (
         group="batch",
         resources=("jobs", "cronjobs"),
         verbs=MANAGE,
-        why="Migrating a metadata database, removing old logs",
+        why="Migrating metadata databases, removing old logs",
     ),
     Rule(
         resources=("pods",),
@@ -64,7 +64,7 @@ NEEDED = (
     Rule(
         resources=("services/proxy",),
         verbs=("get", "create", "update", "patch", "delete"),
-        why="The door to each Airflow's pages and REST API",
+        why="Access to each Airflow's pages and REST API",
     ),
     Rule(
         group="rbac.authorization.k8s.io",
@@ -76,25 +76,25 @@ NEEDED = (
         group="networking.k8s.io",
         resources=("networkpolicies",),
         verbs=MANAGE,
-        why="Keeping Deployments apart on the network",
+        why="Isolating Deployments on the network",
     ),
     Rule(
         group="policy",
         resources=("poddisruptionbudgets",),
         verbs=MANAGE,
-        why="Staying up while nodes are replaced",
+        why="Staying available while nodes are replaced",
     ),
     Rule(
         group="storage.k8s.io",
         resources=("storageclasses",),
         verbs=("get", "list"),
-        why="Which volumes there are to choose from",
+        why="Which storage classes can be chosen",
     ),
     Rule(
         group="keda.sh",
         resources=("scaledobjects", "triggerauthentications"),
         verbs=MANAGE,
-        why="Workers that grow and shrink with their tasks; without it their number is fixed",
+        why="Workers that scale with their tasks; without it their number is fixed",
         is_required=False,
     ),
     Rule(

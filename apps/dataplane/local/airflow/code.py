@@ -100,7 +100,7 @@ def check_archive(archive: zipfile.ZipFile) -> None:
         kind = stat.S_IFMT(member.external_attr >> 16)
         if is_outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise Permanent(
-                f"The code archive holds a path that is not allowed: {member.filename!r}."
+                f"The code archive contains a path that is not allowed: {member.filename!r}."
             )
 
 

@@ -150,7 +150,7 @@ def _connect(
     except psycopg.Error as error:
         # PostgreSQL's message may quote a statement, and with it a password.
         raise Temporary(
-            "The database server of this machine refused or does not answer."
+            "The database server of this machine refuses the connection or does not answer."
         ) from error
 
 

@@ -38,7 +38,7 @@ CAUSES = (
     ),
     (
         r"hash mismatch",
-        "A package is not the one that was tested: its hash differs from the lock file.",
+        "A package differs from the tested one: its hash does not match the lock file.",
     ),
 )
 

@@ -45,7 +45,7 @@ class Migration:
         """Begin the migration, or return its progress. Raises Permanent."""
         present = self.state.database_airflow
         if self.wanted == present:
-            return ("skipped", f"It is at Airflow {present} already.")
+            return ("skipped", f"Already at Airflow {present}.")
         if present and Version(self.wanted) < Version(present):
             raise Permanent(
                 f"The metadata database is at Airflow {present}, which cannot be undone. "

@@ -118,7 +118,7 @@ def ensure_runtime(*, home: Home, config: LocalConfig, runtime: RuntimeSpec) -> 
         )
     _check_disk(home)
     _start(supervisor, folder)
-    return "The packages are about to be downloaded."
+    return "Preparing to download the packages."
 
 
 def lock_file(config: LocalConfig, runtime: RuntimeSpec) -> Path:

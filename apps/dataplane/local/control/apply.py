@@ -51,9 +51,14 @@ class ApplyPass:
         self._state = read_state(self.folder)
 
     @property
+    def state_runtime(self) -> str:
+        """The runtime that was applied last, empty before the first."""
+        return self._state.runtime if self._state else ""
+
+    @property
     def state(self) -> State:
         if self._state is None:
-            raise Permanent("The Deployment has no place on this machine yet.")
+            raise Permanent("The Deployment has no folder on this machine yet.")
         return self._state
 
     def run(self) -> Progress:
@@ -76,7 +81,7 @@ class ApplyPass:
             ("runtime", f"Install runtime {self.spec.runtime.version}", self._install_runtime),
             ("database", "Create the metadata database", self._create_database),
             ("migrate", "Migrate the metadata database", self._migrate_database),
-            ("code", "Deliver the code", self._deliver_code),
+            ("code", "Deploy the code", self._deliver_code),
             ("config", "Write the configuration", self._write_configuration),
             ("api-server", "Start the api-server", self._start_api_server),
             ("core", "Start scheduler, dag-processor and triggerer", self._start_core),
@@ -86,7 +91,9 @@ class ApplyPass:
 
     def _install_runtime(self) -> Outcome:
         message = ensure_runtime(home=self.home, config=self.config, runtime=self.spec.runtime)
-        return ("running", message) if message else DONE
+        if message:
+            return ("running", message)
+        return ("skipped", "") if self.state_runtime == self.spec.runtime.version else DONE
 
     def _create_database(self) -> Outcome:
         if self._state is None:
@@ -99,7 +106,7 @@ class ApplyPass:
         for path in (self.folder.airflow_home, self.folder.task_logs, self.folder.process_logs):
             path.mkdir(mode=0o700, exist_ok=True)
         if self.state.database_airflow:
-            return DONE
+            return ("skipped", "")
         template = database.template_name(self.spec.runtime.version)
         is_copy = database.create_database(self.config, self.folder, self.state, template=template)
         if is_copy:
@@ -113,11 +120,13 @@ class ApplyPass:
         ).step(self._configuration().surroundings)
 
     def _deliver_code(self) -> Outcome:
+        wanted = self.spec.code.digest if self.spec.code else ""
+        is_same = self.state.applied_revision and code.current_digest(self.folder) == wanted
         code.deliver(self.folder, self.spec.code)
-        self.state.code_digest = self.spec.code.digest if self.spec.code else ""
+        self.state.code_digest = wanted
         return (
-            "done",
-            "" if self.spec.code else "Nothing was deployed yet: the example DAGs are there.",
+            "skipped" if is_same else "done",
+            "" if self.spec.code else "No code deployed yet: the example DAGs are used.",
         )
 
     def _write_configuration(self) -> Outcome:
@@ -191,5 +200,5 @@ def check_spec(spec: DeploymentSpec) -> None:
         raise Permanent("The Celery executor needs a worker queue called default.")
     if "--" in spec.ref:
         raise Permanent(
-            "The name of a Deployment on this data plane may not hold two dashes in a row."
+            "The name of a Deployment on this data plane cannot contain two hyphens in a row."
         )

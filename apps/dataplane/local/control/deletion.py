@@ -34,7 +34,7 @@ from apps.dataplane.status import Progress, Step, StepState
 
 WORKER_SECONDS = 60
 TITLES = (
-    ("workers", "Let the workers finish"),
+    ("workers", "Wait for workers to finish"),
     ("core", "Stop Airflow"),
     ("database", "Drop the metadata database"),
     ("files", "Remove the files"),
@@ -58,10 +58,10 @@ class DeletePass:
         self._remove_programs(all_but=API_SERVER)
         busy_count = sum(self._runs_tasks(name, state) for name in self._programs())
         if busy_count and not self._is_patience_over(state):
-            return _progress(0, f"{busy_count} processes finish their tasks.")
+            return _progress(0, f"{busy_count} processes are finishing their tasks.")
         if busy_count:
             cleanup.kill_programs(self.home, self._programs())
-            return _progress(0, "The tasks that did not finish in time are ended.")
+            return _progress(0, "Tasks that did not finish in time are being stopped.")
         self._remove_programs(all_but="")
         if self._programs():
             return _progress(1, "The processes are being stopped.")

@@ -54,7 +54,7 @@ def core_state(
         "running",
         "It runs but does not answer."
         if component == API_SERVER
-        else "It runs but gives no heartbeat.",
+        else "It runs but sends no heartbeat.",
     )
 
 
@@ -82,19 +82,19 @@ def verdict(
 ) -> tuple[HealthState, str]:
     """Return the health of Airflow as a whole, and a message: api-server and scheduler decide."""
     if not wanted.core:
-        return "stopped", "Airflow is stopped while its metadata database is worked on."
+        return "stopped", "Airflow is stopped while its metadata database is being migrated."
     by_name = {status.name: status for status in components}
     vital = [by_name[API_SERVER], by_name["scheduler"]]
     if all(status.ready for status in vital):
         if facts.report.get("metadatabase", {}).get("status") != "healthy":
-            return "unhealthy", "Airflow does not reach its metadata database."
+            return "unhealthy", "Airflow cannot reach its metadata database."
         return "healthy", "Airflow is healthy."
     late = next(status for status in vital if not status.ready)
     if late.state == "starting":
         return "starting", f"The {late.name} is starting."
     messages = {
-        "crashing": f"The {late.name} crashed and is being started again.",
-        "failed": f"The {late.name} ends as soon as it is started.",
+        "crashing": f"The {late.name} crashed and is being restarted.",
+        "failed": f"The {late.name} exits as soon as it is started.",
         "stopped": f"The {late.name} is stopped.",
         "stopping": f"The {late.name} is being restarted.",
     }

@@ -143,7 +143,7 @@ class Observer:
             state=state,
             ready=len(ready),
             wanted=max(len(up), queue.min_workers),
-            detail=f"{len(leaving)} old workers finish their tasks." if leaving else "",
+            detail=f"{len(leaving)} old workers are finishing their tasks." if leaving else "",
             started_at=moment(max(started)) if started else None,
             memory_bytes=sum(facts.memory.get(name, 0) for name in names) or None,
             restarts=facts.restarts.get(f"worker {queue.name}", 0),

@@ -37,7 +37,7 @@ class Readiness:
         save_state(self.folder, self.state)
         name = failed.name if failed else late[0].name if late else API_SERVER
         what = (
-            "ends soon after it is started" if failed else f"was not ready in {waited:.0f} seconds"
+            "exits soon after it is started" if failed else f"was not ready in {waited:.0f} seconds"
         )
         raise Permanent(
             f"The {name} of this Deployment {what}.",

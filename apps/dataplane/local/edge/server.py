@@ -121,7 +121,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         )
     except (ClientError, TimeoutError, OSError) as error:
         logger.warning("airflow %s does not answer: %s", ref, type(error).__name__)
-        message = f"Airflow of {ref} does not answer. It may be starting: this page tries again."
+        message = f"Airflow of {ref} does not answer. It may be starting: this page retries."
         return silent(request, message)
 
 
@@ -133,7 +133,7 @@ async def _ask_gateway(request: web.Request, ref: str) -> web.StreamResponse:
         return await _forward(request, ref, request.app[GATEWAY_SESSION], "http://gateway")
     except (ClientError, TimeoutError, OSError) as error:
         logger.warning("the gateway to clusters does not answer: %s", type(error).__name__)
-        message = f"The door to Airflow of {ref} does not answer. This page tries again."
+        message = f"The gateway to Airflow of {ref} does not answer. This page retries."
         return silent(request, message)
 
 

@@ -79,5 +79,5 @@ def _prepare_socket_folder(home: Home, supervisor: Supervisor) -> None:
     status = folder.lstat()
     if folder.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise Permanent(
-            f"The folder {folder} belongs to somebody else. Set PORTAL_HOME to a shorter path."
+            f"The folder {folder} belongs to another user. Set PORTAL_HOME to a shorter path."
         )

@@ -108,7 +108,7 @@ def _check_public(port: int, host: str, variable: str) -> None:
         messages = {
             errno.EADDRINUSE: f"Port {port} is in use by another program. "
             f"Set {variable} to a free port, or stop that program.",
-            errno.EACCES: f"Port {port} may be opened by an administrator only. "
+            errno.EACCES: f"Port {port} can only be opened by an administrator. "
             f"Set {variable} to a port from 1024 on.",
             errno.EADDRNOTAVAIL: f"This machine has no network address {host}.",
         }

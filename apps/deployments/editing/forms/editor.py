@@ -1,12 +1,12 @@
 """The whole form of a configuration: made from `data`, parsed, and never saved."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from django import forms
 
 from apps.clusters.models import Cluster
 from apps.core.forms import Problem as FoundProblem
-from apps.core.forms import problems
+from apps.core.forms import target_of
 from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import Problem, validate, validate_name
@@ -23,6 +23,12 @@ from apps.deployments.models import SecretValue
 _QueueRows = forms.formset_factory(QueueRow, extra=0, max_num=MOST_ROWS, absolute_max=MOST_ROWS)
 _VariableRows = forms.formset_factory(
     VariableRow, extra=0, max_num=MOST_ROWS, absolute_max=MOST_ROWS
+)
+
+
+VARIABLES_NOTE = (
+    "Every component that runs your code receives them. A secret value can be replaced but never "
+    "shown again. Names that start with AIRFLOW__ change Airflow’s own settings."
 )
 
 
@@ -65,7 +71,7 @@ class Editor:
 
     @property
     def error_count(self) -> int:
-        return sum(len(messages) for part in self.parts for messages in part.errors.values())
+        return len(self.problems)
 
     @property
     def removed_queues(self) -> list[str]:
@@ -74,12 +80,16 @@ class Editor:
 
     @property
     def problems(self) -> list[FoundProblem]:
-        """List everything wrong in the order of the page, each with the field to jump to."""
-        return [problem for part in self.parts for problem in problems(part)]
+        """List everything wrong in the order of the page: one sentence a field, and where it is."""
+        return [problem for part in self.parts for problem in _problems_of(part)]
 
     @property
     def errors(self) -> list[FoundProblem]:
         return self.problems
+
+    @property
+    def variables_note(self) -> str:
+        return VARIABLES_NOTE
 
     @property
     def most_concurrency(self) -> int:
@@ -93,7 +103,7 @@ class Editor:
         self.add_error(
             validate(configuration=self.configuration(), options=self.options, base=self.base)
         )
-        return self.error_count == 0
+        return not self.problems
 
     def configuration(self) -> Configuration:
         cleaned = self.settings.cleaned_data
@@ -118,6 +128,16 @@ class Editor:
             name = field or (kind if kind in self.settings.fields else None)
             if name is None or name not in part.errors:
                 part.add_error(name, problem.message)
+
+
+def _problems_of(part: EditorPart) -> Iterator[FoundProblem]:
+    """Yield the first problem of each field of a part, in words that stand for themselves."""
+    start = f"{part.heading[:80]}: " if part.heading else ""
+    for text in part.non_field_errors():
+        yield FoundProblem(f"{start}{text}")
+    for field in part:
+        if field.errors:
+            yield FoundProblem(f"{start}{field.errors[0]}", target_of(field))
 
 
 def _press(button: str, kind: str, rows: Sequence[Row]) -> None:

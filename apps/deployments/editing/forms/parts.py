@@ -31,8 +31,28 @@ def _offer(field: forms.Field, choices: Iterable[tuple[str, str]]) -> None:
     cast(forms.ChoiceField, field).choices = list(choices)
 
 
+def _choose(message: str) -> dict[str, str]:
+    """Return the errors of a choice that is missing or is none of those offered."""
+    return {"required": message, "invalid_choice": message}
+
+
+def _number(label: str) -> forms.IntegerField:
+    """Make a field for a whole number whose errors name it: several stand side by side."""
+    messages = {
+        "required": f"Enter a number for {label.lower()}.",
+        "invalid": f"{label} must be a whole number.",
+    }
+    return forms.IntegerField(label=label, error_messages=messages)
+
+
 class EditorPart(forms.Form):
+    """A part of the form. `heading` names it in front of its errors."""
+
     is_validated = True
+
+    @property
+    def heading(self) -> str:
+        return ""
 
     def full_clean(self) -> None:
         if self.is_validated:
@@ -49,8 +69,8 @@ class EditorPart(forms.Form):
 class SettingsForm(EditorPart):
     name = forms.CharField(
         max_length=NAME_LENGTH,
-        help_text="People see it in lists and in the audit log. The address is made from it.",
-        error_messages={"required": "Give the Deployment a name."},
+        help_text="Shown in lists and in the audit log. The URL is derived from it.",
+        error_messages={"required": "Enter a name for the Deployment."},
         widget=forms.TextInput(
             attrs={"data-width": "m", "autocomplete": "off", "spellcheck": "false"}
         ),
@@ -58,26 +78,32 @@ class SettingsForm(EditorPart):
     description = forms.CharField(
         required=False,
         max_length=DESCRIPTION_LENGTH,
-        help_text="What it is for, and what is missed when it stops.",
+        help_text="What it is for, and who depends on it.",
         widget=forms.Textarea(attrs={"data-width": "l", "rows": 2}),
     )
     runtime = forms.ChoiceField(
+        error_messages=_choose("Choose a runtime from the list."),
         help_text="A tested pair of Airflow and Python.",
         widget=forms.Select(attrs={"data-width": "l"}),
     )
-    executor = forms.ChoiceField(widget=Choices())
+    executor = forms.ChoiceField(
+        error_messages=_choose("Choose an executor that the cluster offers."), widget=Choices()
+    )
     drift = forms.ChoiceField(
-        label="Changes by others",
-        choices=((CORRECT, "Undo them"), (REPORT, "Show them, and leave them")),
-        help_text="What becomes of a change that somebody makes in the cluster by other means.",
+        label="Drift",
+        error_messages=_choose("Choose what to do about drift."),
+        choices=((CORRECT, "Revert"), (REPORT, "Report only")),
+        help_text="What to do when something is changed directly on the cluster.",
         widget=Choices(
             hints={
-                CORRECT: "What runs is what the portal says, within minutes.",
-                REPORT: "The page says what differs, until you apply a revision.",
+                CORRECT: "The cluster matches the applied revision again within minutes.",
+                REPORT: "The overview shows what differs until you apply a revision.",
             }
         ),
     )
-    cluster = forms.ChoiceField(widget=Choices(), error_messages={"required": "Choose a cluster."})
+    cluster = forms.ChoiceField(
+        error_messages=_choose("Choose a cluster from the list."), widget=Choices()
+    )
 
     def __init__(
         self,
@@ -137,16 +163,20 @@ class Row(EditorPart):
 class QueueRow(Row):
     focused = "name"
 
+    @property
+    def heading(self) -> str:
+        return f"Queue {self.typed('name').strip() or int(str(self.prefix).rpartition('-')[2]) + 1}"
+
     name = forms.CharField(
-        error_messages={"required": "Give the queue a name."},
+        error_messages={"required": "Enter a name for the queue."},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-    size = forms.ChoiceField(label="Worker size")
-    concurrency = forms.IntegerField(
-        label="Tasks each", error_messages={"required": "Give a number."}
+    size = forms.ChoiceField(
+        label="Worker size", error_messages=_choose("Choose a worker size from the list.")
     )
-    min_workers = forms.IntegerField(error_messages={"required": "Give a number."})
-    max_workers = forms.IntegerField(error_messages={"required": "Give a number."})
+    concurrency = _number("Tasks per worker")
+    min_workers = _number("Min workers")
+    max_workers = _number("Max workers")
 
     def __init__(
         self, *args: Any, options: DeploymentOptions, base: Configuration | None, **kwargs: Any
@@ -194,9 +224,15 @@ class QueueRow(Row):
 class VariableRow(Row):
     focused = "key"
 
+    @property
+    def heading(self) -> str:
+        return (
+            f"Variable {self.typed('key').strip() or int(str(self.prefix).rpartition('-')[2]) + 1}"
+        )
+
     key = forms.CharField(
         label="Name of the variable",
-        error_messages={"required": "Give the variable a name."},
+        error_messages={"required": "Enter a name for the variable."},
         widget=forms.TextInput(
             attrs={
                 "data-kind": "code",

@@ -13,5 +13,5 @@ class Command(BaseCommand):
         try:
             n_rewrapped = rewrap_all()
         except SecretUnreadable as error:
-            raise CommandError(f"{error} Put it back, then run this again.") from error
-        self.stdout.write(f"{n_rewrapped} secrets are sealed with the current key now.")
+            raise CommandError(f"{error} Restore it, then run this again.") from error
+        self.stdout.write(f"{n_rewrapped} secrets are now encrypted with the current key.")

@@ -54,7 +54,7 @@ def _read(code: CodeSpec) -> bytes:
         raise Temporary(f"The code archive cannot be read: {error.strerror}.") from error
     if len(archive) > MOST_CODE_BYTES:
         raise Permanent(
-            f"The code archive has {len(archive) / 1e6:.1f} MB. A Deployment on Kubernetes takes "
+            f"The code archive has {len(archive) / 1e6:.1f} MB. A Deployment on Kubernetes accepts "
             f"{MOST_CODE_BYTES // 1_000_000} MB of code; put packages and data into the image."
         )
     if hashlib.sha256(archive).hexdigest() != code.digest:

@@ -1,0 +1,66 @@
+"""Which DAG files of a Deployment cannot be imported: kept with what was seen of it.
+
+A pass over a Deployment at rest asks, and so does whoever asks for figures while a page is open. A
+look that counts none asks nothing more.
+"""
+
+import json
+from dataclasses import asdict, replace
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import F, Func, JSONField, Value
+
+from apps.dataplane.base import DataPlane
+from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.import_errors import read_import_errors
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import ImportErrors, Observation
+from apps.deployments.models import Deployment
+from apps.deployments.reconciling.compiler import compile_spec
+
+
+def completed(*, plane: DataPlane, deployment: Deployment, observation: Observation) -> Observation:
+    """Return a look with the import errors that Airflow tells, or as it was if it tells none."""
+    if observation.health != "healthy" or observation.import_errors == 0:
+        return observation
+    if deployment.wanted is None:
+        return observation
+    try:
+        spec = compile_spec(deployment=deployment, revision=deployment.wanted)
+    except DataPlaneError:
+        # The next apply meets the same and says it.
+        return observation
+    found = read_import_errors(plane, spec=spec)
+    if found is None:
+        return observation
+    return replace(observation, import_errors=found.count, import_failures=found.failures)
+
+
+def keep(*, plane: DataPlane, deployment: Deployment, spec: DeploymentSpec, count: int) -> None:
+    """Write what Airflow tells of `count` import errors into what was seen of a Deployment."""
+    known = deployment.observation.get("import_errors")
+    if count == 0:
+        if known:
+            _write(deployment, ImportErrors(count=0))
+        return
+    found = read_import_errors(plane, spec=spec) or ImportErrors(count=count)
+    _write(deployment, found)
+
+
+def _write(deployment: Deployment, found: ImportErrors) -> None:
+    rows = Deployment.objects.filter(pk=deployment.pk)
+    failures = json.loads(
+        json.dumps([asdict(one) for one in found.failures], cls=DjangoJSONEncoder)
+    )
+    seen = {"import_errors": found.count, "import_failures": failures}
+    if all(deployment.observation.get(name) == value for name, value in seen.items()):
+        return
+    # Joined by the database: a pass may write the rest of what was seen meanwhile.
+    joined = Func(
+        F("observation"),
+        Value(seen, JSONField()),
+        template="(%(expressions)s)",
+        arg_joiner=" || ",
+        output_field=JSONField(),
+    )
+    rows.exclude(observation={}).update(observation=joined)
