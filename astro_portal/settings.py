@@ -115,6 +115,7 @@ MIDDLEWARE = [
     "apps.core.middleware.RefuseNulBytes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.core.compression.CompressPages",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -127,6 +128,8 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "apps.core.htmx.SignInAgain",
     "allauth.account.middleware.AccountMiddleware",
+    "apps.portal.recents.NoteRecent",
+    "apps.portal.middleware.ExplainMethod",
 ]
 ROOT_URLCONF = "astro_portal.urls"
 WSGI_APPLICATION = "astro_portal.wsgi.application"
@@ -282,6 +285,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.organizations.tasks.sweep_roles",
         "schedule": timedelta(minutes=1),
         "options": {"expires": 60},
+    },
+    "sweep-kept-secrets": {
+        "task": "apps.clusters.tasks.sweep_kept_secrets",
+        "schedule": timedelta(minutes=15),
+        "options": {"expires": 900},
     },
     "sweep-assertions": {
         "task": "apps.sso.tasks.sweep_assertions",

@@ -3,6 +3,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.forms import ProfileForm
@@ -45,6 +46,7 @@ def _with_theme(response: HttpResponse, theme: str) -> HttpResponse:
 
 
 @operator_only
+@never_cache
 @require_safe
 def mail(request: HttpRequest) -> HttpResponse:
     rows = OutgoingMail.objects.order_by("-id")

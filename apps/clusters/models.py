@@ -1,6 +1,8 @@
 import secrets
+import uuid
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -157,6 +159,38 @@ class Cluster(models.Model):
     def database_server(self) -> str:
         """The PostgreSQL server for the metadata databases of new Deployments, `host:port`."""
         return f"{self.database_host}:{self.database_port}" if self.database_host else ""
+
+
+class KeptSecret(models.Model):
+    """A secret that a person typed into a form that could not be accepted yet, so that correcting
+    the rest does not take it again. Sealed, of that person and form alone, and gone within an hour.
+
+    `bound_to` is a digest of the fields that say where the secret is sent to: with others it is
+    not used.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    form = models.CharField(max_length=60)
+    field = models.CharField(max_length=40)
+    bound_to = models.CharField(max_length=64)
+    sealed = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "organization", "form", "field"], name="secret_kept_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.field} of {self.form}"
+
+    @property
+    def identity(self) -> str:
+        return f"clusters.keptsecret|{self.id}|sealed"
 
 
 class FormerDatabaseServer(models.Model):

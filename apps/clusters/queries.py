@@ -68,7 +68,7 @@ def state_of(cluster: Cluster, *, now: datetime) -> ClusterState:
     expires_at = cluster.credential_expires_at
     if expires_at is not None and expires_at <= now:
         return ClusterState(
-            tone="bad", word="Credential expired", message="Give the cluster a new credential."
+            tone="bad", word="Credential expired", message="Replace the credential."
         )
     if cluster.is_kubernetes and cluster.checked_at is None:
         return ClusterState(tone="idle", word="Not tested")

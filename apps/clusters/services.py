@@ -141,7 +141,9 @@ def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
 def _refuse_moving_data(cluster: Cluster, changes: Mapping[str, Any]) -> None:
     moved = [words for name, words in FIXED_WHILE_USED.items() if name in changes]
     if moved:
-        _refuse_in_use(cluster, f"Nobody can change {' and '.join(moved)} under them.")
+        _refuse_in_use(
+            cluster, f"While Deployments run here, {' and '.join(moved)} cannot be changed."
+        )
 
 
 def _keep_former_server(cluster: Cluster, settings: Mapping[str, Any]) -> None:

@@ -2,10 +2,10 @@ from django import forms
 
 
 class SetUpForm(forms.Form):
-    email = forms.EmailField(label="Your e-mail address", max_length=254)
-    name = forms.CharField(label="Your name", max_length=150)
+    email = forms.EmailField(label="E-mail address", max_length=254)
+    name = forms.CharField(label="Name", max_length=150)
     password = forms.CharField(
-        help_text="At least 12 characters; a few words make a good one.",
+        help_text="At least 12 characters; several words work well.",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         strip=False,
         max_length=256,

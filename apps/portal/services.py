@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.conf import settings
 from django.db import transaction
 
@@ -12,6 +14,7 @@ from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
 from apps.organizations.services import create_organization, create_workspace
 from apps.organizations.tokens.services import revoke_tokens_in
+from apps.portal.models import Pin
 from apps.portal.queries import deployments_in
 
 MOST_NAMES = 5
@@ -64,6 +67,20 @@ def delete_workspace(*, actor: User, workspace: Workspace, typed_name: str) -> N
     deleted.update(wanted=None, applied=None)
     deleted.delete()
     workspace.delete()
+
+
+def pin(*, user: User, on: Deployment | Workspace) -> None:
+    """Keep a Deployment or workspace at hand for a person. Pinned already, it stays so."""
+    Pin.objects.get_or_create(user=user, **_pinned(on))
+
+
+def unpin(*, user: User, on: Deployment | Workspace) -> None:
+    """Take a pin away, if there is one."""
+    Pin.objects.filter(user=user, **_pinned(on)).delete()
+
+
+def _pinned(on: Deployment | Workspace) -> dict[str, Any]:
+    return {type(on).access_scope: on}
 
 
 @transaction.atomic

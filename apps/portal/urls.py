@@ -1,7 +1,16 @@
 from django.urls import path
 
 from apps.core.views import styleguide
-from apps.portal.views import documentation, find, health, home, organization, setup, workspace
+from apps.portal.views import (
+    documentation,
+    find,
+    health,
+    home,
+    organization,
+    pins,
+    setup,
+    workspace,
+)
 
 app_name = "portal"
 
@@ -15,5 +24,7 @@ urlpatterns = [
     path("styleguide/", styleguide, name="styleguide"),
     path("o/<slug:slug>/", organization.organization, name="organization"),
     path("w/<slug:slug>/", home.workspace, name="workspace"),
+    path("w/<slug:slug>/pin/", pins.pin_workspace, name="pin_workspace"),
+    path("d/<slug:ref>/pin/", pins.pin_deployment, name="pin_deployment"),
     path("w/<slug:slug>/delete/", workspace.delete, name="delete_workspace"),
 ]

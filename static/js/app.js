@@ -53,14 +53,8 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, [contenteditable]");
   const menu = event.key === "Escape" && event.target.closest("details[data-menu][open]");
   if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
-  const search = document.querySelector("[data-search]");
-  if (event.key === "/" && search && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
-    event.preventDefault();
-    search.focus();
-  }
 });
 
 // ---------- Forms ----------

@@ -149,6 +149,8 @@ TABLE = {
     "portal:styleguide": special("operator", NOBODY, OPERATOR),
     "portal:organization": reads("organization.view"),
     "portal:workspace": reads("workspace.view"),
+    "portal:pin_workspace": writes("workspace.view"),
+    "portal:pin_deployment": writes("deployment.view"),
     "portal:delete_workspace": both("workspace.delete"),
     "accounts:profile": special_both("signed-in", SIGNED_IN),
     "accounts:sessions": special("signed-in", SIGNED_IN, SIGNED_IN),

@@ -17,7 +17,7 @@ def test_a_wrong_field_points_at_its_hint_and_its_error() -> None:
 
     assert found["id_name"].get("aria-invalid") == "true"
     assert found["id_name"].get("aria-describedby") == "id_name_helptext id_name_error"
-    assert "".join(found["id_name_error"].itertext()).startswith("Error: Ensure this value")
+    assert "".join(found["id_name_error"].itertext()).strip().startswith("Error: Ensure this value")
 
 
 def test_the_summary_links_to_the_first_input_of_each_wrong_field() -> None:

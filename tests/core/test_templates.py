@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -41,6 +42,7 @@ NOT_SPLIT_YET = (
 )
 SHOWN_ELSEWHERE = {
     "topbar",
+    "palette",
     "rail",
     "messages",
     "toast",
@@ -133,10 +135,15 @@ def test_the_guide_names_every_component() -> None:
     guide = (FOLDER / "README.md").read_text()
     components = {Path(name).stem for name in TEMPLATES if name.startswith("components/")}
 
-    assert {n for n in components if f"`{n}`" not in guide} - {"topbar", "rail", "limb"} == set()
+    assert {n for n in components if f"`{n}`" not in guide} - {
+        "topbar",
+        "palette",
+        "rail",
+        "limb",
+    } == set()
 
 
-@pytest.mark.parametrize("code", ["400", "403", "403_csrf", "404", "500", "503"])
+@pytest.mark.parametrize("code", ["400", "403", "403_csrf", "404", "405", "500", "503"])
 def test_error_pages_are_sound_and_show_the_request_id(
     code: str, request_of_nobody: HttpRequest
 ) -> None:
@@ -219,3 +226,25 @@ def test_components_escape_what_people_typed() -> None:
     )
 
     assert "<img" not in page
+
+
+@pytest.mark.parametrize(
+    ("name", "context"),
+    [
+        ("account/password_reset_done.html", {}),
+        ("organizations/invitations/invitation_made.html", {"email": "ada@example.org"}),
+    ],
+)
+def test_no_page_says_that_mail_is_sent_without_a_mail_server(
+    name: str, context: dict[str, str], request_of_nobody: HttpRequest, settings: Any
+) -> None:
+    place = {"slug": "nordhavn", "name": "Nordhavn"}
+    context = {"url": "https://portal.test/x", "back_url": "/", "place": place, **context}
+    sent = render_to_string(name, context, request_of_nobody)
+    settings.EMAIL_BACKEND = "apps.accounts.mail.PageBackend"
+
+    kept = render_to_string(name, context, request_of_nobody)
+
+    assert "on its way" in sent
+    assert "on its way" not in kept
+    assert "Outbox" in kept

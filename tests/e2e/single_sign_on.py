@@ -53,11 +53,11 @@ def own_the_domain(page: Page, records: dict[str, str]) -> None:
     page.goto(reverse("sso:overview", args=["nordhavn"]))
     page.get_by_role("textbox", name="Domain").fill("nordhavn.test")
     page.get_by_role("button", name="Add domain").click()
-    page.get_by_role("button", name="Check").click()
+    page.get_by_role("button", name="Verify").click()
     page.get_by_text("There is no such record yet.").first.wait_for()
     row = page.locator("tr", has_text="_astro-portal.nordhavn.test")
     records["_astro-portal.nordhavn.test"] = row.locator("code").last.inner_text()
-    page.get_by_role("button", name="Check").click()
+    page.get_by_role("button", name="Verify").click()
     page.get_by_text("nordhavn.test is verified.").wait_for()
 
 
@@ -67,15 +67,15 @@ def begin_connection(page: Page, protocol: str, name: str) -> None:
     page.get_by_label(protocol).check()
     page.get_by_role("button", name="Continue").click()
     page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Newcomers become").select_option("member")
+    page.get_by_label("Default role for new users").select_option("member")
 
 
 def switch_on(page: Page, name: str) -> None:
     """Switch a connection on, at the end of its test."""
-    page.get_by_text("The test went well.").wait_for()
+    page.get_by_text("The test succeeded.").wait_for()
     assert page.get_by_text(NAMES["ana"]).count() > 0
-    page.get_by_role("button", name="Switch on").click()
-    page.get_by_text(f"{name} is on.").wait_for()
+    page.get_by_role("button", name="Enable").click()
+    page.get_by_text(f"{name} is enabled.").wait_for()
 
 
 def map_the_group(page: Page, owner: User) -> None:
@@ -84,8 +84,8 @@ def map_the_group(page: Page, owner: User) -> None:
     page.get_by_role("link", name="Groups").click()
     page.get_by_label("Group", exact=True).fill("data-eng")
     page.get_by_label("Team", exact=True).select_option("Data engineers")
-    page.get_by_role("button", name="Map the group").click()
-    page.get_by_text("nobody has come with it").wait_for()
+    page.get_by_role("button", name="Map group").click()
+    page.get_by_role("cell", name="never").wait_for()
     look(page, "groups")
 
 
@@ -100,6 +100,6 @@ def let_an_hour_pass(page: Page) -> None:
 def make_scim_token(page: Page, name: str) -> str:
     """Make a token for provisioning and return it; it is shown this once."""
     page.goto(reverse("sso:provisioning", args=["nordhavn"]))
-    page.get_by_label("Name of the token").fill(name)
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_label("Token name").fill(name)
+    page.get_by_role("button", name="Create token").click()
     return page.locator("code", has_text=SCIM_PREFIX).inner_text().strip()

@@ -214,7 +214,12 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
 
 
 def _connection(organization: Any) -> SSOConnection:
-    result = {"is_ok": False, "message": "No e-mail address came.", "subject": LONG, "email": ""}
+    result = {
+        "is_ok": False,
+        "message": "No e-mail address was sent.",
+        "subject": LONG,
+        "email": "",
+    }
     return SSOConnection.objects.create(
         organization=organization,
         key="nordhavn-1",

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 NAMESPACES = {
     "accounts",
+    "airflow_access",
     "clusters",
     "deployments",
     "deploys",
@@ -28,6 +29,8 @@ NOT_PAGES = {
     "accounts:end_session": "POST only",
     "accounts:end_others": "POST only",
     "portal:healthz": "plain text",
+    "portal:pin_deployment": "POST only",
+    "portal:pin_workspace": "POST only",
     "portal:setup": "its link exists once; the journey walks it",
     "organizations:invitation": "its link exists once; the journey walks it",
     "organizations:resend_invitation": "POST only",
@@ -322,6 +325,52 @@ def test_a_chosen_theme_comes_with_the_first_byte(open_as: Any, alice: Any, made
     assert page.locator("html").get_attribute("data-theme") == "dark"
     inspector.look(is_thorough=False)
     assert inspector.problems == []
+
+
+def test_the_palette_is_used_by_keyboard_alone(open_as: Any, alice: Any, made: stage.Stage) -> None:
+    inspector = open_as(alice)
+    page = inspector.page
+    page.goto(reverse("portal:organization", args=["nordhavn"]))
+    field = page.get_by_role("combobox", name="Search, or type an action")
+
+    page.keyboard.press("Control+k")
+    page.get_by_role("option", name="Open your profile").wait_for()
+    inspector.look()
+    page.keyboard.press("Escape")
+    assert not field.is_visible()
+
+    page.keyboard.press("/")
+    page.keyboard.type("rep")
+    page.get_by_role("option", name="reports").wait_for()
+    active = page.locator("[role=option][aria-selected=true]")
+    assert "reports" in active.inner_text()
+    assert field.get_attribute("aria-activedescendant") == active.get_attribute("id")
+    assert field.evaluate("one => one === document.activeElement")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/d/reports-22aa/")
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("create")
+    page.get_by_role("option", name="Create Deployment in Warehouse").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/o/nordhavn/workspaces/new/")
+    assert inspector.problems == []
+
+
+def test_enter_waits_for_the_results_of_what_was_typed(
+    open_as: Any, alice: Any, made: stage.Stage
+) -> None:
+    page = open_as(alice).page
+    page.goto(reverse("portal:organization", args=["nordhavn"]))
+
+    page.keyboard.press("/")
+    page.keyboard.type("etl-prod")
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/d/etl-prod-7f3c/")
 
 
 def test_every_page_of_ours_is_walked_here() -> None:

@@ -76,7 +76,7 @@ def connect(page: Page, peer: canaille.Canaille, owner: User) -> None:
     page.get_by_role("button", name="Add connection").click()
     page.get_by_text("Test it before you switch it on.").wait_for()
     peer.trust(redirect_uri=page.locator("#addresses code").first.inner_text())
-    page.get_by_role("button", name="Test with a sign-in").click()
+    page.get_by_role("button", name="Test sign-in").click()
     prove(page, peer, "ana")
     page.locator("button[name=answer][value=accept]").click()
     switch_on(page, NAME)

@@ -115,7 +115,7 @@ def connect_oidc(page: Page, peer: oidc_provider.OIDCProvider) -> None:
 def enforce(page: Page) -> str:
     """Enforce single sign-on for the domain; return the bypass link made before."""
     page.goto(reverse("sso:overview", args=["nordhavn"]))
-    page.get_by_role("button", name="Make a bypass link").click()
+    page.get_by_role("button", name="Create bypass link").click()
     link = page.locator("code").inner_text()
     look(page, "bypass-made")
     page.goto(reverse("sso:overview", args=["nordhavn"]))
@@ -142,13 +142,13 @@ def test_an_organization_moves_to_single_sign_on_and_survives_its_bad_day(
     own_the_domain(page, records)
 
     connect_saml(page, saml_peer, tmp_path)
-    page.get_by_role("button", name="Test with a sign-in").click()
+    page.get_by_role("button", name="Test sign-in").click()
     prove_to_saml(page, saml_peer, "ana")
     switch_on(page, SAML_NAME)
     look(page, "connection-on")
     map_the_group(page, owner)
     connect_oidc(page, oidc_peer)
-    page.get_by_role("button", name="Test with a sign-in").click()
+    page.get_by_role("button", name="Test sign-in").click()
     prove_to_oidc(page, oidc_peer, "ana")
     switch_on(page, OIDC_NAME)
     bypass = enforce(page)

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.contrib.sessions.backends.cached_db import SessionStore
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -87,3 +89,71 @@ def test_the_rail_marks_the_current_page_and_hides_what_is_closed(alice, bob, cl
     assert 'href="/o/nordhavn/members/" aria-current="page"' in rail
     assert "/o/nordhavn/audit/" not in rail
     assert "/o/nordhavn/audit/" in client_of(alice).get("/o/nordhavn/").content.decode()
+
+
+RAIL, BAR = 'id="scope"', 'class="find"'
+
+
+def test_who_is_refused_keeps_the_navigation(bob, deployment, client_of):
+    response = client_of(bob).get("/d/etl-prod-7f3c/configure/")
+    page = response.content.decode()
+
+    assert response.status_code == 403
+    assert RAIL in page
+    assert BAR in page
+    assert "Back to etl-prod" in page
+    assert response["X-Request-ID"] in page
+
+
+def test_a_missing_page_inside_a_place_keeps_its_navigation(alice, organization, client_of):
+    response = client_of(alice).get("/o/nordhavn/members/999999/")
+
+    assert response.status_code == 404
+    assert RAIL in response.content.decode()
+
+
+def test_what_is_hidden_looks_like_what_is_not_there(alice, charlie, deployment, client_of):
+    client = client_of(charlie)
+
+    hidden, missing = (client.get(path) for path in ("/d/etl-prod-7f3c/", "/d/etl-prod-0000/"))
+
+    assert {hidden.status_code, missing.status_code} == {404}
+    assert masked(hidden) == masked(missing)
+    assert BAR in hidden.content.decode()
+    assert RAIL not in hidden.content.decode()
+
+
+def masked(response):
+    page = response.content.decode().replace(response["X-Request-ID"], "")
+    return re.sub(r'name="csrfmiddlewaretoken" value="[^"]*"', "", page)
+
+
+def test_a_visitor_sees_an_error_without_navigation(db, client):
+    page = client.get("/nothing/here/").content.decode()
+
+    assert BAR not in page
+    assert "Page not found" in page
+
+
+def test_an_address_for_forms_only_explains_itself(alice, deployment, client_of):
+    response = client_of(alice).get("/d/etl-prod-7f3c/pin/")
+    page = response.content.decode()
+
+    assert response.status_code == 405
+    assert response["Allow"] == "POST"
+    assert 'href="/d/etl-prod-7f3c/">Back to etl-prod' in page
+    assert RAIL in page
+    assert response["X-Request-ID"] in page
+
+
+def test_an_address_for_forms_only_tells_strangers_nothing(charlie, deployment, client_of):
+    assert client_of(charlie).get("/d/etl-prod-7f3c/pin/").status_code == 404
+
+
+def test_programs_are_told_no_story_about_methods(alice, deployment, client_of):
+    client = client_of(alice)
+
+    for headers in ({"Accept": "application/json"}, {"HX-Request": "true", "Accept": "text/html"}):
+        response = client.get("/d/etl-prod-7f3c/pin/", headers=headers)
+        assert response.status_code == 405
+        assert response.content == b""

@@ -62,7 +62,7 @@ def words_of(response: Any) -> str:
 
 def logged_reason(caplog: pytest.LogCaptureFixture, page: str) -> str:
     """Return what the log says of the error id that a page shows, empty if it knows none."""
-    shown = re.search(r'error id: <span class="mono">([0-9a-f]{8})</span>', page)
+    shown = re.search(r'error ID: <span class="mono">([0-9a-f]{8})</span>', page)
     reasons = {getattr(one, "error_id", ""): one for one in caplog.records}
     return str(vars(reasons[shown[1]])["reason"]) if shown and shown[1] in reasons else ""
 

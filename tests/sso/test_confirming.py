@@ -87,7 +87,7 @@ def test_somebody_else_confirms_nothing(browser: Browser, dana: User) -> None:
     answer = _confirm(browser, "/", subject="7002", attributes=attributes)
 
     assert answer.status_code == 403
-    assert "you are somebody else" in words_of(answer)
+    assert "signed in another person" in words_of(answer)
     assert browser.user_id == str(dana.pk)
     assert not User.objects.filter(email="eve@nordhavn.test").exists()
     asked = browser.client.get(reverse("account_set_password"))

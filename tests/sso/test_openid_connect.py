@@ -116,7 +116,7 @@ BENT: dict[str, tuple[dict[str, Any], str]] = {
     "no nonce": ({"id_token": {"nonce": None}}, "does not answer this sign-in"),
     "another key": (
         {"key": rsa.generate_private_key(public_exponent=65537, key_size=2048)},
-        "is none of the identity provider",
+        "is not the identity provider",
     ),
     "no signature": ({"key": None, "algorithm": "none"}, "no ID token that can be believed"),
     "signed with the client secret": (
@@ -124,7 +124,7 @@ BENT: dict[str, tuple[dict[str, Any], str]] = {
         "is not OpenID Connect",
     ),
     "no ID token": ({"without": ["id_token"]}, "sent no ID token"),
-    "no access token": ({"without": ["access_token"]}, "took its answer back"),
+    "no access token": ({"without": ["access_token"]}, "revoked its answer"),
     "another client secret": ({"client_secret": "other"}, "write the current ones into it"),
     "user info of another person": (
         {"userinfo": {"sub": "u-2", "email": "x@nordhavn.test"}},
@@ -198,7 +198,7 @@ def test_a_callback_out_of_the_blue_is_a_page(
     response = client.get(f"{reverse('sso:callback', args=[connection.key])}?{query}")
 
     assert response.status_code in (400, 403)
-    assert "belongs to no sign-in of this browser" in words_of(response)
+    assert "belongs to a sign-in that did not begin in this browser" in words_of(response)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_a_test_signs_nobody_in_and_opens_the_way_to_enable(
     switched = client.post(
         reverse("sso:switch_connection", args=page), {"enable": "yes"}, follow=True
     )
-    assert b"is on." in switched.content
+    assert b"is enabled." in switched.content
 
 
 def test_a_test_keeps_only_what_can_be_shown(

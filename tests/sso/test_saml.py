@@ -180,7 +180,7 @@ def test_an_answer_of_another_browser_signs_nobody_in(
     response = victim.come_back(answer(base=browser.base, asked=asked))
 
     assert victim.user_id is None
-    assert "belongs to no sign-in of this browser" in response.content.decode()
+    assert "belongs to a sign-in that did not begin in this browser" in response.content.decode()
 
 
 def test_an_answer_that_nobody_asked_for_signs_nobody_in(browser: Browser) -> None:
@@ -230,8 +230,8 @@ def test_control_the_genuine_answer_of_the_wrapping_tests_signs_in(browser: Brow
 UPLOAD, LATE, CLOCKS = "upload its current metadata", "came too late", "compare the clocks of both"
 URL, ADDRESS, OUTSIDE = "check the ACS URL", "sent no e-mail address", "ask an owner to verify that"
 BENT: dict[str, tuple[dict[str, object], str]] = {
-    "nothing signed": ({"signed": ()}, "not signed as this connection demands"),
-    "only the message signed": ({"signed": ("message",)}, "not signed as this connection demands"),
+    "nothing signed": ({"signed": ()}, "not signed as this connection requires"),
+    "only the message signed": ({"signed": ("message",)}, "not signed as this connection requires"),
     "another key": ({"signer": make_signer("evil")}, UPLOAD),
     "sha-1": ({"signature": C.RSA_SHA1, "digest": C.SHA1}, "choose SHA-256"),
     "ended ten minutes ago": ({"not_before": -1200, "ends": -600}, LATE),

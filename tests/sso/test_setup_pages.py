@@ -1,5 +1,6 @@
 """Owners set up single sign-on in the browser: domains, connections, enforcement, the way round."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -68,8 +69,8 @@ def test_the_page_of_a_connection_says_until_when_its_certificates_are(
     shown = owner.get(page("connection", saml.key)).content.decode()
 
     now = timezone.now()
-    assert f"{now - timedelta(days=1):%Y-%m-%d}T" in shown.partition("ended")[2]
-    assert f"{now + timedelta(days=400):%Y-%m-%d}T" in shown.partition("until")[2]
+    assert f"{now - timedelta(days=1):%Y-%m-%d}T" in shown.partition("expired")[2]
+    assert f"{now + timedelta(days=400):%Y-%m-%d}T" in shown.partition("valid until")[2]
 
 
 def test_a_domain_is_verified_by_its_dns_record(
@@ -252,7 +253,7 @@ def test_newcomers_become_a_custom_role_which_pages_call_by_its_name(
     assert "Organization Owner" not in form
     assert answer.status_code == 302
     shown = owner.get(page("connection", saml.key)).content.decode()
-    assert "become Watcher" in shown
+    assert re.search(r"Default role for new users</dt>\s*<dd>\s*Watcher\s*</dd>", shown)
     assert custom.key not in shown
     event = AuditEvent.objects.get(action="sso_connection.updated")
     assert event.changes["default_role"] == ["Organization Member", "Watcher"]
@@ -310,8 +311,8 @@ def test_newcomers_must_be_invited_when_their_role_was_deleted(
     delete_role(actor=alice, role=custom)
 
     shown = " ".join(owner.get(page("connection", saml.key)).content.decode().split())
-    assert "must be invited" in shown
-    assert "The role they became is gone" in shown
+    assert "people must be invited" in shown
+    assert "The role was deleted." in shown
     with pytest.raises(Refused, match="by invitation"):
         admit(
             connection=SSOConnection.objects.get(pk=saml.pk),
@@ -364,11 +365,11 @@ def test_enforcing_is_refused_while_it_would_lock_everybody_out(
     response = enforce(owner, domain)
 
     assert response.status_code == 422
-    assert b"Switch on a connection first" in response.content
+    assert b"Enable a connection first" in response.content
 
 
 def test_enforcing_needs_a_bypass_link(owner: Client, domain: Domain, saml: SSOConnection) -> None:
-    assert b"Make a bypass link first" in enforce(owner, domain).content
+    assert b"Create a bypass link first" in enforce(owner, domain).content
 
 
 @pytest.fixture
@@ -378,7 +379,7 @@ def bypass_token(alice: User, organization: Organization) -> str:
 
 @pytest.fixture
 def dana(owner: Client, domain: Domain, saml: SSOConnection, bypass_token: str) -> User:
-    """Somebody with a password, in a domain that demands single sign-on."""
+    """Somebody with a password, in a domain that requires single sign-on."""
     assert enforce(owner, domain).status_code == 302
     return User.objects.create_user("dana@nordhavn.test", PASSWORD)
 
@@ -397,7 +398,7 @@ def test_a_password_of_an_enforced_domain_signs_nobody_in(client: Client, dana: 
     response = client.post(reverse("account_login"), data)
 
     assert response.status_code == 403
-    assert b"demands single sign-on" in response.content
+    assert b"requires single sign-on" in response.content
     assert "_auth_user_id" not in client.session
 
 
@@ -515,7 +516,48 @@ def test_a_scim_token_is_revoked_after_a_page_that_says_what_it_means(
     address = page("revoke_token", token.pk)
 
     asked = owner.get(address)
-    assert b"can make, change and close accounts no more" in asked.content
+    assert b"can no longer create, update or deactivate accounts" in asked.content
     assert ScimToken.objects.filter(pk=token.pk).exists()
     assert owner.post(address).status_code == 302
     assert owner.get(address).status_code == 404
+
+
+ADDRESSES = {"saml": ("acs/", "metadata/"), "openid_connect": ("callback/",)}
+
+
+@pytest.mark.parametrize("protocol", ["saml", "openid_connect"])
+def test_the_addresses_are_shown_before_anything_is_asked_and_stay(
+    owner: Client, protocol: str
+) -> None:
+    path = f"{page('new_connection')}?protocol={protocol}"
+
+    first, again = (owner.get(path).content.decode() for _ in range(2))
+
+    key = re.findall(r'name="key" value="(nordhavn-[0-9a-f]{8})"', first)[0]
+    for ending in ADDRESSES[protocol]:
+        address = f"/accounts/sso/{key}/{ending}</code>"
+        assert address in first
+        assert address in again
+        assert first.index(address) < first.index('id="id_name"')
+    assert not SSOConnection.objects.exists()
+
+
+def test_a_connection_gets_the_address_that_was_shown(owner: Client) -> None:
+    shown = owner.get(f"{page('new_connection')}?protocol=saml").content.decode()
+    key = re.findall(r'name="key" value="([^"]*)"', shown)[0]
+
+    connect(owner, key=key, metadata=upload("broken"))
+    connect(owner, key=key)
+
+    assert SSOConnection.objects.get().key == key
+    following = owner.get(f"{page('new_connection')}?protocol=saml").content.decode()
+    assert f'value="{key}"' not in following
+
+
+@pytest.mark.parametrize("key", ["nordhavn-00000000", "", "../../x"])
+def test_the_form_does_not_choose_the_address_of_a_connection(owner: Client, key: str) -> None:
+    response = connect(owner, key=key)
+
+    assert response.status_code == 422
+    assert "The addresses below have changed" in response.content.decode()
+    assert not SSOConnection.objects.exists()

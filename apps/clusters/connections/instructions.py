@@ -5,7 +5,7 @@ from apps.dataplane.kubernetes.registration import permissions
 ROLE_FILE = "astro-portal-role.yaml"
 KUBECONFIG_COMMAND = "kubectl config view --raw --minify --flatten"
 COMMANDS = (
-    ("Make the account, its permissions and a token", f"kubectl apply -f {ROLE_FILE}"),
+    ("Create the account, its permissions and a token", f"kubectl apply -f {ROLE_FILE}"),
     (
         "Token",
         f"kubectl -n {permissions.NAMESPACE} get secret {permissions.TOKEN_SECRET} "

@@ -40,8 +40,8 @@ CLUSTER_REFUSALS = {
     "proxy-url": "proxy-url is refused: the portal connects to the cluster directly.",
 }
 USER_REFUSALS = {
-    "exec": f"exec names a program, and the portal runs none. {TOKEN}",
-    "auth-provider": f"auth-provider names a plugin, and the portal has none. {TOKEN}",
+    "exec": f"exec names a program, and the portal does not run programs. {TOKEN}",
+    "auth-provider": f"auth-provider names a plugin, and the portal has no plugins. {TOKEN}",
     "tokenFile": f"tokenFile names a file on your machine. {INLINE}",
     "client-certificate": f"client-certificate names a file on your machine. {INLINE}",
     "client-key": f"client-key names a file on your machine. {INLINE}",
@@ -90,7 +90,7 @@ def read_kubeconfig(text: str, *, context: str, networks: tuple[str, ...], now: 
     _refuse(user, "user", USER_REFUSALS, USER_FIELDS)
     if _text(cluster, "insecure-skip-tls-verify", "cluster").lower() not in ("", "false"):
         raise Invalid(
-            "insecure-skip-tls-verify is refused: anybody between portal and cluster could read "
+            "insecure-skip-tls-verify is refused: anyone between portal and cluster could read "
             "the credential. Give certificate-authority-data instead.",
             field=FIELD,
         )
@@ -141,7 +141,7 @@ def _chosen(document: Mapping[str, Any], context: str) -> str:
     if len(names) == 1:
         return names[0]
     raise Invalid(
-        f"Say which context to use. {_listed(names)} Then paste the kubeconfig again.",
+        f"Say which context to use. {_listed(names)}",
         field="context",
     )
 

@@ -90,7 +90,9 @@ def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> Plan
     with transaction.atomic():
         same = Cluster.objects.filter(pk=cluster.pk, connection_version=version, removed_at=None)
         if not same.update(**values):
-            raise Conflict("Somebody else changed this cluster in the meantime. Look at it again.")
+            raise Conflict(
+                "This cluster was changed by another person in the meantime. Check it again."
+            )
         changes = {} if before == cluster.server else {"server": [before, cluster.server]}
         record_on_cluster("cluster.credential_replaced", actor, cluster, **changes)
     return check
@@ -137,15 +139,15 @@ def _refuse_unusable(cluster: Cluster, check: PlaneCheck) -> None:
     if check.is_usable or (check.version and not cluster.is_usable):
         return
     faults = [one.detail or one.title for one in check.findings if not one.is_ok]
-    reason = faults[0] if faults else "It lacks permissions that the present one has."
-    raise CredentialUnusable(f"The present credential stays in force. {reason}", check=check)
+    reason = faults[0] if faults else "It lacks permissions that the current one has."
+    raise CredentialUnusable(f"The current credential stays in use. {reason}", check=check)
 
 
 def _refuse_another_cluster(cluster: Cluster, check: PlaneCheck) -> None:
     known, found = cluster.identity_seen, check.identity
     if known and found and known != found:
         raise CredentialUnusable(
-            "The present credential stays in force: this one is for another cluster. "
+            "The current credential stays in use: this one is for another cluster. "
             "Register that one beside it.",
             check=check,
         )

@@ -16,7 +16,7 @@ from apps.clusters.connections.credentials import (
 )
 from apps.clusters.connections.kubeconfig import Access, read_kubeconfig
 from apps.clusters.connections.planes import allowed_networks
-from apps.clusters.forms.parts import NameForm, SecretForm, WriteOnlyText
+from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
 from apps.core.errors import Invalid
 from apps.core.forms import add_error
 from apps.dataplane.kubernetes.config import Connection
@@ -31,7 +31,7 @@ def _messages() -> Iterator[None]:
         raise forms.ValidationError(error.message) from None
 
 
-class KubeconfigForm(SecretForm):
+class KubeconfigForm(KeptForm):
     secret_fields = ("kubeconfig",)
 
     kubeconfig = forms.CharField(
@@ -66,13 +66,14 @@ class KubeconfigForm(SecretForm):
         return data
 
 
-class TokenForm(SecretForm):
+class TokenForm(KeptForm):
     secret_fields = ("token",)
+    bound_fields = ("server", "ca_certificate", "tls_server_name")
 
     server = forms.CharField(
         label="Address",
         max_length=500,
-        help_text="Of the Kubernetes API, like https://cluster.example.org:6443.",
+        help_text="The address of the Kubernetes API, like https://cluster.example.org:6443.",
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
     )
     ca_certificate = forms.CharField(
@@ -84,14 +85,14 @@ class TokenForm(SecretForm):
         label="TLS server name",
         required=False,
         max_length=253,
-        help_text="Only if the certificate is for another name than the address.",
+        help_text="Only if the certificate is for another host name than the address.",
         widget=forms.TextInput(attrs={"data-width": "m", "spellcheck": "false"}),
     )
     token = forms.CharField(
         widget=WriteOnlyText(
             attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off", "data-kind": "code"}
         ),
-        help_text="Of a service account. It is stored encrypted and never shown again.",
+        help_text="Token of a service account. Stored encrypted and never shown again.",
     )
 
     def clean(self) -> dict[str, Any]:

@@ -28,27 +28,27 @@ class SettingsForm(NameForm, SecretForm):
 
     storage_class = forms.ChoiceField(required=False)
     logs_in = forms.ChoiceField(
-        label="Task logs are kept",
+        label="Keep task logs",
         choices=Cluster.LogsIn.choices,
         widget=Choices(
             hints={
-                "claim": "On a volume in the namespace that all components share.",
+                "claim": "On a volume in the namespace, shared by all components.",
                 "object_store": "In a bucket, where they outlive the Deployment.",
             }
         ),
     )
     logs_storage_class = forms.ChoiceField(
-        required=False, help_text="Of the shared volume. It must allow many nodes to write."
+        required=False, help_text="For the shared volume. It must allow writing from many nodes."
     )
     logs_access = forms.ChoiceField(
         label="Access mode",
         choices=Cluster.LogsAccess.choices,
-        help_text="ReadWriteOnce only where all runs on one node.",
+        help_text="ReadWriteOnce only if everything runs on one node.",
         widget=forms.Select(attrs={"data-width": "m"}),
     )
     logs_size = forms.CharField(
         max_length=12,
-        help_text="Of each Deployment's volume for logs, like 5Gi.",
+        help_text="Size of each Deployment's log volume, like 5Gi.",
         widget=forms.TextInput(attrs={"data-width": "s"}),
     )
     logs_url = forms.CharField(
@@ -58,13 +58,13 @@ class SettingsForm(NameForm, SecretForm):
         label="Endpoint",
         required=False,
         max_length=500,
-        help_text="Only for a store that is not Amazon's.",
+        help_text="Only for stores other than Amazon S3.",
     )
     logs_access_key = forms.CharField(
         label="Access key",
         required=False,
         max_length=200,
-        help_text="Empty where nodes may write without keys.",
+        help_text="Empty if nodes may write without keys.",
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
     )
     logs_secret_key = forms.CharField(
@@ -78,8 +78,8 @@ class SettingsForm(NameForm, SecretForm):
         required=False,
         max_length=253,
         help_text="Host name as pods in the cluster reach it. Empty: each Deployment runs a small "
-        "PostgreSQL of its own, which is meant for development. Another server is for new "
-        "Deployments: the databases there are stay where they are.",
+        "PostgreSQL of its own, meant for development. A changed server is used for new "
+        "Deployments; existing databases stay where they are.",
         widget=forms.TextInput(attrs={"spellcheck": "false"}),
     )
     database_port = forms.IntegerField(
@@ -92,7 +92,7 @@ class SettingsForm(NameForm, SecretForm):
         label="Role",
         required=False,
         max_length=63,
-        help_text="May create roles and databases; each Deployment gets one of both.",
+        help_text="Must be allowed to create roles and databases: each Deployment gets its own.",
         widget=forms.TextInput(
             attrs={"data-width": "m", "spellcheck": "false", "autocomplete": "off"}
         ),
@@ -105,13 +105,15 @@ class SettingsForm(NameForm, SecretForm):
         widget=forms.PasswordInput(attrs={"data-width": "m", "autocomplete": "new-password"}),
     )
     image_pull_secret = forms.CharField(
-        label="Registry sign-in",
+        label="Registry credentials",
         required=False,
         widget=WriteOnlyText(attrs={"rows": 5, "spellcheck": "false", "data-kind": "code"}),
         help_text="The JSON of a docker config with “auths”, for images that are not public.",
     )
     apply_again = forms.BooleanField(required=False)
-    forget_image_pull_secret = forms.BooleanField(required=False, label="Remove the stored one")
+    forget_image_pull_secret = forms.BooleanField(
+        required=False, label="Remove the stored credentials"
+    )
 
     def __init__(self, *args: Any, cluster: Cluster, deployment_count: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -129,7 +131,7 @@ class SettingsForm(NameForm, SecretForm):
             field.widget.attrs["data-width"] = "m"
         for name in self.secret_fields:
             if getattr(cluster, name) is not None:
-                hint = "Stored. Leave it empty to keep it."
+                hint = "Stored. Leave empty to keep it."
                 self.fields[name].help_text = f"{self.fields[name].help_text} {hint}".strip()
         if cluster.image_pull_secret is None:
             del self.fields["forget_image_pull_secret"]
@@ -143,22 +145,22 @@ class SettingsForm(NameForm, SecretForm):
     def clean_logs_size(self) -> str:
         size = str(self.cleaned_data["logs_size"])
         if not SIZE.fullmatch(size):
-            raise forms.ValidationError("Write a size like 5Gi or 500Mi.")
+            raise forms.ValidationError("Enter a size like 5Gi or 500Mi.")
         return size
 
     def clean_logs_url(self) -> str:
-        return self._matching("logs_url", BUCKET, "Write a bucket like s3://airflow-logs/prod.")
+        return self._matching("logs_url", BUCKET, "Enter a bucket like s3://airflow-logs/prod.")
 
     def clean_logs_endpoint(self) -> str:
-        message = "Write an address like https://minio.example.org, without a path."
+        message = "Enter an address like https://minio.example.org, without a path."
         return self._matching("logs_endpoint", ENDPOINT, message)
 
     def clean_database_host(self) -> str:
-        message = "Write a host name, without a port or scheme."
+        message = "Enter a host name, without a port or scheme."
         return self._matching("database_host", DATABASE_HOST, message)
 
     def clean_database_user(self) -> str:
-        message = "Write the name of a role of PostgreSQL."
+        message = "Enter the name of a PostgreSQL role."
         return self._matching("database_user", DATABASE_USER, message)
 
     def clean_image_pull_secret(self) -> str:
@@ -176,16 +178,16 @@ class SettingsForm(NameForm, SecretForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("logs_in") == Cluster.LogsIn.OBJECT_STORE:
-            self._need("logs_url", "Name the bucket that logs go to.")
+            self._need("logs_url", "Enter the bucket for logs.")
         if data.get("logs_access_key") and self.cluster.logs_secret_key is None:
-            self._need("logs_secret_key", "Give the secret key of this access key.")
+            self._need("logs_secret_key", "Enter the secret key of this access key.")
         if data.get("database_host"):
-            self._need("database_user", "Name the role that the portal uses there.")
+            self._need("database_user", "Enter the role that the portal uses there.")
             if self.cluster.database_password is None:
-                self._need("database_password", "Give the password of this role.")
+                self._need("database_password", "Enter the password of this role.")
             elif {"database_host", "database_port"} & set(self.changed_data):
                 # Otherwise the stored password could be stolen by naming a server of one's own.
-                self._need("database_password", "Another server: type its password.")
+                self._need("database_password", "Enter the password of the new server.")
         return data
 
     def _need(self, name: str, message: str) -> None:
@@ -222,15 +224,15 @@ class SettingsForm(NameForm, SecretForm):
 
 class WorkspacesForm(forms.Form):
     reach = forms.ChoiceField(
-        label="Who may use it",
+        label="Available to",
         choices=(("all", "All workspaces"), ("chosen", "Chosen workspaces")),
-        widget=Choices(hints={"all": "Also those that are made later."}),
+        widget=Choices(hints={"all": "Including workspaces created later."}),
     )
     workspaces = forms.ModelMultipleChoiceField(
         queryset=Workspace.objects.none(),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Only if you choose them one by one.",
+        help_text="If you choose workspaces.",
     )
 
     def __init__(self, *args: Any, cluster: Cluster, **kwargs: Any) -> None:

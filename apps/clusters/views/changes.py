@@ -122,7 +122,7 @@ def remove(request: HttpRequest, organization: Organization, cluster_id: int) ->
         except PortalError as refused:
             refusal = refused.message
         else:
-            messages.success(request, f"The portal knows {cluster} no more.")
+            messages.success(request, f"{cluster} is removed from the portal.")
             return redirect("clusters:list", organization.slug)
     there = deployments_on(cluster=cluster)
     context = {

@@ -1,5 +1,5 @@
-"""Forms that take a credential: they require a fresh sign-in, and nothing that is typed into them
-is stored anywhere else.
+"""Forms that take a credential: who is there is asked before they are shown. A form that comes back
+for correction keeps its secrets on the server, sealed, for this person and an hour.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -16,6 +17,7 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_in_fresh
 from apps.clusters.connections.instructions import COMMANDS, KUBECONFIG_COMMAND
+from apps.clusters.connections.kept import forget_secrets, keep_secrets, kept_secrets
 from apps.clusters.connections.services import register_cluster, replace_credential
 from apps.clusters.forms.access import (
     KubeconfigForm,
@@ -23,11 +25,9 @@ from apps.clusters.forms.access import (
     RegisterByToken,
     TokenForm,
 )
-from apps.clusters.forms.parts import SecretForm
+from apps.clusters.forms.parts import KeptForm
 from apps.clusters.views.parts import kubernetes_called, page_of, posted
-from apps.core.errors import PortalError
-from apps.core.form_pages import form_page
-from apps.core.forms import add_error
+from apps.core.form_pages import errors_shown_in, form_page
 from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
 
@@ -40,20 +40,20 @@ BY_TOKEN = "token"  # noqa: S105 - a word in the address
 @require_http_methods(["GET", "HEAD", "POST"])
 def register(request: HttpRequest, organization: Organization) -> HttpResponse:
     kind = RegisterByToken if _is_by_token(request) else RegisterByKubeconfig
-    form = kind(posted(request))
+    mine = _mine(request, organization, "register")
+    form = kind(posted(request), kept=kept_secrets(**mine, now=timezone.now()))
     if request.method == "POST" and _is_good(request, form):
-        try:
+        with errors_shown_in(form):
             cluster = register_cluster(
                 actor=request_user(request),
                 organization=organization,
                 name=form.cleaned_data["name"],
                 access=form.cleaned_data["access"],
             )
-        except PortalError as error:
-            _blame(form, error)
-        else:
+            forget_secrets(**mine)
             messages.success(request, f"{cluster} is registered.")
             return redirect("clusters:cluster", organization.slug, cluster.pk)
+    _keep(form, mine)
     context = {"organization": organization, **_form_context(request, form)}
     return form_page(request, "clusters/register.html", context, form)
 
@@ -64,26 +64,27 @@ def register(request: HttpRequest, organization: Organization) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def credential(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
     cluster = kubernetes_called(organization, cluster_id)
-    form: SecretForm
+    mine = _mine(request, organization, f"credential {cluster.pk}")
+    kept = kept_secrets(**mine, now=timezone.now())
+    form: KeptForm
     if _is_by_token(request):
         initial = {
             "server": cluster.server,
             "ca_certificate": cluster.ca_certificate,
             "tls_server_name": cluster.tls_server_name,
         }
-        form = TokenForm(posted(request), initial=initial)
+        form = TokenForm(posted(request), initial=initial, kept=kept)
     else:
-        form = KubeconfigForm(posted(request))
+        form = KubeconfigForm(posted(request), kept=kept)
     if request.method == "POST" and _is_good(request, form):
-        try:
+        with errors_shown_in(form):
             replace_credential(
                 actor=request_user(request), cluster=cluster, access=form.cleaned_data["access"]
             )
-        except PortalError as error:
-            _blame(form, error)
-        else:
+            forget_secrets(**mine)
             messages.success(request, "The new credential passed its test and is used from now on.")
             return redirect("clusters:cluster", organization.slug, cluster.pk)
+    _keep(form, mine)
     context = {
         **page_of(request, cluster, tab="credential"),
         **_form_context(request, form),
@@ -95,16 +96,25 @@ def _is_by_token(request: HttpRequest) -> bool:
     return request.GET.get("by") == BY_TOKEN
 
 
-def _is_good(request: HttpRequest, form: SecretForm) -> bool:
+def _mine(request: HttpRequest, organization: Organization, form: str) -> dict[str, Any]:
+    """Name what is kept of a form, for this person."""
+    way = "token" if _is_by_token(request) else "kubeconfig"
+    return {"actor": request_user(request), "organization": organization, "form": f"{form} {way}"}
+
+
+def _is_good(request: HttpRequest, form: KeptForm) -> bool:
     if not is_sign_in_fresh(request):
         form.add_error(None, STALE)
-        form.ask_again()
     return form.is_valid()
 
 
-def _blame(form: SecretForm, error: PortalError) -> None:
-    add_error(form, error)
-    form.ask_again()
+def _keep(form: KeptForm, mine: dict[str, Any]) -> None:
+    """Keep the secrets of a form that comes back for correction."""
+    if not form.errors:
+        return
+    secrets = form.secrets_to_keep()
+    keep_secrets(**mine, secrets=secrets, bound_to=form.bound_to(), now=timezone.now())
+    form.show_kept(secrets)
 
 
 def _form_context(request: HttpRequest, form: forms.Form) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A component is one file in templates/components. It has a tag here only when it 
 (a block tag), reads the request (pagination, sorting), or gathers values (the error summary).
 """
 
+from collections.abc import Container
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -34,6 +35,7 @@ TONE_ICONS = {"good": "good", "move": "move", "warn": "warn", "bad": "bad", "idl
 
 MESSAGE_TONES = {"error": "bad", "warning": "warn", "success": "good", "info": "move"}
 MOST_TICKS = 20
+OUTBOX = "apps.accounts.mail.PageBackend"
 KEPT_ICONS = 200
 
 
@@ -84,6 +86,12 @@ def message_tone(level_tag: str) -> str:
 def tone_icon(tone: str) -> str:
     """Name the drawing that belongs to a tone."""
     return TONE_ICONS.get(tone, "unknown")
+
+
+@register.simple_tag
+def sends_mail() -> bool:
+    """Tell whether mail leaves this installation. Without a mail server it waits in the Outbox."""
+    return settings.EMAIL_BACKEND != OUTBOX
 
 
 @register.simple_block_tag(takes_context=True)
@@ -218,6 +226,12 @@ def duration(seconds: float | None) -> str:
 def filesize(size: int | None) -> str:
     """Write bytes as "1.4 MiB"."""
     return "" if size is None else bytes_in_words(size)
+
+
+@register.filter
+def among(value: object, found: "Container[object]") -> bool:
+    """Tell whether a value is one of some, where a template can only hand on the answer."""
+    return value in found
 
 
 @register.filter

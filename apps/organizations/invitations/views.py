@@ -1,6 +1,5 @@
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
@@ -233,7 +232,6 @@ def _made(
         "place": place,
         "email": email,
         "url": url,
-        "is_mailed": bool(settings.EMAIL_HOST),
         "back_url": people_page(place),
     }
     return render(request, "organizations/invitations/invitation_made.html", context)

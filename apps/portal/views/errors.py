@@ -19,14 +19,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    context: dict[str, object] = {}
+    context = _layout(request)
     if isinstance(exception, PermissionMissing):
         context["denial"] = exception.denial()
         if request.user.has_perm(f"{type(exception.on).access_scope}.members.view", exception.on):
             context["who_url"] = _who_page(exception)
-        address = address_of(exception.on)
-        if address:
-            context |= {"back_url": address, "back_label": f"Back to {exception.on}"}
+        context |= _way_back(exception.on)
     return render(request, "403.html", context, status=403)
 
 
@@ -45,7 +43,25 @@ def _who_page(missing: PermissionMissing) -> str:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "404.html", status=404)
+    return render(request, "404.html", _layout(request), status=404)
+
+
+def method_not_allowed(request: HttpRequest) -> HttpResponse:
+    """Explain an address that takes forms only. The gate has let the person through to it."""
+    back = _way_back(getattr(request, "scope_object", None))
+    return render(request, "405.html", _layout(request) | back, status=405)
+
+
+def _layout(request: HttpRequest) -> dict[str, object]:
+    """Keep the navigation for who is signed in. What a gate did not load it cannot name."""
+    user = getattr(request, "user", None)
+    is_signed_in = user is not None and user.is_authenticated
+    return {"layout": "layouts/app.html"} if is_signed_in else {}
+
+
+def _way_back(on: object) -> dict[str, object]:
+    address = address_of(on)
+    return {"back_url": address, "back_label": f"Back to {on}"} if address else {}
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

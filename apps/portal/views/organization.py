@@ -6,17 +6,21 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.organizations.models import Organization
-from apps.portal.queries import overview_of
+from apps.organizations.queries import workspaces_of
+from apps.portal.queries import people_in
+from apps.portal.views.overview import overview
 
 
 @scoped(Organization, "organization.view", by="slug")
 @require_safe
 def organization(request: HttpRequest, organization: Organization) -> HttpResponse:
-    context = {
+    workspaces = workspaces_of(organization=organization, user=request_user(request))
+    context = overview(request, workspaces=workspaces, organization=organization)
+    context |= {
         "organization": organization,
+        "people_count": people_in(organization=organization),
         "denial": denial_for(
             user=request.user, permission="organization.workspaces.create", on=organization
         ),
-        **overview_of(organization=organization, user=request_user(request)),
     }
     return render(request, "portal/organization.html", context)

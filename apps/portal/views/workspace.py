@@ -24,7 +24,7 @@ def delete(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         except PortalError as refusal:
             error = refusal.message
         else:
-            messages.success(request, f"The workspace {workspace} is deleted.")
+            messages.success(request, f"Workspace {workspace} is deleted.")
             return redirect("portal:home")
     there = deployments_in(workspace=workspace)
     context = {

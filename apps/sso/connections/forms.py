@@ -17,7 +17,7 @@ from apps.sso.protocols.identity_providers import (
 )
 from apps.sso.protocols.outgoing import MOST_BYTES
 
-ASK = "Nobody: people must be invited"
+ASK = "None: people must be invited"
 
 
 class EmailForm(forms.Form):
@@ -27,7 +27,7 @@ class EmailForm(forms.Form):
         label="E-mail address",
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
-        error_messages={"invalid": "Write an e-mail address, like ada@example.com."},
+        error_messages={"invalid": "Enter an e-mail address, like ada@example.com."},
     )
 
 
@@ -42,12 +42,12 @@ class PasswordForm(LoginForm):  # type: ignore[misc]  # allauth is untyped
 
 
 class DomainForm(forms.Form):
-    name = forms.CharField(label="Domain", max_length=253, help_text="What is right of the @.")
+    name = forms.CharField(label="Domain", max_length=253, help_text="The part after the @.")
 
 
 class ScimTokenForm(forms.Form):
     name = forms.CharField(
-        label="Name of the token", max_length=60, help_text="Which identity provider has it."
+        label="Token name", max_length=60, help_text="Which identity provider uses it."
     )
 
 
@@ -82,21 +82,15 @@ class ProtocolForm(forms.Form):
 class ConnectionForm(forms.Form):
     """What both protocols share. `cleaned_fields` is what the services take."""
 
-    name = forms.CharField(label="Name", max_length=60, help_text="On the button people press.")
+    name = forms.CharField(label="Name", max_length=60, help_text="Shown on the sign-in button.")
     default_role = forms.ChoiceField(
-        label="Newcomers become",
+        label="Default role for new users",
         required=False,
-        help_text="So do people whom you removed, as long as the identity provider lets them in.",
+        help_text="Also for people you removed, as long as the identity provider lets them in.",
     )
-    email_attribute = forms.CharField(
-        label="Attribute with the address", max_length=200, required=False
-    )
-    name_attribute = forms.CharField(
-        label="Attribute with the name", max_length=200, required=False
-    )
-    groups_attribute = forms.CharField(
-        label="Attribute with the groups", max_length=200, required=False
-    )
+    email_attribute = forms.CharField(label="E-mail attribute", max_length=200, required=False)
+    name_attribute = forms.CharField(label="Name attribute", max_length=200, required=False)
+    groups_attribute = forms.CharField(label="Groups attribute", max_length=200, required=False)
 
     def __init__(
         self,
@@ -112,7 +106,7 @@ class ConnectionForm(forms.Form):
         assert isinstance(role, forms.ChoiceField)  # noqa: S101 - declared above
         role.choices = [("", ASK), *choices]
         for name in ("email_attribute", "name_attribute", "groups_attribute"):
-            self.fields[name].help_text = "Empty for the usual names."
+            self.fields[name].help_text = "Leave empty for the usual names."
 
     def shared_fields(self) -> dict[str, Any]:
         names = ("name", "default_role", "email_attribute", "name_attribute", "groups_attribute")
@@ -138,7 +132,7 @@ class SAMLForm(ConnectionForm):
 
     metadata = forms.FileField(label="Metadata file", required=False)
     metadata_url = forms.CharField(
-        label="Or the address of the metadata",
+        label="Or metadata URL",
         max_length=500,
         required=False,
         widget=forms.URLInput(),
@@ -149,7 +143,7 @@ class SAMLForm(ConnectionForm):
         now = timezone.now()
         upload, url = self.cleaned_data.get("metadata"), self.cleaned_data["metadata_url"].strip()
         if upload and url:
-            raise Invalid("Choose a file or an address, not both.", field="metadata_url")
+            raise Invalid("Choose a file or enter a URL, not both.", field="metadata_url")
         if upload:
             if upload.size > MOST_BYTES:
                 raise Invalid("The metadata is larger than 1 MiB.", field="metadata")
@@ -158,7 +152,7 @@ class SAMLForm(ConnectionForm):
             return {"config": fetch_metadata(url=url, now=now)}
         if self.connection is None:
             raise Invalid(
-                "Choose the metadata file of the identity provider, or write its address.",
+                "Choose the metadata file of the identity provider, or enter its URL.",
                 field="metadata",
             )
         return {}
@@ -171,7 +165,7 @@ class OIDCForm(ConnectionForm):
         label="Issuer",
         max_length=500,
         widget=forms.URLInput(),
-        help_text="Exactly as the server calls itself.",
+        help_text="Exactly as the identity provider states it.",
     )
     client_id = forms.CharField(label="Client ID", max_length=255)
     client_secret = forms.CharField(
@@ -184,7 +178,7 @@ class OIDCForm(ConnectionForm):
         super().__init__(*args, **kwargs)
         if self.connection is not None:
             self.fields["client_secret"].required = False
-            self.fields["client_secret"].help_text = "Leave it empty to keep the one there is."
+            self.fields["client_secret"].help_text = "Leave empty to keep the current one."
 
     def provider_fields(self) -> dict[str, Any]:
         return {

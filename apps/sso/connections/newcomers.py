@@ -40,7 +40,7 @@ def check_newcomer_role(*, actor: User, organization: Organization, key: str) ->
         return
     role = newcomer_role(organization=organization, key=key)
     if role is None:
-        raise Invalid("Newcomers cannot become this. Choose another role.", field="default_role")
+        raise Invalid("New users cannot get this role. Choose another one.", field="default_role")
     ensure_can_delegate(actor=actor, role=role, on=organization)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.text import slugify
 
 from apps.access.audit_labels import record_on
 from apps.accounts.models import User
@@ -21,15 +20,30 @@ from apps.sso.models import BypassLink, SSOConnection
 TESTED_FIELDS = frozenset({"client_id", "config", "email_attribute"})
 
 
+def new_key(*, organization: Organization) -> str:
+    """Make a key for a connection to come: the identity provider is told its addresses first."""
+    return f"{organization.slug[:24].strip('-')}-{secrets.token_hex(4)}"
+
+
 @transaction.atomic
 def create_connection(
-    *, actor: User, organization: Organization, protocol: str, name: str, **fields: Any
+    *,
+    actor: User,
+    organization: Organization,
+    protocol: str,
+    name: str,
+    key: str = "",
+    **fields: Any,
 ) -> SSOConnection:
-    """Add an identity provider, not enabled yet. `client_secret` is plaintext. Raises Invalid."""
+    """Add an identity provider, not enabled yet. Its addresses hold `key`, which `new_key` made if
+    they were told to the identity provider before. `client_secret` is plaintext. Raises Invalid.
+    """
     client_secret = fields.pop("client_secret", "")
     _refuse_taken(organization, name)
     check_newcomer_role(actor=actor, organization=organization, key=fields.get("default_role", ""))
-    key = f"{slugify(name)[:24].strip('-') or 'sso'}-{secrets.token_hex(4)}"
+    key = key or new_key(organization=organization)
+    if SSOConnection.objects.filter(key=key).exists():
+        raise Invalid("This connection was added already, in another tab.")
     connection = SSOConnection(
         organization=organization, key=key, protocol=protocol, name=name, **fields
     )
@@ -160,8 +174,8 @@ def _refuse_lockout(connection: SSOConnection) -> None:
     enforced = list(organization.domains.filter(is_enforced=True).values_list("name", flat=True))
     if is_last and enforced:
         raise Refused(
-            f"{', '.join(enforced)} demands single sign-on, and this is the last connection: "
-            "nobody could sign in. Add another one, or stop enforcing first."
+            f"{', '.join(enforced)} requires single sign-on, and this is the last connection: "
+            "people could not sign in. Add another one, or stop enforcing first."
         )
 
 

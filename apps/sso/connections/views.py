@@ -25,10 +25,16 @@ from apps.sso.connections import services
 from apps.sso.connections.forms import FORMS, ConnectionForm, ProtocolForm
 from apps.sso.connections.newcomers import newcomer_role, roles_of_newcomers
 from apps.sso.models import SSOConnection
+from apps.sso.protocols.identity_providers import SCOPES
 from apps.sso.protocols.saml import address_of, certificate_ends
 from apps.sso.sign_in.views import leave_for_test
 
 MANAGE = "organization.sso.manage"
+RESERVED = "sso_key"
+ADDRESS_CHANGED = (
+    "The addresses below have changed, because another connection was begun or added in the "
+    "meantime. Register them with the identity provider, then send the form again."
+)
 
 
 @scoped(Organization, MANAGE, by="slug")
@@ -41,21 +47,27 @@ def new_connection(request: HttpRequest, organization: Organization) -> HttpResp
     if protocol not in FORMS:
         context = {"organization": organization, "form": ProtocolForm()}
         return render(request, "sso/connections/choose_protocol.html", context)
+    key = _reserved_key(request, organization, protocol)
     roles = roles_of_newcomers(actor=request_user(request), organization=organization)
     form = FORMS[protocol](request.POST or None, request.FILES or None, roles=roles)
     _refuse_stale(request, form)
+    if request.POST.get("key", key) != key:
+        form.add_error(None, ADDRESS_CHANGED)
     if is_submitted(request, form):
         with errors_shown_in(form):
             connection = services.create_connection(
                 actor=request_user(request),
                 organization=organization,
                 protocol=protocol,
+                key=key,
                 **form.cleaned_fields,
             )
-            messages.success(request, "The connection is there. Test it before you switch it on.")
+            del request.session[RESERVED]
+            messages.success(request, "Connection added. Test it, then enable it.")
             return _to(connection)
+    to_come = SSOConnection(organization=organization, key=key, protocol=protocol)
     context = {"organization": organization, "form": form, "protocol": protocol}
-    context |= _freshness(request)
+    context |= _freshness(request) | _addresses(to_come) | {"key": key}
     return form_page(request, "sso/connections/connection_form.html", context, form)
 
 
@@ -66,12 +78,10 @@ def connection(
 ) -> HttpResponse:
     found = get_object_or_404(organization.sso_connections, key=connection_key)
     is_saml = found.protocol == SSOConnection.Protocol.SAML
-    pages = ("acs", "metadata") if is_saml else ("callback",)
     context = {
         "organization": organization,
         "connection": found,
-        "addresses": {page: address_of(found, page) for page in pages},
-        "is_saml": is_saml,
+        **_addresses(found),
         "certificate_ends": certificate_ends(found) if is_saml else [],
         "now": timezone.now(),
         "newcomer_role": newcomer_role(organization=organization, key=found.default_role),
@@ -137,7 +147,7 @@ def switch_connection(
     change = services.enable_connection if is_on else services.disable_connection
     with errors_as_messages(request):
         change(actor=request_user(request), connection=found)
-        messages.success(request, f"{found} is {'on' if is_on else 'off'}.")
+        messages.success(request, f"{found} is {'enabled' if is_on else 'disabled'}.")
     return _to(found)
 
 
@@ -158,6 +168,28 @@ def delete_connection(
         return render(request, "sso/connections/delete_connection.html", context, status=422)
     messages.success(request, f"{found} is removed.")
     return redirect("sso:overview", slug=organization.slug)
+
+
+def _reserved_key(request: HttpRequest, organization: Organization, protocol: str) -> str:
+    """Return the key of the connection that this person is adding. It is the same until the
+    connection is there, so that its addresses can be registered before the form is sent.
+    """
+    reserved = request.session.get(RESERVED)
+    if not reserved or reserved[:2] != [organization.pk, protocol]:
+        key = services.new_key(organization=organization)
+        reserved = request.session[RESERVED] = [organization.pk, protocol, key]
+    return str(reserved[2])
+
+
+def _addresses(connection: SSOConnection) -> dict[str, Any]:
+    """Return what the identity provider has to be told."""
+    is_saml = connection.protocol == SSOConnection.Protocol.SAML
+    pages = ("acs", "metadata") if is_saml else ("callback",)
+    return {
+        "is_saml": is_saml,
+        "addresses": {page: address_of(connection, page) for page in pages},
+        "scopes": connection.config.get("scopes", SCOPES),
+    }
 
 
 def _refuse_stale(request: HttpRequest, form: ConnectionForm) -> None:

@@ -75,10 +75,10 @@ def enforce_sso(*, actor: User, domain: Domain, is_enforced: bool) -> None:
         if domain.verified_at is None:
             raise Refused(f"Verify {domain} first.")
         if not organization.sso_connections.filter(is_enabled=True).exists():
-            raise Refused("Switch on a connection first: nobody could sign in otherwise.")
+            raise Refused("Enable a connection first: otherwise people could not sign in.")
         if not BypassLink.objects.filter(organization=organization).exists():
             raise Refused(
-                "Make a bypass link first, and keep it where you find it on the day the identity "
+                "Create a bypass link first, and keep it where you find it when the identity "
                 "provider is down."
             )
     _note(domain, is_enforced=is_enforced)
@@ -94,7 +94,7 @@ def _domain_name(text: str) -> str:
         raise Invalid("This is not a domain name.", field="name") from None
     labels = ascii_name.split(".")
     if len(labels) < 2 or len(ascii_name) > 253 or not all(map(LABEL.fullmatch, labels)):
-        raise Invalid("Write a domain name, like example.com.", field="name")
+        raise Invalid("Enter a domain name, like example.com.", field="name")
     return ascii_name
 
 
@@ -107,7 +107,7 @@ def _dns_problem(domain: Domain) -> str:
         return ""
     if records:
         return "There is a record of that name, but with another value."
-    return "There is no such record yet. New records can take an hour to be seen."
+    return "There is no such record yet. New records can take an hour to appear."
 
 
 def _note(domain: Domain, **fields: Any) -> None:

@@ -33,7 +33,7 @@ def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
             domains.add_domain(
                 actor=request_user(request), organization=organization, **form.cleaned_data
             )
-            messages.success(request, "Added. Make the DNS record, then check it.")
+            messages.success(request, "Added. Create the DNS record, then verify it.")
             return redirect("sso:overview", slug=organization.slug)
     context = {
         "organization": organization,

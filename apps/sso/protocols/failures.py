@@ -16,21 +16,21 @@ AWAY = (
     "your organization has a bypass link."
 )
 UNTRUSTED = (
-    "The certificate of the identity provider's server has ended, or it is none that the portal "
-    f"trusts. Whoever runs the identity provider has to renew it. {BYPASS}"
+    "The certificate of the identity provider's server has expired, or it is not one that the "
+    f"portal trusts. The administrator of the identity provider has to renew it. {BYPASS}"
 )
 CLIENT_REFUSED = (
     "The identity provider does not accept the client ID or the client secret of this connection. "
     f"An owner of your organization has to write the current ones into it. {BYPASS}"
 )
-CODE_REFUSED = "The identity provider took its answer back. Begin again."
-NOT_ASKED = "This answer belongs to no sign-in of this browser. Begin it here."
+CODE_REFUSED = "The identity provider revoked its answer. Sign in again."
+NOT_ASKED = "This answer belongs to a sign-in that did not begin in this browser. Sign in again."
 CANCELLED = "The sign-in was cancelled at the identity provider."
-ERROR_SENT = "The identity provider answered with an error instead of a sign-in. Begin again."
+ERROR_SENT = "The identity provider answered with an error instead of a sign-in. Sign in again."
 NOT_UNDERSTOOD = "The identity provider sent something that is not OpenID Connect."
 TOO_LATE = "The answer came too late, or a clock is wrong: compare those of both machines."
-TOO_EARLY = "The answer is from the future: compare the clocks of both machines."
-# PyJWT's errors about an ID token; subclasses come first.
+TOO_EARLY = "The answer is dated in the future: compare the clocks of both machines."
+# What PyJWT says of an ID token; the order matters where one class is above another.
 TOKEN_PROBLEMS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, TOO_LATE),
     (jwt.ImmatureSignatureError, TOO_EARLY),
@@ -44,9 +44,9 @@ TOKEN_PROBLEMS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     ),
     (
         jwt.InvalidSignatureError,
-        "The answer is signed with a key that is none of the identity provider's. Begin again.",
+        "The answer is signed with a key that is not the identity provider's. Sign in again.",
     ),
-    (jwt.PyJWTError, "The answer of the identity provider is no ID token that can be believed."),
+    (jwt.PyJWTError, "The answer of the identity provider is not a valid ID token."),
 )
 ERROR_CODE = re.compile(r'"error"\s*:\s*"([a-z_]{1,40})"')
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")

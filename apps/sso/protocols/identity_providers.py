@@ -81,7 +81,7 @@ def discover(*, issuer: str) -> dict[str, Any]:
         raise Invalid("That address is not an OpenID Connect issuer.", field="issuer")
     if found.get("issuer") != issuer:
         raise Invalid(
-            f"The server calls itself {str(found.get('issuer'))[:200]}: write it exactly so.",
+            f"The issuer of this server is {str(found.get('issuer'))[:200]}: enter exactly that.",
             field="issuer",
         )
     for name in ENDPOINTS:

@@ -39,7 +39,7 @@ REASONS = (
     ("Destination", "The answer is meant for another address: check the ACS URL."),
     ("Recipient", "The answer is meant for another address: check the ACS URL."),
     ("Signature validation failed", UNKNOWN_SIGNER),
-    ("not signed", "The answer is not signed as this connection demands."),
+    ("not signed", "The answer is not signed as this connection requires."),
     ("Deprecated signature", "The answer is signed with SHA-1: choose SHA-256."),
     ("Deprecated digest", "The answer is signed with SHA-1: choose SHA-256."),
     ("A valid SubjectConfirmation", "The answer is for another address, or it came too late."),

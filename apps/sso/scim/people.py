@@ -88,7 +88,7 @@ def _problem(record: ScimRecord, email: str) -> str:
         return NO_ADDRESS
     domain = verified_domain(email=email)
     if domain is None or domain.organization_id != record.organization_id:
-        return f"{email} is in no verified domain of {record.organization}."[:300]
+        return f"{email} is not in a verified domain of {record.organization}."[:300]
     found = person_with_email(email=email)
     if found is None:
         return ""

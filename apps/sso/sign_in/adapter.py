@@ -38,8 +38,8 @@ EMAIL_NAMES = (
     NAME_ID,
 )
 SOMEBODY_ELSE = (
-    "The identity provider says that you are somebody else than who is signed in here. Sign out "
-    "there or here, then begin again."
+    "The identity provider signed in another person than the one signed in here. Sign out there "
+    "or here, then sign in again."
 )
 NAME_NAMES = ("name", "displayName", "urn:oid:2.16.840.1.113730.3.1.241", "cn", f"{CLAIMS}/name")
 GROUPS_NAMES = ("groups", "http://schemas.microsoft.com/ws/2008/06/identity/claims/groups")

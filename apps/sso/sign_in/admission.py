@@ -93,8 +93,8 @@ def _check_address(connection: SSOConnection, email: str) -> None:
     if not owns_address(connection=connection, email=email):
         raise Refused(
             f"{email} is not in a verified domain of {connection.organization}, so its identity "
-            "provider is not believed about it. Come with an address of the organization, or ask "
-            "an owner to verify that domain."
+            "provider is not trusted for it. Use an address of the organization, or ask an owner "
+            "to verify that domain."
         )
 
 
@@ -122,7 +122,7 @@ def _link(connection: SSOConnection, subject: str, user: User) -> None:
     if other is not None:
         raise Refused(
             f"{user.email} is linked to another person of this identity provider. If the address "
-            "has passed on to somebody else, ask an owner to remove the account first."
+            "now belongs to another person, ask an owner to remove the account first."
         )
     SocialAccount.objects.create(provider=connection.key, uid=subject, user=user, extra_data={})
     changes = {user.email: [None, connection.name]}

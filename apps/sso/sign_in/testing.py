@@ -37,7 +37,7 @@ def end_test(
     result = result_of(connection, identity, message=message)
     note_test(connection=connection, result=result, now=timezone.now())
     if result["is_ok"]:
-        messages.success(request, "The test went well.")
+        messages.success(request, "The test succeeded.")
     else:
         messages.error(request, f"The test failed. {result['message']}")
     return redirect(
@@ -53,9 +53,9 @@ def result_of(
     if identity is None:
         return {"is_ok": False, "message": message, "at": at}
     if not identity.email:
-        message = "No e-mail address came: check the name of its attribute."
+        message = "No e-mail address was sent: check the name of its attribute."
     elif not owns_address(connection=connection, email=identity.email):
-        message = f"{identity.email} is in no verified domain of {connection.organization}."
+        message = f"{identity.email} is not in a verified domain of {connection.organization}."
     return {
         "is_ok": not message,
         "message": message,

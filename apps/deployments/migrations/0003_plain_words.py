@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deployments", "0001_initial"),
+        ("deployments", "0002_name_messages_and_errors"),
     ]
 
     operations = [
