@@ -77,9 +77,11 @@ def permissions_held(*, user: User, on: Scoped) -> frozenset[str]:
     """
     if not user.is_authenticated or not user.is_active:
         return frozenset()
-    memory: dict[tuple[type, Any], frozenset[str]] = user.__dict__.setdefault(
-        "_permissions_held", {}
-    )
+    # By attribute: the user of a request is a proxy, whose __dict__ is not that of the person.
+    memory: dict[tuple[type, Any], frozenset[str]] | None
+    memory = getattr(user, "_permissions_held", None)
+    if memory is None:
+        memory = user._permissions_held = {}  # type: ignore[attr-defined]  # a note on the instance
     key = (type(on), on.pk)
     if key not in memory:
         chain = with_ancestors(on)
@@ -93,7 +95,7 @@ def permissions_held(*, user: User, on: Scoped) -> frozenset[str]:
 
 def forget_permissions(user: User) -> None:
     """Ask the database again after the user's roles changed within a request."""
-    user.__dict__.pop("_permissions_held", None)
+    user._permissions_held = {}  # type: ignore[attr-defined]  # see permissions_held
 
 
 def _own_permissions(*, user: User, chain: list[Any]) -> dict[int, frozenset[str]]:
