@@ -51,7 +51,7 @@ def _repeat(act: Callable[[], Progress], seconds: float) -> Settled:
             progress = act()
             if progress.is_done:
                 return settled
-            said = [step for step in progress.steps if step.state != "done"]
+            said = [step for step in progress.steps if step.state not in ("done", "skipped")]
         except Temporary as error:
             settled.errors.append(error)
             said, pause = error, max(pause, error.retry_after_seconds or 0)

@@ -155,7 +155,12 @@ class Row(EditorPart):
     def is_gone(self) -> bool:
         return bool(self.typed("gone"))
 
-    def apply_row_action(self) -> None:
+    @property
+    def number(self) -> int:
+        """Count the rows as people do, from 1."""
+        return int(str(self.prefix).rpartition("-")[2]) + 1
+
+    def press(self) -> None:
         self.is_pressed = True
         self.fields[self.focused].widget.attrs["autofocus"] = True
 
@@ -165,7 +170,7 @@ class QueueRow(Row):
 
     @property
     def heading(self) -> str:
-        return f"Queue {self.typed('name').strip() or int(str(self.prefix).rpartition('-')[2]) + 1}"
+        return f"Queue {self.typed('name').strip() or self.number}"
 
     name = forms.CharField(
         error_messages={"required": "Enter a name for the queue."},
@@ -226,9 +231,7 @@ class VariableRow(Row):
 
     @property
     def heading(self) -> str:
-        return (
-            f"Variable {self.typed('key').strip() or int(str(self.prefix).rpartition('-')[2]) + 1}"
-        )
+        return f"Variable {self.typed('key').strip() or self.number}"
 
     key = forms.CharField(
         label="Name of the variable",
