@@ -102,6 +102,7 @@ def test_a_secret_that_somebody_changed_is_put_right_and_not_quoted(
 
     assert drift.object == "Secret/airflow"
     assert drift.fields == (f"data.{key}",)
+    assert drift.values == {}
 
     settle(kubernetes_plane, spec)
 
