@@ -54,10 +54,11 @@ def deployments_seen(*, user: User, organization: Organization | None) -> QueryS
     """List the Deployments a person may see, of one organization or of all, each with the `group`
     of its status.
     """
-    seen = Deployment.objects.visible_to(user).exclude(phase=Phase.DELETED)
+    seen: QuerySet[Any] = Deployment.objects.visible_to(user).exclude(phase=Phase.DELETED)
     if organization is not None:
         seen = seen.filter(workspace__organization=organization)
-    return seen.annotate(group=status_expression())
+    with_group: QuerySet[Any] = seen.annotate(group=status_expression())
+    return with_group
 
 
 def counts_by_status(seen: QuerySet[Any]) -> dict[str, int]:
