@@ -79,12 +79,12 @@ def modules() -> list[Module]:
 @cache
 def said() -> dict[str, str]:
     """Map every sentence to the place that says it first."""
-    return Reader(modules()).sentences()
+    return Reader(modules()).messages()
 
 
 def explained() -> list[str]:
     """List the sentences of the page in its order."""
-    return [sentence for sentence, *_ in ROW.findall(PAGE.read_text())]
+    return [message for message, *_ in ROW.findall(PAGE.read_text())]
 
 
 class Reader:
@@ -93,14 +93,14 @@ class Reader:
         self.by_name = {_dotted(module.path): module for module in found}
         self.errors = self._subclasses()
 
-    def sentences(self) -> dict[str, str]:
+    def messages(self) -> dict[str, str]:
         places: dict[str, str] = {}
         for module in self.modules:
             for line, text in [*self._raised(module), *self._constants(module)]:
-                sentence = " ".join(text.split())
-                if re.search(r"[a-z]{2}.* .*[a-z]{2}", sentence):
+                message = " ".join(text.split())
+                if re.search(r"[a-z]{2}.* .*[a-z]{2}", message):
                     place = f"{module.path.relative_to(PROJECT).as_posix()}:{line}"
-                    places.setdefault(_tidy(sentence), place)
+                    places.setdefault(_tidy(message), place)
         return places
 
     def _subclasses(self) -> set[str]:
@@ -234,9 +234,9 @@ def _dotted(path: Path) -> str:
     return path.relative_to(PROJECT).with_suffix("").as_posix().replace("/", ".")
 
 
-def _tidy(sentence: str) -> str:
+def _tidy(message: str) -> str:
     """Join parts from elsewhere that touch each other; a row of a table holds no | or `."""
-    joined = re.sub(r"…(\s*…)+", "…", sentence)
+    joined = re.sub(r"…(\s*…)+", "…", message)
     return joined.replace("|", "/").replace("`", "'")
 
 
@@ -263,12 +263,12 @@ def main() -> None:
         pairs = {}
     for old, new in pairs.items():
         print(f"renamed: {old}\n     to: {new}")
-    for sentence, place in found.items():
-        if sentence not in rows and sentence not in pairs.values():
-            print(f"| `{sentence}` | … | … |  <!-- {place} -->")
-    for sentence in rows:
-        if sentence not in found and sentence not in pairs:
-            print(f"no longer said: {sentence}")
+    for message, place in found.items():
+        if message not in rows and message not in pairs.values():
+            print(f"| `{message}` | … | … |  <!-- {place} -->")
+    for message in rows:
+        if message not in found and message not in pairs:
+            print(f"no longer said: {message}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import re
 
 from apps.deployments import badge
 from tests.docs.documents import PROJECT
-from tests.docs.sentences import PAGE, Module, Reader, explained, renamed, said
+from tests.docs.messages import PAGE, Module, Reader, explained, renamed, said
 
 HOW = "Run `python -m tests.docs.sentences`: it writes the rows to fill in."
 EXAMPLE = """
@@ -42,7 +42,7 @@ def test_each_is_explained_once() -> None:
 def test_sentences_are_found_where_they_are_made() -> None:
     path = PROJECT / "apps" / "core" / "example.py"
 
-    found = Reader([Module(path, ast.parse(EXAMPLE))]).sentences()
+    found = Reader([Module(path, ast.parse(EXAMPLE))]).messages()
 
     assert set(found) == {
         "The door is locked. Ask … for the key.",

@@ -102,13 +102,13 @@ def test_a_role_holds_nothing_above_its_scope(alice, organization, scope, permis
 
 
 def test_a_permission_is_refused_without_the_one_it_needs(alice, organization):
-    sentence = "“Deploy code and roll back” needs “View deploys”."
+    message = "“Deploy code and roll back” needs “View deploys”."
 
-    with pytest.raises(Invalid, match=sentence) as refusal:
+    with pytest.raises(Invalid, match=message) as refusal:
         make_role(alice, organization, permissions=["deployment.deploys.create"])
     assert refusal.value.field == "permissions"
     deployer = make_role(alice, organization)
-    with pytest.raises(Invalid, match=sentence):
+    with pytest.raises(Invalid, match=message):
         update_role(
             actor=alice,
             role=deployer,
@@ -132,8 +132,8 @@ def test_the_form_names_every_permission_and_what_it_needs(alice, organization, 
     )
 
     assert answer.status_code == 422
-    (sentence,) = answer.context["form"].errors["permissions"]
-    assert sentence == (
+    (message,) = answer.context["form"].errors["permissions"]
+    assert message == (
         "“Edit configuration, worker queues and environment variables” and “View component logs” "
         "need “View the Deployment, its health and configuration”. "
         "“Trigger, pause and clear DAGs in Airflow” needs “View Airflow”."

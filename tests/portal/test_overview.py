@@ -212,3 +212,12 @@ def cost(client, path: str) -> int:
     with CaptureQueriesContext(connection) as queries:
         client.get(path)
     return len(queries)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_new_organization_is_led_to_its_first_deployment(path, alice, bob, workspace, client_of):
+    mine, theirs = page_of(client_of(alice), path), page_of(client_of(bob), path)
+
+    assert 'href="/w/warehouse/deployments/new/"' in mine
+    assert "No Deployments yet" in theirs
+    assert "/w/warehouse/deployments/new/" not in theirs

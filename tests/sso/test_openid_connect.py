@@ -111,14 +111,14 @@ BENT: dict[str, tuple[dict[str, Any], str]] = {
     "ended": ({"id_token": {"exp": 1}}, LATE),
     "ended two minutes ago": ({"id_token": {"exp": time.time() - 120}}, LATE),
     "from the future": ({"id_token": {"iat": time.time() + 3600}}, "compare the clocks of both"),
-    "without an end": ({"id_token": {"exp": None}}, "no ID token that can be believed"),
+    "without an end": ({"id_token": {"exp": None}}, "not a valid ID token"),
     "another nonce": ({"id_token": {"nonce": "other"}}, "does not answer this sign-in"),
     "no nonce": ({"id_token": {"nonce": None}}, "does not answer this sign-in"),
     "another key": (
         {"key": rsa.generate_private_key(public_exponent=65537, key_size=2048)},
         "is not the identity provider",
     ),
-    "no signature": ({"key": None, "algorithm": "none"}, "no ID token that can be believed"),
+    "no signature": ({"key": None, "algorithm": "none"}, "not a valid ID token"),
     "signed with the client secret": (
         {"key": CLIENT_SECRET * 2, "algorithm": "HS256"},
         "is not OpenID Connect",
@@ -282,7 +282,7 @@ def test_a_server_certificate_that_ended_is_said(
         SSOConnection.objects.update(config={"issuer": issuer})
         page = words_of(client.post(reverse("sso:start", args=[connection.key])))
 
-    assert "certificate of the identity provider's server has ended" in page
+    assert "certificate of the identity provider's server has expired" in page
     assert "has to renew it" in page
     assert logged_reason(caplog, page)
 

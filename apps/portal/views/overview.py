@@ -6,6 +6,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.deployments.badge import GROUPS
 from apps.deployments.pages.listing import GROUP_WORDS
@@ -67,7 +68,14 @@ def overview(
         "workspace_count": page.paginator.count,
         "recent": recent_deployments(ids, seen=seen),
         "clusters": clusters_seen(user=person, organization=organization),
+        "create_in": None if counts else _first_to_create_in(workspaces, person),
     }
+
+
+def _first_to_create_in(workspaces: QuerySet[Workspace], person: User) -> Workspace | None:
+    """Return the workspace to offer the first Deployment in, if the person may create one."""
+    may = Workspace.objects.allowing(person, "workspace.deployments.create")
+    return workspaces.filter(pk__in=may.values("pk")).first()
 
 
 def _with_status(request: HttpRequest, seen: QuerySet[Any], status: str) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class Row(EditorPart):
         """Count the rows as people do, from 1."""
         return int(str(self.prefix).rpartition("-")[2]) + 1
 
-    def press(self) -> None:
+    def apply_row_action(self) -> None:
         self.is_pressed = True
         self.fields[self.focused].widget.attrs["autofocus"] = True
 
