@@ -431,6 +431,7 @@ def test_the_page_cache_of_a_container_counts_as_free(
     }.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(capacity, "CGROUP", tmp_path)
+    monkeypatch.setattr(capacity, "OWN_CGROUP", tmp_path / "none")
 
     assert capacity.available_memory_mb() == 800
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.local.control import cgroups
 from apps.dataplane.local.home import Home
 from apps.dataplane.spec import DeploymentSpec
 
@@ -16,7 +17,7 @@ MB = 1024**2
 # Measured on Airflow 3.3, a little above what an idle Deployment uses.
 NEEDED_MB = {"celery": 1200, "local": 700}
 MIN_DISK_MB = 1024
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def available_memory_mb() -> int:
@@ -24,21 +25,8 @@ def available_memory_mb() -> int:
     less.
     """
     available = psutil.virtual_memory().available
-    try:
-        limit = (CGROUP / "memory.max").read_text().strip()
-        used = int((CGROUP / "memory.current").read_text()) - _cache_bytes()
-    except (OSError, ValueError):
-        return int(available // MB)
-    if limit.isdigit():
-        available = min(available, int(limit) - used)
-    return int(available // MB)
-
-
-def _cache_bytes() -> int:
-    """Return the part of a container's memory that holds files and is given back when needed."""
-    lines = (CGROUP / "memory.stat").read_text().splitlines()
-    amounts = dict(line.split() for line in lines)
-    return int(amounts.get("inactive_file", 0))
+    in_group = cgroups.available_bytes(root=CGROUP, own=OWN_CGROUP)
+    return int(min(available, available if in_group is None else in_group) // MB)
 
 
 def free_disk_mb(home: Home) -> int:
