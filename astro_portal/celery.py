@@ -4,16 +4,42 @@ still converge.
 
 import gc
 import os
+import resource
 import time
+import traceback
 from typing import Any
 
-from celery import Celery
-from celery.signals import task_failure, task_prerun, worker_before_create_process
+from celery import Celery, Task
+from celery.signals import (
+    task_failure,
+    task_prerun,
+    worker_before_create_process,
+    worker_process_init,
+)
+from django.conf import settings
 from django.db import close_old_connections
+
+
+class OutOfMemory(Exception):
+    """A job needed more memory than a process of a worker may have."""
+
+
+class Job(Task):
+    """A job that fails alone when memory is gone. Celery takes a MemoryError of a job for one of
+    its own and ends the whole worker, with everything that its other processes are doing.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.run(*args, **kwargs)
+        except MemoryError as error:
+            traceback.clear_frames(error.__traceback__)
+            raise OutOfMemory(f"{settings.WORKER_MEMORY_MB} MB were not enough.") from error
+
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "astro_portal.settings")
 
-app = Celery("astro_portal")
+app = Celery("astro_portal", task_cls=Job)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
@@ -48,3 +74,16 @@ def share_memory(**_: Any) -> None:
 
 
 worker_before_create_process.connect(share_memory)
+
+
+def bound_memory(**_: Any) -> None:
+    """Bound what one process of a worker may take, so that a job that takes all does not have the
+    kernel choose which process to kill.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = settings.WORKER_MEMORY_MB * 1024**2
+    soft = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, most))
+
+
+worker_process_init.connect(bound_memory)

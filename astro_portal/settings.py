@@ -259,6 +259,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_DB_REUSE_MAX = 10_000
 CELERY_TASK_SOFT_TIME_LIMIT = 45
 CELERY_TASK_TIME_LIMIT = 50
+# Of each process that does jobs. One that once had half of it is replaced after its job.
+WORKER_MEMORY_MB = env_int("PORTAL_WORKER_MEMORY_MB", 512, minimum=384, maximum=65_536)
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = WORKER_MEMORY_MB * 1024 // 2
 CELERY_TASK_DEFAULT_QUEUE = "background"
 # Into how many queues the passes are divided, by cluster. Each needs a worker: operating.md.
 RECONCILE_SHARDS = env_int("PORTAL_SHARDS", 1, minimum=1, maximum=64)

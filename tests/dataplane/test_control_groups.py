@@ -1,16 +1,14 @@
 """How much memory a container leaves: read from control groups, laid out as files and real ones."""
 
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from apps.dataplane.local.control import cgroups
-from apps.dataplane.local.control.capacity import CGROUP
+from tests.control_groups import limited_group
 
 MB = 2**20
 V1_UNLIMITED = 9223372036854771712
@@ -31,7 +29,6 @@ for _ in range(2):
     Path(sys.argv[2]).read_bytes()[:1]
 print(available_memory_mb())
 """
-Lay = Callable[..., None]
 
 
 @pytest.fixture
@@ -131,25 +128,8 @@ def test_what_cannot_be_read_is_no_limit(root: Path) -> None:
 
 @pytest.fixture
 def group() -> Iterator[Path]:
-    """A real control group with a limit on memory, of whichever version this machine has."""
-    is_v1 = (CGROUP / "memory/memory.limit_in_bytes").exists()
-    made = (CGROUP / "memory" if is_v1 else CGROUP) / f"portal-test-{os.getpid()}"
-    limit = "memory.limit_in_bytes" if is_v1 else "memory.max"
-    try:
-        made.mkdir()
-    except OSError as error:
-        pytest.skip(f"no control group can be made here: {error}")
-    try:
-        if not (made / limit).exists():
-            pytest.skip("memory is not controlled at the root of the control groups")
-        (made / limit).write_text(str(LIMIT_MB * MB))
+    with limited_group(LIMIT_MB) as made:
         yield made
-    finally:
-        for _ in range(50):
-            if not (made / "cgroup.procs").read_text():
-                break
-            time.sleep(0.1)
-        made.rmdir()
 
 
 @pytest.mark.slow

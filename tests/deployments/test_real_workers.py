@@ -14,18 +14,37 @@ import redis
 from celery import current_app
 from django.conf import settings as portal
 from django.db import connection
+from django.test import Client
 
 from apps.accounts.models import User
 from apps.deployments import tasks
 from apps.deployments.editing.services import update_config
 from apps.deployments.models import Deployment, Operation, RevisionState
+from apps.deployments.reconciling.results import QUARANTINED
+from tests.control_groups import limited_group
 from tests.deployments.test_reconciler import WIDER
-from tests.deployments.workers import JOURNAL, LEASE_SECONDS, POISON, STEPS, Worker, read
+from tests.deployments.workers import (
+    GROUP,
+    JOURNAL,
+    LEASE_SECONDS,
+    LIMITS,
+    POISON,
+    STEPS,
+    VENOM,
+    Worker,
+    crash,
+    eat,
+    loop,
+    loop_deaf,
+    read,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 BROKER_NUMBER = 13
 SWEEP_SECONDS = 2.0
 START_SECONDS = 90
+# For a worker at rest, and some more.
+GROUP_MB = 600
 
 
 class Stage:
@@ -40,6 +59,10 @@ class Stage:
     def start(self) -> Worker:
         self.workers.append(Worker(self.environment, self.log))
         return self.workers[-1]
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.end()
 
     def until(self, condition: Callable[[], bool], seconds: float = START_SECONDS) -> float:
         """Sweep, as beat would, until something is true; return how long that took."""
@@ -78,9 +101,15 @@ def stage(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Ite
         broker.flushdb()
         made = Stage(tmp_path, environment, broker)
         yield made
-        for worker in made.workers:
-            worker.end()
+        made.end()
         broker.flushdb()
+
+
+@pytest.fixture
+def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten what a job may take, as the lease is; whoever sends a job says it."""
+    for limit, seconds in LIMITS.items():
+        monkeypatch.setitem(tasks.reconcile._get_exec_options(), limit, seconds)
 
 
 def is_applied(deployment: Deployment, number: int) -> Callable[[], bool]:
@@ -152,18 +181,54 @@ def test_an_emptied_broker_costs_two_sweeps(stage: Stage, create: Callable[..., 
     stage.until(lambda: all(is_applied(one, 1)() for one in made), 60)
 
 
+Poisoned = Callable[[Callable[[], None]], None]
+
+
+@pytest.fixture
+def prove_quarantine(
+    stage: Stage,
+    create: Callable[..., Operation],
+    alice: User,
+    client_of: Callable[[User], Client],
+    _short_limits: None,
+) -> Poisoned:
+    """Prove that what ends no pass is put aside and said, while its worker does everything else."""
+
+    def prove(venom: Callable[[], None]) -> None:
+        poison, other = create("poison").deployment, create("other").deployment
+        stage.environment |= {POISON: poison.ref, VENOM: venom.__name__}
+        worker = stage.start()
+
+        put_aside = Deployment.objects.filter(pk=poison.pk, quarantined_at__isnull=False)
+        stage.until(put_aside.exists)
+
+        stage.until(is_applied(other, 1))
+        assert 3 <= len([line for line in stage.lines if line.ref == poison.ref]) <= 4
+        assert worker.process.poll() is None
+        page = client_of(alice).get(f"/d/{poison.ref}/").content.decode()
+        assert QUARANTINED in page
+
+    return prove
+
+
+@pytest.mark.parametrize("venom", [crash, loop, loop_deaf, eat])
 def test_what_ends_its_worker_each_time_is_put_aside_and_others_go_on(
-    stage: Stage, create: Callable[..., Operation]
+    prove_quarantine: Poisoned, venom: Callable[[], None]
 ) -> None:
-    poison, other = create("poison").deployment, create("other").deployment
-    stage.environment[POISON] = poison.ref
-    stage.start()
+    prove_quarantine(venom)
 
-    put_aside = Deployment.objects.filter(pk=poison.pk, quarantined_at__isnull=False)
-    stage.until(put_aside.exists)
 
-    stage.until(is_applied(other, 1))
-    assert 3 <= len([line for line in stage.lines if line.ref == poison.ref]) <= 4
+def test_what_the_kernel_kills_for_its_memory_is_put_aside_and_others_go_on(
+    stage: Stage, prove_quarantine: Poisoned
+) -> None:
+    stage.environment["PORTAL_WORKER_MEMORY_MB"] = "4096"
+    with limited_group(GROUP_MB) as group:
+        stage.environment[GROUP] = str(group)
+
+        prove_quarantine(eat)
+
+        assert "signal 9 (SIGKILL)" in stage.log.read_text()
+        stage.end()
 
 
 def test_what_a_person_waits_for_is_taken_first(

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,13 @@ from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Observation, Progress
 
-JOURNAL, POISON = "TEST_JOURNAL", "TEST_POISON"
+JOURNAL, POISON, VENOM = "TEST_JOURNAL", "TEST_POISON", "TEST_VENOM"
+GROUP = "TEST_CONTROL_GROUP"
 LEASE_SECONDS, FENCE_MARGIN_SECONDS = 6.0, 1.0
 STEPS, STEP_SECONDS = 6, 0.5
+MOST_EATEN_MB = 2048
+# As in the settings: a pass is asked to end, then killed, before its lease ends.
+LIMITS = {"soft_time_limit": 4.0, "time_limit": 5.0}
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,33 @@ class Line:
     step: int
 
 
+def crash() -> None:
+    """End the process at once, as a fault in a library does."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def loop() -> None:
+    while True:
+        time.sleep(0.01)
+
+
+def loop_deaf() -> None:
+    """Go on whatever is raised in here, as a loop with a wide `except` does."""
+    while True:
+        with suppress(Exception):
+            loop()
+
+
+def eat() -> None:
+    """Take memory, far more than a worker may have."""
+    taken = []
+    while len(taken) < MOST_EATEN_MB:
+        taken.append(b"x" * 2**20)
+
+
 class JournalPlane(FakePlane):
     """It applies in steps, each a line of the journal, and is what the journal says. Applying what
-    is named as poison ends the process at once, as a fault in a library does.
+    is named as poison does what its venom says.
     """
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
@@ -42,7 +71,7 @@ class JournalPlane(FakePlane):
             with Path(os.environ[JOURNAL]).open("a") as journal:
                 journal.write(f"{os.getpid()} {spec.ref} {spec.revision} {step}\n")
             if spec.ref == os.environ.get(POISON):
-                os.kill(os.getpid(), signal.SIGSEGV)
+                VENOMS[os.environ[VENOM]]()
             time.sleep(STEP_SECONDS)
         return Progress(steps=(), is_done=True)
 
@@ -56,6 +85,9 @@ class JournalPlane(FakePlane):
             health="healthy",
             message="Airflow is healthy.",
         )
+
+
+VENOMS = {venom.__name__: venom for venom in (crash, loop, loop_deaf, eat)}
 
 
 def read(journal: Path) -> list[Line]:
@@ -98,6 +130,8 @@ class Worker:
 
 
 def main() -> None:
+    if GROUP in os.environ:
+        Path(os.environ[GROUP], "cgroup.procs").write_text(str(os.getpid()))
     import django  # noqa: PLC0415 - settings are read when this runs as a program
 
     django.setup()

@@ -8,6 +8,7 @@ repeat. Between passes all state is in rows, and every write checks that the lea
 import logging
 import random
 import time
+import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -84,8 +85,10 @@ def _drive(lease: Lease) -> None:
         _run(lease, deployment)
     except LeaseLost:
         logger.warning("lease lost", extra={"deployment": deployment.ref})
-    except Exception:
-        # The count of unfinished passes stays: after three such passes in a row a person must act.
+    except Exception as error:
+        # What the pass held is given back: after a MemoryError not even a row could be written.
+        traceback.clear_frames(error.__traceback__)
+        # The count of unfinished passes stays: three such passes in a row and a person must look.
         _push_ahead(lease, deployment)
         raise
 
