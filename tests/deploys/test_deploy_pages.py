@@ -1,7 +1,8 @@
 import io
 import os
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
+from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.models import Deploy
 from apps.organizations.models import Organization
 from tests.clusters.material import registered
+from tests.small_disk import SmallDisk, small_disk
 
 ClientOf = Callable[[User], Client]
 DAG = b"from airflow.sdk import dag\n"
@@ -392,3 +395,43 @@ def test_the_history_shows_fifty_on_a_page(
 
     assert "1 to 50 of 51" in client.get(url).content.decode()
     assert "51 to 51 of 51" in client.get(f"{url}?page=2").content.decode()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk") as mounted:
+        yield mounted
+
+
+@pytest.mark.parametrize("full", ["bundles", "temporary", "uploads"])
+def test_on_a_really_full_disk_nothing_is_half_stored_and_with_room_it_is(
+    full: str,
+    alice: User,
+    deployment: Deployment,
+    client_of: ClientOf,
+    disk: SmallDisk,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The place where code is kept, where it is checked, or where uploads arrive is full."""
+    if full == "bundles":
+        default = settings.STORAGES["default"]
+        options = {**default["OPTIONS"], "location": disk.path}
+        settings.STORAGES = {**settings.STORAGES, "default": {**default, "OPTIONS": options}}
+    if full == "temporary":
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
+        settings.FILE_UPLOAD_TEMP_DIR = disk.path.parent
+    if full == "uploads":
+        settings.FILE_UPLOAD_TEMP_DIR = disk.path
+    dag = DAG + b"# " + b"x" * 2**20
+    disk.fill()
+
+    response = send(client_of(alice), dag)
+
+    assert response.status_code == 507
+    assert "disk is full" in response.content.decode()
+    assert not Deploy.objects.exists()
+    assert disk.files() == []
+    disk.make_room()
+    assert send(client_of(alice), dag).status_code == 302
+    assert default_storage.exists(code_name(Deploy.objects.get().digest))
