@@ -1,6 +1,5 @@
 """A disk of a few MB that a test can really fill."""
 
-import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -19,13 +18,9 @@ class SmallDisk:
 
     def fill(self) -> None:
         """Take every byte that is left."""
-        with self._ballast.open("ab", buffering=0) as file:
-            for size in (2**16, 1):
-                try:
-                    while True:
-                        file.write(b"x" * size)
-                except OSError as error:
-                    assert error.errno == errno.ENOSPC
+        for size in (2**16, 1):
+            with pytest.raises(OSError, match="No space left"):
+                self._grow_ballast(size)
 
     def make_room(self) -> None:
         self._ballast.unlink()
@@ -34,6 +29,11 @@ class SmallDisk:
         """Name all that is there, but the ballast."""
         found = (path.relative_to(self.path) for path in self.path.rglob("*") if path.is_file())
         return sorted(str(path) for path in found if path.name != self._ballast.name)
+
+    def _grow_ballast(self, size: int) -> None:
+        with self._ballast.open("ab", buffering=0) as file:
+            while True:
+                file.write(b"x" * size)
 
     @property
     def _ballast(self) -> Path:

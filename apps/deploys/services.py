@@ -172,8 +172,14 @@ def _keep(archive: CodeArchive) -> None:
         if default_storage.size(name) == archive.size_bytes:
             return
         default_storage.delete(name)
-    with archive.path.open("rb") as stream:
-        saved = default_storage.save(name, File(stream))
+    try:
+        with archive.path.open("rb") as stream:
+            saved = default_storage.save(name, File(stream))
+    except OSError:
+        # On a full disk its piece would take the room that is needed.
+        if default_storage.exists(name) and default_storage.size(name) != archive.size_bytes:
+            default_storage.delete(name)
+        raise
     if saved != name:
         # Another request stored the same code at the same time, so ours got another name.
         default_storage.delete(saved)

@@ -16,6 +16,7 @@ from apps.deploys import queries, services
 from apps.deploys.archives import ArchiveRefused
 from apps.deploys.forms import DeliveryForm, RollBackForm
 from apps.deploys.models import Deploy
+from apps.deploys.uploads import DISK_FULL
 
 DEPLOYS_PER_PAGE = 50
 SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
@@ -31,7 +32,8 @@ def deploys(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     problem = getattr(request, "upload_problem", "")
     form = DeliveryForm(request.POST, files, code_bytes=code_bytes, upload_problem=problem)
     if not form.is_valid():
-        return _deploys_page(request, deployment, form, status=422)
+        status = 507 if problem == DISK_FULL else 422
+        return _deploys_page(request, deployment, form, status=status)
     upload = form.upload()
     try:
         delivery = services.deliver(

@@ -2,6 +2,7 @@
 atomically.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -82,6 +83,8 @@ def _unpack(target: Path, code: CodeSpec) -> None:
         _make_read_only(unfinished)
         unfinished.rename(target)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # the pass says which disk is full
         raise Temporary(f"The code could not be unpacked: {error.strerror or error}.") from error
     except zipfile.BadZipFile as error:
         raise Permanent("The code archive is damaged. Deploy the code again.") from error
