@@ -24,7 +24,7 @@ class OutOfMemory(Exception):
     """A job needed more memory than a process of a worker may have."""
 
 
-class Job(Task):
+class Job(Task):  # type: ignore[misc]  # Celery is untyped
     """A job that fails alone when memory is gone. Celery takes a MemoryError of a job for one of
     its own and ends the whole worker, with everything that its other processes are doing.
     """
@@ -80,7 +80,7 @@ def bound_memory(**_: Any) -> None:
     """Bound what one process of a worker may take, so that a job that takes all does not have the
     kernel choose which process to kill.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
     wanted = settings.WORKER_MEMORY_MB * 1024**2
     soft = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, most))
