@@ -29,8 +29,8 @@ STALLED_AFTER = timedelta(minutes=10)
 MOST_AUDITED = 50
 AFTER_FAILURE_SECONDS, BETWEEN_REPAIRS_SECONDS = 2.0, 60.0
 QUARANTINED = (
-    "The portal stopped retrying: three times in a row its worker crashed, took too long or ran out "
-    "of memory. The log of the worker says which."
+    "The portal stopped retrying: three times in a row its worker crashed, took too long or ran "
+    "out of memory. The log of the worker says which."
 )
 
 
