@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 from csp.constants import NONE, SELF
 
-from apps.core.crypto import KeyRing
+from apps.core.encryption.crypto import KeyRing
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine import embedded_databases
 from astro_portal.env import (

@@ -15,7 +15,7 @@ urlpatterns = [
     path("", include("apps.sso.urls")),
     # allauth resolves this page by its name.
     path("accounts/login/", sign_in, name="account_login"),
-    path("accounts/", include("apps.accounts.sign_in_urls")),
+    path("accounts/", include("apps.accounts.sign_in.urls")),
 ]
 
 handler400 = "apps.portal.views.errors.bad_request"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tests.migrated
 import tests.services  # starts them, and names them in the environment, before settings are read
-from apps.core.crypto import KeyRing
+from apps.core.encryption.crypto import KeyRing
 from astro_portal.settings import *  # noqa: F403 - settings on top of the product's
 
 SECRET_KEY = "only-for-tests"

@@ -20,7 +20,7 @@ from apps.deployments.models import Deployment, Operation, Revision, RevisionSta
 from apps.deployments.operations import lock_deployment
 from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.archives import ArchiveRefused, CodeArchive, Limits, build_archive
-from apps.deploys.leftovers import hold_archives
+from apps.deploys.cleanup import hold_archives
 from apps.deploys.models import Deploy
 from apps.deploys.queries import most_code_bytes, next_description
 

@@ -3,9 +3,9 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from apps.deploys import leftovers
+from apps.deploys import cleanup
 
 
 @shared_task(name="apps.deploys.tasks.sweep_archives")
 def sweep_archives(**_newer: Any) -> None:
-    leftovers.remove_unused_archives(now=timezone.now())
+    cleanup.remove_unused_archives(now=timezone.now())

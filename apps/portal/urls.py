@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.core.views import styleguide
+from apps.core.styleguide.views import styleguide
 from apps.portal.views import (
     documentation,
     find,

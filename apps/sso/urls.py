@@ -1,9 +1,9 @@
 from django.urls import path
 
-from apps.sso.connections import views as setup
 from apps.sso.domains import views as domains
 from apps.sso.groups import views as groups
 from apps.sso.scim import views as scim
+from apps.sso.setup import views as setup
 from apps.sso.sign_in import confirm_views
 from apps.sso.sign_in import views as sign_in
 

@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.accounts.sessions.services import SIGNED_IN_AT
-from apps.core.crypto import KeyRing, key_id_of
+from apps.core.encryption.crypto import KeyRing, key_id_of
 from tests.conftest import PASSWORD
 from tests.core.pages import check_page
 

@@ -8,7 +8,7 @@ from apps.clusters.connections import sealed
 from apps.clusters.connections.planes import config_for, plane_for
 from apps.clusters.models import SEALED, Cluster
 from apps.clusters.services import remove_cluster
-from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
+from apps.core.encryption.crypto import KeyRing, SecretUnreadable, key_id_of
 from apps.dataplane.errors import Permanent
 from apps.deployments.secrets.keys import key_problems, rewrap_all
 from tests.clusters.material import CANARY, NOW, SERVER

@@ -11,7 +11,7 @@ from apps.clusters.connections.kept import KEPT_FOR, kept_secrets
 from apps.clusters.connections.planes import config_for
 from apps.clusters.models import Cluster, KeptSecret
 from apps.clusters.tasks import sweep_kept_secrets
-from apps.core.crypto import KeyRing
+from apps.core.encryption.crypto import KeyRing
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import PlaneCheck
 from tests.clusters.material import CANARY, SERVER, certificate, kubeconfig

@@ -6,7 +6,7 @@ from django.template import engines
 from django.urls import include, path
 from django.utils import timezone
 
-from apps.core.styleguide import examples
+from apps.core.styleguide.examples import examples
 from apps.sso.sign_in.views import sign_in
 
 CARD = """
@@ -59,5 +59,5 @@ urlpatterns = [
     path("card/", card),
     path("tail/", tail),
     path("accounts/login/", sign_in, name="account_login"),
-    path("accounts/", include("apps.accounts.sign_in_urls")),
+    path("accounts/", include("apps.accounts.sign_in.urls")),
 ]

@@ -4,7 +4,7 @@ import html5lib
 from django import forms
 
 from apps.core.forms import problems
-from apps.core.styleguide import ExampleForm
+from apps.core.styleguide.examples import ExampleForm
 
 
 def fields_of(markup: str) -> dict[str, Any]:

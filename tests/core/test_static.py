@@ -5,7 +5,7 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.staticfiles import finders
 
-from apps.core.styleguide import icon_names
+from apps.core.styleguide.examples import icon_names
 
 STATIC = Path(settings.BASE_DIR) / "static"
 SHEETS = {path.name: path.read_text() for path in (STATIC / "css").glob("*.css")}

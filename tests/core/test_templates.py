@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.template.loader import get_template, render_to_string
 from django.test import RequestFactory
 
-from apps.core.styleguide import ExampleForm, examples, icon_names
+from apps.core.styleguide.examples import ExampleForm, examples, icon_names
 from tests.core.pages import check_page
 
 FOLDER = Path(settings.BASE_DIR) / "templates"

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
-from apps.core.crypto import KeyRing
+from apps.core.encryption.crypto import KeyRing
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
 from apps.deployments.configuration.schema import Variable

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from apps.accounts.models import User
-from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
+from apps.core.encryption.crypto import KeyRing, SecretUnreadable, key_id_of
 from apps.deployments.editing.drafts import store_secret
 from apps.deployments.models import Deployment, SecretValue
 from apps.deployments.secrets import sealed

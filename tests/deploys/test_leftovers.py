@@ -16,7 +16,7 @@ from apps.accounts.models import User
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name
 from apps.deploys import services
-from apps.deploys.leftovers import hold_archives, remove_unused_archives
+from apps.deploys.cleanup import hold_archives, remove_unused_archives
 from apps.deploys.models import Deploy
 from apps.deploys.services import CodeMissing, deliver
 

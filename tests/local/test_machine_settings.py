@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.core.crypto import KeyRing
+from apps.core.encryption.crypto import KeyRing
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine import embedded_databases
 from astro_portal.env import (

@@ -10,8 +10,8 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.utils.html import format_html
 
-from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
-from apps.core.keys import key_ring
+from apps.core.encryption.crypto import KeyRing, SecretUnreadable, key_id_of
+from apps.core.encryption.keys import key_ring
 
 # allauth seals before it knows the row, so these secrets are bound to their purpose alone.
 IDENTITY = "accounts.second_factor"

@@ -7,8 +7,8 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.clusters.models import KeptSecret
-from apps.core.crypto import SecretUnreadable
-from apps.core.keys import key_ring
+from apps.core.encryption.crypto import SecretUnreadable
+from apps.core.encryption.keys import key_ring
 from apps.organizations.models import Organization
 
 KEPT_FOR = timedelta(hours=1)

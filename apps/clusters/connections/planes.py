@@ -9,7 +9,7 @@ from django.utils.module_loading import import_string
 
 from apps.clusters.connections.sealed import former_password, opened, opened_connection
 from apps.clusters.models import Cluster
-from apps.core.crypto import SecretUnreadable
+from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.config import (

@@ -3,7 +3,7 @@
 import json
 
 from apps.clusters.models import Cluster, FormerDatabaseServer
-from apps.core.keys import key_ring
+from apps.core.encryption.keys import key_ring
 from apps.dataplane.kubernetes.config import Connection
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from apps.core.crypto import SecretUnreadable
+from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.errors import Permanent
 from apps.dataplane.spec import (
     CodeSpec,

@@ -10,8 +10,8 @@ from django.db.models import F, Func
 
 from apps.accounts.two_factor import adapter as second_factors
 from apps.clusters.models import SEALED, Cluster
-from apps.core.crypto import KeyRing, SecretUnreadable, key_id_of
-from apps.core.keys import key_ring
+from apps.core.encryption.crypto import KeyRing, SecretUnreadable, key_id_of
+from apps.core.encryption.keys import key_ring
 from apps.deployments.models import Deployment, SecretValue
 from apps.deployments.secrets import sealed
 

@@ -6,7 +6,7 @@ import uuid
 
 from cryptography.fernet import Fernet
 
-from apps.core.keys import key_ring
+from apps.core.encryption.keys import key_ring
 from apps.dataplane.spec import AirflowSecrets
 from apps.deployments.models import Deployment, SecretValue
 from apps.organizations.models import Workspace

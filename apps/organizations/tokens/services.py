@@ -25,8 +25,8 @@ from apps.access.services import (
     lock_memberships,
     revoke,
 )
-from apps.accounts.adapter import SERVICE_DOMAIN
 from apps.accounts.models import User, UserKind
+from apps.accounts.sign_in.adapter import SERVICE_DOMAIN
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import ApiToken, ApiTokenSecret
 from apps.organizations.tokens.queries import roles_of_tokens, tokens_on, tokens_within

@@ -9,10 +9,10 @@ from django.views.decorators.http import require_safe
 from apps.accounts.request_user import request_user
 from apps.core.gates import signed_in_only
 from apps.core.htmx import is_fragment
-from apps.portal.actions import own_actions, place_actions
 from apps.portal.overview import deployments_seen, pins_of, recent_deployments
 from apps.portal.recents import recent_ids
-from apps.portal.search import KINDS, Asked, search
+from apps.portal.search.actions import own_actions, place_actions
+from apps.portal.search.queries import KINDS, Asked, search
 
 LONGEST = 100
 ON_PAGE, IN_PALETTE = 20, 5

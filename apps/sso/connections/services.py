@@ -10,8 +10,8 @@ from django.utils import timezone
 from apps.access.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
+from apps.core.encryption.keys import key_ring
 from apps.core.errors import Invalid, Refused
-from apps.core.keys import key_ring
 from apps.organizations.models import Organization
 from apps.sso.connections.newcomers import check_newcomer_role, newcomers_in_words
 from apps.sso.models import BypassLink, SSOConnection

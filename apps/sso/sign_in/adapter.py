@@ -14,9 +14,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from apps.accounts.adapter import AccountAdapter as PortalAccountAdapter
 from apps.accounts.sessions.services import note_confirmation
-from apps.core.crypto import SecretUnreadable
+from apps.accounts.sign_in.adapter import AccountAdapter as PortalAccountAdapter
+from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import Refused
 from apps.sso.connections.services import client_secret_of
 from apps.sso.models import SSOConnection

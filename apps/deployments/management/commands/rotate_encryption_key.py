@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.core.crypto import SecretUnreadable
+from apps.core.encryption.crypto import SecretUnreadable
 from apps.deployments.secrets.keys import rewrap_all
 
 

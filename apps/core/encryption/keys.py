@@ -1,7 +1,7 @@
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from apps.core.crypto import KeyRing
+from apps.core.encryption.crypto import KeyRing
 
 
 def key_ring() -> KeyRing:

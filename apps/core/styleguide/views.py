@@ -3,7 +3,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apps.core.gates import operator_only
-from apps.core.styleguide import examples
+from apps.core.styleguide.examples import examples
 
 
 @operator_only

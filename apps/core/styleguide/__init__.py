@@ -1,0 +1,1 @@
+"""The styleguide: every component on one page, for operators."""

@@ -1,0 +1,1 @@
+"""Pages on which owners set up connections to identity providers."""
