@@ -14,9 +14,9 @@ from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
 from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
-from apps.sso.connections.forms import DomainForm
 from apps.sso.connections.services import make_bypass_link as new_bypass_link
 from apps.sso.domains import services as domains
+from apps.sso.domains.forms import DomainForm
 from apps.sso.models import BypassLink, Domain
 
 MANAGE = "organization.sso.manage"

@@ -10,7 +10,7 @@ from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
-from apps.sso.connections.forms import GroupForm
+from apps.sso.groups.forms import GroupForm
 from apps.sso.groups.services import map_group, unmap_group
 from apps.sso.models import GroupMapping
 

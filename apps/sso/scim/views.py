@@ -18,8 +18,8 @@ from apps.core.context import name_caller
 from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.core.gates import open_to_all
 from apps.organizations.models import Organization
-from apps.sso.connections.forms import ScimTokenForm
 from apps.sso.models import ScimRecord
+from apps.sso.scim.forms import ScimTokenForm
 from apps.sso.scim.tokens import create_scim_token, revoke_scim_token, scim_token
 
 MANAGE = "organization.sso.manage"

@@ -22,11 +22,11 @@ from apps.core.errors import PortalError
 from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.connections import services
-from apps.sso.connections.forms import FORMS, ConnectionForm, ProtocolForm
 from apps.sso.connections.newcomers import newcomer_role, roles_of_newcomers
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.identity_providers import SCOPES
 from apps.sso.protocols.saml import address_of, certificate_ends
+from apps.sso.setup.forms import FORMS, ConnectionForm, ProtocolForm
 from apps.sso.sign_in.views import leave_for_test
 
 MANAGE = "organization.sso.manage"

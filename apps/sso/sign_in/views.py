@@ -21,7 +21,6 @@ from requests import RequestException
 
 from apps.core.errors import Invalid
 from apps.core.gates import open_to_all
-from apps.sso.connections.forms import EmailForm, PasswordForm
 from apps.sso.connections.services import note_bypass
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.failures import NOT_ASKED, explain
@@ -31,6 +30,7 @@ from apps.sso.provider import CONFIRMS, OIDCAdapter
 from apps.sso.queries import bypass_link, verified_domain, ways_to_sign_in
 from apps.sso.sign_in.adapter import app_of, problem
 from apps.sso.sign_in.bypass import has_bypass, open_bypass
+from apps.sso.sign_in.forms import EmailForm, PasswordForm
 from apps.sso.sign_in.testing import begin_test
 
 ACS_SESSION = ("saml_acs_session", "saml-acs-session")

@@ -1,13 +1,11 @@
 from typing import Any
 
-from allauth.account.forms import LoginForm
 from django import forms
 from django.utils import timezone
 
 from apps.access.models import Role
 from apps.core.errors import Invalid
 from apps.core.forms import Choices, add_error
-from apps.organizations.models import Team
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.identity_providers import (
     MOST_CERTIFICATES,
@@ -18,52 +16,6 @@ from apps.sso.protocols.identity_providers import (
 from apps.sso.protocols.outgoing import MOST_BYTES
 
 ASK = "None: people must be invited"
-
-
-class EmailForm(forms.Form):
-    """The first step of every sign-in."""
-
-    login = forms.EmailField(
-        label="E-mail address",
-        max_length=254,
-        widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
-        error_messages={"invalid": "Enter an e-mail address, like ada@example.com."},
-    )
-
-
-class PasswordForm(LoginForm):  # type: ignore[misc]  # allauth is untyped
-    """The second step: the address of the first stays in it, for people and password managers."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["login"].label = "E-mail address"
-        self.fields["login"].widget.attrs |= {"readonly": True, "autocomplete": "username"}
-        self.fields["password"].widget.attrs["autofocus"] = True
-
-
-class DomainForm(forms.Form):
-    name = forms.CharField(label="Domain", max_length=253, help_text="The part after the @.")
-
-
-class ScimTokenForm(forms.Form):
-    name = forms.CharField(
-        label="Token name", max_length=60, help_text="Which identity provider uses it."
-    )
-
-
-class GroupForm(forms.Form):
-    group = forms.CharField(
-        label="Group", max_length=200, help_text="Exactly as the identity provider sends it."
-    )
-    team = forms.ModelChoiceField(label="Team", queryset=Team.objects.none(), empty_label=None)
-
-    def __init__(self, *args: Any, connection: SSOConnection, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        team = self.fields["team"]
-        assert isinstance(team, forms.ModelChoiceField)  # noqa: S101 - declared above
-        team.queryset = Team.objects.filter(
-            organization_id=connection.organization_id, scim_record=None
-        ).order_by("name")
 
 
 class ProtocolForm(forms.Form):
