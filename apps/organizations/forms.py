@@ -7,7 +7,6 @@ from django.utils import timezone
 from apps.access.models import Role
 from apps.core.forms import Choices
 from apps.core.words import moment_in_words
-from apps.organizations.models import Organization
 
 # Up to this many roles are radio buttons with their permissions; more become a select.
 MOST_BUTTONS = 12
@@ -41,6 +40,8 @@ def _grouped(roles: list[Role]) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 TIMES = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}
+
+
 LONGEST = timedelta(days=3660)
 
 
@@ -109,122 +110,8 @@ class TimeBoxForm(forms.Form):
         return timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
 
 
-class OrganizationForm(forms.Form):
-    name = forms.CharField(max_length=80)
-
-
-class WorkspaceForm(forms.Form):
-    name = forms.CharField(max_length=50, help_text="Unique in the organization.")
-    description = forms.CharField(
-        required=False, max_length=250, help_text="Whose pipelines run here?"
-    )
-
-
-class PersonForm(TimeBoxForm):
-    """An address and a role with its expiry: for an invitation, or to add an existing member."""
-
-    email = forms.EmailField(
-        label="Email address",
-        max_length=254,
-        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
-    )
-
-    def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["role"] = RoleField(roles=roles)
-        if roles:
-            self.fields["role"].initial = roles[0].key
-        self.order_fields(["email", "role"])
-
-    def clean_email(self) -> str:
-        return str(self.cleaned_data["email"]).lower()
-
-
 class RoleForm(TimeBoxForm):
     def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["role"] = RoleField(roles=roles)
         self.order_fields(["role"])
-
-
-class TokenForm(TimeBoxForm):
-    name = forms.CharField(
-        max_length=80, help_text="What will use it, for example “GitHub Actions of etl”."
-    )
-
-    def __init__(self, *args: Any, roles: list[Role], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["role"] = RoleField(roles=roles)
-        self.fields["role"].initial = roles[0].key if roles else None
-        self.fields["until"].initial = "month"
-        self.order_fields(["name", "role"])
-
-
-GRACES = {"none": timedelta(0), "hour": timedelta(hours=1), "day": timedelta(days=1)}
-
-
-class RotationForm(forms.Form):
-    """How long the previous secret keeps working. Cleans to `grace`."""
-
-    grace = forms.ChoiceField(
-        label="Current secret",
-        initial="day",
-        widget=Choices(),
-        choices=[
-            ("none", "Stops working now"),
-            ("hour", "Works for 1 more hour"),
-            ("day", "Works for 1 more day"),
-        ],
-    )
-
-    def clean_grace(self) -> timedelta:
-        return GRACES[self.cleaned_data["grace"]]
-
-
-class TeamForm(forms.Form):
-    name = forms.CharField(max_length=80, help_text="Unique in the organization.")
-    description = forms.CharField(required=False, max_length=250, help_text="Who is this Team for?")
-
-
-class TeamMemberForm(forms.Form):
-    email = forms.EmailField(
-        label="Email address",
-        max_length=254,
-        help_text="Of a member of the organization.",
-        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
-    )
-
-    def clean_email(self) -> str:
-        return str(self.cleaned_data["email"]).lower()
-
-
-class TeamRoleForm(TimeBoxForm):
-    """A Team of the organization and a role for it."""
-
-    def __init__(
-        self, *args: Any, organization: Organization, roles: list[Role], **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["team"] = forms.ModelChoiceField(
-            queryset=organization.teams.order_by("name"),
-            label="Team",
-            empty_label="Select a Team",
-            error_messages={
-                "required": "Select a Team.",
-                "invalid_choice": "This Team no longer exists.",
-            },
-        )
-        self.fields["role"] = RoleField(roles=roles)
-        self.order_fields(["team", "role"])
-
-
-class NewPersonForm(forms.Form):
-    name = forms.CharField(
-        label="Your name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
-    )
-    password = forms.CharField(
-        help_text="At least 12 characters. A few random words work well.",
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        strip=False,
-        max_length=256,
-    )

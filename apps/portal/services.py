@@ -12,8 +12,8 @@ from apps.clusters.services import register_this_machine
 from apps.core.errors import Invalid, Refused
 from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
-from apps.organizations.services import create_organization, create_workspace
 from apps.organizations.tokens.services import revoke_tokens_in
+from apps.organizations.workspaces.services import create_organization, create_workspace
 from apps.portal.models import Pin
 from apps.portal.queries import deployments_in
 

@@ -14,8 +14,8 @@ from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
 from apps.deployments.editing.services import delete_deployment
 from apps.organizations.cleanup import close_idle_service_users
+from apps.organizations.members.services import assign_role, remove_person
 from apps.organizations.models import ApiToken, ApiTokenSecret, WorkspaceGrant
-from apps.organizations.services import assign_role, remove_person
 from apps.organizations.tasks import sweep_expired
 from apps.organizations.tokens.secrets import is_well_formed, new_secret
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token

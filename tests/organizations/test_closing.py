@@ -5,9 +5,9 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Refused
 from apps.organizations.members.closing import close_account, reopen_account
+from apps.organizations.members.services import assign_role
 from apps.organizations.models import Organization
 from apps.organizations.roles.services import create_role
-from apps.organizations.services import assign_role
 from apps.organizations.tokens.services import create_token
 from tests.conftest import make_user, role
 

@@ -13,9 +13,9 @@ from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused
 from apps.deployments.models import Deployment, DeploymentGrant
 from apps.organizations.invitations.services import accept_invitation, invite
+from apps.organizations.members.services import assign_role
 from apps.organizations.models import Invitation, Organization, Workspace, WorkspaceGrant
 from apps.organizations.roles.services import RoleHeld, create_role, delete_role, update_role
-from apps.organizations.services import assign_role
 from apps.organizations.teams.services import assign_team_role, create_team
 from apps.organizations.tokens.services import create_token
 from tests.conftest import make_user, role

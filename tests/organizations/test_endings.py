@@ -14,9 +14,9 @@ from apps.access.team_grants import grant_to_team
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
 from apps.organizations.members import expiry as endings
+from apps.organizations.members.services import assign_role
 from apps.organizations.models import OrganizationGrant, WorkspaceGrant, WorkspaceTeamGrant
 from apps.organizations.roles.services import create_role, delete_role
-from apps.organizations.services import assign_role
 from apps.organizations.tasks import sweep_roles
 from apps.organizations.teams.services import add_to_team, create_team
 from apps.organizations.tokens.services import create_token

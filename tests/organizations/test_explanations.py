@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from apps.access.services import grant
 from apps.accounts.models import User
-from apps.organizations.services import assign_role
+from apps.organizations.members.services import assign_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from tests.conftest import make_user, role
 

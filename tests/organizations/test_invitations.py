@@ -9,6 +9,7 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused
 from apps.organizations.invitations import views as invitations
+from apps.organizations.invitations.queries import usable_invitation
 from apps.organizations.invitations.services import (
     InvitationUnusable,
     accept_invitation,
@@ -16,9 +17,9 @@ from apps.organizations.invitations.services import (
     resend_invitation,
     revoke_invitation,
 )
+from apps.organizations.members.queries import is_member
+from apps.organizations.members.services import remove_person
 from apps.organizations.models import Invitation
-from apps.organizations.queries import is_member, usable_invitation
-from apps.organizations.services import remove_person
 from tests.conftest import make_user, role
 
 NEW = "dora@example.org"

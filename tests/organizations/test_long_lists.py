@@ -5,10 +5,10 @@ from apps.access.models import Role
 from apps.core.forms import Choices
 from apps.organizations.forms import RoleField
 from apps.organizations.models import Invitation, Workspace
-from apps.organizations.queries import workspaces_of
 from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import create_team
 from apps.organizations.tokens.services import create_token
+from apps.organizations.workspaces.queries import workspaces_of
 from tests.conftest import role
 
 

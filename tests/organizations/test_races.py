@@ -12,8 +12,9 @@ from apps.accounts.models import User
 from apps.accounts.services import AddressTaken, LinkUnusable, issue_sign_in_link
 from apps.core.errors import Invalid, PortalError
 from apps.organizations.invitations.services import accept_as_new_person, accept_invitation, invite
+from apps.organizations.members.services import assign_role, remove_person
 from apps.organizations.models import Invitation, Organization, Workspace, WorkspaceGrant
-from apps.organizations.services import assign_role, create_workspace, remove_person
+from apps.organizations.workspaces.services import create_workspace
 from apps.portal.services import set_up
 from tests.conftest import make_user, role
 

@@ -18,6 +18,7 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
 from apps.deployments.models import Deployment, DeploymentTeamGrant
+from apps.organizations.members.services import remove_person
 from apps.organizations.models import (
     Organization,
     OrganizationGrant,
@@ -26,7 +27,6 @@ from apps.organizations.models import (
     Workspace,
     WorkspaceTeamGrant,
 )
-from apps.organizations.services import remove_person
 from apps.organizations.teams.services import (
     TeamMirrored,
     add_to_team,

@@ -11,8 +11,8 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
 from apps.organizations.invitations.services import accept_invitation, invite
+from apps.organizations.members.services import assign_role
 from apps.organizations.models import Invitation, OrganizationGrant, Workspace, WorkspaceGrant
-from apps.organizations.services import assign_role
 from tests.conftest import make_user, role
 
 HOUR = timedelta(hours=1)

@@ -13,8 +13,8 @@ from apps.accounts.models import User, UserKind
 from apps.accounts.queries import person_with_email
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
+from apps.organizations.members.services import assign_role
 from apps.organizations.models import ApiToken, ApiTokenSecret, OrganizationGrant, Workspace
-from apps.organizations.services import assign_role
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 from tests.conftest import role
 

@@ -3,7 +3,7 @@ import pytest
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
 from apps.organizations.models import Workspace
-from apps.organizations.services import create_workspace, update_workspace
+from apps.organizations.workspaces.services import create_workspace, update_workspace
 
 
 def test_an_owner_makes_a_workspace(alice, organization, client_of):

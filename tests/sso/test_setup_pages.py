@@ -17,9 +17,9 @@ from apps.access.services import RightsExceeded
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused
+from apps.organizations.members.services import assign_role
 from apps.organizations.models import Organization
 from apps.organizations.roles.services import create_role, delete_role
-from apps.organizations.services import assign_role
 from apps.sso.connections.services import make_bypass_link, update_connection
 from apps.sso.models import BypassLink, Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token

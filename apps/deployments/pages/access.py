@@ -21,10 +21,11 @@ from apps.core.errors import Invalid
 from apps.core.form_pages import errors_as_messages, errors_shown_in
 from apps.core.forms import is_dialog_open
 from apps.deployments.models import Deployment, DeploymentGrant, DeploymentTeamGrant, Phase
-from apps.organizations.forms import PersonForm, TeamRoleForm
+from apps.organizations.invitations.forms import PersonForm
+from apps.organizations.members.services import assign_role
 from apps.organizations.models import Team
 from apps.organizations.roles.explanations import explanation
-from apps.organizations.services import assign_role
+from apps.organizations.teams.forms import TeamRoleForm
 from apps.organizations.teams.services import assign_team_role
 
 MANAGE = "deployment.members.manage"

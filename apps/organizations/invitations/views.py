@@ -17,7 +17,8 @@ from apps.core.errors import Invalid, PortalError
 from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.core.forms import add_error
 from apps.core.gates import keeps_address_private, open_to_all
-from apps.organizations.forms import NewPersonForm, PersonForm
+from apps.organizations.invitations.forms import NewPersonForm, PersonForm
+from apps.organizations.invitations.queries import usable_invitation
 from apps.organizations.invitations.services import (
     InvitationUnusable,
     accept_as_new_person,
@@ -26,10 +27,10 @@ from apps.organizations.invitations.services import (
     resend_invitation,
     revoke_invitation,
 )
+from apps.organizations.members.queries import has_role_on, is_member
+from apps.organizations.members.services import assign_role
 from apps.organizations.members.views import invite_words, list_page, people_page, person_form
 from apps.organizations.models import Invitation, Organization, Workspace
-from apps.organizations.queries import has_role_on, is_member, usable_invitation
-from apps.organizations.services import assign_role
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 

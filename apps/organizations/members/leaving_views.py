@@ -7,8 +7,8 @@ from apps.access.effective_grants import roles_within
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
+from apps.organizations.members.services import remove_person
 from apps.organizations.models import Organization
-from apps.organizations.services import remove_person
 
 
 @scoped(Organization, "organization.view", by="slug")

@@ -8,10 +8,14 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.form_pages import errors_shown_in, form_page, is_submitted
-from apps.organizations.forms import OrganizationForm, WorkspaceForm
 from apps.organizations.models import Organization, Workspace
-from apps.organizations.queries import workspaces_of
-from apps.organizations.services import create_workspace, update_organization, update_workspace
+from apps.organizations.workspaces.forms import OrganizationForm, WorkspaceForm
+from apps.organizations.workspaces.queries import workspaces_of
+from apps.organizations.workspaces.services import (
+    create_workspace,
+    update_organization,
+    update_workspace,
+)
 
 PAGE_SIZE = 50
 

@@ -5,8 +5,9 @@ from django.views.decorators.http import require_safe
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.gates import signed_in_only
+from apps.organizations.members.queries import owners_of
 from apps.organizations.models import Organization, Workspace
-from apps.organizations.queries import organizations_of, owners_of, workspaces_seen
+from apps.organizations.workspaces.queries import organizations_of, workspaces_seen
 from apps.portal.views.overview import overview
 
 

@@ -6,7 +6,7 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.organizations.models import Organization
-from apps.organizations.queries import workspaces_of
+from apps.organizations.workspaces.queries import workspaces_of
 from apps.portal.queries import people_in
 from apps.portal.views.overview import overview
 
