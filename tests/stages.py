@@ -55,7 +55,7 @@ def static_steps() -> list[Step]:
         Step("templates", [f"{BIN}/djade", "--check", "--target-version", "5.2", *templates]),
         # Not its daemon: Django's plugin would go on with the models that it saw at its start.
         Step("types", [f"{BIN}/mypy"]),
-        Step("imports", [f"{BIN}/lint-imports"]),
+        Step("imports", [f"{BIN}/lint-imports", "--config", "import-contracts.toml"]),
         Step("dependencies", [f"{BIN}/deptry", "."]),
         Step("migrations", [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"]),
         Step("docs", [f"{BIN}/mkdocs", "build", "--strict", "--quiet"]),

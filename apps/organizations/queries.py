@@ -1,4 +1,4 @@
-"""Counting, for the queries of all rooms here."""
+"""Reads that all rooms here share: who is in, and counting."""
 
 from typing import Any
 
@@ -9,8 +9,28 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce
 
+from apps.accounts.models import User
+from apps.organizations.models import (
+    Organization,
+    OrganizationGrant,
+    Workspace,
+    WorkspaceGrant,
+)
+
 
 def rows_in(rows: QuerySet[Any], *, by: str) -> Coalesce:
     """Count rows that refer to the outer one through `by`, apart from all other joins."""
     counted = rows.order_by().values(by).annotate(count=Count("pk")).values("count")
     return Coalesce(Subquery(counted), 0)
+
+
+def is_member(*, user: User, organization: Organization) -> bool:
+    """Return whether a person holds a role on the organization itself. A token is no member."""
+    grants = OrganizationGrant.objects.live().of_people()
+    return bool(grants.filter(user=user, content_object=organization).exists())
+
+
+def has_role_on(*, user: User, workspace: Workspace) -> bool:
+    """Return whether a person holds a role on the workspace itself."""
+    grants = WorkspaceGrant.objects.live()
+    return bool(grants.filter(user=user, content_object=workspace).exists())

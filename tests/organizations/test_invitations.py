@@ -17,9 +17,9 @@ from apps.organizations.invitations.services import (
     resend_invitation,
     revoke_invitation,
 )
-from apps.organizations.members.queries import is_member
 from apps.organizations.members.services import remove_person
 from apps.organizations.models import Invitation
+from apps.organizations.queries import is_member
 from tests.conftest import make_user, role
 
 NEW = "dora@example.org"

@@ -7,8 +7,8 @@ from apps.access.services import LastOwner, RightsExceeded, grant
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid
-from apps.organizations.members.queries import is_member
 from apps.organizations.members.services import assign_role, remove_person
+from apps.organizations.queries import is_member
 from tests.conftest import make_user, role
 
 

@@ -13,8 +13,8 @@ from onelogin.saml2.constants import OneLogin_Saml2_Constants as C
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
-from apps.organizations.members.queries import is_member
 from apps.organizations.models import Organization
+from apps.organizations.queries import is_member
 from apps.sso.models import SSOConnection, UsedAssertion
 from apps.sso.tasks import sweep_assertions
 from tests.sso.conftest import Browser, logged_reason, words_of

@@ -13,8 +13,8 @@ from scim2_server.testing import ScimStorageContract
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
-from apps.organizations.members.queries import is_member
 from apps.organizations.models import Organization, Team
+from apps.organizations.queries import is_member
 from apps.organizations.teams.services import create_team
 from apps.organizations.tokens.secrets import SCIM_PREFIX, is_well_formed, new_secret
 from apps.sso.models import Domain, ScimRecord, ScimToken

@@ -31,8 +31,8 @@ from apps.accounts.models import User
 from apps.accounts.queries import digest_of, person_with_email
 from apps.accounts.services import create_person
 from apps.core.errors import Invalid, PortalError, Refused
-from apps.organizations.members.queries import is_member
 from apps.organizations.models import Invitation, Organization, Workspace
+from apps.organizations.queries import is_member
 
 LIFE = timedelta(days=7)
 

@@ -27,10 +27,10 @@ from apps.organizations.invitations.services import (
     resend_invitation,
     revoke_invitation,
 )
-from apps.organizations.members.queries import has_role_on, is_member
 from apps.organizations.members.services import assign_role
 from apps.organizations.members.views import invite_words, list_page, people_page, person_form
 from apps.organizations.models import Invitation, Organization, Workspace
+from apps.organizations.queries import has_role_on, is_member
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 

@@ -13,16 +13,9 @@ from apps.organizations.models import (
     Organization,
     OrganizationGrant,
     Workspace,
-    WorkspaceGrant,
 )
 
 MOST_OWNERS = 5
-
-
-def is_member(*, user: User, organization: Organization) -> bool:
-    """Return whether a person holds a role on the organization itself. A token is no member."""
-    grants = OrganizationGrant.objects.live().of_people()
-    return bool(grants.filter(user=user, content_object=organization).exists())
 
 
 def grants_on(*, on: Scoped, search: str = "") -> QuerySet[Any]:
@@ -49,12 +42,6 @@ def owners_of(*, organizations: QuerySet[Organization]) -> list[User]:
     )
     people = User.objects.filter(pk__in=grants.values("user"))
     return list(people.order_by("name", "email")[:MOST_OWNERS])
-
-
-def has_role_on(*, user: User, workspace: Workspace) -> bool:
-    """Return whether a person holds a role on the workspace itself."""
-    grants = WorkspaceGrant.objects.live()
-    return bool(grants.filter(user=user, content_object=workspace).exists())
 
 
 def people_from_above(*, workspace: Workspace) -> list[Any]:

@@ -22,9 +22,10 @@ from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.forms import RoleForm
 from apps.organizations.invitations.forms import PersonForm
 from apps.organizations.invitations.queries import open_invitations
-from apps.organizations.members.queries import grants_on, is_member, people_from_above
+from apps.organizations.members.queries import grants_on, people_from_above
 from apps.organizations.members.services import assign_role, remove_person
 from apps.organizations.models import Invitation, Organization, Workspace
+from apps.organizations.queries import is_member
 
 PAGE_SIZE = 50
 

@@ -18,8 +18,8 @@ from apps.access.services import ensure_can_delegate, least_role, lock_membershi
 from apps.access.team_grants import grant_to_team, revoke_from_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
-from apps.organizations.members.queries import is_member
 from apps.organizations.models import Organization, Team
+from apps.organizations.queries import is_member
 
 
 class TeamMirrored(Refused):

@@ -15,7 +15,7 @@ from apps.accounts.services import (
     reactivate_person,
     update_profile,
 )
-from apps.organizations.members.queries import is_member
+from apps.organizations.queries import is_member
 from apps.organizations.workspaces.queries import organizations_of
 from apps.sso.models import ScimRecord
 from apps.sso.queries import verified_domain

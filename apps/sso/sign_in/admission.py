@@ -20,8 +20,8 @@ from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
 from apps.accounts.services import AddressTaken, change_address, create_passwordless
 from apps.core.errors import Refused
-from apps.organizations.members.queries import is_member
 from apps.organizations.models import Organization
+from apps.organizations.queries import is_member
 from apps.sso.connections.newcomers import newcomer_role
 from apps.sso.groups.services import follow_groups
 from apps.sso.models import SSOConnection
