@@ -7,6 +7,7 @@ operator allows them.
 """
 
 import socket
+from collections.abc import Iterable, Sequence
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -51,6 +52,30 @@ def allowed_addresses(
         if reason:
             raise AddressRefused(reason if address == host else f"{host} is {address}. {reason}")
     return addresses
+
+
+def connect(
+    addresses: Sequence[str],
+    *,
+    port: int,
+    seconds: float,
+    socket_options: Iterable[tuple[int, int, int | bytes]] = (),
+) -> socket.socket:
+    """Connect to the first of the checked addresses that accepts, without a second look-up.
+
+    Raises the OSError of the last one: TimeoutError after `seconds` for each.
+    """
+    failure = OSError("There is no address to connect to.")
+    for address in addresses:
+        try:
+            sock = socket.create_connection((address, port), seconds)
+        except OSError as error:
+            failure = error
+            continue
+        for option in socket_options:
+            sock.setsockopt(*option)
+        return sock
+    raise failure
 
 
 def why_refused(address: str, *, networks: tuple[str, ...], setting: str) -> str:

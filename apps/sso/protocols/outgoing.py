@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from apps.core.addresses import AddressRefused, NameUnknown, allowed_addresses
+from apps.core.addresses import AddressRefused, NameUnknown, allowed_addresses, connect
 from apps.core.errors import PortalError
 
 MOST_BYTES = 1024 * 1024
@@ -37,7 +37,7 @@ class _Checked:
             networks=settings.SSO_NETWORKS,
             setting="PORTAL_SSO_NETWORKS",
         )
-        return socket.create_connection((found[0], self.port), CONNECT_SECONDS)
+        return connect(found, port=self.port, seconds=CONNECT_SECONDS)
 
 
 class _CheckedHTTP(_Checked, HTTPConnection): ...

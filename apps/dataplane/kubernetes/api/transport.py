@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
+from apps.core.addresses import connect
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.api import deadlines
 from apps.dataplane.kubernetes.api.addresses import allowed_addresses
@@ -305,18 +306,15 @@ def _pool_class(connection: Connection) -> Any:
 def _first_socket(
     connection: urllib3.connection.HTTPSConnection, addresses: tuple[str, ...]
 ) -> socket.socket:
-    """Connect to the first address that accepts; the name stays the one that TLS checks."""
-    failure: Exception = OSError()
-    for address in addresses:
-        try:
-            return urllib3.util.connection.create_connection(
-                (address, connection.port),
-                connection.timeout,
-                source_address=connection.source_address,
-                socket_options=connection.socket_options,
-            )
-        except TimeoutError:
-            failure = urllib3.exceptions.ConnectTimeoutError(connection, "timed out")
-        except OSError:
-            failure = urllib3.exceptions.NewConnectionError(connection, "refused")
-    raise failure
+    """Connect with urllib3's errors; the name stays the one that TLS checks."""
+    try:
+        return connect(
+            addresses,
+            port=connection.port,
+            seconds=cast(float, connection.timeout),
+            socket_options=connection.socket_options or (),
+        )
+    except TimeoutError:
+        raise urllib3.exceptions.ConnectTimeoutError(connection, "timed out") from None
+    except OSError:
+        raise urllib3.exceptions.NewConnectionError(connection, "refused") from None
