@@ -229,7 +229,7 @@ def test_an_answer_larger_than_the_limit_is_refused(
     monkeypatch.setattr(module, "LARGEST_ANSWER", 1000)
     server.answers(script, OK)
 
-    with pytest.raises(Permanent, match="more than the portal reads"):
+    with pytest.raises(Permanent, match="more data than the portal accepts"):
         transport.request("GET", "/x", seconds=5)
 
     # What is left of it does not become the next answer.
@@ -263,8 +263,8 @@ def test_what_does_not_belong_into_an_address_is_escaped(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ca_certificate": Authority("another").certificate}, "does not vouch for"),
-        ({"tls_server_name": "other.example.org"}, "does not vouch for"),
+        ({"ca_certificate": Authority("another").certificate}, "did not sign"),
+        ({"tls_server_name": "other.example.org"}, "did not sign"),
         ({"networks": ()}, "PORTAL_CLUSTER_NETWORKS"),
     ],
     ids=["authority", "name", "address"],
@@ -292,7 +292,7 @@ def test_no_proxy_comes_from_the_environment(
 def test_a_server_that_takes_no_connections(server: Server) -> None:
     transport = Transport(replace(server.connection, server="https://127.0.0.1:1"))
 
-    with pytest.raises(Unreachable, match="does not take connections"):
+    with pytest.raises(Unreachable, match="does not accept connections"):
         transport.request("GET", "/x", seconds=5)
 
 
