@@ -5,6 +5,7 @@ const options = () => [...dialog.querySelectorAll("[role=option]")];
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 let isWaiting = false; // for results of what stands in the field now
 let opensFirst = false; // Enter was pressed meanwhile
+let asking; // the timer of the next question
 
 function choose(option) {
   for (const one of options()) one.setAttribute("aria-selected", String(one === option));
@@ -26,7 +27,13 @@ function open() {
   dialog.showModal();
   input.select();
   isWaiting = true;
-  input.dispatchEvent(new CustomEvent("opened"));
+  ask();
+}
+
+// htmx asks on "change", which a field by itself fires only when it is left.
+function ask(delay = 0) {
+  clearTimeout(asking);
+  asking = setTimeout(() => input.dispatchEvent(new Event("change")), delay);
 }
 
 function follow(modifiers) {
@@ -64,7 +71,7 @@ if (dialog) {
     event.preventDefault();
     keys[event.key](event);
   });
-  input.addEventListener("input", () => { isWaiting = true; opensFirst = false; });
+  input.addEventListener("input", () => { isWaiting = true; opensFirst = false; ask(120); });
   document.addEventListener("htmx:after:swap", (event) => {
     if (event.target !== input) return;
     options().forEach((option, place) => { option.id = `palette-option-${place}`; });

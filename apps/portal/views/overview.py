@@ -27,7 +27,9 @@ from apps.portal.recents import recent_ids
 
 ALL = "all"
 DEPLOYMENTS_A_PAGE = 50
-WORKSPACES_A_PAGE = 20
+WORKSPACES_A_PAGE = 50
+# An organization has a page for all of them.
+WORKSPACES_OF_ONE = 20
 MOST_ATTENTION = 10
 MOST_CHANGES = 10
 MOST_PINS = 30
@@ -56,7 +58,8 @@ def overview(
     }
     if status == ALL or status in GROUPS:
         return context | _with_status(request, seen, status)
-    page = Paginator(workspaces, WORKSPACES_A_PAGE).get_page(request.GET.get("page"))
+    size = WORKSPACES_A_PAGE if organization is None else WORKSPACES_OF_ONE
+    page = Paginator(workspaces, size).get_page(request.GET.get("page"))
     troubled = in_order_of_attention(needing_attention(seen))[: MOST_ATTENTION + 1]
     ids = recent_ids(request.session, "deployment")[:MOST_RECENT]
     return context | {
