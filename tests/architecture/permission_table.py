@@ -144,6 +144,8 @@ def people_with(permission: str) -> frozenset[str]:
 TABLE = {
     "portal:home": special("signed-in", SIGNED_IN, SIGNED_IN),
     "portal:healthz": special("open", EVERYBODY, EVERYBODY),
+    "portal:docs": special("open", EVERYBODY, EVERYBODY),
+    "portal:documentation": special("open", EVERYBODY, EVERYBODY),
     "portal:setup": special_both("open", EVERYBODY),
     "portal:search": special("signed-in", SIGNED_IN, SIGNED_IN),
     "portal:styleguide": special("operator", NOBODY, OPERATOR),

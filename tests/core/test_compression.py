@@ -12,7 +12,8 @@ from apps.accounts.models import User
 from apps.core.compression import CompressPages
 from apps.deployments.models import Deployment
 from apps.organizations.models import Organization, Workspace
-from tests.architecture.test_permission_matrix import Stage, stage  # noqa: F401 - a fixture
+from tests.architecture.conftest import built_stage, stage  # noqa: F401 - fixtures
+from tests.architecture.stage import Stage
 from tests.architecture.urls import addresses
 
 BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd", "Sec-Fetch-Site": "same-origin"}

@@ -231,7 +231,10 @@ def test_the_fragment_carries_the_title_along_and_slows_down_when_settled(
 
 
 def test_pausing_stops_the_polling(browser: Client, running: Deployment) -> None:
-    assert b"data-hx-trigger" not in browser.get(f"/d/{running.ref}/?live=off").content
+    polls = b'data-hx-trigger="every'
+
+    assert polls in browser.get(f"/d/{running.ref}/").content
+    assert polls not in browser.get(f"/d/{running.ref}/?live=off").content
 
 
 def test_a_silent_plane_is_unknown_not_unhealthy(

@@ -296,11 +296,11 @@ def test_every_file_that_does_not_compile_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArchiveRefused) as refused:
         build(tmp_path, content)
 
-    assert [message[:12] for message in refused.value.messages] == [
+    assert [message[:12] for message in refused.value.error_messages] == [
         "a.py, line 1",
         "b.py, line 1",
     ]
-    assert "'return' outside function" in refused.value.messages[1]
+    assert "'return' outside function" in refused.value.error_messages[1]
 
 
 def test_null_bytes_and_wrong_encodings_are_named(tmp_path: Path) -> None:

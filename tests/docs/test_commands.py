@@ -38,13 +38,14 @@ RUN_BY = {
     "make run": ("tests/local/test_machine_launcher.py", '.launch("run")'),
     "make stop": ("tests/local/test_machine_launcher.py", 'say("stop")'),
     "make status": ("tests/local/test_machine_launcher.py", 'say("status")'),
-    "make check": (".ci/run", "make check"),
-    "make test": (".ci/run", "make test"),
-    "make test-cluster": (".ci/run", "make test-cluster"),
+    "make check": ("tests/stages.py", "run_check(found"),
+    "make test": ("tests/stages.py", "run_tests(found"),
+    "make ci": (".ci/run", "make ci"),
+    "make test-cluster": ("tests/stages.py", "tests.cluster"),
     "make bench": ("Makefile", "-m bench"),  # measures, and is started by hand
     "make docs": ("tests/docs/test_commands.py", '"docs", "sbom"'),
     "make sbom": ("tests/docs/test_commands.py", '"docs", "sbom"'),
-    "make kubernetes": ("Makefile", "--no-print-directory kubernetes"),
+    "make kubernetes": ("tests/stages.py", "tests.kubernetes.assets"),
     "manage.py signin_link": ("tests/accounts/test_sign_in_links.py", 'call_command("signin_link"'),
     "manage.py verify_audit": ("tests/audit/test_chain.py", 'call_command("verify_audit"'),
     "manage.py rotate_encryption_key": (

@@ -5,7 +5,7 @@ import re
 
 from apps.deployments import badge
 from tests.docs.documents import PROJECT
-from tests.docs.messages import PAGE, Module, Reader, explained, renamed, said
+from tests.docs.sentences import PAGE, Module, Reader, explained, renamed, said
 
 HOW = "Run `python -m tests.docs.sentences`: it writes the rows to fill in."
 EXAMPLE = """

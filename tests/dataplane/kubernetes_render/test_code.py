@@ -69,7 +69,7 @@ def test_every_pod_of_airflow_mounts_all_slots_and_needs_none(tmp_path: Path) ->
 
 
 def test_more_code_than_there_are_slots_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(Permanent, match=r"has 12\.0 MB.*takes 12 MB of code"):
+    with pytest.raises(Permanent, match=r"has 12\.0 MB.*accepts 12 MB of code"):
         _slots(_archive(tmp_path, 12_000_001))
 
 
