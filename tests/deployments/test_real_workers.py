@@ -29,6 +29,8 @@ from tests.deployments.workers import (
     LEASE_SECONDS,
     LIMITS,
     POISON,
+    SHORT_STEP_SECONDS,
+    STEP,
     STEPS,
     VENOM,
     Worker,
@@ -40,9 +42,12 @@ from tests.deployments.workers import (
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-BROKER_NUMBER = 13
+# Every worker of pytest-xdist has a broker of its own: each test empties it.
+BROKER_NUMBER = 100 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 SWEEP_SECONDS = 2.0
 START_SECONDS = 90
+# Three leases, their sweeps, and as many starts of a process.
+QUARANTINE_SECONDS = 180
 # For a worker at rest, and some more.
 GROUP_MB = 600
 
@@ -197,10 +202,12 @@ def prove_quarantine(
     def prove(venom: Callable[[], None]) -> None:
         poison, other = create("poison").deployment, create("other").deployment
         stage.environment |= {POISON: poison.ref, VENOM: venom.__name__}
+        # Far from the limits, on a busy machine too.
+        stage.environment[STEP] = str(SHORT_STEP_SECONDS)
         worker = stage.start()
 
         put_aside = Deployment.objects.filter(pk=poison.pk, quarantined_at__isnull=False)
-        stage.until(put_aside.exists)
+        stage.until(put_aside.exists, QUARANTINE_SECONDS)
 
         stage.until(is_applied(other, 1))
         assert 3 <= len([line for line in stage.lines if line.ref == poison.ref]) <= 4

@@ -18,9 +18,9 @@ from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Observation, Progress
 
 JOURNAL, POISON, VENOM = "TEST_JOURNAL", "TEST_POISON", "TEST_VENOM"
-GROUP = "TEST_CONTROL_GROUP"
+GROUP, STEP = "TEST_CONTROL_GROUP", "TEST_STEP_SECONDS"
 LEASE_SECONDS, FENCE_MARGIN_SECONDS = 6.0, 1.0
-STEPS, STEP_SECONDS = 6, 0.5
+STEPS, STEP_SECONDS, SHORT_STEP_SECONDS = 6, 0.5, 0.05
 MOST_EATEN_MB = 2048
 # As in the settings: a pass is asked to end, then killed, before its lease ends.
 LIMITS = {"soft_time_limit": 4.0, "time_limit": 5.0}
@@ -72,7 +72,7 @@ class JournalPlane(FakePlane):
                 journal.write(f"{os.getpid()} {spec.ref} {spec.revision} {step}\n")
             if spec.ref == os.environ.get(POISON):
                 VENOMS[os.environ[VENOM]]()
-            time.sleep(STEP_SECONDS)
+            time.sleep(float(os.environ.get(STEP, STEP_SECONDS)))
         return Progress(steps=(), is_done=True)
 
     def observe(self, *, ref: str) -> Observation:
