@@ -231,11 +231,12 @@ def test_what_the_kernel_kills_for_its_memory_is_put_aside_and_others_go_on(
     stage.environment["PORTAL_WORKER_MEMORY_MB"] = "4096"
     with limited_group(GROUP_MB) as group:
         stage.environment[GROUP] = str(group)
+        try:
+            prove_quarantine(eat)
+        finally:
+            stage.end()
 
-        prove_quarantine(eat)
-
-        assert "signal 9 (SIGKILL)" in stage.log.read_text()
-        stage.end()
+    assert "signal 9 (SIGKILL)" in stage.log.read_text()
 
 
 def test_what_a_person_waits_for_is_taken_first(
