@@ -63,6 +63,8 @@ class Stage:
             wanted["token_id"] = self.token_ids[name]
         if name == "sso:callback":
             wanted["connection_key"] = self.arguments["oidc_key"]
+        if name == "portal:documentation":
+            wanted["page_name"] = "install"
         if name.endswith("_workspace_invitation"):
             wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
         return reverse(name, kwargs=wanted)

@@ -421,7 +421,9 @@ def test_a_new_cluster_asks_for_settings_before_the_first_deployment(
     browser, remote, make_deployment
 ) -> None:
     address = f"{LIST}{remote.pk}/"
-    assert "which must allow ReadWriteMany" in browser.get(address).content.decode()
+    assert "which must allow ReadWriteMany" in " ".join(
+        browser.get(address).content.decode().split()
+    )
 
     make_deployment(cluster=remote)
 

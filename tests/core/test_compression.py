@@ -11,7 +11,6 @@ from django.test import Client, RequestFactory
 from apps.accounts.models import User
 from apps.core.compression import CompressPages
 from apps.deployments.models import Deployment
-from apps.organizations.models import Organization, Workspace
 from tests.architecture.conftest import built_stage, stage  # noqa: F401 - fixtures
 from tests.architecture.stage import Stage
 from tests.architecture.urls import addresses
@@ -138,8 +137,6 @@ def test_no_page_whose_address_holds_a_token_is_compressed(stage: Stage):  # noq
 @pytest.mark.django_db
 def test_no_page_that_shows_a_secret_is_compressed(
     stage: Stage,  # noqa: F811 - a fixture
-    organization: Organization,
-    workspace: Workspace,
 ):
     RecoveryCodes.activate(User.objects.get(email="organization-owner@example.org"))
     owner = stage.visitors["organization owner"]

@@ -113,7 +113,7 @@ class Asked(NamedTuple):
 
 
 _WORKSPACE = RawSQL("%s", [Asked("workspace")])  # noqa: S611 - a place for a parameter
-_SEEN = RawSQL("SELECT unnest(%s)", [Asked("seen")])  # noqa: S611 - a place for a parameter
+_SEEN = RawSQL("SELECT unnest(%s::bigint[])", [Asked("seen")])  # noqa: S611 - a place for a parameter
 
 
 @dataclass(frozen=True, kw_only=True)
