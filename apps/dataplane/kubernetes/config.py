@@ -85,7 +85,7 @@ class ClusterConfig:
         known = {str(one): one for one in self.former_databases}
         if server and server not in known:
             raise Permanent(
-                f"The metadata database is on {server}, which this cluster no longer uses. "
-                "more. Enter it in the cluster's settings again."
+                f"The metadata database is on {server}, which the cluster's settings no longer "
+                "name. Enter it there again."
             )
         return replace(self, database=known.get(server))
