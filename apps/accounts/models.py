@@ -71,7 +71,7 @@ class SignInLink(models.Model):
 
 
 class OutgoingMail(models.Model):
-    """An e-mail in the outbox: stored for the operator because no mail server is configured."""
+    """An email in the outbox: stored for the operator because no mail server is configured."""
 
     to = models.TextField()
     subject = models.CharField(max_length=255)

@@ -144,7 +144,7 @@ class WorkspaceTeamGrant(TeamGrant):
 
 
 class Invitation(models.Model):
-    """An offer of roles to an e-mail address. The link's token is stored as a digest only."""
+    """An offer of roles to an email address. The link's token is stored as a digest only."""
 
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, related_name="invitations"

@@ -2,7 +2,7 @@ from django import forms
 
 
 class SetUpForm(forms.Form):
-    email = forms.EmailField(label="E-mail address", max_length=254)
+    email = forms.EmailField(label="Email address", max_length=254)
     name = forms.CharField(label="Name", max_length=150)
     password = forms.CharField(
         help_text="At least 12 characters; several words work well.",

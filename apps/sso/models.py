@@ -11,7 +11,7 @@ from apps.organizations.models import Organization, Team
 
 
 class Domain(models.Model):
-    """An e-mail domain that an organization claims. It counts once it is verified by DNS.
+    """An email domain that an organization claims. It counts once it is verified by DNS.
 
     An identity provider is trusted for addresses of verified domains only. `is_enforced` disables
     every other way to sign in with an address of the domain.

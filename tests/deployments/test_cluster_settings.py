@@ -286,7 +286,9 @@ def test_a_server_that_nobody_knows_any_more_is_named(distant: Make, remote: Clu
     assert deployment.wanted is not None
     spec = compile_spec(deployment=deployment, revision=deployment.wanted)
 
-    with pytest.raises(Permanent, match=r"on lost\.test:5432, which the cluster's settings no longer"):
+    with pytest.raises(
+        Permanent, match=r"on lost\.test:5432, which the cluster's settings no longer"
+    ):
         config_for(remote).for_database_on(spec.database_server)
 
 

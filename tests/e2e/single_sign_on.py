@@ -29,7 +29,7 @@ def look(page: Page, name: str) -> None:
 
 def begin(page: Page, email: str) -> None:
     page.goto(reverse("account_login"))
-    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Email address").fill(email)
     page.get_by_role("button", name="Continue", exact=True).click()
 
 

@@ -216,7 +216,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
 def _connection(organization: Any) -> SSOConnection:
     result = {
         "is_ok": False,
-        "message": "No e-mail address was sent.",
+        "message": "No email address was sent.",
         "subject": LONG,
         "email": "",
     }

@@ -30,12 +30,12 @@ hello()
 def set_up(page: Page, link: str) -> None:
     """Follow the first link, and become the owner of an organization."""
     page.goto(link)
-    page.get_by_label("Your e-mail address").fill("ada@example.org")
-    page.get_by_label("Your name").fill("Ada Lind")
+    page.get_by_label("Email address").fill("ada@example.org")
+    page.get_by_label("Name", exact=True).fill("Ada Lind")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_label("Organization", exact=True).fill("Nordhavn Logistics")
     page.get_by_label("First workspace").fill("Warehouse")
-    page.get_by_role("button", name="Create the organization").click()
+    page.get_by_role("button", name="Create organization").click()
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 
 

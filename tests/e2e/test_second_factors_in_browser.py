@@ -49,7 +49,7 @@ def inspector(browser: Any, live_server: Any) -> Iterator[Inspector]:
 
 def sign_in(page: Page, person: User) -> None:
     page.goto(reverse("account_login"))
-    page.get_by_label("E-mail address").fill(person.email)
+    page.get_by_label("Email address").fill(person.email)
     page.get_by_role("button", name="Continue", exact=True).click()
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()

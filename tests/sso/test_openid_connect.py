@@ -133,11 +133,11 @@ BENT: dict[str, tuple[dict[str, Any], str]] = {
     "an address elsewhere": ({"userinfo": {"email": "dana@evil.test"}}, ELSEWHERE),
     "an address that is no text": (
         {"userinfo": {"email": ["a", "b"], "name": {"x": 1}}},
-        "sent no e-mail address",
+        "sent no email address",
     ),
     "no address": (
         {"userinfo": {"email": ""}, "id_token": {"email": ""}},
-        "sent no e-mail address",
+        "sent no email address",
     ),
 }
 

@@ -228,7 +228,7 @@ def test_control_the_genuine_answer_of_the_wrapping_tests_signs_in(browser: Brow
 
 
 UPLOAD, LATE, CLOCKS = "upload its current metadata", "came too late", "compare the clocks of both"
-URL, ADDRESS, OUTSIDE = "check the ACS URL", "sent no e-mail address", "ask an owner to verify that"
+URL, ADDRESS, OUTSIDE = "check the ACS URL", "sent no email address", "ask an owner to verify that"
 BENT: dict[str, tuple[dict[str, object], str]] = {
     "nothing signed": ({"signed": ()}, "not signed as this connection requires"),
     "only the message signed": ({"signed": ("message",)}, "not signed as this connection requires"),

@@ -1,6 +1,6 @@
 """The pages of allauth that the portal offers, under allauth's own names.
 
-Names that allauth resolves but that must lead nowhere (sign-up, own e-mail addresses) are closed
+Names that allauth resolves but that must lead nowhere (sign-up, own email addresses) are closed
 one by one: including all of allauth's would open whatever its next version adds.
 """
 

@@ -236,7 +236,7 @@ def among(value: object, found: "Container[object]") -> bool:
 
 @register.filter
 def initials(name: object) -> str:
-    """Take up to two initials of a name or an e-mail address."""
+    """Take up to two initials of a name or an email address."""
     words = str(name).partition("@")[0].replace(".", " ").replace("-", " ").split()
     return "".join(word[0] for word in [*words[:1], *words[1:][-1:]]).upper()
 

@@ -28,7 +28,7 @@ MOST_REMEMBERED = 5_000
 
 @dataclass(frozen=True)
 class Question:
-    """Which role does `person` (an e-mail address) have in Airflow `ref`?
+    """Which role does `person` (an email address) have in Airflow `ref`?
 
     `portal_session` is the portal session that Airflow's one began in, "" when that is not known.
     """

@@ -1,1 +1,1 @@
-"""E-mail domains and their verification by DNS."""
+"""Email domains and their verification by DNS."""

@@ -1,4 +1,4 @@
-"""Writes about e-mail domains, whose ownership is verified by DNS."""
+"""Writes about email domains, whose ownership is verified by DNS."""
 
 import re
 import secrets

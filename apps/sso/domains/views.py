@@ -1,4 +1,4 @@
-"""Settings of sign-in: the overview, e-mail domains, the bypass link."""
+"""Settings of sign-in: the overview, email domains, the bypass link."""
 
 from django.conf import settings
 from django.contrib import messages

@@ -21,7 +21,7 @@ from apps.sso.models import ScimRecord
 from apps.sso.queries import verified_domain
 
 LONGEST_NAME = 150
-NO_ADDRESS = "No e-mail address came with this person."
+NO_ADDRESS = "No email address came with this person."
 TAKEN = "Another record of the identity provider is this person already."
 
 

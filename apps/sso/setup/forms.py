@@ -40,7 +40,7 @@ class ConnectionForm(forms.Form):
         required=False,
         help_text="Also for people you removed, as long as the identity provider lets them in.",
     )
-    email_attribute = forms.CharField(label="E-mail attribute", max_length=200, required=False)
+    email_attribute = forms.CharField(label="Email attribute", max_length=200, required=False)
     name_attribute = forms.CharField(label="Name attribute", max_length=200, required=False)
     groups_attribute = forms.CharField(label="Groups attribute", max_length=200, required=False)
 

@@ -87,7 +87,7 @@ def _text(value: object) -> str:
 def _check_address(connection: SSOConnection, email: str) -> None:
     if not email or email.count("@") != 1:
         raise Refused(
-            "The identity provider sent no e-mail address. Its administrator has to add one to "
+            "The identity provider sent no email address. Its administrator has to add one to "
             "what it sends about people."
         )
     if not owns_address(connection=connection, email=email):

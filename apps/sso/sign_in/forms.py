@@ -8,10 +8,10 @@ class EmailForm(forms.Form):
     """The first step of every sign-in."""
 
     login = forms.EmailField(
-        label="E-mail address",
+        label="Email address",
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
-        error_messages={"invalid": "Enter an e-mail address, like ada@example.com."},
+        error_messages={"invalid": "Enter an email address, like ada@example.com."},
     )
 
 
@@ -20,6 +20,6 @@ class PasswordForm(LoginForm):  # type: ignore[misc]  # allauth is untyped
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["login"].label = "E-mail address"
+        self.fields["login"].label = "Email address"
         self.fields["login"].widget.attrs |= {"readonly": True, "autocomplete": "username"}
         self.fields["password"].widget.attrs["autofocus"] = True

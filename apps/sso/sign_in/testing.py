@@ -53,7 +53,7 @@ def result_of(
     if identity is None:
         return {"is_ok": False, "message": message, "at": at}
     if not identity.email:
-        message = "No e-mail address was sent: check the name of its attribute."
+        message = "No email address was sent: check the name of its attribute."
     elif not owns_address(connection=connection, email=identity.email):
         message = f"{identity.email} is not in a verified domain of {connection.organization}."
     return {

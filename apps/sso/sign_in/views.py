@@ -1,4 +1,4 @@
-"""Sign-in: an e-mail address first, then the method that its domain requires."""
+"""Sign-in: an email address first, then the method that its domain requires."""
 
 from typing import Any
 
