@@ -66,7 +66,8 @@ def page(name: str) -> Page | None:
         return None
     text = (settings.DOCS_FOLDER / source).read_text()
     markdown = Markdown(extensions=[*_extensions(), _InsideThePortal(source)])
-    body = markdown.convert(text)
+    # Long lines scroll sideways, by keyboard too.
+    body = markdown.convert(text).replace("<pre>", '<pre tabindex="0">')
     [top, *_] = markdown.toc_tokens  # type: ignore[attr-defined]  # set by the extension "toc"
     return Page(
         name=name,
