@@ -198,7 +198,7 @@ def test_what_happens_is_written_within_a_second(
 
 
 def is_fresh(watchers: Watchers) -> bool:
-    return all(one.watch.watched.is_fresh for one in watchers._watching.values())
+    return all(one.watch.cache.is_fresh for one in watchers._watching.values())
 
 
 @pytest.mark.parametrize("fault", [GoneInStream(), SilentWatch(), NoBookmarks()])

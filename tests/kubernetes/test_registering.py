@@ -106,7 +106,7 @@ def test_a_credential_that_the_cluster_refuses_never_takes_the_place_of_one_that
     replaced = browser.post(address, {"kubeconfig": control_plane.kubeconfig.read_text()})
 
     assert refused.status_code == 422
-    assert "The present credential stays in force." in refused.content.decode()
+    assert "The current credential stays in use." in refused.content.decode()
     assert replaced.status_code == 302, replaced.content.decode()
     cluster.refresh_from_db()
     assert cluster.connection_version == 2
