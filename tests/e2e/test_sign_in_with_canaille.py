@@ -74,7 +74,7 @@ def connect(page: Page, peer: canaille.Canaille, owner: User) -> None:
     page.get_by_label("Client ID").fill(canaille.CLIENT_ID)
     page.get_by_label("Client secret").fill(canaille.CLIENT_SECRET)
     page.get_by_role("button", name="Add connection").click()
-    page.get_by_text("Test it before you switch it on.").wait_for()
+    page.get_by_text("Test it, then enable it.").wait_for()
     peer.trust(redirect_uri=page.locator("#addresses code").first.inner_text())
     page.get_by_role("button", name="Test sign-in").click()
     prove(page, peer, "ana")

@@ -94,7 +94,7 @@ def connect_saml(page: Page, peer: simplesamlphp.SimpleSAMLphp, folder: Path) ->
     page.get_by_label("Metadata file").set_input_files(metadata)
     look(page, "connection-form-saml")
     page.get_by_role("button", name="Add connection").click()
-    page.get_by_text("Test it before you switch it on.").wait_for()
+    page.get_by_text("Test it, then enable it.").wait_for()
     look(page, "connection-untested")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the metadata").click()
@@ -108,7 +108,7 @@ def connect_oidc(page: Page, peer: oidc_provider.OIDCProvider) -> None:
     page.get_by_label("Client secret").fill(oidc_provider.CLIENT_SECRET)
     look(page, "connection-form-oidc")
     page.get_by_role("button", name="Add connection").click()
-    page.get_by_text("Test it before you switch it on.").wait_for()
+    page.get_by_text("Test it, then enable it.").wait_for()
     peer.start(redirect_uri=page.locator("#addresses code").first.inner_text())
 
 
