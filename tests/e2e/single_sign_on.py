@@ -72,10 +72,10 @@ def begin_connection(page: Page, protocol: str, name: str) -> None:
 
 def switch_on(page: Page, name: str) -> None:
     """Switch a connection on, at the end of its test."""
-    page.get_by_text("The test succeeded.").wait_for()
+    page.get_by_text("The test succeeded.", exact=True).wait_for()
     assert page.get_by_text(NAMES["ana"]).count() > 0
     page.get_by_role("button", name="Enable").click()
-    page.get_by_text(f"{name} is enabled.").wait_for()
+    page.get_by_text(f"{name} is enabled.").first.wait_for()
 
 
 def map_the_group(page: Page, owner: User) -> None:
