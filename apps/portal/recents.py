@@ -1,5 +1,5 @@
 """What a person opened last, for Home and search. It is in the session, so it belongs to one
-browser and ends with the sign-in; nobody else can read it, and no table has to be emptied.
+browser and ends with the sign-in; no other session can read it, and no table has to be emptied.
 """
 
 from collections.abc import Callable

@@ -223,7 +223,7 @@ class FakePlane:
         self.store.enter("live_metrics", spec.ref)
         airflow = self.store.airflows.get(spec.ref)
         told = airflow.live_metrics if airflow else None
-        return told or LiveMetrics(taken_at=datetime.now(UTC), tasks_unknown="Nobody told.")
+        return told or LiveMetrics(taken_at=datetime.now(UTC), tasks_unknown="Not reported.")
 
     def components(self, *, ref: str) -> tuple[str, ...]:
         airflow = self.store.airflows.get(ref)

@@ -12,7 +12,7 @@ from apps.core.gates import open_to_all
 @open_to_all
 @require_safe
 def documentation(request: HttpRequest, page_name: str = "") -> HttpResponse:
-    # By its name: Markdown is 5 MB of memory, loaded when somebody reads.
+    # By its name: Markdown is 5 MB of memory, loaded with the first page that is read.
     module = import_module("apps.portal.documentation")
     page = module.page(page_name)
     if page is None:
