@@ -346,16 +346,53 @@ def test_settings_that_change_what_runs_are_confirmed(browser, remote, make_depl
 
     assert page.status_code == 422
     assert "Confirm that 1 Deployment is applied again." in page.content.decode()
-    assert "Paste it again" in page.content.decode()
+    assert "Kept, encrypted" in page.content.decode()
     assert CANARY not in page.content.decode()
     remote.refresh_from_db()
     assert remote.settings_version == 1
 
-    page = browser.post(address, {**changes, "apply_again": "on"}, follow=True)
+    confirmed = {**changes, "image_pull_secret": "", "apply_again": "on"}
+    page = browser.post(address, confirmed, follow=True)
 
     assert "Saved. 1 Deployment is applied again." in page.content.decode()
     remote.refresh_from_db()
     assert remote.settings_version == 2
+    assert CANARY in str(sealed.opened(remote, "image_pull_secret"))
+
+
+def test_a_mistake_elsewhere_in_the_settings_loses_no_secret(browser, remote) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+    changes = {
+        "logs_size": "5 GB",
+        "database_host": "db.example.org",
+        "database_user": "portal",
+        "database_password": CANARY,
+    }
+    page = browser.post(address, settings_of(remote, **changes))
+    assert CANARY not in page.content.decode()
+    corrected = {**changes, "logs_size": "5Gi", "database_password": ""}
+
+    refused = browser.post(address, settings_of(remote, **corrected, database_port="6432"))
+    assert refused.status_code == 422
+    assert browser.post(address, settings_of(remote, **changes)).status_code == 422
+    saved = browser.post(address, settings_of(remote, **corrected))
+
+    assert saved.status_code == 302
+    remote.refresh_from_db()
+    assert sealed.opened(remote, "database_password") == CANARY
+
+
+def test_a_secret_of_abandoned_settings_is_not_saved_with_the_next_change(browser, remote) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+    secret = {"image_pull_secret": json.dumps({"auths": {"r": {"auth": CANARY}}})}
+    browser.post(address, settings_of(remote, logs_size="5 GB", **secret))
+
+    browser.get(address)
+    browser.post(address, settings_of(remote, name="renamed"))
+
+    remote.refresh_from_db()
+    assert remote.name == "renamed"
+    assert remote.image_pull_secret is None
 
 
 def test_another_database_server_is_for_new_deployments(browser, remote, make_deployment) -> None:

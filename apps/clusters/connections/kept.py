@@ -20,13 +20,12 @@ def keep_secrets(
     actor: User,
     organization: Organization,
     form: str,
-    secrets: Mapping[str, str],
-    bound_to: str,
+    secrets: Mapping[str, tuple[str, str]],
     now: datetime,
 ) -> None:
-    """Keep these secrets of a form in place of what was kept of it, sealed."""
+    """Keep secrets of a form, each with where it is sent to, in place of what was kept of it."""
     forget_secrets(actor=actor, organization=organization, form=form)
-    for field, value in secrets.items():
+    for field, (value, bound_to) in secrets.items():
         row = KeptSecret(
             user=actor,
             organization=organization,

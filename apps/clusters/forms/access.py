@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.utils import timezone
@@ -32,7 +32,7 @@ def _messages() -> Iterator[None]:
 
 
 class KubeconfigForm(KeptForm):
-    secret_fields = ("kubeconfig",)
+    secret_fields: ClassVar = {"kubeconfig": ()}
 
     kubeconfig = forms.CharField(
         strip=False,
@@ -67,8 +67,7 @@ class KubeconfigForm(KeptForm):
 
 
 class TokenForm(KeptForm):
-    secret_fields = ("token",)
-    bound_fields = ("server", "ca_certificate", "tls_server_name")
+    secret_fields: ClassVar = {"token": ("server", "ca_certificate", "tls_server_name")}
 
     server = forms.CharField(
         label="Address",

@@ -7,9 +7,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
-PASTE_AGAIN = "Paste it again: a secret is never sent back."
 KEPT = "Kept, encrypted, for an hour. Leave it empty to use it, or paste another to replace it."
-TYPE_AGAIN = "Enter it again: a secret is never sent back."
 
 
 class WriteOnlyText(forms.Textarea):
@@ -19,35 +17,15 @@ class WriteOnlyText(forms.Textarea):
         return None
 
 
-class SecretForm(forms.Form):
-    """A form with write-only fields, `secret_fields`: after an error elsewhere they must be entered
-    again.
+class KeptForm(forms.Form):
+    """A form with write-only fields, which are kept on the server while the rest is corrected.
+
+    `secret_fields` maps each to the fields that say where it is sent to. With other values in them
+    the secret has to be given again: otherwise it could be had by naming a server of one's own.
+    `kept` maps a field to the secret and to `bound_to` of when it was given.
     """
 
-    secret_fields: tuple[str, ...] = ()
-
-    def ask_again(self) -> None:
-        """Add an error to every secret that was entered: it must be entered again."""
-        for name in self.secret_fields:
-            if self.data.get(name) and name not in self.errors:
-                is_text = isinstance(self.fields[name].widget, forms.Textarea)
-                self.add_error(name, PASTE_AGAIN if is_text else TYPE_AGAIN)
-
-    def full_clean(self) -> None:
-        super().full_clean()
-        if self.is_bound and self.errors:
-            self.ask_again()
-
-
-class KeptForm(SecretForm):
-    """A form whose secrets are kept on the server while the rest is corrected.
-
-    `kept` maps a field to the secret and to `bound_to` of when it was given. A secret is sent to
-    where the fields `bound_fields` say, so with other values in them it has to be given again:
-    otherwise it could be had by naming a server of one's own.
-    """
-
-    bound_fields: tuple[str, ...] = ()
+    secret_fields: Mapping[str, tuple[str, ...]] = {}
 
     def __init__(
         self, *args: Any, kept: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
@@ -59,15 +37,16 @@ class KeptForm(SecretForm):
         elif self.kept:
             self.show_kept(self.kept)
 
-    def bound_to(self) -> str:
-        """Return a digest of where the secrets are sent to."""
-        values = "\0".join(str(self.data.get(name, "")).strip() for name in self.bound_fields)
-        return hashlib.sha256(values.encode()).hexdigest()
-
-    def secrets_to_keep(self) -> dict[str, str]:
-        """Return the secrets that were given and that nothing is wrong with."""
+    def secrets_to_keep(self) -> dict[str, tuple[str, str]]:
+        """Return the secrets that were given and that nothing is wrong with, each with where it is
+        sent to, by field.
+        """
         given = {name: str(self.data.get(name, "")) for name in self.secret_fields}
-        return {name: value for name, value in given.items() if value and name not in self.errors}
+        return {
+            name: (value, self._bound_to(name))
+            for name, value in given.items()
+            if value and name not in self.errors
+        }
 
     def show_kept(self, names: Iterable[str]) -> None:
         """Say at these fields that they may stay empty."""
@@ -75,14 +54,17 @@ class KeptForm(SecretForm):
             self.fields[name].help_text = self[name].help_text = KEPT
             self.fields[name].required = False
 
-    def ask_again(self) -> None:
-        """Ask for nothing: it is kept."""
+    def _bound_to(self, secret: str) -> str:
+        """Return a digest of where a secret is sent to."""
+        names = self.secret_fields[secret]
+        values = "\0".join(str(self.data.get(name, "")).strip() for name in names)
+        return hashlib.sha256(values.encode()).hexdigest()
 
     def _fill_in(self) -> None:
-        here, data = self.bound_to(), QueryDict(mutable=True)
+        data = QueryDict(mutable=True)
         data.update(self.data)
         for name, (value, bound_to) in self.kept.items():
-            if not data.get(name) and bound_to == here:
+            if not data.get(name) and bound_to == self._bound_to(name):
                 data[name] = value
         self.data = data
 

@@ -2,11 +2,11 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 
-from apps.clusters.forms.parts import NameForm, SecretForm, WriteOnlyText
+from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
 from apps.core.forms import Choices
@@ -20,10 +20,14 @@ DATABASE_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}")
 PULL_SECRET_BYTES = 64 * 1024
 
 
-class SettingsForm(NameForm, SecretForm):
+class SettingsForm(NameForm, KeptForm):
     """Settings of a cluster. An empty secret leaves the stored one; a tick removes it."""
 
-    secret_fields = ("database_password", "logs_secret_key", "image_pull_secret")
+    secret_fields: ClassVar = {
+        "database_password": ("database_host", "database_port"),
+        "logs_secret_key": ("logs_url", "logs_endpoint"),
+        "image_pull_secret": (),
+    }
     ticks = ("apply_again", "forget_image_pull_secret")
 
     storage_class = forms.ChoiceField(required=False)

@@ -2,6 +2,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -13,10 +14,12 @@ from apps.accounts.sessions.services import (
     fresh_sign_in_first,
     is_sign_in_fresh,
 )
+from apps.clusters.connections.kept import forget_secrets, kept_secrets
 from apps.clusters.forms.settings import SettingsForm, WorkspacesForm
 from apps.clusters.queries import behind, deployments_in_words, deployments_on
 from apps.clusters.services import choose_workspaces, remove_cluster, update_settings
 from apps.clusters.views.parts import cluster_called, kubernetes_called, page_of, posted
+from apps.clusters.views.secrets import keep, kept_of
 from apps.core.errors import Invalid, PortalError
 from apps.core.form_pages import form_page, is_submitted
 from apps.core.forms import add_error
@@ -33,8 +36,13 @@ def settings(request: HttpRequest, organization: Organization, cluster_id: int) 
     cluster = kubernetes_called(organization, cluster_id)
     there = deployments_on(cluster=cluster).filter(phase="active")
     count, waiting = there.count(), behind(cluster=cluster)
+    mine = kept_of(request, organization, f"settings {cluster.pk}")
+    if request.method != "POST":
+        # A secret of an abandoned form must not be saved with the next change.
+        forget_secrets(**mine)
     form = SettingsForm(
         posted(request),
+        kept=kept_secrets(**mine, now=timezone.now()),
         cluster=cluster,
         deployment_count=count,
         initial=SettingsForm.stored(cluster),
@@ -42,7 +50,6 @@ def settings(request: HttpRequest, organization: Organization, cluster_id: int) 
     is_fresh = is_sign_in_fresh(request)
     if request.method == "POST" and not is_fresh:
         form.add_error(None, STALE)
-        form.ask_again()
     if is_submitted(request, form):
         try:
             concerned = update_settings(
@@ -54,11 +61,12 @@ def settings(request: HttpRequest, organization: Organization, cluster_id: int) 
             )
         except PortalError as error:
             add_error(form, error)
-            form.ask_again()
         else:
+            forget_secrets(**mine)
             again = f" {deployments_in_words(concerned)} applied again." if concerned else ""
             messages.success(request, f"Saved.{again}")
             return redirect("clusters:settings", organization.slug, cluster.pk)
+    keep(form, mine)
     context = {
         **page_of(request, cluster, tab="settings"),
         "form": form,

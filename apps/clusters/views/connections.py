@@ -17,7 +17,7 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_in_fresh
 from apps.clusters.connections.instructions import COMMANDS, KUBECONFIG_COMMAND
-from apps.clusters.connections.kept import forget_secrets, keep_secrets, kept_secrets
+from apps.clusters.connections.kept import forget_secrets, kept_secrets
 from apps.clusters.connections.services import register_cluster, replace_credential
 from apps.clusters.forms.access import (
     KubeconfigForm,
@@ -27,6 +27,7 @@ from apps.clusters.forms.access import (
 )
 from apps.clusters.forms.parts import KeptForm
 from apps.clusters.views.parts import kubernetes_called, page_of, posted
+from apps.clusters.views.secrets import keep, kept_of
 from apps.core.form_pages import errors_shown_in, form_page
 from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
@@ -53,7 +54,7 @@ def register(request: HttpRequest, organization: Organization) -> HttpResponse:
             forget_secrets(**mine)
             messages.success(request, f"{cluster} is registered.")
             return redirect("clusters:cluster", organization.slug, cluster.pk)
-    _keep(form, mine)
+    keep(form, mine)
     context = {"organization": organization, **_form_context(request, form)}
     return form_page(request, "clusters/register.html", context, form)
 
@@ -84,7 +85,7 @@ def credential(request: HttpRequest, organization: Organization, cluster_id: int
             forget_secrets(**mine)
             messages.success(request, "The new credential passed its test and is used from now on.")
             return redirect("clusters:cluster", organization.slug, cluster.pk)
-    _keep(form, mine)
+    keep(form, mine)
     context = {
         **page_of(request, cluster, tab="credential"),
         **_form_context(request, form),
@@ -97,24 +98,14 @@ def _is_by_token(request: HttpRequest) -> bool:
 
 
 def _mine(request: HttpRequest, organization: Organization, form: str) -> dict[str, Any]:
-    """Name what is kept of a form, for this person."""
-    way = "token" if _is_by_token(request) else "kubeconfig"
-    return {"actor": request_user(request), "organization": organization, "form": f"{form} {way}"}
+    kind = "token" if _is_by_token(request) else "kubeconfig"
+    return kept_of(request, organization, f"{form} {kind}")
 
 
 def _is_good(request: HttpRequest, form: KeptForm) -> bool:
     if not is_sign_in_fresh(request):
         form.add_error(None, STALE)
     return form.is_valid()
-
-
-def _keep(form: KeptForm, mine: dict[str, Any]) -> None:
-    """Keep the secrets of a form that comes back for correction."""
-    if not form.errors:
-        return
-    secrets = form.secrets_to_keep()
-    keep_secrets(**mine, secrets=secrets, bound_to=form.bound_to(), now=timezone.now())
-    form.show_kept(secrets)
 
 
 def _form_context(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
