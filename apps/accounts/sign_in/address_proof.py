@@ -126,7 +126,7 @@ def _end_second_factors(user: User) -> list[str]:
     words = []
     for one in factors:
         kind = KINDS[one.type]
-        name = str(one.wrap()) if one.type == Authenticator.Type.WEBAUTHN else ""
+        name = one.wrap().name if one.type == Authenticator.Type.WEBAUTHN else ""
         words.append(f"{kind} {name}".strip())
         one.delete()
         signals.authenticator_removed.send(
