@@ -2,13 +2,15 @@ import time
 from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.http import HttpResponse, HttpResponseForbidden
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.urls import reverse
 
 from apps.accounts.mail import deliver
 from apps.accounts.models import UserKind
 from apps.accounts.sessions.services import signed_in_lately
 from apps.core.middleware import client_address
+from apps.core.own_addresses import is_own_address
 
 SERVICE_DOMAIN = "@tokens.invalid"
 
@@ -35,11 +37,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         return response
 
     def is_safe_url(self, url: str | None) -> bool:
-        return url_has_allowed_host_and_scheme(
-            url or "",
-            allowed_hosts={self.request.get_host()},
-            require_https=self.request.is_secure(),
-        )
+        return is_own_address(url or "")
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        uid, _, secret = key.partition("-")
+        address = {"uidb36": uid, "key": secret}
+        path = reverse("account_reset_password_from_key", kwargs=address)
+        return f"{settings.PORTAL_URL}{path}"
+
+    def _get_login_attempts_cache_key(self, request: Any, **credentials: Any) -> str:
+        # allauth counts wrong passwords per host as well, of which a client may name many.
+        return str(credentials.get("email", "")).lower()
 
     def get_client_ip(self, request: Any) -> str:
         # The address that attempts are counted for is the one that the audit log has.
