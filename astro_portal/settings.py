@@ -112,11 +112,12 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "apps.core.middleware.RequestContextMiddleware",
-    "apps.core.middleware.RefuseNulBytes",
+    "apps.core.middleware.RefuseUnstorableText",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.core.compression.CompressPages",
     "csp.middleware.CSPMiddleware",
+    "apps.core.middleware.LimitUploads",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -278,7 +279,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "sweep-links-and-mail": {
         "task": "apps.accounts.tasks.sweep_links_and_mail",
-        "schedule": timedelta(days=1),
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
     },
     "sweep-organizations": {
         "task": "apps.organizations.tasks.sweep_leftovers",
@@ -384,6 +386,8 @@ SESSION_IDLE_LIMIT = timedelta(
     hours=env_int("PORTAL_SESSION_IDLE_HOURS", 12, minimum=1, maximum=24 * 14)
 )
 SESSION_ABSOLUTE_LIMIT = timedelta(days=env_int("PORTAL_SESSION_DAYS", 14, minimum=1, maximum=90))
+# Of a visitor who has not signed in: what a sign-in in several steps needs to remember.
+SESSION_VISITOR_LIMIT = timedelta(hours=1)
 SESSION_COOKIE_AGE = int(SESSION_ABSOLUTE_LIMIT.total_seconds())
 SESSION_COOKIE_NAME = "__Host-sessionid" if IS_TLS else "sessionid"
 CSRF_COOKIE_NAME = "__Host-csrftoken" if IS_TLS else "csrftoken"
@@ -432,6 +436,8 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # The form of a Deployment has six fields for each of at most 500 variables.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
+# Half of the threads of a web process: pages go on while code is uploaded.
+UPLOADS_AT_ONCE = 4
 FILE_UPLOAD_HANDLERS = ["apps.deploys.uploads.CodeUploadHandler"]
 
 # --- Words and times -----------------------------------------------------------------------------

@@ -4,23 +4,20 @@ The permission itself ends by the database's clock, whenever this runs.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from apps.access.audit_labels import holder_in_words, record_on, role_in_words
 from apps.access.models import Grant
 from apps.access.scopes import (
-    Scoped,
     grant_model,
     models_with_roles,
     organization_model,
     team_grant_model,
 )
-from apps.accounts.models import User
 
 # Changes of roles in the organization wait while one batch is written.
 BATCH = 200
@@ -56,25 +53,6 @@ def expire_grants(*, organization_id: int) -> list[Any]:
 def delete_expired(grants: QuerySet[Any]) -> None:
     """Delete those of the grants that have expired, before a new one takes their place."""
     _delete(_expired(grants), ())
-
-
-@transaction.atomic
-def cap_expiry(*, actor: User | None, user: User, within: Scoped, expires_at: datetime) -> None:
-    """Limit every role of `user` on what lies in the object to a time; roles that expire earlier
-    stay as they are.
-    """
-    scope = type(within).access_scope
-    for model in models_with_roles():
-        path = model.access_paths.get(scope)
-        if not path:
-            continue
-        grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": within})
-        longer = grants.filter(Q(expires_at=None) | Q(expires_at__gt=expires_at))
-        for one in longer.select_related("user", "permission__role", "content_object"):
-            before, after = (role_in_words(one.role, at) for at in (one.expires_at, expires_at))
-            changes = {holder_in_words(one): [before, after]}
-            record_on(action="role.granted", actor=actor, on=one.content_object, changes=changes)
-        longer.update(expires_at=expires_at)
 
 
 def _delete(ended: QuerySet[Any], above: Iterable[str]) -> list[Any]:

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on, role_in_words, role_of
+from apps.access.audit_labels import holder_in_words, record_on, role_in_words, role_of
 from apps.access.expiry import delete_expired
 from apps.access.models import Role
 from apps.access.queries import forget_permissions, permissions_held
@@ -117,9 +117,32 @@ def revoke_everywhere(*, actor: User | None, user: User, on: Scoped) -> None:
         grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": on})
         delete_expired(grants)
         for one in grants.select_related("permission__role", "content_object"):
+            if actor is not None and actor != user:
+                ensure_can_delegate(actor=actor, role=one.role, on=one.content_object)
             _record_revoked(actor, role_of(user), one, one.content_object)
         grants.delete()
     forget_permissions(user)
+
+
+@transaction.atomic
+def cap_expiry(*, actor: User | None, user: User, within: Scoped, expires_at: datetime) -> None:
+    """Limit every role of `user` on what lies in the object to a time; roles that expire earlier
+    stay as they are. Raises RightsExceeded.
+    """
+    scope = type(within).access_scope
+    for model in models_with_roles():
+        path = model.access_paths.get(scope)
+        if not path:
+            continue
+        grants = grant_model(model).objects.filter(user=user, **{f"content_object__{path}": within})
+        longer = grants.filter(Q(expires_at=None) | Q(expires_at__gt=expires_at))
+        for one in longer.select_related("user", "permission__role", "content_object"):
+            if actor is not None:
+                ensure_can_delegate(actor=actor, role=one.role, on=one.content_object)
+            before, after = (role_in_words(one.role, at) for at in (one.expires_at, expires_at))
+            changes = {holder_in_words(one): [before, after]}
+            record_on(action="role.granted", actor=actor, on=one.content_object, changes=changes)
+        longer.update(expires_at=expires_at)
 
 
 def upsert_grant(

@@ -68,6 +68,7 @@ class SignInLink(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, blank=True)
+    bypasses_single_sign_on = models.BooleanField(default=False)
 
 
 class OutgoingMail(models.Model):

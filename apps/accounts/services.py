@@ -33,15 +33,19 @@ class AddressTaken(Invalid):
 
 
 @transaction.atomic
-def issue_sign_in_link(*, user: User | None) -> str:
+def issue_sign_in_link(*, user: User | None, bypasses_single_sign_on: bool = False) -> str:
     """Make a one-time link and return its token, which is stored nowhere. It replaces unused ones.
 
-    With `user` None the link sets up the installation and makes its first administrator.
+    With `user` None the link sets up the installation and makes its first administrator. A link
+    with `bypasses_single_sign_on` works although the person's domain enforces single sign-on.
     """
     SignInLink.objects.filter(user=user, used_at=None).delete()
     token = secrets.token_urlsafe(32)
     SignInLink.objects.create(
-        user=user, token_digest=digest_of(token), expires_at=timezone.now() + LINK_LIFE
+        user=user,
+        token_digest=digest_of(token),
+        expires_at=timezone.now() + LINK_LIFE,
+        bypasses_single_sign_on=bypasses_single_sign_on,
     )
     return token
 
@@ -56,22 +60,39 @@ def use_sign_in_link(*, token: str) -> SignInLink:
     return SignInLink.objects.select_related("user").get(token_digest=digest_of(token))
 
 
-def create_person(*, email: str, name: str, password: str, is_operator: bool = False) -> User:
-    """Create an account whose address the caller has verified. Raises Invalid naming the field."""
+def create_person(
+    *, email: str, name: str, password: str, is_address_proved: bool, is_operator: bool = False
+) -> User:
+    """Create an account. Raises Invalid naming the field.
+
+    `is_address_proved` is whether the person has shown that mail to the address reaches them.
+    """
     if person_with_email(email=email) is not None:
         raise AddressTaken
     check_password_strength(password=password, user=User(email=email, name=name))
     try:
         with transaction.atomic():
-            return _create(email, " ".join(name.split()), password, is_operator)
+            return _create(
+                email, name, password, is_address_proved=is_address_proved, is_operator=is_operator
+            )
     except IntegrityError:
         # Another invitation of the same address was accepted since the question above.
         raise AddressTaken from None
 
 
-def _create(email: str, name: str, password: str | None, is_operator: bool) -> User:
+def _create(
+    email: str,
+    name: str,
+    password: str | None,
+    *,
+    is_address_proved: bool,
+    is_operator: bool = False,
+) -> User:
+    name = " ".join(name.split())
     user = User.objects.create_user(email, password, name=name, is_operator=is_operator)
-    EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
+    EmailAddress.objects.create(
+        user=user, email=user.email, primary=True, verified=is_address_proved
+    )
     return user
 
 
@@ -83,14 +104,14 @@ def check_password_strength(*, password: str, user: User) -> None:
         raise Invalid(" ".join(error.messages), field="password") from None
 
 
-def create_passwordless(*, email: str, name: str) -> User:
-    """Create an account that signs in through an identity provider, which verified the address.
+def create_passwordless(*, email: str, name: str, is_address_proved: bool = True) -> User:
+    """Create an account that signs in through an identity provider.
 
-    Raises AddressTaken.
+    The provider has verified the address, unless `is_address_proved` is false. Raises AddressTaken.
     """
     try:
         with transaction.atomic():
-            return _create(email, " ".join(name.split()), None, is_operator=False)
+            return _create(email, name, None, is_address_proved=is_address_proved)
     except IntegrityError:
         raise AddressTaken from None
 

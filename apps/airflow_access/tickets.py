@@ -13,6 +13,7 @@ import jwt
 from django.conf import settings
 
 from apps.accounts.models import User
+from apps.core.own_addresses import is_plain_path
 from apps.deployments.models import Deployment
 
 VALID_FOR = timedelta(seconds=60)
@@ -69,7 +70,7 @@ def path_in_airflow(target: str, *, base: str) -> str:
         parts = urlsplit(target)
     except ValueError:
         return ""
-    is_inside = parts.path.startswith(urlsplit(base).path) and not parts.path.startswith("//")
-    if not is_inside or " " in target or ".." in parts.path.split("/"):
+    is_inside = parts.path.startswith(urlsplit(base).path) and is_plain_path(parts.path)
+    if not is_inside or " " in target:
         return ""
     return f"{parts.path}?{parts.query}" if parts.query else parts.path

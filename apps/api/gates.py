@@ -18,7 +18,8 @@ from apps.core.gates import View
 from apps.core.middleware import client_address
 from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
 
-# 32 random bytes cannot be guessed: this keeps noise out of the log and the database.
+# 32 random bytes cannot be guessed: this tells a caller that keeps trying to stop. Good tokens pass
+# all the same, as many people may share an address.
 BAD_TOKENS, BAD_TOKENS_SECONDS = 30, 60
 READING = frozenset({"GET", "HEAD"})
 
@@ -74,20 +75,13 @@ def _gate(view: View) -> View:
     @wraps(view)
     def gate(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         address = client_address(request)
-        if _is_noisy(address):
-            message = f"Too many bad tokens from this address. Wait {BAD_TOKENS_SECONDS} seconds."
-            response: HttpResponse = problem(request, HTTPStatus.TOO_MANY_REQUESTS, message)
-            response["Retry-After"] = str(BAD_TOKENS_SECONDS)
-            return response
         try:
             caller = caller_of(secret=_secret_of(request), address=address)
         except TokenRefused as error:
-            _note_bad(address)
-            response = problem(request, HTTPStatus.UNAUTHORIZED, error.message)
-            response["WWW-Authenticate"] = 'Bearer realm="astro-portal"'
-            return response
+            return _refused(request, address, error)
         if request.method not in READING:
-            response = problem(request, HTTPStatus.METHOD_NOT_ALLOWED, "This is read only.")
+            message = "This is read only."
+            response: HttpResponse = problem(request, HTTPStatus.METHOD_NOT_ALLOWED, message)
             response["Allow"] = ", ".join(sorted(READING))
             return response
         answer = view(request, caller, **kwargs)
@@ -95,6 +89,18 @@ def _gate(view: View) -> View:
         return answer
 
     return gate
+
+
+def _refused(request: HttpRequest, address: str, error: TokenRefused) -> HttpResponse:
+    if _is_noisy(address):
+        message = f"Too many bad tokens from this address. Wait {BAD_TOKENS_SECONDS} seconds."
+        response: HttpResponse = problem(request, HTTPStatus.TOO_MANY_REQUESTS, message)
+        response["Retry-After"] = str(BAD_TOKENS_SECONDS)
+        return response
+    _note_bad(address)
+    response = problem(request, HTTPStatus.UNAUTHORIZED, error.message)
+    response["WWW-Authenticate"] = 'Bearer realm="astro-portal"'
+    return response
 
 
 def _secret_of(request: HttpRequest) -> str:

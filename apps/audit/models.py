@@ -5,12 +5,15 @@ from django.utils import timezone
 
 # The chain of events that belong to no organization.
 NO_ORGANIZATION = 0
+# The event that explains a cut. The database asks for it, too (migration 0003).
+CUT = "audit.events_deleted"
 # What the first event of a chain names as the hash before it.
 NO_HASH = "0" * 64
 
 
 class AuditChain(models.Model):
     """Where the chain of an organization's events ends, and where retention cut off its beginning.
+    `retention_days` is how old events had to be for that cut, which an event explains.
 
     The database makes and moves this row itself, at the commit of each event (migration 0002); only
     the cut is made here.
@@ -22,6 +25,7 @@ class AuditChain(models.Model):
     forgotten_sequence = models.BigIntegerField(default=0)
     forgotten_hash = models.CharField(max_length=64, default=NO_HASH)
     forgotten_at = models.DateTimeField(null=True)
+    retention_days = models.IntegerField(default=0)
 
 
 class AuditEvent(models.Model):

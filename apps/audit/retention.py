@@ -1,5 +1,5 @@
 """Deletes expired events from the beginning of each chain, and leaves the cut in the chain's row:
-the rest still verifies.
+the rest still verifies. Each cut is explained by an event of the chain itself.
 """
 
 import logging
@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from apps.audit.models import AuditChain, AuditEvent
+from apps.audit.models import CUT, NO_ORGANIZATION, AuditChain, AuditEvent
 from apps.audit.queries import events_in_chain
+from apps.audit.services import record
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +37,24 @@ def _forget(chain_id: int, now: datetime) -> int:
     cut = _last_expired(chain, now - timedelta(days=settings.AUDIT_RETENTION_DAYS))
     if cut is None or cut.sequence is None:
         return 0
-    # First the cut: the database refuses to delete what it does not cover.
+    days = settings.AUDIT_RETENTION_DAYS
+    # First the explanation, then the cut: the database refuses one without the other, and to delete
+    # what the cut does not cover.
+    record(
+        action=CUT,
+        actor=None,
+        organization_id=None if chain.pk == NO_ORGANIZATION else chain.pk,
+        target_kind="audit log",
+        target_id=chain.pk,
+        target_label="Audit log",
+        changes={"up_to": cut.sequence, "hash": cut.hash, "retention_days": days},
+    )
+    chain.retention_days = days
     chain.forgotten_sequence = cut.sequence
     chain.forgotten_hash = cut.hash
     chain.forgotten_at = now
-    chain.save(update_fields=["forgotten_sequence", "forgotten_hash", "forgotten_at"])
+    moved = ["forgotten_sequence", "forgotten_hash", "forgotten_at", "retention_days"]
+    chain.save(update_fields=moved)
     n_forgotten, _ = events_in_chain(chain).filter(sequence__lte=cut.sequence).delete()
     return n_forgotten
 
@@ -54,4 +68,7 @@ def _last_expired(chain: AuditChain, before: datetime) -> AuditEvent | None:
     first_kept = events.filter(at__gte=before).order_by("sequence").first()
     if first_kept is not None:
         events = events.filter(sequence__lt=first_kept.sequence)
+    # Explanations alone would be replaced by new ones for ever.
+    if not events.exclude(action=CUT).exists():
+        return None
     return events.order_by("-sequence").first()

@@ -7,10 +7,11 @@ export that is stored elsewhere.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from apps.audit.digests import digest_of, link_of
-from apps.audit.models import NO_ORGANIZATION, AuditChain, AuditEvent
+from apps.audit.models import CUT, NO_ORGANIZATION, AuditChain, AuditEvent
 from apps.audit.queries import events_in_chain
 
 CHUNK = 2000
@@ -18,7 +19,7 @@ CHUNK = 2000
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: `kind` is changed, removed or inserted."""
+    """One thing that is wrong: `kind` is changed, removed, inserted or unexplained."""
 
     kind: str
     message: str
@@ -61,6 +62,7 @@ def _verdict(chain: AuditChain) -> Verdict:
 
 def _findings(chain: AuditChain) -> Iterator[Finding]:
     yield from _strangers(chain)
+    yield from _unexplained_cuts(chain)
     expected, previous = chain.forgotten_sequence + 1, chain.forgotten_hash
     events = events_in_chain(chain).filter(
         sequence__gte=expected, sequence__lte=chain.last_sequence
@@ -78,6 +80,36 @@ def _findings(chain: AuditChain) -> Iterator[Finding]:
         yield _removed(expected, chain.last_sequence)
     elif previous != chain.last_hash:
         yield _rewritten(chain.last_sequence, chain)
+
+
+def _unexplained_cuts(chain: AuditChain) -> Iterator[Finding]:
+    """Find cuts without an event about them, and those shorter than the configured retention.
+
+    All events of cuts that are still there are read: a later cut does not cover up an earlier one.
+    """
+    cuts = events_in_chain(chain).filter(action=CUT, sequence__gt=chain.forgotten_sequence)
+    is_explained = chain.forgotten_sequence == 0
+    for event in cuts.order_by("sequence"):
+        up_to, days = event.changes.get("up_to"), event.changes.get("retention_days")
+        if (up_to, event.changes.get("hash")) == (chain.forgotten_sequence, chain.forgotten_hash):
+            is_explained = True
+        if not _is_retention(days):
+            yield Finding(
+                "unexplained",
+                f"Event {event.sequence} says that events up to {up_to} were deleted after {days} "
+                f"days, but AUDIT_RETENTION_DAYS is {settings.AUDIT_RETENTION_DAYS} now. This is "
+                "expected only if the retention was shorter then.",
+            )
+    if not is_explained:
+        yield Finding(
+            "unexplained",
+            f"Events up to {chain.forgotten_sequence} were deleted, and no event explains it.",
+        )
+
+
+def _is_retention(days: object) -> bool:
+    configured = settings.AUDIT_RETENTION_DAYS
+    return isinstance(days, int) and 0 < configured <= days
 
 
 def _strangers(chain: AuditChain) -> Iterator[Finding]:

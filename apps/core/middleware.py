@@ -1,13 +1,20 @@
+import logging
 import secrets
 from collections.abc import Callable
+from threading import BoundedSemaphore
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 
 from apps.core.context import RequestContext, enter_request, leave_request
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+logger = logging.getLogger(__name__)
+LARGE_BODY_BYTES = 64 * 1024
+UPLOAD_RETRY = "5"
 
 
 class RequestContextMiddleware:
@@ -30,19 +37,61 @@ class RequestContextMiddleware:
         return response
 
 
-class RefuseNulBytes:
-    """Refuse a query with a NUL byte: no person types one, and PostgreSQL text cannot hold one.
+class RefuseUnstorableText:
+    """Refuse what PostgreSQL text cannot hold: NUL bytes, and halves of characters, which JSON can
+    name. No person types one.
 
-    Forms refuse one in what is posted.
+    Addresses and queries are looked at before; fields and JSON when the database is asked for them.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if "%00" in request.META.get("QUERY_STRING", ""):
-            raise BadRequest("A query holds a NUL byte.")
+        if "%00" in request.META.get("QUERY_STRING", "") or "\0" in request.path_info:
+            raise BadRequest("An address holds a NUL byte.")
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        if is_unstorable(exception):
+            logger.warning("a value that the database cannot hold", exc_info=exception)
+            raise BadRequest("A value cannot be stored.") from exception
+
+
+def is_unstorable(error: BaseException) -> bool:
+    """Return whether an error says that a value sent by a client is none that a column can hold."""
+    if isinstance(error, UnicodeEncodeError):
+        return error.reason == "surrogates not allowed"
+    return isinstance(error, DataError) or "NUL (0x00)" in str(error)
+
+
+class LimitUploads:
+    """Take few large bodies at once, and refuse more before they are read: each takes a thread
+    until its client has sent all of it, and pages need threads, too.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.slots = BoundedSemaphore(settings.UPLOADS_AT_ONCE)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not _is_large(request):
+            return self.get_response(request)
+        if not self.slots.acquire(blocking=False):
+            # No context processor runs: nothing is known of the visitor yet.
+            page = render_to_string("503_uploads.html", {"request": request})
+            return HttpResponse(page, status=503, headers={"Retry-After": UPLOAD_RETRY})
+        try:
+            return self.get_response(request)
+        finally:
+            self.slots.release()
+
+
+def _is_large(request: HttpRequest) -> bool:
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length.isdecimal():
+        return "HTTP_TRANSFER_ENCODING" in request.META
+    return int(length) > LARGE_BODY_BYTES
 
 
 def client_address(request: HttpRequest) -> str:

@@ -9,3 +9,4 @@ class OrganizationsConfig(AppConfig):
     def ready(self) -> None:
         # The module needs the models, which are not loaded yet when this one is.
         import_string("apps.organizations.members.two_factor_events.connect")()
+        import_string("apps.organizations.tokens.earlier_access.connect")()

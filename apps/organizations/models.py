@@ -162,6 +162,8 @@ class Invitation(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     roles_end_at = models.DateTimeField(null=True, blank=True)
+    # Whether the link went to the address alone. Otherwise the inviter has seen it.
+    proves_address = models.BooleanField(default=False)
     accepted_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 

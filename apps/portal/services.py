@@ -37,7 +37,10 @@ def set_up(
     link = use_sign_in_link(token=token)
     if link.user is not None or has_operator():
         raise LinkUnusable
-    owner = create_person(email=email, name=name, password=password, is_operator=True)
+    # Typed by whoever holds the link, and not proved by anything.
+    owner = create_person(
+        email=email, name=name, password=password, is_address_proved=False, is_operator=True
+    )
     organization = create_organization(owner=owner, name=organization_name)
     if settings.HAS_LOCAL_PLANE:
         register_this_machine(actor=owner, organization=organization)
@@ -86,7 +89,8 @@ def _pinned(on: Deployment | Workspace) -> dict[str, Any]:
 @transaction.atomic
 def sign_in_by_link(*, token: str) -> User:
     """Use a sign-in link that was made for a person and return the person. Raises LinkUnusable."""
-    person = use_sign_in_link(token=token).user
+    link = use_sign_in_link(token=token)
+    person = link.user
     if person is None or not person.is_active:
         raise LinkUnusable
     record(
@@ -96,5 +100,8 @@ def sign_in_by_link(*, token: str) -> User:
         target_kind="person",
         target_id=person.pk,
         target_label=person.email,
+        changes={"single sign-on": ["as enforced", "bypassed"]}
+        if link.bypasses_single_sign_on
+        else {},
     )
     return person

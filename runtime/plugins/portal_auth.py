@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import jwt
 from airflow.api_fastapi.app import get_cookie_path
@@ -163,10 +163,22 @@ def safe_next(target: str, base_path: str) -> str:
         parts = urlsplit(target)
     except ValueError:
         return base_path
-    is_inside = parts.path.startswith(base_path) and not parts.path.startswith("//")
-    if not is_inside or ".." in parts.path.split("/"):
+    if not parts.path.startswith(base_path) or not _is_plain(parts.path):
         return base_path
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def _is_plain(path: str) -> bool:
+    """Return whether a path neither climbs nor names a host, however often it is decoded."""
+    for _ in range(3):
+        climbs = any(part in (".", "..") for part in path.split("/"))
+        if climbs or "\\" in path or path.startswith("//") or not path.isprintable():
+            return False
+        decoded = unquote(path)
+        if decoded == path:
+            return True
+        path = decoded
+    return False
 
 
 def _use_once(token_id: str) -> bool:

@@ -308,6 +308,17 @@ def test_an_address_that_sends_many_bad_tokens_has_to_wait(made):
     assert answer["Retry-After"] == "60"
 
 
+def test_bad_tokens_from_an_address_do_not_lock_out_the_good_ones_there(made):
+    bad, good = calling(new_secret().text), calling(made[1])
+    for _ in range(BAD_TOKENS + 1):
+        bad.get("/api/v1/whoami")
+
+    assert bad.get("/api/v1/whoami").status_code == 429
+    assert good.get("/api/v1/whoami").status_code == 200
+    # A good one in between is no reason to go on guessing.
+    assert bad.get("/api/v1/whoami").status_code == 429
+
+
 def test_a_person_who_may_not_see_the_organization_gets_no_hint(charlie, deployment):
     elsewhere = charlie.organizationgrant_set.get().content_object
     _, secret = create_token(

@@ -21,8 +21,10 @@ def _thirty_days(settings):
     settings.AUDIT_RETENTION_DAYS = 30
 
 
-def write_at(at: datetime) -> None:
-    event = AuditEvent(organization_id=7, at=at, action="x", target_kind="x", target_id="1")
+def write_at(at: datetime, organization_id: int | None = 7) -> None:
+    event = AuditEvent(
+        organization_id=organization_id, at=at, action="x", target_kind="x", target_id="1"
+    )
     event.digest = digest_of(event)
     event.save()
 
@@ -47,23 +49,27 @@ def test_the_beginning_is_cut_and_the_rest_verifies(monkeypatch):
     assert forget_expired(now=NOW) == 0
 
     write()
-    assert sequences() == [4, 5, 6]
+    assert sequences() == [4, 5, 6, 7, 8]  # two batches, each explained by an event
+    cuts = AuditEvent.objects.filter(action="audit.events_deleted").order_by("sequence")
+    assert [one.changes["up_to"] for one in cuts] == [2, 3]
+    assert {one.changes["retention_days"] for one in cuts} == {30}
     assert AuditChain.objects.get(pk=7).forgotten_at == NOW
     assert verify_all()[0].findings == ()
 
 
 def test_a_chain_may_lose_all_and_goes_on():
-    write(None, times=3)
+    for _ in range(3):
+        write_at(NOW - timedelta(days=31), None)
 
     said = StringIO()
 
-    assert forget_expired(now=NOW + timedelta(days=31)) == 3
+    assert forget_expired(now=NOW) == 3
     call_command("verify_audit", stdout=said)
-    assert "Events without an organization: no events." in said.getvalue()
+    assert "Events without an organization: events 4 to 4 read." in said.getvalue()
     assert "Retention deleted events up to 3, last on" in said.getvalue()
 
     write(None)
-    assert sequences() == [4]
+    assert sequences() == [4, 5]
     assert verify_all()[0].findings == ()
 
 
@@ -72,7 +78,7 @@ def test_an_old_event_behind_a_younger_one_stays():
         write_at(NOW - timedelta(days=days))
 
     assert forget_expired(now=NOW) == 1
-    assert sequences() == [2, 3]
+    assert sequences() == [2, 3, 4]
 
 
 def test_the_daily_job_bears_arguments_of_a_newer_portal():
@@ -81,4 +87,11 @@ def test_the_daily_job_bears_arguments_of_a_newer_portal():
 
     sweep_events(newer="argument")
 
-    assert sequences() == [2]
+    assert sequences() == [2, 3]
+
+
+def test_explanations_alone_are_not_replaced_for_ever():
+    write_at(NOW - timedelta(days=31))
+    forget_expired(now=NOW)
+
+    assert forget_expired(now=NOW + timedelta(days=31)) == 0

@@ -1,5 +1,12 @@
+import json
+import threading
+
 import pytest
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import reverse
+
+from apps.core.middleware import LimitUploads
 
 
 @pytest.mark.parametrize(
@@ -12,3 +19,78 @@ def test_a_query_with_a_nul_byte_is_refused_before_it_reaches_the_database(
 
     assert response.status_code == 400
     assert response["X-Request-ID"] in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/setup/%00/",
+        "/invitations/a%00b/",
+        "/accounts/password/reset/key/1-%00/",
+        "/docs/%00/",
+        "/scim/nordhavn/v2/Users/%00",
+        "/%00",
+    ],
+)
+def test_an_address_with_a_nul_byte_is_refused(path: str, client: Client) -> None:
+    assert client.get(path).status_code == 400
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+def test_json_with_text_that_no_column_holds_is_refused(text, client, settings) -> None:
+    settings.EDGE_SECRET = "of-the-edge"
+    asked = json.dumps({"ref": text, "person": text, "portal_session": "1"})
+
+    response = client.post(
+        reverse("airflow_access:airflow_role"),
+        asked,
+        "application/json",
+        headers={"Authorization": "Bearer of-the-edge"},
+    )
+
+    assert response.status_code == 400
+
+
+@pytest.mark.django_db
+def test_a_field_with_text_that_no_column_holds_is_refused(alice, client_of) -> None:
+    response = client_of(alice).post("/account/", {"name": "a\0b", "time_zone": "UTC"})
+
+    assert response.status_code == 422
+
+
+def test_few_uploads_at_once_leave_threads_for_pages(settings) -> None:
+    settings.UPLOADS_AT_ONCE = 2
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def answer(request):
+        if request.method == "POST":
+            begun.release()
+            go_on.wait(10)
+        return HttpResponse("done")
+
+    limited = LimitUploads(answer)
+
+    def upload(**headers):
+        request = RequestFactory().post("/x", b"", "multipart/form-data; boundary=x")
+        request.META |= {"CONTENT_LENGTH": "1000000", **headers}
+        return limited(request)
+
+    threads = [threading.Thread(target=upload) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert begun.acquire(timeout=10)
+
+    refused = upload()
+    of_unknown_length = upload(CONTENT_LENGTH="", HTTP_TRANSFER_ENCODING="chunked")
+    page = limited(RequestFactory().get("/"))
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert (refused.status_code, refused["Retry-After"]) == (503, "5")
+    assert b"Too many uploads at once" in refused.content
+    assert of_unknown_length.status_code == 503
+    assert page.status_code == 200
+    assert upload().status_code == 200

@@ -67,10 +67,18 @@ class SessionLimits:
                 logout(request)
                 messages.info(request, reason)
         response = self.get_response(request)
+        if request.session.modified and not request.user.is_authenticated:
+            _limit_visitor(request)
         # An answer of 500 and more may mean that the database is away.
         if response.status_code < 500 and request.user.is_authenticated:
             _note_use(request, time.time())
         return response
+
+
+def _limit_visitor(request: HttpRequest) -> None:
+    """Let what a visitor left end soon: sessions of visitors are made by anyone, in any number."""
+    if not request.session.is_empty() and "_session_expiry" not in request.session:
+        request.session.set_expiry(int(settings.SESSION_VISITOR_LIMIT.total_seconds()))
 
 
 def why_over(session: Mapping[str, Any], *, now: float) -> str:
@@ -175,6 +183,7 @@ def _note_use(request: HttpRequest, now: float) -> None:
     session = request.session
     if SIGNED_IN_AT not in session:
         session[SIGNED_IN_AT] = session[SEEN_AT] = now
+        session.set_expiry(None)  # that of a visitor was shorter
         UserSession.objects.create_from_request(request)
         return
     is_poll = request.method == "GET" and is_fragment(request)

@@ -1,19 +1,16 @@
-import logging
 import time
-from threading import Thread
 from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
-from django.core.mail import EmailMessage
 from django.http import HttpResponse, HttpResponseForbidden
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.urls import reverse
 
+from apps.accounts.mail import deliver
 from apps.accounts.models import UserKind
 from apps.accounts.sessions.services import signed_in_lately
 from apps.core.middleware import client_address
-
-logger = logging.getLogger(__name__)
+from apps.core.own_addresses import is_own_address
 
 SERVICE_DOMAIN = "@tokens.invalid"
 
@@ -29,6 +26,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
     def is_open_for_signup(self, request: Any) -> bool:
         return False
 
+    def requires_single_sign_on(self, request: Any, email: str) -> bool:
+        """Return whether people with this address sign in through an identity provider alone."""
+        return False
+
     def pre_login(self, request: Any, user: Any, **kwargs: Any) -> HttpResponse | None:
         if user.kind != UserKind.PERSON:
             return HttpResponseForbidden("API tokens cannot sign in.")
@@ -36,11 +37,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         return response
 
     def is_safe_url(self, url: str | None) -> bool:
-        return url_has_allowed_host_and_scheme(
-            url or "",
-            allowed_hosts={self.request.get_host()},
-            require_https=self.request.is_secure(),
-        )
+        return is_own_address(url or "")
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        uid, _, secret = key.partition("-")
+        address = {"uidb36": uid, "key": secret}
+        path = reverse("account_reset_password_from_key", kwargs=address)
+        return f"{settings.PORTAL_URL}{path}"
+
+    def _get_login_attempts_cache_key(self, request: Any, **credentials: Any) -> str:
+        # allauth counts wrong passwords per host as well, of which a client may name many.
+        return str(credentials.get("email", "")).lower()
 
     def get_client_ip(self, request: Any) -> str:
         # The address that attempts are counted for is the one that the audit log has.
@@ -55,16 +62,4 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         message = self.render_mail(
             template_prefix, email, {"request": self.request, "email": email, **context}
         )
-        if not settings.EMAIL_HOST:
-            message.send()
-            return
-        # The response time of a mail server would distinguish known addresses from unknown ones. A
-        # job would leave the link in the broker.
-        Thread(target=_send, args=(message,), name="mail").start()
-
-
-def _send(message: EmailMessage) -> None:
-    try:
-        message.send()
-    except OSError:
-        logger.exception("mail not sent")
+        deliver(message)

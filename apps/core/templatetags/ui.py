@@ -8,6 +8,7 @@ from collections.abc import Container
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import template
 from django.conf import settings
@@ -86,6 +87,18 @@ def message_tone(level_tag: str) -> str:
 def tone_icon(tone: str) -> str:
     """Name the drawing that belongs to a tone."""
     return TONE_ICONS.get(tone, "unknown")
+
+
+@register.simple_tag
+def portal_url() -> str:
+    """Give the address of this portal, without a slash at its end. A request may name any host."""
+    return str(settings.PORTAL_URL)
+
+
+@register.simple_tag
+def portal_host() -> str:
+    """Give the host of this portal, with its port, as people know it."""
+    return urlsplit(settings.PORTAL_URL).netloc
 
 
 @register.simple_tag

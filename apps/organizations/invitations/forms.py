@@ -26,10 +26,15 @@ class PersonForm(TimeBoxForm):
         return str(self.cleaned_data["email"]).lower()
 
 
-class NewPersonForm(forms.Form):
+class NameForm(forms.Form):
+    """What a person tells who will sign in through an identity provider."""
+
     name = forms.CharField(
         label="Your name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
+
+
+class NewPersonForm(NameForm):
     password = forms.CharField(
         help_text="At least 12 characters. A few random words work well.",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),

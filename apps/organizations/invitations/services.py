@@ -1,4 +1,7 @@
-"""Invitations: an offer of roles to an address. The link in the mail proves the address.
+"""Invitations: an offer of roles to an address.
+
+The link proves the address where it went there alone, by mail. Without a mail server the inviter
+hands it on, has seen it, and could accept it: then it proves nothing.
 
 waiting ──accept──> accepted
    ├──revoke──> revoked
@@ -21,15 +24,17 @@ from django.utils import timezone
 from apps.access.audit_labels import record_on
 from apps.access.effective_grants import roles_held
 from apps.access.models import Role
+from apps.access.queries import forget_permissions
 from apps.access.services import (
     RightsExceeded,
     ensure_can_delegate,
     grant_with_entry,
     lock_memberships,
 )
+from apps.accounts.mail import sends_mail
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of, person_with_email
-from apps.accounts.services import create_person
+from apps.accounts.services import create_passwordless, create_person
 from apps.core.errors import Invalid, PortalError, Refused
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import is_member
@@ -55,7 +60,8 @@ def invite(
     workspace_role: str = "",
     roles_end_at: datetime | None = None,
 ) -> str:
-    """Offer roles to an address by mail; return the address of the link, which is stored nowhere.
+    """Offer roles to an address by mail. Return the address of the link, which is stored nowhere,
+    to hand on where no mail server is configured, and "" where it went out by mail.
 
     The roles end at `roles_end_at`; of an invitation to a workspace, that in the workspace does.
 
@@ -77,6 +83,7 @@ def invite(
         invited_by=actor,
         expires_at=min(filter(None, (timezone.now() + LIFE, roles_end_at))),
         roles_end_at=roles_end_at,
+        proves_address=sends_mail(),
     )
     _ensure_can_delegate(actor, invitation)
     invitation.save(force_insert=True)
@@ -86,20 +93,26 @@ def invite(
 
 @transaction.atomic
 def resend_invitation(*, actor: User, invitation: Invitation) -> str:
-    """Replace the link by a new one for another week and mail it. Return its address."""
+    """Replace the link by a new one for another week and mail it. Return as `invite` does."""
     token = secrets.token_urlsafe(32)
     waiting = _waiting(invitation)
     ends_at = min(filter(None, (timezone.now() + LIFE, invitation.roles_end_at)))
-    if not waiting.update(token_digest=digest_of(token), expires_at=ends_at, invited_by=actor):
+    replaced = {"token_digest": digest_of(token), "proves_address": sends_mail()}
+    if not waiting.update(**replaced, expires_at=ends_at, invited_by=actor):
         raise InvitationUnusable
     _ensure_can_delegate(actor, invitation)
+    # What was read before the update still has the old values.
+    invitation.refresh_from_db()
     _record("invitation.sent_again", actor, invitation)
     return _send(invitation, token)
 
 
 @transaction.atomic
 def revoke_invitation(*, actor: User, invitation: Invitation) -> None:
-    """Withdraw an invitation. Its link stops working at once."""
+    """Withdraw an invitation. Its link stops working at once. Raises RightsExceeded."""
+    lock_memberships(on=invitation.organization)
+    forget_permissions(actor)
+    _ensure_can_delegate(actor, invitation)
     if not _waiting(invitation).update(revoked_at=Now()):
         raise InvitationUnusable
     _record("invitation.revoked", actor, invitation)
@@ -132,13 +145,20 @@ def accept_invitation(*, user: User, invitation: Invitation) -> None:
 
 
 @transaction.atomic
-def accept_as_new_person(*, invitation: Invitation, name: str, password: str) -> User:
-    """Create the account of the invited address and accept, in one transaction."""
+def accept_as_new_person(*, invitation: Invitation, name: str, password: str | None) -> User:
+    """Create the account of the invited address and accept, in one transaction.
+
+    Without a password the person signs in through an identity provider.
+    """
     # A second click waits here, then finds the invitation used.
     lock_memberships(on=invitation.organization)
     if not _waiting(invitation).exists():
         raise InvitationUnusable
-    user = create_person(email=invitation.email, name=name, password=password)
+    is_proved, email = invitation.proves_address, invitation.email
+    if password is None:
+        user = create_passwordless(email=email, name=name, is_address_proved=is_proved)
+    else:
+        user = create_person(email=email, name=name, password=password, is_address_proved=is_proved)
     accept_invitation(user=user, invitation=invitation)
     return user
 
@@ -207,11 +227,11 @@ def _send(invitation: Invitation, token: str) -> str:
     body = render_to_string(
         "organizations/invitations/invitation_mail.txt", {"invitation": invitation, "url": url}
     )
-    subject = f"{invitation.invited_by} invites you to {_target(invitation)}"
-    mail = partial(send_mail, " ".join(subject.split()), body, None, [invitation.email])
-    # A mail server that does not answer must not undo the invitation: the link is on the page too.
+    # No names in it: people choose theirs, and a subject is read as if the portal had written it.
+    mail = partial(send_mail, "You are invited to Astro Portal", body, None, [invitation.email])
+    # A mail server that does not answer must not undo the invitation: it can be sent again.
     transaction.on_commit(mail, robust=True)
-    return url
+    return "" if invitation.proves_address else url
 
 
 def _record(action: str, actor: User, invitation: Invitation) -> None:

@@ -1,7 +1,7 @@
 from typing import Any
 
+from allauth.account.adapter import get_adapter
 from django.contrib import messages
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -13,11 +13,12 @@ from apps.accounts.queries import person_with_email
 from apps.accounts.request_user import request_user
 from apps.accounts.services import AddressTaken
 from apps.accounts.sessions.services import fresh_sign_in
+from apps.accounts.sign_in.start import start_session
 from apps.core.errors import Invalid, PortalError
 from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.core.forms import add_error
 from apps.core.gates import keeps_address_private, open_to_all
-from apps.organizations.invitations.forms import NewPersonForm, PersonForm
+from apps.organizations.invitations.forms import NameForm, NewPersonForm, PersonForm
 from apps.organizations.invitations.queries import usable_invitation
 from apps.organizations.invitations.services import (
     InvitationUnusable,
@@ -31,8 +32,6 @@ from apps.organizations.members.services import assign_role
 from apps.organizations.members.views import invite_words, list_page, people_page, person_form
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.queries import has_role_on, is_member
-
-BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 @scoped(Organization, "organization.members.manage", by="slug")
@@ -187,10 +186,15 @@ def _accept(request: HttpRequest, found: Invitation, person: User) -> HttpRespon
 def _accept_as_new_person(request: HttpRequest, found: Invitation) -> HttpResponse:
     if request.user.is_authenticated:
         return _elsewhere(request, found, None)
-    form = NewPersonForm(request.POST or None)
+    is_single = get_adapter(request).requires_single_sign_on(request, found.email)
+    form = (NameForm if is_single else NewPersonForm)(request.POST or None)
     if is_submitted(request, form):
         try:
-            person = accept_as_new_person(invitation=found, **form.cleaned_data)
+            person = accept_as_new_person(
+                invitation=found,
+                name=form.cleaned_data["name"],
+                password=form.cleaned_data.get("password"),
+            )
         except InvitationUnusable:
             return render(request, "organizations/invitations/invitation_unusable.html", status=410)
         except AddressTaken:
@@ -200,9 +204,10 @@ def _accept_as_new_person(request: HttpRequest, found: Invitation) -> HttpRespon
         except PortalError as error:
             add_error(form, error)
         else:
-            login(request, person, backend=BACKEND)
-            return _welcome(request, found)
-    context = {"invitation": found, "form": form}
+            # With single sign-on this is the page that leads to the identity provider.
+            refusal = start_session(request, person)
+            return refusal or _welcome(request, found)
+    context = {"invitation": found, "form": form, "is_single": is_single}
     status = 422 if form.errors else 200
     return render(
         request, "organizations/invitations/invitation_new_person.html", context, status=status
@@ -228,7 +233,7 @@ def _form_page(
 def _made(
     request: HttpRequest, place: Organization | Workspace, email: str, url: str
 ) -> HttpResponse:
-    """Show the link. Only its digest is stored, so it is shown in this response alone."""
+    """Say that it was mailed, or show the link: its digest alone is stored, so here alone."""
     context = {
         "place": place,
         "email": email,

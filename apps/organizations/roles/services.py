@@ -26,7 +26,12 @@ from apps.access.catalogue import (
 from apps.access.expiry import delete_expired
 from apps.access.models import Role
 from apps.access.queries import forget_permissions, permissions_held
-from apps.access.services import RightsExceeded, grant, lock_memberships
+from apps.access.services import (
+    RightsExceeded,
+    ensure_can_delegate,
+    grant,
+    lock_memberships,
+)
 from apps.access.team_grants import grant_to_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
@@ -158,6 +163,9 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
                 expires_at=one.expires_at,
             )
         for invitation in invitations:
+            # What it offers is assigned in the name of who invited, who may hold more.
+            on = organization if role.scope == "organization" else invitation.workspace
+            ensure_can_delegate(actor=actor, role=instead, on=on)
             setattr(invitation, f"{role.scope}_role", instead.key)
             invitation.save(update_fields=[f"{role.scope}_role"])
     for grants in tables_with(role=role):

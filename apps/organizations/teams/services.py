@@ -109,8 +109,12 @@ def remove_from_team(*, actor: User, team: Team, user: User) -> None:
 
 @transaction.atomic
 def leave_teams(*, actor: User | None, user: User, organization: Organization) -> None:
-    """Remove a person from every Team of an organization."""
+    """Remove a person from every Team of an organization. Raises RightsExceeded when a Team holds
+    permissions that the actor lacks; people may always leave.
+    """
     for team in Team.objects.filter(organization=organization, group__user=user):
+        if actor is not None and actor != user:
+            may_give_team(actor=actor, team=team)
         _leave(actor, team, user)
 
 

@@ -6,6 +6,7 @@ The address of the list is the root of the others.
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -102,7 +103,7 @@ def _made(
     request: HttpRequest, on: Scoped, token: ApiToken, secret: str, list_url: str
 ) -> HttpResponse:
     """Show the secret. Only its digest is stored, so it is shown in this response alone."""
-    whoami = request.build_absolute_uri(reverse("api:whoami"))
+    whoami = settings.PORTAL_URL + reverse("api:whoami")
     context = {
         **_place(on),
         "token": token,

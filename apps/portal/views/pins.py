@@ -1,11 +1,11 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
+from apps.core.own_addresses import is_own_address
 from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
 from apps.portal.services import pin, unpin
@@ -32,5 +32,4 @@ def _change(request: HttpRequest, on: Deployment | Workspace) -> HttpResponse:
         pin(user=request_user(request), on=on)
         messages.success(request, f"{on} is pinned to Home.")
     back = request.POST.get("next", "")
-    is_here = url_has_allowed_host_and_scheme(back, allowed_hosts=None)
-    return redirect(back if is_here else "portal:home")
+    return redirect(back if back and is_own_address(back) else "portal:home")

@@ -1,4 +1,3 @@
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -7,14 +6,13 @@ from django.views.decorators.http import require_http_methods
 from apps.accounts.models import SignInLink
 from apps.accounts.queries import has_operator, usable_link
 from apps.accounts.services import LinkUnusable
+from apps.accounts.sign_in.start import refusal_of, start_session
 from apps.core.errors import PortalError
 from apps.core.form_pages import form_page, is_submitted
 from apps.core.forms import add_error
 from apps.core.gates import keeps_address_private, open_to_all
 from apps.portal.forms import SetUpForm
 from apps.portal.services import set_up, sign_in_by_link
-
-BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 @open_to_all
@@ -33,12 +31,18 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
 def _sign_in(request: HttpRequest, link: SignInLink, token: str) -> HttpResponse:
     if request.method != "POST":
         return render(request, "portal/sign_in_by_link.html", {"person": link.user})
+    bypasses = link.bypasses_single_sign_on
+    # Asked before the link is spent: it still works after the bypass link has been opened.
+    if link.user is not None and link.user.is_active:
+        refusal = refusal_of(request, link.user, bypasses_single_sign_on=bypasses)
+        if refusal is not None:
+            return refusal
     try:
         person = sign_in_by_link(token=token)
     except LinkUnusable:
         return render(request, "portal/link_unusable.html", status=410)
-    login(request, person, backend=BACKEND)
-    return redirect("portal:home")
+    refusal = start_session(request, person, bypasses_single_sign_on=bypasses)
+    return refusal or redirect("portal:home")
 
 
 def _set_up(request: HttpRequest, token: str) -> HttpResponse:
@@ -51,6 +55,6 @@ def _set_up(request: HttpRequest, token: str) -> HttpResponse:
         except PortalError as error:
             add_error(form, error)
         else:
-            login(request, owner, backend=BACKEND)
-            return redirect("portal:workspace", slug=workspace.slug)
+            refusal = start_session(request, owner)
+            return refusal or redirect("portal:workspace", slug=workspace.slug)
     return form_page(request, "portal/setup.html", {"form": form}, form)

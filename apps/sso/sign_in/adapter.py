@@ -48,17 +48,23 @@ GROUPS_NAMES = ("groups", "http://schemas.microsoft.com/ws/2008/06/identity/clai
 class AccountAdapter(PortalAccountAdapter):
     """Refuses every other way to sign in where a domain enforces single sign-on.
 
-    Password, passkey and reset all pass here on their way to a session.
+    Passwords, passkeys, invitations and sign-in links all pass here on their way to a session.
     """
+
+    def requires_single_sign_on(self, request: Any, email: str) -> bool:
+        domain = verified_domain(email=email)
+        return bool(domain and domain.is_enforced and not has_bypass(request, domain.organization))
 
     def pre_login(self, request: Any, user: Any, **kwargs: Any) -> HttpResponse | None:
         signal_kwargs = kwargs.get("signal_kwargs") or {}
-        if "sociallogin" not in signal_kwargs:
-            domain = verified_domain(email=user.email)
-            if domain and domain.is_enforced and not has_bypass(request, domain.organization):
-                ways = ways_to_sign_in(email=user.email)
-                context = {"domain": domain, "connections": ways.connections, "email": user.email}
-                return render(request, "sso/connections/enforced.html", context, status=403)
+        is_free = "sociallogin" in signal_kwargs or signal_kwargs.get("bypasses_single_sign_on")
+        if not is_free and self.requires_single_sign_on(request, user.email):
+            context = {
+                "domain": verified_domain(email=user.email),
+                "connections": ways_to_sign_in(email=user.email).connections,
+                "email": user.email,
+            }
+            return render(request, "sso/connections/enforced.html", context, status=403)
         response: HttpResponse | None = super().pre_login(request, user, **kwargs)
         return response
 

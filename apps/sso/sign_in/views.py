@@ -13,7 +13,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -21,6 +20,7 @@ from requests import RequestException
 
 from apps.core.errors import Invalid
 from apps.core.gates import open_to_all
+from apps.core.own_addresses import is_own_address
 from apps.sso.connections.services import note_bypass
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.failures import NOT_ASKED, explain
@@ -243,7 +243,4 @@ def _connection(key: str, protocol: str) -> SSOConnection:
 def next_of(request: HttpRequest) -> str:
     """Return the portal's address to continue at, "" for none."""
     url = request.POST.get("next") or request.GET.get("next") or ""
-    is_safe = url_has_allowed_host_and_scheme(
-        url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return url if is_safe else ""
+    return url if is_own_address(url) else ""

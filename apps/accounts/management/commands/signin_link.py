@@ -16,8 +16,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--email", help="sign in as this person, for users who are locked out")
+        parser.add_argument(
+            "--bypass-single-sign-on",
+            action="store_true",
+            help="let the link work although the person's domain enforces single sign-on",
+        )
 
-    def handle(self, *args: Any, email: str | None = None, **options: Any) -> None:
+    def handle(
+        self,
+        *args: Any,
+        email: str | None = None,
+        bypass_single_sign_on: bool = False,
+        **options: Any,
+    ) -> None:
         user = None
         if email:
             user = person_with_email(email=email)
@@ -25,5 +36,5 @@ class Command(BaseCommand):
                 raise CommandError(f"No active account has the address {email}.")
         elif has_operator():
             return
-        token = issue_sign_in_link(user=user)
+        token = issue_sign_in_link(user=user, bypasses_single_sign_on=bypass_single_sign_on)
         self.stdout.write(settings.PORTAL_URL + reverse("portal:setup", args=[token]))

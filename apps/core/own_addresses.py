@@ -1,0 +1,39 @@
+"""Which addresses a request may send the browser on to."""
+
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+from django.utils.http import url_has_allowed_host_and_scheme
+
+LONGEST = 2_000
+# Proxies and servers on the way may each decode a path once.
+DECODED_TIMES = 3
+
+
+def is_own_address(url: str) -> bool:
+    """Return whether an address is a page of this portal: a path, or one below PORTAL_URL.
+
+    The host of the request does not count: the client names it. A path that climbs is refused, in
+    whichever encoding: a browser, a proxy or a server may read it as another one.
+    """
+    hosts = {urlsplit(settings.PORTAL_URL).netloc}
+    if len(url) > LONGEST or not url.isascii() or not url.isprintable():
+        return False
+    if not url_has_allowed_host_and_scheme(url, hosts, require_https=settings.IS_TLS):
+        return False
+    return is_plain_path(urlsplit(url).path)
+
+
+def is_plain_path(path: str) -> bool:
+    """Return whether a path means the same however often its escapes are decoded: it does not
+    climb, holds no backslash and no control character, and does not become a host.
+    """
+    for _ in range(DECODED_TIMES):
+        climbs = any(part in (".", "..") for part in path.split("/"))
+        if climbs or "\\" in path or path.startswith("//") or not path.isprintable():
+            return False
+        decoded = unquote(path)
+        if decoded == path:
+            return True
+        path = decoded
+    return False

@@ -1,0 +1,147 @@
+"""An address is proved by mail that reaches it. What was set up before the proof ends with it."""
+
+import re
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
+from allauth.mfa.webauthn.internal.auth import WebAuthn
+from allauth.usersessions.models import UserSession
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.mail import OUTBOX
+from apps.accounts.models import OutgoingMail, User
+from apps.audit.models import AuditEvent
+from apps.organizations.invitations.services import invite
+from apps.organizations.models import ApiTokenSecret, Invitation
+from apps.organizations.tokens.services import create_token
+from tests.conftest import PASSWORD, role
+
+pytestmark = pytest.mark.django_db
+NEW_PASSWORD = "another horse battery"
+
+
+def give_factors(person: User) -> None:
+    TOTP.activate(person, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    RecoveryCodes.activate(person)
+    credential = {"credential": {"clientExtensionResults": {"credProps": {"rk": True}}}}
+    WebAuthn.add(person, "Mallory's key", credential)
+
+
+@pytest.fixture
+def committing(django_capture_on_commit_callbacks):
+    return lambda: django_capture_on_commit_callbacks(execute=True)
+
+
+def reset_password(person: User, *, mails=lambda: mail.outbox[-1].body) -> None:
+    """Reset the password the way its owner does, in a browser of their own."""
+    owner = Client()
+    owner.post(reverse("account_reset_password"), {"email": person.email})
+    found = re.search(r"https?://[^/]+(/accounts/password/reset/key/\S+)", mails())
+    assert found is not None
+    page = owner.get(found[1], follow=True)
+    answers = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+    response = owner.post(page.request["PATH_INFO"], answers)
+    assert response.status_code == 302
+    assert owner.get(response["Location"]).status_code == 200
+
+
+def test_a_reset_ends_what_was_set_up_before_the_address_was_proved(bob, client_of, committing):
+    intruder = client_of(bob)
+    intruder.get("/account/")
+    give_factors(bob)
+
+    with committing():
+        reset_password(bob)
+
+    assert intruder.get("/account/").status_code == 302
+    assert not Authenticator.objects.filter(user=bob).exists()
+    assert not UserSession.objects.filter(user=bob).exists()
+    assert EmailAddress.objects.get(user=bob).verified
+    told = next(one for one in mail.outbox if "Earlier access" in one.subject)
+    assert told.to == [bob.email]
+    assert "the passkey Mallory's key" in told.body
+    assert "1 session" in told.body
+
+
+def test_a_reset_keeps_the_second_factors_of_a_proved_address(bob, client_of, committing):
+    EmailAddress.objects.create(user=bob, email=bob.email, primary=True, verified=True)
+    give_factors(bob)
+
+    with committing():
+        reset_password(bob)
+
+    assert Authenticator.objects.filter(user=bob).count() == 3
+    assert not [one for one in mail.outbox if "Earlier access" in one.subject]
+
+
+def test_a_second_reset_keeps_what_was_set_up_since(bob, committing):
+    with committing():
+        reset_password(bob)
+    give_factors(bob)
+
+    with committing():
+        reset_password(bob)
+
+    assert Authenticator.objects.filter(user=bob).count() == 3
+
+
+def test_without_a_mail_server_a_reset_proves_nothing_and_still_ends_it(
+    bob, settings, client_of, committing
+):
+    settings.EMAIL_BACKEND = OUTBOX
+    give_factors(bob)
+
+    with committing():
+        reset_password(bob, mails=lambda: OutgoingMail.objects.latest("pk").body)
+
+    assert not Authenticator.objects.filter(user=bob).exists()
+    assert not EmailAddress.objects.filter(user=bob, verified=True).exists()
+
+
+def test_it_is_in_the_audit_log_as_done_by_the_portal(bob, organization, committing):
+    give_factors(bob)
+
+    with committing():
+        reset_password(bob)
+
+    events = AuditEvent.objects.filter(action="second_factor.removed")
+    assert {one.actor for one in events} == {None}
+    assert {one.organization_id for one in events} == {organization.pk}
+
+
+def test_tokens_and_invitations_made_before_the_proof_end_too(alice, workspace, committing):
+    create_token(
+        actor=alice,
+        on=workspace,
+        name="left behind",
+        role=role("workspace", "member"),
+        expires_at=None,
+    )
+    invite(actor=alice, organization=workspace.organization, email="friend@example.org")
+
+    with committing():
+        reset_password(alice)
+
+    assert not ApiTokenSecret.objects.exists()
+    assert Invitation.objects.get().revoked_at is not None
+    told = next(one for one in mail.outbox if "Earlier access" in one.subject)
+    assert "API token left behind" in told.body
+    assert "the invitation of friend@example.org" in told.body
+
+
+def test_a_first_link_ends_the_password_as_well(bob, committing):
+    # Imported here: the other tests of this file also run on a portal that lacks it.
+    from apps.accounts.sign_in.address_proof import prove_address  # noqa: PLC0415
+
+    with committing():
+        assert prove_address(user=bob, by="single sign-on of Nordhavn")
+
+    bob.refresh_from_db()
+    assert not bob.check_password(PASSWORD)
+    assert "was confirmed by single sign-on of Nordhavn" in mail.outbox[0].body
+    assert not prove_address(user=bob, by="single sign-on of Nordhavn")
