@@ -4,7 +4,7 @@ from apps.sso.domains import views as domains
 from apps.sso.groups import views as groups
 from apps.sso.scim import views as scim
 from apps.sso.setup import views as setup
-from apps.sso.sign_in import confirm_views
+from apps.sso.sign_in import confirm_views, saml_views
 from apps.sso.sign_in import views as sign_in
 
 app_name = "sso"
@@ -15,9 +15,9 @@ urlpatterns = [
     path(f"accounts/sso/{KEY}/", sign_in.start, name="start"),
     path("accounts/confirm/", confirm_views.confirm, name="confirm"),
     path(f"accounts/sso/{KEY}/confirm/", confirm_views.confirm_at, name="confirm_at"),
-    path(f"accounts/sso/{KEY}/acs/", sign_in.acs, name="acs"),
-    path(f"accounts/sso/{KEY}/acs/finish/", sign_in.acs_finish, name="acs_finish"),
-    path(f"accounts/sso/{KEY}/metadata/", sign_in.metadata, name="metadata"),
+    path(f"accounts/sso/{KEY}/acs/", saml_views.acs, name="acs"),
+    path(f"accounts/sso/{KEY}/acs/finish/", saml_views.acs_finish, name="acs_finish"),
+    path(f"accounts/sso/{KEY}/metadata/", saml_views.metadata, name="metadata"),
     path(f"accounts/sso/{KEY}/callback/", sign_in.callback, name="callback"),
     path("accounts/bypass/<str:token>/", sign_in.bypass, name="bypass"),
     path("scim/<str:organization_slug>/v2/<path:path>", scim.endpoint, name="scim"),
