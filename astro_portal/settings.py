@@ -349,6 +349,8 @@ SOCIALACCOUNT_LOGIN_ON_GET = False
 # Networks of identity providers that the portal would not connect to otherwise, like 127.0.0.0/8.
 SSO_NETWORKS = tuple(env_list("PORTAL_SSO_NETWORKS"))
 SSO_ALLOWS_HTTP = False
+# Certificates (PEM) of private CAs that sign those of identity providers' servers.
+SSO_CA = env_secret("PORTAL_SSO_CA")
 DNS_SERVERS = env_list("PORTAL_DNS_SERVERS")
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]

@@ -1,6 +1,7 @@
 import uuid
 from typing import ClassVar
 
+from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
@@ -71,6 +72,13 @@ class SSOConnection(models.Model):
     `issuer`. `default_role` is the organization role of new users, empty when they must be invited.
     Sign-in works once it is enabled, which takes a successful test since the last change
     (`tested_at`).
+
+    `configured_by` wrote what its answers are checked against. Once an owner approves that, its
+    answers reach everyone of the organization; before, only people whose permissions that person
+    has. `addresses_verified_because` is why an owner accepts addresses that the identity provider
+    does not call verified. `overage_at` is when it last sent people without their groups, because
+    there were too many. `encryption_key` (sealed) reads assertions encrypted for
+    `encryption_certificate`.
     """
 
     class Protocol(models.TextChoices):
@@ -90,6 +98,17 @@ class SSOConnection(models.Model):
     name_attribute = models.CharField(max_length=200, blank=True)
     groups_attribute = models.CharField(max_length=200, blank=True)
     default_role = models.CharField(max_length=60, blank=True)
+    configured_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    approved_at = models.DateTimeField(null=True, blank=True)
+    addresses_verified_because = models.CharField(max_length=200, blank=True)
+    encryption_key = models.BinaryField(null=True, blank=True)
+    encryption_certificate = models.TextField(blank=True)
+    overage_at = models.DateTimeField(null=True, blank=True)
     is_enabled = models.BooleanField(default=False)
     tested_at = models.DateTimeField(null=True, blank=True)
     test_result = models.JSONField(default=dict, blank=True)
@@ -122,6 +141,31 @@ class SSOConnection(models.Model):
     @property
     def secret_identity(self) -> str:
         return f"sso.connection|{self.key}|client_secret"
+
+    @property
+    def key_identity(self) -> str:
+        return f"sso.connection|{self.key}|encryption_key"
+
+    @property
+    def issuer(self) -> str:
+        """The name that the identity provider has for itself. Identities belong to it."""
+        return str(self.config.get("entity_id") or self.config.get("issuer") or "")
+
+
+class LinkProof(models.Model):
+    """That a person proved to be the owner of the account which an identity is linked to.
+
+    Without it the identity reaches only accounts within what the connection may reach by itself. It
+    ends when what the connection's answers are checked against changes.
+    """
+
+    account = models.OneToOneField(
+        SocialAccount, on_delete=models.CASCADE, related_name="link_proof"
+    )
+    proved_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"proof of {self.account_id}"
 
 
 class GroupMapping(models.Model):

@@ -1,38 +1,58 @@
 """The two protocols as implemented by allauth, with stricter checks.
 
-SAML: an assertion signs in once, in whichever process (allauth checks only what it asked for
-itself). OIDC: a nonce ties the token to the request, its signature is always checked, and PKCE is
-on. allauth finds `provider_classes` by the name of this module.
+SAML: what is read was checked by `protocols.answers`. OIDC: a nonce ties the token to the request,
+its signature is always checked, and PKCE is on. allauth finds `provider_classes` by the name of
+this module.
 """
 
+import hashlib
 import secrets
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 import jwt
-from allauth.socialaccount.internal import jwtkit
+from allauth.socialaccount import app_settings
 from allauth.socialaccount.providers.base import ProviderException
 from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from allauth.socialaccount.providers.saml.provider import SAMLProvider
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from apps.sso.protocols.assertions import spend_assertion
+from apps.sso.protocols.answers import Answer
 from apps.sso.protocols.failures import token_problem
 from apps.sso.protocols.identity_providers import SCOPES
 from apps.sso.protocols.saml import address_of, new_request
+from apps.sso.protocols.signing_keys import signing_keys
 
-# Identity providers may state no expiry; this default is longer than the accepted clock skew.
-LONGEST_ASSERTION = timedelta(days=1)
 # Clocks synchronized by NTP differ by less; allauth accepts no difference at all.
 CLOCK_SKEW = timedelta(seconds=60)
-EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 TRANSIENT_FORMAT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+# Names that stay, where the name ID does not (SAML V2.0 Subject Identifier Attributes Profile).
+SUBJECT_NAMES = (
+    "urn:oasis:names:tc:SAML:attribute:subject-id",
+    "urn:oasis:names:tc:SAML:attribute:pairwise-id",
+)
 NAME_ID = "name-id"
-# A request with this in its state re-authenticates a person who is signed in already.
+AUTHENTICATED_AT = "authenticated-at"
+# A request with this in its state re-authenticates a person who is signed in already. It holds the
+# moment of the request, in Unix seconds.
 CONFIRMS = "confirms"
+NOT_FRESH = (
+    "The identity provider did not ask again who you are, or did not say when it did. Sign out "
+    "here, then sign in again."
+)
+
+
+def subject_of(text: str) -> str:
+    """Return the name of a person at an identity provider as it is stored: a long one as its
+    digest.
+    """
+    if len(text) < app_settings.UID_MAX_LENGTH:
+        return text
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 class _Unread:
@@ -61,28 +81,19 @@ class PortalSAMLProvider(_Unread, SAMLProvider):  # type: ignore[misc]  # allaut
         )
         return HttpResponseRedirect(url)
 
-    def extract_extra_data(self, data: Any) -> dict[str, Any]:
-        said = dict(data.get_attributes())
-        if data.get_nameid_format() == EMAIL_FORMAT:
-            said[NAME_ID] = data.get_nameid()
-        return said
+    def extract_extra_data(self, data: Answer) -> dict[str, Any]:
+        return {
+            **data.attributes,
+            NAME_ID: data.subject,
+            AUTHENTICATED_AT: data.authenticated_at,
+        }
 
-    def sociallogin_from_response(self, request: HttpRequest, response: Any) -> Any:
-        if response.get_nameid_format() == TRANSIENT_FORMAT:
+    def extract_uid(self, data: Answer) -> str:
+        named = (data.attributes.get(name) for name in SUBJECT_NAMES)
+        lasting = next((values[0] for values in named if values), "")
+        if not lasting and data.name_format == TRANSIENT_FORMAT:
             raise ProviderException("The name ID is transient: choose a persistent one.")
-        spend_assertion(
-            connection=self.app.connection,
-            assertion_id=response.get_last_assertion_id() or "",
-            expires_at=_end_of(response.get_last_assertion_not_on_or_after()),
-        )
-        return super().sociallogin_from_response(request, response)
-
-
-def _end_of(not_on_or_after: int | None) -> datetime:
-    now = datetime.now(UTC)
-    if not not_on_or_after:
-        return now + LONGEST_ASSERTION
-    return datetime.fromtimestamp(not_on_or_after, UTC) + timedelta(minutes=10)
+        return subject_of(lasting or data.subject)
 
 
 class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth is untyped
@@ -95,21 +106,28 @@ class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth 
         return self._provider
 
     def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
+        keys_url = self.openid_config["jwks_uri"]
+        problem: jwt.PyJWTError = jwt.InvalidSignatureError("no key fits")
         try:
-            algorithm, key = jwtkit.fetch_key(
-                id_token, self.openid_config["jwks_uri"], jwtkit.lookup_kid_jwk
-            )
-            claims: dict[str, Any] = jwt.decode(
-                id_token,
-                key=key,
-                algorithms=[algorithm],
-                issuer=app.connection.config["issuer"],
-                audience=app.client_id,
-                leeway=CLOCK_SKEW,
-                options={"require": ["exp", "iat", "sub"]},
-            )
+            for key in signing_keys(token=id_token, keys_url=keys_url):
+                try:
+                    return self._claims(app, id_token, key)
+                except jwt.InvalidSignatureError as error:
+                    problem = error
         except jwt.PyJWTError as error:
-            raise ProviderException(token_problem(error)) from error
+            problem = error
+        raise ProviderException(token_problem(problem)) from problem
+
+    def _claims(self, app: Any, id_token: str, key: jwt.PyJWK) -> dict[str, Any]:
+        claims: dict[str, Any] = jwt.decode(
+            id_token,
+            key=key,
+            algorithms=[key.algorithm_name],
+            issuer=app.connection.issuer,
+            audience=app.client_id,
+            leeway=CLOCK_SKEW,
+            options={"require": ["exp", "iat", "sub"]},
+        )
         return claims
 
     def get_callback_url(self, request: HttpRequest, app: Any) -> str:
@@ -135,11 +153,15 @@ class PortalOIDCProvider(_Unread, OpenIDConnectProvider):  # type: ignore[misc]
         **kwargs: Any,
     ) -> HttpResponse:
         nonce = secrets.token_urlsafe(24)
-        asked = {"nonce": nonce, **({"prompt": "login"} if kwargs.get(CONFIRMS) else {})}
+        fresh = {"prompt": "login", "max_age": "0"} if kwargs.get(CONFIRMS) else {}
+        asked = {"nonce": nonce, **fresh}
         response: HttpResponse = super().redirect(
             request, process, next_url, data, auth_params=asked, nonce=nonce, **kwargs
         )
         return response
+
+    def extract_uid(self, data: Any) -> str:
+        return subject_of(super().extract_uid(data))
 
     def get_scope(self) -> list[str]:
         return list(self.app.connection.config.get("scopes", SCOPES))
@@ -150,6 +172,17 @@ def check_nonce(*, claims: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     expected = state.get("nonce")
     if not expected or claims.get("nonce") != expected:
         raise ProviderException("The ID token does not answer this sign-in.")
+
+
+def check_authenticated(*, at: object, state: Mapping[str, Any]) -> None:
+    """Raise ProviderException unless the person authenticated (in Unix seconds) since a request to
+    confirm. An identity provider that does not ask again mostly answers all the same.
+    """
+    since = float(state[CONFIRMS]) - CLOCK_SKEW.total_seconds()
+    if not isinstance(at, (int, float)) or isinstance(at, bool) or at < since:
+        raise ProviderException(NOT_FRESH)
+    if at > time.time() + CLOCK_SKEW.total_seconds():
+        raise ProviderException(NOT_FRESH)
 
 
 provider_classes = [PortalSAMLProvider, PortalOIDCProvider]

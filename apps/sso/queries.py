@@ -6,6 +6,7 @@ from allauth.socialaccount.models import SocialAccount
 
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
+from apps.organizations.models import Organization
 from apps.sso.models import BypassLink, Domain, SSOConnection
 
 
@@ -53,6 +54,13 @@ def owns_address(*, connection: SSOConnection, email: str) -> bool:
     """
     domain = verified_domain(email=email)
     return domain is not None and domain.organization_id == connection.organization_id
+
+
+def is_domain_of(*, organization: Organization, name: str) -> bool:
+    """Return whether an organization has verified a domain."""
+    return organization.domains.filter(
+        name=name.strip().lower(), verified_at__isnull=False
+    ).exists()
 
 
 def bypass_link(*, token: str) -> BypassLink | None:

@@ -218,7 +218,10 @@ TABLE = {
     "organizations:revoke_workspace_invitation": writes("workspace.members.manage"),
     "organizations:workspace_settings": asks("workspace.view", "workspace.update"),
     "account_login": special_both("open", EVERYBODY),
-    "sso:start": special("open", EVERYBODY, None, EVERYBODY),
+    "sso:start": special("open", EVERYBODY, EVERYBODY, EVERYBODY),
+    "sso:link": special_both("open", EVERYBODY),
+    # For the browser in which an identity waits.
+    "sso:link_by_mail": special("open", NOBODY, NOBODY, NOBODY),
     # Of who came that way, of whom there is nobody here.
     "sso:confirm_at": special("signed-in", NOBODY, None, NOBODY),
     "sso:confirm": special("signed-in", SIGNED_IN, SIGNED_IN),
@@ -237,6 +240,9 @@ TABLE = {
     "sso:change_domain": both("organization.sso.manage"),
     "sso:new_connection": both("organization.sso.manage"),
     "sso:connection": reads("organization.sso.manage"),
+    "sso:approve_connection": writes("organization.sso.manage"),
+    "sso:people": reads("organization.sso.manage"),
+    "sso:unlink": writes("organization.sso.manage"),
     "sso:groups": both("organization.sso.manage"),
     "sso:unmap": writes("organization.sso.manage"),
     "sso:edit_connection": both("organization.sso.manage"),

@@ -8,6 +8,7 @@ needs), one with a custom role, one with a role through a Team, and tokens.
 from dataclasses import dataclass
 from typing import Any
 
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import AnonymousUser
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -274,6 +275,9 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "domain_id": domain.pk,
             "organization_slug": "nordhavn",
             "mapping_id": map_group(actor=owner, connection=saml, group="data", team=mirrored).pk,
+            "link_id": SocialAccount.objects.create(
+                provider=saml.key, uid="1", user=people["workspace member"]
+            ).pk,
             "path": "Users",
             "scim_token_id": ScimToken.objects.get().pk,
             "cluster_id": registered(organization).pk,
@@ -283,6 +287,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
         "tokens": {
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),
             "organizations:invitation": "link-of-the-guest",
+            "sso:link_by_mail": "token",
             "sso:bypass": make_bypass_link(actor=owner, organization=organization),
         },
     }

@@ -40,7 +40,9 @@ OPEN = {
     "account_login": "how a person gets in",
     "sso:scim": "the token of an identity provider is the proof",
     "sso:start": "leaves for an identity provider that is switched on",
-    "sso:acs": "keeps a SAML answer until it is read with the session at hand",
+    "sso:acs": "keeps a SAML answer that is signed until it is read with the session at hand",
+    "sso:link": "shows what waits in the visitor's own session; the account's own sign-in links it",
+    "sso:link_by_mail": "the link in the mail and the visitor's own session are the proof",
     "sso:acs_finish": "the signed answer is the proof",
     "sso:callback": "the signed answer is the proof",
     "sso:metadata": "what identity providers must know; nothing in it is secret",
@@ -57,6 +59,7 @@ ONLY_SHOWS = {
     "organizations:workspace_tokens": "a list",
     "deployments:tokens": "a list",
     "sso:connection": "shows what was set up",
+    "sso:people": "a list",
     "clusters:check": "asks a cluster how it is; changes nothing",
 }
 ALL = addresses()

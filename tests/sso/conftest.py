@@ -40,6 +40,7 @@ def saml(organization: Organization, domain: Domain) -> SSOConnection:
         default_role="member",
         is_enabled=True,
         tested_at=timezone.now(),
+        approved_at=timezone.now(),
     )
 
 

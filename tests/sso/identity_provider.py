@@ -1,6 +1,8 @@
 """A SAML identity provider in a few functions: it says what a test wants, signed or not."""
 
 import base64
+import ipaddress
+import os
 import uuid
 import zlib
 from dataclasses import dataclass, field
@@ -11,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.x509.oid import NameOID
 from lxml import etree
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as C
@@ -31,11 +34,12 @@ class Signer:
 
 
 @cache
-def make_signer(name: str = "idp", days: int = 30) -> Signer:
+def make_signer(name: str = "idp", days: int = 30, address: str = "") -> Signer:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
-    certificate = (
+    names = [x509.IPAddress(ipaddress.ip_address(address))] if address else []
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -43,8 +47,10 @@ def make_signer(name: str = "idp", days: int = 30) -> Signer:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=60))
         .not_valid_after(now + timedelta(days=days))
-        .sign(key, hashes.SHA256())
     )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
     return Signer(
         key.private_bytes(
             serialization.Encoding.PEM,
@@ -55,14 +61,21 @@ def make_signer(name: str = "idp", days: int = 30) -> Signer:
     )
 
 
-def metadata(signer: Signer | None = None, *, sso_url: str = SSO_URL, doctype: str = "") -> str:
-    body = "".join((signer or make_signer()).certificate.splitlines()[1:-1])
+def metadata(
+    *signers: Signer, sso_url: str = SSO_URL, doctype: str = "", entity_id: str = ENTITY_ID
+) -> str:
+    keys = "".join(_key(one) for one in signers or (make_signer(),))
     return f"""{doctype}<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata"
- xmlns:ds="{NS["ds"]}" entityID="{ENTITY_ID}"><md:IDPSSODescriptor
- protocolSupportEnumeration="{SAMLP}"><md:KeyDescriptor use="signing"><ds:KeyInfo><ds:X509Data>
-<ds:X509Certificate>{body}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>
+ xmlns:ds="{NS["ds"]}" entityID="{entity_id}"><md:IDPSSODescriptor
+ protocolSupportEnumeration="{SAMLP}">{keys}
 <md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
  Location="{sso_url}"/></md:IDPSSODescriptor></md:EntityDescriptor>"""
+
+
+def _key(signer: Signer) -> str:
+    body = "".join(signer.certificate.splitlines()[1:-1])
+    return f"""<md:KeyDescriptor use="signing"><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{body}
+</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>"""
 
 
 def request_id(redirect_url: str) -> str:
@@ -88,14 +101,21 @@ def answer(*, base: str, asked: str, **changes: Any) -> bytes:
         "signature": C.RSA_SHA256,
         "digest": C.SHA256,
         "doctype": "",
+        "confirms": asked,
+        "name_id": None,
+        "authenticated": 0,
+        "encrypted_for": "",
         **changes,
     }
-    assertion = _assertion(say, asked)
+    assertion = _assertion(say, say["confirms"])
     if "assertion" in say["signed"]:
         assertion = _signed(assertion, say)
+    if say["encrypted_for"]:
+        assertion = _encrypted(assertion, say["encrypted_for"], **say.get("encryption", {}))
     response = f"""{say["doctype"]}<samlp:Response xmlns:samlp="{SAMLP}" xmlns:saml="{SAML}"
- ID="_{uuid.uuid4().hex}" Version="2.0" IssueInstant="{_at(0)}" Destination="{say["destination"]}"
- {_irt(asked)}><saml:Issuer>{say["issuer"]}</saml:Issuer><samlp:Status><samlp:StatusCode
+ ID="_{uuid.uuid4().hex}" Version="2.0" IssueInstant="{_at(0)}"
+ {_optional("Destination", say["destination"])} {_irt(asked)}
+><saml:Issuer>{say["issuer"]}</saml:Issuer><samlp:Status><samlp:StatusCode
  Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></samlp:Status>{assertion}</samlp:Response>"""
     if "message" in say["signed"]:
         response = _signed(response, say)
@@ -108,18 +128,51 @@ def _assertion(say: dict[str, Any], asked: str) -> str:
         "</saml:Attribute>"
         for name, value in say["attributes"].items()
     )
+    if say["name_id"] is None:
+        name_id = f'<saml:NameID Format="{say["format"]}">{say["subject"]}</saml:NameID>'
+    else:
+        name_id = say["name_id"]
+    ends = None if say["ends"] is None else _at(say["ends"])
+    audiences = "".join(
+        f"<saml:AudienceRestriction><saml:Audience>{one}</saml:Audience></saml:AudienceRestriction>"
+        for one in ([say["audience"]] if isinstance(say["audience"], str) else say["audience"])
+    )
+    stated = f"<saml:AttributeStatement>{attributes}</saml:AttributeStatement>"
     return f"""<saml:Assertion xmlns:saml="{SAML}" ID="_{uuid.uuid4().hex}" Version="2.0"
- IssueInstant="{_at(0)}"><saml:Issuer>{say["issuer"]}</saml:Issuer><saml:Subject><saml:NameID
- Format="{say["format"]}">{say["subject"]}</saml:NameID><saml:SubjectConfirmation
+ IssueInstant="{_at(0)}"><saml:Issuer>{say["issuer"]}</saml:Issuer><saml:Subject>{name_id}<saml:SubjectConfirmation
  Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData
- NotOnOrAfter="{_at(say["ends"])}" Recipient="{say["recipient"]}" {_irt(asked)}/>
+ {_optional("NotOnOrAfter", ends)} {_optional("Recipient", say["recipient"])} {_irt(asked)}/>
 </saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="{_at(say["not_before"])}"
- NotOnOrAfter="{_at(say["ends"])}"><saml:AudienceRestriction><saml:Audience>{say["audience"]}
-</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement
- AuthnInstant="{_at(0)}"><saml:AuthnContext><saml:AuthnContextClassRef
+ {_optional("NotOnOrAfter", ends)}>{audiences}</saml:Conditions><saml:AuthnStatement
+ AuthnInstant="{_at(say["authenticated"])}"><saml:AuthnContext><saml:AuthnContextClassRef
 >urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext>
-</saml:AuthnStatement><saml:AttributeStatement>{attributes}</saml:AttributeStatement>
-</saml:Assertion>""".replace("\n</saml:Audience>", "</saml:Audience>")
+</saml:AuthnStatement>{stated if attributes else ""}
+</saml:Assertion>"""
+
+
+def _optional(name: str, value: str | None) -> str:
+    return "" if value is None else f'{name}="{value}"'
+
+
+def _encrypted(assertion: str, certificate: str, *, transport: str = "oaep") -> str:
+    """Encrypt an assertion as identity providers do: AES in CBC mode, its key by RSA."""
+    public = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
+    key, start = os.urandom(32), os.urandom(16)
+    missing = 16 - len(assertion.encode()) % 16
+    padded = assertion.encode() + bytes(missing - 1) + bytes([missing])
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(start)).encryptor()
+    body = base64.b64encode(start + encryptor.update(padded) + encryptor.finalize()).decode()
+    oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303 - its default
+    wrapped = public.encrypt(key, oaep if transport == "oaep" else padding.PKCS1v15())
+    name = {"oaep": "rsa-oaep-mgf1p", "1.5": "rsa-1_5"}[transport]
+    xenc = "http://www.w3.org/2001/04/xmlenc#"
+    return f"""<saml:EncryptedAssertion><xenc:EncryptedData xmlns:xenc="{xenc}"
+ Type="{xenc}Element"><xenc:EncryptionMethod Algorithm="{xenc}aes256-cbc"/><ds:KeyInfo
+ xmlns:ds="{NS["ds"]}"><xenc:EncryptedKey><xenc:EncryptionMethod Algorithm="{xenc}{name}"/>
+<xenc:CipherData><xenc:CipherValue>{base64.b64encode(wrapped).decode()}</xenc:CipherValue>
+</xenc:CipherData></xenc:EncryptedKey></ds:KeyInfo><xenc:CipherData><xenc:CipherValue>{body}
+</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData></saml:EncryptedAssertion>"""
 
 
 def _signed(xml: str, say: dict[str, Any]) -> str:

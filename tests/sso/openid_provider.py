@@ -64,7 +64,8 @@ class OpenIDProvider:
 
     def _public_key(self) -> dict[str, Any]:
         found = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
-        return {**found, "kid": "k1", "alg": "RS256", "use": "sig"}
+        stated = {"kid": "k1", "alg": "RS256", "use": "sig", **self.bend.get("published", {})}
+        return {**found, **{name: value for name, value in stated.items() if value}}
 
     def _token(self, posted: dict[str, str]) -> tuple[int, dict[str, Any]]:
         self.posted = posted
@@ -89,7 +90,7 @@ class OpenIDProvider:
             claims,
             self.bend.get("key", self.key),
             algorithm=self.bend.get("algorithm", "RS256"),
-            headers={"kid": "k1"},
+            headers={"kid": kid} if (kid := self.bend.get("kid", "k1")) else None,
         )
         answer = {"access_token": "a", "token_type": "Bearer", "id_token": token}
         for name in self.bend.get("without", ()):

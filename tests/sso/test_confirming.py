@@ -81,6 +81,29 @@ def test_the_identity_provider_is_to_ask_although_it_remembers(
     assert request.get("ForceAuthn") == "true"
 
 
+@pytest.mark.parametrize("seconds", [-3 * 24 * HOUR, -120, HOUR])
+def test_a_sign_in_there_of_long_ago_confirms_nothing(
+    browser: Browser, dana: User, seconds: int
+) -> None:
+    answer = _confirm(browser, "/", authenticated=seconds)
+
+    assert "did not ask again who you are" in words_of(answer)
+    asked = browser.client.get(reverse("account_set_password"))
+    assert asked["Location"].startswith(reverse("sso:confirm"))
+
+
+def test_a_connection_that_does_not_reach_somebody_confirms_nothing(
+    browser: Browser, dana: User
+) -> None:
+    User.objects.filter(pk=dana.pk).update(is_operator=True)
+
+    answer = _confirm(browser, "/")
+
+    assert answer.status_code == 403
+    asked = browser.client.get(reverse("account_set_password"))
+    assert asked["Location"].startswith(reverse("sso:confirm"))
+
+
 def test_somebody_else_confirms_nothing(browser: Browser, dana: User) -> None:
     attributes = {"mail": "eve@nordhavn.test", "displayName": "Eve"}
 

@@ -22,6 +22,7 @@ from apps.organizations.models import Organization
 from apps.sso.connections.services import create_connection
 from apps.sso.models import Domain, SSOConnection
 from apps.sso.protocols.identity_providers import discover
+from apps.sso.protocols.outgoing import OutgoingFailed, fetch
 from tests.sso.conftest import logged_reason, way_out, words_of
 from tests.sso.identity_provider import Signer, make_signer
 from tests.sso.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider, running
@@ -121,8 +122,21 @@ BENT: dict[str, tuple[dict[str, Any], str]] = {
     "no signature": ({"key": None, "algorithm": "none"}, "not a valid ID token"),
     "signed with the client secret": (
         {"key": CLIENT_SECRET * 2, "algorithm": "HS256"},
-        "is not OpenID Connect",
+        "not a valid ID token",
     ),
+    "an address that is not verified": (
+        {"userinfo": {"email_verified": False}},
+        "Verify it there, or ask an owner",
+    ),
+    "a verified address beside another one": (
+        {
+            "id_token": {"email": "x@nordhavn.test", "email_verified": True},
+            "userinfo": {"email": "dana@nordhavn.test", "email_verified": "false"},
+        },
+        "Verify it there, or ask an owner",
+    ),
+    "a key that is not published": ({"kid": "k9"}, "is not the identity provider"),
+    "a key for encryption": ({"published": {"use": "enc"}}, "is not the identity provider"),
     "no ID token": ({"without": ["id_token"]}, "sent no ID token"),
     "no access token": ({"without": ["access_token"]}, "revoked its answer"),
     "another client secret": ({"client_secret": "other"}, "write the current ones into it"),
@@ -163,6 +177,84 @@ def test_a_bent_answer_signs_nobody_in_and_says_why(
     assert logged_reason(caplog, page)
     assert CLIENT_SECRET not in page + caplog.text
     assert not re.search("eyJ[A-Za-z0-9_-]{20}", caplog.text + str(vars(caplog.records[-1])))
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [{"kid": None}, {"published": {"kid": None}}, {"kid": None, "published": {"kid": None}}],
+)
+def test_a_key_without_an_id_is_tried(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client, bend: dict[str, Any]
+) -> None:
+    provider.bend = bend
+
+    sign_in(provider, connection, client)
+
+    assert user_of(client)
+
+
+@pytest.mark.parametrize("reason", ["", "Only administrators write addresses."])
+def test_an_owner_says_why_addresses_are_verified(
+    provider: OpenIDProvider, connection: SSOConnection, client: Client, reason: str
+) -> None:
+    SSOConnection.objects.update(addresses_verified_because=reason)
+    provider.claims["email_verified"] = False
+
+    sign_in(provider, connection, client)
+
+    assert bool(user_of(client)) is bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("claims", "comes_in"),
+    [
+        ({"email_verified": True, "hd": "nordhavn.test"}, True),
+        ({"email_verified": True}, False),
+        ({"email_verified": True, "hd": "evil.test"}, False),
+    ],
+)
+def test_google_has_to_say_that_the_organization_manages_the_account(
+    provider: OpenIDProvider,
+    connection: SSOConnection,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    claims: dict[str, Any],
+    comes_in: bool,
+) -> None:
+    monkeypatch.setattr("apps.sso.protocols.vocabulary.GOOGLE", {provider.issuer})
+    provider.claims |= claims
+
+    sign_in(provider, connection, client)
+
+    assert bool(user_of(client)) is comes_in
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_confirmed"),
+    [(0, True), (-30, True), (-3 * 24 * 3600, False), (3600, False), (None, False), (True, False)],
+)
+def test_a_confirmation_is_as_fresh_as_it_was_asked_for(
+    provider: OpenIDProvider,
+    connection: SSOConnection,
+    client: Client,
+    seconds: Any,
+    is_confirmed: bool,
+) -> None:
+    sign_in(provider, connection, client)
+    client.get("/account/")
+    session = client.session
+    session["signed_in_at"] = time.time() - 3600
+    session.save()
+    at = time.time() + seconds if type(seconds) is int else seconds
+    provider.bend = {"id_token": {"auth_time": at}} if at is not None else {}
+
+    left = client.post(reverse("sso:confirm_at", args=[connection.key]))
+    asked = parse_qs(urlsplit(way_out(left)).query)
+    back = provider.authorize(way_out(left))
+    client.get(f"{reverse('sso:callback', args=[connection.key])}?{back}")
+
+    assert (asked["prompt"], asked["max_age"]) == (["login"], ["0"])
+    assert ("confirmed_at" in client.session) is is_confirmed
 
 
 def test_clocks_may_differ_by_what_clocks_differ(
@@ -285,6 +377,22 @@ def test_a_server_certificate_that_ended_is_said(
     assert "certificate of the identity provider's server has expired" in page
     assert "has to renew it" in page
     assert logged_reason(caplog, page)
+
+
+def test_a_server_certificate_of_a_private_ca_is_trusted_once_the_operator_names_it(
+    tmp_path: Path, settings: Any
+) -> None:
+    settings.SSO_NETWORKS = ("127.0.0.0/8",)
+    signer = make_signer("private", address="127.0.0.1")
+    with serving_tls(signer, tmp_path) as issuer:
+        with pytest.raises(OutgoingFailed, match="does not answer as it should"):
+            fetch(f"{issuer}/")
+        settings.SSO_CA = signer.certificate
+        with pytest.raises(OutgoingFailed, match="status 501"):
+            fetch(f"{issuer}/")
+        settings.SSO_CA = make_signer("another").certificate
+        with pytest.raises(OutgoingFailed, match="does not answer as it should"):
+            fetch(f"{issuer}/")
 
 
 @contextmanager

@@ -1,20 +1,24 @@
 """Sign-in by SAML: who comes in, and every answer that must sign nobody in."""
 
 import base64
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from allauth.socialaccount.models import SocialAccount
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from lxml import etree
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as C
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.organizations.models import Organization
 from apps.organizations.queries import is_member
+from apps.sso.encryption import add_encryption_key
 from apps.sso.models import SSOConnection, UsedAssertion
 from apps.sso.tasks import sweep_assertions
 from tests.sso.conftest import Browser, logged_reason, words_of
@@ -90,7 +94,8 @@ def test_another_subject_with_the_address_of_a_linked_person_is_refused(
 ) -> None:
     browser.sign_in()
     successor = new_browser()
-    response = successor.sign_in(subject="7002")
+    left = successor.sign_in(subject="7002")
+    response = successor.client.get(left["Location"])
 
     assert successor.user_id is None
     assert "is linked to another person" in response.content.decode()
@@ -202,8 +207,8 @@ def test_the_way_back_is_never_another_site(browser: Browser) -> None:
 WRAPPED = [
     (variant, signed)
     for variant in VARIANTS
-    for signed in (("assertion",), ("assertion", "message"))
-    if variant > 2 or "message" in signed
+    for signed in (("assertion",), ("message",), ("assertion", "message"))
+    if (variant > 2 or "message" in signed) and (variant < 3 or "assertion" in signed)
 ]
 
 
@@ -228,10 +233,10 @@ def test_control_the_genuine_answer_of_the_wrapping_tests_signs_in(browser: Brow
 
 
 UPLOAD, LATE, CLOCKS = "upload its current metadata", "came too late", "compare the clocks of both"
+FOR = "is for another address"
 URL, ADDRESS, OUTSIDE = "check the ACS URL", "sent no email address", "ask an owner to verify that"
 BENT: dict[str, tuple[dict[str, object], str]] = {
     "nothing signed": ({"signed": ()}, "not signed as this connection requires"),
-    "only the message signed": ({"signed": ("message",)}, "not signed as this connection requires"),
     "another key": ({"signer": make_signer("evil")}, UPLOAD),
     "sha-1": ({"signature": C.RSA_SHA1, "digest": C.SHA1}, "choose SHA-256"),
     "ended ten minutes ago": ({"not_before": -1200, "ends": -600}, LATE),
@@ -239,6 +244,24 @@ BENT: dict[str, tuple[dict[str, object], str]] = {
     "from the future": ({"not_before": 600, "ends": 1200}, CLOCKS),
     "another audience": ({"audience": "https://other.test/"}, "check the audience"),
     "another recipient": ({"recipient": "https://other.test/acs/"}, "is for another address"),
+    "no audience": ({"audience": ()}, "check the audience"),
+    "another audience beside ours": (
+        {"audience": ("http://localhost:8080/x/", "https://other.test/")},
+        "check the audience",
+    ),
+    "no recipient": ({"recipient": None}, "is for another address"),
+    "our address behind another recipient": ({"recipient": "https://evil.test/?x={acs}"}, FOR),
+    "more behind our recipient": ({"recipient": "{acs}?x=1"}, "is for another address"),
+    "no end": ({"ends": None}, "it came too late"),
+    "no destination": ({"destination": None}, URL),
+    "more behind our destination": ({"destination": "{acs}more/"}, URL),
+    "a confirmation for no request": ({"confirms": ""}, "is for another address"),
+    "no name": ({"name_id": ""}, "names no person"),
+    "an empty name": ({"subject": ""}, "names no person"),
+    "a name for another application": (
+        {"name_id": '<saml:NameID SPNameQualifier="https://other.test/">7001</saml:NameID>'},
+        "leave out SPNameQualifier",
+    ),
     "another destination": ({"destination": "https://other.test/acs/"}, URL),
     "another issuer": ({"issuer": "https://evil.test/"}, "names another issuer"),
     "a transient name": (
@@ -266,7 +289,10 @@ def test_a_bent_answer_signs_nobody_in_and_says_why(
     message: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    response = browser.sign_in(**bent)
+    acs = f"{browser.base}acs/"
+    known = {k: v.replace("{acs}", acs) if isinstance(v, str) else v for k, v in bent.items()}
+
+    response = browser.sign_in(**known)
 
     page = words_of(response)
     assert browser.user_id is None
@@ -300,6 +326,116 @@ def test_an_answer_of_one_connection_is_nothing_to_another(
 
     assert elsewhere.user_id is None
     assert response.status_code in (400, 403)
+
+
+@pytest.mark.parametrize("signed", [("message",), ("assertion",)])
+def test_the_request_that_is_answered_is_read_from_what_is_signed(
+    browser: Browser, new_browser: Callable[[], Browser], signed: tuple[str, ...]
+) -> None:
+    """An assertion that the thief asked for is put into a response to the victim's request."""
+    stolen = answer(base=browser.base, asked=browser.leave(), signed=("assertion",))
+    unasked = answer(base=browser.base, asked="", signed=signed)
+    victim = new_browser()
+    asked = victim.leave().encode()
+
+    for xml in (stolen, unasked):
+        forged = re.sub(rb'(Version="2.0"[^>]*?)(InResponseTo="[^"]*")?>', rb"\1>", xml, count=1)
+        head, _, rest = forged.partition(b">")
+        victim.come_back(head + b' InResponseTo="' + asked + b'">' + rest)
+
+        assert victim.user_id is None
+
+
+def test_no_session_is_made_for_what_is_not_believed(browser: Browser, saml: SSOConnection) -> None:
+    acs = reverse("sso:acs", args=[saml.key])
+    forged = answer(base=browser.base, asked="x", signer=make_signer("evil"))
+    posts = [b"garbage", b"x" * 200_000, forged]
+
+    for xml in posts:
+        stranger = Client()
+        response = stranger.post(acs, {"SAMLResponse": base64.b64encode(xml).decode()})
+        stranger.get(response["Location"])
+
+    assert not Session.objects.exists()
+
+
+def test_a_believed_answer_makes_one_session_whatever_is_posted_again(
+    browser: Browser, saml: SSOConnection
+) -> None:
+    xml = answer(base=browser.base, asked="_no-request")
+
+    for _ in range(3):
+        posted = {"SAMLResponse": base64.b64encode(xml).decode()}
+        Client().post(reverse("sso:acs", args=[saml.key]), posted)
+
+    assert Session.objects.count() == 1
+    assert Session.objects.get().expire_date < timezone.now() + timedelta(minutes=6)
+
+
+@pytest.mark.parametrize("said", ["forged", "a:b:c"])
+def test_a_forged_problem_is_not_shown(browser: Browser, saml: SSOConnection, said: str) -> None:
+    response = browser.client.get(reverse("sso:acs_finish", args=[saml.key]), {"problem": said})
+
+    assert response.status_code == 400
+    assert "This sign-in is over" in words_of(response)
+
+
+def test_a_signed_response_covers_its_assertion(browser: Browser) -> None:
+    browser.sign_in(signed=("message",))
+
+    assert browser.user_id
+
+
+@pytest.mark.parametrize("length", [190, 191, 400])
+def test_a_long_subject_is_the_same_person_again(
+    browser: Browser, new_browser: Callable[[], Browser], length: int
+) -> None:
+    browser.sign_in(subject="x" * length)
+    again = new_browser()
+    again.sign_in(subject="x" * length)
+    other = new_browser()
+    other.sign_in(subject="x" * (length - 1) + "y", attributes={"mail": "eve@nordhavn.test"})
+
+    assert browser.user_id
+    assert again.user_id == browser.user_id
+    assert other.user_id not in (None, browser.user_id)
+
+
+def test_an_encrypted_assertion_is_read(browser: Browser, saml: SSOConnection) -> None:
+    add_encryption_key(saml)
+    saml.save()
+
+    browser.sign_in(encrypted_for=saml.encryption_certificate)
+
+    assert browser.user_id
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"signer": make_signer("evil")},
+        {"encryption": {"transport": "1.5"}},
+        {"encrypted_for": make_signer("evil").certificate},
+        {"recipient": "https://other.test/"},
+        {"signed": ()},
+    ],
+)
+def test_whatever_is_wrong_with_an_encrypted_answer_is_one_sentence(
+    browser: Browser, saml: SSOConnection, bent: dict[str, object]
+) -> None:
+    add_encryption_key(saml)
+    saml.save()
+
+    response = browser.sign_in(**{"encrypted_for": saml.encryption_certificate, **bent})
+
+    assert browser.user_id is None
+    assert "The encrypted answer of the identity provider was refused." in words_of(response)
+
+
+def test_an_encrypted_answer_to_a_connection_without_a_key_says_so(browser: Browser) -> None:
+    response = browser.sign_in(encrypted_for=make_signer("evil").certificate)
+
+    assert "this connection has no certificate for that" in words_of(response)
 
 
 def test_signatures_all_removed_is_refused(browser: Browser) -> None:
@@ -346,10 +482,25 @@ def test_a_second_factor_of_ones_own_is_asked_for_too(
     assert again.user_id is None
 
 
+def test_the_metadata_holds_the_certificate_for_encryption(
+    client: Client, saml: SSOConnection
+) -> None:
+    add_encryption_key(saml)
+    saml.save()
+
+    root = etree.fromstring(client.get(reverse("sso:metadata", args=[saml.key])).content)
+
+    [key] = root.findall(".//{*}KeyDescriptor")
+    assert key.get("use") == "encryption"
+    body = "".join(saml.encryption_certificate.split("-----")[2].split())
+    assert key.findtext(".//{*}X509Certificate") == body
+
+
 def test_the_metadata_names_the_portal(client: Client, saml: SSOConnection) -> None:
     response = client.get(reverse("sso:metadata", args=[saml.key]))
 
     assert response.status_code == 200
     assert b"/accounts/sso/nordhavn-saml/acs/" in response.content
     assert b"nameid-format:persistent</md:NameIDFormat>" in response.content
+    assert b"validUntil" not in response.content
     assert base64.b64encode(b"PRIVATE") not in response.content

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.socialaccount.models import SocialAccount
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
@@ -22,8 +23,10 @@ from apps.organizations.models import Organization
 from apps.organizations.roles.services import create_role, delete_role
 from apps.sso.connections.services import make_bypass_link, update_connection
 from apps.sso.models import BypassLink, Domain, ScimToken, SSOConnection
+from apps.sso.protocols.vocabulary import NAMES
 from apps.sso.scim.tokens import create_scim_token
-from apps.sso.sign_in.admission import Identity, admit
+from apps.sso.sign_in.admission import admit
+from apps.sso.sign_in.identities import Identity
 from tests.conftest import PASSWORD
 from tests.sso import identity_provider
 from tests.sso.conftest import way_out
@@ -218,7 +221,7 @@ def test_a_connection_is_switched_on_only_after_a_test(owner: Client) -> None:
 def test_a_change_of_the_identity_provider_asks_for_a_new_test(
     owner: Client, saml: SSOConnection
 ) -> None:
-    newer = metadata(make_signer("newer"))
+    newer = metadata(make_signer("newer"), sso_url="https://idp.nordhavn.test/other")
     data = {"name": "Nordhavn", "default_role": "member", "metadata": upload(newer)}
 
     owner.post(page("edit_connection", saml.key), data)
@@ -226,6 +229,125 @@ def test_a_change_of_the_identity_provider_asks_for_a_new_test(
     saml.refresh_from_db()
     assert not saml.is_enabled
     assert saml.tested_at is None
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_an_owner_rolls_certificates_over_although_it_is_the_last_connection(
+    owner: Client, dana: User, saml: SSOConnection, keeps: bool
+) -> None:
+    newer = make_signer("newer")
+    data = {"name": "Nordhavn", "default_role": "member", "metadata": upload(metadata(newer))}
+
+    answer = owner.post(
+        page("edit_connection", saml.key), data | ({"keeps_certificates": "on"} if keeps else {})
+    )
+
+    assert answer.status_code == 302
+    saml.refresh_from_db()
+    assert saml.is_enabled
+    bodies = ["".join(one.split()) for one in saml.config["certificates"]]
+    known = ["".join(one.certificate.split()) for one in (newer, make_signer())]
+    assert bodies == known[: 2 if keeps else 1]
+
+
+def test_who_is_no_owner_rolls_no_certificates_over_without_a_test(
+    alice: User, bob: User, saml: SSOConnection, organization: Organization
+) -> None:
+    member = Role.objects.get(key="member", scope="organization", organization=None)
+    permissions = (*member.permissions, "organization.sso.manage")
+    custom = watcher(alice, organization, *permissions)
+    assign_role(actor=alice, user=bob, role=custom, on=organization)
+    config = {**saml.config, "certificates": [make_signer("newer").certificate]}
+
+    update_connection(actor=bob, connection=saml, config=config)
+
+    saml.refresh_from_db()
+    assert not saml.is_enabled
+
+
+def test_metadata_with_a_certificate_that_ended_beside_a_valid_one_is_read(owner: Client) -> None:
+    old, good = make_signer("old", days=-1), make_signer("good")
+
+    connect(owner, metadata=upload(metadata(old, good)))
+
+    [kept] = SSOConnection.objects.get().config["certificates"]
+    assert "".join(kept.split()) == "".join(good.certificate.split())
+
+
+def test_another_identity_provider_is_named_before_it_is_saved(
+    owner: Client, saml: SSOConnection
+) -> None:
+    admit(connection=saml, identity=Identity(subject="1", email="dana@nordhavn.test", name="Dana"))
+    other = metadata(entity_id="https://new.test/")
+    url = page("edit_connection", saml.key)
+    data = {"name": "Nordhavn", "default_role": "member"}
+
+    asked = owner.post(url, data | {"metadata": upload(other)})
+    saml.refresh_from_db()
+    before = saml.issuer
+    owner.post(url, data | {"metadata": upload(other), "replaces": "on"})
+
+    assert asked.status_code == 422
+    assert f"https://new.test/ in place of {identity_provider.ENTITY_ID}" in asked.content.decode()
+    assert before == identity_provider.ENTITY_ID
+    saml.refresh_from_db()
+    assert saml.issuer == "https://new.test/"
+    assert not SocialAccount.objects.exists()
+
+
+def test_the_names_that_are_understood_are_listed(owner: Client, saml: SSOConnection) -> None:
+    for url in (page("new_connection") + "?protocol=saml", page("connection", saml.key)):
+        shown = owner.get(url).content.decode()
+        for _, names in NAMES:
+            assert all(f">{name}</span>" in shown for name in names)
+
+
+def test_the_people_of_a_connection_are_listed_and_unlinked(
+    owner: Client, saml: SSOConnection
+) -> None:
+    admit(
+        connection=saml, identity=Identity(subject="u-1", email="dana@nordhavn.test", name="Dana")
+    )
+    account = SocialAccount.objects.get()
+
+    shown = owner.get(page("people", saml.key)).content.decode()
+    none = owner.get(page("people", saml.key), {"q": "nobody"}).content.decode()
+    owner.post(page("unlink", saml.key, account.pk))
+
+    assert "dana@nordhavn.test" in shown
+    assert "u-1" in shown
+    assert "No one is linked" in none
+    assert not SocialAccount.objects.exists()
+    assert AuditEvent.objects.filter(action="identity.unlinked").exists()
+
+
+def test_a_connection_says_who_answers_for_it(
+    owner: Client, alice: User, bob: User, saml: SSOConnection
+) -> None:
+    SSOConnection.objects.update(approved_at=None, configured_by=bob)
+    before = " ".join(owner.get(page("connection", saml.key)).content.decode().split())
+
+    owner.post(page("approve_connection", saml.key))
+
+    saml.refresh_from_db()
+    assert saml.approved_by == alice
+    after = owner.get(page("connection", saml.key)).content.decode()
+    assert "Not approved by an owner" in before
+    assert "more permissions than Bob" in before
+    assert "Approved by an owner" in after
+
+
+def test_the_tile_of_an_identity_provider_leads_to_its_sign_in(
+    client: Client, owner: Client, saml: SSOConnection
+) -> None:
+    address = f"/accounts/sso/{saml.key}/"
+
+    shown = client.get(address)
+
+    assert f"{address}</code>" in owner.get(page("connection", saml.key)).content.decode()
+    assert b"Continue with Nordhavn" in shown.content
+    assert not client.session.get("socialaccount_states")
+    assert way_out(client.post(address)).startswith(identity_provider.SSO_URL)
 
 
 def watcher(owner: User, organization: Organization, *permissions: str) -> Role:

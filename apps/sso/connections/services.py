@@ -8,16 +8,25 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.access.audit_labels import record_on
+from apps.access.services import lock_memberships
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.core.encryption.keys import key_ring
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization
 from apps.sso.connections.newcomers import check_newcomer_role, newcomers_in_words
+from apps.sso.connections.trust import (
+    TESTED_FIELDS,
+    TRUSTED_FIELDS,
+    answer_for,
+    approve_connection,
+    check_reason,
+    is_rollover,
+    take_over,
+)
+from apps.sso.encryption import add_encryption_key
+from apps.sso.linking.reach import is_owner
 from apps.sso.models import BypassLink, SSOConnection
-
-# Changes after which a test must be repeated; the name alone does not affect sign-in.
-TESTED_FIELDS = frozenset({"client_id", "config", "email_attribute"})
 
 
 def new_key(*, organization: Organization) -> str:
@@ -39,7 +48,10 @@ def create_connection(
     they were told to the identity provider before. `client_secret` is plaintext. Raises Invalid.
     """
     client_secret = fields.pop("client_secret", "")
+    fields.pop("replaces", None)
     _refuse_taken(organization, name)
+    reason = fields.get("addresses_verified_because", "")
+    check_reason(actor=actor, organization=organization, reason=reason)
     check_newcomer_role(actor=actor, organization=organization, key=fields.get("default_role", ""))
     key = key or new_key(organization=organization)
     if SSOConnection.objects.filter(key=key).exists():
@@ -48,6 +60,9 @@ def create_connection(
         organization=organization, key=key, protocol=protocol, name=name, **fields
     )
     _seal(connection, client_secret)
+    if protocol == SSOConnection.Protocol.SAML:
+        add_encryption_key(connection)
+    answer_for(actor=actor, connection=connection)
     connection.save(force_insert=True)
     _record("sso_connection.created", actor, organization, {"name": [None, name]})
     return connection
@@ -56,40 +71,66 @@ def create_connection(
 @transaction.atomic
 def update_connection(*, actor: User, connection: SSOConnection, **fields: Any) -> None:
     """Change an identity provider. A change that affects sign-in disables it until it is tested
-    again.
+    again; certificates that an owner replaces do not.
 
-    An empty `client_secret` keeps the stored one. Raises Invalid, and Refused when a domain that
-    enforces SSO would lose its last connection.
+    An empty `client_secret` keeps the stored one. Another identity provider needs `replaces`,
+    because the people of the former one are not those of this one. Raises Invalid, RightsExceeded
+    when the connection gives roles that the actor may not, and Refused when a domain that enforces
+    SSO would lose its last connection.
     """
     client_secret = fields.pop("client_secret", "")
-    if "name" in fields and fields["name"] != connection.name:
-        _refuse_taken(connection.organization, fields["name"])
+    replaces = fields.pop("replaces", False)
+    lock_memberships(on=connection.organization)
     changed = {name for name, value in fields.items() if getattr(connection, name) != value}
-    if not changed and not client_secret:
-        return
-    if "default_role" in changed:
-        check_newcomer_role(
-            actor=actor, organization=connection.organization, key=fields["default_role"]
-        )
+    _check_changes(actor, connection, {name: fields[name] for name in changed})
     changes = {name: _words(connection, name, fields[name]) for name in changed}
     if client_secret:
         changes["client_secret"] = ["set", "replaced"]
         _seal(connection, client_secret)
+    former = SSOConnection.objects.get(pk=connection.pk)
     for name in changed:
         setattr(connection, name, fields[name])
-    if client_secret or changed & TESTED_FIELDS:
+    lacks_key = connection.protocol == SSOConnection.Protocol.SAML and not connection.encryption_key
+    if lacks_key:
+        add_encryption_key(connection)
+        changes["encryption_certificate"] = [None, "set"]
+    if not changes:
+        return
+    if changed & TRUSTED_FIELDS:
+        take_over(actor=actor, connection=connection, former=former, replaces=replaces)
+    is_approved = connection.approved_at is not None
+    rolls_over = is_rollover(former=former, connection=connection, changed=changed) and is_approved
+    if client_secret or (changed & TESTED_FIELDS and not rolls_over):
         _switch_off(connection)
     connection.save()
     _record("sso_connection.updated", actor, connection.organization, changes, connection)
 
 
+def _check_changes(actor: User, connection: SSOConnection, fields: dict[str, Any]) -> None:
+    organization = connection.organization
+    if "name" in fields:
+        _refuse_taken(organization, fields["name"])
+    if "addresses_verified_because" in fields:
+        reason = fields["addresses_verified_because"]
+        check_reason(actor=actor, organization=organization, reason=reason)
+    if "default_role" in fields:
+        check_newcomer_role(actor=actor, organization=organization, key=fields["default_role"])
+
+
 @transaction.atomic
 def enable_connection(*, actor: User, connection: SSOConnection) -> None:
-    """Let people sign in through a connection that was tested. Raises Refused."""
+    """Let people sign in through a connection that was tested. An owner approves it with that.
+
+    Raises Refused.
+    """
     if connection.tested_at is None:
         raise Refused("Test the connection first, with a real sign-in.")
     _update(connection, is_enabled=True)
     _record("sso_connection.enabled", actor, connection.organization, {}, connection)
+    if connection.approved_at is None and is_owner(
+        user=actor, organization=connection.organization
+    ):
+        approve_connection(actor=actor, connection=connection)
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@ log. Neither holds text of the identity provider, except the short codes that th
 """
 
 import re
+from dataclasses import dataclass
 
 import jwt
 from allauth.socialaccount.providers.base import ProviderException
@@ -30,6 +31,10 @@ ERROR_SENT = "The identity provider answered with an error instead of a sign-in.
 NOT_UNDERSTOOD = "The identity provider sent something that is not OpenID Connect."
 TOO_LATE = "The answer came too late, or a clock is wrong: compare those of both machines."
 TOO_EARLY = "The answer is dated in the future: compare the clocks of both machines."
+UNKNOWN_SIGNER = (
+    "The signature is not by a certificate of this connection. If the identity provider has a new "
+    f"one, an owner of your organization has to upload its current metadata. {BYPASS}"
+)
 # What PyJWT says of an ID token; the order matters where one class is above another.
 TOKEN_PROBLEMS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, TOO_LATE),
@@ -50,6 +55,14 @@ TOKEN_PROBLEMS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
 )
 ERROR_CODE = re.compile(r'"error"\s*:\s*"([a-z_]{1,40})"')
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+
+
+@dataclass(frozen=True)
+class BadAnswer(Exception):
+    """A refused SAML response; `message` may be shown, `reason` is for the log."""
+
+    message: str
+    reason: str = ""
 
 
 def token_problem(error: jwt.PyJWTError) -> str:

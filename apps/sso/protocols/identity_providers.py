@@ -50,7 +50,7 @@ def read_metadata(*, xml: bytes, now: datetime) -> dict[str, Any]:
     return {
         "entity_id": entity_id,
         "sso_url": sso_url,
-        "certificates": [_checked_certificate(one, now=now) for one in certificates],
+        "certificates": _checked_certificates(certificates, now=now),
     }
 
 
@@ -120,17 +120,28 @@ def _certificates(identity_provider: dict[str, Any]) -> list[str]:
     return found
 
 
-def _checked_certificate(text: str, *, now: datetime) -> str:
-    try:
-        certificate = x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
-        ends = certificate.not_valid_after_utc
-    except (binascii.Error, ValueError):
-        raise Invalid("A certificate of this metadata cannot be read.", field="metadata") from None
-    if ends < now:
+def _checked_certificates(texts: list[str], *, now: datetime) -> list[str]:
+    """Return those that have not ended, in PEM: metadata keeps the former one for a while. Raises
+    Invalid when all have ended, or one cannot be read.
+    """
+    ended = [end for text in texts if (end := _end_of(text)) < now]
+    if len(ended) == len(texts):
         raise Invalid(
-            f"A certificate of this metadata ended on {ends:%d %B %Y}. "
+            f"A certificate of this metadata ended on {max(ended):%d %B %Y}. "
             "Get the current metadata from the identity provider.",
             field="metadata",
         )
+    return [_in_pem(text) for text in texts if _end_of(text) >= now]
+
+
+def _end_of(text: str) -> datetime:
+    try:
+        certificate = x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
+        return certificate.not_valid_after_utc
+    except (binascii.Error, ValueError):
+        raise Invalid("A certificate of this metadata cannot be read.", field="metadata") from None
+
+
+def _in_pem(text: str) -> str:
     body = "\n".join(textwrap.wrap(text, 64))
     return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"

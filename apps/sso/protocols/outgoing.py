@@ -13,6 +13,7 @@ from django.conf import settings
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context
 
 from apps.core.addresses import AddressRefused, NameUnknown, allowed_addresses, connect
 from apps.core.errors import PortalError
@@ -56,6 +57,10 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 class _CheckedAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        if settings.SSO_CA:
+            # Beside the public ones, which requests adds to every context.
+            kwargs["ssl_context"] = context = create_urllib3_context()
+            context.load_verify_locations(cadata=settings.SSO_CA)
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 

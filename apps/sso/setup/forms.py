@@ -16,6 +16,14 @@ from apps.sso.protocols.identity_providers import (
 from apps.sso.protocols.outgoing import MOST_BYTES
 
 ASK = "None: people must be invited"
+SHARED = (
+    "name",
+    "default_role",
+    "email_attribute",
+    "name_attribute",
+    "groups_attribute",
+    "addresses_verified_because",
+)
 
 
 class ProtocolForm(forms.Form):
@@ -43,6 +51,20 @@ class ConnectionForm(forms.Form):
     email_attribute = forms.CharField(label="Email attribute", max_length=200, required=False)
     name_attribute = forms.CharField(label="Name attribute", max_length=200, required=False)
     groups_attribute = forms.CharField(label="Groups attribute", max_length=200, required=False)
+    addresses_verified_because = forms.CharField(
+        label="Why its addresses are verified",
+        max_length=200,
+        required=False,
+        help_text=(
+            "Only for a provider that says its addresses are not, like Keycloak by default, and "
+            "only by an owner. For example: only administrators write addresses."
+        ),
+    )
+    replaces = forms.BooleanField(
+        label="Replace the identity provider",
+        required=False,
+        help_text="Needed for another issuer or entity ID. Identities linked now end with it.",
+    )
 
     def __init__(
         self,
@@ -59,10 +81,12 @@ class ConnectionForm(forms.Form):
         role.choices = [("", ASK), *choices]
         for name in ("email_attribute", "name_attribute", "groups_attribute"):
             self.fields[name].help_text = "Leave empty for the usual names."
+        if connection is None:
+            del self.fields["replaces"]
 
     def shared_fields(self) -> dict[str, Any]:
-        names = ("name", "default_role", "email_attribute", "name_attribute", "groups_attribute")
-        return {name: self.cleaned_data[name].strip() for name in names}
+        fields = {name: self.cleaned_data[name].strip() for name in SHARED}
+        return {**fields, "replaces": self.cleaned_data.get("replaces", False)}
 
     def provider_fields(self) -> dict[str, Any]:
         """Return what the protocol adds. Raises Invalid."""
@@ -80,7 +104,14 @@ class ConnectionForm(forms.Form):
 
 
 class SAMLForm(ConnectionForm):
-    field_order = ("name", "metadata", "metadata_url", "default_role")
+    field_order = (
+        "name",
+        "metadata",
+        "metadata_url",
+        "keeps_certificates",
+        "replaces",
+        "default_role",
+    )
 
     metadata = forms.FileField(label="Metadata file", required=False)
     metadata_url = forms.CharField(
@@ -91,7 +122,32 @@ class SAMLForm(ConnectionForm):
         help_text=f"Fetched once, now. At most {MOST_CERTIFICATES} certificates.",
     )
 
+    keeps_certificates = forms.BooleanField(
+        label="Keep the current certificates, too",
+        required=False,
+        help_text="While the identity provider changes from one to the other.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.connection is None:
+            del self.fields["keeps_certificates"]
+
     def provider_fields(self) -> dict[str, Any]:
+        config = self._config()
+        if not config or not self.cleaned_data.get("keeps_certificates"):
+            return config
+        assert self.connection is not None  # noqa: S101 - the field is of existing ones
+        kept = [*config["config"]["certificates"], *self.connection.config["certificates"]]
+        certificates = list(dict.fromkeys(kept))
+        if len(certificates) > MOST_CERTIFICATES:
+            raise Invalid(
+                f"These would be more than {MOST_CERTIFICATES} certificates.",
+                field="keeps_certificates",
+            )
+        return {"config": {**config["config"], "certificates": certificates}}
+
+    def _config(self) -> dict[str, Any]:
         now = timezone.now()
         upload, url = self.cleaned_data.get("metadata"), self.cleaned_data["metadata_url"].strip()
         if upload and url:
@@ -111,7 +167,7 @@ class SAMLForm(ConnectionForm):
 
 
 class OIDCForm(ConnectionForm):
-    field_order = ("name", "issuer", "client_id", "client_secret", "default_role")
+    field_order = ("name", "issuer", "replaces", "client_id", "client_secret", "default_role")
 
     issuer = forms.CharField(
         label="Issuer",

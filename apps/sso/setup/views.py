@@ -21,12 +21,14 @@ from apps.accounts.sessions.services import (
 from apps.core.errors import PortalError
 from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
-from apps.sso.connections import services
+from apps.sso.connections import services, trust
 from apps.sso.connections.newcomers import newcomer_role, roles_of_newcomers
+from apps.sso.linking.reach import is_owner
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.identity_providers import SCOPES
 from apps.sso.protocols.saml import address_of, certificate_ends
-from apps.sso.setup.forms import FORMS, ConnectionForm, ProtocolForm
+from apps.sso.protocols.vocabulary import NAMES
+from apps.sso.setup.forms import FORMS, SHARED, ConnectionForm, ProtocolForm
 from apps.sso.sign_in.views import leave_for_test
 
 MANAGE = "organization.sso.manage"
@@ -85,6 +87,7 @@ def connection(
         "certificate_ends": certificate_ends(found) if is_saml else [],
         "now": timezone.now(),
         "newcomer_role": newcomer_role(organization=organization, key=found.default_role),
+        "is_owner": is_owner(user=request_user(request), organization=organization),
     }
     return render(request, "sso/connections/connection.html", context)
 
@@ -120,6 +123,7 @@ def edit_connection(
         "protocol": found.protocol,
         "connection": found,
         **_freshness(request),
+        **_addresses(found),
     }
     return form_page(request, "sso/connections/connection_form.html", context, form)
 
@@ -148,6 +152,19 @@ def switch_connection(
     with errors_as_messages(request):
         change(actor=request_user(request), connection=found)
         messages.success(request, f"{found} is {'enabled' if is_on else 'disabled'}.")
+    return _to(found)
+
+
+@scoped(Organization, MANAGE, by="slug")
+@fresh_sign_in
+@require_POST
+def approve_connection(
+    request: HttpRequest, organization: Organization, connection_key: str
+) -> HttpResponse:
+    found = get_object_or_404(organization.sso_connections, key=connection_key)
+    with errors_as_messages(request):
+        trust.approve_connection(actor=request_user(request), connection=found)
+        messages.success(request, f"{found} is approved.")
     return _to(found)
 
 
@@ -184,8 +201,9 @@ def _reserved_key(request: HttpRequest, organization: Organization, protocol: st
 def _addresses(connection: SSOConnection) -> dict[str, Any]:
     """Return what the identity provider has to be told."""
     is_saml = connection.protocol == SSOConnection.Protocol.SAML
-    pages = ("acs", "metadata") if is_saml else ("callback",)
+    pages = ("metadata", "acs", "start") if is_saml else ("callback", "start")
     return {
+        "names": NAMES,
         "is_saml": is_saml,
         "addresses": {page: address_of(connection, page) for page in pages},
         "scopes": connection.config.get("scopes", SCOPES),
@@ -206,9 +224,8 @@ def _freshness(request: HttpRequest) -> dict[str, Any]:
 
 
 def _initial(connection: SSOConnection) -> dict[str, Any]:
-    names = ("name", "default_role", "email_attribute", "name_attribute", "groups_attribute")
     return {
-        **{name: getattr(connection, name) for name in names},
+        **{name: getattr(connection, name) for name in SHARED},
         "client_id": connection.client_id,
         "issuer": connection.config.get("issuer", ""),
     }

@@ -19,30 +19,28 @@ from apps.accounts.sign_in.adapter import AccountAdapter as PortalAccountAdapter
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import Refused
 from apps.sso.connections.services import client_secret_of
+from apps.sso.linking.reach import is_reached
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.failures import NOT_ASKED, explain
 from apps.sso.protocols.outgoing import GuardedSession
-from apps.sso.provider import CONFIRMS, NAME_ID, check_nonce
+from apps.sso.provider import AUTHENTICATED_AT, CONFIRMS, check_authenticated, check_nonce
 from apps.sso.queries import connections_of, verified_domain, ways_to_sign_in
-from apps.sso.sign_in.admission import Identity, admit, identity_from
+from apps.sso.sign_in.admission import ProofNeeded, admit
 from apps.sso.sign_in.bypass import has_bypass
+from apps.sso.sign_in.identities import Identity, identity_from
+from apps.sso.sign_in.pending import hold
 from apps.sso.sign_in.testing import end_test, is_testing
 
 logger = logging.getLogger(__name__)
-CLAIMS = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
-EMAIL_NAMES = (
-    "email",
-    "mail",
-    "urn:oid:0.9.2342.19200300.100.1.3",
-    f"{CLAIMS}/emailaddress",
-    NAME_ID,
-)
 SOMEBODY_ELSE = (
     "The identity provider signed in another person than the one signed in here. Sign out there "
     "or here, then sign in again."
 )
-NAME_NAMES = ("name", "displayName", "urn:oid:2.16.840.1.113730.3.1.241", "cn", f"{CLAIMS}/name")
-GROUPS_NAMES = ("groups", "http://schemas.microsoft.com/ws/2008/06/identity/claims/groups")
+
+NOT_REACHED = (
+    "This identity provider has not been linked to your account by you, or it was changed since. "
+    "Sign out here, then sign in with it and link it again."
+)
 
 
 class AccountAdapter(PortalAccountAdapter):
@@ -105,6 +103,16 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth 
             raise ImmediateHttpResponse(end_confirmation(request, sociallogin))
         try:
             sociallogin.user = admit(connection=connection, identity=identity)
+        except ProofNeeded as needed:
+            hold(
+                request,
+                connection,
+                subject=identity.subject,
+                user=needed.user,
+                replaces=needed.replaces,
+            )
+            proof = redirect("sso:link", connection_key=connection.key)
+            raise ImmediateHttpResponse(proof) from None
         except Refused as error:
             page = problem(request, connection, error.message, status=403)
             raise ImmediateHttpResponse(page) from None
@@ -130,9 +138,16 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth 
 def end_confirmation(request: HttpRequest, sociallogin: Any) -> HttpResponse:
     """Confirm the signed-in person if the identity that returned is theirs."""
     connection, uid = sociallogin.provider.app.connection, sociallogin.account.uid
-    theirs = SocialAccount.objects.filter(provider=connection.key, uid=uid)
-    if not theirs.filter(user_id=request.user.pk).exists():
+    linked = SocialAccount.objects.filter(provider=connection.key, uid=uid)
+    account = linked.filter(user_id=request.user.pk).select_related("user").first()
+    if account is None:
         return problem(request, connection, SOMEBODY_ELSE, status=403)
+    if not is_reached(connection=connection, account=account):
+        return problem(request, connection, NOT_REACHED, status=403)
+    try:
+        check_authenticated(at=_authenticated_at(sociallogin), state=sociallogin.state)
+    except ProviderException as error:
+        return problem(request, connection, str(error), reason="not authenticated anew")
     note_confirmation(request)
     after = urlencode({"next": sociallogin.state.get("next") or ""})
     return redirect(f"{reverse('sso:confirm')}?{after}")
@@ -181,21 +196,25 @@ def _identity(sociallogin: Any) -> Identity:
     connection: SSOConnection = sociallogin.provider.app.connection
     said = sociallogin.account.extra_data
     if connection.protocol == SSOConnection.Protocol.OIDC:
-        claims = said.get("id_token") or {}
-        check_nonce(claims=claims, state=sociallogin.state)
-        info = said.get("userinfo") or {}
-        if info.get("sub") != claims.get("sub"):
-            raise ProviderException("The user info is about another person than the ID token.")
-        said = {**claims, **info}
-    return identity_from(
-        subject=sociallogin.account.uid,
-        email=_first(said, connection.email_attribute, EMAIL_NAMES),
-        name=_first(said, connection.name_attribute, NAME_NAMES),
-        groups=_first(said, connection.groups_attribute, GROUPS_NAMES),
-    )
+        said = _claims(said, sociallogin.state)
+    return identity_from(connection=connection, subject=sociallogin.account.uid, said=said)
 
 
-def _first(said: Mapping[str, Any], chosen: str, usual: tuple[str, ...]) -> Any:
-    """Return the claim with the chosen name, or else the first usual one that is present."""
-    names = (chosen,) if chosen else usual
-    return next((said[name] for name in names if said.get(name)), None)
+def _claims(said: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims of the ID token and the user info, which must be about one person."""
+    claims = dict(said.get("id_token") or {})
+    check_nonce(claims=claims, state=state)
+    info = said.get("userinfo") or {}
+    if info.get("sub") != claims.get("sub"):
+        raise ProviderException("The user info is about another person than the ID token.")
+    if "email" in info and info["email"] != claims.get("email"):
+        # What the token says of its address says nothing of this one.
+        claims.pop("email_verified", None)
+    return {**claims, **info}
+
+
+def _authenticated_at(sociallogin: Any) -> object:
+    said = sociallogin.account.extra_data
+    if AUTHENTICATED_AT in said:
+        return said[AUTHENTICATED_AT]
+    return (said.get("id_token") or {}).get("auth_time")

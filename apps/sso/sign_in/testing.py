@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.sso.connections.services import note_test
 from apps.sso.models import SSOConnection
 from apps.sso.queries import owns_address
-from apps.sso.sign_in.admission import Identity
+from apps.sso.sign_in.identities import Identity, counts, why_unverified
 
 SESSION_KEY = "sso_test"
 
@@ -56,6 +56,10 @@ def result_of(
         message = "No email address was sent: check the name of its attribute."
     elif not owns_address(connection=connection, email=identity.email):
         message = f"{identity.email} is not in a verified domain of {connection.organization}."
+    elif connection.approved_at is not None and not counts(
+        connection=connection, identity=identity
+    ):
+        message = why_unverified(connection=connection, email=identity.email)
     return {
         "is_ok": not message,
         "message": message,
@@ -63,5 +67,6 @@ def result_of(
         "subject": identity.subject[:200],
         "email": identity.email,
         "name": identity.name,
-        "groups": list(identity.groups[:50]),
+        "groups": list((identity.groups or ())[:50]),
+        "is_overage": identity.groups is None,
     }

@@ -1,21 +1,18 @@
 """Sign-in: an email address first, then the method that its domain requires."""
 
+import time
 from typing import Any
 
 from allauth.account.views import LoginView
-from allauth.socialaccount.helpers import complete_social_login
 from allauth.socialaccount.models import SocialApp
-from allauth.socialaccount.providers.base import AuthProcess, ProviderException
+from allauth.socialaccount.providers.base import AuthProcess
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
-from allauth.socialaccount.sessions import LoginSession
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 from requests import RequestException
 
 from apps.core.errors import Invalid
@@ -25,16 +22,12 @@ from apps.sso.connections.services import note_bypass
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.failures import NOT_ASKED, explain
 from apps.sso.protocols.identity_providers import check_url
-from apps.sso.protocols.saml import BadAnswer, read_answer, service_metadata
 from apps.sso.provider import CONFIRMS, OIDCAdapter
 from apps.sso.queries import bypass_link, verified_domain, ways_to_sign_in
 from apps.sso.sign_in.adapter import app_of, problem
 from apps.sso.sign_in.bypass import has_bypass, open_bypass
 from apps.sso.sign_in.forms import EmailForm, PasswordForm
 from apps.sso.sign_in.testing import begin_test
-
-ACS_SESSION = ("saml_acs_session", "saml-acs-session")
-LONGEST_ANSWER = 256 * 1024
 
 
 @open_to_all
@@ -91,12 +84,18 @@ with_password = PasswordView.as_view()
 
 
 @open_to_all
-@require_POST
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
 def start(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """Redirect to the identity provider that the person chose."""
+    """Redirect to the identity provider that the person chose; its own tile for the portal leads
+    here with GET.
+    """
     connection = get_object_or_404(
         SSOConnection.objects.select_related("organization"), key=connection_key, is_enabled=True
     )
+    if request.method != "POST":
+        context = {"connection": connection, "connections": [connection], "next": next_of(request)}
+        return render(request, "sso/sign_in/start.html", context)
     return _leave_for(request, connection)
 
 
@@ -127,64 +126,7 @@ def leave_for_test(request: HttpRequest, connection: SSOConnection) -> HttpRespo
 
 def leave_for_confirmation(request: HttpRequest, connection: SSOConnection) -> HttpResponse:
     """Redirect to an identity provider and require a fresh sign-in there."""
-    return _leave_for(request, connection, **{CONFIRMS: True})
-
-
-@csrf_exempt
-@open_to_all
-@require_POST
-def acs(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """Receive a SAML response, posted from another site and thus without our session's cookie."""
-    connection = _connection(connection_key, SSOConnection.Protocol.SAML)
-    answer = request.POST.get("SAMLResponse", "")
-    if not answer or len(answer) > LONGEST_ANSWER:
-        return problem(request, connection, "No SAML answer came with this request.")
-    response = HttpResponseRedirect(reverse("sso:acs_finish", args=[connection.key]))
-    session = LoginSession(request, *ACS_SESSION)
-    session.store["answer"] = answer
-    session.store.set_expiry(300)
-    session.save(response)
-    return response
-
-
-@open_to_all
-@never_cache
-@require_GET
-def acs_finish(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """Process the response, now with our session's cookie."""
-    connection = _connection(connection_key, SSOConnection.Protocol.SAML)
-    session = LoginSession(request, *ACS_SESSION)
-    answer = session.store.get("answer")
-    session.delete()
-    if not answer:
-        return problem(request, connection, "This sign-in is over. Begin it again.")
-    try:
-        return _finish_saml(request, connection, answer)
-    except BadAnswer as error:
-        return _saml_problem(request, connection, error)
-    except PermissionDenied:
-        return problem(request, connection, NOT_ASKED)
-    except ProviderException as error:
-        return problem(request, connection, str(error))
-
-
-def _finish_saml(request: HttpRequest, connection: SSOConnection, answer: str) -> HttpResponse:
-    auth = read_answer(connection, answer)
-    provider = app_of(connection).get_provider(request)
-    asked = auth.get_last_response_in_response_to()
-    if not asked:
-        return problem(request, connection, NOT_ASKED)
-    state = provider.unstash_redirect_state(request, asked)
-    login = provider.sociallogin_from_response(request, auth)
-    login.state = state
-    response: HttpResponse = complete_social_login(request, login)
-    return response
-
-
-def _saml_problem(
-    request: HttpRequest, connection: SSOConnection, error: BadAnswer
-) -> HttpResponse:
-    return problem(request, connection, error.message, reason=error.reason)
+    return _leave_for(request, connection, **{CONFIRMS: time.time()})
 
 
 @open_to_all
@@ -192,7 +134,7 @@ def _saml_problem(
 @require_GET
 def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
     """Receive the redirect of an OpenID Connect provider."""
-    connection = _connection(connection_key, SSOConnection.Protocol.OIDC)
+    connection = connection_of(connection_key, SSOConnection.Protocol.OIDC)
     try:
         view = OAuth2CallbackView.adapter_view(OIDCAdapter(request, connection.key))
         response: HttpResponse = view(request)
@@ -204,18 +146,6 @@ def callback(request: HttpRequest, connection_key: str) -> HttpResponse:
         return problem(request, connection, message, reason=reason)
     except SocialApp.DoesNotExist:
         raise Http404 from None
-    return response
-
-
-@open_to_all
-@require_GET
-def metadata(request: HttpRequest, connection_key: str) -> HttpResponse:
-    """The portal's SAML metadata. It holds no secret."""
-    connection = _connection(connection_key, SSOConnection.Protocol.SAML)
-    response = HttpResponse(
-        service_metadata(connection), content_type="application/samlmetadata+xml"
-    )
-    response["Content-Disposition"] = f'attachment; filename="astro-portal-{connection.key}.xml"'
     return response
 
 
@@ -235,7 +165,7 @@ def bypass(request: HttpRequest, token: str) -> HttpResponse:
     return redirect("account_login")
 
 
-def _connection(key: str, protocol: str) -> SSOConnection:
+def connection_of(key: str, protocol: str) -> SSOConnection:
     rows = SSOConnection.objects.select_related("organization")
     return get_object_or_404(rows, key=key, protocol=protocol)
 

@@ -1,0 +1,1 @@
+"""How an identity gets to an account that was there before it."""
