@@ -248,6 +248,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Workers empty the queues in the order in which their command names them.
     "queue_order_strategy": "priority",
 }
+    "socket_keepalive": True,
 # An edit must not wait for a broker that does not answer: the sweeper finds the row anyway.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True

@@ -116,6 +116,7 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
             "AIRFLOW__CELERY__RESULT_BACKEND": config.broker(state.broker_number),
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(DAY_SECONDS),
         }
+            "AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS": "portal_celery.CELERY_CONFIG",
     return fixed
 
 

@@ -21,6 +21,7 @@ from apps.dataplane.kubernetes.render.places import (
     POD_TEMPLATE,
     PUBLIC_KEY,
     TASK_LOGS,
+    WORKER_ALIVE,
 )
 from apps.dataplane.kubernetes.render.pods.database import database_url
 from apps.dataplane.kubernetes.render.target import API_PORT, BROKER_SERVICE, Target
@@ -186,6 +187,8 @@ def _remote_logs(target: Target) -> dict[str, str]:
 def _user_variables(target: Target, *, is_secret: bool) -> dict[str, str]:
     return {
         variable.key: variable.value
+        fixed["AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS"] = "portal_celery.CELERY_CONFIG"
+        fixed["PORTAL_WORKER_ALIVE_FILE"] = WORKER_ALIVE
         for variable in target.spec.variables
         if variable.is_secret == is_secret
     }
