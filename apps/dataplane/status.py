@@ -82,12 +82,14 @@ class Usage:
 class LiveMetrics:
     """What changes by the second and is measured only while a page is open.
 
-    `tasks` are (queued, running) by queue, `usage` and `heartbeats` are by component. None where
-    not reported, and then `tasks_unknown` or `usage_unknown` is the reason.
+    `tasks` are (queued, running) by queue, `waiting` is since when the first queued task of a queue
+    waits, `usage` and `heartbeats` are by component. None where not reported, and then
+    `tasks_unknown` or `usage_unknown` is the reason.
     """
 
     taken_at: datetime
     tasks: Mapping[str, tuple[int, int]] | None = None
+    waiting: Mapping[str, datetime] | None = None
     tasks_unknown: str = ""
     import_errors: int | None = None
     heartbeats: Mapping[str, datetime] | None = None

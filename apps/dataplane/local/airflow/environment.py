@@ -15,12 +15,12 @@ from pathlib import Path
 from apps.dataplane.local.airflow.database import deployment_url
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
+from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES, most_tasks
 from apps.dataplane.spec import DeploymentSpec
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EXECUTORS = {"celery": "CeleryExecutor", "local": "LocalExecutor"}
 LOCAL_EXECUTOR_TASKS = 4
-CELERY_TASKS = 512
 DAY_SECONDS = 86_400
 
 DEFAULTS = {
@@ -36,6 +36,7 @@ DEFAULTS = {
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "15",
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
+    **PATIENCE_WITH_QUEUES,
     "LANG": "C.UTF-8",
     # Without it the C library keeps an arena of memory per thread, tens of MB for each process.
     "MALLOC_ARENA_MAX": "2",
@@ -115,13 +116,14 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
             "AIRFLOW__CELERY__BROKER_URL": config.broker(state.broker_number),
             "AIRFLOW__CELERY__RESULT_BACKEND": config.broker(state.broker_number),
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(DAY_SECONDS),
-        }
             "AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS": "portal_celery.CELERY_CONFIG",
+        }
     return fixed
 
 
 def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dict[str, str]:
-    parallelism = CELERY_TASKS if spec.executor == "celery" else LOCAL_EXECUTOR_TASKS
+    slots = [queue.concurrency * queue.max_workers for queue in spec.queues]
+    parallelism = most_tasks(slots) if spec.executor == "celery" else LOCAL_EXECUTOR_TASKS
     user = {variable.key: variable.value for variable in spec.variables}
     environment = {
         **DEFAULTS,
