@@ -260,7 +260,7 @@ def test_a_job_that_is_silent_for_minutes_is_restarted(
     expected: int,
 ) -> None:
     check = _program("check_heartbeat", monkeypatch)
-    monkeypatch.setattr(check.socket, "gethostbyname", lambda name: "10.0.0.7")
+    monkeypatch.setattr(check, "pod_address", lambda: "10.0.0.7")
     monkeypatch.setattr(check.sys, "argv", ["check_heartbeat.py", "TriggererJob"])
     with database.connect() as connection:
         connection.execute(

@@ -98,7 +98,8 @@ def core_environment(target: Target) -> dict[str, str]:
     sign_in = target.spec.sign_in
     environment = {
         "AIRFLOW__CORE__AUTH_MANAGER": "portal_auth.PortalAuthManager",
-        "AIRFLOW__API__HOST": "0.0.0.0",  # noqa: S104 - the address inside its pod
+        # All addresses of its pod, of whichever family they are.
+        "AIRFLOW__API__HOST": "",
         "AIRFLOW__API__PORT": str(API_PORT),
         "AIRFLOW__API__EXPOSE_CONFIG": "False",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
@@ -169,7 +170,7 @@ def _fixed(target: Target) -> dict[str, str]:
         # Inside the namespace and straight to the api-server: tasks must not depend on the portal.
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{target.api_url}/execution/",
         # The pods of a Deployment have no names in DNS.
-        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "airflow.utils.net.get_host_ip_address",
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "portal_address.pod_address",
         "AIRFLOW__API__BASE_URL": f"{target.config.airflow_url}{target.path}",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
@@ -186,6 +187,8 @@ def _fixed(target: Target) -> dict[str, str]:
     }
     if target.spec.executor == "celery":
         fixed["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"] = str(DAY_SECONDS)
+        fixed["AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS"] = "portal_celery.CELERY_CONFIG"
+        fixed["PORTAL_WORKER_ALIVE_FILE"] = WORKER_ALIVE
     return fixed | _remote_logs(target)
 
 
@@ -204,8 +207,6 @@ def _remote_logs(target: Target) -> dict[str, str]:
 def _user_variables(target: Target, *, is_secret: bool) -> dict[str, str]:
     return {
         variable.key: variable.value
-        fixed["AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS"] = "portal_celery.CELERY_CONFIG"
-        fixed["PORTAL_WORKER_ALIVE_FILE"] = WORKER_ALIVE
         for variable in target.spec.variables
         if variable.is_secret == is_secret
     }
