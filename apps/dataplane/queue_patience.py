@@ -1,7 +1,5 @@
 """Settings of Airflow, on every data plane, with which a full queue fails no task."""
 
-from collections.abc import Sequence
-
 # After ten minutes in a queue Airflow takes a task back and queues it again, which also finds one
 # that a lost broker has forgotten. By itself it fails a task the third time. The token that a task
 # waits with ends when it is taken back: the leeway covers the time until that is noticed.
@@ -11,12 +9,3 @@ PATIENCE_WITH_QUEUES = {
     "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "1000000",
     "AIRFLOW__API_AUTH__JWT_LEEWAY": "60",
 }
-# With several queues one that is full must not hold up the others.
-SEVERAL_QUEUES = 512
-
-
-def most_tasks(slots: Sequence[int]) -> int:
-    """Return how many tasks may be given to Celery at once, from how many the workers of each queue
-    can run. The others wait in Airflow, which knows their priorities.
-    """
-    return max(sum(slots), SEVERAL_QUEUES) if len(slots) > 1 else sum(slots)

@@ -37,7 +37,7 @@ from apps.dataplane.local.layout import (
     save_state,
     save_wanted,
 )
-from apps.dataplane.spec import CodeSpec, VariableSpec, WorkerQueue
+from apps.dataplane.spec import CodeSpec, VariableSpec
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_spec
 
 
@@ -125,20 +125,6 @@ def test_variables_replace_defaults_but_not_what_the_plane_needs(place: Place):
     assert environment["AIRFLOW__API__PORT"] == "23456"
     assert environment["PYTHONPATH"].endswith("/plugins:/mine")
     assert environment["GREETING"] == 'a "b" %c\nd'
-
-
-@pytest.mark.parametrize(("queues", "most"), [(1, 6), (2, 512), (200, 1200)])
-def test_airflow_hands_over_as_many_tasks_as_workers_can_run(
-    place: Place, queues: int, most: int
-) -> None:
-    made = tuple(
-        WorkerQueue(name=f"q{number}", concurrency=2, min_workers=0, max_workers=3)
-        for number in range(queues)
-    )
-
-    environment = core_environment(spec=make_spec(queues=made), place=place)
-
-    assert environment["AIRFLOW__CORE__PARALLELISM"] == str(most)
 
 
 def make_surroundings(place: Place, **changes: object) -> Surroundings:

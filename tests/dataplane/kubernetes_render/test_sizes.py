@@ -1,10 +1,6 @@
 """The worker sizes are those that Astro's users know."""
 
-import pytest
-
-from apps.dataplane.kubernetes.render.sizes import MOST_TASK_PODS, SIZES, worker_share
-from tests.dataplane.kubernetes_render.matrix import manifests_of
-from tests.dataplane.kubernetes_render.pods import find
+from apps.dataplane.kubernetes.render.sizes import SIZES, worker_share
 
 ASTRO = {
     "A5": (1, 2, 5, 15),
@@ -29,19 +25,3 @@ def test_a_worker_is_promised_a_quarter_of_its_cpus_and_all_its_memory() -> None
     share = worker_share("A20")
 
     assert (share.cpu_millis, share.most_cpu_millis, share.memory_mib) == (1000, 4000, 8192)
-
-
-@pytest.mark.parametrize(
-    ("case", "most"),
-    [
-        ("celery-keda", 6),
-        ("celery-fixed", 2),
-        ("longest-names", 512),
-        ("kubernetes", MOST_TASK_PODS),
-        ("local", 8),
-    ],
-)
-def test_airflow_hands_over_as_many_tasks_as_can_run(case: str, most: int) -> None:
-    environment = find(manifests_of(case), "ConfigMap", "environment")["data"]
-
-    assert environment["AIRFLOW__CORE__PARALLELISM"] == str(most)

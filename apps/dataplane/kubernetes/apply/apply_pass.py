@@ -140,16 +140,18 @@ class ApplyPass:
 
     def _without_additions(self, manifest: Manifest, live: Manifest) -> Manifest:
         """Remove what others added: the fields become the portal's, and its next apply lacks them.
-        Where drift is only reported, the object keeps them and counts as moved.
+        Where drift is only reported, the object keeps them and counts as moved; so does one to
+        which they were added again at once.
         """
         if not self.spec.corrects_drift:
-            return {**live, "metadata": {**live["metadata"], "mark": FOREIGN}}
+            return _moved(live)
         kind, metadata = kind_of(manifest), live["metadata"]
         version = metadata["resourceVersion"]
         fields = {"managedFields": adopted(live), "resourceVersion": version}
         namespace = metadata.get("namespace", "")
         self.api.merge(kind, metadata["name"], {"metadata": fields}, namespace=namespace)
-        return self.api.apply(manifest, metadata_only=kind not in WHOLE)
+        live = self.api.apply(manifest, metadata_only=kind not in WHOLE)
+        return _moved(live) if added_fields(live) else live
 
     def _immutable(self, one: str, error: Refused) -> DataPlaneError:
         """Delete a Job that must be replaced; report every other immutable object."""
@@ -190,6 +192,10 @@ class ApplyPass:
             nudge_configmaps(self.api, portal_id=portal_id, ref=ref, digest=code)
         self.state.finish()
         return _progress(steps)
+
+
+def _moved(live: Manifest) -> Manifest:
+    return {**live, "metadata": {**live["metadata"], "mark": FOREIGN}}
 
 
 def _progress(steps: list[Step]) -> Progress:

@@ -7,7 +7,6 @@ fifteen the most.
 from dataclasses import dataclass
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.spec import WorkerQueue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +90,3 @@ def worker_share(size: str) -> Share:
         memory_mib=found.memory_gib * 1024,
         disk_gib=10,
     )
-
-
-def fixed_workers(queue: WorkerQueue) -> int:
-    """Return the number of a queue's workers where nothing scales them."""
-    return max(1, queue.min_workers)

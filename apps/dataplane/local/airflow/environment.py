@@ -15,12 +15,13 @@ from pathlib import Path
 from apps.dataplane.local.airflow.database import deployment_url
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
-from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES, most_tasks
+from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.spec import DeploymentSpec
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EXECUTORS = {"celery": "CeleryExecutor", "local": "LocalExecutor"}
 LOCAL_EXECUTOR_TASKS = 4
+CELERY_TASKS = 512
 DAY_SECONDS = 86_400
 
 DEFAULTS = {
@@ -122,8 +123,7 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
 
 
 def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dict[str, str]:
-    slots = [queue.concurrency * queue.max_workers for queue in spec.queues]
-    parallelism = most_tasks(slots) if spec.executor == "celery" else LOCAL_EXECUTOR_TASKS
+    parallelism = CELERY_TASKS if spec.executor == "celery" else LOCAL_EXECUTOR_TASKS
     user = {variable.key: variable.value for variable in spec.variables}
     environment = {
         **DEFAULTS,

@@ -15,7 +15,7 @@ from apps.dataplane.kubernetes.render.pods.pods import (
     airflow_pod,
     pod_template,
 )
-from apps.dataplane.kubernetes.render.sizes import fixed_workers, worker_share
+from apps.dataplane.kubernetes.render.sizes import worker_share
 from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.spec import WorkerQueue
 
@@ -50,7 +50,7 @@ def workers(configuration: Configuration, queue: WorkerQueue) -> tuple[Manifest,
         ),
     }
     if not target.config.has_keda:
-        spec["replicas"] = fixed_workers(queue)
+        spec["replicas"] = max(1, queue.min_workers)
     budget = {
         "maxUnavailable": 1,
         # A worker that does not start must not hold up the draining of its node.

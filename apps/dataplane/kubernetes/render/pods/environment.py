@@ -24,16 +24,15 @@ from apps.dataplane.kubernetes.render.places import (
     WORKER_ALIVE,
 )
 from apps.dataplane.kubernetes.render.pods.database import database_url
-from apps.dataplane.kubernetes.render.sizes import fixed_workers
 from apps.dataplane.kubernetes.render.target import API_PORT, BROKER_SERVICE, Target
-from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES, most_tasks
+from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 
 EXECUTORS = {
     "celery": "CeleryExecutor",
     "kubernetes": "KubernetesExecutor",
     "local": "LocalExecutor",
 }
-LOCAL_TASKS = 8
+PARALLELISM = {"celery": 512, "kubernetes": sizes.MOST_TASK_PODS, "local": 8}
 DAY_SECONDS = 86_400
 # An object of Kubernetes has at most 1 MiB.
 MOST_BYTES = 900_000
@@ -65,25 +64,11 @@ def common_environment(target: Target) -> dict[str, str]:
     """Return what every Airflow process has and everyone who may read pods may know."""
     fixed = _fixed(target)
     user = _user_variables(target, is_secret=False)
-    parallelism = {"AIRFLOW__CORE__PARALLELISM": str(_parallelism(target))}
+    parallelism = {"AIRFLOW__CORE__PARALLELISM": str(PARALLELISM[target.spec.executor])}
     environment = {**DEFAULTS, **parallelism, **user, **fixed}
     paths = [PLUGINS, user["PYTHONPATH"]] if user.get("PYTHONPATH") else [PLUGINS]
     environment["PYTHONPATH"] = ":".join(paths)
     return _limited(environment)
-
-
-def _parallelism(target: Target) -> int:
-    if target.spec.executor == "kubernetes":
-        return sizes.MOST_TASK_PODS
-    if target.spec.executor == "local":
-        return LOCAL_TASKS
-    has_keda = target.config.has_keda
-    return most_tasks(
-        [
-            queue.concurrency * (queue.max_workers if has_keda else fixed_workers(queue))
-            for queue in target.spec.queues
-        ]
-    )
 
 
 def secret_variables(target: Target) -> dict[str, str]:
