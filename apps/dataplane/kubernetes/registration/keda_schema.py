@@ -31,14 +31,14 @@ def unknown_fields(api: Api) -> tuple[str, ...]:
         schemas = api.json(PATH).get("components", {}).get("schemas", {})
     except (Refused, Temporary):
         return ()
-    found = []
+    found: set[str] = set()
     for schema in schemas.values():
-        kinds = schema.get("x-kubernetes-group-version-kind") or ({},)
-        spec = _OBJECTS.get(kinds[0].get("kind", ""))
+        named = (schema.get("x-kubernetes-group-version-kind") or [{}])[0]
+        spec = _OBJECTS.get(named.get("kind", ""))
         described = (schema.get("properties") or {}).get("spec")
         if spec and described:
-            found += [f"{kinds[0]['kind']} {path}" for path in _unknown(spec, described, "spec")]
-    return tuple(sorted(set(found)))
+            found.update(f"{named['kind']} {path}" for path in _unknown(spec, described, "spec"))
+    return tuple(sorted(found))
 
 
 def _unknown(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
