@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
@@ -152,3 +155,28 @@ def check_sign_in_key(pem: str) -> None:
         raise ConfigurationError(
             "PORTAL_AIRFLOW_SIGN_IN_KEY must be an Ed25519 private key in PEM, without a password."
         )
+
+
+def public_sign_in_key(pem: str, *, private_pem: str) -> str:
+    """Return a public key that Airflows are to check sign-ins with, "" where none is given. Raises
+    ConfigurationError for another kind of key, and for one of another private key.
+    """
+    if not pem:
+        return ""
+    try:
+        given = serialization.load_pem_public_key(pem.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        given = None
+    if not isinstance(given, Ed25519PublicKey):
+        raise ConfigurationError(
+            "PORTAL_AIRFLOW_SIGN_IN_PUBLIC_KEY must be an Ed25519 public key in PEM."
+        )
+    if private_pem:
+        private = serialization.load_pem_private_key(private_pem.encode(), password=None)
+        if private.public_key() != given:
+            raise ConfigurationError(
+                "PORTAL_AIRFLOW_SIGN_IN_PUBLIC_KEY does not belong to PORTAL_AIRFLOW_SIGN_IN_KEY."
+            )
+    return given.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()

@@ -26,6 +26,7 @@ from astro_portal.env import (
     env_secret,
     env_str,
     env_url,
+    public_sign_in_key,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -73,6 +74,10 @@ except ValueError as error:
     raise ConfigurationError(f"PORTAL_ENCRYPTION_KEYS is wrong. {error}") from None
 AIRFLOW_SIGN_IN_KEY = env_secret("PORTAL_AIRFLOW_SIGN_IN_KEY") or _key_file("airflow-sign-in.pem")
 check_sign_in_key(AIRFLOW_SIGN_IN_KEY)
+# All that a process needs which deploys Airflows and signs nobody in.
+AIRFLOW_SIGN_IN_PUBLIC_KEY = public_sign_in_key(
+    env_secret("PORTAL_AIRFLOW_SIGN_IN_PUBLIC_KEY"), private_pem=AIRFLOW_SIGN_IN_KEY
+)
 # With it the edge of this machine asks for people's roles; without a home there is no edge.
 EDGE_SECRET = _key_file("edge-secret")
 
@@ -244,6 +249,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 300,
     "socket_timeout": 5,
     "socket_connect_timeout": 2,
+    "socket_keepalive": True,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
     # Workers empty the queues in the order in which their command names them.

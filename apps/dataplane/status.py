@@ -82,12 +82,14 @@ class Usage:
 class LiveMetrics:
     """What changes by the second and is measured only while a page is open.
 
-    `tasks` are (queued, running) by queue, `usage` and `heartbeats` are by component. None where
-    not reported, and then `tasks_unknown` or `usage_unknown` is the reason.
+    `tasks` are (queued, running) by queue, `waiting` is since when the first queued task of a queue
+    waits, `usage` and `heartbeats` are by component. None where not reported, and then
+    `tasks_unknown` or `usage_unknown` is the reason.
     """
 
     taken_at: datetime
     tasks: Mapping[str, tuple[int, int]] | None = None
+    waiting: Mapping[str, datetime] | None = None
     tasks_unknown: str = ""
     import_errors: int | None = None
     heartbeats: Mapping[str, datetime] | None = None
@@ -97,14 +99,20 @@ class LiveMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """One object that others changed, as `Deployment/scheduler`, and the paths of our fields in it
-    that differ. `values` are (wanted, actual) by path, where they may be shown: nothing secret.
+    """One object that others changed, as `Deployment/scheduler`, and the paths in it that differ or
+    that others added. `values` are (wanted, actual) by path, where they may be shown: nothing
+    secret. `authors` are (program, ISO time) by path, where the data plane knows who it was.
     """
 
     object: str
     fields: tuple[str, ...] = ()
     values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     is_gone: bool = False
+    authors: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def described(self, path: str) -> str:
+        """Return a path with the program that changed it, if that is known."""
+        return f"{path} (by {self.authors[path][0]})" if path in self.authors else path
 
 
 @dataclass(frozen=True, kw_only=True)

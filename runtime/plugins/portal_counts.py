@@ -13,18 +13,25 @@ TASKS = """
     SELECT queue, state, count(*) FROM task_instance
     WHERE state IN ('queued', 'running') GROUP BY queue, state
 """
+WAITING = """
+    SELECT queue, min(queued_dttm) FROM task_instance WHERE state = 'queued' GROUP BY queue
+"""
 HEARTBEATS = "SELECT job_type, max(latest_heartbeat) FROM job WHERE state = 'running' GROUP BY 1"
 
 
 def counts() -> dict[str, Any]:
-    """Return tasks as (queue, state, count), the number of import errors, and heartbeats."""
+    """Return tasks as (queue, state, count), since when the first of each queue waits, the number
+    of import errors, and heartbeats.
+    """
     with create_session() as session:
         session.execute(text(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}"))
         tasks = session.execute(text(TASKS)).all()
+        waiting = session.execute(text(WAITING)).all()
         import_errors = session.execute(text("SELECT count(*) FROM import_error")).scalar_one()
         heartbeats = session.execute(text(HEARTBEATS)).all()
     return {
         "tasks": [[queue, state, count] for queue, state, count in tasks],
+        "waiting": {queue: since.isoformat() for queue, since in waiting if since},
         "import_errors": import_errors,
         "heartbeats": {job_type: at.isoformat() for job_type, at in heartbeats if at},
     }

@@ -30,14 +30,20 @@ def seconds_since_heartbeat(url: str, *, job_type: str) -> float | None:
         "SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job"
         " WHERE job_type = %s AND hostname = %s AND state = 'running'"
     )
-    hostname = socket.gethostbyname(socket.getfqdn())
     connection = psycopg2.connect(url, connect_timeout=5)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(query, [job_type, hostname])
+            cursor.execute(query, [job_type, pod_address()])
             return cursor.fetchone()[0]
     finally:
         connection.close()
+
+
+def pod_address() -> str:
+    """As in runtime/plugins/portal_address.py, by which the job has registered."""
+    found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
+    found.sort(key=lambda one: one[0] != socket.AF_INET)
+    return str(found[0][4][0])
 
 
 if __name__ == "__main__":

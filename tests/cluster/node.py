@@ -20,6 +20,7 @@ import psutil
 import yaml
 
 from apps.dataplane.kubernetes.config import Connection
+from apps.dataplane.kubernetes.registration import task_pod_policy
 from tests.cluster import builds, control_groups, keda, machine
 from tests.cluster.images import image_sets
 from tests.cluster.init import CONTAINERD_FOLDER, PRIVATE_FOLDERS
@@ -191,6 +192,7 @@ def _install_keda(node: Node) -> None:
     for name in ("keda-operator", "keda-metrics-apiserver"):
         rollout = ("rollout", "status", f"deployment/{name}", "--timeout=110s")
         node.kubectl("-n", keda.NAMESPACE, *rollout)
+    node.kubectl(*apply, "-", given=yaml.safe_dump_all(task_pod_policy.manifests()))
     node.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.external.metrics.k8s.io")
     say("KEDA is ready")
 

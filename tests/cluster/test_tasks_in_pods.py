@@ -37,6 +37,59 @@ def pods():
 
 pods()
 """
+HOSTILE = """
+from airflow.sdk import dag, task
+from kubernetes.client import models as k8s
+
+
+def describing(**spec):
+    return {"pod_override": k8s.V1Pod(spec=k8s.V1PodSpec(**{"containers": [], **spec}))}
+
+
+def with_all_keys():
+    source = k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name="airflow"))
+    return describing(containers=[k8s.V1Container(name="base", env_from=[source])])
+
+
+def disguised():
+    labels = {"app.kubernetes.io/component": "api-server"}
+    return {"pod_override": k8s.V1Pod(metadata=k8s.V1ObjectMeta(labels=labels))}
+
+
+@dag(schedule=None)
+def hostile():
+    @task(executor_config=with_all_keys())
+    def reads_keys():
+        pass
+
+    @task(
+        executor_config=describing(
+            service_account_name="scheduler", automount_service_account_token=True
+        )
+    )
+    def is_the_scheduler():
+        pass
+
+    @task(executor_config=disguised())
+    def is_the_api_server():
+        pass
+
+    @task(
+        executor_config={
+            "pod_override": k8s.V1Pod(metadata=k8s.V1ObjectMeta(labels={"team": "blue"}))
+        }
+    )
+    def is_friendly():
+        pass
+
+    reads_keys()
+    is_the_scheduler()
+    is_the_api_server()
+    is_friendly()
+
+
+hostile()
+"""
 STRANGER = """
 apiVersion: v1
 kind: Pod
@@ -72,7 +125,9 @@ def config(node: Node) -> ClusterConfig:
 @pytest.fixture(scope="module")
 def world(config: ClusterConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(KubernetesPlane(config))
-    code = make_code(tmp_path_factory.mktemp("code"), {"pods.py": DAG, **BROKEN})
+    code = make_code(
+        tmp_path_factory.mktemp("code"), {"pods.py": DAG, "hostile.py": HOSTILE, **BROKEN}
+    )
     world.create(make_spec("still-comet", executor="kubernetes", queues=(), code=code))
     yield world
     world.delete()
@@ -86,6 +141,20 @@ def test_every_task_is_a_pod_whose_log_outlives_it(world: World, node: Node) -> 
     eventually(lambda: not _task_pods(node), seconds=60)
     path = f"/api/v2/dags/pods/dagRuns/{run['dag_run_id']}/taskInstances/where/logs/1"
     assert "I ran in" in str(world.airflow("GET", path)["content"])
+
+
+def test_a_dag_gets_neither_keys_nor_accounts_of_airflow_into_its_pods(world: World) -> None:
+    run = world.finished_run("hostile", world.trigger("hostile"), seconds=300)
+
+    states = {task["task_id"]: task["state"] for task in run["tasks"]}
+    assert states == {
+        "reads_keys": "failed",
+        "is_the_scheduler": "failed",
+        "is_the_api_server": "failed",
+        "is_friendly": "success",
+    }
+    log = world.plane.logs(ref="still-comet", component="scheduler", contains="A task pod")
+    assert log.lines
 
 
 def test_a_dag_that_cannot_be_imported_is_told(world: World) -> None:

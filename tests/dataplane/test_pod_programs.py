@@ -5,8 +5,10 @@ superuser. psycopg stands in for psycopg2, which only Airflow's images have.
 import importlib.util
 import os
 import secrets
+import socket
 import subprocess
 import sys
+import time
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,7 +260,7 @@ def test_a_job_that_is_silent_for_minutes_is_restarted(
     expected: int,
 ) -> None:
     check = _program("check_heartbeat", monkeypatch)
-    monkeypatch.setattr(check.socket, "gethostbyname", lambda name: "10.0.0.7")
+    monkeypatch.setattr(check, "pod_address", lambda: "10.0.0.7")
     monkeypatch.setattr(check.sys, "argv", ["check_heartbeat.py", "TriggererJob"])
     with database.connect() as connection:
         connection.execute(
@@ -277,3 +279,58 @@ def test_a_database_that_is_away_restarts_nothing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://x:y@127.0.0.1:1/x")
 
     assert check.main() == 0
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The liveness probe of a worker that has not heard from its broker for an hour."""
+    alive = tmp_path / "alive"
+    alive.touch()
+    os.utime(alive, (time.time() - 3600, time.time() - 3600))
+    monkeypatch.setenv("PORTAL_WORKER_ALIVE_FILE", str(alive))
+    home = Home(Path(os.environ["PORTAL_HOME"]))
+    url = embedded_databases.redis_url(home)
+    monkeypatch.setenv("AIRFLOW__CELERY__BROKER_URL", url)
+    return _program("check_worker", monkeypatch)
+
+
+def test_a_worker_that_does_not_hear_a_broker_that_answers_is_restarted(
+    worker: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert worker.main() == 1
+    assert "3600 seconds" in capsys.readouterr().out
+
+
+def test_a_worker_that_heard_from_its_broker_is_left_alone(worker: ModuleType) -> None:
+    os.utime(os.environ["PORTAL_WORKER_ALIVE_FILE"])
+
+    assert worker.main() == 0
+
+
+def test_a_worker_without_a_file_is_left_alone(worker: ModuleType) -> None:
+    """It is starting, or it ends after its last tasks."""
+    Path(os.environ["PORTAL_WORKER_ALIVE_FILE"]).unlink()
+
+    assert worker.main() == 0
+
+
+@pytest.mark.parametrize("url", ["redis://:wrong@{}/0", "redis://:x@127.0.0.1:1/0"])
+def test_a_broker_that_answers_nobody_restarts_no_worker(
+    worker: ModuleType, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    address = os.environ["AIRFLOW__CELERY__BROKER_URL"].rpartition("@")[2].partition("/")[0]
+    monkeypatch.setenv("AIRFLOW__CELERY__BROKER_URL", url.format(address))
+
+    assert worker.main() == 0
+
+
+def test_a_broker_that_takes_connections_and_says_nothing_restarts_no_worker(
+    worker: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv(
+            "AIRFLOW__CELERY__BROKER_URL", f"redis://:x@127.0.0.1:{silent.getsockname()[1]}/0"
+        )
+
+        assert worker.main() == 0

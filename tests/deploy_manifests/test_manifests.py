@@ -92,9 +92,9 @@ def test_every_secret_is_in_the_example_and_none_is_more_than_needed(
     assert {key["name"] for key in keys} == {SECRET["metadata"]["name"]}
     required = {key["key"] for key in keys if not key.get("optional")}
     assert required <= set(SECRET["stringData"])
-    # Who serves strangers, or only looks, can sign nobody in.
-    signs_in = "PORTAL_AIRFLOW_SIGN_IN_KEY" in required
-    assert signs_in == (container["name"] in ("web", "worker"))
+    # Only who serves people that the portal knows can sign them in. Workers tell Airflow by what.
+    assert ("PORTAL_AIRFLOW_SIGN_IN_KEY" in required) == (container["name"] == "web")
+    assert ("PORTAL_AIRFLOW_SIGN_IN_PUBLIC_KEY" in required) == (container["name"] == "worker")
     assert all("secretRef" not in source for source in container["envFrom"])
 
 

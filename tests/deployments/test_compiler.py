@@ -114,6 +114,16 @@ def test_a_plane_gets_the_secret_and_the_configuration_its_id(
     assert configuration.variables[1].value == ""
 
 
+def test_a_worker_needs_the_public_key_alone(created: Deployment, settings: Any) -> None:
+    given = compile_spec(deployment=created, revision=wanted(created)).sign_in.public_key_pem
+    settings.AIRFLOW_SIGN_IN_PUBLIC_KEY, settings.AIRFLOW_SIGN_IN_KEY = given, ""
+
+    spec = compile_spec(deployment=created, revision=wanted(created))
+
+    assert spec.sign_in.public_key_pem == given
+    assert given.startswith("-----BEGIN PUBLIC KEY-----")
+
+
 def test_without_a_key_for_signing_in_nothing_is_applied(
     created: Deployment, settings: Any
 ) -> None:

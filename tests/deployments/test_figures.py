@@ -1,7 +1,8 @@
 """What a cluster's looks leave out: asked for while somebody looks, shown, and unknown with why."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -135,3 +136,15 @@ def test_a_deployment_that_is_gone_is_not_asked(plane: type[FakePlane]) -> None:
     tasks.measure(0)
 
     assert ("live_metrics", "") not in plane.store.calls
+
+
+@pytest.mark.parametrize(("minutes", "is_said"), [(4, False), (7, True)])
+def test_a_task_that_waits_for_long_is_said_at_its_queue(
+    browser: Client, far: Deployment, plane: type[FakePlane], minutes: int, is_said: bool
+) -> None:
+    waiting = {"default": AT - timedelta(minutes=minutes)}
+    tell(plane, far, replace(TOLD, waiting=waiting))
+
+    text = text_of(browser.get(f"/d/{far.ref}/"))
+
+    assert (f"Tasks wait for {minutes} minutes or longer." in text) == is_said

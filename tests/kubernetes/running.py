@@ -28,10 +28,12 @@ from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from apps.dataplane.kubernetes.config import Connection
+from apps.dataplane.kubernetes.registration import task_pod_policy
 from tests.kubernetes import assets
 from tests.kubernetes.certificates import Authority, private_pem
 from tests.kubernetes.control_plane import ControlPlane, kubeconfig
@@ -117,6 +119,8 @@ class RunningControlPlane(ControlPlane):
         crds = assets.find(assets.CRDS)
         self.kubectl("apply", "--server-side", "-f", str(crds))
         self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        policy = yaml.safe_dump_all(task_pod_policy.manifests())
+        self.kubectl("apply", "--server-side", "-f", "-", given=policy)
 
     def _start_etcd(self) -> None:
         clients = f"http://127.0.0.1:{self._ports['etcd']}"

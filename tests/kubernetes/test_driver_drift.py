@@ -2,14 +2,17 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, VariableSpec
 from tests.dataplane.specs import make_spec
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import differences, settle, small_spec, workload
+
+INITIAL = "spec.template.spec.initContainers[wait-for-migrations]"
 
 
 def patch(control_plane: ControlPlane, ref: str, what: str, change: dict) -> None:
@@ -229,3 +232,168 @@ def test_a_database_on_the_clusters_server_is_nobodys_drift(
 
     assert plane.observe(ref=ref).drift == ()
     assert dict(plane.survey())[ref].drift == ()
+
+
+def set_env(control_plane: ControlPlane, ref: str, *variables: str) -> None:
+    where = ("-n", namespace_of(ref))
+    control_plane.kubectl("set", "env", "deployment/scheduler", *variables, *where)
+
+
+def env_of(control_plane: ControlPlane, ref: str) -> dict[str, str]:
+    (container,) = workload(control_plane, ref, "scheduler")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    return {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
+
+
+def test_what_others_add_inside_our_objects_is_named_with_its_author_and_taken_out(
+    control_plane: ControlPlane,
+    cluster_config: ClusterConfig,
+    kubernetes_plane: KubernetesPlane,
+    ref: str,
+) -> None:
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    before = workload(control_plane, ref, "scheduler")
+    set_env(control_plane, ref, "FOO=canary-bar")
+
+    seen = kubernetes_plane.observe(ref=ref)
+    (drift,) = kubernetes_plane.drift(spec=spec)
+
+    assert seen.is_drifted
+    path = "spec.template.spec.containers[scheduler].env[FOO]"
+    assert drift.object == "Deployment/scheduler"
+    assert set(drift.fields) == {path, f"{INITIAL}.env[FOO]"}
+    by, at = drift.authors[path]
+    assert by == "kubectl-set"
+    assert datetime.fromisoformat(at) - datetime.now(UTC) < timedelta(minutes=5)
+    assert "canary" not in str(drift)
+    assert drift.described(path) == f"{path} (by kubectl-set)"
+
+    assert_put_right(control_plane, cluster_config, kubernetes_plane, spec)
+
+    after = workload(control_plane, ref, "scheduler")
+    assert "FOO" not in env_of(control_plane, ref)
+    assert after["spec"] == before["spec"]
+    # Added and removed: nothing was rolled out besides.
+    assert after["metadata"]["generation"] == before["metadata"]["generation"] + 2
+    assert kubernetes_plane.drift(spec=spec) == ()
+    assert not dict(kubernetes_plane.survey())[ref].is_drifted
+
+
+def test_what_others_add_is_left_and_shown_where_the_policy_says_so(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = small_spec(ref, corrects_drift=False)
+    settle(kubernetes_plane, spec)
+    set_env(control_plane, ref, "FOO=bar")
+
+    settle(kubernetes_plane, spec)
+
+    assert env_of(control_plane, ref)["FOO"] == "bar"
+    assert kubernetes_plane.observe(ref=ref).is_drifted
+
+    variable = VariableSpec(key="MORE", value="1", is_secret=False)
+    newer = replace(spec, revision=2, variables=(variable,))
+    settle(kubernetes_plane, newer)
+
+    assert env_of(control_plane, ref)["FOO"] == "bar"
+    assert kubernetes_plane.observe(ref=ref).is_drifted
+    (drift,) = kubernetes_plane.drift(spec=newer)
+    assert f"{INITIAL}.env[FOO]" in drift.fields
+
+    set_env(control_plane, ref, "FOO-")
+    settle(kubernetes_plane, newer)
+
+    assert not kubernetes_plane.observe(ref=ref).is_drifted
+
+
+def test_whatever_others_add_and_however_it_is_taken_out(
+    control_plane: ControlPlane,
+    cluster_config: ClusterConfig,
+    kubernetes_plane: KubernetesPlane,
+    ref: str,
+) -> None:
+    """A helper beside a component, settings, a secret, a port, and what another tool applies."""
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    namespace = namespace_of(ref)
+    helper = {"name": "helper", "image": "mine.test/x:1", "command": ["sleep"]}
+    template = {"spec": {"containers": [helper], "nodeSelector": {"disk": "fast"}}}
+    patch(control_plane, ref, "deployment/triggerer", {"spec": {"template": template}})
+    patch(control_plane, ref, "configmap/environment", {"data": {"EXTRA": "x"}})
+    patch(control_plane, ref, "secret/airflow", {"stringData": {"EXTRA": "canary-x"}})
+    port = {"name": "more", "port": 9000, "protocol": "TCP"}
+    patch(control_plane, ref, "service/api-server", {"spec": {"ports": [port]}})
+    patch(control_plane, ref, "networkpolicy/deny-all", {"spec": {"ingress": [{}]}})
+    applied = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "dag-processor", "namespace": namespace},
+        "spec": {
+            "template": {
+                "spec": {
+                    "containers": [
+                        {"name": "dag-processor", "env": [{"name": "SEEN", "value": "x"}]}
+                    ]
+                }
+            }
+        },
+    }
+    control_plane.kubectl(
+        *("apply", "--server-side", "--field-manager=argocd-controller", "-f", "-"),
+        given=json.dumps(applied),
+    )
+
+    drift = {one.object: one for one in kubernetes_plane.drift(spec=spec)}
+
+    triggerer = drift["Deployment/triggerer"]
+    pod = "spec.template.spec"
+    assert {f"{pod}.containers[helper]", f"{pod}.nodeSelector"} <= set(triggerer.fields)
+    assert "data.EXTRA" in drift["ConfigMap/environment"].fields
+    assert drift["Secret/airflow"].fields == ("data.EXTRA",)
+    assert "spec.ports[9000]" in drift["Service/api-server"].fields
+    assert drift["NetworkPolicy/deny-all"].fields == ("spec.ingress",)
+    (path,) = drift["Deployment/dag-processor"].fields
+    assert drift["Deployment/dag-processor"].authors[path][0] == "argocd-controller"
+    assert "canary" not in str(drift)
+
+    assert_put_right(control_plane, cluster_config, kubernetes_plane, spec)
+
+    assert kubernetes_plane.drift(spec=spec) == ()
+    for what in ("deployment/triggerer", "configmap/environment", "secret/airflow"):
+        text = control_plane.kubectl("get", what, "-n", namespace, "-o", "yaml")
+        assert not [word for word in ("helper", "EXTRA", "disk") if word in text]
+
+
+def test_a_changed_field_is_shown_with_its_author(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    image = ("scheduler=mine.test/x:1", "-n", namespace_of(ref))
+    control_plane.kubectl("set", "image", "deployment/scheduler", *image)
+
+    (drift,) = kubernetes_plane.drift(spec=spec)
+
+    (path,) = drift.fields
+    assert drift.authors[path][0] == "kubectl-set"
+
+
+def test_a_restart_by_hand_and_replicas_are_no_additions(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    spec = make_spec(ref)
+    settle(kubernetes_plane, spec)
+    where = ("-n", namespace_of(ref))
+    control_plane.kubectl("rollout", "restart", "deployment/scheduler", *where)
+    edited = ("deployment/worker-default", "--type=merge", "-p", '{"spec": {"replicas": 2}}')
+    control_plane.kubectl("patch", *edited, *where)
+
+    assert kubernetes_plane.drift(spec=spec) == ()
+
+    settle(kubernetes_plane, spec)
+
+    template = workload(control_plane, ref, "scheduler")["spec"]["template"]
+    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+    assert workload(control_plane, ref, "worker-default")["spec"]["replicas"] == 2

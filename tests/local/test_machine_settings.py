@@ -167,6 +167,7 @@ def test_keys_in_the_environment_are_not_kept_in_the_home(monkeypatch: pytest.Mo
         ("PORTAL_LOG_LEVEL", "loud", "PORTAL_LOG_LEVEL must be one of DEBUG, INFO"),
         ("PORTAL_SCALE_DOWN_SECONDS", "soon", "PORTAL_SCALE_DOWN_SECONDS must be a whole number"),
         ("PORTAL_AIRFLOW_SIGN_IN_KEY", "hidden", "must be an Ed25519 private key in PEM"),
+        ("PORTAL_AIRFLOW_SIGN_IN_PUBLIC_KEY", "hidden", "must be an Ed25519 public key in PEM"),
         ("PORTAL_ENCRYPTION_KEYS", '{"keys": {"k": "hidde"}}', "PORTAL_ENCRYPTION_KEYS is wrong"),
     ],
 )

@@ -23,6 +23,7 @@ from apps.dataplane.kubernetes.observe.live_objects import selector
 from apps.dataplane.kubernetes.observe.observation import component_names
 from apps.dataplane.kubernetes.observe.survey import observe_deployment, survey
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
+from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.checks import check_cluster
 from apps.dataplane.kubernetes.render import Stage, render
 from apps.dataplane.spec import DeploymentSpec
@@ -56,6 +57,8 @@ class KubernetesPlane:
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
         """Do one pass; see `apply_pass.ApplyPass`."""
+        if spec.executor == "kubernetes":
+            task_pod_policy.require(self.api)
         return ApplyPass(
             api=self.api,
             portal_id=self.config.portal_id,

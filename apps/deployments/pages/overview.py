@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
+from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
@@ -205,6 +206,8 @@ def _drift(drift: Drift) -> dict[str, Any]:
             "is_shown": path in drift.values,
             "wanted": drift.values.get(path, ("", ""))[0],
             "actual": drift.values.get(path, ("", ""))[1],
+            "by": drift.authors.get(path, ("", ""))[0],
+            "at": parse_datetime(drift.authors.get(path, ("", ""))[1]),
         }
         for path in drift.fields
     ]

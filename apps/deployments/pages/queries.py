@@ -196,6 +196,7 @@ def observation_of(deployment: Deployment) -> Observation | None:
             fields=tuple(item["fields"]),
             values={path: (old, new) for path, (old, new) in item.get("values", {}).items()},
             is_gone=item.get("is_gone", False),
+            authors={path: (by, at) for path, (by, at) in item.get("authors", {}).items()},
         )
         for item in data.get("drift", ())
     )

@@ -97,15 +97,17 @@ def _sign_in(ref: str) -> SignInSpec:
         portal_url=settings.PORTAL_URL,
         issuer=settings.PORTAL_URL,
         audience=f"airflow:{ref}",
-        public_key_pem=_public_key(settings.AIRFLOW_SIGN_IN_KEY),
+        public_key_pem=settings.AIRFLOW_SIGN_IN_PUBLIC_KEY
+        or _public_key_of(settings.AIRFLOW_SIGN_IN_KEY),
     )
 
 
 @cache
-def _public_key(private_pem: str) -> str:
+def _public_key_of(private_pem: str) -> str:
     if not private_pem:
         raise Permanent(
-            "PORTAL_AIRFLOW_SIGN_IN_KEY is not set, so no one could sign in to Airflow."
+            "Neither PORTAL_AIRFLOW_SIGN_IN_PUBLIC_KEY nor PORTAL_AIRFLOW_SIGN_IN_KEY is set, so "
+            "no one could sign in to Airflow."
         )
     public = load_pem_private_key(private_pem.encode(), password=None).public_key()
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -23,6 +23,7 @@ from apps.deployments.reconciling.compiler import compile_spec
 
 # How often they are requested while a page is open, and how long the last ones are shown.
 EVERY_SECONDS, KEPT_SECONDS = 8, 60
+LONG_WAIT_MINUTES = 5
 
 
 def is_due(deployment: Deployment) -> bool:
@@ -77,7 +78,12 @@ def completed(observation: Observation, live_metrics: LiveMetrics) -> Observatio
     tasks, usage = live_metrics.tasks or {}, live_metrics.usage or {}
     heartbeats = live_metrics.heartbeats or {}
     queues = [
-        replace(queue, tasks_queued=tasks[queue.name][0], tasks_running=tasks[queue.name][1])
+        replace(
+            queue,
+            tasks_queued=tasks[queue.name][0],
+            tasks_running=tasks[queue.name][1],
+            note=queue.note or _wait(queue.name, live_metrics),
+        )
         if queue.name in tasks
         else queue
         for queue in observation.queues
@@ -101,6 +107,21 @@ def completed(observation: Observation, live_metrics: LiveMetrics) -> Observatio
     )
 
 
+def _wait(queue: str, live_metrics: LiveMetrics) -> str:
+    """Return a message about a task that waits for long in a queue, "" without one.
+
+    A task that has waited for ten minutes is queued again, and its time starts anew.
+    """
+    since = (live_metrics.waiting or {}).get(queue)
+    minutes = int((live_metrics.taken_at - since).total_seconds() // 60) if since else 0
+    if minutes < LONG_WAIT_MINUTES:
+        return ""
+    return (
+        f"Tasks wait for {minutes} minutes or longer. None fails because of it; "
+        "more workers or more tasks per worker shorten the wait."
+    )
+
+
 def _key(deployment: Deployment) -> str:
     return f"figures:{deployment.pk}"
 
@@ -110,6 +131,8 @@ def _as_json(live_metrics: LiveMetrics) -> dict[str, Any]:
     found["taken_at"] = live_metrics.taken_at.isoformat()
     if live_metrics.heartbeats is not None:
         found["heartbeats"] = {name: at.isoformat() for name, at in live_metrics.heartbeats.items()}
+    if live_metrics.waiting is not None:
+        found["waiting"] = {name: at.isoformat() for name, at in live_metrics.waiting.items()}
     return found
 
 
@@ -118,6 +141,7 @@ def _from_json(kept: Mapping[str, Any]) -> LiveMetrics:
     return LiveMetrics(
         taken_at=datetime.fromisoformat(kept["taken_at"]),
         tasks=_each(tasks, tuple),
+        waiting=_each(kept["waiting"], datetime.fromisoformat),
         tasks_unknown=kept["tasks_unknown"],
         import_errors=kept["import_errors"],
         heartbeats=_each(heartbeats, datetime.fromisoformat),

@@ -155,7 +155,7 @@ def record_correction(*, lease: Lease, drift: Sequence[Drift]) -> None:
         target_id=deployment.pk,
         target_label=deployment.name,
         changes={
-            one.object: [", ".join(one.fields) or "gone", "reverted"]
+            one.object: [", ".join(map(one.described, one.fields)) or "gone", "reverted"]
             for one in drift[:MOST_AUDITED]
         },
     )
@@ -193,6 +193,7 @@ def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[s
             one["fields"] = before_it["fields"]
             one["values"] = before_it.get("values", {})
             one["is_gone"] = before_it.get("is_gone", False)
+            one["authors"] = before_it.get("authors", {})
     checked_for_drift = found.pop("checked_for_drift")
     if checked_for_drift is not None:
         found["drift"] += [

@@ -1,4 +1,11 @@
-from apps.dataplane.kubernetes.observe.drift import MISSING, _differences, _paths, _shown_values
+from apps.dataplane.kubernetes.observe.drift import (
+    ADDED,
+    MISSING,
+    Difference,
+    _differences,
+    _paths,
+    _shown_values,
+)
 
 
 def paths(wanted: object, live: object) -> set[str]:
@@ -33,22 +40,28 @@ def test_each_difference_has_the_wanted_and_the_live_value() -> None:
 
 
 def test_values_are_shown_in_words_and_bounded() -> None:
-    found = {"spec.replicas": (1, 3), "spec.paused": (MISSING, True), "args": (["a"], "x" * 999)}
+    found = {
+        "spec.replicas": Difference(1, 3),
+        "spec.paused": Difference(MISSING, True),
+        "args": Difference(["a"], "x" * 999),
+        "spec.env[X]": Difference(MISSING, ADDED),
+    }
 
     shown = _shown_values("Deployment", found)
 
     assert shown["spec.replicas"] == ("1", "3")
     assert shown["spec.paused"] == ("not set", "true")
+    assert shown["spec.env[X]"] == ("not set", "added")
     assert shown["args"][0] == '["a"]'
     assert len(shown["args"][1]) == 201
 
 
 def test_what_is_secret_is_never_shown() -> None:
     found = {
-        "data.key": ("a", "b"),
-        "spec.env[DB_PASSWORD].value": ("old", "new"),
-        "spec.env[X]": (MISSING, {"name": "API_TOKEN", "value": "hunter2"}),
-        "spec.env[URL].value": ("postgres://u:hunter2@db/x", "redis://:hunter2@broker"),
+        "data.key": Difference("a", "b"),
+        "spec.env[DB_PASSWORD].value": Difference("old", "new"),
+        "spec.env[X]": Difference(MISSING, {"name": "API_TOKEN", "value": "hunter2"}),
+        "spec.env[URL].value": Difference("postgres://u:hunter2@db/x", "redis://:hunter2@broker"),
     }
 
     assert _shown_values("Secret", found) == {}

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -269,3 +270,35 @@ def _selectors(manifest: Manifest) -> Iterator[dict[str, str]]:
         yield spec["selector"]["matchLabels"]
     if manifest["kind"] == "NetworkPolicy":
         yield spec["podSelector"].get("matchLabels", {})
+
+
+def test_what_speaks_to_postgresql_for_the_portal_reaches_nothing_else() -> None:
+    policies = [
+        m
+        for m in manifests_of("server-and-store")
+        if m["kind"] == "NetworkPolicy" and m["metadata"]["namespace"] == "astro-portal-databases"
+    ]
+
+    (policy,) = policies
+    ports = {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy["spec"]
+    assert ports == {53, 6432}
+
+
+def test_no_policy_opens_what_clouds_tell_their_nodes() -> None:
+    told = ("169.254.169.254", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254", "fe80::a9fe:a9fe")
+    for case in CASES:
+        for policy in (m for m in manifests_of(case) if m["kind"] == "NetworkPolicy"):
+            for rule in policy["spec"].get("egress", []):
+                peers = rule.get("to", [])
+                blocks = [peer["ipBlock"] for peer in peers if "ipBlock" in peer]
+                assert not blocks or {"namespaceSelector": {}} in peers
+                for block in blocks:
+                    for address in map(ip_address, told):
+                        network = ip_network(block["cidr"])
+                        is_open = address.version == network.version and address in network
+                        closed = [ip_network(one) for one in block["except"]]
+                        assert not is_open or any(
+                            address in one for one in closed if one.version == address.version
+                        )

@@ -35,7 +35,9 @@ _BUSY = (429, 500, 502, 503, 504)
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """What to send. `writes`: it changes the cluster. `once`: it is not repeated."""
+    """What to send. `writes`: it changes the cluster. `once`: it is not repeated.
+    `keeps_managers`: the response tells who set the fields of the object.
+    """
 
     method: str
     path: str
@@ -47,6 +49,7 @@ class Call:
     accept: str = JSON
     writes: bool = False
     once: bool = False
+    keeps_managers: bool = False
 
 
 class Caller:
@@ -83,7 +86,11 @@ class Caller:
             if is_last or pause is None or time.monotonic() + pause > deadline:
                 raise error
             time.sleep(pause)
-        return redact(_parsed(answer), is_secret=call.request.is_secret)
+        return redact(
+            _parsed(answer),
+            is_secret=call.request.is_secret,
+            keeps_managers=call.keeps_managers,
+        )
 
     def error(
         self, answer: Answer, request: Request, sent: Mapping[str, Any] | None = None

@@ -53,7 +53,13 @@ class Api:
         self._caller = Caller(connection)
 
     def find(
-        self, kind: Kind, name: str, *, namespace: str = "", metadata_only: bool = False
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str = "",
+        metadata_only: bool = False,
+        keeps_managers: bool = False,
     ) -> Manifest | None:
         """Read one object, or return None when it is not there."""
         call = Call(
@@ -62,6 +68,7 @@ class Api:
             request=_request("read", kind, name),
             accept=_METADATA.format("") if metadata_only else JSON,
             seconds=READ_SECONDS,
+            keeps_managers=keeps_managers,
         )
         try:
             return self._caller.json(call)
@@ -143,6 +150,7 @@ class Api:
             accept=_METADATA.format("") if metadata_only else JSON,
             writes=not is_trial,
             seconds=WRITE_SECONDS,
+            keeps_managers=not is_trial,
         )
         # Metadata-only responses have a kind of their own.
         return {**self._caller.json(call), "kind": kind.name, "apiVersion": kind.api_version}

@@ -75,6 +75,18 @@ RULES_REVIEW = Kind(
     "selfsubjectrulesreviews",
     is_namespaced=False,
 )
+ADMISSION_POLICY = Kind(
+    "admissionregistration.k8s.io/v1",
+    "ValidatingAdmissionPolicy",
+    "validatingadmissionpolicies",
+    is_namespaced=False,
+)
+ADMISSION_BINDING = Kind(
+    "admissionregistration.k8s.io/v1",
+    "ValidatingAdmissionPolicyBinding",
+    "validatingadmissionpolicybindings",
+    is_namespaced=False,
+)
 
 KINDS = (
     NAMESPACE,

@@ -9,9 +9,10 @@ _key = os.urandom(32)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def redact(item: Manifest, *, is_secret: bool) -> Manifest:
+def redact(item: Manifest, *, is_secret: bool, keeps_managers: bool = False) -> Manifest:
     """Drop metadata that may quote secrets; replace a Secret's values by keyed digests, which can
-    only be compared, within this process.
+    only be compared, within this process. `managedFields`, of the size of the object itself, are
+    kept for those who ask who set its fields.
     """
     is_secret = is_secret or item.get("kind") in ("Secret", "SecretList")
     for one in item.get("items") or ():
@@ -19,7 +20,8 @@ def redact(item: Manifest, *, is_secret: bool) -> Manifest:
     metadata = item.get("metadata")
     if not isinstance(metadata, dict):
         return item
-    metadata.pop("managedFields", None)
+    if not keeps_managers:
+        metadata.pop("managedFields", None)
     annotations = metadata.get("annotations")
     if annotations:
         annotations.pop(_LAST_APPLIED, None)

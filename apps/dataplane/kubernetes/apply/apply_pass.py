@@ -29,8 +29,10 @@ from apps.dataplane.kubernetes.apply.apply_state import ApplyState
 from apps.dataplane.kubernetes.apply.nudge_configmaps import nudge_configmaps
 from apps.dataplane.kubernetes.apply.pruning import prune
 from apps.dataplane.kubernetes.apply.rollout import HEALTHY, healthy_step, stage_step
-from apps.dataplane.kubernetes.observe.inventory import FAILED, Entry
+from apps.dataplane.kubernetes.observe.drift import CREATED_ONCE
+from apps.dataplane.kubernetes.observe.inventory import FAILED, FOREIGN, Entry
 from apps.dataplane.kubernetes.observe.live_objects import WHOLE, owned_namespace
+from apps.dataplane.kubernetes.observe.managers import added_fields, adopted
 from apps.dataplane.kubernetes.render.stages import Stage, waves
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
@@ -129,9 +131,27 @@ class ApplyPass:
             if not error.is_immutable:
                 raise
             raise self._immutable(one, error) from None
+        if kind not in CREATED_ONCE and added_fields(live):
+            live = self._without_additions(manifest, live)
+        live["metadata"].pop("managedFields", None)
         if one not in self.state.live:
             self.state.made.add(one)
         self.state.note(manifest, live)
+
+    def _without_additions(self, manifest: Manifest, live: Manifest) -> Manifest:
+        """Remove what others added: the fields become the portal's, and its next apply lacks them.
+        Where drift is only reported, the object keeps them and counts as moved; so does one to
+        which they were added again at once.
+        """
+        if not self.spec.corrects_drift:
+            return _moved(live)
+        kind, metadata = kind_of(manifest), live["metadata"]
+        version = metadata["resourceVersion"]
+        fields = {"managedFields": adopted(live), "resourceVersion": version}
+        namespace = metadata.get("namespace", "")
+        self.api.merge(kind, metadata["name"], {"metadata": fields}, namespace=namespace)
+        live = self.api.apply(manifest, metadata_only=kind not in WHOLE)
+        return _moved(live) if added_fields(live) else live
 
     def _immutable(self, one: str, error: Refused) -> DataPlaneError:
         """Delete a Job that must be replaced; report every other immutable object."""
@@ -172,6 +192,10 @@ class ApplyPass:
             nudge_configmaps(self.api, portal_id=portal_id, ref=ref, digest=code)
         self.state.finish()
         return _progress(steps)
+
+
+def _moved(live: Manifest) -> Manifest:
+    return {**live, "metadata": {**live["metadata"], "mark": FOREIGN}}
 
 
 def _progress(steps: list[Step]) -> Progress:

@@ -1,13 +1,13 @@
-"""Changes by others: which objects moved, and which of our fields differ in them.
+"""Changes by others: which objects moved, which of our fields differ in them, and which fields
+others added.
 
-The second needs a dry-run apply.
-
-Additions beside our fields are no drift: an annotation, a finalizer, replicas that an autoscaler
-sets.
+The second needs a dry-run apply, the third what the API server keeps about the managers of fields.
+Labels, annotations and finalizers of others are no drift, nor are replicas that an autoscaler sets.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -16,6 +16,7 @@ import orjson
 from apps.dataplane.import_errors import UNSAFE
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import (
+    CLAIM,
     CONFIG_MAP,
     NAMESPACE,
     Manifest,
@@ -35,12 +36,12 @@ from apps.dataplane.kubernetes.observe.inventory import (
     inventory_in,
 )
 from apps.dataplane.kubernetes.observe.live_objects import live_objects, selector
+from apps.dataplane.kubernetes.observe.managers import Author, added_fields, authors
 from apps.dataplane.status import Drift
 
 MOST_FIELDS = MOST_DRIFTED = 20
 MOST_CHARACTERS = 200
-MISSING = object()
-Differences = dict[str, tuple[Any, Any]]
+MISSING, ADDED = object(), object()
 _LOGIN_IN_URL = re.compile(r"://[^/\s@]+@")
 _SECRET = re.compile(r"secret|passw|token|credential|api[-_]?key|private|fernet", re.IGNORECASE)
 _NOT_JUDGED = ("Pod", "Event", "Inventory")
@@ -53,7 +54,21 @@ _IGNORED = (
     "metadata.selfLink",
     "status",
 )
+# Whatever else is set in them is set by the controller that serves them.
+CREATED_ONCE = (CLAIM,)
 _KEYS = ("name", "mountPath", "containerPort", "key", "port")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The wanted and the live value of a field, and who set it, where that is known."""
+
+    ours: Any
+    theirs: Any
+    author: Author | None = None
+
+
+Differences = dict[str, Difference]
 
 
 def moved_in(objects: Mapping[str, Sequence[Manifest]], inventory: Inventory) -> tuple[Drift, ...]:
@@ -101,6 +116,11 @@ def drift_of(
             fields=tuple(fields or ()),
             values=_shown_values(by_id[one]["kind"], fields or {}),
             is_gone=fields is None,
+            authors={
+                path: (one.author.manager, one.author.at)
+                for path, one in (fields or {}).items()
+                if one.author
+            },
         )
         for one, fields in zip(moved, found, strict=True)
         if fields is None or fields
@@ -116,20 +136,51 @@ def _is_doubtful(entry: Entry | None, live: Manifest | None) -> bool:
 
 
 def differences(api: Api, manifest: Manifest) -> Differences | None:
-    """Return the paths of our fields that differ from what is live, each with the wanted and the
-    live value; None if the object is gone.
+    """Return the paths of our fields that differ from what is live, and those that others added,
+    each with the wanted and the live value; None if the object is gone.
     """
     metadata = manifest["metadata"]
-    live = api.find(kind_of(manifest), metadata["name"], namespace=metadata.get("namespace", ""))
+    live = api.find(
+        kind_of(manifest),
+        metadata["name"],
+        namespace=metadata.get("namespace", ""),
+        keeps_managers=True,
+    )
     if live is None:
         return None
     wanted = api.apply(manifest, is_trial=True)
+    wanted["metadata"].pop("managedFields", None)
+    managed = live["metadata"].pop("managedFields", None)
     found = {
-        path: (ours, theirs)
+        path: Difference(ours, theirs)
         for path, ours, theirs in _differences(wanted, live, "")
         if not _is_ignored(path)
     }
+    if kind_of(manifest) not in CREATED_ONCE:
+        live["metadata"]["managedFields"] = managed
+        found = _with_authors(found, live)
     return dict(islice(found.items(), MOST_FIELDS))
+
+
+def _with_authors(found: Differences, live: Manifest) -> Differences:
+    """Add who changed the fields that differ, and the fields that others added."""
+    known = authors(live)
+    changed = {
+        path: replace(one, author=next((by for at, by in known if _concerns(path, at)), None))
+        for path, one in found.items()
+    }
+    added = {
+        path: Difference(MISSING, ADDED, author)
+        for path, author in added_fields(live).items()
+        if not any(_concerns(path, other) for other in found)
+    }
+    return {**changed, **added}
+
+
+def _concerns(one: str, other: str) -> bool:
+    """Return whether one of two paths leads to the other."""
+    short, long = sorted((one, other), key=len)
+    return long == short or (long.startswith(short) and long[len(short)] in ".[")
 
 
 def _shown_values(kind: str, found: Differences) -> dict[str, tuple[str, str]]:
@@ -137,15 +188,18 @@ def _shown_values(kind: str, found: Differences) -> dict[str, tuple[str, str]]:
     if kind == "Secret":
         return {}
     return {
-        path: (_in_words(ours), _in_words(theirs))
-        for path, (ours, theirs) in found.items()
-        if not (_SECRET.search(path) or _holds_secret(ours) or _holds_secret(theirs))
+        path: (_in_words(one.ours), _in_words(one.theirs))
+        for path, one in found.items()
+        if not (_SECRET.search(path) or _holds_secret(one.ours) or _holds_secret(one.theirs))
     }
 
 
 def _in_words(value: object) -> str:
     if value is MISSING:
         return "not set"
+    if value is ADDED:
+        # What others add may be anything, a password among them.
+        return "added"
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
     text = _LOGIN_IN_URL.sub("://•••@", UNSAFE.sub("", text))
     return f"{text[:MOST_CHARACTERS]}…" if len(text) > MOST_CHARACTERS else text

@@ -30,6 +30,8 @@ _BUSY = ("/ResourceQuota", "/Namespace")
 _WORKLOADS = ("apps/Deployment", "apps/StatefulSet")
 # Marks of Jobs: whether an ended one is still there does not matter.
 COMPLETED, FAILED = "completed", "failed"
+# The mark of an object in which others' additions were left: it has moved, whatever it is.
+FOREIGN = "foreign"
 KEPT_WHEN_UNWANTED = (NAMESPACE, CLAIM)
 
 

@@ -66,6 +66,7 @@ def _told_by_airflow(api: Api, spec: DeploymentSpec) -> dict[str, Any]:
         return {"tasks_unknown": f"Airflow does not report its tasks ({answer.status})."}
     return {
         "tasks": tasks_in(rows, queues=[queue.name for queue in spec.queues]),
+        "waiting": waiting_in(said.get("waiting"), queues=[queue.name for queue in spec.queues]),
         "import_errors": _count(said.get("import_errors")),
         "heartbeats": heartbeats_in(said.get("heartbeats")),
     }
@@ -101,6 +102,13 @@ def tasks_in(rows: Iterable[object], *, queues: Iterable[str]) -> dict[str, tupl
         if queue in found and state in found[queue] and count is not None:
             found[queue][state] = count
     return {queue: (counts["queued"], counts["running"]) for queue, counts in found.items()}
+
+
+def waiting_in(told: object, *, queues: Iterable[str]) -> dict[str, datetime]:
+    """Return since when the first task of each of some queues waits, where one does."""
+    given = told if isinstance(told, dict) else {}
+    found = {queue: _moment(given.get(queue)) for queue in queues}
+    return {queue: since for queue, since in found.items() if since is not None}
 
 
 def heartbeats_in(told: object) -> dict[str, datetime]:

@@ -15,6 +15,7 @@ from apps.dataplane.kubernetes.api.kinds import (
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.observe.reasons import quote
+from apps.dataplane.kubernetes.registration import keda_schema, task_pod_policy
 from apps.dataplane.kubernetes.registration.permissions import NEEDED, Rule
 from apps.dataplane.status import Finding, Permission, PlaneCheck
 
@@ -33,7 +34,9 @@ def check_cluster(api: Api) -> PlaneCheck:
         permissions = _permissions(api)
         classes = _storage_classes(api)
         has_keda = _has(api, "/apis/keda.sh/v1alpha1")
+        unknown = keda_schema.unknown_fields(api) if has_keda else ()
         has_metrics = _has(api, "/apis/metrics.k8s.io/v1beta1")
+        has_policy = task_pod_policy.is_enforced(api)
     except DataPlaneError as error:
         return PlaneCheck(is_usable=False, version="", findings=(_failure(error),))
     findings = (
@@ -41,8 +44,9 @@ def check_cluster(api: Api) -> PlaneCheck:
         _version_finding(version),
         _permission_finding(permissions),
         _storage_finding(classes),
-        _keda_finding(has_keda),
+        _keda_finding(has_keda, unknown),
         _metrics_finding(has_metrics),
+        _policy_finding(has_policy),
     )
     is_new_enough = _numbers(version) >= OLDEST
     lacks = any(p.missing for p, rule in permissions if rule.is_required)
@@ -52,7 +56,7 @@ def check_cluster(api: Api) -> PlaneCheck:
         findings=findings,
         permissions=tuple(permission for permission, _ in permissions),
         storage_classes=classes,
-        has_keda=has_keda,
+        has_keda=has_keda and not unknown,
         latency_ms=latency_ms,
         identity=identity,
     )
@@ -213,7 +217,15 @@ def _storage_finding(classes: tuple[str, ...]) -> Finding:
     )
 
 
-def _keda_finding(has_keda: bool) -> Finding:
+def _keda_finding(has_keda: bool, unknown: tuple[str, ...]) -> Finding:
+    if unknown:
+        return Finding(
+            title="KEDA",
+            is_ok=False,
+            detail="The KEDA of this cluster is too old: the number of workers of each queue is "
+            f"fixed. It does not know {quote(', '.join(unknown))}.",
+            remedy="Update KEDA to scale workers with their tasks, down to zero.",
+        )
     if has_keda:
         return Finding(title="KEDA", is_ok=True, detail="Workers scale with their tasks.")
     return Finding(
@@ -227,3 +239,16 @@ def _keda_finding(has_keda: bool) -> Finding:
 def _metrics_finding(has_metrics: bool) -> Finding:
     detail = "It reports how much memory components use." if has_metrics else "It is not installed."
     return Finding(title="Metrics server", is_ok=True, detail=detail)
+
+
+def _policy_finding(has_policy: bool) -> Finding:
+    if has_policy:
+        detail = "Task pods cannot reach Airflow's own secrets."
+        return Finding(title="Policy for task pods", is_ok=True, detail=detail)
+    return Finding(
+        title="Policy for task pods",
+        is_ok=False,
+        detail="The policy for task pods is missing or an older one: the Kubernetes executor "
+        "is not available.",
+        remedy="Apply the manifest below as a cluster administrator; it needs Kubernetes 1.30.",
+    )

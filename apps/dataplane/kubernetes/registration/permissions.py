@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from apps.dataplane.kubernetes.registration import task_pod_policy
+
 ACCOUNT = "astro-portal"
 NAMESPACE = f"{ACCOUNT}-access"
 TOKEN_SECRET = f"{ACCOUNT}-token"  # noqa: S105 - the name of an object
@@ -91,6 +93,13 @@ NEEDED = (
         why="Which storage classes can be chosen",
     ),
     Rule(
+        group="admissionregistration.k8s.io",
+        resources=("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+        verbs=("get",),
+        why="Whether task pods are kept away from Airflow's own secrets",
+        is_required=False,
+    ),
+    Rule(
         group="keda.sh",
         resources=("scaledobjects", "triggerauthentications"),
         verbs=MANAGE,
@@ -115,8 +124,11 @@ NEEDED = (
 
 
 def manifest() -> str:
-    """Return the YAML of a ServiceAccount with the permissions and a token that does not expire."""
-    objects = [_namespace(), _account(), _role(), _binding(), _token()]
+    """Return the YAML of a ServiceAccount with the permissions and a token that does not expire,
+    and of the policy that task pods are judged by.
+    """
+    policy = task_pod_policy.manifests()
+    objects = [_namespace(), _account(), _role(), _binding(), _token(), *policy]
     text: str = yaml.safe_dump_all(objects, sort_keys=False)
     return text
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.pods import database
 from apps.dataplane.kubernetes.render.target import API_PORT, Target
 
@@ -13,8 +14,6 @@ CORE = ("api-server", "scheduler", "dag-processor", "triggerer")
 RUNS_TASKS = ("worker", "task")
 AIRFLOW = (*CORE, *RUNS_TASKS, "migration")
 KEDA = {"app": "keda-operator"}
-# Where clouds serve the credentials of a node to its pods.
-LINK_LOCAL = "169.254.0.0/16"
 
 
 def policies(target: Target) -> tuple[Manifest, ...]:
@@ -37,8 +36,7 @@ def _deny_all(target: Target) -> Manifest:
 
 
 def _names(target: Target) -> Manifest:
-    ports = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-    return _policy(target, "names", {}, policyTypes=["Egress"], egress=[{"ports": ports}])
+    return _policy(target, "names", {}, policyTypes=["Egress"], egress=[NAMES])
 
 
 def _outside(target: Target) -> Manifest:
@@ -47,13 +45,8 @@ def _outside(target: Target) -> Manifest:
     What must not be reached (other Deployments, this one's database) is closed by ingress policies
     of its own.
     """
-    anywhere = [
-        {"ipBlock": {"cidr": "0.0.0.0/0", "except": [LINK_LOCAL]}},
-        {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10"]}},
-        {"namespaceSelector": {}},
-    ]
     return _policy(
-        target, "outside", _one_of(AIRFLOW), policyTypes=["Egress"], egress=[{"to": anywhere}]
+        target, "outside", _one_of(AIRFLOW), policyTypes=["Egress"], egress=[{"to": anywhere()}]
     )
 
 

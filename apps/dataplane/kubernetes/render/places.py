@@ -9,6 +9,8 @@ POD_TEMPLATE = "/opt/portal/pod-template/pod.yaml"
 CODE_SLOTS = "/opt/portal/code-slots"
 # The pod's own state: which code is the current one.
 CODE_STATE = "/opt/portal/code-state"
+# Renewed by a worker that hears from the broker.
+WORKER_ALIVE = f"{CODE_STATE}/worker-alive"
 
 # On the claim that all pods share, or a folder of the pod's own where logs go to an object store.
 KEPT = "/opt/portal/kept"

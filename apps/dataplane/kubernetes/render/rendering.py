@@ -43,7 +43,7 @@ def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
             *code_slots(target),
             free=True,
         ),
-        *(server_stages(target) if config.database else ()),
+        *(server_stages(target, config.database) if config.database else ()),
         _stage("data", "Storage, database and broker", *_data(configuration), waits=True),
         _stage("migration", "Database migration", migration(configuration), waits=True),
         _stage("core", "Core components", *core(configuration, task_pods), *_cleanup(target)),

@@ -15,6 +15,7 @@ from pathlib import Path
 from apps.dataplane.local.airflow.database import deployment_url
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
+from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.spec import DeploymentSpec
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,6 +37,7 @@ DEFAULTS = {
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "15",
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
+    **PATIENCE_WITH_QUEUES,
     "LANG": "C.UTF-8",
     # Without it the C library keeps an arena of memory per thread, tens of MB for each process.
     "MALLOC_ARENA_MAX": "2",
@@ -115,6 +117,7 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
             "AIRFLOW__CELERY__BROKER_URL": config.broker(state.broker_number),
             "AIRFLOW__CELERY__RESULT_BACKEND": config.broker(state.broker_number),
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(DAY_SECONDS),
+            "AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS": "portal_celery.CELERY_CONFIG",
         }
     return fixed
 

@@ -1,5 +1,7 @@
 """KEDA's objects, which scale the workers of a queue by its tasks."""
 
+from typing import Any
+
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.components.workers import WORKER
@@ -10,22 +12,36 @@ from apps.dataplane.spec import WorkerQueue
 KEDA = "keda.sh/v1alpha1"
 AUTHENTICATION = "airflow-database"
 POLL_SECONDS = 10
+SIGN_IN = {
+    "secretTargetRef": [{"parameter": "connection", "name": KEDA_SECRET, "key": "connection"}]
+}
 
 
 def authentication(target: Target) -> Manifest:
     """Return how KEDA signs in to the metadata database: as a role that may only count tasks."""
-    reference = {"parameter": "connection", "name": KEDA_SECRET, "key": "connection"}
     return target.manifest(
         f"{KEDA} TriggerAuthentication",
         AUTHENTICATION,
         component=WORKER,
-        spec={"secretTargetRef": [reference]},
+        spec=SIGN_IN,
     )
 
 
 def scaled_object(target: Target, queue: WorkerQueue) -> Manifest:
     """Return the rule that scales the workers of a queue."""
     name = names.worker_name(queue.name)
+    spec = scaling(queue, workload=name, scale_down_seconds=target.config.scale_down_seconds)
+    return target.manifest(
+        f"{KEDA} ScaledObject", name, component=WORKER, queue=queue.name, spec=spec
+    )
+
+
+def scaling(queue: WorkerQueue, *, workload: str, scale_down_seconds: int) -> dict[str, Any]:
+    """Return the spec of that rule, of fields that KEDA has had for years.
+
+    Without a `fallback` KEDA keeps the workers that there are while the database does not answer.
+    Its own way of saying so, `behavior`, is refused before KEDA 2.17.
+    """
     trigger = {
         "type": "postgresql",
         "authenticationRef": {"name": AUTHENTICATION},
@@ -33,18 +49,12 @@ def scaled_object(target: Target, queue: WorkerQueue) -> Manifest:
         # The autoscaler polls more often than the result changes: it gets the cached one.
         "useCachedMetrics": True,
     }
-    spec = {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+    return {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload},
         "minReplicaCount": queue.min_workers,
         "maxReplicaCount": queue.max_workers,
         "pollingInterval": POLL_SECONDS,
-        "cooldownPeriod": target.config.scale_down_seconds,
-        # A database that does not answer is no reason to have fewer workers.
-        "fallback": {
-            "failureThreshold": 3,
-            "replicas": max(1, queue.min_workers),
-            "behavior": "currentReplicas",
-        },
+        "cooldownPeriod": scale_down_seconds,
         "advanced": {
             "horizontalPodAutoscalerConfig": {
                 "behavior": {
@@ -57,7 +67,7 @@ def scaled_object(target: Target, queue: WorkerQueue) -> Manifest:
                         ],
                     },
                     "scaleDown": {
-                        "stabilizationWindowSeconds": max(30, target.config.scale_down_seconds),
+                        "stabilizationWindowSeconds": max(30, scale_down_seconds),
                         "selectPolicy": "Max",
                         "policies": [
                             {"type": "Percent", "value": 50, "periodSeconds": 60},
@@ -69,9 +79,6 @@ def scaled_object(target: Target, queue: WorkerQueue) -> Manifest:
         },
         "triggers": [trigger],
     }
-    return target.manifest(
-        f"{KEDA} ScaledObject", name, component=WORKER, queue=queue.name, spec=spec
-    )
 
 
 def workers_needed(queue: WorkerQueue) -> str:

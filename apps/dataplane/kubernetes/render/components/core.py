@@ -21,7 +21,11 @@ from apps.dataplane.kubernetes.render.pods.pods import (
 from apps.dataplane.kubernetes.render.sizes import Share
 from apps.dataplane.kubernetes.render.target import API_PORT, API_SERVICE, Target
 
-HEALTH_PORT = 8974
+# From inside, because this server of Airflow's knows IPv4 alone: a pod has loopback in any cluster.
+CHECK_HEALTH = (
+    "exec 3<>/dev/tcp/127.0.0.1/8974 && printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3 && "
+    'read -r _ status _ <&3 && [ "$status" = 200 ]'
+)
 DAG_PROCESSOR = "dag-processor"
 ROLLOUT_SECONDS = 900
 
@@ -101,7 +105,7 @@ def _deployment(
 def _api_server(target: Target) -> Component:
     # Neither queries the database: a database outage would otherwise stop the api-server, too, and
     # fail tasks that could have waited.
-    alive = {"path": f"{target.path}/api/v2/version", "port": API_PORT}
+    alive = {"httpGet": {"path": f"{target.path}/api/v2/version", "port": API_PORT}}
     return Component(
         name=API_SERVICE,
         args=["api-server"],
@@ -110,9 +114,9 @@ def _api_server(target: Target) -> Component:
         grace_seconds=60,
         port=API_PORT,
         probes={
-            "startupProbe": _http(alive, period=3, timeout=5, failures=200),
-            "readinessProbe": _http(alive, period=10, timeout=10, failures=3),
-            "livenessProbe": _http(alive, period=20, timeout=15, failures=9),
+            "startupProbe": _probe(alive, period=3, timeout=5, failures=200),
+            "readinessProbe": _probe(alive, period=10, timeout=10, failures=3),
+            "livenessProbe": _probe(alive, period=20, timeout=15, failures=9),
         },
     )
 
@@ -120,7 +124,7 @@ def _api_server(target: Target) -> Component:
 def _scheduler(target: Target) -> Component:
     runs_tasks = target.spec.executor == "local"
     skips_logs = runs_tasks and target.has_shared_logs
-    alive = {"path": "/health", "port": HEALTH_PORT}
+    alive = {"exec": {"command": ["bash", "-c", CHECK_HEALTH]}}
     return Component(
         name="scheduler",
         args=["scheduler", *(["--skip-serve-logs"] if skips_logs else [])],
@@ -129,8 +133,8 @@ def _scheduler(target: Target) -> Component:
         grace_seconds=DAY_SECONDS if runs_tasks else 60,
         env=WARM_SHUTDOWN if runs_tasks else {},
         probes={
-            "startupProbe": _http(alive, period=5, timeout=5, failures=120),
-            "livenessProbe": _http(alive, period=30, timeout=15, failures=10),
+            "startupProbe": _probe(alive, period=5, timeout=5, failures=120),
+            "livenessProbe": _probe(alive, period=30, timeout=15, failures=10),
         },
     )
 
@@ -154,9 +158,9 @@ def _triggerer(target: Target) -> Component:
     )
 
 
-def _http(request: dict[str, Any], *, period: int, timeout: int, failures: int) -> dict[str, Any]:
+def _probe(action: dict[str, Any], *, period: int, timeout: int, failures: int) -> dict[str, Any]:
     return {
-        "httpGet": dict(request),
+        **action,
         "periodSeconds": period,
         "timeoutSeconds": timeout,
         "failureThreshold": failures,

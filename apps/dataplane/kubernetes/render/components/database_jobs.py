@@ -10,8 +10,10 @@ from typing import Any
 
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.config import DatabaseServer
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.components.data import DATABASE_IMAGE
+from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.places import PROGRAMS
 from apps.dataplane.kubernetes.render.pods.configuration import registry_secret, secret
 from apps.dataplane.kubernetes.render.pods.database import (
@@ -35,7 +37,7 @@ PREPARE = f"""for _ in {{1..90}}; do pg_isready -q && break; sleep 2; done
 exec psql --no-psqlrc --quiet --file={PROGRAMS}/prepare_database.sql"""
 
 
-def server_stages(target: Target) -> tuple[Stage, ...]:
+def server_stages(target: Target, server: DatabaseServer) -> tuple[Stage, ...]:
     """Return the stages that create a Deployment's database on the cluster's server. The Job that
     drops it stays suspended there, because a deletion knows only the Deployment's ref.
     """
@@ -49,7 +51,7 @@ def server_stages(target: Target) -> tuple[Stage, ...]:
         job(target, f"{ref}-prepare", pod, reads=[admin], namespace=NAMESPACE),
         _drop(target, admin),
     )
-    objects = (_closed(target), admin, programs, *_registry(target), *jobs)
+    objects = (_closed(target, server), admin, programs, *_registry(target), *jobs)
     return (
         Stage(key="portal", title="The portal's namespace", objects=(_namespace(),)),
         Stage(key="database", title="Database on the server", objects=objects, waits=True),
@@ -108,8 +110,9 @@ def _namespace() -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
-def _closed(target: Target) -> Manifest:
-    """Return the policy that denies all ingress."""
+def _closed(target: Target, server: DatabaseServer) -> Manifest:
+    """Return the policy that denies all ingress, and all egress but to names and PostgreSQL."""
+    to_server = {"to": anywhere(), "ports": [{"port": server.port, "protocol": "TCP"}]}
     return target.manifest(
         "networking.k8s.io/v1 NetworkPolicy",
         f"{target.ref}-closed",
@@ -117,7 +120,8 @@ def _closed(target: Target) -> Manifest:
         namespace=NAMESPACE,
         spec={
             "podSelector": {"matchLabels": {names.DEPLOYMENT_LABEL: target.ref}},
-            "policyTypes": ["Ingress"],
+            "policyTypes": ["Ingress", "Egress"],
+            "egress": [NAMES, to_server],
         },
     )
 

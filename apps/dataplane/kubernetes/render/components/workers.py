@@ -5,6 +5,7 @@ from typing import Any
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.components.core import ROLLOUT_SECONDS
+from apps.dataplane.kubernetes.render.places import PROGRAMS
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
 from apps.dataplane.kubernetes.render.pods.environment import DAY_SECONDS
@@ -74,6 +75,14 @@ def _pod(configuration: Configuration, queue: WorkerQueue) -> Manifest:
         sources=configuration.of_tasks,
         env=WARM_SHUTDOWN,
     )
+    # Python's start alone: no Airflow, and no broker as long as the worker hears from it.
+    container["livenessProbe"] = {
+        "exec": {"command": ["python", f"{PROGRAMS}/check_worker.py"]},
+        "initialDelaySeconds": 120,
+        "periodSeconds": 60,
+        "timeoutSeconds": 20,
+        "failureThreshold": 3,
+    }
     if not target.has_shared_logs:
         container["ports"] = [{"name": "logs", "containerPort": LOG_PORT, "protocol": "TCP"}]
     return {

@@ -15,6 +15,10 @@ CONFIGURATION = "configuration"
 KEDA_SECRET = "keda-database"  # noqa: S105 - the name of an object
 ADMIN_SECRET = "database-admin"  # noqa: S105 - the name of an object
 BROKER_FILE = "redis.conf"
+VARIABLES_SECRET = "variables"  # noqa: S105 - the name of an object
+TASK_LOGS_SECRET = "task-logs"  # noqa: S105 - the name of an object
+# The KubernetesExecutor's pods may name these and no other Secrets of the namespace.
+SECRETS_OF_TASKS = (VARIABLES_SECRET, TASK_LOGS_SECRET)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Configuration:
 
     @cached_property
     def variables(self) -> Manifest:
-        return self._secret("variables", environment.secret_variables(self.target))
+        return self._secret(VARIABLES_SECRET, environment.secret_variables(self.target))
 
     @cached_property
     def core(self) -> Manifest:
@@ -45,7 +49,8 @@ class Configuration:
 
     @cached_property
     def logs(self) -> Manifest:
-        return self._secret("logs", environment.log_secrets(self.target))
+        name = "logs" if self.target.has_shared_logs else TASK_LOGS_SECRET
+        return self._secret(name, environment.log_secrets(self.target))
 
     @cached_property
     def broker_server(self) -> Manifest:

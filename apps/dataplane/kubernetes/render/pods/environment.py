@@ -21,9 +21,11 @@ from apps.dataplane.kubernetes.render.places import (
     POD_TEMPLATE,
     PUBLIC_KEY,
     TASK_LOGS,
+    WORKER_ALIVE,
 )
 from apps.dataplane.kubernetes.render.pods.database import database_url
 from apps.dataplane.kubernetes.render.target import API_PORT, BROKER_SERVICE, Target
+from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 
 EXECUTORS = {
     "celery": "CeleryExecutor",
@@ -51,6 +53,7 @@ DEFAULTS = {
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "15",
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
+    **PATIENCE_WITH_QUEUES,
     # Without it the C library keeps an arena of memory per thread, tens of MB for each process.
     "MALLOC_ARENA_MAX": "2",
     "PYTHONUNBUFFERED": "1",
@@ -80,7 +83,8 @@ def core_environment(target: Target) -> dict[str, str]:
     sign_in = target.spec.sign_in
     environment = {
         "AIRFLOW__CORE__AUTH_MANAGER": "portal_auth.PortalAuthManager",
-        "AIRFLOW__API__HOST": "0.0.0.0",  # noqa: S104 - the address inside its pod
+        # All addresses of its pod, of whichever family they are.
+        "AIRFLOW__API__HOST": "",
         "AIRFLOW__API__PORT": str(API_PORT),
         "AIRFLOW__API__EXPOSE_CONFIG": "False",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
@@ -151,7 +155,7 @@ def _fixed(target: Target) -> dict[str, str]:
         # Inside the namespace and straight to the api-server: tasks must not depend on the portal.
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{target.api_url}/execution/",
         # The pods of a Deployment have no names in DNS.
-        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "airflow.utils.net.get_host_ip_address",
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "portal_address.pod_address",
         "AIRFLOW__API__BASE_URL": f"{target.config.airflow_url}{target.path}",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
@@ -168,6 +172,8 @@ def _fixed(target: Target) -> dict[str, str]:
     }
     if target.spec.executor == "celery":
         fixed["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"] = str(DAY_SECONDS)
+        fixed["AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS"] = "portal_celery.CELERY_CONFIG"
+        fixed["PORTAL_WORKER_ALIVE_FILE"] = WORKER_ALIVE
     return fixed | _remote_logs(target)
 
 

@@ -1,0 +1,13 @@
+"""The address by which an Airflow process is known: that of its pod, which has no name in DNS.
+
+Airflow's own function for it knows IPv4 alone.
+"""
+
+import socket
+
+
+def pod_address() -> str:
+    """Return the IPv4 address of this host, or its IPv6 address where it has no other."""
+    found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
+    found.sort(key=lambda one: one[0] != socket.AF_INET)
+    return str(found[0][4][0])

@@ -1,0 +1,308 @@
+"""A DAG describes the pods of its tasks. A real API server refuses those that take more of the
+Airflow's namespace than a task may have.
+"""
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.kubernetes.config import ClusterConfig, ObjectStore
+from apps.dataplane.kubernetes.names import FIELD_MANAGER, namespace_of
+from apps.dataplane.kubernetes.plane import KubernetesPlane
+from apps.dataplane.kubernetes.registration import task_pod_policy
+from apps.dataplane.kubernetes.registration.permissions import manifest
+from apps.dataplane.kubernetes.render import render
+from tests.dataplane.specs import make_spec
+from tests.kubernetes.conftest import config_of
+from tests.kubernetes.control_plane import ControlPlane
+from tests.kubernetes.running import RunningControlPlane
+
+Pod = dict[str, Any]
+STORE = ObjectStore(url="s3://logs", access_key="a", secret_key="b")
+POLICY = f"validatingadmissionpolicy/{task_pod_policy.NAME}"
+BINDING = f"validatingadmissionpolicybinding/{task_pod_policy.NAME}"
+
+
+class Namespace:
+    """An Airflow's namespace, in which its scheduler makes pods."""
+
+    def __init__(self, plane: ControlPlane, ref: str, config: ClusterConfig) -> None:
+        self.plane, self.name = plane, namespace_of(ref)
+        spec = make_spec(ref, executor="kubernetes", queues=())
+        stages = render(spec=spec, config=config)
+        objects = [m for stage in stages if stage.key != "core" for m in stage.objects]
+        listed = {"apiVersion": "v1", "kind": "List", "items": objects}
+        manager = f"--field-manager={FIELD_MANAGER}"
+        plane.kubectl("apply", "--server-side", manager, "-f", "-", given=json.dumps(listed))
+        (template,) = [m for m in objects if m["metadata"]["name"] == "pod-template"]
+        self.template: Pod = json.loads(template["data"]["pod.yaml"])
+
+    def create(self, pod: Pod, *options: str, account: str = "scheduler") -> str:
+        """Let the scheduler create a pod; return what kubectl says."""
+        return self.plane.kubectl(
+            *("create", "-n", self.name, "-f", "-", *options),
+            f"--as=system:serviceaccount:{self.name}:{account}",
+            given=json.dumps(pod),
+            may_fail=True,
+        )
+
+    def tried(self, change: Callable[[Pod], object]) -> str:
+        pod = copy.deepcopy(self.template)
+        change(pod)
+        return self.create(pod, "--dry-run=server")
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane, cluster_config: ClusterConfig, ref: str) -> Namespace:
+    return Namespace(control_plane, ref, cluster_config)
+
+
+def container(pod: Pod) -> Pod:
+    found: Pod = pod["spec"]["containers"][0]
+    return found
+
+
+def volume(**source: Any) -> Callable[[Pod], object]:
+    return lambda pod: pod["spec"]["volumes"].append({"name": "x", **source})
+
+
+def takes(secret: str) -> Callable[[Pod], object]:
+    return lambda pod: container(pod)["envFrom"].append({"secretRef": {"name": secret}})
+
+
+def reads(secret: str, key: str = "x", *, container_of: Callable[[Pod], Pod] = container) -> Any:
+    reference = {"secretKeyRef": {"name": secret, "key": key, "optional": True}}
+    entry = {"name": "X", "valueFrom": reference}
+    return lambda pod: container_of(pod).setdefault("env", []).append(entry)
+
+
+def initial(pod: Pod) -> Pod:
+    first = copy.deepcopy(container(pod)) | {"name": "first", "args": ["true"]}
+    pod["spec"]["initContainers"] = [first]
+    return first
+
+
+def claim_like(**spec: Any) -> Pod:
+    size = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    return {"volumeClaimTemplate": {"spec": {**size, **spec}}}
+
+
+def labelled(component: str) -> Callable[[Pod], object]:
+    key = "app.kubernetes.io/component"
+    return lambda pod: pod["metadata"]["labels"].update({key: component})
+
+
+def token(pod: Pod) -> None:
+    pod["spec"] |= {"serviceAccountName": "tasks", "automountServiceAccountToken": True}
+
+
+HOSTILE: dict[str, Callable[[Pod], object]] = {
+    "database URL and keys": takes("airflow"),
+    "one of the keys": reads("airflow", "AIRFLOW__CORE__FERNET_KEY"),
+    "a key before the task": reads("airflow", container_of=initial),
+    "all keys before the task": lambda pod: initial(pod)["envFrom"].append(
+        {"secretRef": {"name": "airflow"}}
+    ),
+    "the database's administrator": takes("database-admin"),
+    "the autoscaler's sign-in": takes("keda-database"),
+    "the key of the api-server": takes("logs"),
+    "the registry's sign-in": reads("registry", ".dockerconfigjson"),
+    "a mounted secret": volume(secret={"secretName": "airflow"}),
+    "a projected secret": volume(projected={"sources": [{"secret": {"name": "airflow"}}]}),
+    "the database's files": volume(persistentVolumeClaim={"claimName": "data-postgres"}),
+    "a copy of the database": volume(
+        ephemeral=claim_like(
+            dataSource={"kind": "PersistentVolumeClaim", "name": "data-postgres", "apiGroup": ""}
+        )
+    ),
+    "a copy by reference": volume(
+        ephemeral=claim_like(
+            dataSourceRef={"kind": "PersistentVolumeClaim", "name": "data-postgres"}
+        )
+    ),
+    "the database's volume": volume(ephemeral=claim_like(volumeName="pv-1")),
+    "secrets by a driver": volume(
+        csi={"driver": "x.test", "nodePublishSecretRef": {"name": "airflow"}}
+    ),
+    "the scheduler's account": lambda pod: pod["spec"].update(serviceAccountName="scheduler"),
+    "the api-server's account": lambda pod: pod["spec"].update(serviceAccountName="api-server"),
+    "the scheduler's account by its old field": lambda pod: (
+        pod["spec"].pop("serviceAccountName"),
+        pod["spec"].update(serviceAccount="scheduler"),
+    ),
+    "no account": lambda pod: pod["spec"].pop("serviceAccountName"),
+    "a token": token,
+    "a projected token": volume(
+        projected={"sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]}
+    ),
+    "requests meant for the api-server": labelled("api-server"),
+    "a way to the database": labelled("scheduler"),
+    "no labels": lambda pod: pod["metadata"].pop("labels"),
+}
+FRIENDLY: dict[str, Callable[[Pod], object]] = {
+    "nothing of its own": lambda pod: None,
+    "a variable": lambda pod: container(pod)["env"].append({"name": "X", "value": "airflow"}),
+    "its own name": lambda pod: container(pod)["env"].append(
+        {"name": "X", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    ),
+    "secret variables": reads("variables"),
+    "a secret of users": takes("user-warehouse"),
+    "a mounted secret of users": volume(secret={"secretName": "user-warehouse"}),
+    "a claim of users": volume(persistentVolumeClaim={"claimName": "user-models"}),
+    "an account of users": lambda pod: pod["spec"].update(serviceAccountName="user-bucket"),
+    "a configuration": volume(configMap={"name": "settings"}),
+    "room of its own": volume(ephemeral=claim_like()),
+    "a small folder": volume(emptyDir={"medium": "Memory"}),
+    "an image, more memory and labels": lambda pod: (
+        container(pod).update(image="mine.test/x:1"),
+        pod["metadata"]["labels"].update(team="blue"),
+        pod["metadata"].setdefault("annotations", {}).update(note="x"),
+    ),
+    "something to do first": initial,
+    "a helper beside it": lambda pod: initial(pod).update(restartPolicy="Always"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_task_pod_that_takes_more_than_it_may_is_refused(namespace: Namespace, what: str) -> None:
+    said = namespace.tried(HOSTILE[what])
+
+    assert "created" not in said
+    assert f"ValidatingAdmissionPolicy '{task_pod_policy.NAME}'" in said
+    assert "A task pod" in said
+
+
+@pytest.mark.parametrize("what", FRIENDLY)
+def test_a_task_pod_that_keeps_to_its_own_is_let_in(
+    control_plane: ControlPlane, namespace: Namespace, what: str
+) -> None:
+    account = {"kind": "ServiceAccount", "metadata": {"name": "user-bucket"}}
+    given = json.dumps({"apiVersion": "v1", "automountServiceAccountToken": False, **account})
+    control_plane.kubectl("apply", "-n", namespace.name, "-f", "-", given=given)
+
+    assert "created" in namespace.tried(FRIENDLY[what])
+
+
+def test_a_task_pod_may_have_the_object_store_of_its_logs(
+    control_plane: ControlPlane, cluster_config: ClusterConfig, ref: str
+) -> None:
+    namespace = Namespace(control_plane, ref, replace(cluster_config, object_store=STORE))
+
+    assert {"secretRef": {"name": "task-logs"}} in container(namespace.template)["envFrom"]
+    assert "created" in namespace.create(namespace.template, "--dry-run=server")
+
+
+def test_the_scheduler_marks_pods_of_tasks_and_changes_no_other(
+    control_plane: ControlPlane, namespace: Namespace
+) -> None:
+    pod = copy.deepcopy(namespace.template)
+    core = copy.deepcopy(pod)
+    core["metadata"] |= {"name": "core", "labels": {"app.kubernetes.io/component": "api-server"}}
+    core["spec"]["serviceAccountName"] = "api-server"
+    namespace.create(pod)
+    control_plane.kubectl("create", "-n", namespace.name, "-f", "-", given=json.dumps(core))
+
+    def patched(name: str, change: Pod) -> str:
+        return control_plane.kubectl(
+            *("patch", "pod", name, "-n", namespace.name, "-p", json.dumps(change)),
+            f"--as=system:serviceaccount:{namespace.name}:scheduler",
+            may_fail=True,
+        )
+
+    evil = {"spec": {"containers": [{"name": "base", "image": "evil.test/x:1"}]}}
+    assert "patched" in patched("task", {"metadata": {"labels": {"airflow_executor_done": "True"}}})
+    assert "ValidatingAdmissionPolicy" in patched("core", evil)
+    disguise = {"metadata": {"labels": {"app.kubernetes.io/component": "api-server"}}}
+    assert "ValidatingAdmissionPolicy" in patched("task", disguise)
+
+
+def test_pods_that_no_scheduler_of_the_portal_makes_are_not_judged(
+    control_plane: ControlPlane, ref: str
+) -> None:
+    other = f"other-{ref}"
+    control_plane.kubectl("create", "namespace", other)
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "free"},
+        "spec": {
+            "containers": [
+                {"name": "x", "image": "x", "envFrom": [{"secretRef": {"name": "airflow"}}]}
+            ],
+        },
+    }
+    account = f"system:serviceaccount:{other}:scheduler"
+    launch = ("create", "clusterrolebinding", other, "--clusterrole=edit")
+    control_plane.kubectl(*launch, f"--serviceaccount={other}:scheduler")
+
+    said = control_plane.kubectl(
+        *("create", "-n", other, "--dry-run=server", "-f", "-", f"--as={account}"),
+        given=json.dumps(pod),
+        may_fail=True,
+    )
+
+    assert "ValidatingAdmissionPolicy" not in said
+    control_plane.kubectl("delete", "clusterrolebinding", other)
+    control_plane.kubectl("delete", "namespace", other, "--wait=false")
+
+
+def test_without_the_whole_policy_nothing_with_task_pods_is_applied(
+    own_control_plane: RunningControlPlane,
+) -> None:
+    """Taken away, weakened in each of its parts, and applied again."""
+    plane = KubernetesPlane(config_of(own_control_plane.connection))
+    spec = make_spec("still-comet", executor="kubernetes", queues=())
+    assert task_pod_policy.is_enforced(plane.api)
+    everything = {"matchLabels": {"nobody": "has-this"}}
+    weaker = {
+        BINDING: [
+            {"spec": {"validationActions": ["Audit"]}},
+            {"spec": {"matchResources": {"namespaceSelector": everything}}},
+        ],
+        POLICY: [
+            {"spec": {"failurePolicy": "Ignore"}},
+            {"spec": {"validations": [{"expression": "true", "message": "x"}]}},
+            {"spec": {"matchConstraints": {"objectSelector": everything}}},
+            {"spec": {"matchConditions": [{"name": "never", "expression": "false"}]}},
+        ],
+    }
+
+    for name, changes in weaker.items():
+        for change in changes:
+            kubectl = own_control_plane.kubectl
+            kubectl("patch", name, "--type=merge", "-p", json.dumps(change))
+            assert not task_pod_policy.is_enforced(plane.api), change
+            kubectl("replace", "-f", "-", given=yaml.safe_dump_all(task_pod_policy.manifests()))
+            assert task_pod_policy.is_enforced(plane.api)
+
+    own_control_plane.kubectl("delete", BINDING)
+
+    with pytest.raises(Permanent, match="applies the manifest"):
+        plane.apply(spec=spec)
+    assert not own_control_plane.exists("namespace", namespace_of("still-comet"))
+    finding = next(one for one in plane.check().findings if one.title == "Policy for task pods")
+    assert not finding.is_ok
+    assert plane.check().is_usable
+
+    apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+    own_control_plane.kubectl(*apply, given=manifest())
+
+    assert not plane.apply(spec=spec).is_done
+    plane.close()
+
+
+def test_the_policy_is_in_effect_before_the_tests_ask(control_plane: ControlPlane) -> None:
+    deadline = time.monotonic() + 30
+    path = "jsonpath={.status.typeChecking}"
+    while not control_plane.kubectl("get", POLICY, "-o", path):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+    assert control_plane.kubectl("get", POLICY, "-o", path) == "{}"
