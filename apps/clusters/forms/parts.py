@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.http import QueryDict
@@ -25,7 +25,7 @@ class KeptForm(forms.Form):
     `kept` maps a field to the secret and to `bound_to` of when it was given.
     """
 
-    secret_fields: Mapping[str, tuple[str, ...]] = {}
+    secret_fields: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(
         self, *args: Any, kept: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
