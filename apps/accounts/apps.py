@@ -12,3 +12,4 @@ class AccountsConfig(AppConfig):
         theirs = import_string("allauth.usersessions.signals.on_user_logged_in")
         user_logged_in.disconnect(theirs)
         user_logged_in.connect(import_string("apps.accounts.sessions.services.write_down_session"))
+        import_string("apps.accounts.sign_in.address_proof.connect")()

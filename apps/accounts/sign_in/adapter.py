@@ -1,19 +1,14 @@
-import logging
 import time
-from threading import Thread
 from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
-from django.conf import settings
-from django.core.mail import EmailMessage
 from django.http import HttpResponse, HttpResponseForbidden
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from apps.accounts.mail import deliver
 from apps.accounts.models import UserKind
 from apps.accounts.sessions.services import signed_in_lately
 from apps.core.middleware import client_address
-
-logger = logging.getLogger(__name__)
 
 SERVICE_DOMAIN = "@tokens.invalid"
 
@@ -27,6 +22,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
     }
 
     def is_open_for_signup(self, request: Any) -> bool:
+        return False
+
+    def requires_single_sign_on(self, request: Any, email: str) -> bool:
+        """Return whether people with this address sign in through an identity provider alone."""
         return False
 
     def pre_login(self, request: Any, user: Any, **kwargs: Any) -> HttpResponse | None:
@@ -55,16 +54,4 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         message = self.render_mail(
             template_prefix, email, {"request": self.request, "email": email, **context}
         )
-        if not settings.EMAIL_HOST:
-            message.send()
-            return
-        # The response time of a mail server would distinguish known addresses from unknown ones. A
-        # job would leave the link in the broker.
-        Thread(target=_send, args=(message,), name="mail").start()
-
-
-def _send(message: EmailMessage) -> None:
-    try:
-        message.send()
-    except OSError:
-        logger.exception("mail not sent")
+        deliver(message)

@@ -27,24 +27,32 @@ def connect() -> None:
 
 
 def _added(sender: Any, user: User, authenticator: Authenticator, **kwargs: Any) -> None:
-    _record("second_factor.added", user, authenticator, [None, "added"])
+    _record("second_factor.added", user, authenticator, [None, "added"], actor=user)
 
 
 def _removed(sender: Any, user: User, authenticator: Authenticator, **kwargs: Any) -> None:
-    _record("second_factor.removed", user, authenticator, ["there", None])
+    actor = kwargs.get("actor", user)  # None where the portal itself removes it
+    _record("second_factor.removed", user, authenticator, ["there", None], actor=actor)
 
 
 def _replaced(sender: Any, user: User, authenticator: Authenticator, **kwargs: Any) -> None:
-    _record("second_factor.replaced", user, authenticator, ["old ones", "new ones"])
+    _record("second_factor.replaced", user, authenticator, ["old ones", "new ones"], actor=user)
 
 
-def _record(action: str, user: User, authenticator: Authenticator, change: list[Any]) -> None:
+def _record(
+    action: str,
+    user: User,
+    authenticator: Authenticator,
+    change: list[Any],
+    *,
+    actor: User | None,
+) -> None:
     grants = OrganizationGrant.objects.live().filter(user=user)
     organizations: list[int | None] = sorted(grants.values_list("content_object", flat=True))
     for organization_id in organizations or [None]:
         record(
             action=action,
-            actor=user,
+            actor=actor,
             organization_id=organization_id,
             target_kind="person",
             target_id=user.pk,
