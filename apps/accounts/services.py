@@ -2,12 +2,17 @@
 
 import secrets
 from datetime import timedelta
+from functools import partial
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from apps.accounts.models import SignInLink, User
@@ -16,6 +21,9 @@ from apps.accounts.sessions.services import end_sessions
 from apps.core.errors import Invalid, PortalError
 
 LINK_LIFE = timedelta(hours=24)
+ADDRESS_CHANGED = "The email address of your Astro Portal account was changed"
+# Reserved by RFC 2606: an address there has no owner.
+RETIRED_DOMAIN = "@retired.invalid"
 
 
 class LinkUnusable(PortalError):
@@ -118,11 +126,35 @@ def create_passwordless(*, email: str, name: str, is_address_proved: bool = True
 
 @transaction.atomic
 def change_address(*, user: User, email: str) -> None:
-    """Change the address of an account; the caller has verified it and checked that it is free."""
+    """Change the address of an account; the caller has verified it and checked that it is free.
+
+    The old address is told by mail: whoever reads there may be the only one to notice.
+    """
+    before = user.email
     user.email = email
     user.save(update_fields=["email"])
     EmailAddress.objects.filter(user=user).delete()
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+    body = render_to_string("accounts/address_changed_mail.txt", {"before": before, "after": email})
+    send = partial(send_mail, ADDRESS_CHANGED, body, None, [before])
+    transaction.on_commit(send, robust=True)
+
+
+@transaction.atomic
+def retire_person(*, user: User) -> None:
+    """Close an account permanently and free its address: whoever gets that next is a new person.
+
+    What the account proved itself with is deleted. The row stays for what it did, with the address
+    as its name if it had none.
+    """
+    user.name = user.name or user.email
+    user.email = f"{user.pk}{RETIRED_DOMAIN}"
+    user.is_active = False
+    user.set_unusable_password()
+    user.save(update_fields=["name", "email", "is_active", "password"])
+    for proofs in (EmailAddress, Authenticator, SocialAccount, SignInLink):
+        proofs.objects.filter(user=user).delete()
+    end_sessions(user=user)
 
 
 def deactivate_person(*, user: User) -> None:

@@ -1,9 +1,10 @@
 """Which addresses the portal connects to for a cluster or an identity provider.
 
 The name is resolved here and the connection goes to the result: a name that points elsewhere a
-moment later (DNS rebinding) gains nothing. Private ranges are allowed, because clusters and
-identity providers are there; this machine, its link and its metadata service are not, unless the
-operator allows them.
+moment later (DNS rebinding) gains nothing. What is not known to be the unicast address of a server
+is refused. Private ranges are allowed, because clusters and identity providers are there; this
+machine, its link and its metadata service are not, unless the operator allows them. An IPv6 address
+that leads to an IPv4 one is judged as that.
 """
 
 import socket
@@ -22,8 +23,38 @@ from apps.core.errors import PortalError
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# Metadata services outside the link-local range: AWS over IPv6, Oracle, Alibaba.
-METADATA = ("fd00:ec2::254", "192.0.0.192", "100.100.100.200")
+# Where clouds hand out credentials to all who ask: the link-local ranges, AWS and Google over
+# IPv6, Oracle, Alibaba, Azure, Scaleway, Linode. Network policies close the same ones.
+METADATA_NETWORKS = (
+    "169.254.0.0/16",
+    "fe80::/10",
+    "fd00:ec2::254/128",
+    "fd00:ec2::23/128",
+    "fd20:ce::254/128",
+    "192.0.0.192/32",
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+    "fd00:c1::a9fe:a9fe/128",
+    "fd00:42::42/128",
+    "fd00:a9fe:a9fe::1/128",
+)
+# Unicast addresses that servers have: public ones by IANA's allocations, private ones, and the
+# shared space of RFC 6598, where several clouds put control planes.
+SERVERS = tuple(map(ip_network, ("0.0.0.0/0", "2000::/3", "fc00::/7")))
+# Parts of those with another purpose, from IANA's registries of special-purpose addresses. Those
+# for documentation lead nowhere and are left to the network.
+SPECIAL = tuple(
+    map(
+        ip_network,
+        ("0.0.0.0/8", "127.0.0.0/8", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/3", "2001::/23"),
+    )
+)
+# IPv6 prefixes whose last 32 bits are an IPv4 address: compatible and mapped (RFC 4291), translated
+# (RFC 2765), NAT64 (RFC 6052).
+LAST_BITS = tuple(map(IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+LOWEST = 0xFFFFFFFF
+# Interface identifiers of ISATAP (RFC 5214): these 32 bits, then an IPv4 address.
+ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 class AddressRefused(PortalError):
@@ -83,12 +114,16 @@ def why_refused(address: str, *, networks: tuple[str, ...], setting: str) -> str
 
     `networks` are those that the operator allows besides, as in `10.0.0.0/8`.
     """
-    ip = _plain(ip_address(address.partition("%")[0]))
-    if any(ip in network for network in map(ip_network, networks)):
-        return ""
-    kind = _kind(ip)
-    if not kind:
-        return ""
+    ip = ip_address(address.partition("%")[0])
+    # The operator's networks are of what is connected to in the end.
+    for one in _meant(ip):
+        kind = "" if _is_in(one, networks) or _is_in(ip, networks) else _kind(one)
+        if kind:
+            return _sentence(one, kind, setting)
+    return ""
+
+
+def _sentence(ip: Address, kind: str, setting: str) -> str:
     if ip.is_unspecified or ip.is_multicast:
         return f"{ip} is {kind}. No server has such an address."
     return (
@@ -97,21 +132,23 @@ def why_refused(address: str, *, networks: tuple[str, ...], setting: str) -> str
     )
 
 
-def _plain(ip: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one wraps, if it wraps one."""
-    if isinstance(ip, IPv6Address):
-        for wrapped in (ip.ipv4_mapped, ip.sixtofour, _nat64(ip), _compatible(ip)):
-            if wrapped is not None:
-                return wrapped
-    return ip
+def _is_in(ip: Address, networks: Iterable[str]) -> bool:
+    return any(ip in ip_network(network) for network in networks)
 
 
-def _nat64(ip: IPv6Address) -> IPv4Address | None:
-    return IPv4Address(int(ip) & 0xFFFFFFFF) if ip in IPv6Network("64:ff9b::/96") else None
-
-
-def _compatible(ip: IPv6Address) -> IPv4Address | None:
-    return IPv4Address(int(ip)) if 1 < int(ip) <= 0xFFFFFFFF else None
+def _meant(ip: Address) -> list[Address]:
+    """Return the addresses that a connection to this one leads to: itself, or those it embeds."""
+    if isinstance(ip, IPv4Address) or ip in (IPv6Address("::"), IPv6Address("::1")):
+        return [ip]
+    if any(ip in prefix for prefix in LAST_BITS):
+        return [IPv4Address(int(ip) & LOWEST)]
+    if ip.sixtofour is not None:
+        return [ip.sixtofour]
+    if ip.teredo is not None:
+        return list(ip.teredo)
+    if int(ip) >> 32 & LOWEST in ISATAP:
+        return [ip, IPv4Address(int(ip) & LOWEST)]
+    return [ip]
 
 
 def _kind(ip: Address) -> str:
@@ -119,19 +156,13 @@ def _kind(ip: Address) -> str:
         return "not the address of a machine"
     if ip.is_loopback:
         return "an address of the portal's own machine"
-    if str(ip) in METADATA:
-        return "the address of a cloud's metadata service"
     if ip.is_link_local:
         return "a link-local address, where clouds keep their metadata service"
+    if _is_in(ip, METADATA_NETWORKS):
+        return "the address of a cloud's metadata service"
     if ip.is_multicast:
         return "a multicast address"
-    if _is_reserved(ip):
+    is_servers = any(ip in network for network in SERVERS)
+    if not is_servers or any(ip in network for network in SPECIAL):
         return "a reserved address"
     return ""
-
-
-def _is_reserved(ip: Address) -> bool:
-    # Several clouds put control planes into the shared address space (RFC 6598).
-    if isinstance(ip, IPv4Address):
-        return ip.is_reserved
-    return ip.is_site_local

@@ -241,9 +241,9 @@ class ScimToken(models.Model):
 class ScimRecord(models.Model):
     """A person or group as an identity provider describes it, with the account or Team for it.
 
-    `document` is the SCIM resource as it was sent. `key` is what must be unique among the
-    organization's records of a kind: the user name, or the display name of a group. A person whose
-    address is in no verified domain has no `user`, and `problem` says so.
+    `document` is the SCIM resource, with the attributes that are kept and no others. `key` is what
+    must be unique among the organization's records of a kind: the user name, or the display name of
+    a group. A person whose address is in no verified domain has no `user`, and `problem` says so.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -4,6 +4,7 @@ nothing.
 
 import json
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,9 @@ from apps.clusters.models import Cluster
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Finding, Permission, PlaneCheck
+from apps.organizations.roles.services import create_role
 from tests.clusters.material import CANARY, NOW, SERVER, certificate, kubeconfig
+from tests.conftest import make_user, put_role
 
 pytestmark = pytest.mark.django_db
 LIST = "/o/nordhavn/clusters/"
@@ -245,6 +248,89 @@ def test_the_present_credential_stays_when_the_new_one_fails(browser, remote, fo
     remote.refresh_from_db()
     assert config_for(remote).connection.token == CANARY
     assert remote.connection_version == 1
+
+
+@pytest.fixture
+def caretaker(organization, alice, client_of) -> Any:
+    """Manages clusters and may do nothing else."""
+    made = create_role(
+        actor=alice,
+        organization=organization,
+        scope="organization",
+        name="Clusters",
+        description="",
+        permissions=frozenset(
+            {
+                "organization.view",
+                "organization.clusters.view",
+                "organization.clusters.manage",
+            }
+        ),
+        is_limited=False,
+        workspaces=[],
+    )
+    user = make_user("Carl")
+    put_role(user, made, organization)
+    FakePlane.store.found = GOOD
+    return client_of(user)
+
+
+def moved(**changes: Any) -> dict[str, str]:
+    fields = {
+        "server": SERVER,
+        "ca_certificate": certificate(),
+        "tls_server_name": "",
+        "token": "a-new-one",
+    }
+    return fields | changes
+
+
+MOVES = [
+    {"server": "https://10.66.6.6:6443"},
+    {"server": "https://10.20.30.40:7443"},
+    {"server": "https://10.20.30.40:6443/proxy"},
+    {"ca_certificate": certificate("evil")},
+    {"ca_certificate": certificate() + certificate("evil")},
+    {"tls_server_name": "evil.example.org"},
+]
+
+
+@pytest.mark.parametrize("change", MOVES)
+def test_only_an_owner_gives_a_cluster_another_address(caretaker, browser, remote, change) -> None:
+    """What answers there says itself that it is the same cluster: that proves nothing."""
+    Cluster.objects.update(identity_seen="uid-1")
+    address = f"{LIST}{remote.pk}/credential/?by=token"
+
+    page = caretaker.post(address, moved(**change))
+
+    assert page.status_code == 422
+    assert "Only an owner" in page.content.decode()
+    remote.refresh_from_db()
+    assert (remote.server, remote.connection_version) == (SERVER, 1)
+    assert config_for(remote).connection.token == CANARY
+    assert "only an owner of the organization" in caretaker.get(address).content.decode()
+    assert browser.post(address, moved(**change)).status_code == 302
+
+
+def test_who_manages_clusters_replaces_the_credential_alone(caretaker, remote) -> None:
+    Cluster.objects.update(identity_seen="uid-1")
+    spaced = certificate().replace("\n", "\r\n") + "\n"
+
+    page = caretaker.post(f"{LIST}{remote.pk}/credential/?by=token", moved(ca_certificate=spaced))
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert config_for(remote).connection.token == "a-new-one"
+
+
+def test_a_cluster_that_does_not_tell_which_one_it_is_proves_nothing(browser, remote) -> None:
+    Cluster.objects.update(identity_seen="uid-1")
+    FakePlane.store.found = replace(GOOD, identity="")
+
+    page = browser.post(f"{LIST}{remote.pk}/credential/", {"kubeconfig": kubeconfig()})
+
+    assert page.status_code == 422
+    assert "does not tell which one it is" in page.content.decode()
 
 
 def settings_of(cluster: Cluster, **changes: Any) -> dict[str, Any]:

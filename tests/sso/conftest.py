@@ -1,5 +1,6 @@
 import base64
 import html
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from apps.organizations.models import Organization
 from apps.sso.models import Domain, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from tests.sso import identity_provider
+from tests.sso.provisioning import SCIM
 
 
 @pytest.fixture
@@ -47,6 +49,22 @@ def saml(organization: Organization, domain: Domain) -> SSOConnection:
 @pytest.fixture
 def token(alice: User, organization: Organization) -> str:
     return create_scim_token(actor=alice, organization=organization, name="Okta")
+
+
+@pytest.fixture
+def scim(token: str, domain: Domain) -> Callable[..., Any]:
+    """Call the provisioning endpoint as the identity provider does."""
+
+    def call(method: str, path: str, body: Any = None, bearer: str = token) -> Any:
+        return Client().generic(
+            method,
+            f"/scim/nordhavn/v2/{path}",
+            json.dumps(body) if body is not None else "",
+            content_type=SCIM,
+            headers={"Authorization": f"Bearer {bearer}"},
+        )
+
+    return call
 
 
 def way_out(response: Any) -> str:

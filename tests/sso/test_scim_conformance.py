@@ -50,4 +50,5 @@ def test_every_check_of_scim2_tester_passes(token: str, settings: Any) -> None:
 
     failed = [f"{one.title}: {one.reason}" for one in results if one.status == Status.ERROR]
     assert failed == []
-    assert len(results) > 100
+    # It checks each attribute that is served.
+    assert len(results) > 60

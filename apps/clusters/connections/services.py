@@ -10,17 +10,21 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from apps.access.catalogue import PERMISSIONS
+from apps.access.queries import permissions_held
 from apps.accounts.models import User
 from apps.audit.services import record
 from apps.clusters.connections.kubeconfig import Access
 from apps.clusters.connections.probe import probe, probe_connection, stored_form
 from apps.clusters.connections.sealed import seal_credential
 from apps.clusters.models import Cluster
-from apps.core.errors import Conflict, Invalid, PortalError
+from apps.core.errors import Conflict, Invalid, PortalError, Refused
 from apps.dataplane.kubernetes.api.addresses import AddressRefused
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.status import PlaneCheck
 from apps.organizations.models import Organization
+
+END = "-----END CERTIFICATE-----"
 
 
 class CredentialUnusable(PortalError):
@@ -76,9 +80,11 @@ def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> Plan
     """Test another credential or address of the same cluster, then use it from now on.
 
     The old one stays in use until the new one has passed. Raises CredentialUnusable when it did
-    not, Invalid for an address that must not be connected to, Conflict after a concurrent change.
+    not, Invalid for an address that must not be connected to, Refused for another address of a
+    person who `may_move` denies it, Conflict after a concurrent change.
     """
     version = cluster.connection_version
+    _refuse_moving(actor, cluster, access.connection)
     check = _probed(cluster, access.connection)
     _refuse_unusable(cluster, check)
     _refuse_another_cluster(cluster, check)
@@ -96,6 +102,17 @@ def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> Plan
         changes = {} if before == cluster.server else {"server": [before, cluster.server]}
         record_on_cluster("cluster.credential_replaced", actor, cluster, **changes)
     return check
+
+
+def may_move(*, actor: User, cluster: Cluster) -> bool:
+    """Return whether a person may give a cluster another address or authority.
+
+    Deployments go there with all their secrets, and nothing that answers there can prove to be the
+    same cluster: it states its identity itself, and whoever may read the old one could pass on any
+    challenge. So it takes a person who may do everything in the organization, an owner.
+    """
+    held = permissions_held(user=actor, on=cluster.organization)
+    return held >= frozenset(PERMISSIONS)
 
 
 def lock_clusters(organization: Organization) -> None:
@@ -143,9 +160,33 @@ def _refuse_unusable(cluster: Cluster, check: PlaneCheck) -> None:
     raise CredentialUnusable(f"The current credential stays in use. {reason}", check=check)
 
 
+def _refuse_moving(actor: User, cluster: Cluster, connection: Connection) -> None:
+    is_same = (
+        connection.server == cluster.server
+        and connection.tls_server_name == cluster.tls_server_name
+        and _authorities(connection.ca_certificate) <= _authorities(cluster.ca_certificate)
+    )
+    if not is_same and not may_move(actor=actor, cluster=cluster):
+        raise Refused(
+            "Only an owner of the organization can change the address, the CA certificate or the "
+            "TLS server name of a cluster: everything that runs there would go to the new one. Ask "
+            "an owner, or keep them and replace the credential alone."
+        )
+
+
+def _authorities(pem: str) -> frozenset[str]:
+    return frozenset("".join(one.split()) for one in pem.split(END) if one.strip())
+
+
 def _refuse_another_cluster(cluster: Cluster, check: PlaneCheck) -> None:
     known, found = cluster.identity_seen, check.identity
-    if known and found and known != found:
+    if known and not found:
+        raise CredentialUnusable(
+            "The current credential stays in use: with this one, the cluster does not tell which "
+            "one it is. Let it read the namespace kube-system.",
+            check=check,
+        )
+    if known and known != found:
         raise CredentialUnusable(
             "The current credential stays in use: this one is for another cluster. "
             "Register that one beside it.",

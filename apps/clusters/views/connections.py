@@ -18,7 +18,7 @@ from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_in_fresh
 from apps.clusters.connections.instructions import COMMANDS, KUBECONFIG_COMMAND
 from apps.clusters.connections.kept import forget_secrets, kept_secrets
-from apps.clusters.connections.services import register_cluster, replace_credential
+from apps.clusters.connections.services import may_move, register_cluster, replace_credential
 from apps.clusters.forms.access import (
     KubeconfigForm,
     RegisterByKubeconfig,
@@ -88,6 +88,7 @@ def credential(request: HttpRequest, organization: Organization, cluster_id: int
     keep(form, mine)
     context = {
         **page_of(request, cluster, tab="credential"),
+        "may_move": may_move(actor=request_user(request), cluster=cluster),
         **_form_context(request, form),
     }
     return form_page(request, "clusters/credential.html", context, form)

@@ -31,6 +31,7 @@ from scim2_server.service import ScimService
 from scim2_server.storage import ScimStorage, SearchPage
 from scim2_server.utils import parametrize
 
+from apps.accounts.models import User
 from apps.organizations.models import Organization
 from apps.sso.models import ScimRecord
 from apps.sso.scim import people, teams
@@ -44,9 +45,12 @@ class RecordStorage(ScimStorage):
 
     supports_cursors = True
 
-    def __init__(self, organization: Organization, service: ScimService) -> None:
+    def __init__(
+        self, organization: Organization, service: ScimService, *, maker: User | None
+    ) -> None:
         self.organization = organization
         self.service = service
+        self.maker = maker
 
     def get(
         self,
@@ -121,9 +125,9 @@ class RecordStorage(ScimStorage):
         record = self._record(resource_type, resource_id)
         _check_version(record, expected_version)
         if record.team is not None:
-            teams.remove(record)
+            teams.remove(record, maker=self.maker)
         if record.user is not None:
-            people.close(record)
+            people.delete(record, maker=self.maker)
         record.delete()
 
     def operation(self) -> AbstractContextManager[None]:
@@ -159,10 +163,12 @@ class RecordStorage(ScimStorage):
 
     def _plain_page(self, resource_type: ResourceType, asked: SearchRequest[Any]) -> SearchPage:
         records = self._records(resource_type).order_by("pk")
-        start = asked.start_index_0 or 0
-        stop = None if asked.count is None else start + asked.count
+        total = records.count()
+        # Any number may be asked for, and a database counts to 2 to the power of 63 only.
+        start = min(asked.start_index_0 or 0, total)
+        stop = total if asked.count is None else min(start + asked.count, total)
         found = [self._resource(resource_type, one) for one in records[start:stop]]
-        return SearchPage(records.count(), found)
+        return SearchPage(total, found)
 
     def _resource(self, resource_type: ResourceType, record: ScimRecord) -> Resource[Any]:
         model: type[Resource[Any]] = self.service.get_model(resource_type)
@@ -188,9 +194,9 @@ class RecordStorage(ScimStorage):
         except IntegrityError:
             raise UniquenessException() from None
         if record.kind == "User":
-            people.follow(record, resource, before)
+            people.follow(record, resource, before, maker=self.maker)
         elif record.kind == "Group":
-            teams.follow(record, resource)
+            teams.follow(record, resource, maker=self.maker)
         return resource.model_copy(deep=True)
 
 

@@ -3,23 +3,31 @@
 import uuid
 from typing import Any
 
-from scim2_models import Resource
+from scim2_models import ForbiddenException, Resource
 
+from apps.access.services import RightsExceeded
 from apps.accounts.models import User
 from apps.organizations.models import Team
 from apps.organizations.teams.services import (
     create_team,
     delete_team,
+    grants_of,
+    may_give_team,
     set_mirrored_members,
     update_team,
 )
 from apps.sso.models import ScimRecord
 
 LONGEST_NAME = 80
+REMEDY = "A person who holds them has to make a new token."
 
 
-def follow(record: ScimRecord, resource: Resource[Any]) -> None:
-    """Update the Team from the group: its name and members."""
+def follow(record: ScimRecord, resource: Resource[Any], *, maker: User | None) -> None:
+    """Update the Team from the group: its name and members. `maker` is whoever made the token.
+
+    Raises ForbiddenException when members would change of a Team that holds permissions which the
+    maker lacks.
+    """
     name = _free_name(record, str(getattr(resource, "display_name", None) or "Group"))
     team = record.team
     if team is None:
@@ -30,13 +38,34 @@ def follow(record: ScimRecord, resource: Resource[Any]) -> None:
         record.save(update_fields=["team"])
     elif team.name != name:
         update_team(actor=None, team=team, name=name, description=team.description)
-    set_mirrored_members(team=team, users=_members(record, resource))
+    wanted = _members(record, resource)
+    if {one.pk for one in wanted} != set(team.group.user_set.values_list("pk", flat=True)):
+        _check_reach(team, maker)
+        set_mirrored_members(team=team, users=wanted)
 
 
-def remove(record: ScimRecord) -> None:
-    """Delete the Team behind a record, with the roles it held."""
+def remove(record: ScimRecord, *, maker: User | None) -> None:
+    """Delete the Team behind a record, with the roles it held. Raises as `follow` does."""
     if record.team is not None:
+        _check_reach(record.team, maker)
         delete_team(actor=None, team=record.team)
+
+
+def _check_reach(team: Team, maker: User | None) -> None:
+    """Members of a Team get its roles, so the maker of the token must be able to assign those."""
+    if maker is None:
+        if grants_of(team=team):
+            raise ForbiddenException(
+                detail=f"{team} has permissions, and whoever made this token has left. {REMEDY}"
+            )
+        return
+    try:
+        may_give_team(actor=maker, team=team)
+    except RightsExceeded:
+        raise ForbiddenException(
+            detail=f"{team} has permissions that {maker.email}, who made this token, lacks. "
+            + REMEDY
+        ) from None
 
 
 def _members(record: ScimRecord, resource: Resource[Any]) -> list[User]:

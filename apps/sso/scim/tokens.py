@@ -14,6 +14,7 @@ from apps.organizations.models import Organization
 from apps.organizations.tokens.secrets import SCIM_PREFIX, is_well_formed, new_secret
 from apps.sso.models import ScimToken
 
+MANAGE = "organization.sso.manage"
 MOST_TOKENS = 10
 # The time of last use is written again when this old: not every request is a write.
 USE_STEP = timedelta(minutes=1)
@@ -41,13 +42,19 @@ def revoke_scim_token(*, actor: User, token: ScimToken) -> None:
     token.delete()
 
 
-def scim_token(*, text: str, organization: Organization) -> ScimToken | None:
-    """Return the organization's token with this secret, and record its use."""
+def scim_token(*, text: str, slug: str) -> ScimToken | None:
+    """Return the token with this secret of the organization with this slug, and record its use."""
     if not is_well_formed(text, prefix=SCIM_PREFIX):
         return None
-    found = organization.scim_tokens.filter(digest=digest_of(text))
-    token = found.first()
+    found = ScimToken.objects.filter(digest=digest_of(text), organization__slug=slug)
+    token = found.select_related("organization", "created_by").first()
     if token is not None:
         now = timezone.now()
         found.filter(Q(used_at=None) | Q(used_at__lt=now - USE_STEP)).update(used_at=now)
     return token
+
+
+def is_backed(token: ScimToken) -> bool:
+    """Return whether the person who made a token could make it now: else it does not work."""
+    maker = token.created_by
+    return maker is not None and maker.has_perm(MANAGE, token.organization)

@@ -20,26 +20,30 @@ from apps.core.gates import open_to_all
 from apps.organizations.models import Organization
 from apps.sso.models import ScimRecord
 from apps.sso.scim.forms import ScimTokenForm
-from apps.sso.scim.tokens import create_scim_token, revoke_scim_token, scim_token
+from apps.sso.scim.tokens import (
+    MANAGE,
+    create_scim_token,
+    is_backed,
+    revoke_scim_token,
+    scim_token,
+)
 
-MANAGE = "organization.sso.manage"
 PAGE_SIZE = 50
 
 
 @csrf_exempt
 @open_to_all
 def endpoint(request: HttpRequest, organization_slug: str, path: str = "") -> HttpResponse:
-    """Serve SCIM 2.0 to holders of a token of the organization. Sessions are ignored."""
-    organization = get_object_or_404(Organization, slug=organization_slug)
+    """Serve SCIM 2.0 to holders of a token of the organization. Sessions are ignored. An unknown
+    organization answers as one whose token is wrong.
+    """
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-    token = scim_token(text=text.strip(), organization=organization)
-    is_proved = scheme.lower() == "bearer" and token is not None
-    if is_proved:
+    is_bearer = scheme.lower() == "bearer"
+    token = scim_token(text=text.strip(), slug=organization_slug) if is_bearer else None
+    if token is not None:
         name_caller(f"SCIM token {token}")
     serve = import_string("apps.sso.scim.serving.serve")
-    response: HttpResponse = serve(
-        request, organization=organization, path=path, is_proved=is_proved
-    )
+    response: HttpResponse = serve(request, slug=organization_slug, path=path, token=token)
     return response
 
 
@@ -64,7 +68,12 @@ def provisioning(request: HttpRequest, organization: Organization) -> HttpRespon
         "form": form,
         "token": token,
         "address": f"{settings.PORTAL_URL}/scim/{organization.slug}/v2",
-        "tokens": organization.scim_tokens.select_related("created_by").order_by("name", "pk"),
+        "tokens": [
+            {"row": one, "is_backed": is_backed(one)}
+            for one in organization.scim_tokens.select_related(
+                "created_by", "organization"
+            ).order_by("name", "pk")
+        ],
         "people_count": records.filter(Q(user__isnull=False), kind="User").count(),
         "group_count": records.filter(kind="Group").count(),
         "page_obj": Paginator(unlinked, PAGE_SIZE).get_page(request.GET.get("page")),
