@@ -8,7 +8,7 @@ any point is simply repeated. Only what cannot be observed is in `state.json`.
 import secrets
 from collections.abc import Callable
 
-from apps.dataplane.errors import Permanent
+from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.airflow import code, database, log_files
 from apps.dataplane.local.airflow.configuration import Configuration
 from apps.dataplane.local.airflow.migration import Migration
@@ -40,6 +40,8 @@ VERSIONS_IN_USE = """
     SELECT DISTINCT bundle_version FROM dag_run
     WHERE state IN ('queued', 'running') AND bundle_version IS NOT NULL
 """
+
+VERSIONS_OF_RUNS = "SELECT DISTINCT bundle_version FROM dag_run WHERE bundle_version IS NOT NULL"
 
 
 class ApplyPass:
@@ -193,13 +195,24 @@ class ApplyPass:
         self.state.revision = self.spec.revision
         self.state.wait_began_at = 0.0
         save_state(self.folder, self.state)
-        code.prune(self.folder, in_use=self._versions_in_use())
+        code.prune(self.folder, in_use=self._versions_in_use(), of_runs=self._versions_of_runs())
         log_files.prune(self.folder, kept={*self.supervisor.states(f"{self.spec.ref}--")})
 
     def _versions_in_use(self) -> set[str]:
         """Return the versions of code that unfinished DAG runs began with."""
         with database.deployment_connection(self.config, self.folder, self.state) as connection:
             rows = connection.execute(VERSIONS_IN_USE).fetchall()
+        return {str(version) for (version,) in rows}
+
+    def _versions_of_runs(self) -> set[str] | None:
+        """Return the versions of all DAG runs, which people may start again; None while the
+        database is too busy to say.
+        """
+        try:
+            with database.deployment_connection(self.config, self.folder, self.state) as connection:
+                rows = connection.execute(VERSIONS_OF_RUNS).fetchall()
+        except Temporary:
+            return None
         return {str(version) for (version,) in rows}
 
 
