@@ -16,6 +16,8 @@ from apps.deploys.archives import (
     Reader,
     build_archive,
 )
+from apps.deploys.models import Deploy
+from apps.deploys.queries import file_changes
 
 DAG = b"from airflow.sdk import dag\n"
 LIMITS = Limits()
@@ -605,3 +607,12 @@ def test_it_says_what_of_a_project_is_not_used(tmp_path: Path) -> None:
         "Dockerfile is not used: no image is built from it.",
         "Plugins in the folder plugins are not loaded: Airflow has those of its runtime.",
     )
+
+
+def test_a_script_that_only_became_executable_is_a_change() -> None:
+    script = {"path": "run.sh", "size": 1, "sha256": "a"}
+    before, same = Deploy(files=[script]), Deploy(files=[{**script, "is_program": False}])
+    after = Deploy(files=[{**script, "is_program": True}])
+
+    assert [one.change for one in file_changes(before=before, after=after)] == ["changed"]
+    assert file_changes(before=before, after=same) == ()
