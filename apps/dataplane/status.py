@@ -15,7 +15,8 @@ HealthState = Literal["healthy", "unhealthy", "starting", "stopped", "unknown"]
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One named part of a long action. `detail` is a message, `log` the last lines worth reading
-    if it failed. A step is `skipped` where this pass found nothing to do for it.
+    if it failed. A step is `skipped` where this pass found nothing to do for it. One that waits for
+    tasks, and ends that wait itself, may run for `allowed_seconds` before it counts as stalled.
     """
 
     key: str
@@ -23,6 +24,7 @@ class Step:
     state: StepState
     detail: str = ""
     log: tuple[str, ...] = ()
+    allowed_seconds: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

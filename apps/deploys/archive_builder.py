@@ -1,8 +1,8 @@
 """Turn an untrusted upload into a clean archive. `archives` starts this program.
 
 It runs as a process of its own, with limits on memory, time and output, because a hostile archive
-or source file can exhaust or crash the interpreter that reads it. It uses the standard library only
-and never runs what it reads.
+or source file can exhaust or crash the interpreter that reads it. It and what it imports use the
+standard library only, and never run what they read.
 
 The conversation is JSON: the job on stdin; on stdout a line `["compiling", path]` before each
 source file, so that a crash can be attributed, and at the end `["refused", [message, ...]]` or
@@ -10,7 +10,9 @@ source file, so that a crash can be attributed, and at the end `["refused", [mes
 """
 
 import hashlib
+import io
 import json
+import re
 import resource
 import stat
 import struct
@@ -19,9 +21,11 @@ import unicodedata
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
+
+from apps.deploys.ignore_files import IGNORE_FILE, ignored_paths
 
 MAX_DEPTH = 20
 MAX_NAME_BYTES = 255
@@ -30,9 +34,43 @@ MAX_PROBLEMS = 10
 # Ordinary text compresses to a tenth; no genuine large file compresses to less than a hundredth.
 MAX_RATIO = 100
 RATIO_COUNTS_FROM_BYTES = 10 * 1024 * 1024
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
-JUNK = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__", ".git", ".venv"}
+JUNK = {
+    "__MACOSX",
+    ".AppleDouble",
+    ".DS_Store",
+    ".Spotlight-V100",
+    ".Trashes",
+    ".fseventsd",
+    "Thumbs.db",
+    "desktop.ini",
+    "__pycache__",
+    ".git",
+    ".hg",
+    ".svn",
+    ".venv",
+}
+# macOS keeps what its own file system knows of `dag.py` in `._dag.py`.
+APPLE_DOUBLE = "._"
+FOLDER_ICON = "Icon\r"
 READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+UTF8_FLAG = 0x800
+UNIX, MACOS = 3, 19
+# Files that other products read, and what becomes of them here.
+UNUSED = {
+    "requirements.txt": "its packages are not installed: a Deployment has those of its runtime",
+    "packages.txt": "its packages are not installed: a Deployment has those of its runtime",
+    "Dockerfile": "no image is built from it",
+    "airflow_settings.yaml": "its connections, variables and pools are not created",
+}
+# Places where a newer Python accepts what an older one does not: `type` and type parameters, nested
+# quotes in f-strings (3.12), exceptions without parentheses and template strings (3.14).
+NEWER_SYNTAX = re.compile(
+    r"""^\s*type\s+\w+ | ^\s*(async\s+)?def\s+\w+\s*\[ | ^\s*class\s+\w+\s*\[
+    | \b[rR]?[fFtT][rR]?["'] | ^\s*except\b.*,""",
+    re.VERBOSE,
+)
 
 
 class Refusal(Exception):
@@ -51,7 +89,7 @@ class Builder:
             with zipfile.ZipFile(self.job["upload"]) as upload:
                 self._write(self._members(upload), upload)
             return
-        path = _clean_path(self.job["name"])
+        path = _clean_path(unicodedata.normalize("NFC", self.job["name"]))
         with open(self.job["upload"], "rb") as stream:
             content = stream.read(self.job["max_file_bytes"] + 1)
         self._check_size(path, len(content))
@@ -63,11 +101,13 @@ class Builder:
         kept: dict[str, zipfile.ZipInfo] = {}
         dropped: set[str] = set()
         for member in upload.infolist():
-            # zipfile cuts a name at its first NUL; the uncut one shows the attempt.
-            path = _clean_path(member.orig_filename)
-            junk = JUNK.intersection(PurePosixPath(path).parts)
-            if junk or path.endswith(".pyc"):
-                dropped.update(junk or {".pyc"})
+            name = _name_of(member)
+            if name.endswith(FOLDER_ICON):
+                dropped.add("Icon of macOS")
+                continue
+            path = _clean_path(name)
+            if junk := _junk_in(path):
+                dropped.update(junk)
                 continue
             _check_kind(path, member)
             if member.is_dir() or not path:
@@ -81,7 +121,7 @@ class Builder:
                 f"Skipped, because Airflow does not use it: {', '.join(sorted(dropped))}."
             )
         self._check_whole(kept)
-        return self._without_top_folder(kept)
+        return self._without_top_folder(kept, upload)
 
     def _check_whole(self, kept: dict[str, zipfile.ZipInfo]) -> None:
         if len(kept) > self.job["max_files"]:
@@ -102,7 +142,9 @@ class Builder:
             )
         _check_collisions(kept)
 
-    def _without_top_folder(self, kept: dict[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    def _without_top_folder(
+        self, kept: dict[str, zipfile.ZipInfo], upload: zipfile.ZipFile
+    ) -> dict[str, zipfile.ZipInfo]:
         tops = {PurePosixPath(path).parts[0] for path in kept}
         if len(tops) != 1 or any("/" not in path for path in kept):
             return kept
@@ -110,31 +152,94 @@ class Builder:
         # A Python package is imported by the name of its folder, so that folder has to stay.
         if f"{top}/__init__.py" in kept:
             return kept
+        for path, member in kept.items():
+            if path.endswith(".py") and imports(_read(upload, member, path), top, kept):
+                self.notes.append(f"Kept the folder {top}, because {path} imports from it.")
+                return kept
         self.notes.append(f"Used the folder {top} as the dags folder.")
         return {path.removeprefix(f"{top}/"): member for path, member in kept.items()}
 
     def _write(self, members: dict[str, zipfile.ZipInfo], upload: zipfile.ZipFile) -> None:
-        if not any(path.endswith(".py") for path in members):
-            raise Refusal("The archive contains no .py file, so Airflow would find no DAGs in it.")
+        contents = {
+            path: _read(upload, members[path], path)
+            for path in members
+            if PurePosixPath(path).name == IGNORE_FILE
+        }
+        ignored = ignored_paths(members, contents, syntax=self.job["ignore_syntax"])
+        sources = [path for path in members if path.endswith(".py")]
+        if not sources and not any(
+            path.endswith(".zip") and _is_packed_dag(_read(upload, members[path], path))
+            for path in members
+        ):
+            raise Refusal(
+                "The archive contains no .py file, and no zip of such files, so Airflow would find "
+                "no DAGs in it."
+            )
+        if sources and ignored.issuperset(sources):
+            self.notes.append(f"The {IGNORE_FILE} leaves no .py file that Airflow reads.")
+        self._note_unused(members)
         with self._output() as output:
             for path in sorted(members):
-                self._add(output, path, _read(upload, members[path], path))
+                self._add(
+                    output,
+                    path,
+                    _read(upload, members[path], path),
+                    is_program=_is_program(members[path]),
+                    is_checked=path not in ignored,
+                )
+
+    def _note_unused(self, members: dict[str, zipfile.ZipInfo]) -> None:
+        """Say what a project brings along that a Deployment does not use."""
+        for name, fate in UNUSED.items():
+            if name in members:
+                self.notes.append(f"{name} is not used: {fate}.")
+        if any(path.startswith("plugins/") and path.endswith(".py") for path in members):
+            self.notes.append(
+                "Plugins in the folder plugins are not loaded: Airflow has those of its runtime."
+            )
 
     def _output(self) -> zipfile.ZipFile:
         return zipfile.ZipFile(self.job["output"], "w", zipfile.ZIP_DEFLATED, compresslevel=6)
 
-    def _add(self, output: zipfile.ZipFile, path: str, content: bytes) -> None:
-        if path.endswith(".py"):
-            self.problems.extend(compile_problems(path, content))
+    def _add(
+        self,
+        output: zipfile.ZipFile,
+        path: str,
+        content: bytes,
+        *,
+        is_program: bool = False,
+        is_checked: bool = True,
+    ) -> None:
+        if path.endswith(".py") and is_checked:
+            self._compile(path, content)
         if len(self.problems) >= MAX_PROBLEMS:
             raise Refusal("")
         member = zipfile.ZipInfo(path, FIXED_TIME)
         member.create_system = 3
-        member.external_attr = (stat.S_IFREG | 0o644) << 16
+        # Whether it is a program is all that is taken over of a mode.
+        member.external_attr = (stat.S_IFREG | (0o755 if is_program else 0o644)) << 16
         member.compress_type = zipfile.ZIP_DEFLATED
         output.writestr(member, content)
         digest = hashlib.sha256(content).hexdigest()
-        self.files.append({"path": path, "size": len(content), "sha256": digest})
+        file: dict[str, object] = {"path": path, "size": len(content), "sha256": digest}
+        self.files.append({**file, "is_program": True} if is_program else file)
+
+    def _compile(self, path: str, content: bytes) -> None:
+        is_judge, runtime = self.job["is_runtimes_python"], self.job["runtime"]
+        for problem in compile_problems(path, content):
+            if problem.is_newer and not is_judge:
+                if len(self.notes) < MAX_PROBLEMS:
+                    self.notes.append(
+                        f"{problem.message} That is Python {PYTHON}, the portal's. If Airflow's "
+                        "own is no newer, the file becomes an import error."
+                    )
+            elif problem.is_syntax and runtime:
+                of = (
+                    f"Runtime {runtime} runs on" if is_judge else "It was checked with the portal's"
+                )
+                self.problems.append(f"{problem.message} {of} Python {PYTHON}.")
+            else:
+                self.problems.append(problem.message)
 
     def _check_size(self, path: str, size: int) -> None:
         if size > self.job["max_file_bytes"]:
@@ -142,6 +247,58 @@ class Builder:
             raise Refusal(
                 f"{path} is larger than {limit} MiB. Leave data files out of the dags folder."
             )
+
+
+def _name_of(member: zipfile.ZipInfo) -> str:
+    """Return the name of a file: UTF-8 if its bytes are that, whatever the flag says. Plain `zip`
+    and macOS write UTF-8 and leave the flag out; old tools of Windows write code page 437.
+    """
+    # zipfile cuts a name at its first NUL; the uncut one shows the attempt.
+    name = member.orig_filename
+    if not member.flag_bits & UTF8_FLAG:
+        try:
+            name = name.encode("cp437").decode("utf-8")
+        except UnicodeError:
+            name = member.orig_filename
+    # macOS decomposes letters with marks; Python imports a module by its composed name.
+    return unicodedata.normalize("NFC", name)
+
+
+def _junk_in(path: str) -> set[str]:
+    parts = PurePosixPath(path).parts
+    if found := JUNK.intersection(parts):
+        return found
+    if any(part.startswith(APPLE_DOUBLE) for part in parts):
+        return {"._ files of macOS"}
+    return {".pyc"} if path.endswith(".pyc") else set()
+
+
+def _is_program(member: zipfile.ZipInfo) -> bool:
+    is_unix = member.create_system in (UNIX, MACOS)
+    return is_unix and bool(member.external_attr >> 16 & stat.S_IXUSR)
+
+
+def _is_packed_dag(content: bytes) -> bool:
+    """Return whether a zip inside the archive has modules at its top, where Airflow looks."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            return any("/" not in name and name.endswith(".py") for name in packed.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
+        return False
+
+
+def imports(source: bytes, folder: str, paths: Container[str]) -> bool:
+    """Return whether a source file imports from the folder that it lies in, or names a class of it
+    as text (`"etl.triggers.Nap"`), as triggers do.
+    """
+    if not folder.isidentifier():
+        return False
+    name = re.escape(folder.encode())
+    statement = rb"^[ \t]*(from[ \t]+%b[ \t.]|import[ \t]+([\w., \t]+,[ \t]*)?%b\b)" % (name, name)
+    if re.search(statement, source, re.MULTILINE):
+        return True
+    named = re.findall(rb"[\"']%b\.(\w+)[\w.]*[\"']" % name, source)
+    return any(f"{folder}/{module.decode(errors='replace')}.py" in paths for module in named)
 
 
 def _clean_path(name: str) -> str:
@@ -207,31 +364,48 @@ def _read(upload: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:
         raise Refusal(f"{path} is damaged in the archive. Zip it again.") from error
 
 
-def compile_problems(path: str, source: bytes) -> Iterator[str]:
+class Problem(NamedTuple):
+    """Why a source file does not compile; `is_newer` if a newer Python might accept it."""
+
+    message: str
+    is_syntax: bool = False
+    is_newer: bool = False
+
+
+def compile_problems(path: str, source: bytes) -> Iterator[Problem]:
     """Return why a source file does not compile. None of it is run."""
     if b"\0" in source:
-        yield f"{path}: it contains null bytes, so it is not UTF-8 source. Save it as UTF-8."
+        yield Problem(
+            f"{path}: it contains null bytes, so it is not UTF-8 source. Save it as UTF-8."
+        )
         return
     say("compiling", path)
     try:
         compile(source, path, "exec", dont_inherit=True)
     except SyntaxError as error:
-        yield _syntax_message(path, source, error)
+        yield _syntax_problem(path, source, error)
     except (RecursionError, MemoryError):
-        yield f"{path}: it is nested too deeply or too large to compile."
+        yield Problem(f"{path}: it is nested too deeply or too large to compile.")
     except (ValueError, OverflowError) as error:
-        yield f"{path}: {error}."
+        yield Problem(f"{path}: {error}.")
 
 
-def _syntax_message(path: str, source: bytes, error: SyntaxError) -> str:
+def _syntax_problem(path: str, source: bytes, error: SyntaxError) -> Problem:
     reason = (error.msg or "invalid syntax").rstrip(".")
     if (
         "codec can't decode" in reason
         or "unknown encoding" in reason
         or "encoding problem" in reason
     ):
-        return f"{path}: it is not encoded as UTF-8. Save it as UTF-8. ({reason[:200]})"
-    return f"{path}, line {error.lineno or 1}: {reason[:300]}."
+        return Problem(f"{path}: it is not encoded as UTF-8. Save it as UTF-8. ({reason[:200]})")
+    number = error.lineno or 1
+    lines = source.split(b"\n")
+    line = lines[number - 1].decode("utf-8", "replace") if number <= len(lines) else ""
+    return Problem(
+        f"{path}, line {number}: {reason[:300]}.",
+        is_syntax=True,
+        is_newer=NEWER_SYNTAX.search(line) is not None,
+    )
 
 
 def limit_resources(job: dict[str, Any]) -> None:
@@ -270,7 +444,3 @@ def main() -> None:
         say("refused", builder.problems)
         return
     say("built", {"files": builder.files, "notes": builder.notes})
-
-
-if __name__ == "__main__":
-    main()

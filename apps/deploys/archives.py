@@ -1,9 +1,9 @@
 """Uploads of code: what is accepted, and the clean archive made of it. Knows nothing of Django.
 
-A single .py file or a zip of a dags folder becomes a zip that depends on paths and contents alone
-(sorted, one fixed time, mode 0644), so the same code has the same digest whoever packs it. A single
-top folder is stripped, unless it is a Python package. All reading happens in `archive_builder`, a
-process with limits.
+A single .py file or a zip of a dags folder becomes a zip that depends on paths, contents and
+executable bits alone (sorted, one fixed time, mode 0644 or 0755), so the same code has the same
+digest whoever packs it. A single top folder is stripped, unless it is a Python package or imported
+by its name. All reading happens in `archive_builder`, a process with limits.
 """
 
 import errno
@@ -21,7 +21,12 @@ from typing import Any
 from apps.core.errors import Invalid
 
 MIB = 1024 * 1024
-PROGRAM = Path(__file__).with_name("archive_builder.py")
+PROJECT = Path(__file__).resolve().parents[2]
+# Isolated from packages and from the environment, it finds its own modules alone.
+PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from apps.deploys.archive_builder import main; main()"
+)
 SUFFIXES = (".py", ".zip")
 
 
@@ -45,10 +50,23 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reader:
+    """What will read the code. `runtime` is its name, empty if not known; `is_portals_python` says
+    that it runs on the Python of the portal, which then decides on syntax. `ignore_syntax` is
+    Airflow's option for .airflowignore: `glob` or `regexp`.
+    """
+
+    runtime: str = ""
+    is_portals_python: bool = True
+    ignore_syntax: str = "glob"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CodeFile:
     path: str
     size: int
     sha256: str
+    is_program: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +81,12 @@ class CodeArchive:
 
 
 def build_archive(
-    *, name: str, chunks: Iterable[bytes], folder: Path, limits: Limits
+    *,
+    name: str,
+    chunks: Iterable[bytes],
+    folder: Path,
+    limits: Limits,
+    reader: Reader = Reader(),
 ) -> CodeArchive:
     """Write the upload into `folder` (empty, owned by the caller) and build a clean archive of it
     there.
@@ -75,7 +98,7 @@ def build_archive(
     upload = folder / "upload"
     _save(chunks, upload, limits)
     output = folder / "clean.zip"
-    result = _run_builder(_job(name, upload, output, limits), limits)
+    result = _run_builder(_job(name, upload, output, limits, reader), limits)
     with output.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return CodeArchive(
@@ -101,7 +124,7 @@ def _save(chunks: Iterable[bytes], path: Path, limits: Limits) -> None:
         raise ArchiveRefused("The file is empty.")
 
 
-def _job(name: str, upload: Path, output: Path, limits: Limits) -> dict[str, Any]:
+def _job(name: str, upload: Path, output: Path, limits: Limits, reader: Reader) -> dict[str, Any]:
     return {
         "name": name,
         "upload": str(upload),
@@ -110,13 +133,16 @@ def _job(name: str, upload: Path, output: Path, limits: Limits) -> dict[str, Any
         "max_file_bytes": limits.max_file_bytes,
         "max_unpacked_bytes": limits.max_unpacked_bytes,
         "max_output_bytes": limits.max_unpacked_bytes + 16 * MIB,
+        "runtime": reader.runtime,
+        "is_runtimes_python": reader.is_portals_python,
+        "ignore_syntax": reader.ignore_syntax,
         "cpu_seconds": limits.cpu_seconds,
         "memory_bytes": limits.memory_bytes,
     }
 
 
 def _run_builder(job: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(PROGRAM)]
+    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", PROGRAM, str(PROJECT)]
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

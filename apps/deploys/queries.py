@@ -1,15 +1,18 @@
 """Reads about code versions."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from apps.clusters.models import Cluster
 from apps.deployments.configuration.options import deployment_options
 from apps.deployments.models import Deployment
+from apps.deploys.archives import Reader
 from apps.deploys.models import Deploy
 
+IGNORE_SYNTAX = "AIRFLOW__CORE__DAG_IGNORE_FILE_SYNTAX"
 Change = Literal["added", "changed", "removed"]
 
 
@@ -27,6 +30,21 @@ def most_code_bytes(deployment: Deployment) -> int | None:
     """Return how many bytes of packed code the data plane accepts; None is no limit of its own."""
     today = timezone.now().date()
     return deployment_options(cluster=deployment.cluster, today=today).code_bytes
+
+
+def reader_of(deployment: Deployment) -> Reader:
+    """Return what will read the code. On this machine a runtime is installed for the Python that
+    the portal runs on; an image has its own.
+    """
+    if deployment.wanted is None:
+        return Reader()
+    configuration = deployment.wanted.configuration
+    values = {variable.key: variable.value for variable in configuration.variables}
+    return Reader(
+        runtime=configuration.runtime,
+        is_portals_python=deployment.cluster.kind == Cluster.Kind.LOCAL,
+        ignore_syntax=values.get(IGNORE_SYNTAX, "").strip().lower() or "glob",
+    )
 
 
 def deploys_of(deployment: Deployment) -> QuerySet[Deploy]:
@@ -70,7 +88,7 @@ def file_changes(*, before: Deploy | None, after: Deploy) -> tuple[FileChange, .
     changes = []
     for path in sorted(old.keys() | new.keys()):
         left, right = old.get(path), new.get(path)
-        if left and right and left["sha256"] == right["sha256"]:
+        if left and right and _same(left, right):
             continue
         change: Change = "changed" if left and right else "added" if right else "removed"
         changes.append(
@@ -82,6 +100,11 @@ def file_changes(*, before: Deploy | None, after: Deploy) -> tuple[FileChange, .
             )
         )
     return tuple(changes)
+
+
+def _same(left: dict[str, Any], right: dict[str, Any]) -> bool:
+    is_program = [bool(file.get("is_program")) for file in (left, right)]
+    return bool(left["sha256"] == right["sha256"]) and is_program[0] == is_program[1]
 
 
 def next_description(deploy: Deploy) -> str:

@@ -22,7 +22,7 @@ from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.archives import ArchiveRefused, CodeArchive, Limits, build_archive
 from apps.deploys.cleanup import hold_archives
 from apps.deploys.models import Deploy
-from apps.deploys.queries import most_code_bytes, next_description
+from apps.deploys.queries import most_code_bytes, next_description, reader_of
 
 
 class NothingChanged(Conflict):
@@ -71,7 +71,11 @@ def deliver(
     try:
         with tempfile.TemporaryDirectory(prefix="portal-code-") as folder:
             archive = build_archive(
-                name=file_name, chunks=chunks, folder=Path(folder), limits=limits
+                name=file_name,
+                chunks=chunks,
+                folder=Path(folder),
+                limits=limits,
+                reader=reader_of(deployment),
             )
             _refuse_too_much(deployment, archive)
             _refuse_same_code(deployment, archive.digest)
@@ -87,7 +91,13 @@ def deliver(
         size_bytes=archive.size_bytes,
         n_files=len(archive.files),
         files=[
-            {"path": file.path, "size": file.size, "sha256": file.sha256} for file in archive.files
+            {
+                "path": file.path,
+                "size": file.size,
+                "sha256": file.sha256,
+                "is_program": file.is_program,
+            }
+            for file in archive.files
         ],
         description=description,
         created_by=actor,

@@ -11,29 +11,26 @@ writes the pointer there. On Kubernetes an archive arrives in parts in a mounted
 after the other, so an incomplete set is ignored until it is complete.
 """
 
-import hashlib
-import json
 import logging
 import os
-import shutil
-import stat
+import sys
 import tempfile
 import time
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from airflow.dag_processing.bundles import base
 from airflow.dag_processing.bundles.base import BaseDagBundle
+from portal_code import EXAMPLES, import_folders, remove_unused, unpack_kept, unpack_slots
 
-EXAMPLES = "examples"
-MOST_FILES = 50_000
-MOST_BYTES = 2 * 1024**3
-VERSIONS_KEPT = 20
-# A version that no task has started with for so long has no running task left.
-UNUSED_SECONDS = 7 * 86_400
+DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 # The kubelet brings new code within about a minute.
 PATIENCE_SECONDS = 90
+
+VERSIONS = "SELECT DISTINCT bundle_version FROM dag_run WHERE bundle_version IS NOT NULL"
+# What this process can import of the version it serves.
+_imported: list[str] = []
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +76,7 @@ class PortalDagBundle(BaseDagBundle):
             self._current = self._read_current()
         else:
             self._find_version(self.version)
+        _import_from(self.path)
         super().initialize()
 
     def refresh(self) -> None:
@@ -86,6 +84,7 @@ class PortalDagBundle(BaseDagBundle):
         if self.version is None:
             self._take_new_code()
             self._current = self._read_current()
+            _import_from(self.path)
 
     def get_current_version(self) -> Any:
         version = self.version or self._current
@@ -114,13 +113,16 @@ class PortalDagBundle(BaseDagBundle):
             self._take_new_code()
 
     def _find_version(self, version: str) -> None:
-        """Wait for a version that this pod may be about to get, and continue with the current one
-        if it does not come.
+        """Unpack the version of an older run again, wait for one that this pod may be about to get,
+        and continue with the current one if it does not come.
         """
+        if version == EXAMPLES or self._is_there(version):
+            return
         if self._slots_folder is None:
+            log.error("Code %s is gone. Clear the run with the newest version.", version)
             return
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self.path.is_dir():
+        while not self._is_there(version):
             if time.monotonic() > deadline:
                 self._current = self._read_current()
                 log.warning("Code %s is gone; the run goes on with %s.", version, self._current)
@@ -128,8 +130,16 @@ class PortalDagBundle(BaseDagBundle):
                 return
             time.sleep(2)
             self._take_new_code()
-        if version != EXAMPLES:
-            _touch(self.path)
+
+    def _is_there(self, version: str) -> bool:
+        try:
+            is_there = unpack_kept(self._code_folder, version)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            log.warning("Code %s could not be unpacked: %s", version, error)
+            return False
+        if is_there:
+            _touch(self._code_folder / version)
+        return is_there
 
     def _take_new_code(self) -> None:
         """Unpack what is in the slots, if it is complete and not there yet, and point to it."""
@@ -142,86 +152,37 @@ class PortalDagBundle(BaseDagBundle):
             return
         if version != self._read_current() or not self._pointer.exists():
             _write(self._pointer, version)
-            remove_unused(self._code_folder, current=version)
+            remove_unused(self._code_folder, current=version, of_runs=versions_of_runs())
 
 
-def unpack_slots(slots: Path, code_folder: Path) -> str:
-    """Make the version in the slots a folder of `code_folder` and return its name.
-
-    Raises ValueError for slots that are incomplete or not of one archive, BadZipFile or ValueError
-    for an archive that must not be unpacked, OSError when the disk fails.
+def versions_of_runs() -> set[str] | None:
+    """Return the versions of all DAG runs, which people may start again; None where this process
+    cannot ask: a worker has no database.
     """
+    if not os.environ.get(DATABASE):
+        return None
     try:
-        manifest = json.loads((slots / "manifest.json").read_text())
-    except FileNotFoundError:
-        return EXAMPLES
-    digest = str(manifest["digest"])
-    target = code_folder / digest
-    if target.is_dir():
-        return digest
-    code_folder.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=code_folder))
-    try:
-        archive = unfinished / "archive.zip"
-        _join(slots, int(manifest["parts"]), archive, digest)
-        unpacked = unfinished / "code"
-        unpacked.mkdir()
-        with zipfile.ZipFile(archive) as opened:
-            _check(opened)
-            opened.extractall(unpacked)
-        _make_read_only(unpacked)
-        _move(unpacked, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return digest
+        from airflow.utils.session import create_session  # noqa: PLC0415 - a worker has none
+        from sqlalchemy import text  # noqa: PLC0415
+
+        with create_session() as session:
+            found = session.execute(text(VERSIONS)).scalars().all()
+    # Whatever it is, code is kept for longer then: a task of LocalExecutor may not ask either.
+    except Exception as error:
+        log.info("Old code is kept: the versions of runs are not known (%s).", error)
+        return None
+    return {str(version) for version in found}
 
 
-def remove_unused(code_folder: Path, *, current: str) -> None:
-    """Remove versions that no task used for a week and that are not among the last twenty."""
-    versions = [path for path in code_folder.glob("*") if path.is_dir()]
-    versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    oldest = time.time() - UNUSED_SECONDS
-    for path in versions[VERSIONS_KEPT:]:
-        if path.name != current and path.stat().st_mtime < oldest:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _join(slots: Path, parts: int, archive: Path, digest: str) -> None:
-    found = hashlib.sha256()
-    with archive.open("wb") as stream:
-        for number in range(parts):
-            part = (slots / f"part-{number:02}").read_bytes()
-            found.update(part)
-            stream.write(part)
-    if found.hexdigest() != digest:
-        raise ValueError("its parts have not all arrived")
-
-
-def _check(archive: zipfile.ZipFile) -> None:
-    members = archive.infolist()
-    if len(members) > MOST_FILES or sum(member.file_size for member in members) > MOST_BYTES:
-        raise ValueError("the archive is too large")
-    for member in members:
-        path = PurePosixPath(member.filename)
-        is_outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if is_outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise ValueError(f"the archive holds a path that is not allowed: {member.filename!r}")
-
-
-def _make_read_only(folder: Path) -> None:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            Path(parent, name).chmod(0o444)
-
-
-def _move(unpacked: Path, target: Path) -> None:
-    try:
-        unpacked.rename(target)
-    except OSError:
-        # Another pod was faster.
-        if not target.is_dir():
-            raise
+def _import_from(folder: Path) -> None:
+    """Let modules of a whole project be imported from its `dags`, too; Airflow adds the folder of
+    the version itself.
+    """
+    for path in _imported:
+        if path in sys.path:
+            sys.path.remove(path)
+    _imported[:] = import_folders(folder)[1:]
+    sys.path.extend(_imported)
 
 
 def _touch(folder: Path) -> None:

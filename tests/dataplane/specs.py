@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import stat
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,14 @@ def make_spec(ref: str = "tidy-comet", **changes: Any) -> DeploymentSpec:
 
 
 def make_code(folder: Path, files: dict[str, str]) -> CodeSpec:
+    """Pack files as the portal does; a script is executable."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, text in files.items():
-            archive.writestr(name, text)
+            member = zipfile.ZipInfo(name)
+            mode = 0o755 if name.endswith(".sh") else 0o644
+            member.external_attr = (stat.S_IFREG | mode) << 16
+            archive.writestr(member, text)
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     path = folder / f"{digest}.zip"
     path.write_bytes(buffer.getvalue())

@@ -1,5 +1,6 @@
 """What the local plane decides without a process: pure functions and files."""
 
+import hashlib
 import io
 import os
 import stat
@@ -256,9 +257,40 @@ def test_old_code_goes_but_never_what_a_run_uses(folder: Folder, tmp_path: Path)
     code.prune(folder, in_use={codes[0].digest})
 
     left = {path.name for path in folder.code.iterdir() if path.is_dir()}
+    archives = {path.stem for path in (folder.code / ".archives").iterdir()}
+    assert archives == {one.digest for one in codes}, "a run may be started again"
     assert codes[0].digest in left
     assert codes[1].digest not in left
     assert left >= {one.digest for one in codes[3:]}
+
+
+def test_an_archive_goes_when_no_run_has_its_version(folder: Folder, tmp_path: Path):
+    codes = [make_code(tmp_path, {"dag.py": str(number)}) for number in range(13)]
+    for age, one in enumerate(codes):
+        code.deliver(folder, one)
+        os.utime(folder.code / one.digest, (1000 + age, 1000 + age))
+
+    code.prune(folder, in_use=set(), of_runs={codes[0].digest})
+
+    archives = {path.stem for path in (folder.code / ".archives").iterdir()}
+    assert archives == {codes[0].digest, *(one.digest for one in codes[3:])}
+    assert not (folder.code / codes[0].digest).exists()
+
+
+def test_a_program_keeps_its_bit_and_nothing_else_of_its_mode(folder: Folder, tmp_path: Path):
+    path = tmp_path / "programs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, mode in (("run.sh", 0o755), ("root.sh", 0o6755), ("dag.py", 0o666)):
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (stat.S_IFREG | mode) << 16
+            archive.writestr(member, "#!/bin/sh")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    code.deliver(folder, CodeSpec(digest=digest, archive_path=str(path)))
+
+    unpacked = folder.code / digest
+    modes = {one.name: oct(stat.S_IMODE(one.stat().st_mode)) for one in unpacked.iterdir()}
+    assert modes == {"run.sh": "0o555", "root.sh": "0o555", "dag.py": "0o444"}
 
 
 def test_a_log_is_followed_across_a_rotation(folder: Folder):

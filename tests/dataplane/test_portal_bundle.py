@@ -42,6 +42,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ("airflow.dag_processing.bundles.base", base),
     ):
         monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.syspath_prepend(str(PLUGIN.parent))
     spec = importlib.util.spec_from_file_location("portal_bundle", PLUGIN)
     assert spec
     assert spec.loader
@@ -75,6 +76,9 @@ class Pod:
         )
         bundle.initialize()
         return bundle
+
+    def unpacked(self) -> list[str]:
+        return [path.name for path in self.versions.iterdir() if path.name != ".archives"]
 
     def receive(self, archive: bytes, *, only: range | None = None) -> str:
         """Let the kubelet bring an archive, or only some of its parts; return its digest."""
@@ -121,7 +125,7 @@ def test_code_in_the_slots_is_unpacked_and_served(pod: Pod) -> None:
     assert (bundle.path / "dag.py").read_text() == "x = 1"
     assert bundle.get_current_version() == digest
     assert not os.access(bundle.path / "dag.py", os.X_OK)
-    assert [path.name for path in pod.versions.iterdir()] == [digest]
+    assert pod.unpacked() == [digest]
 
 
 def test_new_code_is_taken_at_a_refresh_and_a_run_keeps_its_own(pod: Pod) -> None:
@@ -197,7 +201,7 @@ def test_an_archive_that_must_not_be_unpacked_leaves_the_old_code(
 
     assert bundle.get_current_version() == first
     assert not list(tmp_path.rglob("*outside*"))
-    assert [path.name for path in pod.versions.iterdir()] == [first]
+    assert pod.unpacked() == [first]
 
 
 def test_a_link_in_an_archive_is_refused(pod: Pod) -> None:
@@ -261,16 +265,89 @@ def test_versions_that_no_task_used_for_long_are_removed(
     for number in range(4):
         old.append(pod.receive(make_archive(dag=f"x = {number}")))
         pod.bundle()
-        long_ago = time.time() - plugin.UNUSED_SECONDS - 1000 + number
+        long_ago = time.time() - sys.modules["portal_code"].UNUSED_SECONDS - 1000 + number
         os.utime(pod.versions / old[-1], (long_ago, long_ago))
     pod.bundle(version=old[0])
-    monkeypatch.setattr(plugin, "VERSIONS_KEPT", 2)
+    monkeypatch.setattr(sys.modules["portal_code"], "VERSIONS_KEPT", 2)
 
     newest = pod.receive(make_archive(dag="the newest"))
     pod.bundle()
 
-    left = {path.name for path in pod.versions.iterdir()}
-    assert left == {newest, old[0]}
+    assert set(pod.unpacked()) == {newest, old[0]}
+
+
+def age_all(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no version be used for long, and none be among the last."""
+    monkeypatch.setattr(sys.modules["portal_code"], "VERSIONS_KEPT", 0)
+    for name in pod.unpacked():
+        os.utime(pod.versions / name, (1, 1))
+
+
+def test_a_run_that_is_started_again_long_after_gets_its_own_code(
+    plugin: ModuleType, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pod.receive(make_archive(dag="x = 1"))
+    pod.bundle()
+    age_all(pod, monkeypatch)
+    second = pod.receive(make_archive(dag="x = 2"))
+    current = pod.bundle()
+    assert pod.unpacked() == [second]
+
+    again = pod.bundle(version=first)
+
+    assert (again.path / "dag.py").read_text() == "x = 1"
+    assert current.get_current_version() == second
+
+
+def test_an_archive_goes_only_when_no_run_has_its_version(
+    plugin: ModuleType, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = []
+    for number in range(3):
+        digests.append(pod.receive(make_archive(dag=f"x = {number}")))
+        pod.bundle()
+    age_all(pod, monkeypatch)
+
+    for of_runs, left in ((None, digests), ({digests[0]}, [digests[0], digests[2]])):
+        plugin.remove_unused(pod.versions, current=digests[2], of_runs=of_runs)
+        kept = {path.stem for path in (pod.versions / ".archives").iterdir()}
+        assert kept == set(left)
+
+
+def test_a_kept_archive_that_was_changed_is_not_used(pod: Pod) -> None:
+    digest = pod.receive(make_archive(dag="x = 1"))
+    pod.bundle()
+    old = "0" * 64
+    (pod.versions / ".archives" / f"{old}.zip").write_bytes(make_archive(dag="evil"))
+
+    assert pod.bundle(version=old).path == pod.versions / digest
+
+
+def test_a_program_keeps_its_bit_and_nothing_else_of_its_mode(pod: Pod) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, mode in (("run.sh", 0o755), ("root.sh", 0o4755), ("dag.py", 0o666)):
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (0o100000 | mode) << 16
+            archive.writestr(member, "#!/bin/sh")
+    pod.receive(buffer.getvalue())
+
+    folder = pod.bundle().path
+
+    modes = {path.name: oct(path.stat().st_mode & 0o7777) for path in folder.iterdir()}
+    assert modes == {"run.sh": "0o555", "root.sh": "0o555", "dag.py": "0o444"}
+
+
+def test_modules_of_a_whole_project_are_found_beside_its_dags(pod: Pod) -> None:
+    pod.receive(make_archive(**{"dags/one": "import helper", "dags/helper": "", "include/lib": ""}))
+
+    first = pod.bundle().path
+    pod.receive(make_archive(dag="x = 2"))
+
+    assert str(first / "dags") in sys.path
+    second = pod.bundle()
+    assert str(first / "dags") not in sys.path
+    assert str(second.path / "dags") not in sys.path
 
 
 def test_on_one_machine_the_pointer_of_the_data_plane_counts(

@@ -5,6 +5,7 @@ began as an older Airflow.
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -12,10 +13,12 @@ import psycopg
 import pytest
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local.airflow import database
+from apps.dataplane.local.airflow import code, database
+from apps.dataplane.local.layout import Folder
 from tests.dataplane.local_world import LocalWorld, local_world
-from tests.dataplane.specs import OLDER, PORTAL_URL, make_runtime, make_spec
+from tests.dataplane.specs import OLDER, PORTAL_URL, make_code, make_runtime, make_spec
 from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in
+from tests.dataplane.world import eventually, settle
 
 pytestmark = pytest.mark.slow
 
@@ -169,7 +172,155 @@ def test_the_scheduler_runs_the_tasks_itself(world: LocalWorld) -> None:
     assert run["state"] == "success"
 
 
-def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(world: LocalWorld) -> None:
+PLAIN = """
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def plain():
+    @task
+    def say():
+        return "VERSION"
+
+    say()
+
+plain()
+"""
+
+
+def test_a_run_whose_code_was_removed_long_ago_is_started_again(
+    world: LocalWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make_code(tmp_path, {"plain.py": PLAIN.replace("VERSION", "one")})
+    world.apply(code=one)
+    run_id = world.trigger("plain")
+    assert world.finished_run("plain", run_id)["state"] == "success"
+    monkeypatch.setattr(code, "VERSIONS_KEPT", 0)
+    world.apply(code=make_code(tmp_path, {"plain.py": PLAIN.replace("VERSION", "two")}))
+    folder = Folder(world.home, "open-comet").code
+    assert not (folder / one.digest).exists()
+
+    path = f"/api/v2/dags/plain/dagRuns/{run_id}"
+    world.airflow("POST", f"{path}/clear", {"dry_run": False, "only_failed": False})
+    eventually(lambda: world.run("plain", run_id)["tasks"][0]["try_number"] == 2, seconds=60)
+    run = world.finished_run("plain", run_id)
+
+    assert run["state"] == "success"
+    said = world.airflow("GET", f"{path}/taskInstances/say/xcomEntries/return_value")
+    assert said["value"] == "one"
+
+
+BESIDE = """
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import BaseOperator, DAG
+from short_naps import ShortNap
+
+class Napping(BaseOperator):
+    def execute(self, context):
+        self.defer(trigger=ShortNap(), method_name="wake")
+
+    def wake(self, context, event=None):
+        return event
+
+with DAG("beside", schedule=None):
+    nap = Napping(task_id="nap")
+    script = BashOperator(task_id="script", bash_command="{{ dag.folder }}/scripts/say.sh ")
+    nap >> script
+"""
+SHORT_NAPS = """
+import asyncio
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+class ShortNap(BaseTrigger):
+    def serialize(self):
+        return ("short_naps.ShortNap", {})
+
+    async def run(self):
+        await asyncio.sleep(1)
+        yield TriggerEvent("VERSION")
+"""
+
+
+def test_a_trigger_and_a_script_beside_the_dag_work_and_follow_the_code(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    files = {"beside.py": BESIDE, "scripts/say.sh": "#!/bin/sh\necho VERSION\n"}
+    said = []
+    for version in ("one", "two"):
+        deploy = make_code(
+            tmp_path,
+            {
+                name: text.replace("VERSION", version)
+                for name, text in {**files, "short_naps.py": SHORT_NAPS}.items()
+            },
+        )
+        world.apply(code=deploy)
+        eventually(lambda digest=deploy.digest: _version(world, "beside") == digest, seconds=90)
+        run_id = world.trigger("beside")
+        run = world.finished_run("beside", run_id)
+        assert run["state"] == "success", run
+        values = f"/api/v2/dags/beside/dagRuns/{run_id}/taskInstances"
+        said += [
+            world.airflow("GET", f"{values}/{task}/xcomEntries/return_value")["value"]
+            for task in ("nap", "script")
+        ]
+
+    assert said == ["one", "one", "two", "two"]
+
+
+def _version(world: LocalWorld, dag_id: str) -> str:
+    response = world.plane.airflow(spec=world.spec, method="GET", path=f"/api/v2/dags/{dag_id}")
+    assert isinstance(response.data, dict)
+    return str(response.data.get("bundle_version", ""))
+
+
+SLOW = """
+import time
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def slow():
+    @task
+    def tick():
+        time.sleep(30)
+        return "done"
+
+    tick()
+
+slow()
+"""
+
+
+def _upgrade_while_a_task_runs(aging: LocalWorld, tmp_path: Path) -> None:
+    """The task ends as if nothing had happened, and is named while it is waited for."""
+    aging.apply(code=make_code(tmp_path, {"slow.py": SLOW}))
+    run_id = aging.trigger("slow")
+    eventually(lambda: aging.run("slow", run_id)["tasks"][0]["state"] == "running", seconds=90)
+    assert aging.spec
+    newer = replace(aging.spec, revision=aging.spec.revision + 1, runtime=make_runtime())
+    waiting = []
+
+    def step() -> Any:
+        progress = aging.plane.apply(spec=newer)
+        waiting.extend(one.detail for one in progress.steps if one.state == "running")
+        if "slow.tick" in waiting[-1] if waiting else False:
+            components = aging.plane.observe(ref=REF).components
+            states = {component.name: component for component in components}
+            waiting.append(states["api-server"].state + states["scheduler"].detail)
+        return progress
+
+    settle(step)
+    aging.spec = newer
+    run = aging.finished_run("slow", run_id)
+
+    told = [detail for detail in waiting if "slow.tick" in detail]
+    assert any(detail.startswith("Waiting up to 10 minutes for tasks") for detail in told)
+    assert any(detail.startswith("runningWaiting up to 10 minutes") for detail in told)
+    assert (run["state"], run["tasks"][0]["try_number"]) == ("success", 1)
+
+
+def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(
+    world: LocalWorld, tmp_path: Path
+) -> None:
     older = make_spec(REF, executor="local", queues=(), runtime=make_runtime(OLDER))
     aging = LocalWorld(home=world.home, plane=world.plane)
     aging.create(older)
@@ -177,10 +328,10 @@ def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(world: LocalWor
     _check_sign_in(aging)
     assert aging.airflow("GET", "/auth/portal/counts")["import_errors"] == 0
     assert aging.finished_run("welcome", aging.trigger("welcome"))["state"] == "success"
-    aging.apply(runtime=make_runtime())
+    _upgrade_while_a_task_runs(aging, tmp_path)
     assert aging.airflow("GET", "/api/v2/version")["version"] == "3.3.2"
     with pytest.raises(Permanent, match="cannot be undone"):
-        aging.plane.apply(spec=replace(older, revision=3))
+        aging.plane.apply(spec=replace(older, revision=4))
     aging.delete()
 
     _check_nothing_is_left(aging)

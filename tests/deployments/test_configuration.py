@@ -20,7 +20,7 @@ from apps.deployments.configuration.changes import (
 )
 from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import Configuration, Variable
-from apps.deployments.configuration.validation import is_protected, validate
+from apps.deployments.configuration.validation import Present, is_protected, validate
 
 TODAY = date(2026, 11, 22)
 OPTIONS = deployment_options(cluster=Cluster(kind=Cluster.Kind.LOCAL), today=TODAY)
@@ -29,8 +29,8 @@ HEAVY = OPTIONS.new_queue("heavy")
 SECRET_ID = "0d7d3d0a-5b5f-4a5e-9d0b-6c1f8f1c1f11"
 
 
-def problems_of(configuration: Configuration, base: Configuration | None = None) -> dict[str, str]:
-    found = validate(configuration=configuration, options=OPTIONS, base=base)
+def problems_of(configuration: Configuration, present: Present | None = None) -> dict[str, str]:
+    found = validate(configuration=configuration, options=OPTIONS, present=present)
     return {problem.field: problem.message for problem in found}
 
 
@@ -191,14 +191,16 @@ def test_a_runtime_without_support_stays_where_it_is_in_use() -> None:
     old = replace(GOOD, runtime="3.2.2-1")
 
     fresh = validate(configuration=old, options=later)
-    kept = validate(configuration=replace(old, description="x"), options=later, base=old)
+    present = Present(runtimes=frozenset({"3.2.2-1"}), database_airflow="3.2.2")
+    kept = validate(configuration=replace(old, description="x"), options=later, present=present)
 
     assert fresh[0].message == ("Runtime 3.2.2-1 is not available. Support ended on 29 Nov 2027.")
     assert kept == []
 
 
 def test_airflow_never_goes_back() -> None:
-    found = problems_of(replace(GOOD, runtime="3.2.2-1"), base=GOOD)
+    present = Present(runtimes=frozenset({"3.2.2-1", "3.3.2-1"}), database_airflow="3.3.2")
+    found = problems_of(replace(GOOD, runtime="3.2.2-1"), present)
 
     assert "cannot be downgraded from 3.3.2 to 3.2.2" in found["runtime"]
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Draft, Operation, SecretValue
 from apps.organizations.models import Workspace
+from tests.deployments.conftest import CONFIGURATION
 from tests.deployments.pages import assert_well_made, fill, form_data, text_of
 
 NEW = "/w/warehouse/deployments/new/"
@@ -290,6 +292,21 @@ def test_a_change_is_reviewed_with_its_effect(browser: Client, deployment: Deplo
     assert "default, max workers" in review
     assert "Nothing restarts" in review
     assert "Apply revision 2" in review
+
+
+def test_a_review_promises_a_way_back_only_where_there_is_one(
+    browser: Client, create: Callable[..., Operation]
+) -> None:
+    older = create("older", configuration=replace(CONFIGURATION, runtime="3.2.2-1")).deployment
+    url = f"/d/{older.ref}/configure/"
+
+    edit = fill(browser, url, description="x", queues__0__size="local")
+    upgrade = fill(browser, url, runtime="3.3.2-1", queues__0__size="local")
+
+    assert "restore revision 1 at any time" in text_of(browser.get(edit["Location"]))
+    told = text_of(browser.get(upgrade["Location"]))
+    assert "restore revision 1 only until the migration begins" in told
+    assert "at any time" not in told
 
 
 def test_a_draft_belongs_to_who_typed_it(

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,9 +17,9 @@ from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Drift
-from apps.deployments.editing.services import deploy_code
-from apps.deployments.models import Deployment, DeploymentGrant, Operation, Phase
-from tests.deployments.conftest import drive
+from apps.deployments.editing.services import deploy_code, update_config
+from apps.deployments.models import Deployment, DeploymentGrant, Operation, OperationStep, Phase
+from tests.deployments.conftest import CONFIGURATION, drive
 from tests.deployments.pages import assert_well_made, form_data, text_of
 
 ClientOf = Callable[[User], Client]
@@ -481,6 +482,41 @@ def test_the_overview_says_that_an_update_failed(
 
     assert "Update failed" in text
     assert "Restore revision 1" in text
+
+
+@pytest.mark.parametrize("began", [False, True])
+def test_only_a_revision_that_would_be_accepted_is_offered(
+    browser: Client, created: Deployment, plane: type[FakePlane], alice: User, began: bool
+) -> None:
+    older = replace(CONFIGURATION, runtime="3.2.2-1")
+    update_config(actor=alice, deployment=created, configuration=older, base_revision_number=1)
+    drive(created)
+    upgrade = update_config(
+        actor=alice, deployment=created, configuration=CONFIGURATION, base_revision_number=2
+    )
+    now = timezone.now()
+    for position, key in enumerate(("runtime", "migrate")):
+        has_begun = began or key == "runtime"
+        OperationStep.objects.create(
+            operation=upgrade,
+            position=position,
+            key=key,
+            title=key,
+            state="running" if has_begun else "waiting",
+            started_at=now if has_begun else None,
+        )
+    plane.store.fail("apply", BROKEN)
+    drive(created)
+
+    pages = [
+        text_of(browser.get(f"/d/{created.ref}/{page}"))
+        for page in ("", f"operations/{upgrade.number}/", "revisions/", "revisions/2/")
+    ]
+
+    assert ["Restore revision 2" in page for page in pages[:3]] == [not began] * 3
+    assert ("Restore this revision" in pages[3]) is not began
+    for page in pages[2:]:
+        assert ("Airflow cannot be downgraded from 3.3.2 to 3.2.2" in page) is began
 
 
 def test_trying_again_begins_another_operation(

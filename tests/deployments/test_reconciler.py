@@ -17,7 +17,7 @@ from apps.access.services import grant
 from apps.accounts.models import User
 from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.status import Observation
+from apps.dataplane.status import Observation, Progress, Step
 from apps.deployments import tasks
 from apps.deployments.editing.revisions import make_due
 from apps.deployments.editing.services import delete_deployment, retry, update_config
@@ -411,6 +411,30 @@ def test_an_airflow_that_never_becomes_healthy_fails_and_names_what_is_not_ready
     assert operation.failed_component == "api-server"
     assert "did not finish within 10 minutes" in operation.failure
     assert operation.steps.get(state="failed").log == "Traceback\nImportError: broken"
+
+
+@pytest.mark.parametrize(("minutes", "is_stalled"), [(9, False), (10.5, False), (11.5, True)])
+def test_a_step_that_ends_its_wait_itself_is_given_the_time_for_it(
+    created: Deployment, minutes: float, is_stalled: bool
+) -> None:
+    waiting = Step(key="stop", title="Stop the old Airflow", state="running", allowed_seconds=660)
+    lease = lifecycle.claim(deployment_id=created.pk)
+    assert lease is not None
+    revision = results.begin(lease=lease)
+    assert revision is not None
+    begun = timezone.now() - timedelta(minutes=minutes)
+
+    def pass_over() -> Step | None:
+        return results.record_progress(
+            lease=lease,
+            revision=revision,
+            progress=Progress(steps=(waiting,), is_done=False),
+            settings_version=1,
+        )
+
+    assert pass_over() is None
+    OperationStep.objects.update(started_at=begun)
+    assert (pass_over() is not None) is is_stalled
 
 
 def test_the_sweeper_finds_what_no_hint_told(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from django.utils import timezone
 from redis.exceptions import OutOfMemoryError
 
 from apps.accounts.models import User
@@ -30,6 +31,7 @@ from apps.deployments.models import (
     Deployment,
     Operation,
     OperationState,
+    OperationStep,
     Phase,
     RevisionState,
 )
@@ -219,9 +221,55 @@ def test_it_does_not_go_back_over_a_migration_of_the_database(
     update_config(
         actor=alice, deployment=deployment, configuration=CONFIGURATION, base_revision_number=1
     )
+    drive(deployment)
 
     with pytest.raises(Refused, match=r"cannot be downgraded from 3\.3\.2 to 3\.2\.2"):
         restore_revision(actor=alice, deployment=deployment, revision=first)
+
+
+def upgraded(create: Callable[..., Operation], alice: User, **step: Any) -> Deployment:
+    """An applied Airflow 3.2.2 whose upgrade to 3.3.2 came as far as the step says."""
+    deployment = create(configuration=replace(CONFIGURATION, runtime="3.2.2-1")).deployment
+    drive(deployment)
+    deployment.refresh_from_db()
+    upgrade = update_config(
+        actor=alice, deployment=deployment, configuration=CONFIGURATION, base_revision_number=1
+    )
+    OperationStep.objects.create(operation=upgrade, position=0, title="…", **step)
+    deployment.refresh_from_db()
+    return deployment
+
+
+def test_an_upgrade_that_has_not_touched_the_database_can_be_undone(
+    create: Callable[..., Operation], alice: User
+) -> None:
+    deployment = upgraded(create, alice, key="migrate", state="waiting")
+    assert deployment.applied is not None
+
+    operation = restore_revision(actor=alice, deployment=deployment, revision=deployment.applied)
+
+    assert operation.revision is not None
+    assert operation.revision.configuration.runtime == "3.2.2-1"
+
+
+@pytest.mark.parametrize("key", ["migrate", "migration"])
+@pytest.mark.parametrize("state", ["running", "failed", "done"])
+def test_an_upgrade_that_began_to_migrate_cannot_be_undone(
+    create: Callable[..., Operation], alice: User, key: str, state: str
+) -> None:
+    began = timezone.now()
+    deployment = upgraded(create, alice, key=key, state=state, started_at=began)
+    assert deployment.applied is not None
+
+    with pytest.raises(Refused, match=r"cannot be downgraded from 3\.3\.2 to 3\.2\.2"):
+        restore_revision(actor=alice, deployment=deployment, revision=deployment.applied)
+    with pytest.raises(Invalid, match="cannot be downgraded"):
+        update_config(
+            actor=alice,
+            deployment=deployment,
+            configuration=replace(CONFIGURATION, runtime="3.2.2-1"),
+            base_revision_number=2,
+        )
 
 
 def test_nothing_is_tried_again_that_has_not_failed(running: Deployment, alice: User) -> None:

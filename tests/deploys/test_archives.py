@@ -2,15 +2,26 @@ import io
 import os
 import stat
 import struct
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from apps.deploys.archives import MIB, ArchiveRefused, CodeArchive, Limits, build_archive
+from apps.deploys.archives import (
+    MIB,
+    ArchiveRefused,
+    CodeArchive,
+    Limits,
+    Reader,
+    build_archive,
+)
+from apps.deploys.models import Deploy
+from apps.deploys.queries import file_changes
 
 DAG = b"from airflow.sdk import dag\n"
 LIMITS = Limits()
+READER = Reader()
 
 
 def zip_of(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -30,9 +41,13 @@ def zip_with(member: zipfile.ZipInfo, content: bytes = b"x") -> bytes:
 
 
 def build(
-    tmp_path: Path, content: bytes, name: str = "dags.zip", limits: Limits = LIMITS
+    tmp_path: Path,
+    content: bytes,
+    name: str = "dags.zip",
+    limits: Limits = LIMITS,
+    reader: Reader = READER,
 ) -> CodeArchive:
-    return build_archive(name=name, chunks=[content], folder=tmp_path, limits=limits)
+    return build_archive(name=name, chunks=[content], folder=tmp_path, limits=limits, reader=reader)
 
 
 def refusal(tmp_path: Path, content: bytes, name: str = "dags.zip", limits: Limits = LIMITS) -> str:
@@ -69,11 +84,14 @@ def test_the_same_code_has_the_same_digest_however_it_was_packed(tmp_path: Path)
 def test_a_clean_archive_holds_plain_files_of_one_time_and_mode(tmp_path: Path) -> None:
     member = zipfile.ZipInfo("run.py", (2026, 1, 2, 3, 4, 6))
     member.external_attr = (stat.S_IFREG | 0o4777) << 16
+    member.create_system = 3
 
     archive = build(tmp_path, zip_with(member))
 
     with zipfile.ZipFile(archive.path) as made:
-        assert {info.external_attr >> 16 for info in made.infolist()} == {stat.S_IFREG | 0o644}
+        modes = {info.filename: info.external_attr >> 16 for info in made.infolist()}
+        # A program stays one; nobody becomes root by it.
+        assert modes == {"dag.py": stat.S_IFREG | 0o644, "run.py": stat.S_IFREG | 0o755}
         assert {info.date_time for info in made.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
@@ -351,3 +369,250 @@ def test_nothing_of_the_code_is_run(tmp_path: Path) -> None:
     build(tmp_path, f"open({str(witness)!r}, 'w')\n".encode(), "a.py")
 
     assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "system", "kept"),
+    [
+        (0o755, 3, 0o755),
+        (0o555, 3, 0o755),
+        (0o700, 19, 0o755),
+        (0o644, 3, 0o644),
+        (0o655, 3, 0o644),
+        (0o6755, 3, 0o755),
+        (0o755, 0, 0o644),
+    ],
+)
+def test_a_script_keeps_its_executable_bit_and_no_other(
+    tmp_path: Path, mode: int, system: int, kept: int
+) -> None:
+    member = zipfile.ZipInfo("scripts/hello.sh")
+    member.external_attr, member.create_system = (stat.S_IFREG | mode) << 16, system
+
+    archive = build(tmp_path, zip_with(member, b"#!/bin/sh"))
+
+    with zipfile.ZipFile(archive.path) as made:
+        attributes = made.getinfo("scripts/hello.sh").external_attr
+    assert oct(attributes >> 16) == oct(stat.S_IFREG | kept)
+    assert [file.path for file in archive.files if file.is_program] == (
+        ["scripts/hello.sh"] if kept == 0o755 else []
+    )
+
+
+def without_flag(name: bytes) -> bytes:
+    """An archive with a file whose name has these bytes, and no word on their encoding."""
+    stand_in = "x" * len(name)
+    return zip_of({"dag.py": DAG, stand_in: DAG}, zipfile.ZIP_STORED).replace(
+        stand_in.encode(), name
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("größe.py".encode(), "größe.py"),
+        ("größe.py".encode("cp437"), "größe.py"),
+        ("gro\u0308ße.py".encode(), "gr\u00f6ße.py"),
+        ("データ.py".encode(), "データ.py"),
+    ],
+)
+def test_names_are_utf_8_first_then_what_the_flag_says(
+    tmp_path: Path, raw: bytes, name: str
+) -> None:
+    assert paths(build(tmp_path, without_flag(raw))) == sorted(["dag.py", name])
+
+
+def test_a_name_with_the_flag_is_utf_8(tmp_path: Path) -> None:
+    content = zip_of({"größe.py": DAG, "naïve├.txt": b""})
+
+    assert paths(build(tmp_path, content)) == ["größe.py", "naïve├.txt"]
+
+
+def test_a_name_cannot_leave_the_folder_by_its_encoding(tmp_path: Path) -> None:
+    assert "invisible characters" in refusal(tmp_path, without_flag("a\u202egnp.py".encode()))
+
+
+@pytest.mark.parametrize("junk", ["._ok.py", "etl/._load.py", "._", ".AppleDouble/ok.py"])
+def test_what_macos_writes_beside_a_file_is_left_out(tmp_path: Path, junk: str) -> None:
+    archive = build(tmp_path, zip_of({"ok.py": DAG, junk: b"\0\x05\x16\x07\0"}))
+
+    assert paths(archive) == ["ok.py"]
+    assert archive.notes[0].startswith("Skipped, because Airflow does not use it: ")
+
+
+def test_the_icon_of_a_folder_of_macos_is_left_out(tmp_path: Path) -> None:
+    assert paths(build(tmp_path, zip_of({"ok.py": DAG, "etl/Icon\r": b""}))) == ["ok.py"]
+
+
+TEMPLATE = b"class {{ name }}:\n"
+
+
+@pytest.mark.parametrize(
+    ("ignore", "path"),
+    [
+        ("template.py", "template.py"),
+        ("templates/", "etl/templates/a.py"),
+        ("/etl/*.py", "etl/a.py"),
+        ("**/drafts/**", "x/y/drafts/z/a.py"),
+        ("# all but one\n*.py\n!dag.py", "a.py"),
+        ("te[mn]plate?.py  # a remark", "sub/template1.py"),
+        ("etl", "etl/deep/a.py"),
+        ("etl/**/a.py", "etl/a.py"),
+    ],
+)
+def test_what_airflow_ignores_need_not_compile(tmp_path: Path, ignore: str, path: str) -> None:
+    archive = build(
+        tmp_path, zip_of({"dag.py": DAG, ".airflowignore": ignore.encode(), path: TEMPLATE})
+    )
+
+    assert path in paths(archive), "code may read it"
+
+
+@pytest.mark.parametrize(
+    ("ignore", "path"),
+    [
+        ("/template.py", "sub/template.py"),
+        ("templates/", "templates.py"),
+        ("*.py\n!a.py", "a.py"),
+        ("etl/*.py", "etl/deep/a.py"),
+        ("te.*", "template.py"),
+        ("[", "a.py"),
+        ("[]", "a.py"),
+        ("[z-a].py", "a.py"),
+    ],
+)
+def test_what_airflow_reads_must_compile(tmp_path: Path, ignore: str, path: str) -> None:
+    content = zip_of({"dag.py": DAG, ".airflowignore": ignore.encode(), path: TEMPLATE})
+
+    assert f"{path}, line 1" in refusal(tmp_path, content)
+
+
+def test_an_ignore_file_counts_for_its_own_folder(tmp_path: Path) -> None:
+    files = {"dag.py": DAG, "etl/.airflowignore": b"a.py", "etl/a.py": TEMPLATE}
+    assert "etl/a.py" in paths(build(tmp_path, zip_of(files)))
+
+    assert "a.py, line 1" in refusal(tmp_path, zip_of({**files, "a.py": TEMPLATE}))
+
+
+@pytest.mark.parametrize("ignore", ["te.*late", "sub/", "^sub", "("])
+def test_the_ignore_file_may_hold_regular_expressions(tmp_path: Path, ignore: str) -> None:
+    files = {"dag.py": DAG, ".airflowignore": ignore.encode(), "sub/template.py": TEMPLATE}
+    reader = Reader(ignore_syntax="regexp")
+
+    if ignore == "(":
+        with pytest.raises(ArchiveRefused, match="line 1"):
+            build(tmp_path, zip_of(files), reader=reader)
+    else:
+        assert "sub/template.py" in paths(build(tmp_path, zip_of(files), reader=reader))
+
+
+def test_it_says_when_everything_is_ignored(tmp_path: Path) -> None:
+    archive = build(tmp_path, zip_of({"dag.py": DAG, ".airflowignore": b"*"}))
+
+    assert archive.notes == ("The .airflowignore leaves no .py file that Airflow reads.",)
+
+
+def test_a_packed_dag_alone_is_accepted_and_any_other_zip_is_not(tmp_path: Path) -> None:
+    for folder in ("one", "two", "three"):
+        (tmp_path / folder).mkdir()
+    packed = zip_of({"dag.py": DAG, "lib/a.py": DAG})
+
+    assert paths(build(tmp_path / "one", zip_of({"packed.zip": packed}))) == ["packed.zip"]
+    for folder, content in (("two", zip_of({"lib/a.py": DAG})), ("three", b"no zip")):
+        message = refusal(tmp_path / folder, zip_of({"packed.zip": content}))
+        assert message.startswith("The archive contains no .py file, and no zip of such files")
+
+
+NEWER = b"from airflow.sdk import DAG\ntype Pair[T] = tuple[T, T]\n"
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python knows the syntax")
+def test_the_python_of_the_runtime_decides_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "image").mkdir()
+    here, image = Reader(runtime="3.3.2-1"), Reader(runtime="3.3.2-1", is_portals_python=False)
+
+    with pytest.raises(ArchiveRefused) as refused:
+        build(tmp_path, NEWER, "newer.py", reader=here)
+    archive = build(tmp_path / "image", NEWER, "newer.py", reader=image)
+
+    assert str(refused.value) == (
+        f"newer.py, line 2: invalid syntax. Runtime 3.3.2-1 runs on Python {HERE}."
+    )
+    assert archive.notes == (
+        f"newer.py, line 2: invalid syntax. That is Python {HERE}, the portal's. If Airflow's own "
+        "is no newer, the file becomes an import error.",
+    )
+
+
+def test_what_no_python_accepts_is_refused_for_an_image_too(tmp_path: Path) -> None:
+    reader = Reader(runtime="3.3.2-1", is_portals_python=False)
+
+    with pytest.raises(ArchiveRefused) as refused:
+        build(tmp_path, b"print(1\n", "dag.py", reader=reader)
+
+    assert str(refused.value) == (
+        f"dag.py, line 1: '(' was never closed. It was checked with the portal's Python {HERE}."
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"from etl.load import f\n",
+        b"if 2:\n    import etl.load\n",
+        b"import os, etl\n",
+        b"CLASS = 'etl.load.Nap'\n",
+    ],
+)
+def test_a_folder_that_its_files_import_by_name_is_kept(tmp_path: Path, source: bytes) -> None:
+    source = b"if 1:\n    pass\n" + source
+    archive = build(tmp_path, zip_of({"etl/dag.py": DAG, "etl/load.py": source}))
+
+    assert paths(archive) == ["etl/dag.py", "etl/load.py"]
+    assert archive.notes == ("Kept the folder etl, because etl/load.py imports from it.",)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"from etl_tools import f\n",
+        b"from .etl import f\n",
+        b"import os.etl\n",
+        b"x = 'etl.csv'\n",
+        b"# from etl.load import f\n",
+    ],
+)
+def test_a_folder_that_nothing_imports_is_taken_off(tmp_path: Path, source: bytes) -> None:
+    assert paths(build(tmp_path, zip_of({"etl/a.py": source, "etl/b.py": DAG}))) == ["a.py", "b.py"]
+
+
+def test_it_says_what_of_a_project_is_not_used(tmp_path: Path) -> None:
+    files = {
+        "proj/requirements.txt": b"pandas\n",
+        "proj/Dockerfile": b"FROM x\n",
+        "proj/dags/d.py": b"from include.lib import f\nfrom helper import g\n",
+        "proj/dags/helper.py": DAG,
+        "proj/include/lib.py": DAG,
+        "proj/plugins/p.py": DAG,
+    }
+
+    archive = build(tmp_path, zip_of(files))
+
+    assert paths(archive)[1:3] == ["dags/d.py", "dags/helper.py"]
+    assert archive.notes == (
+        "Used the folder proj as the dags folder.",
+        "requirements.txt is not used: its packages are not installed: a Deployment has those of "
+        "its runtime.",
+        "Dockerfile is not used: no image is built from it.",
+        "Plugins in the folder plugins are not loaded: Airflow has those of its runtime.",
+    )
+
+
+def test_a_script_that_only_became_executable_is_a_change() -> None:
+    script = {"path": "run.sh", "size": 1, "sha256": "a"}
+    before, same = Deploy(files=[script]), Deploy(files=[{**script, "is_program": False}])
+    after = Deploy(files=[{**script, "is_program": True}])
+
+    assert [one.change for one in file_changes(before=before, after=after)] == ["changed"]
+    assert file_changes(before=before, after=same) == ()

@@ -70,13 +70,15 @@ class Folder:
 @dataclass(kw_only=True)
 class State:
     """What a pass must know of earlier passes. `wait_began_at` and `delete_began_at` are Unix
-    times.
+    times. `migrating_to` is set from the beginning of a migration until it has succeeded: a
+    database of which only a part was migrated fits no other Airflow.
     """
 
     api_port: int
     broker_number: int
     database_password: str = field(repr=False)
     database_airflow: str = ""
+    migrating_to: str = ""
     revision: int = 0
     applied_revision: int = 0
     runtime: str = ""

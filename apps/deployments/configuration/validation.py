@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from apps.dataplane.spec import WorkerQueue
-from apps.deployments.configuration.options import Bounds, DeploymentOptions
+from apps.deployments.configuration.options import Bounds, DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 
 NAME_LENGTH = 60
@@ -78,16 +78,25 @@ def validate_name(name: str) -> list[Problem]:
     return []
 
 
-def validate(
-    *, configuration: Configuration, options: DeploymentOptions, base: Configuration | None = None
-) -> list[Problem]:
-    """Return every broken rule of a configuration, in the order of the form.
+@dataclass(frozen=True, kw_only=True)
+class Present:
+    """What a Deployment has, whatever is wanted of it: `runtimes` that may stay although they are
+    no longer offered, and the Airflow that its metadata database is at, empty while there is none.
+    """
 
-    `base` is the current configuration: its runtime may stay although it is no longer offered.
+    runtimes: frozenset[str]
+    database_airflow: str = ""
+
+
+def validate(
+    *, configuration: Configuration, options: DeploymentOptions, present: Present | None = None
+) -> list[Problem]:
+    """Return every broken rule of a configuration, in the order of the form. `present` is None for
+    a new Deployment.
     """
     return [
         *_check_basics(configuration),
-        *_check_runtime(configuration, options, base),
+        *_check_runtime(configuration, options, present),
         *_check_executor(configuration, options),
         *_check_queues(configuration, options),
         *_check_variables(configuration.variables, options),
@@ -117,22 +126,35 @@ def _check_basics(configuration: Configuration) -> Iterator[Problem]:
 
 
 def _check_runtime(
-    configuration: Configuration, options: DeploymentOptions, base: Configuration | None
+    configuration: Configuration, options: DeploymentOptions, present: Present | None
 ) -> Iterator[Problem]:
     chosen = options.runtime(configuration.runtime)
     if chosen is None:
         yield Problem("runtime", f"There is no runtime {configuration.runtime}.")
         return
-    if base is None or base.runtime != configuration.runtime:
-        if not chosen.is_offered:
-            yield Problem("runtime", f"Runtime {chosen.version} is not available. {chosen.note}")
-        before = options.runtime(base.runtime) if base else None
-        if before and Version(chosen.airflow_version) < Version(before.airflow_version):
-            yield Problem(
-                "runtime",
-                f"Airflow cannot be downgraded from {before.airflow_version} to "
-                f"{chosen.airflow_version}: its database has been migrated.",
-            )
+    if not chosen.is_offered and not _is_kept(chosen, present):
+        yield Problem("runtime", f"Runtime {chosen.version} is not available. {chosen.note}")
+    if present and _is_downgrade(chosen, present):
+        yield Problem(
+            "runtime",
+            f"Airflow cannot be downgraded from {present.database_airflow} to "
+            f"{chosen.airflow_version}: its database has been migrated.",
+        )
+
+
+def is_allowed(runtime: RuntimeOption, present: Present | None) -> bool:
+    """Return whether a Deployment may choose this runtime."""
+    is_offered = runtime.is_offered or _is_kept(runtime, present)
+    return is_offered and not (present and _is_downgrade(runtime, present))
+
+
+def _is_kept(runtime: RuntimeOption, present: Present | None) -> bool:
+    return present is not None and runtime.version in present.runtimes
+
+
+def _is_downgrade(runtime: RuntimeOption, present: Present) -> bool:
+    database = present.database_airflow
+    return bool(database) and Version(runtime.airflow_version) < Version(database)
 
 
 def _check_executor(configuration: Configuration, options: DeploymentOptions) -> Iterator[Problem]:

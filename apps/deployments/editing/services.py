@@ -19,6 +19,7 @@ from apps.deployments.configuration.changes import changes, summary_of
 from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import validate, validate_name
+from apps.deployments.database_version import present_of
 from apps.deployments.editing.revisions import (
     InvalidConfiguration,
     add_revision,
@@ -67,7 +68,7 @@ def create_deployment(
     problems = validate_name(name)
     if problems:
         raise InvalidConfiguration(problems)
-    _check(configuration, cluster, base=None)
+    _check(configuration, cluster)
     try:
         with transaction.atomic():
             return _create(actor, workspace, cluster, name, configuration, reason)
@@ -93,7 +94,7 @@ def update_config(
     if current.number != base_revision_number:
         raise StaleBase(current=current)
     before = current.configuration
-    _check(configuration, deployment.cluster, base=before)
+    _check(configuration, deployment.cluster, deployment)
     differences = changes(before, configuration)
     if not differences:
         raise Invalid("Nothing has changed, so there is nothing to apply.")
@@ -150,7 +151,7 @@ def restore_revision(
         raise Invalid("That revision belongs to another Deployment.")
     configuration = revision.configuration
     try:
-        _check(configuration, deployment.cluster, base=current.configuration)
+        _check(configuration, deployment.cluster, deployment)
     except InvalidConfiguration as error:
         raise Refused(f"Revision {revision.number} cannot be restored. {error.message}") from error
     return add_revision(
@@ -272,8 +273,11 @@ def _wanted(deployment: Deployment) -> Revision:
     return deployment.wanted
 
 
-def _check(configuration: Configuration, cluster: Cluster, base: Configuration | None) -> None:
+def _check(
+    configuration: Configuration, cluster: Cluster, deployment: Deployment | None = None
+) -> None:
     options = deployment_options(cluster=cluster, today=timezone.now().date())
-    problems = validate(configuration=configuration, options=options, base=base)
+    present = present_of(deployment, options) if deployment else None
+    problems = validate(configuration=configuration, options=options, present=present)
     if problems:
         raise InvalidConfiguration(problems)

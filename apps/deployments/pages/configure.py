@@ -16,7 +16,8 @@ from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
 from apps.deployments.configuration.options import DeploymentOptions, deployment_options
 from apps.deployments.configuration.schema import Configuration
-from apps.deployments.configuration.validation import Problem
+from apps.deployments.configuration.validation import Present, Problem
+from apps.deployments.database_version import present_of
 from apps.deployments.editing.drafts import save_draft, store_secret, update_draft
 from apps.deployments.editing.forms.data import (
     FormData,
@@ -56,6 +57,10 @@ class Subject:
         if self.deployment is None or self.deployment.wanted is None:
             return None
         return self.deployment.wanted.configuration
+
+    @property
+    def present(self) -> Present | None:
+        return present_of(self.deployment, self.options) if self.deployment else None
 
     def revision(self, number: str) -> Revision | None:
         """Return the revision that the edit began from, as the form remembers it."""
@@ -179,6 +184,7 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
         secrets=secrets,
         is_validated=is_validated,
         clusters=subject.clusters,
+        present=subject.present,
     )
     if is_validated and _is_valid(editor, subject):
         draft = _keep(subject, editor, base=subject.revision(data.get("base", "")))

@@ -16,8 +16,14 @@ from apps.core.htmx import is_fragment, skip_unchanged
 from apps.core.words import duration_in_words
 from apps.deployments.editing.drift import put_back
 from apps.deployments.editing.services import retry
-from apps.deployments.models import Deployment, Operation, OperationState
-from apps.deployments.pages.queries import observation_of, operations_of, steps_for_page, usual_time
+from apps.deployments.models import Deployment, Operation, OperationState, Phase, Revision
+from apps.deployments.pages.queries import (
+    observation_of,
+    operations_of,
+    restore_refusals,
+    steps_for_page,
+    usual_time,
+)
 
 TONES = {
     OperationState.RUNNING: "move",
@@ -105,7 +111,7 @@ def _context(request: HttpRequest, deployment: Deployment, shown: Operation) -> 
         "poll_seconds": POLL_SECONDS,
         "is_newest": is_newest,
         "can_update": request.user.has_perm("deployment.update", deployment),
-        "way_back": _way_back(deployment, shown) if is_newest else None,
+        "way_back": way_back(deployment, shown) if is_newest else None,
         "component_with_log": _component_with_log(deployment, shown),
     }
 
@@ -123,12 +129,17 @@ def _took(shown: Operation, now: Any = None) -> float | None:
     return (end - shown.started_at).total_seconds() if end else None
 
 
-def _way_back(deployment: Deployment, shown: Operation) -> Any:
-    """Return the revision to roll back to after a failed operation."""
+def way_back(deployment: Deployment, failed: Operation) -> Revision | None:
+    """Return the revision to roll back to after a failed operation; None where there is none, or
+    it would be refused.
+    """
     applied = deployment.applied
-    if shown.state != OperationState.FAILED or applied is None or applied.pk == shown.revision_id:
+    if failed.state != OperationState.FAILED or applied is None:
         return None
-    return applied
+    if deployment.phase != Phase.ACTIVE or applied.pk in (failed.revision_id, deployment.wanted_id):
+        return None
+    refusals = restore_refusals(deployment, [applied], now=timezone.now())
+    return None if refusals[applied.pk] else applied
 
 
 def _component_with_log(deployment: Deployment, shown: Operation) -> str:

@@ -14,7 +14,7 @@ from apps.dataplane.status import ComponentStatus, Drift, LiveMetrics, Observati
 from apps.deployments.badge import DisplayStatus, display_status, import_errors_in_words
 from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration
 from apps.deployments.models import Deployment, Health, OperationState, Phase
-from apps.deployments.pages.operations import operation_rows
+from apps.deployments.pages.operations import operation_rows, way_back
 from apps.deployments.pages.queries import (
     observation_of,
     operations_of,
@@ -85,6 +85,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     seen, told = _seen(deployment)
     configuration = _configuration(deployment)
     recent = list(operations_of(deployment)[:SHOWN])
+    failed = _failed(deployment, recent)
     running = next((one for one in recent if one.state == OperationState.RUNNING), None)
     return {
         "deployment": deployment,
@@ -96,7 +97,8 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "conditions": _conditions(deployment, seen, configuration, now),
         "running": running,
         "step": running.steps.filter(state="running").first() if running else None,
-        "failed": _failed(deployment, recent),
+        "failed": failed,
+        "way_back": way_back(deployment, failed) if failed else None,
         "components": _components(deployment, seen, now),
         "health_since": _health_since(deployment, status),
         "import_errors_title": import_errors_in_words(seen.import_errors or 0) if seen else "",

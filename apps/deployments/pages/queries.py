@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
@@ -20,6 +21,9 @@ from apps.dataplane.status import (
     Observation,
     QueueStatus,
 )
+from apps.deployments.configuration.options import deployment_options
+from apps.deployments.configuration.validation import validate
+from apps.deployments.database_version import present_of
 from apps.deployments.models import (
     Deployment,
     Draft,
@@ -167,6 +171,24 @@ def revisions_for_page(deployment: Deployment) -> QuerySet[Revision]:
         .select_related("created_by")
         .order_by("-number")
     )
+
+
+def restore_refusals(
+    deployment: Deployment, revisions: Iterable[Revision], *, now: datetime
+) -> dict[int, str]:
+    """Return, by the id of a revision, why it cannot be restored; empty where it can. The wanted
+    one is left out: it is not restored but in force.
+    """
+    others = [revision for revision in revisions if revision.pk != deployment.wanted_id]
+    if not others:
+        return {}
+    options = deployment_options(cluster=deployment.cluster, today=timezone.localdate(now))
+    present = present_of(deployment, options)
+    refusals = {}
+    for revision in others:
+        problems = validate(configuration=revision.configuration, options=options, present=present)
+        refusals[revision.pk] = problems[0].message if problems else ""
+    return refusals
 
 
 def secrets_of(deployment: Deployment) -> dict[str, SecretValue]:

@@ -9,7 +9,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.access.scoped import scoped
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.deployments.configuration.changes import Change, brings_secrets, changes, effects_of
+from apps.deployments.configuration.changes import (
+    DATABASE_MIGRATES,
+    Change,
+    brings_secrets,
+    changes,
+    effects_of,
+)
 from apps.deployments.configuration.merging import Merge, merge
 from apps.deployments.configuration.yaml_text import yaml_difference, yaml_of
 from apps.deployments.editing.drafts import confirm_draft, discard_draft, move_draft, update_draft
@@ -115,6 +121,7 @@ def _show(
         "sections": sections_of(found),
         "losses": [change for change in found if change.tone == "bad"],
         "effects": effects_of(found),
+        "is_migration": any(change.effect == DATABASE_MIGRATES for change in found),
         "yaml": yaml_of(mine),
         "yaml_difference": yaml_difference(base, mine) if base else [],
         "next_number": draft.base.number + 1 if draft.base else 1,

@@ -4,6 +4,7 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.access.scoped import scoped
@@ -12,7 +13,7 @@ from apps.deployments.configuration.changes import changes
 from apps.deployments.configuration.yaml_text import yaml_of
 from apps.deployments.editing.drafts import save_draft
 from apps.deployments.models import Deployment, Revision, RevisionState
-from apps.deployments.pages.queries import revisions_for_page
+from apps.deployments.pages.queries import restore_refusals, revisions_for_page
 from apps.deployments.pages.review import sections_of
 
 TONES = {
@@ -29,10 +30,14 @@ PAGE_SIZE = 50
 @require_safe
 def revisions(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     page = Paginator(revisions_for_page(deployment), PAGE_SIZE).get_page(request.GET.get("page"))
+    refusals = restore_refusals(deployment, page.object_list, now=timezone.now())
     context = {
         "deployment": deployment,
         "page": page,
-        "rows": revision_rows(page.object_list),
+        "rows": [
+            {**row, "refusal": refusals.get(row["revision"].pk, "")}
+            for row in revision_rows(page.object_list)
+        ],
         "can_update": request.user.has_perm("deployment.update", deployment),
     }
     return render(request, "deployments/revisions/revisions.html", context)
@@ -56,6 +61,7 @@ def revision(request: HttpRequest, deployment: Deployment, number: int) -> HttpR
         "yaml": yaml_of(configuration),
         "operation": shown.operations.order_by("-number").first(),
         "is_in_force": shown.pk == deployment.wanted_id,
+        "refusal": restore_refusals(deployment, [shown], now=timezone.now()).get(shown.pk),
         "can_update": request.user.has_perm("deployment.update", deployment),
     }
     return render(request, "deployments/revisions/revision.html", context)

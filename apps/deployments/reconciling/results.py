@@ -241,7 +241,8 @@ def _record_steps(operation: Operation, steps: Sequence[Step], now: datetime) ->
             row = OperationStep(operation=operation, position=position, key=step.key)
         if _copy(step, row, now):
             row.save()
-        if step.state == "running" and row.started_at and now - row.started_at > STALLED_AFTER:
+        allowed = max(STALLED_AFTER, timedelta(seconds=step.allowed_seconds))
+        if step.state == "running" and row.started_at and now - row.started_at > allowed:
             stalled = step
     return stalled
 

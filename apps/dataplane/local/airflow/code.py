@@ -18,6 +18,8 @@ from apps.dataplane.local.private_files import write_private
 from apps.dataplane.spec import CodeSpec
 
 EXAMPLES = "examples"
+# Known to `portal_code` in the folder `runtime`.
+ARCHIVES = ".archives"
 MAX_FILES = 50_000
 MAX_BYTES = 2 * 1024**3
 VERSIONS_KEPT = 10
@@ -41,13 +43,20 @@ def deliver(folder: Folder, code: CodeSpec | None) -> None:
     folder.code.mkdir(mode=0o700, exist_ok=True)
     if code is not None:
         _unpack(folder.code / code.digest, code)
+        _keep_archive(folder, code)
     pointer = folder.code / "current"
     write_private(pointer, f"{code.digest if code else EXAMPLES}\n")
 
 
-def prune(folder: Folder, *, in_use: Collection[str]) -> None:
+def prune(
+    folder: Folder, *, in_use: Collection[str], of_runs: Collection[str] | None = None
+) -> None:
     """Remove versions that are neither in use nor among the last ten, and remains of an interrupted
     delivery.
+
+    An archive stays as long as a run has its version: when that run is started again, Airflow
+    unpacks it (`portal_code.unpack_kept`). `of_runs` are the versions of all runs, None where they
+    are not known.
     """
     kept = {*in_use, current_digest(folder)}
     versions = [
@@ -57,6 +66,11 @@ def prune(folder: Folder, *, in_use: Collection[str]) -> None:
     for path in versions[VERSIONS_KEPT:]:
         if path.name not in kept:
             remove_tree(path)
+    if of_runs is None:
+        return
+    for archive in (folder.code / ARCHIVES).glob("*.zip"):
+        if archive.stem not in of_runs and not (folder.code / archive.stem).is_dir():
+            archive.unlink(missing_ok=True)
 
 
 def remove_tree(path: Path) -> None:
@@ -80,7 +94,7 @@ def _unpack(target: Path, code: CodeSpec) -> None:
         with zipfile.ZipFile(code.archive_path) as archive:
             check_archive(archive)
             archive.extractall(unfinished)  # noqa: S202 - every name was checked
-        _make_read_only(unfinished)
+            _set_modes(unfinished, archive)
         unfinished.rename(target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -114,8 +128,29 @@ def _check_digest(code: CodeSpec) -> None:
         raise Permanent("The code archive is not the one that was deployed. Deploy the code again.")
 
 
-def _make_read_only(folder: Path) -> None:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            Path(parent, name).chmod(0o444)
-    # Folders stay writable for their owner: a folder that is not cannot be renamed on macOS.
+def _keep_archive(folder: Folder, code: CodeSpec) -> None:
+    """Keep the archive for Airflow, which cannot ask the portal for it. A link takes no space."""
+    kept = folder.code / ARCHIVES / f"{code.digest}.zip"
+    if kept.exists() or not Path(code.archive_path).exists():
+        return
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        kept.hardlink_to(code.archive_path)
+    except FileExistsError:
+        return
+    except OSError:
+        # The portal's storage is on another disk, or one without links.
+        unfinished = kept.with_suffix(".part")
+        shutil.copyfile(code.archive_path, unfinished)
+        unfinished.replace(kept)
+
+
+def _set_modes(folder: Path, archive: zipfile.ZipFile) -> None:
+    """Make every file read-only, and executable where the archive says so; nothing else of a mode
+    is taken over. Folders stay writable for their owner: one that is not cannot be renamed on
+    macOS.
+    """
+    for member in archive.infolist():
+        if not member.is_dir():
+            is_program = member.external_attr >> 16 & stat.S_IXUSR
+            (folder / member.filename).chmod(0o555 if is_program else 0o444)

@@ -12,7 +12,13 @@ from apps.dataplane.local.airflow.programs import (
     worker_programs,
 )
 from apps.dataplane.local.airflow.runtimes import RuntimeFolder, lock_file
-from apps.dataplane.local.airflow.steps import DONE, Outcome, reload_programs
+from apps.dataplane.local.airflow.steps import (
+    DONE,
+    Outcome,
+    reload_programs,
+    running_tasks,
+    waiting_for,
+)
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.edge import routes
 from apps.dataplane.local.home import Home
@@ -52,7 +58,12 @@ class Configuration:
         self.folder = Folder(home, spec.ref)
 
     def write(self) -> Outcome:
-        """Write all, reload supervisord, and wait for core components that stop to be replaced."""
+        """Write all, reload supervisord, and wait for core components that stop to be replaced.
+
+        The api-server is replaced after the others: LocalExecutor's tasks report to it until their
+        scheduler has stopped. One that does not run is replaced at once, for no task can report
+        to it.
+        """
         self._keep_or_change_port()
         around = self.surroundings()
         core = core_programs(spec=self.spec, around=around)
@@ -60,7 +71,7 @@ class Configuration:
             (queue, worker_programs(spec=self.spec, queue=queue, around=around))
             for queue in self.spec.queues
         ]
-        self._write_programs([*core, *(program for _, slots in queues for program in slots)])
+        programs = [*core, *(program for _, slots in queues for program in slots)]
         save_wanted(
             self.folder,
             Wanted(
@@ -69,6 +80,12 @@ class Configuration:
             ),
         )
         routes.add_route(self.home, self.spec.ref, self.state.api_port)
+        if self._serves_tasks(core[0]):
+            self._write_programs(programs, all_but=core[0])
+            outcome = self._replace_changed(core)
+            if outcome != DONE:
+                return outcome
+        self._write_programs(programs)
         return self._replace_changed(core)
 
     def surroundings(self) -> Surroundings:
@@ -107,10 +124,15 @@ class Configuration:
             self.state.api_port = unused_port(self.home)
             save_state(self.folder, self.state)
 
-    def _write_programs(self, programs: list[Program]) -> None:
+    def _serves_tasks(self, api_server: Program) -> bool:
+        state = self.supervisor.states(api_server.name).get(api_server.name)
+        return state is not None and state.state == "RUNNING"
+
+    def _write_programs(self, programs: list[Program], *, all_but: Program | None = None) -> None:
         """Write the programs, and remove the files of those that this Deployment no longer has."""
         for program in programs:
-            self.supervisor.write(program)
+            if program != all_but:
+                self.supervisor.write(program)
         wanted = {program.name for program in programs}
         for name in self.supervisor.written(f"{self.spec.ref}--") - wanted:
             if component_of(self.spec.ref, name):
@@ -125,7 +147,7 @@ class Configuration:
             if program.name in states and states[program.name].state == "STOPPING"
         ]
         if stopping:
-            return ("running", f"Waiting for the old {', '.join(stopping)} to stop.")
+            return waiting_for(stopping, running_tasks(self.config, self.folder, self.state))
         return DONE
 
 

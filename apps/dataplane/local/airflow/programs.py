@@ -24,6 +24,8 @@ CORE_ARGUMENTS = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+# How long LocalExecutor's tasks may go on when their scheduler has to stop.
+TASK_SECONDS = 600
 MIGRATE = "migrate"
 WORKER = re.compile(r"worker-(?P<queue>.+)-(?P<digest>[0-9a-f]{8})-(?P<slot>\d+)")
 
@@ -87,7 +89,7 @@ def core_programs(*, spec: DeploymentSpec, around: Surroundings) -> list[Program
             arguments,
             around.core,
             around,
-            stop_wait_seconds=600 if runs_tasks else 15,
+            stop_wait_seconds=TASK_SECONDS if runs_tasks else 15,
             # LocalExecutor's tasks are children of the scheduler, which waits for them when it
             # stops.
             stops_whole_group=not runs_tasks,

@@ -1,4 +1,4 @@
-"""Queued and running tasks of every queue, from the metadata database."""
+"""Queued and running tasks, from the metadata database."""
 
 TaskCounts = dict[str, tuple[int, int]]
 
@@ -6,6 +6,23 @@ QUEUE_COUNTS = """
     SELECT queue, state, count(*) FROM task_instance
     WHERE state IN ('queued', 'running') GROUP BY queue, state
 """
+
+RUNNING_TASKS = """
+    SELECT dag_id, task_id, map_index, count(*) OVER () FROM task_instance
+    WHERE state = 'running' ORDER BY start_date LIMIT 3
+"""
+
+
+def name_tasks(rows: list[tuple[object, ...]]) -> str:
+    """Turn rows of RUNNING_TASKS into `etl.load, etl.check[3] and 4 more`; empty without a row."""
+    if not rows:
+        return ""
+    names = [
+        f"{dag}.{task}" if int(str(index)) < 0 else f"{dag}.{task}[{index}]"
+        for dag, task, index, _ in rows
+    ]
+    others = int(str(rows[0][3])) - len(names)
+    return ", ".join(names) + (f" and {others} more" if others else "")
 
 
 def count_tasks(rows: list[tuple[object, ...]]) -> TaskCounts:

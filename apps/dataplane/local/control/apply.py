@@ -8,13 +8,13 @@ any point is simply repeated. Only what cannot be observed is in `state.json`.
 import secrets
 from collections.abc import Callable
 
-from apps.dataplane.errors import Permanent
+from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.airflow import code, database, log_files
 from apps.dataplane.local.airflow.configuration import Configuration
 from apps.dataplane.local.airflow.migration import Migration
-from apps.dataplane.local.airflow.programs import API_SERVER, CORE, program_name
+from apps.dataplane.local.airflow.programs import API_SERVER, CORE, TASK_SECONDS, program_name
 from apps.dataplane.local.airflow.runtimes import ensure_runtime
-from apps.dataplane.local.airflow.steps import DONE, WAITING, Outcome
+from apps.dataplane.local.airflow.steps import DONE, WAITING, Outcome, running_tasks
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control.capacity import check_room
 from apps.dataplane.local.control.observe import Observer
@@ -33,10 +33,15 @@ from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
 
+# Steps that wait for LocalExecutor's tasks, which supervisord ends when their time is over.
+WAITS_FOR_TASKS = ("stop", "config")
+ALLOWED_SECONDS = TASK_SECONDS + 60
 VERSIONS_IN_USE = """
     SELECT DISTINCT bundle_version FROM dag_run
     WHERE state IN ('queued', 'running') AND bundle_version IS NOT NULL
 """
+
+VERSIONS_OF_RUNS = "SELECT DISTINCT bundle_version FROM dag_run WHERE bundle_version IS NOT NULL"
 
 
 class ApplyPass:
@@ -72,7 +77,10 @@ class ApplyPass:
         is_waiting = False
         for key, title, work in self._plan():
             state, detail = WAITING if is_waiting else work()
-            steps.append(Step(key=key, title=title, state=state, detail=detail))
+            allowed = ALLOWED_SECONDS if key in WAITS_FOR_TASKS else 0
+            steps.append(
+                Step(key=key, title=title, state=state, detail=detail, allowed_seconds=allowed)
+            )
             is_waiting = is_waiting or state == "running"
         return Progress(steps=tuple(steps), is_done=not is_waiting, retry_after_seconds=1.0)
 
@@ -80,6 +88,7 @@ class ApplyPass:
         return (
             ("runtime", f"Install runtime {self.spec.runtime.version}", self._install_runtime),
             ("database", "Create the metadata database", self._create_database),
+            ("stop", "Stop the old Airflow", self._stop_for_migration),
             ("migrate", "Migrate the metadata database", self._migrate_database),
             ("code", "Deploy the code", self._deliver_code),
             ("config", "Write the configuration", self._write_configuration),
@@ -114,10 +123,16 @@ class ApplyPass:
             save_state(self.folder, self.state)
         return DONE
 
+    def _stop_for_migration(self) -> Outcome:
+        return self._migration().stop(lambda: running_tasks(self.config, self.folder, self.state))
+
     def _migrate_database(self) -> Outcome:
+        return self._migration().step(self._configuration().surroundings)
+
+    def _migration(self) -> Migration:
         return Migration(
             folder=self.folder, state=self.state, spec=self.spec, supervisor=self.supervisor
-        ).step(self._configuration().surroundings)
+        )
 
     def _deliver_code(self) -> Outcome:
         wanted = self.spec.code.digest if self.spec.code else ""
@@ -180,13 +195,24 @@ class ApplyPass:
         self.state.revision = self.spec.revision
         self.state.wait_began_at = 0.0
         save_state(self.folder, self.state)
-        code.prune(self.folder, in_use=self._versions_in_use())
+        code.prune(self.folder, in_use=self._versions_in_use(), of_runs=self._versions_of_runs())
         log_files.prune(self.folder, kept={*self.supervisor.states(f"{self.spec.ref}--")})
 
     def _versions_in_use(self) -> set[str]:
         """Return the versions of code that unfinished DAG runs began with."""
         with database.deployment_connection(self.config, self.folder, self.state) as connection:
             rows = connection.execute(VERSIONS_IN_USE).fetchall()
+        return {str(version) for (version,) in rows}
+
+    def _versions_of_runs(self) -> set[str] | None:
+        """Return the versions of all DAG runs, which people may start again; None while the
+        database is too busy to say.
+        """
+        try:
+            with database.deployment_connection(self.config, self.folder, self.state) as connection:
+                rows = connection.execute(VERSIONS_OF_RUNS).fetchall()
+        except Temporary:
+            return None
         return {str(version) for (version,) in rows}
 
 

@@ -56,7 +56,7 @@ class DeletePass:
         state = self._state()
         routes.remove_route(self.home, self.ref)
         self._remove_programs(all_but=API_SERVER)
-        busy_count = sum(self._runs_tasks(name, state) for name in self._programs())
+        busy_count = sum(self._may_run_tasks(name) for name in self._programs())
         if busy_count and not self._is_patience_over(state):
             return _progress(0, f"{busy_count} processes are finishing their tasks.")
         if busy_count:
@@ -96,11 +96,12 @@ class DeletePass:
                 self.supervisor.remove(name)
         reload_programs(self.supervisor)
 
-    def _runs_tasks(self, program: str, state: State | None) -> bool:
+    def _may_run_tasks(self, program: str) -> bool:
+        """Return whether tasks may be its children. Any scheduler's: which executor it was started
+        with is not known before the first apply is done, or while another one is being applied.
+        """
         component = component_of(self.ref, program)
-        if component == "scheduler":
-            return state is not None and state.executor == "local"
-        return worker_name(component) is not None
+        return component == "scheduler" or worker_name(component) is not None
 
     def _kill_orphans(self) -> None:
         """End workers that a killed supervisord left behind, and that still finish tasks."""

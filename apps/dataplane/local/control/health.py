@@ -28,7 +28,9 @@ STATES: Mapping[str, ComponentState] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """The facts of one observation. `report` is Airflow's health report, empty if there is none."""
+    """The facts of one observation. `report` is Airflow's health report, empty if there is none.
+    `running_tasks` names tasks while a scheduler that stops may be waiting for them.
+    """
 
     programs: Mapping[str, ProgramState]
     report: Mapping[str, Mapping[str, str]]
@@ -36,6 +38,7 @@ class Facts:
     import_errors: int | None
     memory: Mapping[str, int] = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)
+    running_tasks: str = ""
 
 
 def core_state(

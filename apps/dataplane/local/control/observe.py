@@ -10,6 +10,7 @@ from apps.dataplane.errors import DataPlaneError, Temporary, Unreachable
 from apps.dataplane.local.airflow import api as airflow_api
 from apps.dataplane.local.airflow import code, database
 from apps.dataplane.local.airflow.programs import CORE, program_name, status_name
+from apps.dataplane.local.airflow.steps import running_tasks, waiting_for
 from apps.dataplane.local.airflow.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control.health import Facts, core_state, heartbeat_of, moment, verdict
@@ -73,11 +74,14 @@ class Observer:
         except Temporary as error:
             raise Unreachable("The supervisor of this machine does not answer.") from error
         tasks, import_errors = self._counts(state)
+        scheduler = programs.get(program_name(self.folder.ref, "scheduler"))
+        is_stopping = scheduler is not None and scheduler.state == "STOPPING"
         return Facts(
             programs=programs,
             report=self._report(state),
             tasks=tasks,
             import_errors=import_errors,
+            running_tasks=running_tasks(self.config, self.folder, state) if is_stopping else "",
             memory={
                 name: memory_bytes(program.pid) for name, program in programs.items() if program.pid
             },
@@ -114,6 +118,8 @@ class Observer:
             return ComponentStatus(name=component, state="stopped", ready=0, wanted=wanted_count)
         heartbeat = heartbeat_of(component, facts.report)
         state, detail = core_state(component, program, heartbeat, facts)
+        if state == "stopping" and facts.running_tasks:
+            _, detail = waiting_for([component], facts.running_tasks)
         return ComponentStatus(
             name=component,
             state=state,

@@ -19,6 +19,7 @@ from apps.dataplane.local.machine.supervisor import MARK_HOME, MARK_PROGRAM
 
 SUPERVISORD = "supervisord"
 WORKER = re.compile(r".+--worker-.+")
+RUNS_TASKS = re.compile(r".+--(worker-.+|scheduler)")
 # A pid file is written a moment after its process began; clocks of the two may differ by a
 # rounding.
 CLOCK_SECONDS = 2.0

@@ -150,14 +150,15 @@ class Machine:
         airflow = [
             name for name, state in self.supervisor.states().items() if "--" in name and state.pid
         ]
-        workers = [name for name in airflow if cleanup.WORKER.fullmatch(name)]
-        if workers:
+        # The api-server stays until tasks have reported to it, those of LocalExecutor too.
+        with_tasks = [name for name in airflow if cleanup.RUNS_TASKS.fullmatch(name)]
+        if with_tasks:
             say(
                 f"Waiting up to {worker_seconds:.0f} s for tasks "
-                f"of {len(workers)} Airflow workers to end."
+                f"of {len(with_tasks)} Airflow workers and schedulers to end."
             )
-        self._stop_programs(workers, worker_seconds)
-        others = [name for name in airflow if name not in workers]
+        self._stop_programs(with_tasks, worker_seconds)
+        others = [name for name in airflow if name not in with_tasks]
         if others:
             say(f"Stopping {len(others)} Airflow components.")
         self._stop_programs(others, 30)

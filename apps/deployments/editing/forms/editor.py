@@ -9,7 +9,7 @@ from apps.core.forms import Problem as FoundProblem
 from apps.core.forms import target_of
 from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import Configuration
-from apps.deployments.configuration.validation import Problem, validate, validate_name
+from apps.deployments.configuration.validation import Present, Problem, validate, validate_name
 from apps.deployments.editing.forms.data import CORRECT, MOST_ROWS, QUEUES, VARIABLES, FormData
 from apps.deployments.editing.forms.parts import (
     EditorPart,
@@ -33,7 +33,8 @@ VARIABLES_NOTE = (
 
 
 class Editor:
-    """The whole form. `base` is the current configuration, None for a new Deployment.
+    """The whole form. `base` is the current configuration, and `present` what the Deployment has,
+    None for a new one.
 
     `secrets` are the sealed values that this person may refer to, by id; any other id counts as
     none. `clusters` are those to choose from, none if that is fixed.
@@ -48,9 +49,12 @@ class Editor:
         secrets: Mapping[str, SecretValue],
         is_validated: bool,
         clusters: Iterable[Cluster] = (),
+        present: Present | None = None,
     ) -> None:
-        self.options, self.base = options, base
-        self.settings = SettingsForm(data, options=options, base=base, clusters=clusters)
+        self.options, self.base, self.present = options, base, present
+        self.settings = SettingsForm(
+            data, options=options, base=base, present=present, clusters=clusters
+        )
         common = {"base": base}
         self.queues = _QueueRows(data, prefix=QUEUES, form_kwargs={"options": options, **common})
         self.variables = _VariableRows(
@@ -101,7 +105,7 @@ class Editor:
             part.full_clean()
         self.add_error(validate_name(self.settings.typed("name")) if self.base is None else [])
         self.add_error(
-            validate(configuration=self.configuration(), options=self.options, base=self.base)
+            validate(configuration=self.configuration(), options=self.options, present=self.present)
         )
         return not self.problems
 

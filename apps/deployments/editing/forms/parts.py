@@ -15,7 +15,12 @@ from apps.core.forms import Choices
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
-from apps.deployments.configuration.validation import DESCRIPTION_LENGTH, NAME_LENGTH
+from apps.deployments.configuration.validation import (
+    DESCRIPTION_LENGTH,
+    NAME_LENGTH,
+    Present,
+    is_allowed,
+)
 from apps.deployments.editing.forms.data import CORRECT, QUEUES, REPORT, line_feeds
 from apps.deployments.models import SecretValue
 
@@ -110,6 +115,7 @@ class SettingsForm(EditorPart):
         *args: Any,
         options: DeploymentOptions,
         base: Configuration | None,
+        present: Present | None,
         clusters: Iterable[Cluster],
         **kwargs: Any,
     ) -> None:
@@ -121,7 +127,7 @@ class SettingsForm(EditorPart):
         if not options.has_drift:
             del self.fields["drift"]
         executors = [(option.name, option.label) for option in options.executors]
-        _offer(self.fields["runtime"], _runtime_choices(options.runtimes, base))
+        _offer(self.fields["runtime"], _runtime_choices(options.runtimes, base, present))
         _offer(self.fields["executor"], executors)
         if base is not None:
             self.fields["name"].widget.attrs["readonly"] = True
@@ -131,12 +137,13 @@ class SettingsForm(EditorPart):
 
 
 def _runtime_choices(
-    runtimes: Iterable[RuntimeOption], base: Configuration | None
+    runtimes: Iterable[RuntimeOption], base: Configuration | None, present: Present | None
 ) -> Iterable[tuple[str, str]]:
+    """Yield what would be accepted. The current one is there in any case."""
     newest = next((runtime for runtime in runtimes if runtime.is_offered), None)
     for runtime in runtimes:
         is_current = base is not None and base.runtime == runtime.version
-        if runtime.is_offered or is_current:
+        if is_current or is_allowed(runtime, present):
             remark = "now" if is_current else "recommended" if runtime is newest else ""
             label = " · ".join(
                 text for text in (runtime.label, remark, runtime.note.rstrip(".")) if text
