@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 from pathlib import Path
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -50,6 +51,8 @@ CELERY_CONFIG: dict[str, Any] = {
     "redis_backend_health_check_interval": CHECK_SECONDS,
 }
 log = logging.getLogger(__name__)
+# The event loop looks once more after the signal to end.
+is_ending = Event()
 
 
 class WatchedChannel(redis.Channel):
@@ -101,6 +104,7 @@ def _watch(sender: Any, **options: Any) -> None:
 @worker_shutting_down.connect  # type: ignore[misc]
 def _forget(**options: Any) -> None:
     """Be judged no more: a worker that ends its tasks takes no new ones, for a day at most."""
+    is_ending.set()
     if ALIVE_FILE:
         Path(ALIVE_FILE).unlink(missing_ok=True)
 
@@ -114,7 +118,7 @@ def _look(consumer: Any) -> None:
         return
     channels = [one for one in connection.transport.channels if isinstance(one, WatchedChannel)]
     dropped = [channel for channel in channels if channel.drop_if_silent()]
-    if ALIVE_FILE and not dropped:
+    if ALIVE_FILE and not dropped and not is_ending.is_set():
         Path(ALIVE_FILE).touch()
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -98,7 +98,8 @@ class Worker:
         try:
             yield process
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -174,3 +175,4 @@ def test_a_worker_that_is_busy_or_ends_its_task_counts_as_alive(
         eventually(lambda: not worker.alive.exists(), seconds=10)
         eventually(lambda: process.poll() is not None, seconds=60)
         assert long.read_text() == "done"
+        assert not worker.alive.exists(), "nothing judges it while it ends its tasks"
