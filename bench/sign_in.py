@@ -125,7 +125,9 @@ def _ways(provider: openid_provider.OpenIDProvider) -> dict[str, Callable[[Step]
         token=secrets.token_hex(8),
         verified_at=timezone.now(),
     )
-    person = create_person(email="ana@nordhavn.test", name="Ana", password=PASSWORD)
+    person = create_person(
+        email="ana@nordhavn.test", name="Ana", password=PASSWORD, is_address_proved=True
+    )
     owner = Role.objects.get(scope="organization", key="owner")
     grant(actor=None, user=person, role=owner, on=organization)
     saml = _connection(person, organization, "saml", _saml_config())

@@ -25,7 +25,7 @@ class AuditChain(models.Model):
     forgotten_sequence = models.BigIntegerField(default=0)
     forgotten_hash = models.CharField(max_length=64, default=NO_HASH)
     forgotten_at = models.DateTimeField(null=True)
-    retention_days = models.IntegerField(default=0)
+    retention_days = models.IntegerField(default=0, db_default=0)
 
 
 class AuditEvent(models.Model):

@@ -26,7 +26,7 @@ def test_no_page_names_the_host_that_a_client_sends(stage: Stage, address: Addre
 
     for visitor in ("organization owner", "operator", "anonymous"):
         answer = text_of(stage.visitors[visitor].get(path, **FORGED))
-        assert "6666" not in answer, visitor
+        assert ":6666" not in answer, visitor
         assert "evil.example" not in answer, visitor
 
 

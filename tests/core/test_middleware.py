@@ -1,12 +1,13 @@
-import json
 import threading
 
 import pytest
+from django.core.exceptions import BadRequest
+from django.db import DataError, transaction
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
-from django.urls import reverse
 
-from apps.core.middleware import LimitUploads
+from apps.accounts.models import User
+from apps.core.middleware import LimitUploads, RefuseUnstorableText
 
 
 @pytest.mark.parametrize(
@@ -38,18 +39,19 @@ def test_an_address_with_a_nul_byte_is_refused(path: str, client: Client) -> Non
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
-def test_json_with_text_that_no_column_holds_is_refused(text, client, settings) -> None:
-    settings.EDGE_SECRET = "of-the-edge"
-    asked = json.dumps({"ref": text, "person": text, "portal_session": "1"})
+def test_text_that_no_column_holds_is_bad_input_wherever_it_came_from(text: str) -> None:
+    refuse = RefuseUnstorableText(lambda _: HttpResponse())
+    with pytest.raises((ValueError, DataError)) as caught, transaction.atomic():
+        User.objects.filter(email=text).exists()
 
-    response = client.post(
-        reverse("airflow_access:airflow_role"),
-        asked,
-        "application/json",
-        headers={"Authorization": "Bearer of-the-edge"},
-    )
+    with pytest.raises(BadRequest):
+        refuse.process_exception(RequestFactory().get("/"), caught.value)
 
-    assert response.status_code == 400
+
+def test_other_errors_stay_what_they_are() -> None:
+    refuse = RefuseUnstorableText(lambda _: HttpResponse())
+
+    assert refuse.process_exception(RequestFactory().get("/"), ValueError("a fault")) is None
 
 
 @pytest.mark.django_db

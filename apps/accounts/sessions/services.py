@@ -67,18 +67,29 @@ class SessionLimits:
                 logout(request)
                 messages.info(request, reason)
         response = self.get_response(request)
-        if request.session.modified and not request.user.is_authenticated:
-            _limit_visitor(request)
         # An answer of 500 and more may mean that the database is away.
         if response.status_code < 500 and request.user.is_authenticated:
             _note_use(request, time.time())
         return response
 
 
-def _limit_visitor(request: HttpRequest) -> None:
-    """Let what a visitor left end soon: sessions of visitors are made by anyone, in any number."""
-    if not request.session.is_empty() and "_session_expiry" not in request.session:
-        request.session.set_expiry(int(settings.SESSION_VISITOR_LIMIT.total_seconds()))
+class VisitorSessions:
+    """Let sessions of visitors end soon: anyone can make them, in any number.
+
+    It stands right behind Django's session middleware: messages are written on the way out.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        session = request.session
+        if response.status_code >= 500 or not session.modified or session.is_empty():
+            return response
+        if "_session_expiry" not in session and not request.user.is_authenticated:
+            session.set_expiry(int(settings.SESSION_VISITOR_LIMIT.total_seconds()))
+        return response
 
 
 def why_over(session: Mapping[str, Any], *, now: float) -> str:

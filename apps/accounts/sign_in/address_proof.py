@@ -38,7 +38,8 @@ KINDS = {
 
 def is_address_proved(*, user: User) -> bool:
     """Return whether the person has proved that mail to the address of the account reaches them."""
-    return EmailAddress.objects.filter(user=user, email=user.email, verified=True).exists()
+    rows = EmailAddress.objects.filter(user=user, email=user.email, verified=True)
+    return bool(rows.exists())
 
 
 @transaction.atomic
@@ -87,7 +88,7 @@ def end_earlier_access(
         user.save(update_fields=["password"])
         ended.append("the password")
     for _, theirs in earlier_access_ended.send(sender=User, user=user):
-        ended += theirs
+        ended += theirs or []
     if ended:
         transaction.on_commit(partial(deliver, _message(user, reason, ended)), robust=True)
     return ended

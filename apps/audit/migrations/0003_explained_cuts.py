@@ -68,6 +68,8 @@ class Migration(migrations.Migration):
     dependencies = [("audit", "0002_append_only")]
 
     operations = [
-        migrations.AddField("auditchain", "retention_days", models.IntegerField(default=0)),
+        migrations.AddField(
+            "auditchain", "retention_days", models.IntegerField(default=0, db_default=0)
+        ),
         migrations.RunSQL(EXPLAIN, _before.UNGUARD + _before.GUARD),
     ]

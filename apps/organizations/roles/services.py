@@ -164,8 +164,9 @@ def delete_role(*, actor: User, role: Role, instead: Role | None = None) -> None
             )
         for invitation in invitations:
             # What it offers is assigned in the name of who invited, who may hold more.
-            on = organization if role.scope == "organization" else invitation.workspace
-            ensure_can_delegate(actor=actor, role=instead, on=on)
+            is_wide = role.scope == "organization" or invitation.workspace is None
+            on = organization if is_wide else invitation.workspace
+            ensure_can_delegate(actor=actor, role=instead, on=on or organization)
             setattr(invitation, f"{role.scope}_role", instead.key)
             invitation.save(update_fields=[f"{role.scope}_role"])
     for grants in tables_with(role=role):
