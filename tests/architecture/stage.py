@@ -284,7 +284,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
         "tokens": {
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),
             "organizations:invitation": link.rstrip("/").rsplit("/", 1)[1],
-            "sso:link_by_mail": "token",
+            "sso:link_by_mail": "no-confirmation-was-mailed",
             "sso:bypass": make_bypass_link(actor=owner, organization=organization),
         },
     }

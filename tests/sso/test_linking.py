@@ -152,10 +152,10 @@ def test_the_mailed_link_works_in_the_browser_of_the_sign_in_alone_and_once(
 
     answers = [victim.post(link), other.client.post(link), browser.client.post(link + "x/")]
 
-    assert [one.status_code for one in answers] == [404, 404, 404]
+    assert [one.status_code for one in answers] == [400, 400, 400]
     assert not SocialAccount.objects.exists()
     assert browser.client.post(link).status_code == 200
-    assert browser.client.post(link).status_code == 404
+    assert browser.client.post(link).status_code == 400
 
 
 def test_a_sign_in_by_other_means_links_the_account(
