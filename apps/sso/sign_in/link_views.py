@@ -62,7 +62,8 @@ def link_by_mail(request: HttpRequest, connection_key: str, token: str) -> HttpR
     connection = _connection(connection_key)
     pending = pending_of(request, connection)
     if pending is None or pending.replaces or not is_confirmed_by(pending, token):
-        return render(request, "sso/sign_in/link_unusable.html", status=400)
+        # Not an error: its address, which holds the token, would be logged.
+        return render(request, "sso/sign_in/link_unusable.html")
     user = get_object_or_404(User, pk=pending.user, is_active=True)
     if request.method == "POST":
         return _link(request, connection, pending, user)
