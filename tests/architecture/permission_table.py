@@ -220,8 +220,8 @@ TABLE = {
     "account_login": special_both("open", EVERYBODY),
     "sso:start": special("open", EVERYBODY, EVERYBODY, EVERYBODY),
     "sso:link": special_both("open", EVERYBODY),
-    # For the browser in which an identity waits.
-    "sso:link_by_mail": special("open", NOBODY, NOBODY, NOBODY),
+    # It links what waits in the visitor's own session; nothing does here.
+    "sso:link_by_mail": special_both("open", EVERYBODY),
     # Of who came that way, of whom there is nobody here.
     "sso:confirm_at": special("signed-in", NOBODY, None, NOBODY),
     "sso:confirm": special("signed-in", SIGNED_IN, SIGNED_IN),

@@ -287,7 +287,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
         "tokens": {
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),
             "organizations:invitation": "link-of-the-guest",
-            "sso:link_by_mail": "token",
+            "sso:link_by_mail": "no-confirmation-was-mailed",
             "sso:bypass": make_bypass_link(actor=owner, organization=organization),
         },
     }

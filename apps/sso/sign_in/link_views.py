@@ -1,6 +1,7 @@
 """Where a person proves that the account which an identity is about to be linked to is theirs."""
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -31,7 +32,7 @@ ENOUGH = "Enough emails were sent. Wait for the last one, or begin the sign-in a
 @require_http_methods(["GET", "HEAD", "POST"])
 def link(request: HttpRequest, connection_key: str) -> HttpResponse:
     """Ask for a proof: a sign-in to the account by other means, or a confirmation by mail."""
-    connection = _connection(connection_key)
+    connection = get_object_or_404(_connections(), key=connection_key)
     pending = pending_of(request, connection)
     if pending is None:
         return problem(request, connection, OVER)
@@ -59,11 +60,18 @@ def link(request: HttpRequest, connection_key: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def link_by_mail(request: HttpRequest, connection_key: str, token: str) -> HttpResponse:
     """Link the identity that waits in this browser, by the link that was mailed for it."""
-    connection = _connection(connection_key)
-    pending = pending_of(request, connection)
-    if pending is None or pending.replaces or not is_confirmed_by(pending, token):
-        return render(request, "sso/sign_in/link_unusable.html", status=404)
-    user = get_object_or_404(User, pk=pending.user, is_active=True)
+    connection = _connections().filter(key=connection_key).first()
+    pending = pending_of(request, connection) if connection else None
+    user = User.objects.filter(pk=pending.user, is_active=True).first() if pending else None
+    if (
+        connection is None
+        or pending is None
+        or user is None
+        or pending.replaces
+        or not is_confirmed_by(pending, token)
+    ):
+        # Not an error: its address, which holds the token, would be logged.
+        return render(request, "sso/sign_in/link_unusable.html")
     if request.method == "POST":
         return _link(request, connection, pending, user)
     context = {"connection": connection, "account": user}
@@ -91,6 +99,6 @@ def _link(
     return render(request, "sso/sign_in/linked.html", context)
 
 
-def _connection(key: str) -> SSOConnection:
-    rows = SSOConnection.objects.select_related("organization", "configured_by")
-    return get_object_or_404(rows, key=key, is_enabled=True)
+def _connections() -> QuerySet[SSOConnection]:
+    rows = SSOConnection.objects.filter(is_enabled=True)
+    return rows.select_related("organization", "configured_by")
