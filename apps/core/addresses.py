@@ -22,8 +22,17 @@ from apps.core.errors import PortalError
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# Metadata services outside the link-local range: AWS over IPv6, Oracle, Alibaba.
-METADATA = ("fd00:ec2::254", "192.0.0.192", "100.100.100.200")
+# Where clouds hand out credentials to whoever asks: the link-local ranges, AWS and Google over IPv6,
+# Oracle, Alibaba, Azure. Network policies of Airflows and of the portal close the same ones.
+METADATA_NETWORKS = (
+    "169.254.0.0/16",
+    "fe80::/10",
+    "fd00:ec2::254/128",
+    "fd20:ce::254/128",
+    "192.0.0.192/32",
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+)
 
 
 class AddressRefused(PortalError):
@@ -119,10 +128,10 @@ def _kind(ip: Address) -> str:
         return "not the address of a machine"
     if ip.is_loopback:
         return "an address of the portal's own machine"
-    if str(ip) in METADATA:
-        return "the address of a cloud's metadata service"
     if ip.is_link_local:
         return "a link-local address, where clouds keep their metadata service"
+    if any(ip in ip_network(network) for network in METADATA_NETWORKS):
+        return "the address of a cloud's metadata service"
     if ip.is_multicast:
         return "a multicast address"
     if _is_reserved(ip):

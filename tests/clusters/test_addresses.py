@@ -1,9 +1,11 @@
 """A name is looked up once, and the connection goes to what was found and judged."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
+from apps.core.addresses import METADATA_NETWORKS
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.kubernetes.api.addresses import AddressRefused, allowed_addresses, why_refused
 
@@ -47,3 +49,10 @@ def test_the_operator_can_allow_this_machine() -> None:
 def test_a_name_that_does_not_exist_is_unreachable(monkeypatch: Any) -> None:
     with pytest.raises(Unreachable, match="cannot be looked up"):
         allowed_addresses(host="x" * 70 + ".example", port=443, networks=())
+
+
+@pytest.mark.parametrize("network", METADATA_NETWORKS)
+def test_no_address_of_a_metadata_service_is_connected_to(network: str) -> None:
+    first = str(ip_network(network)[0])
+
+    assert "metadata service" in why_refused(first, networks=())

@@ -1,8 +1,10 @@
 """Network policies: no traffic except what is listed here."""
 
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
+from apps.core.addresses import METADATA_NETWORKS
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.pods import database
@@ -13,8 +15,6 @@ CORE = ("api-server", "scheduler", "dag-processor", "triggerer")
 RUNS_TASKS = ("worker", "task")
 AIRFLOW = (*CORE, *RUNS_TASKS, "migration")
 KEDA = {"app": "keda-operator"}
-# Where clouds serve the credentials of a node to its pods.
-LINK_LOCAL = "169.254.0.0/16"
 
 
 def policies(target: Target) -> tuple[Manifest, ...]:
@@ -48,13 +48,19 @@ def _outside(target: Target) -> Manifest:
     of its own.
     """
     anywhere = [
-        {"ipBlock": {"cidr": "0.0.0.0/0", "except": [LINK_LOCAL]}},
-        {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10"]}},
+        _all_but_metadata("0.0.0.0/0"),
+        _all_but_metadata("::/0"),
         {"namespaceSelector": {}},
     ]
     return _policy(
         target, "outside", _one_of(AIRFLOW), policyTypes=["Egress"], egress=[{"to": anywhere}]
     )
+
+
+def _all_but_metadata(everything: str) -> dict[str, Any]:
+    version = ip_network(everything).version
+    closed = [one for one in METADATA_NETWORKS if ip_network(one).version == version]
+    return {"ipBlock": {"cidr": everything, "except": closed}}
 
 
 def _to_api_server(target: Target) -> Manifest:
