@@ -52,6 +52,11 @@ AIRFLOW_URL = env_origin("PORTAL_AIRFLOW_URL", f"http://localhost:{_EDGE_PORT}")
 
 IS_TLS = PORTAL_URL.startswith("https://")
 TRUSTED_PROXY_COUNT = env_int("PORTAL_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
+# Where the nearest of them connects from. By default it is on this machine.
+TRUSTED_PROXY_NETWORKS = env_networks("PORTAL_TRUSTED_PROXY_NETWORKS") or [
+    "127.0.0.0/8",
+    "::1/128",
+]
 ALLOWED_HOSTS = [
     str(urlsplit(PORTAL_URL).hostname),
     *env_list("PORTAL_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"]),
@@ -111,6 +116,7 @@ INSTALLED_APPS = [
     "apps.portal",
 ]
 MIDDLEWARE = [
+    "apps.core.middleware.BelieveNamedProxies",
     "apps.core.middleware.RequestContextMiddleware",
     "apps.core.middleware.RefuseNulBytes",
     "django.middleware.security.SecurityMiddleware",

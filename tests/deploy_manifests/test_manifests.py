@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
+from apps.core.addresses import METADATA_NETWORKS
 from apps.dataplane.kubernetes.registration import permissions
 from astro_portal.portal_programs import worker_queues
 from astro_portal.settings import VERSION
@@ -168,6 +170,36 @@ def test_everything_that_is_named_is_there() -> None:
         ports = of_kind("Service")[service["name"]]["spec"]["ports"]
         assert service["port"]["name"] in {port["name"] for port in ports}
         assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"]]
+
+
+def test_every_rule_that_lets_traffic_in_names_who_may_send_it() -> None:
+    for name, policy in of_kind("NetworkPolicy").items():
+        for rule in policy["spec"].get("ingress", []):
+            assert rule.get("from"), f"{name}: any pod may connect"
+            assert {} not in rule["from"], name
+            for peer in rule["from"]:
+                assert all(part for part in peer.values()), f"{name}: {peer}"
+
+
+def test_headers_about_forwarded_requests_are_believed_from_named_networks_alone() -> None:
+    settings = of_kind("ConfigMap")["settings"]["data"]
+
+    assert settings["PORTAL_TRUSTED_PROXIES"] == "1"
+    [*networks] = map(ip_network, settings["PORTAL_TRUSTED_PROXY_NETWORKS"].split(","))
+    assert networks
+    assert all(network.prefixlen >= 8 for network in networks)
+    [web] = pod(of_kind("Deployment")["web"])["containers"]
+    assert "--forwarded-allow-ips=" in web["command"]
+
+
+def test_no_pod_reaches_a_metadata_service() -> None:
+    rules = of_kind("NetworkPolicy")["outward"]["spec"]["egress"]
+    blocks = [to["ipBlock"] for rule in rules for to in rule.get("to", []) if "ipBlock" in to]
+
+    closed = {network for block in blocks for network in block["except"]}
+
+    assert {block["cidr"] for block in blocks} == {"0.0.0.0/0", "::/0"}
+    assert closed == set(METADATA_NETWORKS)
 
 
 def test_the_addresses_agree() -> None:
