@@ -22,8 +22,8 @@ from apps.core.errors import PortalError
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# Where clouds hand out credentials to whoever asks: the link-local ranges, AWS and Google over IPv6,
-# Oracle, Alibaba, Azure. Network policies of Airflows and of the portal close the same ones.
+# Where clouds hand out credentials to all who ask: the link-local ranges, AWS and Google over
+# IPv6, Oracle, Alibaba, Azure. Network policies of Airflows and of the portal close the same ones.
 METADATA_NETWORKS = (
     "169.254.0.0/16",
     "fe80::/10",
