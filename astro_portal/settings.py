@@ -200,10 +200,9 @@ CACHES = {
 }
 STORAGES = {
     "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "apps.deploys.storage.ArchiveStorage",
         "OPTIONS": {
             "location": PORTAL_HOME.bundles,
-            "file_permissions_mode": 0o600,
             "directory_permissions_mode": 0o700,
         },
     },

