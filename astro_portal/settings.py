@@ -268,6 +268,8 @@ CELERY_TASK_TIME_LIMIT = 50
 WORKER_MEMORY_MB = env_int("PORTAL_WORKER_MEMORY_MB", 512, minimum=384, maximum=65_536)
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = WORKER_MEMORY_MB * 1024 // 2
 CELERY_TASK_DEFAULT_QUEUE = "background"
+# Workers and watches touch it while they work; for probes.
+HEARTBEAT_FILE = env_str("PORTAL_HEARTBEAT_FILE", "")
 # Into how many queues the passes are divided, by cluster. Each needs a worker: operating.md.
 RECONCILE_SHARDS = env_int("PORTAL_SHARDS", 1, minimum=1, maximum=64)
 CELERY_TIMEZONE = "UTC"

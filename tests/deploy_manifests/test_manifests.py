@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,57 @@ def test_memory_that_is_asked_for_is_memory_that_is_given(container: dict[str, A
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
     assert "cpu" in resources["requests"]
     assert "cpu" not in resources["limits"], "a limit of CPU slows a portal that could be quick"
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_no_container_may_fill_the_disk_of_its_node(container: dict[str, Any]) -> None:
+    resources = container["resources"]
+
+    assert resources["requests"]["ephemeral-storage"]
+    assert resources["limits"]["ephemeral-storage"]
+
+
+@pytest.mark.parametrize("name", ["web", "gateway", "worker", "beat", "watch"])
+def test_what_hangs_is_started_again(name: str) -> None:
+    [container] = pod(of_kind("Deployment")[name])["containers"]
+
+    probe = container["livenessProbe"]
+
+    assert probe.get("failureThreshold", 3) * probe["periodSeconds"] >= 60
+    if "exec" in probe:
+        file = of_kind("ConfigMap")["settings"]["data"]["PORTAL_HEARTBEAT_FILE"]
+        written = "/tmp/beat-schedule" if name == "beat" else file  # noqa: S108 - in a container
+        assert f"'{written.rpartition('/')[2]}*'" in probe["exec"]["command"][-1]
+        assert written in "".join(container["command"]) or name != "beat"
+
+
+@pytest.mark.parametrize(("age", "is_alive"), [(0, True), (3600, False), (None, False)])
+def test_the_probe_sees_a_heartbeat_that_stopped(
+    tmp_path: Path, age: int | None, is_alive: bool
+) -> None:
+    [container] = pod(of_kind("Deployment")["worker"])["containers"]
+    command = container["livenessProbe"]["exec"]["command"]
+    if age is not None:
+        (tmp_path / "alive").touch()
+        os.utime(tmp_path / "alive", (time.time() - age,) * 2)
+
+    done = subprocess.run(
+        [*command[:-1], command[-1].replace("/tmp", str(tmp_path))],  # noqa: S108 - in a container
+        check=False,
+    )
+
+    assert (done.returncode == 0) is is_alive
+
+
+@pytest.mark.parametrize("name", ["web", "gateway", "worker"])
+def test_two_of_a_kind_are_rather_on_two_nodes(name: str) -> None:
+    deployment = of_kind("Deployment")[name]
+
+    [rather] = pod(deployment)["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+
+    assert rather["podAffinityTerm"]["labelSelector"] == deployment["spec"]["selector"]
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: one["metadata"]["name"])
