@@ -76,7 +76,7 @@ def client_address(request: HttpRequest) -> str:
     count = settings.TRUSTED_PROXY_COUNT
     forwarded = [
         part.strip()
-        for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        for part in str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")
         if part.strip()
     ]
     if len(forwarded) >= count and _is_from_proxy(request):
