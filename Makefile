@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING := 1
 # pytest keeps the tests as it compiled them: doing that anew takes each process five seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run stop status test check ci bench kubernetes test-cluster docs sbom
+.PHONY: help run stop status test check ci bench kubernetes linters test-cluster docs sbom
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: $(DEV_STAMP) ## Run all tests; PYTEST_ARGS="-k name" passes arguments on
 
 kubernetes: $(DEV_STAMP) ## Build the control plane that tests use, once (needs Go)
 	@$(BIN)/python -m tests.kubernetes.assets
+
+linters: $(DEV_STAMP) ## Get kube-score and checkov, which look at manifests, once (needs Go)
+	@$(BIN)/python -m tests.deploy_manifests.linters
 
 test-cluster: $(DEV_STAMP) ## Test on a real Kubernetes node with KEDA and Airflow (root on Debian, Go)
 	@$(BIN)/python -m tests.cluster test $(PYTEST_ARGS)

@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import Celery, Task
 from celery.signals import (
+    heartbeat_sent,
     task_failure,
     task_prerun,
     worker_before_create_process,
@@ -18,6 +19,8 @@ from celery.signals import (
 )
 from django.conf import settings
 from django.db import close_old_connections
+
+from apps.core.heartbeat import beat
 
 
 class OutOfMemory(Exception):
@@ -87,3 +90,11 @@ def bound_memory(**_: Any) -> None:
 
 
 worker_process_init.connect(bound_memory)
+
+
+def show_life(**_: Any) -> None:
+    """Every two seconds, while the loop that takes messages runs."""
+    beat()
+
+
+heartbeat_sent.connect(show_life)

@@ -58,6 +58,8 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         "1",
     ]
     web += ["--threads", "8", "--timeout", "60", "--graceful-timeout", "20"]
+    # Whom to believe about forwarded requests is the portal's own setting.
+    web += ["--forwarded-allow-ips", ""]
     web += ["--no-control-socket", "astro_portal.wsgi"]
     celery = ["celery", "--app", "astro_portal"]
     worker = [

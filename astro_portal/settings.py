@@ -53,6 +53,11 @@ AIRFLOW_URL = env_origin("PORTAL_AIRFLOW_URL", f"http://localhost:{_EDGE_PORT}")
 
 IS_TLS = PORTAL_URL.startswith("https://")
 TRUSTED_PROXY_COUNT = env_int("PORTAL_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
+# Where the nearest of them connects from. By default it is on this machine.
+TRUSTED_PROXY_NETWORKS = env_networks("PORTAL_TRUSTED_PROXY_NETWORKS") or [
+    "127.0.0.0/8",
+    "::1/128",
+]
 ALLOWED_HOSTS = [
     str(urlsplit(PORTAL_URL).hostname),
     *env_list("PORTAL_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"]),
@@ -116,6 +121,7 @@ INSTALLED_APPS = [
     "apps.portal",
 ]
 MIDDLEWARE = [
+    "apps.core.middleware.BelieveNamedProxies",
     "apps.core.middleware.RequestContextMiddleware",
     "apps.core.middleware.RefuseUnstorableText",
     "django.middleware.security.SecurityMiddleware",
@@ -201,10 +207,9 @@ CACHES = {
 }
 STORAGES = {
     "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "apps.deploys.storage.ArchiveStorage",
         "OPTIONS": {
             "location": PORTAL_HOME.bundles,
-            "file_permissions_mode": 0o600,
             "directory_permissions_mode": 0o700,
         },
     },
@@ -271,6 +276,8 @@ CELERY_TASK_TIME_LIMIT = 50
 WORKER_MEMORY_MB = env_int("PORTAL_WORKER_MEMORY_MB", 512, minimum=384, maximum=65_536)
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = WORKER_MEMORY_MB * 1024 // 2
 CELERY_TASK_DEFAULT_QUEUE = "background"
+# Workers and watches touch it while they work; for probes.
+HEARTBEAT_FILE = env_str("PORTAL_HEARTBEAT_FILE", "")
 # Into how many queues the passes are divided, by cluster. Each needs a worker: operating.md.
 RECONCILE_SHARDS = env_int("PORTAL_SHARDS", 1, minimum=1, maximum=64)
 CELERY_TIMEZONE = "UTC"

@@ -1,6 +1,9 @@
 import logging
+import re
 import secrets
 from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 from threading import BoundedSemaphore
 
 from django.conf import settings
@@ -15,6 +18,24 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 logger = logging.getLogger(__name__)
 LARGE_BODY_BYTES = 64 * 1024
 UPLOAD_RETRY = "5"
+FORWARDED = re.compile(r"HTTP_(?:X_FORWARDED(?:_.*)?|FORWARDED|X_REAL_IP)")
+
+
+class BelieveNamedProxies:
+    """Drop what says for whom a request was passed on, unless one of the operator's proxies says
+    so: any client can write such a header. Before all that reads one, Django itself included.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not _is_from_proxy(request):
+            for name in [name for name in request.META if FORWARDED.fullmatch(name)]:
+                del request.META[name]
+                if settings.TRUSTED_PROXY_COUNT:
+                    _say_once(_peer(request))
+        return self.get_response(request)
 
 
 class RequestContextMiddleware:
@@ -95,13 +116,46 @@ def _is_large(request: HttpRequest) -> bool:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the client's address, trusting as many proxies as the operator configured."""
+    """Return the client's address: the one that the operator's proxies name, if it came through
+    as many as there should be, else that of the connection.
+    """
     count = settings.TRUSTED_PROXY_COUNT
     forwarded = [
         part.strip()
-        for part in request.headers.get("X-Forwarded-For", "").split(",")
+        for part in str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")
         if part.strip()
     ]
-    if count and len(forwarded) >= count:
+    if len(forwarded) >= count and _is_from_proxy(request):
         return forwarded[-count][:64]
+    return _peer(request)
+
+
+def _is_from_proxy(request: HttpRequest) -> bool:
+    """Return whether the connection comes from a network of the operator's proxies."""
+    networks = tuple(settings.TRUSTED_PROXY_NETWORKS)
+    return settings.TRUSTED_PROXY_COUNT > 0 and _is_in(_peer(request), networks)
+
+
+def _peer(request: HttpRequest) -> str:
     return str(request.META.get("REMOTE_ADDR", ""))
+
+
+@lru_cache(maxsize=1024)
+def _is_in(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    # A listener for both families names IPv4 addresses so.
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return any(ip in ip_network(network) for network in networks)
+
+
+@lru_cache(maxsize=128)
+def _say_once(peer: str) -> None:
+    logger.warning(
+        "%s says for whom it passes requests on, and is not believed: it is in no network of "
+        "PORTAL_TRUSTED_PROXY_NETWORKS",
+        peer,
+    )

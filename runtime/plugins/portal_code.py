@@ -146,12 +146,18 @@ def _check(archive: zipfile.ZipFile) -> None:
 
 def _set_modes(folder: Path, archive: zipfile.ZipFile) -> None:
     """Make every file read-only, and executable where the archive says so; nothing else of a mode
-    is taken over.
+    is taken over. Shared file systems that have one fixed mode refuse that: the code is used all
+    the same.
     """
     for member in archive.infolist():
-        if not member.is_dir():
-            is_program = member.external_attr >> 16 & stat.S_IXUSR
+        if member.is_dir():
+            continue
+        is_program = member.external_attr >> 16 & stat.S_IXUSR
+        try:
             (folder / member.filename).chmod(0o555 if is_program else 0o444)
+        except OSError as error:
+            log.info("Code keeps the modes of this file system: %s", error.strerror)
+            return
 
 
 def _move(unpacked: Path, target: Path) -> None:

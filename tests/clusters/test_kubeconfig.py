@@ -59,6 +59,42 @@ def test_it_takes_a_client_certificate_with_its_key() -> None:
     assert access.expires_at == datetime(2026, 12, 2, 12, 0, tzinfo=UTC)
 
 
+EKS = "k8s-aws-v1." + b64("https://sts.eu-central-1.amazonaws.com/?Action=GetCallerIdentity")
+HOURS = 3600
+SOON = int(NOW.timestamp()) + HOURS
+
+
+@pytest.mark.parametrize(
+    ("token", "kind"),
+    [
+        (EKS.rstrip("="), "AWS"),
+        ("ya29.a0AfB_byC-abcdefghijklmnop", "Google access token"),
+        ("ya29.d.b0Aaekm1.k-abc", "Google access token"),
+        ("ya29.c.b0Aaekm1K", "Google access token"),
+        ("sha256~vFanQbthlPKfsaldJT3bdLXIyEkd7ypO_uPygY1DNtQ", "OpenShift"),
+        (jwt(iss="https://sts.windows.net/72f988bf/", exp=SOON + 80 * HOURS), "Entra"),
+        (jwt(iss="https://login.microsoftonline.com/72f988bf/v2.0"), "Entra"),
+        (jwt(iss="https://accounts.google.com", exp=SOON), "Google identity token"),
+        (jwt(iss="https://dex.example.org", exp=SOON), "ends at 13:00 UTC"),
+        (jwt(sub="system:serviceaccount:a:b", exp=str(SOON)), "ends at 13:00 UTC"),
+        (jwt(sub="system:serviceaccount:a:b", exp=SOON + 0.5), "ends at 13:00 UTC"),
+    ],
+)
+def test_a_token_that_ends_within_hours_is_refused_with_what_to_use_instead(
+    token: str, kind: str
+) -> None:
+    message = refusal(kubeconfig(user={"token": token}))
+
+    assert kind in message
+    assert "service account" in message
+    assert token not in message
+
+
+def test_a_token_that_says_nothing_of_its_end_is_taken() -> None:
+    for token in (jwt(sub="system:serviceaccount:a:b"), "kubeconfig-u-abc:secret", "a.b.c"):
+        assert read(kubeconfig(user={"token": token})).expires_at is None
+
+
 def test_it_knows_when_a_token_expires() -> None:
     until = datetime(2027, 1, 1, tzinfo=UTC)
 

@@ -1,13 +1,75 @@
 import threading
+from typing import Any
 
 import pytest
 from django.core.exceptions import BadRequest
 from django.db import DataError, transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
 from apps.accounts.models import User
-from apps.core.middleware import LimitUploads, RefuseUnstorableText
+from apps.core.middleware import (
+    BelieveNamedProxies,
+    LimitUploads,
+    RefuseUnstorableText,
+    client_address,
+)
+
+FORGED = {
+    "HTTP_X_FORWARDED_FOR": "203.0.113.9",
+    "HTTP_X_FORWARDED_PROTO": "https",
+    "HTTP_X_FORWARDED_HOST": "evil.example",
+    "HTTP_FORWARDED": "for=203.0.113.9;proto=https",
+    "HTTP_X_REAL_IP": "203.0.113.9",
+}
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "is_believed"),
+    [
+        (1, "10.1.2.3", True),
+        (1, "::ffff:10.1.2.3", True),
+        (1, "10.2.0.1", False),
+        (1, "::ffff:10.2.0.1", False),
+        (1, "127.0.0.1", False),
+        (1, "", False),
+        (1, "unix:", False),
+        (0, "10.1.2.3", False),
+    ],
+)
+def test_only_a_named_proxy_says_for_whom_it_asks(
+    proxies: int, peer: str, is_believed: bool, settings: Any
+) -> None:
+    settings.TRUSTED_PROXY_COUNT = proxies
+    settings.TRUSTED_PROXY_NETWORKS = ["10.1.0.0/16"]
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    request = RequestFactory().get("/", REMOTE_ADDR=peer, **FORGED)
+    raw = client_address(request)
+    seen: list[HttpRequest] = []
+
+    BelieveNamedProxies(lambda one: seen.append(one) or HttpResponse())(request)  # type: ignore[func-returns-value]
+
+    [passed] = seen
+    assert (client_address(passed) == "203.0.113.9") is is_believed
+    assert raw == client_address(passed)
+    assert passed.is_secure() is is_believed
+    assert bool(FORGED.keys() & passed.META.keys()) is is_believed
+
+
+@pytest.mark.django_db
+def test_a_pod_that_forges_the_header_is_counted_by_its_own_address(
+    client: Client, settings: Any
+) -> None:
+    """The whole way, in the order of the real middleware."""
+    settings.TRUSTED_PROXY_COUNT = 1
+    settings.TRUSTED_PROXY_NETWORKS = ["10.1.0.0/16"]
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+    response = client.get("/healthz", REMOTE_ADDR="10.9.9.9", **FORGED)
+
+    request = response.wsgi_request
+    assert client_address(request) == "10.9.9.9"
+    assert not request.is_secure()
 
 
 @pytest.mark.parametrize(

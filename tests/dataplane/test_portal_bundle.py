@@ -2,6 +2,7 @@
 in which code comes, and the moments when it is not whole.
 """
 
+import errno
 import hashlib
 import importlib.util
 import io
@@ -126,6 +127,22 @@ def test_code_in_the_slots_is_unpacked_and_served(pod: Pod) -> None:
     assert bundle.get_current_version() == digest
     assert not os.access(bundle.path / "dag.py", os.X_OK)
     assert pod.unpacked() == [digest]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EROFS])
+def test_a_shared_file_system_that_refuses_modes_takes_code_all_the_same(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.chmod", refuse)
+    digest = pod.receive(make_archive(dag="x = 1", other="y = 2"))
+
+    bundle = pod.bundle()
+
+    assert bundle.get_current_version() == digest
+    assert (bundle.path / "dag.py").read_text() == "x = 1"
 
 
 def test_new_code_is_taken_at_a_refresh_and_a_run_keeps_its_own(pod: Pod) -> None:

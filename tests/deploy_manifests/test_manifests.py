@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
+from apps.core.addresses import METADATA_NETWORKS
 from apps.dataplane.kubernetes.registration import permissions
 from astro_portal.portal_programs import worker_queues
 from astro_portal.settings import VERSION
@@ -135,6 +138,57 @@ def test_memory_that_is_asked_for_is_memory_that_is_given(container: dict[str, A
     assert "cpu" not in resources["limits"], "a limit of CPU slows a portal that could be quick"
 
 
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_no_container_may_fill_the_disk_of_its_node(container: dict[str, Any]) -> None:
+    resources = container["resources"]
+
+    assert resources["requests"]["ephemeral-storage"]
+    assert resources["limits"]["ephemeral-storage"]
+
+
+@pytest.mark.parametrize("name", ["web", "gateway", "worker", "beat", "watch"])
+def test_what_hangs_is_started_again(name: str) -> None:
+    [container] = pod(of_kind("Deployment")[name])["containers"]
+
+    probe = container["livenessProbe"]
+
+    assert probe.get("failureThreshold", 3) * probe["periodSeconds"] >= 60
+    if "exec" in probe:
+        file = of_kind("ConfigMap")["settings"]["data"]["PORTAL_HEARTBEAT_FILE"]
+        written = "/tmp/beat-schedule" if name == "beat" else file  # noqa: S108 - in a container
+        assert f"'{written.rpartition('/')[2]}*'" in probe["exec"]["command"][-1]
+        assert written in "".join(container["command"]) or name != "beat"
+
+
+@pytest.mark.parametrize(("age", "is_alive"), [(0, True), (3600, False), (None, False)])
+def test_the_probe_sees_a_heartbeat_that_stopped(
+    tmp_path: Path, age: int | None, is_alive: bool
+) -> None:
+    [container] = pod(of_kind("Deployment")["worker"])["containers"]
+    command = container["livenessProbe"]["exec"]["command"]
+    if age is not None:
+        (tmp_path / "alive").touch()
+        os.utime(tmp_path / "alive", (time.time() - age,) * 2)
+
+    done = subprocess.run(
+        [*command[:-1], command[-1].replace("/tmp", str(tmp_path))],  # noqa: S108 - in a container
+        check=False,
+    )
+
+    assert (done.returncode == 0) is is_alive
+
+
+@pytest.mark.parametrize("name", ["web", "gateway", "worker"])
+def test_two_of_a_kind_are_rather_on_two_nodes(name: str) -> None:
+    deployment = of_kind("Deployment")[name]
+
+    [rather] = pod(deployment)["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+
+    assert rather["podAffinityTerm"]["labelSelector"] == deployment["spec"]["selector"]
+
+
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: one["metadata"]["name"])
 def test_a_pod_has_no_identity_in_its_cluster(workload: dict[str, Any]) -> None:
     spec = pod(workload)
@@ -168,6 +222,36 @@ def test_everything_that_is_named_is_there() -> None:
         ports = of_kind("Service")[service["name"]]["spec"]["ports"]
         assert service["port"]["name"] in {port["name"] for port in ports}
         assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"]]
+
+
+def test_every_rule_that_lets_traffic_in_names_who_may_send_it() -> None:
+    for name, policy in of_kind("NetworkPolicy").items():
+        for rule in policy["spec"].get("ingress", []):
+            assert rule.get("from"), f"{name}: any pod may connect"
+            assert {} not in rule["from"], name
+            for peer in rule["from"]:
+                assert all(part for part in peer.values()), f"{name}: {peer}"
+
+
+def test_headers_about_forwarded_requests_are_believed_from_named_networks_alone() -> None:
+    settings = of_kind("ConfigMap")["settings"]["data"]
+
+    assert settings["PORTAL_TRUSTED_PROXIES"] == "1"
+    [*networks] = map(ip_network, settings["PORTAL_TRUSTED_PROXY_NETWORKS"].split(","))
+    assert networks
+    assert all(network.prefixlen >= 8 for network in networks)
+    [web] = pod(of_kind("Deployment")["web"])["containers"]
+    assert "--forwarded-allow-ips=" in web["command"]
+
+
+def test_no_pod_reaches_a_metadata_service() -> None:
+    rules = of_kind("NetworkPolicy")["outward"]["spec"]["egress"]
+    blocks = [to["ipBlock"] for rule in rules for to in rule.get("to", []) if "ipBlock" in to]
+
+    closed = {network for block in blocks for network in block["except"]}
+
+    assert {block["cidr"] for block in blocks} == {"0.0.0.0/0", "::/0"}
+    assert closed == set(METADATA_NETWORKS)
 
 
 def test_the_addresses_agree() -> None:

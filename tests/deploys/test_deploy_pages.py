@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import tempfile
@@ -176,6 +177,32 @@ def test_what_is_large_only_before_it_is_packed_is_taken(
     response = send(client_of(alice), DAG + b"#" + b" wide" * 2_600_000)
 
     assert response.status_code == 302
+
+
+def test_a_file_system_that_refuses_modes_takes_code_all_the_same(
+    alice: User, deployment: Deployment, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.chmod", refuse)
+
+    response = send(client_of(alice), DAG)
+
+    assert response.status_code == 302
+    [deploy] = Deploy.objects.all()
+    assert default_storage.size(code_name(deploy.digest)) == deploy.size_bytes
+
+
+def test_an_archive_is_private_where_the_file_system_has_modes(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    send(client_of(alice), DAG)
+
+    [deploy] = Deploy.objects.all()
+    path = Path(default_storage.path(code_name(deploy.digest)))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o077 == 0
 
 
 def test_a_full_disk_is_said_and_changes_nothing(

@@ -65,7 +65,7 @@ class ControlPlane:
         listed = {"apiVersion": "v1", "kind": "List", "items": items}
         self.kubectl("create", "-f", "-", given=json.dumps(listed))
 
-    def service_account(self, name: str, *, rules: list[dict[str, Any]], lasts: str = "1h") -> str:
+    def service_account(self, name: str, *, rules: list[dict[str, Any]], lasts: str = "24h") -> str:
         """Make a service account that may do these rules in the whole cluster; return a token."""
         role = {"kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
         objects = [
@@ -91,7 +91,7 @@ class ControlPlane:
         self.kubectl("apply", "-f", "-", given=json.dumps(listed))
         return self.token_of(name, lasts=lasts)
 
-    def token_of(self, service_account: str, *, lasts: str = "1h") -> str:
+    def token_of(self, service_account: str, *, lasts: str = "24h") -> str:
         return self.kubectl("create", "token", service_account, f"--duration={lasts}").strip()
 
 

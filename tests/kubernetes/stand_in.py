@@ -69,6 +69,23 @@ def _publish(plane: ControlPlane, namespace: str, port: int) -> None:
             "endpoints": [{"addresses": [address], "targetRef": pod}],
             "ports": [{"name": "http", "port": port}],
         },
+        # The service proxy of older API servers reads these; the controllers make both, too.
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {
+                "name": "api-server",
+                "namespace": namespace,
+                # Or a controller makes a second slice of it.
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+            },
+            "subsets": [
+                {
+                    "addresses": [{"ip": address, "targetRef": pod}],
+                    "ports": [{"name": "http", "port": port}],
+                }
+            ],
+        },
     ]
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     plane.kubectl("apply", "-f", "-", given=listed)

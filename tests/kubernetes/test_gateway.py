@@ -391,8 +391,8 @@ def test_what_asks_for_yaml_learns_nothing_of_the_cluster(on_stage: On) -> None:
 def test_an_airflow_without_pods_is_said(on_stage: On, control_plane: ControlPlane) -> None:
     async def act(stage: Stage) -> None:
         await asyncio.to_thread(
-            control_plane.kubectl, "delete", "endpointslice", "api-server", "-n",
-            f"airflow-{stage.ref}",
+            control_plane.kubectl, "delete", "endpointslice/api-server", "endpoints/api-server",
+            f"--namespace=airflow-{stage.ref}",
         )  # fmt: skip
 
         status, text = await said(stage)

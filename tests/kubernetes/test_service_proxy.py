@@ -162,3 +162,18 @@ def test_an_answer_of_the_api_server_is_told_from_one_of_airflow() -> None:
     assert service_proxy.refusal(500, "application/json", b"[1]") is None
     assert service_proxy.refusal(500, "application/json", b"{half") is None
     assert service_proxy.refusal(404, "text/plain", b"gone") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "is_closed"),
+    [
+        ("error trying to reach service: dial tcp 10.0.3.7:8080: i/o timeout", True),
+        ("error trying to reach service: dial tcp 10.0.3.7:8080: connect: no route to host", True),
+        ("error trying to reach service: context deadline exceeded", True),
+        ("error trying to reach service: dial tcp 10.0.3.7:8080: connect: refused", False),
+        ('no endpoints available for service "api-server:8080"', False),
+        ("i/o timeout", False),
+    ],
+)
+def test_a_closed_way_is_told_from_an_airflow_that_starts(message: str, is_closed: bool) -> None:
+    assert service_proxy.is_way_closed(service_proxy.Refusal(503, message)) is is_closed

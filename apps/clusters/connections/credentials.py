@@ -8,8 +8,9 @@ import binascii
 import json
 import re
 import warnings
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -26,6 +27,21 @@ TOKEN_LENGTH = 16_000
 HOST = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*\.?"
 )
+# Tokens of people's sign-ins, which end within a day and which only their makers' programs renew.
+# https://docs.aws.amazon.com/eks/latest/best-practices/identity-and-access-management.html,
+# https://docs.cloud.google.com/docs/authentication/token-types
+SHORT_LIVED = (
+    ("k8s-aws-v1.", "an AWS sign-in token, which ends after 15 minutes"),
+    ("ya29.", "a Google access token, which ends after an hour"),
+    ("sha256~", "an OpenShift session token, which ends within a day"),
+)
+SHORT_LIVED_ISSUERS = (
+    ("https://sts.windows.net/", "a Microsoft Entra token, which ends after about an hour"),
+    ("https://login.microsoftonline.com/", "a Microsoft Entra token, which ends within a day"),
+    ("https://accounts.google.com", "a Google identity token, which ends after an hour"),
+)
+SHORTEST_LIFE = timedelta(hours=12)
+LASTING = "Use the token of a service account that the manifest on this page makes."
 NUMERIC_END = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?\Z")
 
 
@@ -89,9 +105,18 @@ def clean_token(text: str, *, field: str, now: datetime) -> tuple[str, datetime 
             "This is no token: it has blanks, line breaks or characters that a token cannot have.",
             field=field,
         )
-    expires_at = _expiry(token)
+    claims = _claims(token)
+    expires_at = _expiry(claims)
     if expires_at is not None and expires_at <= now:
         raise Invalid(f"The token expired on {_day(expires_at)}. Make a new one.", field=field)
+    kind = _short_lived_kind(token, claims)
+    if kind:
+        raise Invalid(f"This is {kind}. {LASTING}", field=field)
+    if expires_at is not None and expires_at - now < SHORTEST_LIFE:
+        raise Invalid(
+            f"The token ends at {expires_at:%H:%M} UTC, and nothing renews it. {LASTING}",
+            field=field,
+        )
     return token, expires_at
 
 
@@ -187,24 +212,35 @@ def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _expiry(token: str) -> datetime | None:
-    """Read when a JSON Web Token expires (RFC 7519, `exp`). Other tokens have none."""
+def _claims(token: str) -> dict[str, Any]:
+    """Read what a JSON Web Token says of itself (RFC 7519). Other tokens say nothing."""
     parts = token.split(".")
     if len(parts) != 3:
-        return None
+        return {}
     try:
-        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return datetime.fromtimestamp(payload["exp"], UTC)
-    except (
-        binascii.Error,
-        ValueError,
-        KeyError,
-        TypeError,
-        OverflowError,
-        OSError,
-        RecursionError,
-    ):
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _expiry(claims: dict[str, Any]) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(float(claims["exp"]), UTC)
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
         return None
+
+
+def _short_lived_kind(token: str, claims: dict[str, Any]) -> str:
+    """Name the kind of a token that ends soon, "" for other kinds. Not all of them say when."""
+    issuer = str(claims.get("iss", ""))
+    for beginning, kind in SHORT_LIVED:
+        if token.startswith(beginning):
+            return kind
+    for beginning, kind in SHORT_LIVED_ISSUERS:
+        if issuer.startswith(beginning):
+            return kind
+    return ""
 
 
 def _day(at: datetime) -> str:

@@ -68,7 +68,8 @@ class SettingsForm(NameForm, KeptForm):
         label="Access key",
         required=False,
         max_length=200,
-        help_text="Empty if nodes may write without keys.",
+        help_text="Empty if the bucket takes writes without keys. Rights of nodes do not "
+        "count: pods cannot ask for them.",
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
     )
     logs_secret_key = forms.CharField(

@@ -26,8 +26,12 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# Set anew on the way to Airflow, or handled by the edge itself.
-REPLACED = re.compile(r"x-forwarded-.*|forwarded|cookie|expect")
+# Set anew on the way to Airflow, handled by the edge itself, or a claim about who asks that only a
+# proxy may make. Airflow's WSGI applications read an underscore as a hyphen.
+REPLACED = re.compile(
+    r"x-forwarded(?:-.*)?|forwarded|x-real-ip|x-(?:cluster-)?client-ip|true-client-ip"
+    r"|cf-connecting-ip|x-original-.*|x-rewrite-url|x-remote-.*|remote-user|cookie|expect|.*_.*"
+)
 ODD_PATH = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|\\|[\x00-\x1f\x7f]")
 
 Headers = Iterable[tuple[str, str]]

@@ -49,7 +49,7 @@ class KubernetesPlane:
 
     def check(self) -> PlaneCheck:
         """Test the cluster: is it reachable, what it has, what it lacks. Nothing is raised."""
-        return check_cluster(self.api)
+        return check_cluster(self.api, self.config)
 
     def reach(self) -> None:
         """Send one cheap request that needs the credential, without a retry. Raises Unreachable."""

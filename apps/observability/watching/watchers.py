@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from apps.clusters.connections.planes import config_for
 from apps.clusters.models import Cluster
+from apps.core.heartbeat import beat
 from apps.dataplane.errors import Permanent
 from apps.dataplane.status import Observation
 from apps.deployments.models import ClusterLease, Deployment, Phase
@@ -47,11 +48,14 @@ class Watchers:
     def __init__(self, *, index: int = 0, count: int = 1) -> None:
         self._index, self._count = index, count
         self._watching: dict[int, _Watching] = {}
-        self._next_round_at = 0.0
+        self._next_round_at = self._next_beat_at = 0.0
 
     def run(self, *, stop: threading.Event) -> None:
         """Watch until `stop` is set. A database that is away is waited for."""
         while not stop.wait(WRITE_SECONDS):
+            if time.monotonic() >= self._next_beat_at:
+                beat()
+                self._next_beat_at = time.monotonic() + ROUND_SECONDS
             try:
                 self._step()
             except Error:

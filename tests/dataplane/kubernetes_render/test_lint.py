@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from apps.core.addresses import METADATA_NETWORKS
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest, kind_of
 from apps.dataplane.kubernetes.registration.permissions import NEEDED
@@ -156,6 +157,23 @@ def pods_with_links_or_tokens_for_everybody(objects: list[Manifest]) -> Iterator
                 yield f"{manifest['metadata']['name']}: token"
 
 
+def ways_to_the_credentials_of_a_node(objects: list[Manifest]) -> Iterator[str]:
+    for manifest in objects:
+        if manifest["kind"] != "NetworkPolicy":
+            continue
+        for rule in manifest["spec"].get("egress", []):
+            is_only_names = {port.get("port") for port in rule.get("ports", [])} == {53}
+            if not rule.get("to") and not is_only_names:
+                yield f"{manifest['metadata']['name']}: to anywhere"
+            for block in (to["ipBlock"] for to in rule.get("to", []) if "ipBlock" in to):
+                left = set(METADATA_NETWORKS) - set(block.get("except", ()))
+                yield from (
+                    f"{manifest['metadata']['name']}: {network}"
+                    for network in left
+                    if _overlaps(network, block["cidr"])
+                )
+
+
 def kinds_that_the_portal_may_not_apply(objects: list[Manifest]) -> Iterator[str]:
     may = {(rule.group, resource): rule.verbs for rule in NEEDED for resource in rule.resources}
     for manifest in objects:
@@ -206,6 +224,11 @@ DAMAGES: dict[Rule, tuple[tuple[str, str], tuple[str | int, ...], Any]] = {
         {"exec": {"command": ["airflow", "jobs", "check"]}},
     ),
     pods_with_links_or_tokens_for_everybody: (WORKER, (*POD, "enableServiceLinks"), REMOVED),
+    ways_to_the_credentials_of_a_node: (
+        ("NetworkPolicy", "outside"),
+        ("spec", "egress", 0, "to", 1, "ipBlock", "except"),
+        ["fe80::/10"],
+    ),
     kinds_that_the_portal_may_not_apply: (("ConfigMap", "sign-in"), ("kind",), "Event"),
 }
 
@@ -235,6 +258,11 @@ def test_the_rule_finds(rule: Rule) -> None:
 def _identity(manifest: Manifest) -> tuple[str, str, str]:
     metadata = manifest["metadata"]
     return metadata.get("namespace", ""), manifest["kind"], metadata["name"]
+
+
+def _overlaps(one: str, other: str) -> bool:
+    networks = ip_network(one), ip_network(other)
+    return networks[0].version == networks[1].version and networks[0].overlaps(networks[1])
 
 
 def _containers(objects: list[Manifest]) -> Iterator[tuple[str, dict[str, Any]]]:

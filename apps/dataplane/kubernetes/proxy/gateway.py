@@ -22,11 +22,13 @@ from apps.dataplane.edge.roles import Ask, Roles
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.proxy.service_proxy import (
+    AIRFLOW_PORT,
     LARGEST_STATUS_BYTES,
     Refusal,
     for_browser,
     for_cluster,
     is_html,
+    is_way_closed,
     may_be_refusal,
     own_html,
     proxy_path,
@@ -194,6 +196,12 @@ def _refused(request: web.Request, ref: str, refused: Refusal) -> web.Response:
         return silent(request, message, tries_again=False)
     if refused.code == 404:
         message = f"Airflow of {ref} is not there yet. This page retries."
+        return silent(request, message)
+    if is_way_closed(refused):
+        message = (
+            f"The API server of the cluster cannot connect to Airflow of {ref}. A firewall or a "
+            f"security group must let it reach port {AIRFLOW_PORT} of pods. This page retries."
+        )
         return silent(request, message)
     message = f"Airflow of {ref} does not answer. It may be starting: this page retries."
     return silent(request, message)

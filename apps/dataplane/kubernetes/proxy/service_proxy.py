@@ -17,7 +17,8 @@ from multidict import CIMultiDict
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.names import namespace_of
 
-AIRFLOW_SERVICE = "api-server:8080"
+AIRFLOW_PORT = 8080
+AIRFLOW_SERVICE = f"api-server:{AIRFLOW_PORT}"
 SESSION_COOKIE = "_token"
 # With these a client of a Kubernetes API impersonates another user, or writes into its audit log.
 ACTING_AS = re.compile(r"authorization|impersonate-.*|x-remote-.*|sec-websocket-.*|audit-id|host")
@@ -157,6 +158,16 @@ def refusal(status: int, content_type: str, body: bytes) -> Refusal | None:
     if not is_status or said.get("apiVersion") != "v1":
         return None
     return Refusal(status, str(said.get("message", "")))
+
+
+def is_way_closed(refused: Refusal) -> bool:
+    """Return whether the API server knows a ready pod and cannot connect to it, as opposed to none
+    being ready. Its own words for that, from Go's net package.
+    """
+    words = ("i/o timeout", "no route to host", "context deadline exceeded", "network is unreach")
+    return "trying to reach service" in refused.message and any(
+        one in refused.message for one in words
+    )
 
 
 def may_be_refusal(status: int, headers: CIMultiDict[str]) -> bool:

@@ -10,43 +10,52 @@ from apps.dataplane.kubernetes.api.kinds import (
     ACCESS_REVIEW,
     NAMESPACE,
     RULES_REVIEW,
-    STORAGE_CLASS,
-    Manifest,
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
+from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.kubernetes.registration import keda_schema, task_pod_policy
+from apps.dataplane.kubernetes.registration.airflow_way import way_finding
 from apps.dataplane.kubernetes.registration.permissions import NEEDED, Rule
+from apps.dataplane.kubernetes.registration.storage import (
+    classes_of,
+    name_of,
+    shared_finding,
+    storage_finding,
+)
 from apps.dataplane.status import Finding, Permission, PlaneCheck
 
 OLDEST = (1, 29)
 CALL_SECONDS = 4.0
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 # Rules that hold in a namespace that does not exist hold in the whole cluster.
 _NOWHERE = "airflow-0-permissions"
 
 
-def check_cluster(api: Api) -> PlaneCheck:
+def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
     """Test a cluster. Errors are findings; nothing is raised."""
     try:
         version, latency_ms = _version(api)
         identity = _identity(api)
         permissions = _permissions(api)
-        classes = _storage_classes(api)
+        classes = classes_of(api)
+        class_names = tuple(name_of(item) for item in classes)
         has_keda = _has(api, "/apis/keda.sh/v1alpha1")
         unknown = keda_schema.unknown_fields(api) if has_keda else ()
         has_metrics = _has(api, "/apis/metrics.k8s.io/v1beta1")
         has_policy = task_pod_policy.is_enforced(api)
+        way = way_finding(api, config)
     except DataPlaneError as error:
         return PlaneCheck(is_usable=False, version="", findings=(_failure(error),))
     findings = (
         Finding(title="Kubernetes API", is_ok=True, detail=f"It answers in {latency_ms} ms."),
         _version_finding(version),
         _permission_finding(permissions),
-        _storage_finding(classes),
+        storage_finding(class_names),
+        *shared_finding(config, classes),
         _keda_finding(has_keda, unknown),
         _metrics_finding(has_metrics),
         _policy_finding(has_policy),
+        *way,
     )
     is_new_enough = _numbers(version) >= OLDEST
     lacks = any(p.missing for p, rule in permissions if rule.is_required)
@@ -55,7 +64,7 @@ def check_cluster(api: Api) -> PlaneCheck:
         version=version,
         findings=findings,
         permissions=tuple(permission for permission, _ in permissions),
-        storage_classes=classes,
+        storage_classes=class_names,
         has_keda=has_keda and not unknown,
         latency_ms=latency_ms,
         identity=identity,
@@ -96,20 +105,6 @@ def _has(api: Api, path: str) -> bool:
         # An API whose server is down responds with 503: that counts as none.
         return False
     return True
-
-
-def _storage_classes(api: Api) -> tuple[str, ...]:
-    try:
-        classes = api.list(STORAGE_CLASS)
-    except refusals.Refused:
-        return ()
-    classes.sort(key=lambda item: (not _is_default(item), item["metadata"]["name"]))
-    return tuple(item["metadata"]["name"] for item in classes)
-
-
-def _is_default(storage_class: Manifest) -> bool:
-    annotations = storage_class["metadata"].get("annotations") or {}
-    return bool(annotations.get(_DEFAULT_CLASS) == "true")
 
 
 def _permissions(api: Api) -> list[tuple[Permission, Rule]]:
@@ -203,17 +198,6 @@ def _permission_finding(permissions: list[tuple[Permission, Rule]]) -> Finding:
         is_ok=is_ok,
         detail=f"Something is missing for {', '.join(missing)}.",
         remedy="Apply the role below, or ask a cluster administrator to.",
-    )
-
-
-def _storage_finding(classes: tuple[str, ...]) -> Finding:
-    return Finding(
-        title="Storage",
-        is_ok=bool(classes),
-        detail=f"Storage classes: {', '.join(classes)}." if classes else "No storage class found.",
-        remedy=""
-        if classes
-        else "Databases and task logs need one, unless both are stored elsewhere.",
     )
 
 

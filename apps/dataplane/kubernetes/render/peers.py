@@ -1,21 +1,27 @@
 """Peers of network policies that several of them name."""
 
+from ipaddress import ip_network
 from typing import Any
+
+from apps.core.addresses import METADATA_NETWORKS
 
 NAMES: dict[str, Any] = {
     "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
 }
-# Where clouds serve the credentials and settings of a node to whoever asks from it.
-_NODE_CREDENTIALS = ("169.254.0.0/16", "168.63.129.16/32")
-_NODE_CREDENTIALS_6 = ("fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128")
 
 
 def anywhere() -> list[dict[str, Any]]:
-    """Return all addresses but those of nodes' credentials, and all pods: to some network plugins
-    no pod is part of a block of addresses.
+    """Return all addresses but those where clouds serve a node's credentials to whoever asks from
+    it, and all pods: to some network plugins no pod is part of a block of addresses.
     """
     return [
-        {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(_NODE_CREDENTIALS)}},
-        {"ipBlock": {"cidr": "::/0", "except": list(_NODE_CREDENTIALS_6)}},
+        _all_but_metadata("0.0.0.0/0"),
+        _all_but_metadata("::/0"),
         {"namespaceSelector": {}},
     ]
+
+
+def _all_but_metadata(everything: str) -> dict[str, Any]:
+    version = ip_network(everything).version
+    closed = [one for one in METADATA_NETWORKS if ip_network(one).version == version]
+    return {"ipBlock": {"cidr": everything, "except": closed}}

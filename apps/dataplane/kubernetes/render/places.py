@@ -19,3 +19,6 @@ TASK_LOGS = f"{KEPT}/logs"
 
 # What the dag-processor logs about every DAG file, at each parse.
 PARSE_LOGS = "/opt/portal/parse-logs"
+
+# Where the portal's own programs may write.
+SCRATCH = "/tmp"  # noqa: S108 - inside the pod

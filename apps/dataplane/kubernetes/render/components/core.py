@@ -17,6 +17,7 @@ from apps.dataplane.kubernetes.render.pods.pods import (
     airflow_container,
     airflow_pod,
     pod_template,
+    scratch_volume,
 )
 from apps.dataplane.kubernetes.render.sizes import Share
 from apps.dataplane.kubernetes.render.target import API_PORT, API_SERVICE, Target
@@ -81,6 +82,7 @@ def _deployment(
         ],
         "containers": [container],
     }
+    pod["volumes"].append(scratch_volume())
     if component.name == DAG_PROCESSOR:
         trim_parse_logs(target, pod)
     reads = [*configuration.of_core, *configuration.files, *extra]

@@ -12,8 +12,8 @@ from apps.dataplane.kubernetes.render.pods.database import ADMIN, PORT
 from apps.dataplane.kubernetes.render.pods.pods import (
     DATABASE_USER,
     LOGS_CLAIM,
+    closed_container,
     pod_template,
-    restricted_container,
     restricted_pod,
 )
 from apps.dataplane.kubernetes.render.target import BROKER_SERVICE, DATABASE_SERVICE, Target
@@ -63,7 +63,7 @@ def database(configuration: Configuration) -> tuple[Manifest, ...]:
             {"name": "run", "mountPath": "/var/run/postgresql"},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - inside the pod
         ],
-        **restricted_container(sizes.DATABASE),
+        **closed_container(sizes.DATABASE),
     }
     pod = {
         **restricted_pod(target, user=DATABASE_USER, group=DATABASE_USER),
@@ -107,7 +107,7 @@ def broker(configuration: Configuration) -> tuple[Manifest, ...]:
             {"name": "data", "mountPath": "/data"},
             {"name": "configuration", "mountPath": "/etc/redis", "readOnly": True},
         ],
-        **restricted_container(sizes.BROKER),
+        **closed_container(sizes.BROKER),
     }
     secret_name = configuration.broker_server["metadata"]["name"]
     pod = {

@@ -23,7 +23,7 @@ from apps.dataplane.kubernetes.render.pods.database import (
 )
 from apps.dataplane.kubernetes.render.pods.pods import (
     DATABASE_USER,
-    restricted_container,
+    closed_container,
     restricted_pod,
 )
 from apps.dataplane.kubernetes.render.pods.portal_files import program_files
@@ -166,7 +166,7 @@ def _psql(name: str, admin: Manifest) -> dict[str, Any]:
         "name": name,
         "image": DATABASE_IMAGE,
         "envFrom": [{"secretRef": {"name": admin["metadata"]["name"]}}],
-        **restricted_container(sizes.PREPARATION),
+        **closed_container(sizes.PREPARATION),
     }
     container["securityContext"] |= {"runAsUser": DATABASE_USER, "runAsGroup": DATABASE_USER}
     return container

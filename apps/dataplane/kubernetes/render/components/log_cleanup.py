@@ -11,8 +11,8 @@ from apps.dataplane.kubernetes.render.places import KEPT, PARSE_LOGS, TASK_LOGS
 from apps.dataplane.kubernetes.render.pods.access import AIRFLOW
 from apps.dataplane.kubernetes.render.pods.pods import (
     AIRFLOW_USER,
+    closed_container,
     kept_volume,
-    restricted_container,
     restricted_pod,
 )
 from apps.dataplane.kubernetes.render.target import Target
@@ -35,7 +35,7 @@ def log_cleanup(target: Target) -> Manifest:
         "args": ["bash", "-c", script],
         "env": [{"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"}],
         "volumeMounts": [{"name": "kept", "mountPath": KEPT}],
-        **restricted_container(sizes.CLEANUP),
+        **closed_container(sizes.CLEANUP),
     }
     pod = {
         **restricted_pod(target, user=AIRFLOW_USER, group=0),
@@ -77,7 +77,7 @@ def trim_parse_logs(target: Target, pod: dict[str, Any]) -> None:
             "args": ["bash", "-c", script],
             "env": [{"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"}],
             "volumeMounts": [mount],
-            **restricted_container(sizes.CLEANUP),
+            **closed_container(sizes.CLEANUP),
         }
     )
 

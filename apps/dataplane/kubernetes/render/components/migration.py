@@ -9,14 +9,15 @@ from apps.dataplane.kubernetes.render.components.database_jobs import (
     preparation,
     programs_volume,
 )
-from apps.dataplane.kubernetes.render.places import PROGRAMS
+from apps.dataplane.kubernetes.render.places import PROGRAMS, SCRATCH
 from apps.dataplane.kubernetes.render.pods.access import AIRFLOW
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
 from apps.dataplane.kubernetes.render.pods.database import reader_name
 from apps.dataplane.kubernetes.render.pods.pods import (
     AIRFLOW_USER,
-    restricted_container,
+    closed_container,
     restricted_pod,
+    scratch_volume,
 )
 from apps.dataplane.kubernetes.render.pods.portal_files import PROGRAM_FILES
 from apps.dataplane.kubernetes.render.sizes import Share
@@ -39,7 +40,7 @@ def migration(configuration: Configuration) -> Manifest:
                 PORTAL_READER=reader_name(target.config, target.ref),
             )
         ],
-        "volumes": [programs_volume(PROGRAM_FILES)],
+        "volumes": [programs_volume(PROGRAM_FILES), scratch_volume()],
     }
     reads = [configuration.airflow]
     if target.config.database is None:
@@ -54,6 +55,8 @@ def database_program(
     """Return a container that runs one of the portal's programs with the database's address."""
     target = configuration.target
     variables = {
+        # Airflow writes its configuration there when it finds none.
+        "AIRFLOW_HOME": SCRATCH,
         "CONNECTION_CHECK_MAX_COUNT": "0",
         "PORTAL_AIRFLOW_VERSION": target.spec.runtime.airflow_version,
         **env,
@@ -64,6 +67,9 @@ def database_program(
         "args": ["python", f"{PROGRAMS}/{name}.py"],
         "env": [{"name": key, "value": value} for key, value in sorted(variables.items())],
         "envFrom": [{"secretRef": {"name": configuration.airflow["metadata"]["name"]}}],
-        "volumeMounts": [{"name": "programs", "mountPath": PROGRAMS, "readOnly": True}],
-        **restricted_container(share),
+        "volumeMounts": [
+            {"name": "programs", "mountPath": PROGRAMS, "readOnly": True},
+            {"name": "scratch", "mountPath": SCRATCH},
+        ],
+        **closed_container(share),
     }

@@ -88,8 +88,19 @@ def _pod(configuration: Configuration, queue: WorkerQueue) -> Manifest:
     return {
         **airflow_pod(target, service_account=access.TASKS),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "affinity": _apart(target, queue),
         "containers": [container],
     }
+
+
+def _apart(target: Target, queue: WorkerQueue) -> dict[str, Any]:
+    """Place workers of a queue on different nodes, if there are any: one node takes fewer away."""
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": target.selector(WORKER, queue.name)},
+    }
+    rather = [{"weight": 50, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": rather}}
 
 
 def _arguments(target: Target, queue: WorkerQueue) -> list[str]:

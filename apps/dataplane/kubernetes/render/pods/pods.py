@@ -52,6 +52,13 @@ def restricted_container(share: Share) -> dict[str, Any]:
     }
 
 
+def closed_container(share: Share) -> dict[str, Any]:
+    """Return the same for a container without code of users: it writes to its mounts alone."""
+    container = restricted_container(share)
+    container["securityContext"]["readOnlyRootFilesystem"] = True
+    return container
+
+
 def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     """Return the fields of a pod's spec that all pods here have."""
     pod: dict[str, Any] = {
@@ -106,6 +113,11 @@ def airflow_container(
     if env:
         container["env"] = [{"name": key, "value": value} for key, value in sorted(env.items())]
     return container
+
+
+def scratch_volume() -> dict[str, Any]:
+    """Return the volume of what the portal's own programs write."""
+    return {"name": "scratch", "emptyDir": {"sizeLimit": "64Mi"}}
 
 
 def kept_volume(target: Target) -> dict[str, Any]:
