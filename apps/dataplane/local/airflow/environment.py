@@ -16,6 +16,7 @@ from apps.dataplane.local.airflow.database import deployment_url
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.variables import user_variables
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EXECUTORS = {"celery": "CeleryExecutor", "local": "LocalExecutor"}
@@ -121,17 +122,14 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
 
 def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dict[str, str]:
     parallelism = CELERY_TASKS if spec.executor == "celery" else LOCAL_EXECUTOR_TASKS
-    user = {variable.key: variable.value for variable in spec.variables}
     environment = {
         **DEFAULTS,
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "HOME": pwd.getpwuid(geteuid()).pw_dir,
         "PATH": SYSTEM_PATH,
-        **user,
+        **user_variables(spec.variables),
         **fixed,
     }
     environment["PATH"] = f"{place.env_folder / 'bin'}:{environment['PATH']}"
-    plugins = str(place.config.runtime_folder / "plugins")
-    paths = [plugins, environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else [plugins]
-    environment["PYTHONPATH"] = ":".join(paths)
+    environment["PYTHONPATH"] = str(place.config.runtime_folder / "plugins")
     return environment

@@ -32,6 +32,7 @@ from apps.dataplane.local.layout import (
 from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
+from apps.dataplane.variables import user_variables
 
 VERSIONS_IN_USE = """
     SELECT DISTINCT bundle_version FROM dag_run
@@ -202,3 +203,4 @@ def check_spec(spec: DeploymentSpec) -> None:
         raise Permanent(
             "The name of a Deployment on this data plane cannot contain two hyphens in a row."
         )
+    user_variables(spec.variables)

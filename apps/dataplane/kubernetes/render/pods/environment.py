@@ -24,6 +24,7 @@ from apps.dataplane.kubernetes.render.places import (
 )
 from apps.dataplane.kubernetes.render.pods.database import database_url
 from apps.dataplane.kubernetes.render.target import API_PORT, BROKER_SERVICE, Target
+from apps.dataplane.variables import user_variables
 
 EXECUTORS = {
     "celery": "CeleryExecutor",
@@ -62,17 +63,13 @@ def common_environment(target: Target) -> dict[str, str]:
     fixed = _fixed(target)
     user = _user_variables(target, is_secret=False)
     parallelism = {"AIRFLOW__CORE__PARALLELISM": str(PARALLELISM[target.spec.executor])}
-    environment = {**DEFAULTS, **parallelism, **user, **fixed}
-    paths = [PLUGINS, user["PYTHONPATH"]] if user.get("PYTHONPATH") else [PLUGINS]
-    environment["PYTHONPATH"] = ":".join(paths)
+    environment = {**DEFAULTS, **parallelism, **user, **fixed, "PYTHONPATH": PLUGINS}
     return _limited(environment)
 
 
 def secret_variables(target: Target) -> dict[str, str]:
-    """Return the user's secret variables, but for those that the plane itself must set."""
-    fixed = {*_fixed(target), "PYTHONPATH"}
-    user = _user_variables(target, is_secret=True)
-    return _limited({key: value for key, value in user.items() if key not in fixed})
+    """Return the user's secret variables."""
+    return _limited(_user_variables(target, is_secret=True))
 
 
 def core_environment(target: Target) -> dict[str, str]:
@@ -184,11 +181,9 @@ def _remote_logs(target: Target) -> dict[str, str]:
 
 
 def _user_variables(target: Target, *, is_secret: bool) -> dict[str, str]:
-    return {
-        variable.key: variable.value
-        for variable in target.spec.variables
-        if variable.is_secret == is_secret
-    }
+    return user_variables(
+        variable for variable in target.spec.variables if variable.is_secret == is_secret
+    )
 
 
 def _limited(environment: Mapping[str, str]) -> dict[str, str]:
