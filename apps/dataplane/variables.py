@@ -9,7 +9,7 @@ may change settings, and not deliver code, would run code.
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -23,6 +23,9 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OPTION_PREFIX = "AIRFLOW__"
 # Airflow takes an option from the output of a command, or from a secrets backend.
 INDIRECT = ("_CMD", "_SECRET")
+# Programs read one or the other, and some of them both.
+NO_PROXY = ("NO_PROXY", "no_proxy")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 # Connections and variables of Airflow. The portal's own connections are closed.
 OPEN_PREFIXES = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
@@ -197,6 +200,21 @@ def user_variables(variables: Iterable[VariableSpec]) -> dict[str, str]:
             raise Permanent(refusal.message)
         found[variable.key] = variable.value
     return found
+
+
+def with_direct_hosts(
+    variables: Mapping[str, str], hosts: Iterable[str], *, known: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return variables in which a proxy of people never stands between Airflow's own components.
+
+    `hosts` join what people except themselves, under both names that programs read; `known` are
+    exceptions of theirs that are kept elsewhere.
+    """
+    said = [{**(known or {}), **variables}.get(name, "") for name in NO_PROXY]
+    theirs = [host.strip() for text in said for host in text.split(",") if host.strip()]
+    # Some programs understand “everything” only where it stands alone.
+    joined = "*" if "*" in theirs else ",".join(dict.fromkeys([*hosts, *theirs]))
+    return {**variables, **dict.fromkeys(NO_PROXY, joined)}
 
 
 @cache

@@ -3,6 +3,7 @@
 from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -98,6 +99,7 @@ FREE = (
     "AIRFLOW__CORE__PARALLELISM",
     "AIRFLOW__METRICS__STATSD_HOST",
     "HTTP_PROXY",
+    "NO_PROXY",
     "no_proxy",
     "LANG",
     "TZ",
@@ -214,7 +216,8 @@ def test_no_plane_drops_a_variable_that_it_did_not_refuse(
 
     environment = environment_of(make_spec(variables=variables, **changes))
 
-    assert {key for key in mine if environment.get(key) != "7"} - {"no_proxy"} == set()
+    assert {key for key in mine if environment.get(key) != "7"} == {"NO_PROXY", "no_proxy"}
+    assert environment["NO_PROXY"].endswith(",7")
     assert len(mine) > 150
 
 
@@ -256,3 +259,45 @@ def test_the_refusal_says_what_to_do_instead(key: str, message: str) -> None:
 
 def test_variables_arrive_as_they_are() -> None:
     assert user_variables([VariableSpec(key="A", value=" x\n", is_secret=True)]) == {"A": " x\n"}
+
+
+@pytest.mark.parametrize("is_secret", [False, True])
+@pytest.mark.parametrize("proxy", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("environment_of", PLANES)
+def test_a_proxy_of_people_never_stands_between_components(
+    environment_of: Environments, proxy: str, is_secret: bool
+) -> None:
+    spec = make_spec(
+        variables=(
+            VariableSpec(key=proxy, value="http://proxy.test:3128", is_secret=is_secret),
+            VariableSpec(key="NO_PROXY", value="mine.test, ", is_secret=is_secret),
+            VariableSpec(key="no_proxy", value=".theirs.test", is_secret=not is_secret),
+        )
+    )
+
+    environment = environment_of(spec)
+
+    assert environment[proxy] == "http://proxy.test:3128"
+    assert environment["NO_PROXY"] == environment["no_proxy"]
+    hosts = environment["NO_PROXY"].split(",")
+    assert {"localhost", "127.0.0.1", "::1", "mine.test", ".theirs.test"} <= set(hosts)
+    api = urlsplit(environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]).hostname
+    assert api in hosts
+
+
+def test_hosts_are_not_told_in_plain_where_people_keep_them_secret() -> None:
+    secret = VariableSpec(key="NO_PROXY", value="hidden.test", is_secret=True)
+
+    objects = matrix.manifests(
+        render(spec=make_spec(variables=(secret,)), config=matrix.make_config())
+    )
+
+    plain = [one for one in objects if one["kind"] == "ConfigMap"]
+    assert "hidden.test" not in str(plain)
+
+
+@pytest.mark.parametrize("environment_of", PLANES)
+def test_everything_without_a_proxy_stays_everything(environment_of: Environments) -> None:
+    spec = make_spec(variables=(VariableSpec(key="NO_PROXY", value="*", is_secret=False),))
+
+    assert environment_of(spec)["no_proxy"] == "*"

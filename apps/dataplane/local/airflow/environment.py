@@ -16,7 +16,7 @@ from apps.dataplane.local.airflow.database import deployment_url
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.spec import DeploymentSpec
-from apps.dataplane.variables import user_variables
+from apps.dataplane.variables import LOOPBACK_HOSTS, user_variables, with_direct_hosts
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EXECUTORS = {"celery": "CeleryExecutor", "local": "LocalExecutor"}
@@ -127,7 +127,7 @@ def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dic
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "HOME": pwd.getpwuid(geteuid()).pw_dir,
         "PATH": SYSTEM_PATH,
-        **user_variables(spec.variables),
+        **with_direct_hosts(user_variables(spec.variables), LOOPBACK_HOSTS),
         **fixed,
     }
     environment["PATH"] = f"{place.env_folder / 'bin'}:{environment['PATH']}"

@@ -23,8 +23,18 @@ from apps.dataplane.kubernetes.render.places import (
     TASK_LOGS,
 )
 from apps.dataplane.kubernetes.render.pods.database import database_url
-from apps.dataplane.kubernetes.render.target import API_PORT, BROKER_SERVICE, Target
-from apps.dataplane.variables import user_variables
+from apps.dataplane.kubernetes.render.target import (
+    API_PORT,
+    API_SERVICE,
+    BROKER_SERVICE,
+    Target,
+)
+from apps.dataplane.variables import (
+    LOOPBACK_HOSTS,
+    NO_PROXY,
+    user_variables,
+    with_direct_hosts,
+)
 
 EXECUTORS = {
     "celery": "CeleryExecutor",
@@ -33,6 +43,19 @@ EXECUTORS = {
 }
 PARALLELISM = {"celery": 512, "kubernetes": sizes.MOST_TASK_PODS, "local": 8}
 DAY_SECONDS = 86_400
+# Services of the namespace and of the cluster, and pods and cluster addresses by number: these are
+# private ones, and where a number is called a proxy is of no use.
+DIRECT_HOSTS = (
+    *LOOPBACK_HOSTS,
+    API_SERVICE,
+    BROKER_SERVICE,
+    ".svc",
+    ".cluster.local",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+)
 # An object of Kubernetes has at most 1 MiB.
 MOST_BYTES = 900_000
 
@@ -63,13 +86,18 @@ def common_environment(target: Target) -> dict[str, str]:
     fixed = _fixed(target)
     user = _user_variables(target, is_secret=False)
     parallelism = {"AIRFLOW__CORE__PARALLELISM": str(PARALLELISM[target.spec.executor])}
+    user = with_direct_hosts(user, DIRECT_HOSTS)
     environment = {**DEFAULTS, **parallelism, **user, **fixed, "PYTHONPATH": PLUGINS}
     return _limited(environment)
 
 
 def secret_variables(target: Target) -> dict[str, str]:
-    """Return the user's secret variables."""
-    return _limited(_user_variables(target, is_secret=True))
+    """Return the user's secret variables. Hosts without a proxy may be among them."""
+    secret = _user_variables(target, is_secret=True)
+    if set(NO_PROXY) & secret.keys():
+        plain = _user_variables(target, is_secret=False)
+        secret = with_direct_hosts(secret, DIRECT_HOSTS, known=plain)
+    return _limited(secret)
 
 
 def core_environment(target: Target) -> dict[str, str]:
