@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +73,21 @@ def last_lines(folder: Folder, component: str, limit: int) -> tuple[str, ...]:
     """Return the last lines of a component as plain text."""
     page = read_page(folder, component=component, cursor="", contains="", limit=limit)
     return tuple(line.text for line in page.lines)
+
+
+def last_lines_since(folder: Folder, starts: Mapping[str, datetime], limit: int) -> tuple[str, ...]:
+    """Return the last lines that some processes wrote, by program → when it started.
+
+    A file outlives the process that wrote it: what an earlier one wrote ends with the last line
+    that carries an earlier time.
+    """
+    found: list[str] = []
+    for component, started_at in starts.items():
+        chunk = _read_tail(folder.process_logs / f"{component}.log", limit)
+        lines = [_line(component, text) for text in chunk.lines] if chunk else []
+        earlier = [n for n, line in enumerate(lines) if line.at and line.at < started_at]
+        found += [line.text for line in lines[earlier[-1] + 1 if earlier else 0 :]]
+    return tuple(found[-limit:])
 
 
 def prune(folder: Folder, *, kept: Collection[str]) -> None:

@@ -166,7 +166,12 @@ class ApplyPass:
 
     def _wait_until_healthy(self) -> Outcome:
         observer = Observer(home=self.home, config=self.config, folder=self.folder)
-        readiness = Readiness(folder=self.folder, state=self.state, revision=self.spec.revision)
+        readiness = Readiness(
+            folder=self.folder,
+            state=self.state,
+            revision=self.spec.revision,
+            programs=self.supervisor.states(f"{self.spec.ref}--"),
+        )
         outcome = readiness.step(
             observer.observe(), timeout_seconds=self.config.start_timeout_seconds
         )
