@@ -47,7 +47,7 @@ class LocalConfig:
         try:
             database_url = os.environ.get("DATABASE_URL") or embedded_databases.database_url(home)
             broker_url = os.environ.get("REDIS_URL") or embedded_databases.redis_url(home)
-            edge_url = os.environ.get("PORTAL_AIRFLOW_URL") or _default_edge_url(home)
+            edge_url = edge_url_of(home)
         except FileNotFoundError as error:
             raise Permanent(
                 "The services of this machine have not been started yet: run `make run`."
@@ -70,7 +70,10 @@ def _database_number(broker_url: str) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def _default_edge_url(home: Home) -> str:
+def edge_url_of(home: Home) -> str:
+    """Return the address under which browsers reach the Airflows of this machine."""
+    if url := os.environ.get("PORTAL_AIRFLOW_URL"):
+        return url
     host = os.environ.get("PORTAL_EDGE_HOST") or "localhost"
     if host in ("127.0.0.1", "0.0.0.0", "::", "::1"):  # noqa: S104 - compared, not bound
         host = "localhost"
