@@ -83,13 +83,15 @@ class LiveMetrics:
     """What changes by the second and is measured only while a page is open.
 
     `tasks` are (queued, running) by queue, `usage` and `heartbeats` are by component. None where
-    not reported, and then `tasks_unknown` or `usage_unknown` is the reason.
+    not reported, and then `tasks_unknown` or `usage_unknown` is the reason. `warnings` are as in an
+    observation.
     """
 
     taken_at: datetime
     tasks: Mapping[str, tuple[int, int]] | None = None
     tasks_unknown: str = ""
     import_errors: int | None = None
+    warnings: tuple[str, ...] | None = None
     heartbeats: Mapping[str, datetime] | None = None
     usage: Mapping[str, Usage] | None = None
     usage_unknown: str = ""
@@ -154,7 +156,8 @@ class Observation:
     is known. `notices` are those of the last hour, newest first; None means that they were not
     requested. `checked_for_drift` are the kinds of objects that `drift` covers, None for all.
     `import_errors` counts the DAG files that cannot be imported, `import_failures` describes them;
-    None means that they were not requested.
+    None means that they were not requested. `warnings` are sentences about tasks that cannot start,
+    None likewise.
     """
 
     observed_at: datetime
@@ -167,6 +170,7 @@ class Observation:
     code_digest: str = ""
     import_errors: int | None = None
     import_failures: tuple[ImportFailure, ...] | None = None
+    warnings: tuple[str, ...] | None = None
     ui_url: str = ""
     api_url: str = ""
     is_drifted: bool = False

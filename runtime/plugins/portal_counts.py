@@ -13,18 +13,26 @@ TASKS = """
     SELECT queue, state, count(*) FROM task_instance
     WHERE state IN ('queued', 'running') GROUP BY queue, state
 """
+WAITING = """
+    SELECT queue, count(*), extract(epoch FROM now() - min(queued_dttm))::bigint
+    FROM task_instance WHERE state = 'queued' GROUP BY queue ORDER BY queue LIMIT 100
+"""
 HEARTBEATS = "SELECT job_type, max(latest_heartbeat) FROM job WHERE state = 'running' GROUP BY 1"
 
 
 def counts() -> dict[str, Any]:
-    """Return tasks as (queue, state, count), the number of import errors, and heartbeats."""
+    """Return tasks as (queue, state, count), those that wait as (queue, count, seconds that the
+    first one waits), the number of import errors, and heartbeats.
+    """
     with create_session() as session:
         session.execute(text(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}"))
         tasks = session.execute(text(TASKS)).all()
+        waiting = session.execute(text(WAITING)).all()
         import_errors = session.execute(text("SELECT count(*) FROM import_error")).scalar_one()
         heartbeats = session.execute(text(HEARTBEATS)).all()
     return {
         "tasks": [[queue, state, count] for queue, state, count in tasks],
+        "waiting": [[queue, count, seconds] for queue, count, seconds in waiting],
         "import_errors": import_errors,
         "heartbeats": {job_type: at.isoformat() for job_type, at in heartbeats if at},
     }

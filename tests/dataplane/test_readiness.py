@@ -15,7 +15,6 @@ from apps.dataplane.local.layout import Folder, State, Wanted, WantedQueue, save
 from apps.dataplane.local.machine.supervisor import ProgramState
 from apps.dataplane.status import ComponentStatus, Observation
 
-
 OLD, FIRST, SECOND = (
     f"worker-default-{digest}" for digest in ("aaaa0000-0", "bbbb1111-0", "bbbb1111-1")
 )

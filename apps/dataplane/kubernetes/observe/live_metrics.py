@@ -25,11 +25,10 @@ from apps.dataplane.kubernetes.observe.logs import component_name
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import LiveMetrics, Usage
+from apps.dataplane.waiting_tasks import COUNTS, count_of, warnings_in
 
 POD_METRICS = Kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods")
-COUNTS = "/auth/portal/counts"
 SECONDS = 4.0
-MOST = 10**9
 REPORTERS = {
     "SchedulerJob": "scheduler",
     "DagProcessorJob": "dag-processor",
@@ -66,7 +65,8 @@ def _told_by_airflow(api: Api, spec: DeploymentSpec) -> dict[str, Any]:
         return {"tasks_unknown": f"Airflow does not report its tasks ({answer.status})."}
     return {
         "tasks": tasks_in(rows, queues=[queue.name for queue in spec.queues]),
-        "import_errors": _count(said.get("import_errors")),
+        "import_errors": count_of(said.get("import_errors")),
+        "warnings": warnings_in(said, spec=spec),
         "heartbeats": heartbeats_in(said.get("heartbeats")),
     }
 
@@ -97,7 +97,7 @@ def tasks_in(rows: Iterable[object], *, queues: Iterable[str]) -> dict[str, tupl
     for row in rows:
         if not isinstance(row, list) or len(row) != 3:
             continue
-        queue, state, count = str(row[0]), str(row[1]), _count(row[2])
+        queue, state, count = str(row[0]), str(row[1]), count_of(row[2])
         if queue in found and state in found[queue] and count is not None:
             found[queue][state] = count
     return {queue: (counts["queued"], counts["running"]) for queue, counts in found.items()}
@@ -155,11 +155,6 @@ def _why_no_metrics(status: int) -> str:
             "the role to apply."
         )
     return f"The cluster's metrics server does not answer ({status})."
-
-
-def _count(value: object) -> int | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST
-    return value if is_count and isinstance(value, int) else None
 
 
 def _moment(value: object) -> datetime | None:
