@@ -17,6 +17,8 @@ SETTINGS = (
     "PORTAL_AIRFLOW_URL",
     "PORTAL_EDGE_HOST",
     "PORTAL_SCALE_DOWN_SECONDS",
+    "PORTAL_TASK_LOG_DAYS",
+    "PORTAL_PARSE_LOG_HOURS",
 )
 RUNTIME_FOLDER = Path(__file__).resolve().parents[3] / "runtime"
 
@@ -37,6 +39,8 @@ class LocalConfig:
     python: str = sys.executable
     start_timeout_seconds: int = 300
     scale_down_seconds: int = 30
+    task_log_days: int = 30
+    parse_log_hours: int = 24
 
     @classmethod
     def from_environment(cls, home: Home) -> "LocalConfig":
@@ -58,6 +62,8 @@ class LocalConfig:
             portal_number=_database_number(broker_url),
             edge_url=edge_url.rstrip("/"),
             scale_down_seconds=int(os.environ.get("PORTAL_SCALE_DOWN_SECONDS") or 30),
+            task_log_days=int(os.environ.get("PORTAL_TASK_LOG_DAYS") or 30),
+            parse_log_hours=int(os.environ.get("PORTAL_PARSE_LOG_HOURS") or 24),
         )
 
     def broker(self, number: int) -> str:

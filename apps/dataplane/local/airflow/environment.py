@@ -108,6 +108,7 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
         # The plane removes old code itself: it knows which runs still need it.
         "AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_INTERVAL": "0",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder.task_logs),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(folder.parse_logs),
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }

@@ -92,7 +92,7 @@ def make_app(
 
     Requests for other Deployments go to the socket `gateway`, when something listens there.
     `portal` is asked for a person's role; without it sessions last as long as Airflow allows.
-    `origin` is the address that browsers see. No other host is served, and Airflow is told this one.
+    `origin` is the address that browsers see: no other host is served, and Airflow is told it.
     """
     app = web.Application()
     app[ROUTES] = Routes(routes_file)
