@@ -243,8 +243,10 @@ CLUSTER_NETWORKS = env_networks("PORTAL_CLUSTER_NETWORKS")
 CLUSTER_SCALE_DOWN_SECONDS = env_int(
     "PORTAL_CLUSTER_SCALE_DOWN_SECONDS", 300, minimum=30, maximum=86_400
 )
-# The keeper reads it; a wrong value is reported here, before anything starts.
+# The keeper reads them; a wrong value is reported here, before anything starts.
 env_int("PORTAL_SCALE_DOWN_SECONDS", 30, minimum=1, maximum=86_400)
+env_int("PORTAL_TASK_LOG_DAYS", 30, minimum=1, maximum=3_650)
+env_int("PORTAL_PARSE_LOG_HOURS", 24, minimum=1, maximum=8_760)
 
 # --- Jobs ----------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ class LiveMetrics:
 
     `tasks` are (queued, running) by queue, `waiting` is since when the first queued task of a queue
     waits, `usage` and `heartbeats` are by component. None where not reported, and then
-    `tasks_unknown` or `usage_unknown` is the reason.
+    `tasks_unknown` or `usage_unknown` is the reason. `warnings` are as in an observation.
     """
 
     taken_at: datetime
@@ -94,6 +94,7 @@ class LiveMetrics:
     waiting: Mapping[str, datetime] | None = None
     tasks_unknown: str = ""
     import_errors: int | None = None
+    warnings: tuple[str, ...] | None = None
     heartbeats: Mapping[str, datetime] | None = None
     usage: Mapping[str, Usage] | None = None
     usage_unknown: str = ""
@@ -164,7 +165,8 @@ class Observation:
     is known. `notices` are those of the last hour, newest first; None means that they were not
     requested. `checked_for_drift` are the kinds of objects that `drift` covers, None for all.
     `import_errors` counts the DAG files that cannot be imported, `import_failures` describes them;
-    None means that they were not requested.
+    None means that they were not requested. `warnings` are sentences about tasks that cannot start,
+    None likewise.
     """
 
     observed_at: datetime
@@ -177,6 +179,7 @@ class Observation:
     code_digest: str = ""
     import_errors: int | None = None
     import_failures: tuple[ImportFailure, ...] | None = None
+    warnings: tuple[str, ...] | None = None
     ui_url: str = ""
     api_url: str = ""
     is_drifted: bool = False

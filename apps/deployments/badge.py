@@ -4,6 +4,7 @@
 agreement.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -64,6 +65,8 @@ class DeploymentSeen(Protocol):
     @property
     def import_errors(self) -> int: ...
     @property
+    def warnings(self) -> Sequence[str] | None: ...
+    @property
     def next_reconcile_at(self) -> datetime | None: ...
     @property
     def wanted(self) -> RevisionSeen | None: ...
@@ -118,6 +121,9 @@ def _at_rest(deployment: DeploymentSeen) -> DisplayStatus:
     last_error, health = deployment.last_error, deployment.health_message
     if deployment.health == Health.HEALTHY and deployment.import_errors:
         message = f"{import_errors_in_words(deployment.import_errors)}. The other DAGs run."
+        return DisplayStatus("degraded", "degraded", "Degraded", "warn", "warn", message)
+    if deployment.health == Health.HEALTHY and deployment.warnings:
+        message = deployment.warnings[0]
         return DisplayStatus("degraded", "degraded", "Degraded", "warn", "warn", message)
     if deployment.health == Health.HEALTHY:
         return DisplayStatus("healthy", "healthy", "Healthy", "good", "good", health)
@@ -189,6 +195,11 @@ def status_expression() -> Case:
         When(cluster__unreachable_since__isnull=False, then=Value("unknown")),
         When(health=Health.STARTING, then=Value("progress")),
         When(health=Health.HEALTHY, observation__import_errors__gt=0, then=Value("degraded")),
+        When(
+            health=Health.HEALTHY,
+            observation__warnings__0__isnull=False,
+            then=Value("degraded"),
+        ),
         When(health__in=[Health.HEALTHY, Health.UNKNOWN], then=F("health")),
         default=Value("unhealthy"),
         output_field=CharField(),

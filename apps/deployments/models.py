@@ -130,6 +130,11 @@ class Deployment(models.Model):
         """How many DAG files could not be imported at the last look."""
         return int(self.observation.get("import_errors") or 0)
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about tasks that could not start at the last look."""
+        return list(self.observation.get("warnings") or ())
+
 
 class DeploymentGrant(Grant):
     content_object = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="grants")

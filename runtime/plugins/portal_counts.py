@@ -14,14 +14,15 @@ TASKS = """
     WHERE state IN ('queued', 'running') GROUP BY queue, state
 """
 WAITING = """
-    SELECT queue, min(queued_dttm) FROM task_instance WHERE state = 'queued' GROUP BY queue
+    SELECT queue, count(*), extract(epoch FROM now() - min(queued_dttm))::bigint
+    FROM task_instance WHERE state = 'queued' GROUP BY queue ORDER BY queue LIMIT 100
 """
 HEARTBEATS = "SELECT job_type, max(latest_heartbeat) FROM job WHERE state = 'running' GROUP BY 1"
 
 
 def counts() -> dict[str, Any]:
-    """Return tasks as (queue, state, count), since when the first of each queue waits, the number
-    of import errors, and heartbeats.
+    """Return tasks as (queue, state, count), those that wait as (queue, count, seconds that the
+    first one waits), the number of import errors, and heartbeats.
     """
     with create_session() as session:
         session.execute(text(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}"))
@@ -31,7 +32,7 @@ def counts() -> dict[str, Any]:
         heartbeats = session.execute(text(HEARTBEATS)).all()
     return {
         "tasks": [[queue, state, count] for queue, state, count in tasks],
-        "waiting": {queue: since.isoformat() for queue, since in waiting if since},
+        "waiting": [[queue, count, seconds] for queue, count, seconds in waiting],
         "import_errors": import_errors,
         "heartbeats": {job_type: at.isoformat() for job_type, at in heartbeats if at},
     }

@@ -99,6 +99,13 @@ def _install(plane: LocalPlane, runtime: RuntimeSpec) -> None:
         )
 
 
+def installed_python(version: str) -> Path | None:
+    """Return the Python of a runtime that earlier tests installed, None if none did."""
+    folder = _cache() / "runtimes" / version
+    done = sorted(folder.glob("env-*/bin/python"), key=lambda path: path.lstat().st_mtime)
+    return done[-1] if done else None
+
+
 def _cache() -> Path:
     return Path(
         os.environ.get("ASTRO_PORTAL_TEST_CACHE") or Path.home() / ".cache" / "astro-portal-tests"

@@ -265,11 +265,7 @@ def test_workers_hold_no_secret_of_airflow(world: LocalWorld):
 
 
 def test_a_variable_that_breaks_airflow_is_named_with_its_log(world: LocalWorld):
-    broken = (
-        VariableSpec(
-            key="AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS", value="no.where", is_secret=False
-        ),
-    )
+    broken = (VariableSpec(key="AIRFLOW__CORE__PARALLELISM", value="many", is_secret=False),)
 
     with pytest.raises(Permanent) as raised:
         world.apply(variables=broken)

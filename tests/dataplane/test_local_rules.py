@@ -41,6 +41,8 @@ from apps.dataplane.local.layout import (
 from apps.dataplane.spec import CodeSpec, VariableSpec
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_spec
 
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
@@ -109,13 +111,12 @@ def test_workers_get_no_secret_of_airflow(place: Place):
     assert "5555" not in values
 
 
-def test_variables_replace_defaults_but_not_what_the_plane_needs(place: Place):
+def test_variables_replace_defaults(place: Place):
     variables = tuple(
         VariableSpec(key=key, value=value, is_secret=False)
         for key, value in {
             "AIRFLOW__CORE__PARALLELISM": "7",
-            "AIRFLOW__API__PORT": "1",
-            "PYTHONPATH": "/mine",
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "3",
             "GREETING": 'a "b" %c\nd',
         }.items()
     )
@@ -123,8 +124,7 @@ def test_variables_replace_defaults_but_not_what_the_plane_needs(place: Place):
     environment = core_environment(spec=make_spec(variables=variables), place=place)
 
     assert environment["AIRFLOW__CORE__PARALLELISM"] == "7"
-    assert environment["AIRFLOW__API__PORT"] == "23456"
-    assert environment["PYTHONPATH"].endswith("/plugins:/mine")
+    assert environment["AIRFLOW__WORKERS__EXECUTION_API_RETRIES"] == "3"
     assert environment["GREETING"] == 'a "b" %c\nd'
 
 
@@ -334,6 +334,49 @@ def test_a_long_log_is_cut_at_its_beginning(folder: Folder):
 
     assert [line.text for line in page.lines] == ["line 4997", "line 4998", "line 4999"]
     assert page.is_truncated
+
+
+def written(path: Path, text: str, *, hours_ago: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (NOON - hours_ago * 3600,) * 2)
+    return path
+
+
+def test_old_logs_go_and_nothing_else(folder: Folder, tmp_path: Path):
+    day = "dag_id=etl/run_id=r1/task_id=t"
+    kept = [
+        written(folder.task_logs / day / "attempt=2.log", "x", hours_ago=29 * 24),
+        written(folder.parse_logs / "latest" / "new.py.log", "x", hours_ago=23),
+        written(folder.process_logs / "scheduler.log", "x", hours_ago=9999),
+        written(tmp_path / "elsewhere" / "old.log", "x", hours_ago=9999),
+    ]
+    gone = [
+        written(folder.task_logs / day / "attempt=1.log", "x", hours_ago=31 * 24),
+        written(folder.parse_logs / "2026-11-20" / "old.py.log", "x", hours_ago=25),
+    ]
+    large = written(folder.parse_logs / "latest" / "big.py.log", "x" * 11 * 2**20, hours_ago=0)
+    (folder.task_logs / "link").symlink_to(kept[-1].parent)
+    (folder.task_logs / "file").symlink_to(kept[-1])
+    os.utime(gone[1].parent, (NOON - 999_999,) * 2)
+
+    log_files.remove_old(folder, now=NOON, task_log_days=30, parse_log_hours=24)
+    os.utime(gone[1].parent, (NOON - 999_999,) * 2)
+    log_files.remove_old(folder, now=NOON, task_log_days=30, parse_log_hours=24)
+
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in gone)
+    assert not gone[1].parent.exists()
+    assert large.stat().st_size == 0
+
+
+def test_an_airflow_writes_the_output_of_dag_files_where_it_is_removed(
+    place: Place, folder: Folder
+):
+    environment = core_environment(spec=make_spec(), place=place)
+
+    name = "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY"
+    assert environment[name] == str(folder.parse_logs)
 
 
 def test_a_search_looks_further_back_than_the_lines_it_shows(folder: Folder):

@@ -1,6 +1,7 @@
 """When waiting for Airflow ends, and whom it blames. `now` is real: the state holds the past."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,13 @@ import pytest
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.control.readiness import Readiness
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.layout import Folder, State
+from apps.dataplane.local.layout import Folder, State, Wanted, WantedQueue, save_wanted
+from apps.dataplane.local.machine.supervisor import ProgramState
 from apps.dataplane.status import ComponentStatus, Observation
+
+OLD, FIRST, SECOND = (
+    f"worker-default-{digest}" for digest in ("aaaa0000-0", "bbbb1111-0", "bbbb1111-1")
+)
 
 
 @pytest.fixture
@@ -19,6 +25,14 @@ def folder(tmp_path: Path) -> Folder:
     folder = Folder(Home(tmp_path), "tidy-comet")
     folder.process_logs.mkdir(parents=True)
     (folder.process_logs / "scheduler.log").write_text("one\nImportError: no\n")
+    queue = WantedQueue(
+        name="default",
+        concurrency=2,
+        min_workers=2,
+        max_workers=2,
+        programs=[f"tidy-comet--{name}" for name in (FIRST, SECOND)],
+    )
+    save_wanted(folder, Wanted(core=["tidy-comet--scheduler"], queues=[queue]))
     return folder
 
 
@@ -34,12 +48,31 @@ def make_observation(*, health: str = "starting", **scheduler: Any) -> Observati
     )
 
 
-def look(folder: Folder, observation: Observation, *, seconds_ago: float = 0) -> Any:
+def make_program(name: str, state: str = "FATAL", *, started_ago: float = 10) -> ProgramState:
+    return ProgramState(
+        name=f"tidy-comet--{name}",
+        state=state,
+        pid=7,
+        started_at=int(time.time() - started_ago),
+        stopped_at=0,
+        exit_status=1,
+        description="",
+    )
+
+
+def look(
+    folder: Folder,
+    observation: Observation,
+    *,
+    seconds_ago: float = 0,
+    programs: tuple[ProgramState, ...] = (),
+) -> Any:
     began_at = time.time() - seconds_ago if seconds_ago else 0.0
     state = State(
         api_port=1, broker_number=1, database_password="x", revision=2, wait_began_at=began_at
     )
-    readiness = Readiness(folder=folder, state=state, revision=2)
+    states = {one.name: one for one in programs or (make_program("scheduler"),)}
+    readiness = Readiness(folder=folder, state=state, revision=2, programs=states)
     return readiness.step(observation, timeout_seconds=300)
 
 
@@ -98,3 +131,57 @@ def test_a_slow_machine_is_given_minutes(folder: Folder):
     assert look(folder, slow, seconds_ago=299)[0] == "running"
     with pytest.raises(Permanent, match="not ready in 301"):
         look(folder, slow, seconds_ago=301)
+
+
+def log(folder: Folder, component: str, *lines: str) -> None:
+    (folder.process_logs / f"{component}.log").write_text("".join(f"{line}\n" for line in lines))
+
+
+def stamp(seconds_ago: float) -> str:
+    return f"{datetime.fromtimestamp(time.time() - seconds_ago, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def blamed_worker(folder: Folder, *programs: ProgramState) -> Permanent:
+    worker = ComponentStatus(name="worker default", state="failed", ready=0, wanted=2)
+    seen = replace(make_observation(), components=(worker,))
+    with pytest.raises(Permanent) as raised:
+        look(folder, seen, programs=programs)
+    return raised.value
+
+
+def test_the_lines_are_of_the_worker_that_failed_and_not_of_an_old_one(folder: Folder):
+    log(folder, OLD, *(f"{stamp(0)} [info] task {number} finished" for number in range(40)))
+    log(folder, FIRST, "Traceback (most recent call last):", "ImportError: no such backend")
+
+    error = blamed_worker(
+        folder, make_program(OLD, "STOPPING"), make_program(FIRST), make_program(SECOND, "RUNNING")
+    )
+
+    assert error.log == ("Traceback (most recent call last):", "ImportError: no such backend")
+
+
+def test_the_lines_are_not_of_a_neighbor_that_is_well(folder: Folder):
+    log(folder, FIRST, f"{stamp(0)} [info] all is well")
+    log(folder, SECOND, "OSError: no space left")
+
+    error = blamed_worker(folder, make_program(FIRST, "RUNNING"), make_program(SECOND, "BACKOFF"))
+
+    assert error.log == ("OSError: no space left",)
+
+
+def test_the_lines_are_not_of_the_process_that_had_the_file_before(folder: Folder):
+    log(folder, "scheduler", f"{stamp(90)} [info] stopping", "ImportError: no")
+
+    with pytest.raises(Permanent) as raised:
+        look(folder, make_observation(state="failed"))
+
+    assert raised.value.log == ("ImportError: no",)
+
+
+def test_a_process_that_wrote_nothing_is_not_given_the_lines_of_another(folder: Folder):
+    log(folder, "scheduler", f"{stamp(90)} [info] stopping")
+
+    with pytest.raises(Permanent) as raised:
+        look(folder, make_observation(state="failed"))
+
+    assert raised.value.log == ()

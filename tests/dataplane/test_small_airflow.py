@@ -87,6 +87,7 @@ def test_only_the_portal_itself_is_told_what_waits_and_runs(world: LocalWorld):
 
     assert said["import_errors"] == 0
     assert all(row[1] in ("queued", "running") for row in said["tasks"])
+    assert said["waiting"] == []
     assert {"SchedulerJob", "DagProcessorJob"} <= said["heartbeats"].keys()
     assert all(datetime.fromisoformat(at).tzinfo for at in said["heartbeats"].values())
     assert call(world, "GET", f"/open-comet{path}").status == 401

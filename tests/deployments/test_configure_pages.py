@@ -243,9 +243,20 @@ def test_somebody_elses_secret_cannot_be_named(
     assert str(theirs.pk) not in str(Draft.objects.get().config)
 
 
-@pytest.mark.parametrize("key", ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "1ABC", "PATH", "A B"])
-def test_variable_names_are_judged(browser: Client, key: str) -> None:
-    data = add_variable(browser, NEW, key=key, value="x")
+@pytest.mark.parametrize("is_secret", ["", "on"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+        "AIRFLOW__SECRETS__BACKEND_KWARGS_CMD",
+        "LD_PRELOAD",
+        "1ABC",
+        "PATH",
+        "A B",
+    ],
+)
+def test_variable_names_are_judged(browser: Client, key: str, is_secret: str) -> None:
+    data = add_variable(browser, NEW, key=key, value="x", is_secret=is_secret)
 
     response = browser.post(NEW, data | {"name": "etl"})
 

@@ -83,6 +83,9 @@ def python(words: list[str]) -> None:
             (PROJECT / f"{words[1].replace('.', '/')}{end}").exists()
             for end in (".py", "/__main__.py")
         ), words[1]
+    elif words[0].startswith("runtime/"):
+        # A program for the Python of an Airflow, which is not the one of these tests.
+        assert (PROJECT / words[0]).is_file(), words[0]
     else:
         assert words[0] == "manage.py"
         manage(words[1:])

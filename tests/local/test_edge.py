@@ -16,6 +16,31 @@ from yarl import URL
 
 from apps.dataplane.local.edge import server as edge
 
+# What an Airflow could say in them would hold for its neighbors, or for a proxy in front.
+WHOLE_ORIGIN = (
+    "Service-Worker-Allowed",
+    "Clear-Site-Data",
+    "Strict-Transport-Security",
+    "Alt-Svc",
+    "Report-To",
+    "Reporting-Endpoints",
+    "NEL",
+    "Accept-CH",
+    "Refresh",
+    "Link",
+    "SourceMap",
+    "X-SourceMap",
+    "Origin-Agent-Cluster",
+    "Permissions-Policy",
+    "Access-Control-Allow-Origin",
+    "Access-Control-Allow-Credentials",
+    "Set-Login",
+    "Speculation-Rules",
+    "X-Accel-Redirect",
+    "X-Sendfile",
+    "Public-Key-Pins",
+)
+
 
 async def _echo(request: web.Request) -> web.StreamResponse:
     body = await request.read()
@@ -32,6 +57,8 @@ async def _echo(request: web.Request) -> web.StreamResponse:
     response.headers.add("Set-Cookie", "sessionid=stolen; Path=/dep1/")
     response.headers.add("Set-Cookie", "other=1; Path=/dep1/; Domain=localhost")
     response.headers.add("Set-Cookie", "neighbor=1; Path=/dep10/")
+    response.headers.update(dict.fromkeys(WHOLE_ORIGIN, "1"))
+    response.headers["ETag"] = '"1"'
     response.headers["Connection"] = "X-Secret-Hop"
     response.headers["X-Secret-Hop"] = "1"
     return response
@@ -86,9 +113,11 @@ def on_stage(tmp_path: Path, act: Callable[[Stage], Awaitable[None]]) -> None:
         routes = tmp_path / "routes.json"
         async with TestServer(app) as upstream:
             routes.write_text(json.dumps({"dep1": upstream.port, "down": unused_port()}))
-            async with TestServer(edge.make_app(routes)) as server, ClientSession() as session:
-                url = str(server.make_url("")).rstrip("/")
-                await act(Stage(url, session, routes, app))
+            port = unused_port()
+            url = f"http://localhost:{port}"
+            front = TestServer(edge.make_app(routes, origin=url), port=port)
+            async with front, ClientSession() as session:
+                await act(Stage(f"http://127.0.0.1:{port}", session, routes, app))
 
     asyncio.run(run())
 
@@ -139,12 +168,62 @@ def test_it_writes_forwarded_headers_anew_and_drops_hop_by_hop_ones(tmp_path: Pa
         received = (await answer.json())["headers"]
         assert received["x-forwarded-for"] == "127.0.0.1"
         assert received["x-forwarded-prefix"] == "/dep1"
-        assert received["host"] == received["x-forwarded-host"] == stage.url.removeprefix("http://")
+        known = stage.url.removeprefix("http://").replace("127.0.0.1", "localhost")
+        assert received["host"] == received["x-forwarded-host"] == known
         assert "x-forwarded-user" not in received
         assert "6.6.6.6" not in str(received)
         assert "root" not in received.values()
         assert "x-hop" not in received
         assert "X-Secret-Hop" not in answer.headers
+
+    on_stage(tmp_path, act)
+
+
+def test_it_drops_what_speaks_for_more_than_one_answer(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        answer = await stage.get("/dep1/")
+
+        assert not set(WHOLE_ORIGIN) & set(answer.headers)
+        assert answer.headers["ETag"] == '"1"'
+        assert answer.headers["Content-Type"].startswith("application/json")
+
+    on_stage(tmp_path, act)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.test",
+        "evil.test:{port}",
+        "localhost",
+        "localhost:1",
+        "localhost:{port}.evil.test",
+        "evil.test@localhost:{port}",
+        "localhost:x",
+        "[::1",
+        "localhost:{port}/dep1",
+    ],
+)
+def test_no_other_host_is_served(tmp_path: Path, host: str) -> None:
+    async def act(stage: Stage) -> None:
+        port = str(URL(stage.url).port)
+        headers = {"Host": host.replace("{port}", port)}
+        for path in ("/dep1/", "/unknown/", "/dep1/../down/"):
+            answer = await stage.get(path, headers=headers)
+
+            assert answer.status == 421
+            assert "dep1" not in await answer.text()
+
+    on_stage(tmp_path, act)
+
+
+def test_this_machine_may_be_called_by_any_of_its_own_names(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        port = URL(stage.url).port
+        for name in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST"):
+            answer = await stage.get("/dep1/", headers={"Host": f"{name}:{port}"})
+
+            assert (await answer.json())["headers"]["host"] == f"localhost:{port}"
 
     on_stage(tmp_path, act)
 
@@ -276,7 +355,10 @@ def with_gateway(tmp_path: Path, act: Callable[[ClientSession, str], Awaitable[N
         await runner.setup()
         address = tmp_path / "gateway.sock"
         await web.UnixSite(runner, str(address)).start()
-        server = TestServer(edge.make_app(tmp_path / "routes.json", gateway=address))
+        port = unused_port()
+        origin = f"http://127.0.0.1:{port}"
+        front = edge.make_app(tmp_path / "routes.json", gateway=address, origin=origin)
+        server = TestServer(front, port=port)
         async with server, ClientSession() as session:
             await act(session, str(server.make_url("")).rstrip("/"))
         await runner.cleanup()

@@ -65,12 +65,15 @@ def on_stage(
         routes = tmp_path / "routes.json"
         async with TestServer(airflow) as upstream, TestServer(web_server) as server:
             routes.write_text(json.dumps({"dep1": upstream.port}))
-            port = server.port if is_running else unused_port()
+            portal_port = server.port if is_running else unused_port()
             door = PortalDoor(
-                listener=lambda: f"127.0.0.1:{port}", host="portal.test", secret="of-the-edge"
+                listener=lambda: f"127.0.0.1:{portal_port}",
+                host="portal.test",
+                secret="of-the-edge",
             )
-            app = edge.make_app(routes, portal=door)
-            async with TestServer(app) as front, ClientSession() as session:
+            port = unused_port()
+            app = edge.make_app(routes, portal=door, origin=f"http://127.0.0.1:{port}")
+            async with TestServer(app, port=port) as front, ClientSession() as session:
                 await act(Stage(str(front.make_url("")).rstrip("/"), session, portal))
 
     asyncio.run(run())

@@ -26,6 +26,16 @@ def make_token(actor: User, on, key="member", **overrides) -> tuple[ApiToken, st
     return create_token(actor=actor, on=on, **{**fields, **overrides})
 
 
+@pytest.mark.parametrize("path", ["/o/nordhavn/", "/w/warehouse/", "/d/etl-prod-7f3c/"])
+def test_no_page_promises_that_airflow_takes_a_token(alice, deployment, client_of, path):
+    client = client_of(alice)
+
+    for page in ("tokens/", "tokens/new/"):
+        text = client.get(f"{path}{page}").content.decode()
+
+        assert "Airflow does not accept them yet" in text
+
+
 @pytest.mark.parametrize(
     ("path", "key"),
     [("/o/nordhavn/", "member"), ("/w/warehouse/", "author"), ("/d/etl-prod-7f3c/", "viewer")],

@@ -26,6 +26,36 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+# What an Airflow may tell a browser. Everything else is dropped: many headers speak for the whole
+# origin, which all Airflows share (Clear-Site-Data, Service-Worker-Allowed, Alt-Svc, Report-To,
+# Strict-Transport-Security), or for a proxy in front of the edge (X-Accel-…, X-Sendfile).
+PASSED_BACK = frozenset(
+    {
+        "accept-ranges",
+        "age",
+        "allow",
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-length",
+        "content-range",
+        "content-security-policy",
+        "content-type",
+        "date",
+        "etag",
+        "expires",
+        "last-modified",
+        "location",
+        "pragma",
+        "retry-after",
+        "vary",
+        "www-authenticate",
+        "x-correlation-id",
+        "x-request-id",
+        "x-total-count",
+    }
+)
 # Set anew on the way to Airflow, handled by the edge itself, or a claim about who asks that only a
 # proxy may make. Airflow's WSGI applications read an underscore as a hyphen.
 REPLACED = re.compile(
@@ -58,17 +88,15 @@ def request_headers(
 
 
 def response_headers(headers: Headers, *, ref: str) -> CIMultiDict[str]:
-    """Return the headers for the browser: Airflow's, without cookies that are not its own."""
+    """Return the headers for the browser: Airflow's that speak for its answer alone, and cookies
+    that are its own.
+    """
     items = list(headers)
-    dropped = HOP_BY_HOP | _named_by_connection(items)
+    passed = PASSED_BACK - _named_by_connection(items)
     return CIMultiDict(
         (name, value)
         for name, value in items
-        if (
-            name.lower() not in dropped
-            if name.lower() != "set-cookie"
-            else is_cookie_of(value, ref)
-        )
+        if name.lower() in passed or (name.lower() == "set-cookie" and is_cookie_of(value, ref))
     )
 
 

@@ -17,6 +17,8 @@ SETTINGS = (
     "PORTAL_AIRFLOW_URL",
     "PORTAL_EDGE_HOST",
     "PORTAL_SCALE_DOWN_SECONDS",
+    "PORTAL_TASK_LOG_DAYS",
+    "PORTAL_PARSE_LOG_HOURS",
 )
 RUNTIME_FOLDER = Path(__file__).resolve().parents[3] / "runtime"
 
@@ -37,6 +39,8 @@ class LocalConfig:
     python: str = sys.executable
     start_timeout_seconds: int = 300
     scale_down_seconds: int = 30
+    task_log_days: int = 30
+    parse_log_hours: int = 24
 
     @classmethod
     def from_environment(cls, home: Home) -> "LocalConfig":
@@ -47,7 +51,7 @@ class LocalConfig:
         try:
             database_url = os.environ.get("DATABASE_URL") or embedded_databases.database_url(home)
             broker_url = os.environ.get("REDIS_URL") or embedded_databases.redis_url(home)
-            edge_url = os.environ.get("PORTAL_AIRFLOW_URL") or _default_edge_url(home)
+            edge_url = edge_url_of(home)
         except FileNotFoundError as error:
             raise Permanent(
                 "The services of this machine have not been started yet: run `make run`."
@@ -58,6 +62,8 @@ class LocalConfig:
             portal_number=_database_number(broker_url),
             edge_url=edge_url.rstrip("/"),
             scale_down_seconds=int(os.environ.get("PORTAL_SCALE_DOWN_SECONDS") or 30),
+            task_log_days=int(os.environ.get("PORTAL_TASK_LOG_DAYS") or 30),
+            parse_log_hours=int(os.environ.get("PORTAL_PARSE_LOG_HOURS") or 24),
         )
 
     def broker(self, number: int) -> str:
@@ -70,7 +76,10 @@ def _database_number(broker_url: str) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def _default_edge_url(home: Home) -> str:
+def edge_url_of(home: Home) -> str:
+    """Return the address under which browsers reach the Airflows of this machine."""
+    if url := os.environ.get("PORTAL_AIRFLOW_URL"):
+        return url
     host = os.environ.get("PORTAL_EDGE_HOST") or "localhost"
     if host in ("127.0.0.1", "0.0.0.0", "::", "::1"):  # noqa: S104 - compared, not bound
         host = "localhost"

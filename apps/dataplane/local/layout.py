@@ -37,6 +37,11 @@ class Folder:
         return self.path / "task-logs"
 
     @property
+    def parse_logs(self) -> Path:
+        """Where Airflow's own default puts the output of DAG files."""
+        return self.airflow_home / "logs" / "dag_processor"
+
+    @property
     def process_logs(self) -> Path:
         return self.path / "logs"
 

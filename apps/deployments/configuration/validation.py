@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from apps.dataplane.spec import WorkerQueue
+from apps.dataplane.variables import NAME, refusal_of
 from apps.deployments.configuration.options import Bounds, DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 
@@ -14,44 +15,7 @@ NAME_LENGTH = 60
 DESCRIPTION_LENGTH = 500
 QUEUE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 QUEUE_NAME_LENGTH = 63
-VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VARIABLE_NAME_LENGTH = 255
-
-# What the portal itself sets. Airflow also reads an option from the output of a command or from a
-# secrets backend, under the same name with _CMD or _SECRET, so those are closed with it.
-_PROTECTED_EXACTLY = frozenset({"AIRFLOW_HOME", "HOME", "PATH", "PYTHONPATH", "PYTHONHOME"})
-_PROTECTED_PREFIXES = (
-    "AIRFLOW__DATABASE__",
-    "AIRFLOW__API_AUTH__",
-    "AIRFLOW__CORE__INTERNAL_API",
-    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_",
-    "PORTAL_",
-    "LD_",
-)
-_PROTECTED_OPTIONS = frozenset(
-    {
-        "AIRFLOW__CORE__EXECUTOR",
-        "AIRFLOW__CORE__FERNET_KEY",
-        "AIRFLOW__CORE__AUTH_MANAGER",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
-        "AIRFLOW__CORE__DAGS_FOLDER",
-        "AIRFLOW__API__SECRET_KEY",
-        "AIRFLOW__API__BASE_URL",
-        "AIRFLOW__API__PORT",
-        "AIRFLOW__API__HOST",
-        "AIRFLOW__API__EXPOSE_CONFIG",
-        "AIRFLOW__CELERY__BROKER_URL",
-        "AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS",
-        "AIRFLOW__CELERY__RESULT_BACKEND",
-        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT",
-        "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL",
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL",
-        "AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_INTERVAL",
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER",
-        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -101,16 +65,6 @@ def validate(
         *_check_queues(configuration, options),
         *_check_variables(configuration.variables, options),
     ]
-
-
-def is_protected(key: str) -> bool:
-    """Return whether an environment variable is reserved by the portal, in any spelling."""
-    name = key.upper()
-    if name in _PROTECTED_EXACTLY or name.startswith(_PROTECTED_PREFIXES):
-        return True
-    return any(
-        name in (option, f"{option}_CMD", f"{option}_SECRET") for option in _PROTECTED_OPTIONS
-    )
 
 
 def _check_basics(configuration: Configuration) -> Iterator[Problem]:
@@ -253,16 +207,16 @@ def _check_key(path: str, key: str, seen: set[str]) -> Iterator[Problem]:
         yield Problem(path, "Enter a name for the variable.")
     elif len(key) > VARIABLE_NAME_LENGTH:
         yield Problem(path, f"A variable name can have at most {VARIABLE_NAME_LENGTH} characters.")
-    elif not VARIABLE_NAME.fullmatch(key):
+    elif not NAME.fullmatch(key):
         repaired = re.sub(r"[^A-Za-z0-9_]+", "_", key.strip())
-        if VARIABLE_NAME.fullmatch(repaired):
+        if NAME.fullmatch(repaired):
             yield Problem(path, f"Use an underscore: {repaired}.")
         else:
             yield Problem(
                 path, "Use only letters, digits and underscores; do not start with a digit."
             )
-    elif is_protected(key):
-        yield Problem(path, f"The portal sets {key} itself. Choose another name.")
+    elif refusal := refusal_of(key):
+        yield Problem(path, refusal.message)
     elif key in seen:
         yield Problem(path, f"{key} is already in the list.")
 

@@ -75,6 +75,7 @@ _COLUMNS = (
         Cast(KeyTextTransform("import_errors", "observation"), IntegerField()),
         Value(0),
     ),
+    "observation__warnings",
     # Only the badge of one in deletion asks for it, and elsewhere it changes with every pass.
     Case(When(phase=Phase.DELETING, then=F("next_reconcile_at"))),
     "wanted__created_at",
@@ -171,6 +172,7 @@ class Row(NamedTuple):
     last_error: str
     quarantined_at: datetime | None
     import_errors: int
+    warnings: list[str] | None
     next_reconcile_at: datetime | None
     changed_at: datetime | None
     summary: str | None

@@ -169,6 +169,8 @@ def _conditions(
     if is_behind(deployment) and deployment.phase == Phase.ACTIVE:
         title = f"The settings of {deployment.cluster.name} have changed"
         found.append(_condition("move", title, SETTINGS_CHANGED))
+    for warning in (seen.warnings or ()) if seen else ():
+        found.append(_condition("warn", "Tasks cannot start", warning))
     note = runtime_note(configuration.runtime, today=now.date()) if configuration else None
     if note is not None and note.tone and configuration is not None:
         title = f"Runtime {configuration.runtime} should be replaced"

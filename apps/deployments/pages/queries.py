@@ -226,6 +226,7 @@ def observation_of(deployment: Deployment) -> Observation | None:
     known["import_failures"] = tuple(
         ImportFailure(**_known(ImportFailure, item)) for item in data.get("import_failures") or ()
     )
+    known["warnings"] = tuple(str(one) for one in data.get("warnings") or ())
     return Observation(**known)
 
 

@@ -1,11 +1,13 @@
-"""Which DAG files of a Deployment cannot be imported: kept with what was seen of it.
+"""What an Airflow tells of its DAGs, kept with what was seen of a Deployment: which files cannot be
+imported, and which tasks cannot start.
 
-A pass over a Deployment at rest asks, and so does whoever asks for figures while a page is open. A
-look that counts none asks nothing more.
+A pass over a Deployment at rest asks, and so does whoever asks for figures while a page is open. An
+observation without import errors does not ask for them.
 """
 
 import json
 from dataclasses import asdict, replace
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import F, Func, JSONField, Value
@@ -15,20 +17,24 @@ from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.import_errors import read_import_errors
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import ImportErrors, Observation
+from apps.dataplane.waiting_tasks import read_warnings
 from apps.deployments.models import Deployment
 from apps.deployments.reconciling.compiler import compile_spec
 
 
 def completed(*, plane: DataPlane, deployment: Deployment, observation: Observation) -> Observation:
-    """Return a look with the import errors that Airflow tells, or as it was if it tells none."""
-    if observation.health != "healthy" or observation.import_errors == 0:
-        return observation
-    if deployment.wanted is None:
+    """Return a look with the import errors and the warnings that Airflow tells, or as it was if it
+    tells none.
+    """
+    if observation.health != "healthy" or deployment.wanted is None:
         return observation
     try:
         spec = compile_spec(deployment=deployment, revision=deployment.wanted)
     except DataPlaneError:
         # The next apply meets the same and says it.
+        return observation
+    observation = replace(observation, warnings=read_warnings(plane, spec=spec))
+    if observation.import_errors == 0:
         return observation
     found = read_import_errors(plane, spec=spec)
     if found is None:
@@ -47,12 +53,20 @@ def keep(*, plane: DataPlane, deployment: Deployment, spec: DeploymentSpec, coun
     _write(deployment, found)
 
 
+def keep_warnings(*, deployment: Deployment, warnings: tuple[str, ...]) -> None:
+    """Write the warnings into what was seen of a Deployment."""
+    _join(deployment, {"warnings": list(warnings)})
+
+
 def _write(deployment: Deployment, found: ImportErrors) -> None:
-    rows = Deployment.objects.filter(pk=deployment.pk)
     failures = json.loads(
         json.dumps([asdict(one) for one in found.failures], cls=DjangoJSONEncoder)
     )
-    seen = {"import_errors": found.count, "import_failures": failures}
+    _join(deployment, {"import_errors": found.count, "import_failures": failures})
+
+
+def _join(deployment: Deployment, seen: dict[str, Any]) -> None:
+    rows = Deployment.objects.filter(pk=deployment.pk)
     if all(deployment.observation.get(name) == value for name, value in seen.items()):
         return
     # Joined by the database: a pass may write the rest of what was seen meanwhile.

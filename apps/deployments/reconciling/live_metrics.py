@@ -63,6 +63,8 @@ def measure(*, deployment_id: int) -> None:
     if live_metrics.import_errors is not None:
         count = live_metrics.import_errors
         import_errors.keep(plane=plane, deployment=deployment, spec=spec, count=count)
+    if live_metrics.warnings is not None:
+        import_errors.keep_warnings(deployment=deployment, warnings=live_metrics.warnings)
 
 
 def read_live_metrics(deployment: Deployment) -> LiveMetrics | None:
@@ -104,6 +106,7 @@ def completed(observation: Observation, live_metrics: LiveMetrics) -> Observatio
         import_errors=observation.import_errors
         if live_metrics.import_errors is None
         else live_metrics.import_errors,
+        warnings=observation.warnings if live_metrics.warnings is None else live_metrics.warnings,
     )
 
 
@@ -144,6 +147,7 @@ def _from_json(kept: Mapping[str, Any]) -> LiveMetrics:
         waiting=_each(kept["waiting"], datetime.fromisoformat),
         tasks_unknown=kept["tasks_unknown"],
         import_errors=kept["import_errors"],
+        warnings=None if kept.get("warnings") is None else tuple(kept["warnings"]),
         heartbeats=_each(heartbeats, datetime.fromisoformat),
         usage=_each(usage, lambda used: Usage(**used)),
         usage_unknown=kept["usage_unknown"],

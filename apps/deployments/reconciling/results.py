@@ -184,6 +184,8 @@ def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[s
         found["import_errors"] = before.get("import_errors") if observation.exists else None
     if found["import_failures"] is None:
         found["import_failures"] = before.get("import_failures") or []
+    if found["warnings"] is None:
+        found["warnings"] = (before.get("warnings") or []) if observation.exists else []
     if not found["import_errors"]:
         found["import_failures"] = []
     known = {one["object"]: one for one in before.get("drift", ())}

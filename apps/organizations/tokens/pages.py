@@ -27,7 +27,10 @@ from apps.organizations.tokens.queries import can_be_made_by, roles_of_tokens, t
 from apps.organizations.tokens.services import create_token, revoke_token, rotate_token
 
 PAGE_SIZE = 50
-NOTE_ON_SECRETS = "The secret is shown once, on the next page. No token has more access than you."
+NOTE_ON_SECRETS = (
+    "The secret is shown once, on the next page. No token has more access than you. Tokens are for "
+    "the portal’s own API: Airflow does not accept them yet, whatever the role allows there."
+)
 
 
 def list_page(

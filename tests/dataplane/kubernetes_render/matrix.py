@@ -37,10 +37,8 @@ STORE = ObjectStore(
 )
 VARIABLES = (
     VariableSpec(key="GREETING", value="$(HOSTNAME) costs $5 and 100%\n…", is_secret=False),
-    VariableSpec(key="PYTHONPATH", value="/opt/more", is_secret=False),
     VariableSpec(key="AIRFLOW__CORE__PARALLELISM", value="7", is_secret=False),
-    VariableSpec(key="AIRFLOW__CORE__EXECUTOR", value="SequentialExecutor", is_secret=False),
-    VariableSpec(key="AIRFLOW__CORE__AUTH_MANAGER", value=f"{CANARY}.Mine", is_secret=True),
+    VariableSpec(key="AIRFLOW__WORKERS__EXECUTION_API_RETRIES", value="3", is_secret=True),
     VariableSpec(key="TOKEN", value=f"{CANARY}-of-$(the)-user", is_secret=True),
 )
 

@@ -103,15 +103,8 @@ def test_the_user_s_values_reach_processes_as_they_are() -> None:
     environment = _environment(_render(), "worker")
 
     assert environment["GREETING"] == "$(HOSTNAME) costs $5 and 100%\n…"
-    assert environment["PYTHONPATH"] == "/opt/portal/plugins:/opt/more"
     assert environment["AIRFLOW__CORE__PARALLELISM"] == "7"
-
-
-def test_a_user_cannot_replace_what_the_plane_needs() -> None:
-    environment = _environment(_render(), "api-server")
-
-    assert environment["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
-    assert environment["AIRFLOW__CORE__AUTH_MANAGER"] == "portal_auth.PortalAuthManager"
+    assert environment["AIRFLOW__WORKERS__EXECUTION_API_RETRIES"] == "3"
 
 
 def test_no_value_of_a_user_stands_in_a_pod_s_own_environment() -> None:

@@ -7,7 +7,7 @@ cluster. Airflow and its pods run user code: their responses are validated.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlencode
@@ -25,11 +25,10 @@ from apps.dataplane.kubernetes.observe.logs import component_name
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import LiveMetrics, Usage
+from apps.dataplane.waiting_tasks import COUNTS, count_of, warnings_in
 
 POD_METRICS = Kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods")
-COUNTS = "/auth/portal/counts"
 SECONDS = 4.0
-MOST = 10**9
 REPORTERS = {
     "SchedulerJob": "scheduler",
     "DagProcessorJob": "dag-processor",
@@ -64,10 +63,12 @@ def _told_by_airflow(api: Api, spec: DeploymentSpec) -> dict[str, Any]:
     rows = said.get("tasks")
     if answer.status != 200 or not isinstance(rows, list):
         return {"tasks_unknown": f"Airflow does not report its tasks ({answer.status})."}
+    queues = [queue.name for queue in spec.queues]
     return {
-        "tasks": tasks_in(rows, queues=[queue.name for queue in spec.queues]),
-        "waiting": waiting_in(said.get("waiting"), queues=[queue.name for queue in spec.queues]),
-        "import_errors": _count(said.get("import_errors")),
+        "tasks": tasks_in(rows, queues=queues),
+        "waiting": waiting_in(said.get("waiting"), queues=queues, now=datetime.now(UTC)),
+        "import_errors": count_of(said.get("import_errors")),
+        "warnings": warnings_in(said, spec=spec),
         "heartbeats": heartbeats_in(said.get("heartbeats")),
     }
 
@@ -98,17 +99,23 @@ def tasks_in(rows: Iterable[object], *, queues: Iterable[str]) -> dict[str, tupl
     for row in rows:
         if not isinstance(row, list) or len(row) != 3:
             continue
-        queue, state, count = str(row[0]), str(row[1]), _count(row[2])
+        queue, state, count = str(row[0]), str(row[1]), count_of(row[2])
         if queue in found and state in found[queue] and count is not None:
             found[queue][state] = count
     return {queue: (counts["queued"], counts["running"]) for queue, counts in found.items()}
 
 
-def waiting_in(told: object, *, queues: Iterable[str]) -> dict[str, datetime]:
-    """Return since when the first task of each of some queues waits, where one does."""
-    given = told if isinstance(told, dict) else {}
-    found = {queue: _moment(given.get(queue)) for queue in queues}
-    return {queue: since for queue, since in found.items() if since is not None}
+def waiting_in(rows: object, *, queues: Iterable[str], now: datetime) -> dict[str, datetime]:
+    """Return since when the first task of each of some queues waits, where one does, from rows of
+    (queue, count, seconds).
+    """
+    found = {}
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, list) and len(row) == 3 and row[0] in queues:
+            seconds = count_of(row[2])
+            if seconds is not None:
+                found[str(row[0])] = now - timedelta(seconds=seconds)
+    return found
 
 
 def heartbeats_in(told: object) -> dict[str, datetime]:
@@ -163,11 +170,6 @@ def _why_no_metrics(status: int) -> str:
             "the role to apply."
         )
     return f"The cluster's metrics server does not answer ({status})."
-
-
-def _count(value: object) -> int | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST
-    return value if is_count and isinstance(value, int) else None
 
 
 def _moment(value: object) -> datetime | None:

@@ -17,6 +17,7 @@ from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.variables import LOOPBACK_HOSTS, user_variables, with_direct_hosts
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EXECUTORS = {"celery": "CeleryExecutor", "local": "LocalExecutor"}
@@ -109,6 +110,7 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
         # The plane removes old code itself: it knows which runs still need it.
         "AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_INTERVAL": "0",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder.task_logs),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(folder.parse_logs),
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
@@ -124,17 +126,14 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
 
 def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dict[str, str]:
     parallelism = CELERY_TASKS if spec.executor == "celery" else LOCAL_EXECUTOR_TASKS
-    user = {variable.key: variable.value for variable in spec.variables}
     environment = {
         **DEFAULTS,
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "HOME": pwd.getpwuid(geteuid()).pw_dir,
         "PATH": SYSTEM_PATH,
-        **user,
+        **with_direct_hosts(user_variables(spec.variables), LOOPBACK_HOSTS),
         **fixed,
     }
     environment["PATH"] = f"{place.env_folder / 'bin'}:{environment['PATH']}"
-    plugins = str(place.config.runtime_folder / "plugins")
-    paths = [plugins, environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else [plugins]
-    environment["PYTHONPATH"] = ":".join(paths)
+    environment["PYTHONPATH"] = str(place.config.runtime_folder / "plugins")
     return environment

@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,6 +77,21 @@ def last_lines(folder: Folder, component: str, limit: int) -> tuple[str, ...]:
     return tuple(line.text for line in page.lines)
 
 
+def last_lines_since(folder: Folder, starts: Mapping[str, datetime], limit: int) -> tuple[str, ...]:
+    """Return the last lines that some processes wrote, by program → when it started.
+
+    A file outlives the process that wrote it: what an earlier one wrote ends with the last line
+    that carries an earlier time.
+    """
+    found: list[str] = []
+    for component, started_at in starts.items():
+        chunk = _read_tail(folder.process_logs / f"{component}.log", limit)
+        lines = [_line(component, text) for text in chunk.lines] if chunk else []
+        earlier = [n for n, line in enumerate(lines) if line.at and line.at < started_at]
+        found += [line.text for line in lines[earlier[-1] + 1 if earlier else 0 :]]
+    return tuple(found[-limit:])
+
+
 def prune(folder: Folder, *, kept: Collection[str]) -> None:
     """Remove the logs of workers that are gone, except the newest; `kept` names programs that
     exist.
@@ -87,6 +104,44 @@ def prune(folder: Folder, *, kept: Collection[str]) -> None:
     gone.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in gone[OLD_LOGS_KEPT:]:
         path.unlink(missing_ok=True)
+
+
+def remove_old(folder: Folder, *, now: float, task_log_days: int, parse_log_hours: int) -> None:
+    """Remove logs of tasks and of DAG files that nothing has been written to since; `now` is a Unix
+    time.
+
+    The log of a DAG file gets the output of every parse, several times a minute, so it is also
+    emptied when it is large.
+    """
+    for path in _written_before(folder.task_logs, now - task_log_days * 86_400):
+        path.unlink(missing_ok=True)
+    for path in _written_before(folder.parse_logs, now - parse_log_hours * 3600):
+        path.unlink(missing_ok=True)
+    for path in _written_before(folder.parse_logs, now + 1):
+        if path.stat().st_size > MAX_FILE_BYTES:
+            os.truncate(path, 0)
+    for top in (folder.task_logs, folder.parse_logs):
+        _remove_empty_folders(top, before=now - 86_400)
+
+
+def _written_before(top: Path, moment: float) -> Iterator[Path]:
+    """Yield the files below a folder that were last written before a moment. Links are neither
+    followed nor yielded: tasks write there.
+    """
+    for folder, _, names in os.walk(top):
+        for path in (Path(folder, name) for name in names):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_mtime < moment:
+                yield path
+
+
+def _remove_empty_folders(top: Path, *, before: float) -> None:
+    for folder, _, _ in os.walk(top, topdown=False):
+        path = Path(folder)
+        if path != top and path.lstat().st_mtime < before and not any(path.iterdir()):
+            # A task may have begun to write there just now.
+            with suppress(OSError):
+                path.rmdir()
 
 
 def shorten(folder: Folder) -> None:

@@ -32,6 +32,7 @@ from apps.dataplane.local.layout import (
 from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
+from apps.dataplane.variables import user_variables
 
 # Steps that wait for LocalExecutor's tasks, which supervisord ends when their time is over.
 WAITS_FOR_TASKS = ("stop", "config")
@@ -180,7 +181,12 @@ class ApplyPass:
 
     def _wait_until_healthy(self) -> Outcome:
         observer = Observer(home=self.home, config=self.config, folder=self.folder)
-        readiness = Readiness(folder=self.folder, state=self.state, revision=self.spec.revision)
+        readiness = Readiness(
+            folder=self.folder,
+            state=self.state,
+            revision=self.spec.revision,
+            programs=self.supervisor.states(f"{self.spec.ref}--"),
+        )
         outcome = readiness.step(
             observer.observe(), timeout_seconds=self.config.start_timeout_seconds
         )
@@ -228,3 +234,4 @@ def check_spec(spec: DeploymentSpec) -> None:
         raise Permanent(
             "The name of a Deployment on this data plane cannot contain two hyphens in a row."
         )
+    user_variables(spec.variables)

@@ -39,6 +39,7 @@ from apps.dataplane.local.machine.supervisor import ProgramState, Supervisor
 logger = logging.getLogger("keeper")
 
 POLL_SECONDS = 2.0
+BETWEEN_CLEANUPS_SECONDS = 900
 
 
 def workers_wanted(queue: WantedQueue, *, task_count: int) -> int:
@@ -64,6 +65,7 @@ class Autoscaler:
     config: LocalConfig
     memory: dict[tuple[str, str], QueueMemory] = field(default_factory=dict)
     complaints: dict[str, str] = field(default_factory=dict)
+    cleaned_at: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.supervisor = Supervisor(self.home)
@@ -82,6 +84,7 @@ class Autoscaler:
     def _look_at(self, folder: Folder, states: Mapping[str, ProgramState], now: float) -> None:
         wanted = read_wanted(folder)
         self._start_core(wanted, states)
+        self._remove_old_logs(folder, now)
         if not wanted.queues:
             return
         log_files.shorten(folder)
@@ -89,6 +92,17 @@ class Autoscaler:
         for queue in wanted.queues:
             queued, running = counts.get(queue.name, (0, 0))
             self._scale(folder.ref, queue, queued + running, states, now)
+
+    def _remove_old_logs(self, folder: Folder, now: float) -> None:
+        if now - self.cleaned_at.get(folder.ref, -math.inf) < BETWEEN_CLEANUPS_SECONDS:
+            return
+        self.cleaned_at[folder.ref] = now
+        log_files.remove_old(
+            folder,
+            now=time.time(),
+            task_log_days=self.config.task_log_days,
+            parse_log_hours=self.config.parse_log_hours,
+        )
 
     def _start_core(self, wanted: Wanted, states: Mapping[str, ProgramState]) -> None:
         """Start what is stopped but should run: after a restart of supervisord or the machine."""

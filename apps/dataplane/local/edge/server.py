@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import (
     ClientError,
@@ -36,6 +36,7 @@ from apps.dataplane.edge.passing import (
     ref_of,
 )
 from apps.dataplane.edge.roles import ANSWER_SECONDS, Question, Roles
+from apps.dataplane.local.config import edge_url_of
 from apps.dataplane.local.edge.role_lookup import PortalDoor, ask_portal
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine.embedded_databases import edge_port, gateway_socket
@@ -73,10 +74,11 @@ ROUTES = web.AppKey("routes", Routes)
 SESSION = web.AppKey("session", ClientSession)
 GATEWAY = web.AppKey("gateway", Path)
 GATEWAY_SESSION = web.AppKey("gateway_session", ClientSession)
-SCHEME = web.AppKey("scheme", str)
+ORIGIN = web.AppKey("origin", SplitResult)
 PORTAL = web.AppKey("portal", PortalDoor)
 ROLES = web.AppKey("roles", Roles)
 MOST_QUESTIONS = 4
+LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
 def make_app(
@@ -84,17 +86,17 @@ def make_app(
     *,
     gateway: Path | None = None,
     portal: PortalDoor | None = None,
-    scheme: str = "http",
+    origin: str,
 ) -> web.Application:
     """Return the proxy for the routes in `routes_file`, a JSON object of ref → port.
 
     Requests for other Deployments go to the socket `gateway`, when something listens there.
     `portal` is asked for a person's role; without it sessions last as long as Airflow allows.
-    `scheme` is that of the address that browsers see, forwarded to Airflow.
+    `origin` is the address that browsers see: no other host is served, and Airflow is told it.
     """
     app = web.Application()
     app[ROUTES] = Routes(routes_file)
-    app[SCHEME] = scheme
+    app[ORIGIN] = urlsplit(origin)
     app[GATEWAY] = gateway or routes_file.with_name("no-gateway")
     app.cleanup_ctx.append(_sessions)
     if portal:
@@ -106,6 +108,14 @@ def make_app(
 
 
 async def proxy(request: web.Request) -> web.StreamResponse:
+    if not _is_ours(request):
+        return page(
+            request,
+            421,
+            "Another address",
+            f"Airflow is at {request.app[ORIGIN].geturl()}. An operator can change that: "
+            "PORTAL_AIRFLOW_URL.",
+        )
     ref = ref_of(request.rel_url)
     if not ref:
         return not_found(request)
@@ -123,6 +133,23 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         logger.warning("airflow %s does not answer: %s", ref, type(error).__name__)
         message = f"Airflow of {ref} does not answer. It may be starting: this page retries."
         return silent(request, message)
+
+
+def _is_ours(request: web.Request) -> bool:
+    """Return whether a request is for the address that the edge serves, however this machine is
+    called in it.
+    """
+    origin = request.app[ORIGIN]
+    try:
+        asked = urlsplit(f"{origin.scheme}://{request.host}")
+        port = asked.port
+    except ValueError:
+        return False
+    if asked.netloc != request.host or "@" in asked.netloc:
+        return False
+    default = 443 if origin.scheme == "https" else 80
+    names = LOOPBACK_NAMES if origin.hostname in LOOPBACK_NAMES else {origin.hostname}
+    return asked.hostname in names and (port or default) == (origin.port or default)
 
 
 async def _ask_gateway(request: web.Request, ref: str) -> web.StreamResponse:
@@ -149,9 +176,10 @@ async def _forward(
         request.headers.items(),
         ref=ref,
         client=request.remote or "",
-        host=request.host,
-        scheme=request.app[SCHEME],
+        host=request.app[ORIGIN].netloc,
+        scheme=request.app[ORIGIN].scheme,
     )
+    headers["Host"] = request.app[ORIGIN].netloc
     if roles:
         headers = await roles.held(headers, url=request.rel_url, ref=ref)
     async with session.request(
@@ -204,14 +232,15 @@ def main() -> None:
     home = Home.from_environment()
     portal_host = os.environ.get("PORTAL_HOST") or LOOPBACK
     host = os.environ.get("PORTAL_EDGE_HOST") or portal_host
-    scheme = urlsplit(os.environ.get("PORTAL_AIRFLOW_URL", "")).scheme or "http"
     portal = PortalDoor(
         # Read each time: the portal may start again on another port.
         listener=lambda: portal_listener(home, host=portal_host),
         host=urlsplit(os.environ.get("PORTAL_URL", "")).netloc or "localhost",
         secret=secret_once(home.keys / "edge-secret"),
     )
-    app = make_app(home.edge_routes, gateway=gateway_socket(home), portal=portal, scheme=scheme)
+    app = make_app(
+        home.edge_routes, gateway=gateway_socket(home), portal=portal, origin=edge_url_of(home)
+    )
     web.run_app(
         app, host=host, port=edge_port(home), access_log=None, print=None, shutdown_timeout=5
     )

@@ -28,7 +28,7 @@ _VariableRows = forms.formset_factory(
 
 VARIABLES_NOTE = (
     "Every component that runs your code receives them. A secret value can be replaced but never "
-    "shown again. Names that start with AIRFLOW__ change Airflow’s own settings."
+    "shown again. AIRFLOW__SECTION__OPTION sets an option of Airflow; the documentation lists them."
 )
 
 

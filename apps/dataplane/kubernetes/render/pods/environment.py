@@ -24,8 +24,19 @@ from apps.dataplane.kubernetes.render.places import (
     WORKER_ALIVE,
 )
 from apps.dataplane.kubernetes.render.pods.database import database_url
-from apps.dataplane.kubernetes.render.target import API_PORT, BROKER_SERVICE, Target
+from apps.dataplane.kubernetes.render.target import (
+    API_PORT,
+    API_SERVICE,
+    BROKER_SERVICE,
+    Target,
+)
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
+from apps.dataplane.variables import (
+    LOOPBACK_HOSTS,
+    NO_PROXY,
+    user_variables,
+    with_direct_hosts,
+)
 
 EXECUTORS = {
     "celery": "CeleryExecutor",
@@ -34,6 +45,19 @@ EXECUTORS = {
 }
 PARALLELISM = {"celery": 512, "kubernetes": sizes.MOST_TASK_PODS, "local": 8}
 DAY_SECONDS = 86_400
+# Services of the namespace and of the cluster, and pods and cluster addresses by number: these are
+# private ones, and where a number is called a proxy is of no use.
+DIRECT_HOSTS = (
+    *LOOPBACK_HOSTS,
+    API_SERVICE,
+    BROKER_SERVICE,
+    ".svc",
+    ".cluster.local",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+)
 # An object of Kubernetes has at most 1 MiB.
 MOST_BYTES = 900_000
 
@@ -65,17 +89,18 @@ def common_environment(target: Target) -> dict[str, str]:
     fixed = _fixed(target)
     user = _user_variables(target, is_secret=False)
     parallelism = {"AIRFLOW__CORE__PARALLELISM": str(PARALLELISM[target.spec.executor])}
-    environment = {**DEFAULTS, **parallelism, **user, **fixed}
-    paths = [PLUGINS, user["PYTHONPATH"]] if user.get("PYTHONPATH") else [PLUGINS]
-    environment["PYTHONPATH"] = ":".join(paths)
+    user = with_direct_hosts(user, DIRECT_HOSTS)
+    environment = {**DEFAULTS, **parallelism, **user, **fixed, "PYTHONPATH": PLUGINS}
     return _limited(environment)
 
 
 def secret_variables(target: Target) -> dict[str, str]:
-    """Return the user's secret variables, but for those that the plane itself must set."""
-    fixed = {*_fixed(target), "PYTHONPATH"}
-    user = _user_variables(target, is_secret=True)
-    return _limited({key: value for key, value in user.items() if key not in fixed})
+    """Return the user's secret variables. Hosts without a proxy may be among them."""
+    secret = _user_variables(target, is_secret=True)
+    if set(NO_PROXY) & secret.keys():
+        plain = _user_variables(target, is_secret=False)
+        secret = with_direct_hosts(secret, DIRECT_HOSTS, known=plain)
+    return _limited(secret)
 
 
 def core_environment(target: Target) -> dict[str, str]:
@@ -190,11 +215,9 @@ def _remote_logs(target: Target) -> dict[str, str]:
 
 
 def _user_variables(target: Target, *, is_secret: bool) -> dict[str, str]:
-    return {
-        variable.key: variable.value
-        for variable in target.spec.variables
-        if variable.is_secret == is_secret
-    }
+    return user_variables(
+        variable for variable in target.spec.variables if variable.is_secret == is_secret
+    )
 
 
 def _limited(environment: Mapping[str, str]) -> dict[str, str]:
