@@ -1,6 +1,6 @@
 """Figures from an Airflow and a metrics server: in their shapes, missing, and hostile."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit

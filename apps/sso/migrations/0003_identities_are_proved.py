@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("socialaccount", "0006_alter_socialaccount_extra_data"),
-        ("sso", "0001_initial"),
+        ("sso", "0002_forget_what_is_not_kept"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
