@@ -114,7 +114,7 @@ def test_a_pass_over_a_settled_deployment_costs_few_queries_and_no_apply(
         reconcile(deployment_id=running.pk)
 
     assert len(queries) <= 5
-    assert [method for method, _ in plane.store.calls] == ["observe"]
+    assert [method for method, _ in plane.store.calls] == ["observe", "airflow"]
 
 
 def test_a_failure_that_needs_a_person_names_the_component_and_its_last_lines(
