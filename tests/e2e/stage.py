@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from allauth.socialaccount.models import SocialAccount
 from django.utils import timezone
 
 from apps.access.models import Role
@@ -205,7 +206,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         domain=Domain.objects.create(
             organization=workspace.organization, name=f"{LONG}.example", token="t" * 32
         ),
-        connection=_connection(workspace.organization),
+        connection=_connection(workspace.organization, person),
         team=_team(workspace, person),
         role=_role(workspace, person),
         token=_token(workspace, person),
@@ -213,7 +214,8 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
     )
 
 
-def _connection(organization: Any) -> SSOConnection:
+def _connection(organization: Any, person: User) -> SSOConnection:
+    SocialAccount.objects.create(user=person, provider="nordhavn-1", uid=LONG)
     result = {
         "is_ok": False,
         "message": "No email address was sent.",
