@@ -494,6 +494,48 @@ def test_another_database_server_is_for_new_deployments(browser, remote, make_de
     assert (remote.database_host, remote.settings_version) == ("db.test", 1)
 
 
+DESTINATIONS = [
+    {"database_host": "evil.test", "database_user": "maker", "database_password": "typed"},
+    {"database_host": "", "database_port": "5432"},
+    {"database_port": "7432", "database_password": "typed"},
+    {"logs_endpoint": "https://evil.test"},
+    {"logs_url": "s3://evil-bucket"},
+]
+
+
+@pytest.mark.parametrize("change", DESTINATIONS)
+def test_only_an_owner_says_where_data_of_deployments_goes(
+    caretaker, browser, remote, change
+) -> None:
+    remote.database_host, remote.database_port, remote.database_user = "db.test", 6432, "maker"
+    sealed.seal(remote, "database_password", CANARY)
+    remote.save()
+    address = f"{LIST}{remote.pk}/settings/"
+    stored = {"database_host": "db.test", "database_port": "6432", "database_user": "maker"}
+    wanted = settings_of(remote, **(stored | change))
+
+    page = caretaker.post(address, wanted)
+
+    assert page.status_code == 422
+    assert "Only an owner" in page.content.decode()
+    remote.refresh_from_db()
+    assert (remote.database_server, remote.logs_url) == ("db.test:6432", "")
+    assert remote.connection_version == 1
+    assert sealed.opened(remote, "database_password") == CANARY
+    assert "only an owner of the organization" in caretaker.get(address).content.decode()
+    assert browser.post(address, wanted).status_code == 302
+
+
+def test_who_manages_clusters_changes_what_sends_nothing_elsewhere(caretaker, remote) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+
+    page = caretaker.post(address, settings_of(remote, name="renamed", logs_size="9Gi"))
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert (remote.name, remote.logs_size) == ("renamed", "9Gi")
+
+
 def test_an_owner_says_which_workspaces_may_use_a_cluster(browser, remote, workspace) -> None:
     address = f"{LIST}{remote.pk}/workspaces/"
 
