@@ -41,6 +41,7 @@ APPLIED_AGAIN_FOR = (
     "logs_access_key",
     "logs_secret_key",
     "image_pull_secret",
+    "history_days",
 )
 # These as well, of Deployments with a database on that server. A new server is for new ones.
 OF_THE_SERVER = ("database_user", "database_password")

@@ -342,6 +342,7 @@ def settings_of(cluster: Cluster, **changes: Any) -> dict[str, Any]:
         "logs_access": "ReadWriteMany",
         "logs_size": "5Gi",
         "database_port": "5432",
+        "history_days": "365",
         **changes,
     }
 
@@ -399,6 +400,8 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"database_host": "db"}, "Enter the role"),
         ({"database_user": "a'b"}, "Enter the name of a PostgreSQL role"),
         ({"database_port": "99999"}, "less than or equal to 65535"),
+        ({"history_days": "-1"}, "greater than or equal to 0"),
+        ({"history_days": "40000"}, "less than or equal to 3650"),
         ({"image_pull_secret": "[]"}, "not the JSON"),
         ({"image_pull_secret": "[" * 100_000}, "not the JSON"),
         ({"storage_class": "other"}, "Select a valid choice"),
@@ -444,6 +447,17 @@ def test_settings_that_change_what_runs_are_confirmed(browser, remote, make_depl
     remote.refresh_from_db()
     assert remote.settings_version == 2
     assert CANARY in str(sealed.opened(remote, "image_pull_secret"))
+
+
+def test_how_long_runs_are_kept_reaches_what_runs(browser, remote, make_deployment) -> None:
+    make_deployment(cluster=remote)
+    wanted = settings_of(remote, history_days="0")
+    assert "Confirm that" in browser.post(f"{LIST}{remote.pk}/settings/", wanted).content.decode()
+
+    browser.post(f"{LIST}{remote.pk}/settings/", {**wanted, "apply_again": "on"})
+
+    remote.refresh_from_db()
+    assert config_for(remote).history_days == 0
 
 
 def test_a_mistake_elsewhere_in_the_settings_loses_no_secret(browser, remote) -> None:

@@ -109,6 +109,14 @@ class SettingsForm(NameForm, KeptForm):
         strip=False,
         widget=forms.PasswordInput(attrs={"data-width": "m", "autocomplete": "new-password"}),
     )
+    history_days = forms.IntegerField(
+        label="Days of history",
+        min_value=0,
+        max_value=3650,
+        help_text="Runs that began earlier are removed from Airflow's database every night, with "
+        "their tasks, XComs and audit log, and cannot be cleared any more. 0 keeps all.",
+        widget=forms.NumberInput(attrs={"data-width": "s"}),
+    )
     image_pull_secret = forms.CharField(
         label="Registry credentials",
         required=False,

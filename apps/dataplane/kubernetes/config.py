@@ -58,7 +58,8 @@ class ClusterConfig:
     `former_databases` hold the databases of older Deployments. Without `object_store` task logs are
     on a shared claim of `logs_storage_class` (ReadWriteMany). `has_keda` False means a fixed number
     of workers; otherwise workers are removed `scale_down_seconds` after their last task.
-    `airflow_url` is the origin of the Airflow UIs: each lives below `/<ref>/`.
+    Runs that began more than `history_days` days ago are removed from the metadata database; with 0
+    none are. `airflow_url` is the origin of the Airflow UIs: each lives below `/<ref>/`.
     """
 
     connection: Connection
@@ -74,6 +75,7 @@ class ClusterConfig:
     object_store: ObjectStore | None = None
     image_pull_secret: str = field(default="", repr=False)
     scale_down_seconds: int = 300
+    history_days: int = 365
 
     def for_database_on(self, server: str | None) -> "ClusterConfig":
         """Return it with the server (`host:port`, empty for the Deployment's own namespace) that a
