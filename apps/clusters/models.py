@@ -99,6 +99,7 @@ class Cluster(models.Model):
     database_port = models.PositiveIntegerField(default=5432)
     database_user = models.CharField(max_length=63, blank=True)
     database_password = models.BinaryField(null=True, blank=True)
+    database_size = models.CharField(max_length=12, default="5Gi")
     history_days = models.PositiveSmallIntegerField(default=365)
     image_pull_secret = models.BinaryField(null=True, blank=True)
 

@@ -343,6 +343,7 @@ def settings_of(cluster: Cluster, **changes: Any) -> dict[str, Any]:
         "logs_size": "5Gi",
         "database_port": "5432",
         "history_days": "365",
+        "database_size": "5Gi",
         **changes,
     }
 
@@ -400,6 +401,8 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"database_host": "db"}, "Enter the role"),
         ({"database_user": "a'b"}, "Enter the name of a PostgreSQL role"),
         ({"database_port": "99999"}, "less than or equal to 65535"),
+        ({"database_size": "5 GB"}, "like 5Gi"),
+        ({"database_size": "0Gi"}, "like 5Gi"),
         ({"history_days": "-1"}, "greater than or equal to 0"),
         ({"history_days": "40000"}, "less than or equal to 3650"),
         ({"image_pull_secret": "[]"}, "not the JSON"),
@@ -458,6 +461,16 @@ def test_how_long_runs_are_kept_reaches_what_runs(browser, remote, make_deployme
 
     remote.refresh_from_db()
     assert config_for(remote).history_days == 0
+
+
+def test_another_size_of_databases_is_for_new_deployments(browser, remote, make_deployment) -> None:
+    make_deployment(cluster=remote)
+
+    page = browser.post(f"{LIST}{remote.pk}/settings/", settings_of(remote, database_size="20Gi"))
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert (config_for(remote).database_size, remote.settings_version) == ("20Gi", 1)
 
 
 def test_a_mistake_elsewhere_in_the_settings_loses_no_secret(browser, remote) -> None:

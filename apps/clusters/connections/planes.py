@@ -66,6 +66,7 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
             has_keda=cluster.has_keda,
             scale_down_seconds=settings.CLUSTER_SCALE_DOWN_SECONDS,
             history_days=cluster.history_days,
+            database_size=cluster.database_size,
             storage_class=cluster.storage_class,
             logs_storage_class=cluster.logs_storage_class,
             logs_size=cluster.logs_size,

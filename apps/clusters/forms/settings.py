@@ -109,6 +109,13 @@ class SettingsForm(NameForm, KeptForm):
         strip=False,
         widget=forms.PasswordInput(attrs={"data-width": "m", "autocomplete": "new-password"}),
     )
+    database_size = forms.CharField(
+        label="Size of a database's volume",
+        max_length=12,
+        help_text="Without a PostgreSQL server, for new Deployments: existing volumes stay as they "
+        "are.",
+        widget=forms.TextInput(attrs={"data-width": "s"}),
+    )
     history_days = forms.IntegerField(
         label="Days of history",
         min_value=0,
@@ -156,7 +163,13 @@ class SettingsForm(NameForm, KeptForm):
         return {name: getattr(cluster, name) for name in names if name not in cls.ticks}
 
     def clean_logs_size(self) -> str:
-        size = str(self.cleaned_data["logs_size"])
+        return self._size("logs_size")
+
+    def clean_database_size(self) -> str:
+        return self._size("database_size")
+
+    def _size(self, name: str) -> str:
+        size = str(self.cleaned_data[name])
         if not SIZE.fullmatch(size):
             raise forms.ValidationError("Enter a size like 5Gi or 500Mi.")
         return size

@@ -54,7 +54,8 @@ class ClusterConfig:
     """Everything about a cluster that changes what is rendered or how it is reached.
 
     `portal_id` tells the objects of two portals apart that share a cluster. An empty storage class
-    is the cluster's default one. Without `database` each Deployment gets a PostgreSQL of its own;
+    is the cluster's default one. Without `database` each Deployment gets a PostgreSQL of its own on a
+    volume of `database_size`;
     `former_databases` hold the databases of older Deployments. Without `object_store` task logs are
     on a shared claim of `logs_storage_class` (ReadWriteMany). `has_keda` False means a fixed number
     of workers; otherwise workers are removed `scale_down_seconds` after their last task.
@@ -76,6 +77,7 @@ class ClusterConfig:
     image_pull_secret: str = field(default="", repr=False)
     scale_down_seconds: int = 300
     history_days: int = 365
+    database_size: str = "5Gi"
 
     def for_database_on(self, server: str | None) -> "ClusterConfig":
         """Return it with the server (`host:port`, empty for the Deployment's own namespace) that a

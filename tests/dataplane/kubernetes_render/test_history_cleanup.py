@@ -33,6 +33,14 @@ def test_they_stay_where_all_is_kept() -> None:
     assert NAME not in [one["metadata"]["name"] for one in objects if one["kind"] == "CronJob"]
 
 
+def test_a_database_of_its_own_has_the_size_of_the_cluster() -> None:
+    claim = find(_objects(90, database_size="40Gi"), "PersistentVolumeClaim", "data-postgres")
+
+    assert claim["spec"]["resources"]["requests"]["storage"] == "40Gi"
+    # Created once: a claim can hardly be changed, and never be made smaller.
+    assert claim["metadata"]["annotations"][names.ONCE_ANNOTATION] == "true"
+
+
 def test_its_pod_reaches_the_database() -> None:
     objects = _objects(90)
     (pod,) = pods_in(find(objects, "CronJob", NAME))
