@@ -8,6 +8,7 @@ triggers: with one of these goes the task that waits for it.
 
 import os
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
@@ -60,7 +61,9 @@ def fits(cursor) -> bool:
 
 
 def clean(before: str) -> None:
-    command = ["airflow", "db", "clean", "--clean-before-timestamp", before]
+    # On the local plane a runtime has no program `airflow`.
+    command = [sys.executable, "-m", "airflow", "db", "clean"]
+    command += ["--clean-before-timestamp", before]
     command += ["--tables", ",".join(TABLES), "--batch-size", ROWS_AT_ONCE]
     command += ["--skip-archive", "--error-on-cleanup-failure", "--yes"]
     subprocess.run(command, check=True)

@@ -198,12 +198,19 @@ INSERT INTO task_instance (dag_id, run_id, start_date) VALUES
 """
 
 
-def _cleaned(database: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def _cleaned(database: Server, airflow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTAL_HISTORY_DAYS", "30")
     with database.connect() as connection:
         connection.execute(RUNS)
         connection.execute("COMMENT ON TABLE alembic_version IS 'airflow 3.3.2'")
-    _program("clean_database", monkeypatch).main()
+    _run_cleanup(airflow, monkeypatch)
+
+
+def _run_cleanup(airflow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = _program("clean_database", monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", str(airflow.with_name("airflow")))
+        program.main()
 
 
 def _days_ago(said: str) -> float:
@@ -214,10 +221,10 @@ def _days_ago(said: str) -> float:
 def test_runs_are_removed_that_are_older_than_asked_for(
     database: Server, airflow: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _cleaned(database, monkeypatch)
+    _cleaned(database, airflow, monkeypatch)
 
     said = airflow.read_text()
-    assert said.startswith("db clean --clean-before-timestamp ")
+    assert said.startswith("-m airflow db clean --clean-before-timestamp ")
     assert said.endswith("--skip-archive --error-on-cleanup-failure --yes\n")
     assert _days_ago(said) == pytest.approx(30, abs=0.01)
     tables = said.partition("--tables ")[2].partition(" ")[0].split(",")
@@ -238,12 +245,12 @@ def test_runs_are_removed_that_are_older_than_asked_for(
 def test_nothing_of_a_run_that_has_not_ended_is_removed(
     database: Server, airflow: Path, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
-    _cleaned(database, monkeypatch)
+    _cleaned(database, airflow, monkeypatch)
     airflow.unlink()
     with database.connect() as connection:
         connection.execute(statement)
 
-    _program("clean_database", monkeypatch).main()
+    _run_cleanup(airflow, monkeypatch)
 
     assert _days_ago(airflow.read_text()) == pytest.approx(40, abs=0.01)
 
@@ -253,7 +260,7 @@ def test_nothing_is_removed_from_the_database_of_another_airflow(
 ) -> None:
     monkeypatch.setenv("PORTAL_AIRFLOW_VERSION", "3.2.2")
 
-    _cleaned(database, monkeypatch)
+    _cleaned(database, airflow, monkeypatch)
 
     assert not airflow.exists()
 
