@@ -24,8 +24,9 @@ from apps.organizations.models import Organization, Workspace
 MOST_NAMES = 5
 REPLACED = "replaced"
 SERVER = ("database_host", "database_port")
-# Where databases and logs of Deployments go, and with them their secrets.
-DESTINATIONS = (*SERVER, "logs_url", "logs_endpoint")
+# Where databases and logs of Deployments go, and with them their secrets, and what proves that they
+# arrive there.
+DESTINATIONS = (*SERVER, "database_sslmode", "database_ca", "logs_url", "logs_endpoint")
 # After a change of these a Deployment would not find its data any more.
 FIXED_WHILE_USED = {
     "storage_class": "the storage class",
@@ -44,7 +45,7 @@ APPLIED_AGAIN_FOR = (
     "history_days",
 )
 # These as well, of Deployments with a database on that server. A new server is for new ones.
-OF_THE_SERVER = ("database_user", "database_password")
+OF_THE_SERVER = ("database_user", "database_password", "database_sslmode", "database_ca")
 SECRET_SETTINGS = ("database_password", "logs_secret_key", "image_pull_secret")
 
 
@@ -84,9 +85,9 @@ def update_settings(
     }
     if changes.keys() & set(DESTINATIONS) and not may_move(actor=actor, cluster=row):
         raise Refused(
-            "Only an owner of the organization can change the PostgreSQL server of a cluster, its "
-            "bucket or the endpoint of that: data of Deployments would go to the new one. Ask an "
-            "owner, or keep them."
+            "Only an owner of the organization can change the PostgreSQL server of a cluster, how "
+            "it is encrypted, the bucket or its endpoint: data of Deployments would go "
+            "to the new one. Ask an owner, or keep them."
         )
     _refuse_moving_data(row, changes)
     if changes.keys() & SERVER:

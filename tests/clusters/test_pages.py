@@ -344,6 +344,7 @@ def settings_of(cluster: Cluster, **changes: Any) -> dict[str, Any]:
         "database_port": "5432",
         "history_days": "365",
         "database_size": "5Gi",
+        "database_sslmode": "prefer",
         **changes,
     }
 
@@ -401,6 +402,9 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"database_host": "db"}, "Enter the role"),
         ({"database_user": "a'b"}, "Enter the name of a PostgreSQL role"),
         ({"database_port": "99999"}, "less than or equal to 65535"),
+        ({"database_sslmode": "verify-full"}, "Enter the CA certificate"),
+        ({"database_sslmode": "none"}, "Select a valid choice"),
+        ({"database_ca": "x" * 99}, "This is not a certificate."),
         ({"database_size": "5 GB"}, "like 5Gi"),
         ({"database_size": "0Gi"}, "like 5Gi"),
         ({"history_days": "-1"}, "greater than or equal to 0"),
@@ -473,6 +477,23 @@ def test_another_size_of_databases_is_for_new_deployments(browser, remote, make_
     assert (config_for(remote).database_size, remote.settings_version) == ("20Gi", 1)
 
 
+def test_encryption_of_a_database_server_stays_with_it(browser, remote, make_deployment) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+    server = {"database_host": "db.test", "database_user": "maker", "database_password": CANARY}
+    tls = {"database_sslmode": "verify-full", "database_ca": certificate()}
+    browser.post(address, settings_of(remote, **server, **tls))
+    make_deployment(cluster=remote, database_server="db.test:5432")
+    other = settings_of(remote, **server | {"database_host": "other.test"})
+
+    assert browser.post(address, other).status_code == 302
+
+    config = config_for(Cluster.objects.get(pk=remote.pk))
+    (former,) = config.former_databases
+    assert config.database
+    assert config.database.sslmode == "prefer"
+    assert (former.sslmode, former.ca_certificate.strip()) == ("verify-full", certificate().strip())
+
+
 def test_a_mistake_elsewhere_in_the_settings_loses_no_secret(browser, remote) -> None:
     address = f"{LIST}{remote.pk}/settings/"
     changes = {
@@ -525,6 +546,8 @@ DESTINATIONS = [
     {"database_host": "evil.test", "database_user": "maker", "database_password": "typed"},
     {"database_host": "", "database_port": "5432"},
     {"database_port": "7432", "database_password": "typed"},
+    {"database_sslmode": "disable"},
+    {"database_sslmode": "verify-ca", "database_ca": certificate("evil")},
     {"logs_endpoint": "https://evil.test"},
     {"logs_url": "s3://evil-bucket"},
 ]

@@ -96,6 +96,8 @@ def _database(cluster: Cluster) -> DatabaseServer | None:
         port=cluster.database_port,
         user=cluster.database_user,
         password=opened(cluster, "database_password"),
+        sslmode=cluster.database_sslmode,
+        ca_certificate=cluster.database_ca,
     )
 
 
@@ -104,7 +106,12 @@ def _former_databases(cluster: Cluster) -> tuple[DatabaseServer, ...]:
         return ()
     return tuple(
         DatabaseServer(
-            host=former.host, port=former.port, user=former.user, password=former_password(former)
+            host=former.host,
+            port=former.port,
+            user=former.user,
+            password=former_password(former),
+            sslmode=former.sslmode,
+            ca_certificate=former.ca,
         )
         for former in cluster.former_database_servers.select_related("cluster")
     )
