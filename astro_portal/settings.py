@@ -247,6 +247,7 @@ CLUSTER_SCALE_DOWN_SECONDS = env_int(
 env_int("PORTAL_SCALE_DOWN_SECONDS", 30, minimum=1, maximum=86_400)
 env_int("PORTAL_TASK_LOG_DAYS", 30, minimum=1, maximum=3_650)
 env_int("PORTAL_PARSE_LOG_HOURS", 24, minimum=1, maximum=8_760)
+env_int("PORTAL_HISTORY_DAYS", 365, minimum=0, maximum=3_650)
 
 # --- Jobs ----------------------------------------------------------------------------------------
 

@@ -63,6 +63,13 @@ class Cluster(models.Model):
         MANY = "ReadWriteMany", "ReadWriteMany"
         ONCE = "ReadWriteOnce", "ReadWriteOnce"
 
+    class DatabaseTls(models.TextChoices):
+        DISABLE = "disable", "Not encrypted"
+        PREFER = "prefer", "Encrypted if the server can"
+        REQUIRE = "require", "Encrypted"
+        VERIFY_CA = "verify-ca", "Encrypted, of this CA"
+        VERIFY_FULL = "verify-full", "Encrypted, of this CA and host name"
+
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, related_name="clusters"
     )
@@ -99,6 +106,12 @@ class Cluster(models.Model):
     database_port = models.PositiveIntegerField(default=5432)
     database_user = models.CharField(max_length=63, blank=True)
     database_password = models.BinaryField(null=True, blank=True)
+    database_sslmode = models.CharField(
+        max_length=12, choices=DatabaseTls.choices, default=DatabaseTls.PREFER
+    )
+    database_ca = models.TextField(blank=True)
+    database_size = models.CharField(max_length=12, default="5Gi")
+    history_days = models.PositiveSmallIntegerField(default=365)
     image_pull_secret = models.BinaryField(null=True, blank=True)
 
     has_keda = models.BooleanField(default=False)
@@ -203,6 +216,12 @@ class FormerDatabaseServer(models.Model):
     port = models.PositiveIntegerField()
     user = models.CharField(max_length=63)
     password = models.BinaryField()
+    sslmode = models.CharField(
+        max_length=12,
+        choices=Cluster.DatabaseTls.choices,
+        default=Cluster.DatabaseTls.PREFER,
+    )
+    ca = models.TextField(blank=True)
 
     class Meta:
         constraints = [

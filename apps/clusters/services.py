@@ -10,7 +10,12 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.clusters.connections.sealed import keep_database_server, seal
-from apps.clusters.connections.services import lock_clusters, record_on_cluster, refuse_taken_name
+from apps.clusters.connections.services import (
+    lock_clusters,
+    may_move,
+    record_on_cluster,
+    refuse_taken_name,
+)
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words, deployments_on
 from apps.core.errors import Invalid, Refused
@@ -19,6 +24,9 @@ from apps.organizations.models import Organization, Workspace
 MOST_NAMES = 5
 REPLACED = "replaced"
 SERVER = ("database_host", "database_port")
+# Where databases and logs of Deployments go, and with them their secrets, and what proves that they
+# arrive there.
+DESTINATIONS = (*SERVER, "database_sslmode", "database_ca", "logs_url", "logs_endpoint")
 # After a change of these a Deployment would not find its data any more.
 FIXED_WHILE_USED = {
     "storage_class": "the storage class",
@@ -34,9 +42,10 @@ APPLIED_AGAIN_FOR = (
     "logs_access_key",
     "logs_secret_key",
     "image_pull_secret",
+    "history_days",
 )
 # These as well, of Deployments with a database on that server. A new server is for new ones.
-OF_THE_SERVER = ("database_user", "database_password")
+OF_THE_SERVER = ("database_user", "database_password", "database_sslmode", "database_ca")
 SECRET_SETTINGS = ("database_password", "logs_secret_key", "image_pull_secret")
 
 
@@ -63,7 +72,8 @@ def update_settings(
 
     Returns how many Deployments are applied again for it. Databases stay where they are: another
     server is for new Deployments. Raises Invalid when the name is taken or Deployments would have
-    to be applied again and may not, Refused when it would move the data of Deployments.
+    to be applied again and may not, Refused when it would move the data of Deployments, or send
+    that of new ones elsewhere and the person is one whom `may_move` denies it.
     """
     lock_clusters(cluster.organization)
     row = Cluster.objects.select_for_update().get(pk=cluster.pk)
@@ -73,6 +83,12 @@ def update_settings(
         for name, value in settings.items()
         if getattr(row, name) != value
     }
+    if changes.keys() & set(DESTINATIONS) and not may_move(actor=actor, cluster=row):
+        raise Refused(
+            "Only an owner of the organization can change the PostgreSQL server of a cluster, how "
+            "it is encrypted, the bucket or its endpoint: data of Deployments would go "
+            "to the new one. Ask an owner, or keep them."
+        )
     _refuse_moving_data(row, changes)
     if changes.keys() & SERVER:
         _keep_former_server(row, settings)

@@ -342,6 +342,9 @@ def settings_of(cluster: Cluster, **changes: Any) -> dict[str, Any]:
         "logs_access": "ReadWriteMany",
         "logs_size": "5Gi",
         "database_port": "5432",
+        "history_days": "365",
+        "database_size": "5Gi",
+        "database_sslmode": "prefer",
         **changes,
     }
 
@@ -399,6 +402,13 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"database_host": "db"}, "Enter the role"),
         ({"database_user": "a'b"}, "Enter the name of a PostgreSQL role"),
         ({"database_port": "99999"}, "less than or equal to 65535"),
+        ({"database_sslmode": "verify-full"}, "Enter the CA certificate"),
+        ({"database_sslmode": "none"}, "Select a valid choice"),
+        ({"database_ca": "x" * 99}, "This is not a certificate."),
+        ({"database_size": "5 GB"}, "like 5Gi"),
+        ({"database_size": "0Gi"}, "like 5Gi"),
+        ({"history_days": "-1"}, "greater than or equal to 0"),
+        ({"history_days": "40000"}, "less than or equal to 3650"),
         ({"image_pull_secret": "[]"}, "not the JSON"),
         ({"image_pull_secret": "[" * 100_000}, "not the JSON"),
         ({"storage_class": "other"}, "Select a valid choice"),
@@ -444,6 +454,44 @@ def test_settings_that_change_what_runs_are_confirmed(browser, remote, make_depl
     remote.refresh_from_db()
     assert remote.settings_version == 2
     assert CANARY in str(sealed.opened(remote, "image_pull_secret"))
+
+
+def test_how_long_runs_are_kept_reaches_what_runs(browser, remote, make_deployment) -> None:
+    make_deployment(cluster=remote)
+    wanted = settings_of(remote, history_days="0")
+    assert "Confirm that" in browser.post(f"{LIST}{remote.pk}/settings/", wanted).content.decode()
+
+    browser.post(f"{LIST}{remote.pk}/settings/", {**wanted, "apply_again": "on"})
+
+    remote.refresh_from_db()
+    assert config_for(remote).history_days == 0
+
+
+def test_another_size_of_databases_is_for_new_deployments(browser, remote, make_deployment) -> None:
+    make_deployment(cluster=remote)
+
+    page = browser.post(f"{LIST}{remote.pk}/settings/", settings_of(remote, database_size="20Gi"))
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert (config_for(remote).database_size, remote.settings_version) == ("20Gi", 1)
+
+
+def test_encryption_of_a_database_server_stays_with_it(browser, remote, make_deployment) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+    server = {"database_host": "db.test", "database_user": "maker", "database_password": CANARY}
+    tls = {"database_sslmode": "verify-full", "database_ca": certificate()}
+    browser.post(address, settings_of(remote, **server, **tls))
+    make_deployment(cluster=remote, database_server="db.test:5432")
+    other = settings_of(remote, **server | {"database_host": "other.test"})
+
+    assert browser.post(address, other).status_code == 302
+
+    config = config_for(Cluster.objects.get(pk=remote.pk))
+    (former,) = config.former_databases
+    assert config.database
+    assert config.database.sslmode == "prefer"
+    assert (former.sslmode, former.ca_certificate.strip()) == ("verify-full", certificate().strip())
 
 
 def test_a_mistake_elsewhere_in_the_settings_loses_no_secret(browser, remote) -> None:
@@ -492,6 +540,50 @@ def test_another_database_server_is_for_new_deployments(browser, remote, make_de
     assert page.status_code == 302
     remote.refresh_from_db()
     assert (remote.database_host, remote.settings_version) == ("db.test", 1)
+
+
+DESTINATIONS = [
+    {"database_host": "evil.test", "database_user": "maker", "database_password": "typed"},
+    {"database_host": "", "database_port": "5432"},
+    {"database_port": "7432", "database_password": "typed"},
+    {"database_sslmode": "disable"},
+    {"database_sslmode": "verify-ca", "database_ca": certificate("evil")},
+    {"logs_endpoint": "https://evil.test"},
+    {"logs_url": "s3://evil-bucket"},
+]
+
+
+@pytest.mark.parametrize("change", DESTINATIONS)
+def test_only_an_owner_says_where_data_of_deployments_goes(
+    caretaker, browser, remote, change
+) -> None:
+    remote.database_host, remote.database_port, remote.database_user = "db.test", 6432, "maker"
+    sealed.seal(remote, "database_password", CANARY)
+    remote.save()
+    address = f"{LIST}{remote.pk}/settings/"
+    stored = {"database_host": "db.test", "database_port": "6432", "database_user": "maker"}
+    wanted = settings_of(remote, **(stored | change))
+
+    page = caretaker.post(address, wanted)
+
+    assert page.status_code == 422
+    assert "Only an owner" in page.content.decode()
+    remote.refresh_from_db()
+    assert (remote.database_server, remote.logs_url) == ("db.test:6432", "")
+    assert remote.connection_version == 1
+    assert sealed.opened(remote, "database_password") == CANARY
+    assert "only an owner of the organization" in caretaker.get(address).content.decode()
+    assert browser.post(address, wanted).status_code == 302
+
+
+def test_who_manages_clusters_changes_what_sends_nothing_elsewhere(caretaker, remote) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+
+    page = caretaker.post(address, settings_of(remote, name="renamed", logs_size="9Gi"))
+
+    assert page.status_code == 302
+    remote.refresh_from_db()
+    assert (remote.name, remote.logs_size) == ("renamed", "9Gi")
 
 
 def test_an_owner_says_which_workspaces_may_use_a_cluster(browser, remote, workspace) -> None:

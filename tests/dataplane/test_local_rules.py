@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control import capacity
 from apps.dataplane.local.control.apply import check_spec
 from apps.dataplane.local.control.autoscaler import workers_wanted
+from apps.dataplane.local.control.history_cleanup import HistoryCleanup, log_file
 from apps.dataplane.local.control.restarts import count_restarts
 from apps.dataplane.local.edge.routes import add_route, remove_route
 from apps.dataplane.local.home import Home
@@ -368,6 +370,96 @@ def test_old_logs_go_and_nothing_else(folder: Folder, tmp_path: Path):
     assert not any(path.exists() for path in gone)
     assert not gone[1].parent.exists()
     assert large.stat().st_size == 0
+
+
+@pytest.fixture
+def runtime_python(tmp_path: Path) -> str:
+    """A Python that writes what it is started with, and whatever it is told to."""
+    program = tmp_path / "env" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$@"; env; exit ${EXIT_STATUS:-0}\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+def _cleaned(place: Place, wanted: Wanted, *, days_ago: float = 2, **state: str) -> HistoryCleanup:
+    """Do a round for a Deployment that was cleaned before, and wait for what it began."""
+    folder = place.folder
+    save_state(folder, replace(place.state, **state))
+    written(log_file(folder), "of last time", hours_ago=24 * days_ago)
+    cleanup = HistoryCleanup(place.config)
+    cleanup.step(folder, wanted, now=NOON)
+    if cleanup.process:
+        cleanup.process.wait(10)
+    return cleanup
+
+
+def test_old_runs_are_removed_once_a_day(place: Place, folder: Folder, runtime_python: str):
+    wanted = Wanted(core=["tidy-comet--scheduler"], python=runtime_python)
+
+    cleanup = _cleaned(place, wanted)
+
+    lines = log_file(folder).read_text().splitlines()
+    assert lines[0] == str(place.config.runtime_folder / "pods" / "clean_database.py")
+    assert "PORTAL_HISTORY_DAYS=365" in lines
+    url = "postgresql+psycopg2://airflow_tidy_comet:p%2Fw@127.0.0.1:5555/airflow_tidy_comet"
+    assert f"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN={url}" in lines
+    assert any(line.startswith(f"PATH={Path(runtime_python).parent}:") for line in lines)
+    assert not [line for line in lines if "valkeypw" in line or "secret@" in line]
+    cleanup.step(folder, wanted, now=NOON + 60)
+    assert cleanup.process is None
+
+
+@pytest.mark.parametrize("why", ["today", "never", "migration", "stopped", "other Airflow"])
+def test_old_runs_stay_while_they_may_not_be_removed(
+    place: Place, folder: Folder, runtime_python: str, why: str
+):
+    core = [] if why == "stopped" else ["tidy-comet--scheduler"]
+    wanted = Wanted(core=core, python="" if why == "other Airflow" else runtime_python)
+    if why == "never":
+        place = replace(place, config=replace(place.config, history_days=0))
+
+    cleanup = _cleaned(
+        place,
+        wanted,
+        days_ago=0.5 if why == "today" else 2,
+        migrating_to="3.3.2" if why == "migration" else "",
+    )
+
+    assert cleanup.process is None
+    assert log_file(folder).read_text() == "of last time"
+
+
+def test_nothing_is_removed_of_a_new_deployment(place: Place, folder: Folder, runtime_python: str):
+    save_state(folder, place.state)
+    cleanup = HistoryCleanup(place.config)
+
+    cleanup.step(folder, Wanted(core=["x"], python=runtime_python), now=NOON)
+
+    assert cleanup.process is None
+    assert log_file(folder).read_text() == ""
+
+
+def test_a_removal_that_hangs_is_ended_and_one_that_fails_is_logged(
+    place: Place, folder: Folder, runtime_python: str, caplog: pytest.LogCaptureFixture
+):
+    Path(runtime_python).write_text("#!/bin/sh\nsleep 60\n")
+    wanted = Wanted(core=["x"], python=runtime_python)
+    save_state(folder, place.state)
+    written(log_file(folder), "", hours_ago=48)
+    cleanup = HistoryCleanup(place.config)
+    cleanup.step(folder, wanted, now=NOON)
+    process = cleanup.process
+    assert process
+
+    cleanup.step(folder, wanted, now=NOON + 3599)
+    assert process.poll() is None
+    cleanup.step(folder, wanted, now=NOON + 3601)
+    process.wait(10)
+    cleanup.step(folder, wanted, now=NOON + 3602)
+
+    assert cleanup.process is None
+    assert f"old runs were not removed, see {log_file(folder)}" in caplog.text
 
 
 def test_an_airflow_writes_the_output_of_dag_files_where_it_is_removed(

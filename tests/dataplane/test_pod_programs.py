@@ -11,6 +11,7 @@ import sys
 import time
 from base64 import b64decode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -184,6 +185,84 @@ def airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     return said
+
+
+RUNS = """
+CREATE TABLE dag_run (dag_id text, run_id text, state text, start_date timestamptz);
+ALTER TABLE task_instance ADD dag_id text, ADD run_id text, ADD start_date timestamptz;
+INSERT INTO dag_run SELECT 'etl', run, state, now() - make_interval(days => days) FROM (VALUES
+  ('old', 'success', 500), ('queued', 'queued', NULL), ('new', 'running', 1)
+) AS rows (run, state, days);
+INSERT INTO task_instance (dag_id, run_id, start_date) VALUES
+  ('etl', 'old', now() - make_interval(days => 500)), ('etl', 'new', now()), ('etl', 'new', NULL);
+"""
+
+
+def _cleaned(database: Server, airflow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_HISTORY_DAYS", "30")
+    with database.connect() as connection:
+        connection.execute(RUNS)
+        connection.execute("COMMENT ON TABLE alembic_version IS 'airflow 3.3.2'")
+    _run_cleanup(airflow, monkeypatch)
+
+
+def _run_cleanup(airflow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = _program("clean_database", monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", str(airflow.with_name("airflow")))
+        program.main()
+
+
+def _days_ago(said: str) -> float:
+    before = said.partition("--clean-before-timestamp ")[2].partition(" ")[0]
+    return (datetime.now(UTC) - datetime.fromisoformat(before)) / timedelta(days=1)
+
+
+def test_runs_are_removed_that_are_older_than_asked_for(
+    database: Server, airflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _cleaned(database, airflow, monkeypatch)
+
+    said = airflow.read_text()
+    assert said.startswith("-m airflow db clean --clean-before-timestamp ")
+    assert said.endswith("--skip-archive --error-on-cleanup-failure --yes\n")
+    assert _days_ago(said) == pytest.approx(30, abs=0.01)
+    tables = said.partition("--tables ")[2].partition(" ")[0].split(",")
+    assert not {"dag", "dag_version", "trigger", "import_error"} & set(tables)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE dag_run SET start_date = now() - interval '40 days' WHERE run_id = 'new'",
+        # Of an old run some tasks were cleared.
+        "UPDATE task_instance SET start_date = now() - interval '40 days' WHERE start_date > "
+        "now() - interval '1 day'",
+        "INSERT INTO task_instance (dag_id, run_id, start_date) "
+        "VALUES ('etl', 'queued', now() - interval '40 days')",
+    ],
+)
+def test_nothing_of_a_run_that_has_not_ended_is_removed(
+    database: Server, airflow: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    _cleaned(database, airflow, monkeypatch)
+    airflow.unlink()
+    with database.connect() as connection:
+        connection.execute(statement)
+
+    _run_cleanup(airflow, monkeypatch)
+
+    assert _days_ago(airflow.read_text()) == pytest.approx(40, abs=0.01)
+
+
+def test_nothing_is_removed_from_the_database_of_another_airflow(
+    database: Server, airflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTAL_AIRFLOW_VERSION", "3.2.2")
+
+    _cleaned(database, airflow, monkeypatch)
+
+    assert not airflow.exists()
 
 
 def test_the_reader_may_count_tasks_and_nothing_else(

@@ -65,6 +65,8 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
             airflow_url=settings.AIRFLOW_URL,
             has_keda=cluster.has_keda,
             scale_down_seconds=settings.CLUSTER_SCALE_DOWN_SECONDS,
+            history_days=cluster.history_days,
+            database_size=cluster.database_size,
             storage_class=cluster.storage_class,
             logs_storage_class=cluster.logs_storage_class,
             logs_size=cluster.logs_size,
@@ -94,6 +96,8 @@ def _database(cluster: Cluster) -> DatabaseServer | None:
         port=cluster.database_port,
         user=cluster.database_user,
         password=opened(cluster, "database_password"),
+        sslmode=cluster.database_sslmode,
+        ca_certificate=cluster.database_ca,
     )
 
 
@@ -102,7 +106,12 @@ def _former_databases(cluster: Cluster) -> tuple[DatabaseServer, ...]:
         return ()
     return tuple(
         DatabaseServer(
-            host=former.host, port=former.port, user=former.user, password=former_password(former)
+            host=former.host,
+            port=former.port,
+            user=former.user,
+            password=former_password(former),
+            sslmode=former.sslmode,
+            ca_certificate=former.ca,
         )
         for former in cluster.former_database_servers.select_related("cluster")
     )

@@ -49,6 +49,8 @@ def keep_database_server(cluster: Cluster) -> None:
         host=cluster.database_host,
         port=cluster.database_port,
         user=cluster.database_user,
+        sslmode=cluster.database_sslmode,
+        ca=cluster.database_ca,
     )
     password = opened(cluster, "database_password")
     former.password = key_ring().seal(value=password, identity=former.identity)

@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any, ClassVar
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from django import forms
 
 from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
@@ -12,6 +14,8 @@ from apps.clusters.queries import deployments_in_words
 from apps.core.forms import Choices
 from apps.organizations.models import Workspace
 
+VERIFIED = (Cluster.DatabaseTls.VERIFY_CA, Cluster.DatabaseTls.VERIFY_FULL)
+NOT_A_CERTIFICATE = "This is not a certificate. It begins with -----BEGIN CERTIFICATE-----."
 SIZE = re.compile(r"([1-9][0-9]{0,5})(Mi|Gi|Ti)")
 BUCKET = re.compile(r"s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[-A-Za-z0-9_.=]+)*/?")
 ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]{1,300}/?")
@@ -109,6 +113,33 @@ class SettingsForm(NameForm, KeptForm):
         strip=False,
         widget=forms.PasswordInput(attrs={"data-width": "m", "autocomplete": "new-password"}),
     )
+    database_sslmode = forms.ChoiceField(
+        label="Encryption",
+        choices=Cluster.DatabaseTls.choices,
+        help_text="Of connections to this server. Only the last two find out who answers.",
+    )
+    database_ca = forms.CharField(
+        label="CA certificate of the server",
+        required=False,
+        max_length=100_000,
+        help_text="PEM, for the last two.",
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "data-kind": "code"}),
+    )
+    database_size = forms.CharField(
+        label="Size of a database's volume",
+        max_length=12,
+        help_text="Without a PostgreSQL server, for new Deployments: existing volumes stay as they "
+        "are.",
+        widget=forms.TextInput(attrs={"data-width": "s"}),
+    )
+    history_days = forms.IntegerField(
+        label="Days of history",
+        min_value=0,
+        max_value=3650,
+        help_text="Runs that began earlier are removed from Airflow's database every night, with "
+        "their tasks, XComs and audit log, and cannot be cleared any more. 0 keeps all.",
+        widget=forms.NumberInput(attrs={"data-width": "s"}),
+    )
     image_pull_secret = forms.CharField(
         label="Registry credentials",
         required=False,
@@ -148,7 +179,22 @@ class SettingsForm(NameForm, KeptForm):
         return {name: getattr(cluster, name) for name in names if name not in cls.ticks}
 
     def clean_logs_size(self) -> str:
-        size = str(self.cleaned_data["logs_size"])
+        return self._size("logs_size")
+
+    def clean_database_ca(self) -> str:
+        text = str(self.cleaned_data["database_ca"]).replace("\r\n", "\n").strip()
+        try:
+            found = x509.load_pem_x509_certificates(text.encode()) if text else []
+        except ValueError:
+            raise forms.ValidationError(NOT_A_CERTIFICATE) from None
+        # Written anew, so that nothing but certificates goes into the cluster.
+        return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
+
+    def clean_database_size(self) -> str:
+        return self._size("database_size")
+
+    def _size(self, name: str) -> str:
+        size = str(self.cleaned_data[name])
         if not SIZE.fullmatch(size):
             raise forms.ValidationError("Enter a size like 5Gi or 500Mi.")
         return size
@@ -186,6 +232,8 @@ class SettingsForm(NameForm, KeptForm):
             self._need("logs_url", "Enter the bucket for logs.")
         if data.get("logs_access_key") and self.cluster.logs_secret_key is None:
             self._need("logs_secret_key", "Enter the secret key of this access key.")
+        if data.get("database_sslmode") in VERIFIED:
+            self._need("database_ca", "Enter the CA certificate that the server's is checked with.")
         if data.get("database_host"):
             self._need("database_user", "Enter the role that the portal uses there.")
             if self.cluster.database_password is None:

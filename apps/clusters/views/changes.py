@@ -15,6 +15,7 @@ from apps.accounts.sessions.services import (
     is_sign_in_fresh,
 )
 from apps.clusters.connections.kept import forget_secrets, kept_secrets
+from apps.clusters.connections.services import may_move
 from apps.clusters.forms.settings import SettingsForm, WorkspacesForm
 from apps.clusters.queries import behind, deployments_in_words, deployments_on
 from apps.clusters.services import choose_workspaces, remove_cluster, update_settings
@@ -70,6 +71,7 @@ def settings(request: HttpRequest, organization: Organization, cluster_id: int) 
     context = {
         **page_of(request, cluster, tab="settings"),
         "form": form,
+        "may_move": may_move(actor=request_user(request), cluster=cluster),
         "deployments": there[:MOST_DEPLOYMENTS],
         "more": max(0, count - MOST_DEPLOYMENTS),
         "behind": waiting[:MOST_DEPLOYMENTS],

@@ -27,13 +27,19 @@ class Connection:
 @dataclass(frozen=True, kw_only=True)
 class DatabaseServer:
     """A PostgreSQL server that holds the metadata databases; the role may create roles and
-    databases.
+    databases. `sslmode` is libpq's; `verify-ca` and `verify-full` need the CA certificate (PEM).
     """
 
     host: str
     port: int
     user: str
     password: str = field(repr=False)
+    sslmode: str = "prefer"
+    ca_certificate: str = ""
+
+    @property
+    def is_verified(self) -> bool:
+        return self.sslmode in ("verify-ca", "verify-full")
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -54,11 +60,13 @@ class ClusterConfig:
     """Everything about a cluster that changes what is rendered or how it is reached.
 
     `portal_id` tells the objects of two portals apart that share a cluster. An empty storage class
-    is the cluster's default one. Without `database` each Deployment gets a PostgreSQL of its own;
-    `former_databases` hold the databases of older Deployments. Without `object_store` task logs are
-    on a shared claim of `logs_storage_class` (ReadWriteMany). `has_keda` False means a fixed number
-    of workers; otherwise workers are removed `scale_down_seconds` after their last task.
-    `airflow_url` is the origin of the Airflow UIs: each lives below `/<ref>/`.
+    is the cluster's default one. Without `database` each Deployment gets a PostgreSQL of its own on
+    a volume of `database_size`; `former_databases` hold those of older Deployments. Without
+    `object_store` task logs are on a shared claim of `logs_storage_class` (ReadWriteMany).
+    `has_keda` False means a fixed number of workers; otherwise workers are removed
+    `scale_down_seconds` after their last task. Runs that began more than `history_days` days ago
+    are removed from the metadata database; with 0 none are. `airflow_url` is the origin of the
+    Airflow UIs: each lives below `/<ref>/`.
     """
 
     connection: Connection
@@ -74,6 +82,8 @@ class ClusterConfig:
     object_store: ObjectStore | None = None
     image_pull_secret: str = field(default="", repr=False)
     scale_down_seconds: int = 300
+    history_days: int = 365
+    database_size: str = "5Gi"
 
     def for_database_on(self, server: str | None) -> "ClusterConfig":
         """Return it with the server (`host:port`, empty for the Deployment's own namespace) that a

@@ -19,6 +19,7 @@ SETTINGS = (
     "PORTAL_SCALE_DOWN_SECONDS",
     "PORTAL_TASK_LOG_DAYS",
     "PORTAL_PARSE_LOG_HOURS",
+    "PORTAL_HISTORY_DAYS",
 )
 RUNTIME_FOLDER = Path(__file__).resolve().parents[3] / "runtime"
 
@@ -41,6 +42,7 @@ class LocalConfig:
     scale_down_seconds: int = 30
     task_log_days: int = 30
     parse_log_hours: int = 24
+    history_days: int = 365
 
     @classmethod
     def from_environment(cls, home: Home) -> "LocalConfig":
@@ -64,6 +66,7 @@ class LocalConfig:
             scale_down_seconds=int(os.environ.get("PORTAL_SCALE_DOWN_SECONDS") or 30),
             task_log_days=int(os.environ.get("PORTAL_TASK_LOG_DAYS") or 30),
             parse_log_hours=int(os.environ.get("PORTAL_PARSE_LOG_HOURS") or 24),
+            history_days=int(os.environ.get("PORTAL_HISTORY_DAYS") or 365),
         )
 
     def broker(self, number: int) -> str:

@@ -106,10 +106,14 @@ class WantedQueue:
 
 @dataclass(kw_only=True)
 class Wanted:
-    """What should run of a Deployment, for the keeper: it reads no spec and calls no portal."""
+    """What should run of a Deployment, for the keeper: it reads no spec and calls no portal.
+
+    `python` is that of the runtime; none while the database may be of another Airflow.
+    """
 
     core: list[str] = field(default_factory=list)
     queues: list[WantedQueue] = field(default_factory=list)
+    python: str = ""
 
 
 def read_wanted(folder: Folder) -> Wanted:
@@ -117,7 +121,7 @@ def read_wanted(folder: Folder) -> Wanted:
     try:
         data = json.loads(folder.scaling.read_text())
         queues = [WantedQueue(**queue) for queue in data["queues"]]
-        return Wanted(core=data["core"], queues=queues)
+        return Wanted(core=data["core"], queues=queues, python=data.get("python", ""))
     except FileNotFoundError:
         return Wanted()
     except (ValueError, TypeError, KeyError) as error:

@@ -62,7 +62,7 @@ def make_config(**changes: Any) -> ClusterConfig:
 
 CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
     "celery-keda": (make_spec(), make_config()),
-    "celery-fixed": (make_spec(), make_config(has_keda=False)),
+    "celery-fixed": (make_spec(), make_config(has_keda=False, history_days=0)),
     "two-queues-variables": (
         make_spec(queues=(specs.DEFAULT_QUEUE, HEAVY), variables=VARIABLES),
         make_config(scale_down_seconds=10),

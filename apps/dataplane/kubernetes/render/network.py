@@ -12,7 +12,8 @@ from apps.dataplane.kubernetes.render.target import API_PORT, Target
 COMPONENT = "network"
 CORE = ("api-server", "scheduler", "dag-processor", "triggerer")
 RUNS_TASKS = ("worker", "task")
-AIRFLOW = (*CORE, *RUNS_TASKS, "migration")
+DATABASE_JOBS = ("migration", "history-cleanup")
+AIRFLOW = (*CORE, *RUNS_TASKS, *DATABASE_JOBS)
 KEDA = {"app": "keda-operator"}
 
 
@@ -60,7 +61,7 @@ def _to_api_server(target: Target) -> Manifest:
 
 
 def _to_database(target: Target) -> list[dict[str, Any]]:
-    peers = _pods(*CORE, "migration")
+    peers = _pods(*CORE, *DATABASE_JOBS)
     if target.config.has_keda and target.spec.executor == "celery":
         # Not from the namespaces of other Deployments: their users may label pods as they like.
         elsewhere = {"matchExpressions": [{"key": names.PORTAL_LABEL, "operator": "DoesNotExist"}]}

@@ -2,6 +2,8 @@
 
 PLUGINS = "/opt/portal/plugins"
 PROGRAMS = "/opt/portal/programs"
+# Beside the programs, which all pods have that reach the database.
+DATABASE_CA = f"{PROGRAMS}/database-ca.pem"
 EXAMPLES = "/opt/portal/example_dags"
 PUBLIC_KEY = "/opt/portal/sign-in/public-key.pem"
 POD_TEMPLATE = "/opt/portal/pod-template/pod.yaml"

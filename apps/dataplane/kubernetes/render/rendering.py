@@ -6,6 +6,7 @@ from apps.dataplane.kubernetes.render.components import data
 from apps.dataplane.kubernetes.render.components.autoscaling import authentication, scaled_object
 from apps.dataplane.kubernetes.render.components.core import core
 from apps.dataplane.kubernetes.render.components.database_jobs import server_stages
+from apps.dataplane.kubernetes.render.components.history_cleanup import history_cleanup
 from apps.dataplane.kubernetes.render.components.log_cleanup import log_cleanup
 from apps.dataplane.kubernetes.render.components.migration import migration
 from apps.dataplane.kubernetes.render.components.task_pods import task_pod_template
@@ -46,7 +47,9 @@ def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
         *(server_stages(target, config.database) if config.database else ()),
         _stage("data", "Storage, database and broker", *_data(configuration), waits=True),
         _stage("migration", "Database migration", migration(configuration), waits=True),
-        _stage("core", "Core components", *core(configuration, task_pods), *_cleanup(target)),
+        _stage(
+            "core", "Core components", *core(configuration, task_pods), *_cleanup(configuration)
+        ),
         _stage("workers", "Workers", *_workers(configuration), free=True),
         _stage("autoscaling", "Autoscaling", *_autoscaling(target)),
     )
@@ -71,8 +74,10 @@ def _data(configuration: Configuration) -> list[Manifest]:
     return objects
 
 
-def _cleanup(target: Target) -> list[Manifest]:
-    return [log_cleanup(target)] if target.has_shared_logs else []
+def _cleanup(configuration: Configuration) -> list[Manifest]:
+    target = configuration.target
+    logs = [log_cleanup(target)] if target.has_shared_logs else []
+    return [*logs, history_cleanup(configuration)] if target.config.history_days else logs
 
 
 def _workers(configuration: Configuration) -> list[Manifest]:

@@ -77,6 +77,7 @@ class Configuration:
             Wanted(
                 core=[program.name for program in core],
                 queues=[_wanted_queue(queue, slots) for queue, slots in queues],
+                python=str(around.python),
             ),
         )
         routes.add_route(self.home, self.spec.ref, self.state.api_port)

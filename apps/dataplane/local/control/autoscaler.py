@@ -23,6 +23,7 @@ from apps.dataplane.local.airflow.programs import component_of
 from apps.dataplane.local.airflow.steps import reload_programs
 from apps.dataplane.local.airflow.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.control.history_cleanup import HistoryCleanup
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import (
     Folder,
@@ -69,6 +70,7 @@ class Autoscaler:
 
     def __post_init__(self) -> None:
         self.supervisor = Supervisor(self.home)
+        self.history = HistoryCleanup(self.config)
 
     def look(self, now: float) -> None:
         """Do one round for all Deployments."""
@@ -85,6 +87,7 @@ class Autoscaler:
         wanted = read_wanted(folder)
         self._start_core(wanted, states)
         self._remove_old_logs(folder, now)
+        self.history.step(folder, wanted, now=time.time())
         if not wanted.queues:
             return
         log_files.shorten(folder)

@@ -77,7 +77,7 @@ def database(configuration: Configuration) -> tuple[Manifest, ...]:
         ],
     }
     return (
-        _data_claim(target, DATABASE_SERVICE, size="5Gi"),
+        _data_claim(target, DATABASE_SERVICE, size=target.config.database_size),
         _service(target, DATABASE_SERVICE, PORT),
         _stateful_set(target, DATABASE_SERVICE, pod, reads=[configuration.database_admin]),
     )

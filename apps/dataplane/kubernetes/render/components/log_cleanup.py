@@ -44,10 +44,15 @@ def log_cleanup(target: Target) -> Manifest:
         "containers": [container],
         "volumes": [kept_volume(target)],
     }
+    return nightly(target, COMPONENT, pod)
+
+
+def nightly(target: Target, component: str, pod: Manifest) -> Manifest:
+    """Return the CronJob that runs a pod every night, never beside another one of its own."""
     job = {
         "backoffLimit": 1,
         "activeDeadlineSeconds": 3600,
-        "template": {"metadata": {"labels": target.labels(COMPONENT)}, "spec": pod},
+        "template": {"metadata": {"labels": target.labels(component)}, "spec": pod},
     }
     spec = {
         "schedule": _schedule(target.ref),
@@ -55,9 +60,9 @@ def log_cleanup(target: Target) -> Manifest:
         "startingDeadlineSeconds": 3600,
         "successfulJobsHistoryLimit": 1,
         "failedJobsHistoryLimit": 1,
-        "jobTemplate": {"metadata": {"labels": target.labels(COMPONENT)}, "spec": job},
+        "jobTemplate": {"metadata": {"labels": target.labels(component)}, "spec": job},
     }
-    return target.manifest("batch/v1 CronJob", COMPONENT, component=COMPONENT, spec=spec)
+    return target.manifest("batch/v1 CronJob", component, component=component, spec=spec)
 
 
 def trim_parse_logs(target: Target, pod: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from apps.dataplane.kubernetes.render.pods.pods import (
     restricted_pod,
     scratch_volume,
 )
-from apps.dataplane.kubernetes.render.pods.portal_files import PROGRAM_FILES
+from apps.dataplane.kubernetes.render.pods.portal_files import PROGRAM_FILES, database_ca
 from apps.dataplane.kubernetes.render.sizes import Share
 
 
@@ -46,6 +46,8 @@ def migration(configuration: Configuration) -> Manifest:
     if target.config.database is None:
         pod["initContainers"] = [preparation(configuration.database_admin)]
         reads.append(configuration.database_admin)
+    # One that failed for a wrong certificate runs again with the right one.
+    reads += [ca] if (ca := database_ca(target)) else []
     return job(target, "migrate", pod, reads=reads)
 
 

@@ -9,6 +9,7 @@ import hashlib
 from urllib.parse import urlencode
 
 from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
+from apps.dataplane.kubernetes.render.places import DATABASE_CA
 from apps.dataplane.kubernetes.render.target import DATABASE_SERVICE, Target
 
 PORT = 5432
@@ -32,9 +33,30 @@ def reader_name(config: ClusterConfig, ref: str) -> str:
 
 
 def database_url(target: Target, *, scheme: str) -> str:
-    """Return the URL of the database for the role that owns it."""
+    """Return the URL of the database for the role that owns it, with libpq's options."""
     name = database_name(target.config, target.ref)
-    return _url(target, scheme=scheme, role=name, password=target.derived("database"))
+    url = _url(target, scheme=scheme, role=name, password=target.derived("database"))
+    server = target.config.database
+    if server is None or server.sslmode == "prefer":
+        return url
+    options = {"sslmode": server.sslmode}
+    if server.is_verified:
+        options["sslrootcert"] = DATABASE_CA
+    return f"{url}?{urlencode(options)}"
+
+
+def async_database_url(target: Target) -> str:
+    """Return the same URL for asyncpg, which knows none of libpq's options; Airflow would hand them
+    on. An empty one where there are none to translate.
+
+    A CA is no option of a URL: where one is to be checked, `portal_database.py` says it.
+    """
+    server = target.config.database
+    if server is None or server.sslmode == "prefer":
+        return ""
+    name = database_name(target.config, target.ref)
+    url = _url(target, scheme="postgresql+asyncpg", role=name, password=target.derived("database"))
+    return url if server.is_verified else f"{url}?{urlencode({'ssl': server.sslmode})}"
 
 
 def reader_url(target: Target) -> str:
@@ -42,8 +64,12 @@ def reader_url(target: Target) -> str:
     so the host is fully qualified.
     """
     options = {"connect_timeout": "5"}
-    if target.config.database is None:
+    server = target.config.database
+    if server is None:
         options["sslmode"] = "disable"
+    elif server.sslmode != "prefer":
+        # KEDA's own pod has no file of ours: it encrypts, and cannot check who answers.
+        options["sslmode"] = "require" if server.is_verified else server.sslmode
     role = reader_name(target.config, target.ref)
     password = target.derived("database-reader")
     url = _url(target, scheme="postgresql", role=role, password=password)
@@ -87,4 +113,12 @@ def _sign_in(server: DatabaseServer) -> dict[str, str]:
         "PGPASSWORD": server.password,
         "PGDATABASE": "postgres",
         "PGCONNECT_TIMEOUT": "10",
+        **_encryption(server),
     }
+
+
+def _encryption(server: DatabaseServer) -> dict[str, str]:
+    if server.sslmode == "prefer":
+        return {}
+    verified = {"PGSSLROOTCERT": DATABASE_CA} if server.is_verified else {}
+    return {"PGSSLMODE": server.sslmode, **verified}

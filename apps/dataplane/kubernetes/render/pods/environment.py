@@ -15,6 +15,7 @@ from apps.dataplane.kubernetes.render.places import (
     CODE_SLOTS,
     CODE_STATE,
     CODE_VERSIONS,
+    DATABASE_CA,
     EXAMPLES,
     PARSE_LOGS,
     PLUGINS,
@@ -23,7 +24,10 @@ from apps.dataplane.kubernetes.render.places import (
     TASK_LOGS,
     WORKER_ALIVE,
 )
-from apps.dataplane.kubernetes.render.pods.database import database_url
+from apps.dataplane.kubernetes.render.pods.database import (
+    async_database_url,
+    database_url,
+)
 from apps.dataplane.kubernetes.render.target import (
     API_PORT,
     API_SERVICE,
@@ -119,6 +123,13 @@ def core_environment(target: Target) -> dict[str, str]:
         "PORTAL_AUDIENCE": sign_in.audience,
         "PORTAL_PUBLIC_KEY_FILE": PUBLIC_KEY,
     }
+    server = target.config.database
+    if server and server.is_verified:
+        environment |= {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": "portal_database.ASYNC_ARGUMENTS",
+            "PORTAL_DATABASE_CA": DATABASE_CA,
+            "PORTAL_DATABASE_SSLMODE": server.sslmode,
+        }
     if target.spec.executor == "kubernetes":
         environment |= {
             "AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE": target.namespace,
@@ -129,8 +140,11 @@ def core_environment(target: Target) -> dict[str, str]:
 
 def core_secrets(target: Target) -> dict[str, str]:
     """Return the secrets of api-server, scheduler, dag-processor and triggerer."""
+    for_asyncpg = async_database_url(target)
+    also = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": for_asyncpg} if for_asyncpg else {}
     return {
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(target, scheme="postgresql+psycopg2"),
+        **also,
         "AIRFLOW__CORE__FERNET_KEY": target.spec.secrets.fernet_key,
         "AIRFLOW__API_AUTH__JWT_SECRET": target.spec.secrets.jwt_secret,
     }

@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render.places import DATABASE_CA
 from apps.dataplane.kubernetes.render.target import Target
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[5] / "runtime"
@@ -32,8 +33,19 @@ def example_files(target: Target) -> Manifest:
 
 
 def program_files(target: Target) -> Manifest:
-    """Return the small programs that pods run beside Airflow."""
-    return target.manifest("ConfigMap", PROGRAM_FILES, component=PORTAL_FILES, data=_texts("pods"))
+    """Return the small programs that pods run beside Airflow, and the CA certificate of the
+    database server that they and Airflow check.
+    """
+    data = _texts("pods") | database_ca(target)
+    return target.manifest("ConfigMap", PROGRAM_FILES, component=PORTAL_FILES, data=data)
+
+
+def database_ca(target: Target) -> dict[str, str]:
+    """Return the file with the CA certificate, by name; none where none is checked."""
+    server = target.config.database
+    if server is None or not server.is_verified:
+        return {}
+    return {DATABASE_CA.rpartition("/")[2]: server.ca_certificate}
 
 
 def sign_in_files(target: Target) -> Manifest:
