@@ -6,30 +6,34 @@ so ids that are put together at run time are not judged.
 
 import ast
 import re
+import time
 from collections.abc import Iterator
 
-# A tree takes about a hundred times the memory of its source.
-MAX_FILE_BYTES = 1024 * 1024
-MAX_TOTAL_BYTES = 20 * 1024 * 1024
+# A tree takes some hundred times the memory of its source, and long to walk. The rest of the work
+# on an upload needs most of what its process may spend.
+MAX_FILE_BYTES = 256 * 1024
+MAX_CPU_SECONDS = 8
 # What Airflow accepts as an id; anything else is an import error there.
 VALID_ID = re.compile(r"[\w.-]{1,250}")
 
 
 class DagIds:
-    """The files that define each id. Reads a limited amount of source and skips what is beyond."""
+    """The files that define each id. Reads for a limited time and skips what is beyond."""
 
     def __init__(self) -> None:
         self.paths: dict[str, list[str]] = {}
-        self.left_bytes = MAX_TOTAL_BYTES
+        self.spent_seconds = 0.0
 
     def add(self, path: str, source: bytes) -> None:
         """Note the ids that a source file defines."""
-        size = len(source)
-        if size > min(MAX_FILE_BYTES, self.left_bytes) or not _may_define(source):
+        if len(source) > MAX_FILE_BYTES or self.spent_seconds > MAX_CPU_SECONDS:
             return
-        self.left_bytes -= size
+        if not _may_define(source):
+            return
+        started = time.process_time()
         for dag_id in sorted(ids_in(source)):
             self.paths.setdefault(dag_id, []).append(path)
+        self.spent_seconds += time.process_time() - started
 
     def duplicates(self) -> dict[str, list[str]]:
         """Return the ids that more than one file defines, each with its files."""

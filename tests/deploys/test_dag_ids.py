@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.deploys.dag_ids import ids_in
+from apps.deploys.dag_ids import MAX_CPU_SECONDS, MAX_FILE_BYTES, DagIds, ids_in
 from tests.deploys.test_archives import build, zip_of
 
 A_DAG = b"from airflow.sdk import DAG\nwith DAG('sales'):\n    pass\n"
@@ -68,3 +68,13 @@ def test_ids_are_read_where_they_stand_literally(source: str, ids: set[str]) -> 
 
 def test_a_source_that_is_nested_too_deeply_has_no_ids() -> None:
     assert ids_in(b"from airflow import DAG\nx = " + b"-" * 100_000 + b"1") == set()
+
+
+def test_reading_ids_stops_before_it_costs_an_upload_its_acceptance() -> None:
+    large, late = DagIds(), DagIds()
+    late.spent_seconds = MAX_CPU_SECONDS + 1
+
+    large.add("a.py", A_DAG + b"#" * MAX_FILE_BYTES)
+    late.add("a.py", A_DAG)
+
+    assert large.paths == late.paths == {}
