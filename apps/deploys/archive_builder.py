@@ -25,12 +25,14 @@ from collections.abc import Container, Iterator
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from apps.deploys.dag_ids import DagIds
 from apps.deploys.ignore_files import IGNORE_FILE, ignored_paths
 
 MAX_DEPTH = 20
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 1_000
 MAX_PROBLEMS = 10
+MAX_NAMED_FILES = 3
 # Ordinary text compresses to a tenth; no genuine large file compresses to less than a hundredth.
 MAX_RATIO = 100
 RATIO_COUNTS_FROM_BYTES = 10 * 1024 * 1024
@@ -83,6 +85,7 @@ class Builder:
         self.notes: list[str] = []
         self.problems: list[str] = []
         self.files: list[dict[str, object]] = []
+        self.dag_ids = DagIds()
 
     def build(self) -> None:
         if self.job["name"].lower().endswith(".zip"):
@@ -187,6 +190,7 @@ class Builder:
                     is_program=_is_program(members[path]),
                     is_checked=path not in ignored,
                 )
+        self._note_duplicates()
 
     def _note_unused(self, members: dict[str, zipfile.ZipInfo]) -> None:
         """Say what a project brings along that a Deployment does not use."""
@@ -197,6 +201,16 @@ class Builder:
             self.notes.append(
                 "Plugins in the folder plugins are not loaded: Airflow has those of its runtime."
             )
+
+    def _note_duplicates(self) -> None:
+        duplicates = sorted(self.dag_ids.duplicates().items())
+        for dag_id, paths in duplicates[:MAX_PROBLEMS]:
+            self.notes.append(
+                f"{_listed(paths)} define the same DAG id, {dag_id}. Airflow keeps one DAG of that "
+                "id and may switch between the files. Rename one of them."
+            )
+        if (more := len(duplicates) - MAX_PROBLEMS) > 0:
+            self.notes.append(f"{more} more DAG ids are defined by more than one file.")
 
     def _output(self) -> zipfile.ZipFile:
         return zipfile.ZipFile(self.job["output"], "w", zipfile.ZIP_DEFLATED, compresslevel=6)
@@ -212,6 +226,7 @@ class Builder:
     ) -> None:
         if path.endswith(".py") and is_checked:
             self._compile(path, content)
+            self.dag_ids.add(path, content)
         if len(self.problems) >= MAX_PROBLEMS:
             raise Refusal("")
         member = zipfile.ZipInfo(path, FIXED_TIME)
@@ -299,6 +314,13 @@ def imports(source: bytes, folder: str, paths: Container[str]) -> bool:
         return True
     named = re.findall(rb"[\"']%b\.(\w+)[\w.]*[\"']" % name, source)
     return any(f"{folder}/{module.decode(errors='replace')}.py" in paths for module in named)
+
+
+def _listed(paths: list[str]) -> str:
+    *before, last = paths[:MAX_NAMED_FILES]
+    if (more := len(paths) - MAX_NAMED_FILES) > 0:
+        return f"{', '.join([*before, last])} and {more} more"
+    return f"{', '.join(before)} and {last}"
 
 
 def _clean_path(name: str) -> str:
