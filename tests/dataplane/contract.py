@@ -25,7 +25,7 @@ def assert_a_broken_dag_is_told(plane: DataPlane, spec: DeploymentSpec) -> None:
         found = read_import_errors(plane, spec=spec)
         return found if found is not None and found.failures else None
 
-    found = eventually(told, seconds=180)
+    found = eventually(told, seconds=300)
     assert found is not None
     (failure,) = found.failures
     assert found.count == 1
