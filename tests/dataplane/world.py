@@ -31,17 +31,22 @@ class World:
         return time.monotonic() - began
 
     def airflow(self, method: str, path: str, json: dict[str, Any] | None = None) -> Any:
-        """Call Airflow with the patience that a busy machine needs; `json` must bear repeating."""
+        """Call Airflow with the patience that a busy machine needs; `json` must bear repeating. An
+        api-server whose database is being started again answers 500.
+        """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
+            is_late = time.monotonic() > deadline
             try:
                 response = self.plane.airflow(spec=self.spec, method=method, path=path, json=json)
             except Unreachable:
-                if time.monotonic() > deadline:
+                if is_late:
                     raise
             else:
-                assert response.status < 400, response
-                return response.data
+                if response.status < 500 or is_late:
+                    assert response.status < 400, response
+                    return response.data
+            time.sleep(0.2)
 
     def trigger(self, dag_id: str, **conf: Any) -> str:
         """Start a run of a DAG as soon as Airflow knows the DAG; return the run's id."""
