@@ -32,7 +32,7 @@ from apps.sso.sign_in.pending import hold
 from apps.sso.sign_in.testing import end_test, is_testing
 
 logger = logging.getLogger(__name__)
-SOMEBODY_ELSE = (
+SIGNED_IN_AS_ANOTHER = (
     "The identity provider signed in another person than the one signed in here. Sign out there "
     "or here, then sign in again."
 )
@@ -141,7 +141,7 @@ def end_confirmation(request: HttpRequest, sociallogin: Any) -> HttpResponse:
     linked = SocialAccount.objects.filter(provider=connection.key, uid=uid)
     account = linked.filter(user_id=request.user.pk).select_related("user").first()
     if account is None:
-        return problem(request, connection, SOMEBODY_ELSE, status=403)
+        return problem(request, connection, SIGNED_IN_AS_ANOTHER, status=403)
     if not is_reached(connection=connection, account=account):
         return problem(request, connection, NOT_REACHED, status=403)
     try:
