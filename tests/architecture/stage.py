@@ -276,7 +276,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "organization_slug": "nordhavn",
             "mapping_id": map_group(actor=owner, connection=saml, group="data", team=mirrored).pk,
             "link_id": SocialAccount.objects.create(
-                provider=saml.key, uid="1", user=people["workspace member"]
+                provider=saml.key, uid="1", user=make_user("Linked")
             ).pk,
             "path": "Users",
             "scim_token_id": ScimToken.objects.get().pk,

@@ -13,8 +13,9 @@ from apps.dataplane.status import ImportErrors
 from tests.dataplane.specs import DEFAULT_QUEUE, make_spec
 from tests.dataplane.world import eventually, settle
 
-# A file of a dags folder that Airflow cannot import, and the line that is to blame.
-BROKEN = {"etl/broken.py": "import os\n\nimport nothing_like_it\n"}
+# A file of a dags folder that Airflow cannot import, and the line that is to blame. Files without
+# the words "airflow" and "dag" are not even tried.
+BROKEN = {"etl/broken.py": "from airflow.sdk import dag\n\nimport nothing_like_it\n"}
 BROKEN_LINE = 3
 
 
