@@ -47,7 +47,7 @@ BROKER_NUMBER = 100 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removepre
 SWEEP_SECONDS = 2.0
 START_SECONDS = 90
 # Three leases, their sweeps, and as many starts of a process.
-QUARANTINE_SECONDS = 180
+QUARANTINE_SECONDS = 400
 # For a worker at rest, and some more.
 GROUP_MB = 600
 
