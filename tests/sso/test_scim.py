@@ -327,7 +327,7 @@ def test_what_is_not_kept_is_not_stored_and_cannot_be_guessed(scim: Callable[...
     secrets = {
         "password": "hunter2-hunter2",
         "nickName": "Danny",
-        "phoneNumbers": [{"value": "+45 1234", "type": "mobile"}],
+        "ims": [{"value": "+45 1234", "type": "xmpp"}],
         "roles": [{"value": "Admin"}],
         f"{ENTERPRISE}": {"employeeNumber": "4711", "manager": {"value": "m1"}},
     }
@@ -347,7 +347,7 @@ def test_what_is_not_kept_is_not_stored_and_cannot_be_guessed(scim: Callable[...
         'password eq "hunter2-hunter2"',
         'password sw "h"',
         "password pr",
-        'phoneNumbers[value sw "+45"]',
+        'ims[value sw "+45"]',
         f'{ENTERPRISE}:employeeNumber eq "4711"',
     ):
         found = scim("GET", f"Users?filter={asked.replace('+', '%2B')}")

@@ -211,7 +211,7 @@ def test_operations_about_other_attributes_alone_change_nothing(
 ) -> None:
     before = scim("GET", dana).json()
 
-    response = scim("PATCH", dana, patch({"op": "Add", "path": "title", "value": "Engineer"}))
+    response = scim("PATCH", dana, patch({"op": "Add", "path": "nickName", "value": "Dan"}))
 
     assert response.status_code == 204, response.content
     assert scim("GET", dana).json() == before

@@ -21,11 +21,29 @@ KEPT: dict[str, dict[str, tuple[str, ...]]] = {
         "displayName": (),
         "active": (),
         "emails": ("value", "type", "primary"),
+        "title": (),
+        "preferredLanguage": (),
+        "profileUrl": (),
+        "phoneNumbers": ("value", "type", "primary"),
+        "addresses": (
+            "formatted",
+            "streetAddress",
+            "locality",
+            "region",
+            "postalCode",
+            "country",
+            "type",
+            "primary",
+        ),
+        "photos": ("value", "type", "primary"),
+        "groups": ("value", "$ref", "display", "type"),
     },
-    GROUP: {"displayName": (), "members": ("value", "type")},
+    GROUP: {"displayName": (), "members": ("value", "$ref", "display", "type")},
 }
+# Taken and forgotten: clients that read the schemas first would not send a person without it.
+NEVER_KEPT = frozenset({"password"})
 COMMON = ("schemas", "id", "externalId", "meta")
-LISTS = frozenset({"emails", "members"})
+LISTS = frozenset({"emails", "members", "phoneNumbers", "addresses", "photos", "groups"})
 BOOLEANS = frozenset({"active", "primary"})
 NAME = re.compile(r"[A-Za-z$][A-Za-z0-9$_-]*")
 
@@ -70,9 +88,9 @@ def _parts(value: Any, subs: tuple[str, ...]) -> Any:
 
 def _reduced(schema: Schema, names: dict[str, tuple[str, ...]]) -> Schema:
     attributes = [
-        one.model_copy(update={"sub_attributes": _subs(one, names[one.name])})
+        one.model_copy(update={"sub_attributes": _subs(one, names.get(str(one.name), ()))})
         for one in schema.attributes or []
-        if one.name in names
+        if one.name in names or one.name in NEVER_KEPT
     ]
     return schema.model_copy(update={"attributes": attributes})
 
