@@ -44,9 +44,11 @@ HAND_OVER = """<!doctype html><form method="post" action="{action}">
 @pytest.fixture(scope="module")
 def door(control_plane: ControlPlane) -> Iterator[str]:
     """The address of a gateway, before a cluster with one Airflow."""
-    with local_world(make_runtime()) as world:
+    with local_world(make_runtime()) as world, pytest.MonkeyPatch.context() as patch:
         world.create(make_spec(REF, executor="local", queues=()))
-        pod = edge.make_app(world.home.edge_routes)
+        # The edge plays a pod here, which is asked under the pod's own address.
+        patch.setattr(edge, "_is_ours", lambda request: True)
+        pod = edge.make_app(world.home.edge_routes, origin="http://localhost:8081")
         address: Future[str] = Future()
         stop = threading.Event()
         run = _serve(control_plane, pod, address, stop)
