@@ -3,15 +3,18 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
-from apps.deployments.models import SecretValue
 from apps.deployments.secrets.keys import key_problems
 
 
 def check_keys(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Run with the checks of the database (`check --database default`), once its tables exist."""
+    """Run with the checks of the database (`check --database default`), once it is migrated:
+    `migrate` itself runs them first, when columns may still be missing.
+    """
     if "default" not in (databases or ()):
         return []
-    if SecretValue._meta.db_table not in connection.introspection.table_names():
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return []
     return [Error(problem, id="deployments.E001") for problem in key_problems()]

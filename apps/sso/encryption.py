@@ -37,7 +37,9 @@ def add_encryption_key(connection: SSOConnection) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     ).decode()
-    connection.encryption_key = key_ring().seal(value=text, identity=connection.key_identity)
+    connection.encryption_key = key_ring().seal(
+        value=text, identity=connection.identity("encryption_key")
+    )
     connection.encryption_certificate = certificate.public_bytes(
         serialization.Encoding.PEM
     ).decode()
@@ -48,5 +50,5 @@ def encryption_key_of(connection: SSOConnection) -> str:
     if not connection.encryption_key:
         return ""
     return key_ring().open(
-        sealed=bytes(connection.encryption_key), identity=connection.key_identity
+        sealed=bytes(connection.encryption_key), identity=connection.identity("encryption_key")
     )

@@ -138,13 +138,9 @@ class SSOConnection(models.Model):
     def access_parent(self) -> Organization:
         return self.organization
 
-    @property
-    def secret_identity(self) -> str:
-        return f"sso.connection|{self.key}|client_secret"
-
-    @property
-    def key_identity(self) -> str:
-        return f"sso.connection|{self.key}|encryption_key"
+    def identity(self, field: str) -> str:
+        """Name a sealed field of this row for the cipher."""
+        return f"sso.connection|{self.key}|{field}"
 
     @property
     def issuer(self) -> str:

@@ -5,16 +5,27 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
+from django.db import connection, models
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.clusters.connections.kept import keep_secrets, kept_secrets
+from apps.clusters.connections.sealed import former_password
+from apps.clusters.models import Cluster, FormerDatabaseServer
 from apps.core.encryption.crypto import KeyRing, SecretUnreadable, key_id_of
 from apps.deployments.editing.drafts import store_secret
 from apps.deployments.models import Deployment, SecretValue
 from apps.deployments.secrets import sealed
-from apps.organizations.models import Workspace
+from apps.deployments.secrets.keys import SEALED_COLUMNS, key_problems, rewrap_all
+from apps.organizations.models import Organization, Workspace
+from apps.sso.connections.services import client_secret_of
+from apps.sso.encryption import encryption_key_of
+from apps.sso.models import SSOConnection
 
 pytestmark = pytest.mark.django_db
 
@@ -107,3 +118,55 @@ def test_the_keys_are_right_when_they_are(secret: SecretValue) -> None:
     call_command("check_keys")
 
     assert run_checks(tags=["database"], databases=["default"]) == []
+
+
+def test_keys_are_not_judged_before_the_columns_are_there(
+    secret: SecretValue, settings: Any
+) -> None:
+    settings.ENCRYPTION_KEYS = KeyRing(current="t2", keys={"t2": NEW})
+    MigrationRecorder(connection).record_unapplied("sso", "0003_identities_are_proved")
+
+    assert run_checks(tags=["database"], databases=["default"]) == []
+
+
+def test_every_sealed_column_moves_to_the_current_key() -> None:
+    """A column that is forgotten is lost when the old key leaves the ring."""
+    ours = [model for model in apps.get_models() if model.__module__.startswith("apps.")]
+    stored = {
+        (model, field.name)
+        for model in ours
+        for field in model._meta.local_fields
+        if isinstance(field, models.BinaryField)
+    }
+
+    assert {(column.model, column.field) for column in SEALED_COLUMNS} == stored
+
+
+def test_secrets_of_connections_and_former_servers_open_with_the_new_key_alone(
+    organization: Organization, alice: User, settings: Any
+) -> None:
+    saml = SSOConnection(organization=organization, key="nordhavn-1", protocol="saml")
+    ring = settings.ENCRYPTION_KEYS
+    for field in ("client_secret", "encryption_key"):
+        value = ring.seal(value=f"canary-{field}", identity=saml.identity(field))
+        setattr(saml, field, value)
+    saml.save()
+    cluster = Cluster.objects.create(organization=organization, name="here", kind="local")
+    former = FormerDatabaseServer(cluster=cluster, host="db.test", port=5432, user="portal")
+    former.password = ring.seal(value="canary-password", identity=former.identity)
+    former.save()
+    now = timezone.now()
+    mine = {"actor": alice, "organization": organization, "form": "register"}
+    keep_secrets(**mine, secrets={"token": ("canary-token", "")}, now=now)
+    settings.ENCRYPTION_KEYS = BOTH
+
+    assert rewrap_all() == 4
+
+    settings.ENCRYPTION_KEYS = KeyRing(current="t2", keys={"t2": NEW})
+    assert key_problems() == []
+    saml.refresh_from_db()
+    assert client_secret_of(saml) == "canary-client_secret"
+    assert encryption_key_of(saml) == "canary-encryption_key"
+    assert kept_secrets(**mine, now=now) == {"token": ("canary-token", "")}
+    former.refresh_from_db()
+    assert former_password(former) == "canary-password"

@@ -187,14 +187,14 @@ def client_secret_of(connection: SSOConnection) -> str:
     if not connection.client_secret:
         return ""
     return key_ring().open(
-        sealed=bytes(connection.client_secret), identity=connection.secret_identity
+        sealed=bytes(connection.client_secret), identity=connection.identity("client_secret")
     )
 
 
 def _seal(connection: SSOConnection, client_secret: str) -> None:
     if client_secret:
         connection.client_secret = key_ring().seal(
-            value=client_secret, identity=connection.secret_identity
+            value=client_secret, identity=connection.identity("client_secret")
         )
 
 
