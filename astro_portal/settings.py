@@ -79,7 +79,7 @@ except ValueError as error:
     raise ConfigurationError(f"PORTAL_ENCRYPTION_KEYS is wrong. {error}") from None
 AIRFLOW_SIGN_IN_KEY = env_secret("PORTAL_AIRFLOW_SIGN_IN_KEY") or _key_file("airflow-sign-in.pem")
 check_sign_in_key(AIRFLOW_SIGN_IN_KEY)
-# All that a process needs which deploys Airflows and signs nobody in.
+# All that a process needs which deploys Airflows and signs no one in.
 AIRFLOW_SIGN_IN_PUBLIC_KEY = public_sign_in_key(
     env_secret("PORTAL_AIRFLOW_SIGN_IN_PUBLIC_KEY"), private_pem=AIRFLOW_SIGN_IN_KEY
 )

@@ -218,7 +218,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
     """Make one of everything that an address can name."""
     owner = people["organization owner"]
     invite(actor=owner, organization=organization, email="guest@example.org")
-    # Tests have a mail server, so nobody is shown the link.
+    # Tests have a mail server, so no one is shown the link.
     Invitation.objects.update(token_digest=digest_of("link-of-the-guest"))
     invite(
         actor=owner,

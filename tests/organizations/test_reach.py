@@ -1,4 +1,4 @@
-"""Nobody takes from another person what they could not give: in bulk, by a time, or by a Team."""
+"""No one takes from another person what they could not give: in bulk, by a time, or by a Team."""
 
 from datetime import timedelta
 

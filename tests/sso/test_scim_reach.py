@@ -75,7 +75,7 @@ def linked(user: User, organization: Organization) -> str:
 def above(
     request: pytest.FixtureRequest, organization: Organization, workspace: Workspace, alice: User
 ) -> User:
-    """Somebody who may do more than Ivan, each in another way."""
+    """A person who may do more than Ivan, each in another way."""
     key = "owner" if request.param == "owner" else "member"
     user = member_at_nordhavn("Vera", organization, key, is_operator=request.param == "operator")
     if request.param == "workspace owner":
