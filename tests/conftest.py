@@ -27,6 +27,7 @@ from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.local.home import Home
 from apps.deployments.models import Deployment, Health, Revision, RevisionState
 from apps.organizations.models import Organization, Workspace
+from apps.organizations.roles.services import create_role
 from tests import migrated
 from tests.emptying import Emptying
 from tests.services import IS_MIGRATED
@@ -200,6 +201,24 @@ def charlie(db: None) -> User:
     elsewhere = Organization.objects.create(name="Elsewhere", slug="elsewhere")
     Workspace.objects.create(organization=elsewhere, name="Other", slug="other")
     put_role(user, role("organization", "owner"), elsewhere)
+    return user
+
+
+@pytest.fixture
+def identity_manager(organization: Organization, alice: User) -> User:
+    """May set up single sign-on and provisioning, and nothing else that members may not."""
+    made = create_role(
+        actor=alice,
+        organization=organization,
+        scope="organization",
+        name="Identity",
+        description="",
+        permissions=frozenset({"organization.view", "organization.sso.manage"}),
+        is_limited=False,
+        workspaces=[],
+    )
+    user = make_user("Ivan")
+    put_role(user, made, organization)
     return user
 
 

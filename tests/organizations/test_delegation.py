@@ -12,7 +12,6 @@ from apps.organizations.members.delegation import (
     why_out_of_reach,
 )
 from apps.organizations.models import Organization, Workspace
-from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from tests.conftest import make_user, put_role, role
 
@@ -20,21 +19,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def maker(organization: Organization, alice: User) -> User:
-    """Holds one right that members lack: to set up provisioning."""
-    made = create_role(
-        actor=alice,
-        organization=organization,
-        scope="organization",
-        name="Identity",
-        description="",
-        permissions=frozenset({"organization.view", "organization.sso.manage"}),
-        is_limited=False,
-        workspaces=[],
-    )
-    user = make_user("Ivan")
-    put_role(user, made, organization)
-    return user
+def maker(identity_manager: User) -> User:
+    return identity_manager
 
 
 @pytest.fixture

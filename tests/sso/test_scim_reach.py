@@ -16,32 +16,18 @@ from apps.accounts.models import User
 from apps.organizations.members.services import remove_person
 from apps.organizations.models import Organization, Team, Workspace
 from apps.organizations.queries import is_member
-from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import assign_team_role
 from apps.sso.models import Domain, ScimRecord
 from apps.sso.scim.tokens import create_scim_token
-from tests.conftest import PASSWORD, make_user, put_role, role
+from tests.conftest import PASSWORD, put_role, role
 from tests.sso.provisioning import GROUP, patch, person
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ivan(organization: Organization, alice: User, domain: Domain) -> User:
-    """May set up provisioning, and nothing else."""
-    made = create_role(
-        actor=alice,
-        organization=organization,
-        scope="organization",
-        name="Identity",
-        description="",
-        permissions=frozenset({"organization.view", "organization.sso.manage"}),
-        is_limited=False,
-        workspaces=[],
-    )
-    user = make_user("Ivan")
-    put_role(user, made, organization)
-    return user
+def ivan(identity_manager: User, domain: Domain) -> User:
+    return identity_manager
 
 
 @pytest.fixture
