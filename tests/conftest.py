@@ -6,7 +6,7 @@ import gc
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,27 @@ def role(scope: str, key: str) -> Role:
     return Role.objects.select_related("permission__content_type").get(scope=scope, key=key)
 
 
+def custom_role(
+    name: str,
+    permissions: Collection[str],
+    *,
+    organization: Organization,
+    actor: User,
+    scope: str = "organization",
+) -> Role:
+    """Create a role of an organization that may be given in all of its workspaces."""
+    return create_role(
+        actor=actor,
+        organization=organization,
+        scope=scope,
+        name=name,
+        description="",
+        permissions=permissions,
+        is_limited=False,
+        workspaces=[],
+    )
+
+
 def put_role(user: User, role: Role, on: Any) -> None:
     """Write a grant as it is at rest. `grant` also locks, checks and records: ten statements, which
     most tests of this suite would wait for.
@@ -207,16 +228,8 @@ def charlie(db: None) -> User:
 @pytest.fixture
 def identity_manager(organization: Organization, alice: User) -> User:
     """May set up single sign-on and provisioning, and nothing else that members may not."""
-    made = create_role(
-        actor=alice,
-        organization=organization,
-        scope="organization",
-        name="Identity",
-        description="",
-        permissions=frozenset({"organization.view", "organization.sso.manage"}),
-        is_limited=False,
-        workspaces=[],
-    )
+    permissions = frozenset({"organization.view", "organization.sso.manage"})
+    made = custom_role("Identity", permissions, organization=organization, actor=alice)
     user = make_user("Ivan")
     put_role(user, made, organization)
     return user

@@ -18,9 +18,8 @@ from apps.clusters.models import Cluster
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import Finding, Permission, PlaneCheck
-from apps.organizations.roles.services import create_role
 from tests.clusters.material import CANARY, NOW, SERVER, certificate, kubeconfig
-from tests.conftest import make_user, put_role
+from tests.conftest import custom_role, make_user, put_role
 
 pytestmark = pytest.mark.django_db
 LIST = "/o/nordhavn/clusters/"
@@ -253,21 +252,17 @@ def test_the_present_credential_stays_when_the_new_one_fails(browser, remote, fo
 @pytest.fixture
 def caretaker(organization, alice, client_of) -> Any:
     """Manages clusters and may do nothing else."""
-    made = create_role(
-        actor=alice,
-        organization=organization,
-        scope="organization",
-        name="Clusters",
-        description="",
-        permissions=frozenset(
+    made = custom_role(
+        "Clusters",
+        frozenset(
             {
                 "organization.view",
                 "organization.clusters.view",
                 "organization.clusters.manage",
             }
         ),
-        is_limited=False,
-        workspaces=[],
+        organization=organization,
+        actor=alice,
     )
     user = make_user("Carl")
     put_role(user, made, organization)

@@ -7,9 +7,8 @@ from apps.core.errors import Refused
 from apps.organizations.members.closing import close_account, reopen_account
 from apps.organizations.members.services import assign_role
 from apps.organizations.models import Organization
-from apps.organizations.roles.services import create_role
 from apps.organizations.tokens.services import create_token
-from tests.conftest import make_user, role
+from tests.conftest import custom_role, make_user, role
 
 
 def test_an_owner_closes_an_account_and_its_sessions_and_tokens_end(
@@ -55,15 +54,11 @@ def test_people_of_other_organizations_and_operators_are_not_closed(alice, bob, 
 
 
 def test_who_holds_more_is_not_closed(alice, bob, organization):
-    manager = create_role(
-        actor=alice,
+    manager = custom_role(
+        "People manager",
+        ["organization.members.view", "organization.members.manage"],
         organization=organization,
-        scope="organization",
-        name="People manager",
-        description="",
-        permissions=["organization.members.view", "organization.members.manage"],
-        is_limited=False,
-        workspaces=[],
+        actor=alice,
     )
     assign_role(actor=alice, user=bob, role=manager, on=organization)
 

@@ -11,9 +11,9 @@ from apps.accounts.models import User
 from apps.organizations.invitations.services import invite, revoke_invitation
 from apps.organizations.members.services import assign_role, remove_person
 from apps.organizations.models import Invitation, WorkspaceGrant
-from apps.organizations.roles.services import create_role, delete_role
+from apps.organizations.roles.services import delete_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
-from tests.conftest import make_user, put_role, role
+from tests.conftest import custom_role, make_user, put_role, role
 
 MANAGING = [
     "organization.view",
@@ -27,16 +27,7 @@ MANAGING = [
 
 @pytest.fixture
 def people_manager(alice, organization) -> Role:
-    return create_role(
-        actor=alice,
-        organization=organization,
-        scope="organization",
-        name="People manager",
-        description="",
-        permissions=MANAGING,
-        is_limited=False,
-        workspaces=[],
-    )
+    return custom_role("People manager", MANAGING, organization=organization, actor=alice)
 
 
 @pytest.fixture
@@ -84,15 +75,12 @@ def test_a_manager_of_members_puts_no_end_to_a_role_below(mallory, dora, organiz
 def test_a_manager_of_a_workspace_removes_nobody_whose_role_on_a_deployment_exceeds_theirs(
     alice, mallory, bob, organization, workspace, deployment
 ):
-    manager = create_role(
-        actor=alice,
+    manager = custom_role(
+        "Workspace people",
+        ["workspace.view", "workspace.members.view", "workspace.members.manage"],
         organization=organization,
+        actor=alice,
         scope="workspace",
-        name="Workspace people",
-        description="",
-        permissions=["workspace.view", "workspace.members.view", "workspace.members.manage"],
-        is_limited=False,
-        workspaces=[],
     )
     grant(actor=None, user=mallory, role=manager, on=workspace)
     dora = make_user("Dora")
@@ -133,16 +121,7 @@ def test_an_invitation_to_more_than_one_holds_is_not_revoked(
 
 
 def test_a_deleted_role_is_not_replaced_by_more_in_what_others_offer(alice, mallory, organization):
-    guest = create_role(
-        actor=alice,
-        organization=organization,
-        scope="organization",
-        name="Guest",
-        description="",
-        permissions=["organization.view"],
-        is_limited=False,
-        workspaces=[],
-    )
+    guest = custom_role("Guest", ["organization.view"], organization=organization, actor=alice)
     invite(
         actor=alice, organization=organization, email="new@example.org", organization_role=guest.key
     )

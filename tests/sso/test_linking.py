@@ -18,7 +18,6 @@ from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.members.services import assign_role
 from apps.organizations.models import Organization, Workspace
-from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import assign_team_role, create_team
 from apps.sso.connections.services import (
     create_connection,
@@ -29,7 +28,7 @@ from apps.sso.connections.trust import approve_connection
 from apps.sso.groups.services import map_group
 from apps.sso.linking.services import remove_link
 from apps.sso.models import LinkProof, SSOConnection
-from tests.conftest import PASSWORD, role
+from tests.conftest import PASSWORD, custom_role, role
 from tests.sso import identity_provider
 from tests.sso.conftest import Browser, words_of
 from tests.sso.identity_provider import make_signer
@@ -41,15 +40,8 @@ pytestmark = pytest.mark.django_db
 def manager(alice: User, bob: User, organization: Organization) -> User:
     """A person whose role may set up single sign-on, beyond what members may."""
     member = role("organization", "member").permissions
-    custom = create_role(
-        actor=alice,
-        organization=organization,
-        scope="organization",
-        name="Connector",
-        description="",
-        permissions=(*member, "organization.sso.manage"),
-        is_limited=False,
-        workspaces=[],
+    custom = custom_role(
+        "Connector", (*member, "organization.sso.manage"), organization=organization, actor=alice
     )
     assign_role(actor=alice, user=bob, role=custom, on=organization)
     return User.objects.get(pk=bob.pk)
