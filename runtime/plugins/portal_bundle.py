@@ -22,7 +22,14 @@ from typing import Any
 
 from airflow.dag_processing.bundles import base
 from airflow.dag_processing.bundles.base import BaseDagBundle
-from portal_code import EXAMPLES, import_folders, remove_unused, unpack_kept, unpack_slots
+from portal_code import (
+    EXAMPLES,
+    import_folders,
+    read_current,
+    remove_unused,
+    unpack_kept,
+    unpack_slots,
+)
 
 DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 # The kubelet brings new code within about a minute.
@@ -60,7 +67,7 @@ class PortalDagBundle(BaseDagBundle):
         self._example_folder = Path(example_folder)
         self._slots_folder = Path(slots_folder) if slots_folder else None
         self._pointer = Path(state_folder or code_folder) / "current"
-        self._current = self._read_current()
+        self._current = read_current(self._pointer)
 
     @property
     def path(self) -> Path:
@@ -73,7 +80,7 @@ class PortalDagBundle(BaseDagBundle):
         self._take_new_code()
         if self.version is None:
             self._wait_for_first_code()
-            self._current = self._read_current()
+            self._current = read_current(self._pointer)
         else:
             self._find_version(self.version)
         _import_from(self.path)
@@ -83,7 +90,7 @@ class PortalDagBundle(BaseDagBundle):
         # A bundle asked for with a version stays at that version.
         if self.version is None:
             self._take_new_code()
-            self._current = self._read_current()
+            self._current = read_current(self._pointer)
             _import_from(self.path)
 
     def get_current_version(self) -> Any:
@@ -94,12 +101,6 @@ class PortalDagBundle(BaseDagBundle):
 
     def view_url(self, version: str | None = None) -> str | None:
         return None
-
-    def _read_current(self) -> str:
-        try:
-            return self._pointer.read_text().strip() or EXAMPLES
-        except FileNotFoundError:
-            return EXAMPLES
 
     def _wait_for_first_code(self) -> None:
         """Wait in a new pod until the slots are complete. To serve the examples instead would make
@@ -124,7 +125,7 @@ class PortalDagBundle(BaseDagBundle):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._is_there(version):
             if time.monotonic() > deadline:
-                self._current = self._read_current()
+                self._current = read_current(self._pointer)
                 log.warning("Code %s is gone; the run goes on with %s.", version, self._current)
                 self.version = None
                 return
@@ -150,7 +151,7 @@ class PortalDagBundle(BaseDagBundle):
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             log.warning("New code is not used yet: %s", error)
             return
-        if version != self._read_current() or not self._pointer.exists():
+        if version != read_current(self._pointer) or not self._pointer.exists():
             _write(self._pointer, version)
             remove_unused(self._code_folder, current=version, of_runs=versions_of_runs())
 

@@ -31,6 +31,14 @@ DIGEST = re.compile("[0-9a-f]{64}")
 log = logging.getLogger(__name__)
 
 
+def read_current(pointer: Path) -> str:
+    """Return the version that a pointer names; the examples before there is one."""
+    try:
+        return pointer.read_text().strip() or EXAMPLES
+    except FileNotFoundError:
+        return EXAMPLES
+
+
 def unpack_slots(slots: Path, code_folder: Path) -> str:
     """Make the version in the slots a folder of `code_folder` and return its name.
 

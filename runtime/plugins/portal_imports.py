@@ -86,10 +86,7 @@ class CodeFinder(MetaPathFinder):
             except (OSError, ValueError, zipfile.BadZipFile) as error:
                 log.warning("New code is not used yet: %s", error)
                 return self._version or portal_code.EXAMPLES
-        try:
-            return self._pointer.read_text().strip() or portal_code.EXAMPLES
-        except FileNotFoundError:
-            return portal_code.EXAMPLES
+        return portal_code.read_current(self._pointer)
 
 
 def install() -> None:
