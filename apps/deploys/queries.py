@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.clusters.models import Cluster
 from apps.deployments.configuration.options import deployment_options
 from apps.deployments.models import Deployment
-from apps.deploys.archives import Reader
+from apps.deploys.archives.building import Reader
 from apps.deploys.models import Deploy
 
 IGNORE_SYNTAX = "AIRFLOW__CORE__DAG_IGNORE_FILE_SYNTAX"

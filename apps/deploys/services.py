@@ -19,7 +19,7 @@ from apps.deployments.editing.services import deploy_code
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deployments.operations import lock_deployment
 from apps.deployments.reconciling.compiler import code_name
-from apps.deploys.archives import ArchiveRefused, CodeArchive, Limits, build_archive
+from apps.deploys.archives.building import ArchiveRefused, CodeArchive, Limits, build_archive
 from apps.deploys.cleanup import hold_archives
 from apps.deploys.models import Deploy
 from apps.deploys.queries import most_code_bytes, next_description, reader_of

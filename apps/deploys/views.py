@@ -13,7 +13,7 @@ from apps.core.errors import PortalError
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name
 from apps.deploys import queries, services
-from apps.deploys.archives import ArchiveRefused
+from apps.deploys.archives.building import ArchiveRefused
 from apps.deploys.forms import DeliveryForm, RollBackForm
 from apps.deploys.models import Deploy
 from apps.deploys.uploads import DISK_FULL

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.deploys.archives import (
+from apps.deploys.archives.building import (
     MIB,
     ArchiveRefused,
     CodeArchive,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.deploys.dag_ids import MAX_CPU_SECONDS, MAX_FILE_BYTES, DagIds, ids_in
+from apps.deploys.archives.dag_ids import MAX_CPU_SECONDS, MAX_FILE_BYTES, DagIds, ids_in
 from tests.deploys.test_archives import build, zip_of
 
 A_DAG = b"from airflow.sdk import DAG\nwith DAG('sales'):\n    pass\n"

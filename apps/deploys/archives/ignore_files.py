@@ -1,6 +1,6 @@
 """Which files of an archive Airflow does not read as DAG files: the rules of .airflowignore.
 
-Pure, and of the standard library only: `archive_builder` uses it. Patterns come from the upload and
+Pure, and of the standard library only: `program` uses it. Patterns come from the upload and
 may take for ever; the limits of that process end them.
 """
 

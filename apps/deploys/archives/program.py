@@ -1,4 +1,4 @@
-"""Turn an untrusted upload into a clean archive. `archives` starts this program.
+"""Turn an untrusted upload into a clean archive. `building` starts this program.
 
 It runs as a process of its own, with limits on memory, time and output, because a hostile archive
 or source file can exhaust or crash the interpreter that reads it. It and what it imports use the
@@ -25,8 +25,8 @@ from collections.abc import Container, Iterator
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from apps.deploys.dag_ids import DagIds
-from apps.deploys.ignore_files import IGNORE_FILE, ignored_paths
+from apps.deploys.archives.dag_ids import DagIds
+from apps.deploys.archives.ignore_files import IGNORE_FILE, ignored_paths
 
 MAX_DEPTH = 20
 MAX_NAME_BYTES = 255

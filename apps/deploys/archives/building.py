@@ -3,7 +3,7 @@
 A single .py file or a zip of a dags folder becomes a zip that depends on paths, contents and
 executable bits alone (sorted, one fixed time, mode 0644 or 0755), so the same code has the same
 digest whoever packs it. A single top folder is stripped, unless it is a Python package or imported
-by its name. All reading happens in `archive_builder`, a process with limits.
+by its name. All reading happens in `program`, a process with limits.
 """
 
 import errno
@@ -21,11 +21,11 @@ from typing import Any
 from apps.core.errors import Invalid
 
 MIB = 1024 * 1024
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 # Isolated from packages and from the environment, it finds its own modules alone.
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from apps.deploys.archive_builder import main; main()"
+    "from apps.deploys.archives.program import main; main()"
 )
 SUFFIXES = (".py", ".zip")
 

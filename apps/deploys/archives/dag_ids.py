@@ -1,6 +1,6 @@
 """Which DAG ids the source files of an archive define, as far as they stand there literally.
 
-Pure, and of the standard library only: `archive_builder` uses it. Sources are parsed and never run,
+Pure, and of the standard library only: `program` uses it. Sources are parsed and never run,
 so ids that are put together at run time are not judged.
 """
 
@@ -64,7 +64,7 @@ def ids_in(source: bytes) -> set[str]:
 
 
 def _may_define(source: bytes) -> bool:
-    # Airflow itself passes over files without these two words.
+    # Airflow itself passes over files without these two words (it also takes "asset" for "dag").
     lower = source.lower()
     return b"dag" in lower and b"airflow" in lower
 

@@ -1,0 +1,1 @@
+"""What is accepted as code, and the clean archive made of it, in a process with limits."""
