@@ -333,7 +333,7 @@ def test_a_connection_says_who_answers_for_it(
     assert saml.approved_by == alice
     after = owner.get(page("connection", saml.key)).content.decode()
     assert "Not approved by an owner" in before
-    assert "may do no more than Bob" in before
+    assert "more permissions than Bob" in before
     assert "Approved by an owner" in after
 
 
