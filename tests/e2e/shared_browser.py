@@ -11,9 +11,11 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.e2e.browser import LEFT_OUT, chromium_path, launch
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The one browser of this process: Playwright bears no second one beside it."""
+    """The one browser of this module: Playwright bears no second one beside it, and tests that run
+    an event loop themselves bear none after it in their process.
+    """
     if not chromium_path():
         pytest.skip(LEFT_OUT)
     # Playwright's synchronous interface runs an event loop in this thread, and Django would refuse

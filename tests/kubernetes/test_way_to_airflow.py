@@ -34,10 +34,7 @@ def look(
             check = await asyncio.to_thread(KubernetesPlane(config).check)
             return [one for one in check.findings if one.title == "Way to Airflow"]
 
-    try:
-        return asyncio.run(act())
-    finally:
-        control_plane.kubectl("delete", "namespace", namespace_of(ref), "--wait=false")
+    return asyncio.run(act())
 
 
 def _prepare(config: ClusterConfig, control_plane: ControlPlane, ref: str, patch: str) -> None:

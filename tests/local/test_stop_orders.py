@@ -28,7 +28,8 @@ REF = "tidy-comet"
 SCHEDULER, API_SERVER = f"{REF}--scheduler", f"{REF}--api-server"
 # The task ends when the test says so.
 WITH_A_TASK = (
-    "trap 'while [ ! -e ended ]; do sleep 0.05; done; exit' TERM; while :; do sleep 0.05; done"
+    "trap 'while [ ! -e ended ]; do sleep 0.05; done; exit' TERM; touch has-task; "
+    "while :; do sleep 0.05; done"
 )
 NEWER = make_spec(REF, executor="local", queues=())
 TASK = "longlocal.first"
@@ -56,6 +57,8 @@ def folder(machine: Machine) -> Folder:
         start_program(
             machine, f"{REF}--{component}", "/bin/sh", "-c", script, stops_whole_group=False
         )
+    # Before its trap is set, the scheduler would end at once.
+    until((machine.home.path / "has-task").exists)
     return folder
 
 
