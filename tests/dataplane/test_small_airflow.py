@@ -168,6 +168,8 @@ def test_signing_out_clears_the_cookie(world: LocalWorld):
 
 
 def test_the_scheduler_runs_the_tasks_itself(world: LocalWorld) -> None:
+    world.apply(code=None)
+
     run = world.finished_run("welcome", world.trigger("welcome"))
 
     assert run["state"] == "success"

@@ -62,7 +62,8 @@ class World:
             return response.status in (200, 409)
 
         eventually(lambda: accepts("PATCH", path, {"is_paused": False}), seconds=90)
-        eventually(lambda: accepts("POST", f"{path}/dagRuns", body))
+        # Airflow refuses runs of a DAG that left with earlier code until its file is read again.
+        eventually(lambda: accepts("POST", f"{path}/dagRuns", body), seconds=90)
         return str(body["dag_run_id"])
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:

@@ -73,10 +73,10 @@ class RunningControlPlane(ControlPlane):
         self.create(*(volume(number) for number in range(VOLUMES)))
         self.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
 
-    def start_bare(self) -> None:
+    def start_bare(self, *, has_keda: bool) -> None:
         """Start nothing that acts by itself: objects stay as they are written."""
         self._flags = ("--disable-admission-plugins=ResourceQuota",)
-        self._start_store()
+        self._start_store(has_keda=has_keda)
 
     def stop(self) -> None:
         """End everything, etcd last: an API server whose etcd went first hangs in its shutdown."""
@@ -112,13 +112,13 @@ class RunningControlPlane(ControlPlane):
         context = ssl.create_default_context(cadata=self.authority.certificate)
         self._wait(f"{self.connection.server}/readyz", "kube-apiserver", context)
 
-    def _start_store(self) -> None:
+    def _start_store(self, *, has_keda: bool = True) -> None:
         self._write_files()
         self._start_etcd()
         self.start_api_server()
-        crds = assets.find(assets.CRDS)
-        self.kubectl("apply", "--server-side", "-f", str(crds))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        if has_keda:
+            self.kubectl("apply", "--server-side", "-f", str(assets.find(assets.CRDS)))
+            self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         policy = yaml.safe_dump_all(task_pod_policy.manifests())
         self.kubectl("apply", "--server-side", "-f", "-", given=policy)
 
@@ -218,11 +218,13 @@ class RunningControlPlane(ControlPlane):
 
 
 @contextmanager
-def running_control_plane(folder: Path, *, is_bare: bool = False) -> Iterator[RunningControlPlane]:
+def running_control_plane(
+    folder: Path, *, is_bare: bool = False, has_keda: bool = True
+) -> Iterator[RunningControlPlane]:
     plane = RunningControlPlane(folder)
     try:
         if is_bare:
-            plane.start_bare()
+            plane.start_bare(has_keda=has_keda)
         else:
             plane.start()
         yield plane
