@@ -170,9 +170,7 @@ def test_signing_out_clears_the_cookie(world: LocalWorld):
 def test_the_scheduler_runs_the_tasks_itself(world: LocalWorld) -> None:
     world.apply(code=None)
 
-    run = world.finished_run("welcome", world.trigger("welcome"))
-
-    assert run["state"] == "success"
+    world.succeeded("welcome", world.trigger("welcome"))
 
 
 PLAIN = """
@@ -196,7 +194,7 @@ def test_a_run_whose_code_was_removed_long_ago_is_started_again(
     one = make_code(tmp_path, {"plain.py": PLAIN.replace("VERSION", "one")})
     world.apply(code=one)
     run_id = world.trigger("plain")
-    assert world.finished_run("plain", run_id)["state"] == "success"
+    world.succeeded("plain", run_id)
     monkeypatch.setattr(code, "VERSIONS_KEPT", 0)
     world.apply(code=make_code(tmp_path, {"plain.py": PLAIN.replace("VERSION", "two")}))
     folder = Folder(world.home, "open-comet").code
@@ -205,9 +203,8 @@ def test_a_run_whose_code_was_removed_long_ago_is_started_again(
     path = f"/api/v2/dags/plain/dagRuns/{run_id}"
     world.airflow("POST", f"{path}/clear", {"dry_run": False, "only_failed": False})
     eventually(lambda: world.run("plain", run_id)["tasks"][0]["try_number"] == 2, seconds=60)
-    run = world.finished_run("plain", run_id)
+    world.succeeded("plain", run_id)
 
-    assert run["state"] == "success"
     said = world.airflow("GET", f"{path}/taskInstances/say/xcomEntries/return_value")
     assert said["value"] == "one"
 
@@ -259,8 +256,7 @@ def test_a_trigger_and_a_script_beside_the_dag_work_and_follow_the_code(
         world.apply(code=deploy)
         eventually(lambda digest=deploy.digest: _version(world, "beside") == digest, seconds=90)
         run_id = world.trigger("beside")
-        run = world.finished_run("beside", run_id)
-        assert run["state"] == "success", run
+        world.succeeded("beside", run_id)
         values = f"/api/v2/dags/beside/dagRuns/{run_id}/taskInstances"
         said += [
             world.airflow("GET", f"{values}/{task}/xcomEntries/return_value")["value"]
@@ -330,7 +326,7 @@ def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(
 
     _check_sign_in(aging)
     assert aging.airflow("GET", "/auth/portal/counts")["import_errors"] == 0
-    assert aging.finished_run("welcome", aging.trigger("welcome"))["state"] == "success"
+    aging.succeeded("welcome", aging.trigger("welcome"))
     _upgrade_while_a_task_runs(aging, tmp_path)
     assert aging.airflow("GET", "/api/v2/version")["version"] == "3.3.2"
     with pytest.raises(Permanent, match="cannot be undone"):
