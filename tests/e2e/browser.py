@@ -22,6 +22,8 @@ LEFT_OUT = (
     "Left out: the tests in a browser, because chromium is not installed. To include them, run "
     "`apt-get install chromium`, or name a browser in CHROMIUM."
 )
+# Playwright's own five seconds to see something pass by where an Airflow starts beside the browser.
+PATIENCE_MILLISECONDS = 20_000
 WIDE = {"width": 1280, "height": 900}
 NARROW = {"width": 320, "height": 700}
 PICTURES = Path(__file__).resolve().parents[2] / "test-results"
@@ -121,5 +123,5 @@ def new_context(browser: Browser, **options: Any) -> BrowserContext:
     context = browser.new_context(
         viewport=WIDE, color_scheme="light", reduced_motion="reduce", **options
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
     return context
