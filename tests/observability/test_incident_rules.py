@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.observability.incidents.detectors import MOST_FINDINGS, findings, seen
@@ -134,6 +135,27 @@ def test_a_component_that_says_why_stands_for_the_whole(deployment: Deployment) 
     observe(deployment, health="unhealthy", components=component("scheduler", state="crashing"))
 
     assert kinds_of(deployment) == {"crash-loop": "scheduler"}
+
+
+def test_a_component_that_runs_and_never_answers_is_told_once(deployment: Deployment) -> None:
+    silent = component("dag-processor", ready=0, detail="It runs but sends no heartbeat.")
+    observe(deployment, components=silent)
+    assert kinds_of(deployment) == {"not-ready": "dag-processor"}
+
+    silent = component("scheduler", ready=0, heartbeat_at=LATE)
+    observe(deployment, components=silent, health="unhealthy")
+    assert kinds_of(deployment) == {"heartbeat-late": "scheduler"}
+
+    observe(deployment, components=component("api-server", ready=0), health="unhealthy")
+    assert kinds_of(deployment) == {"unhealthy": ""}
+
+
+def test_the_documentation_names_each_kind() -> None:
+    page = (settings.DOCS_FOLDER / "observe.md").read_text()
+
+    for kind in KINDS.values():
+        assert f"| {kind.label} | {kind.severity.label}" in page
+        assert kind.detected in page
 
 
 def test_rows_tell_of_failed_changes_and_delays(deployment: Deployment) -> None:

@@ -32,6 +32,7 @@ CREDENTIAL_SOON, CREDENTIAL_NOW = timedelta(days=14), timedelta(days=2)
 # What `apps.dataplane.kubernetes.observe.reasons` writes.
 MEMORY, IMAGE = "It exceeded its memory limit", "The image "
 MOUNTS = ("FailedMount", "FailedAttachVolume")
+VITAL = ("api-server", "scheduler")
 # These say more than that Airflow as a whole is unhealthy.
 SPECIFIC = frozenset(
     {"missing", "heartbeat-late", "crash-loop", "out-of-memory", "image-pull", "unschedulable"}
@@ -104,6 +105,9 @@ def findings(look: Seen) -> list[Finding]:
             found.setdefault((finding.kind, finding.subject), finding)
     if any(kind in SPECIFIC for kind, _ in found):
         found.pop(("unhealthy", ""), None)
+    if ("unhealthy", "") in found:
+        for component in VITAL:
+            found.pop(("not-ready", component), None)
     return list(found.values())[:MOST_FINDINGS]
 
 
@@ -249,11 +253,8 @@ def _heartbeats(look: Seen) -> Iterator[Finding]:
     if look.observation is None:
         return
     for one in look.observation.components:
-        # Before its first heartbeat a component is starting, and a stopped one has none.
-        if one.heartbeat_at is None or one.state != "running":
-            continue
-        late = look.observation.observed_at - one.heartbeat_at
-        if late <= LATE_HEARTBEAT:
+        late = _lateness(look, one)
+        if not late:
             continue
         is_scheduler = one.name == "scheduler"
         what = "No new task starts." if is_scheduler else "What it does waits."
@@ -273,6 +274,17 @@ def _heartbeats(look: Seen) -> Iterator[Finding]:
                 ]
             ),
         )
+
+
+def _lateness(look: Seen, component: ComponentStatus) -> timedelta:
+    """Return how long the heartbeat of a component was missing, nothing while it is in time.
+
+    Before its first heartbeat a component is starting, and a stopped one has none.
+    """
+    if look.observation is None or component.heartbeat_at is None or component.state != "running":
+        return timedelta()
+    late = look.observation.observed_at - component.heartbeat_at
+    return late if late > LATE_HEARTBEAT else timedelta()
 
 
 def _broken_components(look: Seen) -> Iterator[Finding]:
@@ -299,8 +311,8 @@ def _kind_of(component: ComponentStatus) -> tuple[str, str]:
 
 def _not_ready(look: Seen) -> Iterator[Finding]:
     for one in _components(look):
-        is_waiting = one.state == "starting" and one.ready < one.wanted
-        if is_waiting and not one.name.startswith("worker "):
+        is_waiting = one.state in ("starting", "running") and one.ready < one.wanted
+        if is_waiting and not one.name.startswith("worker ") and not _lateness(look, one):
             yield _finding(
                 "not-ready",
                 subject=one.name,

@@ -110,7 +110,7 @@ KINDS: dict[str, Kind] = {
             severity=Severity.WARNING,
             opens=Hold(10, 600),
             closes=SOON,
-            detected="A component of Airflow, not a worker, has been starting for ten minutes.",
+            detected="A component of Airflow, not a worker, has not been ready for ten minutes.",
         ),
         Kind(
             key="unschedulable",
