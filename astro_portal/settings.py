@@ -321,6 +321,15 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.deploys.tasks.sweep_archives",
         "schedule": timedelta(days=1),
     },
+    "evaluate-incidents": {
+        "task": "apps.observability.tasks.evaluate_incidents",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
+    "sweep-incidents": {
+        "task": "apps.observability.tasks.sweep_incidents",
+        "schedule": timedelta(days=1),
+    },
     "sweep-audit-events": {
         "task": "apps.audit.tasks.sweep_events",
         "schedule": timedelta(days=1),
@@ -331,6 +340,11 @@ CELERY_BEAT_SCHEDULE = {
 
 # How long events are kept; 0 is unlimited. A limit of half a century finds typing mistakes.
 AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 0, minimum=0, maximum=18_250)
+
+# --- Incidents ------------------------------------------------------------------------------------
+
+# How long closed incidents are kept.
+INCIDENT_DAYS = env_int("PORTAL_INCIDENT_DAYS", 365, minimum=1, maximum=3_650)
 
 # --- People --------------------------------------------------------------------------------------
 

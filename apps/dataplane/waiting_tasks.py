@@ -5,6 +5,7 @@ that cannot start it, and Airflow says neither. `runtime/plugins/portal_counts.p
 says is the word of a machine that runs user code: bounded, and stripped of what acts on a screen.
 """
 
+import re
 from collections.abc import Iterable
 
 from apps.dataplane.base import DataPlane
@@ -16,6 +17,12 @@ COUNTS = "/auth/portal/counts"
 MOST = 10**9
 MOST_WARNINGS = 10
 LONGEST_QUEUE = 63
+NO_QUEUE, NO_START = "no-queue", "no-start"
+# The sentences below, read back: they are what is stored.
+_SENTENCES = (
+    (NO_QUEUE, re.compile(r"^[\d,]+ tasks? waits? for the queue (.*), which does not exist\.$")),
+    (NO_START, re.compile(r"^[\d,]+ tasks? ha(?:s|ve) waited in the queue (.*) for more than ")),
+)
 # Workers that come from none need a few.
 LONG_MINUTES = (60, 30, 10, 5)
 
@@ -49,6 +56,17 @@ def warnings_in(said: object, *, spec: DeploymentSpec) -> tuple[str, ...] | None
         elif queue not in running and (minutes := _long(seconds)):
             found.append(_without_start(_shown(queue), count, minutes))
     return tuple(found[:MOST_WARNINGS])
+
+
+def queue_in(warning: str) -> tuple[str, str]:
+    """Return what a sentence of `warnings_in` is about, NO_QUEUE or NO_START, and of which queue;
+    two empty texts for any other sentence.
+    """
+    for kind, pattern in _SENTENCES:
+        found = pattern.match(warning)
+        if found:
+            return kind, found[1]
+    return "", ""
 
 
 def count_of(value: object) -> int | None:

@@ -50,7 +50,9 @@ class Deployment(models.Model):
     pass got no further and will be retried. `is_urgent` rows come first, because a person waits for
     them. The lease columns belong to `lifecycle.claim`. `settings_version` is that of the cluster's
     settings it was applied with, `database_server` where its metadata database was put:
-    `host:port`, empty for a server in its own namespace. It never moves.
+    `host:port`, empty for a server in its own namespace. It never moves. `open_incidents` and
+    `incident_severity`, how many are open and not silenced and the worst of them, are written by
+    observability and read by every page.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -80,6 +82,8 @@ class Deployment(models.Model):
     health_since = models.DateTimeField(null=True, blank=True)
     observed_at = models.DateTimeField(null=True, blank=True)
     observation = models.JSONField(default=dict, blank=True)
+    open_incidents = models.PositiveIntegerField(default=0, db_default=0)
+    incident_severity = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     next_reconcile_at = models.DateTimeField(null=True, blank=True, default=timezone.now)
     is_urgent = models.BooleanField(default=False)

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from apps.observability.incidents import views as incidents
 from apps.observability.views import logs
 
 app_name = "observability"
@@ -8,4 +9,25 @@ urlpatterns = [
     path("d/<slug:ref>/logs/", logs.logs, name="logs"),
     path("d/<slug:ref>/logs/tail/", logs.tail, name="log_tail"),
     path("d/<slug:ref>/logs/download/", logs.download, name="log_download"),
+    path("d/<slug:ref>/incidents/", incidents.deployment_incidents, name="incidents"),
+    path(
+        "d/<slug:ref>/incidents/<int:incident_id>/",
+        incidents.incident,
+        name="incident",
+    ),
+    path(
+        "d/<slug:ref>/incidents/<int:incident_id>/respond/",
+        incidents.respond,
+        name="respond",
+    ),
+    path(
+        "w/<slug:slug>/incidents/",
+        incidents.workspace_incidents,
+        name="workspace_incidents",
+    ),
+    path(
+        "o/<slug:slug>/incidents/",
+        incidents.organization_incidents,
+        name="organization_incidents",
+    ),
 ]

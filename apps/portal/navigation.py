@@ -34,6 +34,13 @@ class Link:
 ORGANIZATION_PLACES = (
     Link("Overview", "portal:organization", "home", "organization.view"),
     Link("Workspaces", "organizations:workspaces", "workspaces", "organization.view"),
+    Link(
+        "Incidents",
+        "observability:organization_incidents",
+        "incidents",
+        "organization.view",
+        inside="Organization incidents",
+    ),
     Link("Clusters", "clusters:list", "clusters", "organization.clusters.view"),
 )
 ADMINISTRATION = (
@@ -80,6 +87,7 @@ ADMINISTRATION = (
 )
 WORKSPACE_PLACES = (
     Link("Deployments", "deployments:list", "deployments", "workspace.view"),
+    Link("Incidents", "observability:workspace_incidents", "incidents", "workspace.view"),
     Link("Members", "organizations:workspace_members", "people", "workspace.members.view"),
     Link("Teams", "organizations:workspace_teams", "team", "workspace.members.view"),
     Link("Access", "organizations:workspace_who", "search", "workspace.members.view"),

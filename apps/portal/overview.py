@@ -77,8 +77,10 @@ def in_order_of_attention(seen: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def needing_attention(seen: QuerySet[Any]) -> QuerySet[Any]:
-    """Keep what failed, is not healthy, cannot be seen or was changed outside the portal."""
-    return seen.filter(~Q(group__in=CALM) | HAS_DRIFT)
+    """Keep what failed, is not healthy, cannot be seen, has incidents that are not silenced, or was
+    changed outside the portal.
+    """
+    return seen.filter(~Q(group__in=CALM) | HAS_DRIFT | Q(open_incidents__gt=0))
 
 
 def rows_of(deployments: Iterable[Deployment]) -> list[DeploymentRow]:

@@ -289,6 +289,11 @@ TABLE = {
     "observability:logs": reads("deployment.logs.view"),
     "observability:log_tail": reads("deployment.logs.view"),
     "observability:log_download": reads("deployment.logs.view"),
+    "observability:incidents": reads("deployment.view"),
+    "observability:workspace_incidents": reads("workspace.view"),
+    "observability:organization_incidents": reads("organization.view"),
+    "observability:incident": reads("deployment.view"),
+    "observability:respond": writes("deployment.airflow.run"),
 }
 # Closed for everybody: test_view_guard asks them one by one.
 CLOSED = {

@@ -36,6 +36,7 @@ from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
 from tests.conftest import make_user, new_deployment, role, signed_in
+from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
 
 
@@ -149,6 +150,7 @@ def _elsewhere() -> tuple[User, dict[str, Any]]:
     )
     Domain.objects.create(organization=organization, name="elsewhere.test", token="t")
     deployment = new_deployment(workspace=workspace, cluster=cluster)
+    make_incident(deployment)
     return owner, {
         "organization": organization,
         "workspace": workspace,
@@ -161,6 +163,7 @@ def _siblings(organization: Organization, cluster: Cluster) -> dict[str, Any]:
         organization=organization, name="Back office", slug="back-office"
     )
     deployment: Deployment = new_deployment(workspace=workspace, cluster=cluster)
+    make_incident(deployment)
     return {"workspace": workspace, "deployment": deployment}
 
 
@@ -281,6 +284,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "path": "Users",
             "scim_token_id": ScimToken.objects.get().pk,
             "cluster_id": registered(organization).pk,
+            "incident_id": make_incident(deployment).pk,
             "number": 1,
         },
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},

@@ -16,6 +16,7 @@ from apps.deployments.models import Deployment
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.teams.services import add_to_team, create_team
 from tests.conftest import make_user, role
+from tests.observability.incidents import make_incident
 from tests.organizations.test_token_pages import make_token
 
 # The most queries of each page: session, object, rights, rows; then counts and what forms offer.
@@ -33,6 +34,9 @@ LISTS = {
     "/o/nordhavn/audit/": 5,
     "/o/nordhavn/clusters/": 5,
     "/w/warehouse/deployments/": 4,
+    "/d/etl-prod-7f3c/incidents/": 10,
+    "/w/warehouse/incidents/": 7,
+    "/o/nordhavn/incidents/": 7,
     "/account/roles/": 7,
     # Last, so that something was opened before: Home says what.
     "/": 13,
@@ -65,7 +69,8 @@ def fill(
             grant(actor=alice, user=alice, role=role("workspace", "owner"), on=other)
             make_token(alice, deployment, key="viewer", name=f"CI {number}")
             make_deployment(workspace=other)
-            make_deployment()
+            make_incident(make_deployment())
+            make_incident(deployment, subject=f"queue-{number}")
             Cluster.objects.create(
                 organization=organization, kind=Cluster.Kind.LOCAL, name=f"Machine {number}"
             )

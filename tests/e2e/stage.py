@@ -22,6 +22,7 @@ from apps.deployments.models import (
     RevisionState,
 )
 from apps.deploys.models import Deploy
+from apps.observability.incidents.models import Incident
 from apps.organizations.models import ApiToken, Invitation, Team
 from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
@@ -30,6 +31,7 @@ from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
 from tests.conftest import CONFIG
+from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
 
 AUTHOR = "Maximiliane Alexandra Freifrau von und zu Hohenlohe-Waldenburg-Schillingsfürst"
@@ -142,6 +144,7 @@ class Stage:
     role: Role
     token: ApiToken
     scim_token: ScimToken
+    incidents: list[Incident]
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -211,7 +214,43 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         role=_role(workspace, person),
         token=_token(workspace, person),
         scim_token=_scim_token(workspace.organization, person),
+        incidents=_incidents(settled, author),
     )
+
+
+def _incidents(deployment: Deployment, author: User) -> list[Incident]:
+    """One that is acknowledged and silenced, a critical one, one that is over."""
+    long = f"dags/{LONG}/{LONG}.py"
+    evidence = {
+        "facts": [["Code since", "revision 4"], ["Where", long]],
+        "columns": ["File", "Line", "Error"],
+        "rows": [
+            [long, str(line), "ModuleNotFoundError: No module named 'pandas'"] for line in (3, 9)
+        ],
+        "rows_in_all": 40,
+        "excerpt": "Traceback (most recent call last):\n  File x\n" * 4,
+    }
+    now = timezone.now()
+    return [
+        make_incident(
+            deployment,
+            subject=long[:120],
+            title=f"40 DAG files cannot be imported, such as {LONG}",
+            summary=f"{long}: No module named 'pandas'",
+            evidence=evidence,
+            acknowledged_by=author,
+            acknowledged_at=now,
+            silenced_by=author,
+            silenced_at=now,
+        ),
+        make_incident(
+            deployment,
+            kind="crash-loop",
+            subject="scheduler",
+            title="The scheduler crashes again and again",
+        ),
+        make_incident(deployment, kind="drift", evidence={}, closed_at=now),
+    ]
 
 
 def _connection(organization: Any, person: User) -> SSOConnection:

@@ -58,6 +58,7 @@ NOT_PAGES = {
     "airflow_access:airflow_entry": "leaves for Airflow; the journey walks it",
     "observability:log_tail": "a fragment",
     "observability:log_download": "a file",
+    "observability:respond": "POST only",
     "organizations:export_audit": "a file",
     "organizations:verify_audit": "POST only",
     "sso:scim": "for machines",
@@ -176,6 +177,11 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deploys:list", [failed]),
         ("deploys:detail", [ref, made.deploy.number]),
         ("observability:logs", [ref]),
+        ("observability:incidents", [ref]),
+        ("observability:incidents", [failed]),
+        ("observability:workspace_incidents", ["warehouse"]),
+        ("observability:organization_incidents", ["nordhavn"]),
+        *(("observability:incident", [ref, one.pk]) for one in made.incidents),
     ]
 
 

@@ -90,6 +90,8 @@ _COLUMNS = (
     KeyTextTransform("executor", "wanted__config"),
     KeyTransform("queues", "wanted__config"),
     KeyTransform("queues", "observation"),
+    "open_incidents",
+    "incident_severity",
     "cluster__name",
     "cluster__unreachable_since",
 )
@@ -181,6 +183,8 @@ class Row(NamedTuple):
     executor: str | None
     queues: str | None
     queues_seen: str | None
+    open_incidents: int
+    incident_severity: int
     cluster: RowCluster
     wanted: RowRevision | None
     applied: RowRevision | None

@@ -13,9 +13,13 @@ from apps.deployments.models import Deployment, Health, Phase
 
 register = template.Library()
 
+INCIDENTS = "observability:incidents"
+# By the number that orders severities; see apps/observability/incidents/kinds.py.
+SEVERITY_TONES = {10: "move", 20: "warn", 30: "bad"}
 # Tabs of this app and of those above it, which are known here by the names of their pages alone.
 TABS = (
     ("overview", "Overview", "deployments:overview"),
+    ("incidents", "Incidents", INCIDENTS),
     ("logs", "Logs", "observability:logs"),
     ("environment", "Environment", "deployments:environment"),
     ("deploys", "Deploys", "deploys:list"),
@@ -48,6 +52,12 @@ def page_link(name: str, *args: Any) -> str:
         return reverse(name, args=args)
     except NoReverseMatch:
         return ""
+
+
+@register.filter
+def severity_tone(severity: int) -> str:
+    """Return the tone of the worst of some incidents."""
+    return SEVERITY_TONES.get(severity, "idle")
 
 
 @register.inclusion_tag("deployments/_head.html", takes_context=True)
@@ -93,8 +103,14 @@ def _tabs(deployment: Deployment, current: str) -> list[dict[str, Any]]:
     for key, label, name in TABS:
         url = page_link(name, deployment.ref)
         if url:
-            tabs.append({"label": label, "url": url, "is_current": key == current})
+            tab = {"label": label, "url": url, "is_current": key == current}
+            tabs.append(tab | (_count(deployment) if name == INCIDENTS else {}))
     return tabs
+
+
+def _count(deployment: Deployment) -> dict[str, Any]:
+    tone = SEVERITY_TONES.get(deployment.incident_severity, "")
+    return {"count": deployment.open_incidents, "tone": tone}
 
 
 def _locks(deployment: Deployment, may: dict[str, bool]) -> list[Lock]:

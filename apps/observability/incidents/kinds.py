@@ -1,0 +1,233 @@
+"""The table of kinds: how bad each is, how it is detected, when it opens and when it closes.
+
+A kind opens once it was found in a number of evaluations in a row and for a time, and closes when
+it was not found likewise: a flicker opens nothing, and a moment of calm closes nothing. Both count,
+so that a clock that jumps opens and closes nothing by itself.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db.models import IntegerChoices
+
+
+class Severity(IntegerChoices):
+    """How urgent an incident is; the number orders them."""
+
+    INFO = 10, "Info"
+    WARNING = 20, "Warning"
+    CRITICAL = 30, "Critical"
+
+
+class Hold(NamedTuple):
+    """For how many evaluations in a row, and for how many seconds."""
+
+    evaluations: int
+    seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of incident. `is_observed`: found in the last observation of the data plane, so that
+    it can neither open nor close while the Deployment cannot be observed.
+    """
+
+    key: str
+    label: str
+    severity: Severity
+    opens: Hold
+    closes: Hold
+    detected: str
+    is_observed: bool = True
+
+
+AT_ONCE, SOON, PATIENT = Hold(1, 0), Hold(3, 60), Hold(6, 180)
+LONG = Hold(10, 300)
+
+KINDS: dict[str, Kind] = {
+    kind.key: kind
+    for kind in (
+        Kind(
+            key="unreachable",
+            label="Cannot be observed",
+            severity=Severity.WARNING,
+            opens=Hold(2, 30),
+            closes=Hold(2, 30),
+            detected="The cluster does not answer, or the last observation is too old.",
+            is_observed=False,
+        ),
+        Kind(
+            key="missing",
+            label="Nothing is there",
+            severity=Severity.CRITICAL,
+            opens=SOON,
+            closes=SOON,
+            detected="The data plane has nothing of a Deployment that was applied.",
+        ),
+        Kind(
+            key="unhealthy",
+            label="Airflow is unhealthy",
+            severity=Severity.CRITICAL,
+            opens=SOON,
+            closes=SOON,
+            detected="The API server or the scheduler does not answer, and no component says why.",
+        ),
+        Kind(
+            key="heartbeat-late",
+            label="Heartbeat is late",
+            severity=Severity.CRITICAL,
+            opens=SOON,
+            closes=SOON,
+            detected="A component sent no heartbeat for a minute before the last observation.",
+        ),
+        Kind(
+            key="crash-loop",
+            label="Component crashes",
+            severity=Severity.CRITICAL,
+            opens=Hold(2, 30),
+            closes=LONG,
+            detected="A component is in back-off after crashes, or exits as soon as it starts.",
+        ),
+        Kind(
+            key="out-of-memory",
+            label="Out of memory",
+            severity=Severity.CRITICAL,
+            opens=AT_ONCE,
+            closes=LONG,
+            detected="Kubernetes killed a container at its memory limit, and it is in back-off.",
+        ),
+        Kind(
+            key="image-pull",
+            label="Image cannot be pulled",
+            severity=Severity.CRITICAL,
+            opens=Hold(2, 30),
+            closes=SOON,
+            detected="A container waits for its image.",
+        ),
+        Kind(
+            key="not-ready",
+            label="Component does not become ready",
+            severity=Severity.WARNING,
+            opens=Hold(10, 600),
+            closes=SOON,
+            detected="A component of Airflow, not a worker, has not been ready for ten minutes.",
+        ),
+        Kind(
+            key="unschedulable",
+            label="Pod cannot be scheduled",
+            severity=Severity.WARNING,
+            opens=PATIENT,
+            closes=PATIENT,
+            detected="A warning FailedScheduling of the last ten minutes is not over.",
+        ),
+        Kind(
+            key="quota",
+            label="Quota is used up",
+            severity=Severity.WARNING,
+            opens=Hold(2, 30),
+            closes=PATIENT,
+            detected="A warning FailedCreate of the last ten minutes names a quota.",
+        ),
+        Kind(
+            key="volume",
+            label="Volume cannot be attached",
+            severity=Severity.WARNING,
+            opens=PATIENT,
+            closes=PATIENT,
+            detected="A warning FailedMount or FailedAttachVolume of the last ten minutes.",
+        ),
+        Kind(
+            key="queue-missing",
+            label="Worker queue does not exist",
+            severity=Severity.WARNING,
+            opens=Hold(2, 30),
+            closes=SOON,
+            detected="Airflow counts queued tasks of a queue that is not configured.",
+        ),
+        Kind(
+            key="tasks-cannot-start",
+            label="Tasks do not start",
+            severity=Severity.WARNING,
+            opens=Hold(2, 30),
+            closes=PATIENT,
+            detected="Tasks have waited for five minutes, and none of their queue runs.",
+        ),
+        Kind(
+            key="queue-at-capacity",
+            label="Worker queue is at capacity",
+            severity=Severity.WARNING,
+            opens=LONG,
+            closes=PATIENT,
+            detected="All workers that may run do run, every slot is taken, and tasks wait.",
+        ),
+        Kind(
+            key="queue-not-scaling",
+            label="Worker queue does not scale",
+            severity=Severity.WARNING,
+            opens=PATIENT,
+            closes=PATIENT,
+            detected="KEDA says that it cannot count tasks or does not scale the queue.",
+        ),
+        Kind(
+            key="import-errors",
+            label="DAG files cannot be imported",
+            severity=Severity.WARNING,
+            opens=Hold(2, 30),
+            closes=SOON,
+            detected="Airflow lists import errors.",
+        ),
+        Kind(
+            key="drift",
+            label="Changed outside the portal",
+            severity=Severity.WARNING,
+            opens=Hold(6, 150),
+            closes=SOON,
+            detected="Objects differ from what was applied, and were not corrected meanwhile.",
+        ),
+        Kind(
+            key="revision-failed",
+            label="Change was not applied",
+            severity=Severity.CRITICAL,
+            opens=AT_ONCE,
+            closes=AT_ONCE,
+            detected="The wanted revision failed.",
+            is_observed=False,
+        ),
+        Kind(
+            key="stopped-retrying",
+            label="The portal stopped retrying",
+            severity=Severity.CRITICAL,
+            opens=AT_ONCE,
+            closes=AT_ONCE,
+            detected="Three passes in a row did not end.",
+            is_observed=False,
+        ),
+        Kind(
+            key="delayed",
+            label="Changes are delayed",
+            severity=Severity.WARNING,
+            opens=LONG,
+            closes=SOON,
+            detected="The last passes ended with an error that the portal retries.",
+            is_observed=False,
+        ),
+        Kind(
+            key="credential-ends",
+            label="Credential of the cluster ends",
+            severity=Severity.WARNING,
+            opens=AT_ONCE,
+            closes=AT_ONCE,
+            detected="It expires within 14 days (critical from the last two on) or has expired.",
+            is_observed=False,
+        ),
+        Kind(
+            key="runtime-unsupported",
+            label="Runtime should be replaced",
+            severity=Severity.WARNING,
+            opens=AT_ONCE,
+            closes=AT_ONCE,
+            detected="The catalogue says that it is withdrawn or that its support ends or ended.",
+            is_observed=False,
+        ),
+    )
+}
