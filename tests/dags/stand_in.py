@@ -4,21 +4,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from apps.dataplane.status import AirflowResponse
 
 RUN_ID = "manual__2026-11-28T07:19:45+00:00"
 AT = "2026-11-28T07:19:45+00:00"
 DAG = re.compile(r"/api/v2/dags/([^/]+)")
-RUNS = re.compile(r"/api/v2/dags/([^/]+)/dagRuns")
-RUN = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)")
-CLEAR_RUN = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/clear")
-CLEAR_TASKS = re.compile(r"/api/v2/dags/([^/]+)/clearTaskInstances")
-TASKS = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances")
-TASK = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances/([^/]+)(/\d+)?")
-TRIES = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances/([^/]+)(/\d+)?/tries")
-LOG = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances/([^/]+)/logs/(\d+)")
+RUNS = "/api/v2/dags/[^/]+/dagRuns"
+RUN = f"{RUNS}/[^/]+"
+TASK = f"{RUN}/taskInstances/[^/]+"
 
 
 def a_run(**facts: Any) -> dict[str, Any]:
@@ -96,7 +91,7 @@ class Airflow:
             return self.answer
         if method != "GET":
             return self._act(method, urlsplit(path).path)
-        return self._get(urlsplit(path).path, parse_qs(urlsplit(path).query))
+        return self._get(urlsplit(path).path)
 
     def _act(self, method: str, path: str) -> AirflowResponse:
         if self.refuses:
@@ -106,31 +101,37 @@ class Airflow:
             return AirflowResponse(status=404, data={"detail": "not found"})
         return AirflowResponse(status=200, data={"dag_run_id": RUN_ID})
 
-    def _get(self, path: str, query: dict[str, list[str]]) -> AirflowResponse:
-        if path == "/auth/portal/dags":
-            return _good({"digest": "d1", "dags": self.rows, "count": len(self.rows)})
-        if path == "/api/v2/dagWarnings":
-            return _good({"dag_warnings": [{"message": one} for one in self.warnings]})
-        if path == "/api/v2/importErrors":
-            return _good({"import_errors": [], "total_entries": 0})
-        if path.startswith("/api/v2/dagSources/"):
-            return _good({"content": self.code, "version_number": 3})
-        if LOG.fullmatch(path):
-            return _good({"content": self.log, "continuation_token": self.token})
-        if TRIES.fullmatch(path):
-            return _good({"task_instances": self.tasks[:1]})
-        if TASK.fullmatch(path):
-            return _good(self.tasks[0])
-        if TASKS.fullmatch(path):
-            return _good({"task_instances": self.tasks[:50], "total_entries": len(self.tasks)})
-        if RUN.fullmatch(path):
-            return _good(self.runs[0])
-        if RUNS.fullmatch(path):
-            return _good({"dag_runs": self.runs[:25], "total_entries": len(self.runs)})
+    def _get(self, path: str) -> AirflowResponse:
         known = DAG.fullmatch(path)
         if known and unquote(known[1]) in self.dags:
             return _good(self.dags[unquote(known[1])])
+        for pattern, data in self._answers():
+            if re.fullmatch(pattern, path):
+                return _good(data)
         return AirflowResponse(status=404, data={"detail": "not found"})
+
+    def _answers(self) -> list[tuple[str, dict[str, Any]]]:
+        return [
+            (
+                "/auth/portal/dags",
+                {"digest": "d1", "dags": self.rows, "count": len(self.rows)},
+            ),
+            (
+                "/api/v2/dagWarnings",
+                {"dag_warnings": [{"message": one} for one in self.warnings]},
+            ),
+            ("/api/v2/importErrors", {"import_errors": [], "total_entries": 0}),
+            ("/api/v2/dagSources/[^/]+", {"content": self.code, "version_number": 3}),
+            (f"{TASK}/logs/[0-9]+", {"content": self.log, "continuation_token": self.token}),
+            (f"{TASK}(/[0-9]+)?/tries", {"task_instances": self.tasks[:1]}),
+            (f"{TASK}(/[0-9]+)?", self.tasks[0]),
+            (
+                f"{RUN}/taskInstances",
+                {"task_instances": self.tasks[:50], "total_entries": len(self.tasks)},
+            ),
+            (RUN, self.runs[0]),
+            (RUNS, {"dag_runs": self.runs[:25], "total_entries": len(self.runs)}),
+        ]
 
 
 def row(dag_id: str, **facts: Any) -> list[Any]:

@@ -21,6 +21,10 @@ DAGS = "/api/v2/dags"
 ID = re.compile(r"[\w.-]{1,250}")
 RUN_ID = re.compile(r"[^\s/\\%?#]{1,250}")
 LONGEST_REASON = 300
+UNKNOWN = (
+    "Airflow does not know this DAG, run or task. A deploy may have removed it, "
+    "or the history cleanup."
+)
 
 
 class AirflowSilent(PortalError):
@@ -90,24 +94,28 @@ def airflow_of(deployment: Deployment) -> AirflowApi:
     return AirflowApi(plane=plane, spec=spec, secrets=secrets)
 
 
+def is_id(value: str) -> bool:
+    """Return whether a text can be the id of a DAG or task, and stand in a path."""
+    return bool(ID.fullmatch(value)) and bool(value.strip("."))
+
+
+def is_run_id(value: str) -> bool:
+    """Return whether a text can be the id of a run, and stand in a path."""
+    return bool(RUN_ID.fullmatch(value)) and value.isprintable() and bool(value.strip("."))
+
+
 def check_id(value: str) -> str:
-    """Return an id of a DAG or task that can stand in a path. Raises NotInAirflow."""
-    if not ID.fullmatch(value) or not value.strip("."):
+    """Return the id of a DAG or task. Raises NotInAirflow for what can be none."""
+    if not is_id(value):
         raise NotInAirflow(UNKNOWN)
     return value
 
 
 def check_run_id(value: str) -> str:
-    """Return an id of a run that can stand in a path. Raises NotInAirflow."""
-    if not RUN_ID.fullmatch(value) or not value.isprintable() or not value.strip("."):
+    """Return the id of a run. Raises NotInAirflow for what can be none."""
+    if not is_run_id(value):
         raise NotInAirflow(UNKNOWN)
     return value
-
-
-UNKNOWN = (
-    "Airflow does not know this DAG, run or task. A deploy may have removed it, "
-    "or the history cleanup."
-)
 
 
 def _path(parts: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from apps.dags.airflow.api import DAGS, AirflowApi, AirflowSilent, check_id, check_run_id
+from apps.dags.airflow.api import DAGS, AirflowApi, AirflowSilent, check_id, check_run_id, is_run_id
 from apps.dags.airflow.values import (
     block_of,
     masked,
@@ -131,13 +131,16 @@ def read_runs(airflow: AirflowApi, *, dag_id: str, state: str, page: int) -> Run
     )
     if not isinstance(said.get("dag_runs"), list):
         raise AirflowSilent("Airflow answered with something that cannot be read. Try again.")
-    runs = tuple(_run(row) for row in rows_of(said["dag_runs"], PAGE_SIZE))
-    return Runs(runs=runs, count=number_of(said.get("total_entries")) or len(runs))
+    rows = [
+        (row, text_of(row.get("dag_run_id"), 250)) for row in rows_of(said["dag_runs"], PAGE_SIZE)
+    ]
+    runs = tuple(_run(row, run_id) for row, run_id in rows if is_run_id(run_id))
+    return Runs(runs=runs, count=max(number_of(said.get("total_entries")) or 0, len(runs)))
 
 
 def read_run(airflow: AirflowApi, *, dag_id: str, run_id: str) -> Run:
     """Return a run. Raises AirflowSilent and NotInAirflow."""
-    return _run(airflow.get(DAGS, check_id(dag_id), "dagRuns", check_run_id(run_id)))
+    return _run(airflow.get(DAGS, check_id(dag_id), "dagRuns", check_run_id(run_id)), run_id)
 
 
 def read_code(airflow: AirflowApi, *, dag_id: str) -> Code:
@@ -153,9 +156,9 @@ def read_code(airflow: AirflowApi, *, dag_id: str) -> Code:
     )
 
 
-def _run(row: dict[str, Any]) -> Run:
+def _run(row: dict[str, Any], run_id: str) -> Run:
     return Run(
-        run_id=text_of(row.get("dag_run_id"), 250),
+        run_id=run_id,
         state=text_of(row.get("state"), 20),
         kind=text_of(row.get("run_type"), 40),
         due_at=moment_of(row.get("run_after")),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from apps.dags.airflow.api import DAGS, AirflowApi, AirflowSilent, check_id, check_run_id
+from apps.dags.airflow.api import DAGS, AirflowApi, AirflowSilent, check_id, check_run_id, is_id
 from apps.dags.airflow.values import moment_of, number_of, rows_of, seconds_of, text_of
 
 PAGE_SIZE = 50
@@ -82,15 +82,18 @@ def read_tasks(
     )
     if not isinstance(said.get("task_instances"), list):
         raise AirflowSilent("Airflow answered with something that cannot be read. Try again.")
-    tasks = tuple(_task(row) for row in rows_of(said["task_instances"], PAGE_SIZE))
-    return TaskInstances(tasks=tasks, count=number_of(said.get("total_entries")) or len(tasks))
+    rows = rows_of(said["task_instances"], PAGE_SIZE)
+    named = [(row, text_of(row.get("task_id"), 250)) for row in rows]
+    tasks = tuple(_task(row, task_id) for row, task_id in named if is_id(task_id))
+    count = max(number_of(said.get("total_entries")) or 0, len(tasks))
+    return TaskInstances(tasks=tasks, count=count)
 
 
 def read_task(
     airflow: AirflowApi, *, dag_id: str, run_id: str, task_id: str, map_index: int
 ) -> TaskInstance:
     """Return a task instance. Raises AirflowSilent and NotInAirflow."""
-    return _task(airflow.get(*task_path(dag_id, run_id, task_id, map_index)))
+    return _task(airflow.get(*task_path(dag_id, run_id, task_id, map_index)), task_id)
 
 
 def read_tries(
@@ -100,7 +103,7 @@ def read_tries(
     NotInAirflow.
     """
     said = airflow.get(*task_path(dag_id, run_id, task_id, map_index), "tries")
-    tries = [_task(row) for row in rows_of(said.get("task_instances"), MOST_TRIES)]
+    tries = [_task(row, task_id) for row in rows_of(said.get("task_instances"), MOST_TRIES)]
     return tuple(sorted(tries, key=lambda one: one.try_number))
 
 
@@ -111,10 +114,10 @@ def task_path(dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[s
     return (*run, check_id(task_id), *mapped)
 
 
-def _task(row: dict[str, Any]) -> TaskInstance:
+def _task(row: dict[str, Any], task_id: str) -> TaskInstance:
     map_index = number_of(row.get("map_index"))
     return TaskInstance(
-        task_id=text_of(row.get("task_id"), 250),
+        task_id=task_id,
         map_index=-1 if map_index is None else map_index,
         map_name=text_of(row.get("rendered_map_index"), 100),
         state=text_of(row.get("state"), 20),

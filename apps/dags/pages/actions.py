@@ -103,7 +103,7 @@ def pause(request: HttpRequest, deployment: Deployment, dag_id: str) -> HttpResp
 @scoped(Deployment, RUN, by="ref")
 @require_http_methods(["GET", "HEAD", "POST"])
 def trigger(request: HttpRequest, deployment: Deployment, dag_id: str) -> HttpResponse:
-    form = TriggerForm(request.POST or None)
+    form = TriggerForm(request.POST if request.method == "POST" else None)
     if is_submitted(request, form):
         with errors_shown_in(form):
             run_id = services.trigger_dag(

@@ -6,6 +6,7 @@ from django import forms
 from apps.core.forms import Choices
 
 LONGEST_CONF = 50_000
+TOO_MUCH = "This is nested too deeply, or a number is too long."
 ONLY_FAILED, ALL = "failed", "all"
 
 
@@ -32,11 +33,13 @@ class TriggerForm(forms.Form):
             return {}
         try:
             conf = json.loads(text)
-        except ValueError as error:
-            where = f" Line {error.lineno}: {error.msg}." if hasattr(error, "lineno") else ""
-            raise forms.ValidationError(f"This is not JSON.{where}") from error
-        except RecursionError as error:
-            raise forms.ValidationError("This is nested too deeply.") from error
+        except json.JSONDecodeError as error:
+            where = f"Line {error.lineno}, column {error.colno}: {error.msg}."
+            raise forms.ValidationError(f"This is not JSON. {where}") from error
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError(
+                "This is nested too deeply, or a number is too long."
+            ) from error
         if not isinstance(conf, dict):
             raise forms.ValidationError("The configuration of a run is a JSON object: { … }.")
         return conf

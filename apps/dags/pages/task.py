@@ -91,11 +91,14 @@ def task(
 def tail(
     request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str, task_id: str
 ) -> HttpResponse:
-    """Answer with the lines since the last time; when the try is over, with the whole page."""
+    """Answer with the lines since the last time. When the try is over, or the cursor is none of
+    this log, the browser loads the page anew.
+    """
     query = _query(request, (dag_id, run_id, task_id))
     token = _opened(request.GET.get("cursor", ""), deployment, query)
+    address = f"{task_url(deployment, query.ids)}?{query.url(query.try_number or 1)}"
     if query.try_number is None or not token:
-        raise Http404("The log is read from the page of its task.")
+        return HttpResponse(headers={"HX-Redirect": address})
     try:
         log = task_logs.read_log(
             airflow_of(deployment),
@@ -111,7 +114,6 @@ def tail(
     except PortalError as error:
         return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
     if not log.token:
-        address = f"{task_url(deployment, query.ids)}?{query.url(query.try_number)}"
         return HttpResponse(headers={"HX-Redirect": address})
     context = {"log": log, "cursor": _seal(log.token, deployment.ref, query)}
     return render(request, "dags/task/_tail.html", context)
@@ -123,21 +125,20 @@ def download(
     request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str, task_id: str
 ) -> HttpResponseBase:
     query = _query(request, (dag_id, run_id, task_id))
-    if query.try_number is None:
-        raise Http404("Say which try.")
+    number = query.try_number or 1
     try:
         lines = task_logs.log_as_text(
             airflow_of(deployment),
             ids=query.ids,
             map_index=query.map_index,
-            try_number=query.try_number,
+            try_number=number,
         )
     except NotInAirflow as error:
         raise Http404(error.message) from error
     except PortalError as error:
         return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
     # Ids have no character that a header could not hold, except letters of other alphabets.
-    name = f"{dag_id}-{task_id}-{query.try_number}.log".encode("ascii", "replace").decode()
+    name = f"{dag_id}-{task_id}-{number}.log".encode("ascii", "replace").decode()
     return StreamingHttpResponse(
         lines,
         content_type="text/plain; charset=utf-8",
