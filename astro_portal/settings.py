@@ -117,6 +117,7 @@ INSTALLED_APPS = [
     "apps.deployments",
     "apps.deploys",
     "apps.airflow_access",
+    "apps.dags",
     "apps.observability",
     "apps.portal",
 ]
@@ -289,6 +290,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.deployments.tasks.sweep",
         "schedule": timedelta(seconds=2),
         "options": {"expires": 10, "queue": "interactive"},
+    },
+    "sweep-dags": {
+        "task": "apps.dags.tasks.sweep",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
     },
     "sweep-drafts": {
         "task": "apps.deployments.tasks.sweep_drafts",

@@ -24,6 +24,7 @@ from airflow.configuration import AIRFLOW_HOME, conf
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import RedirectResponse
 from portal_counts import counts
+from portal_dags import dags
 
 ROLES = ("viewer", "user", "op", "admin")
 MAX_TOKEN_AGE_SECONDS = 120
@@ -73,6 +74,7 @@ class PortalAuthManager(SimpleAuthManager):
         app.add_api_route("/portal/callback", self._callback, methods=["POST"], response_model=None)
         app.add_api_route("/portal/logout", self._logout, methods=["GET"], response_model=None)
         app.add_api_route("/portal/counts", self._counts, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/dags", self._dags, methods=["GET"], response_model=None)
         return app
 
     async def _callback(self, request: Request) -> RedirectResponse:
@@ -110,9 +112,17 @@ class PortalAuthManager(SimpleAuthManager):
 
     # Not async: the database is waited for in a thread.
     def _counts(self, user: GetUserDep) -> dict[str, Any]:
-        if user.role != "admin":
-            raise HTTPException(403, "Only the portal itself is told.")
+        _require_portal(user)
         return counts()
+
+    def _dags(self, user: GetUserDep, known: str = "") -> dict[str, Any]:
+        _require_portal(user)
+        return dags(known)
+
+
+def _require_portal(user: GetUserDep) -> None:
+    if user.role != "admin":
+        raise HTTPException(403, "Only the portal itself is told.")
 
 
 def check_origin(origin: str, *, portal: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
 from apps.dataplane.local.layout import Folder
+from tests.dags.walk import walk_through_dags
 from tests.dataplane.local_world import LocalWorld, local_world
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_code, make_runtime, make_spec
 from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in
@@ -93,6 +94,8 @@ def test_only_the_portal_itself_is_told_what_waits_and_runs(world: LocalWorld):
     assert call(world, "GET", f"/open-comet{path}").status == 401
     assert call(world, "GET", f"/open-comet{path}", headers={"Cookie": "_token=x"}).status == 403
     assert call(world, "GET", f"/open-comet{path}", headers=viewer).status == 403
+    assert call(world, "GET", "/open-comet/auth/portal/dags", headers=viewer).status == 403
+    assert call(world, "GET", "/open-comet/auth/portal/dags").status == 401
 
 
 def test_a_token_works_once(world: LocalWorld):
@@ -272,6 +275,10 @@ def _version(world: LocalWorld, dag_id: str) -> str:
     return str(response.data.get("bundle_version", ""))
 
 
+def test_dags_runs_tasks_and_logs_are_read_and_acted_on(world: LocalWorld, tmp_path: Path) -> None:
+    walk_through_dags(world, tmp_path)
+
+
 SLOW = """
 import time
 from airflow.sdk import dag, task
@@ -327,6 +334,7 @@ def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(
     _check_sign_in(aging)
     assert aging.airflow("GET", "/auth/portal/counts")["import_errors"] == 0
     aging.succeeded("welcome", aging.trigger("welcome"))
+    walk_through_dags(aging, tmp_path)
     _upgrade_while_a_task_runs(aging, tmp_path)
     assert aging.airflow("GET", "/api/v2/version")["version"] == "3.3.2"
     with pytest.raises(Permanent, match="cannot be undone"):

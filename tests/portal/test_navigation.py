@@ -13,6 +13,7 @@ LINE = re.compile(
 OF_ORGANIZATION = {
     "/o/nordhavn/",
     "/o/nordhavn/workspaces/",
+    "/o/nordhavn/dags/",
     "/o/nordhavn/clusters/",
     "/o/nordhavn/members/",
     "/o/nordhavn/teams/",
@@ -25,6 +26,7 @@ OF_ORGANIZATION = {
 }
 OF_WORKSPACE = {
     "/w/warehouse/deployments/",
+    "/w/warehouse/dags/",
     "/w/warehouse/members/",
     "/w/warehouse/teams/",
     "/w/warehouse/who/",
@@ -51,7 +53,7 @@ def test_an_organization_has_its_own_lines_and_a_way_to_its_workspaces(alice, wo
     lines = rail_of(client_of(alice), "/o/nordhavn/")
 
     assert {address for address, *_ in lines} == OF_ORGANIZATION
-    assert [label for *_, label in lines][3:] == [
+    assert [label for *_, label in lines][4:] == [
         "Members",
         "Teams",
         "Roles",

@@ -4,7 +4,7 @@ All instances share one `FakeStore`, because the portal makes a new plane for ev
 scripts it through `FakePlane.store` and begins with `FakePlane.store.reset()`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -81,7 +81,7 @@ class FakeStore:
 
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
     is what a check returns in place of its default. `calls` lists every call as (method, ref),
-    oldest first.
+    oldest first. `respond` stands in for the REST API of every Airflow.
     """
 
     apply_passes_needed: int = 1
@@ -93,6 +93,7 @@ class FakeStore:
     never_healthy: set[str] = field(default_factory=set)
     log_lines: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     responses: dict[tuple[str, str], AirflowResponse] = field(default_factory=dict)
+    respond: Callable[[str, str, Mapping[str, object] | None], AirflowResponse] | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -259,6 +260,8 @@ class FakePlane:
             return AirflowResponse(
                 status=200, data={"import_errors": rows, "total_entries": len(rows)}
             )
+        if self.store.respond is not None:
+            return self.store.respond(method.upper(), path, json)
         return self.store.responses.get((method.upper(), path), missing)
 
     def _finish(self, airflow: FakeAirflow, spec: DeploymentSpec) -> None:
