@@ -286,6 +286,9 @@ TABLE = {
     "airflow_access:airflow_entry": reads("deployment.airflow.view"),
     # Of the edge alone, by a secret of its own.
     "airflow_access:airflow_role": special("open", NOBODY, None, NOBODY, is_by_token=True),
+    "observability:analytics": reads("deployment.view"),
+    "observability:analytics_points": reads("deployment.view"),
+    "observability:analytics_csv": reads("deployment.view"),
     "observability:logs": reads("deployment.logs.view"),
     "observability:log_tail": reads("deployment.logs.view"),
     "observability:log_download": reads("deployment.logs.view"),

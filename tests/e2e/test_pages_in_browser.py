@@ -56,6 +56,8 @@ NOT_PAGES = {
     "deploys:roll_back": "POST only",
     "airflow_access:open_airflow": "POST only",
     "airflow_access:airflow_entry": "leaves for Airflow; the journey walks it",
+    "observability:analytics_points": "points of charts",
+    "observability:analytics_csv": "a file",
     "observability:log_tail": "a fragment",
     "observability:log_download": "a file",
     "organizations:export_audit": "a file",
@@ -175,6 +177,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deploys:list", [ref]),
         ("deploys:list", [failed]),
         ("deploys:detail", [ref, made.deploy.number]),
+        ("observability:analytics", [ref]),
         ("observability:logs", [ref]),
     ]
 

@@ -80,7 +80,8 @@ class FakeStore:
     """The state of the fake plane, and what a test scripts.
 
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
-    is what a check returns in place of its default. `calls` lists every call as (method, ref),
+    is what a check returns in place of its default. `responses` are by method and path, with its query
+    or for any. `calls` lists every call as (method, ref),
     oldest first.
     """
 
@@ -259,7 +260,9 @@ class FakePlane:
             return AirflowResponse(
                 status=200, data={"import_errors": rows, "total_entries": len(rows)}
             )
-        return self.store.responses.get((method.upper(), path), missing)
+        responses = self.store.responses
+        known = responses.get((method.upper(), path))
+        return known or responses.get((method.upper(), path.partition("?")[0]), missing)
 
     def _finish(self, airflow: FakeAirflow, spec: DeploymentSpec) -> None:
         for name in _restarted(airflow.applied, spec):

@@ -16,6 +16,7 @@ register = template.Library()
 # Tabs of this app and of those above it, which are known here by the names of their pages alone.
 TABS = (
     ("overview", "Overview", "deployments:overview"),
+    ("analytics", "Analytics", "observability:analytics"),
     ("logs", "Logs", "observability:logs"),
     ("environment", "Environment", "deployments:environment"),
     ("deploys", "Deploys", "deploys:list"),
