@@ -178,6 +178,7 @@ def test_many_pools_are_cut_and_cost_nothing_more(
     other = make_deployment(ref="etl-other")
     put_history(other, pools=60)
 
+    client.get("/d/etl-other/analytics/")
     with CaptureQueriesContext(connection) as many:
         page = client.get("/d/etl-other/analytics/").content.decode()
 

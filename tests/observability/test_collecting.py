@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -24,10 +25,14 @@ from apps.observability.collecting.collector import Collector
 from apps.observability.collecting.turns import Turn
 from apps.observability.history import queries
 from apps.observability.models import Collection, Sample, Series
+from tests.dataplane.specs import SIGN_IN_KEY
 from tests.observability.test_log_pages import put_on_plane
 
 NOW = datetime(2026, 11, 28, 12, 2, tzinfo=UTC)
 START = int(NOW.timestamp()) // 300 * 300
+SIGN_IN_PEM = SIGN_IN_KEY.private_bytes(
+    Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+).decode()
 PATH = ("GET", "/auth/portal/history")
 
 
@@ -155,6 +160,11 @@ def test_a_database_that_is_slow_is_said():
 
 
 # ---------- Turns ----------
+
+
+@pytest.fixture(autouse=True)
+def _keys(settings: Any) -> None:
+    settings.AIRFLOW_SIGN_IN_KEY = SIGN_IN_PEM
 
 
 @pytest.fixture
