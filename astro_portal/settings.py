@@ -336,11 +336,27 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.observability.tasks.sweep_incidents",
         "schedule": timedelta(days=1),
     },
+    "pack-history": {
+        "task": "apps.observability.tasks.pack_history",
+        "schedule": timedelta(minutes=2),
+        "options": {"expires": 120},
+    },
+    "forget-history": {
+        "task": "apps.observability.tasks.forget_history",
+        "schedule": timedelta(hours=6),
+    },
     "sweep-audit-events": {
         "task": "apps.audit.tasks.sweep_events",
         "schedule": timedelta(days=1),
     },
 }
+
+# --- History --------------------------------------------------------------------------------------
+
+# How many days measurements are kept: each of 30 seconds, of 5 minutes, of an hour.
+HISTORY_RAW_DAYS = env_int("PORTAL_METRICS_RAW_DAYS", 14, minimum=1, maximum=366)
+HISTORY_FINE_DAYS = env_int("PORTAL_METRICS_FINE_DAYS", 90, minimum=1, maximum=3_660)
+HISTORY_COARSE_DAYS = env_int("PORTAL_METRICS_DAYS", 731, minimum=1, maximum=36_600)
 
 # --- Audit log ------------------------------------------------------------------------------------
 

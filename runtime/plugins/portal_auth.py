@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import jwt
@@ -21,15 +21,18 @@ from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleA
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.configuration import AIRFLOW_HOME, conf
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse
 from portal_counts import counts
 from portal_dags import dags
+from portal_history import history
 
 ROLES = ("viewer", "user", "op", "admin")
 MAX_TOKEN_AGE_SECONDS = 120
 SESSION_SECONDS = 3600
 MAX_FORM_BYTES = 16_384
+# The year 9999, after which a moment has no date.
+MOST_SECONDS = 253_370_764_800
 
 
 class PortalUser(SimpleAuthManagerUser):
@@ -75,6 +78,7 @@ class PortalAuthManager(SimpleAuthManager):
         app.add_api_route("/portal/logout", self._logout, methods=["GET"], response_model=None)
         app.add_api_route("/portal/counts", self._counts, methods=["GET"], response_model=None)
         app.add_api_route("/portal/dags", self._dags, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/history", self._history, methods=["GET"], response_model=None)
         return app
 
     async def _callback(self, request: Request) -> RedirectResponse:
@@ -118,6 +122,12 @@ class PortalAuthManager(SimpleAuthManager):
     def _dags(self, user: GetUserDep, known: str = "") -> dict[str, Any]:
         _require_portal(user)
         return dags(known)
+
+    def _history(
+        self, user: GetUserDep, since: Annotated[int | None, Query(ge=0, le=MOST_SECONDS)] = None
+    ) -> dict[str, Any]:
+        _require_portal(user)
+        return history(since=since)
 
 
 def _require_portal(user: GetUserDep) -> None:

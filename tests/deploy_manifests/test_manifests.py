@@ -146,7 +146,7 @@ def test_no_container_may_fill_the_disk_of_its_node(container: dict[str, Any]) -
     assert resources["limits"]["ephemeral-storage"]
 
 
-@pytest.mark.parametrize("name", ["web", "gateway", "worker", "beat", "watch"])
+@pytest.mark.parametrize("name", ["web", "gateway", "worker", "beat", "watch", "collect"])
 def test_what_hangs_is_started_again(name: str) -> None:
     [container] = pod(of_kind("Deployment")[name])["containers"]
 

@@ -81,7 +81,8 @@ class FakeStore:
 
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
     is what a check returns in place of its default. `calls` lists every call as (method, ref),
-    oldest first. `respond` stands in for the REST API of every Airflow.
+    oldest first. `responses` are by method and path, with its query or for any; `respond` stands in
+    for the REST API of every Airflow.
     """
 
     apply_passes_needed: int = 1
@@ -262,7 +263,9 @@ class FakePlane:
             )
         if self.store.respond is not None:
             return self.store.respond(method.upper(), path, json)
-        return self.store.responses.get((method.upper(), path), missing)
+        responses = self.store.responses
+        known = responses.get((method.upper(), path))
+        return known or responses.get((method.upper(), path.partition("?")[0]), missing)
 
     def _finish(self, airflow: FakeAirflow, spec: DeploymentSpec) -> None:
         for name in _restarted(airflow.applied, spec):

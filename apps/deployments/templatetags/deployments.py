@@ -20,6 +20,7 @@ SEVERITY_TONES = {10: "move", 20: "warn", 30: "bad"}
 TABS = (
     ("overview", "Overview", "deployments:overview"),
     ("dags", "DAGs", "dags:deployment"),
+    ("analytics", "Analytics", "observability:analytics"),
     ("incidents", "Incidents", INCIDENTS),
     ("logs", "Logs", "observability:logs"),
     ("environment", "Environment", "deployments:environment"),
