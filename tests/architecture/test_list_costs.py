@@ -33,6 +33,9 @@ LISTS = {
     "/o/nordhavn/audit/": 5,
     "/o/nordhavn/clusters/": 5,
     "/w/warehouse/deployments/": 4,
+    "/d/etl-prod-7f3c/dags/": 13,
+    "/w/warehouse/dags/": 9,
+    "/o/nordhavn/dags/": 9,
     "/account/roles/": 7,
     # Last, so that something was opened before: Home says what.
     "/": 13,
