@@ -36,7 +36,7 @@ RUNNING = frozenset({"running", "queued"})
 ASK_AGAIN_SECONDS = 10
 OLD_AIRFLOW = (
     "This Airflow was started by an older version of the portal and does not report its DAGs. "
-    "It does after the next change of the Deployment."
+    "It does once its API server is started again: change an environment variable, for example."
 )
 UNREADABLE = "Airflow answered with something that cannot be read."
 TOO_SLOW = "The metadata database of this Airflow is too slow to list the last runs at the moment."

@@ -15,9 +15,13 @@ from tests.dags.stand_in import Airflow
 
 @pytest.fixture(autouse=True)
 def _sign_in_key(settings: Any) -> None:
+    settings.AIRFLOW_SIGN_IN_KEY = new_sign_in_key()
+
+
+def new_sign_in_key() -> str:
+    """Return a key with which the portal signs people in to Airflows."""
     key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    settings.AIRFLOW_SIGN_IN_KEY = pem.decode()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def open_secrets(deployment: Deployment) -> Deployment:

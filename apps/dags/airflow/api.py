@@ -133,8 +133,8 @@ def _failure(status: int, data: object) -> PortalError:
         return NotInAirflow(UNKNOWN)
     if status in (401, 403):
         return AirflowSilent(
-            "Airflow does not accept the portal's account. Apply the Deployment's configuration "
-            "again, which renews it."
+            "Airflow does not accept the portal's account. Change an environment variable of the "
+            "Deployment: that writes its keys again."
         )
     return AirflowSilent(
         f"Airflow answered with an error (HTTP {int(status)}). The log of its API server says why."

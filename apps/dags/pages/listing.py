@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -72,17 +73,18 @@ def _list(
     may_run = Deployment.objects.allowing(user, RUN)
     on_page = {row.deployment_id for row in found.page}
     runnable = set(may_run.filter(pk__in=on_page).values_list("pk", flat=True)) if on_page else ()
+    now = timezone.now()
     total = sum(found.tally.values())
     context |= {
         "place": place,
         "deployment": place if isinstance(place, Deployment) else None,
         "wanted": wanted,
         "page": found.page,
-        "rows": [_row(row, can_run=row.deployment_id in runnable) for row in found.page],
+        "rows": [_row(row, now, can_run=row.deployment_id in runnable) for row in found.page],
         "tally": _tally(request, found.tally, wanted.state),
         "total": total,
         "is_none_yet": not total and not wanted.is_narrow,
-        "now": timezone.now(),
+        "now": now,
         "address": request.get_full_path(),
         "is_live": request.GET.get("live") != "off",
         **_reported(reports),
@@ -113,7 +115,7 @@ def _reported(reports: list[DagReport]) -> dict[str, Any]:
     }
 
 
-def _row(dag: DagSummary, *, can_run: bool) -> dict[str, Any]:
+def _row(dag: DagSummary, now: datetime, *, can_run: bool) -> dict[str, Any]:
     tone, icon = STATE_LOOKS[dag.state]
     last = dag.runs[-1] if dag.runs else None
     return {
@@ -125,6 +127,7 @@ def _row(dag: DagSummary, *, can_run: bool) -> dict[str, Any]:
         "icon": icon,
         "word": DagState(dag.state).label,
         "bars": run_bars(dag.runs),
+        "is_due": dag.next_run_at is not None and dag.next_run_at <= now,
         "last_at": moment_at(last[1]) if last else None,
         "last_word": LAST_WORDS.get(last[0], "") if last else "",
         "last_seconds": last[2] if last else None,
