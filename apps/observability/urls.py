@@ -2,6 +2,7 @@ from django.urls import path
 
 from apps.observability.incidents import views as incidents
 from apps.observability.views import logs
+from apps.observability.why import views as why
 
 app_name = "observability"
 
@@ -20,6 +21,7 @@ urlpatterns = [
         incidents.respond,
         name="respond",
     ),
+    path("d/<slug:ref>/why/", why.why, name="why"),
     path(
         "w/<slug:slug>/incidents/",
         incidents.workspace_incidents,

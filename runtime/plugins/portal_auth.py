@@ -24,6 +24,7 @@ from airflow.configuration import AIRFLOW_HOME, conf
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import RedirectResponse
 from portal_counts import counts
+from portal_why import waiting, why
 
 ROLES = ("viewer", "user", "op", "admin")
 MAX_TOKEN_AGE_SECONDS = 120
@@ -73,6 +74,7 @@ class PortalAuthManager(SimpleAuthManager):
         app.add_api_route("/portal/callback", self._callback, methods=["POST"], response_model=None)
         app.add_api_route("/portal/logout", self._logout, methods=["GET"], response_model=None)
         app.add_api_route("/portal/counts", self._counts, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/why", self._why, methods=["GET"], response_model=None)
         return app
 
     async def _callback(self, request: Request) -> RedirectResponse:
@@ -113,6 +115,20 @@ class PortalAuthManager(SimpleAuthManager):
         if user.role != "admin":
             raise HTTPException(403, "Only the portal itself is told.")
         return counts()
+
+    def _why(
+        self,
+        user: GetUserDep,
+        dag_id: str = "",
+        run_id: str = "",
+        task_id: str = "",
+        map_index: int = -1,
+    ) -> dict[str, Any]:
+        if user.role != "admin":
+            raise HTTPException(403, "Only the portal itself is told.")
+        if not task_id:
+            return waiting()
+        return why(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
 
 
 def check_origin(origin: str, *, portal: str) -> None:

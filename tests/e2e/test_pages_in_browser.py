@@ -177,6 +177,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deploys:list", [failed]),
         ("deploys:detail", [ref, made.deploy.number]),
         ("observability:logs", [ref]),
+        ("observability:why", [ref]),
         ("observability:incidents", [ref]),
         ("observability:incidents", [failed]),
         ("observability:workspace_incidents", ["warehouse"]),
