@@ -339,27 +339,45 @@ def test_it_is_said_why_each_task_waits(world: LocalWorld, tmp_path: Path) -> No
 
 
 def _start_what_waits(world: LocalWorld) -> dict[str, list[str]]:
-    dag_ids = sorted({task[0] for task in waiting_dags.REASONS} | {waiting_dags.MAPPED})
-    runs = {dag_id: [world.trigger(dag_id)] for dag_id in dag_ids if "past" not in dag_id}
-    for dag_id in waiting_dags.TWICE:
-        runs[dag_id].append(world.trigger(dag_id))
-    path = f"/api/v2/dags/{waiting_dags.PAUSED}"
-    runs[waiting_dags.PAUSED] = [world.trigger(waiting_dags.PAUSED)]
-    eventually(lambda: world.run(waiting_dags.PAUSED, runs[waiting_dags.PAUSED][0])["tasks"])
-    world.airflow("PATCH", path, {"is_paused": True})
-    body: dict[str, Any] = {"logical_date": None, "dag_run_id": "while-paused"}
-    world.airflow("POST", f"{path}/dagRuns", body)
-    runs[waiting_dags.PAUSED].insert(0, "while-paused")
-    path = f"/api/v2/dags/{waiting_dags.AFTER_A_FAILURE}"
+    """Start the runs; the one that must end first, while there is room for it."""
+    runs: dict[str, list[str]] = {waiting_dags.AFTER_A_FAILURE: _fail_and_follow(world)}
+    for running, dag_ids in waiting_dags.GROUPS:
+        eventually(lambda wanted=running: _running(world) == wanted, seconds=90)
+        for dag_id in dag_ids:
+            runs.setdefault(dag_id, []).append(world.trigger(dag_id))
+        if not running:
+            eventually(lambda: _has_started(world, runs), seconds=90)
+    # It is paused from the beginning, as every DAG here.
+    body = {"logical_date": None, "dag_run_id": "while-paused"}
+    world.airflow("POST", f"/api/v2/dags/{waiting_dags.PAUSED}/dagRuns", body)
+    runs[waiting_dags.PAUSED] = ["while-paused"]
+    return runs
+
+
+def _running(world: LocalWorld) -> int:
+    rows = world.airflow("GET", "/auth/portal/counts")["tasks"]
+    return sum(count for _, state, count in rows if state == "running")
+
+
+def _has_started(world: LocalWorld, runs: dict[str, list[str]]) -> bool:
+    """Whether each run that was started has a task that got its turn."""
+    return all(
+        any(task["state"] not in (None, "scheduled", "queued") for task in world.run(*one)["tasks"])
+        for one in ((dag_id, ids[0]) for dag_id, ids in runs.items())
+    )
+
+
+def _fail_and_follow(world: LocalWorld) -> list[str]:
+    dag_id = waiting_dags.AFTER_A_FAILURE
+    path = f"/api/v2/dags/{dag_id}"
+    eventually(lambda: _version(world, dag_id), seconds=90)
     world.airflow("PATCH", path, {"is_paused": False})
-    runs[waiting_dags.AFTER_A_FAILURE] = []
     for day in (1, 2):
         body = {"logical_date": f"2026-01-0{day}T00:00:00Z", "dag_run_id": f"day-{day}"}
         world.airflow("POST", f"{path}/dagRuns", body)
-        runs[waiting_dags.AFTER_A_FAILURE].append(f"day-{day}")
         if day == 1:
-            world.finished_run(waiting_dags.AFTER_A_FAILURE, "day-1")
-    return runs
+            world.finished_run(dag_id, "day-1")
+    return ["day-1", "day-2"]
 
 
 def _reason(

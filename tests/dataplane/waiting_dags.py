@@ -86,12 +86,19 @@ REASONS = {
     ("why_max_tasks", 0, "second", -1): "max-active-tasks",
     ("why_max_runs", 1, "only", -1): "max-active-runs",
     ("why_upstream", 0, "after", -1): "upstream",
+    ("why_upstream", 0, "before", -1): "parallelism",
     ("why_past", 1, "past", -1): "depends-on-past",
     ("why_start", 0, "later", -1): "starts-later",
     ("why_retry", 0, "again", -1): "retry",
     ("why_deferred", 0, "away", -1): "deferred",
     ("why_reschedule", 0, "sensor", -1): "reschedule",
 }
-# The first run of one ends before the second begins.
-TWICE = ("why_max_runs",)
+# In this order, each group once so many tasks of those before run: the executor has four slots, the
+# first ones need a moment of one, and the last finds none.
+GROUPS = (
+    (0, ("why_deferred", "why_retry", "why_reschedule")),
+    (0, ("why_pool", "why_max_tasks", "why_task_limit")),
+    (3, ("why_max_runs",)),
+    (4, ("why_max_runs", "why_no_pool", "why_small_pool", "why_upstream", "why_start")),
+)
 AFTER_A_FAILURE, PAUSED, MAPPED = "why_past", "why_paused", "why_task_limit"
