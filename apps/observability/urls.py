@@ -2,6 +2,7 @@ from django.urls import path
 
 from apps.observability.incidents import views as incidents
 from apps.observability.views import analytics, logs
+from apps.observability.why import views as why
 
 app_name = "observability"
 
@@ -23,6 +24,7 @@ urlpatterns = [
         incidents.respond,
         name="respond",
     ),
+    path("d/<slug:ref>/why/", why.why, name="why"),
     path(
         "w/<slug:slug>/incidents/",
         incidents.workspace_incidents,

@@ -26,6 +26,7 @@ from fastapi.responses import RedirectResponse
 from portal_counts import counts
 from portal_dags import dags
 from portal_history import history
+from portal_why import waiting, why
 
 ROLES = ("viewer", "user", "op", "admin")
 MAX_TOKEN_AGE_SECONDS = 120
@@ -79,6 +80,7 @@ class PortalAuthManager(SimpleAuthManager):
         app.add_api_route("/portal/counts", self._counts, methods=["GET"], response_model=None)
         app.add_api_route("/portal/dags", self._dags, methods=["GET"], response_model=None)
         app.add_api_route("/portal/history", self._history, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/why", self._why, methods=["GET"], response_model=None)
         return app
 
     async def _callback(self, request: Request) -> RedirectResponse:
@@ -128,6 +130,19 @@ class PortalAuthManager(SimpleAuthManager):
     ) -> dict[str, Any]:
         _require_portal(user)
         return history(since=since)
+
+    def _why(
+        self,
+        user: GetUserDep,
+        dag_id: str = "",
+        run_id: str = "",
+        task_id: str = "",
+        map_index: int = -1,
+    ) -> dict[str, Any]:
+        _require_portal(user)
+        if not task_id:
+            return waiting()
+        return why(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
 
 
 def _require_portal(user: GetUserDep) -> None:

@@ -305,6 +305,7 @@ TABLE = {
     "observability:logs": reads("deployment.logs.view"),
     "observability:log_tail": reads("deployment.logs.view"),
     "observability:log_download": reads("deployment.logs.view"),
+    "observability:why": reads("deployment.airflow.view"),
     "observability:incidents": reads("deployment.view"),
     "observability:workspace_incidents": reads("workspace.view"),
     "observability:organization_incidents": reads("organization.view"),

@@ -2,11 +2,14 @@
 began as an older Airflow.
 """
 
+import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 import psycopg
@@ -15,7 +18,10 @@ import pytest
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
 from apps.dataplane.local.layout import Folder
+from apps.observability.why.facts import TaskName, facts_in
+from apps.observability.why.reasons import Known, reason_for
 from tests.dags.walk import walk_through_dags
+from tests.dataplane import waiting_dags
 from tests.dataplane.local_world import LocalWorld, local_world
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_code, make_runtime, make_spec
 from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in
@@ -96,6 +102,15 @@ def test_only_the_portal_itself_is_told_what_waits_and_runs(world: LocalWorld):
     assert call(world, "GET", f"/open-comet{path}", headers=viewer).status == 403
     assert call(world, "GET", "/open-comet/auth/portal/dags", headers=viewer).status == 403
     assert call(world, "GET", "/open-comet/auth/portal/dags").status == 401
+
+
+def test_only_the_portal_itself_is_told_why_tasks_wait(world: LocalWorld):
+    viewer = {"Cookie": cookie(sign_in(world, make_token()))}
+    path = "/open-comet/auth/portal/why"
+
+    assert call(world, "GET", path).status == 401
+    assert call(world, "GET", path, headers=viewer).status == 403
+    assert call(world, "GET", f"{path}?dag_id=welcome", headers=viewer).status == 403
 
 
 def test_a_token_works_once(world: LocalWorld):
@@ -294,6 +309,87 @@ def slow():
 
 slow()
 """
+
+
+def test_it_is_said_why_each_task_waits(world: LocalWorld, tmp_path: Path) -> None:
+    """Each reason is made on purpose, all at the same time, and each task names its own alone."""
+    world.apply(code=make_code(tmp_path, waiting_dags.FILES))
+    pool = {"name": waiting_dags.POOL, "slots": 1}
+    world.plane.airflow(spec=world.spec, method="POST", path="/api/v2/pools", json=pool)
+    runs = _start_what_waits(world)
+    found: dict[Any, str] = {}
+
+    def is_said() -> bool:
+        found.update({task: _reason(world, runs, *task) for task in waiting_dags.REASONS})
+        return found == waiting_dags.REASONS
+
+    try:
+        with contextlib.suppress(AssertionError):
+            eventually(is_said, seconds=120, every=2)
+        assert found == waiting_dags.REASONS
+        assert _reason(world, runs, waiting_dags.PAUSED, 0, "paused", -1) == "paused"
+        mapped = {_reason(world, runs, waiting_dags.MAPPED, 0, "each", index) for index in (0, 1)}
+        assert mapped == {"task-limit", "started"}
+        listed = world.airflow("GET", "/auth/portal/why")["waiting"]
+        assert {"why_pool", "why_deferred", "why_paused"} <= {row[0] for row in listed}
+        nowhere = {"dag_id": "why_pool", "run_id": "none", "task_id": "second"}
+        assert facts_in(world.airflow("GET", f"/auth/portal/why?{urlencode(nowhere)}")) is None
+    finally:
+        for dag_id, ids in runs.items():
+            for run_id in ids:
+                path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+                world.airflow("PATCH", path, {"state": "failed"})
+
+
+def _start_what_waits(world: LocalWorld) -> dict[str, list[str]]:
+    """Start the runs; the one that must end first, while there is room for it."""
+    runs: dict[str, list[str]] = {waiting_dags.AFTER_A_FAILURE: _fail_and_follow(world)}
+    for running, dag_ids in waiting_dags.GROUPS:
+        eventually(lambda wanted=running: _running(world) == wanted, seconds=90)
+        for dag_id in dag_ids:
+            runs.setdefault(dag_id, []).append(world.trigger(dag_id))
+        if not running:
+            eventually(lambda: _has_started(world, runs), seconds=90)
+    # It is paused from the beginning, as every DAG here.
+    body = {"logical_date": None, "dag_run_id": "while-paused"}
+    world.airflow("POST", f"/api/v2/dags/{waiting_dags.PAUSED}/dagRuns", body)
+    runs[waiting_dags.PAUSED] = ["while-paused"]
+    return runs
+
+
+def _running(world: LocalWorld) -> int:
+    rows = world.airflow("GET", "/auth/portal/counts")["tasks"]
+    return sum(count for _, state, count in rows if state == "running")
+
+
+def _has_started(world: LocalWorld, runs: dict[str, list[str]]) -> bool:
+    """Whether each run that was started has a task that got its turn."""
+    return all(
+        any(task["state"] not in (None, "scheduled", "queued") for task in world.run(*one)["tasks"])
+        for one in ((dag_id, ids[0]) for dag_id, ids in runs.items())
+    )
+
+
+def _fail_and_follow(world: LocalWorld) -> list[str]:
+    dag_id = waiting_dags.AFTER_A_FAILURE
+    path = f"/api/v2/dags/{dag_id}"
+    eventually(lambda: _version(world, dag_id), seconds=90)
+    world.airflow("PATCH", path, {"is_paused": False})
+    for day in (1, 2):
+        body = {"logical_date": f"2026-01-0{day}T00:00:00Z", "dag_run_id": f"day-{day}"}
+        world.airflow("POST", f"{path}/dagRuns", body)
+        if day == 1:
+            world.finished_run(dag_id, "day-1")
+    return ["day-1", "day-2"]
+
+
+def _reason(
+    world: LocalWorld, runs: dict[str, list[str]], dag_id: str, run: int, task_id: str, index: int
+) -> str:
+    name = TaskName(dag_id=dag_id, run_id=runs[dag_id][run], task_id=task_id, map_index=index)
+    facts = facts_in(world.airflow("GET", f"/auth/portal/why?{name.as_query}"))
+    assert facts is not None, name
+    return reason_for(facts, Known(executor="local", now_seconds=time.time())).key
 
 
 def _upgrade_while_a_task_runs(aging: LocalWorld, tmp_path: Path) -> None:

@@ -196,6 +196,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("dags:task", [ref, DAG_ID, RUN_ID, TASK_ID]),
         ("dags:act_on_task", [ref, DAG_ID, RUN_ID, TASK_ID, "mark-failed"]),
         ("observability:logs", [ref]),
+        ("observability:why", [ref]),
         ("observability:incidents", [ref]),
         ("observability:incidents", [failed]),
         ("observability:workspace_incidents", ["warehouse"]),

@@ -43,6 +43,8 @@ SETTINGS_CHANGED = (
     "This Deployment does not use them yet. The portal applies them to a few Deployments at a time."
 )
 NOTICED = timedelta(hours=1)
+# It explains one task; those of other apps are known here by the names of their pages alone.
+WHY = "observability:why"
 # A heartbeat that is younger says nothing that the state does not.
 LATE_HEARTBEAT = timedelta(minutes=1)
 
@@ -102,6 +104,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "components": _components(deployment, seen, now),
         "health_since": _health_since(deployment, status),
         "import_errors_title": import_errors_in_words(seen.import_errors or 0) if seen else "",
+        "can_see_airflow": request.user.has_perm("deployment.airflow.view", deployment),
         "can_see_logs": request.user.has_perm("deployment.logs.view", deployment),
         "queues": _queues(configuration, seen),
         "unknown": _unknown(deployment, told),
@@ -170,7 +173,7 @@ def _conditions(
         title = f"The settings of {deployment.cluster.name} have changed"
         found.append(_condition("move", title, SETTINGS_CHANGED))
     for warning in (seen.warnings or ()) if seen else ():
-        found.append(_condition("warn", "Tasks cannot start", warning))
+        found.append(_condition("warn", "Tasks cannot start", warning) | {"page": WHY})
     note = runtime_note(configuration.runtime, today=now.date()) if configuration else None
     if note is not None and note.tone and configuration is not None:
         title = f"Runtime {configuration.runtime} should be replaced"

@@ -14,6 +14,7 @@ from apps.observability.incidents.models import Incident
 
 LOGS, UPDATE = "deployment.logs.view", "deployment.update"
 DELIVER, VIEW = "deployment.deploys.create", "deployment.view"
+AIRFLOW = "deployment.airflow.view"
 SEE_CLUSTERS, RUN_CLUSTERS = "organization.clusters.view", "organization.clusters.manage"
 
 
@@ -82,6 +83,16 @@ def _logs(incident: Incident, deployment: Deployment) -> Remedy:
         url=f"{reverse('observability:logs', args=[deployment.ref])}?{urlencode(asked)}",
         permission=LOGS,
         icon="terminal",
+    )
+
+
+def _why(incident: Incident, deployment: Deployment) -> Remedy:
+    return Remedy(
+        label="Ask why a task waits",
+        note="Explains one task by the figures of its Airflow.",
+        url=reverse("observability:why", args=[deployment.ref]),
+        permission=AIRFLOW,
+        icon="search",
     )
 
 
@@ -205,9 +216,9 @@ REMEDIES: dict[str, tuple[Maker, ...]] = {
     "unschedulable": (_configure, _cluster),
     "quota": (_configure, _cluster),
     "volume": (_cluster,),
-    "queue-missing": (_configure, _roll_back),
-    "tasks-cannot-start": (_logs,),
-    "queue-at-capacity": (_configure,),
+    "queue-missing": (_configure, _why, _roll_back),
+    "tasks-cannot-start": (_why, _logs),
+    "queue-at-capacity": (_configure, _why),
     "queue-not-scaling": (_cluster,),
     "import-errors": (_overview, _roll_back),
     "drift": (_revert, _overview),

@@ -1,0 +1,230 @@
+"""What an Airflow tells of a task instance that has not started: hostile until it is read here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from apps.clusters.connections.planes import plane_for
+from apps.dataplane.base import DataPlane
+from apps.dataplane.errors import DataPlaneError, Temporary
+from apps.dataplane.spec import DeploymentSpec
+from apps.deployments.models import Deployment
+from apps.deployments.reconciling.compiler import compile_spec
+from apps.observability.incidents.evidence import line_of
+
+PATH = "/auth/portal/why"
+MOST_LISTED, MOST_UPSTREAM = 100, 5
+NAME_CHARACTERS = 250
+MOST = 10**12
+STRANGE = "Airflow answered in a way that the portal does not understand. Its plugin may be older."
+NOT_APPLIED = "Airflow has not started for the first time yet."
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskName:
+    """What names a task instance; `map_index` is -1 for a task that is not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    @property
+    def as_query(self) -> str:
+        asked = {"dag_id": self.dag_id, "run_id": self.run_id, "task_id": self.task_id}
+        return urlencode({**asked, "map_index": self.map_index})
+
+    def __str__(self) -> str:
+        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.dag_id} · {self.task_id}{index}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingTask:
+    """A task instance that has not started, since how many seconds."""
+
+    name: TaskName
+    state: str
+    queue: str
+    seconds: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """The facts about one task instance, counted by Airflow at one moment. None is not known.
+
+    Durations are seconds; those called `…_in_…` lie ahead and are negative when past. `jobs` maps
+    Airflow's own processes to how long their last heartbeat is ago.
+    """
+
+    state: str
+    queue: str = ""
+    pool: str = ""
+    pool_slots: int = 1
+    pool_total: int | None = None
+    pool_used: int = 0
+    pool_waiting: int = 0
+    pool_ahead: int = 0
+    run_state: str = ""
+    run_starts_in_seconds: int | None = None
+    run_queued_seconds: int | None = None
+    queued_seconds: int | None = None
+    scheduled_seconds: int | None = None
+    ended_seconds: int | None = None
+    reschedule_in_seconds: int | None = None
+    is_paused: bool = False
+    max_active_tasks: int | None = None
+    max_active_runs: int | None = None
+    active_runs: int = 0
+    run_active: int = 0
+    task_active: int = 0
+    task_active_in_run: int = 0
+    running: int = 0
+    queued: int = 0
+    queue_running: int = 0
+    queue_queued: int = 0
+    previous_run_state: str = ""
+    previous_state: str = ""
+    trigger: str = ""
+    trigger_seconds: int | None = None
+    depends_on_past: bool = False
+    max_active_tis_per_dag: int | None = None
+    max_active_tis_per_dagrun: int | None = None
+    starts_at: float | None = None
+    retry_delay: int | None = None
+    trigger_rule: str = ""
+    upstream: tuple[str, ...] = ()
+    upstream_count: int = 0
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    parallelism: int | None = None
+    schedulers: int = 0
+
+
+def waiting_tasks(deployment: Deployment) -> list[WaitingTask]:
+    """List task instances that have not started, at most 100, queued ones first. Raises a
+    DataPlaneError.
+    """
+    rows = _ask(deployment, PATH).get("waiting")
+    if not isinstance(rows, list):
+        raise Temporary(STRANGE)
+    found = [_waiting(row) for row in rows[:MOST_LISTED] if isinstance(row, list)]
+    return [one for one in found if one is not None]
+
+
+def facts_about(deployment: Deployment, *, name: TaskName) -> Facts | None:
+    """Return the facts about a task instance, None where there is none. Raises a DataPlaneError."""
+    return facts_in(_ask(deployment, f"{PATH}?{name.as_query}"))
+
+
+def facts_in(said: Mapping[str, Any]) -> Facts | None:
+    """Read an answer of Airflow. Pure. Raises Temporary when it has another shape."""
+    if "instance" not in said or not isinstance(said.get("jobs"), list):
+        raise Temporary(STRANGE)
+    instance, task = said["instance"], said.get("task")
+    if instance is None:
+        return None
+    if not isinstance(instance, dict) or not isinstance(task, dict):
+        raise Temporary(STRANGE)
+    jobs = {str(row[0]): row for row in said["jobs"] if isinstance(row, list) and len(row) == 3}
+    heartbeats = {kind: _number(row[2]) for kind, row in jobs.items()}
+    upstream = said.get("upstream")
+    return Facts(
+        **{name: _name(instance.get(name)) for name in _NAMES},
+        **{name: _count(instance.get(name)) for name in _COUNTS},
+        **{name: _number(instance.get(name)) for name in _NUMBERS},
+        pool_slots=max(1, _count(instance.get("pool_slots"))),
+        is_paused=instance.get("is_paused") is True,
+        depends_on_past=task.get("depends_on_past") is True,
+        max_active_tis_per_dag=_number(task.get("max_active_tis_per_dag")),
+        max_active_tis_per_dagrun=_number(task.get("max_active_tis_per_dagrun")),
+        starts_at=_number(task.get("start_date")),
+        retry_delay=_number(task.get("retry_delay")),
+        trigger_rule=_name(task.get("trigger_rule")),
+        upstream=tuple(_name(one) for one in upstream[:MOST_UPSTREAM])
+        if isinstance(upstream, list)
+        else (),
+        upstream_count=_count(said.get("upstream_count")),
+        jobs={kind: age for kind, age in heartbeats.items() if age is not None},
+        parallelism=_number(said.get("parallelism")) or None,
+        schedulers=_count(jobs["SchedulerJob"][1]) if "SchedulerJob" in jobs else 0,
+    )
+
+
+_NAMES = (
+    "state",
+    "queue",
+    "pool",
+    "run_state",
+    "previous_run_state",
+    "previous_state",
+    "trigger",
+)
+_COUNTS = (
+    "pool_used",
+    "pool_waiting",
+    "pool_ahead",
+    "active_runs",
+    "run_active",
+    "task_active",
+    "task_active_in_run",
+    "running",
+    "queued",
+    "queue_running",
+    "queue_queued",
+)
+_NUMBERS = (
+    "pool_total",
+    "run_starts_in_seconds",
+    "run_queued_seconds",
+    "queued_seconds",
+    "scheduled_seconds",
+    "ended_seconds",
+    "reschedule_in_seconds",
+    "max_active_tasks",
+    "max_active_runs",
+    "trigger_seconds",
+)
+
+
+def _ask(deployment: Deployment, path: str) -> dict[str, Any]:
+    plane, spec = _plane_of(deployment)
+    answer = plane.airflow(spec=spec, method="GET", path=path)
+    if answer.status != 200 or not isinstance(answer.data, dict):
+        raise Temporary(STRANGE)
+    return answer.data
+
+
+def _plane_of(deployment: Deployment) -> tuple[DataPlane, DeploymentSpec]:
+    if deployment.applied is None:
+        raise DataPlaneError(NOT_APPLIED)
+    spec = compile_spec(deployment=deployment, revision=deployment.applied)
+    return plane_for(deployment.cluster), spec
+
+
+def _waiting(row: list[Any]) -> WaitingTask | None:
+    if len(row) != 7:
+        return None
+    dag_id, run_id, task_id, map_index, state, queue, seconds = row
+    index = _number(map_index)
+    name = TaskName(
+        dag_id=_name(dag_id),
+        run_id=_name(run_id),
+        task_id=_name(task_id),
+        map_index=-1 if index is None else index,
+    )
+    return WaitingTask(name=name, state=_name(state), queue=_name(queue), seconds=_number(seconds))
+
+
+def _name(value: object) -> str:
+    return line_of(value, NAME_CHARACTERS)
+
+
+def _number(value: object) -> int | None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not -MOST < value < MOST:
+        return None
+    return int(value)
+
+
+def _count(value: object) -> int:
+    return max(0, _number(value) or 0)

@@ -1,0 +1,81 @@
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from apps.access.scoped import scoped
+from apps.dataplane.errors import DataPlaneError
+from apps.deployments.models import Deployment
+from apps.observability.why.facts import NAME_CHARACTERS, TaskName, facts_about, waiting_tasks
+from apps.observability.why.known import known_of
+from apps.observability.why.reasons import Reason, checks_of, reason_for
+from apps.observability.why.remedies import links_for
+
+STATE_WORDS = {
+    "none": "waits for its turn",
+    "scheduled": "ready, not queued",
+    "queued": "queued",
+    "deferred": "deferred",
+    "up_for_retry": "to be retried",
+    "up_for_reschedule": "between two looks",
+}
+GONE = Reason(
+    key="gone",
+    title="There is no such task",
+    message="It was removed, or its run was. Choose another one.",
+    tone="move",
+)
+
+
+@scoped(Deployment, "deployment.airflow.view", by="ref")
+@require_safe
+def why(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    name = _asked(request)
+    context: dict[str, Any] = {"deployment": deployment, "asked": name, "now": timezone.now()}
+    try:
+        if name is None:
+            context["rows"] = _rows(deployment)
+        else:
+            context |= _answer(request, deployment, name)
+    except DataPlaneError as error:
+        context["silence"] = error.message
+    return render(request, "observability/why/why.html", context)
+
+
+def _answer(request: HttpRequest, deployment: Deployment, name: TaskName) -> dict[str, Any]:
+    facts = facts_about(deployment, name=name)
+    if facts is None:
+        return {"reason": GONE}
+    known = known_of(deployment, now=timezone.now())
+    reason = reason_for(facts, known)
+    links = links_for(key=reason.key, queue=facts.queue, deployment=deployment, user=request.user)
+    return {
+        "facts": facts,
+        "state": STATE_WORDS.get(facts.state, facts.state),
+        "reason": reason,
+        "checks": list(checks_of(facts, known)),
+        "links": links,
+    }
+
+
+def _rows(deployment: Deployment) -> list[dict[str, Any]]:
+    return [
+        {"task": one, "state": STATE_WORDS.get(one.state, one.state)}
+        for one in waiting_tasks(deployment)
+    ]
+
+
+def _asked(request: HttpRequest) -> TaskName | None:
+    """Return the task instance of the address, None without one."""
+    dag_id, run_id, task_id = (
+        request.GET.get(name, "")[:NAME_CHARACTERS] for name in ("dag_id", "run_id", "task_id")
+    )
+    if not (dag_id and run_id and task_id):
+        return None
+    index = request.GET.get("map_index", "-1")
+    is_number = index.isascii() and index.isdigit() and len(index) < 10
+    return TaskName(
+        dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=int(index) if is_number else -1
+    )
