@@ -30,9 +30,7 @@ from tests.observability.test_log_pages import put_on_plane
 
 NOW = datetime(2026, 11, 28, 12, 2, tzinfo=UTC)
 START = int(NOW.timestamp()) // 300 * 300
-SIGN_IN_PEM = SIGN_IN_KEY.private_bytes(
-    Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-).decode()
+SIGN_IN_PEM = SIGN_IN_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 PATH = ("GET", "/auth/portal/history")
 
 
@@ -105,7 +103,12 @@ def test_rubbish_is_left_out_and_the_rest_is_kept(rubbish: Any):
     assert read is not None
     known = {label for metric, label in read.gauges if metric in ("queued", "running")}
     assert known - {"7"} == {"default"}
-    assert {metric for metric, _ in read.gauges} <= {"queued", "running", "runs_queued", "runs_running"}
+    assert {metric for metric, _ in read.gauges} <= {
+        "queued",
+        "running",
+        "runs_queued",
+        "runs_running",
+    }
     assert read.ended is not None
     assert read.ended.values["runs_succeeded"] == {}
     assert read.ended.values["runs_failed"] == {START - 300: 1}
@@ -415,9 +418,7 @@ def slow_plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
     def ask(target: Target, *, now: datetime) -> Reading:
         go.wait(20)
-        return Reading(
-            deployment_id=target.deployment_id, at=now, gauges={("queued", "x"): 1.0}
-        )
+        return Reading(deployment_id=target.deployment_id, at=now, gauges={("queued", "x"): 1.0})
 
     monkeypatch.setattr(collector, "ask", ask)
     yield go

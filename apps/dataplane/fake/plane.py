@@ -80,9 +80,8 @@ class FakeStore:
     """The state of the fake plane, and what a test scripts.
 
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
-    is what a check returns in place of its default. `responses` are by method and path, with its query
-    or for any. `calls` lists every call as (method, ref),
-    oldest first.
+    is what a check returns in place of its default. `responses` are by method and path, with its
+    query or for any. `calls` lists every call as (method, ref), oldest first.
     """
 
     apply_passes_needed: int = 1

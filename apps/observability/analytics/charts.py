@@ -381,9 +381,7 @@ def _database(found: Found) -> Chart | None:
     )
 
 
-def _section(
-    key: str, title: str, charts: Sequence[Chart | None], *, note: str = ""
-) -> Section:
+def _section(key: str, title: str, charts: Sequence[Chart | None], *, note: str = "") -> Section:
     known = _some(*charts)
     return Section(
         key=key,

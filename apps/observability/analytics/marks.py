@@ -1,4 +1,4 @@
-"""What was changed while a chart goes up or down: revisions that were applied, with their deploys."""
+"""The changes that charts mark: revisions that were applied, with their deploys."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,9 +24,7 @@ class Mark:
 def marks_between(*, deployment: Deployment, begin: datetime, end: datetime) -> list[Mark]:
     """Return the changes that were applied in a span, the oldest first, the last `MOST` of them."""
     rows = (
-        Revision.objects.filter(
-            deployment=deployment, applied_at__gte=begin, applied_at__lt=end
-        )
+        Revision.objects.filter(deployment=deployment, applied_at__gte=begin, applied_at__lt=end)
         .select_related("deploy", "created_by")
         .defer("config", "deploy__files")
         .order_by("-applied_at")[:MOST]

@@ -52,7 +52,6 @@ SPEC_SECONDS = 600.0
 SEEN_ON_CLUSTERS, SEEN_HERE = timedelta(minutes=11), timedelta(seconds=90)
 
 
-
 class Collector:
     """Asks until it is stopped. One thread talks to the database, up to 32 to Airflows."""
 
@@ -209,9 +208,7 @@ class Collector:
 async def _answer(asked: "Future[Reading]", turn: Turn) -> Reading:
     try:
         # A thread cannot be ended from outside: its answer is not waited for any more.
-        return await asyncio.wait_for(
-            asyncio.shield(asyncio.wrap_future(asked)), DEADLINE_SECONDS
-        )
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), DEADLINE_SECONDS)
     except TimeoutError:
         return _unanswered(turn, f"It did not answer within {DEADLINE_SECONDS:.0f} seconds.")
     except Exception:

@@ -1,4 +1,4 @@
-"""Whose turn it is: rows that are due are taken by one collector, and put back with what came of it.
+"""Whose turn it is: due rows are taken by one collector, and put back with what came of it.
 
 A taken row is not due again before its lease ends, so two collectors share the Deployments between
 them, and what a dead one took is taken again a minute later.
@@ -87,7 +87,7 @@ def add_missing() -> int:
     """Give every Deployment that runs a turn; return how many are new."""
     with connection.cursor() as cursor:
         cursor.execute(_ADD, [EVERY_SECONDS])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def take_due(*, most: int, without: Several[int] = ()) -> list[Turn]:
@@ -109,7 +109,9 @@ def put_back(outcomes: Sequence[Outcome]) -> None:
     """Record what came of some turns, and when the next ones are, by one statement."""
     if not outcomes:
         return
-    rows = [(o.deployment_id, o.due_at, o.is_answered, o.problem, o.counted_until) for o in outcomes]
+    rows = [
+        (o.deployment_id, o.due_at, o.is_answered, o.problem, o.counted_until) for o in outcomes
+    ]
     columns = [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(_DONE, [EVERY_SECONDS, EVERY_SECONDS, LONGEST_WAIT_SECONDS, *columns])

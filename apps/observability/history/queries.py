@@ -55,15 +55,15 @@ def span_between(begin: datetime, end: datetime) -> Span:
     return Span(begin=first, end=max(last, first + step), step=step)
 
 
-def lines(
-    *, deployment_id: int, span: Span, metrics: Several[str], now: datetime
-) -> list[Line]:
+def lines(*, deployment_id: int, span: Span, metrics: Several[str], now: datetime) -> list[Line]:
     """Return the lines of some metrics, by metric and label, in three statements.
 
     A series of which nothing is known in the span is left out.
     """
     rows = Series.objects.filter(deployment_id=deployment_id, metric__in=metrics)
-    series = {pk: (metric, label) for pk, metric, label in rows.values_list("pk", "metric", "label")}
+    series = {
+        pk: (metric, label) for pk, metric, label in rows.values_list("pk", "metric", "label")
+    }
     sources = {metric: _source(span, metric, now) for metric in metrics}
     days = _days(series, span, set(sources.values()))
     recent = _recent(deployment_id, span, series)

@@ -6,68 +6,125 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('deployments', '0003_plain_words'),
+        ("deployments", "0003_plain_words"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Collection',
+            name="Collection",
             fields=[
-                ('deployment', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='collection', serialize=False, to='deployments.deployment')),
-                ('next_at', models.DateTimeField(db_index=True)),
-                ('answered_at', models.DateTimeField(blank=True, null=True)),
-                ('counted_until', models.DateTimeField(blank=True, null=True)),
-                ('failures', models.PositiveIntegerField(default=0)),
-                ('last_error', models.CharField(blank=True, max_length=500)),
+                (
+                    "deployment",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="collection",
+                        serialize=False,
+                        to="deployments.deployment",
+                    ),
+                ),
+                ("next_at", models.DateTimeField(db_index=True)),
+                ("answered_at", models.DateTimeField(blank=True, null=True)),
+                ("counted_until", models.DateTimeField(blank=True, null=True)),
+                ("failures", models.PositiveIntegerField(default=0)),
+                ("last_error", models.CharField(blank=True, max_length=500)),
             ],
         ),
         migrations.CreateModel(
-            name='Series',
+            name="Series",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('metric', models.CharField(max_length=24)),
-                ('label', models.CharField(blank=True, max_length=100)),
-                ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='series', to='deployments.deployment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("metric", models.CharField(max_length=24)),
+                ("label", models.CharField(blank=True, max_length=100)),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="series",
+                        to="deployments.deployment",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='HistoryDay',
+            name="HistoryDay",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step', models.PositiveSmallIntegerField()),
-                ('day', models.DateField()),
-                ('packed', models.BinaryField()),
-                ('series', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='days', to='observability.series')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("step", models.PositiveSmallIntegerField()),
+                ("day", models.DateField()),
+                ("packed", models.BinaryField()),
+                (
+                    "series",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="days",
+                        to="observability.series",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Sample',
+            name="Sample",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slot', models.BigIntegerField()),
-                ('series', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
-                ('packed', models.BinaryField()),
-                ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='deployments.deployment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("slot", models.BigIntegerField()),
+                (
+                    "series",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), size=None
+                    ),
+                ),
+                ("packed", models.BinaryField()),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="deployments.deployment",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['slot'], name='sample_by_age')],
-                'constraints': [models.UniqueConstraint(fields=('deployment', 'slot'), name='one_sample_per_slot')],
+                "indexes": [models.Index(fields=["slot"], name="sample_by_age")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("deployment", "slot"), name="one_sample_per_slot"
+                    )
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='series',
-            constraint=models.UniqueConstraint(fields=('deployment', 'metric', 'label'), name='series_unique_in_deployment'),
+            model_name="series",
+            constraint=models.UniqueConstraint(
+                fields=("deployment", "metric", "label"), name="series_unique_in_deployment"
+            ),
         ),
         migrations.AddIndex(
-            model_name='historyday',
-            index=models.Index(fields=['step', 'day'], name='history_day_by_age'),
+            model_name="historyday",
+            index=models.Index(fields=["step", "day"], name="history_day_by_age"),
         ),
         migrations.AddConstraint(
-            model_name='historyday',
-            constraint=models.UniqueConstraint(fields=('series', 'step', 'day'), name='one_row_per_day'),
+            model_name="historyday",
+            constraint=models.UniqueConstraint(
+                fields=("series", "step", "day"), name="one_row_per_day"
+            ),
         ),
     ]
