@@ -1,1 +1,3 @@
-"""Component logs (`component_logs`), and the watches of Kubernetes clusters (`watching`)."""
+"""Component logs (`component_logs`), the watches of Kubernetes clusters (`watching`), and what
+Deployments did: asked for (`collecting`), kept (`history`) and shown (`analytics`).
+"""

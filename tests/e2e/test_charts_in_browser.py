@@ -13,12 +13,14 @@ from tests.e2e import stage
 from tests.e2e.test_pages_in_browser import made, open_as  # noqa: F401 - fixtures
 from tests.observability.example_history import put_day
 
+pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 COLORS = """canvas => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     const found = new Set();
-    for (let at = 0; at < data.length; at += 4) if (data[at + 3]) found.add(data.slice(at, at + 3).join());
+    for (let at = 0; at < data.length; at += 4)
+        if (data[at + 3]) found.add(data.slice(at, at + 3).join());
     return found.size;
 }"""
 
@@ -37,6 +39,7 @@ def save(page: Any, name: str) -> None:
     """Keep a picture for whoever wants to look, in the folder of PORTAL_SCREENSHOTS."""
     if folder := os.environ.get("PORTAL_SCREENSHOTS"):
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+        page.screenshot(path=f"{folder}/{name}-top.png")
 
 
 def test_every_chart_is_drawn_and_the_page_holds(
@@ -48,6 +51,7 @@ def test_every_chart_is_drawn_and_the_page_holds(
     page = inspector.page
 
     inspector.visit(url(measured))
+    page.set_viewport_size({"width": 1440, "height": 1500})
     page.goto(url(measured))
     page.locator("[data-charts-note]").wait_for(state="hidden")
     page.wait_for_timeout(300)
@@ -79,7 +83,8 @@ def test_a_chart_is_read_by_key_and_as_a_table_and_zoomed_into_by_both(
 
     plot = panel.locator("[data-plot]")
     plot.focus()
-    page.keyboard.press("End")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
     assert "Succeeded" in panel.locator("[data-readout]").inner_text()
     panel.get_by_text("Show as table").click()
     assert panel.locator("tbody tr").count() > 200
