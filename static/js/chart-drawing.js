@@ -3,6 +3,11 @@ import { WORDS } from "./chart-words.js";
 
 const HATCH = 6;
 const MARK = 5;
+// Between the lines of a grid: round numbers of each unit.
+const INCREMENTS = {
+  seconds: [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 864000],
+  bytes: Array.from({ length: 44 }, (_, power) => 2 ** power),
+};
 
 // ---------- Colors: those of the page, whatever its theme is ----------
 const probe = document.createElement("span");
@@ -48,12 +53,13 @@ function layers(chart) {
 export const dataOf = (chart) => [timesOf(chart), ...layers(chart).map((layer) => layer.values)];
 
 // ---------- Drawing ----------
-function seriesOf({ line }) {
+function seriesOf({ line }, stacked) {
   const ink = color(line.tone);
   const shared = { label: line.label, spanGaps: false, points: { show: false } };
   const { paths } = uPlot;
   if (line.drawing === "bars") return { ...shared, fill: ink, stroke: ink, width: 0, paths: paths.bars({ size: [0.86, 40], align: 1 }) };
-  if (line.drawing === "area") return { ...shared, fill: ink, stroke: ink, width: 1, paths: paths.stepped({ align: 1 }) };
+  const soft = ink.replace(/^rgb\((.*)\)$/, "rgba($1, 0.3)");
+  if (line.drawing === "area") return { ...shared, fill: stacked ? ink : soft, stroke: ink, width: 1.5, paths: paths.stepped({ align: 1 }) };
   if (line.drawing === "step") return { ...shared, stroke: ink, width: 2, paths: paths.stepped({ align: 1 }) };
   if (line.drawing === "limit") return { ...shared, stroke: ink, width: 1.5, dash: [6, 4] };
   return { ...shared, stroke: ink, width: 2, dash: line.drawing === "dashes" ? [5, 3] : undefined };
@@ -99,7 +105,7 @@ export function optionsFor({ chart, all, width, height, newest, onCursor, onSele
   return {
     width,
     height,
-    padding: [12, 8, 0, 0],
+    padding: [12, 20, 0, 0],
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), all.zone),
     legend: { show: false },
     cursor: { drag: { x: true, y: false, setScale: false }, y: false, points: { show: false } },
@@ -111,9 +117,9 @@ export function optionsFor({ chart, all, width, height, newest, onCursor, onSele
         [60, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
         [1, "{HH}:{mm}:{ss}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
       ] },
-      { ...axis, size: chart.unit === "seconds" ? 76 : 64, space: 40, values: (_, ticks) => ticks.map((tick) => word(tick)) },
+      { ...axis, size: chart.unit === "seconds" ? 76 : 64, space: 34, incrs: INCREMENTS[chart.unit], values: (_, ticks) => ticks.map((tick) => word(tick)) },
     ],
-    series: [{}, ...layers(chart).map(seriesOf)],
+    series: [{}, ...layers(chart).map((layer) => seriesOf(layer, chart.stacked))],
     hooks: {
       drawAxes: [(plot) => drawGaps(plot, newest() ?? chart)],
       draw: [(plot) => drawMarks(plot, all.marks)],

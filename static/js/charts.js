@@ -30,13 +30,15 @@ function zoom(plot) {
 function readByKey(event, box, key) {
   const { plot, chart } = drawn.get(key);
   const last = chart.lines[0].values.length - 1;
-  const at = plot.cursor.idx ?? last;
+  const at = Number(box.dataset.at ?? last);
   const steps = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last };
   if (event.key in steps) {
     event.preventDefault();
     const next = Math.min(last, Math.max(0, steps[event.key]));
     box.dataset.from = event.shiftKey ? (box.dataset.from ?? at) : next;
-    plot.setCursor({ left: plot.valToPos(chart.begin + next * chart.step, "x"), top: 10 });
+    box.dataset.at = next;
+    plot.setCursor({ left: Math.max(0, plot.valToPos(chart.begin + next * chart.step, "x")), top: 10 });
+    box.parentElement.querySelector("[data-readout]").textContent = wordsAt(chart, next, shown.zone);
   } else if (event.key === "Enter" && Number(box.dataset.from ?? at) !== at) {
     const [first, until] = [Number(box.dataset.from), at].sort((one, other) => one - other);
     show(chart.begin + first * chart.step, chart.begin + (until + 1) * chart.step);

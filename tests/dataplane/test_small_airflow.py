@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +18,7 @@ import pytest
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
 from apps.dataplane.local.layout import Folder
+from apps.observability.collecting.answers import Answer, read_answer
 from apps.observability.why.facts import TaskName, facts_in
 from apps.observability.why.reasons import Known, reason_for
 from tests.dags.walk import walk_through_dags
@@ -189,6 +190,80 @@ def test_the_scheduler_runs_the_tasks_itself(world: LocalWorld) -> None:
     world.apply(code=None)
 
     world.succeeded("welcome", world.trigger("welcome"))
+
+
+FLAKY = """
+from datetime import timedelta
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def flaky():
+    @task
+    def say():
+        return "one"
+
+    @task(retries=1, retry_delay=timedelta(seconds=0))
+    def fall():
+        raise ValueError("on purpose")
+
+    [say(), fall()]
+
+flaky()
+"""
+
+
+def test_its_history_counts_what_ended_and_only_the_portal_is_told(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    world.apply(code=make_code(tmp_path, {"flaky.py": FLAKY}))
+    began = int(time.time()) // 300 * 300
+    before = read_history(world, began)
+    assert world.finished_run("flaky", world.trigger("flaky"))["state"] == "failed"
+
+    after = read_history(world, began)
+
+    assert grown(before, after) == {
+        "runs_succeeded": 0,
+        "runs_failed": 1,
+        "tasks_succeeded": 1,
+        "tasks_failed": 1,
+        "tasks_retried": 1,
+    }
+    assert after.problem == ""
+    assert after.gauges[("pool_slots", "default_pool")] == 128
+    assert after.gauges[("heartbeat_age", "scheduler")] < 60
+    assert after.gauges[("database_bytes", "")] > 1e6
+    assert after.ended is not None
+    assert all(0 < value < 300 for value in after.ended.values["task_p90"].values())
+    first_week = read_history(world, 0).ended
+    assert first_week is not None
+    assert not any(first_week.values.values())
+    viewer = {"Cookie": cookie(sign_in(world, make_token()))}
+    path = "/open-comet/auth/portal/history"
+    assert call(world, "GET", path).status == 401
+    assert call(world, "GET", path, headers=viewer).status == 403
+    for since in ("-1", "x", "99999999999999999999"):
+        answer = world.plane.airflow(
+            spec=world.spec, method="GET", path=f"/auth/portal/history?since={since}"
+        )
+        assert answer.status == 422
+
+
+def read_history(world: LocalWorld, since: int) -> Answer:
+    """Read the history of the shared Airflow as the collector does."""
+    said = world.airflow("GET", f"/auth/portal/history?since={since}")
+    answer = read_answer(said, since=since, now=datetime.now(UTC))
+    assert answer is not None
+    return answer
+
+
+def grown(before: Answer, after: Answer) -> dict[str, float]:
+    """Return how much more was counted of each kind."""
+    assert before.ended is not None
+    assert after.ended is not None
+    old, new = before.ended.values, after.ended.values
+    names = [name for name in new if name.startswith(("runs_", "tasks_"))]
+    return {name: sum(new[name].values()) - sum(old[name].values()) for name in names}
 
 
 PLAIN = """

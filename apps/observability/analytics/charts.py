@@ -71,6 +71,13 @@ class Chart:
     is_stacked: bool = False
     gaps: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def per(self) -> str:
+        """The length of a point in words: "5 min", "2 h"."""
+        words = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+        size, word = next(one for one in words if self.span.step % one[0] == 0)
+        return f"{self.span.step // size} {word}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:

@@ -1,4 +1,4 @@
-"""What was changed while a chart goes up or down: revisions that were applied, with their deploys."""
+"""The changes that charts mark: revisions that were applied, with their deploys."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""All that the page of charts, its points and its download need, in a fixed number of statements."""
+"""What the page of charts, its points and its download show, in a fixed number of statements."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Whose turn it is: rows that are due are taken by one collector, and put back with what came of it.
+"""Whose turn it is: due rows are taken by one collector, and put back with what came of it.
 
 A taken row is not due again before its lease ends, so two collectors share the Deployments between
 them, and what a dead one took is taken again a minute later.
@@ -87,7 +87,7 @@ def add_missing() -> int:
     """Give every Deployment that runs a turn; return how many are new."""
     with connection.cursor() as cursor:
         cursor.execute(_ADD, [EVERY_SECONDS])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def take_due(*, most: int, without: Several[int] = ()) -> list[Turn]:

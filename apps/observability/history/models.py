@@ -47,8 +47,8 @@ class HistoryDay(models.Model):
 class Sample(models.Model):
     """What was measured of a Deployment at one time, until its hour is packed into days.
 
-    `slot` counts samples since 1970; there is one row for each, whoever writes it first. `packed` are
-    32-bit floats, little endian, in the order of `series`.
+    `slot` counts samples since 1970; there is one row for each, whoever writes it first. `packed`
+    are 32-bit floats, little endian, in the order of `series`.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="+")
