@@ -212,6 +212,31 @@ def test_a_run_whose_code_was_removed_long_ago_is_started_again(
     assert said["value"] == "one"
 
 
+PRINTING = """
+from airflow.sdk import DAG
+
+print("said while parsing")
+
+with DAG("printing", schedule=None):
+    pass
+"""
+
+
+def test_what_a_dag_file_prints_can_be_read(world: LocalWorld, tmp_path: Path) -> None:
+    world.apply(code=make_code(tmp_path, {"team/printing.py": PRINTING}))
+    file = "team/printing.py"
+
+    eventually(lambda: file in world.plane.dag_files(ref="open-comet"), seconds=120)
+    said = eventually(
+        lambda: world.plane.parse_log(ref="open-comet", file=file, contains="said while").lines,
+        seconds=60,
+    )
+
+    assert "said while parsing" in said[-1].text
+    assert said[-1].at is not None
+    assert not said[-1].text.startswith("{")
+
+
 BESIDE = """
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import BaseOperator, DAG
