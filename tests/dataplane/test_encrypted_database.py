@@ -1,5 +1,5 @@
-"""Airflow's connections by TLS to a real PostgreSQL server that a cluster's settings name, with what
-its pods are given.
+"""Airflow's connections by TLS to a real PostgreSQL server that the settings of a cluster name:
+with what pods are given.
 """
 
 import os
