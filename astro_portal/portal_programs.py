@@ -53,7 +53,7 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         "--bind",
         listener(host, port),
         "--worker-class",
-        "gthread",
+        "astro_portal.web_worker.PatientWorker",
         "--workers",
         "1",
     ]

@@ -244,10 +244,11 @@ CLUSTER_NETWORKS = env_networks("PORTAL_CLUSTER_NETWORKS")
 CLUSTER_SCALE_DOWN_SECONDS = env_int(
     "PORTAL_CLUSTER_SCALE_DOWN_SECONDS", 300, minimum=30, maximum=86_400
 )
+# How long logs are kept, here and on clusters; the keeper of this machine reads the variables.
+TASK_LOG_DAYS = env_int("PORTAL_TASK_LOG_DAYS", 30, minimum=1, maximum=3_650)
+PARSE_LOG_HOURS = env_int("PORTAL_PARSE_LOG_HOURS", 24, minimum=1, maximum=8_760)
 # The keeper reads them; a wrong value is reported here, before anything starts.
 env_int("PORTAL_SCALE_DOWN_SECONDS", 30, minimum=1, maximum=86_400)
-env_int("PORTAL_TASK_LOG_DAYS", 30, minimum=1, maximum=3_650)
-env_int("PORTAL_PARSE_LOG_HOURS", 24, minimum=1, maximum=8_760)
 env_int("PORTAL_HISTORY_DAYS", 365, minimum=0, maximum=3_650)
 
 # --- Jobs ----------------------------------------------------------------------------------------

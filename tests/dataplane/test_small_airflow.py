@@ -3,6 +3,7 @@ began as an older Airflow.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,8 @@ import pytest
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
-from apps.dataplane.local.layout import Folder
+from apps.dataplane.local.control.history_cleanup import log_file
+from apps.dataplane.local.layout import Folder, read_state
 from apps.observability.collecting.answers import Answer, read_answer
 from apps.observability.why.facts import TaskName, facts_in
 from apps.observability.why.reasons import Known, reason_for
@@ -302,6 +304,31 @@ def test_a_run_whose_code_was_removed_long_ago_is_started_again(
     assert said["value"] == "one"
 
 
+PRINTING = """
+from airflow.sdk import DAG
+
+print("said while parsing")
+
+with DAG("printing", schedule=None):
+    pass
+"""
+
+
+def test_what_a_dag_file_prints_can_be_read(world: LocalWorld, tmp_path: Path) -> None:
+    world.apply(code=make_code(tmp_path, {"team/printing.py": PRINTING}))
+    file = "team/printing.py"
+
+    eventually(lambda: file in world.plane.dag_files(ref="open-comet"), seconds=120)
+    said = eventually(
+        lambda: world.plane.parse_log(ref="open-comet", file=file, contains="said while").lines,
+        seconds=60,
+    )
+
+    assert "said while parsing" in said[-1].text
+    assert said[-1].at is not None
+    assert not said[-1].text.startswith("{")
+
+
 BESIDE = """
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import BaseOperator, DAG
@@ -493,6 +520,57 @@ def _upgrade_while_a_task_runs(aging: LocalWorld, tmp_path: Path) -> None:
     assert any(detail.startswith("Waiting up to 10 minutes for tasks") for detail in told)
     assert any(detail.startswith("runningWaiting up to 10 minutes") for detail in told)
     assert (run["state"], run["tasks"][0]["try_number"]) == ("success", 1)
+
+
+def test_the_nightly_cleanup_removes_old_runs_with_all_that_is_theirs_and_keeps_the_rest(
+    world: LocalWorld,
+) -> None:
+    world.apply(code=None)
+    old, new = (world.finished_run("welcome", world.trigger("welcome")) for _ in "ab")
+    folder = Folder(world.home, "open-comet")
+    state = read_state(folder)
+    assert state
+    url = database.deployment_url(world.plane.config, folder, state)
+    _age(url, str(old["dag_run_id"]), days=400)
+
+    # As the keeper does when a day has passed.
+    log = log_file(folder)
+    log.touch()
+    long_ago = time.time() - 2 * 86_400
+    os.utime(log, (long_ago, long_ago))
+    eventually(lambda: "is removed." in log.read_text(), seconds=180)
+
+    gone, kept = (_rows_of(url, str(run["dag_run_id"])) for run in (old, new))
+    assert set(gone.values()) == {0}, gone
+    assert all(kept.values()), kept
+    runs = world.airflow("GET", "/api/v2/dags/welcome/dagRuns")["dag_runs"]
+    assert new["dag_run_id"] in [run["dag_run_id"] for run in runs]
+    assert world.finished_run("welcome", world.trigger("welcome"))["state"] == "success"
+
+
+OF_A_RUN = ("dag_run", "task_instance", "log")
+
+
+def _age(url: str, run_id: str, *, days: int) -> None:
+    """Let a run, and what is written about it, be of long ago."""
+    columns = {
+        "dag_run": ("start_date", "end_date", "run_after", "queued_at"),
+        "task_instance": ("start_date", "end_date"),
+        "log": ("dttm",),
+    }
+    with psycopg.connect(url) as connection:
+        for table, names in columns.items():
+            moved = ", ".join(f"{name} = {name} - interval '{days} days'" for name in names)
+            connection.execute(f"UPDATE {table} SET {moved} WHERE run_id = %s", [run_id])  # noqa: S608
+
+
+def _rows_of(url: str, run_id: str) -> dict[str, int]:
+    counts = " UNION ALL ".join(
+        f"SELECT '{table}', count(*) FROM {table} WHERE run_id = %(run)s"  # noqa: S608
+        for table in OF_A_RUN
+    )
+    with psycopg.connect(url) as connection:
+        return dict(connection.execute(counts, {"run": run_id}).fetchall())
 
 
 def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(
