@@ -8,6 +8,8 @@ from apps.dags import summaries
 from apps.deployments.models import Deployment
 from apps.deployments.tasks import queue_of, send
 
+BACKGROUND = "background"
+
 
 @shared_task(name="apps.dags.tasks.refresh", soft_time_limit=30, time_limit=40)
 def refresh(deployment_id: int, **_newer: Any) -> None:
@@ -19,10 +21,12 @@ def refresh(deployment_id: int, **_newer: Any) -> None:
 
 @shared_task(name="apps.dags.tasks.sweep")
 def sweep(**_newer: Any) -> None:
-    """Ask every Airflow that is up, and forget what is kept of deleted Deployments."""
+    """Ask every Airflow that is up, and forget what is kept of deleted Deployments. Passes over
+    Deployments come first, so this waits in the queue of what may wait.
+    """
     summaries.forget_deleted()
-    found = summaries.deployments_to_ask()
-    send([(refresh, [one.pk], queue_of(one.cluster.shard)) for one in found])
+    found = summaries.deployments_to_ask().values_list("pk", flat=True)
+    send([(refresh, [deployment_id], BACKGROUND) for deployment_id in found])
 
 
 def request_refresh(deployment: Deployment) -> None:

@@ -221,6 +221,17 @@ def test_hostile_names_are_text(
     assert evil not in page
 
 
+def test_what_is_left_out_is_said(
+    alice: User, deployment: Deployment, client_of: ClientOf, airflow: Airflow
+) -> None:
+    refresh_summaries(deployment=deployment)
+    DagReport.objects.update(count=7_200)
+
+    page = client_of(alice).get(LISTS[1]).content.decode()
+
+    assert "etl-prod has 7200 DAGs; the first 5000 are listed here." in page
+
+
 def test_a_report_of_no_dags_says_so(
     alice: User, deployment: Deployment, client_of: ClientOf, airflow: Airflow
 ) -> None:

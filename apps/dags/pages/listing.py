@@ -24,6 +24,7 @@ from apps.dags.pages.queries import (
     reports_of,
 )
 from apps.dags.pages.run_bars import run_bars
+from apps.dags.summaries import MOST_DAGS
 from apps.dags.tasks import request_refresh
 from apps.deployments.badge import import_errors_in_words
 from apps.deployments.models import Deployment
@@ -112,6 +113,8 @@ def _reported(reports: list[DagReport]) -> dict[str, Any]:
         "problems": problems[:MOST_PROBLEMS],
         "more_problems": max(0, len(problems) - MOST_PROBLEMS),
         "n_deployments": len(reports),
+        "cut": [one for one in reports if one.count > MOST_DAGS][:MOST_PROBLEMS],
+        "most_dags": MOST_DAGS,
     }
 
 
