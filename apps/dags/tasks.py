@@ -8,8 +8,6 @@ from apps.dags import summaries
 from apps.deployments.models import Deployment
 from apps.deployments.tasks import queue_of, send
 
-BACKGROUND = "background"
-
 
 @shared_task(name="apps.dags.tasks.refresh", soft_time_limit=30, time_limit=40)
 def refresh(deployment_id: int, **_newer: Any) -> None:
@@ -21,12 +19,10 @@ def refresh(deployment_id: int, **_newer: Any) -> None:
 
 @shared_task(name="apps.dags.tasks.sweep")
 def sweep(**_newer: Any) -> None:
-    """Ask every Airflow that is up, and forget what is kept of deleted Deployments. Passes over
-    Deployments come first, so this waits in the queue of what may wait.
-    """
+    """Ask every Airflow that is up, and forget what is kept of deleted Deployments."""
     summaries.forget_deleted()
-    found = summaries.deployments_to_ask().values_list("pk", flat=True)
-    send([(refresh, [deployment_id], BACKGROUND) for deployment_id in found])
+    found = summaries.deployments_to_ask().values_list("pk", "cluster__shard")
+    send([(refresh, [deployment_id], queue_of(shard)) for deployment_id, shard in found])
 
 
 def request_refresh(deployment: Deployment) -> None:

@@ -180,7 +180,7 @@ def test_more_dags_than_are_kept_are_counted(deployment: Deployment, airflow: Ai
 def test_only_airflows_that_are_up_are_asked(deployment: Deployment) -> None:
     assert list(deployments_to_ask()) == [deployment]
 
-    for changes in ({"health": Health.STOPPED}, {"phase": Phase.DELETING}, {"applied": None}):
+    for changes in ({"health": Health.UNHEALTHY}, {"phase": Phase.DELETING}, {"applied": None}):
         before = {name: getattr(deployment, name) for name in changes}
         Deployment.objects.update(**changes)
         assert list(deployments_to_ask()) == []
@@ -218,4 +218,4 @@ def test_the_sweep_sends_a_job_for_each_airflow_that_is_up(
 
     tasks.sweep()
 
-    assert sent == [(refresh, [deployment.pk], "background")]
+    assert sent == [(refresh, [deployment.pk], "reconcile.0")]
