@@ -9,7 +9,7 @@ from apps.deployments.models import Deployment
 from apps.deployments.tasks import queue_of, send
 
 
-@shared_task(name="apps.dags.tasks.refresh", soft_time_limit=30, time_limit=40)
+@shared_task(name="apps.dags.tasks.refresh")
 def refresh(deployment_id: int, **_newer: Any) -> None:
     rows = Deployment.objects.select_related("cluster", "applied", "wanted")
     deployment = rows.filter(pk=deployment_id).first()
