@@ -23,7 +23,9 @@ def trigger_dag(
     *, actor: User, deployment: Deployment, dag_id: str, conf: dict[str, Any], note: str
 ) -> str:
     """Start a run of a DAG and return its id. `conf` is never recorded: it may hold secrets."""
-    note = note or f"Triggered by {actor} in Astro Portal"
+    # Airflow's own records name the portal's account alone.
+    by = f"Triggered by {actor} in Astro Portal"
+    note = f"{note}\n{by}" if note else by
     return _act(
         lambda airflow: acts.trigger_dag(airflow, dag_id=dag_id, conf=conf, note=note),
         actor=actor,

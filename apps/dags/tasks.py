@@ -9,7 +9,7 @@ from apps.deployments.models import Deployment
 from apps.deployments.tasks import queue_of, send
 
 
-@shared_task(name="apps.dags.tasks.refresh", soft_time_limit=30, time_limit=40)
+@shared_task(name="apps.dags.tasks.refresh")
 def refresh(deployment_id: int, **_newer: Any) -> None:
     rows = Deployment.objects.select_related("cluster", "applied", "wanted")
     deployment = rows.filter(pk=deployment_id).first()
@@ -21,8 +21,8 @@ def refresh(deployment_id: int, **_newer: Any) -> None:
 def sweep(**_newer: Any) -> None:
     """Ask every Airflow that is up, and forget what is kept of deleted Deployments."""
     summaries.forget_deleted()
-    found = summaries.deployments_to_ask()
-    send([(refresh, [one.pk], queue_of(one.cluster.shard)) for one in found])
+    found = summaries.deployments_to_ask().values_list("pk", "cluster__shard")
+    send([(refresh, [deployment_id], queue_of(shard)) for deployment_id, shard in found])
 
 
 def request_refresh(deployment: Deployment) -> None:

@@ -29,7 +29,11 @@ ACTS: list[tuple[str, dict[str, str], str, str, dict[str, Any], str]] = [
         {"conf": '{"day": 1}', "note": "again"},
         "POST",
         f"{API}/dagRuns",
-        {"logical_date": None, "conf": {"day": 1}, "note": "again"},
+        {
+            "logical_date": None,
+            "conf": {"day": 1},
+            "note": "again\nTriggered by Amy in Astro Portal",
+        },
         "dag.triggered",
     ),
     (

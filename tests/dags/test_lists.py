@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.dags.models import DagReport, DagSummary
@@ -194,6 +196,19 @@ def test_an_airflow_that_is_away_leaves_its_last_dags_and_a_sentence(
     assert "The API server of this Deployment does not answer." in page
 
 
+def test_rows_that_are_old_say_so(
+    alice: User, deployment: Deployment, airflow: Airflow, client_of: ClientOf
+) -> None:
+    refresh_summaries(deployment=deployment)
+    assert "not up to date" not in client_of(alice).get(LISTS[1]).content.decode()
+    DagReport.objects.update(seen_at=timezone.now() - timedelta(minutes=6))
+
+    page = client_of(alice).get(LISTS[1]).content.decode()
+
+    assert "DAGs of etl-prod are not up to date" in page
+    assert "Its Airflow is not healthy, so the portal does not ask it." in page
+
+
 def test_a_poll_of_an_unchanged_list_has_no_body(
     alice: User, deployment: Deployment, airflow: Airflow, client_of: ClientOf
 ) -> None:
@@ -219,6 +234,17 @@ def test_hostile_names_are_text(
 
     check_page(page)
     assert evil not in page
+
+
+def test_what_is_left_out_is_said(
+    alice: User, deployment: Deployment, client_of: ClientOf, airflow: Airflow
+) -> None:
+    refresh_summaries(deployment=deployment)
+    DagReport.objects.update(count=7_200)
+
+    page = client_of(alice).get(LISTS[1]).content.decode()
+
+    assert "etl-prod has 7200 DAGs; the first 5000 are listed here." in page
 
 
 def test_a_report_of_no_dags_says_so(

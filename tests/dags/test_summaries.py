@@ -4,14 +4,17 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apps.dags import tasks
 from apps.dags.models import DagReport, DagSummary
 from apps.dags.summaries import (
     MOST_DAGS,
     OLD_AIRFLOW,
     deployments_to_ask,
     forget_deleted,
+    is_due,
     refresh_summaries,
 )
+from apps.dags.tasks import refresh
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import AirflowResponse
@@ -177,7 +180,7 @@ def test_more_dags_than_are_kept_are_counted(deployment: Deployment, airflow: Ai
 def test_only_airflows_that_are_up_are_asked(deployment: Deployment) -> None:
     assert list(deployments_to_ask()) == [deployment]
 
-    for changes in ({"health": Health.STOPPED}, {"phase": Phase.DELETING}, {"applied": None}):
+    for changes in ({"health": Health.UNHEALTHY}, {"phase": Phase.DELETING}, {"applied": None}):
         before = {name: getattr(deployment, name) for name in changes}
         Deployment.objects.update(**changes)
         assert list(deployments_to_ask()) == []
@@ -192,3 +195,27 @@ def test_nothing_is_kept_of_a_deleted_deployment(deployment: Deployment, airflow
 
     assert not DagSummary.objects.exists()
     assert not DagReport.objects.exists()
+
+
+def test_whoever_looks_makes_the_portal_ask_once_in_a_while(
+    deployment: Deployment, airflow: Airflow
+) -> None:
+    assert is_due(deployment)
+    assert not is_due(deployment), "a second page that is open asks no second time"
+
+
+def test_a_job_for_a_deployment_that_is_gone_does_nothing(deployment: Deployment) -> None:
+    refresh(deployment.pk + 1)
+
+    assert not DagReport.objects.exists()
+
+
+def test_the_sweep_sends_a_job_for_each_airflow_that_is_up(
+    deployment: Deployment, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(tasks, "send", sent.extend)
+
+    tasks.sweep()
+
+    assert sent == [(refresh, [deployment.pk], "reconcile.0")]

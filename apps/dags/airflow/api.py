@@ -10,7 +10,7 @@ from apps.clusters.connections.planes import plane_for
 from apps.core.errors import PortalError
 from apps.dags.airflow.values import masks, text_of
 from apps.dataplane.base import DataPlane
-from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.errors import DataPlaneError, Temporary
 from apps.dataplane.spec import DeploymentSpec
 from apps.deployments.models import Deployment, Health, Phase
 from apps.deployments.reconciling.compiler import compile_spec
@@ -71,8 +71,10 @@ class AirflowApi:
     def _call(self, method: str, path: str, json: Mapping[str, object] | None = None) -> Any:
         try:
             return self.plane.airflow(spec=self.spec, method=method, path=path, json=json)
-        except DataPlaneError as error:
+        except Temporary as error:
             raise AirflowSilent(f"{error.message} Try again in a moment.") from error
+        except DataPlaneError as error:
+            raise AirflowSilent(error.message) from error
 
 
 def airflow_of(deployment: Deployment) -> AirflowApi:

@@ -23,7 +23,7 @@ class TriggerForm(forms.Form):
         label="Note",
         required=False,
         max_length=500,
-        help_text="Shown at the run, in Airflow too.",
+        help_text="Shown at the run with your name, in Airflow too.",
         widget=forms.TextInput(attrs={"data-width": "l"}),
     )
 

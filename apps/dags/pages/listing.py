@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -24,6 +24,7 @@ from apps.dags.pages.queries import (
     reports_of,
 )
 from apps.dags.pages.run_bars import run_bars
+from apps.dags.summaries import MOST_DAGS
 from apps.dags.tasks import request_refresh
 from apps.deployments.badge import import_errors_in_words
 from apps.deployments.models import Deployment
@@ -32,6 +33,8 @@ from apps.organizations.models import Organization, Workspace
 
 POLL_SECONDS, FIRST_SECONDS = 20, 3
 MOST_PROBLEMS = 3
+OLD = timedelta(minutes=5)
+NOT_ASKED = "Its Airflow is not healthy, so the portal does not ask it."
 STATE_LOOKS = {
     "import-error": ("bad", "warn"),
     "failed": ("bad", ""),
@@ -87,7 +90,7 @@ def _list(
         "now": now,
         "address": request.get_full_path(),
         "is_live": request.GET.get("live") != "off",
-        **_reported(reports),
+        **_reported(reports, now),
     }
     context["poll_seconds"] = POLL_SECONDS if context["seen_at"] else FIRST_SECONDS
     if is_fragment(request):
@@ -103,8 +106,11 @@ def _list(
     return skip_unchanged(request, response)
 
 
-def _reported(reports: list[DagReport]) -> dict[str, Any]:
+def _reported(reports: list[DagReport], now: datetime) -> dict[str, Any]:
     """Return how old the rows are, what could not be read, and how many rows are missing."""
+    for one in reports:
+        if not one.problem and one.seen_at and now - one.seen_at > OLD:
+            one.problem = NOT_ASKED
     problems = [one for one in reports if one.problem]
     times = [one.seen_at for one in reports if one.seen_at]
     return {
@@ -112,6 +118,8 @@ def _reported(reports: list[DagReport]) -> dict[str, Any]:
         "problems": problems[:MOST_PROBLEMS],
         "more_problems": max(0, len(problems) - MOST_PROBLEMS),
         "n_deployments": len(reports),
+        "cut": [one for one in reports if one.count > MOST_DAGS][:MOST_PROBLEMS],
+        "most_dags": MOST_DAGS,
     }
 
 

@@ -73,9 +73,11 @@ def run(request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str) 
 def task_row(
     deployment: Deployment, ids: tuple[str, str], task: tasks.TaskInstance
 ) -> dict[str, Any]:
-    """Return a task instance with its looks and its address."""
+    """Return a task instance with its name, its looks and its address."""
+    index = task.map_name or task.map_index
     return {
         "task": task,
+        "name": f"{task.task_id} [{index}]" if task.is_mapped else task.task_id,
         "url": task_url(deployment, (*ids, task.task_id), task.map_index),
         "took": "" if task.seconds is None else duration_in_words(task.seconds),
         **state_of(task.state),

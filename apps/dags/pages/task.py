@@ -199,6 +199,7 @@ def _log(airflow: AirflowApi, query: LogQuery, try_number: int) -> dict[str, Any
 def _around(request: HttpRequest, deployment: Deployment, query: LogQuery) -> dict[str, Any]:
     dag_id, run_id, task_id = query.ids
     args = [deployment.ref, *query.ids]
+    mapped = ("mapped", str(query.map_index)) if query.map_index >= 0 else ()
     return {
         "dag_id": dag_id,
         "run_id": run_id,
@@ -210,7 +211,9 @@ def _around(request: HttpRequest, deployment: Deployment, query: LogQuery) -> di
         "denial": run_denial(request, deployment),
         "tail_url": reverse("dags:log_tail", args=args),
         "download_url": reverse("dags:log_download", args=args),
-        "airflow_url": url_in_airflow(deployment, "dags", dag_id, "runs", run_id, "tasks", task_id),
+        "airflow_url": url_in_airflow(
+            deployment, "dags", dag_id, "runs", run_id, "tasks", task_id, *mapped
+        ),
         "crumbs": crumbs(
             deployment,
             (dag_id, dag_url(deployment, dag_id)),
