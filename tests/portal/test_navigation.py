@@ -13,6 +13,7 @@ LINE = re.compile(
 OF_ORGANIZATION = {
     "/o/nordhavn/",
     "/o/nordhavn/workspaces/",
+    "/o/nordhavn/incidents/",
     "/o/nordhavn/clusters/",
     "/o/nordhavn/members/",
     "/o/nordhavn/teams/",
@@ -25,6 +26,7 @@ OF_ORGANIZATION = {
 }
 OF_WORKSPACE = {
     "/w/warehouse/deployments/",
+    "/w/warehouse/incidents/",
     "/w/warehouse/members/",
     "/w/warehouse/teams/",
     "/w/warehouse/who/",

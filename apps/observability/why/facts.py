@@ -35,9 +35,12 @@ class TaskName:
         asked = {"dag_id": self.dag_id, "run_id": self.run_id, "task_id": self.task_id}
         return urlencode({**asked, "map_index": self.map_index})
 
+    @property
+    def short(self) -> str:
+        return f"{self.task_id}[{self.map_index}]" if self.map_index >= 0 else self.task_id
+
     def __str__(self) -> str:
-        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
-        return f"{self.dag_id} · {self.task_id}{index}"
+        return f"{self.dag_id} · {self.short}"
 
 
 @dataclass(frozen=True, kw_only=True)
