@@ -32,6 +32,7 @@ INSTANCE = """
         run.state AS run_state, run.run_type,
         extract(epoch FROM now() - run.queued_at)::bigint AS run_queued_seconds,
         extract(epoch FROM run.run_after - now())::bigint AS run_starts_in_seconds,
+        extract(epoch FROM run.logical_date)::bigint AS logical_at,
         dag.is_paused, dag.max_active_tasks, dag.max_active_runs,
         pool.slots AS pool_total, trigger.classpath AS trigger,
         extract(epoch FROM now() - trigger.created_date)::bigint AS trigger_seconds,
@@ -82,7 +83,8 @@ INSTANCE = """
 # The serialized DAG is unpacked once: the task itself, and what it waits for.
 TASK = """
     WITH tasks AS (
-        SELECT task->'__var' AS task FROM serialized_dag,
+        SELECT task->'__var' AS task, CAST(data AS jsonb)->'dag'->'start_date' AS dag_start
+        FROM serialized_dag,
             jsonb_array_elements(CAST(data AS jsonb)->'dag'->'tasks') task
         WHERE dag_version_id = CAST(:dag_version_id AS uuid)
     ), upstream AS (
@@ -93,7 +95,8 @@ TASK = """
             AND (other.state IS NULL OR other.state NOT IN
                 ('success', 'skipped', 'failed', 'upstream_failed', 'removed'))
     )
-    SELECT (SELECT task FROM tasks WHERE task->>'task_id' = :task_id LIMIT 1),
+    SELECT (SELECT task || jsonb_build_object('dag_start', dag_start)
+            FROM tasks WHERE task->>'task_id' = :task_id LIMIT 1),
         (SELECT count(*) FROM upstream),
         ARRAY(SELECT task_id || ' (' || state || ')' FROM upstream LIMIT 5)
 """
@@ -141,13 +144,13 @@ def why(*, dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, 
 def _limits(task: dict[str, Any]) -> dict[str, Any]:
     """Return what a serialized task says of when it may start; a mapped one says it elsewhere."""
     said = {**(task.get("partial_kwargs") or {}), **task}
-    start = _number(said.get("start_date"))
+    starts = (_number(said.get("start_date")), _number(said.get("dag_start")))
     return {
         "depends_on_past": bool(_plain(said.get("depends_on_past"))),
         "wait_for_downstream": bool(_plain(said.get("wait_for_downstream"))),
         "max_active_tis_per_dag": _number(said.get("max_active_tis_per_dag")),
         "max_active_tis_per_dagrun": _number(said.get("max_active_tis_per_dagrun")),
-        "start_date": start,
+        "start_date": max((one for one in starts if one is not None), default=None),
         "retry_delay": _number(said.get("retry_delay")),
         "trigger_rule": str(_plain(said.get("trigger_rule")) or ""),
     }

@@ -4,6 +4,7 @@ began as an older Airflow.
 
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,11 +17,16 @@ import jwt
 import psycopg
 import pytest
 
+from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
 from apps.dataplane.local.control.history_cleanup import log_file
 from apps.dataplane.local.layout import Folder, read_state
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.models import Deployment, Revision, RevisionState
+from apps.deployments.reconciling.results import observed_json
 from apps.observability.collecting.answers import Answer, read_answer
+from apps.observability.incidents.detectors import findings, seen
 from apps.observability.why.facts import TaskName, facts_in
 from apps.observability.why.reasons import Known, reason_for
 from tests.dags.walk import walk_through_dags
@@ -413,6 +419,35 @@ slow()
 """
 
 
+def test_what_is_observed_becomes_an_incident_and_ceases_to_be_one(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    files = {"plain.py": PLAIN, "broken.py": "import nothing_called_this"}
+    world.apply(code=make_code(tmp_path, files))
+    eventually(lambda: _incidents(world) == {"import-errors"}, seconds=90)
+
+    world.apply(code=make_code(tmp_path, {"plain.py": PLAIN}))
+    eventually(lambda: _incidents(world) == set(), seconds=90)
+
+
+def _incidents(world: LocalWorld) -> set[str]:
+    """Return what a portal would find, at this moment, in what its reconciler stores."""
+    assert world.spec
+    observation = world.plane.observe(ref=world.spec.ref)
+    configuration = Configuration(description="", runtime="3.3.2-1", executor="local")
+    revision = Revision(number=1, state=RevisionState.APPLIED, config=configuration.to_json())
+    deployment = Deployment(
+        ref=world.spec.ref,
+        cluster=Cluster(kind=Cluster.Kind.LOCAL),
+        wanted=revision,
+        applied=revision,
+        health=observation.health,
+        observation=observed_json({}, observation),
+        observed_at=observation.observed_at,
+    )
+    return {one.kind for one in findings(seen(deployment, now=observation.observed_at))}
+
+
 def test_it_is_said_why_each_task_waits(world: LocalWorld, tmp_path: Path) -> None:
     """Each reason is made on purpose, all at the same time, and each task names its own alone."""
     world.apply(code=make_code(tmp_path, waiting_dags.FILES))
@@ -429,7 +464,10 @@ def test_it_is_said_why_each_task_waits(world: LocalWorld, tmp_path: Path) -> No
         with contextlib.suppress(AssertionError):
             eventually(is_said, seconds=120, every=2)
         assert found == waiting_dags.REASONS
-        assert _reason(world, runs, waiting_dags.PAUSED, 0, "paused", -1) == "paused"
+        paused = (waiting_dags.PAUSED, 0, "paused", -1)
+        assert eventually(lambda: _reason(world, runs, *paused) == "paused")
+        without = _reason(world, runs, *waiting_dags.WITHOUT_A_SLOT)
+        assert without in ("executor-slots", "parallelism")
         mapped = {_reason(world, runs, waiting_dags.MAPPED, 0, "each", index) for index in (0, 1)}
         assert mapped == {"task-limit", "started"}
         listed = world.airflow("GET", "/auth/portal/why")["waiting"]
@@ -452,6 +490,12 @@ def _start_what_waits(world: LocalWorld) -> dict[str, list[str]]:
             runs.setdefault(dag_id, []).append(world.trigger(dag_id))
         if not running:
             eventually(lambda: _has_started(world, runs), seconds=90)
+    for (dag_id, _), made in waiting_dags.BODIES.items():
+        path = f"/api/v2/dags/{dag_id}"
+        world.airflow("PATCH", path, {"is_paused": False})
+        run_id = secrets.token_hex(8)
+        world.airflow("POST", f"{path}/dagRuns", {**made, "dag_run_id": run_id})
+        runs.setdefault(dag_id, []).append(run_id)
     # It is paused from the beginning, as every DAG here.
     body = {"logical_date": None, "dag_run_id": "while-paused"}
     world.airflow("POST", f"/api/v2/dags/{waiting_dags.PAUSED}/dagRuns", body)
@@ -490,8 +534,9 @@ def _reason(
 ) -> str:
     name = TaskName(dag_id=dag_id, run_id=runs[dag_id][run], task_id=task_id, map_index=index)
     facts = facts_in(world.airflow("GET", f"/auth/portal/why?{name.as_query}"))
-    assert facts is not None, name
-    return reason_for(facts, Known(executor="local", now_seconds=time.time())).key
+    if facts is None:
+        return "not there yet"
+    return reason_for(facts, Known(executor="local")).key
 
 
 def _upgrade_while_a_task_runs(aging: LocalWorld, tmp_path: Path) -> None:

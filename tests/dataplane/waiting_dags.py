@@ -86,9 +86,9 @@ REASONS = {
     ("why_max_tasks", 0, "second", -1): "max-active-tasks",
     ("why_max_runs", 1, "only", -1): "max-active-runs",
     ("why_upstream", 0, "after", -1): "upstream",
-    ("why_upstream", 0, "before", -1): "parallelism",
     ("why_past", 1, "past", -1): "depends-on-past",
-    ("why_start", 0, "later", -1): "starts-later",
+    ("why_start", 0, "later", -1): "before-start-date",
+    ("why_no_pool", 1, "lost", -1): "starts-later",
     ("why_retry", 0, "again", -1): "retry",
     ("why_deferred", 0, "away", -1): "deferred",
     ("why_reschedule", 0, "sensor", -1): "reschedule",
@@ -99,6 +99,13 @@ GROUPS = (
     (0, ("why_deferred", "why_retry", "why_reschedule")),
     (0, ("why_pool", "why_max_tasks", "why_task_limit")),
     (3, ("why_max_runs",)),
-    (4, ("why_max_runs", "why_no_pool", "why_small_pool", "why_upstream", "why_start")),
+    (4, ("why_max_runs", "why_no_pool", "why_small_pool", "why_upstream")),
 )
+# It may have been handed to the executor already.
+WITHOUT_A_SLOT = ("why_upstream", 0, "before", -1)
+# What these runs are made with.
+BODIES = {
+    ("why_start", 0): {"logical_date": "2026-01-03T00:00:00Z"},
+    ("why_no_pool", 1): {"logical_date": None, "run_after": "2099-01-01T00:00:00Z"},
+}
 AFTER_A_FAILURE, PAUSED, MAPPED = "why_past", "why_paused", "why_task_limit"

@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.clusters.models import Cluster
-from apps.deployments.models import Deployment
+from apps.deployments.models import Deployment, Operation
 from apps.observability.incidents.kinds import KINDS, Severity
 from apps.observability.incidents.models import Incident
 from apps.organizations.models import Workspace
@@ -145,6 +145,26 @@ def test_the_page_of_each_kind_has_evidence_and_a_remedy(
     # On this machine there is no cluster to test or to give a credential.
     is_of_cluster = kind in ("unreachable", "volume", "queue-not-scaling", "credential-ends")
     assert ("Ways to fix it" in text) != is_of_cluster
+
+
+def test_the_timeline_shows_what_changed_around_it(
+    bob: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    incident = make_incident(deployment)
+    for number, hours in ((1, 30), (2, 2)):
+        Operation.objects.create(
+            deployment=deployment,
+            number=number,
+            kind=Operation.Kind.DEPLOY,
+            title=f"Deploy {number}",
+            state="succeeded",
+            started_at=NOW - timedelta(hours=hours),
+        )
+
+    text = client_of(bob).get(f"{HERE}{incident.pk}/").content.decode()
+
+    assert text.index("Opened") < text.index('operations/2/">Deploy 2</a>')
+    assert "Deploy 1<" not in text
 
 
 def test_a_remedy_that_a_person_may_not_use_names_the_role(

@@ -77,8 +77,8 @@ CASES: dict[str, list[tuple[dict[str, Any], Known]]] = {
     "paused": [({**READY, "is_paused": True}, CELERY)],
     "starts-later": [
         ({**UNREADY, "run_state": "queued", "run_starts_in_seconds": 90}, CELERY),
-        ({**UNREADY, "starts_at": 500.0}, CELERY),
     ],
+    "before-start-date": [({**UNREADY, "logical_at": 400, "starts_at": 500}, CELERY)],
     "max-active-runs": [
         ({**UNREADY, "run_state": "queued", "max_active_runs": 2, "active_runs": 2}, CELERY)
     ],

@@ -14,6 +14,7 @@ OF_ORGANIZATION = {
     "/o/nordhavn/",
     "/o/nordhavn/workspaces/",
     "/o/nordhavn/dags/",
+    "/o/nordhavn/incidents/",
     "/o/nordhavn/clusters/",
     "/o/nordhavn/members/",
     "/o/nordhavn/teams/",
@@ -27,6 +28,7 @@ OF_ORGANIZATION = {
 OF_WORKSPACE = {
     "/w/warehouse/deployments/",
     "/w/warehouse/dags/",
+    "/w/warehouse/incidents/",
     "/w/warehouse/members/",
     "/w/warehouse/teams/",
     "/w/warehouse/who/",

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, F, Q, QuerySet
 
 from apps.accounts.models import User
-from apps.deployments.models import Deployment
+from apps.deployments.models import Deployment, Operation
 from apps.observability.incidents.kinds import KINDS, Severity
 from apps.observability.incidents.models import Incident, IncidentEvent
 from apps.organizations.models import Organization, Workspace
@@ -16,6 +16,7 @@ SEVERITIES = {severity.label.lower(): severity for severity in Severity}
 TONES = {Severity.CRITICAL: "bad", Severity.WARNING: "warn", Severity.INFO: "move"}
 PERIODS = {"1": "24 hours", "7": "7 days", "30": "30 days", "90": "90 days"}
 STATES = {"open": "Open", "closed": "Closed"}
+BEFORE, MOST_OPERATIONS = timedelta(hours=6), 5
 Place = Deployment | Workspace | Organization
 
 
@@ -84,6 +85,17 @@ def open_counts(incidents: QuerySet[Incident]) -> dict[int, int]:
 def timeline_of(incident: Incident) -> QuerySet[IncidentEvent]:
     """List what happened to an incident, newest first."""
     return IncidentEvent.objects.filter(incident=incident).select_related("actor").order_by("-pk")
+
+
+def operations_around(incident: Incident) -> list[Operation]:
+    """List the operations on the Deployment from six hours before an incident was noticed until it
+    closed, newest first, at most five: what changed is often why.
+    """
+    began = incident.noticed_at - BEFORE
+    found = Operation.objects.filter(deployment_id=incident.deployment_id, started_at__gte=began)
+    if incident.closed_at is not None:
+        found = found.filter(started_at__lte=incident.closed_at)
+    return list(found.select_related("actor").order_by("-started_at")[:MOST_OPERATIONS])
 
 
 def _known(value: str | None, known: Mapping[str, object]) -> str:

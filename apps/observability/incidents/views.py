@@ -1,10 +1,12 @@
 from datetime import datetime, timedelta
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_POST, require_safe
@@ -30,6 +32,7 @@ from apps.observability.incidents.queries import (
     incidents_in,
     narrowed,
     open_counts,
+    operations_around,
     timeline_of,
 )
 from apps.observability.incidents.remedies import offered_remedies
@@ -42,6 +45,7 @@ POLL_SECONDS = 20
 SILENCES = {"silence-hour": timedelta(hours=1), "silence-day": timedelta(days=1), "silence": None}
 What = IncidentEvent.What
 EVENT_TONES = {What.OPENED: "bad", What.CLOSED: "good", What.CHANGED: "warn"}
+EVENT_ICONS = {What.ACKNOWLEDGED: "check", What.SILENCED: "sleep", What.UNSILENCED: "incidents"}
 
 
 @scoped(Deployment, "deployment.view", by="ref")
@@ -75,7 +79,7 @@ def incident(request: HttpRequest, deployment: Deployment, incident_id: int) -> 
         "kind": KINDS.get(shown.kind),
         "is_silenced": shown.is_silenced(now),
         "lasted": ((shown.closed_at or now) - (shown.opened_at or now)).total_seconds(),
-        "timeline": [_event(event) for event in timeline_of(shown)],
+        "timeline": _timeline(shown),
         "remedies": offered_remedies(incident=shown, deployment=deployment, user=request.user)
         if shown.is_open
         else [],
@@ -138,7 +142,9 @@ def _list(request: HttpRequest, place: Place) -> dict[str, Any]:
         "page": page,
         "open": [row for row in rows if row["incident"].is_open],
         "past": [row for row in rows if not row["incident"].is_open],
-        "kinds": sorted((kind.key, kind.label) for kind in KINDS.values()),
+        "kinds": [
+            (kind.key, kind.label) for kind in sorted(KINDS.values(), key=attrgetter("label"))
+        ],
         "severities": [(key, severity.label) for key, severity in SEVERITIES.items()],
         "periods": list(PERIODS.items()),
         "states": list(STATES.items()),
@@ -188,11 +194,31 @@ def _url(request: HttpRequest, *, severity: str) -> str:
     return f"?{query.urlencode()}"
 
 
-def _event(event: IncidentEvent) -> dict[str, Any]:
+def _timeline(shown: Incident) -> list[dict[str, Any]]:
+    """Return what happened to an incident and to its Deployment around it, newest first."""
+    lines = [_line(event) for event in timeline_of(shown)]
+    lines.append({"at": shown.noticed_at, "title": "First noticed", "icon": "wait"})
+    for one in operations_around(shown):
+        url = reverse("deployments:operation", args=[shown.deployment.ref, one.number])
+        told = {"at": one.started_at, "title": one.title, "url": url, "who": one.actor}
+        lines.append(told | {"tone": "move", "icon": "operations"})
+    return sorted(lines, key=itemgetter("at"), reverse=True)
+
+
+def _line(event: IncidentEvent) -> dict[str, Any]:
     what = What(event.what)
-    return {"event": event, "tone": EVENT_TONES.get(what, "move"), "label": what.label}
+    return {
+        "at": event.at,
+        "title": what.label,
+        "detail": event.note,
+        "who": event.actor or "the portal",
+        "tone": EVENT_TONES.get(what, "idle"),
+        "icon": EVENT_ICONS.get(what, ""),
+    }
 
 
 def _incident(request: HttpRequest, deployment: Deployment, incident_id: int) -> Incident:
     mine = Incident.objects.shown().filter(deployment=deployment)
-    return get_object_or_404(mine.select_related("acknowledged_by", "silenced_by"), pk=incident_id)
+    return get_object_or_404(
+        mine.select_related("acknowledged_by", "silenced_by", "deployment"), pk=incident_id
+    )

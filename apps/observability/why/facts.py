@@ -35,9 +35,12 @@ class TaskName:
         asked = {"dag_id": self.dag_id, "run_id": self.run_id, "task_id": self.task_id}
         return urlencode({**asked, "map_index": self.map_index})
 
+    @property
+    def short(self) -> str:
+        return f"{self.task_id}[{self.map_index}]" if self.map_index >= 0 else self.task_id
+
     def __str__(self) -> str:
-        index = f"[{self.map_index}]" if self.map_index >= 0 else ""
-        return f"{self.dag_id} · {self.task_id}{index}"
+        return f"{self.dag_id} · {self.short}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,8 @@ class WaitingTask:
 class Facts:
     """The facts about one task instance, counted by Airflow at one moment. None is not known.
 
-    Durations are seconds; those called `…_in_…` lie ahead and are negative when past. `jobs` maps
+    Durations are seconds; those called `…_in_…` lie ahead and are negative when past. `logical_at`
+    of the run and `starts_at`, the start date of the task, are Unix times. `jobs` maps
     Airflow's own processes to how long their last heartbeat is ago.
     """
 
@@ -91,7 +95,8 @@ class Facts:
     depends_on_past: bool = False
     max_active_tis_per_dag: int | None = None
     max_active_tis_per_dagrun: int | None = None
-    starts_at: float | None = None
+    logical_at: int | None = None
+    starts_at: int | None = None
     retry_delay: int | None = None
     trigger_rule: str = ""
     upstream: tuple[str, ...] = ()
@@ -176,6 +181,7 @@ _COUNTS = (
 _NUMBERS = (
     "pool_total",
     "run_starts_in_seconds",
+    "logical_at",
     "run_queued_seconds",
     "queued_seconds",
     "scheduled_seconds",

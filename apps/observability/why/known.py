@@ -14,7 +14,7 @@ RECENT = timedelta(minutes=10)
 def known_of(deployment: Deployment, *, now: datetime) -> Known:
     """Return what is known of a Deployment that was applied, from its rows. No query."""
     if deployment.applied is None:
-        return Known(executor="local", now_seconds=now.timestamp())
+        return Known(executor="local")
     configuration = deployment.applied.configuration
     try:
         observation = observation_of(deployment)
@@ -30,7 +30,6 @@ def known_of(deployment: Deployment, *, now: datetime) -> Known:
         ),
         unschedulable=_words(observation, now, "FailedScheduling", ""),
         quota=_words(observation, now, "FailedCreate", "quota"),
-        now_seconds=now.timestamp(),
     )
 
 

@@ -8,6 +8,7 @@ and its task dependencies; limits of a DAG count per run since Airflow 3.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from apps.core.words import duration_in_words
 from apps.dataplane.spec import ExecutorName
@@ -45,7 +46,6 @@ class Known:
     queues: tuple[KnownQueue, ...] = ()
     unschedulable: str = ""
     quota: str = ""
-    now_seconds: float = 0.0
 
     def queue(self, name: str) -> KnownQueue | None:
         return next((queue for queue in self.queues if queue.name == name), None)
@@ -151,15 +151,15 @@ def _run_over(facts: Facts, known: Known) -> Reason | None:
     )
 
 
-def _task_in_future(facts: Facts, known: Known) -> Reason | None:
-    ahead = (facts.starts_at or 0) - known.now_seconds
-    if ahead <= 0:
+def _before_start(facts: Facts, known: Known) -> Reason | None:
+    """A start date is compared with the logical date of the run, not with the clock."""
+    if facts.logical_at is None or facts.starts_at is None or facts.logical_at >= facts.starts_at:
         return None
     return _reason(
-        "starts-later",
-        "The start date of the task lies ahead",
-        f"It may start in {duration_in_words(ahead)}.",
-        "move",
+        "before-start-date",
+        "The run lies before the start date of the task",
+        f"The run is of {_day(facts.logical_at)}, the start date is {_day(facts.starts_at)}. "
+        "The task never starts in this run.",
     )
 
 
@@ -384,7 +384,7 @@ def _reschedule(facts: Facts, known: Known) -> Reason | None:
 Step = Callable[[Facts, Known], Reason | None]
 _RUN_QUEUED: tuple[Step, ...] = (_scheduler_away, _paused, _run_in_future, _max_active_runs)
 STEPS: dict[str, tuple[Step, ...]] = {
-    "none": (_scheduler_away, _paused, _run_over, _task_in_future, _past, _upstream),
+    "none": (_scheduler_away, _paused, _run_over, _before_start, _past, _upstream),
     "scheduled": (
         _scheduler_away,
         _paused,
@@ -418,6 +418,13 @@ def _nothing(facts: Facts) -> Reason:
             f"{since}The log of the scheduler may say more.",
         )
     return _reason("nothing", "Nothing is wrong", f"{since}It starts in a moment.", "good")
+
+
+def _day(seconds: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (OverflowError, ValueError):
+        return "a date that does not exist"
 
 
 def _age(facts: Facts) -> int | None:

@@ -40,7 +40,14 @@ IN_A_LOG = {
     "unknown": "scheduler",
 }
 IN_THE_CODE = frozenset(
-    {"queue-missing", "max-active-runs", "max-active-tasks", "task-limit", "pool-too-small"}
+    {
+        "queue-missing",
+        "max-active-runs",
+        "max-active-tasks",
+        "task-limit",
+        "pool-too-small",
+        "before-start-date",
+    }
 )
 
 
