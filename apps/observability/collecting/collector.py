@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from django.db import Error, close_old_connections, connection
+from django.db import DataError, Error, IntegrityError, close_old_connections, connection
 
 from apps.clusters.connections.planes import plane_for
 from apps.core.heartbeat import beat
@@ -89,6 +89,11 @@ class Collector:
         done, self._done = self._done, []
         try:
             found = await loop.run_in_executor(self._database, self._round, done)
+        except (DataError, IntegrityError):
+            # A Deployment or series that was deleted meanwhile. To write that again fails again.
+            logger.warning("answers not written", exc_info=True, extra={"answers": len(done)})
+            self._ids.forget()
+            return
         except Error:
             logger.warning("the database does not answer the collector", exc_info=True)
             self._done = [*done, *self._done][-MOST_WAITING:]
@@ -143,7 +148,7 @@ class Collector:
             plane=plane_for(cluster),
             spec=self._spec(deployment),
             seen=seen,
-            since=_since(turn),
+            since=_since(turn, first=deployment.created_at),
         )
 
     def _spec(self, deployment: Deployment) -> DeploymentSpec:
@@ -226,10 +231,13 @@ def _call(loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> None:
         loop.call_soon_threadsafe(action)
 
 
-def _since(turn: Turn) -> int | None:
-    """Return from when on what ended is asked for now, None if it was asked a moment ago."""
+def _since(turn: Turn, *, first: datetime) -> int | None:
+    """Return from when on what ended is asked for now, None if it was asked a moment ago. Before
+    `first` there was no Airflow, and nothing to count.
+    """
     if turn.counted_until is None:
-        return int((turn.due_at - timedelta(days=FIRST_DAYS)).timestamp())
+        begin = max(first, turn.due_at - timedelta(days=FIRST_DAYS))
+        return int(begin.timestamp()) // FINE * FINE
     if turn.due_at - turn.counted_until < COUNT_EVERY:
         return None
     return int((turn.counted_until - COUNT_AGAIN).timestamp()) // FINE * FINE
