@@ -179,6 +179,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def due(deployment: Deployment) -> Deployment:
     put(deployment)
+    Deployment.objects.update(created_at=timezone.now() - timedelta(days=1))
     turns.add_missing()
     Collection.objects.update(next_at=timezone.now() - timedelta(seconds=1))
     return deployment
