@@ -48,6 +48,7 @@ COUNT_EVERY, COUNT_AGAIN = timedelta(seconds=60), timedelta(seconds=3 * FINE)
 FIRST_DAYS = 30
 # A specification holds no more than this, and is compiled again after this time.
 SPEC_SECONDS = 600.0
+NOT_ASKED = "The portal could not ask it. Its log says why."
 # Observations of clusters are written when they change, and every five minutes at least.
 SEEN_ON_CLUSTERS, SEEN_HERE = timedelta(minutes=11), timedelta(seconds=90)
 
@@ -136,6 +137,12 @@ class Collector:
                 found.append((turn, self._target(deployment, turn)))
             except DataPlaneError as error:
                 found.append((turn, _unanswered(turn, error.message)))
+            except Error:
+                raise
+            except Exception:
+                # One Deployment must not keep the others from being asked.
+                logger.exception("not asked", extra={"deployment": deployment.pk})
+                found.append((turn, _unanswered(turn, NOT_ASKED)))
         return found
 
     def _target(self, deployment: Deployment, turn: Turn) -> Target:
