@@ -116,6 +116,20 @@ def wait_for_dag(airflow: Page, base: str, dag: str) -> None:
     assert answer["status"] == 200, answer
 
 
+def wait_for_charts(page: Page, ref: str) -> None:
+    """Wait until the charts of a Deployment show that DAG runs ended, and memory of a component."""
+    deadline = time.monotonic() + 180
+    runs = page.locator("[data-chart=runs] [data-figure]")
+    memory = page.locator("[data-chart=memory-scheduler] canvas")
+    while True:
+        page.goto(f"/d/{ref}/analytics/?range=1h&live=off")
+        if runs.count() and runs.inner_text() != "0" and page.locator("[data-charts]").count():
+            memory.wait_for()
+            return
+        assert time.monotonic() < deadline, page.locator("main").inner_text()
+        time.sleep(5)
+
+
 def deliver(page: Page, ref: str, folder: Path, code: str = OWN_DAG) -> None:
     file = folder / "hello.py"
     file.write_text(code)

@@ -81,6 +81,13 @@ def test_a_person_gets_from_the_first_link_to_a_running_dag_and_back(
     ada.look()
     steps.wait_for_dag(airflow, f"/{ref}/", "hello")
     steps.run_dag(airflow, f"/{ref}/", "hello")
+
+    # What it did is on its charts, and on its page.
+    steps.wait_for_charts(page, ref)
+    ada.look()
+    ada.picture("analytics")
+    page.goto(f"/d/{ref}/")
+    expect(page.locator("#last-day")).to_be_visible()
     airflow.close()
 
     # A change: the difference before it is applied, and the revisions after.

@@ -187,6 +187,34 @@ def test_many_pools_are_cut_and_cost_nothing_more(
     assert len(page) < 100_000
 
 
+def test_the_overview_has_the_last_day_as_a_bar(
+    alice: User, measured: Deployment, client_of: ClientOf
+):
+    page = client_of(alice).get("/d/etl-prod-7f3c/").content.decode()
+
+    check_page(page)
+    assert "DAG runs by hour, the last 24 hours: 10 ended, 1 failed" in page
+    assert '<rect data-tone="bad"' in page
+    assert f'href="{URL}"' in page
+
+
+def test_the_overview_of_a_deployment_without_measurements_has_no_bar(
+    alice: User, deployment: Deployment, client_of: ClientOf
+):
+    assert "Last 24 hours" not in client_of(alice).get("/d/etl-prod-7f3c/").content.decode()
+
+
+def test_bars_stand_on_each_other_and_a_gap_is_no_zero():
+    bars = bars_of([None, (0, 0), (6, 2), (4, 0)])
+
+    assert [(bar.tone, bar.x, bar.y, bar.height) for bar in bars] == [
+        ("idle", 0, 38, 2),
+        ("good", 20, 10, 30),
+        ("bad", 20, 0, 10),
+        ("good", 30, 20, 20),
+    ]
+
+
 @pytest.mark.parametrize(
     ("query", "length"),
     [

@@ -1,12 +1,18 @@
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -166,13 +172,14 @@ def test_a_database_that_is_slow_is_said():
 
 
 @pytest.fixture(autouse=True)
-def _keys(settings: Any) -> None:
-    settings.AIRFLOW_SIGN_IN_KEY = SIGN_IN_PEM
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "AIRFLOW_SIGN_IN_KEY", SIGN_IN_PEM)
 
 
 @pytest.fixture
 def due(deployment: Deployment) -> Deployment:
     put(deployment)
+    Deployment.objects.update(created_at=timezone.now() - timedelta(days=1))
     turns.add_missing()
     Collection.objects.update(next_at=timezone.now() - timedelta(seconds=1))
     return deployment
@@ -309,13 +316,15 @@ def test_usage_comes_from_the_plane_where_it_measures(due: Deployment):
 
 
 def test_first_a_month_is_asked_for_then_what_is_new(due: Deployment):
-    now = timezone.now()
+    now, long_ago = timezone.now(), timezone.now() - timedelta(days=400)
     asked = [
-        collector._since(Turn(deployment_id=1, counted_until=until, due_at=now))
+        collector._since(Turn(deployment_id=1, counted_until=until, due_at=now), first=long_ago)
         for until in (None, now - timedelta(hours=3), now - timedelta(seconds=20))
     ]
+    new = collector._since(Turn(deployment_id=1, counted_until=None, due_at=now), first=now)
 
-    assert asked[0] == int((now - timedelta(days=30)).timestamp())
+    assert asked[0] == int((now - timedelta(days=30)).timestamp()) // 300 * 300
+    assert new == int(now.timestamp()) // 300 * 300
     assert asked[1] == int((now - timedelta(hours=3, minutes=15)).timestamp()) // 300 * 300
     assert asked[2] is None
 
@@ -487,3 +496,51 @@ def test_a_deployment_that_hangs_takes_two_threads_of_its_cluster_at_most(
 
     assert Collection.objects.filter(last_error__contains="did not answer").count() == 2
     assert not Sample.objects.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_of_a_deployment_that_is_gone_does_not_stop_the_others(
+    deployment: Deployment, make_deployment: Callable[..., Deployment]
+):
+    put(deployment)
+    turns.add_missing()
+    Collection.objects.update(next_at=timezone.now())
+    one = Collector()
+    gone = Turn(deployment_id=deployment.pk + 1000, counted_until=None, due_at=NOW)
+    one._done = [
+        (gone, Reading(deployment_id=gone.deployment_id, at=NOW, gauges={("pods", ""): 1}))
+    ]
+
+    asyncio.run(_run(one, until=lambda: Collection.objects.exclude(last_error="").exists()))
+
+    assert "does not tell its history yet" in Collection.objects.get().last_error
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_the_command_asks_and_ends_when_it_is_told_to(deployment: Deployment, tmp_path: Path):
+    database = connection.settings_dict
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "astro_portal.settings",
+        "DATABASE_URL": (
+            f"postgresql://{quote(database['USER'], '')}:{quote(database['PASSWORD'], '')}"
+            f"@{quote(database['HOST'], '')}:{database['PORT']}/{database['NAME']}"
+        ),
+        "PORTAL_AIRFLOW_SIGN_IN_KEY": SIGN_IN_PEM,
+        "PORTAL_HEARTBEAT_FILE": str(tmp_path / "alive"),
+    }
+    command = [sys.executable, "manage.py", "collect"]
+    with subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment) as process:
+        deadline = time.monotonic() + 60
+        while (
+            time.monotonic() < deadline and not Collection.objects.exclude(last_error="").exists()
+        ):
+            Collection.objects.update(next_at=timezone.now())
+            time.sleep(0.5)
+        process.terminate()
+        assert process.wait(30) == 0
+
+    # Without a key ring this is as far as a question comes; the process goes on all the same.
+    assert Collection.objects.get().last_error == collector.NOT_ASKED
+    assert (tmp_path / "alive").exists()

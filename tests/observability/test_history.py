@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 from math import isnan
+from random import Random
 from typing import Any
 
 import pytest
@@ -174,6 +175,19 @@ def test_old_ranges_are_read_from_what_is_still_kept(deployment: Deployment, set
     assert line.values == (5,) * 12
 
 
+def test_history_ends_with_its_deployment(deployment: Deployment):
+    measure(deployment, NOON - timedelta(hours=2), [1, 2])
+    storage.pack_hours(now=NOON)
+    measure(deployment, NOON, [3])
+    Deployment.objects.update(phase="deleted")
+
+    storage.forget(now=NOON)
+
+    assert not Series.objects.exists()
+    assert not HistoryDay.objects.exists()
+    assert not Sample.objects.exists()
+
+
 def test_reading_asks_three_times_whatever_there_is(deployment: Deployment):
     for part in range(30):
         gauges = Gauges(
@@ -205,3 +219,29 @@ def test_another_deployment_sees_nothing_of_it(deployment: Deployment, make_depl
 
     assert read(make_deployment(), NOON, NOON + timedelta(hours=1), "queued") == []
     assert Span(begin=0, end=60, step=30).size == 2
+
+
+@pytest.mark.slow
+def test_a_measurement_takes_six_bytes_at_most(deployment: Deployment):
+    series, day = 20, NOON - timedelta(days=2, hours=12)
+    noise = Random(7)  # noqa: S311 - no secret
+    gauges = [
+        Gauges(
+            deployment_id=deployment.pk,
+            at=day + timedelta(seconds=30 * slot),
+            values={("memory_bytes", f"c{one}"): noise.uniform(1e8, 1e9) for one in range(series)},
+        )
+        for slot in range(2880)
+    ]
+    storage.write_samples(gauges=gauges, ids=SeriesIds())
+
+    while storage.pack_hours(now=NOON):
+        pass
+
+    with connection.cursor() as cursor:
+        # What a row has beside its value: 23 bytes of head, the other columns, and three indexes.
+        cursor.execute(
+            "SELECT sum(pg_column_size(packed) + 150)::float FROM observability_historyday"
+        )
+        [size] = cursor.fetchone()
+    assert 4 < size / (2880 * series) <= 6

@@ -1,7 +1,7 @@
 """One question to one Deployment, in a thread: Airflow's own counts, and what the plane measures.
 
-Two requests on a Kubernetes cluster, one on this machine, whatever the number of DAGs. What workers
-and components are there is read from the last observation, which watches and passes keep.
+Three requests on a Kubernetes cluster, one on this machine, whatever the number of DAGs. What
+workers and components there are is read from the last observation, which watches and passes keep.
 """
 
 from collections.abc import Iterator

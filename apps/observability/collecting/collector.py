@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from django.db import Error, close_old_connections, connection
+from django.db import DataError, Error, IntegrityError, close_old_connections, connection
 
 from apps.clusters.connections.planes import plane_for
 from apps.core.heartbeat import beat
@@ -48,6 +48,7 @@ COUNT_EVERY, COUNT_AGAIN = timedelta(seconds=60), timedelta(seconds=3 * FINE)
 FIRST_DAYS = 30
 # A specification holds no more than this, and is compiled again after this time.
 SPEC_SECONDS = 600.0
+NOT_ASKED = "The portal could not ask it. Its log says why."
 # Observations of clusters are written when they change, and every five minutes at least.
 SEEN_ON_CLUSTERS, SEEN_HERE = timedelta(minutes=11), timedelta(seconds=90)
 
@@ -89,6 +90,11 @@ class Collector:
         done, self._done = self._done, []
         try:
             found = await loop.run_in_executor(self._database, self._round, done)
+        except (DataError, IntegrityError):
+            # A Deployment or series that was deleted meanwhile. To write that again fails again.
+            logger.warning("answers not written", exc_info=True, extra={"answers": len(done)})
+            self._ids.forget()
+            return
         except Error:
             logger.warning("the database does not answer the collector", exc_info=True)
             self._done = [*done, *self._done][-MOST_WAITING:]
@@ -131,6 +137,12 @@ class Collector:
                 found.append((turn, self._target(deployment, turn)))
             except DataPlaneError as error:
                 found.append((turn, _unanswered(turn, error.message)))
+            except Error:
+                raise
+            except Exception:
+                # One Deployment must not keep the others from being asked.
+                logger.exception("not asked", extra={"deployment": deployment.pk})
+                found.append((turn, _unanswered(turn, NOT_ASKED)))
         return found
 
     def _target(self, deployment: Deployment, turn: Turn) -> Target:
@@ -143,7 +155,7 @@ class Collector:
             plane=plane_for(cluster),
             spec=self._spec(deployment),
             seen=seen,
-            since=_since(turn),
+            since=_since(turn, first=deployment.created_at),
         )
 
     def _spec(self, deployment: Deployment) -> DeploymentSpec:
@@ -226,10 +238,13 @@ def _call(loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> None:
         loop.call_soon_threadsafe(action)
 
 
-def _since(turn: Turn) -> int | None:
-    """Return from when on what ended is asked for now, None if it was asked a moment ago."""
+def _since(turn: Turn, *, first: datetime) -> int | None:
+    """Return from when on what ended is asked for now, None if it was asked a moment ago. Before
+    `first` there was no Airflow, and nothing to count.
+    """
     if turn.counted_until is None:
-        return int((turn.due_at - timedelta(days=FIRST_DAYS)).timestamp())
+        begin = max(first, turn.due_at - timedelta(days=FIRST_DAYS))
+        return int(begin.timestamp()) // FINE * FINE
     if turn.due_at - turn.counted_until < COUNT_EVERY:
         return None
     return int((turn.counted_until - COUNT_AGAIN).timestamp()) // FINE * FINE

@@ -151,3 +151,35 @@ def _put_recent(
             places[(slot * RAW - span.begin) // step].append(value)
     for place, known in places.items():
         values[place] = joined(known, size=len(known), how=METRICS[metric].joined)[0]
+
+
+def runs_by_hour(
+    *, deployment_ids: Several[int], now: datetime
+) -> dict[int, list[tuple[int, int] | None]]:
+    """Return the DAG runs of the last 24 hours of some Deployments, by one statement: for each
+    hour, the present one last, how many succeeded and failed; None where that is not known.
+    """
+    last = int(now.timestamp()) // COARSE
+    hours = range(last - 23, last + 1)
+    days = [datetime.fromtimestamp(hour * COARSE, UTC).date() for hour in (hours[0], hours[-1])]
+    rows = HistoryDay.objects.filter(
+        series__deployment__in=list(deployment_ids),
+        series__metric__in=("runs_succeeded", "runs_failed"),
+        step=COARSE,
+        day__in=days,
+    ).values_list("series__deployment_id", "series__metric", "day", "packed")
+    counts: dict[tuple[int, str, int], float] = {}
+    for pk, metric, day, data in rows:
+        first = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) // COARSE
+        for place, value in enumerate(day_of(data, step=COARSE)):
+            if not isnan(value):
+                counts[(pk, metric, first + place)] = value
+    return {pk: [_hour(counts, pk, hour) for hour in hours] for pk in deployment_ids}
+
+
+def _hour(
+    counts: Mapping[tuple[int, str, int], float], pk: int, hour: int
+) -> tuple[int, int] | None:
+    succeeded = counts.get((pk, "runs_succeeded", hour))
+    failed = counts.get((pk, "runs_failed", hour))
+    return None if succeeded is None or failed is None else (int(succeeded), int(failed))

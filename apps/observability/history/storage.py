@@ -14,6 +14,7 @@ from math import isnan
 from django.conf import settings
 from django.db import connection, transaction
 
+from apps.deployments.models import Phase
 from apps.observability.history.metrics import COARSE, FINE, METRICS, RAW, STEPS
 from apps.observability.history.models import HistoryDay, Sample, Series
 from apps.observability.history.packing import (
@@ -181,7 +182,11 @@ def _pack(deployment_id: int, hour: int) -> None:
 
 
 def forget(*, now: datetime) -> int:
-    """Delete the days that are older than the settings say; return how many rows that were."""
+    """Delete the days that are older than the settings say, and all of Deployments that were
+    deleted; return how many rows that were.
+    """
+    for model in (Sample, Series):
+        model.objects.filter(deployment__phase=Phase.DELETED).delete()
     kept = {
         RAW: settings.HISTORY_RAW_DAYS,
         FINE: settings.HISTORY_FINE_DAYS,
