@@ -1,6 +1,8 @@
-"""How Airflow's asynchronous connections check the certificate of the database server.
+"""What Airflow's asynchronous connections to a database server of the cluster need besides a URL.
 
-asyncpg takes a CA as an object alone, which no environment variable can hold.
+asyncpg takes a CA as an object alone, which no environment variable can hold. And it prepares
+statements on a connection that PgBouncer, in transaction mode, gives to someone else afterwards: so
+it keeps none, and neither does SQLAlchemy.
 """
 
 import os
@@ -13,4 +15,8 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-ASYNC_ARGUMENTS = {"ssl": _context()} if "PORTAL_DATABASE_CA" in os.environ else {}
+ASYNC_ARGUMENTS = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    **({"ssl": _context()} if "PORTAL_DATABASE_CA" in os.environ else {}),
+}

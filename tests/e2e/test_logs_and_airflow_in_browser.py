@@ -47,6 +47,25 @@ def test_a_followed_log_grows_by_new_lines_alone(
     assert page.evaluate("(log => log.scrollTop > 0)(document.getElementById('log'))")
 
 
+@pytest.mark.parametrize("width", [320, 1440])
+def test_a_dag_file_is_chosen_among_many_with_long_names(
+    page: Page, live_server: Any, deployment: Deployment, plane: type[FakePlane], width: int
+) -> None:
+    put_on_plane(deployment)
+    names = [f"{'a_rather_long_folder/' * 8}file_{number:04}.py" for number in range(1000)]
+    for name in names:
+        plane.store.parse_lines[deployment.ref, name] = [f"parsed {name}"]
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{live_server.url}/d/{deployment.ref}/logs/?component=dag-processor")
+
+    page.get_by_label("DAG file").select_option(names[700])
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_role("heading", name="file_0700.py").wait_for()
+
+    assert "parsed" in page.locator("#log-lines li").last.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_opening_airflow_posts_the_ticket_at_once(
     page: Page, live_server: Any, deployment: Deployment, settings: Any
 ) -> None:

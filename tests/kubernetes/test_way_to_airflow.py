@@ -22,7 +22,12 @@ async def version(_: web.Request) -> web.Response:
 
 
 def look(
-    config: ClusterConfig, control_plane: ControlPlane, ref: str, *, patch: str = ""
+    config: ClusterConfig,
+    control_plane: ControlPlane,
+    ref: str,
+    *,
+    port: int = 0,
+    is_gone: bool = False,
 ) -> list[Finding]:
     """Test the cluster while an Airflow runs in it that says it is ready."""
 
@@ -30,14 +35,19 @@ def look(
         app = web.Application()
         app.router.add_get(f"/{ref}/api/v2/version", version)
         async with standing_in(control_plane, ref, app):
-            await asyncio.to_thread(_prepare, config, control_plane, ref, patch)
+            await asyncio.to_thread(_prepare, config, control_plane, ref, port)
+            if is_gone:
+                where = f"--namespace={namespace_of(ref)}"
+                await asyncio.to_thread(
+                    control_plane.kubectl, "delete", "service", "api-server", where
+                )
             check = await asyncio.to_thread(KubernetesPlane(config).check)
             return [one for one in check.findings if one.title == "Way to Airflow"]
 
     return asyncio.run(act())
 
 
-def _prepare(config: ClusterConfig, control_plane: ControlPlane, ref: str, patch: str) -> None:
+def _prepare(config: ClusterConfig, control_plane: ControlPlane, ref: str, port: int) -> None:
     where = f"--namespace={namespace_of(ref)}"
     labels = {
         "astro-portal.dev/portal": config.portal_id,
@@ -49,9 +59,24 @@ def _prepare(config: ClusterConfig, control_plane: ControlPlane, ref: str, patch
     control_plane.kubectl(
         "patch", "pod", "stand-in", where, "--subresource=status", f"--patch={json.dumps(READY)}"
     )
-    if patch:
-        control_plane.kubectl("patch", "endpointslice", "api-server", where, f"--patch={patch}")
-        control_plane.kubectl("delete", "endpoints", "api-server", where)
+    if port:
+        _lead_to(port, control_plane, where)
+
+
+def _lead_to(port: int, control_plane: ControlPlane, where: str) -> None:
+    """Let the Service lead to another port. Older API servers read Endpoints."""
+    ports = [{"name": "http", "port": port}]
+    subsets = [{"addresses": [{"ip": own_address()}], "ports": ports}]
+    for kind, change in (("endpointslice", {"ports": ports}), ("endpoints", {"subsets": subsets})):
+        patch = f"--patch={json.dumps(change)}"
+        control_plane.kubectl("patch", kind, "api-server", where, "--type=merge", patch)
+
+
+@pytest.mark.skipif(not own_address(), reason="this machine has no address but its own")
+def test_what_the_api_server_says_itself_shows_no_way(
+    cluster_config: ClusterConfig, control_plane: ControlPlane, ref: str
+) -> None:
+    assert look(cluster_config, control_plane, ref, is_gone=True) == []
 
 
 @pytest.mark.skipif(not own_address(), reason="this machine has no address but its own")
@@ -70,9 +95,8 @@ def test_a_ready_airflow_that_the_api_server_cannot_connect_to_names_the_port(
     with socket.socket() as unused:
         unused.bind((own_address(), 0))
         port = unused.getsockname()[1]
-        closed = json.dumps({"ports": [{"name": "http", "port": port}]})
 
-        [finding] = look(cluster_config, control_plane, ref, patch=closed)
+        [finding] = look(cluster_config, control_plane, ref, port=port)
 
     assert not finding.is_ok
     assert "cannot connect" in finding.detail

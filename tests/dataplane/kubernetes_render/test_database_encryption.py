@@ -12,6 +12,7 @@ from tests.dataplane.kubernetes_render.matrix import SERVER, make_config, make_s
 from tests.dataplane.kubernetes_render.pods import containers_of, find, pods_in
 
 CA_FILE = "/opt/portal/programs/database-ca.pem"
+ARGUMENTS = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC"
 ADMIN = "tidy-comet-admin"
 
 
@@ -71,6 +72,16 @@ def test_another_ca_runs_the_jobs_again() -> None:
 
     assert len(jobs("one")) == 2
     assert not jobs("one") & jobs("two")
+
+
+@pytest.mark.parametrize("sslmode", ["prefer", "require"])
+def test_asynchronous_connections_keep_no_statements_where_a_pooler_may_be(sslmode: str) -> None:
+    core = find(_objects(sslmode), "ConfigMap", "environment-core")["data"]
+    own = manifests(render(spec=make_spec(), config=make_config()))
+
+    assert core[ARGUMENTS] == "portal_database.ASYNC_ARGUMENTS"
+    assert "PORTAL_DATABASE_CA" not in core
+    assert ARGUMENTS not in find(own, "ConfigMap", "environment-core")["data"]
 
 
 def _source(source: dict[str, Any]) -> str:

@@ -34,7 +34,8 @@ def way_finding(api: Api, config: ClusterConfig) -> tuple[Finding, ...]:
     refused = refusal(answer.status, answer.headers.get("content-type", ""), answer.body)
     if refused is not None and answer.status >= 500:
         return (_closed_way(ref),)
-    if answer.status >= 500:
+    # What the API server itself says, of a Service that is gone for instance, shows no way.
+    if refused is not None or answer.status >= 500:
         return ()
     return (Finding(title=WAY, is_ok=True, detail=f"The API server reaches Airflow of {ref}."),)
 

@@ -124,9 +124,11 @@ def core_environment(target: Target) -> dict[str, str]:
         "PORTAL_PUBLIC_KEY_FILE": PUBLIC_KEY,
     }
     server = target.config.database
+    if server:
+        name = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC"
+        environment[name] = "portal_database.ASYNC_ARGUMENTS"
     if server and server.is_verified:
         environment |= {
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": "portal_database.ASYNC_ARGUMENTS",
             "PORTAL_DATABASE_CA": DATABASE_CA,
             "PORTAL_DATABASE_SSLMODE": server.sslmode,
         }
