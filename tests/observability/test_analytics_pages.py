@@ -16,6 +16,7 @@ from apps.observability.analytics.ranges import range_of
 from apps.observability.history import storage
 from apps.observability.history.models import Collection
 from apps.observability.history.storage import Buckets, Gauges, SeriesIds
+from apps.observability.templatetags.history import bars_of
 from tests.core.pages import check_page
 
 ClientOf = Callable[[User], Client]
