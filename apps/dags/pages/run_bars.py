@@ -6,6 +6,8 @@ from typing import Any
 
 SLOTS = 14
 STEP, WIDTH, GROUND, LOWEST, HIGHEST = 10, 7, 31, 5, 23
+# Of a run that has not ended.
+UNKNOWN = 14
 TONES = {"success": "good", "failed": "bad", "running": "move", "queued": "move"}
 WORDS = {"good": "succeeded", "bad": "failed", "move": "not finished", "idle": "other"}
 
@@ -51,7 +53,8 @@ def run_bars(runs: list[list[Any]]) -> RunBars | None:
 
 def _bar(slot: int, run: list[Any], longest: float) -> Bar:
     tone = TONES.get(run[0], "idle")
-    height = round(LOWEST + (HIGHEST - LOWEST) * (run[2] or 0) / longest, 1)
+    height = UNKNOWN if run[2] is None else LOWEST + (HIGHEST - LOWEST) * run[2] / longest
+    height = round(height, 1)
     x, y = slot * STEP + 1.5, round(GROUND - height, 1)
     is_failed = tone == "bad"
     cross = f"M{x + 0.8} {y - 6}l5.4 4M{x + 6.2} {y - 6}l-5.4 4" if is_failed else ""
