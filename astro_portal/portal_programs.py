@@ -1,4 +1,4 @@
-"""The portal's own processes: the web server, the Celery workers and beat."""
+"""The portal's own processes: the web server, the Celery workers, beat and the collector."""
 
 import hashlib
 import os
@@ -46,14 +46,14 @@ def digest_of(files: Iterable[Path]) -> str:
 
 
 def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
-    """Return web, worker and beat; the launcher starts them, not supervisord."""
+    """Return web, worker, beat and collect; the launcher starts them, not supervisord."""
     environment = {**django_environment(home), "ASTRO_PORTAL_CODE": code_digest()}
     web = [
         "gunicorn",
         "--bind",
         listener(host, port),
         "--worker-class",
-        "gthread",
+        "astro_portal.web_worker.PatientWorker",
         "--workers",
         "1",
     ]
@@ -83,6 +83,7 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
             home, "worker", worker, environment, stop_wait_seconds=60, stops_whole_group=False
         ),
         _program(home, "beat", [*beat, "--loglevel", "INFO"], environment),
+        _program(home, "collect", ["manage", "collect"], environment),
     ]
 
 

@@ -117,6 +117,7 @@ INSTALLED_APPS = [
     "apps.deployments",
     "apps.deploys",
     "apps.airflow_access",
+    "apps.dags",
     "apps.observability",
     "apps.portal",
 ]
@@ -243,10 +244,11 @@ CLUSTER_NETWORKS = env_networks("PORTAL_CLUSTER_NETWORKS")
 CLUSTER_SCALE_DOWN_SECONDS = env_int(
     "PORTAL_CLUSTER_SCALE_DOWN_SECONDS", 300, minimum=30, maximum=86_400
 )
+# How long logs are kept, here and on clusters; the keeper of this machine reads the variables.
+TASK_LOG_DAYS = env_int("PORTAL_TASK_LOG_DAYS", 30, minimum=1, maximum=3_650)
+PARSE_LOG_HOURS = env_int("PORTAL_PARSE_LOG_HOURS", 24, minimum=1, maximum=8_760)
 # The keeper reads them; a wrong value is reported here, before anything starts.
 env_int("PORTAL_SCALE_DOWN_SECONDS", 30, minimum=1, maximum=86_400)
-env_int("PORTAL_TASK_LOG_DAYS", 30, minimum=1, maximum=3_650)
-env_int("PORTAL_PARSE_LOG_HOURS", 24, minimum=1, maximum=8_760)
 env_int("PORTAL_HISTORY_DAYS", 365, minimum=0, maximum=3_650)
 
 # --- Jobs ----------------------------------------------------------------------------------------
@@ -290,6 +292,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=2),
         "options": {"expires": 10, "queue": "interactive"},
     },
+    "sweep-dags": {
+        "task": "apps.dags.tasks.sweep",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
     "sweep-drafts": {
         "task": "apps.deployments.tasks.sweep_drafts",
         "schedule": timedelta(days=1),
@@ -330,11 +337,27 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.observability.tasks.sweep_incidents",
         "schedule": timedelta(days=1),
     },
+    "pack-history": {
+        "task": "apps.observability.tasks.pack_history",
+        "schedule": timedelta(minutes=2),
+        "options": {"expires": 120},
+    },
+    "forget-history": {
+        "task": "apps.observability.tasks.forget_history",
+        "schedule": timedelta(hours=6),
+    },
     "sweep-audit-events": {
         "task": "apps.audit.tasks.sweep_events",
         "schedule": timedelta(days=1),
     },
 }
+
+# --- History --------------------------------------------------------------------------------------
+
+# How many days measurements are kept: each of 30 seconds, of 5 minutes, of an hour.
+HISTORY_RAW_DAYS = env_int("PORTAL_METRICS_RAW_DAYS", 14, minimum=1, maximum=366)
+HISTORY_FINE_DAYS = env_int("PORTAL_METRICS_FINE_DAYS", 90, minimum=1, maximum=3_660)
+HISTORY_COARSE_DAYS = env_int("PORTAL_METRICS_DAYS", 731, minimum=1, maximum=36_600)
 
 # --- Audit log ------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("apps.deployments.urls")),
     path("", include("apps.deploys.urls")),
     path("", include("apps.airflow_access.urls")),
+    path("", include("apps.dags.urls")),
     path("", include("apps.observability.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.api.urls")),

@@ -35,7 +35,17 @@ from tests.services import IS_MIGRATED
 _numbers = itertools.count(1)
 PASSWORD = "correct horse battery"
 WHOLLY_SLOW = re.compile(r"^pytestmark = (?:|\[[^\]]*)pytest\.mark\.slow\b", re.MULTILINE)
-LONGEST_FIRST = ("test_local_airflow", "test_journey", "test_small_airflow", "test_machine")
+LONGEST_FIRST = (
+    "test_local_airflow",
+    "test_journey",
+    "test_small_airflow",
+    "test_machine_launcher",
+    "test_silent_broker",
+    "test_pages_in_browser",
+    "test_full_queue",
+    "test_real_workers",
+    "test_loop",
+)
 CONFIG: dict[str, Any] = {
     "description": "",
     "runtime": "3.3.2-1",

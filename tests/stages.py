@@ -75,8 +75,9 @@ def fast_tests() -> Step:
 
 
 def slow_tests(which: str) -> Step:
-    # Two files beside each other, the longest first: tests of one file share an Airflow.
-    places = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    # Three files beside each other, the longest first: tests of one file share an Airflow, and most
+    # wait for it for half of their time.
+    places = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
     alone = [*PYTEST, "-p", "no:randomly", "-n", "0"]
     return Step("slow tests", [*PYTEST, "-m", which, *places], alone)
 

@@ -164,7 +164,13 @@ def serve(*, stop: threading.Event, listen: str = "") -> None:
 
 async def _serve(stop: threading.Event, listen: str) -> None:
     finder, roles = Finder(), RoleQuestions()
-    app = make_app(finder, origin=settings.AIRFLOW_URL, ask_role=roles, is_behind_edge=not listen)
+    app = make_app(
+        finder,
+        origin=settings.AIRFLOW_URL,
+        portal_url=settings.PORTAL_URL,
+        ask_role=roles,
+        is_behind_edge=not listen,
+    )
     # A browser that leaves ends its request, and with it the one to the cluster.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, handler_cancellation=True)
     await runner.setup()

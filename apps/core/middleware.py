@@ -9,7 +9,7 @@ from threading import BoundedSemaphore
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.db import DataError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.template.loader import render_to_string
 
 from apps.core.context import RequestContext, enter_request, leave_request
@@ -106,6 +106,10 @@ class LimitUploads:
             return self.get_response(request)
         finally:
             self.slots.release()
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The client left, or was too slow for the web server."""
+        return HttpResponse(status=408) if isinstance(exception, UnreadablePostError) else None
 
 
 def _is_large(request: HttpRequest) -> bool:

@@ -109,6 +109,25 @@ class SupportsBulkObserve(Protocol):
 
 
 @runtime_checkable
+class SupportsParseLogs(Protocol):
+    """A data plane that can read what DAG files print while they are parsed."""
+
+    def dag_files(self, *, ref: str) -> tuple[str, ...]:
+        """Name the DAG files that have such a log, by their paths in the dags folder: 1,000 at
+        most, none for a Deployment that is not on the plane.
+        """
+        ...
+
+    def parse_log(
+        self, *, ref: str, file: str, cursor: str = "", contains: str = "", limit: int = 500
+    ) -> LogPage:
+        """Read the log of a DAG file, as `DataPlane.logs` reads that of a component. Raises
+        Permanent for a file that `dag_files` does not name.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsMetrics(Protocol):
     """A data plane whose observations leave out what changes by the second."""
 

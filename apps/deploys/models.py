@@ -17,6 +17,8 @@ class Deploy(models.Model):
     n_files = models.PositiveIntegerField()
     # [{"path", "size", "sha256"}], up to thousands of them: lists defer it.
     files = models.JSONField(default=list)
+    # Sentences that hold as long as this code is used.
+    warnings = models.JSONField(default=list, blank=True)
     description = models.CharField(max_length=500, blank=True)
     rollback_of = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"

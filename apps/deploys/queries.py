@@ -65,6 +65,12 @@ def current_deploy(deployment: Deployment) -> Deploy | None:
     return deploys_of(deployment).filter(digest=digest).first()
 
 
+def code_warnings(deployment: Deployment) -> tuple[str, ...]:
+    """Return what is wrong with the code that is wanted, as its upload said."""
+    deploy = current_deploy(deployment)
+    return tuple(deploy.warnings) if deploy else ()
+
+
 def deploy_to_roll_back_to(deployment: Deployment) -> Deploy | None:
     """Return the newest deploy with other code that came before the current one and was applied."""
     current = current_deploy(deployment)

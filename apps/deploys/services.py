@@ -45,7 +45,9 @@ class CodeMissing(PortalError):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """The result of a delivery. `notes` are messages about what was left out of the upload."""
+    """The result of a delivery. `notes` are messages about what was left out of the upload, and
+    what is wrong with it.
+    """
 
     deploy: Deploy
     operation: Operation
@@ -99,11 +101,12 @@ def deliver(
             }
             for file in archive.files
         ],
+        warnings=list(archive.warnings),
         description=description,
         created_by=actor,
     )
     operation = _record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY)
-    return Delivery(deploy=deploy, operation=operation, notes=archive.notes)
+    return Delivery(deploy=deploy, operation=operation, notes=archive.notes + archive.warnings)
 
 
 def roll_back(
@@ -121,6 +124,7 @@ def roll_back(
         size_bytes=deploy.size_bytes,
         n_files=deploy.n_files,
         files=deploy.files,
+        warnings=deploy.warnings,
         description=description or next_description(deploy),
         rollback_of=deploy,
         created_by=actor,

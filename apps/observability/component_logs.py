@@ -9,7 +9,8 @@ from datetime import datetime
 from django.core import signing
 
 from apps.clusters.connections.planes import plane_for
-from apps.dataplane.status import LogLine
+from apps.dataplane.base import SupportsParseLogs
+from apps.dataplane.status import LogLine, LogPage
 from apps.deployments.models import Deployment
 
 LINES_SHOWN = 500
@@ -18,6 +19,7 @@ LINES_READ_FOR_A_LEVEL = 5_000
 LINES_DOWNLOADED = 50_000
 CHARACTERS_SHOWN = 4_000
 FIRST_CHOICE = "scheduler"
+DAG_PROCESSOR = "dag-processor"
 CURSOR_SALT = "observability.log-cursor"
 
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -67,22 +69,39 @@ def components_of(deployment: Deployment) -> tuple[str, ...]:
     return plane_for(deployment.cluster).components(ref=deployment.ref)
 
 
+def dag_files_of(deployment: Deployment) -> tuple[str, ...] | None:
+    """Name the DAG files whose parse log can be read; None where the data plane reads none. Raises
+    a DataPlaneError.
+    """
+    plane = plane_for(deployment.cluster)
+    return plane.dag_files(ref=deployment.ref) if isinstance(plane, SupportsParseLogs) else None
+
+
 def read_log(
-    *, deployment: Deployment, component: str, contains: str, level: str, cursor: str = ""
+    *,
+    deployment: Deployment,
+    component: str,
+    contains: str,
+    level: str,
+    file: str = "",
+    cursor: str = "",
 ) -> ShownLog:
-    """Read the end of a log, or what came after `cursor`. Raises a DataPlaneError.
+    """Read the end of a component's log, or of the parse log of a DAG file, or what came after
+    `cursor`. Raises a DataPlaneError.
 
     A cursor that this portal did not issue is ignored.
     """
-    page = plane_for(deployment.cluster).logs(
-        ref=deployment.ref,
-        component=component,
-        cursor=_plane_cursor(cursor, deployment, component),
+    log = [component, file]
+    page = _read_page(
+        deployment,
+        component,
+        file,
+        cursor=_plane_cursor(cursor, deployment, log),
         contains=contains,
         limit=LINES_READ_FOR_A_LEVEL if level else LINES_SHOWN,
     )
     kept = [line for line in shown_lines(page.lines) if line.tone in LEVELS[level]]
-    place = [deployment.pk, component, page.cursor]
+    place = [deployment.pk, *log, page.cursor]
     return ShownLog(
         lines=tuple(kept[-LINES_SHOWN:]),
         cursor=signing.dumps(place, salt=CURSOR_SALT, compress=True),
@@ -90,11 +109,9 @@ def read_log(
     )
 
 
-def log_as_text(*, deployment: Deployment, component: str, contains: str) -> str:
+def log_as_text(*, deployment: Deployment, component: str, contains: str, file: str = "") -> str:
     """Return as much of a log's end as the data plane gives at once. Raises a DataPlaneError."""
-    page = plane_for(deployment.cluster).logs(
-        ref=deployment.ref, component=component, contains=contains, limit=LINES_DOWNLOADED
-    )
+    page = _read_page(deployment, component, file, contains=contains, limit=LINES_DOWNLOADED)
     return "".join(f"{visible(line.text)}\n" for line in page.lines)
 
 
@@ -124,6 +141,25 @@ def visible(text: str) -> str:
     return UNSAFE.sub(_code, ESCAPES.sub("", text.replace("\r", "")))
 
 
+def _read_page(
+    deployment: Deployment,
+    component: str,
+    file: str,
+    *,
+    contains: str,
+    limit: int,
+    cursor: str = "",
+) -> LogPage:
+    plane = plane_for(deployment.cluster)
+    if not (file and isinstance(plane, SupportsParseLogs)):
+        return plane.logs(
+            ref=deployment.ref, component=component, cursor=cursor, contains=contains, limit=limit
+        )
+    return plane.parse_log(
+        ref=deployment.ref, file=file, cursor=cursor, contains=contains, limit=limit
+    )
+
+
 def _code(match: re.Match[str]) -> str:
     point = ord(match[0])
     return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
@@ -134,11 +170,11 @@ def _shortened(text: str) -> str:
     return f"{text[:CHARACTERS_SHOWN]} … {rest:,} more characters" if rest > 0 else text
 
 
-def _plane_cursor(cursor: str, deployment: Deployment, component: str) -> str:
+def _plane_cursor(cursor: str, deployment: Deployment, log: list[str]) -> str:
     try:
         place = signing.loads(cursor, salt=CURSOR_SALT) if cursor else None
     except signing.BadSignature:
         return ""
-    if not place or place[:2] != [deployment.pk, component]:
+    if not place or place[:-1] != [deployment.pk, *log]:
         return ""
-    return str(place[2])
+    return str(place[-1])

@@ -1,5 +1,6 @@
 """The tables of this app; each is defined in the room of its subject."""
 
+from apps.observability.history.models import Collection, HistoryDay, Sample, Series
 from apps.observability.incidents.models import Incident, IncidentEvent
 
-__all__ = ["Incident", "IncidentEvent"]
+__all__ = ["Collection", "HistoryDay", "Incident", "IncidentEvent", "Sample", "Series"]

@@ -1,9 +1,16 @@
+"""Jobs of this app. Unknown arguments come from a newer portal."""
+
+import time
 from typing import Any
 
 from celery import shared_task
 from django.utils import timezone
 
+from apps.observability.history import storage
 from apps.observability.incidents import evaluation
+
+# Another job goes on where this one stops.
+PACK_SECONDS = 30.0
 
 
 @shared_task(name="apps.observability.tasks.evaluate_incidents")
@@ -14,3 +21,15 @@ def evaluate_incidents(**_newer: Any) -> None:
 @shared_task(name="apps.observability.tasks.sweep_incidents")
 def sweep_incidents(**_newer: Any) -> None:
     evaluation.forget_closed(now=timezone.now())
+
+
+@shared_task(name="apps.observability.tasks.pack_history")
+def pack_history(**_newer: Any) -> None:
+    deadline = time.monotonic() + PACK_SECONDS
+    while storage.pack_hours(now=timezone.now()) and time.monotonic() < deadline:
+        pass
+
+
+@shared_task(name="apps.observability.tasks.forget_history", soft_time_limit=280, time_limit=300)
+def forget_history(**_newer: Any) -> None:
+    storage.forget(now=timezone.now())

@@ -1,12 +1,15 @@
 from django.urls import path
 
 from apps.observability.incidents import views as incidents
-from apps.observability.views import logs
+from apps.observability.views import analytics, logs
 from apps.observability.why import views as why
 
 app_name = "observability"
 
 urlpatterns = [
+    path("d/<slug:ref>/analytics/", analytics.analytics, name="analytics"),
+    path("d/<slug:ref>/analytics/points/", analytics.points, name="analytics_points"),
+    path("d/<slug:ref>/analytics/csv/", analytics.download, name="analytics_csv"),
     path("d/<slug:ref>/logs/", logs.logs, name="logs"),
     path("d/<slug:ref>/logs/tail/", logs.tail, name="log_tail"),
     path("d/<slug:ref>/logs/download/", logs.download, name="log_download"),

@@ -34,6 +34,7 @@ class Link:
 ORGANIZATION_PLACES = (
     Link("Overview", "portal:organization", "home", "organization.view"),
     Link("Workspaces", "organizations:workspaces", "workspaces", "organization.view"),
+    Link("DAGs", "dags:organization", "dags", "organization.view", inside="Organization DAGs"),
     Link(
         "Incidents",
         "observability:organization_incidents",
@@ -87,6 +88,7 @@ ADMINISTRATION = (
 )
 WORKSPACE_PLACES = (
     Link("Deployments", "deployments:list", "deployments", "workspace.view"),
+    Link("DAGs", "dags:workspace", "dags", "workspace.view"),
     Link("Incidents", "observability:workspace_incidents", "incidents", "workspace.view"),
     Link("Members", "organizations:workspace_members", "people", "workspace.members.view"),
     Link("Teams", "organizations:workspace_teams", "team", "workspace.members.view"),

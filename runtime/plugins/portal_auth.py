@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import jwt
@@ -21,15 +21,19 @@ from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleA
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.configuration import AIRFLOW_HOME, conf
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse
 from portal_counts import counts
+from portal_dags import dags
+from portal_history import history
 from portal_why import waiting, why
 
 ROLES = ("viewer", "user", "op", "admin")
 MAX_TOKEN_AGE_SECONDS = 120
 SESSION_SECONDS = 3600
 MAX_FORM_BYTES = 16_384
+# The year 9999, after which a moment has no date.
+MOST_SECONDS = 253_370_764_800
 
 
 class PortalUser(SimpleAuthManagerUser):
@@ -74,6 +78,8 @@ class PortalAuthManager(SimpleAuthManager):
         app.add_api_route("/portal/callback", self._callback, methods=["POST"], response_model=None)
         app.add_api_route("/portal/logout", self._logout, methods=["GET"], response_model=None)
         app.add_api_route("/portal/counts", self._counts, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/dags", self._dags, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/history", self._history, methods=["GET"], response_model=None)
         app.add_api_route("/portal/why", self._why, methods=["GET"], response_model=None)
         return app
 
@@ -112,9 +118,18 @@ class PortalAuthManager(SimpleAuthManager):
 
     # Not async: the database is waited for in a thread.
     def _counts(self, user: GetUserDep) -> dict[str, Any]:
-        if user.role != "admin":
-            raise HTTPException(403, "Only the portal itself is told.")
+        _require_portal(user)
         return counts()
+
+    def _dags(self, user: GetUserDep, known: str = "") -> dict[str, Any]:
+        _require_portal(user)
+        return dags(known)
+
+    def _history(
+        self, user: GetUserDep, since: Annotated[int | None, Query(ge=0, le=MOST_SECONDS)] = None
+    ) -> dict[str, Any]:
+        _require_portal(user)
+        return history(since=since)
 
     def _why(
         self,
@@ -124,11 +139,15 @@ class PortalAuthManager(SimpleAuthManager):
         task_id: str = "",
         map_index: int = -1,
     ) -> dict[str, Any]:
-        if user.role != "admin":
-            raise HTTPException(403, "Only the portal itself is told.")
+        _require_portal(user)
         if not task_id:
             return waiting()
         return why(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+
+
+def _require_portal(user: GetUserDep) -> None:
+    if user.role != "admin":
+        raise HTTPException(403, "Only the portal itself is told.")
 
 
 def check_origin(origin: str, *, portal: str) -> None:

@@ -7,6 +7,7 @@ from apps.access.catalogue import (
     PERMISSIONS,
     PREREQUISITES,
     SCOPES,
+    BuiltInRole,
     missing_prerequisites,
     permissions_of_scope,
 )
@@ -141,3 +142,10 @@ def test_every_permission_leads_to_the_view_of_its_scope():
 )
 def test_what_lies_above_a_role_is_not_asked_of_it(scope, chosen, missing):
     assert missing_prerequisites(chosen, scope) == missing
+
+
+@pytest.mark.parametrize("role", BUILT_IN_ROLES, ids=lambda role: role.name)
+def test_a_role_says_whether_it_manages_api_tokens(role: BuiltInRole) -> None:
+    own = f"{role.scope}.tokens.manage"
+
+    assert ("API tokens" in role.description) is (own in role.permissions)

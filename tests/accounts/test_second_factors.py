@@ -206,6 +206,20 @@ def test_a_made_up_passkey_does_not_sign_in(credential: str, client: Client, bob
     assert client.get("/account/").status_code == 302
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "other.example.org", "localhost:1"])
+def test_passkeys_are_for_the_address_of_the_portal_whatever_a_client_writes(
+    client: Client, bob: User, client_of: ClientOf, settings: Any, host: str
+) -> None:
+    settings.PORTAL_URL, settings.ALLOWED_HOSTS = "https://portal.example.org:8443", ["*"]
+    asks = {"accept": "application/json", "host": host}
+
+    signing_in = client.get(reverse("mfa_login_webauthn"), headers=asks).json()
+    adding = client_of(bob).get(reverse("mfa_add_webauthn"), headers=asks).content.decode()
+
+    assert signing_in["request_options"]["publicKey"]["rpId"] == "portal.example.org"
+    assert re.search(r'"rp": {[^}]*"id": "portal\.example\.org"', adding)
+
+
 def test_secrets_are_sealed_at_rest(with_app: User) -> None:
     for row in Authenticator.objects.filter(user=with_app):
         sealed = base64.b64decode(row.data.get("secret") or row.data["seed"])

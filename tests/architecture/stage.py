@@ -286,6 +286,10 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "cluster_id": registered(organization).pk,
             "incident_id": make_incident(deployment).pk,
             "number": 1,
+            "dag_id": "orders_daily",
+            "run_id": "manual__1",
+            "task_id": "load",
+            "verb": "clear",
         },
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
         "tokens": {

@@ -37,6 +37,9 @@ LISTS = {
     "/d/etl-prod-7f3c/incidents/": 10,
     "/w/warehouse/incidents/": 7,
     "/o/nordhavn/incidents/": 7,
+    "/d/etl-prod-7f3c/dags/": 13,
+    "/w/warehouse/dags/": 9,
+    "/o/nordhavn/dags/": 9,
     "/account/roles/": 7,
     # Last, so that something was opened before: Home says what.
     "/": 13,

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import BadRequest
 from django.db import DataError, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.test import Client, RequestFactory
 
 from apps.accounts.models import User
@@ -158,3 +158,14 @@ def test_few_uploads_at_once_leave_threads_for_pages(settings) -> None:
     assert of_unknown_length.status_code == 503
     assert page.status_code == 200
     assert upload().status_code == 200
+
+
+def test_a_client_that_left_or_was_too_slow_is_no_error_of_ours() -> None:
+    limited = LimitUploads(lambda request: HttpResponse())
+    request = RequestFactory().post("/")
+
+    gone = limited.process_exception(request, UnreadablePostError("gone"))
+
+    assert gone is not None
+    assert gone.status_code == 408
+    assert limited.process_exception(request, ValueError()) is None

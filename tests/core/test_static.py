@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import re
 from pathlib import Path
 
@@ -44,6 +45,22 @@ def test_every_token_in_use_exists() -> None:
 
 def test_the_sheets_stay_small_enough_to_read() -> None:
     assert sum(sheet.count("\n") for sheet in SHEETS.values()) < 1500
+
+
+def test_files_of_others_are_what_was_recorded() -> None:
+    vendor = STATIC / "vendor"
+    recorded = dict(
+        reversed(line.split()) for line in (vendor / "SHA256SUMS").read_text().splitlines()
+    )
+
+    found = {
+        str(path.relative_to(vendor)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in vendor.rglob("*")
+        if path.is_file() and path.parent != vendor
+    }
+
+    assert found == recorded
+    assert all((folder / "LICENSE").is_file() for folder in vendor.iterdir() if folder.is_dir())
 
 
 def test_scripts_stay_small_and_evaluate_nothing() -> None:

@@ -8,11 +8,12 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local.airflow import code, log_files, runtimes
+from apps.dataplane.local.airflow import code, log_files, parse_logs, runtimes
 from apps.dataplane.local.airflow.environment import Place, core_environment, worker_environment
 from apps.dataplane.local.airflow.programs import (
     Surroundings,
@@ -41,6 +42,7 @@ from apps.dataplane.local.layout import (
     save_wanted,
 )
 from apps.dataplane.spec import CodeSpec, VariableSpec
+from apps.dataplane.status import LogPage
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_spec
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
@@ -370,6 +372,86 @@ def test_old_logs_go_and_nothing_else(folder: Folder, tmp_path: Path):
     assert not any(path.exists() for path in gone)
     assert not gone[1].parent.exists()
     assert large.stat().st_size == 0
+
+
+PARSED = (
+    '{"timestamp":"2026-11-28T07:19:01Z","level":"warning","event":"slow","logger":"x",'
+    '"filename":"dagbag.py","lineno":460,"seconds":3}\n'
+)
+
+
+def _parsed(folder: Folder, path: str, text: str = PARSED) -> Path:
+    return written(folder.parse_logs / path, text, hours_ago=1)
+
+
+def _parse_log(folder: Folder, file: str, **asked: Any) -> LogPage:
+    wanted = {"cursor": "", "contains": "", "limit": 10, **asked}
+    return parse_logs.read_page(folder, file=file, **wanted)
+
+
+def test_the_newest_log_of_a_dag_file_is_read_as_text(folder: Folder):
+    _parsed(folder, "2026-11-27/code/team/etl.py.log", "of yesterday\n")
+    log = _parsed(folder, "2026-11-28/code/team/etl.py.log", f"{PARSED}no JSON\n[1]\n")
+    _parsed(folder, "2026-11-27/code/gone.py.log", "x\n")
+
+    page = _parse_log(folder, "team/etl.py")
+    log.write_text(log.read_text() + PARSED)
+    later = _parse_log(folder, "team/etl.py", cursor=page.cursor)
+
+    assert parse_logs.dag_files(folder) == ("gone.py", "team/etl.py")
+    assert [line.text for line in page.lines] == [
+        "2026-11-28T07:19:01Z [warning  ] slow seconds=3",
+        "no JSON",
+        "[1]",
+    ]
+    assert page.lines[0].at == datetime(2026, 11, 28, 7, 19, 1, tzinfo=UTC)
+    assert len(later.lines) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ['{"event": ' + "[" * 100_000, '{"event": 1, "level": []}', '{"timestamp": {}}', "{"]
+)
+def test_any_line_of_a_parse_log_is_shown(folder: Folder, line: str):
+    _parsed(folder, "2026-11-28/code/a.py.log", f"{line}\n{PARSED}")
+
+    assert len(_parse_log(folder, "a.py", limit=5_000).lines) == 2
+
+
+def test_no_parse_log_is_read_elsewhere(folder: Folder, tmp_path: Path):
+    secret = written(tmp_path / "keys" / "secret.log", "s3cret\n", hours_ago=1)
+    day = folder.parse_logs / "2026-11-28"
+    _parsed(folder, "2026-11-28/code/fine.py.log")
+    (day / "code" / "link.py.log").symlink_to(secret)
+    (day / "code" / "folder").symlink_to(secret.parent)
+    (day / "linked").symlink_to(secret.parent)
+    (folder.parse_logs / "2026-11-29").symlink_to(secret.parent.parent)
+    (folder.parse_logs / "latest").symlink_to(secret.parent.parent)
+    os.mkfifo(day / "code" / "pipe.py.log")
+    os.close(os.open(os.fsencode(day / "code") + b"/\xff.py.log", os.O_CREAT))
+    _parsed(folder, "2026-11-28/code/a\u202eb\n.py.log")
+
+    assert parse_logs.dag_files(folder) == ("fine.py",)
+    for file in ("link.py", "folder/secret", "secret", "pipe.py", "../../../keys/secret", "", "."):
+        with pytest.raises(Permanent, match="has no log"):
+            _parse_log(folder, file)
+
+
+def test_a_log_that_becomes_a_link_meanwhile_is_not_followed(folder: Folder, tmp_path: Path):
+    secret = written(tmp_path / "secret.log", "s3cret\n", hours_ago=1)
+    link = tmp_path / "link.log"
+    link.symlink_to(secret)
+
+    page = log_files.read_files([link], name="x", cursor="", contains="", limit=10)
+
+    assert page.lines == ()
+
+
+def test_dag_files_are_listed_up_to_a_limit(folder: Folder, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parse_logs, "MOST_FILES", 2)
+    for name in "abc":
+        _parsed(folder, f"2026-11-28/code/{name}.py.log")
+
+    assert parse_logs.dag_files(folder) == ("a.py", "b.py")
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@ began as an older Airflow.
 """
 
 import contextlib
+import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,13 +20,16 @@ import pytest
 from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
-from apps.dataplane.local.layout import Folder
+from apps.dataplane.local.control.history_cleanup import log_file
+from apps.dataplane.local.layout import Folder, read_state
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.results import observed_json
+from apps.observability.collecting.answers import Answer, read_answer
 from apps.observability.incidents.detectors import findings, seen
 from apps.observability.why.facts import TaskName, facts_in
 from apps.observability.why.reasons import Known, reason_for
+from tests.dags.walk import walk_through_dags
 from tests.dataplane import waiting_dags
 from tests.dataplane.local_world import LocalWorld, local_world
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_code, make_runtime, make_spec
@@ -104,6 +109,8 @@ def test_only_the_portal_itself_is_told_what_waits_and_runs(world: LocalWorld):
     assert call(world, "GET", f"/open-comet{path}").status == 401
     assert call(world, "GET", f"/open-comet{path}", headers={"Cookie": "_token=x"}).status == 403
     assert call(world, "GET", f"/open-comet{path}", headers=viewer).status == 403
+    assert call(world, "GET", "/open-comet/auth/portal/dags", headers=viewer).status == 403
+    assert call(world, "GET", "/open-comet/auth/portal/dags").status == 401
 
 
 def test_only_the_portal_itself_is_told_why_tasks_wait(world: LocalWorld):
@@ -190,9 +197,81 @@ def test_signing_out_clears_the_cookie(world: LocalWorld):
 def test_the_scheduler_runs_the_tasks_itself(world: LocalWorld) -> None:
     world.apply(code=None)
 
-    run = world.finished_run("welcome", world.trigger("welcome"))
+    world.succeeded("welcome", world.trigger("welcome"))
 
-    assert run["state"] == "success"
+
+FLAKY = """
+from datetime import timedelta
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def flaky():
+    @task
+    def say():
+        return "one"
+
+    @task(retries=1, retry_delay=timedelta(seconds=0))
+    def fall():
+        raise ValueError("on purpose")
+
+    [say(), fall()]
+
+flaky()
+"""
+
+
+def test_its_history_counts_what_ended_and_only_the_portal_is_told(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    world.apply(code=make_code(tmp_path, {"flaky.py": FLAKY}))
+    began = int(time.time()) // 300 * 300
+    before = read_history(world, began)
+    assert world.finished_run("flaky", world.trigger("flaky"))["state"] == "failed"
+
+    after = read_history(world, began)
+
+    assert grown(before, after) == {
+        "runs_succeeded": 0,
+        "runs_failed": 1,
+        "tasks_succeeded": 1,
+        "tasks_failed": 1,
+        "tasks_retried": 1,
+    }
+    assert after.problem == ""
+    assert after.gauges[("pool_slots", "default_pool")] == 128
+    assert after.gauges[("heartbeat_age", "scheduler")] < 60
+    assert after.gauges[("database_bytes", "")] > 1e6
+    assert after.ended is not None
+    assert all(0 < value < 300 for value in after.ended.values["task_p90"].values())
+    first_week = read_history(world, 0).ended
+    assert first_week is not None
+    assert not any(first_week.values.values())
+    viewer = {"Cookie": cookie(sign_in(world, make_token()))}
+    path = "/open-comet/auth/portal/history"
+    assert call(world, "GET", path).status == 401
+    assert call(world, "GET", path, headers=viewer).status == 403
+    for since in ("-1", "x", "99999999999999999999"):
+        answer = world.plane.airflow(
+            spec=world.spec, method="GET", path=f"/auth/portal/history?since={since}"
+        )
+        assert answer.status == 422
+
+
+def read_history(world: LocalWorld, since: int) -> Answer:
+    """Read the history of the shared Airflow as the collector does."""
+    said = world.airflow("GET", f"/auth/portal/history?since={since}")
+    answer = read_answer(said, since=since, now=datetime.now(UTC))
+    assert answer is not None
+    return answer
+
+
+def grown(before: Answer, after: Answer) -> dict[str, float]:
+    """Return how much more was counted of each kind."""
+    assert before.ended is not None
+    assert after.ended is not None
+    old, new = before.ended.values, after.ended.values
+    names = [name for name in new if name.startswith(("runs_", "tasks_"))]
+    return {name: sum(new[name].values()) - sum(old[name].values()) for name in names}
 
 
 PLAIN = """
@@ -216,7 +295,7 @@ def test_a_run_whose_code_was_removed_long_ago_is_started_again(
     one = make_code(tmp_path, {"plain.py": PLAIN.replace("VERSION", "one")})
     world.apply(code=one)
     run_id = world.trigger("plain")
-    assert world.finished_run("plain", run_id)["state"] == "success"
+    world.succeeded("plain", run_id)
     monkeypatch.setattr(code, "VERSIONS_KEPT", 0)
     world.apply(code=make_code(tmp_path, {"plain.py": PLAIN.replace("VERSION", "two")}))
     folder = Folder(world.home, "open-comet").code
@@ -225,11 +304,35 @@ def test_a_run_whose_code_was_removed_long_ago_is_started_again(
     path = f"/api/v2/dags/plain/dagRuns/{run_id}"
     world.airflow("POST", f"{path}/clear", {"dry_run": False, "only_failed": False})
     eventually(lambda: world.run("plain", run_id)["tasks"][0]["try_number"] == 2, seconds=60)
-    run = world.finished_run("plain", run_id)
+    world.succeeded("plain", run_id)
 
-    assert run["state"] == "success"
     said = world.airflow("GET", f"{path}/taskInstances/say/xcomEntries/return_value")
     assert said["value"] == "one"
+
+
+PRINTING = """
+from airflow.sdk import DAG
+
+print("said while parsing")
+
+with DAG("printing", schedule=None):
+    pass
+"""
+
+
+def test_what_a_dag_file_prints_can_be_read(world: LocalWorld, tmp_path: Path) -> None:
+    world.apply(code=make_code(tmp_path, {"team/printing.py": PRINTING}))
+    file = "team/printing.py"
+
+    eventually(lambda: file in world.plane.dag_files(ref="open-comet"), seconds=120)
+    said = eventually(
+        lambda: world.plane.parse_log(ref="open-comet", file=file, contains="said while").lines,
+        seconds=60,
+    )
+
+    assert "said while parsing" in said[-1].text
+    assert said[-1].at is not None
+    assert not said[-1].text.startswith("{")
 
 
 BESIDE = """
@@ -279,8 +382,7 @@ def test_a_trigger_and_a_script_beside_the_dag_work_and_follow_the_code(
         world.apply(code=deploy)
         eventually(lambda digest=deploy.digest: _version(world, "beside") == digest, seconds=90)
         run_id = world.trigger("beside")
-        run = world.finished_run("beside", run_id)
-        assert run["state"] == "success", run
+        world.succeeded("beside", run_id)
         values = f"/api/v2/dags/beside/dagRuns/{run_id}/taskInstances"
         said += [
             world.airflow("GET", f"{values}/{task}/xcomEntries/return_value")["value"]
@@ -294,6 +396,10 @@ def _version(world: LocalWorld, dag_id: str) -> str:
     response = world.plane.airflow(spec=world.spec, method="GET", path=f"/api/v2/dags/{dag_id}")
     assert isinstance(response.data, dict)
     return str(response.data.get("bundle_version", ""))
+
+
+def test_dags_runs_tasks_and_logs_are_read_and_acted_on(world: LocalWorld, tmp_path: Path) -> None:
+    walk_through_dags(world, tmp_path)
 
 
 SLOW = """
@@ -461,6 +567,57 @@ def _upgrade_while_a_task_runs(aging: LocalWorld, tmp_path: Path) -> None:
     assert (run["state"], run["tasks"][0]["try_number"]) == ("success", 1)
 
 
+def test_the_nightly_cleanup_removes_old_runs_with_all_that_is_theirs_and_keeps_the_rest(
+    world: LocalWorld,
+) -> None:
+    world.apply(code=None)
+    old, new = (world.finished_run("welcome", world.trigger("welcome")) for _ in "ab")
+    folder = Folder(world.home, "open-comet")
+    state = read_state(folder)
+    assert state
+    url = database.deployment_url(world.plane.config, folder, state)
+    _age(url, str(old["dag_run_id"]), days=400)
+
+    # As the keeper does when a day has passed.
+    log = log_file(folder)
+    log.touch()
+    long_ago = time.time() - 2 * 86_400
+    os.utime(log, (long_ago, long_ago))
+    eventually(lambda: "is removed." in log.read_text(), seconds=180)
+
+    gone, kept = (_rows_of(url, str(run["dag_run_id"])) for run in (old, new))
+    assert set(gone.values()) == {0}, gone
+    assert all(kept.values()), kept
+    runs = world.airflow("GET", "/api/v2/dags/welcome/dagRuns")["dag_runs"]
+    assert new["dag_run_id"] in [run["dag_run_id"] for run in runs]
+    assert world.finished_run("welcome", world.trigger("welcome"))["state"] == "success"
+
+
+OF_A_RUN = ("dag_run", "task_instance", "log")
+
+
+def _age(url: str, run_id: str, *, days: int) -> None:
+    """Let a run, and what is written about it, be of long ago."""
+    columns = {
+        "dag_run": ("start_date", "end_date", "run_after", "queued_at"),
+        "task_instance": ("start_date", "end_date"),
+        "log": ("dttm",),
+    }
+    with psycopg.connect(url) as connection:
+        for table, names in columns.items():
+            moved = ", ".join(f"{name} = {name} - interval '{days} days'" for name in names)
+            connection.execute(f"UPDATE {table} SET {moved} WHERE run_id = %s", [run_id])  # noqa: S608
+
+
+def _rows_of(url: str, run_id: str) -> dict[str, int]:
+    counts = " UNION ALL ".join(
+        f"SELECT '{table}', count(*) FROM {table} WHERE run_id = %(run)s"  # noqa: S608
+        for table in OF_A_RUN
+    )
+    with psycopg.connect(url) as connection:
+        return dict(connection.execute(counts, {"run": run_id}).fetchall())
+
+
 def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(
     world: LocalWorld, tmp_path: Path
 ) -> None:
@@ -470,7 +627,8 @@ def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(
 
     _check_sign_in(aging)
     assert aging.airflow("GET", "/auth/portal/counts")["import_errors"] == 0
-    assert aging.finished_run("welcome", aging.trigger("welcome"))["state"] == "success"
+    aging.succeeded("welcome", aging.trigger("welcome"))
+    walk_through_dags(aging, tmp_path)
     _upgrade_while_a_task_runs(aging, tmp_path)
     assert aging.airflow("GET", "/api/v2/version")["version"] == "3.3.2"
     with pytest.raises(Permanent, match="cannot be undone"):

@@ -79,6 +79,20 @@ class World:
         eventually(is_over, seconds=seconds)
         return self.run(dag_id, run_id)
 
+    def succeeded(self, dag_id: str, run_id: str, seconds: float = 120) -> dict[str, Any]:
+        """Wait for a run and return it; one that failed fails the test with what its tasks said."""
+        run = self.finished_run(dag_id, run_id, seconds)
+        assert run["state"] == "success", "\n".join(self._last_words(dag_id, run))
+        return run
+
+    def _last_words(self, dag_id: str, run: dict[str, Any]) -> list[str]:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run['dag_run_id']}/taskInstances"
+        said = []
+        for task in run["tasks"]:
+            log = self.airflow("GET", f"{path}/{task['task_id']}/logs/{task['try_number']}")
+            said.append(f"{task['task_id']} {task['state']}: {log}")
+        return said
+
     def create(self, spec: DeploymentSpec) -> None:
         """Make `spec` the shared Deployment, and wait until it is healthy."""
         self.spec = spec

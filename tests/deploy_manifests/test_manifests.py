@@ -95,9 +95,12 @@ def test_every_secret_is_in_the_example_and_none_is_more_than_needed(
     assert {key["name"] for key in keys} == {SECRET["metadata"]["name"]}
     required = {key["key"] for key in keys if not key.get("optional")}
     assert required <= set(SECRET["stringData"])
-    # Only who serves people that the portal knows can sign them in. Workers tell Airflow by what.
+    # Only who serves people that the portal knows can sign them in. Workers tell Airflow by what,
+    # and the collector reads what was told.
     assert ("PORTAL_AIRFLOW_SIGN_IN_KEY" in required) == (container["name"] == "web")
-    assert ("PORTAL_AIRFLOW_SIGN_IN_PUBLIC_KEY" in required) == (container["name"] == "worker")
+    assert ("PORTAL_AIRFLOW_SIGN_IN_PUBLIC_KEY" in required) == (
+        container["name"] in ("worker", "collect")
+    )
     assert all("secretRef" not in source for source in container["envFrom"])
 
 
@@ -146,7 +149,7 @@ def test_no_container_may_fill_the_disk_of_its_node(container: dict[str, Any]) -
     assert resources["limits"]["ephemeral-storage"]
 
 
-@pytest.mark.parametrize("name", ["web", "gateway", "worker", "beat", "watch"])
+@pytest.mark.parametrize("name", ["web", "gateway", "worker", "beat", "watch", "collect"])
 def test_what_hangs_is_started_again(name: str) -> None:
     [container] = pod(of_kind("Deployment")[name])["containers"]
 

@@ -17,19 +17,21 @@ NOTE = (
 def test_two_files_with_one_dag_id_are_said_with_both_files(tmp_path: Path, other: bytes) -> None:
     archive = build(tmp_path, zip_of({"a.py": A_DAG, "b.py": other}))
 
-    assert archive.notes == (NOTE,)
+    assert archive.warnings == (NOTE,)
 
 
 def test_a_file_that_airflow_ignores_is_no_second_one(tmp_path: Path) -> None:
     files = {"a.py": A_DAG, "old/b.py": A_DAG, ".airflowignore": b"old/"}
 
-    assert build(tmp_path, zip_of(files)).notes == ()
+    assert build(tmp_path, zip_of(files)).warnings == ()
 
 
 def test_many_files_with_one_dag_id_are_counted(tmp_path: Path) -> None:
     archive = build(tmp_path, zip_of({f"{name}.py": A_DAG for name in "abcde"}))
 
-    assert archive.notes[0].startswith("a.py, b.py, c.py and 2 more define the same DAG id, sales.")
+    assert archive.warnings[0].startswith(
+        "a.py, b.py, c.py and 2 more define the same DAG id, sales."
+    )
 
 
 def test_many_ids_do_not_make_a_note_each(tmp_path: Path) -> None:
@@ -37,8 +39,8 @@ def test_many_ids_do_not_make_a_note_each(tmp_path: Path) -> None:
 
     archive = build(tmp_path, zip_of({"a.py": source, "b.py": source}))
 
-    assert len(archive.notes) == 11
-    assert archive.notes[-1] == "3 more DAG ids are defined by more than one file."
+    assert len(archive.warnings) == 11
+    assert archive.warnings[-1] == "3 more DAG ids are defined by more than one file."
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ def send(
     return client.post(f"/d/{ref or 'etl-prod-7f3c'}/deploys/", data)
 
 
+def zipped(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    return stream.getvalue()
+
+
 def settle(deployment: Deployment, state: str = RevisionState.APPLIED) -> None:
     """Let what is on its way arrive, as the reconciler would."""
     deployment.refresh_from_db()
@@ -464,3 +472,31 @@ def test_on_a_really_full_disk_nothing_is_half_stored_and_with_room_it_is(
     disk.make_room()
     assert send(client_of(alice), dag).status_code == 302
     assert default_storage.exists(code_name(Deploy.objects.get().digest))
+
+
+SALES = b"from airflow.sdk import DAG\nDAG('sales')\n"
+TWICE = {"<b>.py": SALES, "b.py": SALES}
+
+
+def test_the_same_dag_in_two_files_is_said_as_long_as_that_code_is_used(
+    alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    client, page = client_of(alice), f"/d/{deployment.ref}/"
+    told = "&lt;b&gt;.py and b.py define the same DAG id, sales."
+    pages = []
+
+    def look() -> None:
+        settle(deployment)
+        pages.append(client.get(page).content.decode())
+
+    look()
+    delivered = client.get(send(client, zipped(TWICE), "dags.zip")["Location"]).content.decode()
+    look()
+    send(client, DAG)
+    look()
+    client.post(f"/d/{deployment.ref}/deploys/1/roll-back/")
+    look()
+
+    assert told in delivered
+    assert [told in one for one in pages] == [False, True, False, True]
+    assert "<b>.py" not in "".join(pages)

@@ -55,6 +55,7 @@ RUN_BY = {
         'call_command("rotate_encryption_key"',
     ),
     "manage.py watch": ("deploy/watch.yaml", "watch"),
+    "manage.py collect": ("deploy/collect.yaml", "collect"),
 }
 
 # A page says that it does not work.

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.e2e.browser import LEFT_OUT, chromium_path, launch
+from tests.e2e.browser import LEFT_OUT, PATIENCE_MILLISECONDS, chromium_path, launch
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,7 @@ def browser() -> Iterator[Browser]:
     """
     if not chromium_path():
         pytest.skip(LEFT_OUT)
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
     # Playwright's synchronous interface runs an event loop in this thread, and Django would refuse
     # to touch the database beside it.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"

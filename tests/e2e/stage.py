@@ -31,6 +31,7 @@ from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
 from tests.conftest import CONFIG
+from tests.e2e.dags_on_stage import put_dags
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
 
@@ -172,6 +173,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
     deleted = make_deployment(
         name="gone", ref="gone-9999", phase="deleted", deleted_at=timezone.now()
     )
+    put_dags(settled)
     return Stage(
         settled=settled,
         failed=failed,

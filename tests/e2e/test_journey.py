@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, Response, expect
 from tests.e2e import steps
 from tests.e2e.browser import Inspector, new_context
 from tests.e2e.portal import Portal, running_portal
+from tests.e2e.roles_in_airflow import follow_role_in_airflow
 
 pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = pytest.mark.slow
@@ -108,6 +109,7 @@ def test_a_person_gets_from_the_first_link_to_a_running_dag_and_back(
     expect(bo.page.locator("main")).to_contain_text("Workspace Operator")
     expect(bo.page.locator("main")).to_contain_text("Ada Lind")
     bo.look()
+    follow_role_in_airflow(page, bo.page, ref=ref, portal_url=portal.url)
 
     # The end of it.
     steps.delete(page, ref, name=NAME)

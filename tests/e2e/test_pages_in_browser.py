@@ -8,8 +8,10 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from apps.deployments.models import Deployment
+from tests.dags.conftest import new_sign_in_key
 from tests.e2e import stage
 from tests.e2e.browser import Inspector, new_context
+from tests.e2e.dags_on_stage import DAG_ID, RUN_ID, TASK_ID
 
 pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -18,6 +20,7 @@ NAMESPACES = {
     "accounts",
     "airflow_access",
     "clusters",
+    "dags",
     "deployments",
     "deploys",
     "observability",
@@ -46,6 +49,9 @@ NOT_PAGES = {
     "organizations:take_workspace_team_role": "POST only",
     "clusters:check": "POST only",
     "clusters:manifest": "a file",
+    "dags:pause": "POST only",
+    "dags:log_tail": "a fragment",
+    "dags:log_download": "a file",
     "deployments:rebase": "POST only",
     "deployments:discard": "POST only",
     "deployments:restore": "POST only",
@@ -56,6 +62,8 @@ NOT_PAGES = {
     "deploys:roll_back": "POST only",
     "airflow_access:open_airflow": "POST only",
     "airflow_access:airflow_entry": "leaves for Airflow; the journey walks it",
+    "observability:analytics_points": "points of charts",
+    "observability:analytics_csv": "a file",
     "observability:log_tail": "a fragment",
     "observability:log_download": "a file",
     "observability:respond": "POST only",
@@ -176,6 +184,17 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deploys:list", [ref]),
         ("deploys:list", [failed]),
         ("deploys:detail", [ref, made.deploy.number]),
+        ("observability:analytics", [ref]),
+        ("dags:organization", ["nordhavn"]),
+        ("dags:workspace", ["warehouse"]),
+        ("dags:deployment", [ref]),
+        ("dags:dag", [ref, DAG_ID]),
+        ("dags:code", [ref, DAG_ID]),
+        ("dags:trigger", [ref, DAG_ID]),
+        ("dags:run", [ref, DAG_ID, RUN_ID]),
+        ("dags:act_on_run", [ref, DAG_ID, RUN_ID, "clear"]),
+        ("dags:task", [ref, DAG_ID, RUN_ID, TASK_ID]),
+        ("dags:act_on_task", [ref, DAG_ID, RUN_ID, TASK_ID, "mark-failed"]),
         ("observability:logs", [ref]),
         ("observability:why", [ref]),
         ("observability:incidents", [ref]),
@@ -187,7 +206,10 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
 
 
 @pytest.fixture
-def made(alice: Any, bob: Any, workspace: Any, cluster: Any, make_deployment: Any) -> stage.Stage:
+def made(
+    alice: Any, bob: Any, workspace: Any, cluster: Any, make_deployment: Any, settings: Any
+) -> stage.Stage:
+    settings.AIRFLOW_SIGN_IN_KEY = new_sign_in_key()
     alice.is_operator = True
     alice.save(update_fields=["is_operator"])
     return stage.build(

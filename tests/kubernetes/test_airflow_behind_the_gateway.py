@@ -68,7 +68,8 @@ async def _serve(
     async def ask_role(question: Question) -> str:
         return ROLES[question.person]
 
-    gateway = TestServer(make_app(find, origin="http://localhost:8081", ask_role=ask_role))
+    app = make_app(find, origin="http://localhost:8081", portal_url=PORTAL_URL, ask_role=ask_role)
+    gateway = TestServer(app)
     async with standing_in(plane, REF, pod), gateway:
         address.set_result(str(gateway.make_url("")).rstrip("/"))
         while not stop.is_set():

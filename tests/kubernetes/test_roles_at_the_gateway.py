@@ -40,10 +40,10 @@ class Stage:
         return self.role
 
     async def received(self, **headers: str) -> dict[str, str]:
-        """Ask through the gateway; return the headers that Airflow got."""
+        """Ask through the gateway; return the headers that Airflow got, {} for a stranger."""
         async with self.session.get(f"{self.url}/api/v2/dags", headers=headers) as answer:
             said = await answer.json()
-        return dict(said["headers"])
+        return dict(said["headers"]) if answer.status != 401 else {}
 
 
 @pytest.fixture
@@ -92,9 +92,7 @@ def test_a_session_in_another_role_does_not_reach_the_cluster(on_stage: On, role
         by_cookie = await stage.received(Cookie=f"theme=dark; _token={VIEWER}")
         by_token = await stage.received(Authorization=f"Bearer {VIEWER}")
 
-        assert by_cookie["cookie"] == "theme=dark"
-        assert "cookie" not in by_token
-        assert VIEWER not in str(by_token)
+        assert by_cookie == by_token == {}
 
     on_stage(act)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, unused_port
+from yarl import URL
 
 from apps.dataplane.edge.roles import NoAnswer, Question
 from apps.dataplane.local.edge import server as edge
@@ -17,6 +18,7 @@ from apps.dataplane.local.edge.role_lookup import PortalDoor, ask_portal
 from tests.dataplane.test_airflow_sessions import token
 
 VIEWER = token()
+SIGN_IN = "Sign in through the portal, or send a token of Airflow."
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Stage:
 
 
 async def _say_credentials(request: web.Request) -> web.Response:
+    if "refused" in await request.text():
+        return web.json_response({"detail": "a secret of Airflow"}, status=403)
     names = ("Cookie", "Authorization")
     return web.json_response(
         {name: request.headers[name] for name in names & request.headers.keys()}
@@ -64,11 +68,11 @@ def on_stage(
         web_server.router.add_post("/airflow-role/", portal.say)
         routes = tmp_path / "routes.json"
         async with TestServer(airflow) as upstream, TestServer(web_server) as server:
-            routes.write_text(json.dumps({"dep1": upstream.port}))
+            routes.write_text(json.dumps({"dep1": upstream.port, "down": unused_port()}))
             portal_port = server.port if is_running else unused_port()
             door = PortalDoor(
                 listener=lambda: f"127.0.0.1:{portal_port}",
-                host="portal.test",
+                url="http://portal.test",
                 secret="of-the-edge",
             )
             port = unused_port()
@@ -101,8 +105,7 @@ def test_a_role_taken_away_takes_cookie_and_token_from_the_request(tmp_path: Pat
         by_cookie = await stage.received(Cookie=f"theme=dark; _token={VIEWER}")
         by_token = await stage.received(Authorization=f"Bearer {VIEWER}")
 
-        assert by_cookie == {"Cookie": "theme=dark"}
-        assert by_token == {}
+        assert by_cookie == by_token == {"detail": SIGN_IN}
 
     on_stage(tmp_path, act)
 
@@ -163,7 +166,7 @@ def test_a_home_whose_ports_cannot_be_read_is_no_answer() -> None:
 
     async def ask() -> None:
         async with ClientSession() as session:
-            door = PortalDoor(listener=listener, host="", secret="of-the-edge")
+            door = PortalDoor(listener=listener, url="", secret="of-the-edge")
             await ask_portal(session, door, Question("dep1", "bob@example.org", ""))
 
     with pytest.raises(NoAnswer):
@@ -171,6 +174,93 @@ def test_a_home_whose_ports_cannot_be_read_is_no_answer() -> None:
 
 
 def test_the_secret_is_in_no_repr() -> None:
-    door = PortalDoor(listener=lambda: "", host="", secret="of-the-edge")
+    door = PortalDoor(listener=lambda: "", url="", secret="of-the-edge")
 
     assert "of-the-edge" not in repr(door)
+
+
+HTML = {"Accept": "text/html"}
+FORGED = token(sub="eve@example.org")
+
+
+async def _told(stage: Stage, method: str, path: str, **options: Any) -> tuple[int, str, str, set]:
+    """Return all that a stranger can compare, without the name that they asked for."""
+    ref = path.split("/")[1]
+    url = f"{stage.url}{path}"
+    async with stage.session.request(method, url, allow_redirects=False, **options) as answer:
+        text = f"{answer.headers.get('Location', '')} {await answer.text()}"
+        names = set(answer.headers) - {"Date"}
+    return answer.status, answer.reason or "", text.replace(ref, "REF"), names
+
+
+@pytest.mark.parametrize("headers", [{}, HTML, {"Cookie": "_token=x"}])
+@pytest.mark.parametrize("credential", ["", FORGED, "x", "x.y.z"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("GET", "/"),
+        ("HEAD", "/"),
+        ("OPTIONS", "/"),
+        ("GET", "/dags/x?y=1"),
+        ("GET", "/static/assets/index.js"),
+        ("GET", "/api/v2/monitor/health"),
+        ("GET", "/api/v2/version"),
+        ("GET", "/api/v2/auth/login"),
+        ("GET", "/auth/portal/callback"),
+        ("POST", "/api/v2/dags"),
+        ("DELETE", "/api/v2/dags/x"),
+        ("POST", "/auth/portal/callback"),
+    ],
+)
+def test_strangers_do_not_learn_which_deployments_there_are(
+    tmp_path: Path, method: str, path: str, headers: dict[str, str], credential: str
+) -> None:
+    async def act(stage: Stage) -> None:
+        stage.portal.answer = {"role": ""}
+        sent = headers | ({"Authorization": f"Bearer {credential}"} if credential else {})
+        options: dict[str, Any] = {"headers": sent}
+        if method == "POST":
+            options["data"] = "refused"
+
+        known = await _told(stage, method, f"/dep1{path}", **options)
+        unknown = await _told(stage, method, f"/dep9{path}", **options)
+        stopped = await _told(stage, method, f"/down{path}", **options)
+
+        assert known == unknown == stopped
+        assert known[0] in (302, 401)
+        assert "secret of Airflow" not in known[2]
+
+    on_stage(tmp_path, act)
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("/dep1/dags/x?y=1", "/dep1/dags/x?y=1"),
+        ("/dep1/api/v2/auth/login?next=/dep1/home", "/dep1/home"),
+        ("/dep1", "/dep1"),
+    ],
+)
+def test_browsers_of_strangers_are_led_to_sign_in_and_back(
+    tmp_path: Path, path: str, wanted: str
+) -> None:
+    async def act(stage: Stage) -> None:
+        url = f"{stage.url}{path}"
+        async with stage.session.get(url, headers=HTML, allow_redirects=False) as answer:
+            address = URL(answer.headers["Location"])
+
+        assert str(address.with_query(None)) == "http://portal.test/airflow/dep1/"
+        assert address.query["next"] == wanted
+        assert answer.headers["Cache-Control"] == "no-store"
+
+    on_stage(tmp_path, act)
+
+
+def test_a_ticket_reaches_airflow_without_a_session(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        url = f"{stage.url}/dep1/auth/portal/callback"
+        async with stage.session.post(url, data="token=good", headers={"Cookie": "a=b"}) as answer:
+            assert (answer.status, await answer.json()) == (200, {"Cookie": "a=b"})
+
+    on_stage(tmp_path, act)

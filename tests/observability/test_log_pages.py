@@ -217,6 +217,107 @@ def test_older_lines_are_announced(
     assert "Showing the last 500 lines" in response.content.decode()
 
 
+FILE = "team/etl.py"
+
+
+class ClusterPlane(FakePlane):
+    """A plane that cannot read what DAG files print, as that of a cluster."""
+
+    dag_files = None  # type: ignore[assignment]
+
+
+@pytest.fixture
+def parsed(running: type[FakePlane]) -> type[FakePlane]:
+    lines = ["2026-11-28T07:00:00Z [info     ] parsed", "2026-11-28T07:00:01Z [warning  ] slow"]
+    running.store.parse_lines["etl-prod-7f3c", FILE] = lines
+    running.store.parse_lines["other-0001", "secret.py"] = ["not yours"]
+    return running
+
+
+def test_what_a_dag_file_prints_has_a_log_of_its_own(
+    alice: User, parsed: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(parsed, "the component itself", component="dag-processor")
+    client = client_of(alice)
+
+    component = client.get(URL, {"component": "dag-processor"}).content.decode()
+    page = client.get(URL, {"component": "dag-processor", "file": FILE, "level": "warning"})
+    text = client.get(f"{URL}download/", {"component": "dag-processor", "file": FILE})
+
+    assert "the component itself" in component
+    assert f'<option value="{FILE}">' in component
+    assert "secret.py" not in component
+    assert [line.text for line in page.context["log"].lines] == [
+        "2026-11-28T07:00:01Z [warning  ] slow"
+    ]
+    assert f'<h2 id="log-title">{FILE}</h2>' in page.content.decode()
+    assert b"parsed" in text.content
+    assert 'filename="etl-prod-7f3c-team-etl.py.log"' in text["Content-Disposition"]
+
+
+def test_the_tail_of_a_dag_file_is_no_tail_of_another_log(
+    alice: User, parsed: type[FakePlane], client_of: ClientOf
+) -> None:
+    client, asked = client_of(alice), {"component": "dag-processor", "file": FILE}
+    cursor = client.get(URL, asked).context["log"].cursor
+    parsed.store.parse_lines["etl-prod-7f3c", FILE].append("later")
+    write(parsed, "the component itself", component="dag-processor")
+
+    here = client.get(f"{URL}tail/", {**asked, "cursor": cursor})
+    elsewhere = client.get(f"{URL}tail/", {"component": "dag-processor", "cursor": cursor})
+
+    assert [line.text for line in here.context["log"].lines] == ["later"]
+    assert [line.text for line in elsewhere.context["log"].lines] == ["the component itself"]
+
+
+@pytest.mark.parametrize(
+    "file", ["secret.py", "../other-0001/secret.py", "/etc/passwd", "team/etl.py\n", "x" * 9000]
+)
+def test_a_dag_file_that_has_no_log_is_not_found(
+    alice: User, parsed: type[FakePlane], client_of: ClientOf, file: str
+) -> None:
+    for path in ("", "tail/", "download/"):
+        asked = {"component": "dag-processor", "file": file}
+        assert client_of(alice).get(URL + path, asked).status_code == 404
+
+
+def test_another_component_forgets_the_dag_file(
+    alice: User, parsed: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(parsed, "of the scheduler")
+
+    page = client_of(alice).get(URL, {"component": "scheduler", "file": FILE}).content.decode()
+
+    assert "of the scheduler" in page
+    assert "log-file" not in page
+
+
+def test_hostile_names_of_dag_files_are_shown_as_text(
+    alice: User, parsed: type[FakePlane], client_of: ClientOf
+) -> None:
+    name = '"><script>alert(1)</script>.py'
+    parsed.store.parse_lines["etl-prod-7f3c", name] = ["x"]
+
+    response = client_of(alice).get(URL, {"component": "dag-processor", "file": name})
+
+    assert response.status_code == 200
+    assert "<script>alert" not in response.content.decode()
+
+
+def test_a_cluster_says_where_the_logs_of_dag_files_are(
+    alice: User, running: type[FakePlane], client_of: ClientOf, settings: Any
+) -> None:
+    place = f"{__name__}.{ClusterPlane.__name__}"
+    settings.DATA_PLANES = {"local": place, "kubernetes": place}
+
+    shown = client_of(alice).get(URL, {"component": "dag-processor"}).content.decode()
+    scheduler = client_of(alice).get(URL).content.decode()
+
+    assert "The portal cannot read it there." in shown
+    assert "exec deploy/dag-processor -c dag-processor -- find /opt/portal/parse-logs" in shown
+    assert "cannot read it there" not in scheduler
+
+
 def lines_of(*texts: str, at: datetime | None = None) -> list[Any]:
     return shown_lines(LogLine(at=at, component="x", text=text) for text in texts)
 

@@ -14,6 +14,7 @@ OF_ORGANIZATION = {
     "/o/nordhavn/",
     "/o/nordhavn/workspaces/",
     "/o/nordhavn/incidents/",
+    "/o/nordhavn/dags/",
     "/o/nordhavn/clusters/",
     "/o/nordhavn/members/",
     "/o/nordhavn/teams/",
@@ -27,6 +28,7 @@ OF_ORGANIZATION = {
 OF_WORKSPACE = {
     "/w/warehouse/deployments/",
     "/w/warehouse/incidents/",
+    "/w/warehouse/dags/",
     "/w/warehouse/members/",
     "/w/warehouse/teams/",
     "/w/warehouse/who/",
@@ -53,7 +55,7 @@ def test_an_organization_has_its_own_lines_and_a_way_to_its_workspaces(alice, wo
     lines = rail_of(client_of(alice), "/o/nordhavn/")
 
     assert {address for address, *_ in lines} == OF_ORGANIZATION
-    assert [label for *_, label in lines][3:] == [
+    assert [label for *_, label in lines][5:] == [
         "Members",
         "Teams",
         "Roles",

@@ -13,8 +13,8 @@ from apps.organizations.teams.services import create_team
 from tests.conftest import make_user, role
 
 FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
-# The person; six kinds; and a query for each label of an action that the text begins.
-MOST_QUERIES = {"page": 7, "palette": 7, "palette with all actions": 12}
+# The person; seven kinds; and a query for each label of an action that the text begins.
+MOST_QUERIES = {"page": 8, "palette": 8, "palette with all actions": 13}
 
 
 def names(page: str) -> list[str]:

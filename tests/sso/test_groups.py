@@ -103,6 +103,23 @@ def test_nobody_maps_a_group_to_rights_that_they_lack(
         map_group(actor=bob, connection=saml, group="data-eng", team=team)
 
 
+def test_whoever_sets_up_sign_in_alone_maps_no_group(
+    client_of: Callable[[User], Client],
+    identity_manager: User,
+    saml: SSOConnection,
+    organization: Organization,
+    alice: User,
+) -> None:
+    empty = create_team(actor=alice, organization=organization, name="Empty")
+
+    page = reverse("sso:groups", args=["nordhavn", saml.key])
+    response = client_of(identity_manager).post(page, {"group": "data-eng", "team": empty.pk})
+
+    assert response.status_code == 422
+    assert b"You may not manage Teams" in response.content
+    assert not GroupMapping.objects.exists()
+
+
 def test_a_team_of_another_organization_cannot_be_chosen(
     client_of: Callable[[User], Client], alice: User, charlie: User, saml: SSOConnection
 ) -> None:

@@ -43,8 +43,10 @@ class TestRecordStorage(ScimStorageContract):
         return whole_standard()
 
     @pytest.fixture
-    def storage(self, organization: Organization, provider: ScimProvider) -> RecordStorage:
-        return RecordStorage(organization, ScimService(provider, secret="s" * 32), maker=None)
+    def storage(
+        self, organization: Organization, provider: ScimProvider, alice: User
+    ) -> RecordStorage:
+        return RecordStorage(organization, ScimService(provider, secret="s" * 32), maker=alice)
 
 
 def test_a_provisioned_person_gets_an_account_and_the_least_role(

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from apps.access.effective_grants import all_roles
 from apps.access.models import Role
+from apps.access.scopes import grant_model
 from apps.accounts.models import User
 from apps.organizations.members.services import remove_person
 from apps.organizations.models import Organization, Team, Workspace
@@ -19,7 +20,7 @@ from apps.organizations.queries import is_member
 from apps.organizations.teams.services import assign_team_role
 from apps.sso.models import Domain, ScimRecord
 from apps.sso.scim.tokens import create_scim_token
-from tests.conftest import PASSWORD, put_role, role
+from tests.conftest import PASSWORD, custom_role, put_role, role
 from tests.sso.provisioning import GROUP, patch, person
 
 pytestmark = pytest.mark.django_db
@@ -234,9 +235,18 @@ def test_the_first_link_ends_what_was_set_up_before_the_address_was_proved(
     assert not dana.has_usable_password()
 
 
+def let_manage_teams(user: User, organization: Organization, actor: User) -> None:
+    permissions = {"organization.members.view", "organization.teams.manage"}
+    made = custom_role("Teams", permissions, organization=organization, actor=actor)
+    put_role(user, made, organization)
+
+
 class TestTeams:
     @pytest.fixture
-    def ids(self, scim: Callable[..., Any]) -> dict[str, str]:
+    def ids(
+        self, scim: Callable[..., Any], ivan: User, organization: Organization, alice: User
+    ) -> dict[str, str]:
+        let_manage_teams(ivan, organization, alice)
         names = ("dana", "erik")
         ids = {one: scim("POST", "Users", person(one)).json()["id"] for one in names}
         group = {"schemas": [GROUP], "displayName": "Data", "members": [{"value": ids["dana"]}]}
@@ -281,3 +291,35 @@ class TestTeams:
         assert scim("PATCH", ids["group"], patch(change)).status_code == 204
 
         assert Team.objects.get().group.user_set.count() == 2
+
+    def test_a_maker_who_may_not_manage_teams_makes_none(self, scim: Callable[..., Any]) -> None:
+        response = scim("POST", "Groups", {"schemas": [GROUP], "displayName": "Data"})
+
+        assert response.status_code == 403
+        assert "may not manage Teams" in response.json()["detail"]
+        assert not Team.objects.exists()
+        assert not ScimRecord.objects.filter(kind="Group").exists()
+
+    @pytest.mark.parametrize("change", ["name", "members", "delete"])
+    def test_a_maker_who_may_no_longer_manage_teams_changes_none(
+        self,
+        scim: Callable[..., Any],
+        ids: dict[str, str],
+        ivan: User,
+        change: str,
+    ) -> None:
+        grant_model(Organization).objects.filter(user=ivan, permission__role__name="Teams").delete()
+        operations = {
+            "name": {"op": "replace", "path": "displayName", "value": "Science"},
+            "members": {"op": "remove", "path": "members"},
+        }
+
+        response = (
+            scim("DELETE", ids["group"])
+            if change == "delete"
+            else scim("PATCH", ids["group"], patch(operations[change]))
+        )
+
+        assert response.status_code == 403
+        team = Team.objects.get()
+        assert (team.name, team.group.user_set.count()) == ("Data", 1)

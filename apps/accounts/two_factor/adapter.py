@@ -2,10 +2,12 @@
 
 import base64
 from typing import Any
+from urllib.parse import urlsplit
 
 import qrcode
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.utils.html import format_html
@@ -45,8 +47,10 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth i
         return f"Passkey {earlier.count() + 1}"
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
-        entity: dict[str, str] = super().get_public_key_credential_rp_entity()
-        return entity | {"name": "Astro Portal"}
+        """Return whom passkeys are for: the host of PORTAL_URL. That of the request is what the
+        client wrote.
+        """
+        return {"id": urlsplit(settings.PORTAL_URL).hostname or "", "name": "Astro Portal"}
 
 
 def unreadable_key_ids(*, ring: KeyRing) -> list[str]:

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from apps.dataplane.edge.headers import is_odd
+from apps.dataplane.edge.strangers import IS_STRANGER, not_accepted
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,11 @@ async def pass_on(
     ref: str,
     body: AsyncIterator[bytes] | None = None,
 ) -> web.StreamResponse:
-    """Stream a response with these headers to the browser; `body` replaces its own."""
+    """Stream a response with these headers to the browser; `body` replaces its own. A refusal is
+    not for strangers.
+    """
+    if request.get(IS_STRANGER) and upstream.status >= 400:
+        return not_accepted(request)
     response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
     response.headers.extend(headers)
     await response.prepare(request)

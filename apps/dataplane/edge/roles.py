@@ -77,6 +77,16 @@ class Roles:
                 lost.add(token)
         return without_tokens(headers, lost)
 
+    async def are_known(self, headers: CIMultiDict[str], *, ref: str) -> bool:
+        """Return whether a request carries a session in a role that its person has, or may have
+        while there is no answer.
+        """
+        for token in tokens_in(headers):
+            session = session_in(token)
+            if session and session.role and await self._is_held(session, ref):
+                return True
+        return False
+
     async def _is_held(self, session: AirflowSession, ref: str) -> bool:
         question = Question(ref, session.person, session.portal_session)
         answer = self._answers.get(question)

@@ -4,13 +4,13 @@ All instances share one `FakeStore`, because the portal makes a new plane for ev
 scripts it through `FakePlane.store` and begins with `FakePlane.store.reset()`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from apps.dataplane import import_errors
-from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
@@ -81,7 +81,8 @@ class FakeStore:
 
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
     is what a check returns in place of its default. `calls` lists every call as (method, ref),
-    oldest first.
+    oldest first. `responses` are by method and path, with its query or for any; `respond` stands in
+    for the REST API of every Airflow.
     """
 
     apply_passes_needed: int = 1
@@ -92,7 +93,9 @@ class FakeStore:
     failures: list[ScriptedFailure] = field(default_factory=list)
     never_healthy: set[str] = field(default_factory=set)
     log_lines: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    parse_lines: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     responses: dict[tuple[str, str], AirflowResponse] = field(default_factory=dict)
+    respond: Callable[[str, str, Mapping[str, object] | None], AirflowResponse] | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -234,14 +237,20 @@ class FakePlane:
     ) -> LogPage:
         self.store.enter("logs", ref)
         lines = self.store.log_lines.get((ref, component), [])
-        start = int(cursor) if cursor else max(0, len(lines) - limit)
-        end = min(len(lines), start + limit)
-        kept = [line for line in lines[start:end] if contains.lower() in line.lower()]
-        return LogPage(
-            lines=tuple(LogLine(at=None, component=component, text=line) for line in kept),
-            cursor=str(end),
-            is_truncated=not cursor and start > 0,
-        )
+        return _page(lines, component, cursor=cursor, contains=contains, limit=limit)
+
+    def dag_files(self, *, ref: str) -> tuple[str, ...]:
+        self.store.enter("dag_files", ref)
+        return tuple(sorted(file for known, file in self.store.parse_lines if known == ref))
+
+    def parse_log(
+        self, *, ref: str, file: str, cursor: str = "", contains: str = "", limit: int = 500
+    ) -> LogPage:
+        self.store.enter("parse_log", ref)
+        if (ref, file) not in self.store.parse_lines:
+            raise Permanent("This DAG file has no log.")
+        lines = self.store.parse_lines[ref, file]
+        return _page(lines, file, cursor=cursor, contains=contains, limit=limit)
 
     def airflow(
         self,
@@ -259,7 +268,11 @@ class FakePlane:
             return AirflowResponse(
                 status=200, data={"import_errors": rows, "total_entries": len(rows)}
             )
-        return self.store.responses.get((method.upper(), path), missing)
+        if self.store.respond is not None:
+            return self.store.respond(method.upper(), path, json)
+        responses = self.store.responses
+        known = responses.get((method.upper(), path))
+        return known or responses.get((method.upper(), path.partition("?")[0]), missing)
 
     def _finish(self, airflow: FakeAirflow, spec: DeploymentSpec) -> None:
         for name in _restarted(airflow.applied, spec):
@@ -269,6 +282,17 @@ class FakePlane:
         airflow.message = "Airflow is healthy."
         if spec.corrects_drift:
             airflow.drift = ()
+
+
+def _page(lines: list[str], component: str, *, cursor: str, contains: str, limit: int) -> LogPage:
+    start = int(cursor) if cursor else max(0, len(lines) - limit)
+    end = min(len(lines), start + limit)
+    kept = [line for line in lines[start:end] if contains.lower() in line.lower()]
+    return LogPage(
+        lines=tuple(LogLine(at=None, component=component, text=line) for line in kept),
+        cursor=str(end),
+        is_truncated=not cursor and start > 0,
+    )
 
 
 def _steps(titles: tuple[tuple[str, str], ...], done_count: int) -> tuple[Step, ...]:

@@ -65,7 +65,9 @@ class ClusterConfig:
     `object_store` task logs are on a shared claim of `logs_storage_class` (ReadWriteMany).
     `has_keda` False means a fixed number of workers; otherwise workers are removed
     `scale_down_seconds` after their last task. Runs that began more than `history_days` days ago
-    are removed from the metadata database; with 0 none are. `airflow_url` is the origin of the
+    are removed from the metadata database; with 0 none are. Logs that nothing has written to for
+    `task_log_days`, of tasks on a shared claim, or `parse_log_hours`, of DAG files, are removed.
+    `airflow_url` is the origin of the
     Airflow UIs: each lives below `/<ref>/`.
     """
 
@@ -83,6 +85,8 @@ class ClusterConfig:
     image_pull_secret: str = field(default="", repr=False)
     scale_down_seconds: int = 300
     history_days: int = 365
+    task_log_days: int = 30
+    parse_log_hours: int = 24
     database_size: str = "5Gi"
 
     def for_database_on(self, server: str | None) -> "ClusterConfig":

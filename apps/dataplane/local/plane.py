@@ -11,7 +11,7 @@ import psutil
 from apps.dataplane.airflow_token import service_token
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.local.airflow import api as airflow_api
-from apps.dataplane.local.airflow import database, log_files
+from apps.dataplane.local.airflow import database, log_files, parse_logs
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control.apply import ApplyPass
 from apps.dataplane.local.control.capacity import (
@@ -40,7 +40,7 @@ MAX_LINES = 5000
 
 
 class LocalPlane:
-    """`DataPlane` of this machine. Holds no state: everything is in the home."""
+    """`DataPlane` and `SupportsParseLogs` of this machine. All state is in the home."""
 
     def __init__(self, home: Home, config: LocalConfig | None = None) -> None:
         self.home = home
@@ -90,6 +90,22 @@ class LocalPlane:
         limit = max(1, min(limit, MAX_LINES))
         return log_files.read_page(
             folder, component=component, cursor=cursor, contains=contains, limit=limit
+        )
+
+    def dag_files(self, *, ref: str) -> tuple[str, ...]:
+        """Name the DAG files that have a log of their parsing."""
+        return parse_logs.dag_files(Folder(self.home, ref))
+
+    def parse_log(
+        self, *, ref: str, file: str, cursor: str = "", contains: str = "", limit: int = 500
+    ) -> LogPage:
+        """Read the log of a DAG file, as `logs` reads that of a component."""
+        return parse_logs.read_page(
+            Folder(self.home, ref),
+            file=file,
+            cursor=cursor,
+            contains=contains,
+            limit=max(1, min(limit, MAX_LINES)),
         )
 
     def airflow(

@@ -19,6 +19,8 @@ SEVERITY_TONES = {10: "move", 20: "warn", 30: "bad"}
 # Tabs of this app and of those above it, which are known here by the names of their pages alone.
 TABS = (
     ("overview", "Overview", "deployments:overview"),
+    ("dags", "DAGs", "dags:deployment"),
+    ("analytics", "Analytics", "observability:analytics"),
     ("incidents", "Incidents", INCIDENTS),
     ("logs", "Logs", "observability:logs"),
     ("environment", "Environment", "deployments:environment"),

@@ -71,13 +71,16 @@ class CodeFile:
 
 @dataclass(frozen=True, kw_only=True)
 class CodeArchive:
-    """A clean archive at `path`, its SHA-256 `digest`, and `notes` on what was left out."""
+    """A clean archive at `path`, its SHA-256 `digest`, `notes` on what was left out, and `warnings`
+    that hold as long as the code is used.
+    """
 
     path: Path
     digest: str
     size_bytes: int
     files: tuple[CodeFile, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def build_archive(
@@ -107,6 +110,7 @@ def build_archive(
         size_bytes=output.stat().st_size,
         files=tuple(CodeFile(**file) for file in result["files"]),
         notes=tuple(result["notes"]),
+        warnings=tuple(result["warnings"]),
     )
 
 

@@ -6,7 +6,7 @@ standard library only, and never run what they read.
 
 The conversation is JSON: the job on stdin; on stdout a line `["compiling", path]` before each
 source file, so that a crash can be attributed, and at the end `["refused", [message, ...]]` or
-`["built", {"files", "notes"}]`.
+`["built", {"files", "notes", "warnings"}]`.
 """
 
 import hashlib
@@ -83,6 +83,7 @@ class Builder:
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
         self.notes: list[str] = []
+        self.warnings: list[str] = []
         self.problems: list[str] = []
         self.files: list[dict[str, object]] = []
         self.dag_ids = DagIds()
@@ -205,12 +206,12 @@ class Builder:
     def _note_duplicates(self) -> None:
         duplicates = sorted(self.dag_ids.duplicates().items())
         for dag_id, paths in duplicates[:MAX_PROBLEMS]:
-            self.notes.append(
+            self.warnings.append(
                 f"{_listed(paths)} define the same DAG id, {dag_id}. Airflow keeps one DAG of that "
                 "id and may switch between the files. Rename one of them."
             )
         if (more := len(duplicates) - MAX_PROBLEMS) > 0:
-            self.notes.append(f"{more} more DAG ids are defined by more than one file.")
+            self.warnings.append(f"{more} more DAG ids are defined by more than one file.")
 
     def _output(self) -> zipfile.ZipFile:
         return zipfile.ZipFile(self.job["output"], "w", zipfile.ZIP_DEFLATED, compresslevel=6)
@@ -465,4 +466,5 @@ def main() -> None:
     if builder.problems:
         say("refused", builder.problems)
         return
-    say("built", {"files": builder.files, "notes": builder.notes})
+    built = {"files": builder.files, "notes": builder.notes, "warnings": builder.warnings}
+    say("built", built)

@@ -7,11 +7,17 @@ from django.template.context import Context
 
 from apps.access.queries import denial_for
 from apps.deployments.models import Deployment, Phase
-from apps.deploys.queries import deploy_to_roll_back_to
+from apps.deploys.queries import code_warnings, deploy_to_roll_back_to
 
 register = template.Library()
 
 DELIVER = "deployment.deploys.create"
+
+
+@register.inclusion_tag("deploys/_code_warnings.html")
+def code_warnings_of(deployment: Deployment) -> dict[str, Any]:
+    """Show what is wrong with the code, as long as it is used."""
+    return {"warnings": code_warnings(deployment), "deployment": deployment}
 
 
 @register.inclusion_tag("deploys/_offer_roll_back.html", takes_context=True)

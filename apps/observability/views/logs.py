@@ -1,6 +1,8 @@
+import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -8,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.kubernetes.render.components.log_cleanup import parse_logs_command
 from apps.deployments.badge import import_errors_in_words
 from apps.deployments.models import Deployment
 from apps.deployments.pages.queries import observation_of
@@ -16,12 +19,15 @@ from apps.observability import component_logs
 
 SEE = "deployment.logs.view"
 TAIL_SECONDS = 2
+MOST_FILE_NAME = 100
+UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 LEVEL_CHOICES = (("", "All lines"), ("warning", "Warnings and errors"), ("error", "Errors"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogQuery:
-    """What is asked for in the address; `components` is what there is.
+    """What is asked for in the address; `components` and, for the DAG processor, `files` are what
+    there is. `files` is None where the data plane reads no parse logs.
 
     The text is `q` there: a field called `contains` would hide that method of its form.
     """
@@ -30,11 +36,27 @@ class LogQuery:
     contains: str
     level: str
     components: tuple[str, ...]
+    file: str = ""
+    files: tuple[str, ...] | None = ()
+
+    @property
+    def title(self) -> str:
+        return self.file or self.component
 
     @property
     def as_url(self) -> str:
-        asked = {"component": self.component, "q": self.contains, "level": self.level}
+        asked = {
+            "component": self.component,
+            "file": self.file,
+            "q": self.contains,
+            "level": self.level,
+        }
         return urlencode({key: value for key, value in asked.items() if value})
+
+    @property
+    def file_name(self) -> str:
+        """The name of a download, without characters that a file's name cannot have."""
+        return UNFIT.sub("-", self.title)[-MOST_FILE_NAME:]
 
 
 @scoped(Deployment, SEE, by="ref")
@@ -46,6 +68,8 @@ def logs(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         "is_following": request.GET.get("follow") != "off",
         "seconds": TAIL_SECONDS,
         "now": timezone.now(),
+        "parse_logs_command": parse_logs_command(deployment.ref),
+        "parse_log_hours": settings.PARSE_LOG_HOURS,
     }
     try:
         query = _query(request, deployment)
@@ -73,11 +97,14 @@ def download(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     try:
         query = _query(request, deployment)
         text = component_logs.log_as_text(
-            deployment=deployment, component=query.component, contains=query.contains
+            deployment=deployment,
+            component=query.component,
+            contains=query.contains,
+            file=query.file,
         )
     except DataPlaneError as error:
         return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
-    name = f"{deployment.ref}-{query.component.replace(' ', '-')}.log"
+    name = f"{deployment.ref}-{query.file_name}.log"
     disposition = f'attachment; filename="{name}"'
     return HttpResponse(
         text,
@@ -112,9 +139,17 @@ def _query(request: HttpRequest, deployment: Deployment) -> LogQuery:
         raise Http404("This Deployment has no such component.")
     first = component_logs.FIRST_CHOICE
     default = first if first in components else next(iter(components), "")
+    component = asked or default
+    is_parsing = component == component_logs.DAG_PROCESSOR
+    files = component_logs.dag_files_of(deployment) if is_parsing else ()
+    file = request.GET.get("file", "") if is_parsing else ""
+    if file and file not in (files or ()):
+        raise Http404("This DAG file has no log.")
     level = request.GET.get("level", "")
     return LogQuery(
-        component=asked or default,
+        component=component,
+        file=file,
+        files=files,
         contains=request.GET.get("q", "").strip()[:200],
         level=level if level in component_logs.LEVELS else "",
         components=components,
@@ -127,5 +162,6 @@ def _read(deployment: Deployment, query: LogQuery, cursor: str = "") -> componen
         component=query.component,
         contains=query.contains,
         level=query.level,
+        file=query.file,
         cursor=cursor,
     )

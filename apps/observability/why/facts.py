@@ -134,10 +134,11 @@ def facts_in(said: Mapping[str, Any]) -> Facts | None:
     jobs = {str(row[0]): row for row in said["jobs"] if isinstance(row, list) and len(row) == 3}
     heartbeats = {kind: _number(row[2]) for kind, row in jobs.items()}
     upstream = said.get("upstream")
+    told: dict[str, Any] = {name: _name(instance.get(name)) for name in _NAMES}
+    told |= {name: _count(instance.get(name)) for name in _COUNTS}
+    told |= {name: _number(instance.get(name)) for name in _NUMBERS}
     return Facts(
-        **{name: _name(instance.get(name)) for name in _NAMES},
-        **{name: _count(instance.get(name)) for name in _COUNTS},
-        **{name: _number(instance.get(name)) for name in _NUMBERS},
+        **told,
         pool_slots=max(1, _count(instance.get("pool_slots"))),
         is_paused=instance.get("is_paused") is True,
         depends_on_past=task.get("depends_on_past") is True,

@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
+from apps.dags.models import DagState, DagSummary
 from apps.deployments.badge import display_status
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Organization, OrganizationGrant, Team, Workspace
@@ -63,7 +64,7 @@ class Hits:
 
 
 def search(*, asked: Asked, limit: int) -> list[Hits]:
-    """Return the best hits of every kind that has some. Six queries."""
+    """Return the best hits of every kind that has some. Seven queries."""
     found = []
     for kind in KINDS.values():
         rows = list(kind.find(asked)[: limit + 1])
@@ -124,6 +125,17 @@ def _deployments(asked: Asked) -> QuerySet[Model]:
     )
 
 
+def _dags(asked: Asked) -> QuerySet[Model]:
+    where = Deployment.objects.allowing(asked.user, "deployment.airflow.view")
+    seen = DagSummary.objects.filter(deployment__in=where.exclude(phase=Phase.DELETED))
+    return _ranked(
+        seen.select_related("deployment__workspace"),
+        asked,
+        names=("name", "dag_id"),
+        mentions=("description",),
+    )
+
+
 def _workspaces(asked: Asked) -> QuerySet[Model]:
     seen = Workspace.objects.visible_to(asked.user).select_related("organization")
     return _ranked(seen, asked, names=("name",), mentions=("description",), opened="workspace")
@@ -165,6 +177,15 @@ def _deployment_hit(row: Deployment) -> Hit:
     )
 
 
+def _dag_hit(row: DagSummary) -> Hit:
+    deployment = row.deployment
+    url = reverse("dags:dag", args=[deployment.ref, row.dag_id])
+    detail = f"{DagState(row.state).label} · {row.description or row.dag_id}"
+    return Hit(
+        row.name, url, place=f"{deployment.name}, {deployment.workspace.name}", detail=detail
+    )
+
+
 def _workspace_hit(row: Workspace) -> Hit:
     url = reverse("portal:workspace", args=[row.slug])
     return Hit(row.name, url, place=row.organization.name, detail=row.description)
@@ -194,6 +215,7 @@ def _cluster_hit(row: Cluster) -> Hit:
 
 _ALL = (
     Kind("deployments", "Deployments", "deployments", _deployments, _deployment_hit),
+    Kind("dags", "DAGs", "dags", _dags, _dag_hit),
     Kind("workspaces", "Workspaces", "workspaces", _workspaces, _workspace_hit),
     Kind("organizations", "Organizations", "home", _organizations, _organization_hit),
     Kind("teams", "Teams", "team", _teams, _team_hit),

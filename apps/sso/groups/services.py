@@ -26,8 +26,8 @@ from apps.sso.models import GroupMapping, GroupMember, SSOConnection
 def map_group(*, actor: User, connection: SSOConnection, group: str, team: Team) -> GroupMapping:
     """Let a Team mirror a group. Members not seen in the group are removed.
 
-    Raises Invalid, Refused for Teams that SCIM keeps, and RightsExceeded when the Team holds
-    permissions that the actor lacks.
+    Raises Invalid, Refused for Teams that SCIM keeps and for people who may not manage Teams, and
+    RightsExceeded when the Team holds permissions that the actor lacks.
     """
     lock_memberships(on=connection.organization)
     group = " ".join(group.split())
@@ -38,6 +38,8 @@ def map_group(*, actor: User, connection: SSOConnection, group: str, team: Team)
     if connection.group_mappings.filter(group=group, team=team).exists():
         raise Invalid(f"{group} is mapped to {team} already.", field="group")
     may_give_team(actor=actor, team=team)
+    if not actor.has_perm("organization.teams.manage", connection.organization):
+        raise Refused("You may not manage Teams: ask someone who may to map the group.")
     if team.source != Team.Source.MIRRORED:
         team.source = Team.Source.MIRRORED
         team.save(update_fields=["source"])

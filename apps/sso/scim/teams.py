@@ -19,27 +19,32 @@ from apps.organizations.teams.services import (
 from apps.sso.models import ScimRecord
 
 LONGEST_NAME = 80
+MANAGE_TEAMS = "organization.teams.manage"
+REMEDY_OF_TEAMS = "A person who may has to make a new token."
 REMEDY = "A person who holds them has to make a new token."
 
 
 def follow(record: ScimRecord, resource: Resource[Any], *, maker: User | None) -> None:
     """Update the Team from the group: its name and members. `maker` is whoever made the token.
 
-    Raises ForbiddenException when members would change of a Team that holds permissions which the
-    maker lacks.
+    Raises ForbiddenException when the maker may not manage Teams, or members would change of one
+    that holds permissions which the maker lacks.
     """
     name = _free_name(record, str(getattr(resource, "display_name", None) or "Group"))
     team = record.team
     if team is None:
+        _ensure_manages_teams(record, maker)
         team = create_team(
             actor=None, organization=record.organization, name=name, source=Team.Source.MIRRORED
         )
         record.team = team
         record.save(update_fields=["team"])
     elif team.name != name:
+        _ensure_manages_teams(record, maker)
         update_team(actor=None, team=team, name=name, description=team.description)
     wanted = _members(record, resource)
     if {one.pk for one in wanted} != set(team.group.user_set.values_list("pk", flat=True)):
+        _ensure_manages_teams(record, maker)
         _check_reach(team, maker)
         set_mirrored_members(team=team, users=wanted)
 
@@ -47,8 +52,15 @@ def follow(record: ScimRecord, resource: Resource[Any], *, maker: User | None) -
 def remove(record: ScimRecord, *, maker: User | None) -> None:
     """Delete the Team behind a record, with the roles it held. Raises as `follow` does."""
     if record.team is not None:
+        _ensure_manages_teams(record, maker)
         _check_reach(record.team, maker)
         delete_team(actor=None, team=record.team)
+
+
+def _ensure_manages_teams(record: ScimRecord, maker: User | None) -> None:
+    if maker is None or not maker.has_perm(MANAGE_TEAMS, record.organization):
+        made_by = maker.email if maker else "whoever made this token"
+        raise ForbiddenException(detail=f"{made_by} may not manage Teams. {REMEDY_OF_TEAMS}")
 
 
 def _check_reach(team: Team, maker: User | None) -> None:

@@ -56,6 +56,7 @@ def test_the_class_that_the_settings_name_is_judged(
 
     assert finding.is_ok is is_ok
     assert bool(finding.remedy) is not is_ok
+    assert ("was not tried" in finding.detail) is is_ok
 
 
 def test_where_no_volume_is_shared_none_is_judged() -> None:

@@ -1,5 +1,6 @@
 """Whether applied objects have become ready, and if not, why."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from apps.dataplane.errors import Permanent
@@ -27,6 +28,23 @@ from apps.dataplane.status import Step
 
 HEALTHY = Step(key="healthy", title="Wait until Airflow is healthy", state="waiting")
 MOST_NAMED = 3
+UNTRUSTED = (
+    "The PostgreSQL server's certificate was not issued by the CA of the cluster's settings. Enter "
+    "the CA certificate that issued it."
+)
+OTHER_NAME = (
+    "The PostgreSQL server's certificate is for another host name than the one of the cluster's "
+    "settings. Enter that name, or check the CA alone."
+)
+UNENCRYPTED = (
+    "The PostgreSQL server takes encrypted connections only. Choose one in the cluster's settings."
+)
+# What libpq says, and what it means.
+TLS_PROBLEMS = {
+    "SSL error: certificate verify failed": UNTRUSTED,
+    "does not match host name": OTHER_NAME,
+    "no encryption": UNENCRYPTED,
+}
 Waiting = list[tuple[str, kstatus.Status]]
 
 
@@ -75,8 +93,14 @@ def _failure(state: ApplyState, one: str, status: kstatus.Status) -> Permanent:
     state.mark(one, FAILED)
     _, name = split_id(one)
     log = last_lines_of_job(state.api, namespace=place_in(one, state.namespace), job=name)
-    message = f"{title(one)} did not succeed. {status.message}"
+    message = f"{title(one)} did not succeed. {status.message}{explained(log)}"
     return Permanent(message, component=name, log=log)
+
+
+def explained(log: Iterable[str]) -> str:
+    """Return what libpq's words in a log mean here, as a sentence to append; "" for others."""
+    text = "\n".join(log)
+    return next((f" {said}" for words, said in TLS_PROBLEMS.items() if words in text), "")
 
 
 def _step(state: ApplyState, waiting: Waiting, *, key: str, heading: str, now: datetime) -> Step:

@@ -19,6 +19,7 @@ from apps.dataplane.edge.headers import request_headers, response_headers
 from apps.dataplane.edge.pages import add_security_headers, not_found, page, silent
 from apps.dataplane.edge.passing import CHUNK_BYTES, pass_on, redirect_to_slash, ref_of
 from apps.dataplane.edge.roles import Ask, Roles
+from apps.dataplane.edge.strangers import guarded
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.proxy.service_proxy import (
@@ -49,6 +50,7 @@ Find = Callable[[str], Awaitable[Connection | None]]
 FIND: web.AppKey[Find] = web.AppKey("find", Find)  # type: ignore[arg-type]  # a type alias
 SESSIONS = web.AppKey("sessions", Sessions)
 ORIGIN = web.AppKey("origin", str)
+PORTAL_URL = web.AppKey("portal_url", str)
 IS_BEHIND_EDGE = web.AppKey("is_behind_edge", bool)
 ROLES = web.AppKey("roles", Roles)
 BUSY = web.AppKey("busy", Counter[str])
@@ -56,17 +58,24 @@ IS_TOO_LARGE = web.RequestKey("is_too_large", bool)
 
 
 def make_app(
-    find: Find, *, origin: str, ask_role: Ask | None = None, is_behind_edge: bool = False
+    find: Find,
+    *,
+    origin: str,
+    portal_url: str = "",
+    ask_role: Ask | None = None,
+    is_behind_edge: bool = False,
 ) -> web.Application:
     """Return the proxy for the Deployments that `find` knows.
 
     `origin` is the address that browsers see; its host and scheme are forwarded to Airflow.
-    `ask_role` returns a person's role; without it sessions last as long as Airflow allows.
+    `ask_role` returns a person's role; without it sessions last as long as Airflow allows, and
+    strangers are left to Airflow. Else they are sent to `portal_url`.
     `is_behind_edge` trusts the client address that the edge forwards. `find` may raise
     DataPlaneError with a message.
     """
     app = web.Application()
     app[FIND], app[ORIGIN], app[IS_BEHIND_EDGE] = find, origin, is_behind_edge
+    app[PORTAL_URL] = portal_url
     if ask_role:
         app[ROLES] = Roles(ask_role)
     app[BUSY] = Counter()
@@ -81,6 +90,19 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     ref = ref_of(request.rel_url)
     if not ref:
         return not_found(request)
+    roles = request.app.get(ROLES)
+    if roles is None:
+        return await _found(request, ref)
+    return await guarded(
+        request,
+        ref,
+        is_known=await roles.are_known(CIMultiDict(request.headers), ref=ref),
+        portal_url=request.app[PORTAL_URL],
+        answer=lambda: _found(request, ref),
+    )
+
+
+async def _found(request: web.Request, ref: str) -> web.StreamResponse:
     try:
         connection = await request.app[FIND](ref)
     except DataPlaneError as error:

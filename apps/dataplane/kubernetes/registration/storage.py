@@ -69,7 +69,10 @@ def shared_finding(config: ClusterConfig, classes: list[Manifest]) -> tuple[Find
             "pods on several nodes share the one of logs and code."
         )
     else:
-        detail = f"Logs and code use the class {name_of(chosen)}."
+        detail = (
+            f"Logs and code use the class {name_of(chosen)}. Whether pods on several nodes can "
+            "write there was not tried; the first Deployment shows it."
+        )
         return (Finding(title=SHARED, is_ok=True, detail=detail),)
     others = [name_of(one) for one in classes if not _is_of_one_node(one)]
     remedy = "Choose one that offers ReadWriteMany in the settings, or an object store for logs."

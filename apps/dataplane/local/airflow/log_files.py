@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from apps.dataplane.local.airflow.programs import CORE, program_name, worker_name
 from apps.dataplane.local.layout import Folder
@@ -47,20 +48,42 @@ def component_names(folder: Folder, queues: list[str]) -> tuple[str, ...]:
 
 def read_page(folder: Folder, *, component: str, cursor: str, contains: str, limit: int) -> LogPage:
     """Return the last `limit` lines, or those after `cursor`; a queue's workers together."""
+    return read_files(
+        _files(folder, component), name=component, cursor=cursor, contains=contains, limit=limit
+    )
+
+
+def read_files(
+    paths: Sequence[Path],
+    *,
+    name: str,
+    cursor: str,
+    contains: str,
+    limit: int,
+    as_text: Callable[[str], str] = str,
+) -> LogPage:
+    """Return the last `limit` lines of some files, or those after `cursor`, as lines of `name`;
+    `as_text` makes a line readable.
+    """
     places = _parse_cursor(cursor)
     lines: list[LogLine] = []
     is_truncated = False
-    for path in _files(folder, component):
+    for path in paths:
         inode, offset = places.get(path.name, (0, 0))
-        is_followed = path.name in places
         # A search covers all that may be read, not only the lines that would be shown.
         tail_limit = MAX_READ_BYTES if contains else limit
-        chunk = _read_after(path, inode, offset) if is_followed else _read_tail(path, tail_limit)
-        if chunk is None:
+        try:
+            chunk = (
+                _read_after(path, inode, offset)
+                if path.name in places
+                else _read_tail(path, tail_limit)
+            )
+        except OSError:
+            # It does not exist any more, or is a link by now.
             continue
         places[path.name] = (chunk.inode, chunk.end)
         is_truncated = is_truncated or chunk.is_cut
-        lines += [_line(component, text) for text in chunk.lines]
+        lines += [_line(name, as_text(text)) for text in chunk.lines]
     if contains:
         lines = [line for line in lines if contains.lower() in line.text.lower()]
     lines = _in_order(lines)
@@ -85,7 +108,7 @@ def last_lines_since(folder: Folder, starts: Mapping[str, datetime], limit: int)
     """
     found: list[str] = []
     for component, started_at in starts.items():
-        chunk = _read_tail(folder.process_logs / f"{component}.log", limit)
+        chunk = _tail_if_any(folder.process_logs / f"{component}.log", limit)
         lines = [_line(component, text) for text in chunk.lines] if chunk else []
         earlier = [n for n, line in enumerate(lines) if line.at and line.at < started_at]
         found += [line.text for line in lines[earlier[-1] + 1 if earlier else 0 :]]
@@ -171,16 +194,13 @@ def _files(folder: Folder, component: str) -> list[Path]:
     return [path for path, name in names.items() if name and name.queue == queue]
 
 
-def _read_tail(path: Path, limit: int) -> Chunk | None:
-    try:
-        with path.open("rb") as stream:
-            size = stream.seek(0, 2)
-            start = max(0, size - min(MAX_READ_BYTES, limit * BYTES_PER_LINE))
-            stream.seek(start)
-            data = stream.read(size - start)
-            inode = _inode(path)
-    except FileNotFoundError:
-        return None
+def _read_tail(path: Path, limit: int) -> Chunk:
+    with _opened(path) as stream:
+        size = stream.seek(0, 2)
+        start = max(0, size - min(MAX_READ_BYTES, limit * BYTES_PER_LINE))
+        stream.seek(start)
+        data = stream.read(size - start)
+        inode = os.fstat(stream.fileno()).st_ino
     if start:
         data = data[data.find(b"\n") + 1 :]
     lines, rest_bytes = _whole_lines(data)
@@ -188,13 +208,17 @@ def _read_tail(path: Path, limit: int) -> Chunk | None:
     return Chunk(lines=lines[-limit:], inode=inode, end=size - rest_bytes, is_cut=is_cut)
 
 
-def _read_after(path: Path, inode: int, offset: int) -> Chunk | None:
-    """Read on; after a rotation first the rest of the old file, which is now called `<name>.1`."""
+def _tail_if_any(path: Path, limit: int) -> Chunk | None:
     try:
-        current = _inode(path)
-        size = path.stat().st_size
+        return _read_tail(path, limit)
     except FileNotFoundError:
         return None
+
+
+def _read_after(path: Path, inode: int, offset: int) -> Chunk:
+    """Read on; after a rotation first the rest of the old file, which is now called `<name>.1`."""
+    current = _inode(path)
+    size = path.stat().st_size
     lines: list[str] = []
     is_cut = False
     if current != inode or size < offset:
@@ -209,13 +233,18 @@ def _read_after(path: Path, inode: int, offset: int) -> Chunk | None:
 
 
 def _read_from(path: Path, offset: int) -> tuple[list[str], int]:
-    with path.open("rb") as stream:
+    with _opened(path) as stream:
         stream.seek(offset)
         data = stream.read(MAX_READ_BYTES)
     lines, rest_bytes = _whole_lines(data)
     if rest_bytes == MAX_READ_BYTES:
         return [data.decode("utf-8", "replace")], offset + rest_bytes
     return lines, offset + len(data) - rest_bytes
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file, but not what a link leads to: code of DAGs may write beside our logs."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 def _whole_lines(data: bytes) -> tuple[list[str], int]:

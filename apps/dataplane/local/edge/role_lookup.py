@@ -6,6 +6,7 @@ counts as no answer.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession
 
@@ -16,13 +17,25 @@ QUESTION_PATH = "/airflow-role/"
 
 @dataclass(frozen=True)
 class PortalDoor:
-    """Where the portal answers on this machine: `listener` returns its `address:port`, `host` is
-    its host name for browsers.
+    """Where the portal answers on this machine: `listener` returns its `address:port`. `url` is
+    its address for browsers, "" for `localhost` at that port.
     """
 
     listener: Callable[[], str]
-    host: str
+    url: str
     secret: str = field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """The host that the portal is asked for."""
+        return urlsplit(self.url).netloc or "localhost"
+
+    def url_for_browsers(self) -> str:
+        """Return where browsers reach the portal, as well as it can be known."""
+        try:
+            return self.url or f"http://localhost:{self.listener().rpartition(':')[2]}"
+        except (OSError, ValueError, LookupError):
+            return "http://localhost"
 
 
 async def ask_portal(session: ClientSession, door: PortalDoor, question: Question) -> str:

@@ -24,6 +24,7 @@ from aiohttp import (
     web,
 )
 from aiohttp.connector import BaseConnector
+from multidict import CIMultiDict
 from yarl import URL
 
 from apps.dataplane.edge.headers import request_headers, response_headers
@@ -36,6 +37,7 @@ from apps.dataplane.edge.passing import (
     ref_of,
 )
 from apps.dataplane.edge.roles import ANSWER_SECONDS, Question, Roles
+from apps.dataplane.edge.strangers import guarded
 from apps.dataplane.local.config import edge_url_of
 from apps.dataplane.local.edge.role_lookup import PortalDoor, ask_portal
 from apps.dataplane.local.home import Home
@@ -91,7 +93,8 @@ def make_app(
     """Return the proxy for the routes in `routes_file`, a JSON object of ref → port.
 
     Requests for other Deployments go to the socket `gateway`, when something listens there.
-    `portal` is asked for a person's role; without it sessions last as long as Airflow allows.
+    `portal` is asked for a person's role; without it sessions last as long as Airflow allows, and
+    strangers are left to Airflow.
     `origin` is the address that browsers see: no other host is served, and Airflow is told it.
     """
     app = web.Application()
@@ -119,6 +122,18 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     ref = ref_of(request.rel_url)
     if not ref:
         return not_found(request)
+    if ROLES not in request.app:
+        return await _answered(request, ref)
+    return await guarded(
+        request,
+        ref,
+        is_known=await request.app[ROLES].are_known(CIMultiDict(request.headers), ref=ref),
+        portal_url=request.app[PORTAL].url_for_browsers(),
+        answer=lambda: _answered(request, ref),
+    )
+
+
+async def _answered(request: web.Request, ref: str) -> web.StreamResponse:
     port = request.app[ROUTES].port(ref)
     if port is None:
         return await _ask_gateway(request, ref)
@@ -235,7 +250,7 @@ def main() -> None:
     portal = PortalDoor(
         # Read each time: the portal may start again on another port.
         listener=lambda: portal_listener(home, host=portal_host),
-        host=urlsplit(os.environ.get("PORTAL_URL", "")).netloc or "localhost",
+        url=os.environ.get("PORTAL_URL", ""),
         secret=secret_once(home.keys / "edge-secret"),
     )
     app = make_app(

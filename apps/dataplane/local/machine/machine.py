@@ -26,7 +26,7 @@ from apps.dataplane.local.private_files import write_private
 
 Wanted = Literal["portal", "deployments", "nothing"]
 
-PORTAL_PROGRAMS = ("web", "worker", "beat")
+PORTAL_PROGRAMS = ("web", "worker", "beat", "collect")
 # Part of the portal, too, if it is there: only a portal with clusters needs it.
 CONNECT = "connect"
 HANG_SECONDS = 30.0

@@ -1,11 +1,12 @@
 """The removal of old logs, which would otherwise fill a claim or a node: of tasks, every day, and
-of the parsing of DAG files, every hour.
+of the parsing of DAG files, every hour. Both as old as the operator of the portal says.
 """
 
 import zlib
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.places import KEPT, PARSE_LOGS, TASK_LOGS
 from apps.dataplane.kubernetes.render.pods.access import AIRFLOW
@@ -18,16 +19,16 @@ from apps.dataplane.kubernetes.render.pods.pods import (
 from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "log-cleanup"
-KEPT_DAYS = 30
-PARSE_LOG_MINUTES = 1440
+PARSE_LOG_MIB = 10
 
 
 def log_cleanup(target: Target) -> Manifest:
     """Return the CronJob. An object store has rules of its own for that."""
     find = f"find {TASK_LOGS} -mindepth 1"
+    minutes = target.config.task_log_days * 1440
     script = (
         f"[ -d {TASK_LOGS} ] || exit 0; "
-        f"{find} -type f -mtime +{KEPT_DAYS} -delete; {find} -type d -empty -mtime +1 -delete"
+        f"{find} -type f -mmin +{minutes} -delete; {find} -type d -empty -mtime +1 -delete"
     )
     container = {
         "name": COMPONENT,
@@ -67,12 +68,14 @@ def nightly(target: Target, component: str, pod: Manifest) -> Manifest:
 
 def trim_parse_logs(target: Target, pod: dict[str, Any]) -> None:
     """Give the dag-processor's pod a folder for what it logs about each DAG file every half minute,
-    and a small container that empties it.
+    and a small container that removes old files and empties large ones.
     """
     pod["volumes"].append({"name": "parse-logs", "emptyDir": {}})
     mount = {"name": "parse-logs", "mountPath": PARSE_LOGS}
-    find = f"find {PARSE_LOGS} -type f -mmin +{PARSE_LOG_MINUTES} -delete"
-    script = f"while :; do {find}; sleep 3600; done"
+    find = f"find {PARSE_LOGS} -type f"
+    old = f"{find} -mmin +{target.config.parse_log_hours * 60} -delete"
+    large = f"{find} -size +{PARSE_LOG_MIB * 1024}k -exec truncate -s 0 {{}} +"
+    script = f"while :; do {old}; {large}; sleep 3600; done"
     for container in pod["containers"]:
         container["volumeMounts"].append(mount)
     pod["containers"].append(
@@ -85,6 +88,12 @@ def trim_parse_logs(target: Target, pod: dict[str, Any]) -> None:
             **closed_container(sizes.CLEANUP),
         }
     )
+
+
+def parse_logs_command(ref: str) -> str:
+    """Return the command that shows the newest lines about each DAG file of a Deployment."""
+    shows = f"find {PARSE_LOGS} -name '*.log' -exec tail -v -n 20 {{}} +"
+    return f"kubectl -n {namespace_of(ref)} exec deploy/dag-processor -c dag-processor -- {shows}"
 
 
 def _schedule(ref: str) -> str:

@@ -1,47 +1,20 @@
-"""A role changed or taken away in the portal, while its person has Airflow open: a whole portal, a
-real Airflow, a real browser.
+"""A role that changes or goes away in the portal while its person has Airflow open: part of the
+journey, which has a portal, an Airflow and both people at hand.
 """
 
 import re
 import time
-from collections.abc import Iterator
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.e2e import steps
-from tests.e2e.browser import Inspector, new_context
-from tests.e2e.portal import Portal, running_portal
-
-pytest_plugins = ["tests.e2e.shared_browser"]
-pytestmark = pytest.mark.slow
+from tests.e2e.browser import Inspector
 
 MOST_SECONDS = 15.0
 
 
-@pytest.fixture(scope="module")
-def portal(browser: Browser) -> Iterator[Portal]:
-    with running_portal() as started:
-        yield started
-
-
-@pytest.fixture
-def pages(browser: Browser, portal: Portal) -> Iterator[tuple[Page, Page]]:
-    contexts = [new_context(browser, base_url=portal.url) for _ in range(2)]
-    yield contexts[0].new_page(), contexts[1].new_page()
-    for context in contexts:
-        context.close()
-
-
-def test_an_open_airflow_follows_the_role_of_its_person(
-    portal: Portal, pages: tuple[Page, Page]
-) -> None:
-    ada, bo = pages
-    steps.set_up(ada, portal.sign_in_link)
-    ref = _make_deployment(ada)
-    steps.accept(
-        bo, steps.invite(ada, email="bo@example.org", role="Workspace Member"), name="Bo Berg"
-    )
+def follow_role_in_airflow(ada: Page, bo: Page, *, ref: str, portal_url: str) -> None:
+    """Ada owns the workspace, Bo is a Workspace Member of it. Bo is signed out in the end."""
     _make_onlooker(ada)
 
     # A viewer reads no connections.
@@ -67,7 +40,7 @@ def test_an_open_airflow_follows_the_role_of_its_person(
     expect(airflow.get_by_role("heading", level=1)).to_have_text("Your role does not allow this")
     expect(airflow.locator("main")).to_contain_text("Workspace Member")
     expect(airflow.locator("main")).to_contain_text("Ada Lind")
-    assert airflow.url.startswith(f"{portal.url}/airflow/{ref}/")
+    assert airflow.url.startswith(f"{portal_url}/airflow/{ref}/")
     Inspector(airflow).picture("airflow-of-nobody")
     airflow.close()
 
@@ -79,16 +52,7 @@ def test_an_open_airflow_follows_the_role_of_its_person(
     _sign_out(bo)
     assert _seconds_until(airflow, connections, 401) <= MOST_SECONDS
     airflow.reload()
-    expect(airflow).to_have_url(re.compile(f"{re.escape(portal.url)}/accounts/login/"))
-
-
-def _make_deployment(page: Page) -> str:
-    steps.fill_new_deployment(page, name="etl-prod")
-    steps.review(page)
-    steps.confirm(page, "Create etl-prod")
-    ref = page.url.split("/d/")[1].split("/")[0]
-    steps.wait_until_done(page)
-    return ref
+    expect(airflow).to_have_url(re.compile(f"{re.escape(portal_url)}/accounts/login/"))
 
 
 def _make_onlooker(page: Page) -> None:

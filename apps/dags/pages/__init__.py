@@ -1,0 +1,1 @@
+"""Lists of DAGs, the pages of one DAG, its runs and tasks, and the actions on them."""

@@ -1,0 +1,244 @@
+"""One task of a run, its tries, and the log of each."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core import signing
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from apps.access.scoped import scoped
+from apps.core.errors import PortalError
+from apps.dags.airflow import task_logs, tasks
+from apps.dags.airflow.api import AirflowApi, AirflowSilent, NotInAirflow, airflow_of
+from apps.dags.pages.parts import (
+    airflow_page,
+    crumbs,
+    dag_url,
+    run_denial,
+    run_url,
+    state_of,
+    task_url,
+    url_in_airflow,
+)
+from apps.dags.pages.queries import SEE
+from apps.dags.pages.run import task_row
+from apps.deployments.models import Deployment
+
+TAIL_SECONDS = 2
+TOKEN_SALT = "dags.task-log-token"  # noqa: S105 - says what is signed
+LEVEL_CHOICES = (("", "All lines"), ("warning", "Warnings and errors"), ("error", "Errors"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogQuery:
+    """What the address asks for. `ids` are of DAG, run and task; `try_number` is None for the
+    last one.
+    """
+
+    ids: tuple[str, str, str]
+    map_index: int
+    try_number: int | None
+    contains: str
+    level: str
+
+    @property
+    def narrow(self) -> dict[str, str]:
+        asked = {"q": self.contains, "level": self.level}
+        return {name: value for name, value in asked.items() if value}
+
+    def url(self, try_number: int, **others: str) -> str:
+        """Return the query of an address that asks for a try of this task."""
+        mapped = {"map": str(self.map_index)} if self.map_index >= 0 else {}
+        return urlencode({**mapped, "try": try_number, **self.narrow, **others})
+
+
+@scoped(Deployment, SEE, by="ref")
+@require_safe
+def task(
+    request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str, task_id: str
+) -> HttpResponse:
+    query = _query(request, (dag_id, run_id, task_id))
+    is_following = request.GET.get("follow") != "off"
+
+    def read() -> dict[str, Any]:
+        airflow = airflow_of(deployment)
+        found = _task(airflow, query)
+        tries = _tries(airflow, query)
+        chosen = query.try_number or found.try_number
+        return {
+            **task_row(deployment, (dag_id, run_id), found),
+            **_around(request, deployment, query),
+            **_log(airflow, query, chosen),
+            "tries": [_try(query, one, chosen) for one in tries],
+            "chosen": chosen,
+            "is_following": is_following,
+            "here": query.url(chosen),
+            "paused": query.url(chosen, follow="off"),
+        }
+
+    title = task_id
+    return airflow_page(request, deployment, "dags/task/task.html", read, title=title)
+
+
+@scoped(Deployment, SEE, by="ref")
+@require_safe
+def tail(
+    request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str, task_id: str
+) -> HttpResponse:
+    """Answer with the lines since the last time. When the try is over, or the cursor is none of
+    this log, the browser loads the page anew.
+    """
+    query = _query(request, (dag_id, run_id, task_id))
+    token = _opened(request.GET.get("cursor", ""), deployment, query)
+    address = f"{task_url(deployment, query.ids)}?{query.url(query.try_number or 1)}"
+    if query.try_number is None or not token:
+        return HttpResponse(headers={"HX-Redirect": address})
+    try:
+        log = task_logs.read_log(
+            airflow_of(deployment),
+            ids=query.ids,
+            map_index=query.map_index,
+            try_number=query.try_number,
+            contains=query.contains,
+            level=query.level,
+            token=token,
+        )
+    except NotInAirflow as error:
+        raise Http404(error.message) from error
+    except PortalError as error:
+        return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
+    if not log.token:
+        return HttpResponse(headers={"HX-Redirect": address})
+    context = {"log": log, "cursor": _seal(log.token, deployment.ref, query)}
+    return render(request, "dags/task/_tail.html", context)
+
+
+@scoped(Deployment, SEE, by="ref")
+@require_safe
+def download(
+    request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str, task_id: str
+) -> HttpResponseBase:
+    query = _query(request, (dag_id, run_id, task_id))
+    number = query.try_number or 1
+    try:
+        lines = task_logs.log_as_text(
+            airflow_of(deployment),
+            ids=query.ids,
+            map_index=query.map_index,
+            try_number=number,
+        )
+    except NotInAirflow as error:
+        raise Http404(error.message) from error
+    except PortalError as error:
+        return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
+    # Ids have no character that a header could not hold, except letters of other alphabets.
+    name = f"{dag_id}-{task_id}-{number}.log".encode("ascii", "replace").decode()
+    return StreamingHttpResponse(
+        lines,
+        content_type="text/plain; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name.replace("?", "_")}"'},
+    )
+
+
+def _query(request: HttpRequest, ids: tuple[str, str, str]) -> LogQuery:
+    level = request.GET.get("level", "")
+    map_index, try_number = _number(request, "map"), _number(request, "try")
+    return LogQuery(
+        ids=ids,
+        map_index=-1 if map_index is None else map_index,
+        try_number=try_number or None,
+        contains=request.GET.get("q", "").strip()[:200],
+        level=level if level in task_logs.LEVELS else "",
+    )
+
+
+def _number(request: HttpRequest, name: str) -> int | None:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
+
+
+def _task(airflow: AirflowApi, query: LogQuery) -> tasks.TaskInstance:
+    dag_id, run_id, task_id = query.ids
+    return tasks.read_task(
+        airflow, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=query.map_index
+    )
+
+
+def _tries(airflow: AirflowApi, query: LogQuery) -> tuple[tasks.TaskInstance, ...]:
+    dag_id, run_id, task_id = query.ids
+    return tasks.read_tries(
+        airflow, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=query.map_index
+    )
+
+
+def _log(airflow: AirflowApi, query: LogQuery, try_number: int) -> dict[str, Any]:
+    """Return the log of a try, or why there is none: the rest of the page is of use without."""
+    if not try_number:
+        return {"log": None, "log_silence": ""}
+    try:
+        log = task_logs.read_log(
+            airflow,
+            ids=query.ids,
+            map_index=query.map_index,
+            try_number=try_number,
+            contains=query.contains,
+            level=query.level,
+        )
+    except (AirflowSilent, NotInAirflow) as error:
+        return {"log": None, "log_silence": error.message}
+    cursor = _seal(log.token, airflow.spec.ref, query) if log.token else ""
+    return {"log": log, "cursor": cursor, "log_silence": ""}
+
+
+def _around(request: HttpRequest, deployment: Deployment, query: LogQuery) -> dict[str, Any]:
+    dag_id, run_id, task_id = query.ids
+    args = [deployment.ref, *query.ids]
+    return {
+        "dag_id": dag_id,
+        "run_id": run_id,
+        "query": query,
+        "map_query": f"?{urlencode({'map': query.map_index})}" if query.map_index >= 0 else "",
+        "levels": LEVEL_CHOICES,
+        "now": timezone.now(),
+        "seconds": TAIL_SECONDS,
+        "denial": run_denial(request, deployment),
+        "tail_url": reverse("dags:log_tail", args=args),
+        "download_url": reverse("dags:log_download", args=args),
+        "airflow_url": url_in_airflow(deployment, "dags", dag_id, "runs", run_id, "tasks", task_id),
+        "crumbs": crumbs(
+            deployment,
+            (dag_id, dag_url(deployment, dag_id)),
+            (run_id, run_url(deployment, dag_id, run_id)),
+            (task_id, task_url(deployment, query.ids, query.map_index)),
+        ),
+    }
+
+
+def _try(query: LogQuery, one: tasks.TaskInstance, chosen: int) -> dict[str, Any]:
+    looks = state_of(one.state)
+    return {
+        "label": f"Try {one.try_number} · {looks['word']}",
+        "url": f"?{query.url(one.try_number)}",
+        "is_current": one.try_number == chosen,
+    }
+
+
+def _seal(token: str, ref: str, query: LogQuery) -> str:
+    place = [ref, *query.ids, query.map_index, token]
+    return signing.dumps(place, salt=TOKEN_SALT, compress=True)
+
+
+def _opened(cursor: str, deployment: Deployment, query: LogQuery) -> str:
+    """Return the token of a cursor that this portal issued for this log, "" for any other."""
+    try:
+        place = signing.loads(cursor, salt=TOKEN_SALT) if cursor else None
+    except signing.BadSignature:
+        return ""
+    wanted = [deployment.ref, *query.ids, query.map_index]
+    return str(place[-1]) if place and place[:-1] == wanted else ""

@@ -1,0 +1,1 @@
+"""Asking Deployments how they are, every 30 seconds; `collector` draws the loop."""

@@ -1,0 +1,116 @@
+"""One question to one Deployment, in a thread: Airflow's own counts, and what the plane measures.
+
+Two requests on a Kubernetes cluster, one on this machine, whatever the number of DAGs. What workers
+and components are there is read from the last observation, which watches and passes keep.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from apps.dataplane.base import DataPlane, SupportsMetrics
+from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import LiveMetrics, Observation
+from apps.observability.collecting.answers import Ended, name_of, read_answer
+from apps.observability.history.storage import Name
+
+PATH = "/auth/portal/history"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A Deployment to ask. `since` is from when on what ended is asked for, None for not now;
+    `seen` is its last observation, if that is recent enough to count.
+    """
+
+    deployment_id: int
+    cluster_id: int
+    plane: DataPlane
+    spec: DeploymentSpec
+    seen: Observation | None
+    since: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a Deployment said at one time. Without an answer `is_answered` is False; `problem` is a
+    sentence for people in any case.
+    """
+
+    deployment_id: int
+    at: datetime
+    gauges: dict[Name, float]
+    ended: Ended | None = None
+    is_answered: bool = False
+    problem: str = ""
+
+
+def ask(target: Target, *, now: datetime) -> Reading:
+    """Ask a Deployment. Raises nothing of a data plane: what is not told is a gap."""
+    gauges = dict(_seen(target.seen)) if target.seen else {}
+    gauges |= dict(_used(target))
+    path = PATH if target.since is None else f"{PATH}?since={target.since}"
+    try:
+        response = target.plane.airflow(spec=target.spec, method="GET", path=path)
+    except DataPlaneError as error:
+        return _reading(target, now, gauges, problem=error.message)
+    if response.status == 404:
+        # An Airflow of an older portal: what the plane measures is worth its rhythm all the same.
+        problem = "Its Airflow does not tell its history yet. Apply the Deployment again."
+        return _reading(target, now, gauges, problem=problem, is_answered=True)
+    answer = read_answer(response.data, since=target.since, now=now)
+    if response.status != 200 or answer is None:
+        problem = f"Airflow gave an answer that the portal cannot read ({response.status})."
+        return _reading(target, now, gauges, problem=problem)
+    return Reading(
+        deployment_id=target.deployment_id,
+        at=now,
+        gauges={**gauges, **answer.gauges},
+        ended=answer.ended,
+        is_answered=True,
+        problem=answer.problem,
+    )
+
+
+def _reading(
+    target: Target,
+    now: datetime,
+    gauges: dict[Name, float],
+    *,
+    problem: str,
+    is_answered: bool = False,
+) -> Reading:
+    return Reading(
+        deployment_id=target.deployment_id,
+        at=now,
+        gauges=gauges,
+        is_answered=is_answered,
+        problem=problem[:500],
+    )
+
+
+def _seen(seen: Observation) -> Iterator[tuple[Name, float]]:
+    for queue in seen.queues:
+        yield ("workers", name_of(queue.name)), float(queue.workers_ready)
+        yield ("workers_wanted", name_of(queue.name)), float(queue.workers_wanted)
+    for component in seen.components:
+        yield ("pods", name_of(component.name)), float(component.ready)
+        if component.memory_bytes is not None:
+            yield ("memory_bytes", name_of(component.name)), float(component.memory_bytes)
+
+
+def _used(target: Target) -> Iterator[tuple[Name, float]]:
+    if not isinstance(target.plane, SupportsMetrics):
+        return
+    told: LiveMetrics = target.plane.live_metrics(spec=target.spec)
+    for name, usage in (told.usage or {}).items():
+        yield ("memory_bytes", name_of(name)), float(usage.memory_bytes)
+        yield ("cpu_millis", name_of(name)), float(usage.cpu_millis)
+
+
+def recent(seen: Observation | None, *, now: datetime, within: timedelta) -> Observation | None:
+    """Return an observation that is recent enough to say what is now, else None. Pure."""
+    if seen is None or not seen.exists or now - seen.observed_at > within:
+        return None
+    return seen

@@ -1,0 +1,235 @@
+import csv
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.deployments.models import Deployment
+from apps.observability.analytics.ranges import range_of
+from apps.observability.history import storage
+from apps.observability.history.models import Collection
+from apps.observability.history.storage import Buckets, Gauges, SeriesIds
+from tests.core.pages import check_page
+
+ClientOf = Callable[[User], Client]
+URL = "/d/etl-prod-7f3c/analytics/"
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+EVIL = "<script>alert(1)</script>"
+
+
+def put_history(deployment: Deployment, *, queue: str = "default", pools: int = 1) -> None:
+    """Give a Deployment an hour of measurements, with a gap of ten minutes, until now."""
+    now, ids = timezone.now(), SeriesIds()
+    gauges = []
+    for minutes in (*range(60, 30, -1), *range(20, 0, -1)):
+        values = {
+            ("queued", queue): 3.0,
+            ("running", queue): 2.0,
+            ("workers", queue): 1.0,
+            ("workers_wanted", queue): 2.0,
+            ("heartbeat_age", "scheduler"): 4.0,
+            ("memory_bytes", "scheduler"): 3.0e8,
+            ("cpu_millis", "scheduler"): 250.0,
+            ("database_bytes", ""): 9.0e6,
+        }
+        for number in range(pools):
+            values |= {("pool_slots", f"pool-{number}"): 8.0, ("pool_used", f"pool-{number}"): 8.0}
+        at = now - timedelta(minutes=minutes)
+        gauges.append(Gauges(deployment_id=deployment.pk, at=at, values=values))
+    storage.write_samples(gauges=gauges, ids=ids)
+    end = int(now.timestamp()) // 300 * 300
+    begin = end - 3600
+    values = {
+        "runs_succeeded": {begin: 4.0, begin + 600: 5.0},
+        "runs_failed": {begin: 1.0},
+        "tasks_succeeded": {begin: 40.0},
+        "tasks_failed": {},
+        "tasks_retried": {begin: 2.0},
+        **{f"{one}_p50": {begin: 40.0} for one in ("run", "task", "wait")},
+        **{f"{one}_p90": {begin: 95.0} for one in ("run", "task", "wait", "delay")},
+    }
+    counted = Buckets(deployment_id=deployment.pk, begin=begin, end=end + 300, values=values)
+    storage.write_buckets(buckets=counted, ids=ids)
+    Collection.objects.update_or_create(
+        deployment=deployment, defaults={"next_at": now, "answered_at": now}
+    )
+
+
+@pytest.fixture
+def measured(deployment: Deployment) -> Deployment:
+    put_history(deployment)
+    return deployment
+
+
+def test_the_page_says_what_the_charts_show(alice: User, measured: Deployment, client_of: ClientOf):
+    page = client_of(alice).get(URL).content.decode()
+
+    check_page(page)
+    for words in (
+        "DAG runs · 1 failed · 90.0 % succeeded",
+        "task instances · 0 failed · 2 retried · 100.0 % succeeded",
+        "median (P50) · P90 up to 1 min 35 s",
+        "1 of 2 workers, 2 wanted",
+        "2 running, 3 queued",
+        "286 MiB",
+        "0.25 CPU",
+        "8 of 8",
+        "Changes in this range",
+        "Created · the portal",
+    ):
+        assert words in page, words
+    assert 'aria-current="true">24 h' in page
+    assert len(page) < 100_000
+
+
+def test_before_the_first_answer_the_page_says_when_to_come_back(
+    alice: User, deployment: Deployment, client_of: ClientOf
+):
+    page = client_of(alice).get(URL).content.decode()
+
+    check_page(page)
+    assert "No measurements yet" in page
+    assert "data-chart=" not in page
+
+
+def test_a_range_without_measurements_leads_back(
+    alice: User, measured: Deployment, client_of: ClientOf
+):
+    page = client_of(alice).get(f"{URL}?from=2026-01-01T00:00&to=2026-01-02T00:00").content.decode()
+
+    assert "Nothing was measured in this range" in page
+    assert "?range=24h" in page
+
+
+def test_whoever_may_see_the_deployment_sees_its_charts(
+    bob: User, charlie: User, measured: Deployment, client_of: ClientOf
+):
+    for address in (URL, f"{URL}points/", f"{URL}csv/"):
+        assert client_of(bob).get(address).status_code == 200
+        assert client_of(charlie).get(address).status_code == 404
+        assert Client().get(address).status_code == 302
+
+
+def test_points_have_gaps_as_gaps(alice: User, measured: Deployment, client_of: ClientOf):
+    told = client_of(alice).get(f"{URL}points/?range=1h").json()
+
+    charts = {chart["key"]: chart for chart in told["charts"]}
+    queue = charts["queue-default"]
+    running = next(line for line in queue["lines"] if line["label"] == "Tasks running")
+    assert queue["step"] == 30
+    assert set(running["values"]) == {2, None}
+    assert any(end - begin >= 540 for begin, end in queue["gaps"])
+    assert charts["cpu-scheduler"]["unit"] == "cores"
+    assert told["end"] - told["begin"] == 3600
+    assert told["zone"]
+
+
+def test_a_failure_of_collecting_is_said(alice: User, measured: Deployment, client_of: ClientOf):
+    hour_ago = timezone.now() - timedelta(hours=1)
+    Collection.objects.update(answered_at=hour_ago, last_error="It did not answer.")
+
+    page = client_of(alice).get(URL).content.decode()
+
+    assert "The newest measurements are missing" in page
+    assert "It did not answer." in page
+
+
+def test_hostile_names_are_text(alice: User, deployment: Deployment, client_of: ClientOf):
+    put_history(deployment, queue=EVIL)
+
+    page = client_of(alice).get(URL).content.decode()
+    table = client_of(alice).get(f"{URL}csv/").content.decode()
+
+    check_page(page)
+    assert EVIL not in page
+    assert "&lt;script&gt;" in page
+    assert EVIL in table
+
+
+def test_the_download_is_a_table_without_formulas(
+    alice: User, deployment: Deployment, client_of: ClientOf
+):
+    put_history(deployment, queue="=cmd|' /C calc'!A0")
+
+    response = client_of(alice).get(f"{URL}csv/?range=1h")
+    rows = list(csv.reader(io.StringIO(response.content.decode())))
+
+    assert response["Content-Disposition"] == 'attachment; filename="etl-prod-7f3c-analytics.csv"'
+    assert rows[0] == ["time", "chart", "line", "unit", "value"]
+    assert ["DAG runs", "Failed", "count", "1"] in [row[1:] for row in rows]
+    assert not any(cell.startswith("=") for row in rows for cell in row)
+
+
+def test_many_pools_are_cut_and_cost_nothing_more(
+    alice: User, deployment: Deployment, make_deployment: Any, client_of: ClientOf
+):
+    client = client_of(alice)
+    put_history(deployment)
+    client.get(URL)
+    with CaptureQueriesContext(connection) as few:
+        client.get(URL)
+    other = make_deployment(ref="etl-other")
+    put_history(other, pools=60)
+
+    client.get("/d/etl-other/analytics/")
+    with CaptureQueriesContext(connection) as many:
+        page = client.get("/d/etl-other/analytics/").content.decode()
+
+    assert len(many) == len(few) <= 12
+    assert "more are in the download alone." in page
+    assert len(page) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("query", "length"),
+    [
+        ({}, timedelta(days=1)),
+        ({"range": "1h"}, timedelta(hours=1)),
+        ({"range": "30d"}, timedelta(days=30)),
+        ({"range": "../../etc"}, timedelta(days=1)),
+        ({"from": "2026-11-27T10:00", "to": "2026-11-27T14:00"}, timedelta(hours=4)),
+        ({"from": "2026-11-28T11:00", "to": "2036-11-28T11:00"}, timedelta(hours=1)),
+        ({"from": "2006-11-28T11:00", "to": "2026-11-28T11:00"}, timedelta(days=731)),
+        ({"from": "2026-11-28T11:00", "to": "2026-11-28T11:01"}, timedelta(minutes=5)),
+    ],
+)
+def test_a_range_is_what_its_address_says(query: dict[str, str], length: timedelta):
+    shown = range_of(query, now=NOW)
+
+    assert shown.problem == ""
+    assert shown.length == length
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ({"from": "yesterday", "to": "2026-11-28T11:00"}, "Enter both times"),
+        ({"from": "2026-11-28T11:00"}, "Enter both times"),
+        ({"from": "2026-11-28T11:00", "to": "2026-11-28T10:00"}, "ends before it begins"),
+        ({"from": "2026-12-28T11:00", "to": "2026-12-28T12:00"}, "in the future"),
+        ({"from": "9999-12-31T23:59", "to": "0001-01-01T00:00"}, "Enter both times"),
+    ],
+)
+def test_a_range_that_is_none_is_explained(query: dict[str, str], problem: str):
+    shown = range_of(query, now=NOW)
+
+    assert problem in shown.problem
+    assert shown.length == timedelta(days=1)
+
+
+def test_ranges_lead_to_their_neighbours():
+    shown = range_of({"from": "2026-11-27T10:00", "to": "2026-11-27T14:00"}, now=NOW)
+
+    moves = {key: query for key, _, query in shown.moves()}
+
+    assert moves["earlier"] == "from=2026-11-27T08%3A00&to=2026-11-27T12%3A00"
+    assert moves["later"] == "from=2026-11-27T12%3A00&to=2026-11-27T16%3A00"
+    assert moves["zoom-in"] == "from=2026-11-27T11%3A00&to=2026-11-27T13%3A00"
+    assert moves["zoom-out"] == "from=2026-11-27T08%3A00&to=2026-11-27T16%3A00"

@@ -1,0 +1,489 @@
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.clusters.models import Cluster
+from apps.dataplane.errors import Unreachable
+from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.status import AirflowResponse, LiveMetrics, Usage
+from apps.deployments.models import Deployment, Phase
+from apps.deployments.reconciling.results import observed_json
+from apps.deployments.secrets import sealed
+from apps.observability.collecting import asking, collector, turns
+from apps.observability.collecting.answers import CLOCK_SECONDS, read_answer
+from apps.observability.collecting.asking import Reading, Target
+from apps.observability.collecting.collector import Collector
+from apps.observability.collecting.turns import Turn
+from apps.observability.history import queries
+from apps.observability.history.models import Collection, Sample, Series
+from tests.dataplane.specs import SIGN_IN_KEY
+from tests.observability.test_log_pages import put_on_plane
+
+NOW = datetime(2026, 11, 28, 12, 2, tzinfo=UTC)
+START = int(NOW.timestamp()) // 300 * 300
+SIGN_IN_PEM = SIGN_IN_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+PATH = ("GET", "/auth/portal/history")
+
+
+def answer(now: datetime = NOW, **changes: Any) -> dict[str, Any]:
+    clock = int(now.timestamp())
+    start = clock // 300 * 300
+    told = {
+        "clock": clock,
+        "database_bytes": 9_000_000,
+        "tasks": [["default", 3, 2]],
+        "runs": {"running": 1},
+        "pools": [["default_pool", 128, 2, 3, 1]],
+        "heartbeats": {"SchedulerJob": 2.5},
+        "ended": {
+            "from": start - 900,
+            "until": clock,
+            "runs": [[start - 300, 4, 1, 30.0, 60.0, None]],
+            "tasks": [[start - 300, 9, 1, 2, 3.0, 8.0, 0.5, 2.0]],
+        },
+    }
+    return {**told, **changes}
+
+
+# ---------- Answers ----------
+
+
+def test_an_answer_is_read_as_numbers_by_name():
+    read = read_answer(answer(), since=START - 900, now=NOW)
+
+    assert read is not None
+    assert read.problem == ""
+    assert read.gauges == {
+        ("database_bytes", ""): 9_000_000,
+        ("runs_queued", ""): 0,
+        ("runs_running", ""): 1,
+        ("queued", "default"): 3,
+        ("running", "default"): 2,
+        ("pool_slots", "default_pool"): 128,
+        ("pool_used", "default_pool"): 5,
+        ("pool_waiting", "default_pool"): 1,
+        ("heartbeat_age", "scheduler"): 2.5,
+    }
+    assert read.ended is not None
+    assert read.ended.values["runs_succeeded"] == {START - 300: 4}
+    assert read.ended.values["delay_p90"] == {}
+    assert read.ended.values["tasks_retried"] == {START - 300: 2}
+
+
+@pytest.mark.parametrize("said", [None, [], "x", 7, {}, {"clock": "noon"}, {"clock": float("nan")}])
+def test_what_is_no_answer_is_none(said: object):
+    assert read_answer(said, since=None, now=NOW) is None
+
+
+RUBBISH = [None, True, -1, float("inf"), "7", [], {}, 10**400]
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH, ids=lambda value: str(value)[:8])
+def test_rubbish_is_left_out_and_the_rest_is_kept(rubbish: Any):
+    said = answer(
+        database_bytes=rubbish,
+        tasks=[["default", 3, 2], ["other", rubbish, 1], rubbish, [rubbish, 1, 1]],
+        pools=rubbish,
+        heartbeats=rubbish,
+        runs=rubbish,
+        ended=answer()["ended"] | {"runs": [[START - 300, rubbish, 1, 1, 1, 1], rubbish]},
+    )
+
+    read = read_answer(said, since=START - 900, now=NOW)
+
+    assert read is not None
+    known = {label for metric, label in read.gauges if metric in ("queued", "running")}
+    assert known - {"7"} == {"default"}
+    assert {metric for metric, _ in read.gauges} <= {
+        "queued",
+        "running",
+        "runs_queued",
+        "runs_running",
+    }
+    assert read.ended is not None
+    assert read.ended.values["runs_succeeded"] == {}
+    assert read.ended.values["runs_failed"] == {START - 300: 1}
+
+
+def test_names_are_cut_and_stripped_and_lists_have_an_end():
+    rows = [[f"q\x1b[31m\u202e\ud800{number:03d}" + "x" * 500, 1, 1] for number in range(5000)]
+
+    read = read_answer(answer(tasks=rows), since=None, now=NOW)
+
+    assert read is not None
+    labels = {label for metric, label in read.gauges if metric == "queued"}
+    assert len(labels) == 100
+    assert all(len(label) == 100 and "\x1b" not in label for label in labels)
+    assert all(label.encode() for label in labels)
+
+
+def test_buckets_of_another_time_are_left_out():
+    ended = {
+        "from": 0,
+        "until": 10**12,
+        "runs": [[START - 86_400, 7, 0, 1, 1, 1], [START + 86_400, 7, 0, 1, 1, 1]],
+        "tasks": [[START - 300 + 1, 7, 0, 0, 1, 1, 1, 1]],
+    }
+
+    read = read_answer(answer(ended=ended), since=START - 900, now=NOW)
+
+    assert read is not None
+    assert read.ended is not None
+    assert (read.ended.begin, read.ended.end) == (START - 900, int(NOW.timestamp()))
+    assert not any(read.ended.values.values())
+
+
+def test_a_clock_that_is_wrong_is_said():
+    ahead = answer(clock=int(NOW.timestamp()) + 7200)
+
+    late = read_answer(ahead, since=START, now=NOW)
+    fine = read_answer(answer(), since=START, now=NOW + timedelta(seconds=CLOCK_SECONDS - 1))
+
+    assert late is not None
+    assert late.problem == "Its clock is 120 min ahead of that of the portal."
+    assert fine is not None
+    assert fine.problem == ""
+
+
+def test_a_database_that_is_slow_is_said():
+    read = read_answer(answer(ended=None), since=START, now=NOW)
+
+    assert read is not None
+    assert read.ended is None
+    assert "too long" in read.problem
+
+
+# ---------- Turns ----------
+
+
+@pytest.fixture(autouse=True)
+def _keys(settings: Any) -> None:
+    settings.AIRFLOW_SIGN_IN_KEY = SIGN_IN_PEM
+
+
+@pytest.fixture
+def due(deployment: Deployment) -> Deployment:
+    put(deployment)
+    turns.add_missing()
+    Collection.objects.update(next_at=timezone.now() - timedelta(seconds=1))
+    return deployment
+
+
+def put(deployment: Deployment) -> None:
+    """Give a Deployment its secrets and an Airflow on the fake plane."""
+    deployment.airflow_secrets = sealed.new_airflow_secrets(deployment_id=deployment.pk)
+    deployment.save(update_fields=["airflow_secrets"])
+    put_on_plane(deployment)
+
+
+def test_deployments_that_run_get_a_turn_and_others_none(
+    deployment: Deployment, make_deployment: Callable[..., Deployment]
+):
+    make_deployment(phase=Phase.DELETED)
+    make_deployment(health="stopped")
+
+    assert turns.add_missing() == 1
+    assert turns.add_missing() == 0
+    assert Collection.objects.get().deployment == deployment
+
+
+def test_a_turn_is_taken_by_one_collector(due: Deployment):
+    [turn] = turns.take_due(most=10)
+
+    assert turn.deployment_id == due.pk
+    assert turns.take_due(most=10) == []
+
+
+def test_a_turn_that_was_taken_and_died_is_due_again(due: Deployment):
+    turns.take_due(most=10)
+
+    waits = Collection.objects.get().next_at - timezone.now()
+
+    assert timedelta(seconds=50) < waits <= timedelta(seconds=60)
+
+
+def test_the_next_turn_keeps_to_the_rhythm(due: Deployment):
+    planned = timezone.now() - timedelta(seconds=4)
+    Collection.objects.update(next_at=planned)
+    [turn] = turns.take_due(most=10)
+
+    turns.put_back([outcome(turn)])
+
+    assert turn.due_at == planned
+    assert Collection.objects.get().next_at == planned + timedelta(seconds=30)
+
+
+def test_whoever_does_not_answer_is_asked_ever_more_seldom(due: Deployment):
+    waits = []
+    for _ in range(8):
+        Collection.objects.update(next_at=timezone.now())
+        [turn] = turns.take_due(most=10)
+        turns.put_back([outcome(turn, is_answered=False, problem="No.")])
+        waits.append(round((Collection.objects.get().next_at - timezone.now()).total_seconds()))
+
+    assert waits == [30, 60, 120, 240, 300, 300, 300, 300]
+    assert Collection.objects.get().last_error == "No."
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=-5), timedelta(hours=5)])
+def test_a_clock_that_jumped_delays_no_turn(due: Deployment, jump: timedelta):
+    Collection.objects.update(next_at=timezone.now() + jump)
+
+    [turn] = turns.take_due(most=10)
+
+    assert abs(turn.due_at - timezone.now()) < timedelta(seconds=5)
+
+
+def test_clusters_that_are_away_or_busy_are_left_alone(due: Deployment, cluster: Cluster):
+    assert turns.take_due(most=10, without=[cluster.pk]) == []
+    Cluster.objects.update(blind_until=timezone.now() + timedelta(minutes=1))
+    assert turns.take_due(most=10) == []
+
+
+def outcome(turn: Turn, *, is_answered: bool = True, problem: str = "") -> turns.Outcome:
+    return turns.Outcome(
+        deployment_id=turn.deployment_id,
+        due_at=turn.due_at,
+        is_answered=is_answered,
+        problem=problem,
+        counted_until=None,
+    )
+
+
+# ---------- A round, without threads ----------
+
+
+def round_of(one: Collector) -> list[Reading]:
+    """Take what is due, ask, and write what was answered."""
+    readings = [
+        (turn, target if isinstance(target, Reading) else asking.ask(target, now=turn.due_at))
+        for turn, target in one._step([])
+    ]
+    one._write(readings)
+    return [reading for _, reading in readings]
+
+
+def points(deployment: Deployment, metric: str) -> list[float]:
+    now = timezone.now()
+    span = queries.span_between(now - timedelta(hours=1), now)
+    found = queries.lines(deployment_id=deployment.pk, span=span, metrics=[metric], now=now)
+    return [value for line in found for value in line.values if value is not None]
+
+
+def test_a_round_keeps_what_airflow_says_and_what_was_seen(due: Deployment):
+    now = timezone.now()
+    FakePlane.store.responses[PATH] = AirflowResponse(status=200, data=answer(now))
+    seen = FakePlane().observe(ref=due.ref)
+    Deployment.objects.update(observation=observed_json({}, seen))
+
+    [reading] = round_of(Collector())
+
+    assert reading.is_answered
+    assert points(due, "queued") == [3]
+    assert points(due, "pool_slots") == [128]
+    assert points(due, "pods") == [1] * 5
+    assert sum(points(due, "runs_failed")) == 1
+    kept = Collection.objects.get()
+    assert kept.answered_at is not None
+    assert kept.counted_until is not None
+    assert now - kept.counted_until < timedelta(seconds=10)
+
+
+def test_usage_comes_from_the_plane_where_it_measures(due: Deployment):
+    used = {"scheduler": Usage(memory_bytes=500, cpu_millis=70)}
+    FakePlane.store.airflows[due.ref].live_metrics = LiveMetrics(taken_at=NOW, usage=used)
+
+    round_of(Collector())
+
+    assert points(due, "cpu_millis") == [70]
+    assert points(due, "memory_bytes") == [500]
+
+
+def test_first_a_month_is_asked_for_then_what_is_new(due: Deployment):
+    now = timezone.now()
+    asked = [
+        collector._since(Turn(deployment_id=1, counted_until=until, due_at=now))
+        for until in (None, now - timedelta(hours=3), now - timedelta(seconds=20))
+    ]
+
+    assert asked[0] == int((now - timedelta(days=30)).timestamp())
+    assert asked[1] == int((now - timedelta(hours=3, minutes=15)).timestamp()) // 300 * 300
+    assert asked[2] is None
+
+
+def test_after_an_hour_away_counts_are_filled_and_measurements_are_a_gap(due: Deployment):
+    now = timezone.now()
+    hour_ago = int(now.timestamp()) // 300 * 300 - 3600
+    Collection.objects.update(counted_until=now - timedelta(hours=1))
+    ended = {
+        "from": hour_ago - 900,
+        "until": int(now.timestamp()),
+        "runs": [[hour_ago + 300 * place, 2, 0, 5, 5, 5] for place in range(1, 12)],
+        "tasks": [],
+    }
+    FakePlane.store.responses[PATH] = AirflowResponse(status=200, data=answer(now, ended=ended))
+
+    round_of(Collector())
+
+    assert sum(points(due, "runs_succeeded")) == 22
+    assert len(points(due, "queued")) == 1
+
+
+def test_asking_again_counts_nothing_twice(due: Deployment):
+    now = timezone.now()
+    FakePlane.store.responses[PATH] = AirflowResponse(status=200, data=answer(now))
+    for one in (Collector(), Collector()):
+        Collection.objects.update(next_at=timezone.now(), counted_until=None)
+        round_of(one)
+
+    assert sum(points(due, "tasks_succeeded")) == 9
+    assert Sample.objects.count() <= 2
+
+
+@pytest.mark.parametrize(
+    ("response", "problem"),
+    [
+        (AirflowResponse(status=404, data=None), "does not tell its history yet"),
+        (AirflowResponse(status=500, data={"detail": "x"}), "cannot read (500)"),
+        (AirflowResponse(status=200, data=["rubbish"]), "cannot read (200)"),
+        (AirflowResponse(status=200, data=None), "cannot read (200)"),
+    ],
+)
+def test_an_answer_that_is_none_is_said_and_remembered(
+    due: Deployment, response: AirflowResponse, problem: str
+):
+    FakePlane.store.responses[PATH] = response
+
+    round_of(Collector())
+
+    assert problem in Collection.objects.get().last_error
+    assert points(due, "queued") == []
+
+
+def test_an_airflow_that_is_away_is_a_gap(due: Deployment):
+    FakePlane.store.fail("airflow", Unreachable("The API server does not answer."))
+
+    [reading] = round_of(Collector())
+
+    assert not reading.is_answered
+    assert Collection.objects.get().last_error == "The API server does not answer."
+    assert not Series.objects.exists()
+
+
+def test_a_round_costs_the_same_for_many(
+    due: Deployment, make_deployment: Callable[..., Deployment]
+):
+    now = timezone.now()
+    told = answer(now)
+    del told["ended"]
+    FakePlane.store.responses[PATH] = AirflowResponse(status=200, data=told)
+    one = Collector()
+    others = [make_deployment() for _ in range(5)]
+    for other in others:
+        put(other)
+    turns.add_missing()
+    costs = []
+    for number in (1, 6, 6):
+        later = timezone.now() + timedelta(seconds=200)
+        chosen = [due, *others][:number]
+        Collection.objects.update(next_at=later, counted_until=timezone.now())
+        Collection.objects.filter(pk__in=[each.pk for each in chosen]).update(
+            next_at=timezone.now() - timedelta(seconds=1)
+        )
+        with CaptureQueriesContext(connection) as asked:
+            assert len(round_of(one)) == number
+        costs.append(len(asked))
+
+    # The second round learns the series of five new ones; the third knows all.
+    assert costs[2] <= costs[0]
+    assert costs[2] <= 8
+
+
+# ---------- The process ----------
+
+
+@pytest.fixture
+def slow_plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let every answer wait for the event."""
+    go = threading.Event()
+
+    def ask(target: Target, *, now: datetime) -> Reading:
+        go.wait(20)
+        return Reading(deployment_id=target.deployment_id, at=now, gauges={("queued", "x"): 1.0})
+
+    monkeypatch.setattr(collector, "ask", ask)
+    yield go
+    go.set()
+
+
+async def _run(one: Collector, *, until: Callable[[], bool], seconds: float = 15) -> None:
+    stop = asyncio.Event()
+    running = asyncio.create_task(one.run(stop=stop))
+    deadline = time.monotonic() + seconds
+    while not await asyncio.to_thread(_in_thread, until) and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    stop.set()
+    await running
+
+
+def _in_thread(until: Callable[[], bool]) -> bool:
+    try:
+        return until()
+    finally:
+        connection.close()
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_two_collectors_together_write_every_sample_once(
+    deployment: Deployment, make_deployment: Callable[..., Deployment]
+):
+    told = answer(timezone.now())
+    FakePlane.store.responses[PATH] = AirflowResponse(status=200, data=told)
+    for one in (deployment, *(make_deployment() for _ in range(7))):
+        put(one)
+    turns.add_missing()
+    Collection.objects.update(next_at=timezone.now())
+
+    async def both() -> None:
+        wanted = lambda: Sample.objects.count() >= 8  # noqa: E731
+        await asyncio.gather(_run(Collector(), until=wanted), _run(Collector(), until=wanted))
+
+    asyncio.run(both())
+
+    asked = [ref for method, ref in FakePlane.store.calls if method == "airflow"]
+    assert len(asked) == 8
+    assert Sample.objects.count() == 8
+    assert not Collection.objects.exclude(last_error="").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_deployment_that_hangs_takes_two_threads_of_its_cluster_at_most(
+    deployment: Deployment,
+    make_deployment: Callable[..., Deployment],
+    slow_plane: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(collector, "DEADLINE_SECONDS", 0.5)
+    for one in (deployment, *(make_deployment() for _ in range(4))):
+        put(one)
+    turns.add_missing()
+    Collection.objects.update(next_at=timezone.now())
+
+    def is_said() -> bool:
+        return Collection.objects.filter(last_error__contains="did not answer").count() >= 2
+
+    asyncio.run(_run(Collector(), until=is_said))
+
+    assert Collection.objects.filter(last_error__contains="did not answer").count() == 2
+    assert not Sample.objects.exists()
