@@ -4,7 +4,7 @@ POOL = "tiny"
 SOURCE = """
 import asyncio
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 from airflow.providers.standard.sensors.python import PythonSensor
 from airflow.sdk import DAG, BaseOperator, task
@@ -53,8 +53,6 @@ with DAG("why_upstream", schedule=None):
     napping("before") >> napping("after")
 with DAG("why_past", schedule=None):
     task(task_id="past", depends_on_past=True)(fail)()
-with DAG("why_start", schedule=None):
-    napping("later", start_date=datetime(2099, 1, 1, tzinfo=timezone.utc))
 with DAG("why_retry", schedule=None):
     task(task_id="again", retries=2, retry_delay=timedelta(hours=1))(fail)()
 with DAG("why_deferred", schedule=None):
@@ -87,7 +85,6 @@ REASONS = {
     ("why_max_runs", 1, "only", -1): "max-active-runs",
     ("why_upstream", 0, "after", -1): "upstream",
     ("why_past", 1, "past", -1): "depends-on-past",
-    ("why_start", 0, "later", -1): "before-start-date",
     ("why_no_pool", 1, "lost", -1): "starts-later",
     ("why_retry", 0, "again", -1): "retry",
     ("why_deferred", 0, "away", -1): "deferred",
@@ -105,7 +102,6 @@ GROUPS = (
 WITHOUT_A_SLOT = ("why_upstream", 0, "before", -1)
 # What these runs are made with.
 BODIES = {
-    ("why_start", 0): {"logical_date": "2026-01-03T00:00:00Z"},
     ("why_no_pool", 1): {"logical_date": None, "run_after": "2099-01-01T00:00:00Z"},
 }
 AFTER_A_FAILURE, PAUSED, MAPPED = "why_past", "why_paused", "why_task_limit"
