@@ -8,12 +8,13 @@ LOCK_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 PYTEST_ARGS ?=
 NAME ?=
+VERSION ?=
 # A remark about versions of MkDocs that are none of ours.
 export NO_MKDOCS_2_WARNING := 1
 # pytest keeps the tests as it compiled them: doing that anew takes each process five seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run stop status test check ci bench kubernetes linters test-cluster docs sbom
+.PHONY: help run stop status test check ci bench kubernetes test-kubernetes linters test-cluster docs sbom
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +32,10 @@ test: $(DEV_STAMP) ## Run all tests; PYTEST_ARGS="-k name" passes arguments on
 	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/pytest $(PYTEST_ARGS); else $(BIN)/python -m tests.stages test; fi
 
 kubernetes: $(DEV_STAMP) ## Build the control plane that tests use, once (needs Go)
-	@$(BIN)/python -m tests.kubernetes.assets
+	@KUBERNETES_VERSION="$(VERSION)" $(BIN)/python -m tests.kubernetes.assets
+
+test-kubernetes: kubernetes ## Test on a control plane of another minor: VERSION=1.33 (needs Go)
+	@KUBERNETES_VERSION="$(VERSION)" $(BIN)/pytest tests/kubernetes -q -n 0 -p no:randomly $(PYTEST_ARGS)
 
 linters: $(DEV_STAMP) ## Get kube-score and checkov, which look at manifests, once (needs Go)
 	@$(BIN)/python -m tests.deploy_manifests.linters

@@ -21,7 +21,7 @@ class ClientTooSlow(ConnectionResetError):
     """The server ends the connection; it counts as one that the client has left."""
 
 
-class PatientUnreader(SocketUnreader):
+class PatientUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untyped
     """Reads one request after the other, each within its time."""
 
     def __init__(self, sock: socket, *, seconds: float) -> None:
@@ -48,7 +48,7 @@ class PatientUnreader(SocketUnreader):
         return data
 
 
-class PatientConnection(TConn):
+class PatientConnection(TConn):  # type: ignore[misc]
     def __init__(self, *arguments: Any, seconds: float) -> None:
         super().__init__(*arguments)
         self.seconds = seconds
@@ -62,7 +62,7 @@ class PatientConnection(TConn):
         self.sock.settimeout(WRITE_SECONDS)
 
 
-class PatientWorker(ThreadWorker):
+class PatientWorker(ThreadWorker):  # type: ignore[misc]
     request_seconds: float = REQUEST_SECONDS
 
     def enqueue_req(self, conn: TConn) -> None:

@@ -47,6 +47,7 @@ RUN_BY = {
     "make docs": ("tests/docs/test_commands.py", '"docs", "sbom"'),
     "make sbom": ("tests/docs/test_commands.py", '"docs", "sbom"'),
     "make kubernetes": ("tests/stages.py", "tests.kubernetes.assets"),
+    "make test-kubernetes": ("Makefile", "pytest tests/kubernetes"),  # for minutes, by hand
     "make linters": ("Makefile", "tests.deploy_manifests.linters"),  # fetches, by hand
     "manage.py signin_link": ("tests/accounts/test_sign_in_links.py", 'call_command("signin_link"'),
     "manage.py verify_audit": ("tests/audit/test_chain.py", 'call_command("verify_audit"'),

@@ -2,9 +2,10 @@
 
 `TEST_ASSET_KUBE_APISERVER` names one file, `KUBEBUILDER_ASSETS` a folder of them; what neither
 names is in the user's cache folder, after `python -m tests.kubernetes.assets` has built it there.
-That says what it does and how long it takes. A machine without Go, a network that is away or a
-build that takes too long is told in a sentence and is no failure: tests that need the programs are
-left out.
+`KUBERNETES_VERSION` chooses another minor than the newest, such as 1.33: one with a folder of its
+own beside the newest's, `go/kube-1.33`. That says what it does and how long it takes. A machine
+without Go, a network that is away or a build that takes too long is told in a sentence and is no
+failure: tests that need the programs are left out.
 """
 
 import os
@@ -23,13 +24,30 @@ CRDS = "keda-crds.yaml"
 LEFT_OUT = "Tests on a Kubernetes control plane are left out; all others run."
 
 
+def kubernetes_modules() -> dict[str, Path]:
+    """Return the folders that pin Kubernetes, by minor: `1.33` → `go/kube-1.33`."""
+    folders = sorted(MODULES.glob("kube*"))
+    versions = {go_builds.version_of(KUBERNETES, folder): folder for folder in folders}
+    return {version.rpartition(".")[0]: folder for version, folder in versions.items()}
+
+
+def _chosen_module() -> Path:
+    minor, known = os.environ.get("KUBERNETES_VERSION", ""), kubernetes_modules()
+    if minor and minor not in known:
+        raise SystemExit(f"KUBERNETES_VERSION can be {', '.join(known)}, and is {minor}.")
+    return known[minor] if minor else MODULES / "kube"
+
+
+_KUBE = _chosen_module()
+
+
 def _kubernetes(name: str) -> Program:
-    version = go_builds.version_of(KUBERNETES, MODULES / "kube")
+    version = go_builds.version_of(KUBERNETES, _KUBE)
     major, minor, _ = version.split(".", 2)
     stamp = "-X k8s.io/component-base/version.git"
     return Program(
         name=name,
-        module=MODULES / "kube",
+        module=_KUBE,
         package=f"{KUBERNETES}/cmd/{name}",
         ldflags=f"-s -w {stamp}Version=v{version} {stamp}Major={major} {stamp}Minor={minor}",
     )
@@ -47,8 +65,8 @@ PROGRAMS = (
 
 @cache
 def cache_folder() -> Path:
-    version = go_builds.version_of(KUBERNETES, MODULES / "kube")
-    return go_builds.cache_folder(version, sorted(MODULES.iterdir()))
+    modules = [MODULES / "etcd", MODULES / "keda", _KUBE, MODULES / "kwok"]
+    return go_builds.cache_folder(go_builds.version_of(KUBERNETES, _KUBE), modules)
 
 
 def find(name: str) -> Path | None:
