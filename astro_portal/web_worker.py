@@ -21,7 +21,7 @@ class ClientTooSlow(ConnectionResetError):
     """The server ends the connection; it counts as one that the client has left."""
 
 
-class PatientUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untyped
+class PatientUnreader(SocketUnreader):  # gunicorn is untyped
     """Reads one request after the other, each within its time."""
 
     def __init__(self, sock: socket, *, seconds: float) -> None:
@@ -48,7 +48,7 @@ class PatientUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn is unty
         return data
 
 
-class PatientConnection(TConn):  # type: ignore[misc]
+class PatientConnection(TConn):
     def __init__(self, *arguments: Any, seconds: float) -> None:
         super().__init__(*arguments)
         self.seconds = seconds
@@ -62,7 +62,7 @@ class PatientConnection(TConn):  # type: ignore[misc]
         self.sock.settimeout(WRITE_SECONDS)
 
 
-class PatientWorker(ThreadWorker):  # type: ignore[misc]
+class PatientWorker(ThreadWorker):
     request_seconds: float = REQUEST_SECONDS
 
     def enqueue_req(self, conn: TConn) -> None:

@@ -9,7 +9,12 @@ import pytest
 from tests.docs.documents import PROJECT, documents, inline_code, name_of
 
 PATH = re.compile(r"[\w.*<>-]+(/[\w.*<>-]+)*/?(::\w+)?")
-TOP = {path.name for path in PROJECT.iterdir() if path.is_dir()} - {".git", ".venv", "build"}
+TOP = {path.name for path in PROJECT.iterdir() if path.is_dir()} - {
+    ".git",
+    ".venv",
+    "build",
+    "test-results",
+}
 AT_TOP = re.compile(r"[A-Z_]{5,}\.md|(mkdocs|pyproject)\.\w+|requirements\S*\.lock|Makefile")
 NAME = re.compile(r"_?[A-Za-z]+(_[A-Za-z]+)*")
 OF_THE_EXAMPLE = {"contact", "PORTAL_CONTACT", "sh", "nav", "deptry"}
