@@ -115,7 +115,14 @@ def _check_tasks(airflow: AirflowApi, run_id: str) -> None:
     assert (only.try_number, only.state) == (1, "success")
 
 
+def _has_ended(airflow: AirflowApi, ids: tuple[str, str, str]) -> bool:
+    end = task_logs.read_log(airflow, ids=ids, map_index=-1, try_number=1, contains="the end")
+    return bool(end.parts)
+
+
 def _check_log(airflow: AirflowApi, ids: tuple[str, str, str]) -> None:
+    # A task has ended a moment before all that it printed is written.
+    eventually(lambda: _has_ended(airflow, ids))
     log = task_logs.read_log(airflow, ids=ids, map_index=-1, try_number=1)
     assert log.token == ""
     groups = [one for one in log.parts if isinstance(one, task_logs.Group)]

@@ -17,11 +17,16 @@ import jwt
 import psycopg
 import pytest
 
+from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
 from apps.dataplane.local.control.history_cleanup import log_file
 from apps.dataplane.local.layout import Folder, read_state
+from apps.deployments.configuration.schema import Configuration
+from apps.deployments.models import Deployment, Revision, RevisionState
+from apps.deployments.reconciling.results import observed_json
 from apps.observability.collecting.answers import Answer, read_answer
+from apps.observability.incidents.detectors import findings, seen
 from apps.observability.why.facts import TaskName, facts_in
 from apps.observability.why.reasons import Known, reason_for
 from tests.dags.walk import walk_through_dags
@@ -412,6 +417,36 @@ def slow():
 
 slow()
 """
+
+
+def test_what_is_observed_becomes_an_incident_and_ceases_to_be_one(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    # Airflow reads no file that names neither DAGs nor itself.
+    files = {"plain.py": PLAIN, "broken.py": "import nothing_called_this\nfrom airflow import DAG"}
+    world.apply(code=make_code(tmp_path, files))
+    eventually(lambda: _incidents(world) == {"import-errors"}, seconds=90)
+
+    world.apply(code=make_code(tmp_path, {"plain.py": PLAIN}))
+    eventually(lambda: _incidents(world) == set(), seconds=90)
+
+
+def _incidents(world: LocalWorld) -> set[str]:
+    """Return what a portal would find, at this moment, in what its reconciler stores."""
+    assert world.spec
+    observation = world.plane.observe(ref=world.spec.ref)
+    configuration = Configuration(description="", runtime="3.3.2-1", executor="local")
+    revision = Revision(number=1, state=RevisionState.APPLIED, config=configuration.to_json())
+    deployment = Deployment(
+        ref=world.spec.ref,
+        cluster=Cluster(kind=Cluster.Kind.LOCAL),
+        wanted=revision,
+        applied=revision,
+        health=observation.health,
+        observation=observed_json({}, observation),
+        observed_at=observation.observed_at,
+    )
+    return {one.kind for one in findings(seen(deployment, now=observation.observed_at))}
 
 
 def test_it_is_said_why_each_task_waits(world: LocalWorld, tmp_path: Path) -> None:
