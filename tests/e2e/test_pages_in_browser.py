@@ -2,6 +2,7 @@
 and nothing is wider than the smallest screen. Light and dark, wide and narrow.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -420,6 +421,9 @@ def _names_walked() -> list[tuple[str, list[Any]]]:
     class Anything:
         def __getattr__(self, name: str) -> "Anything":
             return self
+
+        def __iter__(self) -> "Iterator[Anything]":
+            yield self
 
     return _pages(Anything(), Anything())  # type: ignore[arg-type]
 
