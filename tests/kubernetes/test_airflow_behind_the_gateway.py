@@ -6,15 +6,17 @@ The Airflow runs on this machine; an edge at the machine's own address makes it 
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.sync_api import Browser, BrowserContext, Response, Route
+from playwright.sync_api import Browser, BrowserContext, Page, Response, Route
+from playwright.sync_api import Error as BrowserError
 
 from apps.dataplane.edge.roles import FRESH_SECONDS_OF_A_NO, Question
 from apps.dataplane.kubernetes.config import Connection
@@ -147,26 +149,29 @@ def test_a_role_that_is_taken_away_leads_an_open_page_to_the_portal(
     while page.request.get(f"{door}/{REF}/api/v2/dags").status != 401:
         assert time.monotonic() - began < MOST_SECONDS, "the session goes on"
         page.wait_for_timeout(500)
-    with page.expect_request(
-        lambda request: request.url.startswith(f"{PORTAL_URL}/airflow/{REF}/")
-    ):
-        page.reload()
+    _is_led_to_the_portal(page, page.reload)
 
     page.wait_for_timeout(1_000 * FRESH_SECONDS_OF_A_NO)  # so that the next test is let in
 
 
 def test_who_is_not_signed_in_is_sent_to_the_portal(browser: Browser, door: str) -> None:
     context = new_context(browser)
-    asked: list[str] = []
-
-    def portal(route: Route) -> None:
-        asked.append(route.request.url)
-        route.fulfill(body="<h1>Portal</h1>", content_type="text/html")
-
-    context.route(f"{PORTAL_URL}/**", portal)
     page = context.new_page()
-    page.goto(f"{door}/{REF}/dags")
-    page.wait_for_selector("h1:text-is('Portal')")
 
-    assert asked[0].startswith(f"{PORTAL_URL}/airflow/{REF}/?next=")
+    asked = _is_led_to_the_portal(page, lambda: page.goto(f"{door}/{REF}/dags"))
+
+    assert asked.endswith(f"?next=%2F{REF}%2Fdags")
     context.close()
+
+
+def _is_led_to_the_portal(page: Page, open_page: Callable[[], object]) -> str:
+    """Return where the browser is sent. The portal's name leads nowhere here, and a redirect is not
+    routed as other requests are, so the page ends in an error.
+    """
+    begin = f"{PORTAL_URL}/airflow/{REF}/"
+    with (
+        page.expect_request(lambda request: request.url.startswith(begin)) as asked,
+        suppress(BrowserError),
+    ):
+        open_page()
+    return str(asked.value.url)
