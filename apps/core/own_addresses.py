@@ -1,13 +1,19 @@
-"""Which addresses a request may send the browser on to."""
+"""Addresses of this portal: the numbers in them, and to which ones a request may send a browser."""
 
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.utils.http import url_has_allowed_host_and_scheme
 
-LONGEST = 2_000
+LONGEST, LONGEST_NUMBER = 2_000, 18
 # Proxies and servers on the way may each decode a path once.
 DECODED_TIMES = 3
+
+
+def number_in(text: str, *, most: int = 999_999) -> int | None:
+    """Return a number of an address, `most` for a larger one, None for anything else."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
+    return min(int(text), most) if is_number else None
 
 
 def is_own_address(url: str) -> bool:

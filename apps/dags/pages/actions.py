@@ -18,7 +18,7 @@ from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page,
 from apps.core.own_addresses import is_own_address
 from apps.dags import services
 from apps.dags.pages.forms import ALL, ClearRunForm, ClearTaskForm, MarkForm, TriggerForm
-from apps.dags.pages.parts import RUN, crumbs, dag_url, run_url, task_url
+from apps.dags.pages.parts import RUN, crumbs, dag_url, map_index_in, run_url, task_url
 from apps.deployments.models import Deployment
 
 Do = Callable[[User, dict[str, Any]], None]
@@ -149,8 +149,7 @@ def act_on_run(
 def act_on_task(
     request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str, task_id: str, verb: str
 ) -> HttpResponse:
-    mapped = request.GET.get("map", "")
-    map_index = int(mapped) if mapped.isascii() and mapped.isdigit() and len(mapped) < 7 else -1
+    map_index = map_index_in(request)
     ids = (dag_id, run_id, task_id)
 
     def do(actor: User, chosen: dict[str, Any]) -> None:

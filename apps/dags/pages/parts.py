@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from apps.access.queries import Denial, denial_for
 from apps.airflow_access.tickets import airflow_url
+from apps.core.own_addresses import number_in
 from apps.dags.airflow.api import AirflowSilent, NotInAirflow
 from apps.deployments.models import Deployment
 
@@ -59,9 +60,7 @@ def counted_page(*, count: int, per_page: int, number: int) -> "Page[Any]":
 
 def page_number(request: HttpRequest) -> int:
     """Return the page that an address asks for; 1 for nonsense."""
-    asked = request.GET.get("page", "")
-    is_number = asked.isascii() and asked.isdigit() and len(asked) < 7
-    return min(int(asked), LARGEST_PAGE) or 1 if is_number else 1
+    return number_in(request.GET.get("page", ""), most=LARGEST_PAGE) or 1
 
 
 def state_of(state: str) -> dict[str, str]:
@@ -92,6 +91,12 @@ def dag_url(deployment: Deployment, dag_id: str) -> str:
 
 def run_url(deployment: Deployment, dag_id: str, run_id: str) -> str:
     return reverse("dags:run", args=[deployment.ref, dag_id, run_id])
+
+
+def map_index_in(request: HttpRequest) -> int:
+    """Return which instance of a mapped task an address means, -1 for one that is not mapped."""
+    index = number_in(request.GET.get("map", ""))
+    return -1 if index is None else index
 
 
 def task_url(deployment: Deployment, ids: tuple[str, str, str], map_index: int = -1) -> str:

@@ -12,6 +12,7 @@ from django.db.models import Count, F, Func, IntegerField, Q, QuerySet, TextFiel
 from django.db.models.functions import Cast, Lower
 
 from apps.accounts.models import User
+from apps.core.own_addresses import number_in
 from apps.dags.models import DagReport, DagState, DagSummary
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Organization, Workspace
@@ -51,7 +52,7 @@ class DagFilter:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> "DagFilter":
-        state, sort, page = query.get("state", ""), query.get("sort", ""), query.get("page", "")
+        state, sort = query.get("state", ""), query.get("sort", "")
         return cls(
             text=query.get("q", "").strip()[:100],
             state=state if state in DagState.values else "",
@@ -59,7 +60,7 @@ class DagFilter:
             tag=query.get("tag", "")[:100],
             owner=query.get("owner", "")[:100],
             sort=sort if sort in ORDERS else "",
-            page=int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+            page=number_in(query.get("page", "")) or 1,
         )
 
     @property

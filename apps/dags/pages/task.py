@@ -14,12 +14,14 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.core.errors import PortalError
+from apps.core.own_addresses import number_in
 from apps.dags.airflow import task_logs, tasks
 from apps.dags.airflow.api import AirflowApi, AirflowSilent, NotInAirflow, airflow_of
 from apps.dags.pages.parts import (
     airflow_page,
     crumbs,
     dag_url,
+    map_index_in,
     run_denial,
     run_url,
     state_of,
@@ -148,19 +150,13 @@ def download(
 
 def _query(request: HttpRequest, ids: tuple[str, str, str]) -> LogQuery:
     level = request.GET.get("level", "")
-    map_index, try_number = _number(request, "map"), _number(request, "try")
     return LogQuery(
         ids=ids,
-        map_index=-1 if map_index is None else map_index,
-        try_number=try_number or None,
+        map_index=map_index_in(request),
+        try_number=number_in(request.GET.get("try", "")) or None,
         contains=request.GET.get("q", "").strip()[:200],
         level=level if level in task_logs.LEVELS else "",
     )
-
-
-def _number(request: HttpRequest, name: str) -> int | None:
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
 
 
 def _task(airflow: AirflowApi, query: LogQuery) -> tasks.TaskInstance:

@@ -20,6 +20,7 @@ from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid
 from apps.core.form_pages import errors_as_messages, errors_shown_in
 from apps.core.forms import is_dialog_open
+from apps.core.own_addresses import number_in
 from apps.deployments.models import Deployment, DeploymentGrant, DeploymentTeamGrant, Phase
 from apps.organizations.invitations.forms import PersonForm
 from apps.organizations.members.services import assign_role
@@ -82,7 +83,7 @@ def take(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 def _number(request: HttpRequest, field: str) -> int:
     posted = request.POST.get(field, "")
     # Ids in the database have at most 19 digits; a longer number is no grant.
-    return int(posted) if posted.isascii() and posted.isdigit() and len(posted) < 19 else 0
+    return number_in(posted, most=10**18) or 0
 
 
 def _forms(request: HttpRequest, deployment: Deployment) -> Forms:

@@ -14,6 +14,7 @@ from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
+from apps.core.own_addresses import number_in
 from apps.deployments.configuration.options import DeploymentOptions, deployment_options
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import Present, Problem
@@ -66,9 +67,8 @@ class Subject:
         """Return the revision that the edit began from, as the form remembers it."""
         if self.deployment is None:
             return None
-        revisions = self.deployment.revisions
-        found = revisions.filter(number=number) if number.isascii() and number.isdigit() else None
-        return (found.first() if found is not None else None) or self.deployment.wanted
+        found = self.deployment.revisions.filter(number=number_in(number) or 0)
+        return found.first() or self.deployment.wanted
 
 
 @scoped(Workspace, "workspace.deployments.create", by="slug")

@@ -27,6 +27,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, JSONObject, Lower, NullIf
 
 from apps.accounts.models import User
+from apps.core.own_addresses import number_in
 from apps.deployments.badge import GROUPS, status_expression
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Workspace
@@ -132,7 +133,6 @@ class ListFilter:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> "ListFilter":
-        page = query.get("page", "1")
         status, sort = query.get("status", ""), query.get("sort", "")
         return cls(
             name=query.get("q", "").replace("\x00", "").strip()[:100],
@@ -140,9 +140,7 @@ class ListFilter:
             runtime=query.get("runtime", "").replace("\x00", "")[:60],
             executor=query.get("executor", "").replace("\x00", "")[:20],
             sort=sort if sort in ORDERS else "",
-            page=min(int(page), 100_000)
-            if page.isascii() and page.isdigit() and page != "0"
-            else 1,
+            page=number_in(query.get("page", ""), most=100_000) or 1,
         )
 
     @property

@@ -6,6 +6,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
+from apps.core.own_addresses import number_in
 from apps.dataplane.errors import DataPlaneError
 from apps.deployments.models import Deployment
 from apps.observability.why.facts import NAME_CHARACTERS, TaskName, facts_about, waiting_tasks
@@ -74,8 +75,7 @@ def _asked(request: HttpRequest) -> TaskName | None:
     )
     if not (dag_id and run_id and task_id):
         return None
-    index = request.GET.get("map_index", "-1")
-    is_number = index.isascii() and index.isdigit() and len(index) < 10
+    index = number_in(request.GET.get("map_index", ""))
     return TaskName(
-        dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=int(index) if is_number else -1
+        dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=-1 if index is None else index
     )
