@@ -21,7 +21,7 @@ class ClientTooSlow(ConnectionResetError):
     """The server ends the connection; it counts as one that the client has left."""
 
 
-class PatientUnreader(SocketUnreader):  # gunicorn is untyped
+class PatientUnreader(SocketUnreader):
     """Reads one request after the other, each within its time."""
 
     def __init__(self, sock: socket, *, seconds: float) -> None:

@@ -6,7 +6,6 @@ from django import forms
 from apps.core.forms import Choices
 
 LONGEST_CONF = 50_000
-TOO_MUCH = "This is nested too deeply, or a number is too long."
 ONLY_FAILED, ALL = "failed", "all"
 
 

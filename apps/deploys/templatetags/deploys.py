@@ -16,7 +16,7 @@ DELIVER = "deployment.deploys.create"
 
 @register.inclusion_tag("deploys/_code_warnings.html")
 def code_warnings_of(deployment: Deployment) -> dict[str, Any]:
-    """Show what is wrong with the code, as long as it is used."""
+    """Show what is wrong with the current code."""
     return {"warnings": code_warnings(deployment), "deployment": deployment}
 
 

@@ -110,7 +110,7 @@ def csv_of(analytics: Analytics) -> str:
                 if value is not None:
                     at = datetime.fromtimestamp(chart.span.begin + place * chart.span.step, UTC)
                     number = _rounded(value, DIGITS[chart.unit])
-                    row = [f"{at:%Y-%m-%dT%H:%M:%SZ}", _cell(chart.title), line.label]
+                    row = [f"{at:%Y-%m-%dT%H:%M:%SZ}", _cell(chart.title), _cell(line.label)]
                     writer.writerow([*row, chart.unit, number])
     return text.getvalue()
 

@@ -4,5 +4,5 @@
     what ended, 5 min ────────────────────────────▶ day of 5 min ─▶ day of 1 h
 
 `metrics` says what there is, `packing` how a day is written, `storage` writes, packs and forgets,
-`queries` reads. What nobody measured is a gap everywhere, never zero.
+`queries` reads. What was not measured is a gap everywhere, never zero.
 """
