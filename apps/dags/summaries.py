@@ -15,7 +15,9 @@ from django.utils import timezone
 
 from apps.core.errors import PortalError
 from apps.dags.airflow.api import ID, AirflowApi, AirflowSilent, airflow_of
-from apps.dags.airflow.values import (
+from apps.dags.models import LONGEST_ID, DagReport, DagState, DagSummary
+from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.untrusted import (
     moment_at,
     moment_of,
     number_of,
@@ -23,8 +25,6 @@ from apps.dags.airflow.values import (
     text_of,
     texts_of,
 )
-from apps.dags.models import LONGEST_ID, DagReport, DagState, DagSummary
-from apps.dataplane.errors import DataPlaneError
 from apps.deployments.models import Deployment, Health, Phase
 
 PATH = "/auth/portal/dags"

@@ -6,23 +6,18 @@ speaking: bounded, stripped of what acts on a screen, and without the values of 
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import ImportErrors, ImportFailure
+from apps.dataplane.untrusted import ESCAPES, UNSAFE, masked, masks, moment_of, storable
 
 PATH = "/api/v2/importErrors"
 MOST_FAILURES = 20
 MOST_COUNTED = 100_000
 FILE_CHARACTERS, MESSAGE_CHARACTERS, TRACEBACK_CHARACTERS = 300, 300, 4_000
-MASK = "••••••"
-# Shorter values stand in any text by chance, and to mask them would only spoil it.
-SHORTEST_MASKED = 4
-ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 PLACE = re.compile(r'^\s*File "(?P<file>[^"\n]{1,1000})", line (?P<line>\d{1,7})', re.MULTILINE)
 
 
@@ -48,16 +43,15 @@ def import_errors_in(data: object, *, secrets: Iterable[str] = ()) -> ImportErro
     rows = said.get("import_errors")
     if not isinstance(rows, list):
         return None
-    # A value that contains another one goes first, so that no rest of it stays.
-    masked = sorted({one for one in secrets if len(one) >= SHORTEST_MASKED}, key=len, reverse=True)
-    found = [_failure(row, masked) for row in rows[:MOST_FAILURES] if isinstance(row, dict)]
+    hidden = masks(secrets)
+    found = [_failure(row, hidden) for row in rows[:MOST_FAILURES] if isinstance(row, dict)]
     total = said.get("total_entries")
     is_count = isinstance(total, int) and not isinstance(total, bool)
     count = total if is_count and isinstance(total, int) and total >= len(found) else len(found)
     return ImportErrors(count=min(count, MOST_COUNTED), failures=tuple(found))
 
 
-def _failure(row: dict[str, object], secrets: list[str]) -> ImportFailure:
+def _failure(row: dict[str, object], secrets: Iterable[str]) -> ImportFailure:
     text = _clean(row.get("stack_trace"), secrets).strip("\n")
     file = _clean(row.get("filename"), secrets).replace("\n", " ")[:FILE_CHARACTERS]
     lines = [line for line in text.splitlines() if line.strip()]
@@ -66,16 +60,12 @@ def _failure(row: dict[str, object], secrets: list[str]) -> ImportFailure:
         line=_line(text, file),
         message=lines[-1].strip()[:MESSAGE_CHARACTERS] if lines else "",
         traceback=_shortened(text),
-        at=_moment(row.get("timestamp")),
+        at=moment_of(row.get("timestamp")),
     )
 
 
-def _clean(value: object, secrets: list[str]) -> str:
-    text = value if isinstance(value, str) else ""
-    # A lone surrogate is legal in JSON, and in neither UTF-8 nor PostgreSQL.
-    text = text.encode("utf-8", "replace").decode()
-    for secret in secrets:
-        text = text.replace(secret, MASK)
+def _clean(value: object, secrets: Iterable[str]) -> str:
+    text = masked(storable(value if isinstance(value, str) else ""), secrets)
     return UNSAFE.sub("", ESCAPES.sub("", text.replace("\r\n", "\n")))
 
 
@@ -94,13 +84,3 @@ def _shortened(text: str) -> str:
     start = TRACEBACK_CHARACTERS // 4
     end = TRACEBACK_CHARACTERS - start
     return f"{text[:start]}\n… {rest:,} more characters …\n{text[-end:]}"
-
-
-def _moment(value: object) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import DataPlaneError
-from apps.dataplane.import_errors import UNSAFE
 from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.untrusted import text_of
 
 COUNTS = "/auth/portal/counts"
 MOST = 10**9
@@ -52,9 +52,9 @@ def warnings_in(said: object, *, spec: DeploymentSpec) -> tuple[str, ...] | None
         if not count:
             continue
         if spec.executor == "celery" and queue not in queues:
-            found.append(_without_queue(_shown(queue), count))
+            found.append(_without_queue(text_of(queue, LONGEST_QUEUE), count))
         elif queue not in running and (minutes := _long(seconds)):
-            found.append(_without_start(_shown(queue), count, minutes))
+            found.append(_without_start(text_of(queue, LONGEST_QUEUE), count, minutes))
     return tuple(found[:MOST_WARNINGS])
 
 
@@ -85,10 +85,6 @@ def _queues_that_run(rows: Iterable[object]) -> set[str]:
 
 def _long(seconds: int | None) -> int:
     return next((one for one in LONG_MINUTES if seconds and seconds >= one * 60), 0)
-
-
-def _shown(queue: str) -> str:
-    return UNSAFE.sub("", queue).replace("\n", " ")[:LONGEST_QUEUE]
 
 
 def _without_queue(queue: str, count: int) -> str:

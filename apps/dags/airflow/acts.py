@@ -6,7 +6,7 @@ from typing import Any
 
 from apps.dags.airflow.api import DAGS, AirflowApi, check_id, check_run_id
 from apps.dags.airflow.tasks import task_path
-from apps.dags.airflow.values import text_of
+from apps.dataplane.untrusted import text_of
 
 STATES = ("success", "failed")
 

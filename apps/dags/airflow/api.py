@@ -8,10 +8,10 @@ from urllib.parse import quote, urlencode
 
 from apps.clusters.connections.planes import plane_for
 from apps.core.errors import PortalError
-from apps.dags.airflow.values import masks, text_of
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import DataPlaneError, Temporary
 from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.untrusted import masks, text_of
 from apps.deployments.models import Deployment, Health, Phase
 from apps.deployments.reconciling.compiler import compile_spec
 

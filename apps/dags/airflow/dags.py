@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from apps.dags.airflow.api import DAGS, AirflowApi, AirflowSilent, check_id, check_run_id, is_run_id
-from apps.dags.airflow.values import (
+from apps.dataplane.untrusted import (
+    UNSAFE,
     block_of,
     masked,
     moment_of,
@@ -17,7 +18,6 @@ from apps.dags.airflow.values import (
     text_of,
     texts_of,
 )
-from apps.dataplane.import_errors import UNSAFE
 
 PAGE_SIZE = 25
 MOST_ROWS = 100_000_000

@@ -14,8 +14,7 @@ from typing import Any
 
 from apps.dags.airflow.api import AirflowApi, AirflowSilent
 from apps.dags.airflow.tasks import task_path
-from apps.dags.airflow.values import masked, moment_of, rows_of, storable, text_of
-from apps.dataplane.import_errors import UNSAFE
+from apps.dataplane.untrusted import UNSAFE, masked, moment_of, rows_of, storable, text_of
 
 CHARACTERS_SHOWN = 4_000
 # Of a message that is searched and cut into lines; a longer one is of no use on a page.

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from apps.dags.airflow.api import DAGS, AirflowApi, AirflowSilent, check_id, check_run_id, is_id
-from apps.dags.airflow.values import moment_of, number_of, rows_of, seconds_of, text_of
+from apps.dataplane.untrusted import moment_of, number_of, rows_of, seconds_of, text_of
 
 PAGE_SIZE = 50
 MOST_TRIES = 100

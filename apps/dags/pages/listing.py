@@ -12,7 +12,6 @@ from django.views.decorators.http import require_safe
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.htmx import is_fragment, skip_unchanged
-from apps.dags.airflow.values import moment_at
 from apps.dags.models import DagReport, DagState, DagSummary
 from apps.dags.pages.parts import RUN, dag_url, url_in_airflow
 from apps.dags.pages.queries import (
@@ -26,6 +25,7 @@ from apps.dags.pages.queries import (
 from apps.dags.pages.run_bars import run_bars
 from apps.dags.summaries import MOST_DAGS
 from apps.dags.tasks import request_refresh
+from apps.dataplane.untrusted import moment_at
 from apps.deployments.badge import import_errors_in_words
 from apps.deployments.models import Deployment
 from apps.deployments.pages.queries import observation_of

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from apps.dataplane.import_errors import UNSAFE
+from apps.dataplane.untrusted import text_of
 from apps.observability.history.metrics import FINE
 from apps.observability.history.storage import Name
 
@@ -80,10 +80,7 @@ def number_of(value: object) -> float | None:
 
 def name_of(value: object) -> str:
     """Return a name that can be stored and shown, empty for anything else."""
-    text = value if isinstance(value, str) else ""
-    # A lone surrogate is legal in JSON, and in neither UTF-8 nor PostgreSQL.
-    text = text.encode("utf-8", "replace").decode()
-    return UNSAFE.sub("", text).replace("\n", " ")[:NAME_CHARACTERS]
+    return text_of(value, NAME_CHARACTERS)
 
 
 def _clock_problem(seconds: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apps.dataplane.import_errors import ESCAPES, UNSAFE
+from apps.dataplane.untrusted import ESCAPES, UNSAFE
 
 MOST_FACTS, MOST_COLUMNS, MOST_ROWS = 12, 4, 20
 LABEL_CHARACTERS, CELL_CHARACTERS, EXCERPT_CHARACTERS = 60, 300, 2_000

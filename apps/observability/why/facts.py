@@ -9,9 +9,9 @@ from apps.clusters.connections.planes import plane_for
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import DataPlaneError, Temporary
 from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.untrusted import text_of
 from apps.deployments.models import Deployment
 from apps.deployments.reconciling.compiler import compile_spec
-from apps.observability.incidents.evidence import line_of
 
 PATH = "/auth/portal/why"
 MOST_LISTED, MOST_UPSTREAM = 100, 5
@@ -224,7 +224,7 @@ def _waiting(row: list[Any]) -> WaitingTask | None:
 
 
 def _name(value: object) -> str:
-    return line_of(value, NAME_CHARACTERS)
+    return text_of(value, NAME_CHARACTERS)
 
 
 def _number(value: object) -> int | None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 
-from apps.dataplane.import_errors import UNSAFE
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import (
     CLAIM,
@@ -38,6 +37,7 @@ from apps.dataplane.kubernetes.observe.inventory import (
 from apps.dataplane.kubernetes.observe.live_objects import live_objects, selector
 from apps.dataplane.kubernetes.observe.managers import Author, added_fields, authors
 from apps.dataplane.status import Drift
+from apps.dataplane.untrusted import UNSAFE
 
 MOST_FIELDS = MOST_DRIFTED = 20
 MOST_CHARACTERS = 200

@@ -1,11 +1,17 @@
-"""Values out of an answer of Airflow: of the expected kind, bounded, and safe to show. Pure."""
+"""Values out of an answer of a machine that runs user code: of the expected kind, bounded, and safe
+to show. Pure.
+"""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from apps.dataplane.import_errors import ESCAPES, MASK, SHORTEST_MASKED, UNSAFE
-
+MASK = "••••••"
+# Shorter values stand in any text by chance, and to mask them would only spoil it.
+SHORTEST_MASKED = 4
+ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 MOST_SECONDS = 10**9
 MOST_NUMBER = 10**9
 # In the year 5138.
@@ -77,7 +83,7 @@ def rows_of(value: object, most: int) -> list[dict[str, Any]]:
 
 
 def masks(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Return the values to mask in texts: one that contains another one first."""
+    """Return the values to mask: one that contains another one first, so that no rest stays."""
     found = {one for one in secrets if len(one) >= SHORTEST_MASKED}
     return tuple(sorted(found, key=len, reverse=True))
 
