@@ -7,16 +7,14 @@ statements, whatever the number of DAGs; an unchanged answer carries no DAGs and
 import hashlib
 import json
 from typing import Any
-from urllib.parse import urlencode
 
 from django.core.cache import cache
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.core.errors import PortalError
-from apps.dags.airflow.api import ID, AirflowApi, AirflowSilent, airflow_of
+from apps.dags.airflow.api import ID, UNREADABLE, AirflowApi, AirflowSilent, airflow_of
 from apps.dags.models import LONGEST_ID, DagReport, DagState, DagSummary
-from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.untrusted import (
     moment_at,
     moment_of,
@@ -34,11 +32,6 @@ MOST_NAMES = 20
 COLUMNS = 11
 RUNNING = frozenset({"running", "queued"})
 ASK_AGAIN_SECONDS = 10
-OLD_AIRFLOW = (
-    "This Airflow was started by an older version of the portal and does not report its DAGs. "
-    "It does once its API server is started again: change an environment variable, for example."
-)
-UNREADABLE = "Airflow answered with something that cannot be read."
 TOO_SLOW = "The metadata database of this Airflow is too slow to list the last runs at the moment."
 WRITTEN = [field.name for field in DagSummary._meta.fields if field.name != "id"]
 
@@ -82,22 +75,14 @@ def refresh_summaries(*, deployment: Deployment) -> None:
 
 def _ask(airflow: AirflowApi, digest: str) -> dict[str, Any] | None:
     """Return the answer, None where it is the one that is kept already. Raises AirflowSilent."""
-    query = f"?{urlencode({'known': digest})}" if digest else ""
-    try:
-        answer = airflow.plane.airflow(spec=airflow.spec, method="GET", path=f"{PATH}{query}")
-    except DataPlaneError as error:
-        raise AirflowSilent(error.message) from error
-    if answer.status == 404:
-        raise AirflowSilent(OLD_AIRFLOW)
-    if answer.status != 200 or not isinstance(answer.data, dict):
-        raise AirflowSilent(UNREADABLE)
-    if digest and answer.data.get("digest") == digest and "dags" not in answer.data:
+    said = airflow.report(PATH, **({"known": digest} if digest else {}))
+    if digest and said.get("digest") == digest and "dags" not in said:
         return None
-    if not isinstance(answer.data.get("dags"), list):
+    if not isinstance(said.get("dags"), list):
         raise AirflowSilent(UNREADABLE)
-    if answer.data.get("has_runs") is False:
+    if said.get("has_runs") is False:
         raise AirflowSilent(TOO_SLOW)
-    return answer.data
+    return said
 
 
 def _rows(said: dict[str, Any], deployment: Deployment) -> list[DagSummary]:

@@ -5,10 +5,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.dags import tasks
+from apps.dags.airflow.api import OLD_AIRFLOW
 from apps.dags.models import DagReport, DagSummary
 from apps.dags.summaries import (
     MOST_DAGS,
-    OLD_AIRFLOW,
     deployments_to_ask,
     forget_deleted,
     is_due,

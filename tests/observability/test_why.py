@@ -8,7 +8,8 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.dataplane.errors import Temporary, Unreachable
+from apps.dags.airflow.api import AirflowSilent
+from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import AirflowResponse
 from apps.deployments.models import Deployment
@@ -176,7 +177,7 @@ SAID: dict[str, Any] = {
     ],
 )
 def test_an_answer_of_another_shape_is_refused(said: dict[str, Any]) -> None:
-    with pytest.raises(Temporary):
+    with pytest.raises(AirflowSilent):
         facts_in(said)
 
 
@@ -275,7 +276,7 @@ def test_an_airflow_that_does_not_answer_is_said(
     page: str, bob: User, deployment: Deployment, plane: type[FakePlane], client_of: ClientOf
 ) -> None:
     client = client_of(bob)
-    assert "does not understand" in client.get(page).content.decode()
+    assert "started by an older version of the portal" in client.get(page).content.decode()
 
     plane.store.fail("airflow", Unreachable("Its API server does not answer."))
 

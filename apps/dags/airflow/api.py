@@ -21,6 +21,11 @@ DAGS = "/api/v2/dags"
 ID = re.compile(r"[\w.-]{1,250}")
 RUN_ID = re.compile(r"[^\s/\\%?#]{1,250}")
 LONGEST_REASON = 300
+OLD_AIRFLOW = (
+    "This Airflow was started by an older version of the portal and does not report this. It does "
+    "once its API server is started again: change an environment variable, for example."
+)
+UNREADABLE = "Airflow answered with something that cannot be read."
 UNKNOWN = (
     "Airflow does not know this DAG, run or task. A deploy may have removed it, "
     "or the history cleanup."
@@ -56,6 +61,21 @@ class AirflowApi:
         if found.status in (200, 201):
             return _object(found.data)
         raise _failure(found.status, found.data)
+
+    def report(self, path: str, **query: Any) -> dict[str, Any]:
+        """Return what the portal's own plugin in that Airflow reports (`runtime/plugins`). Raises
+        AirflowSilent.
+        """
+        asked = f"{path}?{urlencode(query)}" if query else path
+        try:
+            answer = self.plane.airflow(spec=self.spec, method="GET", path=asked)
+        except DataPlaneError as error:
+            raise AirflowSilent(error.message) from error
+        if answer.status == 404:
+            raise AirflowSilent(OLD_AIRFLOW)
+        if answer.status != 200 or not isinstance(answer.data, dict):
+            raise AirflowSilent(UNREADABLE)
+        return answer.data
 
     def send(self, method: str, *parts: str, json: Mapping[str, object]) -> dict[str, Any]:
         """Send an action and return Airflow's answer. Raises AirflowSilent, which leaves open

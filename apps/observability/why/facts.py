@@ -5,20 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from apps.clusters.connections.planes import plane_for
-from apps.dataplane.base import DataPlane
-from apps.dataplane.errors import DataPlaneError, Temporary
-from apps.dataplane.spec import DeploymentSpec
+from apps.dags.airflow.api import UNREADABLE, AirflowSilent, airflow_of
 from apps.dataplane.untrusted import text_of
 from apps.deployments.models import Deployment
-from apps.deployments.reconciling.compiler import compile_spec
 
 PATH = "/auth/portal/why"
 MOST_LISTED, MOST_UPSTREAM = 100, 5
 NAME_CHARACTERS = 250
 MOST = 10**12
-STRANGE = "Airflow answered in a way that the portal does not understand. Its plugin may be older."
-NOT_APPLIED = "Airflow has not started for the first time yet."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +25,13 @@ class TaskName:
     map_index: int = -1
 
     @property
-    def as_query(self) -> str:
+    def parts(self) -> dict[str, str | int]:
         asked = {"dag_id": self.dag_id, "run_id": self.run_id, "task_id": self.task_id}
-        return urlencode({**asked, "map_index": self.map_index})
+        return {**asked, "map_index": self.map_index}
+
+    @property
+    def as_query(self) -> str:
+        return urlencode(self.parts)
 
     @property
     def short(self) -> str:
@@ -107,30 +105,30 @@ class Facts:
 
 
 def waiting_tasks(deployment: Deployment) -> list[WaitingTask]:
-    """List task instances that have not started, at most 100, queued ones first. Raises a
-    DataPlaneError.
+    """List task instances that have not started, at most 100, queued ones first. Raises
+    AirflowSilent.
     """
-    rows = _ask(deployment, PATH).get("waiting")
+    rows = airflow_of(deployment).report(PATH).get("waiting")
     if not isinstance(rows, list):
-        raise Temporary(STRANGE)
+        raise AirflowSilent(UNREADABLE)
     found = [_waiting(row) for row in rows[:MOST_LISTED] if isinstance(row, list)]
     return [one for one in found if one is not None]
 
 
 def facts_about(deployment: Deployment, *, name: TaskName) -> Facts | None:
-    """Return the facts about a task instance, None where there is none. Raises a DataPlaneError."""
-    return facts_in(_ask(deployment, f"{PATH}?{name.as_query}"))
+    """Return the facts about a task instance, None where there is none. Raises AirflowSilent."""
+    return facts_in(airflow_of(deployment).report(PATH, **name.parts))
 
 
 def facts_in(said: Mapping[str, Any]) -> Facts | None:
-    """Read an answer of Airflow. Pure. Raises Temporary when it has another shape."""
+    """Read an answer of Airflow. Pure. Raises AirflowSilent when it has another shape."""
     if "instance" not in said or not isinstance(said.get("jobs"), list):
-        raise Temporary(STRANGE)
+        raise AirflowSilent(UNREADABLE)
     instance, task = said["instance"], said.get("task")
     if instance is None:
         return None
     if not isinstance(instance, dict) or not isinstance(task, dict):
-        raise Temporary(STRANGE)
+        raise AirflowSilent(UNREADABLE)
     jobs = {str(row[0]): row for row in said["jobs"] if isinstance(row, list) and len(row) == 3}
     heartbeats = {kind: _number(row[2]) for kind, row in jobs.items()}
     upstream = said.get("upstream")
@@ -192,21 +190,6 @@ _NUMBERS = (
     "max_active_runs",
     "trigger_seconds",
 )
-
-
-def _ask(deployment: Deployment, path: str) -> dict[str, Any]:
-    plane, spec = _plane_of(deployment)
-    answer = plane.airflow(spec=spec, method="GET", path=path)
-    if answer.status != 200 or not isinstance(answer.data, dict):
-        raise Temporary(STRANGE)
-    return answer.data
-
-
-def _plane_of(deployment: Deployment) -> tuple[DataPlane, DeploymentSpec]:
-    if deployment.applied is None:
-        raise DataPlaneError(NOT_APPLIED)
-    spec = compile_spec(deployment=deployment, revision=deployment.applied)
-    return plane_for(deployment.cluster), spec
 
 
 def _waiting(row: list[Any]) -> WaitingTask | None:

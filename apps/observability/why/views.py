@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.core.own_addresses import number_in
-from apps.dataplane.errors import DataPlaneError
+from apps.dags.airflow.api import AirflowSilent
 from apps.deployments.models import Deployment
 from apps.observability.why.facts import NAME_CHARACTERS, TaskName, facts_about, waiting_tasks
 from apps.observability.why.known import known_of
@@ -40,7 +40,7 @@ def why(request: HttpRequest, deployment: Deployment) -> HttpResponse:
             context["rows"] = _rows(deployment)
         else:
             context |= _answer(request, deployment, name)
-    except DataPlaneError as error:
+    except AirflowSilent as error:
         context["silence"] = error.message
     return render(request, "observability/why/why.html", context)
 
