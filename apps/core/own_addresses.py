@@ -3,6 +3,7 @@
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
+from django.http import HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
 
 LONGEST, LONGEST_NUMBER = 2_000, 18
@@ -14,6 +15,17 @@ def number_in(text: str, *, most: int = 999_999) -> int | None:
     """Return a number of an address, `most` for a larger one, None for anything else."""
     is_number = text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
     return min(int(text), most) if is_number else None
+
+
+def address_with(request: HttpRequest, **filters: str) -> str:
+    """Return the address of this page with other filters, at its first page; "" ends a filter."""
+    query = request.GET.copy()
+    query.pop("page", None)
+    for name, value in filters.items():
+        query.pop(name, None)
+        if value:
+            query[name] = value
+    return f"?{query.urlencode()}" if query else request.path
 
 
 def is_own_address(url: str) -> bool:

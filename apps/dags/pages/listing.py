@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.htmx import is_fragment, skip_unchanged
+from apps.core.own_addresses import address_with
 from apps.dags.models import DagReport, DagState, DagSummary
 from apps.dags.pages.parts import RUN, dag_url, url_in_airflow
 from apps.dags.pages.queries import (
@@ -166,18 +167,12 @@ def _item(
     *,
     is_current: bool,
 ) -> dict[str, Any]:
-    query = request.GET.copy()
-    for name in ("page", "state"):
-        query.pop(name, None)
-    if state:
-        query["state"] = state
-    url = f"?{query.urlencode()}" if query else request.path
     return {
         "label": label,
         "count": count,
         "tone": tone,
         "icon": icon,
-        "url": url,
+        "url": address_with(request, state=state),
         "is_current": is_current,
     }
 

@@ -17,6 +17,7 @@ from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.htmx import is_fragment, skip_unchanged
+from apps.core.own_addresses import address_with
 from apps.core.words import time_ago_in_words
 from apps.deployments.badge import GROUPS, display_status
 from apps.deployments.configuration.options import EXECUTORS
@@ -114,16 +115,11 @@ def _tally(request: HttpRequest, page: ListPage) -> list[dict[str, Any]]:
 def _tally_item(
     request: HttpRequest, group: str, word: str, tone: str, count: int, current: str
 ) -> dict[str, Any]:
-    query = request.GET.copy()
-    query.pop("page", None)
-    query.pop("status", None)
-    if group:
-        query["status"] = group
     return {
         "label": word,
         "count": count,
         "tone": tone,
-        "url": f"?{query.urlencode()}" if query else request.path,
+        "url": address_with(request, status=group),
         "is_current": group == current,
     }
 

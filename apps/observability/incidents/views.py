@@ -17,6 +17,7 @@ from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.core.form_pages import errors_as_messages
 from apps.core.htmx import is_fragment, skip_unchanged
+from apps.core.own_addresses import address_with
 from apps.deployments.models import Deployment
 from apps.observability.incidents import services
 from apps.observability.incidents.forms import ResponseForm
@@ -177,21 +178,11 @@ def _tally(
             "label": label,
             "count": count,
             "tone": tone,
-            "url": _url(request, severity=key),
+            "url": address_with(request, state="open", severity=key),
             "is_current": wanted.state == "open" and wanted.severity == key,
         }
         for key, label, count, tone in items
     ]
-
-
-def _url(request: HttpRequest, *, severity: str) -> str:
-    query = request.GET.copy()
-    query.pop("page", None)
-    query["state"] = "open"
-    query.pop("severity", None)
-    if severity:
-        query["severity"] = severity
-    return f"?{query.urlencode()}"
 
 
 def _timeline(shown: Incident) -> list[dict[str, Any]]:
