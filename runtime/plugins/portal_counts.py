@@ -5,10 +5,9 @@ Airflow's own API would answer with the task instances themselves, a hundred at 
 
 from typing import Any
 
-from airflow.utils.session import create_session
+from portal_reading import bounded_session
 from sqlalchemy import text
 
-LONGEST_MILLISECONDS = 3000
 TASKS = """
     SELECT queue, state, count(*) FROM task_instance
     WHERE state IN ('queued', 'running') GROUP BY queue, state
@@ -24,8 +23,7 @@ def counts() -> dict[str, Any]:
     """Return tasks as (queue, state, count), those that wait as (queue, count, seconds that the
     first one waits), the number of import errors, and heartbeats.
     """
-    with create_session() as session:
-        session.execute(text(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}"))
+    with bounded_session() as session:
         tasks = session.execute(text(TASKS)).all()
         waiting = session.execute(text(WAITING)).all()
         import_errors = session.execute(text("SELECT count(*) FROM import_error")).scalar_one()

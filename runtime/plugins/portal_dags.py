@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
-from airflow.utils.session import create_session
+from portal_reading import bounded_session
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -59,8 +59,7 @@ def dags(known: str = "") -> dict[str, Any]:
 
 
 def _read() -> tuple[list[Any], int, list[Any] | None]:
-    with create_session() as session:
-        session.execute(text(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}"))
+    with bounded_session(LONGEST_MILLISECONDS) as session:
         found = session.execute(text(DAGS), {"most": MOST_DAGS}).all()
         count = session.execute(text(COUNT)).scalar_one()
         tags = defaultdict(list)

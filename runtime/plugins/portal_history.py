@@ -8,11 +8,10 @@ replaces what it knew of it: to ask twice counts nothing twice.
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.utils.session import create_session
+from portal_reading import bounded_session
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-LONGEST_MILLISECONDS = 3000
 BUCKET_SECONDS = 300
 # How much one answer covers, and how long a task may have existed before it ended.
 MOST_DAYS, OLDEST_DAYS = 7, 30
@@ -22,14 +21,14 @@ MOST_NAMES = 100
 CLOCK = """
     SELECT extract(epoch FROM clock_timestamp())::bigint, pg_database_size(current_database())
 """
-TASKS = f"""
+TASKS = """
     SELECT queue, count(*) FILTER (WHERE state = 'queued'),
         count(*) FILTER (WHERE state = 'running')
     FROM task_instance WHERE state IN ('queued', 'running')
-    GROUP BY queue ORDER BY count(*) DESC, queue LIMIT {MOST_NAMES}
-"""  # noqa: S608 - constants
+    GROUP BY queue ORDER BY count(*) DESC, queue LIMIT :most
+"""
 RUNS = "SELECT state, count(*) FROM dag_run WHERE state IN ('queued', 'running') GROUP BY state"
-POOLS = f"""
+POOLS = """
     SELECT slot_pool.pool, slot_pool.slots,
         coalesce(sum(task.pool_slots) FILTER (WHERE task.state = 'running'), 0),
         coalesce(sum(task.pool_slots) FILTER (WHERE task.state = 'queued'), 0),
@@ -37,15 +36,14 @@ POOLS = f"""
     FROM slot_pool LEFT JOIN task_instance task
         ON task.pool = slot_pool.pool AND task.state IN ('running', 'queued', 'scheduled')
     GROUP BY slot_pool.pool, slot_pool.slots
-    ORDER BY count(task.pool) DESC, slot_pool.pool LIMIT {MOST_NAMES}
-"""  # noqa: S608 - constants
+    ORDER BY count(task.pool) DESC, slot_pool.pool LIMIT :most
+"""
 HEARTBEATS = """
     SELECT job_type, extract(epoch FROM clock_timestamp() - max(latest_heartbeat))
     FROM job WHERE state = 'running' AND latest_heartbeat IS NOT NULL GROUP BY job_type
 """
-_BUCKET = f"(floor(extract(epoch FROM end_date) / {BUCKET_SECONDS}) * {BUCKET_SECONDS})::bigint"
-ENDED_RUNS = f"""
-    SELECT {_BUCKET},
+ENDED_RUNS = """
+    SELECT (floor(extract(epoch FROM end_date) / :bucket) * :bucket)::bigint,
         count(*) FILTER (WHERE state = 'success'), count(*) FILTER (WHERE state = 'failed'),
         percentile_cont(ARRAY[0.5, 0.9])
             WITHIN GROUP (ORDER BY extract(epoch FROM end_date - start_date)),
@@ -53,12 +51,12 @@ ENDED_RUNS = f"""
             FILTER (WHERE run_type = 'scheduled')
     FROM dag_run
     WHERE state IN ('success', 'failed') AND end_date >= :since AND end_date < :until
-    GROUP BY 1 ORDER BY 1 LIMIT {MOST_ROWS}
-"""  # noqa: S608 - constants
+    GROUP BY 1 ORDER BY 1 LIMIT :most
+"""
 # A try that is followed by another one moves to task_instance_history. The ids there and here begin
 # with the time at which they were made (UUID version 7, RFC 9562): an index bounds the search.
-ENDED_TASKS = f"""
-    SELECT {_BUCKET},
+ENDED_TASKS = """
+    SELECT (floor(extract(epoch FROM end_date) / :bucket) * :bucket)::bigint,
         count(*) FILTER (WHERE state = 'success'), count(*) FILTER (WHERE state = 'failed'),
         count(*) FILTER (WHERE state = 'retried'),
         percentile_cont(ARRAY[0.5, 0.9])
@@ -76,8 +74,8 @@ ENDED_TASKS = f"""
         WHERE task_instance_id >= CAST(:oldest AS uuid) AND state IN ('success', 'failed')
             AND end_date >= :since AND end_date < :until
     ) tries
-    GROUP BY 1 ORDER BY 1 LIMIT {MOST_ROWS}
-"""  # noqa: S608 - constants
+    GROUP BY 1 ORDER BY 1 LIMIT :most
+"""
 
 
 def history(*, since: int | None = None) -> dict[str, Any]:
@@ -94,12 +92,11 @@ def history(*, since: int | None = None) -> dict[str, Any]:
 
 
 def _now() -> dict[str, Any]:
-    with create_session() as session:
-        session.execute(text(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}"))
+    with bounded_session() as session:
         clock, size = session.execute(text(CLOCK)).one()
-        tasks = session.execute(text(TASKS)).all()
+        tasks = session.execute(text(TASKS), {"most": MOST_NAMES}).all()
         runs = session.execute(text(RUNS)).all()
-        pools = session.execute(text(POOLS)).all()
+        pools = session.execute(text(POOLS), {"most": MOST_NAMES}).all()
         heartbeats = session.execute(text(HEARTBEATS)).all()
     return {
         "clock": clock,
@@ -115,13 +112,14 @@ def _ended(*, since: int, clock: int) -> dict[str, Any] | None:
     begin = min(since, clock) // BUCKET_SECONDS * BUCKET_SECONDS
     end = min(begin + MOST_DAYS * 86_400, clock + BUCKET_SECONDS)
     span = {
+        "bucket": BUCKET_SECONDS,
+        "most": MOST_ROWS,
         "since": datetime.fromtimestamp(begin, UTC),
         "until": datetime.fromtimestamp(end, UTC),
         "oldest": _first_id(datetime.fromtimestamp(begin, UTC) - timedelta(days=OLDEST_DAYS)),
     }
     try:
-        with create_session() as session:
-            session.execute(text(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}"))
+        with bounded_session() as session:
             runs = session.execute(text(ENDED_RUNS), span).all()
             tasks = session.execute(text(ENDED_TASKS), span).all()
     except OperationalError:

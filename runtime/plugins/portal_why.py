@@ -6,10 +6,9 @@ A handful of statements whatever the size of Airflow, in one transaction with a 
 from typing import Any
 
 from airflow.configuration import conf
-from airflow.utils.session import create_session
+from portal_reading import bounded_session
 from sqlalchemy import text
 
-LONGEST_MILLISECONDS = 3000
 LONGEST_NAME = 250
 
 # What has not started: queued first, as only that waits for a worker.
@@ -110,8 +109,7 @@ def waiting() -> dict[str, Any]:
     """Return task instances that have not started, as (DAG, run, task, map index, state, queue,
     seconds).
     """
-    with create_session() as session:
-        session.execute(text(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}"))
+    with bounded_session() as session:
         rows = session.execute(text(WAITING)).all()
     return {"waiting": [[_short(value) for value in row] for row in rows]}
 
@@ -122,8 +120,7 @@ def why(*, dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, 
     `jobs` are (kind, how many run, seconds since the last heartbeat) of Airflow's own processes.
     """
     asked = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
-    with create_session() as session:
-        session.execute(text(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}"))
+    with bounded_session() as session:
         row = session.execute(text(INSTANCE), asked).mappings().first()
         jobs = session.execute(text(JOBS)).all()
         found = {name: _short(value) for name, value in (row or {}).items()}
