@@ -43,7 +43,7 @@ linters: $(DEV_STAMP) ## Get kube-score and checkov, which look at manifests, on
 test-cluster: $(DEV_STAMP) ## Test on a real Kubernetes node with KEDA and Airflow (root on Debian, Go)
 	@$(BIN)/python -m tests.cluster test $(PYTEST_ARGS)
 
-check: $(DEV_STAMP) ## Format, lint, types, imports, dependencies, migrations, docs and the fast tests
+check: $(DEV_STAMP) ## Format, lint, types, imports, dependencies, migrations, docs and the fast tests of what changed
 	@PYTEST_ARGS="$(PYTEST_ARGS)" $(BIN)/python -m tests.stages check
 
 ci: $(DEV_STAMP) ## Check and test everything, and name the tests that are flaky

@@ -1,6 +1,6 @@
 """What `make check`, `make test` and `make ci` run, and what they say about it at the end.
 
-    check   the fast tests; beside them all that only reads: format, lint, types, imports, docs
+    check   the fast tests of what changed; beside them what only reads: format, lint, types, docs
     test    the fast tests, the control plane of the others, then the slow tests
     ci      check, what is slow, and the tests on a real node. What failed is asked once more, alone
 
@@ -19,6 +19,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.changed import changed_files, paths_to_test
 from tests.reporting import REPORT
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -66,12 +67,12 @@ def _html(top: str) -> list[Path]:
     return [one.relative_to(PROJECT) for one in (PROJECT / top).rglob("*.html")]
 
 
-def fast_tests() -> Step:
+def fast_tests(of: list[str] | None = None) -> Step:
+    """The fast tests of some files and folders; of None, all."""
     more = shlex.split(os.environ.get("PYTEST_ARGS", ""))
     alone = [*PYTEST, "-p", "no:randomly", "-n", "0"]
-    return Step(
-        "fast tests", [*PYTEST, "-m", "not slow", "-n", "auto", "--dist", "worksteal", *more], alone
-    )
+    places = ["-m", "not slow", "-n", "auto", "--dist", "worksteal"]
+    return Step("fast tests", [*PYTEST, *places, *(of or []), *more], alone)
 
 
 def slow_tests(which: str) -> Step:
@@ -91,11 +92,20 @@ def node_tests() -> Step:
     return Step("tests on a node", command, command)
 
 
-def run_check(found: Findings, *, of: int = 1, asks_again: bool = False) -> None:
+def run_check(found: Findings) -> None:
+    changed = changed_files()
+    tests = None if changed is None else paths_to_test(changed)
+    _say(f"Fast tests for what changed: {' '.join(tests or ['all'])}")
+    _run_beside_static(fast_tests(tests), found, place="1/1")
+
+
+def _run_beside_static(
+    tests: Step, found: Findings, *, place: str, asks_again: bool = False
+) -> None:
     """Run what only reads beside the tests: those leave a core free while they begin."""
     beside = threading.Thread(target=_run_static, args=(found,))
     beside.start()
-    _run_tests(fast_tests(), found, place=f"1/{of}", asks_again=asks_again)
+    _run_tests(tests, found, place=place, asks_again=asks_again)
     beside.join()
 
 
@@ -107,7 +117,7 @@ def run_tests(found: Findings) -> None:
 
 
 def run_ci(found: Findings) -> None:
-    run_check(found, of=4, asks_again=True)
+    _run_beside_static(fast_tests(), found, place="1/4", asks_again=True)
     if not found.failed:
         _run_shown(control_plane(), found, place="2/4")
         _run_tests(slow_tests("slow and not cluster"), found, place="3/4", asks_again=True)

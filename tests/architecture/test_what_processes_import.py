@@ -70,6 +70,7 @@ def test_who_talks_to_clusters_loads_no_model_of_the_official_client(imported) -
     assert _of(modules, ("kubernetes",)) == set()
 
 
+@pytest.mark.slow  # reads a thousand modules
 def test_the_official_client_stays_whole_for_others(imported) -> None:
     modules = imported(f"{TALKS_TO_CLUSTERS}\nimport kubernetes; kubernetes.client.V1Pod")
 
