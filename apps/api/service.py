@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 
-from apps.api.deployments import items, options
+from apps.api.deployments import deploys, items, options
 from apps.api.places import clusters, organizations, workspaces
 from apps.api.wire.errors import explain_in
 
@@ -13,6 +13,7 @@ ROUTERS = (
     clusters.router,
     options.router,
     items.router,
+    deploys.router,
 )
 
 

@@ -1,5 +1,6 @@
 from django.urls import include, path
 
+from apps.api.deployments import uploads
 from apps.api.service import api
 
 app_name = "api"
@@ -9,4 +10,5 @@ operations = [pattern for pattern in api.urls[0] if pattern.name != "api-root"]
 
 urlpatterns = [
     path("v1/", include(operations)),
+    path("uploads/", uploads.upload, name="upload"),
 ]

@@ -22,6 +22,7 @@ Kind = Literal[
     "role",
     "token",
     "invitation",
+    "upload",
 ]
 _SHAPE = re.compile(r"c([0-9a-f]{10})([0-9a-f]{14})")
 

@@ -19,6 +19,7 @@ from apps.accounts.models import User
 from apps.api.service import api
 from apps.api.wire import gates
 from apps.core.public_ids import public_id
+from apps.deploys.models import Upload
 from apps.organizations.tokens.personal import create_personal_token
 from tests.architecture.permission_table import HOLDERS, ROLES, TOKENS
 from tests.architecture.stage import Stage
@@ -44,6 +45,11 @@ TABLE: dict[str, str] = {
     "GetDeployment": "deployment.view",
     "UpdateDeployment": "deployment.update",
     "DeleteDeployment": "deployment.delete",
+    "ListDeploys": "deployment.deploys.view",
+    "CreateDeploy": "deployment.deploys.create",
+    "GetDeploy": "deployment.deploys.view",
+    "FinalizeDeploy": "deployment.deploys.create",
+    "DeployRollback": "deployment.deploys.create",
 }
 # What is asked of the body once the gate is passed: too short to be found there is refused.
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser"}
@@ -113,7 +119,7 @@ def _program(stage: Stage, name: str, user: Any) -> Client:
 def test_every_operation_lets_through_whom_its_permission_does(
     stage: Stage, programs: dict[str, Client]
 ):
-    """Ask about the edge: the weakest who is let in, the strongest who is not, strangers."""
+    """Ask about the edge: the weakest who is let in, the strongest who are not, strangers."""
     wrong = list(_wrong(stage, programs, edge))
 
     assert not wrong, "\n".join(wrong)
@@ -129,8 +135,9 @@ def test_every_operation_lets_through_whom_its_permission_does_of_all(
 
 
 def _wrong(stage: Stage, programs: dict[str, Client], whom: Any) -> Iterator[str]:
+    ids = _ids(stage)
     for name, operation in ALL.items():
-        path = "/v1" + operation.route.format_map(_ids(stage))
+        path = "/v1" + operation.route.format_map(ids)
         for visitor in whom(name):
             found = _ask(programs[visitor], operation.method, path)
             if found != expected(name, visitor):
@@ -154,11 +161,10 @@ def expected(name: str, visitor: str) -> str:
 
 
 def edge(name: str) -> set[str]:
-    chosen = {"anonymous", "disabled", "operator", "outsider", *TOKENS}
-    let_in = INSIDE if TABLE[name] == ANY else HOLDERS[TABLE[name]] & ROLES
-    chosen.add(min(sorted(let_in), key=_strength))
-    if ROLES - let_in:
-        chosen.add(max(sorted(ROLES - let_in), key=_strength))
+    let_in = INSIDE if TABLE[name] == ANY else HOLDERS[TABLE[name]]
+    chosen = {"anonymous", "outsider", min(sorted(let_in), key=_strength)}
+    for kind in (ROLES, TOKENS):
+        chosen.update(sorted(kind - let_in, key=_strength)[-1:])
     return chosen
 
 
@@ -169,7 +175,13 @@ def _strength(visitor: str) -> int:
 def _ids(stage: Stage) -> dict[str, str]:
     places = {f"{scope}Id": public_id(scope, on.pk) for scope, on in stage.places.items()}
     cluster = stage.places["deployment"].cluster
-    return {**places, "clusterId": public_id("cluster", cluster.pk)}
+    deploy = stage.places["deployment"].deploys.get()
+    upload = Upload.objects.create(deployment=deploy.deployment, deploy=deploy)
+    return {
+        **places,
+        "clusterId": public_id("cluster", cluster.pk),
+        "deployId": public_id("upload", upload.pk),
+    }
 
 
 def _ask(client: Client, method: str, path: str) -> str:

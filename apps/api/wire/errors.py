@@ -16,7 +16,7 @@ from apps.core.errors import Conflict, Invalid, PortalError, Refused
 from apps.deploys.services import StorageFull
 from apps.organizations.tokens.queries import TokenRefused
 
-PREFIXES = ("/v1/", "/spec/v1.0")
+PREFIXES = ("/v1/", "/spec/")
 BAD_TOKENS_SECONDS = 60
 NOT_HERE = "Nothing that you may see is there."
 # Where the middleware finds an answer that is no JSON.
