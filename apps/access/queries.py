@@ -77,6 +77,9 @@ def permissions_held(*, user: User, on: Scoped) -> frozenset[str]:
     """
     if not user.is_authenticated or not user.is_active:
         return frozenset()
+    only: tuple[frozenset[str], type, Any] | None = getattr(user, "_only_grant", None)
+    if only is not None:
+        return only[0] if only[1:] in [(type(one), one.pk) for one in with_ancestors(on)] else frozenset()
     # By attribute: the user of a request is a proxy, whose __dict__ is not that of the person.
     memory: dict[tuple[type, Any], frozenset[str]] | None
     memory = getattr(user, "_permissions_held", None)
@@ -93,9 +96,18 @@ def permissions_held(*, user: User, on: Scoped) -> frozenset[str]:
     return memory[key]
 
 
+def note_only_grant(*, user: User, role: Role, on: Scoped) -> None:
+    """Note that a user holds just this role: that of an API token was read to let it in, and need
+    not be read again.
+    """
+    noted = (frozenset(role.permissions), type(on), on.pk)
+    user._only_grant = noted  # type: ignore[attr-defined]  # a note on the instance
+
+
 def forget_permissions(user: User) -> None:
     """Ask the database again after the user's roles changed within a request."""
     user._permissions_held = {}  # type: ignore[attr-defined]  # see permissions_held
+    user._only_grant = None  # type: ignore[attr-defined]  # see note_only_grant
 
 
 def _own_permissions(*, user: User, chain: list[Any]) -> dict[int, frozenset[str]]:

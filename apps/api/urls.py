@@ -1,11 +1,14 @@
-from django.urls import path
+from django.urls import include, path
 
-from apps.api import views
+from apps.api.deployments import uploads
+from apps.api.service import api
 
 app_name = "api"
 
+# Its own page of nothing but a 404 is left out.
+operations = [pattern for pattern in api.urls[0] if pattern.name != "api-root"]
+
 urlpatterns = [
-    path("api/v1/whoami", views.whoami, name="whoami"),
-    path("api/v1/deployments", views.deployments, name="deployments"),
-    path("api/v1/deployments/<slug:ref>", views.deployment, name="deployment"),
+    path("v1/", include(operations)),
+    path("uploads/", uploads.upload, name="upload"),
 ]

@@ -214,3 +214,41 @@ class ApiTokenSecret(models.Model):
     )
     made_at = models.DateTimeField(default=timezone.now)
     ends_at = models.DateTimeField(null=True, blank=True)
+
+    @property
+    def shown(self) -> str:
+        """A part of the secret, to tell it from others: its beginning, or its end where all begin
+        alike.
+        """
+        return self.beginning if self.beginning.startswith("…") else f"{self.beginning}…"
+
+
+class PersonalToken(models.Model):
+    """A token with which a person's own programs call, in one organization and with all that the
+    person may do there.
+
+    `fingerprint` is of the password it was made under: with another one the token is refused.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="personal_tokens"
+    )
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=80)
+    digest = models.CharField(max_length=64, unique=True)
+    ending = models.CharField(max_length=16)
+    fingerprint = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_from = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"), "user", name="personal_token_name_unique_of_person"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name

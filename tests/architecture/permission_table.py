@@ -198,9 +198,6 @@ TABLE = {
     "deployments:rotate_token": both("deployment.tokens.manage"),
     "deployments:revoke_token": both("deployment.tokens.manage"),
     # By token alone: whoever is signed in is nobody there.
-    "api:whoami": special("token", NOBODY, TOKENS, is_by_token=True),
-    "api:deployments": special("token", NOBODY, TOKENS, is_by_token=True),
-    "api:deployment": special("deployment.view", NOBODY, TOKENS, is_by_token=True),
     "organizations:role": reads("organization.view"),
     "organizations:new_role": both("organization.roles.manage"),
     "organizations:edit_role": both("organization.roles.manage"),

@@ -25,7 +25,7 @@ def test_an_owner_closes_an_account_and_its_sessions_and_tokens_end(
 
     assert answer.status_code == 302
     assert of_bob.get("/w/warehouse/members/").status_code == 302
-    called = client.get("/api/v1/whoami", headers={"Authorization": f"Bearer {secret}"})
+    called = client.get("/v1/users/self", headers={"Authorization": f"Bearer {secret}"})
     assert called.status_code == 401
     assert AuditEvent.objects.get(action="account.closed").actor == alice
 

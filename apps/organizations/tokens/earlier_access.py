@@ -13,7 +13,7 @@ from apps.access.audit_labels import record_on
 from apps.access.scopes import grant_model
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
-from apps.organizations.models import ApiToken, ApiTokenSecret, Invitation
+from apps.organizations.models import ApiToken, ApiTokenSecret, Invitation, PersonalToken
 
 
 def connect() -> None:
@@ -22,7 +22,7 @@ def connect() -> None:
 
 
 def _end(sender: Any, user: User, **_: Any) -> list[str]:
-    return [*_end_secrets(user), *_withdraw_invitations(user)]
+    return [*_end_secrets(user), *_end_own(user), *_withdraw_invitations(user)]
 
 
 def _end_secrets(user: User) -> list[str]:
@@ -35,6 +35,12 @@ def _end_secrets(user: User) -> list[str]:
             record_on(action="token.secret_ended", actor=None, on=place, changes=change)
     theirs.delete()
     return [f"the secret of the API token {token.name}" for token in tokens]
+
+
+def _end_own(user: User) -> list[str]:
+    theirs = list(PersonalToken.objects.filter(user=user))
+    PersonalToken.objects.filter(user=user).delete()
+    return [f"the personal token {token.name}" for token in theirs]
 
 
 def _place_of(token: ApiToken) -> Any:

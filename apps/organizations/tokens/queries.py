@@ -11,16 +11,18 @@ from django.utils import timezone
 
 from apps.access.apps import MODELS
 from apps.access.models import Role
-from apps.access.queries import permissions_held
-from apps.access.scopes import Scoped, grant_model, models_with_roles
+from apps.access.queries import note_only_grant, permissions_held
+from apps.access.scopes import Scoped, grant_model, models_with_roles, organization_over
 from apps.accounts.models import User, UserKind
 from apps.accounts.queries import digest_of
 from apps.core.errors import PortalError
-from apps.organizations.models import ApiToken, ApiTokenSecret
+from apps.organizations.models import ApiToken, ApiTokenSecret, Organization, PersonalToken
 from apps.organizations.tokens.secrets import is_well_formed
+from apps.organizations.tokens.signed import is_signed_here
 
 # The time of last use is recorded this often at most: it costs a write.
 USE_STEP = timedelta(minutes=1)
+VIEW = "organization.view"
 
 
 class TokenRefused(PortalError):
@@ -29,12 +31,15 @@ class TokenRefused(PortalError):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls by token: the service user, whose permissions are asked for, and its one role."""
+    """Who calls: the person of a personal token, or the service user of an API token with its one
+    role on `place`. Permissions are asked of `user`.
+    """
 
     user: User
-    token: ApiToken
-    role: Role
+    organization: Organization
+    token: ApiToken | PersonalToken
     place: Any
+    role: Role | None = None
 
 
 def tokens_on(*, on: Scoped, search: str = "") -> QuerySet[ApiToken]:
@@ -84,17 +89,19 @@ def can_be_made_by(*, person: User | None, role: Role, place: Any) -> bool:
 
 
 def caller_of(*, secret: str, address: str) -> Caller:
-    """Find who calls with a secret, and note the use. Three queries, and a write once a minute.
+    """Find who calls with a secret, and note the use. Three queries for an API token, two for a
+    personal one, and a write once a minute.
 
     Raises TokenRefused when the secret is unknown, replaced, revoked or has expired, when its
     object is gone, or when the person who made it could no longer make it.
     """
-    if not is_well_formed(secret):
+    if not (is_well_formed(secret) or is_signed_here(secret)):
         raise TokenRefused("This is not a token of Astro Portal.")
+    digest = digest_of(secret)
     known = ApiTokenSecret.objects.select_related("token__user", "made_by")
-    row = known.annotate(now=Now()).filter(digest=digest_of(secret)).first()
+    row = known.annotate(now=Now()).filter(digest=digest).first()
     if row is None:
-        raise TokenRefused("This token is unknown. It may have been revoked.")
+        return _caller_in_person(digest, address)
     token = row.token
     if row.ends_at is not None and row.ends_at <= row.now:
         raise TokenRefused("This token was replaced by a newer secret.")
@@ -109,7 +116,33 @@ def caller_of(*, secret: str, address: str) -> Caller:
             "Ask a person who can to rotate it."
         )
     _note_use(token, address)
-    return Caller(user=token.user, token=token, role=role, place=place)
+    note_only_grant(user=token.user, role=role, on=place)
+    return Caller(token.user, organization_over(place), token, place, role)
+
+
+def _caller_in_person(digest: str, address: str) -> Caller:
+    known = PersonalToken.objects.select_related("user", "organization").annotate(now=Now())
+    token = known.filter(digest=digest).first()
+    if token is None:
+        raise TokenRefused("This token is unknown. It may have been revoked.")
+    if token.expires_at <= token.now:
+        raise TokenRefused("This token has expired.")
+    if token.fingerprint != fingerprint_of(token.user):
+        raise TokenRefused("Your password was changed after this token was made. Create another.")
+    if VIEW not in permissions_held(user=token.user, on=token.organization):
+        raise TokenRefused("The person of this token is not in its organization any more.")
+    _note_use(token, address)
+    return Caller(token.user, token.organization, token, token.organization)
+
+
+def fingerprint_of(user: User) -> str:
+    """Return what changes with a person's password, and tells nothing of it."""
+    return digest_of(f"personal-token:{user.password}")
+
+
+def personal_tokens_of(*, user: User) -> QuerySet[PersonalToken]:
+    """List the personal tokens of a person, the newest first; those that have ended, too."""
+    return PersonalToken.objects.filter(user=user).select_related("organization").order_by("-pk")
 
 
 def _held(token: ApiToken) -> tuple[Role, Any]:
@@ -122,10 +155,10 @@ def _held(token: ApiToken) -> tuple[Role, Any]:
     return held.role, held.content_object
 
 
-def _note_use(token: ApiToken, address: str) -> None:
+def _note_use(token: ApiToken | PersonalToken, address: str) -> None:
     last = token.last_used_at
     if last is None or last < timezone.now() - USE_STEP:
-        row = ApiToken.objects.filter(pk=token.pk)
+        row = type(token)._default_manager.filter(pk=token.pk)
         row.update(last_used_at=Now(), last_used_from=address[:64])
 
 

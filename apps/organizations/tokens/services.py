@@ -17,7 +17,7 @@ from django.utils import timezone
 from apps.access.audit_labels import record_on
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
-from apps.access.scopes import Scoped
+from apps.access.scopes import Scoped, with_ancestors
 from apps.access.services import (
     ensure_applicable,
     ensure_can_delegate,
@@ -28,9 +28,10 @@ from apps.access.services import (
 from apps.accounts.models import User, UserKind
 from apps.accounts.sign_in.adapter import SERVICE_DOMAIN
 from apps.core.errors import Invalid, Refused
+from apps.core.public_ids import public_id
 from apps.organizations.models import ApiToken, ApiTokenSecret
 from apps.organizations.tokens.queries import roles_of_tokens, tokens_on, tokens_within
-from apps.organizations.tokens.secrets import new_secret
+from apps.organizations.tokens.signed import new_signed
 
 LONGEST_GRACE = timedelta(days=7)
 
@@ -61,7 +62,7 @@ def create_token(
     )
     grant(actor=actor, user=user, role=role, on=on, expires_at=expires_at)
     _record("token.created", actor, on, token, [None, role.name])
-    return token, _make_secret(actor, token)
+    return token, _make_secret(actor, token, on)
 
 
 @transaction.atomic
@@ -77,7 +78,7 @@ def rotate_token(*, actor: User, token: ApiToken, on: Scoped, grace: timedelta) 
     longer = token.secrets.filter(Q(ends_at=None) | Q(ends_at__gt=ends_at))
     longer.update(ends_at=ends_at)
     _record("token.rotated", actor, on, token, ["one secret", "a new secret"])
-    return _make_secret(actor, token)
+    return _make_secret(actor, token, on)
 
 
 @transaction.atomic
@@ -112,8 +113,19 @@ def _role(token: ApiToken, on: Scoped) -> Role:
     return role
 
 
-def _make_secret(actor: User, token: ApiToken) -> str:
-    secret = new_secret()
+def _make_secret(actor: User, token: ApiToken, on: Scoped) -> str:
+    token_id = public_id("token", token.pk)
+    places = {
+        f"{type(one).access_scope}Id": public_id(type(one).access_scope, one.pk)
+        for one in with_ancestors(on)
+    }
+    named = {"apiTokenId": token_id, **places}
+    claims = {
+        "apiTokenId": token_id,
+        "scope": token.scope,
+        "permissions": [f"{kind}:{one}" for kind, one in named.items()],
+    }
+    secret = new_signed(claims=claims, expires_at=token.expires_at)
     ApiTokenSecret.objects.create(
         token=token, digest=secret.digest, beginning=secret.beginning, made_by=actor
     )

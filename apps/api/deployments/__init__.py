@@ -1,0 +1,1 @@
+"""Deployments: their shape, choices, changes, code and logs."""

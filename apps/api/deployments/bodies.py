@@ -1,0 +1,228 @@
+"""What clients send about a Deployment, turned into a configuration.
+
+An update holds the whole Deployment, most of it as the client read it. A secret comes back without
+its value, which means: keep it.
+"""
+
+from collections.abc import Sequence
+
+from django.utils import timezone
+from pydantic import Field
+
+from apps.accounts.models import User
+from apps.api.wire.errors import NotOffered
+from apps.api.wire.shapes import Shape
+from apps.clusters.models import Cluster
+from apps.dataplane.spec import WorkerQueue
+from apps.deployments.configuration.options import DeploymentOptions, deployment_options
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
+from apps.deployments.configuration.validation import Problem, check_value
+from apps.deployments.editing.drafts import store_secret
+from apps.deployments.editing.revisions import InvalidConfiguration
+from apps.organizations.models import Workspace
+
+# The client knows no other executor that comes without worker queues.
+EXECUTORS = {"CELERY": "celery", "KUBERNETES": "kubernetes", "LOCAL": "local"}
+
+
+class VariableBody(Shape):
+    key: str
+    value: str | None = None
+    is_secret: bool = False
+
+
+class QueueBody(Shape):
+    name: str
+    astro_machine: str | None = None
+    min_worker_count: int | None = None
+    max_worker_count: int | None = None
+    worker_concurrency: int | None = None
+
+
+class DeploymentBody(Shape):
+    """What both creating and changing take. Of an option that this portal does not have only the
+    value is taken that says “without”.
+    """
+
+    name: str = Field(min_length=1, max_length=200)
+    description: str | None = None
+    executor: str | None = None
+    environment_variables: list[VariableBody] | None = None
+    worker_queues: list[QueueBody] | None = None
+    contact_emails: list[str] | None = None
+    scheduler_size: str | None = None
+    is_cicd_enforced: bool = False
+    is_dag_deploy_enabled: bool | None = None
+    is_development_mode: bool | None = None
+    is_high_availability: bool | None = None
+    workload_identity: str | None = None
+
+
+class NewDeployment(DeploymentBody):
+    workspace_id: str
+    cluster_id: str | None = None
+    type: str | None = None
+    astro_runtime_version: str | None = None
+
+
+class DeploymentChange(DeploymentBody):
+    workspace_id: str | None = None
+
+
+def options_of(cluster: Cluster) -> DeploymentOptions:
+    return deployment_options(cluster=cluster, today=timezone.now().date())
+
+
+def refuse_what_is_not_here(body: DeploymentBody) -> None:
+    """Raise NotOffered for the first option that the portal does not have."""
+    refusals = {
+        "deploys only by CI/CD": body.is_cicd_enforced,
+        "development mode and hibernation": bool(body.is_development_mode),
+        "high availability": bool(body.is_high_availability),
+        "contact emails": bool(body.contact_emails),
+        "workload identities": bool(body.workload_identity),
+        f"schedulers of the size {body.scheduler_size}": body.scheduler_size
+        not in (None, "", "SMALL"),
+    }
+    for what, is_asked in refusals.items():
+        if is_asked:
+            raise NotOffered(f"This portal does not have {what}. Leave the option out.")
+
+
+def new_configuration(
+    body: NewDeployment, *, actor: User, workspace: Workspace, cluster: Cluster
+) -> Configuration:
+    """Return the configuration of a new Deployment: what the client leaves out is as usual.
+
+    Seals the values of secrets; they belong to `actor` until a revision takes them.
+    """
+    options = options_of(cluster)
+    usual = options.new_configuration()
+    return _configuration(
+        body,
+        usual,
+        options,
+        runtime=body.astro_runtime_version or usual.runtime,
+        actor=actor,
+        workspace=workspace,
+    )
+
+
+def changed_configuration(
+    body: DeploymentChange,
+    *,
+    before: Configuration,
+    actor: User,
+    workspace: Workspace,
+    cluster: Cluster,
+) -> Configuration:
+    """Return the configuration that an update asks for; the runtime stays."""
+    return _configuration(
+        body,
+        before,
+        options_of(cluster),
+        runtime=before.runtime,
+        actor=actor,
+        workspace=workspace,
+    )
+
+
+def with_variables(
+    before: Configuration, variables: Sequence[VariableBody], *, actor: User, workspace: Workspace
+) -> tuple[Variable, ...]:
+    """Turn variables into those of a configuration. Raises InvalidConfiguration for a secret that
+    is new and has no value.
+    """
+    known = {variable.key: variable for variable in before.variables}
+    problems, found = [], []
+    for index, one in enumerate(variables):
+        old = known.get(one.key)
+        if not one.is_secret:
+            found.append(Variable(key=one.key, value=one.value or ""))
+        elif one.value:
+            secret = store_secret(workspace=workspace, value=one.value, actor=actor)
+            found.append(Variable(key=one.key, secret_id=str(secret.pk)))
+        elif old is not None and old.is_secret:
+            found.append(old)
+        else:
+            path = f"environmentVariables.{index}.value"
+            problems.append(Problem(path, f"Send a value for the new secret {one.key}."))
+    if problems:
+        raise InvalidConfiguration(problems)
+    return tuple(found)
+
+
+def _configuration(
+    body: DeploymentBody,
+    before: Configuration,
+    options: DeploymentOptions,
+    *,
+    runtime: str,
+    actor: User,
+    workspace: Workspace,
+) -> Configuration:
+    _refuse_values(body.environment_variables or [], options)
+    executor = _executor(body.executor, before)
+    variables = before.variables
+    if body.environment_variables is not None:
+        variables = with_variables(
+            before, body.environment_variables, actor=actor, workspace=workspace
+        )
+    return Configuration(
+        description=before.description if body.description is None else body.description,
+        runtime=runtime,
+        executor=executor,  # type: ignore[arg-type]  # its name is checked with the rest
+        queues=_queues(executor, body.worker_queues, before, options),
+        variables=variables,
+        corrects_drift=before.corrects_drift,
+    )
+
+
+def _executor(asked: str | None, before: Configuration) -> str:
+    if not asked:
+        return before.executor
+    return EXECUTORS.get(asked.upper(), asked.lower())
+
+
+def _queues(
+    executor: str,
+    asked: list[QueueBody] | None,
+    before: Configuration,
+    options: DeploymentOptions,
+) -> tuple[WorkerQueue, ...]:
+    if executor != "celery":
+        return ()
+    if asked is None:
+        return before.queues or (options.new_queue(DEFAULT_QUEUE),)
+    return tuple(_queue(one, before, options) for one in asked)
+
+
+def _queue(body: QueueBody, before: Configuration, options: DeploymentOptions) -> WorkerQueue:
+    usual = before.queue(body.name) or options.new_queue(body.name)
+    sizes = {size.name.upper(): size.name for size in options.sizes}
+    size = usual.size if body.astro_machine is None else body.astro_machine.upper()
+    return WorkerQueue(
+        name=body.name,
+        size=sizes.get(size.upper(), size),
+        concurrency=_or(body.worker_concurrency, usual.concurrency),
+        min_workers=_or(body.min_worker_count, usual.min_workers),
+        max_workers=_or(body.max_worker_count, usual.max_workers),
+    )
+
+
+def _or(asked: int | None, usual: int) -> int:
+    return usual if asked is None else asked
+
+
+def _refuse_values(variables: list[VariableBody], options: DeploymentOptions) -> None:
+    """Check the values of secrets while they can be read."""
+    problems = [
+        problem
+        for index, one in enumerate(variables)
+        if one.is_secret
+        for problem in check_value(
+            f"environmentVariables.{index}.value", one.value or "", options
+        )
+    ]
+    if problems:
+        raise InvalidConfiguration(problems)

@@ -1,0 +1,223 @@
+"""Deploys of code: announced, uploaded to the address that the answer names, finished."""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core import signing
+from django.db.models import Q
+from django.urls import reverse
+from ninja import Path, Query, Router
+from pydantic import Field
+
+from apps.api.deployments.shapes import AtDeployment
+from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.gates import Call, on_deployment
+from apps.api.wire.paging import Paging, page_of
+from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
+from apps.core.public_ids import number_of, public_id
+from apps.deployments.models import Deployment, RevisionState
+from apps.deploys.incoming.services import begin_upload, finish_upload
+from apps.deploys.models import Deploy, Upload
+from apps.deploys.queries import deploys_of
+from apps.deploys.services import roll_back
+
+router = Router(by_alias=True, exclude_none=True, tags=["Deploy"])
+SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
+UPLOAD_SALT = "api.upload"
+
+
+class AtDeploy(AtDeployment):
+    deploy_id: str
+
+
+class DeployShape(Shape):
+    id: str
+    deployment_id: str
+    type: str = "DAG_ONLY"
+    status: str
+    description: str
+    dag_tarball_version: str | None = None
+    dags_upload_url: str | None = None
+    rollback_from_id: str | None = None
+    image_repository: str = ""
+    image_tag: str = ""
+    is_dag_deploy_enabled: bool = True
+    bundles: list[str] = []
+    created_at: datetime
+    updated_at: datetime
+    created_by_subject: Profile
+
+
+class DeployList(Listing):
+    deploys: list[DeployShape]
+
+
+class NewDeploy(Shape):
+    type: str
+    description: str = Field(default="", max_length=500)
+
+
+class Finish(Shape):
+    dag_tarball_version: str = Field(default="", max_length=100)
+
+
+class RollBack(Shape):
+    description: str = Field(default="", max_length=500)
+
+
+@router.get(
+    "/organizations/{organizationId}/deployments/{deploymentId}/deploys",
+    auth=on_deployment(SEE),
+    response=DeployList,
+    operation_id="ListDeploys",
+    summary="List deploys, the newest first",
+)
+def list_deploys(request: Call, at: Path[AtDeployment], asked: Query[Paging]) -> Any:
+    found = deploys_of(request.found).select_related(
+        "created_by", "revision", "rollback_of__upload", "upload"
+    )
+    page = page_of(found, asked, sorts={"number": "-number"})
+    rows = [_of_deploy(one) for one in page.rows]
+    return DeployList(deploys=rows, **page.numbers(asked))
+
+
+@router.post(
+    "/organizations/{organizationId}/deployments/{deploymentId}/deploys",
+    auth=on_deployment(DELIVER),
+    response=DeployShape,
+    operation_id="CreateDeploy",
+    summary="Announce a deploy, and learn where to upload it",
+)
+def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
+    """Only DAGs are deployed this way: a gzipped tar, uploaded as to Azure Blob Storage."""
+    if body.type != "DAG_ONLY":
+        raise NotOffered("This portal takes deploys of DAGs only: astro deploy --dags.")
+    upload = begin_upload(
+        actor=request.caller.user, deployment=request.found, description=body.description
+    )
+    return _of_upload(upload, with_address=True)
+
+
+@router.get(
+    "/organizations/{organizationId}/deployments/{deploymentId}/deploys/{deployId}",
+    auth=on_deployment(SEE),
+    response=DeployShape,
+    operation_id="GetDeploy",
+    summary="Get a deploy",
+)
+def get_deploy(request: Call, at: Path[AtDeploy]) -> Any:
+    upload = _upload(request.found, at.deploy_id)
+    return _of_upload(upload) if upload else _of_deploy(_deploy(request.found, at.deploy_id))
+
+
+@router.post(
+    "/organizations/{organizationId}/deployments/{deploymentId}/deploys/{deployId}/finalize",
+    auth=on_deployment(DELIVER),
+    response=DeployShape,
+    operation_id="FinalizeDeploy",
+    summary="Deploy what was uploaded",
+)
+def finish_deploy(request: Call, at: Path[AtDeploy], body: Finish) -> Any:
+    """Check the code, store it and make a revision with it. 400 with all problems where it is not
+    accepted, 409 where nothing was uploaded. Code that runs already is fine.
+    """
+    upload = _upload(request.found, at.deploy_id)
+    if upload is None:
+        raise NotHere
+    upload.deployment = request.found
+    done = finish_upload(
+        actor=request.caller.user, upload=upload, version=body.dag_tarball_version
+    )
+    return _of_upload(done)
+
+
+@router.post(
+    "/organizations/{organizationId}/deployments/{deploymentId}/deploys/{deployId}/rollback",
+    auth=on_deployment(DELIVER),
+    response=DeployShape,
+    operation_id="DeployRollback",
+    summary="Deploy the code of an earlier deploy again",
+)
+def roll_back_to(request: Call, at: Path[AtDeploy], body: RollBack) -> Any:
+    delivery = roll_back(
+        actor=request.caller.user,
+        deployment=request.found,
+        deploy=_deploy(request.found, at.deploy_id),
+        description=body.description,
+    )
+    return _of_deploy(delivery.deploy)
+
+
+def upload_of_key(key: str) -> Upload | None:
+    """Find the upload that an address was made for, within a day, until it is finished."""
+    try:
+        number = signing.loads(key, salt=UPLOAD_SALT, max_age=86_400)
+    except signing.BadSignature:
+        return None
+    waiting = Upload.objects.filter(pk=number, finished_at=None)
+    return waiting.select_related("deployment", "created_by").first()
+
+
+def _of_upload(upload: Upload, *, with_address: bool = False) -> DeployShape:
+    status = "FAILED" if upload.failure else "INITIALIZED"
+    if upload.finished_at:
+        status = _status(upload.deploy) if upload.deploy else "DEPLOYED"
+    return DeployShape(
+        id=public_id("upload", upload.pk),
+        deployment_id=public_id("deployment", upload.deployment_id),
+        status=status,
+        description=upload.description,
+        dag_tarball_version=upload.version or None,
+        dags_upload_url=_address(upload) if with_address else None,
+        created_at=upload.created_at,
+        updated_at=upload.finished_at or upload.created_at,
+        created_by_subject=profile_of(upload.created_by),
+    )
+
+
+def _of_deploy(deploy: Deploy) -> DeployShape:
+    origin = deploy.rollback_of
+    return DeployShape(
+        id=_id_of(deploy),
+        deployment_id=public_id("deployment", deploy.deployment_id),
+        status=_status(deploy),
+        description=deploy.description,
+        dag_tarball_version=deploy.digest[:24],
+        rollback_from_id=_id_of(origin) if origin else None,
+        image_tag=f"revision-{deploy.revision.number}",
+        created_at=deploy.created_at,
+        updated_at=deploy.created_at,
+        created_by_subject=profile_of(deploy.created_by),
+    )
+
+
+def _id_of(deploy: Deploy) -> str:
+    upload: Upload | None = getattr(deploy, "upload", None)
+    return public_id("upload", upload.pk) if upload else public_id("deploy", deploy.pk)
+
+
+def _status(deploy: Deploy) -> str:
+    failed = deploy.revision.state == RevisionState.FAILED
+    return "FAILED" if failed else "DEPLOYED"
+
+
+def _address(upload: Upload) -> str:
+    key = signing.dumps(upload.pk, salt=UPLOAD_SALT)
+    return f"{settings.PORTAL_URL}{reverse('api:upload')}?key={key}"
+
+
+def _upload(deployment: Deployment, text: str) -> Upload | None:
+    number = number_of("upload", text)
+    uploads = Upload.objects.filter(deployment=deployment, pk=number)
+    return uploads.select_related("created_by", "deploy__revision").first() if number else None
+
+
+def _deploy(deployment: Deployment, text: str) -> Deploy:
+    by_upload, by_number = number_of("upload", text), number_of("deploy", text)
+    named = Q(upload__pk=by_upload) if by_upload else Q(pk=by_number)
+    deploys = Deploy.objects.filter(named, deployment=deployment)
+    found = deploys.select_related("created_by", "revision", "rollback_of", "upload").first()
+    if found is None:
+        raise NotHere
+    return found

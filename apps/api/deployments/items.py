@@ -1,0 +1,195 @@
+"""Deployments: list, read, create, change and delete."""
+
+from typing import Any
+
+from django.db import transaction
+from ninja import Path, Query, Router
+
+from apps.access.scoped import require
+from apps.api.deployments.bodies import (
+    DeploymentChange,
+    NewDeployment,
+    changed_configuration,
+    new_configuration,
+    refuse_what_is_not_here,
+)
+from apps.api.deployments.shapes import (
+    AtDeployment,
+    DeploymentList,
+    DeploymentShape,
+    deployment_shape,
+)
+from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.gates import DEPLOYMENT_PARTS, Call, in_organization, on_deployment
+from apps.api.wire.paging import Paging, page_of
+from apps.api.wire.shapes import InOrganization
+from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
+from apps.core.errors import Invalid
+from apps.core.public_ids import number_of, numbers_of
+from apps.deployments.editing.services import (
+    create_deployment,
+    delete_deployment,
+    update_config,
+)
+from apps.deployments.models import Deployment, Phase
+from apps.organizations.models import Workspace
+
+router = Router(by_alias=True, exclude_none=True, tags=["Deployment"])
+
+
+class DeploymentQuery(Paging):
+    deployment_ids: list[str] = []
+    names: list[str] = []
+    workspace_ids: list[str] = []
+
+
+@router.get(
+    "/organizations/{organizationId}/deployments",
+    auth=in_organization(),
+    response=DeploymentList,
+    operation_id="ListDeployments",
+    summary="List Deployments",
+)
+def list_deployments(request: Call, at: Path[InOrganization], asked: Query[DeploymentQuery]) -> Any:
+    seen = Deployment.objects.visible_to(request.caller.user).exclude(phase=Phase.DELETED)
+    found = seen.filter(workspace__organization=request.organization)
+    if asked.deployment_ids:
+        found = found.filter(pk__in=numbers_of("deployment", asked.deployment_ids))
+    if asked.workspace_ids:
+        found = found.filter(workspace__in=numbers_of("workspace", asked.workspace_ids))
+    if asked.names:
+        found = found.filter(name__in=asked.names)
+    sorts = {"name": "name", "createdAt": "created_at", "updatedAt": "wanted__created_at"}
+    page = page_of(found.select_related("workspace", *DEPLOYMENT_PARTS), asked, sorts=sorts)
+    rows = [deployment_shape(one) for one in page.rows]
+    return DeploymentList(deployments=rows, **page.numbers(asked))
+
+
+@router.post(
+    "/organizations/{organizationId}/deployments",
+    auth=in_organization(),
+    response=DeploymentShape,
+    operation_id="CreateDeployment",
+    summary="Create a Deployment",
+)
+def new_deployment(request: Call, at: Path[InOrganization], body: NewDeployment) -> Any:
+    workspace = _workspace(request, body.workspace_id)
+    refuse_what_is_not_here(body)
+    cluster = _cluster(workspace, body)
+    actor = request.caller.user
+    with transaction.atomic():
+        operation = create_deployment(
+            actor=actor,
+            workspace=workspace,
+            cluster=cluster,
+            name=body.name,
+            configuration=new_configuration(
+                body, actor=actor, workspace=workspace, cluster=cluster
+            ),
+        )
+    return deployment_shape(_again(operation.deployment))
+
+
+@router.get(
+    "/organizations/{organizationId}/deployments/{deploymentId}",
+    auth=on_deployment("deployment.view"),
+    response=DeploymentShape,
+    operation_id="GetDeployment",
+    summary="Get a Deployment",
+)
+def get_deployment(request: Call, at: Path[AtDeployment]) -> Any:
+    return deployment_shape(request.found)
+
+
+@router.post(
+    "/organizations/{organizationId}/deployments/{deploymentId}",
+    auth=on_deployment("deployment.update"),
+    response=DeploymentShape,
+    operation_id="UpdateDeployment",
+    summary="Change the configuration of a Deployment",
+)
+def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentChange) -> Any:
+    """Make one revision of all that differs. Two clients that change at a time: the second gets
+    409, reads again and repeats.
+    """
+    deployment: Deployment = request.found
+    _refuse_moving(deployment, body)
+    refuse_what_is_not_here(body)
+    if deployment.wanted is None:
+        raise NotHere
+    actor, before = request.caller.user, deployment.wanted.configuration
+    with transaction.atomic():
+        after = changed_configuration(
+            body,
+            before=before,
+            actor=actor,
+            workspace=deployment.workspace,
+            cluster=deployment.cluster,
+        )
+        if after != before:
+            update_config(
+                actor=actor,
+                deployment=deployment,
+                configuration=after,
+                base_revision_number=deployment.wanted.number,
+            )
+    return deployment_shape(_again(deployment))
+
+
+@router.delete(
+    "/organizations/{organizationId}/deployments/{deploymentId}",
+    auth=on_deployment("deployment.delete"),
+    response={204: None},
+    operation_id="DeleteDeployment",
+    summary="Delete a Deployment",
+)
+def remove_deployment(request: Call, at: Path[AtDeployment]) -> None:
+    deployment: Deployment = request.found
+    delete_deployment(
+        actor=request.caller.user, deployment=deployment, typed_name=deployment.name
+    )
+
+
+def _again(deployment: Deployment) -> Deployment:
+    return Deployment.objects.select_related("workspace", *DEPLOYMENT_PARTS).get(pk=deployment.pk)
+
+
+def _workspace(request: Call, text: str) -> Workspace:
+    """Find the workspace of a new Deployment, and check that the caller may create one there."""
+    seen = request.organization.workspaces.visible_to(request.caller.user)
+    found = seen.select_related("organization").filter(pk=number_of("workspace", text)).first()
+    if found is None:
+        raise NotHere
+    require(user=request.caller.user, permission="workspace.deployments.create", on=found)
+    return found
+
+
+def _cluster(workspace: Workspace, body: NewDeployment) -> Cluster:
+    """Find the cluster: the one that is named; else the first of the kind that the type means."""
+    usable = list(clusters_for(workspace=workspace))
+    if body.cluster_id:
+        number = number_of("cluster", body.cluster_id)
+        named = [one for one in usable if one.pk == number]
+        if not named:
+            raise Invalid("This workspace cannot use that cluster.", field="clusterId")
+        return named[0]
+    is_dedicated = (body.type or "").upper() in ("DEDICATED", "HYBRID")
+    of_kind = [one for one in usable if one.is_kubernetes == is_dedicated]
+    if not (of_kind or usable):
+        raise Invalid("This workspace has no cluster to create Deployments on.", field="clusterId")
+    if is_dedicated and len(of_kind) != 1:
+        raise Invalid("Name the cluster by its ID.", field="clusterId")
+    return (of_kind or usable)[0]
+
+
+def _refuse_moving(deployment: Deployment, body: DeploymentChange) -> None:
+    if body.name.strip() != deployment.name:
+        raise NotOffered(
+            f"A Deployment keeps its name. Send {deployment.name}, or create another one."
+        )
+    number = number_of("workspace", body.workspace_id) if body.workspace_id else None
+    if number not in (None, deployment.workspace_id):
+        raise NotOffered("A Deployment stays in its workspace.")
+    if body.is_dag_deploy_enabled is False:
+        raise NotOffered("Deploys of DAGs are always enabled here. Leave the option on.")

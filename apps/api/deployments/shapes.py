@@ -1,0 +1,219 @@
+"""A Deployment on the wire.
+
+A Deployment on this machine has the type STANDARD, one on a Kubernetes cluster DEDICATED. What the
+portal does not have (high availability, hibernation, other sizes of schedulers) has the value that
+says so, and is refused where a client asks for another.
+"""
+
+from datetime import datetime
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.urls import reverse
+
+from apps.airflow_access.tickets import airflow_url
+from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
+from apps.core.public_ids import part_id, public_id
+from apps.dataplane.kubernetes.render.sizes import SCHEDULER, SIZES, TASK, cpus, mebibytes
+from apps.dataplane.spec import WorkerQueue
+from apps.deployments.badge import display_status
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
+from apps.deployments.models import Deployment, Revision
+from apps.runtimes.catalogue import runtime_called
+
+TASK_CPU, TASK_MEMORY = cpus(TASK.most_cpu_millis), mebibytes(TASK.memory_mib)
+# Nothing limits a Deployment as a whole here.
+QUOTA_CPU, QUOTA_MEMORY = "10", "20Gi"
+STATUS = {
+    "creating": "CREATING",
+    "deploying": "DEPLOYING",
+    "updating": "DEPLOYING",
+    "starting": "DEPLOYING",
+    "deleting": "DEPLOYING",
+    "healthy": "HEALTHY",
+    # Airflow is well; the reason says that a DAG file is not.
+    "degraded": "HEALTHY",
+    "unreachable": "UNKNOWN",
+    "unknown": "UNKNOWN",
+    "deleted": "UNKNOWN",
+}
+_SIZES = {size.name: size for size in SIZES}
+
+
+class AtDeployment(InOrganization):
+    deployment_id: str
+
+
+class VariableShape(Shape):
+    """The value of a secret is never sent: it is "" here."""
+
+    key: str
+    value: str
+    is_secret: bool
+    updated_at: datetime
+
+
+class QueueShape(Shape):
+    id: str
+    name: str
+    astro_machine: str
+    is_default: bool
+    min_worker_count: int
+    max_worker_count: int
+    worker_concurrency: int
+    pod_cpu: str
+    pod_memory: str
+
+
+class DeploymentShape(Shape):
+    id: str
+    name: str
+    description: str
+    organization_id: str
+    workspace_id: str
+    workspace_name: str
+    cluster_id: str
+    cluster_name: str
+    type: str
+    cloud_provider: str
+    region: str
+    namespace: str
+    status: str
+    status_reason: str
+    runtime_version: str
+    astro_runtime_version: str
+    airflow_version: str
+    executor: str
+    scheduler_size: str = "SMALL"
+    scheduler_cpu: str
+    scheduler_memory: str
+    scheduler_replicas: int = 1
+    default_task_pod_cpu: str = TASK_CPU
+    default_task_pod_memory: str = TASK_MEMORY
+    resource_quota_cpu: str = QUOTA_CPU
+    resource_quota_memory: str = QUOTA_MEMORY
+    is_cicd_enforced: bool = False
+    is_dag_deploy_enabled: bool = True
+    is_development_mode: bool = False
+    is_high_availability: bool = False
+    contact_emails: list[str] = []
+    environment_variables: list[VariableShape]
+    worker_queues: list[QueueShape]
+    image_repository: str = ""
+    image_tag: str
+    dag_tarball_version: str | None
+    desired_dag_tarball_version: str | None
+    api_url: str
+    ui_url: str
+    web_server_url: str
+    web_server_airflow_api_url: str
+    web_server_ingress_hostname: str
+    web_server_cpu: str = ""
+    web_server_memory: str = ""
+    web_server_replicas: int = 1
+    created_at: datetime
+    updated_at: datetime
+    created_by: Profile
+    updated_by: Profile
+
+
+class DeploymentList(Listing):
+    deployments: list[DeploymentShape]
+
+
+def deployment_shape(deployment: Deployment) -> DeploymentShape:
+    """Describe a Deployment. No query, where `wanted__created_by`, `applied`, `created_by`,
+    `cluster` and `workspace` are loaded.
+    """
+    wanted, applied = deployment.wanted, deployment.applied
+    if wanted is None:
+        raise ValueError("A Deployment has a revision from its first moment.")
+    configuration = wanted.configuration
+    status = display_status(deployment)
+    cluster, workspace = deployment.cluster, deployment.workspace
+    is_kubernetes = cluster.is_kubernetes
+    deployment_id = public_id("deployment", deployment.pk)
+    airflow = airflow_url(deployment)
+    return DeploymentShape(
+        id=deployment_id,
+        name=deployment.name,
+        description=deployment.description,
+        organization_id=public_id("organization", workspace.organization_id),
+        workspace_id=public_id("workspace", workspace.pk),
+        workspace_name=workspace.name,
+        cluster_id=public_id("cluster", cluster.pk),
+        cluster_name=cluster.name,
+        type="DEDICATED" if is_kubernetes else "STANDARD",
+        cloud_provider=cluster.kind.upper(),
+        region=cluster.kind,
+        namespace=deployment.ref,
+        status=STATUS.get(status.key, "UNHEALTHY"),
+        status_reason=status.message,
+        runtime_version=configuration.runtime,
+        astro_runtime_version=configuration.runtime,
+        airflow_version=_airflow_version(configuration.runtime),
+        executor=configuration.executor.upper(),
+        scheduler_cpu=cpus(SCHEDULER.most_cpu_millis) if is_kubernetes else "",
+        scheduler_memory=mebibytes(SCHEDULER.memory_mib) if is_kubernetes else "",
+        environment_variables=variable_shapes(configuration, wanted),
+        worker_queues=[_queue_shape(deployment_id, queue) for queue in configuration.queues],
+        image_tag=f"revision-{wanted.number}",
+        dag_tarball_version=_code_version(applied),
+        desired_dag_tarball_version=_code_version(wanted),
+        api_url=f"{airflow}api/v2",
+        ui_url=settings.PORTAL_URL + reverse("deployments:overview", args=[deployment.ref]),
+        web_server_url=airflow,
+        web_server_airflow_api_url=f"{airflow}api/v2",
+        web_server_ingress_hostname=urlsplit(airflow).hostname or "",
+        created_at=deployment.created_at,
+        updated_at=wanted.created_at,
+        created_by=profile_of(deployment.created_by),
+        updated_by=profile_of(wanted.created_by),
+    )
+
+
+def variable_shapes(configuration: Configuration, revision: Revision) -> list[VariableShape]:
+    """Describe the environment variables; no secret is among the values."""
+    return [_variable_shape(variable, revision.created_at) for variable in configuration.variables]
+
+
+def machine_of(size: str) -> str:
+    """Name a worker size as clients write it."""
+    return size.upper()
+
+
+def _variable_shape(variable: Variable, at: datetime) -> VariableShape:
+    return VariableShape(
+        key=variable.key,
+        value="" if variable.is_secret else variable.value,
+        is_secret=variable.is_secret,
+        updated_at=at,
+    )
+
+
+def _queue_shape(deployment_id: str, queue: WorkerQueue) -> QueueShape:
+    size = _SIZES.get(queue.size)
+    return QueueShape(
+        id=part_id(deployment_id, queue.name),
+        name=queue.name,
+        astro_machine=machine_of(queue.size),
+        is_default=queue.name == DEFAULT_QUEUE,
+        min_worker_count=queue.min_workers,
+        max_worker_count=queue.max_workers,
+        worker_concurrency=queue.concurrency,
+        pod_cpu=str(size.cpus) if size else "",
+        pod_memory=f"{size.memory_gib}Gi" if size else "",
+    )
+
+
+def _code_version(revision: Revision | None) -> str | None:
+    return revision.code_digest[:24] if revision and revision.code_digest else None
+
+
+@lru_cache(maxsize=64)
+def _airflow_version(runtime: str) -> str:
+    try:
+        return runtime_called(runtime).airflow_version
+    except KeyError:
+        return runtime

@@ -1,0 +1,124 @@
+"""Organizations, and who calls."""
+
+from datetime import datetime
+from typing import Any
+
+from ninja import Path, Query, Router
+
+from apps.accounts.models import UserKind
+from apps.api.wire.gates import ANY_TOKEN, Call, in_organization
+from apps.api.wire.paging import Paging, part_of
+from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Profile, Shape
+from apps.core.public_ids import public_id
+from apps.organizations.models import Organization
+from apps.organizations.workspaces.services import update_organization
+
+router = Router(by_alias=True, exclude_none=True, tags=["Organization"])
+
+
+class OrganizationShape(Shape):
+    id: str
+    name: str
+    product: str = "HOSTED"
+    product_plans: list[str] = []
+    status: str = "ACTIVE"
+    created_at: datetime
+    updated_at: datetime
+    created_by: Profile = NO_ONE
+    updated_by: Profile = NO_ONE
+    allow_enhanced_support_access: bool = False
+    has_allowed_ip_address_ranges: bool = False
+    is_blocked_enable_ai_features: bool = False
+    is_scim_enabled: bool = False
+    should_enforce_dedicated_clusters: bool = False
+
+
+class OrganizationList(Listing):
+    organizations: list[OrganizationShape]
+
+
+class OrganizationChange(Shape):
+    name: str
+
+
+class SelfShape(Shape):
+    """Who calls: the person of a personal token, or an API token."""
+
+    id: str
+    username: str
+    full_name: str
+    avatar_url: str = ""
+    status: str = "ACTIVE"
+    organization_id: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class WhoAsks(Shape):
+    create_if_not_exist: bool = False
+
+
+@router.get(
+    "/organizations",
+    auth=ANY_TOKEN,
+    response=OrganizationList,
+    operation_id="ListOrganizations",
+    summary="List the organization of the token",
+)
+def list_organizations(request: Call, paging: Query[Paging]) -> Any:
+    page = part_of([request.caller.organization], paging)
+    rows = [organization_shape(one) for one in page.rows]
+    return OrganizationList(organizations=rows, **page.numbers(paging))
+
+
+@router.get(
+    "/organizations/{organizationId}",
+    auth=in_organization(),
+    response=OrganizationShape,
+    operation_id="GetOrganization",
+    summary="Get an organization",
+)
+def get_organization(request: Call, at: Path[InOrganization]) -> Any:
+    return organization_shape(request.organization)
+
+
+@router.post(
+    "/organizations/{organizationId}",
+    auth=in_organization("organization.update"),
+    response=OrganizationShape,
+    operation_id="UpdateOrganization",
+    summary="Rename an organization",
+)
+def change_organization(request: Call, at: Path[InOrganization], body: OrganizationChange) -> Any:
+    organization = request.organization
+    update_organization(actor=request.caller.user, organization=organization, name=body.name)
+    return organization_shape(organization)
+
+
+@router.get(
+    "/users/self",
+    auth=ANY_TOKEN,
+    response=SelfShape,
+    operation_id="GetSelfUser",
+    summary="Say whose token this is",
+)
+def get_self(request: Call, asked: Query[WhoAsks]) -> Any:
+    user = request.caller.user
+    is_person = user.kind == UserKind.PERSON
+    return SelfShape(
+        id=public_id("user", user.pk),
+        username=user.email if is_person else user.name,
+        full_name=user.name or user.email,
+        organization_id=public_id("organization", request.caller.organization.pk),
+        created_at=user.joined_at,
+        updated_at=user.joined_at,
+    )
+
+
+def organization_shape(organization: Organization) -> OrganizationShape:
+    return OrganizationShape(
+        id=public_id("organization", organization.pk),
+        name=organization.name,
+        created_at=organization.created_at,
+        updated_at=organization.created_at,
+    )

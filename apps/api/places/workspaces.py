@@ -1,0 +1,148 @@
+"""Workspaces."""
+
+from datetime import datetime
+from typing import Any
+
+from ninja import Path, Query, Router
+from pydantic import Field
+
+from apps.api.wire.errors import NotOffered
+from apps.api.wire.gates import Call, in_organization, on_workspace
+from apps.api.wire.paging import Paging, page_of
+from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Profile, Shape
+from apps.core.public_ids import numbers_of, public_id
+from apps.organizations.models import Workspace
+from apps.organizations.workspaces.services import create_workspace, update_workspace
+from apps.portal.services import delete_workspace
+
+router = Router(by_alias=True, exclude_none=True, tags=["Workspace"])
+
+
+class AtWorkspace(InOrganization):
+    workspace_id: str
+
+
+class WorkspaceShape(Shape):
+    id: str
+    name: str
+    description: str = ""
+    organization_id: str
+    organization_name: str
+    cicd_enforced_default: bool = False
+    created_at: datetime
+    updated_at: datetime
+    created_by: Profile = NO_ONE
+    updated_by: Profile = NO_ONE
+
+
+class WorkspaceList(Listing):
+    workspaces: list[WorkspaceShape]
+
+
+class WorkspaceQuery(Paging):
+    workspace_ids: list[str] = []
+    names: list[str] = []
+
+
+class WorkspaceBody(Shape):
+    """What a client sends to create or change a workspace."""
+
+    name: str = Field(min_length=1, max_length=50)
+    description: str = Field(default="", max_length=250)
+    cicd_enforced_default: bool = False
+
+
+@router.get(
+    "/organizations/{organizationId}/workspaces",
+    auth=in_organization(),
+    response=WorkspaceList,
+    operation_id="ListWorkspaces",
+    summary="List workspaces",
+)
+def list_workspaces(request: Call, at: Path[InOrganization], asked: Query[WorkspaceQuery]) -> Any:
+    found = request.organization.workspaces.visible_to(request.caller.user)
+    if asked.workspace_ids:
+        found = found.filter(pk__in=numbers_of("workspace", asked.workspace_ids))
+    if asked.names:
+        found = found.filter(name__in=asked.names)
+    sorts = {"name": "name", "createdAt": "created_at", "updatedAt": "created_at"}
+    page = page_of(found.select_related("organization"), asked, sorts=sorts)
+    rows = [workspace_shape(one) for one in page.rows]
+    return WorkspaceList(workspaces=rows, **page.numbers(asked))
+
+
+@router.post(
+    "/organizations/{organizationId}/workspaces",
+    auth=in_organization("organization.workspaces.create"),
+    response=WorkspaceShape,
+    operation_id="CreateWorkspace",
+    summary="Create a workspace",
+)
+def new_workspace(request: Call, at: Path[InOrganization], body: WorkspaceBody) -> Any:
+    _refuse_enforcement(body)
+    made = create_workspace(
+        actor=request.caller.user,
+        organization=request.organization,
+        name=body.name.strip(),
+        description=body.description,
+    )
+    return workspace_shape(made)
+
+
+@router.get(
+    "/organizations/{organizationId}/workspaces/{workspaceId}",
+    auth=on_workspace("workspace.view"),
+    response=WorkspaceShape,
+    operation_id="GetWorkspace",
+    summary="Get a workspace",
+)
+def get_workspace(request: Call, at: Path[AtWorkspace]) -> Any:
+    return workspace_shape(request.found)
+
+
+@router.post(
+    "/organizations/{organizationId}/workspaces/{workspaceId}",
+    auth=on_workspace("workspace.update"),
+    response=WorkspaceShape,
+    operation_id="UpdateWorkspace",
+    summary="Change name and description of a workspace",
+)
+def change_workspace(request: Call, at: Path[AtWorkspace], body: WorkspaceBody) -> Any:
+    _refuse_enforcement(body)
+    workspace: Workspace = request.found
+    update_workspace(
+        actor=request.caller.user,
+        workspace=workspace,
+        name=body.name.strip(),
+        description=body.description,
+    )
+    return workspace_shape(workspace)
+
+
+@router.delete(
+    "/organizations/{organizationId}/workspaces/{workspaceId}",
+    auth=on_workspace("workspace.delete"),
+    response={204: None},
+    operation_id="DeleteWorkspace",
+    summary="Delete a workspace that holds no Deployment",
+)
+def remove_workspace(request: Call, at: Path[AtWorkspace]) -> None:
+    workspace: Workspace = request.found
+    delete_workspace(actor=request.caller.user, workspace=workspace, typed_name=workspace.name)
+
+
+def workspace_shape(workspace: Workspace) -> WorkspaceShape:
+    return WorkspaceShape(
+        id=public_id("workspace", workspace.pk),
+        name=workspace.name,
+        description=workspace.description,
+        organization_id=public_id("organization", workspace.organization_id),
+        organization_name=workspace.organization.name,
+        created_at=workspace.created_at,
+        updated_at=workspace.created_at,
+    )
+
+
+def _refuse_enforcement(body: WorkspaceBody) -> None:
+    if body.cicd_enforced_default:
+        raise NotOffered("This portal does not enforce deploys by CI/CD. Leave the option off.")

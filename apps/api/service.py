@@ -1,0 +1,44 @@
+"""All operations of the API under one roof, and the document that describes them."""
+
+from django.http import HttpRequest, HttpResponse
+from ninja import NinjaAPI
+
+from apps.api.deployments import deploys, items, options
+from apps.api.places import clusters, organizations, workspaces
+from apps.api.wire.errors import explain_in
+
+ROUTERS = (
+    organizations.router,
+    workspaces.router,
+    clusters.router,
+    options.router,
+    items.router,
+    deploys.router,
+)
+
+
+
+class PortalAPI(NinjaAPI):
+    """No answer is kept by anything between the portal and a client."""
+
+    def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
+        response = super().create_temporal_response(request)
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+api = PortalAPI(
+    title="Astro Portal",
+    version="1.0",
+    description=(
+        "Everything that the pages of the portal do, for programs. Send a token in the header "
+        "“Authorization: Bearer …”. Updates are POST to the address of the object; lists take "
+        "offset, limit and sorts; a refusal is JSON with a message and the ID of the request."
+    ),
+    urls_namespace="api",
+    docs_url=None,
+    openapi_url=None,
+)
+explain_in(api)
+for router in ROUTERS:
+    api.add_router("", router)

@@ -1,0 +1,155 @@
+"""Every refusal has one shape, whoever refuses: an operation, the gate, a middleware or Django."""
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+
+from apps.access.queries import explain_denial
+from apps.access.scoped import PermissionMissing
+from apps.access.services import RightsExceeded
+from apps.api.wire.shapes import FieldProblem, Problem
+from apps.core.errors import Conflict, Invalid, PortalError, Refused
+from apps.deploys.services import StorageFull
+from apps.organizations.tokens.queries import TokenRefused
+
+PREFIXES = ("/v1/", "/spec/")
+BAD_TOKENS_SECONDS = 60
+NOT_HERE = "Nothing that you may see is there."
+# Where the middleware finds an answer that is no JSON.
+_MESSAGES = {
+    400: "The request cannot be understood.",
+    404: "There is no such address in this API.",
+    405: "This address does not take that method.",
+    408: "The request did not arrive completely. Send it again.",
+    413: "The request is too large.",
+    500: "Something went wrong here. The portal's log has the details under the request ID.",
+    503: "The portal is busy. Send the request again in a few seconds.",
+}
+
+
+class NotHere(PortalError):
+    """There is nothing of that id, or the caller may not know of it."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_HERE)
+
+
+class NotOffered(PortalError):
+    """The client asks for something that this portal does not have."""
+
+
+class TooManyBadTokens(PortalError):
+    def __init__(self) -> None:
+        super().__init__(
+            f"Too many bad tokens from this address. Wait {BAD_TOKENS_SECONDS} seconds."
+        )
+
+
+_STATUS: dict[type[PortalError], HTTPStatus] = {
+    NotHere: HTTPStatus.NOT_FOUND,
+    TokenRefused: HTTPStatus.UNAUTHORIZED,
+    TooManyBadTokens: HTTPStatus.TOO_MANY_REQUESTS,
+    Conflict: HTTPStatus.CONFLICT,
+    RightsExceeded: HTTPStatus.FORBIDDEN,
+    # What is there forbids it, not who asks.
+    Refused: HTTPStatus.CONFLICT,
+    StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    PortalError: HTTPStatus.BAD_REQUEST,
+}
+
+
+def explain_in(api: NinjaAPI) -> None:
+    """Let an API answer every anticipated failure in the shape of `Problem`."""
+    api.exception_handler(PortalError)(_portal_error)
+    api.exception_handler(PermissionMissing)(_permission_missing)
+    api.exception_handler(ValidationError)(_not_valid)
+    api.exception_handler(HttpError)(_http_error)
+
+
+def problem(
+    request: HttpRequest,
+    status: int,
+    message: str,
+    fields: Iterable[FieldProblem] = (),
+) -> JsonResponse:
+    """Return a refusal, with the id of the request as it is in the log."""
+    body = Problem(
+        message=message,
+        request_id=getattr(request, "request_id", ""),
+        status_code=status,
+        field_errors=list(fields) or None,
+    )
+    return JsonResponse(body.model_dump(by_alias=True, exclude_none=True), status=status)
+
+
+class JsonErrors:
+    """Turn pages of errors into JSON below the addresses of the API, wherever they come from."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_ours = request.path_info.startswith(PREFIXES)
+        if not is_ours or response.status_code < 400 or _is_json(response):
+            return response
+        message = _MESSAGES.get(response.status_code, HTTPStatus(response.status_code).phrase)
+        answer = problem(request, response.status_code, message)
+        for name in ("Allow", "Retry-After"):
+            if name in response:
+                answer[name] = response[name]
+        return answer
+
+
+def _is_json(response: HttpResponse) -> bool:
+    return "json" in response.get("Content-Type", "")
+
+
+def _portal_error(request: HttpRequest, error: PortalError) -> HttpResponse:
+    status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+    field = getattr(error, "field", "") if isinstance(error, Invalid) else ""
+    fields = [FieldProblem(field=field, message=error.message)] if field else []
+    many = getattr(error, "problems", ())
+    if many:
+        fields = [FieldProblem(field=one.field, message=one.message) for one in many]
+    response = problem(request, status, _in_words(error), fields)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = 'Bearer realm="astro-portal"'
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        response["Retry-After"] = str(BAD_TOKENS_SECONDS)
+    return response
+
+
+def _in_words(error: PortalError) -> str:
+    """Say all that is wrong, because many clients print the message and nothing else."""
+    many = getattr(error, "problems", ())
+    return " ".join(one.message for one in many) or error.message
+
+
+def _permission_missing(request: HttpRequest, error: PermissionMissing) -> HttpResponse:
+    denial = explain_denial(permission=error.permission, on=error.on)
+    message = f"This needs the permission “{denial.action}”, which you do not have here."
+    if denial.roles:
+        message += f" Roles that have it: {', '.join(denial.roles)}."
+    return problem(request, HTTPStatus.FORBIDDEN, message)
+
+
+def _not_valid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    fields = [FieldProblem(field=_field(one), message=one["msg"]) for one in error.errors]
+    message = "; ".join(f"{one.field}: {one.message}" for one in fields[:10])
+    return problem(request, HTTPStatus.BAD_REQUEST, f"The request is not valid. {message}", fields)
+
+
+def _field(error: dict[str, Any]) -> str:
+    # The first two name the part of the request and the argument of our function.
+    places = [str(part) for part in error["loc"]]
+    return ".".join(places[2:] or places[1:])[:200]
+
+
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    message = "The body is no JSON." if error.status_code == HTTPStatus.BAD_REQUEST else str(error)
+    return problem(request, error.status_code, message)

@@ -1,0 +1,150 @@
+"""The gate of every operation: a token in the `Authorization` header, then the object, then the
+permission on it.
+
+Cookies are ignored, so no page of another origin can call on a person's behalf and no CSRF token is
+needed; no session is created. What a caller may not see is not there: 404.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.cache import cache
+from django.http import HttpRequest
+
+from apps.access.catalogue import PERMISSIONS
+from apps.access.scoped import require
+from apps.api.wire.errors import BAD_TOKENS_SECONDS, NotHere, TooManyBadTokens
+from apps.core.public_ids import number_of
+from apps.core.middleware import client_address
+from apps.deployments.models import Deployment, Phase
+from apps.organizations.models import Organization, Workspace
+from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
+
+# 32 random bytes cannot be guessed: this tells a caller that keeps trying to stop. Good tokens pass
+# all the same, as many people may share an address.
+BAD_TOKENS = 30
+# What the shape of a Deployment needs besides its workspace.
+DEPLOYMENT_PARTS = ("cluster", "wanted__created_by", "applied", "created_by")
+
+
+class Call(HttpRequest):
+    """A request that came through the gate; `found` is the object that it is about."""
+
+    caller: Caller
+    organization: Organization
+    found: Any
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Ask for a working token; below an organization, for one of that organization; and for a
+    permission on an object where there is one.
+
+    `model` is found by the argument `by` of the address. `permission` is "" where an operation
+    filters by itself: lists, mostly.
+    """
+
+    permission: str = ""
+    model: Any = None
+    by: str = ""
+    with_also: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.permission and self.permission not in PERMISSIONS:
+            raise ValueError(f"No such permission: {self.permission}")
+
+    @property
+    def access_stamp(self) -> tuple[str, str, str]:
+        """What the view guard reads."""
+        scope = self.model.access_scope if self.model else "organization"
+        return (scope, self.permission, "") if self.permission else ("token", "", "")
+
+    def __call__(self, request: Any) -> Caller:
+        caller = request.caller = _caller(request)
+        arguments = request.resolver_match.kwargs
+        if "organizationId" in arguments:
+            request.organization = _organization(caller, arguments["organizationId"])
+        if self.model is not None:
+            request.found = self._find(caller, arguments)
+        elif self.permission:
+            require(user=caller.user, permission=self.permission, on=request.organization)
+        return caller
+
+    def _find(self, caller: Caller, arguments: dict[str, str]) -> Any:
+        number = number_of(self.model.access_scope, arguments[self.by])
+        if number is None:
+            raise NotHere
+        path = self.model.access_paths["organization"]
+        above = [path for path in self.model.access_paths.values() if path]
+        rows = self.model.objects.filter(**{path: caller.organization}).select_related(
+            *above, *self.with_also
+        )
+        found = rows.filter(pk=number).first()
+        if found is None or getattr(found, "phase", "") == Phase.DELETED:
+            raise NotHere
+        if not caller.user.has_perm(f"{self.model.access_scope}.view", found):
+            raise NotHere
+        require(user=caller.user, permission=self.permission, on=found)
+        return found
+
+
+ANY_TOKEN = Gate()
+
+
+def in_organization(permission: str = "") -> Gate:
+    """Let through tokens of the organization that the address names, with a permission on it."""
+    return Gate(permission)
+
+
+def on_workspace(permission: str) -> Gate:
+    return Gate(permission, Workspace, "workspaceId")
+
+
+def on_deployment(permission: str) -> Gate:
+    """Load a Deployment with all that its shape needs."""
+    return Gate(
+        permission,
+        Deployment,
+        "deploymentId",
+        with_also=DEPLOYMENT_PARTS,
+    )
+
+
+def _caller(request: HttpRequest) -> Caller:
+    address = client_address(request)
+    try:
+        return caller_of(secret=_secret_of(request), address=address)
+    except TokenRefused:
+        if _is_noisy(address):
+            raise TooManyBadTokens from None
+        _note_bad(address)
+        raise
+
+
+def _organization(caller: Caller, text: str) -> Organization:
+    if number_of("organization", text) != caller.organization.pk:
+        raise NotHere
+    return caller.organization
+
+
+def _secret_of(request: HttpRequest) -> str:
+    kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not secret.strip():
+        raise TokenRefused("Send a token: “Authorization: Bearer …”.")
+    return secret.strip()
+
+
+def _is_noisy(address: str) -> bool:
+    return int(cache.get(_key(address)) or 0) >= BAD_TOKENS
+
+
+def _note_bad(address: str) -> None:
+    if not cache.add(_key(address), 1, BAD_TOKENS_SECONDS):
+        try:
+            cache.incr(_key(address))
+        except ValueError:  # it ended between the two
+            return
+
+
+def _key(address: str) -> str:
+    return f"api:bad-tokens:{address}"

@@ -1,0 +1,125 @@
+"""Deliveries by programs: announce one, note what was uploaded, and make it a deploy."""
+
+import json
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.core.errors import Conflict, PortalError
+from apps.deployments.models import Deployment
+from apps.deploys.archives.building import PROJECT, ArchiveRefused, Limits
+from apps.deploys.incoming import blobs
+from apps.deploys.models import Deploy, Upload
+from apps.deploys.services import NothingChanged, StorageFull, deliver
+
+PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from apps.deploys.incoming.tarballs import main; main()"
+)
+CHUNK_BYTES = 256 * 1024
+
+
+def begin_upload(*, actor: User, deployment: Deployment, description: str) -> Upload:
+    """Announce a delivery. Nothing of the Deployment changes before it is finished."""
+    return Upload.objects.create(
+        deployment=deployment, description=description[:500], created_by=actor
+    )
+
+
+def note_uploaded(*, upload: Upload) -> str:
+    """Give what was uploaded last a name, and return it."""
+    upload.version = secrets.token_hex(12)
+    upload.save(update_fields=["version"])
+    return upload.version
+
+
+def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
+    """Make what was uploaded a deploy. Code that runs already is no failure; a second call returns
+    what the first made.
+
+    Raises Conflict where nothing was uploaded, or not this version, and as `deliver` does.
+    """
+    if upload.finished_at is not None:
+        return upload
+    tarball = blobs.whole_of(upload.name)
+    if tarball is None or not upload.version:
+        raise Conflict("Nothing was uploaded for this deploy. Upload the code first.")
+    if version and version != upload.version:
+        raise Conflict("Another version was uploaded since. Deploy again.")
+    try:
+        upload.deploy = _deliver(actor, upload, tarball)
+    except PortalError as error:
+        upload.failure = error.message[:1000]
+        upload.save(update_fields=["failure"])
+        raise
+    upload.failure, upload.finished_at = "", timezone.now()
+    upload.save(update_fields=["deploy", "failure", "finished_at"])
+    blobs.remove(upload.name)
+    return upload
+
+
+def _deliver(actor: User, upload: Upload, tarball: Path) -> Deploy | None:
+    """Deliver it; None where the Deployment has exactly this code."""
+    with tempfile.TemporaryDirectory(prefix="portal-upload-") as folder:
+        archive = _zip_of(tarball, Path(folder))
+        try:
+            delivery = deliver(
+                actor=actor,
+                deployment=upload.deployment,
+                file_name="dags.zip",
+                chunks=_chunks(archive),
+                description=upload.description,
+            )
+        except NothingChanged:
+            return None
+    return delivery.deploy
+
+
+def _zip_of(tarball: Path, folder: Path) -> Path:
+    """Convert an upload into a zip, in a process with limits. Raises ArchiveRefused."""
+    limits = Limits(max_unpacked_bytes=10 * settings.CODE_ARCHIVE_MAX_BYTES)
+    output = folder / "upload.zip"
+    job = {
+        "upload": str(tarball),
+        "output": str(output),
+        "max_files": limits.max_files,
+        "max_file_bytes": limits.max_file_bytes,
+        "max_unpacked_bytes": limits.max_unpacked_bytes,
+        "cpu_seconds": limits.cpu_seconds,
+        "memory_bytes": limits.memory_bytes,
+    }
+    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", PROGRAM, str(PROJECT)]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+            timeout=limits.wall_seconds,
+            env={},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ArchiveRefused("Reading the archive takes too long. Deploy less at once.") from None
+    if done.stdout.strip():
+        raise ArchiveRefused(done.stdout.strip())
+    if "No space left" in done.stderr:
+        raise StorageFull
+    if done.returncode:
+        raise ArchiveRefused(
+            "Reading the archive takes too much time or memory. Make it smaller."
+        )
+    return output
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk

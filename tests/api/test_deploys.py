@@ -1,0 +1,208 @@
+"""`astro deploy --dags`, call by call, as the client makes them."""
+
+import base64
+import io
+import tarfile
+
+import pytest
+
+from apps.api.deployments.uploads import BLOCK
+from apps.core.public_ids import public_id
+from apps.deploys.incoming import blobs
+from apps.deploys.models import Deploy, Upload
+
+DAG = b"from airflow.sdk import DAG\nwith DAG('orders_daily'):\n    pass\n"
+
+
+def tarball(**files: bytes) -> bytes:
+    """Pack files as the client does; `__` in a name is a slash."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, content in (files or {"dags__orders.py": DAG}).items():
+            member = tarfile.TarInfo(name.replace("__", "/"))
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def announce(program, deployment, **body):
+    path = f"/deployments/{public_id('deployment', deployment.pk)}/deploys"
+    answer = program.post(path, {"type": "DAG_ONLY", "description": "a1b2c3", **body})
+    return path, answer
+
+
+def put(client, url: str, content: bytes, query: str = ""):
+    path = url.partition("/uploads/")[2]
+    return client.generic("PUT", f"/uploads/{path}{query}", content, "application/octet-stream")
+
+
+@pytest.fixture
+def program(alice, program_of):
+    return program_of(alice)
+
+
+def test_dags_are_announced_uploaded_and_deployed(program, client, alice, deployment):
+    path, answer = announce(program, deployment)
+    announced = answer.json()
+
+    uploaded = put(client, announced["dagsUploadUrl"], tarball())
+    version = uploaded["x-ms-version-id"]
+    done = program.post(f"{path}/{announced['id']}/finalize", {"dagTarballVersion": version})
+
+    assert (answer.status_code, uploaded.status_code, done.status_code) == (200, 201, 200)
+    assert announced["status"] == "INITIALIZED"
+    assert done.json()["dagTarballVersion"] == version
+    assert done.json()["status"] == "DEPLOYED"
+    deploy = Deploy.objects.get()
+    assert [file["path"] for file in deploy.files] == ["orders.py"]
+    assert (deploy.description, deploy.created_by) == ("a1b2c3", alice)
+    listed = program.get(path).json()["deploys"]
+    assert [one["id"] for one in listed] == [announced["id"]]
+    assert program.get(f"{path}/{announced['id']}").json()["status"] == "DEPLOYED"
+    assert blobs.whole_of(Upload.objects.get().name) is None
+
+
+def test_what_is_large_comes_in_blocks(program, client, deployment):
+    path, answer = announce(program, deployment)
+    url, content = answer.json()["dagsUploadUrl"], tarball()
+    names = [base64.b64encode(bytes([number] * 16)).decode() for number in range(2)]
+    half = len(content) // 2
+
+    # In any order, and one of them twice, as after a connection that broke.
+    for name, part in ((1, content[half:]), (0, b"broken"), (0, content[:half])):
+        assert put(client, url, part, f"&comp=block&blockid={names[name]}").status_code == 201
+    listed = "".join(f"<Latest>{name}</Latest>" for name in names)
+    joined = put(client, url, f"<BlockList>{listed}</BlockList>".encode(), "&comp=blocklist")
+
+    assert joined.status_code == 201
+    version = {"dagTarballVersion": joined["x-ms-version-id"]}
+    assert program.post(f"{path}/{answer.json()['id']}/finalize", version).status_code == 200
+    assert Deploy.objects.get().n_files == 1
+
+
+def test_the_list_of_blocks_may_have_any_names_of_base64():
+    text = b"<?xml ?><BlockList><Latest>a+/=</Latest><Uncommitted>b-_</Uncommitted></BlockList>"
+
+    assert BLOCK.findall(text) == [b"a+/=", b"b-_"]
+
+
+def test_a_block_that_was_not_uploaded_is_missed(program, client, deployment):
+    url = announce(program, deployment)[1].json()["dagsUploadUrl"]
+
+    answer = put(client, url, b"<BlockList><Latest>bm8=</Latest></BlockList>", "&comp=blocklist")
+
+    assert (answer.status_code, answer["x-ms-error-code"]) == (400, "InvalidBlockList")
+
+
+def test_nothing_is_deployed_that_was_not_uploaded(program, client, deployment):
+    path, answer = announce(program, deployment)
+    finish = f"{path}/{answer.json()['id']}/finalize"
+
+    empty = program.post(finish, {"dagTarballVersion": "x"})
+    put(client, answer.json()["dagsUploadUrl"], tarball())
+    other = program.post(finish, {"dagTarballVersion": "another"})
+
+    assert [empty.status_code, other.status_code] == [409, 409]
+    assert "Upload the code first" in empty.json()["message"]
+    assert not Deploy.objects.exists()
+
+
+def test_the_same_code_again_is_no_failure(program, client, deployment):
+    for _ in range(2):
+        path, answer = announce(program, deployment)
+        put(client, answer.json()["dagsUploadUrl"], tarball())
+        finish = f"{path}/{answer.json()['id']}/finalize"
+        assert program.post(finish).status_code == 200
+        assert program.post(finish).json()["status"] == "DEPLOYED"
+
+    assert Deploy.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"no archive at all", "no gzipped tar archive"),
+        (tarball()[:-30], "no gzipped tar archive"),
+        (tarball(**{"dags__broken.py": b"def ("}), "broken.py"),
+        (tarball(**{"dags__..__..__etc__passwd": b"x"}), ""),
+        (tarball(**{"dags__data.csv": b"x"}), "no .py file"),
+    ],
+)
+def test_code_that_is_not_accepted_is_refused_with_the_reason(
+    program, client, deployment, content, sentence
+):
+    path, answer = announce(program, deployment)
+    put(client, answer.json()["dagsUploadUrl"], content)
+
+    refused = program.post(f"{path}/{answer.json()['id']}/finalize")
+
+    assert refused.status_code == 400
+    assert sentence in refused.json()["message"]
+    assert program.get(f"{path}/{answer.json()['id']}").json()["status"] == "FAILED"
+    assert not Deploy.objects.exists()
+
+
+def test_links_in_a_tar_lead_nowhere(program, client, deployment):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        link = tarfile.TarInfo("dags/link.py")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    path, answer = announce(program, deployment)
+    put(client, answer.json()["dagsUploadUrl"], out.getvalue())
+
+    refused = program.post(f"{path}/{answer.json()['id']}/finalize")
+
+    assert "is a link" in refused.json()["message"]
+
+
+def test_an_upload_is_no_larger_than_code_may_be(program, client, deployment, settings):
+    settings.CODE_ARCHIVE_MAX_BYTES = 100
+    url = announce(program, deployment)[1].json()["dagsUploadUrl"]
+
+    whole = put(client, url, b"x" * 101)
+    first = put(client, url, b"x" * 60, "&comp=block&blockid=MQ==")
+    second = put(client, url, b"x" * 60, "&comp=block&blockid=Mg==")
+
+    assert [whole.status_code, first.status_code, second.status_code] == [413, 201, 413]
+
+
+def test_the_address_of_an_upload_is_its_only_proof(program, client, deployment):
+    path, answer = announce(program, deployment)
+    url = answer.json()["dagsUploadUrl"]
+
+    assert put(client, url[:-3] + "abc", tarball()).status_code == 403
+    assert put(client, "http://localhost/uploads/?key=", b"").status_code == 403
+    assert client.get("/uploads/" + url.partition("/uploads/")[2]).status_code == 405
+    put(client, url, tarball())
+    program.post(f"{path}/{answer.json()['id']}/finalize")
+    assert put(client, url, tarball()).status_code == 403, "it is finished"
+
+
+def test_another_deployments_deploy_is_not_found_here(program, client, make_deployment):
+    one, other = make_deployment(), make_deployment()
+    _, answer = announce(program, one)
+    elsewhere = f"/deployments/{public_id('deployment', other.pk)}/deploys/{answer.json()['id']}"
+
+    assert program.get(elsewhere).status_code == 404
+    assert program.post(f"{elsewhere}/finalize").status_code == 404
+
+
+def test_images_are_not_taken_and_the_answer_says_what_is(program, deployment):
+    for kind in ("IMAGE_AND_DAG", "IMAGE_ONLY", "BUNDLE"):
+        answer = announce(program, deployment, type=kind)[1]
+        assert answer.status_code == 400
+        assert "astro deploy --dags" in answer.json()["message"]
+
+
+def test_an_earlier_deploy_is_deployed_again(program, client, deployment):
+    ids = []
+    for name in ("one", "two"):
+        path, answer = announce(program, deployment)
+        put(client, answer.json()["dagsUploadUrl"], tarball(**{f"dags__{name}.py": DAG}))
+        ids.append(program.post(f"{path}/{answer.json()['id']}/finalize").json()["id"])
+
+    again = program.post(f"{path}/{ids[0]}/rollback").json()
+
+    assert again["rollbackFromId"] == ids[0]
+    assert Deploy.objects.count() == 3

@@ -1,0 +1,195 @@
+"""Who may call what: every operation of the API, every method, every role.
+
+The table is written by hand. Each visitor of the stage calls with a personal token, and the tokens
+of the stage with their own.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+
+from apps.access.catalogue import PERMISSIONS
+from apps.access.scoped import PermissionMissing
+from apps.accounts.models import User
+from apps.api.service import api
+from apps.api.wire import gates
+from apps.core.public_ids import public_id
+from apps.deploys.models import Upload
+from apps.organizations.tokens.personal import create_personal_token
+from tests.architecture.permission_table import HOLDERS, ROLES, TOKENS
+from tests.architecture.stage import Stage
+from tests.architecture.urls import API, every_address
+
+# The gate asks for nothing but a token: the operation filters, or asks once it has read the body.
+ANY = "any token"
+TABLE: dict[str, str] = {
+    "ListOrganizations": ANY,
+    "GetSelfUser": ANY,
+    "GetOrganization": ANY,
+    "UpdateOrganization": "organization.update",
+    "ListWorkspaces": ANY,
+    "CreateWorkspace": "organization.workspaces.create",
+    "GetWorkspace": "workspace.view",
+    "UpdateWorkspace": "workspace.update",
+    "DeleteWorkspace": "workspace.delete",
+    "ListClusters": ANY,
+    "GetCluster": ANY,
+    "GetDeploymentOptions": ANY,
+    "ListDeployments": ANY,
+    "CreateDeployment": ANY,
+    "GetDeployment": "deployment.view",
+    "UpdateDeployment": "deployment.update",
+    "DeleteDeployment": "deployment.delete",
+    "ListDeploys": "deployment.deploys.view",
+    "CreateDeploy": "deployment.deploys.create",
+    "GetDeploy": "deployment.deploys.view",
+    "FinalizeDeploy": "deployment.deploys.create",
+    "DeployRollback": "deployment.deploys.create",
+}
+# What is asked of the body once the gate is passed: too short to be found there is refused.
+OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser"}
+INSIDE = ROLES | TOKENS
+
+
+class Operation:
+    """One method of one address, with its gate."""
+
+    def __init__(self, route: str, operation: Any) -> None:
+        self.route, self.id = route, operation.operation_id
+        self.method = operation.methods[0]
+        self.gates = [one for one in operation.auth_callbacks if isinstance(one, gates.Gate)]
+
+
+def operations() -> list[Operation]:
+    bound = [one for router in api._get_bound_routers() for one in router.path_operations.items()]
+    return [Operation(path, one) for path, view in bound for one in view.operations]
+
+
+ALL = {one.id: one for one in operations()}
+
+
+def test_every_operation_has_a_row():
+    assert ALL.keys() == TABLE.keys()
+
+
+def test_every_address_of_the_api_is_an_operation():
+    """Nothing is reached below it that no gate stands before."""
+    routes = [one.route for one in every_address() if one.route.startswith(API)]
+
+    known = [f"v1{one.route}".replace("{", "<").replace("}", ">") for one in ALL.values()]
+    assert sorted(routes) == sorted(known)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_operation_asks_for_what_its_row_says(name: str):
+    (gate,) = ALL[name].gates
+
+    asked = gate.permission or ANY
+    assert asked == TABLE[name]
+    assert asked == ANY or asked in PERMISSIONS
+    # What the address names must be what the gate finds.
+    assert ("deploymentId" in ALL[name].route) == (gate.by == "deploymentId")
+    assert ("workspaceId" in ALL[name].route) == (gate.by == "workspaceId")
+
+
+@pytest.fixture
+def programs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Client]]:
+    monkeypatch.setattr(gates, "BAD_TOKENS", 1_000_000)
+    monkeypatch.setattr(PermissionMissing, "denial", lambda self: None)
+    logging.disable(logging.CRITICAL)
+    yield {name: _program(stage, name, user) for name, user in stage.users.items()}
+    logging.disable(logging.NOTSET)
+
+
+def _program(stage: Stage, name: str, user: Any) -> Client:
+    if name in TOKENS or not isinstance(user, User):
+        return stage.visitors[name]
+    where = stage.elsewhere if name == "outsider" else stage.places
+    _, secret = create_personal_token(
+        user=user, organization=where["organization"], name="CLI", days=1
+    )
+    return Client(headers={"Authorization": f"Bearer {secret}"}, raise_request_exception=False)
+
+
+def test_every_operation_lets_through_whom_its_permission_does(
+    stage: Stage, programs: dict[str, Client]
+):
+    """Ask about the edge: the weakest who is let in, the strongest who are not, strangers."""
+    wrong = list(_wrong(stage, programs, edge))
+
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.slow
+def test_every_operation_lets_through_whom_its_permission_does_of_all(
+    stage: Stage, programs: dict[str, Client]
+):
+    wrong = list(_wrong(stage, programs, lambda name: list(programs)))
+
+    assert not wrong, "\n".join(wrong)
+
+
+def _wrong(stage: Stage, programs: dict[str, Client], whom: Any) -> Iterator[str]:
+    ids = _ids(stage)
+    for name, operation in ALL.items():
+        path = "/v1" + operation.route.format_map(ids)
+        for visitor in whom(name):
+            found = _ask(programs[visitor], operation.method, path)
+            if found != expected(name, visitor):
+                yield f"{name} as {visitor}: {found}, not {expected(name, visitor)}"
+
+
+def expected(name: str, visitor: str) -> str:
+    if visitor in ("anonymous", "disabled", "operator"):
+        return "sign in"
+    if name in OF_EVERY_ORGANIZATION:
+        return "through"
+    if visitor not in INSIDE:
+        return "nothing"
+    permission = TABLE[name]
+    if permission == ANY or visitor in HOLDERS[permission]:
+        return "through"
+    scope = permission.partition(".")[0]
+    # Whoever calls from inside knows of the organization.
+    sees = INSIDE if scope == "organization" else HOLDERS[f"{scope}.view"]
+    return "refused" if visitor in sees else "nothing"
+
+
+def edge(name: str) -> set[str]:
+    let_in = INSIDE if TABLE[name] == ANY else HOLDERS[TABLE[name]]
+    chosen = {"anonymous", "outsider", min(sorted(let_in), key=_strength)}
+    for kind in (ROLES, TOKENS):
+        chosen.update(sorted(kind - let_in, key=_strength)[-1:])
+    return chosen
+
+
+def _strength(visitor: str) -> int:
+    return sum(visitor in holders for holders in HOLDERS.values())
+
+
+def _ids(stage: Stage) -> dict[str, str]:
+    places = {f"{scope}Id": public_id(scope, on.pk) for scope, on in stage.places.items()}
+    cluster = stage.places["deployment"].cluster
+    deploy = stage.places["deployment"].deploys.get()
+    upload = Upload.objects.create(deployment=deploy.deployment, deploy=deploy)
+    return {
+        **places,
+        "clusterId": public_id("cluster", cluster.pk),
+        "deployId": public_id("upload", upload.pk),
+    }
+
+
+def _ask(client: Client, method: str, path: str) -> str:
+    """Call once, with a body that says nothing, and undo what it did."""
+    with transaction.atomic():
+        response = client.generic(method, path, json.dumps({}), "application/json")
+        transaction.set_rollback(True)
+    words = {401: "sign in", 403: "refused", 404: "nothing"}
+    if response.status_code >= 500:
+        return f"broken ({response.status_code})"
+    return words.get(response.status_code, "through")
