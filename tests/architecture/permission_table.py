@@ -200,6 +200,7 @@ TABLE = {
     # By token alone: whoever is signed in is nobody there.
     "api:whoami": special("token", NOBODY, TOKENS, is_by_token=True),
     "api:deployments": special("token", NOBODY, TOKENS, is_by_token=True),
+    "api:metrics": special("token", NOBODY, TOKENS, is_by_token=True),
     "api:deployment": special("deployment.view", NOBODY, TOKENS, is_by_token=True),
     "organizations:role": reads("organization.view"),
     "organizations:new_role": both("organization.roles.manage"),
