@@ -305,6 +305,8 @@ TABLE = {
     "observability:analytics_csv": reads("deployment.view"),
     "observability:logs": reads("deployment.logs.view"),
     "observability:log_tail": reads("deployment.logs.view"),
+    "observability:stream": reads("deployment.view"),
+    "observability:log_stream": reads("deployment.logs.view"),
     "observability:log_download": reads("deployment.logs.view"),
     "observability:why": reads("deployment.airflow.view"),
     "observability:incidents": reads("deployment.view"),
