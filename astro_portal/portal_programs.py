@@ -46,7 +46,9 @@ def digest_of(files: Iterable[Path]) -> str:
 
 
 def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
-    """Return web, worker, beat and collect; the launcher starts them, not supervisord."""
+    """Return web, worker, beat and collect, which also serves the streams; the launcher starts them,
+    not supervisord.
+    """
     environment = {**django_environment(home), "ASTRO_PORTAL_CODE": code_digest()}
     web = [
         "gunicorn",
@@ -83,7 +85,7 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
             home, "worker", worker, environment, stop_wait_seconds=60, stops_whole_group=False
         ),
         _program(home, "beat", [*beat, "--loglevel", "INFO"], environment),
-        _program(home, "collect", ["manage", "collect"], environment),
+        _program(home, "collect", ["manage", "collect", "--with-streams"], environment),
     ]
 
 

@@ -479,7 +479,8 @@ CONTENT_SECURITY_POLICY = {
         "style-src": [SELF],
         "img-src": [SELF],
         "font-src": [SELF],
-        "connect-src": [SELF],
+        # Streams are read at the address of the Airflows.
+        "connect-src": [SELF, AIRFLOW_URL],
         "manifest-src": [SELF],
         "form-action": [SELF, AIRFLOW_URL],
         "frame-ancestors": [NONE],

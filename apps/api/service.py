@@ -17,7 +17,6 @@ ROUTERS = (
 )
 
 
-
 class PortalAPI(NinjaAPI):
     """No answer is kept by anything between the portal and a client."""
 

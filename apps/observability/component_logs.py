@@ -20,6 +20,7 @@ LINES_DOWNLOADED = 50_000
 CHARACTERS_SHOWN = 4_000
 FIRST_CHOICE = "scheduler"
 DAG_PROCESSOR = "dag-processor"
+Lines = tuple[LogLine, ...]
 CURSOR_SALT = "observability.log-cursor"
 
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -64,6 +65,17 @@ class ShownLog:
     is_cut: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class NewLines:
+    """Lines as the data plane has them. `place` is where they end, the same for whoever read as
+    far; `cursor` names it to a browser.
+    """
+
+    lines: Lines
+    place: str
+    cursor: str
+
+
 def components_of(deployment: Deployment) -> tuple[str, ...]:
     """Name the components that have logs. Raises a DataPlaneError."""
     return plane_for(deployment.cluster).components(ref=deployment.ref)
@@ -91,22 +103,58 @@ def read_log(
 
     A cursor that this portal did not issue is ignored.
     """
-    log = [component, file]
     page = _read_page(
         deployment,
         component,
         file,
-        cursor=_plane_cursor(cursor, deployment, log),
+        cursor=place_of(cursor, deployment_id=deployment.pk, component=component, file=file),
         contains=contains,
         limit=LINES_READ_FOR_A_LEVEL if level else LINES_SHOWN,
     )
     kept = [line for line in shown_lines(page.lines) if line.tone in LEVELS[level]]
-    place = [deployment.pk, *log, page.cursor]
     return ShownLog(
         lines=tuple(kept[-LINES_SHOWN:]),
-        cursor=signing.dumps(place, salt=CURSOR_SALT, compress=True),
+        cursor=_seal(deployment.pk, component, file, page.cursor),
         is_cut=page.is_truncated or len(kept) > LINES_SHOWN,
     )
+
+
+def read_on(*, deployment: Deployment, component: str, file: str, place: str) -> NewLines:
+    """Read what came after a place of the data plane, without choosing lines: for several readers
+    at once. Raises a DataPlaneError.
+    """
+    page = _read_page(
+        deployment, component, file, cursor=place, contains="", limit=LINES_READ_FOR_A_LEVEL
+    )
+    return NewLines(
+        lines=page.lines,
+        place=page.cursor,
+        cursor=_seal(deployment.pk, component, file, page.cursor),
+    )
+
+
+def place_of(cursor: str, *, deployment_id: int, component: str, file: str) -> str:
+    """Return the place of the data plane that a cursor names, "" if this portal did not issue it
+    for this log.
+    """
+    try:
+        found = signing.loads(cursor, salt=CURSOR_SALT) if cursor else None
+    except signing.BadSignature:
+        return ""
+    if not found or found[:-1] != [deployment_id, component, file]:
+        return ""
+    return str(found[-1])
+
+
+def _seal(deployment_id: int, component: str, file: str, place: str) -> str:
+    return signing.dumps([deployment_id, component, file, place], salt=CURSOR_SALT, compress=True)
+
+
+def kept_lines(lines: Lines, *, contains: str, level: str) -> list[ShownLine]:
+    """Return the lines that hold a text, in any case, and have a level, the last ones of many."""
+    found = [line for line in lines if contains.lower() in line.text.lower()]
+    kept = [line for line in shown_lines(found) if line.tone in LEVELS[level]]
+    return kept[-LINES_SHOWN:]
 
 
 def log_as_text(*, deployment: Deployment, component: str, contains: str, file: str = "") -> str:
@@ -168,13 +216,3 @@ def _code(match: re.Match[str]) -> str:
 def _shortened(text: str) -> str:
     rest = len(text) - CHARACTERS_SHOWN
     return f"{text[:CHARACTERS_SHOWN]} … {rest:,} more characters" if rest > 0 else text
-
-
-def _plane_cursor(cursor: str, deployment: Deployment, log: list[str]) -> str:
-    try:
-        place = signing.loads(cursor, salt=CURSOR_SALT) if cursor else None
-    except signing.BadSignature:
-        return ""
-    if not place or place[:-1] != [deployment.pk, *log]:
-        return ""
-    return str(place[-1])

@@ -1,7 +1,7 @@
 from django.urls import path
 
 from apps.observability.incidents import views as incidents
-from apps.observability.views import analytics, logs
+from apps.observability.views import analytics, live, logs
 from apps.observability.why import views as why
 
 app_name = "observability"
@@ -12,6 +12,8 @@ urlpatterns = [
     path("d/<slug:ref>/analytics/csv/", analytics.download, name="analytics_csv"),
     path("d/<slug:ref>/logs/", logs.logs, name="logs"),
     path("d/<slug:ref>/logs/tail/", logs.tail, name="log_tail"),
+    path("d/<slug:ref>/live/", live.status_stream, name="stream"),
+    path("d/<slug:ref>/logs/live/", live.log_stream, name="log_stream"),
     path("d/<slug:ref>/logs/download/", logs.download, name="log_download"),
     path("d/<slug:ref>/incidents/", incidents.deployment_incidents, name="incidents"),
     path(

@@ -64,7 +64,7 @@ document.addEventListener("scroll", (event) => {
   if (!event.target.matches?.("[data-log]")) return;
   if (isAtEnd(event.target)) delete event.target.dataset.state; else event.target.dataset.state = "paused";
 }, true);
-document.addEventListener("htmx:after:swap", (event) => {
+for (const arrival of ["htmx:after:swap", "stream:lines"]) document.addEventListener(arrival, (event) => {
   const log = event.target.closest?.("[data-log]");
   if (!log) return;
   const lines = log.querySelector("ol");

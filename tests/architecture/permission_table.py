@@ -198,6 +198,7 @@ TABLE = {
     "deployments:rotate_token": both("deployment.tokens.manage"),
     "deployments:revoke_token": both("deployment.tokens.manage"),
     # By token alone: whoever is signed in is nobody there.
+    "api:metrics": special("token", NOBODY, TOKENS, is_by_token=True),
     "organizations:role": reads("organization.view"),
     "organizations:new_role": both("organization.roles.manage"),
     "organizations:edit_role": both("organization.roles.manage"),
@@ -301,6 +302,8 @@ TABLE = {
     "observability:analytics_csv": reads("deployment.view"),
     "observability:logs": reads("deployment.logs.view"),
     "observability:log_tail": reads("deployment.logs.view"),
+    "observability:stream": reads("deployment.view"),
+    "observability:log_stream": reads("deployment.logs.view"),
     "observability:log_download": reads("deployment.logs.view"),
     "observability:why": reads("deployment.airflow.view"),
     "observability:incidents": reads("deployment.view"),

@@ -22,6 +22,7 @@ from django.utils.safestring import SafeString
 from apps.access.catalogue import PERMISSIONS, SCOPES
 from apps.access.queries import forget_permissions
 from apps.access.scoped import PermissionMissing
+from apps.api.wire import gates
 from apps.organizations.audit_log import views as records
 from tests.architecture.permission_table import (
     BY_TOKEN,
@@ -173,6 +174,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Answer without pages and without a trace per refusal: there are two thousand answers."""
     monkeypatch.setattr(Template, "render", lambda self, context=None, request=None: SafeString(""))
     monkeypatch.setattr(PermissionMissing, "denial", lambda self: None)
+    monkeypatch.setattr(gates, "BAD_TOKENS", 1_000_000)
     # It reads in a transaction of its own, and here is one around each request.
     monkeypatch.setattr(records, "verify_all", lambda organization_id: [])
     logging.disable(logging.CRITICAL)

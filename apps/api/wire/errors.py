@@ -64,7 +64,7 @@ _STATUS: dict[type[PortalError], HTTPStatus] = {
 
 def explain_in(api: NinjaAPI) -> None:
     """Let an API answer every anticipated failure in the shape of `Problem`."""
-    api.exception_handler(PortalError)(_portal_error)
+    api.exception_handler(PortalError)(refusal)
     api.exception_handler(PermissionMissing)(_permission_missing)
     api.exception_handler(ValidationError)(_not_valid)
     api.exception_handler(HttpError)(_http_error)
@@ -109,7 +109,8 @@ def _is_json(response: HttpResponse) -> bool:
     return "json" in response.get("Content-Type", "")
 
 
-def _portal_error(request: HttpRequest, error: PortalError) -> HttpResponse:
+def refusal(request: HttpRequest, error: PortalError) -> HttpResponse:
+    """Answer an anticipated failure."""
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
     field = getattr(error, "field", "") if isinstance(error, Invalid) else ""
     fields = [FieldProblem(field=field, message=error.message)] if field else []

@@ -6,16 +6,20 @@ needed; no session is created. What a caller may not see is not there: 404.
 """
 
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from django.core.cache import cache
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.views.decorators.http import require_safe
 
 from apps.access.catalogue import PERMISSIONS
 from apps.access.scoped import require
-from apps.api.wire.errors import BAD_TOKENS_SECONDS, NotHere, TooManyBadTokens
-from apps.core.public_ids import number_of
+from apps.api.wire.errors import NotHere, TooManyBadTokens, refusal
+from apps.core.errors import PortalError
+from apps.core.gates import View
 from apps.core.middleware import client_address
+from apps.core.public_ids import number_of
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
@@ -108,6 +112,26 @@ def on_deployment(permission: str) -> Gate:
         "deploymentId",
         with_also=DEPLOYMENT_PARTS,
     )
+
+
+def by_token(view: View) -> View:
+    """Require a working token for a view that only reads and is no operation. Its Caller becomes
+    the argument `caller`.
+    """
+
+    @require_safe
+    @wraps(view)
+    def gate(request: HttpRequest) -> HttpResponseBase:
+        try:
+            caller = ANY_TOKEN(request)
+        except PortalError as error:
+            return refusal(request, error)
+        answer = view(request, caller)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    gate.access_stamp = ANY_TOKEN.access_stamp  # type: ignore[attr-defined]  # read by the view guard
+    return gate
 
 
 def _caller(request: HttpRequest) -> Caller:

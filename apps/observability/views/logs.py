@@ -72,7 +72,7 @@ def logs(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         "parse_log_hours": settings.PARSE_LOG_HOURS,
     }
     try:
-        query = _query(request, deployment)
+        query = query_of(request, deployment)
         log = _read(deployment, query) if query.components else None
     except DataPlaneError as error:
         context |= {"silence": error.message}
@@ -85,7 +85,7 @@ def logs(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 @require_safe
 def tail(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     try:
-        log = _read(deployment, _query(request, deployment), cursor=request.GET.get("cursor", ""))
+        log = _read(deployment, query_of(request, deployment), cursor=request.GET.get("cursor", ""))
     except DataPlaneError as error:
         return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
     return render(request, "observability/_tail.html", {"log": log})
@@ -95,7 +95,7 @@ def tail(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 @require_safe
 def download(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     try:
-        query = _query(request, deployment)
+        query = query_of(request, deployment)
         text = component_logs.log_as_text(
             deployment=deployment,
             component=query.component,
@@ -132,7 +132,8 @@ def _import_errors(deployment: Deployment, query: LogQuery) -> dict[str, object]
     return {"import_errors": count, "import_failures": found, "import_errors_title": title}
 
 
-def _query(request: HttpRequest, deployment: Deployment) -> LogQuery:
+def query_of(request: HttpRequest, deployment: Deployment) -> LogQuery:
+    """Read which log and which lines an address asks for. Raises a DataPlaneError and Http404."""
     components = component_logs.components_of(deployment)
     asked = request.GET.get("component", "")
     if asked and asked not in components:

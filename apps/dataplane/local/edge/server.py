@@ -4,6 +4,9 @@
 A process and an origin of its own: a page of an Airflow cannot read pages of the portal, and the
 UIs can be reached while the portal is stopped. Bodies stream both ways. Airflow's own address ends
 in `/<ref>`, so the prefix stays on the way to it. Sessions in a revoked role end here.
+
+`/_live/stream` is no Airflow's: it goes to the portal's own streams, with neither a cookie nor a
+header that names a person.
 """
 
 import json
@@ -41,7 +44,11 @@ from apps.dataplane.edge.strangers import guarded
 from apps.dataplane.local.config import edge_url_of
 from apps.dataplane.local.edge.role_lookup import PortalDoor, ask_portal
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.machine.embedded_databases import edge_port, gateway_socket
+from apps.dataplane.local.machine.embedded_databases import (
+    edge_port,
+    gateway_socket,
+    live_socket,
+)
 from apps.dataplane.local.machine.ports import LOOPBACK, portal_listener
 from apps.dataplane.local.private_files import secret_once
 
@@ -76,10 +83,16 @@ ROUTES = web.AppKey("routes", Routes)
 SESSION = web.AppKey("session", ClientSession)
 GATEWAY = web.AppKey("gateway", Path)
 GATEWAY_SESSION = web.AppKey("gateway_session", ClientSession)
+LIVE = web.AppKey("live", Path)
+LIVE_SESSION = web.AppKey("live_session", ClientSession)
 ORIGIN = web.AppKey("origin", SplitResult)
 PORTAL = web.AppKey("portal", PortalDoor)
 ROLES = web.AppKey("roles", Roles)
 MOST_QUESTIONS = 4
+# No Deployment has a name that begins so.
+LIVE_PATH = "/_live/stream"
+LIVE_HEADERS = ("Content-Type", "Last-Event-ID")
+LIVE_HEADERS_BACK = ("Content-Type", "Cache-Control", "Access-Control-Allow-Origin")
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -87,12 +100,14 @@ def make_app(
     routes_file: Path,
     *,
     gateway: Path | None = None,
+    live: Path | None = None,
     portal: PortalDoor | None = None,
     origin: str,
 ) -> web.Application:
     """Return the proxy for the routes in `routes_file`, a JSON object of ref → port.
 
-    Requests for other Deployments go to the socket `gateway`, when something listens there.
+    Requests for other Deployments go to the socket `gateway`, and those for streams to `live`, when
+    something listens there.
     `portal` is asked for a person's role; without it sessions last as long as Airflow allows, and
     strangers are left to Airflow.
     `origin` is the address that browsers see: no other host is served, and Airflow is told it.
@@ -101,6 +116,7 @@ def make_app(
     app[ROUTES] = Routes(routes_file)
     app[ORIGIN] = urlsplit(origin)
     app[GATEWAY] = gateway or routes_file.with_name("no-gateway")
+    app[LIVE] = live or routes_file.with_name("no-live")
     app.cleanup_ctx.append(_sessions)
     if portal:
         app[PORTAL] = portal
@@ -119,6 +135,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             f"Airflow is at {request.app[ORIGIN].geturl()}. An operator can change that: "
             "PORTAL_AIRFLOW_URL.",
         )
+    if request.rel_url.raw_path == LIVE_PATH and request.method == "POST":
+        return await _ask_live(request)
     ref = ref_of(request.rel_url)
     if not ref:
         return not_found(request)
@@ -167,6 +185,25 @@ def _is_ours(request: web.Request) -> bool:
     return asked.hostname in names and (port or default) == (origin.port or default)
 
 
+async def _ask_live(request: web.Request) -> web.StreamResponse:
+    """Pass a stream on. Pages poll where there is none, so a refusal needs no words."""
+    headers = {name: request.headers[name] for name in LIVE_HEADERS if name in request.headers}
+    body = await request.read()
+    try:
+        async with request.app[LIVE_SESSION].post(
+            f"http://live{LIVE_PATH}", data=body, headers=headers, allow_redirects=False
+        ) as upstream:
+            answer = CIMultiDict(
+                (name, upstream.headers[name])
+                for name in LIVE_HEADERS_BACK
+                if name in upstream.headers
+            )
+            return await pass_on(request, upstream, answer, ref="streams")
+    except (ClientError, TimeoutError, OSError) as error:
+        logger.info("streams are not served: %s", type(error).__name__)
+        return web.Response(status=503)
+
+
 async def _ask_gateway(request: web.Request, ref: str) -> web.StreamResponse:
     if not request.app[GATEWAY].is_socket():
         message = f"There is no Deployment {ref} on this machine, or it has no Airflow yet."
@@ -213,8 +250,9 @@ async def _sessions(app: web.Application) -> AsyncIterator[None]:
     # loopback costs nothing.
     direct = _session(TCPConnector(limit=0, force_close=True))
     gateway = _session(UnixConnector(path=str(app[GATEWAY]), limit=0, force_close=True))
-    async with direct, gateway:
-        app[SESSION], app[GATEWAY_SESSION] = direct, gateway
+    live = _session(UnixConnector(path=str(app[LIVE]), limit=0, force_close=True))
+    async with direct, gateway, live:
+        app[SESSION], app[GATEWAY_SESSION], app[LIVE_SESSION] = direct, gateway, live
         yield
 
 
@@ -254,7 +292,11 @@ def main() -> None:
         secret=secret_once(home.keys / "edge-secret"),
     )
     app = make_app(
-        home.edge_routes, gateway=gateway_socket(home), portal=portal, origin=edge_url_of(home)
+        home.edge_routes,
+        gateway=gateway_socket(home),
+        live=live_socket(home),
+        portal=portal,
+        origin=edge_url_of(home),
     )
     web.run_app(
         app, host=host, port=edge_port(home), access_log=None, print=None, shutdown_timeout=5

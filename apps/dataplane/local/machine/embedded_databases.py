@@ -58,6 +58,11 @@ def gateway_socket(home: Home) -> Path:
     return Supervisor(home).socket_path.with_name("gateway.sock")
 
 
+def live_socket(home: Home) -> Path:
+    """Return where streams of changes and log lines are served, beside supervisord's socket."""
+    return Supervisor(home).socket_path.with_name("live.sock")
+
+
 def database_url(home: Home) -> str:
     """Return the portal's URL of the embedded PostgreSQL.
 

@@ -1,9 +1,12 @@
 import asyncio
 import signal
+from contextlib import nullcontext
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
 
+from apps.dataplane.local.machine.embedded_databases import live_socket
 from apps.observability.collecting.collector import Collector
 
 
@@ -12,12 +15,27 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
     help = "Ask every Deployment each 30 seconds how it is, and keep the answers for charts."
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        asyncio.run(_collect())
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--with-streams",
+            action="store_true",
+            help="Also do what `live` does, behind the edge of this machine: one process less.",
+        )
+
+    def handle(self, *args: Any, with_streams: bool, **options: Any) -> None:
+        asyncio.run(_collect(with_streams))
 
 
-async def _collect() -> None:
+async def _collect(with_streams: bool) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await Collector().run(stop=stop)
+    async with _streams() if with_streams else nullcontext():
+        await Collector().run(stop=stop)
+
+
+def _streams() -> Any:
+    # A collector alone does not need the server.
+    from apps.observability.live.server import serving  # noqa: PLC0415
+
+    return serving(socket=live_socket(settings.PORTAL_HOME))
