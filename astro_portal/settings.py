@@ -223,6 +223,16 @@ STATICFILES_DIRS = [BASE_DIR / "static", ("docs", BASE_DIR / "docs" / "images")]
 # Code archives reach this size; larger ones are refused while they stream in.
 CODE_ARCHIVE_MAX_BYTES = env_int("PORTAL_CODE_MAX_MIB", 50, minimum=1, maximum=1024) * 1024 * 1024
 
+# --- Git ------------------------------------------------------------------------------------------
+
+# Where git servers may lie besides the public internet and private ranges.
+GIT_NETWORKS = env_networks("PORTAL_GIT_NETWORKS")
+# Certificates (PEM) of private CAs that sign those of git servers.
+GIT_CA = env_secret("PORTAL_GIT_CA")
+GIT_POLL_SECONDS = env_int("PORTAL_GIT_POLL_SECONDS", 60, minimum=10, maximum=86_400)
+# How many repositories are looked at side by side. A worker does it, so fewer than its processes.
+GIT_JOBS = env_int("PORTAL_GIT_JOBS", 1, minimum=1, maximum=64)
+
 # --- Documentation --------------------------------------------------------------------------------
 
 # Where help leads: to the pages of this version that the portal has itself, or to a site of them.
@@ -328,6 +338,11 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-archives": {
         "task": "apps.deploys.tasks.sweep_archives",
         "schedule": timedelta(days=1),
+    },
+    "sweep-git": {
+        "task": "apps.deploys.git.tasks.sweep",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 10},
     },
     "evaluate-incidents": {
         "task": "apps.observability.tasks.evaluate_incidents",

@@ -38,6 +38,7 @@ PERMISSIONS: dict[str, str] = {
     "workspace.members.view": "View workspace members",
     "workspace.members.manage": "Add and remove workspace members, assign workspace roles",
     "workspace.tokens.manage": "Create, rotate and revoke workspace API tokens",
+    "workspace.git.manage": "Connect Git repositories and choose what Deployments take from them",
     "workspace.deployments.create": "Create Deployments",
     "deployment.view": "View the Deployment, its health and configuration",
     "deployment.update": "Edit configuration, worker queues and environment variables",
@@ -88,6 +89,7 @@ _GROUPS: dict[str, str] = {
     "workspace.": "Workspace",
     "workspace.members": "Workspace members",
     "workspace.tokens": "Workspace API tokens",
+    "workspace.git": "Workspace",
     "workspace.deployments": "Workspace",
     "deployment.": "Deployment",
     "deployment.deploys": "Code",
@@ -172,7 +174,7 @@ _WORKSPACE_AUTHOR = _WORKSPACE_MEMBER | _DEPLOYMENT_AUTHOR
 _WORKSPACE_OPERATOR = (
     _WORKSPACE_AUTHOR
     | _DEPLOYMENT_OPERATOR
-    | {"workspace.deployments.create", "workspace.tokens.manage"}
+    | {"workspace.deployments.create", "workspace.tokens.manage", "workspace.git.manage"}
 )
 _WORKSPACE_OWNER = frozenset(p for p in PERMISSIONS if p.startswith(("workspace.", "deployment.")))
 _ORGANIZATION_MEMBER = frozenset(
@@ -233,7 +235,8 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="workspace",
         key="operator",
         name="Workspace Operator",
-        description="Creates, configures and deletes Deployments, and makes API tokens.",
+        description="Creates, configures and deletes Deployments, connects Git repositories, and makes "
+        "API tokens.",
         rank=40,
         permissions=_WORKSPACE_OPERATOR,
     ),

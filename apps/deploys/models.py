@@ -2,13 +2,24 @@ import secrets
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.deployments.models import Deployment, Revision
+from apps.organizations.models import Workspace
 
 
 class Deploy(models.Model):
-    """One delivery of code to a Deployment. Immutable; a rollback makes a new one with old code."""
+    """One delivery of code to a Deployment. Immutable; a rollback makes a new one with old code.
+
+    `source` is how it came. The `git_…` fields say which commit it is, where that is known: of a
+    push, or as a pipeline reported it.
+    """
+
+    class Source(models.TextChoices):
+        HAND = "hand", "By hand"
+        TOKEN = "token", "API token"
+        GIT = "git", "Git"
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="deploys")
     number = models.PositiveIntegerField()
@@ -30,6 +41,15 @@ class Deploy(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
 
+    source = models.CharField(max_length=10, choices=Source.choices, default=Source.HAND)
+    git_repository = models.CharField(max_length=300, blank=True)
+    git_branch = models.CharField(max_length=255, blank=True)
+    git_path = models.CharField(max_length=500, blank=True)
+    git_commit = models.CharField(max_length=64, blank=True)
+    git_author = models.CharField(max_length=200, blank=True)
+    git_message = models.CharField(max_length=500, blank=True)
+    git_url = models.CharField(max_length=1000, blank=True)
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["deployment", "number"], name="deploy_number_unique")
@@ -37,6 +57,10 @@ class Deploy(models.Model):
 
     def __str__(self) -> str:
         return f"deploy {self.number}"
+
+    @property
+    def short_commit(self) -> str:
+        return self.git_commit[:7]
 
 
 def new_upload_name() -> str:
@@ -70,3 +94,133 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return self.description or self.name
+
+
+class Enforcement(models.Model):
+    """Whether only API tokens and git may deploy: the default of a workspace, or what a Deployment
+    has instead of it. Where nothing was decided there is no row, and people may deploy, too.
+    """
+
+    workspace = models.OneToOneField(
+        Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    deployment = models.OneToOneField(
+        Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    is_on = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(workspace=None, deployment__isnull=False)
+                | Q(workspace__isnull=False, deployment=None),
+                name="enforcement_is_of_one_object",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return "on" if self.is_on else "off"
+
+
+class GitRepository(models.Model):
+    """A git repository that a workspace deploys from.
+
+    `key` is its part of the webhook's address and what its secrets are bound to. `secret` (sealed)
+    is a token for https, the private deploy key for ssh. `host_key` is the key that the ssh server
+    showed first. `connected_by` vouches for the credential: when that person may no longer connect
+    repositories, the portal no longer uses it. The row is polled when `next_poll_at` has passed;
+    the lease columns belong to `git.leases`.
+    """
+
+    class Provider(models.TextChoices):
+        GITHUB = "github", "GitHub"
+        GITLAB = "gitlab", "GitLab"
+        GITEA = "gitea", "Gitea or Forgejo"
+        BITBUCKET = "bitbucket", "Bitbucket"
+        OTHER = "other", "Other"
+
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="git_repositories"
+    )
+    key = models.SlugField(max_length=60, unique=True)
+    url = models.CharField(max_length=500)
+    host = models.CharField(max_length=253)
+    provider = models.CharField(max_length=10, choices=Provider.choices, default=Provider.OTHER)
+    username = models.CharField(max_length=100, blank=True)
+    secret = models.BinaryField(null=True, blank=True)
+    public_key = models.CharField(max_length=300, blank=True)
+    host_key = models.CharField(max_length=1000, blank=True)
+    webhook_secret = models.BinaryField(null=True, blank=True)
+    webhook_seen_at = models.DateTimeField(null=True, blank=True)
+    connected_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    polled_at = models.DateTimeField(null=True, blank=True)
+    next_poll_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveSmallIntegerField(default=0)
+    last_error = models.CharField(max_length=500, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "url"], name="git_repository_unique_in_workspace"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_poll_at"],
+                condition=Q(next_poll_at__isnull=False),
+                name="git_repository_due",
+            )
+        ]
+
+    def __str__(self) -> str:
+        """Return the address without scheme, user and ending: `github.com/acme/dags`."""
+        rest = self.url.partition("://")[2]
+        return rest.rpartition("@")[2].removesuffix(".git")
+
+    @property
+    def is_ssh(self) -> bool:
+        return self.url.startswith("ssh://")
+
+    def identity(self, field: str) -> str:
+        """Name a sealed field of this row for the cipher."""
+        return f"deploys.gitrepository|{self.key}|{field}"
+
+
+class GitSource(models.Model):
+    """Where a Deployment gets its code from: a folder of a branch.
+
+    `set_by` vouches for it: commits are deployed as long as that person may deploy to it. `commit`
+    and `tree` are those that were judged last, whatever came of it; `tree` is the hash of the
+    folder, so a commit that does not touch it changes nothing. `waiting_commit` waits until the
+    deploy in progress has ended. `notice` says what became of the last commit, `last_error` what
+    went wrong with it.
+    """
+
+    deployment = models.OneToOneField(
+        Deployment, on_delete=models.CASCADE, related_name="git_source"
+    )
+    repository = models.ForeignKey(GitRepository, on_delete=models.RESTRICT, related_name="sources")
+    branch = models.CharField(max_length=255)
+    path = models.CharField(max_length=500, blank=True)
+    set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    set_at = models.DateTimeField(default=timezone.now)
+    commit = models.CharField(max_length=64, blank=True)
+    tree = models.CharField(max_length=64, blank=True)
+    waiting_commit = models.CharField(max_length=64, blank=True)
+    notice = models.CharField(max_length=500, blank=True)
+    last_error = models.CharField(max_length=1000, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.branch} of {self.repository}"
+
+    @property
+    def short_commit(self) -> str:
+        return self.commit[:7]

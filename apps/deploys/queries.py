@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.clusters.models import Cluster
 from apps.deployments.configuration.options import deployment_options
-from apps.deployments.models import Deployment
+from apps.deployments.models import Deployment, RevisionState
 from apps.deploys.archives.building import Reader
 from apps.deploys.models import Deploy
 
@@ -85,6 +85,14 @@ def deploy_before(deploy: Deploy) -> Deploy | None:
     """Return the deploy that came before, with its files, to compare with."""
     earlier = Deploy.objects.filter(deployment_id=deploy.deployment_id, number__lt=deploy.number)
     return earlier.order_by("-number").first()
+
+
+def replacement_of(deploy: Deploy) -> Deploy | None:
+    """Return the next deploy, if it took the place of this one before that was applied."""
+    if deploy.revision.state != RevisionState.SUPERSEDED:
+        return None
+    later = Deploy.objects.filter(deployment_id=deploy.deployment_id, number__gt=deploy.number)
+    return later.order_by("number").defer("files").first()
 
 
 def file_changes(*, before: Deploy | None, after: Deploy) -> tuple[FileChange, ...]:

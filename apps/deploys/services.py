@@ -21,7 +21,9 @@ from apps.deployments.operations import lock_deployment
 from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.archives.building import ArchiveRefused, CodeArchive, Limits, build_archive
 from apps.deploys.cleanup import hold_archives
+from apps.deploys.enforcement import ensure_may_deliver
 from apps.deploys.models import Deploy
+from apps.deploys.origins import NOT_KNOWN, Origin
 from apps.deploys.queries import most_code_bytes, next_description, reader_of
 
 
@@ -56,16 +58,20 @@ class Delivery:
 
 def deliver(
     *,
-    actor: User,
+    actor: User | None,
     deployment: Deployment,
     file_name: str,
     chunks: Iterable[bytes],
     description: str = "",
+    origin: Origin = NOT_KNOWN,
 ) -> Delivery:
-    """Check an upload, store it, and make it the code of the Deployment.
+    """Check an upload, store it, and make it the code of the Deployment. Without an actor it is a
+    push, whose right was checked before.
 
-    Raises ArchiveRefused, NothingChanged, StorageFull, and Conflict while being deleted.
+    Raises ArchiveRefused, NothingChanged, StorageFull, DeployedByAutomation, and Conflict while
+    being deleted.
     """
+    ensure_may_deliver(actor=actor, deployment=deployment)
     limits = Limits(
         max_upload_bytes=settings.CODE_ARCHIVE_MAX_BYTES,
         max_unpacked_bytes=10 * settings.CODE_ARCHIVE_MAX_BYTES,
@@ -104,8 +110,11 @@ def deliver(
         warnings=list(archive.warnings),
         description=description,
         created_by=actor,
+        **origin.fields(actor=actor),
     )
-    operation = _record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY)
+    operation = _record_deploy(
+        actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY, reason=origin.reason
+    )
     return Delivery(deploy=deploy, operation=operation, notes=archive.notes + archive.warnings)
 
 
@@ -128,13 +137,22 @@ def roll_back(
         description=description or next_description(deploy),
         rollback_of=deploy,
         created_by=actor,
+        git_repository=deploy.git_repository,
+        git_branch=deploy.git_branch,
+        git_path=deploy.git_path,
+        git_commit=deploy.git_commit,
+        git_author=deploy.git_author,
+        git_message=deploy.git_message,
+        git_url=deploy.git_url,
     )
     operation = _record_deploy(actor=actor, deploy=new, kind=Operation.Kind.ROLL_BACK)
     return Delivery(deploy=new, operation=operation)
 
 
 @transaction.atomic
-def _record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Operation:
+def _record_deploy(
+    *, actor: User | None, deploy: Deploy, kind: Operation.Kind, reason: str = ""
+) -> Operation:
     # Concurrent deliveries of the same code make one deploy, and numbers have no gaps.
     deployment = lock_deployment(deploy.deployment)
     _refuse_same_code(deployment, deploy.digest)
@@ -147,6 +165,7 @@ def _record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Oper
         digest=deploy.digest,
         summary=f"Deploy {deploy.number}: {deploy.description or deploy.file_name}",
         kind=kind,
+        reason=reason,
     )
     deploy.revision = cast(Revision, operation.revision)
     deploy.save(force_insert=True)

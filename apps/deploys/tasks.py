@@ -4,7 +4,11 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.deploys import cleanup
+from apps.deploys.git.tasks import poll, sweep
 from apps.deploys.incoming import blobs
+
+# Celery looks for jobs in this module alone.
+__all__ = ["poll", "sweep", "sweep_archives"]
 
 
 @shared_task(name="apps.deploys.tasks.sweep_archives")

@@ -12,9 +12,10 @@ from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name
-from apps.deploys import queries, services
+from apps.deploys import enforcement, queries, services
 from apps.deploys.archives.building import ArchiveRefused
 from apps.deploys.forms import DeliveryForm, RollBackForm
+from apps.deploys.git.queries import source_of
 from apps.deploys.models import Deploy
 from apps.deploys.uploads import DISK_FULL
 
@@ -66,6 +67,7 @@ def detail(request: HttpRequest, deployment: Deployment, number: int) -> HttpRes
         "deployment": deployment,
         "deploy": deploy,
         "before": before,
+        "replaced_by": queries.replacement_of(deploy),
         "changes": queries.file_changes(before=before, after=deploy),
         "current": queries.current_deploy(deployment),
         "list_url": reverse("deploys:list", args=[deployment.ref]),
@@ -130,6 +132,8 @@ def _deploys_page(
     context = {
         "deployment": deployment,
         "form": form,
+        "source": source_of(deployment),
+        "is_enforced": enforcement.is_enforced(deployment),
         "page": pages.get_page(request.GET.get("page")),
         "current": queries.current_deploy(deployment),
         "may_deliver": _may_deliver(request, deployment),

@@ -94,6 +94,7 @@ WORKSPACE_PLACES = (
     Link("Teams", "organizations:workspace_teams", "team", "workspace.members.view"),
     Link("Access", "organizations:workspace_who", "search", "workspace.members.view"),
     Link("API tokens", "organizations:workspace_tokens", "terminal", "workspace.tokens.manage"),
+    Link("Git repositories", "deploys:git_repositories", "branch", "workspace.git.manage"),
     Link("Settings", "organizations:workspace_settings", "settings", "workspace.view"),
 )
 

@@ -68,6 +68,7 @@ WORKSPACE: tuple[Row, ...] = (
         {"workspace.deployments.create", "deployment.update", "deployment.delete"},
     ),
     ("workspace API tokens", FROM_OPERATOR, {"workspace.tokens.manage"}),
+    ("map repositories to Deployments", FROM_OPERATOR, {"workspace.git.manage"}),
     ("Deployment API tokens", {"owner"}, {"deployment.tokens.manage"}),
     (
         "invite users, change roles, add and remove Teams",

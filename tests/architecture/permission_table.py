@@ -64,6 +64,7 @@ HOLDERS: dict[str, frozenset[str]] = {
     "workspace.members.view": WORKSPACE_MEMBERS | HIGH_TOKENS,
     "workspace.members.manage": WORKSPACE_OWNERS | OWNER_TOKEN,
     "workspace.tokens.manage": WORKSPACE_OPERATORS | OWNER_TOKEN,
+    "workspace.git.manage": WORKSPACE_OPERATORS | OWNER_TOKEN,
     "workspace.deployments.create": WORKSPACE_OPERATORS | OWNER_TOKEN,
     "deployment.view": ON_DEPLOYMENT | TOKENS,
     "deployment.update": DEPLOYMENT_OPERATORS | OWNER_TOKEN,
@@ -135,6 +136,11 @@ def reads(permission: str) -> Row:
 
 def writes(permission: str, *, only: frozenset[str] | None = None) -> Row:
     return replace(both(permission, only=only), get=None)
+
+
+def of_deployment(permission: str) -> Row:
+    """A change of a Deployment that a permission of its workspace allows."""
+    return replace(writes(permission), seen_by=people_with("deployment.view"))
 
 
 def people_with(permission: str) -> frozenset[str]:
@@ -280,6 +286,22 @@ TABLE = {
     "deploys:detail": reads("deployment.deploys.view"),
     "deploys:download": reads("deployment.deploys.view"),
     "deploys:roll_back": writes("deployment.deploys.create"),
+    "deploys:git_source": asks("deployment.deploys.view", "workspace.git.manage"),
+    "deploys:git_look": writes("deployment.deploys.create"),
+    "deploys:git_disconnect": of_deployment("workspace.git.manage"),
+    "deploys:enforcement": writes("deployment.update"),
+    "deploys:git_repositories": reads("workspace.git.manage"),
+    "deploys:new_git_repository": both("workspace.git.manage"),
+    "deploys:enforcement_default": writes("workspace.update"),
+    "deploys:git_repository": reads("workspace.git.manage"),
+    "deploys:edit_git_repository": both("workspace.git.manage"),
+    "deploys:test_git_repository": writes("workspace.git.manage"),
+    "deploys:look_at_git_repository": writes("workspace.git.manage"),
+    "deploys:make_git_webhook": writes("workspace.git.manage"),
+    "deploys:trust_git_host": writes("workspace.git.manage"),
+    "deploys:remove_git_repository": writes("workspace.git.manage"),
+    # The signature of a message is the proof; without a secret there is no such webhook.
+    "deploys:git_webhook": special("open", NOBODY, None, NOBODY, is_by_token=True),
     "airflow_access:open_airflow": writes("deployment.airflow.view"),
     "airflow_access:airflow_entry": reads("deployment.airflow.view"),
     # Of the edge alone, by a secret of its own.

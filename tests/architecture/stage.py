@@ -24,6 +24,7 @@ from apps.accounts.queries import digest_of
 from apps.accounts.services import issue_sign_in_link
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Draft, Operation
+from apps.deploys.git.services import connect_repository
 from apps.deploys.models import Deploy
 from apps.organizations.invitations.services import invite
 from apps.organizations.models import Invitation, Organization, Workspace
@@ -290,6 +291,10 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "run_id": "manual__1",
             "task_id": "load",
             "verb": "clear",
+            "repository_id": connect_repository(
+                actor=owner, workspace=workspace, url="https://127.0.0.1:9/dags.git"
+            ).pk,
+            "key": "no-such-repository",
         },
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
         "tokens": {

@@ -22,6 +22,8 @@ from apps.clusters.models import SEALED, Cluster
 from apps.core.logs import LineFormatter
 from apps.deployments.models import Deployment, Revision
 from apps.deployments.secrets import sealed
+from apps.deploys.git import credentials
+from apps.deploys.models import GitRepository
 from apps.sso.connections.services import update_connection
 from apps.sso.models import SSOConnection
 from tests.architecture.permission_table import TABLE
@@ -54,6 +56,11 @@ def planted(stage: Stage) -> list[str]:
         actor=owner, connection=connection, client_secret=canary("client"), client_id="portal"
     )
     SSOConnection.objects.update(is_enabled=False)
+    repository = GitRepository.objects.get()
+    for field in ("secret", "webhook_secret"):
+        credentials.seal(repository, field, canary(f"git-{field}"))
+        secrets.append(canary(f"git-{field}"))
+    repository.save()
     secrets.append(canary("client"))
     secrets += [
         client.defaults["HTTP_AUTHORIZATION"].removeprefix("Bearer ")

@@ -38,6 +38,7 @@ OPEN = {
     "airflow_access:airflow_role": "the secret of this machine's edge is the proof",
     "organizations:invitation": "the link in the mail is the proof",
     "account_login": "how a person gets in",
+    "deploys:git_webhook": "the signature of the message is the proof; it is a hint alone",
     "sso:scim": "the token of an identity provider is the proof",
     "sso:start": "leaves for an identity provider that is switched on",
     "sso:acs": "keeps a SAML answer that is signed until it is read with the session at hand",
@@ -53,11 +54,13 @@ OPEN = {
     "account_confirm_email": "closed: 404",
 }
 # Whoever holds one of these changes who gets in, and where to.
-MATTERS = ("members", "teams", "roles", "tokens", "sso", "clusters")
+MATTERS = ("members", "teams", "roles", "tokens", "sso", "clusters", "git")
 ONLY_SHOWS = {
     "organizations:tokens": "a list",
     "organizations:workspace_tokens": "a list",
     "deployments:tokens": "a list",
+    "deploys:git_repositories": "a list",
+    "deploys:git_repository": "shows what was set up",
     "sso:connection": "shows what was set up",
     "sso:people": "a list",
     "clusters:check": "asks a cluster how it is; changes nothing",

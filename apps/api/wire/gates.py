@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.catalogue import PERMISSIONS
 from apps.access.scoped import require
-from apps.api.wire.errors import NotHere, TooManyBadTokens, refusal
+from apps.api.wire.errors import BAD_TOKENS_SECONDS, NotHere, TooManyBadTokens, refusal
 from apps.core.errors import PortalError
 from apps.core.gates import View
 from apps.core.middleware import client_address

@@ -117,6 +117,7 @@ def deploy_code(
     digest: str,
     summary: str,
     kind: Operation.Kind = Operation.Kind.DEPLOY,
+    reason: str = "",
 ) -> Operation:
     """Make a revision with other code and the same configuration: `operation.revision`."""
     deployment = lock_deployment(deployment)
@@ -127,6 +128,7 @@ def deploy_code(
         summary=summary,
         configuration=_wanted(deployment).configuration,
         code_digest=digest,
+        reason=reason,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter, methodcaller
 from typing import Any
 
+from django.apps import apps as installed
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Func
@@ -57,6 +58,11 @@ SEALED_COLUMNS = (
         ("host", "port", "cluster__portal_id"),
     ),
     SealedColumn(KeptSecret, "sealed", attrgetter("identity")),
+    # Of an app above this one, which is known here by its name alone.
+    *(
+        _of_its_field(installed.get_model("deploys.GitRepository"), field, "key")
+        for field in ("secret", "webhook_secret")
+    ),
 )
 
 
