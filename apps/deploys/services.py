@@ -18,11 +18,12 @@ from apps.core.errors import Conflict, PortalError
 from apps.deployments.editing.services import deploy_code
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deployments.operations import lock_deployment
-from apps.deployments.reconciling.compiler import code_name
+from apps.deployments.reconciling.compiler import code_name, lock_name
 from apps.deploys.archives.building import ArchiveRefused, CodeArchive, Limits, build_archive
+from apps.deploys.archives.requirements import Requirements, requirements_of
 from apps.deploys.cleanup import hold_archives
-from apps.deploys.models import Deploy
-from apps.deploys.queries import most_code_bytes, next_description, reader_of
+from apps.deploys.models import Deploy, Kind
+from apps.deploys.queries import most_code_bytes, next_description, reader_of, takes_projects
 
 
 class NothingChanged(Conflict):
@@ -64,7 +65,31 @@ def deliver(
 ) -> Delivery:
     """Check an upload, store it, and make it the code of the Deployment.
 
-    Raises ArchiveRefused, NothingChanged, StorageFull, and Conflict while being deleted.
+    Raises ArchiveRefused, NothingChanged, StorageFull, and Conflict while being deleted. A project
+    with packages is refused: they are checked by a job, see `previews.services.submit`.
+    """
+    archive, needs = accept_upload(deployment=deployment, file_name=file_name, chunks=chunks)
+    if needs:
+        raise ArchiveRefused(
+            "The project needs packages, which are chosen and installed before it is deployed. "
+            "Upload it on the page Deploys."
+        )
+    return deliver_archive(
+        actor=actor,
+        deployment=deployment,
+        archive=archive,
+        file_name=file_name,
+        description=description,
+    )
+
+
+def accept_upload(
+    *, deployment: Deployment, file_name: str, chunks: Iterable[bytes]
+) -> tuple[CodeArchive, Requirements]:
+    """Check an upload and store its clean archive under its digest; nothing uses it yet. Return it,
+    without its temporary file, and what it needs beside the runtime.
+
+    Raises ArchiveRefused and StorageFull.
     """
     limits = Limits(
         max_upload_bytes=settings.CODE_ARCHIVE_MAX_BYTES,
@@ -79,33 +104,43 @@ def deliver(
                 limits=limits,
                 reader=reader_of(deployment),
             )
+            needs = requirements_of(archive.project)
+            _refuse_packages_on_clusters(deployment, needs)
             _refuse_too_much(deployment, archive)
-            _refuse_same_code(deployment, archive.digest)
             _keep(archive)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull from error
         raise
+    return archive, needs
+
+
+def deliver_archive(
+    *,
+    actor: User,
+    deployment: Deployment,
+    archive: CodeArchive,
+    file_name: str,
+    description: str = "",
+) -> Delivery:
+    """Make a stored archive that needs no packages the code of the Deployment.
+
+    Raises NothingChanged, CodeMissing, and Conflict while being deleted.
+    """
+    _refuse_same_code(deployment, archive.digest, "")
     deploy = Deploy(
         deployment=deployment,
         digest=archive.digest,
         file_name=file_name[:200],
         size_bytes=archive.size_bytes,
         n_files=len(archive.files),
-        files=[
-            {
-                "path": file.path,
-                "size": file.size,
-                "sha256": file.sha256,
-                "is_program": file.is_program,
-            }
-            for file in archive.files
-        ],
+        files=archive.file_rows(),
+        kind=Kind.PROJECT if archive.is_project else Kind.DAGS,
         warnings=list(archive.warnings),
         description=description,
         created_by=actor,
     )
-    operation = _record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY)
+    operation = record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY)
     return Delivery(deploy=deploy, operation=operation, notes=archive.notes + archive.warnings)
 
 
@@ -116,7 +151,7 @@ def roll_back(
 
     Raises NothingChanged, CodeMissing, and Conflict while being deleted.
     """
-    _refuse_same_code(deployment, deploy.digest)
+    _refuse_same_code(deployment, deploy.digest, deploy.packages_digest)
     new = Deploy(
         deployment=deployment,
         digest=deploy.digest,
@@ -125,19 +160,27 @@ def roll_back(
         n_files=deploy.n_files,
         files=deploy.files,
         warnings=deploy.warnings,
+        kind=deploy.kind,
+        packages_digest=deploy.packages_digest,
+        packages=deploy.packages,
+        dags=deploy.dags,
         description=description or next_description(deploy),
         rollback_of=deploy,
         created_by=actor,
     )
-    operation = _record_deploy(actor=actor, deploy=new, kind=Operation.Kind.ROLL_BACK)
+    operation = record_deploy(actor=actor, deploy=new, kind=Operation.Kind.ROLL_BACK)
     return Delivery(deploy=new, operation=operation)
 
 
 @transaction.atomic
-def _record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Operation:
+def record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Operation:
+    """Number a deploy, save it, and make the revision that uses it.
+
+    Raises NothingChanged, CodeMissing, and Conflict while being deleted.
+    """
     # Concurrent deliveries of the same code make one deploy, and numbers have no gaps.
     deployment = lock_deployment(deploy.deployment)
-    _refuse_same_code(deployment, deploy.digest)
+    _refuse_same_code(deployment, deploy.digest, deploy.packages_digest)
     _require_stored(deploy)
     last = Deploy.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
     deploy.number = (last or 0) + 1
@@ -145,6 +188,7 @@ def _record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Oper
         actor=actor,
         deployment=deployment,
         digest=deploy.digest,
+        packages_digest=deploy.packages_digest,
         summary=f"Deploy {deploy.number}: {deploy.description or deploy.file_name}",
         kind=kind,
     )
@@ -153,11 +197,22 @@ def _record_deploy(*, actor: User, deploy: Deploy, kind: Operation.Kind) -> Oper
     return operation
 
 
-def _refuse_same_code(deployment: Deployment, digest: str) -> None:
+def _refuse_same_code(deployment: Deployment, digest: str, packages_digest: str) -> None:
     wanted = deployment.wanted
-    if wanted and wanted.code_digest == digest and wanted.state != RevisionState.FAILED:
+    if wanted is None or wanted.state == RevisionState.FAILED:
+        return
+    if (wanted.code_digest, wanted.packages_digest) == (digest, packages_digest):
         raise NothingChanged(
             f"{deployment.name} already runs exactly this code, so nothing has changed."
+        )
+
+
+def _refuse_packages_on_clusters(deployment: Deployment, needs: Requirements) -> None:
+    if needs and not takes_projects(deployment):
+        raise ArchiveRefused(
+            f"The project asks for packages, the first is {needs.lines[0][:80]}. A Deployment on "
+            "Kubernetes has the packages of its image: put them into the image, and leave "
+            "requirements.txt and the dependencies of pyproject.toml out of the upload."
         )
 
 
@@ -177,6 +232,8 @@ def _require_stored(deploy: Deploy) -> None:
     if not default_storage.exists(code_name(deploy.digest)):
         of = f" of deploy {deploy.rollback_of.number}" if deploy.rollback_of else ""
         raise CodeMissing(f"The code{of} is no longer in the portal's storage. Upload it again.")
+    if deploy.packages_digest and not default_storage.exists(lock_name(deploy.packages_digest)):
+        raise CodeMissing("The lock of the packages is no longer in the portal's storage.")
 
 
 def _keep(archive: CodeArchive) -> None:

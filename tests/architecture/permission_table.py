@@ -281,6 +281,7 @@ TABLE = {
     "deploys:list": asks("deployment.deploys.view", "deployment.deploys.create"),
     "deploys:detail": reads("deployment.deploys.view"),
     "deploys:download": reads("deployment.deploys.view"),
+    "deploys:preview": asks("deployment.deploys.view", "deployment.deploys.create"),
     "deploys:roll_back": writes("deployment.deploys.create"),
     "airflow_access:open_airflow": writes("deployment.airflow.view"),
     "airflow_access:airflow_entry": reads("deployment.airflow.view"),
