@@ -335,6 +335,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.sso.tasks.sweep_assertions",
         "schedule": timedelta(days=1),
     },
+    "sweep-previews": {
+        "task": "apps.deploys.tasks.sweep_previews",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
     "sweep-archives": {
         "task": "apps.deploys.tasks.sweep_archives",
         "schedule": timedelta(days=1),

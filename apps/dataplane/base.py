@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.project import Package, PackageLock, ParsedProject
+from apps.dataplane.spec import DeploymentSpec, PackagesSpec, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Drift,
@@ -123,6 +124,39 @@ class SupportsParseLogs(Protocol):
     ) -> LogPage:
         """Read the log of a DAG file, as `DataPlane.logs` reads that of a component. Raises
         Permanent for a file that `dag_files` does not name.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsProjects(Protocol):
+    """A data plane that installs packages of a project, and can read its DAG files before it is
+    used. These methods take up to minutes: they belong into a job. Nothing that runs is changed.
+    """
+
+    def lock_packages(
+        self,
+        *,
+        runtime: RuntimeSpec,
+        requirements: tuple[str, ...],
+        preferred: Mapping[str, str],
+    ) -> PackageLock:
+        """Choose a version of every package that the requirements need beside the runtime's.
+        Requirements are PEP 508 texts, with `--hash` options perhaps; `preferred` are versions by
+        name, which are taken where they fit. Raises Permanent with what has to change in the
+        requirements, Temporary when the package index does not answer.
+        """
+        ...
+
+    def install_packages(
+        self, *, runtime: RuntimeSpec, packages: PackagesSpec
+    ) -> tuple[Package, ...]:
+        """Install the packages of a lock and return them, with sizes. Raises as `lock_packages`."""
+        ...
+
+    def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
+        """Read the DAG files of `spec.code` with the runtime and the packages of `spec`, which are
+        installed. Raises Permanent when Airflow does not start with them.
         """
         ...
 

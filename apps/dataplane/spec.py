@@ -53,6 +53,16 @@ class CodeSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PackagesSpec:
+    """The packages that a project adds to its runtime: a hashed lock at `lock_path`, named by its
+    SHA-256 `digest`.
+    """
+
+    digest: str
+    lock_path: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class AirflowSecrets:
     """Made once by the portal when the Deployment is created, so that no restart changes them."""
 
@@ -78,6 +88,7 @@ class DeploymentSpec:
     `ref` is the immutable name on the data plane: `[a-z][a-z0-9-]{0,38}[a-z0-9]`, unique per
     portal. `queues` is empty unless the executor is Celery; then exactly one queue is called
     `default`. `code` is None until the first deploy: the plane then serves the example DAGs.
+    `packages` is None where the code needs none beside those of the runtime.
     `corrects_drift` False means that what others change on the data plane is shown and left alone.
     `database_server` is where a Kubernetes plane put the metadata database: `host:port`, empty for
     the Deployment's own namespace, None for wherever the cluster puts new ones.
@@ -95,3 +106,4 @@ class DeploymentSpec:
     sign_in: SignInSpec
     corrects_drift: bool = True
     database_server: str | None = None
+    packages: PackagesSpec | None = None

@@ -199,13 +199,15 @@ class Revision(models.Model):
     `lifecycle`.
 
     `config` is what `Configuration.to_json` writes; a secret in it is the id of a
-    SecretValue. `code_digest` is the SHA-256 of the delivered code, empty for the example DAGs.
+    SecretValue. `code_digest` is the SHA-256 of the delivered code, empty for the example DAGs;
+    `packages_digest` that of the lock of its packages, empty where the runtime has them all.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
     config = models.JSONField()
     code_digest = models.CharField(max_length=64, blank=True)
+    packages_digest = models.CharField(max_length=64, blank=True, default="", db_default="")
     state = models.CharField(
         max_length=12, choices=RevisionState.choices, default=RevisionState.PENDING
     )

@@ -1,4 +1,4 @@
-"""Daily cleanup of code archives that no Deployment can roll back to."""
+"""Daily cleanup of code archives and locks of packages that no Deployment can roll back to."""
 
 import logging
 from datetime import datetime, timedelta
@@ -8,28 +8,38 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from apps.deployments.models import Phase, Revision
-from apps.deployments.reconciling.compiler import CODE_FOLDER, code_name
-from apps.deploys.models import Deploy
+from apps.deployments.reconciling.compiler import (
+    CODE_FOLDER,
+    PACKAGES_FOLDER,
+    code_name,
+    lock_name,
+)
+from apps.deploys.models import Deploy, Preview, PreviewState
 
 logger = logging.getLogger(__name__)
 
 # An archive is stored before its deploy is recorded.
 ARCHIVES_LAST = timedelta(days=1)
+WAITING = (PreviewState.CHECKING, PreviewState.READY, PreviewState.FAILED)
 # Any number that no other advisory lock uses.
 _LOCK = 7_203_118
 
 
 def remove_unused_archives(*, now: datetime) -> int:
     """Remove old archives that no existing Deployment refers to. Returns how many."""
-    if not default_storage.exists(CODE_FOLDER):
-        return 0
-    _, files = default_storage.listdir(CODE_FOLDER)
-    names = [f"{CODE_FOLDER}/{file}" for file in files]
+    names = [*_stored(CODE_FOLDER), *_stored(PACKAGES_FOLDER)]
     old = [name for name in names if _is_old(name, now)]
     n_removed = _remove_unused(old) if old else 0
     if n_removed:
         logger.info("unused code removed", extra={"archives": n_removed})
     return n_removed
+
+
+def _stored(folder: str) -> list[str]:
+    if not default_storage.exists(folder):
+        return []
+    _, files = default_storage.listdir(folder)
+    return [f"{folder}/{file}" for file in files]
 
 
 def hold_archives() -> None:
@@ -41,11 +51,15 @@ def hold_archives() -> None:
 def _remove_unused(names: list[str]) -> int:
     _lock("pg_advisory_xact_lock")
     gone = Q(deployment__phase=Phase.DELETED)
-    digests = {
-        *Deploy.objects.exclude(gone).values_list("digest", flat=True).distinct(),
-        *Revision.objects.exclude(gone).values_list("code_digest", flat=True).distinct(),
-    }
-    unused = set(names) - {code_name(digest) for digest in digests}
+    used = set()
+    for rows, code in (
+        (Deploy.objects.exclude(gone), "digest"),
+        (Revision.objects.exclude(gone), "code_digest"),
+        (Preview.objects.exclude(gone).filter(state__in=WAITING), "digest"),
+    ):
+        for digest, packages in rows.values_list(code, "packages_digest").distinct():
+            used |= {code_name(digest), lock_name(packages)}
+    unused = set(names) - used
     for name in unused:
         default_storage.delete(name)
     return len(unused)

@@ -18,14 +18,15 @@ UPLOAD_PROBLEMS = {
 class Upload:
     file: "UploadedFile[Any]"
     description: str
+    is_previewed: bool
 
 
 class DeliveryForm(forms.Form):
     archive = forms.FileField(
         label="Code",
         allow_empty_file=True,
-        widget=forms.FileInput(attrs={"accept": ".py,.zip"}),
-        error_messages={"required": "Choose a .py file or a zip of your dags folder."},
+        widget=forms.FileInput(attrs={"accept": ".py,.zip,.tar.gz,.tgz"}),
+        error_messages={"required": "Choose a .py file, or a zip or tar.gz of your project."},
     )
     description = forms.CharField(
         label="Description",
@@ -34,25 +35,51 @@ class DeliveryForm(forms.Form):
         help_text="What changes, for the deploy history. For example a commit ID.",
         widget=forms.TextInput(attrs={"data-width": "l"}),
     )
+    is_previewed = forms.BooleanField(
+        label="Show what changes first",
+        required=False,
+        initial=True,
+        help_text="Packages, DAGs and import errors, before anything changes.",
+    )
 
     def __init__(
-        self, *args: Any, code_bytes: int | None, upload_problem: str = "", **kwargs: Any
+        self,
+        *args: Any,
+        code_bytes: int | None,
+        has_previews: bool,
+        upload_problem: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        if not has_previews:
+            del self.fields["is_previewed"]
         limit = bytes_in_words(settings.CODE_ARCHIVE_MAX_BYTES)
         packed = f", {code_bytes // 1_000_000} MB compressed" if code_bytes else ""
-        self.fields[
-            "archive"
-        ].help_text = f"One .py file, or a zip of a dags folder, up to {limit}{packed}."
+        self.fields["archive"].help_text = (
+            "One .py file, or a zip or tar.gz of a project or a dags folder, up to "
+            f"{limit}{packed}."
+        )
         if upload_problem:
             message = UPLOAD_PROBLEMS[upload_problem].format(limit=limit)
             self.fields["archive"].error_messages["required"] = message
 
     def upload(self) -> Upload:
         return Upload(
-            file=self.cleaned_data["archive"], description=self.cleaned_data["description"]
+            file=self.cleaned_data["archive"],
+            description=self.cleaned_data["description"],
+            is_previewed=self.cleaned_data.get("is_previewed", False),
         )
 
 
 class RollBackForm(forms.Form):
     description = forms.CharField(label="Description", required=False, max_length=500)
+
+
+class DecisionForm(forms.Form):
+    """What becomes of a preview: `action` is deploy, discard or again."""
+
+    ACTIONS = ("deploy", "discard", "again")
+
+    action = forms.ChoiceField(choices=[(name, name) for name in ACTIONS])
+    description = forms.CharField(label="Description", required=False, max_length=500)
+    accepts_errors = forms.BooleanField(required=False)

@@ -32,6 +32,11 @@ def most_code_bytes(deployment: Deployment) -> int | None:
     return deployment_options(cluster=deployment.cluster, today=today).code_bytes
 
 
+def takes_projects(deployment: Deployment) -> bool:
+    """Return whether packages of a project can be installed, and its DAG files be read before."""
+    return deployment.cluster.kind == Cluster.Kind.LOCAL
+
+
 def reader_of(deployment: Deployment) -> Reader:
     """Return what will read the code. On this machine a runtime is installed for the Python that
     the portal runs on; an image has its own.
@@ -39,10 +44,12 @@ def reader_of(deployment: Deployment) -> Reader:
     if deployment.wanted is None:
         return Reader()
     configuration = deployment.wanted.configuration
+    is_local = takes_projects(deployment)
     values = {variable.key: variable.value for variable in configuration.variables}
     return Reader(
         runtime=configuration.runtime,
-        is_portals_python=deployment.cluster.kind == Cluster.Kind.LOCAL,
+        is_portals_python=is_local,
+        is_local=is_local,
         ignore_syntax=values.get(IGNORE_SYNTAX, "").strip().lower() or "glob",
     )
 
@@ -52,17 +59,22 @@ def deploys_of(deployment: Deployment) -> QuerySet[Deploy]:
     return (
         Deploy.objects.filter(deployment=deployment)
         .select_related("created_by", "revision", "rollback_of")
-        .defer("files", "rollback_of__files", "revision__config")
+        .defer("files", "dags", "packages", "revision__config")
+        .defer("rollback_of__files", "rollback_of__dags", "rollback_of__packages")
         .order_by("-number")
     )
 
 
-def current_deploy(deployment: Deployment) -> Deploy | None:
+def current_deploy(deployment: Deployment, *, with_files: bool = False) -> Deploy | None:
     """Return the deploy whose code new runs use once the wanted revision is applied."""
-    digest = deployment.wanted.code_digest if deployment.wanted else ""
-    if not digest:
+    wanted = deployment.wanted
+    if wanted is None or not wanted.code_digest:
         return None
-    return deploys_of(deployment).filter(digest=digest).first()
+    rows = deploys_of(deployment)
+    if with_files:
+        rows = Deploy.objects.filter(deployment=deployment).order_by("-number")
+    same = {"digest": wanted.code_digest, "packages_digest": wanted.packages_digest}
+    return rows.filter(**same).first()
 
 
 def code_warnings(deployment: Deployment) -> tuple[str, ...]:
@@ -78,7 +90,14 @@ def deploy_to_roll_back_to(deployment: Deployment) -> Deploy | None:
         return None
     earlier = deploys_of(deployment).filter(number__lt=current.number)
     applied = earlier.filter(revision__applied_at__isnull=False)
-    return applied.exclude(digest=current.digest).first()
+    same = {"digest": current.digest, "packages_digest": current.packages_digest}
+    return applied.exclude(**same).first()
+
+
+def seconds_of(deploy: Deploy) -> float | None:
+    """Return how long it took from the deploy until its revision ran; None while it does not."""
+    applied_at = deploy.revision.applied_at
+    return (applied_at - deploy.created_at).total_seconds() if applied_at else None
 
 
 def deploy_before(deploy: Deploy) -> Deploy | None:

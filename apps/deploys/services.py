@@ -18,13 +18,14 @@ from apps.core.errors import Conflict, PortalError
 from apps.deployments.editing.services import deploy_code
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deployments.operations import lock_deployment
-from apps.deployments.reconciling.compiler import code_name
+from apps.deployments.reconciling.compiler import code_name, lock_name
 from apps.deploys.archives.building import ArchiveRefused, CodeArchive, Limits, build_archive
+from apps.deploys.archives.requirements import Requirements, requirements_of
 from apps.deploys.cleanup import hold_archives
 from apps.deploys.enforcement import ensure_may_deliver
-from apps.deploys.models import Deploy
+from apps.deploys.models import Deploy, Kind
 from apps.deploys.origins import NOT_KNOWN, Origin
-from apps.deploys.queries import most_code_bytes, next_description, reader_of
+from apps.deploys.queries import most_code_bytes, next_description, reader_of, takes_projects
 
 
 class NothingChanged(Conflict):
@@ -69,9 +70,34 @@ def deliver(
     push, whose right was checked before.
 
     Raises ArchiveRefused, NothingChanged, StorageFull, DeployedByAutomation, and Conflict while
-    being deleted.
+    being deleted. A project
+    with packages is refused: they are checked by a job, see `previews.services.submit`.
     """
     ensure_may_deliver(actor=actor, deployment=deployment)
+    archive, needs = accept_upload(deployment=deployment, file_name=file_name, chunks=chunks)
+    if needs:
+        raise ArchiveRefused(
+            "The project needs packages, which are chosen and installed before it is deployed. "
+            "Upload it on the page Deploys."
+        )
+    return deliver_archive(
+        actor=actor,
+        deployment=deployment,
+        archive=archive,
+        file_name=file_name,
+        description=description,
+        origin=origin,
+    )
+
+
+def accept_upload(
+    *, deployment: Deployment, file_name: str, chunks: Iterable[bytes]
+) -> tuple[CodeArchive, Requirements]:
+    """Check an upload and store its clean archive under its digest; nothing uses it yet. Return it,
+    without its temporary file, and what it needs beside the runtime.
+
+    Raises ArchiveRefused and StorageFull.
+    """
     limits = Limits(
         max_upload_bytes=settings.CODE_ARCHIVE_MAX_BYTES,
         max_unpacked_bytes=10 * settings.CODE_ARCHIVE_MAX_BYTES,
@@ -85,34 +111,45 @@ def deliver(
                 limits=limits,
                 reader=reader_of(deployment),
             )
+            needs = requirements_of(archive.project)
+            _refuse_packages_on_clusters(deployment, needs)
             _refuse_too_much(deployment, archive)
-            _refuse_same_code(deployment, archive.digest)
             _keep(archive)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull from error
         raise
+    return archive, needs
+
+
+def deliver_archive(
+    *,
+    actor: User | None,
+    deployment: Deployment,
+    archive: CodeArchive,
+    file_name: str,
+    description: str = "",
+    origin: Origin = NOT_KNOWN,
+) -> Delivery:
+    """Make a stored archive that needs no packages the code of the Deployment.
+
+    Raises NothingChanged, CodeMissing, and Conflict while being deleted.
+    """
+    _refuse_same_code(deployment, archive.digest, "")
     deploy = Deploy(
         deployment=deployment,
         digest=archive.digest,
         file_name=file_name[:200],
         size_bytes=archive.size_bytes,
         n_files=len(archive.files),
-        files=[
-            {
-                "path": file.path,
-                "size": file.size,
-                "sha256": file.sha256,
-                "is_program": file.is_program,
-            }
-            for file in archive.files
-        ],
+        files=archive.file_rows(),
+        kind=Kind.PROJECT if archive.is_project else Kind.DAGS,
         warnings=list(archive.warnings),
         description=description,
         created_by=actor,
         **origin.fields(actor=actor),
     )
-    operation = _record_deploy(
+    operation = record_deploy(
         actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY, reason=origin.reason
     )
     return Delivery(deploy=deploy, operation=operation, notes=archive.notes + archive.warnings)
@@ -125,7 +162,7 @@ def roll_back(
 
     Raises NothingChanged, CodeMissing, and Conflict while being deleted.
     """
-    _refuse_same_code(deployment, deploy.digest)
+    _refuse_same_code(deployment, deploy.digest, deploy.packages_digest)
     new = Deploy(
         deployment=deployment,
         digest=deploy.digest,
@@ -134,6 +171,10 @@ def roll_back(
         n_files=deploy.n_files,
         files=deploy.files,
         warnings=deploy.warnings,
+        kind=deploy.kind,
+        packages_digest=deploy.packages_digest,
+        packages=deploy.packages,
+        dags=deploy.dags,
         description=description or next_description(deploy),
         rollback_of=deploy,
         created_by=actor,
@@ -145,17 +186,21 @@ def roll_back(
         git_message=deploy.git_message,
         git_url=deploy.git_url,
     )
-    operation = _record_deploy(actor=actor, deploy=new, kind=Operation.Kind.ROLL_BACK)
+    operation = record_deploy(actor=actor, deploy=new, kind=Operation.Kind.ROLL_BACK)
     return Delivery(deploy=new, operation=operation)
 
 
 @transaction.atomic
-def _record_deploy(
+def record_deploy(
     *, actor: User | None, deploy: Deploy, kind: Operation.Kind, reason: str = ""
 ) -> Operation:
+    """Number a deploy, save it, and make the revision that uses it.
+
+    Raises NothingChanged, CodeMissing, and Conflict while being deleted.
+    """
     # Concurrent deliveries of the same code make one deploy, and numbers have no gaps.
     deployment = lock_deployment(deploy.deployment)
-    _refuse_same_code(deployment, deploy.digest)
+    _refuse_same_code(deployment, deploy.digest, deploy.packages_digest)
     _require_stored(deploy)
     last = Deploy.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
     deploy.number = (last or 0) + 1
@@ -163,6 +208,7 @@ def _record_deploy(
         actor=actor,
         deployment=deployment,
         digest=deploy.digest,
+        packages_digest=deploy.packages_digest,
         summary=f"Deploy {deploy.number}: {deploy.description or deploy.file_name}",
         kind=kind,
         reason=reason,
@@ -172,11 +218,22 @@ def _record_deploy(
     return operation
 
 
-def _refuse_same_code(deployment: Deployment, digest: str) -> None:
+def _refuse_same_code(deployment: Deployment, digest: str, packages_digest: str) -> None:
     wanted = deployment.wanted
-    if wanted and wanted.code_digest == digest and wanted.state != RevisionState.FAILED:
+    if wanted is None or wanted.state == RevisionState.FAILED:
+        return
+    if (wanted.code_digest, wanted.packages_digest) == (digest, packages_digest):
         raise NothingChanged(
             f"{deployment.name} already runs exactly this code, so nothing has changed."
+        )
+
+
+def _refuse_packages_on_clusters(deployment: Deployment, needs: Requirements) -> None:
+    if needs and not takes_projects(deployment):
+        raise ArchiveRefused(
+            f"The project asks for packages, the first is {needs.lines[0][:80]}. A Deployment on "
+            "Kubernetes has the packages of its image: put them into the image, and leave "
+            "requirements.txt and the dependencies of pyproject.toml out of the upload."
         )
 
 
@@ -196,6 +253,8 @@ def _require_stored(deploy: Deploy) -> None:
     if not default_storage.exists(code_name(deploy.digest)):
         of = f" of deploy {deploy.rollback_of.number}" if deploy.rollback_of else ""
         raise CodeMissing(f"The code{of} is no longer in the portal's storage. Upload it again.")
+    if deploy.packages_digest and not default_storage.exists(lock_name(deploy.packages_digest)):
+        raise CodeMissing("The lock of the packages is no longer in the portal's storage.")
 
 
 def _keep(archive: CodeArchive) -> None:

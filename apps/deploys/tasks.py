@@ -3,15 +3,32 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from apps.deploys import cleanup
+from apps.deploys import cleanup, jobs
 from apps.deploys.git.tasks import poll, sweep
 from apps.deploys.incoming import blobs
+from apps.deploys.previews import checking
+from apps.deploys.previews.services import remove_old
 
 # Celery looks for jobs in this module alone.
-__all__ = ["poll", "sweep", "sweep_archives"]
+__all__ = ["check_preview", "poll", "sweep", "sweep_archives", "sweep_previews"]
+
+# The longest steps are the installation and the reading of DAG files, with ten minutes and five.
+CHECK_SECONDS = 1_200
 
 
 @shared_task(name="apps.deploys.tasks.sweep_archives")
 def sweep_archives(**_newer: Any) -> None:
+    remove_old(now=timezone.now())
     cleanup.remove_unused_archives(now=timezone.now())
     blobs.remove_old(now=timezone.now())
+
+
+@shared_task(name=jobs.CHECK, soft_time_limit=CHECK_SECONDS, time_limit=CHECK_SECONDS + 30)
+def check_preview(preview_id: int, **_newer: Any) -> None:
+    checking.check(preview_id=preview_id, now=timezone.now())
+
+
+@shared_task(name="apps.deploys.tasks.sweep_previews")
+def sweep_previews(**_newer: Any) -> None:
+    for preview_id in checking.due(now=timezone.now()):
+        jobs.request_check(preview_id)

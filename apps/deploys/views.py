@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.contrib import messages
 from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
@@ -16,33 +18,39 @@ from apps.deploys import enforcement, queries, services
 from apps.deploys.archives.building import ArchiveRefused
 from apps.deploys.forms import DeliveryForm, RollBackForm
 from apps.deploys.git.queries import source_of
-from apps.deploys.models import Deploy
+from apps.deploys.models import Deploy, Preview
+from apps.deploys.previews.queries import open_previews
+from apps.deploys.previews.services import submit
+from apps.deploys.previews.views import DELIVER, SEE, to_operation
 from apps.deploys.uploads import DISK_FULL
 
 DEPLOYS_PER_PAGE = 50
-SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
 
 
 @scoped(Deployment, SEE, by="ref", writing=DELIVER)
 @require_http_methods(["GET", "HEAD", "POST"])
 def deploys(request: HttpRequest, deployment: Deployment) -> HttpResponse:
-    code_bytes = queries.most_code_bytes(deployment)
+    kind: dict[str, Any] = {
+        "code_bytes": queries.most_code_bytes(deployment),
+        "has_previews": queries.takes_projects(deployment),
+    }
     if request.method != "POST":
-        return _deploys_page(request, deployment, DeliveryForm(code_bytes=code_bytes))
+        return _deploys_page(request, deployment, DeliveryForm(**kind))
     files = request.FILES  # reading them is what finds the problem
     problem = getattr(request, "upload_problem", "")
-    form = DeliveryForm(request.POST, files, code_bytes=code_bytes, upload_problem=problem)
+    form = DeliveryForm(request.POST, files, **kind, upload_problem=problem)
     if not form.is_valid():
         status = 507 if problem == DISK_FULL else 422
         return _deploys_page(request, deployment, form, status=status)
     upload = form.upload()
     try:
-        delivery = services.deliver(
+        accepted = submit(
             actor=request_user(request),
             deployment=deployment,
             file_name=upload.file.name or "",
             chunks=upload.file.chunks(),
             description=upload.description,
+            is_previewed=upload.is_previewed,
         )
     except ArchiveRefused as refused:
         for message in refused.error_messages:
@@ -55,7 +63,9 @@ def deploys(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         form.add_error(None, error.message)
         status = 507 if isinstance(error, services.StorageFull) else 422
         return _deploys_page(request, deployment, form, status=status)
-    return _to_operation(request, deployment, delivery)
+    if isinstance(accepted, Preview):
+        return redirect("deploys:preview", deployment.ref, accepted.number)
+    return to_operation(request, deployment, accepted)
 
 
 @scoped(Deployment, SEE, by="ref")
@@ -70,6 +80,7 @@ def detail(request: HttpRequest, deployment: Deployment, number: int) -> HttpRes
         "replaced_by": queries.replacement_of(deploy),
         "changes": queries.file_changes(before=before, after=deploy),
         "current": queries.current_deploy(deployment),
+        "took_seconds": queries.seconds_of(deploy),
         "list_url": reverse("deploys:list", args=[deployment.ref]),
         "description": queries.next_description(deploy),
         "may_deliver": _may_deliver(request, deployment),
@@ -106,15 +117,7 @@ def roll_back(request: HttpRequest, deployment: Deployment, number: int) -> Http
     except PortalError as error:
         messages.warning(request, error.message)
         return redirect("deploys:list", deployment.ref)
-    return _to_operation(request, deployment, delivery)
-
-
-def _to_operation(
-    request: HttpRequest, deployment: Deployment, delivery: services.Delivery
-) -> HttpResponse:
-    for note in delivery.notes:
-        messages.info(request, note)
-    return redirect("deployments:operation", deployment.ref, delivery.operation.number)
+    return to_operation(request, deployment, delivery)
 
 
 def _deploy(deployment: Deployment, number: int) -> Deploy:
@@ -137,6 +140,7 @@ def _deploys_page(
         "page": pages.get_page(request.GET.get("page")),
         "current": queries.current_deploy(deployment),
         "may_deliver": _may_deliver(request, deployment),
+        "previews": open_previews(deployment),
     }
     return render(request, "deploys/list.html", context, status=status)
 

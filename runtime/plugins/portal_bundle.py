@@ -24,6 +24,7 @@ from airflow.dag_processing.bundles import base
 from airflow.dag_processing.bundles.base import BaseDagBundle
 from portal_code import (
     EXAMPLES,
+    dags_folder,
     import_folders,
     read_current,
     remove_unused,
@@ -71,6 +72,10 @@ class PortalDagBundle(BaseDagBundle):
 
     @property
     def path(self) -> Path:
+        return dags_folder(self._version_folder)
+
+    @property
+    def _version_folder(self) -> Path:
         version = self.version or self._current
         if version == EXAMPLES:
             return self._example_folder
@@ -83,7 +88,7 @@ class PortalDagBundle(BaseDagBundle):
             self._current = read_current(self._pointer)
         else:
             self._find_version(self.version)
-        _import_from(self.path)
+        _import_from(self._version_folder, airflows_own=self.path)
         super().initialize()
 
     def refresh(self) -> None:
@@ -91,7 +96,7 @@ class PortalDagBundle(BaseDagBundle):
         if self.version is None:
             self._take_new_code()
             self._current = read_current(self._pointer)
-            _import_from(self.path)
+            _import_from(self._version_folder, airflows_own=self.path)
 
     def get_current_version(self) -> Any:
         version = self.version or self._current
@@ -175,14 +180,14 @@ def versions_of_runs() -> set[str] | None:
     return {str(version) for version in found}
 
 
-def _import_from(folder: Path) -> None:
-    """Let modules of a whole project be imported from its `dags`, too; Airflow adds the folder of
-    the version itself.
+def _import_from(folder: Path, *, airflows_own: Path) -> None:
+    """Let modules of a whole project be imported from its folder and from its `dags`; Airflow adds
+    the one of them that is the path of the bundle itself.
     """
     for path in _imported:
         if path in sys.path:
             sys.path.remove(path)
-    _imported[:] = import_folders(folder)[1:]
+    _imported[:] = [one for one in import_folders(folder) if one != str(airflows_own)]
     sys.path.extend(_imported)
 
 

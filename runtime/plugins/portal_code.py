@@ -27,6 +27,15 @@ VERSIONS_KEPT = 20
 # A version that no task has started with for so long has no running task left.
 UNUSED_SECONDS = 7 * 86_400
 DIGEST = re.compile("[0-9a-f]{64}")
+# A folder `dags` beside one of these belongs to a project, as Astro's and Airflow's own layouts do.
+PROJECT_MARKS = (
+    "plugins",
+    "include",
+    "requirements.txt",
+    "pyproject.toml",
+    "packages.txt",
+    "Dockerfile",
+)
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +113,15 @@ def import_folders(version_folder: Path) -> list[str]:
     dags = version_folder / "dags"
     is_package = (dags / "__init__.py").exists()
     return [str(version_folder), *([str(dags)] if dags.is_dir() and not is_package else [])]
+
+
+def dags_folder(version_folder: Path) -> Path:
+    """Return where DAG files of a version are: in `dags` of a whole project, else anywhere in it.
+    What lies in `include` and `plugins` of a project is no DAG file.
+    """
+    has_marks = any((version_folder / name).exists() for name in PROJECT_MARKS)
+    is_split = len(import_folders(version_folder)) > 1
+    return version_folder / "dags" if is_split and has_marks else version_folder
 
 
 def _archive(code_folder: Path, version: str) -> Path:

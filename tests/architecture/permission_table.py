@@ -285,6 +285,7 @@ TABLE = {
     "deploys:list": asks("deployment.deploys.view", "deployment.deploys.create"),
     "deploys:detail": reads("deployment.deploys.view"),
     "deploys:download": reads("deployment.deploys.view"),
+    "deploys:preview": asks("deployment.deploys.view", "deployment.deploys.create"),
     "deploys:roll_back": writes("deployment.deploys.create"),
     "deploys:git_source": asks("deployment.deploys.view", "workspace.git.manage"),
     "deploys:git_look": writes("deployment.deploys.create"),

@@ -361,10 +361,19 @@ def test_modules_of_a_whole_project_are_found_beside_its_dags(pod: Pod) -> None:
     first = pod.bundle().path
     pod.receive(make_archive(dag="x = 2"))
 
-    assert str(first / "dags") in sys.path
+    # Airflow itself adds the path of the bundle: that is where DAG files are looked for.
+    assert first.name == "dags"
+    assert str(first.parent) in sys.path
     second = pod.bundle()
-    assert str(first / "dags") not in sys.path
-    assert str(second.path / "dags") not in sys.path
+    assert second.path.parent == first.parent.parent
+    assert str(first.parent) not in sys.path
+
+
+def test_a_folder_called_dags_alone_makes_no_project(pod: Pod) -> None:
+    digest = pod.receive(make_archive(**{"dags/one": "", "team/two": ""}))
+
+    assert pod.bundle().path == pod.versions / digest
+    assert str(pod.versions / digest / "dags") in sys.path
 
 
 def test_on_one_machine_the_pointer_of_the_data_plane_counts(

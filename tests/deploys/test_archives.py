@@ -1,8 +1,10 @@
+import gzip
 import io
 import os
 import stat
 import struct
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from apps.deploys.archives.building import (
     Reader,
     build_archive,
 )
+from apps.deploys.archives.requirements import Requirements, requirements_of
 from apps.deploys.models import Deploy
 from apps.deploys.queries import file_changes
 
@@ -237,7 +240,7 @@ def test_it_refuses_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_it_refuses_other_kinds_of_file(tmp_path: Path) -> None:
-    assert "neither a .py file nor a .zip" in refusal(tmp_path, b"x", "dags.tar.gz")
+    assert "neither a .py file nor a .zip" in refusal(tmp_path, b"x", "dags.tar")
 
 
 def test_it_refuses_an_archive_without_python(tmp_path: Path) -> None:
@@ -587,25 +590,138 @@ def test_a_folder_that_nothing_imports_is_taken_off(tmp_path: Path, source: byte
     assert paths(build(tmp_path, zip_of({"etl/a.py": source, "etl/b.py": DAG}))) == ["a.py", "b.py"]
 
 
-def test_it_says_what_of_a_project_is_not_used(tmp_path: Path) -> None:
-    files = {
-        "proj/requirements.txt": b"pandas\n",
-        "proj/Dockerfile": b"FROM x\n",
-        "proj/dags/d.py": b"from include.lib import f\nfrom helper import g\n",
-        "proj/dags/helper.py": DAG,
-        "proj/include/lib.py": DAG,
-        "proj/plugins/p.py": DAG,
-    }
+PROJECT = {
+    "proj/requirements.txt": b"pandas\n",
+    "proj/packages.txt": b"# none yet\n\n",
+    "proj/Dockerfile": b"# syntax\nFROM astrocrpublic.azurecr.io/runtime:3.3-1\n",
+    "proj/dags/d.py": b"from include.lib import f\nfrom helper import g\n",
+    "proj/dags/helper.py": DAG,
+    "proj/include/lib.py": DAG,
+    "proj/plugins/p.py": DAG,
+    "proj/tests/test_d.py": DAG,
+    "proj/.env": b"PASSWORD=x\n",
+    "proj/airflow_settings.yaml": b"airflow: {}\n",
+}
 
-    archive = build(tmp_path, zip_of(files))
 
-    assert paths(archive)[1:3] == ["dags/d.py", "dags/helper.py"]
+def tar_of(files: dict[str, bytes], **attributes: object) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            for key, value in attributes.items():
+                setattr(member, key, value)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_a_whole_project_is_taken_without_tests_and_without_secrets(tmp_path: Path) -> None:
+    archive = build(tmp_path, zip_of(PROJECT))
+
+    assert paths(archive) == [
+        "Dockerfile",
+        "dags/d.py",
+        "dags/helper.py",
+        "include/lib.py",
+        "packages.txt",
+        "plugins/p.py",
+        "requirements.txt",
+    ]
+    assert archive.is_project
+    assert archive.project["requirements"] == {"requirements.txt": "pandas\n"}
     assert archive.notes == (
-        "Used the folder proj as the dags folder.",
-        "requirements.txt is not used: its packages are not installed: a Deployment has those of "
-        "its runtime.",
+        "Used the folder proj as the project.",
+        ".env was left out: variables are set in the Deployment's configuration, where secrets are "
+        "encrypted.",
+        "airflow_settings.yaml was left out: its connections, variables and pools are not created.",
+        "The folder tests was left out: 1 files.",
+    )
+
+
+def test_a_tar_gives_the_same_digest_as_a_zip(tmp_path: Path) -> None:
+    (tmp_path / "tar").mkdir()
+    (tmp_path / "zip").mkdir()
+
+    tar = build(tmp_path / "tar", tar_of(PROJECT), "project.tar.gz")
+
+    assert tar.digest == build(tmp_path / "zip", zip_of(PROJECT)).digest
+    assert tar.notes[0] == "Used the folder proj as the project."
+
+
+def test_a_program_keeps_its_bit_in_a_tar(tmp_path: Path) -> None:
+    tar = tar_of({"run.sh": b"x", "d.py": DAG}, mode=0o4755)
+
+    archive = build(tmp_path, tar, "x.tgz")
+
+    assert {file.path: file.is_program for file in archive.files} == {"run.sh": True, "d.py": True}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (tar_of({"a.py": b""}, type=tarfile.SYMTYPE, linkname="/etc/passwd"), "symbolic link"),
+        (tar_of({"a.py": b""}, type=tarfile.LNKTYPE, linkname="b.py"), "link to another file"),
+        (tar_of({"a.py": b""}, type=tarfile.FIFOTYPE), "not a regular file"),
+        (tar_of({"../a.py": DAG}), "points outside"),
+        (tar_of({"/a.py": DAG}), "points outside"),
+        (tar_of({"a.py": DAG})[:-20], "not complete"),
+        (gzip.compress(b"no tar at all"), "This is not a tar.gz archive"),
+        (gzip.compress(bytes(20 * MIB)), "unpacks to more than 100 times"),
+    ],
+)
+def test_it_refuses_a_hostile_tar(tmp_path: Path, content: bytes, message: str) -> None:
+    assert message in refusal(tmp_path, content, "x.tar.gz")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("Dockerfile", b"FROM apache/airflow:3.3.2\nRUN apt-get install gcc\n", "line 2: RUN apt"),
+        ("Dockerfile", b"FROM python:3.12\n", "line 1: python:3.12 is no image of Airflow"),
+        ("packages.txt", b"\nlibpq-dev\n", "line 2: libpq-dev is a package of Debian"),
+        ("pyproject.toml", b"[project\n", "pyproject.toml: Expected"),
+        ("pyproject.toml", b"[tool.uv.sources]\na = {path = 'x'}\n", "tool.uv.sources"),
+        ("requirements.txt", "pandas\n".encode("utf-16"), "not encoded as UTF-8"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_refused(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    assert message in refusal(tmp_path, zip_of({"dags/d.py": DAG, name: content}))
+
+
+def test_on_a_cluster_it_is_left_to_the_image(tmp_path: Path) -> None:
+    files = {"dags/d.py": DAG, "Dockerfile": b"RUN x\n", "plugins/p.py": DAG}
+
+    archive = build(tmp_path, zip_of(files), reader=Reader(is_local=False))
+
+    assert archive.notes == (
         "Dockerfile is not used: no image is built from it.",
-        "Plugins in the folder plugins are not loaded: Airflow has those of its runtime.",
+        "Plugins in the folder plugins are not loaded: Airflow has those of its image.",
+    )
+
+
+def test_a_lock_of_uv_says_which_versions_it_prefers(tmp_path: Path) -> None:
+    lock = """
+        version = 1
+        [[package]]
+        name = "pandas"
+        version = "2.3.1"
+        source = { registry = "https://index.example.org/simple" }
+        [[package]]
+        name = "proj"
+        version = "0.1"
+        source = { virtual = "." }
+    """
+    project = b'[project]\nname = "proj"\ndependencies = ["pandas>=2"]\n'
+
+    archive = build(
+        tmp_path, zip_of({"dags/d.py": DAG, "pyproject.toml": project, "uv.lock": lock.encode()})
+    )
+
+    assert requirements_of(archive.project) == Requirements(
+        lines=("pandas>=2",), preferred={"pandas": "2.3.1"}
     )
 
 

@@ -115,7 +115,8 @@ def test_charlie_does_not_learn_that_it_exists(
         (b"def broken(:\n", "etl.py", "etl.py, line 1: invalid syntax."),
         (b"no zip", "dags.zip", "This is not a zip archive"),
         (b"", "etl.py", "The file is empty."),
-        (b"x", "etl.tar.gz", "neither a .py file nor a .zip"),
+        (b"x", "etl.tar.bz2", "neither a .py file nor a .zip"),
+        (b"x", "etl.tar.gz", "This is not a tar.gz archive"),
     ],
 )
 def test_a_refused_upload_keeps_the_page_and_what_was_typed(

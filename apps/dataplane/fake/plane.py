@@ -11,7 +11,8 @@ from typing import ClassVar
 
 from apps.dataplane import import_errors
 from apps.dataplane.errors import DataPlaneError, Permanent
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.project import Package, PackageLock, ParsedProject
+from apps.dataplane.spec import DeploymentSpec, PackagesSpec, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
     ComponentStatus,
@@ -82,7 +83,8 @@ class FakeStore:
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
     is what a check returns in place of its default. `calls` lists every call as (method, ref),
     oldest first. `responses` are by method and path, with its query or for any; `respond` stands in
-    for the REST API of every Airflow.
+    for the REST API of every Airflow. `lock` is what any requirements come to, `project` what any
+    code defines.
     """
 
     apply_passes_needed: int = 1
@@ -97,6 +99,8 @@ class FakeStore:
     responses: dict[tuple[str, str], AirflowResponse] = field(default_factory=dict)
     respond: Callable[[str, str, Mapping[str, object] | None], AirflowResponse] | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
+    lock: PackageLock = PackageLock(text="", packages=())
+    project: ParsedProject = ParsedProject()
 
     def reset(self) -> None:
         """Reset everything, so that tests are independent of each other."""
@@ -203,6 +207,26 @@ class FakePlane:
             return Progress(steps=_steps(DELETE_STEPS, 0), is_done=False)
         del self.store.airflows[ref]
         return Progress(steps=_steps(DELETE_STEPS, len(DELETE_STEPS)), is_done=True)
+
+    def lock_packages(
+        self,
+        *,
+        runtime: RuntimeSpec,
+        requirements: tuple[str, ...],
+        preferred: Mapping[str, str],
+    ) -> PackageLock:
+        self.store.enter("lock_packages", runtime.version)
+        return self.store.lock if requirements else PackageLock(text="", packages=())
+
+    def install_packages(
+        self, *, runtime: RuntimeSpec, packages: PackagesSpec
+    ) -> tuple[Package, ...]:
+        self.store.enter("install_packages", runtime.version)
+        return self.store.lock.packages
+
+    def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
+        self.store.enter("parse_project", spec.ref)
+        return self.store.project
 
     def reach(self) -> None:
         self.store.enter("reach")

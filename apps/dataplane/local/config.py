@@ -20,6 +20,7 @@ SETTINGS = (
     "PORTAL_TASK_LOG_DAYS",
     "PORTAL_PARSE_LOG_HOURS",
     "PORTAL_HISTORY_DAYS",
+    "PORTAL_PACKAGE_INDEX_URL",
 )
 RUNTIME_FOLDER = Path(__file__).resolve().parents[3] / "runtime"
 
@@ -30,6 +31,7 @@ class LocalConfig:
     number; `portal_number` is the one that the portal's own jobs are in.
 
     `edge_url` is the address at which browsers reach all Airflows, without a slash at its end.
+    `package_index` is where packages come from, empty for what uv is configured with.
     """
 
     database_url: str = field(repr=False)
@@ -43,6 +45,7 @@ class LocalConfig:
     task_log_days: int = 30
     parse_log_hours: int = 24
     history_days: int = 365
+    package_index: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls, home: Home) -> "LocalConfig":
@@ -67,6 +70,7 @@ class LocalConfig:
             task_log_days=int(os.environ.get("PORTAL_TASK_LOG_DAYS") or 30),
             parse_log_hours=int(os.environ.get("PORTAL_PARSE_LOG_HOURS") or 24),
             history_days=int(os.environ.get("PORTAL_HISTORY_DAYS") or 365),
+            package_index=os.environ.get("PORTAL_PACKAGE_INDEX_URL", ""),
         )
 
     def broker(self, number: int) -> str:

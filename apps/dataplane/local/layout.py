@@ -89,6 +89,7 @@ class State:
     runtime: str = ""
     executor: str = ""
     code_digest: str = ""
+    packages: str = ""
     wait_began_at: float = 0.0
     delete_began_at: float = 0.0
 

@@ -26,7 +26,9 @@ from apps.dataplane.local.control.observe import Observer
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, deployment_lock, read_state, read_wanted
 from apps.dataplane.local.machine.supervisor import Supervisor
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.local.projects import environments, parsing, resolving
+from apps.dataplane.project import Package, PackageLock, ParsedProject
+from apps.dataplane.spec import DeploymentSpec, PackagesSpec, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Finding,
@@ -40,7 +42,9 @@ MAX_LINES = 5000
 
 
 class LocalPlane:
-    """`DataPlane` and `SupportsParseLogs` of this machine. All state is in the home."""
+    """`DataPlane`, `SupportsParseLogs` and `SupportsProjects` of this machine. All state is in the
+    home.
+    """
 
     def __init__(self, home: Home, config: LocalConfig | None = None) -> None:
         self.home = home
@@ -107,6 +111,36 @@ class LocalPlane:
             contains=contains,
             limit=max(1, min(limit, MAX_LINES)),
         )
+
+    def lock_packages(
+        self,
+        *,
+        runtime: RuntimeSpec,
+        requirements: tuple[str, ...],
+        preferred: Mapping[str, str],
+    ) -> PackageLock:
+        """Choose the packages that the runtime lacks; see `resolving.resolve`."""
+        return resolving.resolve(
+            config=self.config, runtime=runtime, requirements=requirements, preferred=preferred
+        )
+
+    def install_packages(
+        self, *, runtime: RuntimeSpec, packages: PackagesSpec
+    ) -> tuple[Package, ...]:
+        """Make the environment of a lock, and return its packages with sizes in bytes."""
+        environment = environments.environment_of(
+            home=self.home, config=self.config, runtime=runtime, packages=packages
+        )
+        environments.make(environment, config=self.config, packages=packages)
+        environment.note_use()
+        return environment.packages()
+
+    def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
+        """Read the DAG files; see `parsing.parse`."""
+        environment = environments.environment_of(
+            home=self.home, config=self.config, runtime=spec.runtime, packages=spec.packages
+        )
+        return parsing.parse(config=self.config, environment=environment, spec=spec)
 
     def airflow(
         self,

@@ -50,6 +50,7 @@ def add_revision(
     summary: str,
     configuration: Configuration,
     code_digest: str,
+    packages_digest: str = "",
     reason: str = "",
 ) -> Operation:
     """Add a revision and make it the wanted one, in place of one that is still being applied."""
@@ -61,6 +62,7 @@ def add_revision(
         number=(before.number if before else 0) + 1,
         config=configuration.to_json(),
         code_digest=code_digest,
+        packages_digest=packages_digest,
         reason=reason.strip()[:500],
         summary=summary[:200],
         created_by=actor,
@@ -113,6 +115,9 @@ def _audited(before: Revision | None, after: Revision) -> dict[str, list[Any]]:
     digest = before.code_digest if before else ""
     if digest != after.code_digest:
         audited["code"] = [digest, after.code_digest]
+    packages = before.packages_digest if before else ""
+    if packages != after.packages_digest:
+        audited["packages"] = [packages, after.packages_digest]
     if after.reason:
         audited["reason"] = [None, after.reason]
     return audited

@@ -105,6 +105,7 @@ def update_config(
         summary=summary_of(differences),
         configuration=configuration,
         code_digest=current.code_digest,
+        packages_digest=current.packages_digest,
         reason=reason,
     )
 
@@ -116,10 +117,14 @@ def deploy_code(
     deployment: Deployment,
     digest: str,
     summary: str,
+    packages_digest: str = "",
     kind: Operation.Kind = Operation.Kind.DEPLOY,
     reason: str = "",
 ) -> Operation:
-    """Make a revision with other code and the same configuration: `operation.revision`."""
+    """Make a revision with other code and the same configuration: `operation.revision`.
+
+    `packages_digest` is that of the lock of what the code needs beside the runtime, if it does.
+    """
     deployment = lock_deployment(deployment)
     return add_revision(
         actor,
@@ -129,6 +134,7 @@ def deploy_code(
         configuration=_wanted(deployment).configuration,
         code_digest=digest,
         reason=reason,
+        packages_digest=packages_digest,
     )
 
 
@@ -163,6 +169,7 @@ def restore_revision(
         summary=f"Restore revision {revision.number}",
         configuration=configuration,
         code_digest=revision.code_digest,
+        packages_digest=revision.packages_digest,
         reason=reason,
     )
 

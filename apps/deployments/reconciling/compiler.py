@@ -15,6 +15,7 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.spec import (
     CodeSpec,
     DeploymentSpec,
+    PackagesSpec,
     RuntimeSpec,
     SignInSpec,
     VariableSpec,
@@ -25,6 +26,7 @@ from apps.deployments.secrets import sealed
 from apps.runtimes.catalogue import runtime_called
 
 CODE_FOLDER = "code"
+PACKAGES_FOLDER = "packages"
 
 
 def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpec:
@@ -47,6 +49,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             sign_in=_sign_in(deployment.ref),
             corrects_drift=configuration.corrects_drift,
             database_server=deployment.database_server,
+            packages=_packages(revision),
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of this Deployment cannot be decrypted. {error}") from error
@@ -55,6 +58,11 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
 def code_name(digest: str) -> str:
     """Return the name under which the storage keeps an archive of code."""
     return f"{CODE_FOLDER}/{digest}.zip"
+
+
+def lock_name(digest: str) -> str:
+    """Return the name under which the storage keeps a lock of packages."""
+    return f"{PACKAGES_FOLDER}/{digest}.txt"
 
 
 def _runtime(version: str) -> RuntimeSpec:
@@ -90,6 +98,15 @@ def _code(revision: Revision) -> CodeSpec | None:
         return None
     path = default_storage.path(code_name(revision.code_digest))
     return CodeSpec(digest=revision.code_digest, archive_path=path)
+
+
+def _packages(revision: Revision) -> PackagesSpec | None:
+    digest = revision.packages_digest
+    return (
+        PackagesSpec(digest=digest, lock_path=default_storage.path(lock_name(digest)))
+        if digest
+        else None
+    )
 
 
 def _sign_in(ref: str) -> SignInSpec:

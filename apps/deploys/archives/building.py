@@ -1,9 +1,10 @@
 """Uploads of code: what is accepted, and the clean archive made of it. Knows nothing of Django.
 
-A single .py file or a zip of a dags folder becomes a zip that depends on paths, contents and
-executable bits alone (sorted, one fixed time, mode 0644 or 0755), so the same code has the same
-digest whoever packs it. A single top folder is stripped, unless it is a Python package or imported
-by its name. All reading happens in `program`, a process with limits.
+A single .py file, or a zip or tar.gz of a dags folder or of a whole project, becomes a zip that
+depends on paths, contents and executable bits alone (sorted, one fixed time, mode 0644 or 0755), so
+the same code has the same digest whoever packs it. A single top folder is stripped, unless it is a
+Python package or imported by its name. All reading happens in `program`, a process
+with limits.
 """
 
 import errno
@@ -14,11 +15,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from apps.core.errors import Invalid
+from apps.deploys.archives.layout import is_project
 
 MIB = 1024 * 1024
 PROJECT = Path(__file__).resolve().parents[3]
@@ -27,7 +29,7 @@ PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from apps.deploys.archives.program import main; main()"
 )
-SUFFIXES = (".py", ".zip")
+SUFFIXES = (".py", ".zip", ".tar.gz", ".tgz")
 
 
 class ArchiveRefused(Invalid):
@@ -53,12 +55,14 @@ class Limits:
 class Reader:
     """What will read the code. `runtime` is its name, empty if not known; `is_portals_python` says
     that it runs on the Python of the portal, which then decides on syntax. `ignore_syntax` is
-    Airflow's option for .airflowignore: `glob` or `regexp`.
+    Airflow's option for .airflowignore: `glob` or `regexp`. `is_local` is for Deployments that run
+    on this machine, which has no images.
     """
 
     runtime: str = ""
     is_portals_python: bool = True
     ignore_syntax: str = "glob"
+    is_local: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,8 @@ class CodeFile:
 @dataclass(frozen=True, kw_only=True)
 class CodeArchive:
     """A clean archive at `path`, its SHA-256 `digest`, `notes` on what was left out, and `warnings`
-    that hold as long as the code is used.
+    that hold as long as the code is used. `project` is what it says of its packages: texts of
+    `requirements` files, `dependencies` of pyproject.toml, versions `locked` by uv.lock.
     """
 
     path: Path
@@ -81,6 +86,15 @@ class CodeArchive:
     files: tuple[CodeFile, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    project: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_project(self) -> bool:
+        return is_project([file.path for file in self.files])
+
+    def file_rows(self) -> list[dict[str, Any]]:
+        """Return the files as `Deploy.files` stores them."""
+        return [asdict(file) for file in self.files]
 
 
 def build_archive(
@@ -97,7 +111,9 @@ def build_archive(
     Raises ArchiveRefused; OSError when the disk is full.
     """
     if not name.lower().endswith(SUFFIXES):
-        raise ArchiveRefused(f"{name} is neither a .py file nor a .zip file. Choose one of these.")
+        raise ArchiveRefused(
+            f"{name} is neither a .py file nor a .zip or .tar.gz file. Choose one of these."
+        )
     upload = folder / "upload"
     _save(chunks, upload, limits)
     output = folder / "clean.zip"
@@ -111,6 +127,7 @@ def build_archive(
         files=tuple(CodeFile(**file) for file in result["files"]),
         notes=tuple(result["notes"]),
         warnings=tuple(result["warnings"]),
+        project=result["project"],
     )
 
 
@@ -140,6 +157,7 @@ def _job(name: str, upload: Path, output: Path, limits: Limits, reader: Reader) 
         "runtime": reader.runtime,
         "is_runtimes_python": reader.is_portals_python,
         "ignore_syntax": reader.ignore_syntax,
+        "is_local": reader.is_local,
         "cpu_seconds": limits.cpu_seconds,
         "memory_bytes": limits.memory_bytes,
     }

@@ -6,7 +6,7 @@ standard library only, and never run what they read.
 
 The conversation is JSON: the job on stdin; on stdout a line `["compiling", path]` before each
 source file, so that a crash can be attributed, and at the end `["refused", [message, ...]]` or
-`["built", {"files", "notes", "warnings"}]`.
+`["built", {"files", "notes", "warnings", "project"}]`.
 """
 
 import hashlib
@@ -17,16 +17,19 @@ import resource
 import stat
 import struct
 import sys
+import tarfile
 import unicodedata
 import warnings
 import zipfile
 import zlib
-from collections.abc import Container, Iterator
-from pathlib import PurePosixPath
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from apps.deploys.archives import layout
 from apps.deploys.archives.dag_ids import DagIds
 from apps.deploys.archives.ignore_files import IGNORE_FILE, ignored_paths
+from apps.deploys.archives.members import Member, Refusal, gunzip, tar_members, zip_members
 
 MAX_DEPTH = 20
 MAX_NAME_BYTES = 255
@@ -56,15 +59,11 @@ JUNK = {
 # macOS keeps what its own file system knows of `dag.py` in `._dag.py`.
 APPLE_DOUBLE = "._"
 FOLDER_ICON = "Icon\r"
-READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-UTF8_FLAG = 0x800
-UNIX, MACOS = 3, 19
-# Files that other products read, and what becomes of them here.
+TAR_SUFFIXES = (".tar.gz", ".tgz")
+# Files that a Deployment on a cluster does not use: its packages are those of its image.
 UNUSED = {
-    "requirements.txt": "its packages are not installed: a Deployment has those of its runtime",
-    "packages.txt": "its packages are not installed: a Deployment has those of its runtime",
+    "packages.txt": "its packages are not installed: a Deployment has those of its image",
     "Dockerfile": "no image is built from it",
-    "airflow_settings.yaml": "its connections, variables and pools are not created",
 }
 # Places where a newer Python accepts what an older one does not: `type` and type parameters, nested
 # quotes in f-strings (3.12), exceptions without parentheses and template strings (3.14).
@@ -75,10 +74,6 @@ NEWER_SYNTAX = re.compile(
 )
 
 
-class Refusal(Exception):
-    """The upload is not accepted. The message is for the person who sent it."""
-
-
 class Builder:
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
@@ -86,12 +81,17 @@ class Builder:
         self.warnings: list[str] = []
         self.problems: list[str] = []
         self.files: list[dict[str, object]] = []
+        self.project: dict[str, Any] = {}
         self.dag_ids = DagIds()
 
     def build(self) -> None:
-        if self.job["name"].lower().endswith(".zip"):
+        name = self.job["name"].lower()
+        if name.endswith(".zip"):
             with zipfile.ZipFile(self.job["upload"]) as upload:
-                self._write(self._members(upload), upload)
+                self._write(self._members(zip_members(upload)))
+            return
+        if name.endswith(TAR_SUFFIXES):
+            self._build_from_tar(Path(self.job["upload"]))
             return
         path = _clean_path(unicodedata.normalize("NFC", self.job["name"]))
         with open(self.job["upload"], "rb") as stream:
@@ -100,41 +100,54 @@ class Builder:
         with self._output() as output:
             self._add(output, path, content)
 
-    def _members(self, upload: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    def _build_from_tar(self, upload: Path) -> None:
+        unpacked = upload.with_suffix(".tar")
+        gunzip(
+            upload,
+            unpacked,
+            most_bytes=self.job["max_output_bytes"],
+            most_ratio=MAX_RATIO,
+            from_bytes=RATIO_COUNTS_FROM_BYTES,
+        )
+        with tarfile.open(unpacked, "r:") as tar:
+            size, most = upload.stat().st_size, 10 * self.job["max_files"]
+            self._write(self._members(tar_members(tar, packed_bytes=size, most=most)))
+
+    def _members(self, members: Iterable[Member]) -> dict[str, Member]:
         """Return the files to keep by their path; refuse the upload if one is not acceptable."""
-        kept: dict[str, zipfile.ZipInfo] = {}
+        kept: dict[str, Member] = {}
         dropped: set[str] = set()
-        for member in upload.infolist():
-            name = _name_of(member)
-            if name.endswith(FOLDER_ICON):
+        for member in members:
+            if member.name.endswith(FOLDER_ICON):
                 dropped.add("Icon of macOS")
                 continue
-            path = _clean_path(name)
+            path = _clean_path(member.name)
             if junk := _junk_in(path):
                 dropped.update(junk)
                 continue
-            _check_kind(path, member)
-            if member.is_dir() or not path:
+            if member.problem:
+                raise Refusal(member.problem.format(path=path))
+            if member.is_folder or not path:
                 continue
             if path in kept:
                 raise Refusal(f"The archive contains {path} twice. Zip it again.")
-            self._check_size(path, member.file_size)
+            self._check_size(path, member.size)
             kept[path] = member
         if dropped:
             self.notes.append(
                 f"Skipped, because Airflow does not use it: {', '.join(sorted(dropped))}."
             )
         self._check_whole(kept)
-        return self._without_top_folder(kept, upload)
+        return self._laid_out(self._without_top_folder(kept))
 
-    def _check_whole(self, kept: dict[str, zipfile.ZipInfo]) -> None:
+    def _check_whole(self, kept: dict[str, Member]) -> None:
         if len(kept) > self.job["max_files"]:
             raise Refusal(
                 f"The archive contains {len(kept):,} files; at most {self.job['max_files']:,} "
                 "are allowed."
             )
-        unpacked = sum(member.file_size for member in kept.values())
-        packed = sum(member.compress_size for member in kept.values())
+        unpacked = sum(member.size for member in kept.values())
+        packed = sum(member.packed for member in kept.values())
         if unpacked > self.job["max_unpacked_bytes"]:
             limit = self.job["max_unpacked_bytes"] // 1024**2
             raise Refusal(
@@ -146,9 +159,7 @@ class Builder:
             )
         _check_collisions(kept)
 
-    def _without_top_folder(
-        self, kept: dict[str, zipfile.ZipInfo], upload: zipfile.ZipFile
-    ) -> dict[str, zipfile.ZipInfo]:
+    def _without_top_folder(self, kept: dict[str, Member]) -> dict[str, Member]:
         tops = {PurePosixPath(path).parts[0] for path in kept}
         if len(tops) != 1 or any("/" not in path for path in kept):
             return kept
@@ -157,23 +168,36 @@ class Builder:
         if f"{top}/__init__.py" in kept:
             return kept
         for path, member in kept.items():
-            if path.endswith(".py") and imports(_read(upload, member, path), top, kept):
+            if path.endswith(".py") and imports(_read(member, path), top, kept):
                 self.notes.append(f"Kept the folder {top}, because {path} imports from it.")
                 return kept
-        self.notes.append(f"Used the folder {top} as the dags folder.")
-        return {path.removeprefix(f"{top}/"): member for path, member in kept.items()}
+        inside = {path.removeprefix(f"{top}/"): member for path, member in kept.items()}
+        what = "project" if layout.is_project(inside) else "dags folder"
+        self.notes.append(f"Used the folder {top} as the {what}.")
+        return inside
 
-    def _write(self, members: dict[str, zipfile.ZipInfo], upload: zipfile.ZipFile) -> None:
+    def _laid_out(self, kept: dict[str, Member]) -> dict[str, Member]:
+        """Leave out what a Deployment must not get, and say so."""
+        reasons = layout.left_out(kept)
+        for path, reason in sorted(reasons.items()):
+            if path in layout.LEFT_OUT:
+                self.notes.append(f"{path} was left out: {reason}.")
+        n_tests = sum(reason == "tests" for reason in reasons.values())
+        if n_tests:
+            self.notes.append(f"The folder tests was left out: {n_tests} files.")
+        return {path: member for path, member in kept.items() if path not in reasons}
+
+    def _write(self, members: dict[str, Member]) -> None:
+        self._read_project(members)
         contents = {
-            path: _read(upload, members[path], path)
+            path: _read(members[path], path)
             for path in members
             if PurePosixPath(path).name == IGNORE_FILE
         }
         ignored = ignored_paths(members, contents, syntax=self.job["ignore_syntax"])
         sources = [path for path in members if path.endswith(".py")]
         if not sources and not any(
-            path.endswith(".zip") and _is_packed_dag(_read(upload, members[path], path))
-            for path in members
+            path.endswith(".zip") and _is_packed_dag(_read(members[path], path)) for path in members
         ):
             raise Refusal(
                 "The archive contains no .py file, and no zip of such files, so Airflow would find "
@@ -181,27 +205,54 @@ class Builder:
             )
         if sources and ignored.issuperset(sources):
             self.notes.append(f"The {IGNORE_FILE} leaves no .py file that Airflow reads.")
-        self._note_unused(members)
         with self._output() as output:
             for path in sorted(members):
                 self._add(
                     output,
                     path,
-                    _read(upload, members[path], path),
-                    is_program=_is_program(members[path]),
+                    _read(members[path], path),
+                    is_program=members[path].is_program,
                     is_checked=path not in ignored,
                 )
         self._note_duplicates()
 
-    def _note_unused(self, members: dict[str, zipfile.ZipInfo]) -> None:
-        """Say what a project brings along that a Deployment does not use."""
-        for name, fate in UNUSED.items():
-            if name in members:
-                self.notes.append(f"{name} is not used: {fate}.")
-        if any(path.startswith("plugins/") and path.endswith(".py") for path in members):
+    def _read_project(self, members: dict[str, Member]) -> None:
+        """Note what the project needs beside its code, and refuse what cannot be had."""
+        is_local = self.job["is_local"]
+        checks = {
+            "Dockerfile": layout.dockerfile_problem,
+            "packages.txt": layout.packages_problem,
+        }
+        for name, problem_of in checks.items():
+            if name not in members:
+                continue
+            problem = problem_of(_read(members[name], name).decode("utf-8", "replace"))
+            if problem and is_local:
+                self.problems.append(problem)
+            elif problem:
+                self.notes.append(f"{name} is not used: {UNUSED[name]}.")
+        if not is_local and any(path.startswith("plugins/") for path in members):
             self.notes.append(
-                "Plugins in the folder plugins are not loaded: Airflow has those of its runtime."
+                "Plugins in the folder plugins are not loaded: Airflow has those of its image."
             )
+        try:
+            self.project = self._dependencies(members)
+        except ValueError as error:
+            self.problems.append(str(error))
+
+    def _dependencies(self, members: dict[str, Member]) -> dict[str, Any]:
+        texts = {
+            path: _read(members[path], path)
+            for path in members
+            if layout.REQUIREMENTS.fullmatch(path)
+        }
+        found: dict[str, Any] = {"requirements": layout.requirement_texts(texts)}
+        if "pyproject.toml" in members:
+            content = _read(members["pyproject.toml"], "pyproject.toml")
+            found["dependencies"] = layout.dependencies_of(content)
+        if "uv.lock" in members:
+            found["locked"] = layout.locked_versions(_read(members["uv.lock"], "uv.lock"))
+        return found
 
     def _note_duplicates(self) -> None:
         duplicates = sorted(self.dag_ids.duplicates().items())
@@ -265,21 +316,6 @@ class Builder:
             )
 
 
-def _name_of(member: zipfile.ZipInfo) -> str:
-    """Return the name of a file: UTF-8 if its bytes are that, whatever the flag says. Plain `zip`
-    and macOS write UTF-8 and leave the flag out; old tools of Windows write code page 437.
-    """
-    # zipfile cuts a name at its first NUL; the uncut one shows the attempt.
-    name = member.orig_filename
-    if not member.flag_bits & UTF8_FLAG:
-        try:
-            name = name.encode("cp437").decode("utf-8")
-        except UnicodeError:
-            name = member.orig_filename
-    # macOS decomposes letters with marks; Python imports a module by its composed name.
-    return unicodedata.normalize("NFC", name)
-
-
 def _junk_in(path: str) -> set[str]:
     parts = PurePosixPath(path).parts
     if found := JUNK.intersection(parts):
@@ -287,11 +323,6 @@ def _junk_in(path: str) -> set[str]:
     if any(part.startswith(APPLE_DOUBLE) for part in parts):
         return {"._ files of macOS"}
     return {".pyc"} if path.endswith(".pyc") else set()
-
-
-def _is_program(member: zipfile.ZipInfo) -> bool:
-    is_unix = member.create_system in (UNIX, MACOS)
-    return is_unix and bool(member.external_attr >> 16 & stat.S_IXUSR)
 
 
 def _is_packed_dag(content: bytes) -> bool:
@@ -349,24 +380,7 @@ def _clean_path(name: str) -> str:
     return path
 
 
-def _check_kind(path: str, member: zipfile.ZipInfo) -> None:
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if kind == stat.S_IFLNK:
-        raise Refusal(
-            f"{path} is a symbolic link. Put the file itself into the archive (zip without "
-            "--symlinks)."
-        )
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise Refusal(f"{path} is not a regular file.")
-    if member.flag_bits & 0x41:
-        raise Refusal(f"{path} is encrypted. Zip it without a password.")
-    if member.compress_type not in READABLE:
-        raise Refusal(
-            f"{path} uses an unsupported compression method. Use a regular zip (deflate)."
-        )
-
-
-def _check_collisions(paths: dict[str, zipfile.ZipInfo]) -> None:
+def _check_collisions(paths: dict[str, Member]) -> None:
     # File names on macOS and Windows ignore case: two files on one disk would be one on another.
     seen: dict[str, str] = {}
     for path in paths:
@@ -379,11 +393,11 @@ def _check_collisions(paths: dict[str, zipfile.ZipInfo]) -> None:
         raise Refusal(f"{path} is both a file and a folder. Zip it again.")
 
 
-def _read(upload: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:
+def _read(member: Member, path: str) -> bytes:
     try:
         # Never more than the header stated, so the sums that were checked hold.
-        return upload.read(member)
-    except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
+        return member.read()
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise Refusal(f"{path} is damaged in the archive. Zip it again.") from error
 
 
@@ -457,6 +471,8 @@ def main() -> None:
         builder.problems.extend(filter(None, [str(refusal)]))
     except zipfile.BadZipFile:
         builder.problems.append("This is not a zip archive, or it is damaged. Zip it again.")
+    except (tarfile.TarError, zlib.error):
+        builder.problems.append("This is not a tar.gz archive, or it is damaged. Pack it again.")
     except (NotImplementedError, ValueError, struct.error):
         builder.problems.append(
             "The archive cannot be read: its directory is not valid. Zip it again."
@@ -466,5 +482,10 @@ def main() -> None:
     if builder.problems:
         say("refused", builder.problems)
         return
-    built = {"files": builder.files, "notes": builder.notes, "warnings": builder.warnings}
+    built = {
+        "files": builder.files,
+        "notes": builder.notes,
+        "warnings": builder.warnings,
+        "project": builder.project,
+    }
     say("built", built)

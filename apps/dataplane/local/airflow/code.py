@@ -94,7 +94,7 @@ def _unpack(target: Path, code: CodeSpec) -> None:
         with zipfile.ZipFile(code.archive_path) as archive:
             check_archive(archive)
             archive.extractall(unfinished)  # noqa: S202 - every name was checked
-            _set_modes(unfinished, archive)
+            copy_modes(unfinished, archive)
         unfinished.rename(target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -145,7 +145,7 @@ def _keep_archive(folder: Folder, code: CodeSpec) -> None:
         unfinished.replace(kept)
 
 
-def _set_modes(folder: Path, archive: zipfile.ZipFile) -> None:
+def copy_modes(folder: Path, archive: zipfile.ZipFile) -> None:
     """Make every file read-only, and executable where the archive says so; nothing else of a mode
     is taken over. Folders stay writable for their owner: one that is not cannot be renamed on
     macOS.

@@ -2,6 +2,8 @@
 of the edge. Writing is idempotent.
 """
 
+from pathlib import Path
+
 from apps.dataplane.local.airflow.environment import Place, core_environment, worker_environment
 from apps.dataplane.local.airflow.programs import (
     API_SERVER,
@@ -11,7 +13,6 @@ from apps.dataplane.local.airflow.programs import (
     program_name,
     worker_programs,
 )
-from apps.dataplane.local.airflow.runtimes import RuntimeFolder, lock_file
 from apps.dataplane.local.airflow.steps import (
     DONE,
     Outcome,
@@ -49,12 +50,16 @@ class Configuration:
         spec: DeploymentSpec,
         state: State,
         supervisor: Supervisor,
+        env_folder: Path,
+        extension: Path | None = None,
     ) -> None:
         self.home = home
         self.config = config
         self.spec = spec
         self.state = state
         self.supervisor = supervisor
+        self.env_folder = env_folder
+        self.extension = extension
         self.folder = Folder(home, spec.ref)
 
     def write(self) -> Outcome:
@@ -92,17 +97,16 @@ class Configuration:
     def surroundings(self) -> Surroundings:
         """Return what the programs need besides the spec, with the files that they will read."""
         self._prepare_home()
-        lock = lock_file(self.config, self.spec.runtime)
-        runtime = RuntimeFolder(self.home, self.spec.runtime.version, lock)
         place = Place(
             folder=self.folder,
             state=self.state,
             config=self.config,
-            env_folder=runtime.environment,
+            env_folder=self.env_folder,
+            extension=self.extension,
         )
         return Surroundings(
             folder=self.folder,
-            python=runtime.python,
+            python=self.env_folder / "bin" / "python",
             core=core_environment(spec=self.spec, place=place),
             worker=worker_environment(spec=self.spec, place=place),
         )

@@ -48,12 +48,15 @@ DEFAULTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a Deployment's processes run; `env_folder` is the Python environment of its runtime."""
+    """Where a Deployment's processes run; `env_folder` is the Python environment of its runtime and
+    packages, `extension` the folder with its plugins, if it has any.
+    """
 
     folder: Folder
     state: State
     config: LocalConfig
     env_folder: Path
+    extension: Path | None = None
 
 
 def core_environment(*, spec: DeploymentSpec, place: Place) -> dict[str, str]:
@@ -114,6 +117,8 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+    if place.extension:
+        fixed["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(place.extension / "plugins")
     if spec.executor == "celery":
         fixed |= {
             "AIRFLOW__CELERY__BROKER_URL": config.broker(state.broker_number),
@@ -135,5 +140,8 @@ def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dic
         **fixed,
     }
     environment["PATH"] = f"{place.env_folder / 'bin'}:{environment['PATH']}"
-    environment["PYTHONPATH"] = str(place.config.runtime_folder / "plugins")
+    # Of the portal's own modules first: a project must not replace what signs people in.
+    paths = [str(place.config.runtime_folder / "plugins")]
+    paths += [str(place.extension)] if place.extension else []
+    environment["PYTHONPATH"] = ":".join(paths)
     return environment

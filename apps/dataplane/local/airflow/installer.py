@@ -91,7 +91,7 @@ class Installation:
         self.report.package_count = len(
             re.findall(r"^[\w.-]+==", self.folder.lock.read_text(), re.MULTILINE)
         )
-        uv_binary, known = uv.find_uv_bin(), uv_environment()
+        uv_binary, known = uv.find_uv_bin(), uv_environment(self.config)
         self._follow([uv_binary, "venv", "--python", self.config.python, str(environment)], known)
         self._follow(
             [
@@ -126,10 +126,8 @@ class Installation:
             raise Permanent(self._cause())
 
     def _cause(self) -> str:
-        text = "\n".join(self.lines)
-        for pattern, message in CAUSES:
-            if re.search(pattern, text, re.IGNORECASE):
-                return message
+        if cause := known_cause("\n".join(self.lines)):
+            return cause
         what = "packages" if self.report.phase == "packages" else "template database"
         return f"The {what} of the runtime could not be prepared."
 
@@ -140,6 +138,14 @@ class Installation:
         self.report.lines = list(self.lines)
         self._written_at = time.monotonic()
         write_private(self.folder.progress, json.dumps(asdict(self.report)))
+
+
+def known_cause(output: str) -> str:
+    """Return why uv failed, where that has nothing to do with what was asked for; else ""."""
+    for pattern, message in CAUSES:
+        if re.search(pattern, output, re.IGNORECASE):
+            return message
+    return ""
 
 
 def _output_of(command: list[str], environment: dict[str, str]) -> Iterator[str]:

@@ -131,10 +131,11 @@ def lock_file(config: LocalConfig, runtime: RuntimeSpec) -> Path:
     return lock
 
 
-def uv_environment() -> dict[str, str]:
-    """Return the part of our environment for downloads of packages: without secrets."""
+def uv_environment(config: LocalConfig | None = None) -> dict[str, str]:
+    """Return the part of our environment for downloads of packages: without our own secrets."""
     uv = {name: value for name, value in os.environ.items() if name.startswith(UV_PREFIXES)}
-    return base_environment() | uv
+    index = {"UV_DEFAULT_INDEX": config.package_index} if config and config.package_index else {}
+    return base_environment() | uv | index
 
 
 def installer_environment(home: Home) -> dict[str, str]:

@@ -30,6 +30,8 @@ from apps.dataplane.local.layout import (
     save_state,
 )
 from apps.dataplane.local.machine.supervisor import Supervisor
+from apps.dataplane.local.projects.environments import ensure_packages, environment_of
+from apps.dataplane.local.projects.plugins import place_plugins, prune_plugins
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
 from apps.dataplane.variables import user_variables
@@ -88,6 +90,7 @@ class ApplyPass:
     def _plan(self) -> tuple[tuple[str, str, Callable[[], Outcome]], ...]:
         return (
             ("runtime", f"Install runtime {self.spec.runtime.version}", self._install_runtime),
+            ("packages", "Install the packages of the project", self._install_packages),
             ("database", "Create the metadata database", self._create_database),
             ("stop", "Stop the old Airflow", self._stop_for_migration),
             ("migrate", "Migrate the metadata database", self._migrate_database),
@@ -104,6 +107,20 @@ class ApplyPass:
         if message:
             return ("running", message)
         return ("skipped", "") if self.state_runtime == self.spec.runtime.version else DONE
+
+    def _install_packages(self) -> Outcome:
+        if self.spec.packages is None:
+            return ("skipped", "The runtime has all packages.")
+        message = ensure_packages(
+            home=self.home,
+            config=self.config,
+            runtime=self.spec.runtime,
+            packages=self.spec.packages,
+        )
+        if message:
+            return ("running", message)
+        digest = self.spec.packages.digest
+        return ("skipped", "") if self._state and self._state.packages == digest else DONE
 
     def _create_database(self) -> Outcome:
         if self._state is None:
@@ -149,12 +166,20 @@ class ApplyPass:
         return self._configuration().write()
 
     def _configuration(self) -> Configuration:
+        environment = environment_of(
+            home=self.home,
+            config=self.config,
+            runtime=self.spec.runtime,
+            packages=self.spec.packages,
+        )
         return Configuration(
             home=self.home,
             config=self.config,
             spec=self.spec,
             state=self.state,
             supervisor=self.supervisor,
+            env_folder=environment.path,
+            extension=place_plugins(self.folder, self.spec.code),
         )
 
     def _start_api_server(self) -> Outcome:
@@ -197,12 +222,21 @@ class ApplyPass:
     def _finish(self) -> None:
         self.state.applied_revision = self.spec.revision
         self.state.runtime = self.spec.runtime.version
+        self.state.packages = self.spec.packages.digest if self.spec.packages else ""
         self.state.executor = self.spec.executor
         self.state.revision = self.spec.revision
         self.state.wait_began_at = 0.0
         save_state(self.folder, self.state)
         code.prune(self.folder, in_use=self._versions_in_use(), of_runs=self._versions_of_runs())
+        prune_plugins(self.folder, programs=self._program_files())
         log_files.prune(self.folder, kept={*self.supervisor.states(f"{self.spec.ref}--")})
+
+    def _program_files(self) -> list[str]:
+        """Return what programs start from, those of workers included that finish their tasks."""
+        written = [path.read_text() for path in self.home.programs.glob(f"{self.spec.ref}--*")]
+        alive = self.supervisor.states(f"{self.spec.ref}--").keys() - self.supervisor.written()
+        # A worker without a file still runs with plugins that no file names: keep all meanwhile.
+        return ["", *map(str, (self.folder.path / "plugins").glob("*"))] if alive else written
 
     def _versions_in_use(self) -> set[str]:
         """Return the versions of code that unfinished DAG runs began with."""

@@ -36,6 +36,7 @@ from apps.dataplane.local.layout import (
 from apps.dataplane.local.machine.machine import Machine
 from apps.dataplane.local.machine.processes import running_task_count
 from apps.dataplane.local.machine.supervisor import ProgramState, Supervisor
+from apps.dataplane.local.projects import environments
 
 logger = logging.getLogger("keeper")
 
@@ -82,6 +83,7 @@ class Autoscaler:
             except (DataPlaneError, OSError, ValueError, KeyError, TypeError) as error:
                 self._complain(folder.ref, error)
         self._remove_finished(states)
+        self._remove_environments(now)
 
     def _look_at(self, folder: Folder, states: Mapping[str, ProgramState], now: float) -> None:
         wanted = read_wanted(folder)
@@ -106,6 +108,13 @@ class Autoscaler:
             task_log_days=self.config.task_log_days,
             parse_log_hours=self.config.parse_log_hours,
         )
+
+    def _remove_environments(self, now: float) -> None:
+        if now - self.cleaned_at.get("", -math.inf) < BETWEEN_CLEANUPS_SECONDS:
+            return
+        self.cleaned_at[""] = now
+        for name in environments.remove_unused(self.home, now=time.time()):
+            logger.info("%s: removed, not used for a week", name)
 
     def _start_core(self, wanted: Wanted, states: Mapping[str, ProgramState]) -> None:
         """Start what is stopped but should run: after a restart of supervisord or the machine."""

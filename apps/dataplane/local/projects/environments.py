@@ -1,0 +1,289 @@
+"""Python environments with the packages of a project: one for each pair of runtime and lock.
+
+It is a copy of the runtime's environment, made of hard links, and the project's packages in it. It
+is made under another name and renamed when it is complete, so a half one is never used, and two
+that are made at once do no harm. Deployments with the same lock share it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.local.airflow.installer import known_cause
+from apps.dataplane.local.airflow.runtimes import (
+    MIN_FREE_BYTES,
+    PROJECT,
+    RuntimeFolder,
+    installer_environment,
+    lock_file,
+    uv_environment,
+)
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.home import Home
+from apps.dataplane.local.machine.supervisor import Program, Supervisor
+from apps.dataplane.local.private_files import write_private
+from apps.dataplane.local.projects.processes import Limits, run
+from apps.dataplane.project import Package
+from apps.dataplane.spec import PackagesSpec, RuntimeSpec
+
+LIMITS = Limits(wall_seconds=540, cpu_seconds=300)
+COMPLETE = "project.json"
+UNFINISHED = ".making-"
+UNUSED_SECONDS = 7 * 86_400
+LAST_LINES = 30
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment of one lock; without packages it is that of the runtime."""
+
+    runtime: RuntimeFolder
+    digest: str = ""
+
+    @property
+    def path(self) -> Path:
+        if not self.digest:
+            return self.runtime.environment
+        key = hashlib.sha256(f"{self.runtime.environment.name}\0{self.digest}".encode())
+        return self.runtime.path / f"project-{key.hexdigest()[:16]}"
+
+    @property
+    def python(self) -> Path:
+        return self.path / "bin" / "python"
+
+    @property
+    def program(self) -> str:
+        return f"packages-{self.path.name}"
+
+    @property
+    def progress(self) -> Path:
+        return self.runtime.path / f"{self.path.name}.failed"
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.digest or (self.path / COMPLETE).exists()
+
+    def note_use(self) -> None:
+        """Remember that it is used, or `remove_unused` would remove it."""
+        if self.digest:
+            os.utime(self.path / COMPLETE)
+
+    def packages(self) -> tuple[Package, ...]:
+        """Return what the project adds, with sizes."""
+        try:
+            rows = json.loads((self.path / COMPLETE).read_text())["packages"]
+            return tuple(Package(**row) for row in rows)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return ()
+
+
+def environment_of(
+    *, home: Home, config: LocalConfig, runtime: RuntimeSpec, packages: PackagesSpec | None
+) -> Environment:
+    """Return the environment that the programs of a Deployment run in, there or not."""
+    folder = RuntimeFolder(home, runtime.version, lock_file(config, runtime))
+    return Environment(folder, packages.digest if packages else "")
+
+
+def ensure_packages(
+    *, home: Home, config: LocalConfig, runtime: RuntimeSpec, packages: PackagesSpec
+) -> str:
+    """Install the packages if they are not; return "" when they are, else a message about the
+    progress. The runtime is installed already.
+
+    Raises Permanent when it failed; the next call begins again.
+    """
+    environment = environment_of(home=home, config=config, runtime=runtime, packages=packages)
+    if environment.is_complete:
+        environment.note_use()
+        return ""
+    supervisor = Supervisor(home)
+    state = supervisor.states(environment.program).get(environment.program)
+    if state and state.is_up:
+        return "Installing the packages of the project."
+    if failure := _read_failure(environment):
+        environment.progress.unlink(missing_ok=True)
+        raise Permanent(failure, component="packages")
+    _start(supervisor, environment, packages)
+    return "Installing the packages of the project."
+
+
+def make(environment: Environment, *, config: LocalConfig, packages: PackagesSpec) -> None:
+    """Make the environment now, however long it takes.
+
+    Raises Permanent, or Temporary when the package index does not answer. Nothing is left of one
+    that failed.
+    """
+    if environment.is_complete:
+        return
+    if not environment.runtime.has_packages:
+        raise Temporary(f"Runtime {environment.runtime.version} is not installed yet.")
+    if shutil.disk_usage(environment.runtime.path).free < MIN_FREE_BYTES:
+        raise Permanent("The disk is full. Free some space and try again.")
+    lock = Path(packages.lock_path).read_bytes()
+    if hashlib.sha256(lock).hexdigest() != packages.digest:
+        raise Permanent("The lock of the packages is not the one that was deployed.")
+    prefix = f"{UNFINISHED}{environment.path.name}-"
+    unfinished = Path(tempfile.mkdtemp(prefix=prefix, dir=environment.runtime.path))
+    try:
+        _fill(unfinished, environment, config, packages)
+        if not environment.path.exists():
+            unfinished.rename(environment.path)
+    except OSError as error:
+        if environment.is_complete:
+            return  # another process was faster
+        raise Permanent(f"The packages could not be installed: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def remove_unused(home: Home, *, now: float) -> list[str]:
+    """Remove environments that no program starts from and that were not used for a week, and
+    remains of interrupted installations. Return their names.
+    """
+    programs = [path.read_text() for path in home.programs.glob("*.conf")]
+    removed = []
+    for path in [*home.runtimes.glob("*/project-*"), *home.runtimes.glob(f"*/{UNFINISHED}*")]:
+        if any(f"{path}/" in program for program in programs):
+            continue
+        if path.is_dir() and _used_at(path) < now - UNUSED_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+            removed.append(path.name)
+    return removed
+
+
+def _used_at(path: Path) -> float:
+    mark = path / COMPLETE
+    return (mark if mark.exists() else path).stat().st_mtime
+
+
+def _fill(
+    target: Path, environment: Environment, config: LocalConfig, packages: PackagesSpec
+) -> None:
+    _copy(environment.runtime.environment, target, final=environment.path)
+    before = _installed(target)
+    python = str(target / "bin" / "python")
+    _uv(
+        config,
+        target,
+        *("pip", "install", "--no-config", "--no-deps", "--no-build", "--require-hashes"),
+        *("--python", python, "--requirements", packages.lock_path),
+    )
+    _uv(config, target, "pip", "check", "--no-config", "--python", python)
+    # uv wrote the place where it is made into the scripts that it installed.
+    _rewrite_scripts(target, old=target, new=environment.path)
+    added = [one for one in _installed(target).values() if one.name not in before]
+    rows = [
+        {"name": one.name, "version": one.version, "size_bytes": one.size_bytes} for one in added
+    ]
+    write_private(target / COMPLETE, json.dumps({"lock": packages.digest, "packages": rows}))
+
+
+def _copy(source: Path, target: Path, *, final: Path) -> None:
+    """Copy an environment by hard links; scripts are written anew, since they name their place."""
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=_link_or_copy)
+    _rewrite_scripts(target, old=source, new=final)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno in (28, 122):
+            raise
+        shutil.copy2(source, target)
+
+
+def _rewrite_scripts(target: Path, *, old: Path, new: Path) -> None:
+    for script in (target / "bin").iterdir():
+        if script.is_symlink() or not script.is_file():
+            continue
+        content = script.read_bytes()
+        if b"\0" in content or os.fsencode(old) not in content:
+            continue
+        mode = script.stat().st_mode
+        # The file is shared with the other environment: replaced, never written to.
+        script.unlink()
+        script.write_bytes(content.replace(os.fsencode(old), os.fsencode(new)))
+        script.chmod(mode)
+
+
+def _installed(environment: Path) -> dict[str, Package]:
+    """Return the packages of an environment by name, with the bytes of their files."""
+    found = {}
+    for record in environment.glob("lib/python*/site-packages/*.dist-info/RECORD"):
+        name, _, version = record.parent.name.removesuffix(".dist-info").partition("-")
+        sizes = [
+            line.rpartition(",")[2] for line in record.read_text("utf-8", "replace").split("\n")
+        ]
+        size = sum(int(one) for one in sizes if one.strip().isdigit())
+        name = name.replace("_", "-").lower()
+        found[name] = Package(name=name, version=version, size_bytes=size)
+    return found
+
+
+def _uv(config: LocalConfig, folder: Path, *arguments: str) -> None:
+    command = [uv.find_uv_bin(), *arguments, "--color", "never", "--no-progress"]
+    ended = run(command, environment=uv_environment(config), folder=folder, limits=LIMITS)
+    if ended.is_late:
+        raise Temporary("Installing the packages took too long. Try it again later.")
+    if not ended.status:
+        return
+    if cause := known_cause(ended.output):
+        raise Permanent(cause)
+    if "pip" in arguments and "check" in arguments:
+        raise Permanent(
+            "The packages of the project do not fit this runtime, for which they were not locked. "
+            f"Deploy the project again. {_last_words(ended.output)}"
+        )
+    raise Permanent(f"The packages could not be installed. {_last_words(ended.output)}")
+
+
+def _last_words(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return " ".join(lines[-2:])[:400]
+
+
+def _read_failure(environment: Environment) -> str:
+    try:
+        return environment.progress.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _start(supervisor: Supervisor, environment: Environment, packages: PackagesSpec) -> None:
+    runtime = environment.runtime
+    module = "apps.dataplane.local.projects.installing"
+    places = [runtime.version, str(runtime.lock), packages.digest, packages.lock_path]
+    program = Program(
+        name=environment.program,
+        command=_module(module, places),
+        environment=installer_environment(runtime.home),
+        directory=PROJECT,
+        log_file=runtime.home.logs / f"{environment.program}.log",
+        is_restarted=False,
+        start_seconds=0,
+        start_retries=0,
+    )
+    supervisor.write(program)
+    supervisor.reload()
+    supervisor.start(program.name)
+
+
+def _module(module: str, arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def now() -> float:
+    """Return the time as `remove_unused` takes it."""
+    return time.time()

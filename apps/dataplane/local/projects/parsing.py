@@ -1,0 +1,151 @@
+"""Read the DAG files of a project before it is used: in its environment, by a program with limits.
+
+The program gets the Deployment's plain variables and none of its secrets. What it says is the
+user's code speaking: bounded, and stripped of what acts on a screen.
+"""
+
+import json
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from apps.dataplane.errors import Permanent
+from apps.dataplane.local.airflow.code import check_archive, copy_modes
+from apps.dataplane.local.airflow.environment import SYSTEM_PATH
+from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.projects.environments import Environment
+from apps.dataplane.local.projects.plugins import PLUGINS, is_project
+from apps.dataplane.local.projects.processes import Ended, Limits, run
+from apps.dataplane.project import MOST_DAGS, MOST_ERRORS, ParsedDag, ParsedProject, ParseError
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.untrusted import block_of, number_of, text_of, texts_of
+from apps.dataplane.variables import user_variables
+
+FILE_SECONDS = 30
+TOTAL_SECONDS = 180
+MEMORY_MIB = 4096
+LIMITS = Limits(wall_seconds=TOTAL_SECONDS + 60, cpu_seconds=TOTAL_SECONDS + 60, file_mib=512)
+MOST_ANSWER_BYTES = 16 * 1024**2
+# Stands in for a secret: code that only looks whether it is there goes on.
+PLACEHOLDER = "secret-of-the-deployment"
+
+
+def parse(*, config: LocalConfig, environment: Environment, spec: DeploymentSpec) -> ParsedProject:
+    """Return what the DAG files of `spec.code` define, and which cannot be imported.
+
+    Raises Permanent when Airflow itself cannot be started in the environment.
+    """
+    if spec.code is None:
+        return ParsedProject()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="portal-parse-") as name:
+        folder = Path(name)
+        code = folder / "code"
+        with zipfile.ZipFile(spec.code.archive_path) as archive:
+            check_archive(archive)
+            archive.extractall(code)  # noqa: S202 - every name was checked
+            copy_modes(code, archive)
+        job = folder / "job.json"
+        job.write_text(json.dumps(_job(folder, code)))
+        program = config.runtime_folder / "checks" / "parse_dags.py"
+        ended = run(
+            [str(environment.python), str(program), str(job)],
+            environment=_environment(config, environment, spec, folder, code),
+            folder=folder,
+            limits=LIMITS,
+        )
+        said = _read_answer(folder / "answer.json", ended)
+    return _parsed(said, time.monotonic() - began)
+
+
+def _job(folder: Path, code: Path) -> dict[str, Any]:
+    dags = code / "dags" if is_project(code) else code
+    return {
+        "dags": str(dags),
+        "paths": [str(code), str(dags)],
+        "seconds": FILE_SECONDS,
+        "total_seconds": TOTAL_SECONDS,
+        "memory_mib": MEMORY_MIB,
+        "output": str(folder / "answer.json"),
+    }
+
+
+def _environment(
+    config: LocalConfig, environment: Environment, spec: DeploymentSpec, folder: Path, code: Path
+) -> dict[str, str]:
+    secrets = {variable.key for variable in spec.variables if variable.is_secret}
+    variables = user_variables(spec.variables)
+    plain = {key: PLACEHOLDER if key in secrets else value for key, value in variables.items()}
+    plugins = code / PLUGINS
+    return {
+        "LANG": "C.UTF-8",
+        **plain,
+        "PATH": f"{environment.path / 'bin'}:{SYSTEM_PATH}",
+        "HOME": str(folder),
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(code),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins if is_project(code) else folder / "none"),
+        "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "20",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'none.db'}",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(code) if is_project(code) else "",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _read_answer(answer: Path, ended: Ended) -> dict[str, Any]:
+    try:
+        if answer.stat().st_size <= MOST_ANSWER_BYTES:
+            said = json.loads(answer.read_text())
+            if isinstance(said, dict):
+                return said
+    except (OSError, ValueError, RecursionError):
+        pass
+    if ended.is_late:
+        raise Permanent(f"Reading the DAG files takes longer than {TOTAL_SECONDS // 60} minutes.")
+    lines = [text_of(line) for line in ended.output.splitlines() if line.strip()]
+    raise Permanent(
+        "Airflow does not start with the packages of the project, so its DAG files were not read.",
+        log=tuple(lines[-30:]),
+    )
+
+
+def _parsed(said: dict[str, Any], seconds: float) -> ParsedProject:
+    dags = [_dag(row) for row in _lists(said.get("dags"), MOST_DAGS, 6)]
+    errors = [_error(row) for row in _lists(said.get("errors"), MOST_ERRORS, 5)]
+    return ParsedProject(
+        dags=tuple(sorted((dag for dag in dags if dag.dag_id), key=lambda dag: dag.dag_id)),
+        errors=tuple(errors),
+        file_count=number_of(said.get("file_count")) or 0,
+        seconds=seconds,
+    )
+
+
+def _lists(value: object, most: int, length: int) -> list[list[Any]]:
+    rows = value if isinstance(value, list) else []
+    return [row for row in rows[:most] if isinstance(row, list) and len(row) == length]
+
+
+def _dag(row: list[Any]) -> ParsedDag:
+    return ParsedDag(
+        dag_id=text_of(row[0], 250),
+        file=text_of(row[1], 300),
+        schedule=text_of(row[2], 200),
+        task_count=max(0, number_of(row[3]) or 0),
+        owners=tuple(texts_of(row[4], most=10, longest=100)),
+        tags=tuple(texts_of(row[5], most=20, longest=100)),
+    )
+
+
+def _error(row: list[Any]) -> ParseError:
+    return ParseError(
+        file=text_of(row[0], 300),
+        line=max(0, number_of(row[1]) or 0),
+        message=text_of(row[2], 300),
+        traceback=block_of(row[3], 4_000),
+        needs_airflow=row[4] is True,
+    )

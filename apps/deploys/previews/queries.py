@@ -1,0 +1,137 @@
+"""Reads about previews: what the page shows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from apps.deployments.models import Deployment
+from apps.deploys.models import Deploy, Preview, PreviewState
+from apps.deploys.previews.comparing import (
+    DagChange,
+    PackageChange,
+    dag_changes,
+    has_changed_below,
+    package_changes,
+)
+from apps.deploys.queries import current_deploy
+
+STEPS = (
+    ("packages", "Choose the packages"),
+    ("install", "Install the packages beside what runs"),
+    ("read", "Read the DAG files"),
+)
+OPEN = (PreviewState.CHECKING, PreviewState.READY, PreviewState.FAILED)
+MOST_SHOWN = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileError:
+    """A file that cannot be imported; `line` is 0 where it is not known."""
+
+    file: str
+    line: int
+    message: str
+    traceback: str
+    needs_airflow: bool
+
+    @property
+    def line_count(self) -> int:
+        return len(self.traceback.splitlines())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What deploying a preview changes. `are_dags_known` is whether the DAGs that run are known."""
+
+    packages: tuple[PackageChange, ...]
+    n_same_packages: int
+    dags: tuple[DagChange, ...]
+    n_same_dags: int
+    are_dags_known: bool
+    errors: tuple[FileError, ...]
+    needs_airflow: tuple[FileError, ...]
+    restarts: bool
+    busy: tuple[DagChange, ...]
+
+
+def open_previews(deployment: Deployment) -> list[Preview]:
+    """List what waits for a decision, newest first, without its long columns."""
+    rows = Preview.objects.filter(deployment=deployment, state__in=OPEN)
+    rows = rows.select_related("created_by").order_by("-number")
+    return list(rows.defer("files", "dags", "before", "needs", "errors", "packages", "log")[:20])
+
+
+def steps_of(preview: Preview) -> list[dict[str, str]]:
+    """Return the steps of the check for the component `steps`."""
+    reached = [key for key, _ in STEPS].index(preview.step) if preview.step else 0
+    steps = []
+    for number, (_, title) in enumerate(STEPS):
+        state = "done" if number < reached else "now" if number == reached else "wait"
+        if preview.state == PreviewState.FAILED and state == "now":
+            state = "failed"
+        steps.append({"title": title, "state": state})
+    return steps
+
+
+def comparison(preview: Preview) -> Comparison:
+    """Compare a preview with what its Deployment runs."""
+    current = current_deploy(preview.deployment, with_files=True)
+    before = preview.before.get("dags")
+    changes = _dag_changes(preview, current, before or [])
+    packages = package_changes(before=current.packages if current else [], after=preview.packages)
+    errors = tuple(_error(row) for row in preview.errors)
+    n_added = sum(one.change != "removed" for one in changes)
+    return Comparison(
+        packages=packages,
+        n_same_packages=len(preview.packages) - sum(one.change != "removed" for one in packages),
+        dags=changes[:MOST_SHOWN],
+        n_same_dags=len(preview.dags) - n_added,
+        are_dags_known=before is not None,
+        errors=tuple(one for one in errors if not one.needs_airflow),
+        needs_airflow=tuple(one for one in errors if one.needs_airflow),
+        restarts=_restarts(preview, current),
+        busy=tuple(one for one in changes if one.running),
+    )
+
+
+def blocking_errors(preview: Preview) -> list[Any]:
+    """Return the errors that a person has to accept: those that Airflow would have, too."""
+    return [row for row in preview.errors if not row[4]]
+
+
+def vanishing_busy_dags(preview: Preview) -> tuple[DagChange, ...]:
+    """Return DAGs that would be gone although runs of them are not finished."""
+    changes = _dag_changes(preview, None, preview.before.get("dags") or [])
+    return tuple(one for one in changes if one.running)
+
+
+def _dag_changes(
+    preview: Preview, current: Deploy | None, before: list[list[Any]]
+) -> tuple[DagChange, ...]:
+    return dag_changes(
+        before=before,
+        after=preview.dags,
+        running=preview.before.get("running"),
+        changed_files=_changed_files(preview, current),
+    )
+
+
+def _changed_files(preview: Preview, current: Deploy | None) -> frozenset[str]:
+    """Return the DAG files whose content differs, by their names in the folder of DAGs."""
+    old = {file["path"]: file["sha256"] for file in current.files} if current else {}
+    new = {file["path"]: file["sha256"] for file in preview.files}
+    changed = {path for path, digest in new.items() if old.get(path, digest) != digest}
+    return frozenset(changed | {path.removeprefix("dags/") for path in changed})
+
+
+def _restarts(preview: Preview, current: Deploy | None) -> bool:
+    before = current.packages_digest if current else ""
+    files = current.files if current else []
+    has_new_plugins = has_changed_below("plugins/", before=files, after=preview.files)
+    return preview.packages_digest != before or has_new_plugins
+
+
+def _error(row: list[Any]) -> FileError:
+    file, line, message, traceback, needs_airflow = row
+    return FileError(
+        file=file, line=line, message=message, traceback=traceback, needs_airflow=needs_airflow
+    )

@@ -1,0 +1,199 @@
+"""From an upload to a preview, and from there to a deploy or to nothing."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from apps.accounts.models import User
+from apps.core.errors import Conflict
+from apps.deployments.models import Deployment, Operation, Phase, Revision
+from apps.deployments.operations import lock_deployment
+from apps.deploys import jobs
+from apps.deploys.archives.building import CodeArchive
+from apps.deploys.archives.requirements import Requirements
+from apps.deploys.models import Deploy, Kind, Preview, PreviewState
+from apps.deploys.previews.queries import blocking_errors, vanishing_busy_dags
+from apps.deploys.queries import takes_projects
+from apps.deploys.services import Delivery, accept_upload, deliver_archive, record_deploy
+
+MOST_AGE = timedelta(days=7)
+
+
+class PreviewClosed(Conflict):
+    """The preview was deployed, discarded, or is not ready."""
+
+
+class ImportErrorsUnconfirmed(Conflict):
+    """Files cannot be imported, and nobody has accepted that."""
+
+
+class PreviewOutdated(Conflict):
+    """Something else was deployed since; the preview is made again."""
+
+
+def submit(
+    *,
+    actor: User,
+    deployment: Deployment,
+    file_name: str,
+    chunks: Iterable[bytes],
+    description: str = "",
+    is_previewed: bool = False,
+) -> Delivery | Preview:
+    """Check an upload and store it. It is delivered at once, unless it brings packages or a preview
+    is wanted; then it is checked by a job. A preview with packages that nobody asked to see is
+    delivered as soon as it is ready and nothing is wrong with it.
+
+    Raises as `services.deliver`.
+    """
+    archive, needs = accept_upload(deployment=deployment, file_name=file_name, chunks=chunks)
+    if not takes_projects(deployment) or not (needs or is_previewed):
+        return deliver_archive(
+            actor=actor,
+            deployment=deployment,
+            archive=archive,
+            file_name=file_name,
+            description=description,
+        )
+    preview = Preview(
+        deployment=deployment,
+        is_deployed_at_once=not is_previewed,
+        file_name=file_name[:200],
+        description=description,
+        created_by=actor,
+    )
+    return _begin(preview, archive, needs)
+
+
+@transaction.atomic
+def confirm(
+    *, actor: User, preview: Preview, accepts_errors: bool = False, description: str = ""
+) -> Delivery:
+    """Deploy what a preview shows.
+
+    Raises PreviewClosed, ImportErrorsUnconfirmed, PreviewOutdated, NothingChanged, CodeMissing, and
+    Conflict while the Deployment is being deleted.
+    """
+    deployment = lock_deployment(preview.deployment)
+    preview = Preview.objects.select_for_update(of=("self",)).get(pk=preview.pk)
+    if preview.state != PreviewState.READY:
+        raise PreviewClosed("This preview is not waiting to be deployed any more.")
+    if blocking_errors(preview) and not accepts_errors:
+        raise ImportErrorsUnconfirmed(
+            "Some files cannot be imported. Tick that you want to deploy all the same, or discard "
+            "the deploy and upload it again."
+        )
+    if is_outdated(preview, deployment):
+        raise PreviewOutdated(
+            f"{deployment.name} has changed since this preview was made, so it is made again."
+        )
+    deploy = Deploy(
+        deployment=deployment,
+        digest=preview.digest,
+        file_name=preview.file_name,
+        size_bytes=preview.size_bytes,
+        n_files=len(preview.files),
+        files=preview.files,
+        warnings=preview.warnings,
+        kind=preview.kind,
+        packages_digest=preview.packages_digest,
+        packages=preview.packages,
+        dags=preview.dags,
+        description=description or preview.description,
+        created_by=actor,
+    )
+    operation = record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY)
+    _close(preview, PreviewState.DEPLOYED, deploy)
+    return Delivery(deploy=deploy, operation=operation)
+
+
+@transaction.atomic
+def discard(*, preview: Preview) -> None:
+    """Forget an upload. Nothing happens to one that was deployed or discarded already."""
+    preview = Preview.objects.select_for_update(of=("self",)).get(pk=preview.pk)
+    if preview.state not in (PreviewState.DEPLOYED, PreviewState.DISCARDED):
+        _close(preview, PreviewState.DISCARDED)
+
+
+@transaction.atomic
+def check_again(*, preview: Preview) -> None:
+    """Make a preview again, against what runs now. Raises PreviewClosed."""
+    preview = Preview.objects.select_for_update(of=("self",)).get(pk=preview.pk)
+    if preview.state in (PreviewState.DEPLOYED, PreviewState.DISCARDED):
+        raise PreviewClosed("This preview is closed. Upload the code again.")
+    preview.state = PreviewState.CHECKING
+    preview.step, preview.problem, preview.attempts, preview.lease_until = "", "", 0, None
+    preview.save(update_fields=["state", "step", "problem", "attempts", "lease_until"])
+    transaction.on_commit(partial(jobs.request_check, preview.pk), robust=True)
+
+
+def deploy_if_nothing_is_wrong(preview: Preview) -> Delivery | None:
+    """Deploy a preview that its author did not ask to see, if its author still may and nothing is
+    wrong with it.
+    """
+    actor = preview.created_by
+    if not preview.is_deployed_at_once or actor is None or preview.errors:
+        return None
+    if vanishing_busy_dags(preview) or not actor.is_active:
+        return None
+    if not actor.has_perm("deployment.deploys.create", preview.deployment):
+        return None
+    try:
+        return confirm(actor=actor, preview=preview)
+    except Conflict:
+        return None
+
+
+def remove_old(*, now: datetime) -> int:
+    """Discard previews that nobody decided on for a week. Returns how many."""
+    old = Preview.objects.filter(created_at__lt=now - MOST_AGE)
+    waiting = old.filter(state__in=[PreviewState.CHECKING, PreviewState.READY])
+    return waiting.update(state=PreviewState.DISCARDED)
+
+
+def is_outdated(preview: Preview, deployment: Deployment) -> bool:
+    """Return whether other code, packages or another runtime came since the preview was made."""
+    wanted = deployment.wanted
+    if wanted is None or preview.base is None:
+        return wanted is not None
+    if wanted.configuration.runtime != preview.runtime:
+        return True
+    return _code_of(wanted) != _code_of(preview.base)
+
+
+def _code_of(revision: Revision) -> tuple[str, str]:
+    return revision.code_digest, revision.packages_digest
+
+
+@transaction.atomic
+def _begin(preview: Preview, archive: CodeArchive, needs: Requirements) -> Preview:
+    deployment = lock_deployment(preview.deployment)
+    if deployment.phase != Phase.ACTIVE:
+        raise Conflict(f"{deployment.name} is being deleted.")
+    last = Preview.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
+    preview.number = (last or 0) + 1
+    for name, value in _facts_of(archive, needs).items():
+        setattr(preview, name, value)
+    preview.save(force_insert=True)
+    transaction.on_commit(partial(jobs.request_check, preview.pk), robust=True)
+    return preview
+
+
+def _facts_of(archive: CodeArchive, needs: Requirements) -> dict[str, Any]:
+    return {
+        "digest": archive.digest,
+        "size_bytes": archive.size_bytes,
+        "files": archive.file_rows(),
+        "kind": Kind.PROJECT if archive.is_project or needs else Kind.DAGS,
+        "notes": list(archive.notes),
+        "warnings": list(archive.warnings),
+        "needs": {"lines": list(needs.lines), "preferred": needs.preferred},
+    }
+
+
+def _close(preview: Preview, state: PreviewState, deploy: Deploy | None = None) -> None:
+    Preview.objects.filter(pk=preview.pk).update(state=state, deploy=deploy, lease_until=None)
