@@ -119,6 +119,7 @@ INSTALLED_APPS = [
     "apps.airflow_access",
     "apps.dags",
     "apps.observability",
+    "apps.alerts",
     "apps.portal",
 ]
 MIDDLEWARE = [
@@ -367,6 +368,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.observability.tasks.forget_history",
         "schedule": timedelta(hours=6),
     },
+    "sweep-alerts": {
+        "task": "apps.alerts.tasks.sweep_alerts",
+        "schedule": timedelta(hours=6),
+    },
     "sweep-audit-events": {
         "task": "apps.audit.tasks.sweep_events",
         "schedule": timedelta(days=1),
@@ -380,6 +385,9 @@ HISTORY_RAW_DAYS = env_int("PORTAL_METRICS_RAW_DAYS", 14, minimum=1, maximum=366
 HISTORY_FINE_DAYS = env_int("PORTAL_METRICS_FINE_DAYS", 90, minimum=1, maximum=3_660)
 HISTORY_COARSE_DAYS = env_int("PORTAL_METRICS_DAYS", 731, minimum=1, maximum=36_600)
 
+# How many days the ends of single runs and tasks are kept, of which alerts are made.
+RESULT_DAYS = env_int("PORTAL_RESULT_DAYS", 8, minimum=3, maximum=90)
+
 # --- Audit log ------------------------------------------------------------------------------------
 
 # How long events are kept; 0 is unlimited. A limit of half a century finds typing mistakes.
@@ -389,6 +397,14 @@ AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 0, minimum=0, maximum=18_
 
 # How long closed incidents are kept.
 INCIDENT_DAYS = env_int("PORTAL_INCIDENT_DAYS", 365, minimum=1, maximum=3_650)
+
+# --- Alerts ---------------------------------------------------------------------------------------
+
+# Networks that messages go to although the portal would not connect there, like 127.0.0.0/8.
+ALERT_NETWORKS = tuple(env_list("PORTAL_ALERT_NETWORKS"))
+ALERTS_ALLOW_HTTP = False
+# How long closed alerts and their messages are kept.
+ALERT_DAYS = env_int("PORTAL_ALERT_DAYS", 90, minimum=1, maximum=3_650)
 
 # --- People --------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ PERMISSIONS: dict[str, str] = {
     "organization.clusters.view": "View clusters",
     "organization.clusters.manage": "Register, edit and remove clusters",
     "organization.workspaces.create": "Create workspaces",
+    "organization.alerts.manage": "Manage alert rules, channels and silences of the organization",
     "workspace.view": "View the workspace",
     "workspace.update": "Edit workspace settings",
     "workspace.delete": "Delete the workspace",
@@ -40,6 +41,7 @@ PERMISSIONS: dict[str, str] = {
     "workspace.tokens.manage": "Create, rotate and revoke workspace API tokens",
     "workspace.git.manage": "Connect Git repositories and choose what Deployments take from them",
     "workspace.deployments.create": "Create Deployments",
+    "workspace.alerts.manage": "Manage alert rules, channels and silences of the workspace",
     "deployment.view": "View the Deployment, its health and configuration",
     "deployment.update": "Edit configuration, worker queues and environment variables",
     "deployment.delete": "Delete the Deployment",
@@ -62,6 +64,9 @@ _NEEDS: dict[str, str] = {
     "organization.clusters.manage": "organization.clusters.view",
     "workspace.view": "organization.view",
     "workspace.members.manage": "workspace.members.view",
+    # Messages name DAGs of all Deployments there, to whoever reads the channel.
+    "organization.alerts.manage": "deployment.airflow.view",
+    "workspace.alerts.manage": "deployment.airflow.view",
     "deployment.view": "workspace.view",
     "deployment.deploys.create": "deployment.deploys.view",
     "deployment.members.manage": "deployment.members.view",
@@ -86,11 +91,13 @@ _GROUPS: dict[str, str] = {
     "organization.audit": "Usage and audit",
     "organization.clusters": "Clusters",
     "organization.workspaces": "Organization",
+    "organization.alerts": "Alerts",
     "workspace.": "Workspace",
     "workspace.members": "Workspace members",
     "workspace.tokens": "Workspace API tokens",
     "workspace.git": "Workspace",
     "workspace.deployments": "Workspace",
+    "workspace.alerts": "Alerts",
     "deployment.": "Deployment",
     "deployment.deploys": "Code",
     "deployment.members": "Deployment access",
@@ -174,7 +181,12 @@ _WORKSPACE_AUTHOR = _WORKSPACE_MEMBER | _DEPLOYMENT_AUTHOR
 _WORKSPACE_OPERATOR = (
     _WORKSPACE_AUTHOR
     | _DEPLOYMENT_OPERATOR
-    | {"workspace.deployments.create", "workspace.tokens.manage", "workspace.git.manage"}
+    | {
+        "workspace.deployments.create",
+        "workspace.tokens.manage",
+        "workspace.git.manage",
+        "workspace.alerts.manage",
+    }
 )
 _WORKSPACE_OWNER = frozenset(p for p in PERMISSIONS if p.startswith(("workspace.", "deployment.")))
 _ORGANIZATION_MEMBER = frozenset(

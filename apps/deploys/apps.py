@@ -1,6 +1,16 @@
 from django.apps import AppConfig
+from django.utils.module_loading import import_string
 
 
 class DeploysConfig(AppConfig):
     name = "apps.deploys"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # By name, because they need models, which load after this module.
+        sealed_in = import_string("apps.deployments.secrets.keys.sealed_in")
+        columns = import_string("apps.deployments.secrets.keys.SEALED_COLUMNS")
+        repository = self.get_model("GitRepository")
+        columns.extend(
+            sealed_in(repository, field, "key") for field in ("secret", "webhook_secret")
+        )

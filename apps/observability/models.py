@@ -2,5 +2,14 @@
 
 from apps.observability.history.models import Collection, HistoryDay, Sample, Series
 from apps.observability.incidents.models import Incident, IncidentEvent
+from apps.observability.results.models import RunResult
 
-__all__ = ["Collection", "HistoryDay", "Incident", "IncidentEvent", "Sample", "Series"]
+__all__ = [
+    "Collection",
+    "HistoryDay",
+    "Incident",
+    "IncidentEvent",
+    "RunResult",
+    "Sample",
+    "Series",
+]

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.observability.history import storage
 from apps.observability.incidents import evaluation
+from apps.observability.results.storage import forget_results
 
 # Another job goes on where this one stops.
 PACK_SECONDS = 30.0
@@ -33,3 +34,4 @@ def pack_history(**_newer: Any) -> None:
 @shared_task(name="apps.observability.tasks.forget_history", soft_time_limit=280, time_limit=300)
 def forget_history(**_newer: Any) -> None:
     storage.forget(now=timezone.now())
+    forget_results(now=timezone.now())

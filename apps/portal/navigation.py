@@ -42,6 +42,13 @@ ORGANIZATION_PLACES = (
         "organization.view",
         inside="Organization incidents",
     ),
+    Link(
+        "Alerts",
+        "alerts:overview",
+        "bell",
+        "organization.view",
+        inside="Organization alerts",
+    ),
     Link("Clusters", "clusters:list", "clusters", "organization.clusters.view"),
 )
 ADMINISTRATION = (
@@ -90,6 +97,7 @@ WORKSPACE_PLACES = (
     Link("Deployments", "deployments:list", "deployments", "workspace.view"),
     Link("DAGs", "dags:workspace", "dags", "workspace.view"),
     Link("Incidents", "observability:workspace_incidents", "incidents", "workspace.view"),
+    Link("Alerts", "alerts:workspace_overview", "bell", "workspace.view"),
     Link("Members", "organizations:workspace_members", "people", "workspace.members.view"),
     Link("Teams", "organizations:workspace_teams", "team", "workspace.members.view"),
     Link("Access", "organizations:workspace_who", "search", "workspace.members.view"),

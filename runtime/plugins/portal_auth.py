@@ -126,10 +126,13 @@ class PortalAuthManager(SimpleAuthManager):
         return dags(known)
 
     def _history(
-        self, user: GetUserDep, since: Annotated[int | None, Query(ge=0, le=MOST_SECONDS)] = None
+        self,
+        user: GetUserDep,
+        since: Annotated[int | None, Query(ge=0, le=MOST_SECONDS)] = None,
+        results: Annotated[float | None, Query(ge=0, le=MOST_SECONDS)] = None,
     ) -> dict[str, Any]:
         _require_portal(user)
-        return history(since=since)
+        return history(since=since, results_since=results)
 
     def _why(
         self,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from portal_reading import bounded_session
+from portal_results import results
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
@@ -78,8 +79,9 @@ ENDED_TASKS = """
 """
 
 
-def history(*, since: int | None = None) -> dict[str, Any]:
+def history(*, since: int | None = None, results_since: float | None = None) -> dict[str, Any]:
     """Return what is now, and with `since` (seconds since 1970) what has ended from then on.
+    `results_since` asks for a list of that, too: see `portal_results`.
 
     `tasks` are (queue, queued, running), `pools` (name, slots, running, queued, waiting),
     `heartbeats` are seconds since the last one by type of job. `ended` covers `from` to `until`;
@@ -88,6 +90,8 @@ def history(*, since: int | None = None) -> dict[str, Any]:
     now = _now()
     if since is not None:
         now["ended"] = _ended(since=since, clock=now["clock"])
+    if results_since is not None:
+        now["results"] = results(since=results_since, clock=now["clock"])
     return now
 
 

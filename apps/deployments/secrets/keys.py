@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from operator import attrgetter, methodcaller
 from typing import Any
 
-from django.apps import apps as installed
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Func
@@ -42,15 +41,17 @@ class SealedColumn:
         return rows.only("pk", self.field, *self.needs).order_by("pk")
 
 
-def _of_its_field(model: Any, field: str, *needs: str) -> SealedColumn:
+def sealed_in(model: Any, field: str, *needs: str) -> SealedColumn:
+    """Return a column whose rows have an `identity` for each of their sealed fields."""
     return SealedColumn(model, field, methodcaller("identity", field), needs)
 
 
-SEALED_COLUMNS = (
+# Apps above this one add theirs when they are ready.
+SEALED_COLUMNS = [
     SealedColumn(SecretValue, "sealed", attrgetter("identity")),
     SealedColumn(Deployment, "airflow_secrets", lambda row: sealed.airflow_identity(row.pk)),
-    *(_of_its_field(Cluster, field, "portal_id") for field in SEALED),
-    *(_of_its_field(SSOConnection, field, "key") for field in ("client_secret", "encryption_key")),
+    *(sealed_in(Cluster, field, "portal_id") for field in SEALED),
+    *(sealed_in(SSOConnection, field, "key") for field in ("client_secret", "encryption_key")),
     SealedColumn(
         FormerDatabaseServer,
         "password",
@@ -58,12 +59,7 @@ SEALED_COLUMNS = (
         ("host", "port", "cluster__portal_id"),
     ),
     SealedColumn(KeptSecret, "sealed", attrgetter("identity")),
-    # Of an app above this one, which is known here by its name alone.
-    *(
-        _of_its_field(installed.get_model("deploys.GitRepository"), field, "key")
-        for field in ("secret", "webhook_secret")
-    ),
-)
+]
 
 
 def key_problems() -> list[str]:

@@ -7,21 +7,26 @@ workers and components there are is read from the last observation, which watche
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 from apps.dataplane.base import DataPlane, SupportsMetrics
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import LiveMetrics, Observation
+from apps.dataplane.untrusted import moment_at
 from apps.observability.collecting.answers import Ended, name_of, read_answer
 from apps.observability.history.storage import Name
+from apps.observability.results.reading import Results, read_results
 
 PATH = "/auth/portal/history"
+MOST_AHEAD = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A Deployment to ask. `since` is from when on what ended is asked for, None for not now;
-    `seen` is its last observation, if that is recent enough to count.
+    """A Deployment to ask. `since` is from when on what ended is counted, None for not now, and
+    `list_from` from when on it is listed; `seen` is its last observation, if that is recent enough
+    to count.
     """
 
     deployment_id: int
@@ -30,6 +35,7 @@ class Target:
     spec: DeploymentSpec
     seen: Observation | None
     since: int | None
+    list_from: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +48,7 @@ class Reading:
     at: datetime
     gauges: dict[Name, float]
     ended: Ended | None = None
+    results: Results | None = None
     is_answered: bool = False
     problem: str = ""
 
@@ -50,9 +57,8 @@ def ask(target: Target, *, now: datetime) -> Reading:
     """Ask a Deployment. Raises nothing of a data plane: what is not told is a gap."""
     gauges = dict(_seen(target.seen)) if target.seen else {}
     gauges |= dict(_used(target))
-    path = PATH if target.since is None else f"{PATH}?since={target.since}"
     try:
-        response = target.plane.airflow(spec=target.spec, method="GET", path=path)
+        response = target.plane.airflow(spec=target.spec, method="GET", path=_path(target))
     except DataPlaneError as error:
         return _reading(target, now, gauges, problem=error.message)
     if response.status == 404:
@@ -68,9 +74,28 @@ def ask(target: Target, *, now: datetime) -> Reading:
         at=now,
         gauges={**gauges, **answer.gauges},
         ended=answer.ended,
+        results=_results(target, response.data, now),
         is_answered=True,
         problem=answer.problem,
     )
+
+
+def _path(target: Target) -> str:
+    asked: dict[str, int | float] = {}
+    if target.since is not None:
+        asked["since"] = target.since
+    if target.list_from is not None:
+        asked["results"] = target.list_from.timestamp()
+    return f"{PATH}?{urlencode(asked)}" if asked else PATH
+
+
+def _results(target: Target, said: object, now: datetime) -> Results | None:
+    """Return the list of what ended, None from an Airflow of an older portal or a slow database."""
+    if target.list_from is None or not isinstance(said, dict):
+        return None
+    clock = moment_at(said.get("clock")) or now
+    clock = min(clock, now + MOST_AHEAD)
+    return read_results(said.get("results"), since=target.list_from, clock=clock)
 
 
 def _reading(

@@ -7,7 +7,8 @@
 
 Several may run: a turn is taken by one of them (`turns`). What a Deployment did not answer within
 its deadline is a gap. What ended in Airflow is asked from `counted_until` on, so an hour without a
-collector is filled by the next answers, a week of it at a time.
+collector is filled by the next answers, a week of it at a time. With every question it is listed,
+too, from `list_from` on: alerts are made of that (`results`).
 """
 
 import asyncio
@@ -35,6 +36,7 @@ from apps.observability.collecting.turns import Outcome, Turn
 from apps.observability.history import storage
 from apps.observability.history.metrics import FINE
 from apps.observability.history.storage import Buckets, Gauges, SeriesIds
+from apps.observability.results.storage import write_results
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ MOST_WAITING_OF_CLUSTER = 40
 DEADLINE_SECONDS = 20.0
 # What ended is asked for every minute, and three buckets again: some tasks are reported late.
 COUNT_EVERY, COUNT_AGAIN = timedelta(seconds=60), timedelta(seconds=3 * FINE)
-FIRST_DAYS = 30
+FIRST_DAYS, FIRST_LISTED_DAYS = 30, 7
 # A specification holds no more than this, and is compiled again after this time.
 SPEC_SECONDS = 600.0
 NOT_ASKED = "The portal could not ask it. Its log says why."
@@ -156,6 +158,7 @@ class Collector:
             spec=self._spec(deployment),
             seen=seen,
             since=_since(turn, first=deployment.created_at),
+            list_from=_list_from(turn, first=deployment.created_at),
         )
 
     def _spec(self, deployment: Deployment) -> DeploymentSpec:
@@ -198,6 +201,8 @@ class Collector:
         storage.write_samples(gauges=gauges, ids=self._ids)
         for reading in readings:
             self._count(reading)
+            if reading.results is not None:
+                write_results(deployment_id=reading.deployment_id, results=reading.results)
         turns.put_back([_outcome(turn, reading) for turn, reading in done])
 
     def _count(self, reading: Reading) -> None:
@@ -248,6 +253,12 @@ def _since(turn: Turn, *, first: datetime) -> int | None:
     if turn.due_at - turn.counted_until < COUNT_EVERY:
         return None
     return int((turn.counted_until - COUNT_AGAIN).timestamp()) // FINE * FINE
+
+
+def _list_from(turn: Turn, *, first: datetime) -> datetime:
+    """Return from when on what ended is listed: where the last list ended, at first a week ago."""
+    begin = max(first, turn.due_at - timedelta(days=FIRST_LISTED_DAYS))
+    return turn.list_from or min(begin, turn.due_at)
 
 
 def _unanswered(turn: Turn, problem: str) -> Reading:

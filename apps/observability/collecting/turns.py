@@ -42,7 +42,8 @@ _TAKE = f"""
         ORDER BY due.next_at LIMIT %s FOR UPDATE OF due SKIP LOCKED
     ) chosen
     WHERE turn.deployment_id = chosen.deployment_id
-    RETURNING turn.deployment_id, turn.counted_until, statement_timestamp(), chosen.next_at
+    RETURNING turn.deployment_id, turn.counted_until, turn.list_from, statement_timestamp(),
+        chosen.next_at
 """  # noqa: S608 - constants
 # The next turn keeps to the rhythm of the last one, by the clock of the database alone. Whoever
 # failed waits longer each time.
@@ -70,6 +71,7 @@ class Turn:
     deployment_id: int
     counted_until: datetime | None
     due_at: datetime
+    list_from: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +100,17 @@ def take_due(*, most: int, without: Several[int] = ()) -> list[Turn]:
     return [_turn(*row) for row in rows]
 
 
-def _turn(pk: int, counted_until: datetime | None, now: datetime, planned: datetime) -> Turn:
+def _turn(
+    pk: int,
+    counted_until: datetime | None,
+    list_from: datetime | None,
+    now: datetime,
+    planned: datetime,
+) -> Turn:
     # Samples keep to the plan, so that each falls into a slot of its own.
     is_on_time = timedelta(0) <= now - planned < timedelta(seconds=EVERY_SECONDS)
     due_at = planned if is_on_time else now
-    return Turn(deployment_id=pk, counted_until=counted_until, due_at=due_at)
+    return Turn(deployment_id=pk, counted_until=counted_until, list_from=list_from, due_at=due_at)
 
 
 def put_back(outcomes: Sequence[Outcome]) -> None:

@@ -70,7 +70,9 @@ class Collection(models.Model):
     """When a Deployment is asked next, and what came of it last.
 
     A collector that takes a due row moves `next_at` first, so that no other asks meanwhile.
-    `counted_until` is up to when what ended in Airflow is counted.
+    `counted_until` is up to when what ended in Airflow is counted, `listed_until` up to when it is
+    listed one by one (see `results`), and `list_from` from when on that is asked next. `running` is
+    what ran for a minute or more when it was asked last: (DAG, run, task, second of the start).
     """
 
     deployment = models.OneToOneField(
@@ -79,6 +81,9 @@ class Collection(models.Model):
     next_at = models.DateTimeField(db_index=True)
     answered_at = models.DateTimeField(null=True, blank=True)
     counted_until = models.DateTimeField(null=True, blank=True)
+    list_from = models.DateTimeField(null=True, blank=True)
+    listed_until = models.DateTimeField(null=True, blank=True)
+    running = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     failures = models.PositiveIntegerField(default=0)
     last_error = models.CharField(max_length=500, blank=True)
 

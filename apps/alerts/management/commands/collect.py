@@ -1,11 +1,13 @@
 import asyncio
 import signal
+import threading
 from contextlib import nullcontext
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from apps.alerts.notifier import Notifier
 from apps.dataplane.local.machine.embedded_databases import live_socket
 from apps.observability.collecting.collector import Collector
 
@@ -13,7 +15,10 @@ from apps.observability.collecting.collector import Collector
 class Command(BaseCommand):
     # They import every view, and all of that stays in memory.
     requires_system_checks: list[str] = []
-    help = "Ask every Deployment each 30 seconds how it is, and keep the answers for charts."
+    help = (
+        "Ask every Deployment each 30 seconds how it is, keep the answers for charts, and send "
+        "alerts."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -23,7 +28,14 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, with_streams: bool, **options: Any) -> None:
-        asyncio.run(_collect(with_streams))
+        stop = threading.Event()
+        notifier = threading.Thread(target=Notifier().run, kwargs={"stop": stop}, name="notifier")
+        notifier.start()
+        try:
+            asyncio.run(_collect(with_streams))
+        finally:
+            stop.set()
+            notifier.join()
 
 
 async def _collect(with_streams: bool) -> None:

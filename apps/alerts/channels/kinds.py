@@ -1,0 +1,63 @@
+"""The kinds of channels and what each needs."""
+
+from dataclasses import dataclass
+
+from django.db.models import TextChoices
+
+
+class ChannelKind(TextChoices):
+    EMAIL = "email", "E-mail"
+    SLACK = "slack", "Slack"
+    TEAMS = "teams", "Microsoft Teams"
+    PAGERDUTY = "pagerduty", "PagerDuty"
+    OPSGENIE = "opsgenie", "Opsgenie"
+    WEBHOOK = "webhook", "Webhook"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a kind needs. `tracks` says that the receiver keeps alerts of its own, so that it is
+    told that one is over, whatever the rule says.
+    """
+
+    hint: str
+    icon: str
+    has_url: bool = False
+    key_label: str = ""
+    key_hint: str = ""
+    tracks: bool = False
+
+
+NEEDS: dict[str, Needs] = {
+    ChannelKind.EMAIL: Needs(hint="To people or to a list of your own.", icon="mail"),
+    ChannelKind.SLACK: Needs(
+        hint="An incoming webhook of a Slack channel.", icon="chat", has_url=True
+    ),
+    ChannelKind.TEAMS: Needs(
+        hint="A workflow that posts to a Teams channel when a webhook request is received.",
+        icon="people",
+        has_url=True,
+    ),
+    ChannelKind.PAGERDUTY: Needs(
+        hint="Triggers and resolves incidents through Events API v2.",
+        icon="pager",
+        key_label="Integration key",
+        key_hint="32 characters, from an Events API v2 integration of the service.",
+        tracks=True,
+    ),
+    ChannelKind.OPSGENIE: Needs(
+        hint="Creates and closes alerts.",
+        icon="bell",
+        key_label="API key",
+        key_hint="From an API integration of the team.",
+        tracks=True,
+    ),
+    ChannelKind.WEBHOOK: Needs(
+        hint="JSON by POST to a server of your own, signed.",
+        icon="hook",
+        has_url=True,
+        key_label="Signing secret",
+        key_hint="The receiver checks signatures with it, as Standard Webhooks describes. "
+        "16 characters at least.",
+    ),
+}

@@ -1,0 +1,25 @@
+"""Reads about channels."""
+
+from django.db.models import Count, Q, QuerySet
+
+from apps.alerts.channels.models import Channel
+from apps.alerts.places import Place, here
+from apps.organizations.models import Workspace
+
+
+def channels_of(place: Place) -> QuerySet[Channel]:
+    """List the channels that belong to a place, by name, with `rule_count`, the rules that use
+    them.
+    """
+    rows = Channel.objects.filter(here(place)).select_related("workspace", "organization")
+    return rows.annotate(rule_count=Count("rules", distinct=True)).order_by("name", "pk")
+
+
+def channels_for(place: Place) -> QuerySet[Channel]:
+    """List the channels that rules of a place can use: its own, and those that its organization
+    shares.
+    """
+    mine = here(place)
+    if isinstance(place, Workspace):
+        mine |= Q(organization=place.organization, workspace=None, is_shared=True)
+    return Channel.objects.filter(mine).order_by("name", "pk")

@@ -1,0 +1,125 @@
+"""Sending one message to one channel, once. What goes wrong is a `SendFailed` with a sentence."""
+
+import smtplib
+from datetime import datetime
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+
+from apps.alerts.channels.kinds import ChannelKind
+from apps.alerts.channels.models import Channel
+from apps.alerts.channels.services import secrets_of
+from apps.alerts.deliveries import payloads
+from apps.alerts.deliveries.messages import Message
+from apps.alerts.deliveries.payloads import Request
+from apps.core.encryption.crypto import SecretUnreadable
+from apps.core.errors import PortalError
+from apps.core.guarded_http import Answer, ExchangeFailed, Guard, post
+from apps.dataplane.untrusted import text_of
+
+SECONDS, MOST_BYTES, LONGEST_ERROR = 12.0, 4096, 300
+# The message itself is what these refuse; another one may go through.
+REFUSED = frozenset({400, 413, 422})
+MAIL_REFUSED = "The mail server refused the message."
+MAIL_SILENT = "The mail server does not answer, or cut the connection."
+
+
+class SendFailed(PortalError):
+    """A message did not arrive. `is_final` says that trying it again is of no use, `again_in` are
+    the seconds that the receiver asked for, None if it did not.
+    """
+
+    def __init__(
+        self, message: str, *, is_final: bool = False, again_in: float | None = None
+    ) -> None:
+        super().__init__(message[:LONGEST_ERROR])
+        self.is_final = is_final
+        self.again_in = again_in
+
+
+def send(*, channel: Channel, message: Message, delivery: str, now: datetime) -> str:
+    """Send a message and return what the receiver answered, in one line.
+
+    `delivery` names it for the receiver, the same at each attempt. Raises SendFailed.
+    """
+    if channel.kind == ChannelKind.EMAIL:
+        return _mail(channel, message)
+    try:
+        request = request_of(channel=channel, message=message, delivery=delivery, now=now)
+    except SecretUnreadable:
+        raise SendFailed(
+            "The portal cannot read the secret of this channel any more. Enter it again."
+        ) from None
+    guard = Guard(
+        networks=settings.ALERT_NETWORKS,
+        setting="PORTAL_ALERT_NETWORKS",
+        allows_http=settings.ALERTS_ALLOW_HTTP,
+        seconds=SECONDS,
+        most_bytes=MOST_BYTES,
+    )
+    try:
+        answer = post(request.url, body=request.body, headers=request.headers, guard=guard)
+    except ExchangeFailed as error:
+        raise SendFailed(error.message) from None
+    return _judge(answer)
+
+
+def request_of(*, channel: Channel, message: Message, delivery: str, now: datetime) -> Request:
+    """Write the request that tells a channel a message. Raises SecretUnreadable."""
+    secret = secrets_of(channel)
+    url, key = secret.get("url", ""), secret.get("key", "")
+    region = str(channel.config.get("region", "us"))
+    match channel.kind:
+        case ChannelKind.SLACK:
+            return payloads.slack(message, url=url)
+        case ChannelKind.TEAMS:
+            return payloads.teams(message, url=url)
+        case ChannelKind.PAGERDUTY:
+            return payloads.pagerduty(message, key=key, region=region)
+        case ChannelKind.OPSGENIE:
+            return payloads.opsgenie(message, key=key, region=region)
+    at = int(now.timestamp())
+    return payloads.webhook(message, url=url, key=key, delivery=delivery, at=at)
+
+
+def _mail(channel: Channel, message: Message) -> str:
+    subject, body = payloads.email(message)
+    to = [str(one) for one in channel.config.get("to", [])]
+    mail = EmailMessage(subject, body, to=to)
+    # No vacation notice is wanted in answer (RFC 3834); mail programs gather what belongs together.
+    mail.extra_headers = {"Auto-Submitted": "auto-generated"}
+    try:
+        mail.send()
+    except smtplib.SMTPResponseException as error:
+        said = error.smtp_error
+        text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        line = text_of(text, 200)
+        raise SendFailed(f"{MAIL_REFUSED} {error.smtp_code} {line}".strip()) from None
+    except (smtplib.SMTPException, ValueError):
+        raise SendFailed(MAIL_REFUSED) from None
+    except OSError:
+        raise SendFailed(MAIL_SILENT) from None
+    return "Handed to the mail server." if settings.EMAIL_HOST else "Kept in the outbox of mails."
+
+
+def _judge(answer: Answer) -> str:
+    said = text_of(answer.body.decode(errors="replace"), 200)
+    line = f"{answer.status} {said}".strip()
+    if 200 <= answer.status < 300:
+        return line
+    if 300 <= answer.status < 400:
+        raise SendFailed(
+            f"It answered with a redirect ({answer.status}). The portal follows none: enter the "
+            "address that it leads to."
+        )
+    raise SendFailed(
+        f"It answered {line}",
+        is_final=answer.status in REFUSED,
+        again_in=_retry_after(answer),
+    )
+
+
+def _retry_after(answer: Answer) -> float | None:
+    found = {name.lower(): value for name, value in answer.headers.items()}
+    text = found.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None

@@ -1,0 +1,116 @@
+"""How often a rule would have fired in the last days, from what is stored."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from apps.alerts.evaluation.deadlines import deadlines_between
+from apps.alerts.evaluation.judging import Verdict, verdict_on, watches_dag
+from apps.alerts.rules.kinds import RuleKind
+from apps.alerts.rules.matching import matches
+from apps.alerts.rules.models import Rule
+from apps.dags.models import DagSummary
+from apps.deployments.models import Deployment, Phase
+from apps.observability.incidents.models import Incident
+from apps.observability.results.models import RunResult
+
+DAYS, MOST_RESULTS = 7, 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """`times` in `DAYS` days, in `places` Deployments that the rule applies to. `is_cut` says that
+    there were more results than are looked at; `unlisted` Deployments have not told their runs.
+    """
+
+    times: int
+    places: int
+    dags: int
+    is_cut: bool
+    unlisted: int
+
+
+def past_of(rule: Rule, *, now: datetime) -> Past:
+    """Count what a rule would have found in the last week. At most five queries.
+
+    `rule` need not be saved.
+    """
+    deployments = _deployments(rule)
+    ids = [pk for pk, _ in deployments]
+    unlisted = sum(listed is None for _, listed in deployments)
+    since = now - timedelta(days=DAYS)
+    dags = _dags(rule, ids)
+    if rule.kind == RuleKind.INCIDENT:
+        times, is_cut = _incidents(rule, ids, since), False
+    else:
+        times, is_cut = _results(rule, ids, dags, since, now)
+    return Past(times=times, places=len(ids), dags=len(dags), is_cut=is_cut, unlisted=unlisted)
+
+
+def _deployments(rule: Rule) -> list[tuple[int, datetime | None]]:
+    inside = Q(workspace__organization=rule.organization)
+    if rule.workspace_id is not None:
+        inside &= Q(workspace=rule.workspace_id)
+    if rule.deployment_id is not None:
+        inside &= Q(pk=rule.deployment_id)
+    rows = Deployment.objects.filter(inside, phase=Phase.ACTIVE)
+    found = rows.values_list("pk", "name", "collection__listed_until")
+    is_named = rule.deployment_id is not None
+    return [(pk, at) for pk, name, at in found if is_named or matches(rule.deployments, name)]
+
+
+def _dags(rule: Rule, ids: list[int]) -> set[tuple[int, str]]:
+    rows = DagSummary.objects.filter(deployment__in=ids)
+    return {
+        (pk, dag)
+        for pk, dag, tags in rows.values_list("deployment", "dag_id", "tags")
+        if watches_dag(rule, dag, tags)
+    }
+
+
+def _incidents(rule: Rule, ids: list[int], since: datetime) -> int:
+    found = Incident.objects.shown().filter(deployment__in=ids, opened_at__gte=since)
+    if rule.incident_kinds:
+        found = found.filter(kind__in=rule.incident_kinds)
+    return found.count()
+
+
+def _results(
+    rule: Rule, ids: list[int], dags: set[tuple[int, str]], since: datetime, now: datetime
+) -> tuple[int, bool]:
+    # A deadline at the beginning of the week looks back at what was before.
+    begin = since - timedelta(hours=rule.within_hours)
+    rows = RunResult.objects.filter(deployment__in=ids, ended_at__gte=begin)
+    results = [
+        one
+        for one in rows.order_by("-ended_at")[:MOST_RESULTS]
+        if (one.deployment_id, one.dag_id) in dags
+    ]
+    is_cut = len(results) == MOST_RESULTS
+    if rule.kind == RuleKind.DAG_LATE:
+        return _missed(rule, results, dags, since, now), is_cut
+    fired = (one for one in results if one.ended_at >= since)
+    return sum(verdict_on(rule, one) == Verdict.FIRES for one in fired), is_cut
+
+
+def _missed(
+    rule: Rule,
+    results: list[RunResult],
+    dags: set[tuple[int, str]],
+    since: datetime,
+    now: datetime,
+) -> int:
+    if rule.due_at is None:
+        return 0
+    good: dict[tuple[int, str], list[datetime]] = {}
+    for one in results:
+        if not one.task_id and not one.is_failed:
+            good.setdefault((one.deployment_id, one.dag_id), []).append(one.ended_at)
+    due = deadlines_between(
+        due_at=rule.due_at, zone=rule.zone, weekdays=rule.weekdays, after=since, until=now
+    )
+    within = timedelta(hours=rule.within_hours)
+    return sum(
+        not any(at - within < end <= at for end in good.get(dag, ())) for at in due for dag in dags
+    )

@@ -1,0 +1,1 @@
+"""The pages, for an organization and for a workspace alike."""

@@ -1,0 +1,1 @@
+"""What people want to be told of: kinds of rules, whom they match, their pages."""

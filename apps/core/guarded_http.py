@@ -1,0 +1,178 @@
+"""Requests to servers that people name: to allowed addresses alone, small, quick, no redirects.
+
+People configure the address, so it could be any host that the portal can reach. The name is looked
+up once and the connection goes to the address that was checked. A deadline holds for the whole
+exchange: a server that answers byte by byte is cut off.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from apps.core.addresses import AddressRefused, NameUnknown, allowed_addresses, connect
+from apps.core.errors import PortalError
+
+CONNECT_SECONDS = 3.0
+CHUNK_BYTES = 16 * 1024
+
+
+class ExchangeFailed(PortalError):
+    """No answer came. The message says why, in words for whoever configured the address."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """What is allowed: `networks` besides public and private ones, named in `setting`."""
+
+    networks: tuple[str, ...]
+    setting: str
+    allows_http: bool
+    seconds: float
+    most_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A status, the beginning of the body, and the headers."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def post(url: str, *, body: bytes, headers: Mapping[str, str], guard: Guard) -> Answer:
+    """Send JSON to an address and return what it answers, whatever the status.
+
+    Raises ExchangeFailed: the address is refused, nothing answers, or not within the seconds.
+    """
+    cutter = _Cutter(guard)
+    try:
+        with _session(cutter, guard) as session:
+            response = session.post(
+                url,
+                data=body,
+                headers={"Content-Type": "application/json", **headers},
+                allow_redirects=False,
+                stream=True,
+                timeout=(CONNECT_SECONDS, guard.seconds),
+            )
+            content = _beginning(response, guard)
+    except requests.RequestException as error:
+        raise ExchangeFailed(_reason(error, cutter, guard)) from None
+    except (AddressRefused, NameUnknown) as error:
+        raise ExchangeFailed(error.message) from None
+    finally:
+        cutter.end()
+    return Answer(status=response.status_code, body=content, headers=dict(response.headers))
+
+
+class _Cutter:
+    """Ends connections when the time is over."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self.is_over = False
+        self._doubles: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(guard.seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def watch(self, sock: socket.socket) -> None:
+        # TLS takes the socket over; a double of it ends the same connection.
+        double = socket.socket(fileno=os.dup(sock.fileno()))
+        with self._lock:
+            self._doubles.append(double)
+            is_over = self.is_over
+        if is_over:
+            self._cut()
+
+    def _cut(self) -> None:
+        with self._lock:
+            self.is_over = True
+            for double in self._doubles:
+                with suppress(OSError):
+                    double.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for double in self._doubles:
+                double.close()
+            self._doubles.clear()
+
+
+class _Checked:
+    """A connection to an address that was checked. `cutter` is set on the class of a session."""
+
+    cutter: _Cutter
+    host: str
+    port: int
+
+    def _new_conn(self) -> socket.socket:
+        guard = self.cutter.guard
+        found = allowed_addresses(
+            host=self.host, port=self.port, networks=guard.networks, setting=guard.setting
+        )
+        sock = connect(found, port=self.port, seconds=CONNECT_SECONDS)
+        sock.settimeout(guard.seconds)
+        self.cutter.watch(sock)
+        return sock
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, cutter: _Cutter) -> None:
+        self._cutter = cutter
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        mine = {"cutter": self._cutter}
+        http = type("HTTP", (_Checked, HTTPConnection), mine)
+        https = type("HTTPS", (_Checked, HTTPSConnection), mine)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("HTTPPool", (HTTPConnectionPool,), {"ConnectionCls": http}),
+            "https": type("HTTPSPool", (HTTPSConnectionPool,), {"ConnectionCls": https}),
+        }
+
+
+def _session(cutter: _Cutter, guard: Guard) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.adapters.clear()
+    adapter = _Adapter(cutter)
+    session.mount("https://", adapter)
+    if guard.allows_http:
+        session.mount("http://", adapter)
+    return session
+
+
+def _beginning(response: requests.Response, guard: Guard) -> bytes:
+    content = b""
+    deadline = time.monotonic() + guard.seconds
+    for chunk in response.iter_content(CHUNK_BYTES):
+        content += chunk
+        if len(content) >= guard.most_bytes or time.monotonic() > deadline:
+            break
+    response.close()
+    return content[: guard.most_bytes]
+
+
+def _reason(error: requests.RequestException, cutter: _Cutter, guard: Guard) -> str:
+    if cutter.is_over or isinstance(error, requests.Timeout):
+        return f"It did not answer within {guard.seconds:.0f} seconds."
+    if isinstance(error, requests.exceptions.SSLError):
+        return "Its TLS certificate is not valid."
+    if isinstance(error, requests.exceptions.InvalidSchema):
+        return "Only https addresses are allowed."
+    return "Nothing accepts connections there, or the connection was cut."
