@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("deployments", "0005_packages_of_revisions"),
-        ("deploys", "0003_git"),
+        ("deploys", "0004_git"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("deployments", "0004_open_incidents"),
-        ("observability", "0002_history"),
+        ("observability", "0003_live_changes"),
     ]
 
     operations = [
