@@ -81,8 +81,8 @@ def new_upload_name() -> str:
 
 
 class Upload(models.Model):
-    """A delivery of code that a program announced. `name` is that of its files in storage, `version`
-    names what was uploaded last, empty before that.
+    """A delivery of code that a program announced. `name` is that of its files in storage;
+    `version` names what was uploaded last, empty before that.
 
     `finished_at` is when it became a deploy, or what was delivered was running already.
     """
@@ -256,11 +256,16 @@ class Preview(models.Model):
     `base` is the revision that it was compared with; `runtime` the one that it was checked with.
     `packages` and `dags` are as in `Deploy`; `errors` are [[file, line, message, traceback, whether
     it asks Airflow]]; `before` is what runs: {"dags": rows or None, "running": {id: runs} or None}.
-    `lease_until` is when a check that does not end is begun again.
+    `lease_until` is when a check that does not end is begun again. `source` and `origin` say how it
+    came (see `origins`); of a push, `created_by` vouches for it.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="previews")
     number = models.PositiveIntegerField()
+    source = models.CharField(
+        max_length=10, choices=Deploy.Source.choices, default=Deploy.Source.HAND
+    )
+    origin = models.JSONField(default=dict, blank=True)
     state = models.CharField(
         max_length=10, choices=PreviewState.choices, default=PreviewState.CHECKING
     )

@@ -1,6 +1,6 @@
 """Where delivered code comes from."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from apps.accounts.models import User, UserKind
@@ -29,12 +29,10 @@ class Origin:
         folder = f", folder {self.path}" if self.path else ""
         return f"Commit {self.commit[:12]} of {self.branch}, {self.repository}{folder}"
 
-    def fields(self, *, actor: User | None) -> dict[str, Any]:
-        """Return the columns of a deploy. How it came follows from who delivers; no actor means
-        git.
-        """
+    def fields(self, *, source: Deploy.Source) -> dict[str, Any]:
+        """Return the columns of a deploy that came in some way."""
         return {
-            "source": _source(actor),
+            "source": source,
             "git_repository": self.repository[:300],
             "git_branch": self.branch[:255],
             "git_path": self.path[:500],
@@ -44,8 +42,13 @@ class Origin:
             "git_url": self.url[:1000] if self.url.startswith("https://") else "",
         }
 
+    def as_json(self) -> dict[str, str]:
+        """Return the origin as a preview keeps it, until it is deployed: `Origin(**kept)`."""
+        return asdict(self)
 
-def _source(actor: User | None) -> Deploy.Source:
+
+def source_of(actor: User | None) -> Deploy.Source:
+    """Return how code came, which follows from who delivers; no actor means git."""
     if actor is None:
         return Deploy.Source.GIT
     is_person = actor.kind == UserKind.PERSON

@@ -24,7 +24,7 @@ from apps.deploys.archives.requirements import Requirements, requirements_of
 from apps.deploys.cleanup import hold_archives
 from apps.deploys.enforcement import ensure_may_deliver
 from apps.deploys.models import Deploy, Kind
-from apps.deploys.origins import NOT_KNOWN, Origin
+from apps.deploys.origins import NOT_KNOWN, Origin, source_of
 from apps.deploys.queries import most_code_bytes, next_description, reader_of, takes_projects
 
 
@@ -70,8 +70,8 @@ def deliver(
     push, whose right was checked before.
 
     Raises ArchiveRefused, NothingChanged, StorageFull, DeployedByAutomation, and Conflict while
-    being deleted. A project
-    with packages is refused: they are checked by a job, see `previews.services.submit`.
+    being deleted. A project with packages is refused: a job checks them, see
+    `previews.services.submit`.
     """
     ensure_may_deliver(actor=actor, deployment=deployment)
     archive, needs = accept_upload(deployment=deployment, file_name=file_name, chunks=chunks)
@@ -147,7 +147,7 @@ def deliver_archive(
         warnings=list(archive.warnings),
         description=description,
         created_by=actor,
-        **origin.fields(actor=actor),
+        **origin.fields(source=source_of(actor)),
     )
     operation = record_deploy(
         actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY, reason=origin.reason

@@ -3,7 +3,7 @@
     webhook ── a hint ──┐
     beat, each minute ──┴─▶ polling.poll ─▶ fetching: git ls-remote ─▶ is it a new commit?
                                                                           │ yes
-    deploys.services.deliver ◀─ an archive of the folder ◀─ git fetch ◀───┘
+    previews.services.submit ◀─ an archive of the folder ◀─ git fetch ◀───┘
 
 One job at a time looks at a repository (`leases`). The program `git` runs in processes of its own
 with limits and without an environment (`program`); a secret reaches it in a file that only the

@@ -27,9 +27,10 @@ from apps.deploys.git.fetching import (
     heads,
 )
 from apps.deploys.git.remotes import Remote, commit_page, remote_of
-from apps.deploys.models import Deploy, GitRepository, GitSource
+from apps.deploys.models import Deploy, GitRepository, GitSource, Preview
 from apps.deploys.origins import Origin
-from apps.deploys.services import NothingChanged, StorageFull, deliver
+from apps.deploys.previews.services import submit
+from apps.deploys.services import NothingChanged, StorageFull
 
 logger = logging.getLogger(__name__)
 
@@ -221,8 +222,9 @@ def _deploy(source: GitSource, fetched: Checkout, remote: Remote) -> str:
     commit, replaced = fetched.commit, _not_begun(source.deployment)
     notes = fetched.notes_on(source.path)
     repository = source.repository
-    delivery = deliver(
+    submitted = submit(
         actor=None,
+        vouched_by=source.set_by,
         deployment=source.deployment,
         file_name="code.zip",
         chunks=_chunks_of(fetched, source.path),
@@ -237,6 +239,12 @@ def _deploy(source: GitSource, fetched: Checkout, remote: Remote) -> str:
             url=commit_page(remote, provider=repository.provider, commit=commit.sha),
         ),
     )
+    if isinstance(submitted, Preview):
+        return (
+            f"Commit {commit.sha[:7]} needs packages. They are checked first: preview "
+            f"{submitted.number} says what changes, and it is deployed when nothing is wrong."
+        )
+    delivery = submitted
     number = delivery.deploy.number
     waiting = source.waiting_commit
     parts = [f"Commit {commit.sha[:7]} is deploy {number}."]

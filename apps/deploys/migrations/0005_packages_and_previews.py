@@ -49,6 +49,15 @@ class Migration(migrations.Migration):
                 ),
                 ("number", models.PositiveIntegerField()),
                 (
+                    "source",
+                    models.CharField(
+                        choices=[("hand", "By hand"), ("token", "API token"), ("git", "Git")],
+                        default="hand",
+                        max_length=10,
+                    ),
+                ),
+                ("origin", models.JSONField(blank=True, default=dict)),
+                (
                     "state",
                     models.CharField(
                         choices=[

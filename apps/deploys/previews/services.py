@@ -15,7 +15,9 @@ from apps.deployments.operations import lock_deployment
 from apps.deploys import jobs
 from apps.deploys.archives.building import CodeArchive
 from apps.deploys.archives.requirements import Requirements
+from apps.deploys.enforcement import ensure_may_deliver
 from apps.deploys.models import Deploy, Kind, Preview, PreviewState
+from apps.deploys.origins import NOT_KNOWN, Origin, source_of
 from apps.deploys.previews.queries import blocking_errors, vanishing_busy_dags
 from apps.deploys.queries import takes_projects
 from apps.deploys.services import Delivery, accept_upload, deliver_archive, record_deploy
@@ -37,19 +39,23 @@ class PreviewOutdated(Conflict):
 
 def submit(
     *,
-    actor: User,
+    actor: User | None,
     deployment: Deployment,
     file_name: str,
     chunks: Iterable[bytes],
     description: str = "",
     is_previewed: bool = False,
+    origin: Origin = NOT_KNOWN,
+    vouched_by: User | None = None,
 ) -> Delivery | Preview:
     """Check an upload and store it. It is delivered at once, unless it brings packages or a preview
     is wanted; then it is checked by a job. A preview with packages that nobody asked to see is
-    delivered as soon as it is ready and nothing is wrong with it.
+    delivered as soon as it is ready and nothing is wrong with it. Without an actor it is a push,
+    which takes the place of an earlier one that is still looked at; `vouched_by` connected it.
 
     Raises as `services.deliver`.
     """
+    ensure_may_deliver(actor=actor, deployment=deployment)
     archive, needs = accept_upload(deployment=deployment, file_name=file_name, chunks=chunks)
     if not takes_projects(deployment) or not (needs or is_previewed):
         return deliver_archive(
@@ -58,26 +64,32 @@ def submit(
             archive=archive,
             file_name=file_name,
             description=description,
+            origin=origin,
         )
     preview = Preview(
         deployment=deployment,
+        source=source_of(actor),
+        origin=origin.as_json(),
         is_deployed_at_once=not is_previewed,
         file_name=file_name[:200],
         description=description,
-        created_by=actor,
+        created_by=actor or vouched_by,
     )
     return _begin(preview, archive, needs)
 
 
 @transaction.atomic
 def confirm(
-    *, actor: User, preview: Preview, accepts_errors: bool = False, description: str = ""
+    *, actor: User | None, preview: Preview, accepts_errors: bool = False, description: str = ""
 ) -> Delivery:
-    """Deploy what a preview shows.
+    """Deploy what a preview shows. No actor means that it is a push.
 
-    Raises PreviewClosed, ImportErrorsUnconfirmed, PreviewOutdated, NothingChanged, CodeMissing, and
-    Conflict while the Deployment is being deleted.
+    Raises PreviewClosed, ImportErrorsUnconfirmed, PreviewOutdated, NothingChanged, CodeMissing,
+    DeployedByAutomation, and Conflict while the Deployment is being deleted.
     """
+    if preview.source == Deploy.Source.HAND:
+        ensure_may_deliver(actor=actor, deployment=preview.deployment)
+    origin = Origin(**preview.origin)
     deployment = lock_deployment(preview.deployment)
     preview = Preview.objects.select_for_update(of=("self",)).get(pk=preview.pk)
     if preview.state != PreviewState.READY:
@@ -105,8 +117,11 @@ def confirm(
         dags=preview.dags,
         description=description or preview.description,
         created_by=actor,
+        **origin.fields(source=Deploy.Source(preview.source)),
     )
-    operation = record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY)
+    operation = record_deploy(
+        actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY, reason=origin.reason
+    )
     _close(preview, PreviewState.DEPLOYED, deploy)
     return Delivery(deploy=deploy, operation=operation)
 
@@ -135,15 +150,16 @@ def deploy_if_nothing_is_wrong(preview: Preview) -> Delivery | None:
     """Deploy a preview that its author did not ask to see, if its author still may and nothing is
     wrong with it.
     """
-    actor = preview.created_by
-    if not preview.is_deployed_at_once or actor is None or preview.errors:
+    author = preview.created_by
+    if not preview.is_deployed_at_once or author is None or preview.errors:
         return None
-    if vanishing_busy_dags(preview) or not actor.is_active:
+    if vanishing_busy_dags(preview) or not author.is_active:
         return None
-    if not actor.has_perm("deployment.deploys.create", preview.deployment):
+    if not author.has_perm("deployment.deploys.create", preview.deployment):
         return None
+    is_push = preview.source == Deploy.Source.GIT
     try:
-        return confirm(actor=actor, preview=preview)
+        return confirm(actor=None if is_push else author, preview=preview)
     except Conflict:
         return None
 
@@ -174,6 +190,8 @@ def _begin(preview: Preview, archive: CodeArchive, needs: Requirements) -> Previ
     deployment = lock_deployment(preview.deployment)
     if deployment.phase != Phase.ACTIVE:
         raise Conflict(f"{deployment.name} is being deleted.")
+    if preview.source == Deploy.Source.GIT:
+        _discard_earlier_pushes(deployment)
     last = Preview.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
     preview.number = (last or 0) + 1
     for name, value in _facts_of(archive, needs).items():
@@ -181,6 +199,12 @@ def _begin(preview: Preview, archive: CodeArchive, needs: Requirements) -> Previ
     preview.save(force_insert=True)
     transaction.on_commit(partial(jobs.request_check, preview.pk), robust=True)
     return preview
+
+
+def _discard_earlier_pushes(deployment: Deployment) -> None:
+    pushes = Preview.objects.filter(deployment=deployment, source=Deploy.Source.GIT)
+    waiting = pushes.filter(state__in=[PreviewState.CHECKING, PreviewState.READY])
+    waiting.update(state=PreviewState.DISCARDED, lease_until=None)
 
 
 def _facts_of(archive: CodeArchive, needs: Requirements) -> dict[str, Any]:
