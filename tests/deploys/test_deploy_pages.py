@@ -116,7 +116,7 @@ def test_charlie_does_not_learn_that_it_exists(
         (b"no zip", "dags.zip", "This is not a zip archive"),
         (b"", "etl.py", "The file is empty."),
         (b"x", "etl.tar.bz2", "neither a .py file nor a .zip"),
-        (b"x", "etl.tar.gz", "This is not a tar.gz archive"),
+        (b"x", "etl.tar.gz", "The archive is not complete"),
     ],
 )
 def test_a_refused_upload_keeps_the_page_and_what_was_typed(
@@ -142,7 +142,7 @@ def test_no_file_at_all_is_named(alice: User, deployment: Deployment, client_of:
     response = client_of(alice).post(f"/d/{deployment.ref}/deploys/", {"description": "Kept"})
 
     assert response.status_code == 422
-    assert "Choose a .py file or a zip" in response.content.decode()
+    assert "Choose a .py file, or a zip or tar.gz" in response.content.decode()
     assert 'value="Kept"' in response.content.decode()
 
 

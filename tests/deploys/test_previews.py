@@ -21,6 +21,7 @@ from apps.dataplane.project import Package, PackageLock, ParsedDag, ParsedProjec
 from apps.dataplane.status import AirflowResponse
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.compiler import compile_spec
+from apps.deployments.secrets import sealed
 from apps.deploys.models import Deploy, Preview, PreviewState
 from apps.deploys.previews import checking, services
 from apps.deploys.previews.comparing import dag_changes, package_changes
@@ -58,7 +59,10 @@ def _storage(settings: Any, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def world(plane: Plane) -> Plane:
+def world(plane: Plane, deployment: Deployment, settings: Any) -> Plane:
+    settings.AIRFLOW_SIGN_IN_PUBLIC_KEY = "public"
+    deployment.airflow_secrets = sealed.new_airflow_secrets(deployment_id=deployment.pk)
+    deployment.save(update_fields=["airflow_secrets"])
     plane.store.lock = LOCK
     plane.store.project = ParsedProject(dags=(SALES,), file_count=1)
     return plane
@@ -99,7 +103,7 @@ def test_an_upload_is_shown_before_it_is_deployed(
     assert not Deploy.objects.exists()
     preview = checked()
 
-    assert preview.state == PreviewState.READY
+    assert (preview.problem, preview.state) == ("", PreviewState.READY)
     shown = page(client)
     assert "pandas" in shown
     assert "<ins>3.1.1</ins>" in shown
@@ -212,7 +216,7 @@ def test_a_dag_that_disappears_while_it_runs_is_named(
     send(client, {"dags/other.py": DAG, "requirements.txt": b"pandas\n"})
     preview = checked(2)
 
-    assert preview.state == PreviewState.READY
+    assert (preview.problem, preview.state) == ("", PreviewState.READY)
     assert preview.before["running"]["sales"] == 2
     shown = page(client, 2)
     assert "Runs of <b>sales</b> are not finished" in shown
@@ -337,7 +341,7 @@ def test_who_may_see_and_who_may_decide(
     send(client_of(alice), PROJECT, is_previewed="on")
     checked()
 
-    assert "needs the role" in page(client_of(bob))
+    assert "Deployment Author" in page(client_of(bob))
     assert decide(client_of(bob), action="deploy").status_code == 403
     assert decide(client_of(charlie), action="deploy").status_code == 404
     assert decide(client_of(alice), 7, action="deploy").status_code == 404
@@ -410,6 +414,7 @@ def test_the_page_asks_a_fixed_number_of_questions(
     world: Plane, alice: User, deployment: Deployment, client_of: ClientOf
 ) -> None:
     client = client_of(alice)
+    client.get("/d/etl-prod-7f3c/deploys/")
     counts = []
     for count in (1, 60):
         dags = tuple(
@@ -420,9 +425,7 @@ def test_the_page_asks_a_fixed_number_of_questions(
         send(client, {**PROJECT, "dags/n.py": b"# %d" % count}, is_previewed="on")
         number = Preview.objects.count()
         checked(number)
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             page(client, number)
         counts.append(len(queries))
 
