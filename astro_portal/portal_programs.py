@@ -46,8 +46,8 @@ def digest_of(files: Iterable[Path]) -> str:
 
 
 def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
-    """Return web, worker, beat and collect, which also serves the streams; the launcher starts them,
-    not supervisord.
+    """Return web, worker, beat and collect, which serves the streams, too; the launcher starts
+    them, not supervisord.
     """
     environment = {**django_environment(home), "ASTRO_PORTAL_CODE": code_digest()}
     web = [
