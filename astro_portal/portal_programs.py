@@ -46,7 +46,7 @@ def digest_of(files: Iterable[Path]) -> str:
 
 
 def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
-    """Return web, worker, beat and collect, which also serves the streams and sends alerts; the
+    """Return web, worker, beat and collect, which serves streams and sends alerts, too; the
     launcher starts them, not supervisord.
     """
     environment = {**django_environment(home), "ASTRO_PORTAL_CODE": code_digest()}

@@ -167,6 +167,12 @@ TEMPLATES = [
 ]
 FORM_RENDERER = "apps.core.forms.Renderer"
 
+# --- Streams -------------------------------------------------------------------------------------
+
+# Whether pages try to have changes and log lines as they happen, which needs `manage.py live`.
+# Without it they poll.
+HAS_STREAMS = env_bool("PORTAL_STREAMS", True)
+
 # --- Data ----------------------------------------------------------------------------------------
 
 _UNPREPARED = "postgresql://unprepared@127.0.0.1:1/unprepared"

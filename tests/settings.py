@@ -25,6 +25,8 @@ STORAGES = {
 # Static files are found where they are; nothing is collected for a test.
 WHITENOISE_AUTOREFRESH = True
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+# No process serves them, and browsers would say so.
+HAS_STREAMS = False
 DATA_PLANES = dict.fromkeys(("local", "kubernetes"), "apps.dataplane.fake.plane.FakePlane")
 ACCOUNT_RATE_LIMITS = False
 # Tests empty the cache, so every worker of pytest-xdist has a database of its own in Valkey.

@@ -149,7 +149,7 @@ def test_no_container_may_fill_the_disk_of_its_node(container: dict[str, Any]) -
     assert resources["limits"]["ephemeral-storage"]
 
 
-@pytest.mark.parametrize("name", ["web", "gateway", "worker", "beat", "watch", "collect"])
+@pytest.mark.parametrize("name", ["web", "gateway", "live", "worker", "beat", "watch", "collect"])
 def test_what_hangs_is_started_again(name: str) -> None:
     [container] = pod(of_kind("Deployment")[name])["containers"]
 
@@ -181,7 +181,7 @@ def test_the_probe_sees_a_heartbeat_that_stopped(
     assert (done.returncode == 0) is is_alive
 
 
-@pytest.mark.parametrize("name", ["web", "gateway", "worker"])
+@pytest.mark.parametrize("name", ["web", "gateway", "live", "worker"])
 def test_two_of_a_kind_are_rather_on_two_nodes(name: str) -> None:
     deployment = of_kind("Deployment")[name]
 
@@ -221,9 +221,10 @@ def test_everything_that_is_named_is_there() -> None:
     assert set(browsers[0]["values"]) <= components
     for ingress in of_kind("Ingress").values():
         [rule] = ingress["spec"]["rules"]
-        service = rule["http"]["paths"][0]["backend"]["service"]
-        ports = of_kind("Service")[service["name"]]["spec"]["ports"]
-        assert service["port"]["name"] in {port["name"] for port in ports}
+        for path in rule["http"]["paths"]:
+            service = path["backend"]["service"]
+            ports = of_kind("Service")[service["name"]]["spec"]["ports"]
+            assert service["port"]["name"] in {port["name"] for port in ports}
         assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"]]
 
 

@@ -57,6 +57,7 @@ RUN_BY = {
     ),
     "manage.py watch": ("deploy/watch.yaml", "watch"),
     "manage.py collect": ("deploy/collect.yaml", "collect"),
+    "manage.py live": ("deploy/live.yaml", "live"),
 }
 
 # A page says that it does not work.

@@ -70,6 +70,11 @@ def test_a_person_gets_from_the_first_link_to_a_running_dag_and_back(
     ada.look()
     ada.picture("deployment")
 
+    # Its log, by a stream through the edge, without a poll.
+    page.goto(f"/d/{ref}/logs/?component=api-server")
+    expect(page.get_by_text("as it happens")).to_be_visible()
+    ada.look()
+
     # Its Airflow, signed in, and an example DAG.
     airflow = steps.open_airflow(page)
     steps.wait_for_dag(airflow, f"/{ref}/", "welcome")

@@ -82,6 +82,23 @@ async def _cut(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def _live(request: web.Request) -> web.StreamResponse:
+    form = await request.post()
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": "text/event-stream",
+            "Access-Control-Allow-Origin": "*",
+            "Set-Cookie": "a=b",
+        }
+    )
+    await response.prepare(request)
+    names = [name.lower() for name in request.headers]
+    said = {"ticket": form["ticket"], "headers": names}
+    await response.write(json.dumps(said).encode() + b"\n")
+    await asyncio.sleep(0.2)
+    return response
+
+
 async def _redirect(request: web.Request) -> web.StreamResponse:
     raise web.HTTPFound("/dep1/elsewhere")
 
@@ -97,6 +114,7 @@ class Stage:
     session: ClientSession
     routes: Path
     upstream: web.Application
+    live: Path
 
     async def get(self, path: str, **options: Any) -> ClientResponse:
         return await self.session.get(URL(f"{self.url}{path}", encoded=True), **options)
@@ -115,9 +133,10 @@ def on_stage(tmp_path: Path, act: Callable[[Stage], Awaitable[None]]) -> None:
             routes.write_text(json.dumps({"dep1": upstream.port, "down": unused_port()}))
             port = unused_port()
             url = f"http://localhost:{port}"
-            front = TestServer(edge.make_app(routes, origin=url), port=port)
+            live = tmp_path / "live.sock"
+            front = TestServer(edge.make_app(routes, live=live, origin=url), port=port)
             async with front, ClientSession() as session:
-                await act(Stage(f"http://127.0.0.1:{port}", session, routes, app))
+                await act(Stage(f"http://127.0.0.1:{port}", session, routes, app, live))
 
     asyncio.run(run())
 
@@ -127,6 +146,31 @@ def test_it_keeps_the_path_and_the_query_as_they_are(tmp_path: Path) -> None:
         answer = await stage.get("/dep1/api/v2/dags/a%2Fb%20c?x=1&y=%2F")
 
         assert (await answer.json())["path"] == "/dep1/api/v2/dags/a%2Fb%20c?x=1&y=%2F"
+
+    on_stage(tmp_path, act)
+
+
+def test_it_passes_streams_on_without_cookies_and_refuses_them_where_none_are(
+    tmp_path: Path,
+) -> None:
+    async def act(stage: Stage) -> None:
+        url, sent = f"{stage.url}{edge.LIVE_PATH}", {"Cookie": "sessionid=s", "X-Who": "me"}
+        async with stage.session.post(url, data={"ticket": "t"}, headers=sent) as answer:
+            assert answer.status == 503
+        app = web.Application()
+        app.router.add_post(edge.LIVE_PATH, _live)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.UnixSite(runner, str(stage.live)).start()
+        async with stage.session.post(url, data={"ticket": "t"}, headers=sent) as answer:
+            first = json.loads(await answer.content.readline())
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+            assert answer.headers["Content-Type"] == "text/event-stream"
+            assert "Set-Cookie" not in answer.headers
+        assert first["ticket"] == "t"
+        assert not {"cookie", "x-who"} & set(first["headers"])
+        assert (await stage.get(edge.LIVE_PATH)).status == 404
+        await runner.cleanup()
 
     on_stage(tmp_path, act)
 

@@ -34,6 +34,11 @@ TICKET = Ticket(session_id="1", deployment_id=1, component="scheduler")
 CLAIM = Claim("1", 1, "deployment.logs.view")
 
 
+@pytest.fixture(autouse=True)
+def _served(settings: Any) -> None:
+    settings.HAS_STREAMS = True
+
+
 def viewer_of(**chosen: str) -> Viewer:
     ticket = Ticket(session_id="1", deployment_id=1, component="scheduler", **chosen)
     return Viewer(ticket, CLAIM, "digest", check_at=0)
@@ -69,6 +74,14 @@ def test_a_page_gets_a_ticket_for_what_it_shows_and_charlie_none(
     assert log.permission == "deployment.logs.view"
     assert client_of(charlie).get("/d/etl-prod-7f3c/live/").status_code == 404
     assert client_of(bob).get(LOGS + "live/", {"component": "../x"}).status_code == 404
+
+
+def test_without_streams_pages_poll(
+    alice: User, deployment: Deployment, client_of: ClientOf, settings: Any
+):
+    settings.HAS_STREAMS = False
+
+    assert client_of(alice).get("/d/etl-prod-7f3c/live/").status_code == 204
 
 
 def test_only_a_fresh_ticket_of_this_portal_is_one(monkeypatch: pytest.MonkeyPatch):

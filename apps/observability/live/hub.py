@@ -21,7 +21,7 @@ from apps.observability.live.viewers import CHANGED, ENDED, Viewer
 
 logger = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Answer, Key = TypeVar("Answer"), TypeVar("Key")
 MOST_VIEWERS, MOST_OF_SESSION = 5_000, 100
 CHECK_SECONDS = 60.0
 TICK_SECONDS = 1.0
@@ -169,14 +169,11 @@ def _next_check() -> float:
     return asyncio.get_running_loop().time() + CHECK_SECONDS * spread
 
 
-def _discard(
-    sets: dict[int, set[Viewer]] | dict[str, set[Viewer]], key: object, one: Viewer
-) -> None:
-    found = sets.get(key)  # type: ignore[arg-type,call-overload]  # of either kind
-    if found is not None:
-        found.discard(one)
-        if not found:
-            del sets[key]  # type: ignore[arg-type]
+def _discard(sets: dict[Key, set[Viewer]], key: Key, one: Viewer) -> None:
+    found = sets.get(key, set())
+    found.discard(one)
+    if not found:
+        sets.pop(key, None)
 
 
 def _give(viewers: Collection[Viewer], data: bytes) -> None:

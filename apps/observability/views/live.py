@@ -47,6 +47,8 @@ def _session(request: HttpRequest) -> str:
 
 
 def _answer(ticket: Ticket) -> HttpResponse:
+    if not settings.HAS_STREAMS:
+        return HttpResponse(status=204)
     answer = JsonResponse({"url": f"{settings.AIRFLOW_URL}{PATH}", "ticket": sign(ticket)})
     answer["Cache-Control"] = "no-store"
     return answer
