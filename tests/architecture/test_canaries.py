@@ -24,6 +24,7 @@ from apps.deployments.models import Deployment, Revision
 from apps.deployments.secrets import sealed
 from apps.sso.connections.services import update_connection
 from apps.sso.models import SSOConnection
+from tests.alerts.examples import make_channel
 from tests.architecture.permission_table import TABLE
 from tests.architecture.stage import Stage
 from tests.architecture.urls import addresses
@@ -54,6 +55,12 @@ def planted(stage: Stage) -> list[str]:
         actor=owner, connection=connection, client_secret=canary("client"), client_id="portal"
     )
     SSOConnection.objects.update(is_enabled=False)
+    for name in ("slack", "webhook"):
+        url = f"https://hooks.example.org/{canary(name)}"
+        make_channel(stage.places["workspace"], owner, name, url=url)
+        secrets.append(canary(name))
+    make_channel(stage.places["organization"], owner, "pagerduty", key=canary("pager"))
+    secrets.append(canary("pager"))
     secrets.append(canary("client"))
     secrets += [
         client.defaults["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
