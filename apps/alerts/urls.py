@@ -13,7 +13,7 @@ app_name = "alerts"
 PAGES: tuple[tuple[str, str, Any, str], ...] = (
     ("", "overview", overview, "overview"),
     ("rules/new/", "new_rule", rules, "new_rule"),
-    ("rules/new/<slug:kind>/", "new_rule_of", rules, "new_rule_of"),
+    ("rules/new/<slug:rule_kind>/", "new_rule_of", rules, "new_rule_of"),
     ("rules/<int:rule_id>/", "rule", rules, "rule"),
     ("rules/<int:rule_id>/switch/", "switch_rule", rules, "switch_rule"),
     ("rules/<int:rule_id>/delete/", "delete_rule", rules, "delete_rule"),

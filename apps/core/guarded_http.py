@@ -66,6 +66,9 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], guard: Guard) -> 
                 stream=True,
                 timeout=(CONNECT_SECONDS, guard.seconds),
             )
+            if cutter.is_over:
+                # To the client, headers that were cut off end there.
+                raise requests.Timeout
             content = _beginning(response, guard)
     except requests.RequestException as error:
         raise ExchangeFailed(_reason(error, cutter, guard)) from None

@@ -3,26 +3,20 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.conf import settings
-
 from apps.alerts.channels.models import Channel
 from apps.alerts.channels.services import ChannelData, create_channel
 from apps.alerts.places import Place, fields_of
 from apps.alerts.rules.models import Rule
-from apps.core.encryption.crypto import KeyRing
 from apps.deployments.models import Deployment
 from apps.observability.results.models import RunResult
 from apps.observability.results.reading import Result, Results
 from apps.observability.results.storage import write_results
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
-RING = KeyRing(current="t1", keys={"t1": b"0" * 32})
 MINUTE = timedelta(minutes=1)
 
 
 def make_channel(place: Place, actor: Any, kind: str = "email", **data: Any) -> Channel:
-    """Make a channel; those with secrets need a key ring."""
-    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS or RING
     given = {
         "email": {"to": ("oncall@example.org",)},
         "slack": {"url": "https://hooks.slack.example/T0/B0/slack-secret"},

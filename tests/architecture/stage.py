@@ -6,6 +6,7 @@ needs), one with a custom role, one with a role through a Team, and tokens.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from allauth.socialaccount.models import SocialAccount
@@ -22,6 +23,10 @@ from apps.access.services import grant, grant_with_entry
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.accounts.services import issue_sign_in_link
+from apps.alerts.deliveries.models import Delivery
+from apps.alerts.evaluation.models import Alert
+from apps.alerts.places import fields_of
+from apps.alerts.silences.models import Silence
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Draft, Operation
 from apps.deploys.git.services import connect_repository
@@ -35,6 +40,8 @@ from apps.sso.connections.services import make_bypass_link
 from apps.sso.groups.services import map_group
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
+from tests.alerts.examples import make_channel, make_rule
+from tests.alerts.test_payloads import MESSAGE
 from tests.clusters.material import registered
 from tests.conftest import make_user, new_deployment, role, signed_in
 from tests.observability.incidents import make_incident
@@ -56,6 +63,7 @@ class Stage:
     tokens: dict[str, str]
     bodies: dict[str, str]
     token_ids: dict[str, int]
+    of_workspace: dict[str, Any]
 
     def path(self, name: str, route: str) -> str:
         wanted = {key: value for key, value in self.arguments.items() if f":{key}>" in route}
@@ -69,6 +77,8 @@ class Stage:
             wanted["connection_key"] = self.arguments["oidc_key"]
         if name == "portal:documentation":
             wanted["page_name"] = "install"
+        if route.startswith("w/") and "/alerts/" in route:
+            wanted |= {key: self.of_workspace[key] for key in wanted if key in self.of_workspace}
         if name.endswith("_workspace_invitation"):
             wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
         return reverse(name, kwargs=wanted)
@@ -286,6 +296,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "scim_token_id": ScimToken.objects.get().pk,
             "cluster_id": registered(organization).pk,
             "incident_id": make_incident(deployment).pk,
+            **_alerts(owner, organization, deployment),
             "number": 1,
             "dag_id": "orders_daily",
             "run_id": "manual__1",
@@ -296,6 +307,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             ).pk,
             "key": "no-such-repository",
         },
+        "of_workspace": _alerts(owner, workspace, deployment),
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
         "tokens": {
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),
@@ -303,6 +315,36 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "sso:link_by_mail": "no-confirmation-was-mailed",
             "sso:bypass": make_bypass_link(actor=owner, organization=organization),
         },
+    }
+
+
+def _alerts(owner, place, deployment) -> dict[str, Any]:
+    """Make what the pages of alerts of a place name. The channel sends mail, which stays here."""
+    channel = make_channel(place, owner)
+    rule = make_rule(place, channels=[channel])
+    now = timezone.now()
+    alert = Alert.objects.create(
+        rule=rule, deployment=deployment, happened_at=now, opened_at=now, last_at=now
+    )
+    delivery = Delivery.objects.create(
+        channel=channel,
+        alert=alert,
+        event="opened",
+        message=MESSAGE.as_json(),
+        state="failed",
+        give_up_at=now,
+    )
+    silence = Silence.objects.create(
+        **fields_of(place), begins_at=now, ends_at=now + timedelta(hours=1)
+    )
+    return {
+        "channel_id": channel.pk,
+        "rule_id": rule.pk,
+        "alert_id": alert.pk,
+        "delivery_id": delivery.pk,
+        "silence_id": silence.pk,
+        "kind": "slack",
+        "rule_kind": "dag-failed",
     }
 
 

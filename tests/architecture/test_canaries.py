@@ -26,6 +26,7 @@ from apps.deploys.git import credentials
 from apps.deploys.models import GitRepository
 from apps.sso.connections.services import update_connection
 from apps.sso.models import SSOConnection
+from tests.alerts.examples import make_channel
 from tests.architecture.permission_table import TABLE
 from tests.architecture.stage import Stage
 from tests.architecture.urls import addresses
@@ -61,6 +62,12 @@ def planted(stage: Stage) -> list[str]:
         credentials.seal(repository, field, canary(f"git-{field}"))
         secrets.append(canary(f"git-{field}"))
     repository.save()
+    for name in ("slack", "webhook"):
+        url = f"https://hooks.example.org/{canary(name)}"
+        make_channel(stage.places["workspace"], owner, name, url=url)
+        secrets.append(canary(name))
+    make_channel(stage.places["organization"], owner, "pagerduty", key=canary("pager"))
+    secrets.append(canary("pager"))
     secrets.append(canary("client"))
     secrets += [
         client.defaults["HTTP_AUTHORIZATION"].removeprefix("Bearer ")

@@ -48,7 +48,7 @@ def slack(message: Message, *, url: str) -> Request:
     text = "\n".join(part for part in (lines, facts, f"<{message.url}|Open the alert>") if part)
     color = OVER_COLOR if message.is_over else SLACK_COLORS[message.severity]
     section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:2900]}}
-    title = _slack(f"{_word(message)}: {message.title}")
+    title = _slack(_headline(message))
     body = {"text": title, "attachments": [{"color": color, "blocks": [section]}]}
     return Request(url=url, body=_json(body))
 
@@ -63,7 +63,7 @@ def teams(message: Message, *, url: str) -> Request:
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": [
-            _block(f"{_word(message)}: {message.title}", **title),
+            _block(_headline(message), **title),
             *(_block(line) for line in message.lines),
             {"type": "FactSet", "facts": facts},
         ],
@@ -142,6 +142,10 @@ def email(message: Message) -> tuple[str, str]:
     facts = [f"{label}: {value}" for label, value in message.facts]
     parts = ["\n".join(message.lines), "\n".join(facts), message.url]
     return " ".join(subject.split())[:200], "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _headline(message: Message) -> str:
+    return message.title if message.is_over else f"{_word(message)}: {message.title}"
 
 
 def _word(message: Message) -> str:

@@ -42,10 +42,10 @@ def _new_rule(request: HttpRequest, place: Place) -> HttpResponse:
     return render(request, "alerts/rules/kinds.html", context)
 
 
-def _new_rule_of(request: HttpRequest, place: Place, kind: str) -> HttpResponse:
-    if kind not in ABOUT:
+def _new_rule_of(request: HttpRequest, place: Place, rule_kind: str) -> HttpResponse:
+    if rule_kind not in ABOUT:
         raise Http404
-    return _edit(request, place, Rule(**fields_of(place), kind=kind))
+    return _edit(request, place, Rule(**fields_of(place), kind=rule_kind))
 
 
 def _rule(request: HttpRequest, place: Place, rule_id: int) -> HttpResponse:
