@@ -1,6 +1,20 @@
 """The tables of this app; each is defined in the room of its subject."""
 
-from apps.observability.history.models import Collection, HistoryDay, Sample, Series
+from apps.observability.history.models import (
+    Collection,
+    HistoryDay,
+    RecordedDecision,
+    Sample,
+    Series,
+)
 from apps.observability.incidents.models import Incident, IncidentEvent
 
-__all__ = ["Collection", "HistoryDay", "Incident", "IncidentEvent", "Sample", "Series"]
+__all__ = [
+    "Collection",
+    "HistoryDay",
+    "Incident",
+    "IncidentEvent",
+    "RecordedDecision",
+    "Sample",
+    "Series",
+]

@@ -7,6 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.observability.history import storage
+from apps.observability.history.decisions import forget_decisions
 from apps.observability.incidents import evaluation
 
 # Another job goes on where this one stops.
@@ -33,3 +34,4 @@ def pack_history(**_newer: Any) -> None:
 @shared_task(name="apps.observability.tasks.forget_history", soft_time_limit=280, time_limit=300)
 def forget_history(**_newer: Any) -> None:
     storage.forget(now=timezone.now())
+    forget_decisions(now=timezone.now())
