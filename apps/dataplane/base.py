@@ -1,6 +1,7 @@
 """The one protocol that every data plane implements, and the contract suite tests."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from apps.dataplane.project import Package, PackageLock, ParsedProject
@@ -13,6 +14,7 @@ from apps.dataplane.status import (
     Observation,
     PlaneCheck,
     Progress,
+    ScalingDecision,
 )
 
 
@@ -168,5 +170,19 @@ class SupportsMetrics(Protocol):
     def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
         """Measure a Deployment, within seconds. Raises no data plane errors: what is not reported
         is None, with the reason.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsScalingHistory(Protocol):
+    """A data plane that tells why it changed the number of workers."""
+
+    def scaling_decisions(
+        self, *, spec: DeploymentSpec, since: datetime
+    ) -> tuple[ScalingDecision, ...]:
+        """Return what was decided after `since`, the oldest first, 500 at most. A plane that keeps
+        no record returns what it decides now. Raises no data plane errors: what is not reported is
+        missing.
         """
         ...

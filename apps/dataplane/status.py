@@ -10,6 +10,18 @@ ComponentState = Literal[
     "starting", "running", "stopping", "stopped", "crashing", "failed", "unknown"
 ]
 HealthState = Literal["healthy", "unhealthy", "starting", "stopped", "unknown"]
+ScalingReason = Literal[
+    "up",
+    "down",
+    "cooldown",
+    "busy",
+    "no-slot",
+    "maximum",
+    "minimum",
+    "steady",
+    "paused",
+    "not-counted",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +82,31 @@ class QueueStatus:
     tasks_queued: int | None
     tasks_running: int | None
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingDecision:
+    """What was decided about the workers of one queue, and from which inputs.
+
+    `wanted` is what the tasks ask for within minimum and maximum, `workers` how many ran when it
+    was decided, `ready` how many of those took tasks; None is what the plane does not report.
+    `reason` is what was done, or why nothing was: `busy` and `no-slot` wait for a task or a process
+    to end, `not-counted` means that the tasks could not be counted. `message` is the plane's own.
+    """
+
+    at: datetime
+    queue: str
+    queued: int | None
+    running: int | None
+    concurrency: int
+    min_workers: int
+    max_workers: int
+    cooldown_seconds: int
+    wanted: int
+    workers: int
+    ready: int | None
+    reason: ScalingReason
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

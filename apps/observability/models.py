@@ -1,6 +1,12 @@
 """The tables of this app; each is defined in the room of its subject."""
 
-from apps.observability.history.models import Collection, HistoryDay, Sample, Series
+from apps.observability.history.models import (
+    Collection,
+    HistoryDay,
+    RecordedDecision,
+    Sample,
+    Series,
+)
 from apps.observability.incidents.models import Incident, IncidentEvent
 from apps.observability.results.models import RunResult
 
@@ -10,6 +16,7 @@ __all__ = [
     "Incident",
     "IncidentEvent",
     "RunResult",
+    "RecordedDecision",
     "Sample",
     "Series",
 ]

@@ -7,6 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.observability.history import storage
+from apps.observability.history.decisions import forget_decisions
 from apps.observability.incidents import evaluation
 from apps.observability.results.storage import forget_results
 
@@ -35,3 +36,4 @@ def pack_history(**_newer: Any) -> None:
 def forget_history(**_newer: Any) -> None:
     storage.forget(now=timezone.now())
     forget_results(now=timezone.now())
+    forget_decisions(now=timezone.now())

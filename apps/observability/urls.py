@@ -1,6 +1,7 @@
 from django.urls import path
 
 from apps.observability.incidents import views as incidents
+from apps.observability.scaling import views as scaling
 from apps.observability.views import analytics, live, logs
 from apps.observability.why import views as why
 
@@ -10,6 +11,10 @@ urlpatterns = [
     path("d/<slug:ref>/analytics/", analytics.analytics, name="analytics"),
     path("d/<slug:ref>/analytics/points/", analytics.points, name="analytics_points"),
     path("d/<slug:ref>/analytics/csv/", analytics.download, name="analytics_csv"),
+    path("d/<slug:ref>/scaling/", scaling.scaling, name="scaling"),
+    path("d/<slug:ref>/scaling/points/", scaling.points, name="scaling_points"),
+    path("d/<slug:ref>/scaling/replay/", scaling.replay, name="replay"),
+    path("d/<slug:ref>/scaling/replay/points/", scaling.replay_points, name="replay_points"),
     path("d/<slug:ref>/logs/", logs.logs, name="logs"),
     path("d/<slug:ref>/logs/tail/", logs.tail, name="log_tail"),
     path("d/<slug:ref>/live/", live.status_stream, name="stream"),

@@ -21,7 +21,11 @@ function readOut(plot, panel, key, zone) {
 }
 function show(begin, end) {
   const written = (at) => new Date(at * 1000).toISOString().slice(0, 16);
-  location.search = `?${new URLSearchParams({ from: written(begin), to: written(Math.max(end, begin + 300)) })}`;
+  const asked = new URLSearchParams(location.search);
+  for (const name of ["range", "live", "page"]) asked.delete(name);
+  asked.set("from", written(begin));
+  asked.set("to", written(Math.max(end, begin + 300)));
+  location.search = `?${asked}`;
 }
 function zoom(plot) {
   const { left, width } = plot.select;

@@ -27,6 +27,7 @@ from apps.dataplane.status import (
     PlaneCheck,
     Progress,
     QueueStatus,
+    ScalingDecision,
     Step,
     StepState,
 )
@@ -66,6 +67,7 @@ class FakeAirflow:
     notices: tuple[Notice, ...] | None = None
     import_errors: list[dict[str, object]] = field(default_factory=list)
     live_metrics: LiveMetrics | None = None
+    scaling: tuple[ScalingDecision, ...] = ()
 
 
 @dataclass
@@ -196,6 +198,12 @@ class FakePlane:
             drift=tuple(Drift(object=one.object) for one in airflow.drift),
             notices=airflow.notices,
         )
+
+    def scaling_decisions(
+        self, *, spec: DeploymentSpec, since: datetime
+    ) -> tuple[ScalingDecision, ...]:
+        airflow = self.store.airflows.get(spec.ref)
+        return tuple(one for one in airflow.scaling if one.at > since) if airflow else ()
 
     def delete(self, *, ref: str) -> Progress:
         self.store.enter("delete", ref)

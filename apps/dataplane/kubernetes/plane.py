@@ -5,6 +5,7 @@ one credential serves everything.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.api.client import Api
@@ -21,6 +22,7 @@ from apps.dataplane.kubernetes.observe.drift import drift_of
 from apps.dataplane.kubernetes.observe.live_metrics import read_live_metrics
 from apps.dataplane.kubernetes.observe.live_objects import selector
 from apps.dataplane.kubernetes.observe.observation import component_names
+from apps.dataplane.kubernetes.observe.scaling import read_scaling_decisions
 from apps.dataplane.kubernetes.observe.survey import observe_deployment, survey
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.kubernetes.registration import task_pod_policy
@@ -35,13 +37,16 @@ from apps.dataplane.status import (
     Observation,
     PlaneCheck,
     Progress,
+    ScalingDecision,
 )
 
 MAX_LINES = 5000
 
 
 class KubernetesPlane:
-    """`DataPlane`, `SupportsBulkObserve` and `SupportsMetrics` of one cluster."""
+    """`DataPlane`, `SupportsBulkObserve`, `SupportsMetrics` and `SupportsScalingHistory` of one
+    cluster.
+    """
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
@@ -86,6 +91,17 @@ class KubernetesPlane:
     def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
         """Measure what changes by the second; see `live_metrics`."""
         return read_live_metrics(self.api, spec=spec, portal_id=self.config.portal_id)
+
+    def scaling_decisions(
+        self, *, spec: DeploymentSpec, since: datetime
+    ) -> tuple[ScalingDecision, ...]:
+        """Return what KEDA and the autoscaler decide now; see `scaling`."""
+        return read_scaling_decisions(
+            self.api,
+            spec=spec,
+            portal_id=self.config.portal_id,
+            cooldown_seconds=max(30, self.config.scale_down_seconds),
+        )
 
     def delete(self, *, ref: str) -> Progress:
         """Do one pass; see `deletion`."""

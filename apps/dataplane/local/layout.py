@@ -67,6 +67,10 @@ class Folder:
         return self.path / "scaling.json"
 
     @property
+    def scaling_log(self) -> Path:
+        return self.path / "scaling-decisions.jsonl"
+
+    @property
     def database(self) -> str:
         """Name of the metadata database and of the role that owns it."""
         return f"airflow_{self.ref.replace('-', '_')}"

@@ -5,6 +5,7 @@ Deployments.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import psutil
 
@@ -13,6 +14,7 @@ from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.local.airflow import api as airflow_api
 from apps.dataplane.local.airflow import database, log_files, parse_logs
 from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.control import scaling_log
 from apps.dataplane.local.control.apply import ApplyPass
 from apps.dataplane.local.control.capacity import (
     MIN_DISK_MB,
@@ -36,15 +38,14 @@ from apps.dataplane.status import (
     Observation,
     PlaneCheck,
     Progress,
+    ScalingDecision,
 )
 
 MAX_LINES = 5000
 
 
 class LocalPlane:
-    """`DataPlane`, `SupportsParseLogs` and `SupportsProjects` of this machine. All state is in the
-    home.
-    """
+    """`DataPlane` and its `Supports…` but for metrics, of this machine. All state is in the home."""
 
     def __init__(self, home: Home, config: LocalConfig | None = None) -> None:
         self.home = home
@@ -141,6 +142,12 @@ class LocalPlane:
             home=self.home, config=self.config, runtime=spec.runtime, packages=spec.packages
         )
         return parsing.parse(config=self.config, environment=environment, spec=spec)
+
+    def scaling_decisions(
+        self, *, spec: DeploymentSpec, since: datetime
+    ) -> tuple[ScalingDecision, ...]:
+        """Return what the keeper decided after `since`."""
+        return scaling_log.read(Folder(self.home, spec.ref), since=since)
 
     def airflow(
         self,

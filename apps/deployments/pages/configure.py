@@ -25,6 +25,7 @@ from apps.deployments.editing.forms.data import (
     adapt,
     apply_row_action,
     data_of,
+    proposed_queue,
     seal_secrets,
     secret_ids_in,
 )
@@ -107,11 +108,14 @@ def configure(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     return _edit(
         request,
         subject,
-        lambda: data_of(
-            configuration=current,
-            name=deployment.name,
-            base=wanted.number,
-            options=subject.options,
+        lambda: (
+            data_of(
+                configuration=current,
+                name=deployment.name,
+                base=wanted.number,
+                options=subject.options,
+            )
+            | proposed_queue(current, request.GET)
         ),
     )
 

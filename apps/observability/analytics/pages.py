@@ -2,10 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from django.utils import timezone
 
@@ -20,6 +20,19 @@ from apps.observability.history.queries import lines, span_between
 DIGITS = {"count": 2, "seconds": 2, "bytes": 0, "cores": 3}
 
 
+class SupportsDrawing(Protocol):
+    """Charts over a range, with the changes in it."""
+
+    @property
+    def range(self) -> Range: ...
+
+    @property
+    def marks(self) -> Sequence[Mark]: ...
+
+    @property
+    def charts(self) -> Iterable[Chart]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Analytics:
     """The charts of a Deployment over a range, with the changes in it. `collection` is how asking
@@ -30,6 +43,7 @@ class Analytics:
     sections: list[Section]
     marks: list[Mark]
     collection: Collection | None
+    has_queues: bool = False
 
     @property
     def charts(self) -> Iterator[Chart]:
@@ -52,10 +66,11 @@ def analytics_of(*, deployment: Deployment, shown: Range) -> Analytics:
         ),
         marks=marks_between(deployment=deployment, begin=shown.begin, end=shown.end),
         collection=Collection.objects.filter(pk=deployment.pk).first(),
+        has_queues=bool(configuration and configuration.queues),
     )
 
 
-def points_of(analytics: Analytics) -> dict[str, Any]:
+def points_of(analytics: SupportsDrawing) -> dict[str, Any]:
     """Return what the script of the page draws, as plain values for JSON. Times are seconds."""
     return {
         "begin": int(analytics.range.begin.timestamp()),

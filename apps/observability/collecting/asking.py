@@ -1,18 +1,18 @@
 """One question to one Deployment, in a thread: Airflow's own counts, and what the plane measures.
 
-Three requests on a Kubernetes cluster, one on this machine, whatever the number of DAGs. What
+Five requests on a Kubernetes cluster, one on this machine, whatever the number of DAGs. What
 workers and components there are is read from the last observation, which watches and passes keep.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
-from apps.dataplane.base import DataPlane, SupportsMetrics
+from apps.dataplane.base import DataPlane, SupportsMetrics, SupportsScalingHistory
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.spec import DeploymentSpec
-from apps.dataplane.status import LiveMetrics, Observation
+from apps.dataplane.status import LiveMetrics, Observation, ScalingDecision
 from apps.dataplane.untrusted import moment_at
 from apps.observability.collecting.answers import Ended, name_of, read_answer
 from apps.observability.history.storage import Name
@@ -26,7 +26,7 @@ MOST_AHEAD = timedelta(days=1)
 class Target:
     """A Deployment to ask. `since` is from when on what ended is counted, None for not now, and
     `list_from` from when on it is listed; `seen` is its last observation, if that is recent enough
-    to count.
+    to count; `decided` is up to when its decisions about workers are known.
     """
 
     deployment_id: int
@@ -36,6 +36,7 @@ class Target:
     seen: Observation | None
     since: int | None
     list_from: datetime | None = None
+    decided: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +52,16 @@ class Reading:
     results: Results | None = None
     is_answered: bool = False
     problem: str = ""
+    decisions: tuple[ScalingDecision, ...] = ()
 
 
 def ask(target: Target, *, now: datetime) -> Reading:
     """Ask a Deployment. Raises nothing of a data plane: what is not told is a gap."""
+    reading = _answered(target, now=now)
+    return replace(reading, decisions=_decisions(target, reading))
+
+
+def _answered(target: Target, *, now: datetime) -> Reading:
     gauges = dict(_seen(target.seen)) if target.seen else {}
     gauges |= dict(_used(target))
     try:
@@ -132,6 +139,29 @@ def _used(target: Target) -> Iterator[tuple[Name, float]]:
     for name, usage in (told.usage or {}).items():
         yield ("memory_bytes", name_of(name)), float(usage.memory_bytes)
         yield ("cpu_millis", name_of(name)), float(usage.cpu_millis)
+
+
+def _decisions(target: Target, reading: Reading) -> tuple[ScalingDecision, ...]:
+    """Return the new decisions about workers; where the plane does not count tasks, with those that
+    Airflow counted a moment ago.
+    """
+    if target.decided is None or not isinstance(target.plane, SupportsScalingHistory):
+        return ()
+    told = target.plane.scaling_decisions(spec=target.spec, since=target.decided)
+    return tuple(_completed(one, reading.gauges) for one in told)
+
+
+def _completed(decision: ScalingDecision, gauges: dict[Name, float]) -> ScalingDecision:
+    def known(value: int | None, metric: str) -> int | None:
+        gauge = gauges.get((metric, decision.queue))
+        return int(gauge) if value is None and gauge is not None else value
+
+    return replace(
+        decision,
+        queued=known(decision.queued, "queued"),
+        running=known(decision.running, "running"),
+        ready=known(decision.ready, "workers"),
+    )
 
 
 def recent(seen: Observation | None, *, now: datetime, within: timedelta) -> Observation | None:

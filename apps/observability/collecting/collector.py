@@ -22,6 +22,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from django.db import DataError, Error, IntegrityError, close_old_connections, connection
+from django.utils import timezone
 
 from apps.clusters.connections.planes import plane_for
 from apps.core.heartbeat import beat
@@ -34,6 +35,7 @@ from apps.observability.collecting import turns
 from apps.observability.collecting.asking import Reading, Target, ask, recent
 from apps.observability.collecting.turns import Outcome, Turn
 from apps.observability.history import storage
+from apps.observability.history.decisions import LastDecisions, write_decisions
 from apps.observability.history.metrics import FINE
 from apps.observability.history.storage import Buckets, Gauges, SeriesIds
 from apps.observability.results.storage import write_results
@@ -67,6 +69,7 @@ class Collector:
         self._done: list[tuple[Turn, Reading]] = []
         self._specs: dict[int, tuple[object, float, DeploymentSpec]] = {}
         self._ids = SeriesIds()
+        self._last = LastDecisions()
         self._written: dict[int, Buckets] = {}
         self._next_add_at = self._next_beat_at = 0.0
 
@@ -95,13 +98,13 @@ class Collector:
         except (DataError, IntegrityError):
             # A Deployment or series that was deleted meanwhile. To write that again fails again.
             logger.warning("answers not written", exc_info=True, extra={"answers": len(done)})
-            self._ids.forget()
+            self._forget()
             return
         except Error:
             logger.warning("the database does not answer the collector", exc_info=True)
             self._done = [*done, *self._done][-MOST_WAITING:]
             await loop.run_in_executor(self._database, _close)
-            self._ids.forget()
+            self._forget()
             return
         for turn, target in found:
             if isinstance(target, Reading):
@@ -110,6 +113,10 @@ class Collector:
             task = asyncio.create_task(self._collect(turn, target))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _forget(self) -> None:
+        self._ids.forget()
+        self._last.forget()
 
     def _round(self, done: list[tuple[Turn, Reading]]) -> list[tuple[Turn, Target | Reading]]:
         close_old_connections()
@@ -133,6 +140,7 @@ class Collector:
         by_id = {turn.deployment_id: turn for turn in taken}
         rows = Deployment.objects.filter(pk__in=by_id).select_related("cluster", "applied")
         found: list[tuple[Turn, Target | Reading]] = []
+        self._last.of(by_id)
         for deployment in rows if taken else ():
             turn = by_id[deployment.pk]
             try:
@@ -159,6 +167,7 @@ class Collector:
             seen=seen,
             since=_since(turn, first=deployment.created_at),
             list_from=_list_from(turn, first=deployment.created_at),
+            decided=self._last.since(deployment.pk, now=turn.due_at),
         )
 
     def _spec(self, deployment: Deployment) -> DeploymentSpec:
@@ -203,6 +212,8 @@ class Collector:
             self._count(reading)
             if reading.results is not None:
                 write_results(deployment_id=reading.deployment_id, results=reading.results)
+        told = {one.deployment_id: one.decisions for one in readings if one.decisions}
+        write_decisions(told=told, last=self._last, now=timezone.now())
         turns.put_back([_outcome(turn, reading) for turn, reading in done])
 
     def _count(self, reading: Reading) -> None:

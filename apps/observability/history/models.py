@@ -66,6 +66,38 @@ class Sample(models.Model):
         return f"{self.deployment_id} at {self.slot}"
 
 
+class RecordedDecision(models.Model):
+    """What a data plane decided about the workers of a queue, where that differs from what it
+    decided before; see `apps.dataplane.status.ScalingDecision`.
+    """
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="+")
+    queue = models.CharField(max_length=100)
+    at = models.DateTimeField()
+    queued = models.PositiveIntegerField(null=True)
+    running = models.PositiveIntegerField(null=True)
+    concurrency = models.PositiveIntegerField()
+    min_workers = models.PositiveIntegerField()
+    max_workers = models.PositiveIntegerField()
+    cooldown_seconds = models.PositiveIntegerField()
+    wanted = models.PositiveIntegerField()
+    workers = models.PositiveIntegerField()
+    ready = models.PositiveIntegerField(null=True)
+    reason = models.CharField(max_length=16)
+    message = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["deployment", "queue", "at"], name="one_decision_at_a_time"
+            )
+        ]
+        indexes = [models.Index(fields=["at"], name="decision_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.queue} at {self.at}: {self.reason}"
+
+
 class Collection(models.Model):
     """When a Deployment is asked next, and what came of it last.
 

@@ -55,12 +55,22 @@ def span_between(begin: datetime, end: datetime) -> Span:
     return Span(begin=first, end=max(last, first + step), step=step)
 
 
-def lines(*, deployment_id: int, span: Span, metrics: Several[str], now: datetime) -> list[Line]:
-    """Return the lines of some metrics, by metric and label, in three statements.
+def lines(
+    *,
+    deployment_id: int,
+    span: Span,
+    metrics: Several[str],
+    now: datetime,
+    label: str | None = None,
+) -> list[Line]:
+    """Return the lines of some metrics, by metric and label, in three statements; with `label`
+    those
+    of that part of the Deployment alone.
 
     A series of which nothing is known in the span is left out.
     """
     rows = Series.objects.filter(deployment_id=deployment_id, metric__in=metrics)
+    rows = rows if label is None else rows.filter(label=label)
     series = {
         pk: (metric, label) for pk, metric, label in rows.values_list("pk", "metric", "label")
     }

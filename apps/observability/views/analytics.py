@@ -3,6 +3,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -32,6 +33,7 @@ def analytics(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         "is_live": bool(found.range.key) and request.GET.get("live") != "off",
         "seconds": REFRESH_SECONDS,
         "late": _late(found, now),
+        "scaling_url": _scaling_url(deployment, found),
     }
     return render(request, "observability/analytics/analytics.html", context)
 
@@ -58,6 +60,11 @@ def download(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 def _found(request: HttpRequest, deployment: Deployment, now: datetime) -> Analytics:
     shown: Range = range_of(request.GET.dict(), now=now)
     return analytics_of(deployment=deployment, shown=shown)
+
+
+def _scaling_url(deployment: Deployment, found: Analytics) -> str:
+    page = reverse("observability:scaling", args=[deployment.ref])
+    return f"{page}?{found.range.query}" if found.has_queues else ""
 
 
 def _late(found: Analytics, now: datetime) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import FrameType
 
 from apps.dataplane.errors import DataPlaneError, Temporary
@@ -23,6 +24,7 @@ from apps.dataplane.local.airflow.programs import component_of
 from apps.dataplane.local.airflow.steps import reload_programs
 from apps.dataplane.local.airflow.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 from apps.dataplane.local.config import LocalConfig
+from apps.dataplane.local.control import scaling_log
 from apps.dataplane.local.control.history_cleanup import HistoryCleanup
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import (
@@ -34,9 +36,10 @@ from apps.dataplane.local.layout import (
     read_wanted,
 )
 from apps.dataplane.local.machine.machine import Machine
-from apps.dataplane.local.machine.processes import running_task_count
+from apps.dataplane.local.machine.processes import is_worker_ready, running_task_count
 from apps.dataplane.local.machine.supervisor import ProgramState, Supervisor
 from apps.dataplane.local.projects import environments
+from apps.dataplane.status import ScalingDecision, ScalingReason
 
 logger = logging.getLogger("keeper")
 
@@ -50,11 +53,23 @@ def workers_wanted(queue: WantedQueue, *, task_count: int) -> int:
     return max(queue.min_workers, min(queue.max_workers, needed))
 
 
+def settled_reason(queue: WantedQueue, *, task_count: int) -> ScalingReason:
+    """Return why as many workers run as are wanted."""
+    needed = math.ceil(task_count / queue.concurrency)
+    if needed > queue.max_workers:
+        return "maximum"
+    return "minimum" if needed < queue.min_workers else "steady"
+
+
 @dataclass
 class QueueMemory:
-    """When more workers than `wanted` were last needed, by the monotonic clock."""
+    """When more workers than `wanted` were last needed, by the monotonic clock; which processes
+    have come up; and what was noted last.
+    """
 
     needed_at: float = 0.0
+    ready_pids: frozenset[int] = frozenset()
+    noted: ScalingDecision | None = None
 
 
 @dataclass
@@ -95,8 +110,8 @@ class Autoscaler:
         log_files.shorten(folder)
         counts = self._count(folder)
         for queue in wanted.queues:
-            queued, running = counts.get(queue.name, (0, 0))
-            self._scale(folder.ref, queue, queued + running, states, now)
+            tasks = counts.get(queue.name, (0, 0))
+            self._scale(folder, queue, tasks, states, now)
 
     def _remove_old_logs(self, folder: Folder, now: float) -> None:
         if now - self.cleaned_at.get(folder.ref, -math.inf) < BETWEEN_CLEANUPS_SECONDS:
@@ -140,32 +155,81 @@ class Autoscaler:
 
     def _scale(
         self,
-        ref: str,
+        folder: Folder,
         queue: WantedQueue,
-        task_count: int,
+        tasks: tuple[int, int],
         states: Mapping[str, ProgramState],
         now: float,
     ) -> None:
         slots = [states[name] for name in queue.programs if name in states]
         up = [program for program in slots if program.is_up]
-        needed = workers_wanted(queue, task_count=task_count)
-        memory = self.memory.setdefault((ref, queue.name), QueueMemory(needed_at=now))
-        if needed >= len(up):
+        task_count = sum(tasks)
+        wanted = workers_wanted(queue, task_count=task_count)
+        memory = self.memory.setdefault((folder.ref, queue.name), QueueMemory(needed_at=now))
+        if wanted >= len(up):
             memory.needed_at = now
-        if needed > len(up):
-            self._start_workers(slots, needed - len(up))
-        elif needed < len(up) and now - memory.needed_at >= self.config.scale_down_seconds:
-            self._stop_workers(up, len(up) - needed, task_count=task_count)
+        reason = settled_reason(queue, task_count=task_count)
+        if wanted > len(up):
+            reason = "up" if self._start_workers(slots, wanted - len(up)) else "no-slot"
+        elif wanted < len(up) and now - memory.needed_at >= self.config.scale_down_seconds:
+            is_stopping = self._stop_workers(up, len(up) - wanted, task_count=task_count)
+            reason = "down" if is_stopping else "busy"
+        elif wanted < len(up):
+            reason = "cooldown"
+        self._note(folder, queue, tasks, up=up, wanted=wanted, reason=reason)
 
-    def _start_workers(self, slots: list[ProgramState], missing: int) -> None:
+    def _note(
+        self,
+        folder: Folder,
+        queue: WantedQueue,
+        tasks: tuple[int, int],
+        *,
+        up: list[ProgramState],
+        wanted: int,
+        reason: ScalingReason,
+    ) -> None:
+        """Write the decision down if it is news. Scaling goes on where that is not possible."""
+        memory = self.memory[(folder.ref, queue.name)]
+        memory.ready_pids = frozenset(
+            program.pid
+            for program in up
+            if program.pid in memory.ready_pids or is_worker_ready(program.pid)
+        )
+        decision = ScalingDecision(
+            at=datetime.now(UTC),
+            queue=queue.name,
+            queued=tasks[0],
+            running=tasks[1],
+            concurrency=queue.concurrency,
+            min_workers=queue.min_workers,
+            max_workers=queue.max_workers,
+            cooldown_seconds=self.config.scale_down_seconds,
+            wanted=wanted,
+            workers=len(up),
+            ready=len(memory.ready_pids),
+            reason=reason,
+        )
+        if not scaling_log.is_news(decision, memory.noted):
+            return
+        memory.noted = decision
+        try:
+            scaling_log.append(folder, decision)
+        except OSError as error:
+            logger.warning("%s: decision not noted: %s", folder.ref, error)
+
+    def _start_workers(self, slots: list[ProgramState], missing: int) -> int:
+        """Start workers; return how many."""
         # A slot whose worker still finishes its tasks cannot be started; one that crashed is the
         # machine's.
         free = [program for program in slots if program.state in {"STOPPED", "EXITED"}]
         for program in free[:missing]:
             logger.info("%s: started", program.name)
             self.supervisor.start(program.name)
+        return len(free[:missing])
 
-    def _stop_workers(self, up: list[ProgramState], surplus: int, *, task_count: int) -> None:
+    def _stop_workers(self, up: list[ProgramState], surplus: int, *, task_count: int) -> int:
+        """Stop workers without tasks; return how many."""
+        stopped = 0
         by_load = sorted(up, key=lambda program: running_task_count(program.pid))
         for program in by_load[:surplus]:
             # Busy ones stay: they would only finish their tasks, while new ones wait.
@@ -173,6 +237,8 @@ class Autoscaler:
                 continue
             logger.info("%s: stopping", program.name)
             self.supervisor.stop(program.name)
+            stopped += 1
+        return stopped
 
     def _remove_finished(self, states: Mapping[str, ProgramState]) -> None:
         """Remove workers without a definition from supervisord, once they have finished their

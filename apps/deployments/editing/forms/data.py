@@ -16,6 +16,8 @@ ON = "on"
 CORRECT, REPORT = "correct", "report"
 # A formset refuses to count further; the rules name a lower limit long before.
 MOST_ROWS = 900
+# What an address may propose for a queue.
+PROPOSED, MOST_DIGITS = ("concurrency", "min_workers", "max_workers"), 6
 
 
 def data_of(
@@ -53,6 +55,22 @@ def data_of(
             f"{VARIABLES}-{index}-secret_id": variable.secret_id,
         }
     return data
+
+
+def proposed_queue(configuration: Configuration, query: Mapping[str, str]) -> FormData:
+    """Return what an address proposes for a queue: numbers of workers and tasks, as typed. They are
+    reviewed as any other edit.
+    """
+    names = [queue.name for queue in configuration.queues]
+    if query.get("queue") not in names:
+        return {}
+    row = f"{QUEUES}-{names.index(query['queue'])}"
+    given = {name: query.get(name, "") for name in PROPOSED}
+    return {
+        f"{row}-{name}": text
+        for name, text in given.items()
+        if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+    }
 
 
 def apply_row_action(data: FormData, button: str, options: DeploymentOptions) -> FormData:
