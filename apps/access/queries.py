@@ -79,7 +79,11 @@ def permissions_held(*, user: User, on: Scoped) -> frozenset[str]:
         return frozenset()
     only: tuple[frozenset[str], type, Any] | None = getattr(user, "_only_grant", None)
     if only is not None:
-        return only[0] if only[1:] in [(type(one), one.pk) for one in with_ancestors(on)] else frozenset()
+        return (
+            only[0]
+            if only[1:] in [(type(one), one.pk) for one in with_ancestors(on)]
+            else frozenset()
+        )
     # By attribute: the user of a request is a proxy, whose __dict__ is not that of the person.
     memory: dict[tuple[type, Any], frozenset[str]] | None
     memory = getattr(user, "_permissions_held", None)

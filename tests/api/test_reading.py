@@ -127,9 +127,7 @@ def test_what_belongs_to_others_is_not_there(charlie, alice, deployment, workspa
     assert inside.get(f"/workspaces/{id_of('deployment', deployment)}").status_code == 404
 
 
-def test_an_address_of_another_organization_reaches_no_own_object(
-    charlie, deployment, program_of
-):
+def test_an_address_of_another_organization_reaches_no_own_object(charlie, deployment, program_of):
     """The organization of the address and the object must belong together."""
     elsewhere = charlie.organizationgrant_set.get().content_object
     stranger = program_of(charlie, at=elsewhere)

@@ -38,7 +38,9 @@ WHO = "/v1/users/self"
 def deployments_of(program: Client, on) -> Any:
     """List the Deployments that a token sees, by the path of its organization."""
     organization = organization_over(on)
-    return program.get(f"/v1/organizations/{public_id('organization', organization.pk)}/deployments")
+    return program.get(
+        f"/v1/organizations/{public_id('organization', organization.pk)}/deployments"
+    )
 
 
 def one_of(program: Client, deployment) -> Any:

@@ -50,6 +50,8 @@ TABLE: dict[str, str] = {
     "GetDeploy": "deployment.deploys.view",
     "FinalizeDeploy": "deployment.deploys.create",
     "DeployRollback": "deployment.deploys.create",
+    "GetDeploymentLogs": "deployment.logs.view",
+    "GetOrganizationAuditLogs": "organization.audit.view",
     "ListUsers": ANY,
     "GetUser": ANY,
     "UpdateUserRoles": ANY,
@@ -210,7 +212,9 @@ def let_in(name: str) -> frozenset[str]:
 
 def _seeing(permission: str) -> frozenset[str]:
     """Who may see members of a workspace also sees them where they see those of all."""
-    above = HOLDERS["organization.members.view"] if permission == "workspace.members.view" else set()
+    above = (
+        HOLDERS["organization.members.view"] if permission == "workspace.members.view" else set()
+    )
     return HOLDERS.get(permission, frozenset()) | above
 
 

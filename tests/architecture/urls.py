@@ -6,7 +6,6 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-
 # Operations have a table of their own: test_api_matrix.
 API = "v1/"
 

@@ -220,9 +220,7 @@ def _refuse_values(variables: list[VariableBody], options: DeploymentOptions) ->
         problem
         for index, one in enumerate(variables)
         if one.is_secret
-        for problem in check_value(
-            f"environmentVariables.{index}.value", one.value or "", options
-        )
+        for problem in check_value(f"environmentVariables.{index}.value", one.value or "", options)
     ]
     if problems:
         raise InvalidConfiguration(problems)

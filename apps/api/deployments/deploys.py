@@ -126,9 +126,7 @@ def finish_deploy(request: Call, at: Path[AtDeploy], body: Finish) -> Any:
     if upload is None:
         raise NotHere
     upload.deployment = request.found
-    done = finish_upload(
-        actor=request.caller.user, upload=upload, version=body.dag_tarball_version
-    )
+    done = finish_upload(actor=request.caller.user, upload=upload, version=body.dag_tarball_version)
     return _of_upload(done)
 
 

@@ -146,9 +146,7 @@ def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentCha
 )
 def remove_deployment(request: Call, at: Path[AtDeployment]) -> None:
     deployment: Deployment = request.found
-    delete_deployment(
-        actor=request.caller.user, deployment=deployment, typed_name=deployment.name
-    )
+    delete_deployment(actor=request.caller.user, deployment=deployment, typed_name=deployment.name)
 
 
 def _again(deployment: Deployment) -> Deployment:

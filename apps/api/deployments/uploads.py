@@ -17,8 +17,8 @@ from apps.api.deployments.deploys import upload_of_key
 from apps.core.errors import Conflict
 from apps.core.gates import open_to_all
 from apps.deploys.incoming import blobs
-from apps.deploys.models import Upload
 from apps.deploys.incoming.services import CHUNK_BYTES, note_uploaded
+from apps.deploys.models import Upload
 
 MOST_LIST_BYTES = 1024 * 1024
 BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([A-Za-z0-9+/=_-]{1,200})</")

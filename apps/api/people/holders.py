@@ -40,18 +40,14 @@ class HeldRoles(Shape):
     deployment_roles: list[DeploymentRole] | None = Field(default=None)
 
 
-def held_by_people(
-    people: Iterable[User], *, organization: Organization, seen_by: User
-) -> Held:
+def held_by_people(people: Iterable[User], *, organization: Organization, seen_by: User) -> Held:
     """Return the own roles of people in an organization, on what the caller sees. A query per kind
     of object.
     """
     return _held(grant_model, "user", [one.pk for one in people], organization, seen_by)
 
 
-def held_by_teams(
-    groups: Iterable[int], *, organization: Organization, seen_by: User
-) -> Held:
+def held_by_teams(groups: Iterable[int], *, organization: Organization, seen_by: User) -> Held:
     """Return the roles of Teams, by the ids of their groups; as `held_by_people` does."""
     return _held(team_grant_model, "group", list(groups), organization, seen_by)
 
@@ -64,9 +60,7 @@ def roles_shape(held: dict[Scoped, Role]) -> dict[str, Any]:
             shape["organization_role"] = wire_name(role)
         elif isinstance(on, Workspace):
             place = public_id("workspace", on.pk)
-            shape["workspace_roles"].append(
-                WorkspaceRole(workspace_id=place, role=wire_name(role))
-            )
+            shape["workspace_roles"].append(WorkspaceRole(workspace_id=place, role=wire_name(role)))
         elif isinstance(on, Deployment):
             place = public_id("deployment", on.pk)
             shape["deployment_roles"].append(

@@ -165,9 +165,7 @@ def get_team(request: Call, at: Path[AtTeam]) -> Any:
 )
 def change_team(request: Call, at: Path[AtTeam], body: TeamBody) -> Any:
     team = _team(request, at.team_id)
-    update_team(
-        actor=request.caller.user, team=team, name=body.name, description=body.description
-    )
+    update_team(actor=request.caller.user, team=team, name=body.name, description=body.description)
     return _shape(request, team)
 
 

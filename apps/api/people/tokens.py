@@ -33,6 +33,7 @@ from apps.organizations.tokens.services import (
 router = Router(by_alias=True, exclude_none=True, tags=["API token"])
 # How long a secret works on after a rotation: clients replace it at once.
 GRACE = timedelta(0)
+DAY = timedelta(days=1)
 MOST_DAYS = 3_650
 MODELS = {"WORKSPACE": Workspace, "DEPLOYMENT": Deployment}
 
@@ -240,8 +241,12 @@ def _held_by_token(request: Call, number: int | None) -> Any:
         path = model.access_paths["organization"]
         seen = model.objects.visible_to(request.caller.user)
         mine = seen.filter(**{path or "pk": request.organization.pk})
-        grants = grant_model(model).objects.live().filter(
-            Q(content_object__in=mine), user__api_token=number, user__api_token__revoked_at=None
+        grants = (
+            grant_model(model)
+            .objects.live()
+            .filter(
+                Q(content_object__in=mine), user__api_token=number, user__api_token__revoked_at=None
+            )
         )
         above = [f"content_object__{one}" for one in model.access_paths.values() if one]
         related = ("user__api_token__created_by", "permission__role", "content_object", *above)
@@ -263,7 +268,7 @@ def _role_shape(on: Scoped, role: Role) -> TokenRole:
 
 def _token_shape(token: ApiToken, on: Scoped, role: Role, secret: str = "") -> TokenShape:
     newest = token.secrets.order_by("-pk").first()
-    days = (token.expires_at - token.created_at).days if token.expires_at else None
+    days = round((token.expires_at - token.created_at) / DAY) if token.expires_at else None
     return TokenShape(
         id=public_id("token", token.pk),
         name=token.name,

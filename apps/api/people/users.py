@@ -91,9 +91,7 @@ def list_users(request: Call, at: Path[InOrganization], asked: Query[UserQuery])
     grants = grant_model(type(place)).objects.live().of_people().filter(content_object=place)
     found = User.objects.filter(pk__in=grants.values("user"))
     page = page_of(found, asked, sorts={"username": "email", "fullName": "name"})
-    held = held_by_people(
-        page.rows, organization=request.organization, seen_by=request.caller.user
-    )
+    held = held_by_people(page.rows, organization=request.organization, seen_by=request.caller.user)
     rows = [_user_shape(one, held[one.pk]) for one in page.rows]
     return UserList(users=rows, **page.numbers(asked))
 
@@ -143,9 +141,7 @@ def new_invite(request: Call, at: Path[InOrganization], body: NewInvite) -> Any:
     organization, actor = request.organization, request.caller.user
     role = role_named(body.role, on=organization)
     email = body.invitee_email.strip().lower()
-    link = invite(
-        actor=actor, organization=organization, email=email, organization_role=role.key
-    )
+    link = invite(actor=actor, organization=organization, email=email, organization_role=role.key)
     made = Invitation.objects.filter(organization=organization, email=email).latest("pk")
     return _invite_shape(made, organization, link)
 

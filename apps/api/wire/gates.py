@@ -14,8 +14,8 @@ from django.http import HttpRequest
 from apps.access.catalogue import PERMISSIONS
 from apps.access.scoped import require
 from apps.api.wire.errors import BAD_TOKENS_SECONDS, NotHere, TooManyBadTokens
-from apps.core.public_ids import number_of
 from apps.core.middleware import client_address
+from apps.core.public_ids import number_of
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of

@@ -1,5 +1,5 @@
 """Deliveries by programs: announced, uploaded in blocks, then finished.
 
-    begin_upload ──► add_block … ──► join_blocks ──► finish_upload ──► a deploy, as from the page
-                     put_whole ─────────▲
+begin_upload ──► add_block … ──► join_blocks ──► finish_upload ──► a deploy, as from the page
+                 put_whole ─────────▲
 """

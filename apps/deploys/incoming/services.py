@@ -113,9 +113,7 @@ def _zip_of(tarball: Path, folder: Path) -> Path:
     if "No space left" in done.stderr:
         raise StorageFull
     if done.returncode:
-        raise ArchiveRefused(
-            "Reading the archive takes too much time or memory. Make it smaller."
-        )
+        raise ArchiveRefused("Reading the archive takes too much time or memory. Make it smaller.")
     return output
 
 

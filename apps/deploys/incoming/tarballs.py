@@ -35,7 +35,9 @@ def main() -> None:
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
         if "No space left" in str(error):
             raise
-        print("The upload is no gzipped tar archive, or it did not arrive completely. Send it again.")
+        print(
+            "The upload is no gzipped tar archive, or it did not arrive completely. Send it again."
+        )
 
 
 def _convert(job: dict[str, Any]) -> None:

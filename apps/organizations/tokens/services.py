@@ -71,9 +71,7 @@ def create_token(
 
 
 @transaction.atomic
-def update_token(
-    *, actor: User, token: ApiToken, on: Scoped, name: str, description: str
-) -> None:
+def update_token(*, actor: User, token: ApiToken, on: Scoped, name: str, description: str) -> None:
     """Change name and description. Raises Invalid when the name is taken there."""
     lock_memberships(on=on)
     name = _free_name(on, name, but=token)
