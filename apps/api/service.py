@@ -3,7 +3,8 @@
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 
-from apps.api.deployments import deploys, items, options
+from apps.api.deployments import deploys, items, logs, options
+from apps.api.people import roles, teams, tokens, users
 from apps.api.places import clusters, organizations, workspaces
 from apps.api.wire.errors import explain_in
 
@@ -14,6 +15,11 @@ ROUTERS = (
     options.router,
     items.router,
     deploys.router,
+    logs.router,
+    users.router,
+    teams.router,
+    roles.router,
+    tokens.router,
 )
 
 

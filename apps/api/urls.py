@@ -2,6 +2,7 @@ from django.urls import include, path
 
 from apps.api import metrics
 from apps.api.deployments import uploads
+from apps.api.pages import documents, personal_tokens, setup
 from apps.api.service import api
 
 app_name = "api"
@@ -12,5 +13,16 @@ operations = [pattern for pattern in api.urls[0] if pattern.name != "api-root"]
 urlpatterns = [
     path("metrics", metrics.metrics, name="metrics"),
     path("v1/", include(operations)),
+    path("spec/v1.0", documents.openapi, name="openapi"),
     path("uploads/", uploads.upload, name="upload"),
+    path("api/docs/", documents.reference, name="reference"),
+    path("account/cli/", setup.use_cli, name="use_cli"),
+    path("account/cli/config.yaml", setup.cli_config, name="cli_config"),
+    path("account/tokens/", personal_tokens.personal_tokens, name="personal_tokens"),
+    path("account/tokens/new/", personal_tokens.new_personal_token, name="new_personal_token"),
+    path(
+        "account/tokens/<int:token_id>/revoke/",
+        personal_tokens.remove_personal_token,
+        name="remove_personal_token",
+    ),
 ]

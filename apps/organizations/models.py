@@ -188,6 +188,7 @@ class ApiToken(models.Model):
     )
     scope = models.CharField(max_length=20)
     name = models.CharField(max_length=80)
+    description = models.CharField(max_length=250, blank=True, db_default="")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -207,6 +207,17 @@ TABLE = {
     "deployments:revoke_token": both("deployment.tokens.manage"),
     # By token alone: whoever is signed in is nobody there.
     "api:metrics": special("token", NOBODY, TOKENS, is_by_token=True),
+    # The operations of the API are in test_api_matrix.
+    "api:openapi": special("open", EVERYBODY, EVERYBODY),
+    "api:reference": special("open", EVERYBODY, EVERYBODY),
+    # It takes PUT alone.
+    "api:upload": special("open", NOBODY, None),
+    "api:use_cli": special("signed-in", SIGNED_IN, SIGNED_IN),
+    "api:cli_config": special("signed-in", SIGNED_IN, SIGNED_IN),
+    "api:personal_tokens": special("signed-in", SIGNED_IN, SIGNED_IN),
+    "api:new_personal_token": special_both("signed-in", SIGNED_IN),
+    # Of one's own alone: there is none with that number.
+    "api:remove_personal_token": special("signed-in", NOBODY, None, NOBODY),
     "organizations:role": reads("organization.view"),
     "organizations:new_role": both("organization.roles.manage"),
     "organizations:edit_role": both("organization.roles.manage"),

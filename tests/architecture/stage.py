@@ -184,7 +184,7 @@ def _token_ids(made: dict[str, Any]) -> dict[str, int]:
         "organizations:{}_workspace_token": "workspace",
         "deployments:{}_token": "deployment",
     }
-    return {
+    return {"api:remove_personal_token": 0} | {
         name.format(verb): made[f"{scope} token"][0].pk
         for name, scope in names.items()
         for verb in ("rotate", "revoke")

@@ -50,8 +50,49 @@ TABLE: dict[str, str] = {
     "GetDeploy": "deployment.deploys.view",
     "FinalizeDeploy": "deployment.deploys.create",
     "DeployRollback": "deployment.deploys.create",
+    "GetDeploymentLogs": "deployment.logs.view",
+    "GetOrganizationAuditLogs": "organization.audit.view",
+    "ListUsers": ANY,
+    "GetUser": ANY,
+    "UpdateUserRoles": ANY,
+    "CreateUserInvite": "organization.members.manage",
+    "DeleteUserInvite": "organization.members.manage",
+    "ListTeams": ANY,
+    "CreateTeam": "organization.teams.manage",
+    "GetTeam": "organization.members.view",
+    "UpdateTeam": "organization.teams.manage",
+    "DeleteTeam": "organization.teams.manage",
+    "ListTeamMembers": "organization.members.view",
+    "AddTeamMembers": "organization.teams.manage",
+    "RemoveTeamMember": "organization.teams.manage",
+    "UpdateTeamRoles": "organization.members.view",
+    "ListRoles": ANY,
+    "GetCustomRole": ANY,
+    "ListApiTokens": ANY,
+    "CreateApiToken": ANY,
+    "GetApiToken": ANY,
+    "UpdateApiToken": ANY,
+    "UpdateApiTokenRoles": ANY,
+    "RotateApiToken": ANY,
+    "DeleteApiToken": ANY,
 }
-# What is asked of the body once the gate is passed: too short to be found there is refused.
+# What operations ask themselves, once they have read what a call is about (see `_bodies` and `_ids`):
+# the permission, and what those hold who learn that it is missing. Others find nothing.
+INSIDE_OPERATION: dict[str, tuple[str, str]] = {
+    "CreateDeployment": ("workspace.deployments.create", "workspace.view"),
+    "ListUsers": ("organization.members.view", ANY),
+    "GetUser": ("workspace.members.view", ""),
+    "UpdateUserRoles": ("organization.members.manage", "workspace.members.view"),
+    "ListTeams": ("organization.members.view", ANY),
+    "UpdateTeamRoles": ("organization.members.manage", ANY),
+    "ListApiTokens": ("organization.tokens.manage", ANY),
+    "CreateApiToken": ("organization.tokens.manage", ANY),
+    **{
+        f"{verb}ApiToken": ("workspace.tokens.manage", "workspace.view")
+        for verb in ("Get", "Update", "Rotate", "Delete")
+    },
+    "UpdateApiTokenRoles": ("workspace.tokens.manage", "workspace.view"),
+}
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser"}
 INSIDE = ROLES | TOKENS
 
@@ -136,10 +177,11 @@ def test_every_operation_lets_through_whom_its_permission_does_of_all(
 
 def _wrong(stage: Stage, programs: dict[str, Client], whom: Any) -> Iterator[str]:
     ids = _ids(stage)
+    bodies = _bodies(ids)
     for name, operation in ALL.items():
         path = "/v1" + operation.route.format_map(ids)
         for visitor in whom(name):
-            found = _ask(programs[visitor], operation.method, path)
+            found = _ask(programs[visitor], operation.method, path, bodies.get(name, {}))
             if found != expected(name, visitor):
                 yield f"{name} as {visitor}: {found}, not {expected(name, visitor)}"
 
@@ -151,20 +193,36 @@ def expected(name: str, visitor: str) -> str:
         return "through"
     if visitor not in INSIDE:
         return "nothing"
-    permission = TABLE[name]
-    if permission == ANY or visitor in HOLDERS[permission]:
+    if visitor in let_in(name):
         return "through"
+    permission = TABLE[name]
     scope = permission.partition(".")[0]
     # Whoever calls from inside knows of the organization.
-    sees = INSIDE if scope == "organization" else HOLDERS[f"{scope}.view"]
+    sees = INSIDE if permission == ANY or scope == "organization" else HOLDERS[f"{scope}.view"]
+    if name in INSIDE_OPERATION:
+        known = INSIDE_OPERATION[name][1]
+        sees &= INSIDE if known == ANY else _seeing(known)
     return "refused" if visitor in sees else "nothing"
 
 
+def let_in(name: str) -> frozenset[str]:
+    found = INSIDE if TABLE[name] == ANY else HOLDERS[TABLE[name]]
+    return found & _seeing(INSIDE_OPERATION[name][0]) if name in INSIDE_OPERATION else found
+
+
+def _seeing(permission: str) -> frozenset[str]:
+    """Who may see members of a workspace also sees them where they see those of all."""
+    above = (
+        HOLDERS["organization.members.view"] if permission == "workspace.members.view" else set()
+    )
+    return HOLDERS.get(permission, frozenset()) | above
+
+
 def edge(name: str) -> set[str]:
-    let_in = INSIDE if TABLE[name] == ANY else HOLDERS[TABLE[name]]
-    chosen = {"anonymous", "outsider", min(sorted(let_in), key=_strength)}
+    allowed = let_in(name)
+    chosen = {"anonymous", "outsider", min(sorted(allowed), key=_strength)}
     for kind in (ROLES, TOKENS):
-        chosen.update(sorted(kind - let_in, key=_strength)[-1:])
+        chosen.update(sorted(kind - allowed, key=_strength)[-1:])
     return chosen
 
 
@@ -181,13 +239,33 @@ def _ids(stage: Stage) -> dict[str, str]:
         **places,
         "clusterId": public_id("cluster", cluster.pk),
         "deployId": public_id("upload", upload.pk),
+        "userId": public_id("user", stage.arguments["person_id"]),
+        "memberId": public_id("user", stage.arguments["person_id"]),
+        "inviteId": public_id("invitation", stage.arguments["invitation_id"]),
+        "teamId": public_id("team", stage.arguments["team_id"]),
+        "roleId": public_id("role", stage.arguments["role_id"]),
+        "tokenId": public_id("token", stage.token_ids["organizations:rotate_workspace_token"]),
     }
 
 
-def _ask(client: Client, method: str, path: str) -> str:
-    """Call once, with a body that says nothing, and undo what it did."""
+def _bodies(ids: dict[str, str]) -> dict[str, Any]:
+    """Return bodies without which an operation would refuse before it asks who calls."""
+    token = {"name": "New", "role": "ORGANIZATION_MEMBER", "scope": "ORGANIZATION"}
+    kept = [{"entityId": ids["workspaceId"], "entityType": "WORKSPACE", "role": "WORKSPACE_MEMBER"}]
+    return {
+        "CreateDeployment": {"name": "new", "workspaceId": ids["workspaceId"]},
+        "UpdateUserRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},
+        "UpdateTeamRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},
+        "CreateApiToken": token,
+        "UpdateApiToken": {"name": "CI"},
+        "UpdateApiTokenRoles": {"roles": kept},
+    }
+
+
+def _ask(client: Client, method: str, path: str, body: Any) -> str:
+    """Call once, and undo what it did."""
     with transaction.atomic():
-        response = client.generic(method, path, json.dumps({}), "application/json")
+        response = client.generic(method, path, json.dumps(body), "application/json")
         transaction.set_rollback(True)
     words = {401: "sign in", 403: "refused", 404: "nothing"}
     if response.status_code >= 500:

@@ -138,7 +138,7 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
     return DeploymentShape(
         id=deployment_id,
         name=deployment.name,
-        description=deployment.description,
+        description=configuration.description,
         organization_id=public_id("organization", workspace.organization_id),
         workspace_id=public_id("workspace", workspace.pk),
         workspace_name=workspace.name,

@@ -1,14 +1,17 @@
 """Organizations, and who calls."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from ninja import Path, Query, Router
+from pydantic import field_validator
 
 from apps.accounts.models import UserKind
 from apps.api.wire.gates import ANY_TOKEN, Call, in_organization
 from apps.api.wire.paging import Paging, part_of
 from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Profile, Shape
+from apps.audit.services import export_events
 from apps.core.public_ids import public_id
 from apps.organizations.models import Organization
 from apps.organizations.workspaces.services import update_organization
@@ -54,6 +57,19 @@ class SelfShape(Shape):
     updated_at: datetime
 
 
+class AuditQuery(Shape):
+    """The first and the last day."""
+
+    start_date: date | None = None
+    end_date: date | None = None
+
+    @field_validator("start_date", "end_date", mode="before")
+    @classmethod
+    def day_of(cls, asked: Any) -> Any:
+        """Clients send moments; events are filtered by days."""
+        return asked[:10] if isinstance(asked, str) else asked
+
+
 class WhoAsks(Shape):
     create_if_not_exist: bool = False
 
@@ -93,6 +109,23 @@ def change_organization(request: Call, at: Path[InOrganization], body: Organizat
     organization = request.organization
     update_organization(actor=request.caller.user, organization=organization, name=body.name)
     return organization_shape(organization)
+
+
+@router.get(
+    "/organizations/{organizationId}/audit-logs",
+    auth=in_organization("organization.audit.view"),
+    response=str,
+    operation_id="GetOrganizationAuditLogs",
+    summary="Export the audit log, one event a line, oldest first",
+)
+def export_audit_log(request: Call, at: Path[InOrganization], asked: Query[AuditQuery]) -> Any:
+    lines = export_events(
+        actor=request.caller.user,
+        organization_id=request.organization.pk,
+        organization_name=request.organization.name,
+        filters={"since": asked.start_date, "until": asked.end_date},
+    )
+    return StreamingHttpResponse(lines, content_type="application/x-ndjson")
 
 
 @router.get(

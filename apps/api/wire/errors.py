@@ -42,6 +42,10 @@ class NotOffered(PortalError):
     """The client asks for something that this portal does not have."""
 
 
+class NotReachable(PortalError):
+    """A data plane or an Airflow does not answer."""
+
+
 class TooManyBadTokens(PortalError):
     def __init__(self) -> None:
         super().__init__(
@@ -57,6 +61,7 @@ _STATUS: dict[type[PortalError], HTTPStatus] = {
     RightsExceeded: HTTPStatus.FORBIDDEN,
     # What is there forbids it, not who asks.
     Refused: HTTPStatus.CONFLICT,
+    NotReachable: HTTPStatus.SERVICE_UNAVAILABLE,
     StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     PortalError: HTTPStatus.BAD_REQUEST,
 }

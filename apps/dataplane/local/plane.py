@@ -45,7 +45,7 @@ MAX_LINES = 5000
 
 
 class LocalPlane:
-    """`DataPlane` and its `Supports…` but for metrics, of this machine. All state is in the home."""
+    """`DataPlane` and all `Supports…` but that of metrics, on this machine. The home has all state."""
 
     def __init__(self, home: Home, config: LocalConfig | None = None) -> None:
         self.home = home

@@ -38,7 +38,13 @@ LONGEST_GRACE = timedelta(days=7)
 
 @transaction.atomic
 def create_token(
-    *, actor: User, on: Scoped, name: str, role: Role, expires_at: datetime | None
+    *,
+    actor: User,
+    on: Scoped,
+    name: str,
+    role: Role,
+    expires_at: datetime | None,
+    description: str = "",
 ) -> tuple[ApiToken, str]:
     """Make a token with a role on the object; return it and its secret, which is stored nowhere.
 
@@ -46,9 +52,7 @@ def create_token(
     taken there.
     """
     lock_memberships(on=on)
-    name = " ".join(name.split())
-    if tokens_on(on=on).filter(name__iexact=name).exists():
-        raise Invalid(f"{on} already has a token called {name}.", field="name")
+    name = _free_name(on, name)
     user = User(email=f"token-{secrets.token_hex(12)}{SERVICE_DOMAIN}", name=name)
     user.kind = UserKind.SERVICE
     user.set_unusable_password()
@@ -57,12 +61,27 @@ def create_token(
         user=user,
         scope=type(on).access_scope,
         name=name,
+        description=description,
         created_by=actor,
         expires_at=expires_at,
     )
     grant(actor=actor, user=user, role=role, on=on, expires_at=expires_at)
     _record("token.created", actor, on, token, [None, role.name])
     return token, _make_secret(actor, token, on)
+
+
+@transaction.atomic
+def update_token(*, actor: User, token: ApiToken, on: Scoped, name: str, description: str) -> None:
+    """Change name and description. Raises Invalid when the name is taken there."""
+    lock_memberships(on=on)
+    name = _free_name(on, name, but=token)
+    if (name, description) == (token.name, token.description):
+        return
+    _record("token.updated", actor, on, token, [token.name, name])
+    token.name, token.description = name, description
+    token.save(update_fields=["name", "description"])
+    token.user.name = name
+    token.user.save(update_fields=["name"])
 
 
 @transaction.atomic
@@ -95,6 +114,16 @@ def revoke_tokens_in(*, actor: User, on: Scoped) -> None:
     lock_memberships(on=on)
     for token, place in tokens_within(on=on):
         _end(actor, token, place)
+
+
+def _free_name(on: Scoped, name: str, *, but: ApiToken | None = None) -> str:
+    name = " ".join(name.split())
+    others = tokens_on(on=on).filter(name__iexact=name)
+    if but is not None:
+        others = others.exclude(pk=but.pk)
+    if others.exists():
+        raise Invalid(f"{on} already has a token called {name}.", field="name")
+    return name
 
 
 def _end(actor: User, token: ApiToken, on: Scoped) -> None:

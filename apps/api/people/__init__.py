@@ -1,0 +1,1 @@
+"""People, Teams, roles and API tokens."""

@@ -1,0 +1,49 @@
+"""The pages about the API, and the document that describes it."""
+
+import re
+
+from apps.api.service import api
+from apps.core.public_ids import public_id
+
+
+def test_the_document_describes_every_operation(client):
+    document = client.get("/spec/v1.0").json()
+
+    described = {
+        one["operationId"] for methods in document["paths"].values() for one in methods.values()
+    }
+    known = {
+        operation.operation_id
+        for router in api._get_bound_routers()
+        for view in router.path_operations.values()
+        for operation in view.operations
+    }
+    assert described == known
+    assert all(path.startswith("/v1/") for path in document["paths"])
+    references = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert references <= document["components"]["schemas"].keys()
+
+
+def test_the_reference_reads_without_script_and_names_all(db, client):
+    page = client.get("/api/docs/").content.decode()
+
+    assert "List Deployments" in page
+    assert "/v1/organizations/{organizationId}/deployments/{deploymentId}" in page
+    assert "workerQueues" in page
+    assert "<script>" not in page
+
+
+def test_the_page_of_the_cli_has_the_commands_of_this_portal(bob, client_of, deployment, settings):
+    page = client_of(bob).get("/account/cli/").content.decode()
+
+    assert f"astro config set -g local.core {settings.PORTAL_URL}" in page
+    assert f"astro deploy --dags {public_id('deployment', deployment.pk)}" in page
+
+
+def test_the_configuration_file_holds_no_secret(bob, client_of, settings):
+    answer = client_of(bob).get("/account/cli/config.yaml")
+
+    assert "attachment" in answer["Content-Disposition"]
+    text = answer.content.decode()
+    assert f"core: {settings.PORTAL_URL}" in text
+    assert "token:" not in text
