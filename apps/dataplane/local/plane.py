@@ -45,7 +45,9 @@ MAX_LINES = 5000
 
 
 class LocalPlane:
-    """`DataPlane` and all `Supports…` but that of metrics, on this machine. The home has all state."""
+    """`DataPlane` and all `Supports…` but that of metrics, on this machine. All state is in the
+    home.
+    """
 
     def __init__(self, home: Home, config: LocalConfig | None = None) -> None:
         self.home = home
