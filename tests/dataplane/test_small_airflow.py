@@ -5,6 +5,8 @@ began as an older Airflow.
 import contextlib
 import os
 import secrets
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +23,15 @@ from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
 from apps.dataplane.local.control.history_cleanup import log_file
-from apps.dataplane.local.layout import Folder, read_state
+from apps.dataplane.local.layout import Folder, read_state, read_wanted
+from apps.dataplane.local.projects.environments import (
+    COMPLETE,
+    UNFINISHED,
+    UNUSED_SECONDS,
+    ensure_packages,
+    environment_of,
+    remove_unused,
+)
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.results import observed_json
@@ -32,6 +42,7 @@ from apps.observability.why.reasons import Known, reason_for
 from tests.dags.walk import walk_through_dags
 from tests.dataplane import waiting_dags
 from tests.dataplane.local_world import LocalWorld, local_world
+from tests.dataplane.projects import ASKING, BROKEN, PROJECT, write_lock
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_code, make_runtime, make_spec
 from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in
 from tests.dataplane.world import eventually, settle
@@ -120,6 +131,121 @@ def test_only_the_portal_itself_is_told_why_tasks_wait(world: LocalWorld):
     assert call(world, "GET", path).status == 401
     assert call(world, "GET", path, headers=viewer).status == 403
     assert call(world, "GET", f"{path}?dag_id=welcome", headers=viewer).status == 403
+
+
+def test_a_project_brings_its_packages_and_plugins_and_going_back_takes_them_away(
+    world: LocalWorld, tmp_path: Path
+):
+    runtime, plane = make_runtime(), world.plane
+    lock = plane.lock_packages(runtime=runtime, requirements=("titlecase",), preferred={})
+    packages = write_lock(tmp_path, lock)
+    place = {"home": world.home, "config": plane.config, "runtime": runtime}
+    environment = environment_of(**place, packages=packages)
+    shutil.rmtree(environment.path, ignore_errors=True)
+
+    [installed] = plane.install_packages(runtime=runtime, packages=packages)
+
+    assert [one.name for one in lock.packages] == [installed.name] == ["titlecase"]
+    assert installed.size_bytes > 5_000
+    assert not [*environment.runtime.path.glob(f"{UNFINISHED}*")]
+    code = make_code(tmp_path, PROJECT)
+    spec = replace(world.spec, code=code, packages=packages)
+    found = plane.parse_project(spec=spec)
+    assert [(one.dag_id, one.file, one.task_count, one.tags) for one in found.dags] == [
+        ("titles", "titles.py", 1, ("titles",))
+    ]
+    assert found.errors == ()
+    [broken] = plane.parse_project(spec=replace(spec, code=make_code(tmp_path, BROKEN))).errors
+    assert (broken.file, broken.line, broken.needs_airflow) == ("broken.py", 3, False)
+    assert "No module named 'not_there'" in broken.message
+    [asking] = plane.parse_project(spec=replace(spec, code=make_code(tmp_path, ASKING))).errors
+    assert (asking.file, asking.needs_airflow) == ("asking.py", True)
+    [without] = plane.parse_project(spec=replace(spec, packages=None)).errors[-1:]
+    assert "No module named 'titlecase'" in without.message
+
+    before = replace(world.spec)
+    world.apply(code=code, packages=packages)
+
+    run = world.trigger("titles")
+    world.succeeded("titles", run)
+    path = f"/api/v2/dags/titles/dagRuns/{run}/taskInstances/say/xcomEntries/return_value"
+    assert world.airflow("GET", path)["value"] == "The First"
+    plugins = world.airflow("GET", "/api/v2/plugins")["plugins"]
+    assert "title_plugin" in [one["name"] for one in plugins]
+    assert world.airflow("GET", "/api/v2/plugins/importErrors")["total_entries"] == 0
+    files = [dag["relative_fileloc"] for dag in world.airflow("GET", "/api/v2/dags")["dags"]]
+    assert files == ["titles.py"]
+    pids = world.pids()
+    edited = {
+        **PROJECT,
+        "dags/titles.py": PROJECT["dags/titles.py"].replace("the first", "the next"),
+    }
+    world.apply(code=make_code(tmp_path, edited))
+    assert world.pids() == pids
+    assert read_wanted(Folder(world.home, world.spec.ref)).python == str(environment.python)
+
+    world.apply(code=before.code, packages=before.packages)
+
+    runtimes_own = environment_of(**place, packages=None).python
+    assert read_wanted(Folder(world.home, world.spec.ref)).python == str(runtimes_own)
+    assert not [*(world.home.deployments / world.spec.ref / "plugins").iterdir()]
+
+
+def test_packages_that_were_removed_are_installed_again_when_they_are_needed(
+    world: LocalWorld, tmp_path: Path
+):
+    runtime, plane = make_runtime(), world.plane
+    lock = plane.lock_packages(runtime=runtime, requirements=("titlecase",), preferred={})
+    packages = write_lock(tmp_path, lock)
+    place = {"home": world.home, "config": plane.config, "runtime": runtime}
+    environment = environment_of(**place, packages=packages)
+    shutil.rmtree(environment.path, ignore_errors=True)
+
+    eventually(lambda: not ensure_packages(**place, packages=packages), seconds=120)
+    began = time.monotonic()
+    assert ensure_packages(**place, packages=packages) == ""
+
+    assert time.monotonic() - began < 2
+    airflow = [str(environment.path / "bin" / "airflow"), "version"]
+    asked = "import sys; print(sys.prefix)"
+    nowhere = {"AIRFLOW_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    said = subprocess.run(airflow, capture_output=True, text=True, env=nowhere).stdout
+    assert said.splitlines()[-1] == "3.3.2"
+    prefix = subprocess.run([environment.python, "-c", asked], capture_output=True, text=True)
+    assert prefix.stdout.strip() == str(environment.path)
+    used_at = (environment.path / COMPLETE).stat().st_mtime
+    assert environment.path.name not in remove_unused(
+        world.home, now=used_at + UNUSED_SECONDS - 60
+    )
+    assert environment.path.name in remove_unused(world.home, now=used_at + UNUSED_SECONDS + 60)
+    assert not environment.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("requirement", "message"),
+    [
+        ("sqlalchemy<1.4", "asks for sqlalchemy<1.4, and runtime 3.3.2-1 has sqlalchemy 2."),
+        ("apache-airflow==2.10.5", "Ask for apache-airflow==3.3.2, or leave the version out."),
+        ("not-a-package-of-anyone-xyz", "has no package called not-a-package-of-anyone-xyz"),
+        ("titlecase==99", "has no version titlecase==99 that can be used here"),
+        ("odfpy", "odfpy has no wheel for the Python of runtime 3.3.2-1"),
+    ],
+)
+def test_what_cannot_be_installed_is_one_sentence(
+    world: LocalWorld, requirement: str, message: str
+):
+    with pytest.raises(Permanent) as refused:
+        world.plane.lock_packages(runtime=make_runtime(), requirements=(requirement,), preferred={})
+
+    assert message in refused.value.message
+
+
+def test_a_version_that_the_projects_own_lock_prefers_is_taken(world: LocalWorld):
+    lock = world.plane.lock_packages(
+        runtime=make_runtime(), requirements=("titlecase>=2",), preferred={"titlecase": "2.4"}
+    )
+
+    assert [(one.name, one.version) for one in lock.packages] == [("titlecase", "2.4")]
 
 
 def test_a_token_works_once(world: LocalWorld):

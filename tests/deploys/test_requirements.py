@@ -54,7 +54,7 @@ def test_another_file_of_the_project_may_be_named():
         ("--extra-index-url=https://x", "the option --extra-index-url is not allowed"),
         ("-c constraints.txt", "the option -c is not allowed. The Deployment's runtime"),
         ("--pre", "Ask for a pre-release by its version"),
-        ("--no-binary :all:", "the option --no-binary is not allowed."),
+        ("--no-binary :all:", "the option --no-binary is not allowed. A line is the name"),
         ("pandas @ https://example.org/p.whl", "is an address or a path"),
         ("git+https://example.org/p.git", "is an address or a path"),
         ("./wheels/p.whl", "is an address or a path"),

@@ -9,6 +9,8 @@ import tomllib
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from apps.deploys.archives.members import Refusal
+
 # Known to `portal_code` in the folder `runtime`: beside one of these, DAGs are in `dags` alone.
 MARKS = ("plugins", "include", "requirements.txt", "pyproject.toml", "packages.txt", "Dockerfile")
 LEFT_OUT = {
@@ -40,64 +42,62 @@ def left_out(paths: Collection[str]) -> dict[str, str]:
     return reasons
 
 
-def dockerfile_problem(text: str) -> str:
-    """Return why a Dockerfile does more than name an Airflow; "" if it does not."""
+def check_dockerfile(text: str) -> None:
+    """Raise Refusal for a Dockerfile that does more than name an Airflow."""
     for number, line in _instructions(text):
         word, _, rest = line.partition(" ")
         image = rest.split()[0] if rest.split() else ""
         if word.upper() == "FROM" and KNOWN_IMAGE.search(image):
             continue
         if word.upper() == "FROM":
-            return (
+            raise Refusal(
                 f"Dockerfile, line {number}: {rest[:MAX_SHOWN].strip()} is no image of Airflow. "
                 "This machine runs no images: the Deployment's runtime takes its place. Name an "
                 "image of Airflow, or remove the file."
             )
-        return (
+        raise Refusal(
             f"Dockerfile, line {number}: {line[:MAX_SHOWN]} would change the image of a cluster. "
             "This machine runs no images. Move Python packages into requirements.txt, and remove "
             "the line."
         )
-    return ""
 
 
-def packages_problem(text: str) -> str:
-    """Return why packages.txt cannot be followed; "" if it names no package."""
+def check_packages(text: str) -> None:
+    """Raise Refusal for a packages.txt that names a package."""
     for number, line in _instructions(text):
-        return (
+        raise Refusal(
             f"packages.txt, line {number}: {line[:MAX_SHOWN]} is a package of Debian, which would "
             "be part of the image of a cluster. This machine runs no images: install it on the "
             "machine, and remove the line."
         )
-    return ""
 
 
 def requirement_texts(contents: Mapping[str, bytes]) -> dict[str, str]:
-    """Return the requirements files as texts. Raises ValueError with a sentence."""
+    """Return the requirements files as texts. Raises Refusal."""
     return {path: _text(path, content, MAX_TEXT_BYTES) for path, content in contents.items()}
 
 
 def dependencies_of(content: bytes) -> list[str]:
-    """Return the dependencies of a pyproject.toml. Raises ValueError with a sentence."""
+    """Return the dependencies of a pyproject.toml. Raises Refusal."""
     data = _toml("pyproject.toml", content, MAX_TEXT_BYTES)
     project = data.get("project", {})
     found = project.get("dependencies", []) if isinstance(project, dict) else []
     tool = data.get("tool", {})
     uv = tool.get("uv", {}) if isinstance(tool, dict) else {}
     if isinstance(uv, dict) and uv.get("sources"):
-        raise ValueError(
+        raise Refusal(
             "pyproject.toml: packages from tool.uv.sources are not installed, only those of the "
             "package index. Remove that section."
         )
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise ValueError("pyproject.toml: project.dependencies is not a list of texts.")
+        raise Refusal("pyproject.toml: project.dependencies is not a list of texts.")
     if len(found) > MAX_DEPENDENCIES:
-        raise ValueError(f"pyproject.toml has more than {MAX_DEPENDENCIES} dependencies.")
+        raise Refusal(f"pyproject.toml has more than {MAX_DEPENDENCIES} dependencies.")
     return found
 
 
 def locked_versions(content: bytes) -> dict[str, str]:
-    """Return name → version of a uv.lock. Raises ValueError with a sentence."""
+    """Return name → version of a uv.lock. Raises Refusal."""
     data = _toml("uv.lock", content, MAX_LOCK_BYTES)
     rows = data.get("package", [])
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
@@ -123,13 +123,13 @@ def _toml(name: str, content: bytes, most: int) -> dict[str, Any]:
     try:
         return tomllib.loads(_text(name, content, most))
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{name}: {error}.") from error
+        raise Refusal(f"{name}: {error}.") from error
 
 
 def _text(name: str, content: bytes, most: int) -> str:
     if len(content) > most:
-        raise ValueError(f"{name} is larger than {most // 1024**2} MiB.")
+        raise Refusal(f"{name} is larger than {most // 1024**2} MiB.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{name} is not encoded as UTF-8. Save it as UTF-8.") from None
+        raise Refusal(f"{name} is not encoded as UTF-8. Save it as UTF-8.") from None

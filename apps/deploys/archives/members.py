@@ -11,19 +11,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 UTF8_FLAG = 0x800
 UNIX, MACOS = 3, 19
 CHUNK_BYTES = 256 * 1024
-LINK = (
-    "{path} is a symbolic link. Put the file itself into the archive (zip without --symlinks, tar "
-    "with --dereference)."
-)
-HARD_LINK = "{path} is a link to another file. Pack it with tar's --hard-dereference."
-IRREGULAR = "{path} is not a regular file."
-ENCRYPTED = "{path} is encrypted. Zip it without a password."
-METHOD = "{path} uses an unsupported compression method. Use a regular zip (deflate)."
+
+Kind = Literal["file", "folder", "link", "hard link", "irregular", "encrypted", "unreadable"]
 
 
 class Refusal(Exception):
@@ -32,16 +27,13 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A file or folder of an archive. `packed` is how many bytes of the upload it takes, `problem`
-    why it is not accepted, with {path} in it.
-    """
+    """An entry of an archive. `packed` is how many bytes of the upload it takes."""
 
     name: str
     size: int
     packed: int
-    is_folder: bool
+    kind: Kind
     is_program: bool
-    problem: str
     read: Callable[[], bytes]
 
 
@@ -53,9 +45,8 @@ def zip_members(upload: zipfile.ZipFile) -> Iterator[Member]:
             name=_zip_name(member),
             size=member.file_size,
             packed=member.compress_size,
-            is_folder=member.is_dir(),
             is_program=is_unix and bool(member.external_attr >> 16 & stat.S_IXUSR),
-            problem=_zip_problem(member),
+            kind=_zip_kind(member),
             read=lambda member=member: upload.read(member),  # type: ignore[misc]
         )
 
@@ -71,10 +62,30 @@ def tar_members(tar: tarfile.TarFile, *, packed_bytes: int, most: int) -> Iterat
             name=unicodedata.normalize("NFC", member.name),
             size=member.size,
             packed=0 if number else packed_bytes,
-            is_folder=member.isdir(),
             is_program=bool(member.mode & stat.S_IXUSR),
-            problem=_tar_problem(member),
+            kind=_tar_kind(member),
             read=lambda member=member: _read_tar(tar, member),  # type: ignore[misc]
+        )
+
+
+def check_kind(path: str, kind: Kind) -> None:
+    """Raise Refusal for what is neither a file that can be read nor a folder."""
+    if kind == "link":
+        raise Refusal(
+            f"{path} is a symbolic link. Put the file itself into the archive (zip without "
+            "--symlinks, tar with --dereference)."
+        )
+    if kind == "hard link":
+        raise Refusal(
+            f"{path} is a link to another file. Pack it with tar's option --hard-dereference."
+        )
+    if kind == "irregular":
+        raise Refusal(f"{path} is not a regular file.")
+    if kind == "encrypted":
+        raise Refusal(f"{path} is encrypted. Zip it without a password.")
+    if kind == "unreadable":
+        raise Refusal(
+            f"{path} uses an unsupported compression method. Use a regular zip (deflate)."
         )
 
 
@@ -117,24 +128,27 @@ def _zip_name(member: zipfile.ZipInfo) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _zip_problem(member: zipfile.ZipInfo) -> str:
+def _zip_kind(member: zipfile.ZipInfo) -> Kind:
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind == stat.S_IFLNK:
-        return LINK
+        return "link"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return IRREGULAR
+        return "irregular"
     if member.flag_bits & 0x41:
-        return ENCRYPTED
-    return "" if member.compress_type in READABLE else METHOD
+        return "encrypted"
+    if member.compress_type not in READABLE:
+        return "unreadable"
+    return "folder" if member.is_dir() else "file"
 
 
-def _tar_problem(member: tarfile.TarInfo) -> str:
+def _tar_kind(member: tarfile.TarInfo) -> Kind:
     if member.issym():
-        return LINK
+        return "link"
     if member.islnk():
-        return HARD_LINK
-    is_regular = (member.isreg() and not member.issparse()) or member.isdir()
-    return "" if is_regular else IRREGULAR
+        return "hard link"
+    if member.isdir():
+        return "folder"
+    return "file" if member.isreg() and not member.issparse() else "irregular"
 
 
 def _read_tar(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -29,7 +29,14 @@ from typing import Any, NamedTuple
 from apps.deploys.archives import layout
 from apps.deploys.archives.dag_ids import DagIds
 from apps.deploys.archives.ignore_files import IGNORE_FILE, ignored_paths
-from apps.deploys.archives.members import Member, Refusal, gunzip, tar_members, zip_members
+from apps.deploys.archives.members import (
+    Member,
+    Refusal,
+    check_kind,
+    gunzip,
+    tar_members,
+    zip_members,
+)
 
 MAX_DEPTH = 20
 MAX_NAME_BYTES = 255
@@ -125,9 +132,8 @@ class Builder:
             if junk := _junk_in(path):
                 dropped.update(junk)
                 continue
-            if member.problem:
-                raise Refusal(member.problem.format(path=path))
-            if member.is_folder or not path:
+            check_kind(path, member.kind)
+            if member.kind == "folder" or not path:
                 continue
             if path in kept:
                 raise Refusal(f"The archive contains {path} twice. Zip it again.")
@@ -219,26 +225,25 @@ class Builder:
     def _read_project(self, members: dict[str, Member]) -> None:
         """Note what the project needs beside its code, and refuse what cannot be had."""
         is_local = self.job["is_local"]
-        checks = {
-            "Dockerfile": layout.dockerfile_problem,
-            "packages.txt": layout.packages_problem,
-        }
-        for name, problem_of in checks.items():
+        checks = {"Dockerfile": layout.check_dockerfile, "packages.txt": layout.check_packages}
+        for name, check in checks.items():
             if name not in members:
                 continue
-            problem = problem_of(_read(members[name], name).decode("utf-8", "replace"))
-            if problem and is_local:
-                self.problems.append(problem)
-            elif problem:
-                self.notes.append(f"{name} is not used: {UNUSED[name]}.")
+            try:
+                check(_read(members[name], name).decode("utf-8", "replace"))
+            except Refusal as refusal:
+                if is_local:
+                    self.problems.append(str(refusal))
+                else:
+                    self.notes.append(f"{name} is not used: {UNUSED[name]}.")
         if not is_local and any(path.startswith("plugins/") for path in members):
             self.notes.append(
                 "Plugins in the folder plugins are not loaded: Airflow has those of its image."
             )
         try:
             self.project = self._dependencies(members)
-        except ValueError as error:
-            self.problems.append(str(error))
+        except Refusal as refusal:
+            self.problems.append(str(refusal))
 
     def _dependencies(self, members: dict[str, Member]) -> dict[str, Any]:
         texts = {

@@ -12,6 +12,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from apps.core.errors import Invalid
 from apps.deploys.archives.building import ArchiveRefused
 
 FIRST_FILE = "requirements.txt"
@@ -31,6 +32,11 @@ OPTIONS = {
     ("-f", "--find-links", "--trusted-host"): "Packages come from the package index alone.",
     ("--pre",): "Ask for a pre-release by its version, such as name==2.0rc1.",
 }
+INSTEAD = "A line is the name of a package, with a version perhaps."
+
+
+class LineRefused(Invalid):
+    """A line asks for something else than a package of the index."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,36 +58,35 @@ def requirements_of(project: Mapping[str, Any]) -> Requirements:
     Raises ArchiveRefused, with a sentence for each line that is not allowed.
     """
     texts = project.get("requirements", {})
-    problems: list[str] = []
     if FIRST_FILE in texts:
-        lines = list(_lines_of(FIRST_FILE, texts, problems))
+        found = list(_lines_of(FIRST_FILE, texts))
     else:
-        named = [("pyproject.toml", one) for one in project.get("dependencies", [])]
-        lines = [line for place, one in named if (line := _checked(place, one, problems))]
-    if len(lines) > MOST_LINES:
-        problems = [f"The project asks for more than {MOST_LINES:,} packages."]
+        found = [("pyproject.toml", one) for one in project.get("dependencies", [])]
+    if len(found) > MOST_LINES:
+        raise ArchiveRefused(f"The project asks for more than {MOST_LINES:,} packages.")
+    lines, problems = [], []
+    for place, line in found:
+        try:
+            lines.append(_checked(place, line))
+        except LineRefused as refused:
+            problems.append(refused.message)
     if problems:
         raise ArchiveRefused(*problems[:MOST_PROBLEMS])
     return Requirements(lines=tuple(dict.fromkeys(lines)), preferred=project.get("locked", {}))
 
 
 def _lines_of(
-    path: str, texts: Mapping[str, str], problems: list[str], depth: int = 0
-) -> Iterator[str]:
+    path: str, texts: Mapping[str, str], above: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield place and text of each line, those of files that `-r` names in its stead."""
     for number, line in _logical_lines(texts[path]):
-        place = f"{path}, line {number}"
-        if include := INCLUDE.fullmatch(line):
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), include["path"]))
-            if target not in texts or depth >= MOST_DEPTH:
-                problems.append(
-                    f"{place}: {include['path'][:MOST_SHOWN]} is no requirements file of the "
-                    "project. Name one that is called requirements….txt or lies in the folder "
-                    "requirements."
-                )
-                continue
-            yield from _lines_of(target, texts, problems, depth + 1)
-        elif checked := _checked(place, line, problems):
-            yield checked
+        include = INCLUDE.fullmatch(line)
+        folder = posixpath.dirname(path)
+        target = posixpath.normpath(posixpath.join(folder, include["path"])) if include else ""
+        if target in texts and target not in (*above, path) and len(above) < MOST_DEPTH:
+            yield from _lines_of(target, texts, (*above, path))
+        else:
+            yield f"{path}, line {number}", line
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -100,27 +105,29 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield first, pending.strip()
 
 
-def _checked(place: str, line: str, problems: list[str]) -> str:
-    """Return a line in its plain form; "" and a sentence in `problems` if it is not allowed."""
+def _checked(place: str, line: str) -> str:
+    """Return a line in its plain form. Raises LineRefused if it is not allowed."""
     shown = line[:MOST_SHOWN]
-    if line.startswith("-"):
-        option = re.split(r"[ =]", line)[0]
-        reason = next((text for names, text in OPTIONS.items() if option in names), "")
-        problems.append(
-            f"{place}: the option {option[:MOST_SHOWN]} is not allowed. {reason}".strip()
+    if include := INCLUDE.fullmatch(line):
+        raise LineRefused(
+            f"{place}: {include['path'][:MOST_SHOWN]} is no requirements file of the project. Name "
+            "one that is called requirements….txt or lies in the folder requirements."
         )
-        return ""
+    if line.startswith("-"):
+        option = re.split(r"[ =]", line)[0][:MOST_SHOWN]
+        reason = next((text for names, text in OPTIONS.items() if option in names), INSTEAD)
+        raise LineRefused(f"{place}: the option {option} is not allowed. {reason}")
     hashes = HASH.findall(line)
     plain = HASH.sub("", line).strip()
     if "://" in plain or "@" in plain or plain.startswith((".", "/", "~")) or "\\" in plain:
-        problems.append(
+        raise LineRefused(
             f"{place}: {shown} is an address or a path. Packages come from the package index "
             "alone: write its name, with a version perhaps."
         )
-        return ""
     try:
         wanted = Requirement(plain)
     except InvalidRequirement:
-        problems.append(f"{place}: {shown} is no requirement. Write name, name==1.2 or name>=1,<2.")
-        return ""
+        raise LineRefused(
+            f"{place}: {shown} is no requirement. Write name, name==1.2 or name>=1,<2."
+        ) from None
     return str(wanted) + "".join(f" --hash={one}" for one in hashes)

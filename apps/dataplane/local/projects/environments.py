@@ -8,6 +8,7 @@ that are made at once do no harm. Deployments with the same lock share it.
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -40,7 +41,12 @@ LIMITS = Limits(wall_seconds=540, cpu_seconds=300)
 COMPLETE = "project.json"
 UNFINISHED = ".making-"
 UNUSED_SECONDS = 7 * 86_400
-LAST_LINES = 30
+# The first line of a script that pip or uv installed, or the three that hold a long path.
+SHEBANG = re.compile(rb"#!(?:/bin/sh\n\'\'\'exec\' [^\n]*\n\' \'\'\'|[^\n]*/bin/python[\d.]*)\n")
+BESIDE = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")"/python "$0" "$@"
+' '''
+"""
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,13 @@ def _used_at(path: Path) -> float:
 def _fill(
     target: Path, environment: Environment, config: LocalConfig, packages: PackagesSpec
 ) -> None:
-    _copy(environment.runtime.environment, target, final=environment.path)
+    shutil.copytree(
+        environment.runtime.environment,
+        target,
+        symlinks=True,
+        dirs_exist_ok=True,
+        copy_function=_link_or_copy,
+    )
     before = _installed(target)
     python = str(target / "bin" / "python")
     _uv(
@@ -180,19 +192,12 @@ def _fill(
         *("--python", python, "--requirements", packages.lock_path),
     )
     _uv(config, target, "pip", "check", "--no-config", "--python", python)
-    # uv wrote the place where it is made into the scripts that it installed.
-    _rewrite_scripts(target, old=target, new=environment.path)
+    _rewrite_scripts(target)
     added = [one for one in _installed(target).values() if one.name not in before]
     rows = [
         {"name": one.name, "version": one.version, "size_bytes": one.size_bytes} for one in added
     ]
     write_private(target / COMPLETE, json.dumps({"lock": packages.digest, "packages": rows}))
-
-
-def _copy(source: Path, target: Path, *, final: Path) -> None:
-    """Copy an environment by hard links; scripts are written anew, since they name their place."""
-    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=_link_or_copy)
-    _rewrite_scripts(target, old=source, new=final)
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -204,17 +209,19 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _rewrite_scripts(target: Path, *, old: Path, new: Path) -> None:
+def _rewrite_scripts(target: Path) -> None:
+    """Let scripts start with the Python beside them, wherever the environment is."""
     for script in (target / "bin").iterdir():
         if script.is_symlink() or not script.is_file():
             continue
         content = script.read_bytes()
-        if b"\0" in content or os.fsencode(old) not in content:
+        match = SHEBANG.match(content)
+        if match is None:
             continue
         mode = script.stat().st_mode
         # The file is shared with the other environment: replaced, never written to.
         script.unlink()
-        script.write_bytes(content.replace(os.fsencode(old), os.fsencode(new)))
+        script.write_bytes(BESIDE + content[match.end() :])
         script.chmod(mode)
 
 
