@@ -247,8 +247,8 @@ BUILT_IN_ROLES: tuple[BuiltInRole, ...] = (
         scope="workspace",
         key="operator",
         name="Workspace Operator",
-        description="Creates, configures and deletes Deployments, connects Git repositories, "
-        "and makes API tokens.",
+        description="Creates, configures and deletes Deployments, connects Git repositories, and "
+        "makes API tokens.",
         rank=40,
         permissions=_WORKSPACE_OPERATOR,
     ),

@@ -30,7 +30,9 @@ def enforcement_of(deployment: Deployment) -> tuple[bool | None, bool]:
     workspace. One query.
     """
     here = Q(deployment=deployment) | Q(workspace=deployment.workspace_id)
-    rows = dict(Enforcement.objects.filter(here).values_list("deployment", "is_on"))
+    rows: dict[int | None, bool] = dict(
+        Enforcement.objects.filter(here).values_list("deployment", "is_on")
+    )
     return rows.get(deployment.pk), rows.get(None, False)
 
 

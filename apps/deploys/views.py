@@ -132,14 +132,16 @@ def _deploys_page(
     request: HttpRequest, deployment: Deployment, form: DeliveryForm, status: int = 200
 ) -> HttpResponse:
     pages = Paginator(queries.deploys_of(deployment), DEPLOYS_PER_PAGE)
+    may_deliver = _may_deliver(request, deployment)
     context = {
         "deployment": deployment,
         "form": form,
         "source": source_of(deployment),
-        "is_enforced": enforcement.is_enforced(deployment),
+        # Only those who could deploy are told that they may not.
+        "is_enforced": may_deliver and enforcement.is_enforced(deployment),
         "page": pages.get_page(request.GET.get("page")),
         "current": queries.current_deploy(deployment),
-        "may_deliver": _may_deliver(request, deployment),
+        "may_deliver": may_deliver,
         "previews": open_previews(deployment),
     }
     return render(request, "deploys/list.html", context, status=status)

@@ -21,7 +21,8 @@ from apps.deployments.models import (
     Revision,
     RevisionState,
 )
-from apps.deploys.models import Deploy
+from apps.deploys.git.services import connect_repository, rotate_webhook_secret
+from apps.deploys.models import Deploy, GitRepository, GitSource
 from apps.observability.incidents.models import Incident
 from apps.organizations.models import ApiToken, Invitation, Team
 from apps.organizations.roles.services import create_role
@@ -124,6 +125,18 @@ OBSERVATION: dict[str, Any] = {
 }
 
 
+GIT = {
+    "source": Deploy.Source.GIT,
+    "git_repository": f"git.example.org:2222/{LONG}/dags",
+    "git_branch": f"feature/{LONG}",
+    "git_path": f"{LONG}/dags",
+    "git_commit": "c0ffee" * 6 + "0000",
+    "git_author": LONG,
+    "git_message": f"Orders by country, {LONG}",
+    "git_url": "https://git.example.org/acme/dags/commit/c0ffee",
+}
+
+
 @dataclass(frozen=True)
 class Stage:
     settled: Deployment
@@ -146,6 +159,7 @@ class Stage:
     token: ApiToken
     scim_token: ScimToken
     incidents: list[Incident]
+    repository: GitRepository
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -217,6 +231,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         token=_token(workspace, person),
         scim_token=_scim_token(workspace.organization, person),
         incidents=_incidents(settled, author),
+        repository=_repository(workspace, person, settled),
     )
 
 
@@ -398,10 +413,36 @@ def _deploys(deployment: Deployment, author: User) -> Deploy:
                 n_files=number,
                 files=FILES[:number],
                 description="Orders by country.",
-                created_by=author,
+                created_by=author if number == 1 else None,
+                **({} if number == 1 else GIT),
             )
         )
     return made[-1]
+
+
+def _repository(workspace: Any, person: User, deployment: Deployment) -> GitRepository:
+    """Connect one by https, and one by ssh that fails and that a Deployment follows."""
+    connect_repository(actor=person, workspace=workspace, url="https://github.com/acme/dags.git")
+    made = connect_repository(
+        actor=person, workspace=workspace, url=f"ssh://git@git.example.org:2222/{LONG}/dags.git"
+    )
+    rotate_webhook_secret(actor=person, repository=made)
+    GitRepository.objects.filter(pk=made.pk).update(
+        host_key=f"ssh-ed25519 {'A' * 68}",
+        polled_at=timezone.now() - timedelta(minutes=3),
+        failures=2,
+        last_error="The git server does not answer. The portal tries again later.",
+    )
+    GitSource.objects.create(
+        deployment=deployment,
+        repository=made,
+        branch=f"feature/{LONG}",
+        path=f"{LONG}/dags",
+        set_by=person,
+        commit="c0ffee" * 6 + "0000",
+        last_error="Commit c0ffeec was not deployed. orders.py, line 3: invalid syntax.",
+    )
+    return made
 
 
 def _invitation(workspace: Any, author: User) -> Invitation:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from requests import certs
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from apps.core.addresses import AddressRefused, NameUnknown, allowed_addresses
 from apps.core.errors import PortalError
@@ -194,7 +194,10 @@ def _commit(bench: Workbench) -> Commit:
 def _workbench(remote: Remote, login: Login) -> Iterator[Workbench]:
     try:
         addresses = allowed_addresses(
-            host=remote.host, port=remote.port, networks=settings.GIT_NETWORKS, setting=SETTING
+            host=remote.host,
+            port=remote.port,
+            networks=tuple(settings.GIT_NETWORKS),
+            setting=SETTING,
         )
     except (AddressRefused, NameUnknown) as error:
         raise GitFailed(error.message) from None
@@ -222,9 +225,9 @@ def _workbench(remote: Remote, login: Login) -> Iterator[Workbench]:
 def _ca_file(folder: Path) -> str:
     """Return a file with the public authorities, and those of the operator besides."""
     if not settings.GIT_CA:
-        return certs.where()
+        return str(DEFAULT_CA_BUNDLE_PATH)
     path = folder / "ca.pem"
-    path.write_text(f"{Path(certs.where()).read_text()}\n{settings.GIT_CA}\n")
+    path.write_text(f"{Path(DEFAULT_CA_BUNDLE_PATH).read_text()}\n{settings.GIT_CA}\n")
     return str(path)
 
 

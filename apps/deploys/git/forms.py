@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 
@@ -82,15 +82,15 @@ class SourceForm(forms.Form):
     )
 
     def __init__(self, *args: Any, repositories: Any, source: GitSource | None, **kwargs: Any):
-        initial = {"branch": "main"}
+        initial: dict[str, Any] = {"branch": "main"}
         if source is not None:
             initial = {
                 "repository": source.repository_id,
                 "branch": source.branch,
                 "path": source.path,
             }
-        super().__init__(*args, initial=initial, **kwargs)
-        self.fields["repository"].queryset = repositories
+        super().__init__(*args, **{"initial": initial, **kwargs})
+        cast("forms.ModelChoiceField[Any]", self.fields["repository"]).queryset = repositories
 
 
 class EnforcementForm(forms.Form):
@@ -100,9 +100,9 @@ class EnforcementForm(forms.Form):
 
     def __init__(self, *args: Any, own: bool | None, default: bool, **kwargs: Any):
         chosen = INHERIT if own is None else ON if own else OFF
-        super().__init__(*args, initial={"enforcement": chosen}, **kwargs)
+        super().__init__(*args, **{"initial": {"enforcement": chosen}, **kwargs})
         inherited = "API tokens and git only" if default else "people, API tokens and git"
-        self.fields["enforcement"].choices = [
+        cast(forms.ChoiceField, self.fields["enforcement"]).choices = [
             (INHERIT, f"As in the workspace: {inherited}"),
             (ON, "API tokens and git only"),
             (OFF, "People, API tokens and git"),

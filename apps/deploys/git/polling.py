@@ -9,6 +9,7 @@ takes its place.
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from apps.access.queries import forget_permissions
 from apps.accounts.models import User
@@ -79,7 +80,7 @@ def keep_host_key(repository: GitRepository, host_key: str) -> None:
         rows.update(host_key=repository.host_key)
 
 
-def why_not_vouched(person: User | None, *, permission: str, on: object, setup: str) -> str:
+def why_not_vouched(person: User | None, *, permission: str, on: Any, setup: str) -> str:
     """Return why what a person set up no longer works, empty if it does: the person must hold the
     permission now.
     """
@@ -277,7 +278,7 @@ def _note(source: GitSource, *, error: str = "") -> None:
 def _save(source: GitSource, **fields: str) -> None:
     """Write what was found, unless people chose another branch or folder in the meantime."""
     for name, value in fields.items():
-        most = GitSource._meta.get_field(name).max_length or len(value)
+        most = getattr(GitSource._meta.get_field(name), "max_length", None) or len(value)
         fields[name] = value if len(value) <= most else f"{value[: most - 1]}…"
         setattr(source, name, fields[name])
     same = GitSource.objects.filter(

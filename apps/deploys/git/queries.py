@@ -36,5 +36,5 @@ def source_of(deployment: Deployment) -> GitSource | None:
     return sources.select_related("repository", "set_by").defer("repository__secret").first()
 
 
-def _is_set(field: str) -> ExpressionWrapper:
+def _is_set(field: str) -> "ExpressionWrapper[Q]":
     return ExpressionWrapper(Q(**{f"{field}__isnull": False}), output_field=BooleanField())

@@ -9,6 +9,7 @@ import secrets
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.access.audit_labels import record_on
@@ -152,6 +153,8 @@ def test_repository(*, repository: GitRepository) -> str:
     """Ask the server for the default branch and return a sentence about it; raises GitFailed."""
     found = heads(remote_of(repository.url), login_of(repository))
     keep_host_key(repository, found.host_key)
+    rows = GitRepository.objects.filter(pk=repository.pk)
+    rows.update(polled_at=Now(), failures=0, last_error="")
     if not found.commits:
         return "Connected. The repository has no commits yet."
     branch = f" Its default branch is {found.default}." if found.default else ""
