@@ -5,13 +5,16 @@ ended is counted in buckets of five minutes. A bucket is always told as a whole,
 replaces what it knew of it: to ask twice counts nothing twice.
 """
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.configuration import conf
+from airflow.exceptions import AirflowConfigException
 from portal_reading import bounded_session
 from portal_results import results
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 BUCKET_SECONDS = 300
 # How much one answer covers, and how long a task may have existed before it ended.
@@ -54,6 +57,24 @@ ENDED_RUNS = """
     WHERE state IN ('success', 'failed') AND end_date >= :since AND end_date < :until
     GROUP BY 1 ORDER BY 1 LIMIT :most
 """
+# Tasks whose process was lost: the scheduler ends them and writes this event.
+LOST = """
+    SELECT count(*) FROM log
+    WHERE event = 'heartbeat timeout' AND dttm > clock_timestamp() - interval '15 minutes'
+"""
+TRIGGERS = """
+    SELECT count(*) FILTER (WHERE triggerer_id IS NOT NULL),
+        count(*) FILTER (WHERE triggerer_id IS NULL
+            AND created_date < clock_timestamp() - interval '1 minute'),
+        (SELECT count(*) FROM job WHERE job_type = 'TriggererJob' AND state = 'running'
+            AND latest_heartbeat > clock_timestamp() - interval '1 minute')
+    FROM trigger
+"""
+# A file that cannot be imported leaves its DAGs as they were.
+PARSED = """
+    SELECT extract(epoch FROM clock_timestamp() - min(last_parsed_time)) FROM dag
+    WHERE NOT is_stale AND NOT has_import_errors
+"""
 # A try that is followed by another one moves to task_instance_history. The ids there and here begin
 # with the time at which they were made (UUID version 7, RFC 9562): an index bounds the search.
 ENDED_TASKS = """
@@ -84,10 +105,12 @@ def history(*, since: int | None = None, results_since: float | None = None) -> 
     `results_since` asks for a list of that, too: see `portal_results`.
 
     `tasks` are (queue, queued, running), `pools` (name, slots, running, queued, waiting),
-    `heartbeats` are seconds since the last one by type of job. `ended` covers `from` to `until`;
-    it is None if the database needs longer than three seconds for it.
+    `heartbeats` are seconds since the last one by type of job. `strain` are numbers that grow
+    before something breaks; one that is not known is left out. `ended` covers `from` to `until`; it
+    is None if the database needs longer than three seconds for it.
     """
     now = _now()
+    now["strain"] = _strain()
     if since is not None:
         now["ended"] = _ended(since=since, clock=now["clock"])
     if results_since is not None:
@@ -110,6 +133,35 @@ def _now() -> dict[str, Any]:
         "pools": [[name, *(int(number) for number in numbers)] for name, *numbers in pools],
         "heartbeats": {job_type: round(float(age), 1) for job_type, age in heartbeats},
     }
+
+
+def _strain() -> dict[str, int]:
+    found: dict[str, Any] = dict(_volume())
+    try:
+        with bounded_session() as session:
+            found["lost_tasks"] = session.execute(text(LOST)).scalar_one()
+            running, waiting, triggerers = session.execute(text(TRIGGERS)).one()
+            found["parse_age"] = session.execute(text(PARSED)).scalar_one()
+    except DBAPIError:
+        return found
+    capacity = conf.getint("triggerer", "capacity", fallback=0)
+    interval = conf.getint("dag_processor", "min_file_process_interval", fallback=0)
+    found |= {
+        "triggers": running,
+        "triggers_waiting": waiting,
+        "trigger_slots": triggerers * capacity,
+        "parse_interval": interval,
+    }
+    return {name: int(value) for name, value in found.items() if value is not None}
+
+
+def _volume() -> dict[str, int]:
+    """Return the size and the free bytes of the volume that holds task logs."""
+    try:
+        told = shutil.disk_usage(conf.get("logging", "base_log_folder"))
+    except (OSError, AirflowConfigException):
+        return {}
+    return {"volume_bytes": told.total, "volume_free": told.free}
 
 
 def _ended(*, since: int, clock: int) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ processes.
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,13 @@ def test_a_burst_scales_from_zero_and_back_and_loses_no_task(world: LocalWorld, 
     world.apply(queues=(queue,), code=make_code(tmp_path, {"burst.py": BURST}))
     eventually(lambda: world.plane.observe(ref=world.spec.ref).queues[0].workers_ready == 0)
 
+    began_at = datetime.now(UTC)
     run_id = world.trigger("burst")
     most = 0
     began = time.monotonic()
     while world.run("burst", run_id)["state"] not in ("success", "failed"):
-        most = max(most, world.plane.observe(ref=world.spec.ref).queues[0].workers_ready)
+        [seen] = world.plane.observe(ref=world.spec.ref).queues
+        most = max(most, seen.workers_ready)
         assert time.monotonic() - began < 150
         time.sleep(1)
     run = world.run("burst", run_id)
@@ -106,6 +109,14 @@ def test_a_burst_scales_from_zero_and_back_and_loses_no_task(world: LocalWorld, 
     eventually(
         lambda: world.plane.observe(ref=world.spec.ref).queues[0].workers_ready == 0, seconds=60
     )
+    decisions = world.plane.scaling_decisions(spec=world.spec, since=began_at)
+    assert {"up", "cooldown", "down"} <= {one.reason for one in decisions}
+    assert max(one.wanted for one in decisions) == 3
+    assert decisions[-1].workers in (0, 1)
+    for one in decisions:
+        needed = -(-((one.queued or 0) + (one.running or 0)) // one.concurrency)
+        assert one.wanted == min(3, needed)
+        assert (one.min_workers, one.max_workers, one.cooldown_seconds) == (0, 3, 4)
 
 
 def test_stopping_a_worker_lets_its_shell_task_finish(world: LocalWorld, tmp_path: Path):

@@ -6,9 +6,10 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from apps.dataplane.local.projects.environments import (
     environment_of,
     remove_unused,
 )
+from apps.dataplane.spec import VariableSpec
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.results import observed_json
@@ -557,8 +559,81 @@ def test_what_is_observed_becomes_an_incident_and_ceases_to_be_one(
     eventually(lambda: _incidents(world) == set(), seconds=90)
 
 
-def _incidents(world: LocalWorld) -> set[str]:
-    """Return what a portal would find, at this moment, in what its reconciler stores."""
+DEFERRED = """
+from datetime import timedelta
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import DAG, BaseOperator
+
+class Away(BaseOperator):
+    def execute(self, context):
+        self.defer(trigger=TimeDeltaTrigger(timedelta(hours=1)), method_name="wake")
+
+    def wake(self, context, event):
+        return None
+
+with DAG("deferred", schedule=None):
+    for number in range(3):
+        Away(task_id=f"away_{number}")
+"""
+
+
+def test_a_full_triggerer_and_a_silent_scheduler_are_found(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    one = VariableSpec(key="AIRFLOW__TRIGGERER__CAPACITY", value="1", is_secret=False)
+    world.apply(variables=(one,), code=make_code(tmp_path, {"deferred.py": DEFERRED}))
+    run_id = world.trigger("deferred")
+
+    def deferred() -> bool:
+        tasks = world.run("deferred", run_id)["tasks"]
+        return [task["state"] for task in tasks] == ["deferred"] * 3
+
+    eventually(deferred, seconds=90)
+    # So that nobody has to wait for the minute that they may wait.
+    change_database(world, "UPDATE trigger SET created_date = created_date - interval '2 minutes'")
+    eventually(lambda: "triggerer-full" in _measured_incidents(world), seconds=30)
+    strain = read_history(world, int(time.time())).gauges
+    assert strain[("trigger_slots", "")] == strain[("triggers", "")] == 1
+    assert strain[("triggers_waiting", "")] == 2
+    assert strain[("parse_interval", "")] == 30
+    assert 0 < strain[("volume_free", "")] < strain[("volume_bytes", "")]
+    assert strain[("lost_tasks", "")] == 0
+
+    name = "open-comet--scheduler"
+    os.kill(world.pids()[name], signal.SIGSTOP)
+    try:
+        change_database(
+            world,
+            "UPDATE job SET latest_heartbeat = latest_heartbeat - interval '2 minutes' "
+            "WHERE job_type = 'SchedulerJob'",
+        )
+        assert "heartbeat-late" in _measured_incidents(world)
+        assert read_history(world, int(time.time())).gauges[("heartbeat_age", "scheduler")] > 110
+    finally:
+        os.kill(world.pids()[name], signal.SIGCONT)
+    eventually(lambda: "heartbeat-late" not in _measured_incidents(world), seconds=60)
+    world.apply(variables=(), code=make_code(tmp_path, {"plain.py": PLAIN}))
+
+
+def change_database(world: LocalWorld, statement: str) -> None:
+    """Change the metadata database of the shared Airflow behind its back."""
+    assert world.spec
+    folder = Folder(world.home, world.spec.ref)
+    state = read_state(folder)
+    assert state
+    with database.deployment_connection(world.plane.config, folder, state) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(statement)
+
+
+def _measured_incidents(world: LocalWorld) -> set[str]:
+    return _incidents(world, measured=read_history(world, int(time.time())).gauges)
+
+
+def _incidents(
+    world: LocalWorld, measured: Mapping[tuple[str, str], float] | None = None
+) -> set[str]:
+    """Return what a portal would find, at this moment, in what it stores."""
     assert world.spec
     observation = world.plane.observe(ref=world.spec.ref)
     configuration = Configuration(description="", runtime="3.3.2-1", executor="local")
@@ -572,7 +647,8 @@ def _incidents(world: LocalWorld) -> set[str]:
         observation=observed_json({}, observation),
         observed_at=observation.observed_at,
     )
-    return {one.kind for one in findings(seen(deployment, now=observation.observed_at))}
+    look = seen(deployment, now=observation.observed_at, measured=measured)
+    return {one.kind for one in findings(look)}
 
 
 def test_it_is_said_why_each_task_waits(world: LocalWorld, tmp_path: Path) -> None:

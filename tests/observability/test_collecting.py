@@ -5,11 +5,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.conf import settings
@@ -20,7 +22,7 @@ from django.utils import timezone
 from apps.clusters.models import Cluster
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.status import AirflowResponse, LiveMetrics, Usage
+from apps.dataplane.status import AirflowResponse, LiveMetrics, ScalingDecision, Usage
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.results import observed_json
 from apps.deployments.secrets import sealed
@@ -29,8 +31,15 @@ from apps.observability.collecting.answers import CLOCK_SECONDS, read_answer
 from apps.observability.collecting.asking import Reading, Target
 from apps.observability.collecting.collector import Collector
 from apps.observability.collecting.turns import Turn
-from apps.observability.history import queries
-from apps.observability.history.models import Collection, Sample, Series
+from apps.observability.history import queries, storage
+from apps.observability.history.models import (
+    Collection,
+    HistoryDay,
+    RecordedDecision,
+    Sample,
+    Series,
+)
+from apps.observability.history.storage import Gauges, SeriesIds
 from tests.dataplane.specs import SIGN_IN_KEY
 from tests.observability.test_log_pages import put_on_plane
 
@@ -172,8 +181,12 @@ def test_a_database_that_is_slow_is_said():
 
 
 @pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def _keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(settings, "AIRFLOW_SIGN_IN_KEY", SIGN_IN_PEM)
+    yield
+    # Clusters are held as long as the connection lasts, which is that of all tests.
+    if connection.connection is not None and not connection.connection.closed:
+        connection.connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 @pytest.fixture
@@ -544,3 +557,84 @@ def test_the_command_asks_and_ends_when_it_is_told_to(deployment: Deployment, tm
     # Without a key ring this is as far as a question comes; the process goes on all the same.
     assert Collection.objects.get().last_error == collector.NOT_ASKED
     assert (tmp_path / "alive").exists()
+
+
+# ---------- Decisions about workers, and who asks a cluster ----------
+
+
+def test_decisions_are_kept_with_the_tasks_that_airflow_counted(due: Deployment):
+    now = timezone.now()
+    decided = ScalingDecision(
+        at=now,
+        queue="default",
+        queued=None,
+        running=None,
+        ready=None,
+        concurrency=2,
+        min_workers=0,
+        max_workers=3,
+        cooldown_seconds=300,
+        wanted=3,
+        workers=1,
+        reason="up",
+    )
+    FakePlane.store.airflows[due.ref].scaling = (decided,)
+    FakePlane.store.responses[PATH] = AirflowResponse(status=200, data=answer(now))
+    once = Collector()
+
+    for _ in range(2):
+        Collection.objects.update(next_at=now - timedelta(seconds=1))
+        [(turn, target)] = once._step([])
+        assert isinstance(target, Target)
+        once._step([(turn, asking.ask(target, now=now))])
+
+    row = RecordedDecision.objects.get()
+    assert (row.queued, row.running, row.wanted, row.reason) == (3, 2, 3, "up")
+
+
+def test_a_cluster_is_asked_by_one_collector(due: Deployment):
+    key = "SELECT pg_try_advisory_lock(hashtext('portal.collecting'), %s)"
+    other = psycopg.connect(**_login())
+    try:
+        other.execute(key, [due.cluster_id])
+        assert turns.take_due(most=10) == []
+    finally:
+        other.close()
+
+    assert [turn.deployment_id for turn in turns.take_due(most=10)] == [due.pk]
+
+
+def _login() -> dict[str, Any]:
+    names = ("dbname", "user", "password", "host", "port")
+    given = connection.get_connection_params()
+    return {name: given[name] for name in names if given.get(name)}
+
+
+def test_series_that_are_gone_make_room_after_a_day(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(storage, "MOST_SERIES", 3)
+    now = timezone.now()
+    old, new = (
+        Gauges(
+            deployment_id=deployment.pk,
+            at=at,
+            values={("queued", f"{name}-{number}"): 1.0 for number in range(3)},
+        )
+        for at, name in ((now - timedelta(days=3), "old"), (now, "new"))
+    )
+    storage.write_samples(gauges=[old], ids=SeriesIds())
+    storage.write_samples(gauges=[new], ids=SeriesIds())
+    assert set(Series.objects.values_list("label", flat=True)) == {"old-0", "old-1", "old-2"}
+
+    while storage.pack_hours(now=now):
+        pass
+    storage.write_samples(gauges=[replace(new, at=now + timedelta(seconds=30))], ids=SeriesIds())
+
+    assert Series.objects.filter(label__startswith="new").count() == 3
+    HistoryDay.objects.filter(series__label="old-1").delete()
+    storage.forget(now=now)
+    assert set(Series.objects.filter(label__startswith="old").values_list("label", flat=True)) == {
+        "old-0",
+        "old-2",
+    }

@@ -86,6 +86,78 @@ OBSERVED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+GIB = 2.0**30
+# By kind what is measured then, and what looks like it and is none.
+MEASURED: dict[str, tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]] = {
+    "tasks-lost": ({("lost_tasks", ""): 3}, {("lost_tasks", ""): 0}),
+    "triggerer-full": (
+        {("triggers", ""): 1000, ("trigger_slots", ""): 1000, ("triggers_waiting", ""): 1},
+        {("triggers", ""): 1000, ("trigger_slots", ""): 1000, ("triggers_waiting", ""): 0},
+    ),
+    "parsing-late": (
+        {("parse_age", ""): 100, ("parse_interval", ""): 30},
+        {("parse_age", ""): 89, ("parse_interval", ""): 30},
+    ),
+    "volume-full": (
+        {("volume_bytes", ""): 100 * GIB, ("volume_free", ""): 9 * GIB},
+        {("volume_bytes", ""): 100 * GIB, ("volume_free", ""): 11 * GIB},
+    ),
+    "database-large": ({("database_bytes", ""): 51 * GIB}, {("database_bytes", ""): 49 * GIB}),
+}
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_each_thing_measured_is_found_as_its_kind_alone(kind: str, deployment: Deployment) -> None:
+    observe(deployment)
+    wrong, fine = MEASURED[kind]
+
+    def found(measured: dict[tuple[str, str], float]) -> list[str]:
+        look = seen(deployment, now=NOW, measured=measured)
+        return [one.kind for one in findings(look)]
+
+    assert found(wrong) == [kind]
+    assert found(fine) == found({}) == []
+
+
+def test_what_is_worse_is_told_as_worse(deployment: Deployment) -> None:
+    observe(deployment)
+    for measured, severity in (
+        ({("volume_bytes", ""): 100.0, ("volume_free", ""): 2.0}, Severity.CRITICAL),
+        ({("database_bytes", ""): 80 * GIB}, Severity.WARNING),
+        ({("database_bytes", ""): 60 * GIB}, Severity.INFO),
+    ):
+        (found,) = findings(seen(deployment, now=NOW, measured=measured))
+        assert found.severity == severity
+
+
+def test_on_clusters_heartbeats_and_full_queues_are_measured(
+    make_deployment: Callable[..., Deployment],
+) -> None:
+    deployment = make_deployment()
+    deployment.cluster = registered(deployment.workspace.organization)
+    queue = {**QUEUE, "tasks_queued": None, "tasks_running": None}
+    configured = deployment.wanted.configuration.queues[0]
+    slots = float(configured.max_workers * configured.concurrency)
+    observe(deployment, queues=[{**queue, "workers_ready": configured.max_workers}])
+    fine = {("heartbeat_age", "scheduler"): 20.0, ("running", "default"): slots}
+    late = {("heartbeat_age", "scheduler"): 95.0}
+    full = {("running", "default"): slots, ("queued", "default"): 4.0}
+
+    def found(measured: dict[tuple[str, str], float]) -> dict[str, str]:
+        look = seen(deployment, now=NOW, measured=measured)
+        return {one.kind: one.subject for one in findings(look)}
+
+    assert found(fine) == {}
+    assert found(late) == {"heartbeat-late": "scheduler"}
+    assert found(full) == {"queue-at-capacity": "default"}
+    assert seen(deployment, now=NOW).unknown_kinds == {
+        *MEASURED,
+        "heartbeat-late",
+        "queue-at-capacity",
+    }
+    assert seen(deployment, now=NOW, measured=fine).unknown_kinds == set()
+
+
 @pytest.mark.parametrize("kind", OBSERVED)
 def test_each_thing_observed_is_found_as_its_kind_alone(kind: str, deployment: Deployment) -> None:
     changes, subject = OBSERVED[kind]
@@ -107,7 +179,9 @@ def test_a_healthy_deployment_has_none(deployment: Deployment) -> None:
 
 
 def test_each_kind_is_either_observed_or_read_from_rows() -> None:
-    assert {key for key, kind in KINDS.items() if kind.is_observed} == OBSERVED.keys()
+    observed = {key for key, kind in KINDS.items() if kind.is_observed}
+    assert observed == OBSERVED.keys() | MEASURED.keys()
+    assert {key for key, kind in KINDS.items() if kind.is_measured} == MEASURED.keys()
     assert KINDS.keys() == REMEDIES.keys()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from apps.dataplane.untrusted import text_of
-from apps.observability.history.metrics import FINE
+from apps.observability.history.metrics import FINE, STRAIN
 from apps.observability.history.storage import Name
 
 MOST_NAMES, NAME_CHARACTERS = 100, 100
@@ -110,6 +110,9 @@ def _whole(said: Mapping[object, object]) -> Iterator[tuple[str, object]]:
     if isinstance(runs, dict):
         yield "runs_queued", runs.get("queued", 0)
         yield "runs_running", runs.get("running", 0)
+    strain = said.get("strain")
+    for name in STRAIN if isinstance(strain, dict) else ():
+        yield name, strain.get(name)
 
 
 def _by_name(rows: object, metrics: tuple[str, ...]) -> Iterator[tuple[Name, float]]:

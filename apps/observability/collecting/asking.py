@@ -130,6 +130,8 @@ def _seen(seen: Observation) -> Iterator[tuple[Name, float]]:
         yield ("pods", name_of(component.name)), float(component.ready)
         if component.memory_bytes is not None:
             yield ("memory_bytes", name_of(component.name)), float(component.memory_bytes)
+        if component.cpu_millis is not None:
+            yield ("cpu_millis", name_of(component.name)), float(component.cpu_millis)
 
 
 def _used(target: Target) -> Iterator[tuple[Name, float]]:

@@ -5,10 +5,10 @@
                           │                                                            ▼
     Collection.next_at ◀──┴── put back: 30 s later, or longer after a failure ◀── write samples
 
-Several may run: a turn is taken by one of them (`turns`). What a Deployment did not answer within
-its deadline is a gap. What ended in Airflow is asked from `counted_until` on, so an hour without a
-collector is filled by the next answers, a week of it at a time. With every question it is listed,
-too, from `list_from` on: alerts are made of that (`results`).
+Several may run: each cluster is asked by one of them (`turns`). What a Deployment did not answer
+within its deadline is a gap. What ended in Airflow is asked from `counted_until` on, so an hour
+without a collector is filled by the next answers, a week of it at a time. With every question it is
+listed, too, from `list_from` on: alerts are made of that (`results`).
 """
 
 import asyncio

@@ -1,7 +1,9 @@
 """Whose turn it is: due rows are taken by one collector, and put back with what came of it.
 
-A taken row is not due again before its lease ends, so two collectors share the Deployments between
-them, and what a dead one took is taken again a minute later.
+A taken row is not due again before its lease ends, and what a dead collector took is taken again a
+minute later. Two collectors share the clusters between them: whichever first finds a turn due there
+holds the cluster as long as its connection to the database lasts, so that a cluster never has more
+than the slots of one collector.
 """
 
 from collections.abc import Collection as Several
@@ -39,6 +41,7 @@ _TAKE = f"""
                 AND statement_timestamp() + {LONGEST_WAIT_SECONDS} * interval '1 second'
             AND {_WELL}
             AND cluster.blind_until IS NULL AND NOT cluster.id = ANY(%s)
+            AND pg_try_advisory_lock(hashtext('portal.collecting'), cluster.id::integer)
         ORDER BY due.next_at LIMIT %s FOR UPDATE OF due SKIP LOCKED
     ) chosen
     WHERE turn.deployment_id = chosen.deployment_id
@@ -93,7 +96,9 @@ def add_missing() -> int:
 
 
 def take_due(*, most: int, without: Several[int] = ()) -> list[Turn]:
-    """Take the turns that are due, at most `most`, of no cluster of `without`."""
+    """Take the turns that are due, at most `most`, of no cluster of `without`, and of none that
+    another collector holds.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [LEASE_SECONDS, list(without), most])
         rows = cursor.fetchall()

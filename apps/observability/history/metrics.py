@@ -19,6 +19,20 @@ class Metric:
     joined: Joined
 
 
+# What grows before something breaks: tasks that were lost, triggers and the DAG processor's lag,
+# and the volume of task logs; incidents are found in them.
+STRAIN = (
+    "lost_tasks",
+    "triggers",
+    "triggers_waiting",
+    "trigger_slots",
+    "parse_age",
+    "parse_interval",
+    "volume_bytes",
+    "volume_free",
+)
+
+
 def _metrics(step: int, joined: Joined, *names: str) -> list[Metric]:
     return [Metric(name=name, step=step, joined=joined) for name in names]
 
@@ -38,6 +52,7 @@ METRICS: Mapping[str, Metric] = {
         *_metrics(RAW, "highest", "heartbeat_age"),
         *_metrics(RAW, "highest", "memory_bytes", "cpu_millis", "pods"),
         *_metrics(RAW, "highest", "database_bytes"),
+        *_metrics(RAW, "highest", *STRAIN),
     )
 }
 JOINERS: Mapping[Joined, Callable[[Sequence[float]], float]] = {

@@ -16,6 +16,8 @@ from apps.observability.history.packing import DAY_SECONDS, GAP, day_of, joined,
 
 # A chart has about this many points, and no finer ones than are kept.
 MOST_POINTS = 360
+# A measurement that is older than this does not say what is now.
+LATEST_SECONDS = 150
 POINT_SECONDS = (30, 60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
 
 
@@ -161,6 +163,30 @@ def _put_recent(
             places[(slot * RAW - span.begin) // step].append(value)
     for place, known in places.items():
         values[place] = joined(known, size=len(known), how=METRICS[metric].joined)[0]
+
+
+def latest(
+    *, deployment_ids: Several[int], metrics: Several[str], now: datetime
+) -> dict[int, dict[tuple[str, str], float]]:
+    """Return the newest measurement of some Deployments by metric and label, where it is younger
+    than `LATEST_SECONDS`, in two statements.
+    """
+    first = (int(now.timestamp()) - LATEST_SECONDS) // RAW
+    rows = Sample.objects.filter(deployment_id__in=deployment_ids, slot__gt=first)
+    newest = rows.filter(slot__lte=int(now.timestamp()) // RAW).order_by("deployment_id", "-slot")
+    samples = {row.deployment_id: row for row in newest.distinct("deployment_id")}
+    series = Series.objects.filter(deployment_id__in=samples, metric__in=metrics)
+    names = {
+        pk: (metric, label) for pk, metric, label in series.values_list("pk", "metric", "label")
+    }
+    return {
+        pk: {
+            names[one]: value
+            for one, value in zip(row.series, unpacked(row.packed), strict=False)
+            if one in names and not isnan(value)
+        }
+        for pk, row in samples.items()
+    }
 
 
 def runs_by_hour(

@@ -29,7 +29,8 @@ from apps.observability.history.packing import (
 
 # A metric and of which part of the Deployment.
 Name = tuple[str, str]
-MOST_SERIES = 600
+# So many count at a time; those unseen for a day do not, but stay as long as their days.
+MOST_SERIES, MOST_SERIES_EVER = 600, 3000
 # An hour is packed when its last sample had this long to arrive.
 GRACE_SECONDS = 120
 HOURS_AT_ONCE = 200
@@ -49,6 +50,15 @@ _WRITE_DAYS = """
     SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::date[], %s::bytea[])
     ON CONFLICT (series_id, step, day) DO UPDATE SET packed = EXCLUDED.packed
     WHERE observability_historyday.packed <> EXCLUDED.packed
+"""
+_FORGET_SERIES = """
+    DELETE FROM observability_series series
+    WHERE NOT EXISTS (
+        SELECT 1 FROM observability_historyday known WHERE known.series_id = series.id
+    ) AND NOT EXISTS (
+        SELECT 1 FROM observability_sample sample
+        WHERE sample.deployment_id = series.deployment_id AND series.id = ANY(sample.series)
+    )
 """
 _HOUR_SLOTS = COARSE // RAW
 
@@ -81,8 +91,8 @@ class SeriesIds:
     known: dict[int, dict[Name, int]] = field(default_factory=dict)
 
     def of(self, deployment_id: int, names: Iterable[Name]) -> dict[Name, int]:
-        """Return the ids of series, made where they are missing. A Deployment has no more than
-        `MOST_SERIES`; those above have no id.
+        """Return the ids of series, made where they are missing. Of a Deployment no more than
+        `MOST_SERIES` are written in a day; those above have no id.
         """
         kept = self.known.get(deployment_id)
         wanted = list(names)
@@ -97,12 +107,25 @@ class SeriesIds:
 
 def _ensure(deployment_id: int, names: Sequence[Name]) -> dict[Name, int]:
     known = _ids(deployment_id)
-    missing = [name for name in names if name not in known][: max(0, MOST_SERIES - len(known))]
+    missing = [name for name in names if name not in known]
+    room = MOST_SERIES - len(known)
+    if len(missing) > room:
+        room = min(MOST_SERIES - _seen_lately(deployment_id), MOST_SERIES_EVER - len(known))
+    missing = missing[: max(0, room)]
     if not missing:
         return known
     rows = [Series(deployment_id=deployment_id, metric=one, label=part) for one, part in missing]
     Series.objects.bulk_create(rows, ignore_conflicts=True)
     return _ids(deployment_id)
+
+
+def _seen_lately(deployment_id: int) -> int:
+    """Return how many series of a Deployment were written yesterday or since."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    packed_ids = Series.objects.filter(deployment_id=deployment_id, days__day__gte=yesterday)
+    samples = Sample.objects.filter(deployment_id=deployment_id)
+    ids = set(packed_ids.values_list("pk", flat=True))
+    return len(ids.union(*samples.values_list("series", flat=True)))
 
 
 def _ids(deployment_id: int) -> dict[Name, int]:
@@ -196,7 +219,14 @@ def forget(*, now: datetime) -> int:
     for step, days in kept.items():
         first = now.date() - timedelta(days=days)
         count += HistoryDay.objects.filter(step=step, day__lt=first).delete()[0]
-    return count
+    return count + _forget_series()
+
+
+def _forget_series() -> int:
+    """Delete the series of which nothing is kept."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET_SERIES)
+        return int(cursor.rowcount)
 
 
 class _Days:

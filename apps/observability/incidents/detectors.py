@@ -5,19 +5,20 @@ each must hold. The words of clusters and of Airflow are quoted, never interpret
 sentences that the portal's own observers write.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from apps.core.words import duration_in_words
-from apps.dataplane.status import ComponentStatus, Notice, Observation
+from apps.core.words import bytes_in_words, duration_in_words
+from apps.dataplane.status import ComponentStatus, Notice, Observation, QueueStatus
 from apps.dataplane.waiting_tasks import NO_QUEUE, NO_START, queue_in
 from apps.deployments.badge import import_errors_in_words
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Health, Phase, RevisionState
 from apps.deployments.pages.queries import observation_of
+from apps.observability.history.metrics import STRAIN
 from apps.observability.incidents.evidence import Evidence, evidence, line_of
 from apps.observability.incidents.kinds import KINDS, Severity
 from apps.runtimes.notes import runtime_note
@@ -27,6 +28,16 @@ MOST_FINDINGS = 50
 # The longest time between two observations, with room: a cluster is surveyed every ten minutes.
 OLD_ON_THIS_MACHINE, OLD_ON_A_CLUSTER = timedelta(minutes=5), timedelta(minutes=25)
 LATE_HEARTBEAT = timedelta(minutes=1)
+# A metric and of which part of the Deployment.
+Name = tuple[str, str]
+# What the collector measures and detectors read.
+MEASURED = ("heartbeat_age", "queued", "running", "database_bytes", *STRAIN)
+MEASURED_KINDS = frozenset(key for key, kind in KINDS.items() if kind.is_measured)
+# Observations of clusters hold neither heartbeats nor tasks; those of this machine do.
+MEASURED_ON_CLUSTERS = frozenset({"heartbeat-late", "queue-at-capacity"})
+LATE_INTERVALS = 3
+VOLUME_SOON, VOLUME_NOW = 0.1, 0.03
+DATABASE_LARGE, DATABASE_HUGE = 50 * 2**30, 75 * 2**30
 RECENT_NOTICE = timedelta(minutes=10)
 CREDENTIAL_SOON, CREDENTIAL_NOW = timedelta(days=14), timedelta(days=2)
 # What `apps.dataplane.kubernetes.observe.reasons` writes.
@@ -53,12 +64,28 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A Deployment with its stored rows, read once. Needs `cluster`, `wanted` and `applied`."""
+    """A Deployment with its stored rows, read once. Needs `cluster`, `wanted` and `applied`.
+    `measured` are the newest measurements of the collector, by metric and label.
+    """
 
     deployment: Deployment
     observation: Observation | None
     configuration: Configuration | None
     now: datetime
+    measured: Mapping[Name, float] = field(default_factory=dict)
+
+    @property
+    def unknown_kinds(self) -> frozenset[str]:
+        """The kinds that cannot be judged now: the collector has measured nothing lately."""
+        if self.measured:
+            return frozenset()
+        if self.deployment.cluster.is_kubernetes:
+            return MEASURED_KINDS | MEASURED_ON_CLUSTERS
+        return MEASURED_KINDS
+
+    def number(self, metric: str, label: str = "") -> float | None:
+        """Return a measurement of now, None where it is not known."""
+        return self.measured.get((metric, label))
 
     @property
     def is_settled(self) -> bool:
@@ -81,7 +108,9 @@ class Seen:
         return is_away or self.observation is None or self.is_old
 
 
-def seen(deployment: Deployment, *, now: datetime) -> Seen:
+def seen(
+    deployment: Deployment, *, now: datetime, measured: Mapping[Name, float] | None = None
+) -> Seen:
     """Read the rows of a Deployment. An observation that cannot be read counts as none."""
     try:
         observation = observation_of(deployment)
@@ -90,7 +119,11 @@ def seen(deployment: Deployment, *, now: datetime) -> Seen:
     wanted = deployment.wanted
     configuration = wanted.configuration if wanted else None
     return Seen(
-        deployment=deployment, observation=observation, configuration=configuration, now=now
+        deployment=deployment,
+        observation=observation,
+        configuration=configuration,
+        now=now,
+        measured=measured or {},
     )
 
 
@@ -263,8 +296,8 @@ def _heartbeats(look: Seen) -> Iterator[Finding]:
             subject=one.name,
             severity=Severity.CRITICAL if is_scheduler else Severity.WARNING,
             title=f"The {one.name} sends no heartbeat",
-            summary=f"The last one was {duration_in_words(late.total_seconds())} before the last "
-            f"observation; one every few seconds is usual. {what}",
+            summary=f"The last one was {duration_in_words(late.total_seconds())} ago when it was "
+            f"looked for; one every few seconds is usual. {what}",
             proof=evidence(
                 facts=[
                     ("Last heartbeat", _utc(one.heartbeat_at)),
@@ -281,10 +314,17 @@ def _lateness(look: Seen, component: ComponentStatus) -> timedelta:
 
     Before its first heartbeat a component is starting, and a stopped one has none.
     """
-    if look.observation is None or component.heartbeat_at is None or component.state != "running":
+    if look.observation is None or component.state != "running":
         return timedelta()
-    late = look.observation.observed_at - component.heartbeat_at
+    late = _since_heartbeat(look, look.observation, component)
     return late if late > LATE_HEARTBEAT else timedelta()
+
+
+def _since_heartbeat(look: Seen, said: Observation, component: ComponentStatus) -> timedelta:
+    """Return the time without a heartbeat as it was observed; on clusters, as it was measured."""
+    if component.heartbeat_at is not None:
+        return said.observed_at - component.heartbeat_at
+    return timedelta(seconds=look.number("heartbeat_age", component.name) or 0)
 
 
 def _broken_components(look: Seen) -> Iterator[Finding]:
@@ -394,25 +434,111 @@ def _queues(look: Seen) -> Iterator[Finding]:
                 summary=one.note,
                 proof=evidence(facts=[("Workers", one.workers_ready)]),
             )
-        if queue is None or not one.tasks_queued or one.workers_ready < queue.max_workers:
+        queued, running = _tasks(look, one)
+        if queue is None or not queued or one.workers_ready < queue.max_workers:
             continue
         slots = queue.max_workers * queue.concurrency
-        if (one.tasks_running or 0) < slots:
+        if running < slots:
             continue
         yield _finding(
             "queue-at-capacity",
             subject=one.name,
             title=f"The queue {one.name} is at capacity",
             summary=f"All {queue.max_workers} workers run, all {slots} slots are taken, and "
-            f"{one.tasks_queued:,} tasks wait.",
+            f"{queued:,} tasks wait.",
             proof=evidence(
                 facts=[
                     ("Workers", f"{one.workers_ready} of {queue.max_workers}"),
                     ("Tasks per worker", queue.concurrency),
-                    ("Running", one.tasks_running),
-                    ("Queued", one.tasks_queued),
+                    ("Running", running),
+                    ("Queued", queued),
                 ]
             ),
+        )
+
+
+def _tasks(look: Seen, queue: QueueStatus) -> tuple[int, int]:
+    """Return the tasks of a queue that wait and run, as observed or else as measured."""
+    if queue.tasks_queued is not None:
+        return queue.tasks_queued, queue.tasks_running or 0
+    told = [look.number(metric, queue.name) or 0 for metric in ("queued", "running")]
+    return int(told[0]), int(told[1])
+
+
+def _tasks_lost(look: Seen) -> Iterator[Finding]:
+    count = int(look.number("lost_tasks") or 0)
+    if count:
+        yield _finding(
+            "tasks-lost",
+            title=f"{count:,} task{'' if count == 1 else 's'} lost in the last 15 minutes",
+            summary="Their processes sent no heartbeat, so Airflow ended them. Workers may have "
+            "been killed, for want of memory for example, or cannot reach Airflow.",
+            proof=evidence(facts=[("Tasks", count)]),
+        )
+
+
+def _triggerer_full(look: Seen) -> Iterator[Finding]:
+    slots, waiting = look.number("trigger_slots"), look.number("triggers_waiting")
+    running = look.number("triggers") or 0
+    if slots and waiting and running >= slots:
+        yield _finding(
+            "triggerer-full",
+            title="The triggerer is full",
+            summary=f"It runs {running:,.0f} triggers, as many as it may, and {waiting:,.0f} wait "
+            "for more than a minute. Their tasks stay deferred.",
+            proof=evidence(
+                facts=[
+                    ("Triggers", f"{running:,.0f} of {slots:,.0f}"),
+                    ("Waiting", f"{waiting:,.0f}"),
+                ]
+            ),
+        )
+
+
+def _parsing_late(look: Seen) -> Iterator[Finding]:
+    age, interval = look.number("parse_age"), look.number("parse_interval")
+    if age is None or not interval or age <= max(LATE_INTERVALS * interval, interval + 60):
+        return
+    yield _finding(
+        "parsing-late",
+        title="DAG files are parsed late",
+        summary=f"One was last parsed {duration_in_words(age)} ago; every "
+        f"{duration_in_words(interval)} is configured. Changes of DAGs take as long.",
+        proof=evidence(
+            facts=[
+                ("Longest since parsed", duration_in_words(age)),
+                ("Interval", duration_in_words(interval)),
+            ]
+        ),
+    )
+
+
+def _volume_full(look: Seen) -> Iterator[Finding]:
+    size, free = look.number("volume_bytes"), look.number("volume_free")
+    if not size or free is None or free / size >= VOLUME_SOON:
+        return
+    yield _finding(
+        "volume-full",
+        severity=Severity.CRITICAL if free / size < VOLUME_NOW else None,
+        title="The volume of task logs is nearly full",
+        summary=f"{bytes_in_words(int(free))} of {bytes_in_words(int(size))} are free. Without "
+        "room tasks fail, because they cannot write their logs.",
+        proof=evidence(
+            facts=[("Free", bytes_in_words(int(free))), ("Size", bytes_in_words(int(size)))]
+        ),
+    )
+
+
+def _database_large(look: Seen) -> Iterator[Finding]:
+    size = look.number("database_bytes") or 0
+    if size > DATABASE_LARGE:
+        yield _finding(
+            "database-large",
+            severity=Severity.WARNING if size > DATABASE_HUGE else None,
+            title=f"The metadata database has {bytes_in_words(int(size))}",
+            summary="Queries of the scheduler become slow. Shorten the history that is kept, and "
+            "look for large XComs.",
+            proof=evidence(facts=[("Size", bytes_in_words(int(size)))]),
         )
 
 
@@ -480,6 +606,11 @@ OBSERVED: tuple[Detector, ...] = (
     _pods,
     _waiting_tasks,
     _queues,
+    _tasks_lost,
+    _triggerer_full,
+    _parsing_late,
+    _volume_full,
+    _database_large,
     _import_errors,
     _drift,
     _unhealthy,

@@ -6,6 +6,7 @@ statements however many Deployments and incidents it has.
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,8 +15,9 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from apps.deployments.models import Deployment, Phase
+from apps.observability.history.queries import latest
 from apps.observability.incidents import hysteresis
-from apps.observability.incidents.detectors import findings, seen
+from apps.observability.incidents.detectors import MEASURED, Name, findings, seen
 from apps.observability.incidents.hysteresis import Changes, by_deployment
 from apps.observability.incidents.models import Incident, IncidentEvent
 
@@ -113,24 +115,30 @@ def _evaluate_after(last: int, now: datetime) -> list[int]:
         return []
     deployments = list(_living().filter(pk__gt=last).order_by("pk")[:BATCH])
     ids = [one.pk for one in deployments]
+    measured = latest(deployment_ids=ids, metrics=MEASURED, now=now)
     known = by_deployment(Incident.objects.unclosed().filter(deployment__in=ids))
     changes = Changes()
     for deployment in deployments:
-        _evaluate(deployment, known.get(deployment.pk, []), now, changes)
+        look = measured.get(deployment.pk, {})
+        _evaluate(deployment, known.get(deployment.pk, []), look, now, changes)
     _write(changes)
     count_open(deployment_ids=ids, now=now)
     return ids
 
 
 def _evaluate(
-    deployment: Deployment, rows: list[Incident], now: datetime, changes: Changes
+    deployment: Deployment,
+    rows: list[Incident],
+    measured: Mapping[Name, float],
+    now: datetime,
+    changes: Changes,
 ) -> None:
     if deployment.phase != Phase.ACTIVE:
         reason = hysteresis.CLOSED_WITH_DEPLOYMENT
         hysteresis.close_all(rows=rows, reason=reason, now=now, changes=changes)
         return
     try:
-        look = seen(deployment, now=now)
+        look = seen(deployment, now=now, measured=measured)
         found = findings(look)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         # A row that another version wrote must not stop the others; its incidents stay.
@@ -141,6 +149,7 @@ def _evaluate(
         rows=rows,
         found=found,
         is_blind=look.is_blind,
+        unknown=look.unknown_kinds,
         now=now,
         changes=changes,
     )

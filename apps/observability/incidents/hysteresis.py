@@ -1,6 +1,6 @@
 """When an incident opens and closes. Pure: changes rows in memory and says what is to write."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -33,11 +33,12 @@ def evaluate(
     is_blind: bool,
     now: datetime,
     changes: Changes,
+    unknown: Collection[str] = (),
 ) -> None:
     """Compare the unclosed incidents of a Deployment with what is wrong now.
 
-    While it is blind, incidents that need an observation stay as they are: nothing is closed by
-    silence.
+    While it is blind, incidents that need an observation stay as they are, and so do those of
+    `unknown` kinds: nothing is closed by silence.
     """
     known = {(row.kind, row.subject): row for row in rows}
     for finding in found:
@@ -48,7 +49,7 @@ def evaluate(
             _found_again(row, finding, now, changes)
     for row in known.values():
         kind = KINDS.get(row.kind)
-        is_held = is_blind and kind is not None and kind.is_observed
+        is_held = row.kind in unknown or (is_blind and kind is not None and kind.is_observed)
         if not is_held and _counts(row, now):
             _not_found(row, now, changes)
 

@@ -29,7 +29,8 @@ class Hold(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """A kind of incident. `is_observed`: found in the last observation of the data plane, so that
-    it can neither open nor close while the Deployment cannot be observed.
+    it can neither open nor close while the Deployment cannot be observed. `is_measured`: found in
+    the measurements of the collector, and held without them.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Kind:
     closes: Hold
     detected: str
     is_observed: bool = True
+    is_measured: bool = False
 
 
 AT_ONCE, SOON, PATIENT = Hold(1, 0), Hold(3, 60), Hold(6, 180)
@@ -78,7 +80,7 @@ KINDS: dict[str, Kind] = {
             severity=Severity.CRITICAL,
             opens=SOON,
             closes=SOON,
-            detected="A component sent no heartbeat for a minute before the last observation.",
+            detected="A component sent no heartbeat for a minute.",
         ),
         Kind(
             key="crash-loop",
@@ -167,6 +169,51 @@ KINDS: dict[str, Kind] = {
             opens=PATIENT,
             closes=PATIENT,
             detected="KEDA says that it cannot count tasks or does not scale the queue.",
+        ),
+        Kind(
+            key="tasks-lost",
+            label="Tasks were lost",
+            severity=Severity.WARNING,
+            opens=AT_ONCE,
+            closes=PATIENT,
+            detected="In the last 15 minutes Airflow ended tasks whose process sent no heartbeat.",
+            is_measured=True,
+        ),
+        Kind(
+            key="triggerer-full",
+            label="Triggerer is full",
+            severity=Severity.WARNING,
+            opens=SOON,
+            closes=SOON,
+            detected="Deferred tasks wait for a triggerer, and each has all the triggers it takes.",
+            is_measured=True,
+        ),
+        Kind(
+            key="parsing-late",
+            label="DAG files are parsed late",
+            severity=Severity.WARNING,
+            opens=PATIENT,
+            closes=SOON,
+            detected="A DAG was last parsed longer ago than three intervals of the DAG processor.",
+            is_measured=True,
+        ),
+        Kind(
+            key="volume-full",
+            label="Volume is nearly full",
+            severity=Severity.WARNING,
+            opens=SOON,
+            closes=SOON,
+            detected="Less than a tenth of the volume of task logs is free (critical below 3 %).",
+            is_measured=True,
+        ),
+        Kind(
+            key="database-large",
+            label="Metadata database is large",
+            severity=Severity.INFO,
+            opens=SOON,
+            closes=SOON,
+            detected="The metadata database has more than 50 GiB (warning above 75 GiB).",
+            is_measured=True,
         ),
         Kind(
             key="import-errors",

@@ -86,6 +86,46 @@ def _logs(incident: Incident, deployment: Deployment) -> Remedy:
     )
 
 
+def _parser_logs(incident: Incident, deployment: Deployment) -> Remedy:
+    page = reverse("observability:logs", args=[deployment.ref])
+    return Remedy(
+        label="Read the log of the DAG processor",
+        url=f"{page}?{urlencode({'component': 'dag-processor'})}",
+        permission=LOGS,
+        icon="terminal",
+    )
+
+
+def _volume_logs(incident: Incident, deployment: Deployment) -> Remedy:
+    return Remedy(
+        label="Read the logs",
+        note="Task logs are kept as long as the operator of the portal says.",
+        url=reverse("observability:logs", args=[deployment.ref]),
+        permission=LOGS,
+        icon="terminal",
+    )
+
+
+def _database_chart(incident: Incident, deployment: Deployment) -> Remedy:
+    return Remedy(
+        label="Show how it grew",
+        url=f"{reverse('observability:analytics', args=[deployment.ref])}?range=30d",
+        permission=VIEW,
+        icon="search",
+    )
+
+
+def _scaling(incident: Incident, deployment: Deployment) -> Remedy:
+    page = reverse("observability:scaling", args=[deployment.ref])
+    return Remedy(
+        label="Show why the queue scaled",
+        note="Its page replays the queue with other settings, too.",
+        url=f"{page}?{urlencode({'queue': incident.subject})}",
+        permission=VIEW,
+        icon="search",
+    )
+
+
 def _why(incident: Incident, deployment: Deployment) -> Remedy:
     return Remedy(
         label="Ask why a task waits",
@@ -194,6 +234,8 @@ OF_COMPONENTS = frozenset(
 )
 FORM_WORDS = {
     "out-of-memory": ("Choose a larger size", "Memory is part of the size."),
+    "tasks-lost": ("Choose a larger size", "Memory is part of the size."),
+    "parsing-late": ("Choose a larger size", "CPU is part of the size."),
     "queue-missing": ("Create the queue {subject}", "Or name an existing queue in the DAG."),
     "queue-at-capacity": (
         "Raise the maximum of workers",
@@ -218,8 +260,13 @@ REMEDIES: dict[str, tuple[Maker, ...]] = {
     "volume": (_cluster,),
     "queue-missing": (_configure, _why, _roll_back),
     "tasks-cannot-start": (_why, _logs),
-    "queue-at-capacity": (_configure, _why),
+    "queue-at-capacity": (_configure, _scaling, _why),
     "queue-not-scaling": (_cluster,),
+    "tasks-lost": (_configure, _logs),
+    "triggerer-full": (_why, _logs),
+    "parsing-late": (_parser_logs, _configure),
+    "volume-full": (_volume_logs,),
+    "database-large": (_database_chart,),
     "import-errors": (_overview, _roll_back),
     "drift": (_revert, _overview),
     "revision-failed": (_operations, _restore, _retry),

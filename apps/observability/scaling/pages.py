@@ -110,9 +110,10 @@ def past_of(*, deployment: Deployment, queue: str, span: Span, now: datetime) ->
     """Return what is known of a queue over a span: five statements."""
     found = lines(deployment_id=deployment.pk, span=span, metrics=METRICS, now=now, label=queue)
     begin, end = (datetime.fromtimestamp(at, UTC) for at in (span.begin, span.end))
-    asked = {"deployment_id": deployment.pk, "queue": queue}
-    rows = list(decisions_of(**asked, begin=begin, end=end)[:MOST_DECISIONS])
-    before = decision_before(**asked, at=rows[-1].at if rows else begin)
+    found_decisions = decisions_of(deployment_id=deployment.pk, queue=queue, begin=begin, end=end)
+    rows = list(found_decisions[:MOST_DECISIONS])
+    first = rows[-1].at if rows else begin
+    before = decision_before(deployment_id=deployment.pk, queue=queue, at=first)
     kept = [*reversed(rows)] if before is None else [before, *reversed(rows)]
     return Past(span=span, lines={line.metric: line for line in found}, decisions=kept)
 

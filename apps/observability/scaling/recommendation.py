@@ -38,7 +38,7 @@ def cost(outcome: Outcome) -> float:
 
 
 def recommend(demand: Demand, settings: Settings, *, most_workers: int) -> Recommendation:
-    """Return the best settings of a few with at most `most_workers`, the present ones among them."""
+    """Return the best settings of a few with at most `most_workers`, or the present ones."""
     present = simulate(demand, settings)
     if present.arrived < LEAST_TASKS:
         why = f"Fewer than {LEAST_TASKS} tasks arrived: too few to recommend anything."

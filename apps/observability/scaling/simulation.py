@@ -205,7 +205,7 @@ def _per_slot(point: Point, gone: float, lengths: float) -> float:
 
 
 class _Replay:
-    """The state of a replay: tasks in the queue, and workers with the times at which they are up."""
+    """The state of a replay: tasks in the queue, and workers with when they take tasks."""
 
     def __init__(self, demand: Demand, settings: Settings, *, began_with: int | None) -> None:
         self.demand = demand

@@ -43,10 +43,9 @@ def scaling(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     context = _around(request, deployment)
     queue, shown = context["queue"], context["shown"]
     if queue is not None:
-        context |= {
-            "found": history_of(deployment=deployment, queue=queue.name, shown=shown),
-            "decisions": _decisions(request, deployment, queue, shown),
-        }
+        page, rows = _decisions(request, deployment, queue, shown)
+        found = history_of(deployment=deployment, queue=queue.name, shown=shown)
+        context |= {"found": found, "decisions": page, "rows": rows}
     return render(request, "observability/scaling/scaling.html", context)
 
 
@@ -125,13 +124,13 @@ def _chosen(shown: Range, keys: tuple[str, ...]) -> list[tuple[str, str, bool]]:
 
 def _decisions(
     request: HttpRequest, deployment: Deployment, queue: WorkerQueue, shown: Range
-) -> Any:
+) -> tuple[Any, list[dict[str, Any]]]:
+    """Return a page of decisions, and its rows as they are shown."""
     rows = decisions_of(
         deployment_id=deployment.pk, queue=queue.name, begin=shown.begin, end=shown.end
     )
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-    page.object_list = [_row(one) for one in page.object_list]
-    return page
+    return page, [_row(one) for one in page.object_list]
 
 
 def _row(decision: RecordedDecision) -> dict[str, Any]:

@@ -40,12 +40,12 @@ def read_scaling_decisions(
     a ScaledObject has none, and a cluster that does not answer has none at all.
     """
     home, labels = names.namespace_of(spec.ref), selector(portal_id=portal_id, ref=spec.ref)
-    asked = (
-        lambda: api.list(SCALED_OBJECT, namespace=home, labels=labels),
-        lambda: api.list(AUTOSCALER, namespace=home),
-    )
+    # The labels of an autoscaler are KEDA's; the namespace is the Deployment's alone.
+    asked = ((SCALED_OBJECT, labels), (AUTOSCALER, ""))
     try:
-        scalers, autoscalers = in_parallel(lambda ask: ask(), asked)
+        scalers, autoscalers = in_parallel(
+            lambda kind: api.list(kind[0], namespace=home, labels=kind[1]), asked
+        )
     except DataPlaneError:
         return ()
     by_name = {item["metadata"]["name"]: item for item in (*scalers, *autoscalers)}

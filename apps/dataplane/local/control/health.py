@@ -37,6 +37,7 @@ class Facts:
     tasks: TaskCounts | None
     import_errors: int | None
     memory: Mapping[str, int] = field(default_factory=dict)
+    cpu: Mapping[str, int] = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)
     running_tasks: str = ""
 

@@ -3,7 +3,7 @@
 Nothing here changes anything, and an Airflow that is down is an observation, not an error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from apps.dataplane.errors import DataPlaneError, Temporary, Unreachable
@@ -17,7 +17,7 @@ from apps.dataplane.local.control.health import Facts, core_state, heartbeat_of,
 from apps.dataplane.local.control.restarts import count_restarts
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, State, Wanted, WantedQueue, read_state, read_wanted
-from apps.dataplane.local.machine.processes import is_worker_ready, memory_bytes
+from apps.dataplane.local.machine.processes import CpuMeter, is_worker_ready, tree_usage
 from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.status import (
     ComponentState,
@@ -28,6 +28,8 @@ from apps.dataplane.status import (
 
 API_SECONDS = 2.0
 RESTARTS_PERIOD = timedelta(hours=24)
+# CPU is what was used between two looks of this process.
+_METER = CpuMeter()
 
 
 class Observer:
@@ -76,15 +78,16 @@ class Observer:
         tasks, import_errors = self._counts(state)
         scheduler = programs.get(program_name(self.folder.ref, "scheduler"))
         is_stopping = scheduler is not None and scheduler.state == "STOPPING"
+        usage = {name: tree_usage(one.pid) for name, one in programs.items() if one.pid}
+        cpu = {name: _METER.millis(programs[name].pid, used) for name, used in usage.items()}
         return Facts(
             programs=programs,
             report=self._report(state),
             tasks=tasks,
             import_errors=import_errors,
             running_tasks=running_tasks(self.config, self.folder, state) if is_stopping else "",
-            memory={
-                name: memory_bytes(program.pid) for name, program in programs.items() if program.pid
-            },
+            memory={name: used.memory_bytes for name, used in usage.items()},
+            cpu={name: millis for name, millis in cpu.items() if millis is not None},
             restarts=count_restarts(self.folder, since=datetime.now(UTC) - RESTARTS_PERIOD),
         )
 
@@ -129,6 +132,7 @@ class Observer:
             started_at=moment(program.started_at) if program.pid else None,
             heartbeat_at=heartbeat,
             memory_bytes=facts.memory.get(name),
+            cpu_millis=facts.cpu.get(name),
             restarts=facts.restarts.get(component, 0),
         )
 
@@ -152,6 +156,7 @@ class Observer:
             detail=f"{len(leaving)} old workers are finishing their tasks." if leaving else "",
             started_at=moment(max(started)) if started else None,
             memory_bytes=sum(facts.memory.get(name, 0) for name in names) or None,
+            cpu_millis=_sum_if_known(facts.cpu, names),
             restarts=facts.restarts.get(f"worker {queue.name}", 0),
         )
 
@@ -169,6 +174,11 @@ class Observer:
             for name in wanted.core
         )
         return is_stopped or code.current_digest(self.folder) != state.code_digest
+
+
+def _sum_if_known(cpu: Mapping[str, int], names: Sequence[str]) -> int | None:
+    known = [cpu[name] for name in names if name in cpu]
+    return sum(known) if known else None
 
 
 def _nothing() -> Observation:

@@ -34,8 +34,8 @@ def is_news(decision: ScalingDecision, last: ScalingDecision | None) -> bool:
     """Return whether a decision says something else than the last one: inputs alone do not."""
     if last is None:
         return True
-    same = {"at": last.at, "queued": last.queued, "running": last.running}
-    return replace(decision, **same) != last
+    same_inputs = replace(decision, at=last.at, queued=last.queued, running=last.running)
+    return same_inputs != last
 
 
 def append(folder: Folder, decision: ScalingDecision) -> None:

@@ -1,24 +1,60 @@
 """What the operating system knows of a program: its memory, and what its workers are doing."""
 
+import time
+from dataclasses import dataclass, field
+
 import psutil
 
+# CPU of a longer time says nothing about now.
+LONGEST_SECONDS, SHORTEST_SECONDS = 600.0, 1.0
 
-def memory_bytes(pid: int) -> int:
-    """Return the memory of a process and its children; what they share is counted once, where
-    known.
+
+@dataclass(frozen=True, kw_only=True)
+class TreeUsage:
+    """What a process and its children use: memory they share is counted once, where known, and
+    children that have ended count for CPU.
     """
-    total = 0
+
+    memory_bytes: int
+    cpu_seconds: float
+
+
+def tree_usage(pid: int) -> TreeUsage:
+    """Return what a process and its children use; nothing for one that has ended."""
+    memory_bytes, cpu_seconds = 0, 0.0
     try:
         processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.Error:
-        return 0
+        processes = []
     for process in processes:
         try:
             memory = process.memory_full_info()
+            cpu_seconds += sum(process.cpu_times()[:4])
         except psutil.Error:
             continue
-        total += getattr(memory, "pss", memory.rss)
-    return total
+        memory_bytes += getattr(memory, "pss", memory.rss)
+    return TreeUsage(memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
+
+
+@dataclass
+class CpuMeter:
+    """Turns CPU seconds into thousandths of a core, between two looks of this process."""
+
+    known: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def millis(self, pid: int, usage: TreeUsage, *, now: float | None = None) -> int | None:
+        """Return the CPU since the last look, None for the first one and after a long time."""
+        now = time.monotonic() if now is None else now
+        if len(self.known) > 1000:
+            self.known.clear()
+        before = self.known.get(pid)
+        if before is not None and now - before[0] < SHORTEST_SECONDS:
+            return None
+        self.known[pid] = (now, usage.cpu_seconds)
+        if before is None or now - before[0] > LONGEST_SECONDS:
+            return None
+        used = max(0.0, usage.cpu_seconds - before[1])
+        return round(1000 * used / (now - before[0]))
 
 
 def is_worker_ready(pid: int) -> bool:
