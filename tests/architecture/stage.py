@@ -24,7 +24,7 @@ from apps.accounts.queries import digest_of
 from apps.accounts.services import issue_sign_in_link
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Draft, Operation
-from apps.deploys.models import Deploy
+from apps.deploys.models import Deploy, Preview
 from apps.organizations.invitations.services import invite
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.roles.services import create_role
@@ -261,6 +261,9 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
         file_name="x.zip",
         size_bytes=2,
         n_files=0,
+    )
+    Preview.objects.create(
+        deployment=deployment, number=1, digest=digest, file_name="x.zip", size_bytes=2
     )
     return {
         "arguments": {

@@ -214,9 +214,7 @@ def test_packages_that_were_removed_are_installed_again_when_they_are_needed(
     prefix = subprocess.run([environment.python, "-c", asked], capture_output=True, text=True)
     assert prefix.stdout.strip() == str(environment.path)
     used_at = (environment.path / COMPLETE).stat().st_mtime
-    assert environment.path.name not in remove_unused(
-        world.home, now=used_at + UNUSED_SECONDS - 60
-    )
+    assert environment.path.name not in remove_unused(world.home, now=used_at + UNUSED_SECONDS - 60)
     assert environment.path.name in remove_unused(world.home, now=used_at + UNUSED_SECONDS + 60)
     assert not environment.path.exists()
 

@@ -185,6 +185,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deploys:list", [ref]),
         ("deploys:list", [failed]),
         ("deploys:detail", [ref, made.deploy.number]),
+        *[("deploys:preview", [ref, preview.number]) for preview in made.previews],
         ("observability:analytics", [ref]),
         ("dags:organization", ["nordhavn"]),
         ("dags:workspace", ["warehouse"]),
