@@ -136,9 +136,9 @@ def deploy_if_nothing_is_wrong(preview: Preview) -> Delivery | None:
     wrong with it.
     """
     actor = preview.created_by
-    if not preview.is_deployed_at_once or actor is None or preview.errors:
+    if not preview.is_deployed_at_once or actor is None or not actor.is_active:
         return None
-    if vanishing_busy_dags(preview) or not actor.is_active:
+    if blocking_errors(preview) or vanishing_busy_dags(preview):
         return None
     if not actor.has_perm("deployment.deploys.create", preview.deployment):
         return None
