@@ -242,10 +242,10 @@ def test_what_cannot_be_installed_is_one_sentence(
 
 def test_a_version_that_the_projects_own_lock_prefers_is_taken(world: LocalWorld):
     lock = world.plane.lock_packages(
-        runtime=make_runtime(), requirements=("titlecase>=2",), preferred={"titlecase": "2.4"}
+        runtime=make_runtime(), requirements=("inflection>=0.4",), preferred={"inflection": "0.5.0"}
     )
 
-    assert [(one.name, one.version) for one in lock.packages] == [("titlecase", "2.4")]
+    assert [(one.name, one.version) for one in lock.packages] == [("inflection", "0.5.0")]
 
 
 def test_a_token_works_once(world: LocalWorld):

@@ -155,20 +155,21 @@ def test_packages_are_checked_first_and_deployed_by_themselves_when_nothing_is_w
     assert Deploy.objects.get().created_by == alice
 
 
-@pytest.mark.parametrize("errors", [(BROKEN,), (ASKS,)])
-def test_what_is_wrong_waits_for_a_person(
+@pytest.mark.parametrize(("error", "is_deployed"), [(BROKEN, False), (ASKS, True)])
+def test_a_file_that_fails_waits_for_a_person_and_one_that_asks_airflow_does_not(
     world: Plane,
     alice: User,
     deployment: Deployment,
     client_of: ClientOf,
-    errors: tuple[ParseError, ...],
+    error: ParseError,
+    is_deployed: bool,
 ) -> None:
-    world.store.project = ParsedProject(dags=(SALES,), errors=errors, file_count=2)
+    world.store.project = ParsedProject(dags=(SALES,), errors=(error,), file_count=2)
 
     send(client_of(alice), PROJECT)
 
-    assert checked().state == PreviewState.READY
-    assert not Deploy.objects.exists()
+    assert (checked().state == PreviewState.READY) != is_deployed
+    assert Deploy.objects.exists() == is_deployed
 
 
 def test_one_whose_author_may_no_longer_deploy_waits(

@@ -22,7 +22,7 @@ from apps.deployments.models import (
     RevisionState,
 )
 from apps.deploys.git.services import connect_repository, rotate_webhook_secret
-from apps.deploys.models import Deploy, GitRepository, GitSource
+from apps.deploys.models import Deploy, GitRepository, GitSource, Preview, PreviewState
 from apps.observability.incidents.models import Incident
 from apps.organizations.models import ApiToken, Invitation, Team
 from apps.organizations.roles.services import create_role
@@ -149,6 +149,7 @@ class Stage:
     failure: Operation
     running: Operation
     deploy: Deploy
+    previews: list[Preview]
     invitation: Invitation
     remote: Cluster
     away: Cluster
@@ -208,6 +209,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         failure=_operation(failed, bad, author, OperationState.FAILED),
         running=_operation(busy, coming, author, OperationState.RUNNING),
         deploy=_deploys(settled, author),
+        previews=_previews(settled, author),
         invitation=_invitation(workspace, person),
         remote=registered(
             workspace.organization,
@@ -456,3 +458,56 @@ def _invitation(workspace: Any, author: User) -> Invitation:
         invited_by=author,
         expires_at=timezone.now() + timedelta(days=7),
     )
+
+
+def _previews(deployment: Deployment, author: User) -> list[Preview]:
+    """Make a preview of each state in which its page differs, with long names and many rows."""
+    common = {
+        "deployment": deployment,
+        "file_name": "warehouse-analytics-and-customs-clearance.tar.gz",
+        "description": "Clear customs before loading",
+        "digest": "0" * 64,
+        "size_bytes": 3_100_000,
+        "kind": "project",
+        "created_by": author,
+        "base": deployment.wanted,
+        "runtime": "3.3.2-1",
+    }
+    dags = [
+        [f"customs_clearance_{number}", "customs.py", "0 5 * * *", 14, ["etl"], ["eu", "daily"]]
+        for number in range(40)
+    ]
+    gone = ["sftp_out", "sftp.py", "*/30 * * * *", 4, ["etl"], []]
+    ready = {
+        "state": PreviewState.READY,
+        "notes": [".env was left out: variables are set in the Deployment's configuration."],
+        "packages": [
+            ["pandera", "0.26.1", 900_000],
+            ["apache-airflow-providers-snowflake", "6.7", 1],
+        ],
+        "dags": [*dags, ["d" * 200, "long.py", "@continuous", 1, ["o" * 90], ["t" * 90]]],
+        "errors": [
+            ["returns_score.py", 23, "ImportError: cannot import name", "Traceback\n  x", False],
+            ["rates.py", 1, "Variable rates not found", "Traceback\n  y", True],
+        ],
+        "before": {
+            "dags": [gone, [*dags[0][:2], "@hourly", 9, *dags[0][4:]]],
+            "running": {"sftp_out": 1},
+        },
+        "packages_digest": "1" * 64,
+        "took_seconds": 12.5,
+    }
+    rows: list[dict[str, Any]] = [
+        {"state": PreviewState.CHECKING, "step": "install"},
+        {
+            "state": PreviewState.FAILED,
+            "step": "packages",
+            "problem": "The package index has no package called " + "p" * 150 + ".",
+            "log": ["Traceback (most recent call last):", "  x" * 80],
+        },
+        ready,
+    ]
+    return [
+        Preview.objects.create(number=number, **common, **row)
+        for number, row in enumerate(rows, start=1)
+    ]

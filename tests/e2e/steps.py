@@ -136,6 +136,11 @@ def deliver(page: Page, ref: str, folder: Path, code: str = OWN_DAG) -> None:
     page.goto(f"/d/{ref}/deploys/")
     page.locator("input[type=file]").set_input_files(file)
     page.get_by_role("button", name="Deploy code", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/(operations|previews)/\d+/"))
+    if "/previews/" in page.url:
+        button = page.get_by_role("button", name=re.compile("^Deploy to "))
+        button.wait_for(timeout=180_000)
+        button.click()
     expect(page).to_have_url(re.compile(r"/operations/\d+/"))
 
 

@@ -202,6 +202,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deploys:new_git_repository", ["warehouse"]),
         ("deploys:git_repository", ["warehouse", made.repository.pk]),
         ("deploys:edit_git_repository", ["warehouse", made.repository.pk]),
+        *[("deploys:preview", [ref, preview.number]) for preview in made.previews],
         ("observability:analytics", [ref]),
         ("observability:scaling", [ref]),
         ("observability:replay", [ref]),

@@ -151,9 +151,9 @@ def deploy_if_nothing_is_wrong(preview: Preview) -> Delivery | None:
     wrong with it.
     """
     author = preview.created_by
-    if not preview.is_deployed_at_once or author is None or preview.errors:
+    if not preview.is_deployed_at_once or author is None or not author.is_active:
         return None
-    if vanishing_busy_dags(preview) or not author.is_active:
+    if blocking_errors(preview) or vanishing_busy_dags(preview):
         return None
     if not author.has_perm("deployment.deploys.create", preview.deployment):
         return None

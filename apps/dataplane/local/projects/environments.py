@@ -12,8 +12,6 @@ import re
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,10 +108,12 @@ def ensure_packages(
     Raises Permanent when it failed; the next call begins again.
     """
     environment = environment_of(home=home, config=config, runtime=runtime, packages=packages)
+    supervisor = Supervisor(home)
     if environment.is_complete:
         environment.note_use()
+        if supervisor.written(environment.program):
+            supervisor.remove(environment.program)
         return ""
-    supervisor = Supervisor(home)
     state = supervisor.states(environment.program).get(environment.program)
     if state and state.is_up:
         return "Installing the packages of the project."
@@ -271,10 +271,10 @@ def _read_failure(environment: Environment) -> str:
 def _start(supervisor: Supervisor, environment: Environment, packages: PackagesSpec) -> None:
     runtime = environment.runtime
     module = "apps.dataplane.local.projects.installing"
-    places = [runtime.version, str(runtime.lock), packages.digest, packages.lock_path]
+    arguments = [runtime.version, str(runtime.lock), packages.digest, packages.lock_path]
     program = Program(
         name=environment.program,
-        command=_module(module, places),
+        command=[sys.executable, "-m", module, *arguments],
         environment=installer_environment(runtime.home),
         directory=PROJECT,
         log_file=runtime.home.logs / f"{environment.program}.log",
@@ -285,12 +285,3 @@ def _start(supervisor: Supervisor, environment: Environment, packages: PackagesS
     supervisor.write(program)
     supervisor.reload()
     supervisor.start(program.name)
-
-
-def _module(module: str, arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", module, *arguments]
-
-
-def now() -> float:
-    """Return the time as `remove_unused` takes it."""
-    return time.time()
