@@ -49,10 +49,7 @@ def poll(*, repository_id: int) -> None:
     if repository is None:
         return
     token = enter_request(RequestContext(caller=f"Git repository {repository}"))
-    error, is_waiting = (
-        "The last check of this repository was cut off. The portal tries again later.",
-        False,
-    )
+    error, is_waiting = CUT_OFF, False
     try:
         is_waiting = _look(repository)
         error = ""
