@@ -33,10 +33,13 @@ from apps.dataplane.local.projects.environments import (
     environment_of,
     remove_unused,
 )
-from apps.dataplane.spec import VariableSpec
+from apps.dataplane.spec import CodeSpec, VariableSpec
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.results import observed_json
+from apps.deploys.archives.building import Limits, build_archive
+from apps.deploys.git.fetching import Login, checkout
+from apps.deploys.git.remotes import remote_of
 from apps.observability.collecting.answers import Answer, read_answer
 from apps.observability.incidents.detectors import findings, seen
 from apps.observability.why.facts import TaskName, facts_in
@@ -48,6 +51,8 @@ from tests.dataplane.projects import ASKING, BROKEN, PROJECT, write_lock
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_code, make_runtime, make_spec
 from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in
 from tests.dataplane.world import eventually, settle
+from tests.deploys.git_servers import Repository, https_server
+from tests.kubernetes.certificates import Authority
 
 pytestmark = pytest.mark.slow
 
@@ -434,6 +439,32 @@ def test_a_run_whose_code_was_removed_long_ago_is_started_again(
 
     said = world.airflow("GET", f"{path}/taskInstances/say/xcomEntries/return_value")
     assert said["value"] == "one"
+
+
+def test_a_folder_of_a_git_commit_is_what_airflow_runs(
+    world: LocalWorld, tmp_path: Path, settings: Any
+) -> None:
+    """It begins with whatever code is there, and brings its own by https from a real git server."""
+    authority = Authority("Tests")
+    settings.GIT_NETWORKS, settings.GIT_CA = ("127.0.0.0/8",), authority.certificate
+    source = PLAIN.replace("plain()", "from_git()").replace("VERSION", "pushed")
+    files = {"team/dags/from_git.py": source.encode(), "README.md": b"Of the whole repository."}
+    Repository(tmp_path / "dags.git").commit(files)
+    (tmp_path / "built").mkdir()
+    with https_server(tmp_path, authority) as address:
+        remote = remote_of(f"{address}/dags.git")
+        with checkout(remote, Login(), branch="main") as fetched:
+            chunks = [fetched.archive("team/dags").read_bytes()]
+            built = build_archive(
+                name="code.zip", chunks=chunks, folder=tmp_path / "built", limits=Limits()
+            )
+
+    world.apply(code=CodeSpec(digest=built.digest, archive_path=str(built.path)))
+
+    run_id = world.trigger("from_git")
+    world.succeeded("from_git", run_id)
+    path = f"/api/v2/dags/from_git/dagRuns/{run_id}/taskInstances/say/xcomEntries/return_value"
+    assert world.airflow("GET", path)["value"] == "pushed"
 
 
 PRINTING = """

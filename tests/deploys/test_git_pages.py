@@ -131,10 +131,10 @@ def test_a_deployment_is_connected_shown_and_disconnected(
     assert (found.branch, found.path, found.set_by) == ("main", "dags", alice)
     page = client.get(f"/d/{deployment.ref}/deploys/").content.decode()
     check_page(page)
-    assert "Look now" in page
+    assert "Check now" in page
     seen = client_of(bob).get(f"/d/{deployment.ref}/deploys/").content.decode()
     assert "github.com/acme/dags" in seen
-    assert "Look now" not in seen
+    assert "Check now" not in seen
     client.post(f"{path}disconnect/")
     assert not GitSource.objects.exists()
 

@@ -265,7 +265,8 @@ def test_webhooks_are_bounded_in_size_and_number(
     assert send(repository, b"x" * 11, headers) == 413
     monkeypatch.setattr("apps.deploys.git.webhooks.MOST_A_MINUTE", 2)
 
-    assert [send(repository, b"{}", headers) for _ in range(3)] == [202, 429, 429]
+    assert [send(repository, b"{}", headers) for _ in range(3)] == [202, 202, 429]
+    assert [send(repository, b"{}", {}) for _ in range(3)] == [401, 401, 429]
 
 
 def test_one_job_at_a_time_looks_at_a_repository_and_few_at_a_host(

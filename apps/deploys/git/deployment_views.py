@@ -61,7 +61,7 @@ def look(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     found = source_of(deployment)
     if found is not None:
         tasks.look_now(found.repository)
-        messages.info(request, "The portal looks at the branch now. Reload the page in a moment.")
+        messages.info(request, "The branch is being checked. Reload the page in a moment.")
     return redirect("deploys:list", deployment.ref)
 
 

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 DELIVER, CONNECT = "deployment.deploys.create", "workspace.git.manage"
 CHUNK = 1024 * 1024
+CUT_OFF = "The last check of this repository was cut off. The portal tries again later."
 
 
 class NotVouchedFor(PortalError):
@@ -49,7 +50,7 @@ def poll(*, repository_id: int) -> None:
     if repository is None:
         return
     token = enter_request(RequestContext(caller=f"Git repository {repository}"))
-    error, is_waiting = "The last look at this repository ended without a result.", False
+    error, is_waiting = CUT_OFF, False
     try:
         is_waiting = _look(repository)
         error = ""

@@ -109,7 +109,7 @@ def test_repository(request: HttpRequest, workspace: Workspace, repository_id: i
 def look(request: HttpRequest, workspace: Workspace, repository_id: int) -> HttpResponse:
     found = _repository(workspace, repository_id)
     tasks.look_now(found)
-    messages.info(request, "The portal looks at the repository now. Reload the page in a moment.")
+    messages.info(request, "The repository is being checked. Reload the page in a moment.")
     return redirect("deploys:git_repository", workspace.slug, found.pk)
 
 

@@ -22,7 +22,7 @@ from apps.deploys.git.tasks import look_now
 from apps.deploys.models import GitRepository
 
 MOST_BYTES = 2 * 1024 * 1024 - 1
-# Of one repository and of one address: a push is one message, a release of a monorepo some dozens.
+# Good ones of one repository, and bad ones of one address.
 MOST_A_MINUTE = 60
 # https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries and the pages of
 # the others: with and without the name of the algorithm before the digest.
@@ -34,21 +34,22 @@ TOKEN = "X-Gitlab-Token"  # noqa: S105 - the name of a header
 @open_to_all
 @require_POST
 def receive(request: HttpRequest, key: str) -> HttpResponse:
-    if _is_too_often(f"from {client_address(request)}"):
-        return _answer(429, "Too many messages. Try again in a minute.")
     if int(request.headers.get("Content-Length") or 0) > MOST_BYTES:
-        return _answer(413, "The message is too large. The portal looks by itself each minute.")
+        return _answer(413, "The message is too large. The portal finds the push by itself.")
     repository = GitRepository.objects.filter(key=key).first()
     if repository is None or not is_signed(
         request, body=request.body, secret=_secret_of(repository)
     ):
+        # Good messages pass all the same: many repositories may share an address.
+        if _is_too_often(f"from {client_address(request)}"):
+            return _answer(429, "Too many bad messages from this address. Wait a minute.")
         return _answer(401, "There is no such webhook, or the signature is wrong.")
     if _is_too_often(f"of {repository.pk}"):
         return _answer(429, "Too many messages. Try again in a minute.")
     GitRepository.objects.filter(pk=repository.pk).update(webhook_seen_at=Now())
     if repository.sources.exists():
         look_now(repository)
-    return _answer(202, "The portal looks at the repository.")
+    return _answer(202, "The repository is being checked.")
 
 
 def is_signed(request: HttpRequest, *, body: bytes, secret: str) -> bool:
