@@ -76,8 +76,8 @@ TABLE: dict[str, str] = {
     "RotateApiToken": ANY,
     "DeleteApiToken": ANY,
 }
-# What operations ask themselves, once they have read what a call is about (see `_bodies` and `_ids`):
-# the permission, and what those hold who learn that it is missing. Others find nothing.
+# What operations ask themselves, once they have read what a call is about (see `_bodies`): the
+# permission, and what those hold who learn that it is missing. Others find nothing.
 INSIDE_OPERATION: dict[str, tuple[str, str]] = {
     "CreateDeployment": ("workspace.deployments.create", "workspace.view"),
     "ListUsers": ("organization.members.view", ANY),
