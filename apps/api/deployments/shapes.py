@@ -73,7 +73,8 @@ class DeploymentShape(Shape):
     organization_id: str
     workspace_id: str
     workspace_name: str
-    cluster_id: str
+    # Clients take one of the type STANDARD for moved when it comes with a cluster.
+    cluster_id: str | None
     cluster_name: str
     type: str
     cloud_provider: str
@@ -142,7 +143,7 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         organization_id=public_id("organization", workspace.organization_id),
         workspace_id=public_id("workspace", workspace.pk),
         workspace_name=workspace.name,
-        cluster_id=public_id("cluster", cluster.pk),
+        cluster_id=public_id("cluster", cluster.pk) if is_kubernetes else None,
         cluster_name=cluster.name,
         type="DEDICATED" if is_kubernetes else "STANDARD",
         cloud_provider=cluster.kind.upper(),

@@ -72,8 +72,6 @@ class Gate:
 
     def _find(self, caller: Caller, arguments: dict[str, str]) -> Any:
         number = number_of(self.model.access_scope, arguments[self.by])
-        if number is None:
-            raise NotHere
         path = self.model.access_paths["organization"]
         above = [path for path in self.model.access_paths.values() if path]
         rows = self.model.objects.filter(**{path: caller.organization}).select_related(
