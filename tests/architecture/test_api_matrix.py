@@ -176,7 +176,7 @@ def test_every_operation_lets_through_whom_its_permission_does_of_all(
 
 
 def _wrong(stage: Stage, programs: dict[str, Client], whom: Any) -> Iterator[str]:
-    ids = _ids(stage)
+    ids = ids_on(stage)
     bodies = _bodies(ids)
     for name, operation in ALL.items():
         path = "/v1" + operation.route.format_map(ids)
@@ -230,7 +230,7 @@ def _strength(visitor: str) -> int:
     return sum(visitor in holders for holders in HOLDERS.values())
 
 
-def _ids(stage: Stage) -> dict[str, str]:
+def ids_on(stage: Stage) -> dict[str, str]:
     places = {f"{scope}Id": public_id(scope, on.pk) for scope, on in stage.places.items()}
     cluster = stage.places["deployment"].cluster
     deploy = stage.places["deployment"].deploys.get()
