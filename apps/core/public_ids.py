@@ -47,6 +47,7 @@ def numbers_of(kind: Kind, texts: list[str]) -> list[int]:
     return [number for text in texts if (number := number_of(kind, text))]
 
 
+@lru_cache(maxsize=8192)
 def part_id(whole: str, name: str) -> str:
     """Return an id of a part that has a name only, such as a queue of a Deployment."""
     return f"c{_digest(f'{whole}:{name}')[:24]}"

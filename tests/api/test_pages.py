@@ -23,6 +23,8 @@ def test_the_document_describes_every_operation(client, settings):
     assert all(path.startswith(("/organizations", "/users/")) for path in document["paths"])
     references = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert references <= document["components"]["schemas"].keys()
+    assert "Deployment" in references
+    assert not [name for name in references if name.endswith("Shape")]
 
 
 def test_the_reference_reads_without_script_and_names_all(db, client):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from apps.api.wire import gates
 from apps.core.public_ids import number_of, public_id
 from tests.conftest import CONFIG
 
@@ -200,3 +201,31 @@ def test_a_list_costs_as_many_queries_however_long_it_is(
         assert program.get("/deployments", limit=1000).json()["totalCount"] == 5
     with django_assert_max_num_queries(6):
         assert program.get("/deployments", limit=2).json()["totalCount"] == 5
+
+
+def test_what_a_client_has_already_is_not_sent_again(alice, deployment, program_of):
+    program = program_of(alice)
+    path = f"/deployments/{id_of('deployment', deployment)}"
+    etag = program.get(path)["ETag"]
+
+    def again():
+        return program.client.get(program.root + path, headers={"If-None-Match": etag})
+
+    assert (again().status_code, again().content) == (304, b"")
+    deployment.name = "renamed"
+    deployment.save(update_fields=["name"])
+    assert again().status_code == 200
+
+
+def test_a_token_that_calls_too_often_waits_and_others_do_not(
+    alice, bob, program_of, settings, monkeypatch
+):
+    settings.API_CALLS_PER_MINUTE = 3
+    monkeypatch.setattr(gates, "now", lambda: 90.0)
+    busy, other = program_of(alice), program_of(bob)
+
+    answers = [busy.get("/v1/users/self") for _ in range(4)]
+
+    assert [one.status_code for one in answers] == [200, 200, 200, 429]
+    assert answers[-1]["Retry-After"] == "30"
+    assert other.get("/v1/users/self").status_code == 200

@@ -163,10 +163,10 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         dag_tarball_version=_code_version(applied),
         desired_dag_tarball_version=_code_version(wanted),
         api_url=f"{airflow}api/v2",
-        ui_url=settings.PORTAL_URL + reverse("deployments:overview", args=[deployment.ref]),
+        ui_url=settings.PORTAL_URL + _page_of(deployment.ref),
         web_server_url=airflow,
         web_server_airflow_api_url=f"{airflow}api/v2",
-        web_server_ingress_hostname=urlsplit(airflow).hostname or "",
+        web_server_ingress_hostname=_host_of(airflow.rpartition(deployment.ref)[0]),
         created_at=deployment.created_at,
         updated_at=wanted.created_at,
         created_by=profile_of(deployment.created_by),
@@ -210,6 +210,16 @@ def _queue_shape(deployment_id: str, queue: WorkerQueue) -> QueueShape:
 
 def _code_version(revision: Revision | None) -> str | None:
     return revision.code_digest[:24] if revision and revision.code_digest else None
+
+
+@lru_cache(maxsize=4096)
+def _page_of(ref: str) -> str:
+    return reverse("deployments:overview", args=[ref])
+
+
+@lru_cache(maxsize=64)
+def _host_of(origin: str) -> str:
+    return urlsplit(origin).hostname or ""
 
 
 @lru_cache(maxsize=64)

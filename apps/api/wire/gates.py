@@ -6,14 +6,16 @@ needed; no session is created. What a caller may not see is not there: 404.
 """
 
 from dataclasses import dataclass
+from time import time as now
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 
 from apps.access.catalogue import PERMISSIONS
 from apps.access.scoped import require
-from apps.api.wire.errors import BAD_TOKENS_SECONDS, NotHere, TooManyBadTokens
+from apps.api.wire.errors import BAD_TOKENS_SECONDS, NotHere, TooManyBadTokens, TooManyCalls
 from apps.core.middleware import client_address
 from apps.core.public_ids import number_of
 from apps.deployments.models import Deployment, Phase
@@ -61,6 +63,7 @@ class Gate:
 
     def __call__(self, request: Any) -> Caller:
         caller = request.caller = _caller(request)
+        _limit(caller)
         arguments = request.resolver_match.kwargs
         if "organizationId" in arguments:
             request.organization = _organization(caller, arguments["organizationId"])
@@ -117,6 +120,19 @@ def _caller(request: HttpRequest) -> Caller:
             raise TooManyBadTokens from None
         _note_bad(address)
         raise
+
+
+def _limit(caller: Caller) -> None:
+    """Count the calls of a token in this minute. Without a cache nothing is counted."""
+    most = settings.API_CALLS_PER_MINUTE
+    minute, second = divmod(int(now()), 60)
+    key = f"api:calls:{caller.token._meta.model_name}:{caller.token.pk}:{minute}"
+    if most and not cache.add(key, 1, 120):
+        try:
+            if cache.incr(key) > most:
+                raise TooManyCalls(most, seconds=60 - second)
+        except ValueError:  # it ended between the two
+            return
 
 
 def _organization(caller: Caller, text: str) -> Organization:
