@@ -162,6 +162,8 @@ def test_options_are_those_of_the_form(alice, cluster, program_of):
     assert [one["name"] for one in body["workerMachines"]] == ["LOCAL"]
     assert body["workerQueues"]["maxWorkers"]["ceiling"] == 10
     assert body["runtimeReleases"][0]["version"]
+    (regions,) = program_of(alice, name="two").get("/cluster-options", provider="AWS").json()
+    assert regions["regions"] == [{"name": "local"}]
 
 
 def test_a_cluster_is_shown_to_those_who_may_use_it(

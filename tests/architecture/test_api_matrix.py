@@ -40,6 +40,7 @@ TABLE: dict[str, str] = {
     "ListClusters": ANY,
     "GetCluster": ANY,
     "GetDeploymentOptions": ANY,
+    "GetClusterOptions": ANY,
     "ListDeployments": ANY,
     "CreateDeployment": ANY,
     "GetDeployment": "deployment.view",
