@@ -247,6 +247,11 @@ DOCS_URL = env_docs("PORTAL_DOCS_URL", "/docs/")
 DOCS_FOLDER = BASE_DIR / "docs"
 DOCS_CONFIGURATION = BASE_DIR / "mkdocs.yml"
 
+# --- API ------------------------------------------------------------------------------------------
+
+# How many calls one token may make in a minute; 0 is unlimited.
+API_CALLS_PER_MINUTE = env_int("PORTAL_API_CALLS_PER_MINUTE", 1_200, minimum=0, maximum=1_000_000)
+
 # --- Data planes ---------------------------------------------------------------------------------
 
 # By name: a portal without Kubernetes clusters never imports the client.

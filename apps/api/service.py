@@ -1,6 +1,11 @@
 """All operations of the API under one roof, and the document that describes them."""
 
+import hashlib
+from http import HTTPStatus
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
 from apps.api.deployments import deploys, items, logs, options
@@ -24,12 +29,31 @@ ROUTERS = (
 
 
 class PortalAPI(NinjaAPI):
-    """No answer is kept by anything between the portal and a client."""
+    """No answer is kept by anything between the portal and a client. A client that has one may ask
+    whether it still holds: `If-None-Match`.
+    """
 
     def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
         response = super().create_temporal_response(request)
         response["Cache-Control"] = "no-store"
         return response
+
+    def create_response(
+        self,
+        request: HttpRequest,
+        data: Any,
+        *,
+        status: int | None = None,
+        temporal_response: HttpResponse | None = None,
+    ) -> HttpResponse:
+        response = super().create_response(
+            request, data, status=status, temporal_response=temporal_response
+        )
+        if request.method != "GET" or response.status_code != HTTPStatus.OK:
+            return response
+        etag = response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+        found: HttpResponse | None = get_conditional_response(request, etag, None, response)
+        return found or response
 
 
 api = PortalAPI(

@@ -33,20 +33,21 @@ def public_id(kind: Kind, number: int) -> str:
     return f"c{_digest(f'{kind}:{number}')[:10]}{number:014x}"
 
 
-def number_of(kind: Kind, text: str) -> int | None:
-    """Return the number of the row that an id names; None for an id of something else."""
+def number_of(kind: Kind, text: str) -> int:
+    """Return the number of the row that an id names; 0, which no row has, for any other text."""
     found = _SHAPE.fullmatch(text)
     if found is None:
-        return None
+        return 0
     number = int(found[2], 16)
-    return number if public_id(kind, number) == text else None
+    return number if public_id(kind, number) == text else 0
 
 
 def numbers_of(kind: Kind, texts: list[str]) -> list[int]:
     """Return the numbers of those ids that are of the kind."""
-    return [number for text in texts if (number := number_of(kind, text)) is not None]
+    return [number for text in texts if (number := number_of(kind, text))]
 
 
+@lru_cache(maxsize=8192)
 def part_id(whole: str, name: str) -> str:
     """Return an id of a part that has a name only, such as a queue of a Deployment."""
     return f"c{_digest(f'{whole}:{name}')[:24]}"

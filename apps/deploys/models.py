@@ -81,8 +81,8 @@ def new_upload_name() -> str:
 
 
 class Upload(models.Model):
-    """A delivery of code that a program announced. `name` is that of its files in storage;
-    `version` names what was uploaded last, empty before that.
+    """A delivery that a program announced. `name` is that of its files in storage; `version` names
+    what was uploaded last, and is empty before that.
 
     `finished_at` is when it became a deploy, or what was delivered was running already.
     """

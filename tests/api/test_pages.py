@@ -6,7 +6,7 @@ from apps.api.service import api
 from apps.core.public_ids import public_id
 
 
-def test_the_document_describes_every_operation(client):
+def test_the_document_describes_every_operation(client, settings):
     document = client.get("/spec/v1.0").json()
 
     described = {
@@ -19,9 +19,12 @@ def test_the_document_describes_every_operation(client):
         for operation in view.operations
     }
     assert described == known
-    assert all(path.startswith("/v1/") for path in document["paths"])
+    assert document["servers"] == [{"url": f"{settings.PORTAL_URL}/v1"}]
+    assert all(path.startswith(("/organizations", "/users/")) for path in document["paths"])
     references = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert references <= document["components"]["schemas"].keys()
+    assert "Deployment" in references
+    assert not [name for name in references if name.endswith("Shape")]
 
 
 def test_the_reference_reads_without_script_and_names_all(db, client):

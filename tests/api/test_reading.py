@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from apps.api.wire import gates
 from apps.core.public_ids import number_of, public_id
 from tests.conftest import CONFIG
 
@@ -19,9 +20,9 @@ def test_an_id_names_a_row_of_one_kind_alone():
 
     assert CUID.fullmatch(text)
     assert number_of("workspace", text) == 12
-    assert number_of("deployment", text) is None
+    assert number_of("deployment", text) == 0
     other = text[:-1] + ("0" if text[-1] != "0" else "1")
-    assert [number_of("workspace", one) for one in ("", "12", other, text.upper())] == [None] * 4
+    assert [number_of("workspace", one) for one in ("", "12", other, text.upper())] == [0] * 4
 
 
 def test_the_first_call_of_a_client_finds_its_organization(alice, organization, program_of):
@@ -53,11 +54,12 @@ def test_a_deployment_has_all_that_clients_follow_without_asking(alice, deployme
     assert answer["Cache-Control"] == "no-store"
     needed = (
         "type workspaceName executor schedulerSize defaultTaskPodCpu defaultTaskPodMemory "
-        "resourceQuotaCpu resourceQuotaMemory clusterId clusterName organizationId "
+        "resourceQuotaCpu resourceQuotaMemory clusterName organizationId "
         "isHighAvailability isDevelopmentMode environmentVariables workerQueues runtimeVersion"
     )
     assert [one for one in needed.split() if body.get(one) is None] == []
     assert (body["status"], body["namespace"]) == ("HEALTHY", deployment.ref)
+    assert "clusterId" not in body, "clients take it for moved"
     (queue,) = body["workerQueues"]
     assert (queue["name"], queue["isDefault"], queue["astroMachine"]) == ("default", True, "LOCAL")
     assert body["environmentVariables"] == []
@@ -160,6 +162,8 @@ def test_options_are_those_of_the_form(alice, cluster, program_of):
     assert [one["name"] for one in body["workerMachines"]] == ["LOCAL"]
     assert body["workerQueues"]["maxWorkers"]["ceiling"] == 10
     assert body["runtimeReleases"][0]["version"]
+    (regions,) = program_of(alice, name="two").get("/cluster-options", provider="AWS").json()
+    assert regions["regions"] == [{"name": "local"}]
 
 
 def test_a_cluster_is_shown_to_those_who_may_use_it(
@@ -199,3 +203,31 @@ def test_a_list_costs_as_many_queries_however_long_it_is(
         assert program.get("/deployments", limit=1000).json()["totalCount"] == 5
     with django_assert_max_num_queries(6):
         assert program.get("/deployments", limit=2).json()["totalCount"] == 5
+
+
+def test_what_a_client_has_already_is_not_sent_again(alice, deployment, program_of):
+    program = program_of(alice)
+    path = f"/deployments/{id_of('deployment', deployment)}"
+    etag = program.get(path)["ETag"]
+
+    def again():
+        return program.client.get(program.root + path, headers={"If-None-Match": etag})
+
+    assert (again().status_code, again().content) == (304, b"")
+    deployment.name = "renamed"
+    deployment.save(update_fields=["name"])
+    assert again().status_code == 200
+
+
+def test_a_token_that_calls_too_often_waits_and_others_do_not(
+    alice, bob, program_of, settings, monkeypatch
+):
+    settings.API_CALLS_PER_MINUTE = 3
+    monkeypatch.setattr(gates, "now", lambda: 90.0)
+    busy, other = program_of(alice), program_of(bob)
+
+    answers = [busy.get("/v1/users/self") for _ in range(4)]
+
+    assert [one.status_code for one in answers] == [200, 200, 200, 429]
+    assert answers[-1]["Retry-After"] == "30"
+    assert other.get("/v1/users/self").status_code == 200

@@ -40,6 +40,7 @@ TABLE: dict[str, str] = {
     "ListClusters": ANY,
     "GetCluster": ANY,
     "GetDeploymentOptions": ANY,
+    "GetClusterOptions": ANY,
     "ListDeployments": ANY,
     "CreateDeployment": ANY,
     "GetDeployment": "deployment.view",
@@ -76,8 +77,8 @@ TABLE: dict[str, str] = {
     "RotateApiToken": ANY,
     "DeleteApiToken": ANY,
 }
-# What operations ask themselves, once they have read what a call is about (see `_bodies` and `_ids`):
-# the permission, and what those hold who learn that it is missing. Others find nothing.
+# What operations ask themselves, once they have read what a call is about (see `_bodies`): the
+# permission, and what those hold who learn that it is missing. Others find nothing.
 INSIDE_OPERATION: dict[str, tuple[str, str]] = {
     "CreateDeployment": ("workspace.deployments.create", "workspace.view"),
     "ListUsers": ("organization.members.view", ANY),
@@ -175,8 +176,50 @@ def test_every_operation_lets_through_whom_its_permission_does_of_all(
     assert not wrong, "\n".join(wrong)
 
 
+GARBAGE: tuple[Any, ...] = (
+    [],
+    "text",
+    None,
+    {"name": "x" * 100_000, "description": "\u0000"},
+    {"name": {"a": [1]}, "roles": "x", "workerQueues": [None], "memberIds": [1]},
+    {"name": "\ud800", "limit": 10**30, "tokenExpiryPeriodInDays": 10**30},
+    {"name": "ok", "workspaceId": "c" + "f" * 24, "roles": [], "type": "DAG_ONLY"},
+)
+
+
+@pytest.mark.slow
+def test_no_body_and_no_query_breaks_an_operation(stage: Stage, programs: dict[str, Client]):
+    """Whatever is sent by whoever may do all: a refusal in the shape of refusals, or an answer."""
+    ids, program = ids_on(stage), programs["organization owner"]
+    wrong = []
+    for name, operation in ALL.items():
+        path = "/v1" + operation.route.format_map(ids)
+        queries = (
+            "?limit=1e9",
+            "?offset=-1&sorts=x",
+            "?workspaceId=%F0&startDate=0000-99-99",
+            "?limit=3",
+        )
+        bodies = GARBAGE if operation.method == "POST" else ({},)
+        for body in bodies:
+            for query in queries if operation.method == "GET" else ("",):
+                with transaction.atomic():
+                    answer = program.generic(
+                        operation.method, path + query, json.dumps(body), "application/json"
+                    )
+                    if not answer.streaming and answer.status_code >= 400:
+                        said = json.loads(answer.content)
+                        if said.get("statusCode") != answer.status_code or not said["message"]:
+                            wrong.append(f"{name}: {answer.content[:200]!r}")
+                    transaction.set_rollback(True)
+                if answer.status_code >= 500 and answer.status_code not in (501, 503):
+                    wrong.append(f"{name} {query} {str(body)[:80]}: {answer.status_code}")
+
+    assert not wrong, "\n".join(wrong)
+
+
 def _wrong(stage: Stage, programs: dict[str, Client], whom: Any) -> Iterator[str]:
-    ids = _ids(stage)
+    ids = ids_on(stage)
     bodies = _bodies(ids)
     for name, operation in ALL.items():
         path = "/v1" + operation.route.format_map(ids)
@@ -230,7 +273,7 @@ def _strength(visitor: str) -> int:
     return sum(visitor in holders for holders in HOLDERS.values())
 
 
-def _ids(stage: Stage) -> dict[str, str]:
+def ids_on(stage: Stage) -> dict[str, str]:
     places = {f"{scope}Id": public_id(scope, on.pk) for scope, on in stage.places.items()}
     cluster = stage.places["deployment"].cluster
     deploy = stage.places["deployment"].deploys.get()

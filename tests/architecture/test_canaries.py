@@ -29,6 +29,7 @@ from apps.sso.models import SSOConnection
 from tests.alerts.examples import make_channel
 from tests.architecture.permission_table import TABLE
 from tests.architecture.stage import Stage
+from tests.architecture.test_api_matrix import ALL, ids_on
 from tests.architecture.urls import addresses
 from tests.clusters.material import CANARY as CLUSTER_CANARY
 
@@ -108,6 +109,22 @@ def test_no_page_shows_its_owner_a_planted_secret(
     stage: Stage, planted: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert _read_again(stage, planted, caplog, visitors=WHO_MAY_MOST[:1], methods=("GET",)) == []
+
+
+def test_no_answer_of_the_api_holds_a_planted_secret(stage: Stage, planted: list[str]) -> None:
+    """Read all there is, as the owner's token."""
+    ids = ids_on(stage)
+    found = []
+    for name, operation in ALL.items():
+        if operation.method != "GET":
+            continue
+        path = "/v1" + operation.route.format_map(ids)
+        answer = stage.visitors["organization token"].get(path)
+        body = b"".join(answer) if answer.streaming else answer.content
+        found += [name for secret in planted if secret and secret in body.decode()]
+        assert answer.status_code < 500 or answer.status_code == 503, name
+
+    assert found == []
 
 
 def test_the_search_would_find_one(

@@ -164,6 +164,8 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "kubectl": kubectl,
     "podman": files_exist,
     "curl": curl,
+    "astro": is_known,
+    "export": is_known,
     "git": git,
     "zip": is_known,
     "dig": is_known,

@@ -186,8 +186,7 @@ def _refuse_moving(deployment: Deployment, body: DeploymentChange) -> None:
         raise NotOffered(
             f"A Deployment keeps its name. Send {deployment.name}, or create another one."
         )
-    number = number_of("workspace", body.workspace_id) if body.workspace_id else None
-    if number not in (None, deployment.workspace_id):
+    if body.workspace_id and number_of("workspace", body.workspace_id) != deployment.workspace_id:
         raise NotOffered("A Deployment stays in its workspace.")
     if body.is_dag_deploy_enabled is False:
         raise NotOffered("Deploys of DAGs are always enabled here. Leave the option on.")

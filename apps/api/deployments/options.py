@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 from ninja import Path, Query, Router
+from pydantic import Field
 
 from apps.api.deployments.shapes import (
     QUOTA_CPU,
@@ -93,6 +94,37 @@ class Options(Shape):
     workload_identity_options: list[str] = []
 
 
+class Region(Shape):
+    name: str
+
+
+class Instance(Shape):
+    name: str = ""
+    cpu: int = 0
+    memory: str = ""
+
+
+class ClusterOptions(Shape):
+    """Where a Deployment may run that names no cluster: one place, whatever the provider."""
+
+    provider: str
+    regions: list[Region]
+    default_region: Region
+    database_instances: list[Instance] = []
+    default_database_instance: Instance = Instance()
+    default_node_instance: Instance = Instance()
+    node_instances: list[Instance] = []
+    node_count_default: int = 0
+    node_count_max: int = 0
+    node_count_min: int = 0
+    default_vpc_subnet_range: str = ""
+
+
+class ClusterOptionsQuery(Shape):
+    provider: str = Field(default="", max_length=20)
+    type: str = ""
+
+
 class OptionsQuery(Shape):
     deployment_id: str = ""
     deployment_type: str = ""
@@ -133,6 +165,20 @@ def get_options(request: Call, at: Path[InOrganization], asked: Query[OptionsQue
             worker_concurrency=_range(options.sizes[0].concurrency),
         ),
     )
+
+
+@router.get(
+    "/organizations/{organizationId}/cluster-options",
+    auth=in_organization(),
+    response=list[ClusterOptions],
+    operation_id="GetClusterOptions",
+    summary="List where Deployments without a cluster of their own may run",
+)
+def get_cluster_options(
+    request: Call, at: Path[InOrganization], asked: Query[ClusterOptionsQuery]
+) -> Any:
+    here = Region(name=Cluster.Kind.LOCAL)
+    return [ClusterOptions(provider=asked.provider, regions=[here], default_region=here)]
 
 
 def _cluster(request: Call, asked: OptionsQuery) -> Cluster:

@@ -73,7 +73,8 @@ class DeploymentShape(Shape):
     organization_id: str
     workspace_id: str
     workspace_name: str
-    cluster_id: str
+    # Clients take one of the type STANDARD for moved when it comes with a cluster.
+    cluster_id: str | None
     cluster_name: str
     type: str
     cloud_provider: str
@@ -142,7 +143,7 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         organization_id=public_id("organization", workspace.organization_id),
         workspace_id=public_id("workspace", workspace.pk),
         workspace_name=workspace.name,
-        cluster_id=public_id("cluster", cluster.pk),
+        cluster_id=public_id("cluster", cluster.pk) if is_kubernetes else None,
         cluster_name=cluster.name,
         type="DEDICATED" if is_kubernetes else "STANDARD",
         cloud_provider=cluster.kind.upper(),
@@ -162,10 +163,10 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         dag_tarball_version=_code_version(applied),
         desired_dag_tarball_version=_code_version(wanted),
         api_url=f"{airflow}api/v2",
-        ui_url=settings.PORTAL_URL + reverse("deployments:overview", args=[deployment.ref]),
+        ui_url=settings.PORTAL_URL + _page_of(deployment.ref),
         web_server_url=airflow,
         web_server_airflow_api_url=f"{airflow}api/v2",
-        web_server_ingress_hostname=urlsplit(airflow).hostname or "",
+        web_server_ingress_hostname=_host_of(airflow.rpartition(deployment.ref)[0]),
         created_at=deployment.created_at,
         updated_at=wanted.created_at,
         created_by=profile_of(deployment.created_by),
@@ -209,6 +210,16 @@ def _queue_shape(deployment_id: str, queue: WorkerQueue) -> QueueShape:
 
 def _code_version(revision: Revision | None) -> str | None:
     return revision.code_digest[:24] if revision and revision.code_digest else None
+
+
+@lru_cache(maxsize=4096)
+def _page_of(ref: str) -> str:
+    return reverse("deployments:overview", args=[ref])
+
+
+@lru_cache(maxsize=64)
+def _host_of(origin: str) -> str:
+    return urlsplit(origin).hostname or ""
 
 
 @lru_cache(maxsize=64)

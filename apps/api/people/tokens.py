@@ -236,7 +236,7 @@ def _token(request: Call, text: str) -> tuple[ApiToken, Any, Role]:
     return held.user.api_token, on, held.role
 
 
-def _held_by_token(request: Call, number: int | None) -> Any:
+def _held_by_token(request: Call, number: int) -> Any:
     for model in models_with_roles():
         path = model.access_paths["organization"]
         seen = model.objects.visible_to(request.caller.user)
@@ -250,7 +250,7 @@ def _held_by_token(request: Call, number: int | None) -> Any:
         )
         above = [f"content_object__{one}" for one in model.access_paths.values() if one]
         related = ("user__api_token__created_by", "permission__role", "content_object", *above)
-        if number is not None and (found := grants.select_related(*related).first()):
+        if found := grants.select_related(*related).first():
             return found
     return None
 

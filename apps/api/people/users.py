@@ -22,7 +22,7 @@ from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
-from apps.deployments.models import Deployment
+from apps.deployments.models import Deployment, Phase
 from apps.organizations.invitations.queries import open_invitations
 from apps.organizations.invitations.services import invite, revoke_invitation
 from apps.organizations.members.services import assign_role, remove_person
@@ -175,8 +175,9 @@ def visible(request: Call, model: Any, text: str) -> Any:
     above = [one for one in model.access_paths.values() if one]
     seen = model.objects.visible_to(request.caller.user).select_related(*above)
     number = number_of(model.access_scope, text)
-    found = seen.filter(pk=number, **{path: request.organization}).first()
-    if found is None:
+    mine = {path: request.organization}
+    found = seen.filter(pk=number, **mine).first()
+    if found is None or getattr(found, "phase", "") == Phase.DELETED:
         raise NotHere
     return found
 

@@ -46,7 +46,19 @@ class NotReachable(PortalError):
     """A data plane or an Airflow does not answer."""
 
 
+class TooManyCalls(PortalError):
+    """`seconds` is how long to wait."""
+
+    def __init__(self, most: int, *, seconds: int) -> None:
+        super().__init__(
+            f"This token made more than {most} calls in a minute. Wait {seconds} seconds."
+        )
+        self.seconds = seconds
+
+
 class TooManyBadTokens(PortalError):
+    seconds = BAD_TOKENS_SECONDS
+
     def __init__(self) -> None:
         super().__init__(
             f"Too many bad tokens from this address. Wait {BAD_TOKENS_SECONDS} seconds."
@@ -57,6 +69,7 @@ _STATUS: dict[type[PortalError], HTTPStatus] = {
     NotHere: HTTPStatus.NOT_FOUND,
     TokenRefused: HTTPStatus.UNAUTHORIZED,
     TooManyBadTokens: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyCalls: HTTPStatus.TOO_MANY_REQUESTS,
     Conflict: HTTPStatus.CONFLICT,
     RightsExceeded: HTTPStatus.FORBIDDEN,
     # What is there forbids it, not who asks.
@@ -125,8 +138,8 @@ def refusal(request: HttpRequest, error: PortalError) -> HttpResponse:
     response = problem(request, status, _in_words(error), fields)
     if status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = 'Bearer realm="astro-portal"'
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        response["Retry-After"] = str(BAD_TOKENS_SECONDS)
+    if isinstance(error, TooManyBadTokens | TooManyCalls):
+        response["Retry-After"] = str(error.seconds)
     return response
 
 

@@ -7,15 +7,23 @@ needed; no session is created. What a caller may not see is not there: 404.
 
 from dataclasses import dataclass
 from functools import wraps
+from time import time as now
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from apps.access.catalogue import PERMISSIONS
 from apps.access.scoped import require
-from apps.api.wire.errors import BAD_TOKENS_SECONDS, NotHere, TooManyBadTokens, refusal
+from apps.api.wire.errors import (
+    BAD_TOKENS_SECONDS,
+    NotHere,
+    TooManyBadTokens,
+    TooManyCalls,
+    refusal,
+)
 from apps.core.errors import PortalError
 from apps.core.gates import View
 from apps.core.middleware import client_address
@@ -65,6 +73,7 @@ class Gate:
 
     def __call__(self, request: Any) -> Caller:
         caller = request.caller = _caller(request)
+        _limit(caller)
         arguments = request.resolver_match.kwargs
         if "organizationId" in arguments:
             request.organization = _organization(caller, arguments["organizationId"])
@@ -76,8 +85,6 @@ class Gate:
 
     def _find(self, caller: Caller, arguments: dict[str, str]) -> Any:
         number = number_of(self.model.access_scope, arguments[self.by])
-        if number is None:
-            raise NotHere
         path = self.model.access_paths["organization"]
         above = [path for path in self.model.access_paths.values() if path]
         rows = self.model.objects.filter(**{path: caller.organization}).select_related(
@@ -143,6 +150,19 @@ def _caller(request: HttpRequest) -> Caller:
             raise TooManyBadTokens from None
         _note_bad(address)
         raise
+
+
+def _limit(caller: Caller) -> None:
+    """Count the calls of a token in this minute. Without a cache nothing is counted."""
+    most = settings.API_CALLS_PER_MINUTE
+    minute, second = divmod(int(now()), 60)
+    key = f"api:calls:{caller.token._meta.model_name}:{caller.token.pk}:{minute}"
+    if most and not cache.add(key, 1, 120):
+        try:
+            if cache.incr(key) > most:
+                raise TooManyCalls(most, seconds=60 - second)
+        except ValueError:  # it ended between the two
+            return
 
 
 def _organization(caller: Caller, text: str) -> Organization:

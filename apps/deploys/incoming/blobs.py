@@ -30,7 +30,7 @@ class UploadTooLarge(Invalid):
 
 
 def add_block(*, name: str, block: str, chunks: Iterable[bytes]) -> None:
-    """Store one block of an upload, in place of an earlier one of that name. Raises UploadTooLarge."""
+    """Store one block, in place of an earlier one of that name. Raises UploadTooLarge."""
     folder = _folder(name)
     target = folder / _block(block)
     there = [one for one in folder.iterdir() if one != target]

@@ -113,7 +113,7 @@ def _made(
         "secret": secret,
         "list_url": list_url,
         "role_name": roles_of_tokens(on=on)[token.user_id].name,
-        "try_it": f'curl -H "Authorization: Bearer $ASTRO_PORTAL_TOKEN" {whoami}',
+        "try_it": f'curl -H "Authorization: Bearer $ASTRO_API_TOKEN" {whoami}',
     }
     return render(request, "organizations/tokens/token_made.html", context)
 

@@ -13,6 +13,7 @@ from typing import Any
 import jwt
 from django.conf import settings
 from django.utils import timezone
+from django.utils.encoding import force_bytes
 
 from apps.accounts.queries import digest_of
 from apps.organizations.tokens.secrets import NewSecret
@@ -54,6 +55,6 @@ def _keys() -> list[bytes]:
     return [_key(one) for one in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
 
 
-def _key(secret: str) -> bytes:
+def _key(secret: str | bytes) -> bytes:
     """Derive a key of its own, so that nothing else that is signed can pass for a token."""
-    return hashlib.sha256(b"astro-portal.api-token." + secret.encode()).digest()
+    return hashlib.sha256(b"astro-portal.api-token." + force_bytes(secret)).digest()
