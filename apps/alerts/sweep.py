@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -412,7 +413,7 @@ def _check_deadlines(world: _World) -> None:
     rules = [one for one in world.rules.values() if one.kind == RuleKind.DAG_LATE]
     if not rules:
         return
-    listed = dict(
+    listed: dict[int, Any] = dict(
         Collection.objects.exclude(listed_until=None).values_list("deployment_id", "listed_until")
     )
     since = first_open(since=min(one.since for one in rules), now=world.now)
