@@ -32,6 +32,7 @@ from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
 from tests.conftest import CONFIG
 from tests.e2e.dags_on_stage import put_dags
+from tests.e2e.alerts_on_stage import Alerts, alerts_on_stage
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
 
@@ -146,6 +147,7 @@ class Stage:
     token: ApiToken
     scim_token: ScimToken
     incidents: list[Incident]
+    alerts: Alerts
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -217,6 +219,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         token=_token(workspace, person),
         scim_token=_scim_token(workspace.organization, person),
         incidents=_incidents(settled, author),
+        alerts=alerts_on_stage(deployment=settled, author=author),
     )
 
 
