@@ -19,7 +19,6 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
-from django.urls import reverse
 
 from apps.alerts.channels.models import Channel
 from apps.alerts.deliveries.messages import compose
@@ -623,6 +622,7 @@ def _deliveries(wanted: _Wanted, now: datetime) -> Iterator[Delivery]:
 
 
 def _address_of(alert: Alert, where: Where) -> str:
+    """Return the page of an alert. To reverse it would load every view into this process."""
     if not where.ref:
-        return settings.PORTAL_URL
-    return settings.PORTAL_URL + reverse("alerts:alert", args=[where.ref, alert.pk])
+        return str(settings.PORTAL_URL)
+    return f"{settings.PORTAL_URL}/d/{where.ref}/alerts/{alert.pk}/"

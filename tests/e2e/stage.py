@@ -31,8 +31,8 @@ from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
 from tests.conftest import CONFIG
-from tests.e2e.dags_on_stage import put_dags
 from tests.e2e.alerts_on_stage import Alerts, alerts_on_stage
+from tests.e2e.dags_on_stage import put_dags
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
 
