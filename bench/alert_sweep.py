@@ -1,8 +1,8 @@
 """What alerts cost: a sweep over 1,000 Deployments and 1,000 rules, as a share of a processor.
 
-A sweep comes every 10 seconds, and each Deployment tells its runs every 30: a third of them has news
-each time, three runs each. Rules are of all kinds, most for one Deployment. The peer is the same
-sweep without a rule: taking the results.
+A sweep comes every 10 seconds, and each Deployment tells its runs every 30: a third of them has
+news each time, three runs each. Rules are of all kinds, most for one Deployment. The peer is the
+same sweep without a rule: taking the results.
 """
 
 import time

@@ -155,6 +155,20 @@ def test_a_channel_that_fails_for_a_day_gives_up_what_waited(hook: Channel, ther
     assert "503" in Delivery.objects.latest("pk").error
 
 
+def test_a_receiver_that_repeats_its_secret_address_is_not_believed(
+    workspace: Workspace, alice: User, there: Receiver
+):
+    url = f"{there.url}/T0/canary-of-slack"
+    channel = make_channel(workspace, alice, "slack", url=url)
+    there.mood = "repeating"
+
+    with pytest.raises(SendFailed) as error:
+        sending.send(channel=channel, message=MESSAGE, delivery="1", now=NOW)
+
+    assert "canary" not in error.value.message
+    assert "500 no" in error.value.message
+
+
 def test_waits_grow_and_have_an_end():
     waits = [outbox.wait_after(number, jitter=0).total_seconds() for number in range(1, 9)]
 

@@ -20,9 +20,9 @@ DAYS, MOST_RESULTS = 7, 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """`times` in `DAYS` days, in `places` Deployments that the rule applies to, with `dags` of which
-    `sample` is one. `is_cut` says that there were more results than are looked at; `unlisted`
-    Deployments have not told their runs.
+    """`times` in `DAYS` days, in `places` Deployments that the rule applies to, with `dags`, of
+    which `sample` is one. `is_cut` says that there were more results than are looked at;
+    `unlisted` Deployments have not told their runs.
     """
 
     times: int

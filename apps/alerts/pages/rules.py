@@ -131,7 +131,8 @@ def _delete_rule(request: HttpRequest, place: Place, rule_id: int) -> HttpRespon
         return redirect(address(place, "overview"))
     context = common(request, place, "") | {
         "what": f"rule {rule.name}",
-        "lost": "Its alerts and the log of their messages are deleted with it.",
+        "lost": "Its alerts and the log of their messages are deleted with it. Switch it off first "
+        "where PagerDuty or Opsgenie still wait to hear that an alert is over.",
         "back_url": address(place, "rule", rule.pk),
     }
     return render(request, "alerts/delete.html", context)
