@@ -24,6 +24,7 @@ BENCHES = {
     "permission-growth": "bench.permission_growth",
     "sign-in": "bench.sign_in",
     "noop-reconcile": "bench.noop_reconcile",
+    "alert-sweep": "bench.alert_sweep",
     "queue-overhead": "bench.queue_overhead",
     "dead-clusters": "bench.dead_clusters",
     "watch-clusters": "bench.watch_clusters",

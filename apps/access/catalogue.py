@@ -64,9 +64,6 @@ _NEEDS: dict[str, str] = {
     "organization.clusters.manage": "organization.clusters.view",
     "workspace.view": "organization.view",
     "workspace.members.manage": "workspace.members.view",
-    # Messages name DAGs of all Deployments there, to whoever reads the channel.
-    "organization.alerts.manage": "deployment.airflow.view",
-    "workspace.alerts.manage": "deployment.airflow.view",
     "deployment.view": "workspace.view",
     "deployment.deploys.create": "deployment.deploys.view",
     "deployment.members.manage": "deployment.members.view",

@@ -14,11 +14,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
-from django.urls import reverse
 
 from apps.alerts.channels.models import Channel
 from apps.alerts.deliveries.messages import compose
@@ -412,7 +412,7 @@ def _check_deadlines(world: _World) -> None:
     rules = [one for one in world.rules.values() if one.kind == RuleKind.DAG_LATE]
     if not rules:
         return
-    listed = dict(
+    listed: dict[int, Any] = dict(
         Collection.objects.exclude(listed_until=None).values_list("deployment_id", "listed_until")
     )
     since = first_open(since=min(one.since for one in rules), now=world.now)
@@ -622,6 +622,7 @@ def _deliveries(wanted: _Wanted, now: datetime) -> Iterator[Delivery]:
 
 
 def _address_of(alert: Alert, where: Where) -> str:
+    """Return the page of an alert. To reverse it would load every view into this process."""
     if not where.ref:
-        return settings.PORTAL_URL
-    return settings.PORTAL_URL + reverse("alerts:alert", args=[where.ref, alert.pk])
+        return str(settings.PORTAL_URL)
+    return f"{settings.PORTAL_URL}/d/{where.ref}/alerts/{alert.pk}/"

@@ -24,6 +24,7 @@ from apps.core.errors import PortalError
 
 CONNECT_SECONDS = 3.0
 CHUNK_BYTES = 16 * 1024
+HEADERS = {"Content-Type": "application/json", "User-Agent": "astro-portal"}
 
 
 class ExchangeFailed(PortalError):
@@ -61,7 +62,7 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], guard: Guard) -> 
             response = session.post(
                 url,
                 data=body,
-                headers={"Content-Type": "application/json", **headers},
+                headers={**HEADERS, **headers},
                 allow_redirects=False,
                 stream=True,
                 timeout=(CONNECT_SECONDS, guard.seconds),

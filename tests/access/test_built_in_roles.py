@@ -24,6 +24,7 @@ ORGANIZATION: tuple[Row, ...] = (
     ),
     ("usage", {"billing-admin", "owner"}, {"organization.usage.view"}),
     ("create workspaces", {"owner"}, {"organization.workspaces.create"}),
+    ("alerts of the organization", {"owner"}, {"organization.alerts.manage"}),
     ("create, update, delete clusters", {"owner"}, {"organization.clusters.manage"}),
     (
         "Workspace Owner in every workspace",
@@ -69,6 +70,7 @@ WORKSPACE: tuple[Row, ...] = (
     ),
     ("workspace API tokens", FROM_OPERATOR, {"workspace.tokens.manage"}),
     ("map repositories to Deployments", FROM_OPERATOR, {"workspace.git.manage"}),
+    ("alerts of the workspace", FROM_OPERATOR, {"workspace.alerts.manage"}),
     ("Deployment API tokens", {"owner"}, {"deployment.tokens.manage"}),
     (
         "invite users, change roles, add and remove Teams",

@@ -86,6 +86,9 @@ MOODS = {
     "failing": lambda handler: _answer(
         handler, 503, b"<script>alert(1)</script>\x1b[31m" + b"x" * 9000, Retry_After="120"
     ),
+    "repeating": lambda handler: _answer(
+        handler, 500, f"no {handler.path} with {handler.headers['x-key']}".encode()
+    ),
     "refusing": lambda handler: _answer(handler, 400, b"no such field"),
     "vanishing": _vanish,
 }

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +22,12 @@ from apps.alerts.deliveries import outbox, sending
 from apps.alerts.deliveries.models import Delivery, DeliveryState
 from apps.alerts.deliveries.sending import SendFailed
 from apps.alerts.deliveries.services import resend, send_test
+from apps.alerts.notifier import Notifier
 from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict
+from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
-from tests.alerts.examples import NOW, make_channel
+from tests.alerts.examples import NOW, ended, make_channel, make_rule
 from tests.alerts.receivers import Receiver, receiver
 from tests.alerts.test_payloads import MESSAGE
 
@@ -155,6 +158,20 @@ def test_a_channel_that_fails_for_a_day_gives_up_what_waited(hook: Channel, ther
     assert "503" in Delivery.objects.latest("pk").error
 
 
+def test_a_receiver_that_repeats_its_secret_address_is_not_believed(
+    workspace: Workspace, alice: User, there: Receiver
+):
+    url = f"{there.url}/T0/canary-of-slack"
+    channel = make_channel(workspace, alice, "slack", url=url)
+    there.mood = "repeating"
+
+    with pytest.raises(SendFailed) as error:
+        sending.send(channel=channel, message=MESSAGE, delivery="1", now=NOW)
+
+    assert "canary" not in error.value.message
+    assert "500 no" in error.value.message
+
+
 def test_waits_grow_and_have_an_end():
     waits = [outbox.wait_after(number, jitter=0).total_seconds() for number in range(1, 9)]
 
@@ -250,3 +267,25 @@ def test_a_channel_is_taken_by_one_of_many_senders(hook: Channel, there: Receive
     titles = [json.loads(body)["data"]["title"] for _, _, body in there.requests]
     assert titles == [f"message {number}" for number in range(20)]
     assert taken >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_the_notifier_evaluates_and_sends_until_it_is_stopped(
+    deployment: Deployment, workspace: Workspace, hook: Channel, there: Receiver
+):
+    now = timezone.now()
+    make_rule(workspace, channels=[hook], since=now - timedelta(hours=1))
+    ended(deployment, at=now)
+    stop = threading.Event()
+    thread = threading.Thread(target=Notifier().run, kwargs={"stop": stop})
+    thread.start()
+
+    arrived = there.arrived.wait(15)
+    stop.set()
+    thread.join(20)
+
+    assert arrived
+    assert not thread.is_alive()
+    assert [json.loads(body)["type"] for _, _, body in there.requests] == ["alert.opened"]
+    assert Delivery.objects.get().state == DeliveryState.DELIVERED

@@ -60,7 +60,7 @@ def test_an_alert_in_a_minute(client: Client, deployment: Deployment, mail: Chan
     )
     ended(deployment, at=timezone.now() - timedelta(days=1))
     assert "rules/new/dag-failed/" in page(client, f"{HERE}rules/new/")
-    assert "DAG orders failed" not in page(client, f"{HERE}rules/new/dag-failed/")
+    assert "Critical: DAG" not in page(client, f"{HERE}rules/new/dag-failed/")
     told = {**RULE, "channels": [mail.pk]}
 
     preview = client.post(f"{HERE}rules/new/dag-failed/", {**told, "preview": "1"})
@@ -68,7 +68,7 @@ def test_an_alert_in_a_minute(client: Client, deployment: Deployment, mail: Chan
 
     text = preview.content.decode()
     check_page(text)
-    assert "Critical: DAG ordorders failed in etl-prod" in text
+    assert "Critical: DAG orders failed in etl-prod" in text
     assert "1 time in the last 7 days" in " ".join(text.split())
     assert made.status_code == 302
     rule = Rule.objects.get()
@@ -220,6 +220,7 @@ def test_an_alert_has_a_page_and_is_acknowledged(
     sweep(now=now)
     alert = Alert.objects.get()
     path = f"/d/{deployment.ref}/alerts/{alert.pk}/"
+    assert Delivery.objects.get().message["url"].endswith(path)
 
     text = page(client, path)
     assert "&lt;b&gt;orders" in text

@@ -3,6 +3,7 @@ began as an older Airflow.
 """
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -20,6 +21,9 @@ import jwt
 import psycopg
 import pytest
 
+from apps.accounts.models import User
+from apps.alerts.deliveries import outbox
+from apps.alerts.sweep import sweep
 from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
@@ -41,9 +45,15 @@ from apps.deploys.archives.building import Limits, build_archive
 from apps.deploys.git.fetching import Login, checkout
 from apps.deploys.git.remotes import remote_of
 from apps.observability.collecting.answers import Answer, read_answer
+from apps.observability.history.models import Collection
 from apps.observability.incidents.detectors import findings, seen
+from apps.observability.results.reading import read_results
+from apps.observability.results.storage import write_results
 from apps.observability.why.facts import TaskName, facts_in
 from apps.observability.why.reasons import Known, reason_for
+from apps.organizations.models import Workspace
+from tests.alerts.examples import make_channel, make_rule
+from tests.alerts.receivers import receiver
 from tests.dags.walk import walk_through_dags
 from tests.dataplane import waiting_dags
 from tests.dataplane.local_world import LocalWorld, local_world
@@ -403,6 +413,71 @@ def grown(before: Answer, after: Answer) -> dict[str, float]:
     old, new = before.ended.values, after.ended.values
     names = [name for name in new if name.startswith(("runs_", "tasks_"))]
     return {name: sum(new[name].values()) - sum(old[name].values()) for name in names}
+
+
+SHAKY = """
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def shaky():
+    @task
+    def load():
+        OUTCOME
+
+    load()
+
+shaky()
+"""
+
+
+@pytest.mark.django_db
+def test_a_dag_that_fails_is_told_once_and_its_next_success_too(
+    world: LocalWorld,
+    tmp_path: Path,
+    deployment: Deployment,
+    workspace: Workspace,
+    alice: User,
+    settings: Any,
+) -> None:
+    settings.ALERT_NETWORKS, settings.ALERTS_ALLOW_HTTP = ("127.0.0.0/8",), True
+    began = datetime.now(UTC)
+    Collection.objects.create(deployment=deployment, next_at=began)
+    world.apply(code=make_code(tmp_path, {"shaky.py": SHAKY.replace("OUTCOME", "raise OSError")}))
+
+    with receiver() as there:
+        hook = make_channel(workspace, alice, "webhook", url=there.url, key="a-signing-secret")
+        for kind in ("dag-failed", "task-failed"):
+            make_rule(workspace, kind, channels=[hook], name=kind, since=began)
+        run_id = world.trigger("shaky")
+        assert world.finished_run("shaky", run_id)["state"] == "failed"
+        for _ in range(2):
+            tell(world, deployment, began)
+
+        told = [json.loads(body)["data"] for _, _, body in there.requests]
+        assert sorted(one["title"] for one in told) == [
+            f"DAG shaky failed in {deployment.name}",
+            f"Task shaky.load failed in {deployment.name}",
+        ]
+        assert all(run_id in one["lines"][0] for one in told)
+
+        world.apply(code=make_code(tmp_path, {"shaky.py": SHAKY.replace("OUTCOME", "return")}))
+        world.succeeded("shaky", world.trigger("shaky"))
+        tell(world, deployment, began)
+        events = [json.loads(body)["type"] for _, _, body in there.requests]
+        assert events == ["alert.opened"] * 2 + ["alert.resolved"] * 2
+
+
+def tell(world: LocalWorld, deployment: Deployment, began: datetime) -> None:
+    """Do what the collector and the notifier do."""
+    known = Collection.objects.get().list_from or began
+    path = f"/auth/portal/history?results={known.timestamp()}"
+    said = world.airflow("GET", path)
+    results = read_results(said["results"], since=known, clock=datetime.now(UTC))
+    assert results is not None
+    write_results(deployment_id=deployment.pk, results=results)
+    sweep(now=datetime.now(UTC))
+    for channel_id, lease in outbox.take_due(most=10):
+        outbox.empty_channel(channel_id=channel_id, lease=lease)
 
 
 PLAIN = """

@@ -32,6 +32,7 @@ from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
 from tests.conftest import CONFIG
+from tests.e2e.alerts_on_stage import Alerts, alerts_on_stage
 from tests.e2e.dags_on_stage import put_dags
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
@@ -161,6 +162,7 @@ class Stage:
     scim_token: ScimToken
     incidents: list[Incident]
     repository: GitRepository
+    alerts: Alerts
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -234,6 +236,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         scim_token=_scim_token(workspace.organization, person),
         incidents=_incidents(settled, author),
         repository=_repository(workspace, person, settled),
+        alerts=alerts_on_stage(deployment=settled, author=author),
     )
 
 

@@ -86,6 +86,12 @@ NOT_PAGES = {
     "observability:log_tail": "a fragment",
     "observability:log_download": "a file",
     "observability:respond": "POST only",
+    **{
+        f"alerts:{scope}{name}": "POST only"
+        for scope in ("", "workspace_")
+        for name in ("switch_rule", "test_channel", "resend", "end_silence")
+    },
+    "alerts:acknowledge": "POST only",
     "organizations:export_audit": "a file",
     "organizations:verify_audit": "POST only",
     "sso:scim": "for machines",
@@ -233,6 +239,32 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("observability:workspace_incidents", ["warehouse"]),
         ("observability:organization_incidents", ["nordhavn"]),
         *(("observability:incident", [ref, one.pk]) for one in made.incidents),
+        *_alert_pages(made),
+    ]
+
+
+def _alert_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
+    pages: list[tuple[str, list[Any]]] = [("alerts:alert", [made.settled.ref, made.alerts.alert])]
+    for prefix, slug in (("", "nordhavn"), ("workspace_", "warehouse")):
+        pages += [
+            (f"alerts:{prefix}{name}", [slug])
+            for name in ("overview", "new_rule", "channels", "deliveries", "silences")
+        ]
+        pages += [
+            (f"alerts:{prefix}new_rule_of", [slug, "dag-late"]),
+            (f"alerts:{prefix}new_channel", [slug, "webhook"]),
+        ]
+    found = made.alerts
+    return pages + [
+        ("alerts:new_rule_of", ["nordhavn", "incident"]),
+        ("alerts:workspace_rule", ["warehouse", found.rule]),
+        ("alerts:workspace_delete_rule", ["warehouse", found.rule]),
+        ("alerts:workspace_channel", ["warehouse", found.channel]),
+        ("alerts:workspace_delete_channel", ["warehouse", found.channel]),
+        ("alerts:rule", ["nordhavn", found.rule_above]),
+        ("alerts:delete_rule", ["nordhavn", found.rule_above]),
+        ("alerts:channel", ["nordhavn", found.channel_above]),
+        ("alerts:delete_channel", ["nordhavn", found.channel_above]),
     ]
 
 

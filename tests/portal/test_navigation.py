@@ -15,6 +15,7 @@ OF_ORGANIZATION = {
     "/o/nordhavn/workspaces/",
     "/o/nordhavn/dags/",
     "/o/nordhavn/incidents/",
+    "/o/nordhavn/alerts/",
     "/o/nordhavn/clusters/",
     "/o/nordhavn/members/",
     "/o/nordhavn/teams/",
@@ -29,6 +30,7 @@ OF_WORKSPACE = {
     "/w/warehouse/deployments/",
     "/w/warehouse/dags/",
     "/w/warehouse/incidents/",
+    "/w/warehouse/alerts/",
     "/w/warehouse/members/",
     "/w/warehouse/teams/",
     "/w/warehouse/who/",
@@ -57,6 +59,7 @@ def test_an_organization_has_its_own_lines_and_a_way_to_its_workspaces(alice, wo
 
     assert {address for address, *_ in lines} == OF_ORGANIZATION
     assert [label for *_, label in lines][4:] == [
+        "Alerts",
         "Clusters",
         "Members",
         "Teams",

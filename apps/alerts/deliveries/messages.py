@@ -153,9 +153,11 @@ def _facts(alert: Alert, event: Event, where: Where, now: datetime) -> list[tupl
     return facts
 
 
-def example(rule: Rule, *, where: Where, now: datetime, url: str) -> Message:
-    """Write the first message of a rule with values made up, for the preview and for tests."""
-    dag = (rule.dags.split(",")[0].replace("*", "orders").strip() or "daily_orders")[:100]
+def example(rule: Rule, *, where: Where, dag: str, now: datetime, url: str) -> Message:
+    """Write the first message of a rule with values made up, for the preview. `dag` is one that it
+    matches, empty for any.
+    """
+    dag = (dag or rule.dags.split(",")[0].replace("*", "") or "daily_orders")[:100]
     alert = Alert(rule=rule, happened_at=now, opened_at=now, last_at=now, count=1, told=1)
     name = f"{dag}.load" if rule.about.has_tasks else dag
     run = f"scheduled__{now.astimezone(ZoneInfo('UTC')):%Y-%m-%dT%H:%M}"

@@ -26,7 +26,7 @@ from apps.alerts.deliveries.sending import SendFailed, send
 logger = logging.getLogger(__name__)
 
 GIVE_UP = timedelta(days=1)
-LEASE_SECONDS, TURN_SECONDS, MOST_AT_ONCE = 60, 30.0, 50
+LEASE_SECONDS, TURN_SECONDS, MOST_AT_ONCE = 120, 30.0, 50
 FIRST_WAIT, LONGEST_WAIT, LONGEST_ASKED = 30.0, 900.0, 3_600.0
 UNEXPECTED = "The portal could not send it. Its log says why."
 # Channels in the order in which their oldest message was due.

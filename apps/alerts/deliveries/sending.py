@@ -2,6 +2,7 @@
 
 import smtplib
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage
@@ -15,9 +16,10 @@ from apps.alerts.deliveries.payloads import Request
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import PortalError
 from apps.core.guarded_http import Answer, ExchangeFailed, Guard, post
-from apps.dataplane.untrusted import text_of
+from apps.dataplane.untrusted import masked, masks, text_of
 
 SECONDS, MOST_BYTES, LONGEST_ERROR = 12.0, 4096, 300
+SHORTEST_SECRET = 8
 # The message itself is what these refuse; another one may go through.
 REFUSED = frozenset({400, 413, 422})
 MAIL_REFUSED = "The mail server refused the message."
@@ -61,7 +63,7 @@ def send(*, channel: Channel, message: Message, delivery: str, now: datetime) ->
         answer = post(request.url, body=request.body, headers=request.headers, guard=guard)
     except ExchangeFailed as error:
         raise SendFailed(error.message) from None
-    return _judge(answer)
+    return _judge(answer, _secrets_in(request, channel))
 
 
 def request_of(*, channel: Channel, message: Message, delivery: str, now: datetime) -> Request:
@@ -102,8 +104,16 @@ def _mail(channel: Channel, message: Message) -> str:
     return "Handed to the mail server." if settings.EMAIL_HOST else "Kept in the outbox of mails."
 
 
-def _judge(answer: Answer) -> str:
-    said = text_of(answer.body.decode(errors="replace"), 200)
+def _secrets_in(request: Request, channel: Channel) -> tuple[str, ...]:
+    """Return what a receiver must not repeat into the log: the address, its parts, and the key."""
+    path = urlsplit(request.url).path
+    parts = [one for one in path.split("/") if len(one) >= SHORTEST_SECRET]
+    key = secrets_of(channel).get("key", "")
+    return masks([request.url, path, *parts, key])
+
+
+def _judge(answer: Answer, secrets: tuple[str, ...]) -> str:
+    said = text_of(masked(answer.body.decode(errors="replace"), secrets), 200)
     line = f"{answer.status} {said}".strip()
     if 200 <= answer.status < 300:
         return line

@@ -70,7 +70,7 @@ def _look_again(alert: Alert, silent_until: datetime | None, now: datetime) -> d
         # Opened and closed at once: that it is over is the next message.
         is_over = alert.told_at is None or alert.told_at >= alert.closed_at and alert.told > 1
         return None if is_over or alert.rule.about.is_moment else now
-    times = [_expiry_at(alert)]
+    times: list[datetime | None] = [_expiry_at(alert)]
     if silent_until is not None:
         times.append(silent_until)
     elif alert.told_at is not None:
@@ -81,7 +81,8 @@ def _look_again(alert: Alert, silent_until: datetime | None, now: datetime) -> d
 
 def wait_after(told: int) -> timedelta:
     """Return how long news is gathered after a number of messages."""
-    return min(FIRST_WAIT * 2 ** min(max(told, 1) - 1, 10), LONGEST_WAIT)
+    doublings = min(max(told, 1) - 1, 10)
+    return min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
 
 
 def _escalation_at(alert: Alert) -> datetime | None:

@@ -20,13 +20,15 @@ DAYS, MOST_RESULTS = 7, 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """`times` in `DAYS` days, in `places` Deployments that the rule applies to. `is_cut` says that
-    there were more results than are looked at; `unlisted` Deployments have not told their runs.
+    """`times` in `DAYS` days, in `places` Deployments that the rule applies to, with `dags`, of
+    which `sample` is one. `is_cut` says that there were more results than are looked at;
+    `unlisted` Deployments have not told their runs.
     """
 
     times: int
     places: int
     dags: int
+    sample: str
     is_cut: bool
     unlisted: int
 
@@ -45,7 +47,14 @@ def past_of(rule: Rule, *, now: datetime) -> Past:
         times, is_cut = _incidents(rule, ids, since), False
     else:
         times, is_cut = _results(rule, ids, dags, since, now)
-    return Past(times=times, places=len(ids), dags=len(dags), is_cut=is_cut, unlisted=unlisted)
+    return Past(
+        times=times,
+        places=len(ids),
+        dags=len(dags),
+        sample=min((dag for _, dag in dags), default=""),
+        is_cut=is_cut,
+        unlisted=unlisted,
+    )
 
 
 def _deployments(rule: Rule) -> list[tuple[int, datetime | None]]:

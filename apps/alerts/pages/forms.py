@@ -1,6 +1,7 @@
 """The forms of rules, channels and silences."""
 
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -89,7 +90,7 @@ class RuleForm(forms.Form):
     incident_kinds = forms.MultipleChoiceField(
         label="Kinds of incidents",
         required=False,
-        choices=sorted(((one.key, one.label) for one in KINDS.values()), key=lambda one: one[1]),
+        choices=[(one.key, one.label) for one in sorted(KINDS.values(), key=attrgetter("label"))],
         widget=forms.CheckboxSelectMultiple,
         help_text="None means all.",
     )
@@ -153,14 +154,14 @@ class RuleForm(forms.Form):
 
     def __init__(
         self,
-        *args: Any,
+        data: Any,
+        *,
         rule: Rule,
         channels: Any,
         deployments: Any,
-        **kwargs: Any,
     ) -> None:
         self.rule = rule
-        super().__init__(*args, initial=_initial(rule, channels), **kwargs)
+        super().__init__(data, initial=_initial(rule, channels))
         fields: dict[str, Any] = self.fields
         fields["zone"].choices = zones()
         fields["channels"].queryset = fields["escalate_to"].queryset = channels
@@ -249,9 +250,9 @@ class ChannelForm(forms.Form):
     )
     is_shared = forms.BooleanField(label="Offer it to the rules of all workspaces", required=False)
 
-    def __init__(self, *args: Any, kind: str, place: Place, channel: Channel | None, **kwargs: Any):
+    def __init__(self, data: Any, *, kind: str, place: Place, channel: Channel | None) -> None:
         self.kind, self.channel = kind, channel
-        super().__init__(*args, initial=_initial_of_channel(kind, channel), **kwargs)
+        super().__init__(data, initial=_initial_of_channel(kind, channel))
         needs = NEEDS[kind]
         stored = " Leave it empty to keep the stored one." if channel else ""
         self.fields["url"].help_text = f"It begins with https:// and is never shown again.{stored}"

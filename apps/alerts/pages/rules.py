@@ -108,10 +108,11 @@ def _preview(rule: Rule, place: Place, *, is_new: bool) -> dict[str, Any]:
     )
     if not rule.name:
         rule.name = RuleKind(rule.kind).label
-    return {
-        "message": example(rule, where=where, now=now, url="") if is_whole else None,
-        "past": past_of(rule, now=now) if is_whole and not is_new else None,
-    }
+    if not is_whole:
+        return {"message": None, "past": None}
+    past = past_of(rule, now=now) if not is_new else None
+    dag = past.sample if past else ""
+    return {"message": example(rule, where=where, dag=dag, now=now, url=""), "past": past}
 
 
 def _switch_rule(request: HttpRequest, place: Place, rule_id: int) -> HttpResponse:
@@ -130,7 +131,8 @@ def _delete_rule(request: HttpRequest, place: Place, rule_id: int) -> HttpRespon
         return redirect(address(place, "overview"))
     context = common(request, place, "") | {
         "what": f"rule {rule.name}",
-        "lost": "Its alerts and the log of their messages are deleted with it.",
+        "lost": "Its alerts and the log of their messages are deleted with it. Switch it off first "
+        "where PagerDuty or Opsgenie still wait to hear that an alert is over.",
         "back_url": address(place, "rule", rule.pk),
     }
     return render(request, "alerts/delete.html", context)

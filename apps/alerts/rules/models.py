@@ -12,6 +12,21 @@ from apps.alerts.rules.kinds import ABOUT, About, Grouping, RuleKind
 from apps.deployments.models import Deployment
 from apps.observability.incidents.kinds import Severity
 
+AUDITED = (
+    "name",
+    "kind",
+    "severity",
+    "is_enabled",
+    "deployments",
+    "dags",
+    "without_dags",
+    "tasks",
+    "tags",
+    "limit_seconds",
+    "due_at",
+    "zone",
+    "repeat_minutes",
+)
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -93,6 +108,4 @@ class Rule(Placed):
 
     def as_changes(self) -> dict[str, Any]:
         """Return what the audit log says of it."""
-        shown = ("name", "kind", "severity", "is_enabled", "deployments", "dags", "without_dags")
-        shown += ("tasks", "tags", "limit_seconds", "due_at", "zone", "repeat_minutes")
-        return {name: str(getattr(self, name)) for name in shown if getattr(self, name) != ""}
+        return {name: str(getattr(self, name)) for name in AUDITED if getattr(self, name) != ""}

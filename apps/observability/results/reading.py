@@ -6,7 +6,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 
 from apps.dataplane.untrusted import number_of, text_of
 from apps.observability.results.models import LONGEST_ID
@@ -15,6 +14,8 @@ MOST_ENDED, MOST_RUNNING = 2000, 200
 # An end is written a moment before it is committed: the last minute is asked for again.
 AGAIN = timedelta(seconds=60)
 STEP = timedelta(seconds=1)
+# In the year 2286.
+LATEST = 10**10
 STATES = {"success": False, "failed": True}
 # Machines of one Airflow have clocks that differ.
 AHEAD = timedelta(minutes=2)
@@ -71,7 +72,8 @@ def _ended(rows: list[object], *, since: datetime, latest: datetime) -> Iterator
         if not isinstance(row, list) or len(row) != 7:
             continue
         dag_id, run_id, task_id = (text_of(value, LONGEST_ID) for value in row[:3])
-        index, is_failed, end = number_of(row[3]), STATES.get(str(row[4])), _moment(row[6])
+        index, end = number_of(row[3]), _moment(row[6])
+        is_failed = STATES.get(text_of(row[4], 10))
         if not dag_id or not run_id or index is None or is_failed is None or end is None:
             continue
         if not since - STEP <= end <= latest:
@@ -98,7 +100,6 @@ def _running(rows: list[object]) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _moment(value: object) -> datetime | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return datetime.fromtimestamp(value, UTC) if 0 <= value <= 10**10 else None
+    return datetime.fromtimestamp(value, UTC) if 0 <= value <= LATEST else None

@@ -1,0 +1,118 @@
+"""What alerts cost: a sweep over 1,000 Deployments and 1,000 rules, as a share of a processor.
+
+A sweep comes every 10 seconds, and each Deployment tells its runs every 30: a third of them has
+news each time, three runs each. Rules are of all kinds, most for one Deployment. The peer is the
+same sweep without a rule: taking the results.
+"""
+
+import time
+from datetime import datetime, timedelta
+from datetime import time as time_of_day
+from statistics import median
+
+from django.utils import timezone
+
+from apps.alerts.notifier import SWEEP_SECONDS
+from apps.alerts.rules.kinds import RuleKind
+from apps.alerts.rules.models import Rule
+from apps.alerts.sweep import sweep
+from apps.dags.models import DagSummary
+from apps.observability.history.models import Collection
+from apps.observability.results.models import RunResult
+from bench.population import Population, populate
+from bench.report import Line
+
+N_RULES, N_ROUNDS, N_DAGS = 1_000, 9, 10
+MOST_SHARE = 0.05
+
+
+def run() -> tuple[list[Line], list[str]]:
+    population = populate(n_users=10, n_teams=1)
+    now = timezone.now()
+    _give_dags(population, now)
+    without = _measure(population, now)
+    _give_rules(population, now)
+    with_rules = _measure(population, now + timedelta(hours=1))
+    took, base = median(with_rules), median(without)
+    share = took / SWEEP_SECONDS
+    line = Line(
+        name="alert-sweep, 1,000 rules, 1,000 Deployments",
+        ours=f"{took * 1000:.0f} ms CPU every {SWEEP_SECONDS:.0f} s, {share:.1%} of a core",
+        peer=f"without rules {base * 1000:.0f} ms CPU",
+        ratio=took / base,
+        goal=f"at most {MOST_SHARE:.0%} of a core",
+        is_met=share <= MOST_SHARE,
+    )
+    return [line], []
+
+
+def _measure(population: Population, now: datetime) -> list[float]:
+    taken = []
+    for number in range(N_ROUNDS):
+        at = now + number * timedelta(seconds=SWEEP_SECONDS)
+        _give_results(population, number, at)
+        began = time.process_time()
+        sweep(now=at, checks_deadlines=number % 6 == 0)
+        taken.append(time.process_time() - began)
+    return taken
+
+
+def _give_results(population: Population, number: int, at: datetime) -> None:
+    third = population.deployments[number % 3 :: 3]
+    RunResult.objects.bulk_create(
+        RunResult(
+            deployment=one,
+            dag_id=f"dag_{dag}",
+            run_id=f"run {at}",
+            is_failed=(one.pk + number) % 20 == 0,
+            started_at=at - timedelta(seconds=30),
+            ended_at=at,
+            digest=int(at.timestamp()) * 10 + dag,
+        )
+        for one in third
+        for dag in range(3)
+    )
+
+
+def _give_dags(population: Population, now: datetime) -> None:
+    Collection.objects.bulk_create(
+        Collection(
+            deployment=one,
+            next_at=now,
+            listed_until=now,
+            answered_at=now + timedelta(days=1),
+            running=[["dag_0", "r", "", int(now.timestamp())]],
+        )
+        for one in population.deployments
+    )
+    DagSummary.objects.bulk_create(
+        DagSummary(
+            deployment=one,
+            dag_id=f"dag_{dag}",
+            tags=["tier-1"] if dag == 0 else [],
+            is_paused=False,
+            has_import_error=False,
+        )
+        for one in population.deployments
+        for dag in range(N_DAGS)
+    )
+
+
+def _give_rules(population: Population, now: datetime) -> None:
+    kinds = list(RuleKind)
+    Rule.objects.bulk_create(
+        Rule(
+            organization=population.organization,
+            workspace=population.workspaces[number % 50] if 700 <= number < 950 else None,
+            deployment=population.deployments[number] if number < 700 else None,
+            name=f"Rule {number}",
+            kind=kinds[number % len(kinds)],
+            dags="dag_*" if number % 2 else "",
+            tags="tier-1" if number % 10 == 0 else "",
+            limit_seconds=86_400,
+            due_at=time_of_day(6, 30),
+            zone="Europe/Copenhagen",
+            since=now,
+        )
+        for number in range(N_RULES)
+    )
