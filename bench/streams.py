@@ -8,6 +8,7 @@ import asyncio
 import multiprocessing
 import resource
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
@@ -112,21 +113,18 @@ def serve_ours(socket: str) -> None:
     digests = iter(range(10**6))
     with (
         patch.object(rights, "granted", lambda _: str(next(digests))),
-        patch.object(followers, "READ_SECONDS", PAUSE_SECONDS),
+        patch.object(followers, "READ_SECONDS", PAUSE_SECONDS / 2),
     ):
         asyncio.run(_serve(server.make_app(Hub(_Growing())), socket))
 
 
 class _Growing:
-    """A log with something new at each look."""
-
-    def __init__(self) -> None:
-        self.looks = 0
+    """A log in which something new stands at each beat of the clock."""
 
     async def __call__(self, log: Log, place: str, wanted: frozenset[Chosen]) -> Written:
-        self.looks += 1
-        place = str(self.looks)
-        return Written(html=dict.fromkeys(wanted, HTML), place=place, cursor=f"{place:>80}")
+        now = str(int(time.monotonic() / PAUSE_SECONDS))
+        html = HTML if now != place else ""
+        return Written(html=dict.fromkeys(wanted, html), place=now, cursor=f"{now:>80}")
 
 
 def serve_bare(socket: str) -> None:
