@@ -1,4 +1,5 @@
 """Component logs (`component_logs`), the watches of Kubernetes clusters (`watching`), what
-Deployments did: asked for (`collecting`), kept (`history`) and shown (`analytics`), what is wrong
-with them (`incidents`), and why a task waits (`why`).
+Deployments did: asked for (`collecting`), kept (`history`), shown (`analytics`) and given to a
+Prometheus (`metrics`), what tells open pages (`live`), what is wrong (`incidents`), and why a task
+waits (`why`).
 """

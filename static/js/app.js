@@ -34,16 +34,32 @@ function show(dialog) {
   dialog.querySelector(".error-summary, .field :is(.input, input)")?.focus();
 }
 
+// The first line of the next error below the one that was shown last; after the last, the first again.
+function nextError(link, event) {
+  const log = link.closest(".panel").querySelector("[data-log]");
+  const starts = [...log.querySelectorAll("li[data-tone=bad]")].filter((line) => line.querySelector("time") || line.previousElementSibling?.dataset.tone !== "bad");
+  if (!starts.length) return;
+  event.preventDefault();
+  const last = starts.findIndex((line) => line.hasAttribute("aria-current"));
+  const next = starts[(last + 1) % starts.length];
+  starts[last]?.removeAttribute("aria-current");
+  next.setAttribute("aria-current", "true");
+  next.scrollIntoView({ block: "center" });
+  if (next.id) history.replaceState(null, "", `#${next.id}`);
+  say(`Error ${starts.indexOf(next) + 1} of ${starts.length}`);
+}
+
 const actions = {
   theme: switchTheme,
   copy,
   dismiss: (button) => button.closest(".toast").remove(),
+  "next-error": nextError,
   "close-dialog": (button) => button.closest("dialog").close(),
 };
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-action]");
-  if (button) actions[button.dataset.action]?.(button);
+  if (button) actions[button.dataset.action]?.(button, event);
   const opener = event.target.closest("[data-dialog]");
   const dialog = opener && byId(opener.dataset.dialog);
   if (dialog) { event.preventDefault(); show(dialog); }

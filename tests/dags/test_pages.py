@@ -112,6 +112,33 @@ def test_a_run_shows_its_configuration_as_text(
     assert "{\n  &quot;day&quot;: &quot;&lt;b&gt;&quot;\n}" in page
 
 
+def test_a_run_refreshes_itself_until_it_has_ended(
+    alice: User, airflow: Airflow, client_of: ClientOf, plane: type[FakePlane]
+) -> None:
+    client, fragment = client_of(alice), {"HX-Request": "true"}
+    airflow.runs = [a_run(state="running")]
+    page = client.get(RUN).content.decode()
+    card = client.get(f"{RUN}?state=failed", headers=fragment)
+    again = client.get(
+        f"{RUN}?state=failed", headers={**fragment, "HX-PTag": card.headers["HX-PTag"]}
+    )
+    paused = client.get(f"{RUN}?live=off").content.decode()
+    airflow.runs = [a_run(state="success")]
+    ended = client.get(RUN, headers=fragment).content.decode()
+    plane.store.respond = lambda *_: AirflowResponse(status=500, data=None)
+    silent = client.get(RUN, headers=fragment)
+
+    assert 'data-hx-trigger="every 5s"' in page
+    assert "<html" not in card.content.decode()
+    assert '?state=failed" data-hx-trigger' in card.content.decode()
+    assert again.status_code == 304
+    assert "data-hx-trigger" not in paused
+    assert 'id="run"' in ended
+    assert "data-hx-trigger" not in ended
+    assert silent.status_code == 503
+    assert "<" not in silent.content.decode()
+
+
 @pytest.mark.parametrize(
     "dag_id", ["..", "...", "a%2Fb", "a b", "x" * 251, "%2e%2e", "a%3Fb", "a%23"]
 )

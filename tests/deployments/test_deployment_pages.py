@@ -226,8 +226,8 @@ def test_the_fragment_carries_the_title_along_and_slows_down_when_settled(
     drive(created)
     settled = browser.get(f"/d/{created.ref}/", headers=FRAGMENT).content.decode()
 
-    assert 'data-hx-trigger="every 2s"' in unsettled
-    assert 'data-hx-trigger="every 5s"' in settled
+    assert 'data-hx-trigger="every 2s, changed"' in unsettled
+    assert 'data-hx-trigger="every 5s, changed"' in settled
     assert 'data-hx-swap-oob="outerMorph"' in settled
     assert "<html" not in settled
 
@@ -569,7 +569,7 @@ def test_a_running_operation_polls_itself_and_ends_by_itself(
     drive(created, passes=3)
     after = browser.get(url, headers=FRAGMENT).content.decode()
 
-    assert 'data-hx-trigger="every 2s"' in during
+    assert 'data-hx-trigger="every 2s, changed"' in during
     assert "Step 2 of 7" in during
     assert "data-hx-trigger" not in after
     assert "<html" not in after

@@ -70,9 +70,11 @@ def test_a_person_gets_from_the_first_link_to_a_running_dag_and_back(
     ada.look()
     ada.picture("deployment")
 
-    # Its log, by a stream through the edge, without a poll.
-    page.goto(f"/d/{ref}/logs/?component=api-server")
+    # The log of all its components, by a stream through the edge, without a poll.
+    page.goto(f"/d/{ref}/logs/?component=all")
     expect(page.get_by_text("as it happens")).to_be_visible()
+    for component in ("scheduler", "api-server", "dag-processor"):
+        expect(page.locator("#log-lines b", has_text=component).first).to_be_attached()
     ada.look()
 
     # Its Airflow, signed in, and an example DAG.

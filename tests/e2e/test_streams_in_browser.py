@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from playwright.sync_api import Browser, Page
 
 from apps.accounts.models import User
 from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.status import LogLine, LogPage
 from apps.deployments.models import Deployment, Health
 from apps.observability.live import followers, hub, server
 from apps.organizations.models import WorkspaceGrant
-from tests.e2e.browser import new_context
+from tests.e2e.browser import Inspector, new_context
+from tests.e2e.test_charts_in_browser import save
 from tests.observability.test_log_pages import put_on_plane, write
 from tests.observability.test_prometheus import free_port
 
@@ -153,3 +156,56 @@ def test_whose_role_ends_reads_no_line_more(
 
     assert page.get_by_text("afterwards").count() == 0
     assert streams.hub.counts()["viewers"] == 0
+
+
+def test_errors_of_all_components_are_gone_through_one_by_one(
+    page: Page,
+    live_server: Any,
+    deployment: Deployment,
+    plane: type[FakePlane],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_on_plane(deployment)
+    begin = timezone.now() - timedelta(minutes=5)
+
+    def logs(_: FakePlane, *, component: str, **asked: Any) -> LogPage:
+        lines = []
+        for number in range(60):
+            level = (
+                "error    "
+                if number % 30 == 9
+                else "warning  "
+                if number % 17 == 3
+                else "info     "
+            )
+            text = f"[{level}] {component}: message {number} of a task-with-a-rather-long-name"
+            at = begin + timedelta(seconds=number)
+            lines.append(LogLine(at=at, component=component, text=text))
+            if level.startswith("error"):
+                lines.append(LogLine(at=None, component=component, text="  File x, line 1"))
+        return LogPage(lines=() if asked["cursor"] else tuple(lines), cursor="1")
+
+    monkeypatch.setattr(plane, "logs", logs)
+    inspector = Inspector(page)
+    address = f"{live_server.url}/d/{deployment.ref}/logs/?component=all&from=2020-01-01T00:00"
+    inspector.visit(address)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(address)
+    save(page, "component-logs-1440")
+    button = page.get_by_role("link", name="Next error")
+
+    seen = []
+    for _ in range(3):
+        button.click()
+        seen.append(page.url.partition("#")[2])
+        current = page.locator("li[aria-current]")
+        assert current.count() == 1
+        assert current.evaluate("one => one.getBoundingClientRect().top > 0")
+    assert len(set(seen)) == 3
+    page.set_viewport_size({"width": 320, "height": 800})
+    page.emulate_media(color_scheme="dark")
+    save(page, "component-logs-320-dark")
+    page.goto(f"{live_server.url}/d/{deployment.ref}/logs/?component=all&q=(&pattern=on")
+    save(page, "component-logs-wrong-320")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert [one for one in inspector.problems if "422" not in one] == []

@@ -18,7 +18,9 @@ from apps.accounts.sessions.services import end_session
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.deployments.models import Deployment, Health, Operation, Phase
-from apps.observability.component_logs import ShownLine, kept_lines
+from apps.observability.component_logs.choices import Choice
+from apps.observability.component_logs.lines import ShownLine, shown_lines
+from apps.observability.component_logs.reading import Source
 from apps.observability.live import followers, hub, rights, server, tickets, viewers
 from apps.observability.live.followers import Chosen, Follower, Log, Written
 from apps.observability.live.reading import last_that_fit
@@ -187,7 +189,7 @@ class Text:
         if self.problem:
             raise self.problem
         found, end = self.lines[int(place) :], str(len(self.lines))
-        html = {one: "".join(x for x in found if one.contains in x) for one in wanted}
+        html = {one: "".join(x for x in found if one.choice.contains in x) for one in wanted}
         return Written(html=html, place=end, cursor=f"signed-{end}")
 
 
@@ -195,7 +197,7 @@ def test_those_who_came_from_different_places_are_read_for_together_soon():
     async def run() -> None:
         text = Text()
         text.lines = ["a", "b", "c"]
-        follower = Follower(Log(1, "scheduler", ""), text)
+        follower = Follower(Log(1, Source(component="scheduler")), text)
         early, late, narrow = viewer_of(), viewer_of(), viewer_of(contains="c")
         for viewer, place in ((early, "0"), (late, "2"), (narrow, "0")):
             follower.add(viewer, place=place)
@@ -227,7 +229,7 @@ def test_a_log_that_cannot_be_read_is_said_and_tried_again(monkeypatch: pytest.M
     async def run() -> None:
         text = Text()
         text.problem = Unreachable("The cluster\ndoes not answer.")
-        follower = Follower(Log(1, "scheduler", ""), text)
+        follower = Follower(Log(1, Source(component="scheduler")), text)
         viewer = viewer_of()
         follower.add(viewer, place="0")
         task = asyncio.create_task(follower.run())
@@ -270,8 +272,12 @@ def test_lines_are_kept_by_text_and_level_as_pages_keep_them(
     write(plane, "2026-11-22T14:00:01Z [warning  ] slow A", "x [error    ] broken a", "b")
     lines = plane(deployment.cluster).logs(ref=deployment.ref, component="scheduler").lines
 
-    assert len(kept_lines(lines, contains="", level="")) == 3
-    assert [one.tone for one in kept_lines(lines, contains="a", level="warning")] == ["warn", "bad"]
+    shown = shown_lines(lines)
+    assert len(Choice().keep(shown)) == 3
+    assert [one.tone for one in Choice(contains="a", level="warning").keep(shown)] == [
+        "warn",
+        "bad",
+    ]
 
 
 # ---------- With PostgreSQL and a browser's requests ----------

@@ -18,7 +18,10 @@ from apps.dataplane.spec import (
 )
 from apps.dataplane.status import LogLine
 from apps.deployments.models import Deployment
-from apps.observability.component_logs import shown_lines, visible
+from apps.observability.component_logs import choices
+from apps.observability.component_logs.choices import Choice
+from apps.observability.component_logs.lines import ShownLine, shown_lines, visible
+from apps.observability.component_logs.reading import in_order
 
 ClientOf = Callable[[User], Client]
 URL = "/d/etl-prod-7f3c/logs/"
@@ -366,3 +369,124 @@ def test_a_line_without_end_is_cut_with_a_count() -> None:
 def test_tabs_stay_and_links_in_terminals_go() -> None:
     assert visible("a\tb") == "a\tb"
     assert visible("\x1b]8;;http://evil\x07click\x1b]8;;\x07") == "click"
+
+
+def texts_on(client: Client, **asked: str) -> list[str]:
+    return [line.text for line in client.get(URL, asked).context["log"].lines]
+
+
+def at(minute: int, second: int = 0) -> datetime:
+    return datetime(2026, 11, 22, 14, minute, second, tzinfo=UTC)
+
+
+def dressed(*lines: tuple[datetime | None, str], source: str = "") -> list[ShownLine]:
+    found = [LogLine(at=moment, component="x", text=text) for moment, text in lines]
+    return shown_lines(found, source=source)
+
+
+def test_all_components_are_one_log(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(running, "a")
+    write(running, "[error] c <b>", component="worker default")
+    client = client_of(alice)
+
+    page = client.get(URL, {"component": "all"})
+    found = page.context["log"].lines
+
+    assert [(line.source, line.text) for line in found] == [
+        ("scheduler", "a"),
+        ("worker default", "[error] c <b>"),
+    ]
+    assert "<b>worker default</b> [error] c &lt;b&gt;" in page.content.decode()
+    assert page.context["log"].first_error == found[1].id
+    write(running, "e", component="triggerer")
+    tail = client.get(f"{URL}tail/", {"component": "all", "cursor": page.context["log"].cursor})
+    assert [line.source for line in tail.context["log"].lines] == ["triggerer"]
+    download = client.get(f"{URL}download/", {"component": "all"}).content.decode()
+    assert "triggerer: e\n" in download
+
+
+def test_lines_of_components_are_in_order_of_time_and_keep_together() -> None:
+    one = dressed((at(0), "a"), (None, "its rest"), (at(9), "d"), source="one")
+    two = dressed((None, "before"), (at(5), "c"), source="two")
+    three = dressed((at(4), "b"), source="three")
+
+    assert [line.text for line in in_order([*one, *two, *three])] == [
+        *("before", "a", "its rest", "b", "c", "d"),
+    ]
+
+
+def test_a_component_that_is_silent_hides_no_other(
+    alice: User, running: type[FakePlane], client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(running, "hello")
+    logs = running.logs
+
+    def broken(plane: FakePlane, **asked: Any) -> Any:
+        if asked["component"] != "scheduler":
+            raise Unreachable("It is away.")
+        return logs(plane, **asked)
+
+    monkeypatch.setattr(running, "logs", broken)
+
+    page = client_of(alice).get(URL, {"component": "all"}).content.decode()
+
+    assert "hello" in page
+    assert "Not read, because the data plane does not give them: " in page
+
+
+@pytest.mark.parametrize(
+    ("choice", "found"),
+    [
+        (Choice(contains=r"took \d{3,} ms", is_pattern=True), ["b took 1200 ms"]),
+        (Choice(contains="TOOK|oops", is_pattern=True, level="error"), ["[error] oops"]),
+        (Choice(contains="took 1."), []),
+        (Choice(begin=at(0), end=at(1)), ["a took 12 ms", "its rest"]),
+        (Choice(begin=at(2)), ["[error] oops"]),
+        (Choice(end=at(0)), []),
+    ],
+)
+def test_lines_are_chosen_by_expression_and_time(
+    db: None, choice: Choice, found: list[str]
+) -> None:
+    lines = dressed(
+        (at(0), "a took 12 ms"),
+        (None, "its rest"),
+        (at(1), "b took 1200 ms"),
+        (at(2), "[error] oops"),
+    )
+
+    assert [line.text for line in choice.keep(lines)] == found
+
+
+def test_an_expression_that_is_none_or_takes_too_long_is_said(
+    alice: User, running: type[FakePlane], client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(running, "a" * 3_000 + "b")
+    client = client_of(alice)
+
+    wrong = client.get(URL, {"q": "(", "pattern": "on"})
+    with monkeypatch.context() as patch:
+        patch.setattr(choices, "PATTERN_MILLISECONDS", 20)
+        patch.setattr(choices, "_MATCHING", f"{choices._MATCHING} AND pg_sleep(5) IS NULL")
+        slow = client.get(URL, {"q": "a", "pattern": "on"})
+
+    assert wrong.status_code == slow.status_code == 422
+    assert "This is no regular expression" in wrong.content.decode()
+    assert "takes too long" in slow.content.decode()
+    assert client.get(f"{URL}tail/", {"q": "(", "pattern": "on"}).status_code == 503
+    assert texts_on(client, q="b$", pattern="on") == ["a" * 3_000 + "b"]
+
+
+def test_a_log_until_a_time_is_not_followed(
+    alice: User, running: type[FakePlane], client_of: ClientOf
+) -> None:
+    write(running, "2026-11-22T14:00:00Z a")
+
+    page = client_of(alice).get(URL, {"to": "2026-11-22T15:00", "pattern": "on", "q": "a"})
+
+    assert not page.context["is_following"]
+    assert page.context["query"].as_url == (
+        "component=scheduler&q=a&pattern=on&to=2026-11-22T15%3A00"
+    )

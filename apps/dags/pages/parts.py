@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from apps.access.queries import Denial, denial_for
 from apps.airflow_access.tickets import airflow_url
+from apps.core.htmx import is_fragment
 from apps.core.own_addresses import number_in
 from apps.dags.airflow.api import AirflowSilent, NotInAirflow
 from apps.deployments.models import Deployment
@@ -131,6 +132,9 @@ def airflow_page(
         context = _silence(deployment, title, error.message)
         return render(request, "dags/unknown.html", context, status=404)
     except AirflowSilent as error:
+        if is_fragment(request):
+            # The card that asked stays as it was, and says so.
+            return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
         return render(request, "dags/silent.html", _silence(deployment, title, error.message))
     return render(request, template, {"deployment": deployment, **context})
 

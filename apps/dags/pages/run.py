@@ -3,9 +3,13 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
+from apps.core.htmx import is_fragment, skip_unchanged
+from apps.core.own_addresses import address_with
 from apps.core.words import duration_in_words
 from apps.dags.airflow import dags, tasks
 from apps.dags.airflow.api import airflow_of
@@ -26,6 +30,8 @@ from apps.dags.pages.parts import (
 from apps.dags.pages.queries import SEE
 from apps.deployments.models import Deployment
 
+REFRESH_SECONDS = 5
+UNFINISHED = frozenset({"queued", "running"})
 # What a search in Airflow takes for something else than itself.
 WILDCARDS = str.maketrans("", "", "%|\\~")
 
@@ -58,6 +64,10 @@ def run(request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str) 
             "state": state,
             "contains": contains,
             "states": [(one, STATES[one][0]) for one in tasks.TASK_STATES],
+            "is_live": found.state in UNFINISHED and request.GET.get("live") != "off",
+            "pause_url": address_with(request, live="off"),
+            "seconds": REFRESH_SECONDS,
+            "now": timezone.now(),
             "denial": run_denial(request, deployment),
             "airflow_url": url_in_airflow(deployment, "dags", dag_id, "runs", run_id),
             "crumbs": crumbs(
@@ -67,7 +77,10 @@ def run(request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str) 
             ),
         }
 
-    return airflow_page(request, deployment, "dags/run/run.html", read, title=run_id)
+    template = "_run" if is_fragment(request) else "run"
+    response = airflow_page(request, deployment, f"dags/run/{template}.html", read, title=run_id)
+    patch_vary_headers(response, ["HX-Request"])
+    return skip_unchanged(request, response)
 
 
 def task_row(

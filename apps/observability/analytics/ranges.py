@@ -64,7 +64,7 @@ class Range:
 def range_of(query: Mapping[str, str], *, now: datetime) -> Range:
     """Read the range of an address: `range`, or `from` and `to` in UTC."""
     if "from" in query or "to" in query:
-        begin, end = _moment(query.get("from", "")), _moment(query.get("to", ""))
+        begin, end = moment(query.get("from", "")), moment(query.get("to", ""))
         if begin is None or end is None:
             return _default(now, "Enter both times as a date and a time.")
         if end <= begin:
@@ -101,7 +101,8 @@ def _minute(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
 
 
-def _moment(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
+    """Read a moment of an address, in UTC where it has no zone; None for anything else."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

@@ -14,30 +14,32 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from apps.dataplane.errors import DataPlaneError
+from apps.observability.component_logs.choices import Choice
+from apps.observability.component_logs.reading import ALL, Source
 from apps.observability.live.viewers import Viewer, event
 
 logger = logging.getLogger(__name__)
 
 READ_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+# That of all components is many questions to a data plane.
+ALL_TIMES = 3
 # More wait for the next turn; by then most of these are one.
 POSITIONS_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
 class Log:
-    """A log of a component, or of parsing a DAG file."""
+    """A log of a Deployment."""
 
     deployment_id: int
-    component: str
-    file: str
+    source: Source
 
 
 @dataclass(frozen=True)
 class Chosen:
     """Which lines a viewer wants, and in which time zone. Lines are written once for each."""
 
-    contains: str
-    level: str
+    choice: Choice
     zone: str
 
 
@@ -56,8 +58,7 @@ Read = Callable[[Log, str, frozenset[Chosen]], Awaitable[Written]]
 
 
 def chosen_by(viewer: Viewer) -> Chosen:
-    ticket = viewer.ticket
-    return Chosen(ticket.contains, ticket.level, ticket.zone)
+    return Chosen(viewer.ticket.choice, viewer.ticket.zone)
 
 
 class Follower:
@@ -84,11 +85,12 @@ class Follower:
 
     async def run(self) -> None:
         """Read until cancelled. A log that cannot be read is tried again, less and less often."""
-        pause = READ_SECONDS
+        usual = READ_SECONDS * (ALL_TIMES if self._log.source.component == ALL else 1)
+        pause = usual
         while True:
             try:
                 await self._turn()
-                pause = READ_SECONDS
+                pause = usual
             except DataPlaneError as error:
                 self._tell(event("silent", error.message))
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

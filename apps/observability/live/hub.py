@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from django.db import Error
 
-from apps.observability.component_logs import place_of
+from apps.observability.component_logs.reading import place_of
 from apps.observability.live import rights
 from apps.observability.live.changes import listen
 from apps.observability.live.followers import Follower, Log, Read
@@ -112,9 +112,7 @@ class Hub:
 
     def _follow(self, viewer: Viewer, after: str) -> None:
         log = _log_of(viewer.ticket)
-        place = place_of(
-            after, deployment_id=log.deployment_id, component=log.component, file=log.file
-        )
+        place = place_of(after, deployment_id=log.deployment_id, source=log.source)
         known = self._followers.get(log)
         follower = known[0] if known else Follower(log, self._read)
         follower.add(viewer, place=place)
@@ -160,7 +158,7 @@ class Hub:
 
 
 def _log_of(ticket: Ticket) -> Log:
-    return Log(ticket.deployment_id, ticket.component, ticket.file)
+    return Log(ticket.deployment_id, ticket.source)
 
 
 def _next_check() -> float:

@@ -12,8 +12,9 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from apps.deployments.models import Deployment
-from apps.observability import component_logs
-from apps.observability.component_logs import ShownLine
+from apps.observability.component_logs.choices import PatternRefused
+from apps.observability.component_logs.lines import ShownLine
+from apps.observability.component_logs.reading import read_on
 from apps.observability.live.followers import Chosen, Log, Written
 
 Answer = TypeVar("Answer")
@@ -65,9 +66,7 @@ def with_database(ask: Callable[[], Answer]) -> Answer:
 
 
 def _written(deployment: Deployment, log: Log, place: str, wanted: frozenset[Chosen]) -> Written:
-    read = component_logs.read_on(
-        deployment=deployment, component=log.component, file=log.file, place=place
-    )
+    read = read_on(deployment=deployment, source=log.source, place=place)
     html = {chosen: _html(read.lines, chosen) if read.lines else "" for chosen in wanted}
     return Written(html=html, place=read.place, cursor=read.cursor)
 
@@ -86,8 +85,12 @@ def last_that_fit(lines: Sequence[ShownLine]) -> list[ShownLine]:
     return [*([note] if left_out else []), *lines[left_out:]]
 
 
-def _html(lines: component_logs.Lines, chosen: Chosen) -> str:
-    kept = component_logs.kept_lines(lines, contains=chosen.contains, level=chosen.level)
+def _html(lines: Sequence[ShownLine], chosen: Chosen) -> str:
+    try:
+        kept = chosen.choice.keep(lines)
+    except PatternRefused:
+        # The page was refused the same expression, and says so.
+        return ""
     if not kept:
         return ""
     kept = last_that_fit(kept)

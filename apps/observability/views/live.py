@@ -33,10 +33,11 @@ def log_stream(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         Ticket(
             session_id=_session(request),
             deployment_id=deployment.pk,
-            component=query.component,
-            file=query.file,
-            contains=query.contains,
-            level=query.level,
+            component=query.source.component,
+            file=query.source.file,
+            contains=query.choice.contains,
+            is_pattern=query.choice.is_pattern,
+            level=query.choice.level,
             zone=timezone.get_current_timezone_name(),
         )
     )

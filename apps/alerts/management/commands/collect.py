@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from apps.alerts.notifier import Notifier
 from apps.dataplane.local.machine.embedded_databases import live_socket
 from apps.observability.collecting.collector import Collector
+from apps.observability.live.server import serving
 
 
 class Command(BaseCommand):
@@ -42,12 +43,6 @@ async def _collect(with_streams: bool) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with _streams() if with_streams else nullcontext():
+    socket = live_socket(settings.PORTAL_HOME)
+    async with serving(socket=socket) if with_streams else nullcontext():
         await Collector().run(stop=stop)
-
-
-def _streams() -> Any:
-    # A collector alone does not need the server.
-    from apps.observability.live.server import serving  # noqa: PLC0415
-
-    return serving(socket=live_socket(settings.PORTAL_HOME))
