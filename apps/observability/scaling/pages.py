@@ -87,7 +87,6 @@ class Replayed:
     was: Outcome
     outcome: Outcome
     control: Outcome
-    demand: Demand
     recommendation: Recommendation
     changed_at: Sequence[datetime]
     is_task_length_known: bool
@@ -187,7 +186,6 @@ def replay_of(
         was=was,
         outcome=outcome,
         control=control,
-        demand=demand,
         recommendation=recommend(demand, held, most_workers=most_workers),
         changed_at=recorded.settings_changed(past.decisions),
         is_task_length_known=length is not None,
