@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from apps.observability.scaling import recorded
+from apps.observability.scaling.recommendation import cost, recommend
 from apps.observability.scaling.simulation import (
     Demand,
     Outcome,
@@ -171,3 +172,45 @@ def test_a_recorded_run_is_reproduced_within_five_percent():
     # The workers that were added came late: most tasks were done by the first one.
     assert replay.wait_seconds < fewer.wait_seconds < 1.5 * replay.wait_seconds
     assert fewer.worker_hours < replay.worker_hours
+
+
+def steady(tasks: tuple[float, float], *, slots: float) -> Demand:
+    """Return two hours in which as many tasks are there all the time, each of a minute."""
+    points = (Point(at=float(at), tasks=tasks, slots=slots) for at in range(0, 7200, 30))
+    return Demand(points=tuple(points), end=7200.0, task_seconds=60.0)
+
+
+def test_what_is_recommended_costs_less_than_what_was():
+    idle = changed(CALM, min_workers=5)
+    full = changed(CALM, max_workers=1)
+
+    fewer = recommend(steady((0, 2), slots=20), idle, most_workers=10)
+    more = recommend(steady((12, 4), slots=4), full, most_workers=10)
+
+    assert fewer.is_change
+    assert fewer.settings.min_workers <= 1
+    assert "8.0 worker hours less" in fewer.why
+    assert more.is_change
+    assert more.settings.max_workers > 1
+    assert "less on average" in more.why
+    for advice, settings, demand in (
+        (fewer, idle, steady((0, 2), slots=20)),
+        (more, full, steady((12, 4), slots=4)),
+    ):
+        assert cost(advice.outcome) < cost(simulate(demand, settings))
+        assert advice.settings.concurrency == settings.concurrency
+        assert advice.settings.cooldown_seconds == settings.cooldown_seconds
+
+
+def test_nothing_is_recommended_where_nothing_is_better_or_too_little_known():
+    good = changed(CALM, min_workers=1, max_workers=1)
+    few = Demand(points=(Point(at=0, tasks=(1, 1)),), end=60, task_seconds=600)
+
+    same = recommend(steady((0, 4), slots=4), good, most_workers=10)
+    unknown = recommend(few, CALM, most_workers=10)
+
+    assert (same.is_change, unknown.is_change) == (False, False)
+    assert same.settings == good
+    assert "too few" in unknown.why
+    most = recommend(steady((400, 4), slots=4), good, most_workers=3)
+    assert most.settings.max_workers <= 3
