@@ -1,6 +1,7 @@
 """Replays of a queue: what must hold for any, and that a real one is reproduced."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -78,8 +79,14 @@ def test_the_slots_that_there_were_give_the_tasks_that_there_were(seed: int):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_workers_stay_within_bounds_and_no_task_is_lost_or_negative(seed: int):
-    demand = made_up(seed, start_seconds=20)
-    for settings in (CALM, changed(CALM, min_workers=0, max_workers=1, cooldown_seconds=0)):
+    usual = made_up(seed, start_seconds=20)
+    least = changed(CALM, min_workers=0, max_workers=1, cooldown_seconds=0)
+    for demand, settings in (
+        (usual, CALM),
+        (usual, least),
+        (replace(usual, keeps_peak=True), CALM),
+        (replace(usual, keeps_peak=True), least),
+    ):
         outcome = simulate(demand, settings, began_with=99)
 
         known = [value for value in outcome.workers.values if value is not None]
@@ -119,6 +126,19 @@ def test_fewer_workers_come_one_cooldown_after_the_last_need():
     assert outcome.workers.at(179) == 2
     assert outcome.workers.at(181) == outcome.workers.at(599) == 1
     assert outcome.workers.at(600) is None
+
+
+@pytest.mark.parametrize("keeps_peak", [False, True])
+def test_each_plane_scales_down_by_its_own_rule(keeps_peak: bool):
+    needs = ((0, 16), (60, 4), (120, 8), (150, 4), (400, 4))
+    points = tuple(Point(at=float(at), tasks=(0.0, float(tasks))) for at, tasks in needs)
+    demand = Demand(points=points, end=600, task_seconds=1e6, keeps_peak=keeps_peak)
+
+    outcome = simulate(demand, changed(CALM, cooldown_seconds=120))
+
+    told = [outcome.workers.at(at) for at in (0, 179, 181, 269, 271, 599)]
+    # The keeper goes to what is needed at once, the autoscaler by way of the last two minutes.
+    assert told == ([4, 4, 2, 2, 1, 1] if keeps_peak else [4, 4, 1, 1, 1, 1])
 
 
 def test_a_worker_takes_tasks_only_once_it_has_started():

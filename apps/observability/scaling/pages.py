@@ -168,6 +168,7 @@ def replay_of(
         decisions=past.decisions,
         end=float(span.end),
         phase=_phase(deployment) if span.step == RAW else 0.0,
+        keeps_peak=deployment.cluster.is_kubernetes,
     )
     demand = recorded.with_task_seconds(demand, running_seconds=length)
     if not any(point.tasks for point in demand.points):
