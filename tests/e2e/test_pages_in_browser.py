@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from apps.deployments.models import Deployment
 from tests.architecture.urls import API
@@ -14,6 +15,7 @@ from tests.dags.conftest import new_sign_in_key
 from tests.e2e import stage
 from tests.e2e.browser import Inspector, new_context
 from tests.e2e.dags_on_stage import DAG_ID, RUN_ID, TASK_ID
+from tests.observability.example_scaling import put_recording
 
 pytest_plugins = ["tests.e2e.shared_browser"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -275,9 +277,11 @@ def made(
     settings.AIRFLOW_SIGN_IN_KEY = new_sign_in_key()
     alice.is_operator = True
     alice.save(update_fields=["is_operator"])
-    return stage.build(
+    built = stage.build(
         author=alice, workspace=workspace, cluster=cluster, make_deployment=make_deployment
     )
+    put_recording(built.settled, now=timezone.now())
+    return built
 
 
 @pytest.fixture

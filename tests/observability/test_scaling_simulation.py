@@ -1,11 +1,13 @@
 """Replays of a queue: what must hold for any, and that a real one is reproduced."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from apps.observability.scaling import recorded
+from apps.observability.scaling.recommendation import cost, recommend
 from apps.observability.scaling.simulation import (
     Demand,
     Outcome,
@@ -77,8 +79,14 @@ def test_the_slots_that_there_were_give_the_tasks_that_there_were(seed: int):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_workers_stay_within_bounds_and_no_task_is_lost_or_negative(seed: int):
-    demand = made_up(seed, start_seconds=20)
-    for settings in (CALM, changed(CALM, min_workers=0, max_workers=1, cooldown_seconds=0)):
+    usual = made_up(seed, start_seconds=20)
+    least = changed(CALM, min_workers=0, max_workers=1, cooldown_seconds=0)
+    for demand, settings in (
+        (usual, CALM),
+        (usual, least),
+        (replace(usual, keeps_peak=True), CALM),
+        (replace(usual, keeps_peak=True), least),
+    ):
         outcome = simulate(demand, settings, began_with=99)
 
         known = [value for value in outcome.workers.values if value is not None]
@@ -118,6 +126,19 @@ def test_fewer_workers_come_one_cooldown_after_the_last_need():
     assert outcome.workers.at(179) == 2
     assert outcome.workers.at(181) == outcome.workers.at(599) == 1
     assert outcome.workers.at(600) is None
+
+
+@pytest.mark.parametrize("keeps_peak", [False, True])
+def test_each_plane_scales_down_by_its_own_rule(keeps_peak: bool):
+    needs = ((0, 16), (60, 4), (120, 8), (150, 4), (400, 4))
+    points = tuple(Point(at=float(at), tasks=(0.0, float(tasks))) for at, tasks in needs)
+    demand = Demand(points=points, end=600, task_seconds=1e6, keeps_peak=keeps_peak)
+
+    outcome = simulate(demand, changed(CALM, cooldown_seconds=120))
+
+    told = [outcome.workers.at(at) for at in (0, 179, 181, 269, 271, 599)]
+    # The keeper goes to what is needed at once, the autoscaler by way of the last two minutes.
+    assert told == ([4, 4, 2, 2, 1, 1] if keeps_peak else [4, 4, 1, 1, 1, 1])
 
 
 def test_a_worker_takes_tasks_only_once_it_has_started():
@@ -171,3 +192,45 @@ def test_a_recorded_run_is_reproduced_within_five_percent():
     # The workers that were added came late: most tasks were done by the first one.
     assert replay.wait_seconds < fewer.wait_seconds < 1.5 * replay.wait_seconds
     assert fewer.worker_hours < replay.worker_hours
+
+
+def steady(tasks: tuple[float, float], *, slots: float) -> Demand:
+    """Return two hours in which as many tasks are there all the time, each of a minute."""
+    points = (Point(at=float(at), tasks=tasks, slots=slots) for at in range(0, 7200, 30))
+    return Demand(points=tuple(points), end=7200.0, task_seconds=60.0)
+
+
+def test_what_is_recommended_costs_less_than_what_was():
+    idle = changed(CALM, min_workers=5)
+    full = changed(CALM, max_workers=1)
+
+    fewer = recommend(steady((0, 2), slots=20), idle, most_workers=10)
+    more = recommend(steady((12, 4), slots=4), full, most_workers=10)
+
+    assert fewer.is_change
+    assert fewer.settings.min_workers <= 1
+    assert "8.0 worker hours less" in fewer.why
+    assert more.is_change
+    assert more.settings.max_workers > 1
+    assert "less on average" in more.why
+    for advice, settings, demand in (
+        (fewer, idle, steady((0, 2), slots=20)),
+        (more, full, steady((12, 4), slots=4)),
+    ):
+        assert cost(advice.outcome) < cost(simulate(demand, settings))
+        assert advice.settings.concurrency == settings.concurrency
+        assert advice.settings.cooldown_seconds == settings.cooldown_seconds
+
+
+def test_nothing_is_recommended_where_nothing_is_better_or_too_little_known():
+    good = changed(CALM, min_workers=1, max_workers=1)
+    few = Demand(points=(Point(at=0, tasks=(1, 1)),), end=60, task_seconds=600)
+
+    same = recommend(steady((0, 4), slots=4), good, most_workers=10)
+    unknown = recommend(few, CALM, most_workers=10)
+
+    assert (same.is_change, unknown.is_change) == (False, False)
+    assert same.settings == good
+    assert "too few" in unknown.why
+    most = recommend(steady((400, 4), slots=4), good, most_workers=3)
+    assert most.settings.max_workers <= 3

@@ -111,8 +111,8 @@ def _whole(said: Mapping[object, object]) -> Iterator[tuple[str, object]]:
         yield "runs_queued", runs.get("queued", 0)
         yield "runs_running", runs.get("running", 0)
     strain = said.get("strain")
-    for name in STRAIN if isinstance(strain, dict) else ():
-        yield name, strain.get(name)
+    if isinstance(strain, dict):
+        yield from ((name, strain.get(name)) for name in STRAIN)
 
 
 def _by_name(rows: object, metrics: tuple[str, ...]) -> Iterator[tuple[Name, float]]:

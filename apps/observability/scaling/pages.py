@@ -87,7 +87,6 @@ class Replayed:
     was: Outcome
     outcome: Outcome
     control: Outcome
-    demand: Demand
     recommendation: Recommendation
     changed_at: Sequence[datetime]
     is_task_length_known: bool
@@ -169,6 +168,7 @@ def replay_of(
         decisions=past.decisions,
         end=float(span.end),
         phase=_phase(deployment) if span.step == RAW else 0.0,
+        keeps_peak=deployment.cluster.is_kubernetes,
     )
     demand = recorded.with_task_seconds(demand, running_seconds=length)
     if not any(point.tasks for point in demand.points):
@@ -187,7 +187,6 @@ def replay_of(
         was=was,
         outcome=outcome,
         control=control,
-        demand=demand,
         recommendation=recommend(demand, held, most_workers=most_workers),
         changed_at=recorded.settings_changed(past.decisions),
         is_task_length_known=length is not None,

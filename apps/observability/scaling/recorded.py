@@ -37,6 +37,7 @@ def demand_of(
     decisions: Sequence[RecordedDecision],
     end: float,
     phase: float = 0.0,
+    keeps_peak: bool = False,
 ) -> Demand:
     """Return what a queue had to do. `decisions` are in the order of time; `phase` is how long
     after
@@ -60,6 +61,7 @@ def demand_of(
         end=end,
         task_seconds=USUAL_TASK_SECONDS,
         starts=starts_of(decisions),
+        keeps_peak=keeps_peak,
     )
 
 

@@ -14,6 +14,7 @@ either, so none is kept beyond its cooldown by a task that lasts.
 
 import math
 from bisect import bisect_right
+from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -62,13 +63,16 @@ class Demand:
     """What a queue had to do: queued and running tasks, from each point to the next one and from
     the last to `end`. `task_seconds` is how long a task holds a slot. `starts` are (moment,
     seconds) of how long workers needed until they took tasks, in the order of time; one without a
-    moment near it takes as long as the nearest.
+    moment near it takes as long as the nearest. With `keeps_peak` as many workers stay as were
+    needed at most in the last cooldown, as the autoscaler of Kubernetes has it; else all stay until
+    none was needed for one cooldown, as the keeper has it.
     """
 
     points: tuple[Point, ...]
     end: float
     task_seconds: float
     starts: tuple[tuple[float, float], ...] = ()
+    keeps_peak: bool = False
 
     def start_seconds(self, at: float) -> float:
         """Return how long a worker that is started at a moment needs until it takes tasks."""
@@ -215,6 +219,8 @@ class _Replay:
         self.ready = 0
         self.starting: list[float] = []
         self.needed_at = 0.0
+        # Until when how many were needed, the most first, in the order of time.
+        self.peaks: deque[tuple[float, int]] = deque()
         self.arrived = 0.0
         self.told: list[tuple[float, float | None, float | None, float | None]] = []
 
@@ -232,13 +238,12 @@ class _Replay:
         self.arrived += interval.came
         at = interval.begin
         while at < interval.end:
-            is_needed = self._scale(at)
+            needed = self._scale(at)
             self._tell(at)
-            until = min(interval.end, self._next_change(at, is_needed=is_needed))
+            until = min(interval.end, self._next_change(at, needed))
             self._work(interval, until - at)
+            self._remember(until, needed)
             at = until
-            if is_needed:
-                self.needed_at = until
 
     def _begin(self, at: float, tasks: float) -> None:
         needed = workers_needed(self.settings, tasks=tasks)
@@ -247,18 +252,36 @@ class _Replay:
         most = self.settings.max_workers
         self.ready = needed if before is None else max(needed, min(before, most))
         self.tasks, self.starting, self.needed_at = tasks, [], at
+        self.peaks = deque([(at, self.ready)])
 
-    def _scale(self, at: float) -> bool:
-        """Apply the rule of the autoscaler; return whether all workers are needed now."""
+    def _scale(self, at: float) -> int:
+        """Apply the rule of the autoscaler; return how many workers are needed now."""
         self.ready += sum(up_at <= at + NEARLY for up_at in self.starting)
         self.starting = [up_at for up_at in self.starting if up_at > at + NEARLY]
         needed = workers_needed(self.settings, tasks=self.tasks or 0.0)
         if needed >= self.workers:
             self._start(at, needed - self.workers)
-        elif at - self.needed_at >= self.settings.cooldown_seconds - NEARLY:
-            self.starting = self.starting[: max(0, needed - self.ready)]
-            self.ready = min(self.ready, needed)
-        return needed >= self.workers
+        else:
+            kept = self._kept(at, needed)
+            self.starting = self.starting[: max(0, kept - self.ready)]
+            self.ready = min(self.ready, kept)
+        return needed
+
+    def _kept(self, at: float, needed: int) -> int:
+        """Return how many workers stay of more than are needed."""
+        cooldown = self.settings.cooldown_seconds
+        if not self.demand.keeps_peak:
+            return needed if at - self.needed_at >= cooldown - NEARLY else self.workers
+        while self.peaks and self.peaks[0][0] <= at - cooldown + NEARLY:
+            self.peaks.popleft()
+        return max(needed, self.peaks[0][1] if self.peaks else 0)
+
+    def _remember(self, until: float, needed: int) -> None:
+        if needed >= self.workers:
+            self.needed_at = until
+        while self.peaks and self.peaks[-1][1] <= needed:
+            self.peaks.pop()
+        self.peaks.append((until, needed))
 
     def _start(self, at: float, count: int) -> None:
         seconds = self.demand.start_seconds(at) if count else 0.0
@@ -270,10 +293,11 @@ class _Replay:
     def _slots(self) -> float:
         return float(self.ready * self.settings.concurrency)
 
-    def _next_change(self, at: float, *, is_needed: bool) -> float:
+    def _next_change(self, at: float, needed: int) -> float:
         changes = list(self.starting)
-        calm_at = self.needed_at + self.settings.cooldown_seconds
-        if not is_needed and calm_at > at + NEARLY:
+        last = self.peaks[0][0] if self.demand.keeps_peak and self.peaks else self.needed_at
+        calm_at = last + self.settings.cooldown_seconds
+        if needed < self.workers and calm_at > at + NEARLY:
             changes.append(calm_at)
         return min(changes, default=math.inf)
 
