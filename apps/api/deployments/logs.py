@@ -1,8 +1,9 @@
 """Component logs, as `astro deployment logs` asks for them."""
 
-import time
+from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
 from ninja import Path, Query, Router
 from pydantic import Field
 
@@ -12,7 +13,9 @@ from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.shapes import Shape
 from apps.dataplane.errors import DataPlaneError
 from apps.deployments.models import Deployment
-from apps.observability.component_logs import ShownLine, components_of, read_log
+from apps.observability.component_logs.choices import Choice
+from apps.observability.component_logs.lines import ShownLine
+from apps.observability.component_logs.reading import Source, components_of, read_log
 
 router = Router(by_alias=True, exclude_none=True, tags=["Deployment"])
 # What clients search for instead of a level.
@@ -43,7 +46,7 @@ class LogQuery(Shape):
     limit: int = Field(default=500, ge=1, le=5_000)
     max_num_results: int = Field(default=500, ge=1, le=5_000)
     offset: int = Field(default=0, ge=0)
-    range: int = Field(default=86_400, ge=1)
+    range: int = Field(default=86_400, ge=1, le=10**8)
     search_text: str = Field(default="", max_length=200)
 
 
@@ -73,21 +76,19 @@ def get_logs(request: Call, at: Path[AtDeployment], asked: Query[LogQuery]) -> A
 
 def _lines(deployment: Deployment, asked: LogQuery) -> list[LogEntry]:
     level = LEVELS.get(asked.search_text.upper())
-    contains = asked.search_text if level is None else ""
-    since = time.time() - asked.range
+    choice = Choice(
+        contains=asked.search_text if level is None else "",
+        level=level or "",
+        begin=timezone.now() - timedelta(seconds=asked.range),
+    )
     found: list[LogEntry] = []
     try:
-        for component, source in _components(deployment, asked.sources):
-            log = read_log(
-                deployment=deployment, component=component, contains=contains, level=level or ""
-            )
-            found += [_entry(line, source) for line in log.lines]
+        for component, name in _components(deployment, asked.sources):
+            log = read_log(deployment=deployment, source=Source(component=component), choice=choice)
+            found += [_entry(line, name) for line in log.lines]
     except DataPlaneError as error:
         raise NotReachable(str(error)) from error
-    return sorted(
-        (one for one in found if not one.timestamp or one.timestamp >= since),
-        key=lambda one: one.timestamp,
-    )
+    return sorted(found, key=lambda one: one.timestamp)
 
 
 def _components(deployment: Deployment, sources: list[str]) -> list[tuple[str, str]]:
