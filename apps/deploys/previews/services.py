@@ -10,13 +10,13 @@ from django.db.models import Max
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict
-from apps.deployments.models import Deployment, Operation, Phase, Revision
+from apps.deployments.models import Deployment, Operation, Revision
 from apps.deployments.operations import lock_deployment
 from apps.deploys import jobs
 from apps.deploys.archives.building import CodeArchive
 from apps.deploys.archives.requirements import Requirements
 from apps.deploys.models import Deploy, Kind, Preview, PreviewState
-from apps.deploys.previews.queries import blocking_errors, vanishing_busy_dags
+from apps.deploys.previews.queries import OPEN, blocking_errors, vanishing_busy_dags
 from apps.deploys.queries import takes_projects
 from apps.deploys.services import Delivery, accept_upload, deliver_archive, record_deploy
 
@@ -28,7 +28,7 @@ class PreviewClosed(Conflict):
 
 
 class ImportErrorsUnconfirmed(Conflict):
-    """Files cannot be imported, and nobody has accepted that."""
+    """Files cannot be imported, and the person has not accepted that."""
 
 
 class PreviewOutdated(Conflict):
@@ -45,8 +45,8 @@ def submit(
     is_previewed: bool = False,
 ) -> Delivery | Preview:
     """Check an upload and store it. It is delivered at once, unless it brings packages or a preview
-    is wanted; then it is checked by a job. A preview with packages that nobody asked to see is
-    delivered as soon as it is ready and nothing is wrong with it.
+    is wanted; then it is checked by a job. One that is only checked for its packages is delivered
+    as soon as it is ready and nothing is wrong with it.
 
     Raises as `services.deliver`.
     """
@@ -149,10 +149,9 @@ def deploy_if_nothing_is_wrong(preview: Preview) -> Delivery | None:
 
 
 def remove_old(*, now: datetime) -> int:
-    """Discard previews that nobody decided on for a week. Returns how many."""
-    old = Preview.objects.filter(created_at__lt=now - MOST_AGE)
-    waiting = old.filter(state__in=[PreviewState.CHECKING, PreviewState.READY])
-    return waiting.update(state=PreviewState.DISCARDED)
+    """Discard previews that were not decided on for a week. Returns how many."""
+    old = Preview.objects.filter(created_at__lt=now - MOST_AGE, state__in=OPEN)
+    return old.update(state=PreviewState.DISCARDED)
 
 
 def is_outdated(preview: Preview, deployment: Deployment) -> bool:
@@ -172,8 +171,6 @@ def _code_of(revision: Revision) -> tuple[str, str]:
 @transaction.atomic
 def _begin(preview: Preview, archive: CodeArchive, needs: Requirements) -> Preview:
     deployment = lock_deployment(preview.deployment)
-    if deployment.phase != Phase.ACTIVE:
-        raise Conflict(f"{deployment.name} is being deleted.")
     last = Preview.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
     preview.number = (last or 0) + 1
     for name, value in _facts_of(archive, needs).items():
