@@ -312,7 +312,3 @@ class Preview(models.Model):
 
     def __str__(self) -> str:
         return f"preview {self.number}"
-
-    @property
-    def is_open(self) -> bool:
-        return self.state in (PreviewState.CHECKING, PreviewState.READY)

@@ -10,7 +10,7 @@ from django.db.models import Max
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict
-from apps.deployments.models import Deployment, Operation, Phase, Revision
+from apps.deployments.models import Deployment, Operation, Revision
 from apps.deployments.operations import lock_deployment
 from apps.deploys import jobs
 from apps.deploys.archives.building import CodeArchive
@@ -18,7 +18,7 @@ from apps.deploys.archives.requirements import Requirements
 from apps.deploys.enforcement import ensure_may_deliver
 from apps.deploys.models import Deploy, Kind, Preview, PreviewState
 from apps.deploys.origins import NOT_KNOWN, Origin, source_of
-from apps.deploys.previews.queries import blocking_errors, vanishing_busy_dags
+from apps.deploys.previews.queries import OPEN, blocking_errors, vanishing_busy_dags
 from apps.deploys.queries import takes_projects
 from apps.deploys.services import Delivery, accept_upload, deliver_archive, record_deploy
 
@@ -30,7 +30,7 @@ class PreviewClosed(Conflict):
 
 
 class ImportErrorsUnconfirmed(Conflict):
-    """Files cannot be imported, and nobody has accepted that."""
+    """Files cannot be imported, and the person has not accepted that."""
 
 
 class PreviewOutdated(Conflict):
@@ -49,9 +49,9 @@ def submit(
     vouched_by: User | None = None,
 ) -> Delivery | Preview:
     """Check an upload and store it. It is delivered at once, unless it brings packages or a preview
-    is wanted; then it is checked by a job. A preview with packages that nobody asked to see is
-    delivered as soon as it is ready and nothing is wrong with it. Without an actor it is a push,
-    which takes the place of an earlier one that is still looked at; `vouched_by` connected it.
+    is wanted; then it is checked by a job. One that is only checked for its packages is delivered
+    as soon as it is ready and nothing is wrong with it. Without an actor it is a push, which takes
+    the place of an earlier one that is still looked at; `vouched_by` connected it.
 
     Raises as `services.deliver`.
     """
@@ -165,10 +165,9 @@ def deploy_if_nothing_is_wrong(preview: Preview) -> Delivery | None:
 
 
 def remove_old(*, now: datetime) -> int:
-    """Discard previews that nobody decided on for a week. Returns how many."""
-    old = Preview.objects.filter(created_at__lt=now - MOST_AGE)
-    waiting = old.filter(state__in=[PreviewState.CHECKING, PreviewState.READY])
-    return waiting.update(state=PreviewState.DISCARDED)
+    """Discard previews that were not decided on for a week. Returns how many."""
+    old = Preview.objects.filter(created_at__lt=now - MOST_AGE, state__in=OPEN)
+    return old.update(state=PreviewState.DISCARDED)
 
 
 def is_outdated(preview: Preview, deployment: Deployment) -> bool:
@@ -188,8 +187,6 @@ def _code_of(revision: Revision) -> tuple[str, str]:
 @transaction.atomic
 def _begin(preview: Preview, archive: CodeArchive, needs: Requirements) -> Preview:
     deployment = lock_deployment(preview.deployment)
-    if deployment.phase != Phase.ACTIVE:
-        raise Conflict(f"{deployment.name} is being deleted.")
     if preview.source == Deploy.Source.GIT:
         _discard_earlier_pushes(deployment)
     last = Preview.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
@@ -203,7 +200,7 @@ def _begin(preview: Preview, archive: CodeArchive, needs: Requirements) -> Previ
 
 def _discard_earlier_pushes(deployment: Deployment) -> None:
     pushes = Preview.objects.filter(deployment=deployment, source=Deploy.Source.GIT)
-    waiting = pushes.filter(state__in=[PreviewState.CHECKING, PreviewState.READY])
+    waiting = pushes.filter(state__in=OPEN)
     waiting.update(state=PreviewState.DISCARDED, lease_until=None)
 
 
