@@ -82,7 +82,7 @@ def test_what_a_person_may_not_open_is_left_out(bob, client_of):
     assert "/o/nordhavn/members/" in addresses
     assert not addresses & {
         "/w/warehouse/tokens/",
-    "/w/warehouse/git/",
+        "/w/warehouse/git/",
         "/o/nordhavn/tokens/",
         "/o/nordhavn/sso/",
         "/o/nordhavn/audit/",
