@@ -165,7 +165,7 @@ def test_hostile_words_of_a_commit_and_of_a_server_are_only_shown(
         assert "<script>alert" not in page
 
 
-def test_a_page_says_that_nobody_vouches_for_the_credential_any_more(
+def test_a_page_says_that_its_credential_is_no_longer_vouched_for(
     alice: User, bob: User, repository: GitRepository, client_of: ClientOf
 ) -> None:
     GitRepository.objects.update(connected_by=bob)

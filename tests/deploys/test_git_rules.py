@@ -297,6 +297,16 @@ def test_one_job_at_a_time_looks_at_a_repository_and_few_at_a_host(
     assert leases.claim(repository.pk) is None, "all jobs are at work"
 
 
+def test_a_push_during_a_look_is_looked_at_next(source: GitSource) -> None:
+    held = leases.claim(source.repository_id)
+    leases.make_due(source.repository)
+    assert leases.take_due() == []
+
+    leases.release(held)  # type: ignore[arg-type]
+
+    assert leases.take_due() == [source.repository_id]
+
+
 def test_the_wait_grows_with_failures_and_has_an_end(settings: Any) -> None:
     settings.GIT_POLL_SECONDS = 60
 

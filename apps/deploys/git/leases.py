@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 
 from apps.deployments.models import Phase
@@ -55,14 +55,17 @@ def claim(repository_id: int) -> GitRepository | None:
         _due_in(row, BUSY_SECONDS)
         return None
     token = uuid.uuid4()
-    GitRepository.objects.filter(pk=row.pk).update(lease_token=token, lease_until=Now() + LEASE)
+    GitRepository.objects.filter(pk=row.pk).update(
+        lease_token=token, lease_until=Now() + LEASE, next_poll_at=Now() + LEASE
+    )
     row.lease_token = token
     return row
 
 
 def release(repository: GitRepository, *, error: str = "", soon: bool = False) -> None:
     """Give the lease back and set when to look again: later after each failure, and a little at
-    random, so that not all are due at once. `soon` is for a commit that waits.
+    random, so that not all are due at once. `soon` is for a commit that waits. What was made due
+    in the meantime stays so: a push may have come just after the look.
     """
     failures = min(repository.failures + 1, 100) if error else 0
     wait = BUSY_SECONDS * 2 if soon and not error else wait_seconds(failures)
@@ -73,7 +76,7 @@ def release(repository: GitRepository, *, error: str = "", soon: bool = False) -
         polled_at=Now(),
         failures=failures,
         last_error=error[:500],
-        next_poll_at=Now() + timedelta(seconds=wait) if _is_followed(repository) else None,
+        next_poll_at=_next(wait) if _is_followed(repository) else None,
     )
 
 
@@ -87,6 +90,11 @@ def wait_seconds(failures: int) -> float:
     wait = settings.GIT_POLL_SECONDS * 2.0 ** min(failures, 10)
     longest = max(LONGEST_WAIT_SECONDS, settings.GIT_POLL_SECONDS)
     return min(wait, longest) * random.uniform(0.9, 1.0)  # noqa: S311 - spreads load
+
+
+def _next(wait: float) -> Case:
+    is_asked_for = When(next_poll_at__lt=F("lease_until"), then=Now())
+    return Case(is_asked_for, default=Now() + timedelta(seconds=wait))
 
 
 def _is_free() -> Q:
