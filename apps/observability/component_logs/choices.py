@@ -60,7 +60,7 @@ class Choice:
 
     def _within(self, lines: Sequence[ShownLine]) -> list[ShownLine]:
         first, last = self.begin or _FIRST, self.end or _LAST
-        at, kept = _FIRST, []
+        at, kept = _FIRST, list[ShownLine]()
         for line in lines:
             at = line.at or at
             if first <= at < last:

@@ -167,7 +167,10 @@ def _seal(deployment_id: int, source: Source, place: str) -> str:
 def _read_all(deployment: Deployment, place: str, contains: str, limit: int) -> NewLines:
     """Read every component, and put their lines in order of time."""
     known: dict[str, str] = json.loads(place) if place else {}
-    places, lines, silent, is_cut = {}, [], [], False
+    places: dict[str, str] = {}
+    lines: list[ShownLine] = []
+    silent: list[str] = []
+    is_cut = False
     components = components_of(deployment)[:MOST_COMPONENTS]
     problem: DataPlaneError | None = None
     for component in components:
@@ -203,7 +206,8 @@ def in_order(lines: Iterable[ShownLine]) -> list[ShownLine]:
     """Return lines of several components by time; one without a time stays behind the one before
     it, of the same component. Pure.
     """
-    at, source, keyed = datetime.min.replace(tzinfo=UTC), "", []
+    at, source = datetime.min.replace(tzinfo=UTC), ""
+    keyed: list[tuple[datetime, ShownLine]] = []
     for line in lines:
         if line.source != source:
             at, source = datetime.min.replace(tzinfo=UTC), line.source
