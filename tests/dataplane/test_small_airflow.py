@@ -416,13 +416,16 @@ def grown(before: Answer, after: Answer) -> dict[str, float]:
 
 
 SHAKY = """
+from pathlib import Path
+
 from airflow.sdk import dag, task
 
 @dag(schedule=None)
 def shaky():
     @task
     def load():
-        OUTCOME
+        if not Path("MENDED").exists():
+            raise OSError("not mended yet")
 
     load()
 
@@ -442,7 +445,9 @@ def test_a_dag_that_fails_is_told_once_and_its_next_success_too(
     settings.ALERT_NETWORKS, settings.ALERTS_ALLOW_HTTP = ("127.0.0.0/8",), True
     began = datetime.now(UTC)
     Collection.objects.create(deployment=deployment, next_at=began)
-    world.apply(code=make_code(tmp_path, {"shaky.py": SHAKY.replace("OUTCOME", "raise OSError")}))
+    mended = tmp_path / "mended"
+    shaky = SHAKY.replace("MENDED", str(mended))
+    world.apply(code=make_code(tmp_path, {"shaky.py": shaky}))
 
     with receiver() as there:
         hook = make_channel(workspace, alice, "webhook", url=there.url, key="a-signing-secret")
@@ -460,7 +465,7 @@ def test_a_dag_that_fails_is_told_once_and_its_next_success_too(
         ]
         assert all(run_id in one["lines"][0] for one in told)
 
-        world.apply(code=make_code(tmp_path, {"shaky.py": SHAKY.replace("OUTCOME", "return")}))
+        mended.touch()
         world.succeeded("shaky", world.trigger("shaky"))
         tell(world, deployment, began)
         events = [json.loads(body)["type"] for _, _, body in there.requests]
