@@ -21,7 +21,8 @@ from apps.observability.live.viewers import CHANGED, ENDED, Viewer
 
 logger = logging.getLogger(__name__)
 
-Answer, Key = TypeVar("Answer"), TypeVar("Key")
+Answer = TypeVar("Answer")
+Key = TypeVar("Key")
 MOST_VIEWERS, MOST_OF_SESSION = 5_000, 100
 CHECK_SECONDS = 60.0
 TICK_SECONDS = 1.0
