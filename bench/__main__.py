@@ -27,7 +27,6 @@ BENCHES = {
     "queue-overhead": "bench.queue_overhead",
     "dead-clusters": "bench.dead_clusters",
     "watch-clusters": "bench.watch_clusters",
-    "streams": "bench.streams",
     "memory": "bench.memory",
     "kubernetes-noop": "bench.kubernetes_noop",
     "kubernetes-apply": "bench.kubernetes_apply",
