@@ -29,7 +29,6 @@ BENCHES = {
     "dead-clusters": "bench.dead_clusters",
     "watch-clusters": "bench.watch_clusters",
     "history": "bench.history",
-    "streams": "bench.streams",
     "memory": "bench.memory",
     "kubernetes-noop": "bench.kubernetes_noop",
     "kubernetes-apply": "bench.kubernetes_apply",
