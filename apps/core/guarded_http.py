@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context
 
 from apps.core.addresses import AddressRefused, NameUnknown, allowed_addresses, connect
 from apps.core.errors import PortalError
@@ -32,12 +33,22 @@ class ExchangeFailed(PortalError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guard:
-    """What is allowed: `networks` besides public and private ones, named in `setting`."""
+class Reach:
+    """What may be reached: `networks` besides public and private ones, named in `setting`. `ca` is
+    a certificate that is trusted besides the public ones, in PEM.
+    """
 
     networks: tuple[str, ...]
     setting: str
     allows_http: bool
+    ca: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """What one exchange may reach, take and bring."""
+
+    reach: Reach
     seconds: float
     most_bytes: int
 
@@ -58,7 +69,8 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], guard: Guard) -> 
     """
     cutter = _Cutter(guard)
     try:
-        with _session(cutter, guard) as session:
+        with requests.Session() as session:
+            guard_session(session, guard.reach, opened=cutter.watch)
             response = session.post(
                 url,
                 data=body,
@@ -93,6 +105,7 @@ class _Cutter:
         self._timer.start()
 
     def watch(self, sock: socket.socket) -> None:
+        sock.settimeout(self.guard.seconds)
         # TLS takes the socket over; a double of it ends the same connection.
         double = socket.socket(fileno=os.dup(sock.fileno()))
         with self._lock:
@@ -117,31 +130,37 @@ class _Cutter:
 
 
 class _Checked:
-    """A connection to an address that was checked. `cutter` is set on the class of a session."""
+    """A connection to an address that was checked. The class of each adapter says which may be."""
 
-    cutter: _Cutter
+    reach: Reach
+    opened: Callable[[socket.socket], None]
     host: str
     port: int
 
     def _new_conn(self) -> socket.socket:
-        guard = self.cutter.guard
         found = allowed_addresses(
-            host=self.host, port=self.port, networks=guard.networks, setting=guard.setting
+            host=self.host,
+            port=self.port,
+            networks=self.reach.networks,
+            setting=self.reach.setting,
         )
         sock = connect(found, port=self.port, seconds=CONNECT_SECONDS)
-        sock.settimeout(guard.seconds)
-        self.cutter.watch(sock)
+        self.opened(sock)
         return sock
 
 
-class _Adapter(HTTPAdapter):
-    def __init__(self, cutter: _Cutter) -> None:
-        self._cutter = cutter
+class _CheckedAdapter(HTTPAdapter):
+    def __init__(self, reach: Reach, opened: Callable[[socket.socket], None]) -> None:
+        self._reach, self._opened = reach, opened
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        if self._reach.ca:
+            # Beside the public ones, which requests adds to every context.
+            kwargs["ssl_context"] = context = create_urllib3_context()
+            context.load_verify_locations(cadata=self._reach.ca)
         super().init_poolmanager(*args, **kwargs)
-        mine = {"cutter": self._cutter}
+        mine = {"reach": self._reach, "opened": staticmethod(self._opened)}
         http = type("HTTP", (_Checked, HTTPConnection), mine)
         https = type("HTTPS", (_Checked, HTTPSConnection), mine)
         self.poolmanager.pool_classes_by_scheme = {
@@ -150,15 +169,22 @@ class _Adapter(HTTPAdapter):
         }
 
 
-def _session(cutter: _Cutter, guard: Guard) -> requests.Session:
-    session = requests.Session()
+def guard_session(
+    session: requests.Session,
+    reach: Reach,
+    *,
+    opened: Callable[[socket.socket], None] = lambda sock: None,
+) -> None:
+    """Let a session reach nothing else, by no proxy. `opened` is called with each connection.
+
+    Requests then also raise AddressRefused and NameUnknown.
+    """
     session.trust_env = False
     session.adapters.clear()
-    adapter = _Adapter(cutter)
+    adapter = _CheckedAdapter(reach, opened)
     session.mount("https://", adapter)
-    if guard.allows_http:
+    if reach.allows_http:
         session.mount("http://", adapter)
-    return session
 
 
 def _beginning(response: requests.Response, guard: Guard) -> bytes:

@@ -1,4 +1,4 @@
-"""Receivers of messages on this machine: HTTP in several moods, and a real SMTP server."""
+"""Receivers of messages on this machine: HTTP in several moods."""
 
 import socket
 import threading

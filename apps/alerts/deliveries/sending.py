@@ -15,7 +15,7 @@ from apps.alerts.deliveries.messages import Message
 from apps.alerts.deliveries.payloads import Request
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import PortalError
-from apps.core.guarded_http import Answer, ExchangeFailed, Guard, post
+from apps.core.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
 from apps.dataplane.untrusted import masked, masks, text_of
 
 SECONDS, MOST_BYTES, LONGEST_ERROR = 12.0, 4096, 300
@@ -52,13 +52,12 @@ def send(*, channel: Channel, message: Message, delivery: str, now: datetime) ->
         raise SendFailed(
             "The portal cannot read the secret of this channel any more. Enter it again."
         ) from None
-    guard = Guard(
+    reach = Reach(
         networks=settings.ALERT_NETWORKS,
         setting="PORTAL_ALERT_NETWORKS",
         allows_http=settings.ALERTS_ALLOW_HTTP,
-        seconds=SECONDS,
-        most_bytes=MOST_BYTES,
     )
+    guard = Guard(reach=reach, seconds=SECONDS, most_bytes=MOST_BYTES)
     try:
         answer = post(request.url, body=request.body, headers=request.headers, guard=guard)
     except ExchangeFailed as error:
