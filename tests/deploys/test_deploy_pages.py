@@ -400,7 +400,7 @@ def test_the_history_costs_the_same_with_many_deploys_and_little_more_for_bob(
 
     client.get(f"/d/{deployment.ref}/")  # what is opened first is noted in the session
 
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         client.get(f"/d/{deployment.ref}/deploys/")
     bobs = client_of(bob)
     bobs.get(f"/d/{deployment.ref}/")  # the first page of a session writes it down

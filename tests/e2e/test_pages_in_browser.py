@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 NAMESPACES = {
     "accounts",
     "airflow_access",
+    "alerts",
     "api",
     "clusters",
     "dags",
@@ -35,6 +36,7 @@ NAMESPACES = {
 }
 NOT_PAGES = {
     "accounts:end_session": "POST only",
+    "api:metrics": "for machines",
     "api:openapi": "JSON",
     "api:upload": "PUT only",
     "api:cli_config": "a file",
@@ -85,6 +87,8 @@ NOT_PAGES = {
     "observability:analytics_csv": "a file",
     "observability:scaling_points": "points of charts",
     "observability:replay_points": "points of charts",
+    "observability:stream": "JSON",
+    "observability:log_stream": "JSON",
     "observability:log_tail": "a fragment",
     "observability:log_download": "a file",
     "observability:respond": "POST only",

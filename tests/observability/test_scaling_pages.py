@@ -1,7 +1,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -38,7 +38,9 @@ def value_of(name: str, page: str) -> str:
 
 @pytest.fixture
 def scaled(deployment: Deployment) -> Deployment:
-    put_recording(deployment, now=timezone.now())
+    # How near a replay comes depends on where in a half minute the samples were taken.
+    now = datetime.fromtimestamp(timezone.now().timestamp() // 30 * 30, UTC)
+    put_recording(deployment, now=now)
     return deployment
 
 
