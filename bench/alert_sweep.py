@@ -15,7 +15,7 @@ from django.utils import timezone
 from apps.alerts.notifier import SWEEP_SECONDS
 from apps.alerts.rules.kinds import RuleKind
 from apps.alerts.rules.models import Rule
-from apps.alerts.sweep import sweep
+from apps.alerts.sweeping.sweep import sweep
 from apps.dags.models import DagSummary
 from apps.observability.history.models import Collection
 from apps.observability.results.models import RunResult

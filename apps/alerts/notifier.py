@@ -19,7 +19,7 @@ from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from apps.alerts.deliveries import outbox
-from apps.alerts.sweep import Swept, sweep
+from apps.alerts.sweeping.sweep import Swept, sweep
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from apps.alerts.deliveries.models import Delivery
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.rules.models import Rule
 from apps.alerts.silences.models import Silence
-from apps.alerts.sweep import sweep
+from apps.alerts.sweeping.sweep import sweep
 from apps.audit.models import AuditEvent
 from apps.dags.models import DagSummary
 from apps.deployments.models import Deployment

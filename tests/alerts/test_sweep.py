@@ -15,7 +15,8 @@ from apps.alerts.evaluation.models import Alert
 from apps.alerts.evaluation.services import acknowledge
 from apps.alerts.places import fields_of
 from apps.alerts.silences.models import Silence
-from apps.alerts.sweep import MOST_GROUPS, sweep
+from apps.alerts.sweeping.sweep import sweep
+from apps.alerts.sweeping.world import MOST_GROUPS
 from apps.dags.models import DagSummary
 from apps.deployments.models import Deployment, Phase
 from apps.observability.history.models import Collection
@@ -86,7 +87,7 @@ def test_an_end_that_is_listed_twice_is_told_once(
 def test_a_flood_of_failures_is_one_message_and_then_a_count(
     deployment: Deployment, workspace: Workspace, mail: Channel, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("apps.alerts.sweep.MOST_RESULTS", 200)
+    monkeypatch.setattr("apps.alerts.sweeping.results.MOST_RESULTS", 200)
     make_rule(workspace, channels=[mail])
     RunResult.objects.bulk_create(
         RunResult(
@@ -515,7 +516,7 @@ def test_a_sweep_that_fails_has_taken_nothing(
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("apps.alerts.sweep._write", fail)
+        patch.setattr("apps.alerts.sweeping.telling.write", fail)
         with pytest.raises(RuntimeError), transaction.atomic():
             sweep(now=NOW + MINUTE)
 

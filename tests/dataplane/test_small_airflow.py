@@ -23,7 +23,7 @@ import pytest
 
 from apps.accounts.models import User
 from apps.alerts.deliveries import outbox
-from apps.alerts.sweep import sweep
+from apps.alerts.sweeping.sweep import sweep
 from apps.clusters.models import Cluster
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database

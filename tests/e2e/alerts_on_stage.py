@@ -11,7 +11,7 @@ from apps.alerts.deliveries.models import Delivery
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.places import fields_of
 from apps.alerts.silences.models import Silence
-from apps.alerts.sweep import sweep
+from apps.alerts.sweeping.sweep import sweep
 from apps.deployments.models import Deployment
 from tests.alerts.examples import ended, make_channel, make_rule, succeeded
 

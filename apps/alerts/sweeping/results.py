@@ -1,0 +1,115 @@
+"""What ended since the last sweep, and what runs too long, judged by the rules."""
+
+from datetime import timedelta
+
+from apps.alerts.evaluation import changes
+from apps.alerts.evaluation.judging import (
+    Verdict,
+    is_slowness,
+    too_long_since,
+    verdict_on,
+    watches_dag,
+)
+from apps.alerts.rules.models import Rule
+from apps.alerts.sweeping.world import RESULTS, RUNNING, World, fire, keep, open_about, tags_of
+from apps.observability.history.models import Collection
+from apps.observability.results.models import RunResult
+
+MOST_RESULTS = 5_000
+# What runs is known from the last question; an older answer says nothing.
+RUNNING_FRESH = timedelta(minutes=3)
+
+
+def take() -> list[RunResult]:
+    """Take results that no sweep has seen, in the order of their ends."""
+    waiting = RunResult.objects.filter(is_taken=False).order_by("pk")
+    taken = list(waiting[:MOST_RESULTS])
+    RunResult.objects.filter(pk__in=[one.pk for one in taken]).update(is_taken=True)
+    return sorted(taken, key=lambda one: one.ended_at)
+
+
+def judge(world: World, results: list[RunResult]) -> None:
+    tags = tags_of(world, results)
+    for result in results:
+        where = world.places.get(result.deployment_id)
+        if where is None:
+            continue
+        of_dag = tags.get((result.deployment_id, result.dag_id), [])
+        for rule in world.rules_in(where, RESULTS):
+            if watches_dag(rule, result.dag_id, of_dag):
+                _apply(world, rule, result)
+
+
+def _apply(world: World, rule: Rule, result: RunResult) -> None:
+    verdict = verdict_on(rule, result)
+    if verdict == Verdict.FIRES and rule.begins(result.ended_at):
+        fire(
+            world,
+            rule,
+            result.deployment_id,
+            dag_id=result.dag_id,
+            task_id=result.task_id,
+            run_id=result.run_id,
+            at=result.ended_at,
+        )
+    elif verdict == Verdict.CLEARS:
+        _clear(world, rule, result)
+
+
+def _clear(world: World, rule: Rule, result: RunResult) -> None:
+    for alert in open_about(world, rule, result.deployment_id, result.dag_id):
+        if changes.clear(
+            alert,
+            dag_id=result.dag_id,
+            run_id=result.run_id,
+            at=result.ended_at,
+            now=world.now,
+            is_same_run_good=not is_slowness(rule),
+        ):
+            keep(world, alert)
+
+
+def judge_running(world: World) -> None:
+    """Tell of what runs too long while it still runs."""
+    slow = [rule for rule in world.rules.values() if is_slowness(rule)]
+    if not slow:
+        return
+    rows = Collection.objects.exclude(running=[]).filter(answered_at__gte=world.now - RUNNING_FRESH)
+    running = list(rows.values_list("deployment_id", "running"))
+    tags = _running_tags(world, running)
+    for deployment_id, found in running:
+        where = world.places.get(deployment_id)
+        for rule in world.rules_in(where, RUNNING) if where is not None else ():
+            _judge_long(world, rule, deployment_id, found, tags)
+
+
+def _running_tags(
+    world: World, running: list[tuple[int, list[list[object]]]]
+) -> dict[tuple[int, str], list[str]]:
+    known = [
+        RunResult(deployment_id=pk, dag_id=str(one[0])) for pk, found in running for one in found
+    ]
+    return tags_of(world, known)
+
+
+def _judge_long(
+    world: World,
+    rule: Rule,
+    deployment_id: int,
+    running: list[list[object]],
+    tags: dict[tuple[int, str], list[str]],
+) -> None:
+    for dag_id, run_id, task_id, started in running:
+        dag, task, start = str(dag_id), str(task_id), int(str(started))
+        if not watches_dag(rule, dag, tags.get((deployment_id, dag), [])):
+            continue
+        if too_long_since(rule, task_id=task, started=start, now=world.now):
+            fire(
+                world,
+                rule,
+                deployment_id,
+                dag_id=dag,
+                task_id=task,
+                run_id=str(run_id),
+                at=world.now,
+            )
