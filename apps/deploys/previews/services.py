@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from apps.accounts.models import User
-from apps.core.errors import Conflict
+from apps.core.errors import Conflict, Refused
 from apps.deployments.models import Deployment, Operation, Revision
 from apps.deployments.operations import lock_deployment
 from apps.deploys import jobs
@@ -160,7 +160,7 @@ def deploy_if_nothing_is_wrong(preview: Preview) -> Delivery | None:
     is_push = preview.source == Deploy.Source.GIT
     try:
         return confirm(actor=None if is_push else author, preview=preview)
-    except Conflict:
+    except (Conflict, Refused):
         return None
 
 
