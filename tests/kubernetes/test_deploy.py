@@ -66,7 +66,7 @@ def test_everything_is_applied_and_comes_up(
     assert "Warning" not in applied
     assert "error" not in applied.lower()
     pods = control_plane.objects("pods", NAMESPACE)
-    assert len(pods) == 10
+    assert len(pods) == 12
     images = {one["image"] for pod in pods for one in pod["spec"]["containers"]}
     assert images == {"registry.example.org/astro-portal:0.1.0"}
     hosts = [one["spec"]["rules"][0]["host"] for one in control_plane.objects("ingress", NAMESPACE)]
