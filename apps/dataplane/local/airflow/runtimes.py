@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,14 @@ def ensure_runtime(*, home: Home, config: LocalConfig, runtime: RuntimeSpec) -> 
             log=tuple(progress["lines"]),
         )
     _check_disk(home)
-    _start(supervisor, folder)
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    start_installer(
+        supervisor,
+        folder,
+        name=folder.program,
+        module="apps.dataplane.local.airflow.installer",
+        arguments=[folder.version, str(folder.lock)],
+    )
     return "Preparing to download the packages."
 
 
@@ -145,15 +153,21 @@ def installer_environment(home: Home) -> dict[str, str]:
     return uv_environment() | settings | places
 
 
-def _start(supervisor: Supervisor, folder: RuntimeFolder) -> None:
-    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    module = "apps.dataplane.local.airflow.installer"
+def start_installer(
+    supervisor: Supervisor,
+    folder: RuntimeFolder,
+    *,
+    name: str,
+    module: str,
+    arguments: Sequence[str],
+) -> None:
+    """Let the supervisor run one of our modules once, with what an installation needs."""
     program = Program(
-        name=folder.program,
-        command=[sys.executable, "-m", module, folder.version, str(folder.lock)],
+        name=name,
+        command=[sys.executable, "-m", module, *arguments],
         environment=installer_environment(folder.home),
         directory=folder.path,
-        log_file=folder.home.logs / f"{folder.program}.log",
+        log_file=folder.home.logs / f"{name}.log",
         is_restarted=False,
         start_seconds=0,
         start_retries=0,

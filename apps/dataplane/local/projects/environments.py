@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,14 @@ from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.airflow.installer import known_cause
 from apps.dataplane.local.airflow.runtimes import (
     MIN_FREE_BYTES,
-    PROJECT,
     RuntimeFolder,
-    installer_environment,
     lock_file,
+    start_installer,
     uv_environment,
 )
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.machine.supervisor import Program, Supervisor
+from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.local.private_files import write_private
 from apps.dataplane.local.projects.processes import Limits, run
 from apps.dataplane.project import Package
@@ -120,7 +118,14 @@ def ensure_packages(
     if failure := _read_failure(environment):
         environment.progress.unlink(missing_ok=True)
         raise Permanent(failure, component="packages")
-    _start(supervisor, environment, packages)
+    folder = environment.runtime
+    start_installer(
+        supervisor,
+        folder,
+        name=environment.program,
+        module="apps.dataplane.local.projects.installing",
+        arguments=[folder.version, str(folder.lock), packages.digest, packages.lock_path],
+    )
     return "Installing the packages of the project."
 
 
@@ -266,22 +271,3 @@ def _read_failure(environment: Environment) -> str:
         return environment.progress.read_text()
     except FileNotFoundError:
         return ""
-
-
-def _start(supervisor: Supervisor, environment: Environment, packages: PackagesSpec) -> None:
-    runtime = environment.runtime
-    module = "apps.dataplane.local.projects.installing"
-    arguments = [runtime.version, str(runtime.lock), packages.digest, packages.lock_path]
-    program = Program(
-        name=environment.program,
-        command=[sys.executable, "-m", module, *arguments],
-        environment=installer_environment(runtime.home),
-        directory=PROJECT,
-        log_file=runtime.home.logs / f"{environment.program}.log",
-        is_restarted=False,
-        start_seconds=0,
-        start_retries=0,
-    )
-    supervisor.write(program)
-    supervisor.reload()
-    supervisor.start(program.name)
