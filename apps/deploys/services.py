@@ -66,8 +66,8 @@ def deliver(
     description: str = "",
     origin: Origin = NOT_KNOWN,
 ) -> Delivery:
-    """Check an upload, store it, and make it the code of the Deployment. Without an actor it is a
-    push, whose right was checked before.
+    """Check an upload that needs no packages, store it, and make it the code of the Deployment.
+    Without an actor it counts as a push, whose right was checked before.
 
     Raises ArchiveRefused, NothingChanged, StorageFull, DeployedByAutomation, and Conflict while
     being deleted. A project with packages is refused: a job checks them, see

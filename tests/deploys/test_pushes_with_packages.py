@@ -17,6 +17,7 @@ from tests.deploys.test_previews import (
     _storage,
     checked,
     decide,
+    page,
     send,
     world,
 )
@@ -73,6 +74,19 @@ def test_a_push_waits_when_who_connected_git_may_no_longer_deploy(
 
     assert checked().state == PreviewState.READY
     assert not Deploy.objects.exists()
+
+
+def test_the_page_of_a_push_says_which_commit_it_is(
+    world: Plane, alice: User, bob: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    push(deployment, bob)
+    checked()
+
+    shown = page(client_of(alice))
+
+    assert ORIGIN.commit[:7] in shown
+    assert f"main of {ORIGIN.repository}" in shown
+    assert "Bob" not in shown.partition("What will happen")[2]
 
 
 def test_enforcement_stops_people_at_every_step_and_lets_pushes_through(

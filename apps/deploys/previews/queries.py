@@ -5,6 +5,7 @@ from typing import Any
 
 from apps.deployments.models import Deployment
 from apps.deploys.models import Deploy, Preview, PreviewState
+from apps.deploys.origins import Origin
 from apps.deploys.previews.comparing import (
     DagChange,
     PackageChange,
@@ -51,6 +52,14 @@ class Comparison:
     needs_airflow: tuple[FileError, ...]
     restarts: bool
     busy: tuple[DagChange, ...]
+
+
+def origin_of(preview: Preview) -> Deploy:
+    """Return who uploaded a preview and which commit it is, as the deploy that it would become."""
+    origin = Origin(**preview.origin)
+    return Deploy(
+        created_by=preview.created_by, **origin.fields(source=Deploy.Source(preview.source))
+    )
 
 
 def open_previews(deployment: Deployment) -> list[Preview]:

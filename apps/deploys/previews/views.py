@@ -15,7 +15,7 @@ from apps.deployments.models import Deployment, Phase
 from apps.deploys.forms import DecisionForm
 from apps.deploys.models import Preview, PreviewState
 from apps.deploys.previews import services
-from apps.deploys.previews.queries import comparison, steps_of
+from apps.deploys.previews.queries import comparison, origin_of, steps_of
 from apps.deploys.queries import current_deploy
 from apps.deploys.services import Delivery
 
@@ -82,6 +82,7 @@ def _page(
     is_ready = shown.state in (PreviewState.READY, PreviewState.DEPLOYED)
     context = {
         "preview": shown,
+        "origin": origin_of(shown),
         "deployment": deployment,
         "form": form,
         "comparison": comparison(shown) if is_ready else None,
