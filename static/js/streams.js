@@ -1,6 +1,6 @@
 // Changes and log lines as they happen. Without a stream the elements poll, as they do without this file.
 const SAFETY = 15000; // an open stream is checked by a poll this often
-const HIDDEN = 60000; // a tab that nobody sees gives its stream back
+const HIDDEN = 60000; // a hidden tab gives its stream back
 const SLOWEST = 300000;
 const streams = new Map(); // the address of its tickets → a stream
 const elements = (address) => [...document.querySelectorAll("[data-stream]")].filter((el) => el.dataset.stream === address);

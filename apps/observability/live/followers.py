@@ -62,7 +62,7 @@ def chosen_by(viewer: Viewer) -> Chosen:
 
 
 class Follower:
-    """Reads one log while somebody looks, by `read`."""
+    """Reads one log while it has viewers, by `read`."""
 
     def __init__(self, log: Log, read: Read) -> None:
         self._log, self._read = log, read
