@@ -120,7 +120,7 @@ def list_tokens(request: Call, at: Path[InOrganization], asked: Query[TokenQuery
     summary="Create an API token",
 )
 def new_token(request: Call, at: Path[InOrganization], body: NewToken) -> Any:
-    """A token cannot be given more rights than its maker has. Its secret is in this answer alone."""
+    """A token has no more rights than its maker. Its secret is in this answer alone."""
     on = _place(request, body)
     require(user=request.caller.user, permission=_managing(on), on=on)
     days = body.token_expiry_period_in_days
