@@ -1,9 +1,11 @@
-"""The clock of the jobs: `celery --app astro_portal.beat beat`.
+"""The clock of the jobs: `python -m astro_portal.beat FILE`, which remembers in FILE what it sent.
 
-It sends messages by name and time. An app of its own, without Celery's support for Django, keeps it
-from importing the jobs, the models and all that they need, which is most of a process's memory.
+It sends messages by name and time. An app of its own, without Celery's support for Django and
+without its command line, keeps it from importing the jobs, the models and all that they need, which
+is most of a process's memory.
 """
 
+import sys
 from logging.config import dictConfig
 from typing import Any
 
@@ -21,3 +23,7 @@ def configure_logging(**_: Any) -> None:
 
 
 setup_logging.connect(configure_logging)
+
+
+if __name__ == "__main__":
+    app.Beat(schedule=sys.argv[1], loglevel="INFO").run()

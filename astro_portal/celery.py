@@ -41,6 +41,8 @@ class Job(Task):  # type: ignore[misc]  # Celery is untyped
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "astro_portal.settings")
+# Django's checks import every view, which workers never need; `migrate` has run them before.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 app = Celery("astro_portal", task_cls=Job)
 app.config_from_object("django.conf:settings", namespace="CELERY")

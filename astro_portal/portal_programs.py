@@ -77,14 +77,13 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         ",".join(worker_queues()),
     ]
     worker += ["--without-gossip", "--without-mingle"]
-    beat = ["celery", "--app", "astro_portal.beat", "beat"]
-    beat += ["--schedule", str(home.run / "beat-schedule"), "--pidfile", ""]
+    beat = ["astro_portal.beat", str(home.run / "beat-schedule")]
     return [
         _program(home, "web", web, environment),
         _program(
             home, "worker", worker, environment, stop_wait_seconds=60, stops_whole_group=False
         ),
-        _program(home, "beat", [*beat, "--loglevel", "INFO"], environment),
+        _program(home, "beat", beat, environment),
         _program(home, "collect", ["manage", "collect", "--with-streams"], environment),
     ]
 

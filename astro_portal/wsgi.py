@@ -1,7 +1,15 @@
+"""What gunicorn serves. It loads this once and forks: see `deploy/web.yaml`."""
+
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "astro_portal.settings")
 
 application = get_wsgi_application()
+# Import every view before the fork, and keep the garbage collector from copying what is shared.
+get_resolver().url_patterns  # noqa: B018 - the property does the import
+gc.collect()
+gc.freeze()

@@ -16,15 +16,19 @@ from astro_portal.celery import app; app.loader.import_default_modules()
 import astro_portal.urls, astro_portal.wsgi
 """
 BEATS = """
-import celery.bin.celery, celery.beat
+import celery.apps.beat
 from astro_portal.beat import app
 app.loader.import_default_modules(); app.conf.beat_schedule
+"""
+WORKS = """
+from astro_portal.celery import app; app.loader.import_default_modules()
 """
 TALKS_TO_CLUSTERS = """
 from apps.dataplane.kubernetes import plane
 """
 # Their names are the starts of those of modules.
 NEITHER = ("kubernetes", "aiohttp", "supervisor", "scim2_server")
+PAGES = ("astro_portal.urls", "apps.api", "ninja", "pydantic", "jinja2", "fido2")
 JOBS = ("django.db.models", "apps.accounts", "apps.deployments", "allauth", "psycopg", "onelogin")
 
 
@@ -56,11 +60,18 @@ def test_web_and_workers_load_no_data_plane_before_they_need_it(imported) -> Non
     assert _of(modules, NEITHER) == set()
 
 
+def test_workers_load_no_views(imported) -> None:
+    modules = imported(WORKS)
+
+    assert "apps.deployments.tasks" in modules
+    assert _of(modules, PAGES) == set()
+
+
 def test_the_clock_knows_jobs_by_their_names_alone(imported) -> None:
     modules = imported(BEATS)
 
     assert "celery.beat" in modules
-    assert _of(modules, (*NEITHER, *JOBS)) == set()
+    assert _of(modules, (*NEITHER, *JOBS, "prompt_toolkit")) == set()
 
 
 def test_who_talks_to_clusters_loads_no_model_of_the_official_client(imported) -> None:
