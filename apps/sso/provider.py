@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from allauth.socialaccount import app_settings
@@ -21,11 +21,12 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from allauth.socialaccount.providers.saml.provider import SAMLProvider
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from apps.sso.protocols.answers import Answer
+from apps.sso.protocols.addresses import SCOPES, address_of
 from apps.sso.protocols.failures import token_problem
-from apps.sso.protocols.identity_providers import SCOPES
-from apps.sso.protocols.saml import address_of, new_request
 from apps.sso.protocols.signing_keys import signing_keys
+
+if TYPE_CHECKING:
+    from apps.sso.protocols.answers import Answer
 
 # Clocks synchronized by NTP differ by less; allauth accepts no difference at all.
 CLOCK_SKEW = timedelta(seconds=60)
@@ -74,6 +75,9 @@ class PortalSAMLProvider(_Unread, SAMLProvider):  # type: ignore[misc]  # allaut
         data: Any = None,
         **kwargs: Any,
     ) -> HttpResponse:
+        # Every process of the portal loads this module; what reads XML takes 5 MB.
+        from apps.sso.protocols.saml import new_request  # noqa: PLC0415 - see above
+
         auth = new_request(self.app.connection)
         url = auth.login(return_to="", force_authn=bool(kwargs.get(CONFIRMS)))
         self.stash_redirect_state(
@@ -81,14 +85,14 @@ class PortalSAMLProvider(_Unread, SAMLProvider):  # type: ignore[misc]  # allaut
         )
         return HttpResponseRedirect(url)
 
-    def extract_extra_data(self, data: Answer) -> dict[str, Any]:
+    def extract_extra_data(self, data: "Answer") -> dict[str, Any]:
         return {
             **data.attributes,
             NAME_ID: data.subject,
             AUTHENTICATED_AT: data.authenticated_at,
         }
 
-    def extract_uid(self, data: Answer) -> str:
+    def extract_uid(self, data: "Answer") -> str:
         named = (data.attributes.get(name) for name in SUBJECT_NAMES)
         lasting = next((values[0] for values in named if values), "")
         if not lasting and data.name_format == TRANSIENT_FORMAT:

@@ -28,7 +28,16 @@ from apps.dataplane.kubernetes import plane
 """
 # Their names are the starts of those of modules.
 NEITHER = ("kubernetes", "aiohttp", "supervisor", "scim2_server")
-PAGES = ("astro_portal.urls", "apps.api", "ninja", "pydantic", "jinja2", "fido2")
+PAGES = (
+    "astro_portal.urls",
+    "apps.api",
+    "ninja",
+    "pydantic",
+    "jinja2",
+    "fido2",
+    "lxml",
+    "onelogin",
+)
 JOBS = ("django.db.models", "apps.accounts", "apps.deployments", "allauth", "psycopg", "onelogin")
 
 

@@ -15,9 +15,9 @@ from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
 from onelogin.saml2.xmlparser import DTDForbidden, EntitiesForbidden
 
 from apps.core.errors import Invalid
+from apps.sso.protocols.addresses import SCOPES
 from apps.sso.protocols.outgoing import OutgoingFailed, fetch
 
-SCOPES = ("openid", "email", "profile")
 LONGEST_URL = 500
 MOST_CERTIFICATES = 5
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")

@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
-from django.conf import settings
-from django.urls import reverse
 from lxml import etree
 from onelogin.saml2.auth import OneLogin_Saml2_Auth
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as C
@@ -19,6 +17,7 @@ from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
 from apps.sso.encryption import encryption_key_of
 from apps.sso.models import SSOConnection
+from apps.sso.protocols.addresses import address_of
 
 
 def saml_settings(connection: SSOConnection) -> OneLogin_Saml2_Settings:
@@ -59,13 +58,6 @@ def saml_settings(connection: SSOConnection) -> OneLogin_Saml2_Settings:
             },
         }
     )
-
-
-def address_of(connection: SSOConnection, page: str) -> str:
-    """Return the URL to configure at an identity provider; `page` is acs, metadata, callback or
-    start.
-    """
-    return settings.PORTAL_URL + reverse(f"sso:{page}", args=[connection.key])
 
 
 def certificate_ends(connection: SSOConnection) -> list[datetime]:
