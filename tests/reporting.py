@@ -1,4 +1,6 @@
-"""A plugin of pytest for `tests.stages`: it writes down what failed, passed and was left out."""
+"""A plugin of pytest for `tests.stages`: it writes down what failed, passed and was left out, and
+how many seconds each file took.
+"""
 
 import json
 import os
@@ -18,7 +20,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     skipped = Counter(
         str(one.longrepr[2]).removeprefix("Skipped: ") for one in stats.get("skipped", ())
     )
+    seconds: Counter[str] = Counter()
+    for one in (one for reports in stats.values() for one in reports):
+        if isinstance(one, pytest.TestReport):
+            seconds[one.nodeid.partition("::")[0]] += one.duration
     report = {
+        "seconds": seconds,
         "failed": sorted({one.nodeid for one in failed}),
         "passed": sorted({one.nodeid for one in stats.get("passed", ())}),
         "left_out": skipped,

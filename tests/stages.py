@@ -18,6 +18,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from tests.changed import changed_files, paths_to_test
 from tests.reporting import REPORT
@@ -27,6 +30,7 @@ BIN = Path(sys.executable).parent
 HEARTBEAT_SECONDS = 60
 # More failures than this are no accident, and are not asked again.
 MOST_ASKED_AGAIN = 20
+MOST_FILES_NAMED, LONG_SECONDS = 12, 30
 PYTEST = [sys.executable, "-m", "pytest"]
 
 
@@ -43,6 +47,9 @@ class Step:
 @dataclass
 class Findings:
     seconds: dict[str, float] = field(default_factory=dict)
+    # The share of all processors that was in use meanwhile, by whomever.
+    busy: dict[str, float] = field(default_factory=dict)
+    files: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
     flaky: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -137,7 +144,7 @@ def _run_static(found: Findings) -> None:
 def _run_shown(step: Step, found: Findings, *, place: str, report: Path | None = None) -> int:
     """Run a command that writes to the terminal; say every minute how long it has taken."""
     _say(f"[{place}] {step.name}")
-    begin = time.monotonic()
+    begin, idle = time.monotonic(), psutil.cpu_times().idle
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if report is not None:
         options = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p tests.reporting"
@@ -153,6 +160,8 @@ def _run_shown(step: Step, found: Findings, *, place: str, report: Path | None =
             running.wait()
             raise
     found.seconds[step.name] = time.monotonic() - begin
+    rest = (psutil.cpu_times().idle - idle) / (os.cpu_count() or 1)
+    found.busy[step.name] = 1 - rest / found.seconds[step.name]
     if code and report is None:
         found.failed.append(step.name)
     return code
@@ -164,6 +173,7 @@ def _run_tests(step: Step, found: Findings, *, place: str, asks_again: bool = Fa
         code = _run_shown(step, found, place=place, report=file)
         first = _read(file)
         found.left_out.update(first["left_out"])
+        found.files.update(first["seconds"])
         failed = first["failed"]
         if code and asks_again and 0 < len(failed) <= MOST_ASKED_AGAIN:
             file.unlink()
@@ -175,15 +185,21 @@ def _run_tests(step: Step, found: Findings, *, place: str, asks_again: bool = Fa
         found.failed.append(step.name)
 
 
-def _read(file: Path) -> dict[str, list[str]]:
+def _read(file: Path) -> dict[str, Any]:
     """Read what `tests.reporting` wrote: nothing where no test was reached."""
-    nothing: dict[str, list[str]] = {"failed": [], "passed": [], "left_out": []}
+    nothing: dict[str, Any] = {"failed": [], "passed": [], "left_out": {}, "seconds": {}}
     return nothing | json.loads(file.read_text()) if file.exists() else nothing
 
 
 def summary(found: Findings) -> str:
     lines = ["", "Took"]
-    lines += [f"  {_clock(seconds):>6}  {name}" for name, seconds in found.seconds.items()]
+    for name, seconds in found.seconds.items():
+        busy = f", processors busy {found.busy[name]:.0%}" if name in found.busy else ""
+        lines.append(f"  {_clock(seconds):>6}  {name}{busy}")
+    long = [one for one in found.files.most_common(MOST_FILES_NAMED) if one[1] >= LONG_SECONDS]
+    if long:
+        lines += ["", "Longest files"]
+        lines += [f"  {_clock(seconds):>6}  {name}" for name, seconds in long]
     if found.left_out:
         lines += ["", "Left out"]
         lines += [f"  {count:>6}  {reason}" for reason, count in found.left_out.most_common()]

@@ -72,3 +72,14 @@ def test_a_run_that_never_reached_a_test_fails(tmp_path: Path) -> None:
     _run_tests(Step("tests", [sys.executable, "-c", "raise SystemExit(3)"]), found, place="1/1")
 
     assert found.failed == ["tests"]
+
+
+def test_the_longest_files_and_busy_processors_are_named(tmp_path: Path) -> None:
+    found = run(tmp_path, TESTS)
+
+    assert found.files["test_here.py"] > 0
+    assert 0 <= found.busy["tests"] <= 1
+    assert "Longest files" not in summary(found)
+    found.files["test_here.py"] += 75
+    assert "    1:15  test_here.py" in summary(found)
+    assert ", processors busy " in summary(found)
