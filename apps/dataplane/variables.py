@@ -33,18 +33,18 @@ PORTAL_CONNECTIONS = "AIRFLOW_CONN_PORTAL_"
 
 CLOSED_PREFIXES = (
     "PORTAL_",
+    # What programs tell themselves. _ARGCOMPLETE_STDOUT_FILENAME, for one, lets any command of
+    # Airflow write over any file.
+    "_",
     # Airflow itself, and the entrypoint of its image, which also installs packages.
     "AIRFLOW_",
-    "_AIRFLOW_",
-    "_PIP_",
     "CONNECTION_CHECK_",
     "SUPERVISOR_",
     # The loader, the C library and Python.
     "LD_",
-    "_LD_",
     "DYLD_",
     "PYTHON",
-    "_PYTHON",
+    "MULTIPROCESSING_",
     # Servers and libraries that read their own settings there.
     "GUNICORN_",
     "UVICORN_",
@@ -53,6 +53,7 @@ CLOSED_PREFIXES = (
     "CELERY_",
     "C_FORCE_",
     "KOMBU_",
+    "DJANGO_",
     "KUBERNETES_",
     # Whom to trust, and where packages come from.
     "SSL_",
@@ -90,6 +91,8 @@ CLOSED_NAMES = frozenset(
         "GLOBIGNORE",
         "VIRTUAL_ENV",
         "DUMB_INIT_SETSID",
+        "DEV_MODE",
+        "FORKED_BY_MULTIPROCESSING",
         "GCONV_PATH",
         "GLIBC_TUNABLES",
         "HOSTALIASES",
@@ -111,7 +114,6 @@ CLOSED_NAMES = frozenset(
         "RUBYOPT",
         "JAVA_TOOL_OPTIONS",
         "JDK_JAVA_OPTIONS",
-        "_JAVA_OPTIONS",
         "GIT_ASKPASS",
         "GIT_EDITOR",
         "GIT_EXEC_PATH",
