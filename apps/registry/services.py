@@ -71,6 +71,7 @@ def issue_token(
     asked = scopes_in(scopes)
     ref = ref_in_credential(secret, now=now)
     if ref:
+        _limit(f"robot:{ref}")
         subject, access = f"robot of {ref}", _access_of_robot(ref, asked)
     else:
         caller = _caller(secret, address)
@@ -84,11 +85,14 @@ def _caller(secret: str, address: str) -> Caller:
     except TokenRefused as error:
         _note_refused(address, error)
         raise
+    _limit(f"calls:{caller.token._meta.model_name}:{caller.token.pk}")
+    return caller
+
+
+def _limit(key: str) -> None:
     most = settings.API_CALLS_PER_MINUTE
-    key = f"calls:{caller.token._meta.model_name}:{caller.token.pk}"
     if most and count(key) > most:
         raise TooManySignIns
-    return caller
 
 
 def _note_refused(address: str, error: TokenRefused) -> None:

@@ -92,6 +92,24 @@ def test_an_image_alone_brings_its_runtime(program: Any, far: Deployment, regist
     assert program.get(f"{path}/{answer.json()['id']}").json()["status"] == "DEPLOYED"
 
 
+def test_an_update_that_does_not_know_of_images_keeps_it(
+    program: Any, far: Deployment, registry: FakeRegistry
+):
+    path, answer = announce(program, far, type="IMAGE_ONLY")
+    digest = push(registry, answer.json())
+    program.post(f"{path}/{answer.json()['id']}/finalize", {})
+    body = {"name": far.name, "description": "Other words."}
+
+    changed = program.post(path.removesuffix("/deploys"), body)
+
+    assert changed.status_code == 200, changed.content
+    far.refresh_from_db()
+    assert far.wanted
+    assert far.wanted.number == 3
+    assert far.wanted.configuration.image
+    assert far.wanted.configuration.image.digest == digest
+
+
 def test_nothing_changes_where_the_image_is_missing_or_does_not_fit(
     program: Any, client: Any, far: Deployment, registry: FakeRegistry
 ):
