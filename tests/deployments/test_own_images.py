@@ -146,6 +146,19 @@ def test_a_pull_secret_is_sealed_sent_to_its_registry_alone_and_never_shown(
         assert {authorization for _, authorization in other.seen} == {""}
 
 
+@pytest.mark.parametrize("half", [{"image_user": "ci"}, {"image_password": CANARY}])
+def test_half_a_pull_secret_is_refused_at_its_field(
+    browser: Client, registry: FakeRegistry, half: dict[str, str]
+):
+    registry.image("1.4")
+
+    answer = fill(browser, NEW, name="etl", image=f"{registry.host}/team/etl:1.4", **half)
+
+    assert answer.status_code == 422
+    assert "Enter both the user and the password" in text_of(answer)
+    assert CANARY not in answer.content.decode()
+
+
 def test_a_pull_secret_is_replaced_removed_and_not_taken_from_others(
     browser: Client, registry: FakeRegistry, workspace: Any, bob: Any
 ):

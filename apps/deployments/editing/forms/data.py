@@ -138,16 +138,20 @@ def seal_secrets(data: FormData, *, seal: Callable[[str], str], most_bytes: int)
 
 def seal_pull_secret(data: FormData, *, seal: Callable[[str], str]) -> FormData:
     """Replace the typed credential of an image by the id of its sealed copy, as `seal_secrets`
-    does. One without a name to go with is dropped, and typed again.
+    does. One without a name to go with is dropped, and typed again; `image_half` says that only
+    one of user and password came.
     """
     user, password = data.get("image_user", "").strip(), data.get("image_password", "")
+    is_sealed = False
     kept = "" if data.get("forget_image_secret") else data.get("image_secret", "")
     if user and password and len(password) <= MOST_PASSWORD:
         with suppress(ImageNameWrong):
             name = data.get("image", "").strip()
             kept = seal(pull_secret_text(name=name, user=user[:200], password=password))
+            is_sealed = True
     return data | {
-        "image_user": "",
+        "image_user": "" if is_sealed else user,
+        "image_half": ON if bool(user) != bool(password) else "",
         "image_password": "",
         "forget_image_secret": "",
         "image_secret": kept,

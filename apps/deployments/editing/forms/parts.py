@@ -190,6 +190,11 @@ class SettingsForm(EditorPart):
         if base is not None:
             self.fields["name"].widget.attrs["readonly"] = True
 
+    def clean_image_password(self) -> str:
+        if self.typed("image_half"):
+            raise forms.ValidationError("Enter both the user and the password of the registry.")
+        return ""
+
     @property
     def own_image(self) -> OwnImage | None:
         return found_image(self.data) if "image" in self.fields else None
