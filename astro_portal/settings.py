@@ -115,6 +115,7 @@ INSTALLED_APPS = [
     "apps.runtimes",
     "apps.clusters",
     "apps.deployments",
+    "apps.registry",
     "apps.deploys",
     "apps.airflow_access",
     "apps.dags",
@@ -239,6 +240,16 @@ GIT_CA = env_secret("PORTAL_GIT_CA")
 GIT_POLL_SECONDS = env_int("PORTAL_GIT_POLL_SECONDS", 60, minimum=10, maximum=86_400)
 # How many repositories are looked at side by side. A worker does it, so fewer than its processes.
 GIT_JOBS = env_int("PORTAL_GIT_JOBS", 1, minimum=1, maximum=64)
+
+# --- Registry -------------------------------------------------------------------------------------
+
+# The container registry that believes this portal's tokens, as clients name it: host and port.
+REGISTRY = env_str("PORTAL_REGISTRY", "")
+# Where registries of images may lie besides the public internet and private ranges.
+REGISTRY_NETWORKS = tuple(env_networks("PORTAL_REGISTRY_NETWORKS"))
+# Certificates (PEM) of private CAs that sign those of registries.
+REGISTRY_CA = env_secret("PORTAL_REGISTRY_CA")
+REGISTRIES_ALLOW_HTTP = False
 
 # --- Documentation --------------------------------------------------------------------------------
 

@@ -67,14 +67,30 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], guard: Guard) -> 
 
     Raises ExchangeFailed: the address is refused, nothing answers, or not within the seconds.
     """
+    return _exchange("POST", url, body=body, headers={**HEADERS, **headers}, guard=guard)
+
+
+def get(url: str, *, headers: Mapping[str, str], guard: Guard) -> Answer:
+    """Return what an address answers, whatever the status; a redirect is an answer, too.
+
+    Raises ExchangeFailed as `post` does.
+    """
+    sent = {"User-Agent": HEADERS["User-Agent"], **headers}
+    return _exchange("GET", url, body=None, headers=sent, guard=guard)
+
+
+def _exchange(
+    method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], guard: Guard
+) -> Answer:
     cutter = _Cutter(guard)
     try:
         with requests.Session() as session:
             guard_session(session, guard.reach, opened=cutter.watch)
-            response = session.post(
+            response = session.request(
+                method,
                 url,
                 data=body,
-                headers={**HEADERS, **headers},
+                headers=dict(headers),
                 allow_redirects=False,
                 stream=True,
                 timeout=(CONNECT_SECONDS, guard.seconds),

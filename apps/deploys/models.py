@@ -82,12 +82,21 @@ def new_upload_name() -> str:
 
 class Upload(models.Model):
     """A delivery that a program announced. `name` is that of its files in storage; `version` names
-    what was uploaded last, and is empty before that.
+    what was uploaded last, and is empty before that. An image is pushed to the portal's registry
+    under `image_tag` instead.
 
     `finished_at` is when it became a deploy, or what was delivered was running already.
     """
 
+    class Contents(models.TextChoices):
+        DAGS = "DAG_ONLY", "DAGs"
+        IMAGE = "IMAGE_ONLY", "Image"
+        BOTH = "IMAGE_AND_DAG", "Image and DAGs"
+
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="uploads")
+    contents = models.CharField(
+        max_length=13, choices=Contents.choices, default=Contents.DAGS, db_default=Contents.DAGS
+    )
     name = models.CharField(max_length=32, default=new_upload_name, unique=True)
     description = models.CharField(max_length=500, blank=True)
     version = models.CharField(max_length=32, blank=True)
@@ -107,6 +116,14 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return self.description or self.name
+
+    @property
+    def has_image(self) -> bool:
+        return self.contents != self.Contents.DAGS
+
+    @property
+    def image_tag(self) -> str:
+        return f"deploy-{self.name[:12]}"
 
 
 class Enforcement(models.Model):

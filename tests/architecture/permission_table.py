@@ -210,6 +210,10 @@ TABLE = {
     # The operations of the API are in test_api_matrix.
     "api:openapi": special("open", EVERYBODY, EVERYBODY),
     "api:reference": special("open", EVERYBODY, EVERYBODY),
+    "registry:setup": special("operator", NOBODY, OPERATOR),
+    "registry:certificates": special("operator", NOBODY, OPERATOR),
+    # It takes no session: whoever is signed in is nobody there.
+    "registry:token": special("open", NOBODY, NOBODY, NOBODY),
     # It takes PUT alone.
     "api:upload": special("open", NOBODY, None),
     "api:use_cli": special("signed-in", SIGNED_IN, SIGNED_IN),

@@ -7,6 +7,7 @@ searched for what was planted. The fast tests ask by GET, and as the owner alone
 
 import json
 import logging
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -20,8 +21,10 @@ from apps.audit.services import export_events
 from apps.clusters.connections.sealed import seal
 from apps.clusters.models import SEALED, Cluster
 from apps.core.logs import LineFormatter
+from apps.deployments.configuration.schema import OwnImage
 from apps.deployments.models import Deployment, Revision
 from apps.deployments.secrets import sealed
+from apps.deployments.secrets.image_pulling import pull_secret_text
 from apps.deploys.git import credentials
 from apps.deploys.models import GitRepository
 from apps.sso.connections.services import update_connection
@@ -86,10 +89,28 @@ def _plant_in_deployment(deployment: Deployment) -> list[str]:
     deployment.airflow_secrets = sealed.new_airflow_secrets(deployment_id=deployment.pk)
     deployment.save(update_fields=["airflow_secrets"])
     variable = {"key": "ORDERS_PASSWORD", "value": "", "secret_id": str(row.pk)}
+    name, password = "registry.example.org/team/etl:1", canary("pull-secret")
+    text = pull_secret_text(name=name, user="ci", password=password)
+    puller = sealed.new_secret_value(workspace=deployment.workspace, value=text)
+    puller.deployment = deployment
+    puller.save()
+    image = OwnImage(
+        name=name,
+        digest=f"sha256:{'4b' * 32}",
+        airflow_version="3.3.2",
+        secret_id=str(puller.pk),
+    )
     revision = Revision.objects.get(deployment=deployment)
-    Revision.objects.update(config=revision.config | {"variables": [variable]})
+    config = revision.config | {"variables": [variable], "image": asdict(image)}
+    Revision.objects.update(config=config)
     opened = sealed.open_airflow_secrets(deployment)
-    return [canary("variable"), opened.fernet_key, opened.jwt_secret, opened.api_secret_key]
+    return [
+        password,
+        canary("variable"),
+        opened.fernet_key,
+        opened.jwt_secret,
+        opened.api_secret_key,
+    ]
 
 
 def _hash(person: AbstractUser) -> str:

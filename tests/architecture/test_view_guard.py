@@ -37,6 +37,7 @@ OPEN = {
     "api:openapi": "describes operations; tells nothing of what is in the portal",
     "api:reference": "describes operations; tells nothing of what is in the portal",
     "api:upload": "the key in the address, which announced a deploy, is the proof",
+    "registry:token": "the token or credential that it asks for is the proof",
     "portal:setup": "the one-time link is the proof",
     "airflow_access:airflow_role": "the secret of this machine's edge is the proof",
     "organizations:invitation": "the link in the mail is the proof",

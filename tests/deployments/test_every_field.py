@@ -19,7 +19,12 @@ from apps.dataplane.spec import DeploymentSpec
 from apps.deployments.configuration.changes import changes
 from apps.deployments.configuration.merging import merge
 from apps.deployments.configuration.options import deployment_options
-from apps.deployments.configuration.schema import Configuration, Variable, WorkerQueue
+from apps.deployments.configuration.schema import (
+    Configuration,
+    OwnImage,
+    Variable,
+    WorkerQueue,
+)
 from apps.deployments.configuration.yaml_text import yaml_of
 from apps.deployments.editing.forms.data import data_of
 from apps.deployments.editing.forms.editor import Editor
@@ -37,9 +42,15 @@ OTHER: dict[str, Any] = {
     "queues": (replace(QUEUE, max_workers=3),),
     "variables": (Variable(key="REGION", value="eu"),),
     "corrects_drift": False,
+    "image": OwnImage(
+        name="registry.example.org/team/etl:1.4",
+        digest=f"sha256:{'4b' * 32}",
+        airflow_version="3.3.2",
+        python_version="3.12.11",
+    ),
 }
-# What people read and no data plane needs to know.
-NOT_COMPILED = {"description"}
+# What people read and no data plane needs to know. The image takes the place of the runtime's.
+NOT_COMPILED = {"description", "image"}
 NAMES = [field.name for field in fields(Configuration)]
 
 

@@ -55,6 +55,10 @@ RUN_BY = {
         "tests/deployments/test_keys.py",
         'call_command("rotate_encryption_key"',
     ),
+    "manage.py registry_key": (
+        "tests/registry/test_registry_tokens.py",
+        'call_command("registry_key"',
+    ),
     "manage.py watch": ("deploy/watch.yaml", "watch"),
     "manage.py collect": ("deploy/collect.yaml", "collect"),
     "manage.py live": ("deploy/live.yaml", "live"),

@@ -32,6 +32,7 @@ NAMESPACES = {
     "observability",
     "organizations",
     "portal",
+    "registry",
     "sso",
 }
 NOT_PAGES = {
@@ -39,6 +40,8 @@ NOT_PAGES = {
     "api:metrics": "for machines",
     "api:openapi": "JSON",
     "api:upload": "PUT only",
+    "registry:certificates": "a file",
+    "registry:token": "for machines",
     "api:cli_config": "a file",
     "api:remove_personal_token": "POST only",
     "accounts:end_others": "POST only",
@@ -141,6 +144,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("api:personal_tokens", []),
         ("api:new_personal_token", []),
         ("accounts:mail", []),
+        ("registry:setup", []),
         ("organizations:workspaces", ["nordhavn"]),
         ("organizations:new_workspace", ["nordhavn"]),
         ("organizations:members", ["nordhavn"]),
@@ -279,6 +283,7 @@ def made(
     alice: Any, bob: Any, workspace: Any, cluster: Any, make_deployment: Any, settings: Any
 ) -> stage.Stage:
     settings.AIRFLOW_SIGN_IN_KEY = new_sign_in_key()
+    settings.REGISTRY = "registry.example.org:5000"
     alice.is_operator = True
     alice.save(update_fields=["is_operator"])
     built = stage.build(

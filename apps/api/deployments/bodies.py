@@ -5,6 +5,7 @@ its value, which means: keep it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from django.utils import timezone
 from pydantic import Field
@@ -168,13 +169,13 @@ def _configuration(
         variables = with_variables(
             before, body.environment_variables, actor=actor, workspace=workspace
         )
-    return Configuration(
+    return replace(
+        before,
         description=before.description if body.description is None else body.description,
         runtime=runtime,
         executor=executor,  # type: ignore[arg-type]  # its name is checked with the rest
         queues=_queues(executor, body.worker_queues, before, options),
         variables=variables,
-        corrects_drift=before.corrects_drift,
     )
 
 

@@ -17,6 +17,7 @@ from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
 from apps.deployments.models import Deployment, RevisionState
+from apps.deploys.incoming.images import image_repository
 from apps.deploys.incoming.services import begin_upload, finish_upload
 from apps.deploys.models import Deploy, Upload
 from apps.deploys.queries import deploys_of
@@ -90,11 +91,18 @@ def list_deploys(request: Call, at: Path[AtDeployment], asked: Query[Paging]) ->
     summary="Announce a deploy, and learn where to upload it",
 )
 def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
-    """Only DAGs are deployed this way: a gzipped tar, uploaded as to Azure Blob Storage."""
-    if body.type != "DAG_ONLY":
-        raise NotOffered("This portal takes deploys of DAGs only: astro deploy --dags.")
+    """DAGs are a gzipped tar, uploaded as to Azure Blob Storage. An image is pushed to
+    `imageRepository:imageTag`, to the portal's own registry.
+    """
+    if body.type not in Upload.Contents.values:
+        raise NotOffered(
+            "This portal takes deploys of the types DAG_ONLY, IMAGE_ONLY and IMAGE_AND_DAG."
+        )
     upload = begin_upload(
-        actor=request.caller.user, deployment=request.found, description=body.description
+        actor=request.caller.user,
+        deployment=request.found,
+        description=body.description,
+        contents=Upload.Contents(body.type),
     )
     return _of_upload(upload, with_address=True)
 
@@ -119,8 +127,8 @@ def get_deploy(request: Call, at: Path[AtDeploy]) -> Any:
     summary="Deploy what was uploaded",
 )
 def finish_deploy(request: Call, at: Path[AtDeploy], body: Finish) -> Any:
-    """Check the code, store it and make a revision with it. 400 with all problems where it is not
-    accepted, 409 where nothing was uploaded. Code that runs already is fine.
+    """Check what was sent, and make a revision with it. 400 with all problems where it is not
+    accepted, 409 where nothing was uploaded or pushed. What runs already is fine.
     """
     upload = _upload(request.found, at.deploy_id)
     if upload is None:
@@ -164,6 +172,9 @@ def _of_upload(upload: Upload, *, with_address: bool = False) -> DeployShape:
     return DeployShape(
         id=public_id("upload", upload.pk),
         deployment_id=public_id("deployment", upload.deployment_id),
+        type=upload.contents,
+        image_repository=image_repository(upload.deployment) if upload.has_image else "",
+        image_tag=upload.image_tag if upload.has_image else "",
         status=status,
         description=upload.description,
         dag_tarball_version=upload.version or None,
@@ -208,7 +219,11 @@ def _address(upload: Upload) -> str:
 def _upload(deployment: Deployment, text: str) -> Upload | None:
     number = number_of("upload", text)
     uploads = Upload.objects.filter(deployment=deployment, pk=number)
-    return uploads.select_related("created_by", "deploy__revision").first() if number else None
+    return (
+        uploads.select_related("created_by", "deploy__revision", "deployment").first()
+        if number
+        else None
+    )
 
 
 def _deploy(deployment: Deployment, text: str) -> Deploy:

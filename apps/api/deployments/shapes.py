@@ -20,6 +20,7 @@ from apps.dataplane.spec import WorkerQueue
 from apps.deployments.badge import display_status
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 from apps.deployments.models import Deployment, Revision
+from apps.own_images.references import pinned_name
 from apps.runtimes.catalogue import runtime_called
 
 TASK_CPU, TASK_MEMORY = cpus(TASK.most_cpu_millis), mebibytes(TASK.memory_mib)
@@ -136,6 +137,7 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
     is_kubernetes = cluster.is_kubernetes
     deployment_id = public_id("deployment", deployment.pk)
     airflow = airflow_url(deployment)
+    repository, tag = _image_of(configuration)
     return DeploymentShape(
         id=deployment_id,
         name=deployment.name,
@@ -159,7 +161,8 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         scheduler_memory=mebibytes(SCHEDULER.memory_mib) if is_kubernetes else "",
         environment_variables=variable_shapes(configuration, wanted),
         worker_queues=[_queue_shape(deployment_id, queue) for queue in configuration.queues],
-        image_tag=f"revision-{wanted.number}",
+        image_repository=repository,
+        image_tag=tag or f"revision-{wanted.number}",
         dag_tarball_version=_code_version(applied),
         desired_dag_tarball_version=_code_version(wanted),
         api_url=f"{airflow}api/v2",
@@ -206,6 +209,16 @@ def _queue_shape(deployment_id: str, queue: WorkerQueue) -> QueueShape:
         pod_cpu=str(size.cpus) if size else "",
         pod_memory=f"{size.memory_gib}Gi" if size else "",
     )
+
+
+def _image_of(configuration: Configuration) -> tuple[str, str]:
+    """Return repository and digest of an image of people's own; empty for that of the runtime."""
+    if configuration.image is None:
+        return "", ""
+    name, _, digest = pinned_name(configuration.image.name, configuration.image.digest).partition(
+        "@"
+    )
+    return name, digest
 
 
 def _code_version(revision: Revision | None) -> str | None:

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apps.dataplane.spec import WorkerQueue
-from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration, Variable
+from apps.deployments.configuration.schema import (
+    LOCAL_SIZE,
+    Configuration,
+    OwnImage,
+    Variable,
+)
 
 NOT_SET = "not set"
 REMOVED = "removed"
@@ -16,7 +21,8 @@ WORKERS_RESTART = "Restarts the workers of"
 EVERYTHING_RESTARTS = "Restarts every component"
 DATABASE_MIGRATES = "Migrates the metadata database permanently, then restarts every component"
 SUMMARY_LENGTH = 200
-DRIFT_LABEL = "Drift"
+DRIFT_LABEL, IMAGE_LABEL = "Drift", "Image"
+OF_RUNTIME = "that of the runtime"
 INSTEAD = {
     "local": "tasks run next to the scheduler instead",
     "kubernetes": "each task runs in its own pod instead",
@@ -53,6 +59,9 @@ def _new_basics(new: Configuration) -> Iterator[Change]:
             section="Basics", label="Description", before="", after=new.description, effect=""
         )
     yield Change(section="Execution", label="Runtime", before="", after=new.runtime, effect="")
+    if new.image:
+        after = image_in_words(new.image)
+        yield Change(section="Execution", label=IMAGE_LABEL, before="", after=after, effect="")
     yield Change(
         section="Execution", label="Executor", before="", after=new.executor.capitalize(), effect=""
     )
@@ -98,6 +107,8 @@ def _basics(old: Configuration, new: Configuration) -> Iterator[Change]:
             effect=DATABASE_MIGRATES,
             tone="warn",
         )
+    if old.image != new.image:
+        yield _image(old.image, new.image)
     if old.executor != new.executor:
         yield Change(
             section="Execution",
@@ -115,6 +126,18 @@ def _basics(old: Configuration, new: Configuration) -> Iterator[Change]:
             after=drift_in_words(new.corrects_drift),
             effect=NOTHING_RESTARTS,
         )
+
+
+def _image(old: OwnImage | None, new: OwnImage | None) -> Change:
+    is_same_image = old and new and (old.name, old.digest) == (new.name, new.digest)
+    after = image_in_words(new)
+    return Change(
+        section="Execution",
+        label=IMAGE_LABEL,
+        before=image_in_words(old),
+        after=f"{after}, another pull secret" if is_same_image else after,
+        effect=NOTHING_RESTARTS if is_same_image else EVERYTHING_RESTARTS,
+    )
 
 
 def _queues(old: Configuration, new: Configuration) -> Iterator[Change]:
@@ -213,6 +236,13 @@ def queue_in_words(queue: WorkerQueue) -> str:
     if queue.min_workers == queue.max_workers:
         return f"{tasks}, {workers}"
     return f"{tasks}, {queue.min_workers} to {workers}"
+
+
+def image_in_words(image: OwnImage | None) -> str:
+    """Name an image and the digest that runs, like "ghcr.io/acme/etl:1.4 (sha256:4bc5f1b81c9a)"."""
+    if image is None:
+        return OF_RUNTIME
+    return f"{image.name} ({image.digest[:19]})" if image.digest else image.name
 
 
 def drift_in_words(corrects_drift: bool) -> str:

@@ -7,13 +7,20 @@ from typing import Any
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.changes import (
     DRIFT_LABEL,
+    IMAGE_LABEL,
     NEW_SECRET,
     NOT_SET,
     SECRET,
     drift_in_words,
+    image_in_words,
     queue_in_words,
 )
-from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
+from apps.deployments.configuration.schema import (
+    DEFAULT_QUEUE,
+    Configuration,
+    OwnImage,
+    Variable,
+)
 
 MINE, THEIRS = "mine", "theirs"
 
@@ -22,6 +29,7 @@ _LABELS = {
     "runtime": "Runtime",
     "executor": "Executor",
     "corrects_drift": DRIFT_LABEL,
+    "image": IMAGE_LABEL,
 }
 
 
@@ -86,6 +94,7 @@ def _fields(configuration: Configuration) -> dict[str, Any]:
         "runtime": configuration.runtime,
         "executor": configuration.executor,
         "corrects_drift": configuration.corrects_drift,
+        "image": configuration.image,
         **{f"queue {queue.name}": queue for queue in configuration.queues},
         **{f"variable {variable.key}": variable for variable in configuration.variables},
     }
@@ -103,6 +112,7 @@ def _configuration(fields: Mapping[str, Any], mine: Configuration) -> Configurat
         runtime=fields["runtime"],
         executor=fields["executor"],
         corrects_drift=fields["corrects_drift"],
+        image=fields["image"],
         queues=tuple(queues),
         variables=variables,
     )
@@ -124,6 +134,8 @@ def _in_words(value: Any) -> str:
         return drift_in_words(value)
     if isinstance(value, WorkerQueue):
         return queue_in_words(value)
+    if isinstance(value, OwnImage):
+        return image_in_words(value)
     if isinstance(value, Variable):
         return SECRET if value.is_secret else value.value or "empty"
     return str(value)

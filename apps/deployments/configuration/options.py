@@ -55,7 +55,8 @@ class DeploymentOptions:
 
     `workers_note` explains the numbers of workers there. `has_drift` is whether others can change
     the portal's objects, so that the handling of drift is a choice. `code_bytes` is how much code
-    the data plane takes, packed; None is no limit of its own.
+    the data plane takes, packed; None is no limit of its own. `has_images` is whether it runs
+    images, so that people may name one of their own.
     """
 
     runtimes: tuple[RuntimeOption, ...]
@@ -69,6 +70,7 @@ class DeploymentOptions:
     workers_note: str = ""
     has_drift: bool = False
     code_bytes: int | None = None
+    has_images: bool = False
 
     def size(self, name: str) -> SizeOption | None:
         return next((size for size in self.sizes if size.name == name), None)
@@ -150,6 +152,7 @@ def _on_kubernetes(cluster: Cluster) -> dict[str, Any]:
         "max_workers": Bounds(floor=1, default=10, ceiling=30),
         "workers_note": "" if cluster.has_keda else NO_KEDA,
         "has_drift": True,
+        "has_images": True,
         "code_bytes": MOST_CODE_BYTES,
     }
 

@@ -25,8 +25,23 @@ class Variable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnImage:
+    """An image of people's own that runs in place of the runtime's. `name` is how they call it;
+    what runs is its `digest`, which is empty until the registry was asked. `secret_id` is that of
+    the sealed credential that pulls it, empty where none is needed.
+    """
+
+    name: str
+    digest: str = ""
+    airflow_version: str = ""
+    python_version: str = ""
+    secret_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """One complete configuration. `runtime` is a version of the catalogue.
+    """One complete configuration. `runtime` is a version of the catalogue, `image` None for the
+    image of that runtime.
 
     `corrects_drift` False: what others change on the data plane is shown, and left alone.
     """
@@ -37,6 +52,7 @@ class Configuration:
     queues: tuple[WorkerQueue, ...] = ()
     variables: tuple[Variable, ...] = ()
     corrects_drift: bool = True
+    image: OwnImage | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what a revision or a draft stores."""
@@ -55,11 +71,14 @@ class Configuration:
             queues=tuple(_read(WorkerQueue, item) for item in data["queues"]),
             variables=tuple(_read(Variable, item) for item in data["variables"]),
             corrects_drift=data.get("corrects_drift", True),
+            image=_read(OwnImage, data["image"]) if data.get("image") else None,
         )
 
     @property
     def secret_ids(self) -> tuple[str, ...]:
-        return tuple(variable.secret_id for variable in self.variables if variable.is_secret)
+        of_variables = [variable.secret_id for variable in self.variables if variable.is_secret]
+        of_image = [self.image.secret_id] if self.image and self.image.secret_id else []
+        return tuple(of_variables + of_image)
 
     def queue(self, name: str) -> WorkerQueue | None:
         return next((queue for queue in self.queues if queue.name == name), None)

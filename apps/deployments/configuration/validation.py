@@ -61,6 +61,7 @@ def validate(
     return [
         *_check_basics(configuration),
         *_check_runtime(configuration, options, present),
+        *_check_image(configuration, options),
         *_check_executor(configuration, options),
         *_check_queues(configuration, options),
         *_check_variables(configuration.variables, options),
@@ -94,6 +95,38 @@ def _check_runtime(
             f"Airflow cannot be downgraded from {present.database_airflow} to "
             f"{chosen.airflow_version}: its database has been migrated.",
         )
+
+
+def _check_image(configuration: Configuration, options: DeploymentOptions) -> Iterator[Problem]:
+    image, runtime = configuration.image, options.runtime(configuration.runtime)
+    if image is None:
+        return
+    if not options.has_images:
+        yield Problem(
+            "image",
+            "Images of your own run on Kubernetes clusters only. Here, deploy a project with its "
+            "requirements instead.",
+        )
+    elif not image.digest:
+        yield Problem("image", f"The image {image.name} was not looked up in its registry yet.")
+    elif runtime and image.airflow_version != runtime.airflow_version:
+        yield Problem("image", _other_airflow(image.airflow_version, runtime, options))
+
+
+def _other_airflow(version: str, runtime: RuntimeOption, options: DeploymentOptions) -> str:
+    """Say that an image does not fit its runtime, and which one would."""
+    fitting = [
+        one.version for one in options.runtimes if one.is_offered and one.airflow_version == version
+    ]
+    if fitting:
+        return (
+            f"This image has Airflow {version}, and runtime {runtime.version} is Airflow "
+            f"{runtime.airflow_version}. Choose the runtime {fitting[0]}."
+        )
+    return (
+        f"This image has Airflow {version}, which no runtime here has. Build it with Airflow "
+        f"{runtime.airflow_version}."
+    )
 
 
 def is_allowed(runtime: RuntimeOption, present: Present | None) -> bool:

@@ -33,6 +33,13 @@ def yaml_difference(old: Configuration, new: Configuration) -> list[DiffLine]:
 def _lines(configuration: Configuration, *, secret: str, known: Iterable[str]) -> Iterator[str]:
     yield f"description: {json.dumps(configuration.description, ensure_ascii=False)}"
     yield f"runtime: {configuration.runtime}"
+    if configuration.image:
+        yield "image:"
+        yield f"  name: {json.dumps(configuration.image.name, ensure_ascii=False)}"
+        yield f"  digest: {configuration.image.digest}"
+        if configuration.image.secret_id:
+            word = "secret" if configuration.image.secret_id in known else secret
+            yield f"  pull_secret: !{word.replace(' ', '-')}"
     yield f"executor: {configuration.executor}"
     if not configuration.corrects_drift:
         yield "corrects_drift: false"

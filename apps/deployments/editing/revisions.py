@@ -137,6 +137,11 @@ def _take_secrets(actor: User | None, deployment: Deployment, configuration: Con
         for index, variable in enumerate(configuration.variables)
         if variable.is_secret and variable.secret_id not in rows
     ]
+    image = configuration.image
+    if image and image.secret_id and image.secret_id not in rows:
+        problems.append(
+            Problem("image", "The pull secret of the image is missing. Enter it again.")
+        )
     if problems:
         raise InvalidConfiguration(problems)
     new = [row.pk for row in rows.values() if row.deployment_id is None]

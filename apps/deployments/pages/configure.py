@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
+from apps.core.errors import Invalid
 from apps.core.own_addresses import number_in
 from apps.deployments.configuration.options import DeploymentOptions, deployment_options
 from apps.deployments.configuration.schema import Configuration
@@ -25,12 +26,16 @@ from apps.deployments.editing.forms.data import (
     adapt,
     apply_row_action,
     data_of,
+    found_image,
     proposed_queue,
+    seal_pull_secret,
     seal_secrets,
     secret_ids_in,
+    signed_image,
 )
 from apps.deployments.editing.forms.editor import Editor
-from apps.deployments.models import Deployment, Draft, Revision
+from apps.deployments.editing.images import look_up_image
+from apps.deployments.models import Deployment, Draft, Revision, SecretValue
 from apps.deployments.pages.cluster_choice import chosen_cluster, cluster_rows, is_for_another
 from apps.deployments.pages.queries import is_name_taken, open_drafts, usable_secrets, usual_cluster
 from apps.organizations.models import Workspace
@@ -181,6 +186,9 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
         deployment=subject.deployment,
         ids=secret_ids_in(data),
     )
+    found: list[Problem] = []
+    if is_validated and subject.options.has_images:
+        data, found = _with_image(data, subject, secrets)
     editor = Editor(
         data,
         options=subject.options,
@@ -189,6 +197,7 @@ def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData
         is_validated=is_validated,
         clusters=subject.clusters,
         present=subject.present,
+        found=found,
     )
     if is_validated and _is_valid(editor, subject):
         draft = _keep(subject, editor, base=subject.revision(data.get("base", "")))
@@ -218,7 +227,29 @@ def _posted(request: HttpRequest, subject: Subject) -> FormData:
 
     posted = {key: str(value) for key, value in request.POST.items()}
     data = seal_secrets(posted, seal=seal, most_bytes=subject.options.value_bytes)
+    if subject.options.has_images:
+        data = seal_pull_secret(data, seal=seal)
     return apply_row_action(data, data.get("row", ""), subject.options)
+
+
+def _with_image(
+    data: FormData, subject: Subject, secrets: Mapping[str, SecretValue]
+) -> tuple[FormData, list[Problem]]:
+    """Ask the registry for an image that it was not asked for yet."""
+    image = found_image(data)
+    if image is None or image.digest:
+        return data, []
+    if image.secret_id not in secrets:
+        data = data | {"image_secret": ""}
+    try:
+        looked_up = look_up_image(
+            name=image.name,
+            secret=secrets.get(image.secret_id),
+            deployment=subject.deployment,
+        )
+    except Invalid as error:
+        return data, [Problem("image", error.message)]
+    return data | {"image_found": signed_image(looked_up), "image_again": ""}, []
 
 
 def _is_valid(editor: Editor, subject: Subject) -> bool:

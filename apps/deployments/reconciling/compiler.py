@@ -22,7 +22,8 @@ from apps.dataplane.spec import (
 )
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, SecretValue
-from apps.deployments.secrets import sealed
+from apps.deployments.secrets import image_pulling, sealed
+from apps.own_images.references import pinned_name
 from apps.runtimes.catalogue import runtime_called
 
 CODE_FOLDER = "code"
@@ -40,7 +41,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             ref=deployment.ref,
             name=deployment.name,
             revision=revision.number,
-            runtime=_runtime(configuration.runtime),
+            runtime=_runtime(configuration),
             executor=configuration.executor,
             queues=configuration.queues,
             variables=_variables(configuration, deployment),
@@ -50,6 +51,9 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             corrects_drift=configuration.corrects_drift,
             database_server=deployment.database_server,
             packages=_packages(revision),
+            image_pull_secret=image_pulling.pull_secret(
+                deployment=deployment, image=configuration.image
+            ),
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of this Deployment cannot be decrypted. {error}") from error
@@ -65,17 +69,19 @@ def lock_name(digest: str) -> str:
     return f"{PACKAGES_FOLDER}/{digest}.txt"
 
 
-def _runtime(version: str) -> RuntimeSpec:
+def _runtime(configuration: Configuration) -> RuntimeSpec:
     try:
-        runtime = runtime_called(version)
+        runtime = runtime_called(configuration.runtime)
     except KeyError:
         raise Permanent(
-            f"The runtime {version} is not available here. Choose another one."
+            f"The runtime {configuration.runtime} is not available here. Choose another one."
         ) from None
     return RuntimeSpec(
         version=runtime.version,
         airflow_version=runtime.airflow_version,
-        image=runtime.image,
+        image=pinned_name(configuration.image.name, configuration.image.digest)
+        if configuration.image
+        else runtime.image,
         lock_path=str(runtime.lock_path),
     )
 

@@ -38,6 +38,7 @@ from apps.deployments.reconciling import (
 )
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.reconciling.lifecycle import Lease, LeaseLost
+from apps.deployments.secrets import image_pulling
 
 logger = logging.getLogger(__name__)
 
@@ -164,6 +165,10 @@ def _reconcile_settled(lease: Lease, deployment: Deployment, plane: DataPlane) -
         _finish_observation(lease, deployment, plane, observation)
         return
     is_current = observation.exists and observation.applied_revision == wanted.number
+    if is_current and _has_old_pull_secret(deployment, wanted):
+        spec = compile_spec(deployment=deployment, revision=wanted)
+        _finish_apply(lease, deployment, plane, plane.apply(spec=spec))
+        return
     if is_current and not observation.is_drifted:
         _finish_observation(lease, deployment, plane, observation)
         return
@@ -183,6 +188,12 @@ def _reconcile_settled(lease: Lease, deployment: Deployment, plane: DataPlane) -
         _finish_correction(lease, deployment, plane, progress, drift)
         return
     _finish_apply(lease, deployment, plane, progress)
+
+
+def _has_old_pull_secret(deployment: Deployment, wanted: Revision) -> bool:
+    """Whether the data plane has a credential of an earlier period, which ends within a day."""
+    period = image_pulling.pull_period(wanted.configuration.image)
+    return period is not None and deployment.observation.get(results.PULL_PERIOD) != period
 
 
 def _finish_correction(
@@ -214,11 +225,19 @@ def _finish_apply(
 ) -> None:
     observation = plane.observe(ref=deployment.ref)
     if progress.is_done:
+        _note_pull_period(deployment)
         _finish_observation(
             lease, deployment, plane, observation, has_new_code=_has_new_code(deployment)
         )
         return
     _finish(lease, deployment, observation, after_seconds=progress.retry_after_seconds)
+
+
+def _note_pull_period(deployment: Deployment) -> None:
+    image = deployment.wanted.configuration.image if deployment.wanted else None
+    period = image_pulling.pull_period(image)
+    if period is not None:
+        deployment.observation[results.PULL_PERIOD] = period
 
 
 def _has_new_code(deployment: Deployment) -> bool:

@@ -26,6 +26,8 @@ from apps.deployments.reconciling import lifecycle
 from apps.deployments.reconciling.lifecycle import Lease
 
 STALLED_AFTER = timedelta(minutes=10)
+# In what is stored of an observation: of which period the pull secret on the data plane is.
+PULL_PERIOD = "pull_period"
 MOST_AUDITED = 50
 AFTER_FAILURE_SECONDS, BETWEEN_REPAIRS_SECONDS = 2.0, 60.0
 QUARANTINED = (
@@ -173,11 +175,10 @@ def observed_fields(deployment: Deployment, observation: Observation) -> dict[st
 def observed_json(before: Mapping[str, Any], observation: Observation) -> dict[str, Any]:
     """Return what is stored of an observation. What it did not include is kept from `before`:
     notices, import errors, the fields of objects that still drift, and drift of kinds that were not
-    checked. So is when drift was corrected last.
+    checked. So is when drift was corrected last, and of which period the pull secret is.
     """
     found: dict[str, Any] = json.loads(json.dumps(asdict(observation), cls=DjangoJSONEncoder))
-    if "corrected_at" in before:
-        found["corrected_at"] = before["corrected_at"]
+    found |= {name: before[name] for name in ("corrected_at", PULL_PERIOD) if name in before}
     if observation.notices is None:
         found["notices"] = before.get("notices") or []
     if observation.import_errors is None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -16,6 +17,11 @@ from apps.core.errors import Conflict, PortalError
 from apps.deployments.models import Deployment
 from apps.deploys.archives.building import PROJECT, ArchiveRefused, Limits
 from apps.deploys.incoming import blobs
+from apps.deploys.incoming.images import (
+    deploy_image,
+    ensure_takes_images,
+    look_up_pushed,
+)
 from apps.deploys.models import Deploy, Upload
 from apps.deploys.services import NothingChanged, StorageFull, deliver
 
@@ -26,10 +32,21 @@ PROGRAM = (
 CHUNK_BYTES = 256 * 1024
 
 
-def begin_upload(*, actor: User, deployment: Deployment, description: str) -> Upload:
-    """Announce a delivery. Nothing of the Deployment changes before it is finished."""
+def begin_upload(
+    *,
+    actor: User,
+    deployment: Deployment,
+    description: str,
+    contents: Upload.Contents = Upload.Contents.DAGS,
+) -> Upload:
+    """Announce a delivery. Nothing of the Deployment changes before it is finished.
+
+    Raises Refused for an image where none can be deployed.
+    """
+    if contents != Upload.Contents.DAGS:
+        ensure_takes_images(actor=actor, deployment=deployment)
     return Upload.objects.create(
-        deployment=deployment, description=description[:500], created_by=actor
+        deployment=deployment, contents=contents, description=description[:500], created_by=actor
     )
 
 
@@ -44,17 +61,23 @@ def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
     """Make what was uploaded a deploy. Code that runs already is no failure; a second call returns
     what the first made.
 
-    Raises Conflict where nothing was uploaded, or not this version, and as `deliver` does.
+    Raises Conflict where nothing was uploaded or pushed, or not this version, and as `deliver` and
+    `deploy_image` do. An image and its DAGs are deployed both, or neither.
     """
     if upload.finished_at is not None:
         return upload
     tarball = blobs.whole_of(upload.name)
-    if tarball is None or not upload.version:
+    if not upload.has_image and (tarball is None or not upload.version):
         raise Conflict("Nothing was uploaded for this deploy. Upload the code first.")
     if version and version != upload.version:
         raise Conflict("Another version was uploaded since. Deploy again.")
     try:
-        upload.deploy = _deliver(actor, upload, tarball)
+        image = look_up_pushed(upload=upload) if upload.has_image else None
+        with transaction.atomic():
+            if image is not None:
+                deploy_image(actor=actor, upload=upload, image=image)
+            if tarball is not None:
+                upload.deploy = _deliver(actor, upload, tarball)
     except PortalError as error:
         upload.failure = error.message[:1000]
         upload.save(update_fields=["failure"])

@@ -70,7 +70,7 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
     "kubernetes": (make_spec(executor="kubernetes", queues=()), make_config()),
     "local": (make_spec(executor="local", queues=()), make_config()),
     "server-and-store": (
-        make_spec(),
+        make_spec(image_pull_secret='{"auths": {"own.test": {"auth": "' + CANARY + '"}}}'),
         make_config(
             database=SERVER,
             object_store=STORE,

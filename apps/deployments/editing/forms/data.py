@@ -5,9 +5,15 @@ are pure changes of it, so that adding or removing a row needs no script and los
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+
+from django.core import signing
 
 from apps.deployments.configuration.options import DeploymentOptions
-from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, OwnImage
+from apps.deployments.secrets.image_pulling import pull_secret_text
+from apps.own_images.references import ImageNameWrong
 
 FormData = dict[str, str]
 
@@ -17,6 +23,7 @@ CORRECT, REPORT = "correct", "report"
 # A formset refuses to count further; the rules name a lower limit long before.
 MOST_ROWS = 900
 # What an address may propose for a queue.
+IMAGE_SALT, MOST_PASSWORD = "deployments.image", 8_000
 PROPOSED, MOST_DIGITS = ("concurrency", "min_workers", "max_workers"), 6
 
 
@@ -35,6 +42,7 @@ def data_of(
         "runtime": configuration.runtime,
         "executor": configuration.executor,
         "drift": CORRECT if configuration.corrects_drift else REPORT,
+        **_image_data(configuration.image),
         "base": "" if base is None else str(base),
         **_count(QUEUES, len(queues)),
         **_count(VARIABLES, len(configuration.variables)),
@@ -128,18 +136,67 @@ def seal_secrets(data: FormData, *, seal: Callable[[str], str], most_bytes: int)
     return sealed
 
 
+def seal_pull_secret(data: FormData, *, seal: Callable[[str], str]) -> FormData:
+    """Replace the typed credential of an image by the id of its sealed copy, as `seal_secrets`
+    does. One without a name to go with is dropped, and typed again; `image_half` says that only
+    one of user and password came.
+    """
+    user, password = data.get("image_user", "").strip(), data.get("image_password", "")
+    is_sealed = False
+    kept = "" if data.get("forget_image_secret") else data.get("image_secret", "")
+    if user and password and len(password) <= MOST_PASSWORD:
+        with suppress(ImageNameWrong):
+            name = data.get("image", "").strip()
+            kept = seal(pull_secret_text(name=name, user=user[:200], password=password))
+            is_sealed = True
+    return data | {
+        "image_user": "" if is_sealed else user,
+        "image_half": ON if bool(user) != bool(password) else "",
+        "image_password": "",
+        "forget_image_secret": "",
+        "image_secret": kept,
+    }
+
+
+def signed_image(image: OwnImage) -> str:
+    """Write down what a registry said of an image, so that a form can bring it back unchanged."""
+    return signing.dumps(asdict(image) | {"secret_id": ""}, salt=IMAGE_SALT)
+
+
+def found_image(data: Mapping[str, str]) -> OwnImage | None:
+    """Return the image that the data names, with what its registry said if it was asked for that
+    name; None for the runtime's own.
+    """
+    name, secret_id = data.get("image", "").strip(), data.get("image_secret", "")
+    if not name:
+        return None
+    try:
+        found = OwnImage(**signing.loads(data.get("image_found", ""), salt=IMAGE_SALT))
+    except (signing.BadSignature, TypeError):
+        found = OwnImage(name="")
+    is_known = found.name == name and not data.get("image_again")
+    return replace(found if is_known else OwnImage(name=name), secret_id=secret_id)
+
+
 def secret_ids_in(data: Mapping[str, str]) -> list[str]:
     """List the ids of sealed values that the data names."""
-    ids = (
+    ids = [
         data.get(f"{VARIABLES}-{index}-secret_id", "")
         for index in range(row_count(data, VARIABLES))
-    )
-    return [secret_id for secret_id in ids if secret_id]
+    ]
+    return [secret_id for secret_id in [*ids, data.get("image_secret", "")] if secret_id]
 
 
 def line_feeds(text: str) -> str:
     """Undo what browsers do to line ends."""
     return text.replace("\r\n", "\n")
+
+
+def _image_data(image: OwnImage | None) -> FormData:
+    if image is None:
+        return {"image": ""}
+    found = signed_image(image) if image.digest else ""
+    return {"image": image.name, "image_found": found, "image_secret": image.secret_id}
 
 
 def _add_row(data: FormData, rows: str, options: DeploymentOptions) -> FormData:

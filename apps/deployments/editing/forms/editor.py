@@ -37,7 +37,8 @@ class Editor:
     None for a new one.
 
     `secrets` are the sealed values that this person may refer to, by id; any other id counts as
-    none. `clusters` are those to choose from, none if that is fixed.
+    none. `clusters` are those to choose from, none if that is fixed. `found` are problems that
+    others have found.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Editor:
         is_validated: bool,
         clusters: Iterable[Cluster] = (),
         present: Present | None = None,
+        found: Iterable[Problem] = (),
     ) -> None:
         self.options, self.base, self.present = options, base, present
+        self.found = found
         self.settings = SettingsForm(
             data, options=options, base=base, present=present, clusters=clusters
         )
@@ -103,6 +106,7 @@ class Editor:
         """Validate every part, then the whole by the rules of configurations."""
         for part in self.parts:
             part.full_clean()
+        self.add_error(self.found)
         self.add_error(validate_name(self.settings.typed("name")) if self.base is None else [])
         self.add_error(
             validate(configuration=self.configuration(), options=self.options, present=self.present)
@@ -116,6 +120,7 @@ class Editor:
             runtime=cleaned.get("runtime", self.settings.typed("runtime")),
             executor=cleaned.get("executor", "celery"),
             corrects_drift=cleaned.get("drift", CORRECT) == CORRECT,
+            image=self.settings.own_image,
             queues=tuple(row.queue() for row in self.queues.forms if row.is_validated),
             variables=tuple(row.variable() for row in self.variables.forms if row.is_validated),
         )

@@ -14,15 +14,38 @@ from apps.clusters.models import Cluster
 from apps.core.forms import Choices
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import DeploymentOptions, RuntimeOption
-from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
+from apps.deployments.configuration.schema import (
+    DEFAULT_QUEUE,
+    Configuration,
+    OwnImage,
+    Variable,
+)
 from apps.deployments.configuration.validation import (
     DESCRIPTION_LENGTH,
     NAME_LENGTH,
     Present,
     is_allowed,
 )
-from apps.deployments.editing.forms.data import CORRECT, QUEUES, REPORT, line_feeds
+from apps.deployments.editing.forms.data import (
+    CORRECT,
+    QUEUES,
+    REPORT,
+    found_image,
+    line_feeds,
+)
 from apps.deployments.models import SecretValue
+from apps.own_images.references import LONGEST as LONGEST_IMAGE
+
+IMAGE_FIELDS = (
+    "image",
+    "image_user",
+    "image_password",
+    "image_secret",
+    "image_found",
+    "image_again",
+    "forget_image_secret",
+)
+NO_HELP = {"autocomplete": "off", "spellcheck": "false"}
 
 
 class SecretTextarea(forms.Textarea):
@@ -91,6 +114,38 @@ class SettingsForm(EditorPart):
         help_text="A tested pair of Airflow and Python.",
         widget=forms.Select(attrs={"data-width": "l"}),
     )
+    image = forms.CharField(
+        required=False,
+        max_length=LONGEST_IMAGE,
+        label="Image",
+        help_text=(
+            "Leave it empty for the image of the runtime. Your own is named with its registry and "
+            "a tag or a digest, such as registry.example.org/team/etl:1.4; it runs by digest."
+        ),
+        widget=forms.TextInput(attrs={"data-width": "l", "data-kind": "code", **NO_HELP}),
+    )
+    image_user = forms.CharField(
+        required=False,
+        max_length=200,
+        label="User of its registry",
+        help_text="Only if the registry asks for one.",
+        widget=forms.TextInput(attrs={"data-width": "m", **NO_HELP}),
+    )
+    image_password = forms.CharField(
+        required=False,
+        strip=False,
+        label="Password or token",
+        help_text="Stored encrypted, sent to this registry alone, and never shown again.",
+        widget=SecretTextarea(attrs={"data-width": "m", "rows": 1, **NO_HELP}),
+    )
+    image_secret = forms.CharField(required=False, widget=forms.HiddenInput)
+    image_found = forms.CharField(required=False, widget=forms.HiddenInput)
+    image_again = forms.BooleanField(required=False, label="Look the tag up again")
+    forget_image_secret = forms.BooleanField(
+        required=False,
+        label="Without a pull secret",
+        help_text="Removes the one that is stored.",
+    )
     executor = forms.ChoiceField(
         error_messages=_choose("Choose an executor that the cluster offers."), widget=Choices()
     )
@@ -126,11 +181,23 @@ class SettingsForm(EditorPart):
             del self.fields["cluster"]
         if not options.has_drift:
             del self.fields["drift"]
+        if not options.has_images:
+            for name in IMAGE_FIELDS:
+                del self.fields[name]
         executors = [(option.name, option.label) for option in options.executors]
         _offer(self.fields["runtime"], _runtime_choices(options.runtimes, base, present))
         _offer(self.fields["executor"], executors)
         if base is not None:
             self.fields["name"].widget.attrs["readonly"] = True
+
+    def clean_image_password(self) -> str:
+        if self.typed("image_half"):
+            raise forms.ValidationError("Enter both the user and the password of the registry.")
+        return ""
+
+    @property
+    def own_image(self) -> OwnImage | None:
+        return found_image(self.data) if "image" in self.fields else None
 
     def clean_description(self) -> str:
         return line_feeds(self.cleaned_data["description"])

@@ -135,6 +135,8 @@ def _registry(target: Target) -> tuple[Manifest, ...]:
 
 def _pod(target: Target, container: dict[str, Any]) -> dict[str, Any]:
     pod = restricted_pod(target, user=DATABASE_USER, group=DATABASE_USER)
+    # In this namespace are none of the Deployment's own.
+    pod.pop("imagePullSecrets", None)
     if target.config.image_pull_secret:
         pod["imagePullSecrets"] = [{"name": f"{target.ref}-registry"}]
     return {**pod, "containers": [container]}

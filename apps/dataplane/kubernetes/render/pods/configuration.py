@@ -8,7 +8,7 @@ from functools import cached_property
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.pods import environment, portal_files
 from apps.dataplane.kubernetes.render.pods.database import preparation_values, reader_url
-from apps.dataplane.kubernetes.render.pods.pods import REGISTRY_SECRET
+from apps.dataplane.kubernetes.render.pods.pods import IMAGE_SECRET, REGISTRY_SECRET
 from apps.dataplane.kubernetes.render.target import Target
 
 CONFIGURATION = "configuration"
@@ -105,6 +105,8 @@ class Configuration:
             secrets.append(self.keda)
         if target.config.image_pull_secret:
             secrets.append(registry_secret(target))
+        if target.spec.image_pull_secret:
+            secrets.append(_pull_secret(target, IMAGE_SECRET, target.spec.image_pull_secret))
         return tuple(secrets)
 
     def config_maps(self) -> tuple[Manifest, ...]:
@@ -137,6 +139,10 @@ def registry_secret(
     target: Target, *, name: str = REGISTRY_SECRET, namespace: str = ""
 ) -> Manifest:
     """Return the credential that pulls images."""
-    values = {".dockerconfigjson": target.config.image_pull_secret}
+    return _pull_secret(target, name, target.config.image_pull_secret, namespace=namespace)
+
+
+def _pull_secret(target: Target, name: str, value: str, *, namespace: str = "") -> Manifest:
+    values = {".dockerconfigjson": value}
     kind = "kubernetes.io/dockerconfigjson"
     return secret(target, name, values, kind=kind, namespace=namespace)

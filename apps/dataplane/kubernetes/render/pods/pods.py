@@ -27,6 +27,7 @@ WARM_SHUTDOWN = {"DUMB_INIT_SETSID": "0"}
 CHECKSUM = "astro-portal.dev/checksum"
 LOGS_CLAIM = "logs"
 REGISTRY_SECRET = "registry"  # noqa: S105 - the name of an object
+IMAGE_SECRET = "image"  # noqa: S105 - the name of an object
 
 
 def restricted_container(share: Share) -> dict[str, Any]:
@@ -75,8 +76,13 @@ def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
-    if target.config.image_pull_secret:
-        pod["imagePullSecrets"] = [{"name": REGISTRY_SECRET}]
+    secrets = {
+        REGISTRY_SECRET: target.config.image_pull_secret,
+        IMAGE_SECRET: target.spec.image_pull_secret,
+    }
+    named = [{"name": name} for name, value in secrets.items() if value]
+    if named:
+        pod["imagePullSecrets"] = named
     return pod
 
 

@@ -1,0 +1,22 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("deploys", "0005_packages_and_previews")]
+
+    operations = [
+        migrations.AddField(
+            model_name="upload",
+            name="contents",
+            field=models.CharField(
+                choices=[
+                    ("DAG_ONLY", "DAGs"),
+                    ("IMAGE_ONLY", "Image"),
+                    ("IMAGE_AND_DAG", "Image and DAGs"),
+                ],
+                db_default="DAG_ONLY",
+                default="DAG_ONLY",
+                max_length=13,
+            ),
+        ),
+    ]

@@ -1,0 +1,170 @@
+"""`astro deploy` with an image, call by call, with a push to the registry between them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from apps.clusters.models import Cluster
+from apps.deployments.models import Deployment
+from apps.deploys.models import Deploy
+from apps.organizations.models import OrganizationGrant
+from tests.api.test_deploys import announce, put, tarball
+from tests.conftest import CONFIG, new_deployment
+from tests.own_images.fake import FakeRegistry, configuration, fake_registry
+
+pytestmark = pytest.mark.django_db
+QUEUE = {**CONFIG["queues"][0], "size": "A5"}
+
+
+@pytest.fixture
+def registry(settings: Any) -> Iterator[FakeRegistry]:
+    settings.REGISTRY_NETWORKS = ("127.0.0.0/8",)
+    settings.REGISTRIES_ALLOW_HTTP = True
+    with fake_registry() as fake:
+        settings.REGISTRY = fake.host
+        yield fake
+
+
+@pytest.fixture
+def far(workspace: Any, organization: Any, plane: Any) -> Deployment:
+    cluster = Cluster.objects.create(
+        organization=organization,
+        kind=Cluster.Kind.KUBERNETES,
+        name="eu-1",
+        server="https://k.test",
+        credential=b"x",
+    )
+    return new_deployment(workspace=workspace, cluster=cluster, config={"queues": [QUEUE]})
+
+
+@pytest.fixture
+def program(alice: Any, program_of: Any) -> Any:
+    return program_of(alice)
+
+
+def push(registry: FakeRegistry, announced: dict[str, Any], **fields: Any) -> str:
+    """Put an image where the answer said, as `docker push` does."""
+    host, _, repository = announced["imageRepository"].partition("/")
+    assert host == registry.host
+    described = {"digest": registry.blob(configuration(**fields), repository=repository)}
+    return registry.manifest(announced["imageTag"], {"config": described}, repository=repository)
+
+
+def test_an_image_and_its_dags_are_deployed_together(
+    program: Any, client: Any, far: Deployment, registry: FakeRegistry
+):
+    path, answer = announce(program, far, type="IMAGE_AND_DAG")
+    announced = answer.json()
+    digest = push(registry, announced)
+    version = put(client, announced["dagsUploadUrl"], tarball())["x-ms-version-id"]
+
+    done = program.post(f"{path}/{announced['id']}/finalize", {"dagTarballVersion": version})
+
+    assert done.status_code == 200, done.content
+    assert (done.json()["type"], done.json()["status"]) == ("IMAGE_AND_DAG", "DEPLOYED")
+    assert announced["imageRepository"] == f"{registry.host}/deployments/{far.ref}"
+    assert done.json()["imageTag"] == announced["imageTag"]
+    far.refresh_from_db()
+    assert far.wanted
+    assert far.wanted.configuration.image
+    assert far.wanted.configuration.image.digest == digest
+    assert Deploy.objects.get().revision == far.wanted
+    shown = program.get(path.removesuffix("/deploys")).json()
+    assert (shown["imageRepository"], shown["imageTag"]) == (announced["imageRepository"], digest)
+    again = program.post(f"{path}/{announced['id']}/finalize", {"dagTarballVersion": version})
+    assert again.status_code == 200
+
+
+def test_an_image_alone_brings_its_runtime(program: Any, far: Deployment, registry: FakeRegistry):
+    config = replace(far.wanted.configuration, runtime="3.2.2-1").to_json()  # type: ignore[union-attr]
+    far.revisions.update(config=config)
+    path, answer = announce(program, far, type="IMAGE_ONLY")
+    push(registry, answer.json(), env=("AIRFLOW_VERSION=3.3.2",))
+
+    done = program.post(f"{path}/{answer.json()['id']}/finalize", {})
+
+    assert done.status_code == 200, done.content
+    far.refresh_from_db()
+    assert far.wanted
+    assert far.wanted.configuration.runtime == "3.3.2-1"
+    assert program.get(f"{path}/{answer.json()['id']}").json()["status"] == "DEPLOYED"
+
+
+def test_an_update_that_does_not_know_of_images_keeps_it(
+    program: Any, far: Deployment, registry: FakeRegistry
+):
+    path, answer = announce(program, far, type="IMAGE_ONLY")
+    digest = push(registry, answer.json())
+    program.post(f"{path}/{answer.json()['id']}/finalize", {})
+    body = {"name": far.name, "description": "Other words."}
+
+    changed = program.post(path.removesuffix("/deploys"), body)
+
+    assert changed.status_code == 200, changed.content
+    far.refresh_from_db()
+    assert far.wanted
+    assert far.wanted.number == 3
+    assert far.wanted.configuration.image
+    assert far.wanted.configuration.image.digest == digest
+
+
+def test_nothing_changes_where_the_image_is_missing_or_does_not_fit(
+    program: Any, client: Any, far: Deployment, registry: FakeRegistry
+):
+    path, answer = announce(program, far, type="IMAGE_AND_DAG")
+    put(client, answer.json()["dagsUploadUrl"], tarball())
+    finish = f"{path}/{answer.json()['id']}/finalize"
+
+    missing = program.post(finish, {})
+    push(registry, answer.json(), env=())
+    no_airflow = program.post(finish, {})
+    push(registry, answer.json(), env=("AIRFLOW_VERSION=2.11.0",))
+    unknown = program.post(finish, {})
+
+    assert [missing.status_code, no_airflow.status_code, unknown.status_code] == [409, 409, 400]
+    assert "no such image" in missing.json()["message"]
+    assert "No Airflow was found" in no_airflow.json()["message"]
+    assert "no runtime here has" in unknown.json()["message"]
+    assert not Deploy.objects.exists()
+    far.refresh_from_db()
+    assert far.wanted
+    assert far.wanted.number == 1
+
+
+def test_dags_that_are_refused_leave_the_image_out_too(
+    program: Any, client: Any, far: Deployment, registry: FakeRegistry
+):
+    path, answer = announce(program, far, type="IMAGE_AND_DAG")
+    push(registry, answer.json())
+    put(client, answer.json()["dagsUploadUrl"], b"no tarball")
+
+    done = program.post(f"{path}/{answer.json()['id']}/finalize", {})
+
+    assert done.status_code == 400
+    far.refresh_from_db()
+    assert far.wanted
+    assert far.wanted.number == 1
+
+
+def test_where_no_image_can_run_the_announcement_says_so(
+    program: Any, deployment: Deployment, far: Deployment, registry: FakeRegistry, settings: Any
+):
+    here = announce(program, deployment, type="IMAGE_AND_DAG")[1]
+    settings.REGISTRY = ""
+    nowhere = announce(program, far, type="IMAGE_ONLY")[1]
+    bundle = announce(program, far, type="BUNDLE")[1]
+
+    assert [here.status_code, nowhere.status_code, bundle.status_code] == [409, 409, 400]
+    assert "astro deploy --dags" in here.json()["message"]
+    assert "no registry" in nowhere.json()["message"]
+
+
+def test_bob_is_refused_and_charlie_finds_nothing(
+    bob: Any, charlie: Any, program_of: Any, far: Deployment, registry: FakeRegistry
+):
+    at = OrganizationGrant.objects.get(user=charlie).content_object
+
+    assert announce(program_of(bob), far, type="IMAGE_ONLY")[1].status_code == 403
+    assert announce(program_of(charlie, at), far, type="IMAGE_ONLY")[1].status_code == 404
