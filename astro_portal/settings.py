@@ -361,6 +361,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=5),
         "options": {"expires": 10},
     },
+    "report-commits": {
+        "task": "apps.deploys.tasks.report_commits",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
     "evaluate-incidents": {
         "task": "apps.observability.tasks.evaluate_incidents",
         "schedule": timedelta(seconds=30),
