@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.deploys import cleanup, jobs
+from apps.deploys.branches import following
 from apps.deploys.commit_states import reporting, tracking
 from apps.deploys.git.tasks import poll, sweep
 from apps.deploys.incoming import blobs
@@ -14,6 +15,7 @@ from apps.deploys.promotion.services import expire_old
 # Celery looks for jobs in this module alone.
 __all__ = [
     "check_preview",
+    "follow_branches",
     "poll",
     "report_commits",
     "sweep",
@@ -49,3 +51,8 @@ def sweep_previews(**_newer: Any) -> None:
 def report_commits(**_newer: Any) -> None:
     tracking.follow_pending(now=timezone.now())
     reporting.send_due(now=timezone.now())
+
+
+@shared_task(name="apps.deploys.tasks.follow_branches", soft_time_limit=250, time_limit=270)
+def follow_branches(**_newer: Any) -> None:
+    following.look_at_due(now=timezone.now())

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from apps.deploys import views
+from apps.deploys.branches import views as branches
 from apps.deploys.git import deployment_views, webhooks
 from apps.deploys.git import views as git
 from apps.deploys.previews.views import preview
@@ -42,6 +43,14 @@ urlpatterns = [
     path("w/<slug:slug>/git/<int:repository_id>/look/", git.look, name="look_at_git_repository"),
     path("w/<slug:slug>/git/<int:repository_id>/webhook/", git.webhook, name="make_git_webhook"),
     path("w/<slug:slug>/git/<int:repository_id>/states/", git.state_token, name="git_state_token"),
+    path(
+        "w/<slug:slug>/git/<int:repository_id>/branches/", branches.branch_rule, name="branch_rule"
+    ),
+    path(
+        "w/<slug:slug>/git/<int:repository_id>/branches/remove/",
+        branches.remove_branch_rule,
+        name="remove_branch_rule",
+    ),
     path("w/<slug:slug>/git/<int:repository_id>/trust/", git.trust, name="trust_git_host"),
     path("w/<slug:slug>/git/<int:repository_id>/remove/", git.remove, name="remove_git_repository"),
     path("hooks/git/<str:key>/", webhooks.receive, name="git_webhook"),

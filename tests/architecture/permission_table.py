@@ -317,6 +317,8 @@ TABLE = {
     "deploys:test_git_repository": writes("workspace.git.manage"),
     "deploys:look_at_git_repository": writes("workspace.git.manage"),
     "deploys:make_git_webhook": writes("workspace.git.manage"),
+    "deploys:branch_rule": both("workspace.git.manage"),
+    "deploys:remove_branch_rule": writes("workspace.git.manage"),
     "deploys:git_state_token": writes("workspace.git.manage"),
     "deploys:trust_git_host": writes("workspace.git.manage"),
     "deploys:remove_git_repository": writes("workspace.git.manage"),

@@ -6,7 +6,7 @@ Gitea and Forgejo: "Create a commit status". Bitbucket Cloud: "Create a build st
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -126,9 +126,9 @@ def _path(remote: Remote) -> str:
     return quote(remote.path.strip("/").removesuffix(".git"))
 
 
-_MAKERS = {
-    Provider.GITHUB: _github,
-    Provider.GITLAB: _gitlab,
-    Provider.GITEA: _gitea,
-    Provider.BITBUCKET: _bitbucket,
+_MAKERS: dict[str, Callable[[Report, Remote, str, str], Made]] = {
+    Provider.GITHUB.value: _github,
+    Provider.GITLAB.value: _gitlab,
+    Provider.GITEA.value: _gitea,
+    Provider.BITBUCKET.value: _bitbucket,
 }

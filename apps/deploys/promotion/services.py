@@ -168,7 +168,8 @@ def _running(source: Deployment, number: int) -> Deploy:
 
 def _source(promotion: Promotion) -> Deploy:
     above = ("deployment__applied", "deployment__workspace__organization", "revision")
-    deploy = Deploy.objects.select_related(*above).filter(pk=promotion.source_id).first()
+    rows = Deploy.objects.select_related(*above)
+    deploy = rows.filter(pk=promotion.source_id).first() if promotion.source_id else None
     if deploy is None:
         raise NothingToPromote(
             f"The deploy of {promotion.source_name} was removed, so there is nothing to promote."

@@ -24,7 +24,7 @@ from apps.organizations.models import Workspace
 @require_safe
 def compare(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     """Show what this Deployment runs and another one does not, and offer to promote it."""
-    found = queries.comparable_deployments(user=request.user, deployment=deployment)
+    found = queries.comparable_deployments(user=request_user(request), deployment=deployment)
     choices = list(found[:MOST_CHOICES])
     to = request.GET.get("to", "")
     target = next((one for one in choices if one.ref == to), None)
@@ -51,7 +51,7 @@ def promote(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         messages.error(request, "Compare two Deployments first.")
         return redirect("deploys:list", deployment.ref)
     asked = form.cleaned_data
-    found = queries.comparable_deployments(user=request.user, deployment=deployment)
+    found = queries.comparable_deployments(user=request_user(request), deployment=deployment)
     source = get_object_or_404(found, ref=asked["source"])
     try:
         promotion = services.promote(
