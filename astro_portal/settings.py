@@ -372,6 +372,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=5),
         "options": {"expires": 10},
     },
+    "follow-branches": {
+        "task": "apps.deploys.tasks.follow_branches",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
+    "report-commits": {
+        "task": "apps.deploys.tasks.report_commits",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
     "evaluate-incidents": {
         "task": "apps.observability.tasks.evaluate_incidents",
         "schedule": timedelta(seconds=30),

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
-from apps.api.deployments import deploys, items, logs, options
+from apps.api.deployments import deploys, items, logs, options, promotions
 from apps.api.people import roles, teams, tokens, users
 from apps.api.places import clusters, organizations, workspaces
 from apps.api.wire.errors import explain_in
@@ -20,6 +20,7 @@ ROUTERS = (
     options.router,
     items.router,
     deploys.router,
+    promotions.router,
     logs.router,
     users.router,
     teams.router,

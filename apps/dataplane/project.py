@@ -1,10 +1,12 @@
 """What a data plane finds out about a project before it is used: its packages and its DAGs."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 MOST_PACKAGES = 1_000
 MOST_DAGS = 5_000
 MOST_ERRORS = 200
+MOST_NAMES = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +56,26 @@ class ParseError:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodeName:
+    """A variable, a connection or an environment variable that the code names, and where first.
+    `has_default`: the code goes on without it.
+    """
+
+    kind: Literal["variable", "connection", "environment"]
+    name: str
+    file: str
+    line: int
+    has_default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParsedProject:
-    """What reading all DAG files gave. `file_count` is how many Airflow would read."""
+    """What reading all DAG files gave. `file_count` is how many Airflow would read; `names` is None
+    where the code could not be searched for them.
+    """
 
     dags: tuple[ParsedDag, ...] = ()
+    names: tuple[CodeName, ...] | None = None
     errors: tuple[ParseError, ...] = ()
     file_count: int = 0
     seconds: float = field(default=0.0, compare=False)

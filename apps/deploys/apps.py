@@ -12,5 +12,6 @@ class DeploysConfig(AppConfig):
         columns = import_string("apps.deployments.secrets.keys.SEALED_COLUMNS")
         repository = self.get_model("GitRepository")
         columns.extend(
-            sealed_in(repository, field, "key") for field in ("secret", "webhook_secret")
+            sealed_in(repository, field, "key")
+            for field in ("secret", "webhook_secret", "state_token")
         )

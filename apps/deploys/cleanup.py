@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from apps.deployments.models import Phase, Revision
 from apps.deployments.reconciling.compiler import (
@@ -14,7 +14,7 @@ from apps.deployments.reconciling.compiler import (
     code_name,
     lock_name,
 )
-from apps.deploys.models import Deploy, Preview, PreviewState
+from apps.deploys.models import Deploy, Preview, PreviewState, Promotion, PromotionState
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ def _remove_unused(names: list[str]) -> int:
     gone = Q(deployment__phase=Phase.DELETED)
     used = set()
     for rows, code in (
+        # What waits for approval stays, although the Deployment that ran it is deleted.
+        (Deploy.objects.filter(pk__in=_asked_for()), "digest"),
         (Deploy.objects.exclude(gone), "digest"),
         (Revision.objects.exclude(gone), "code_digest"),
         (Preview.objects.exclude(gone).filter(state__in=WAITING), "digest"),
@@ -63,6 +65,11 @@ def _remove_unused(names: list[str]) -> int:
     for name in unused:
         default_storage.delete(name)
     return len(unused)
+
+
+def _asked_for() -> QuerySet[Promotion, int | None]:
+    promotions = Promotion.objects.filter(state=PromotionState.OPEN)
+    return promotions.exclude(deployment__phase=Phase.DELETED).values_list("source", flat=True)
 
 
 def _is_old(name: str, now: datetime) -> bool:

@@ -49,6 +49,10 @@ class Deploy(models.Model):
     rollback_of = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    # The deploy of another Deployment whose code and packages these are.
+    promoted_from = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -182,6 +186,8 @@ class GitRepository(models.Model):
     host_key = models.CharField(max_length=1000, blank=True)
     webhook_secret = models.BinaryField(null=True, blank=True)
     webhook_seen_at = models.DateTimeField(null=True, blank=True)
+    # A token that may set states of commits; without one none are reported.
+    state_token = models.BinaryField(null=True, blank=True)
     connected_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -256,6 +262,44 @@ class GitSource(models.Model):
         return self.commit[:7]
 
 
+class CommitState(models.Model):
+    """What became of a commit for one Deployment, to be told to the provider. `sent_state` is what
+    it was told last, `next_at` when it is told again or tried again.
+    """
+
+    repository = models.ForeignKey(
+        GitRepository, on_delete=models.CASCADE, related_name="commit_states"
+    )
+    deployment = models.ForeignKey(
+        Deployment, on_delete=models.CASCADE, related_name="commit_states"
+    )
+    commit = models.CharField(max_length=64)
+    state = models.CharField(max_length=10)
+    description = models.CharField(max_length=300, blank=True)
+    sent_state = models.CharField(max_length=10, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now)
+    last_error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["deployment", "commit"], name="commit_state_unique_in_deployment"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_at"],
+                condition=~Q(sent_state=models.F("state")),
+                name="commit_state_due",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} of {self.commit[:7]}"
+
+
 class PreviewState(models.TextChoices):
     """How far an upload came that is looked at before it is deployed."""
 
@@ -308,6 +352,8 @@ class Preview(models.Model):
     packages = models.JSONField(default=list, blank=True)
     dags = models.JSONField(default=list, blank=True)
     errors = models.JSONField(default=list, blank=True)
+    # [[kind, name, file, line, whether the code has a default]], None where they are not known.
+    names = models.JSONField(null=True, blank=True)
     before = models.JSONField(default=dict, blank=True)
     problem = models.CharField(max_length=1500, blank=True)
     log = models.JSONField(default=list, blank=True)
@@ -329,3 +375,133 @@ class Preview(models.Model):
 
     def __str__(self) -> str:
         return f"preview {self.number}"
+
+
+class PromotionState(models.TextChoices):
+    """How far a promotion came. A closed one never opens again."""
+
+    OPEN = "open", "Waiting for approval"
+    DEPLOYED = "deployed", "Deployed"
+    DECLINED = "declined", "Declined"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+    EXPIRED = "expired", "Expired"
+
+
+class Promotion(models.Model):
+    """The request to run in `deployment` what another Deployment runs: the code and packages of the
+    deploy `source`, unchanged. `source_name` is what that Deployment was called.
+
+    `deploy` is what it became. `decided_by` approved, declined or withdrew it, at `decided_at`.
+    """
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="promotions")
+    number = models.PositiveIntegerField()
+    source = models.ForeignKey(Deploy, null=True, on_delete=models.SET_NULL, related_name="+")
+    source_name = models.CharField(max_length=60)
+    state = models.CharField(
+        max_length=10, choices=PromotionState.choices, default=PromotionState.OPEN
+    )
+    description = models.CharField(max_length=500, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+    deploy = models.OneToOneField(
+        Deploy, null=True, blank=True, on_delete=models.SET_NULL, related_name="promotion"
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["deployment", "number"], name="promotion_number_unique"
+            ),
+            models.UniqueConstraint(
+                fields=["deployment", "source"],
+                condition=Q(state="open"),
+                name="promotion_asked_for_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"promotion {self.number}"
+
+
+class ApprovalRule(models.Model):
+    """Whether promotions need the approval of another person: the default of a workspace, or what a
+    Deployment has instead of it. Where nothing was decided there is no row, and they need none.
+    """
+
+    workspace = models.OneToOneField(
+        Workspace, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    deployment = models.OneToOneField(
+        Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    is_on = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(workspace=None, deployment__isnull=False)
+                | Q(workspace__isnull=False, deployment=None),
+                name="approval_rule_is_of_one_object",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return "on" if self.is_on else "off"
+
+
+class BranchRule(models.Model):
+    """Which branches of a repository get a Deployment of their own, and what that is like.
+
+    `template` is the Deployment whose configuration they get, without secrets and with one worker
+    per queue. `most` bounds how many there are, `days` how long each stays. `set_by` vouches for
+    it. The row is looked at when `next_look_at` has passed.
+    """
+
+    repository = models.OneToOneField(
+        GitRepository, on_delete=models.CASCADE, related_name="branch_rule"
+    )
+    template = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="+")
+    pattern = models.CharField(max_length=200)
+    path = models.CharField(max_length=500, blank=True)
+    most = models.PositiveSmallIntegerField()
+    days = models.PositiveSmallIntegerField()
+    set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    next_look_at = models.DateTimeField(default=timezone.now)
+    last_error = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return self.pattern
+
+
+class BranchDeployment(models.Model):
+    """The Deployment of a branch. `commit` is where the branch was when it was made: one that
+    ended before its branch is made again with another commit, and not before.
+    """
+
+    rule = models.ForeignKey(BranchRule, on_delete=models.CASCADE, related_name="deployments")
+    branch = models.CharField(max_length=255)
+    commit = models.CharField(max_length=64)
+    deployment = models.OneToOneField(
+        Deployment, on_delete=models.CASCADE, related_name="branch_deployment"
+    )
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rule", "branch"], name="one_deployment_for_each_branch"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.branch

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.files import File
@@ -26,6 +26,27 @@ from apps.deploys.enforcement import ensure_may_deliver
 from apps.deploys.models import Deploy, Kind
 from apps.deploys.origins import NOT_KNOWN, Origin, source_of
 from apps.deploys.queries import most_code_bytes, next_description, reader_of, takes_projects
+
+COPIED = (
+    "deployment",
+    "digest",
+    "file_name",
+    "size_bytes",
+    "n_files",
+    "files",
+    "warnings",
+    "kind",
+    "packages_digest",
+    "packages",
+    "dags",
+    "git_repository",
+    "git_branch",
+    "git_path",
+    "git_commit",
+    "git_author",
+    "git_message",
+    "git_url",
+)
 
 
 class NothingChanged(Conflict):
@@ -163,31 +184,21 @@ def roll_back(
     Raises NothingChanged, CodeMissing, and Conflict while being deleted.
     """
     _refuse_same_code(deployment, deploy.digest, deploy.packages_digest)
-    new = Deploy(
-        deployment=deployment,
-        digest=deploy.digest,
-        file_name=deploy.file_name,
-        size_bytes=deploy.size_bytes,
-        n_files=deploy.n_files,
-        files=deploy.files,
-        warnings=deploy.warnings,
-        kind=deploy.kind,
-        packages_digest=deploy.packages_digest,
-        packages=deploy.packages,
-        dags=deploy.dags,
+    new = same_code(
+        deploy,
         description=description or next_description(deploy),
         rollback_of=deploy,
         created_by=actor,
-        git_repository=deploy.git_repository,
-        git_branch=deploy.git_branch,
-        git_path=deploy.git_path,
-        git_commit=deploy.git_commit,
-        git_author=deploy.git_author,
-        git_message=deploy.git_message,
-        git_url=deploy.git_url,
     )
     operation = record_deploy(actor=actor, deploy=new, kind=Operation.Kind.ROLL_BACK)
     return Delivery(deploy=new, operation=operation)
+
+
+def same_code(deploy: Deploy, **fields: Any) -> Deploy:
+    """Return an unsaved deploy with the code, the packages and the commit of another one, of the
+    same Deployment unless `fields` says otherwise.
+    """
+    return Deploy(**{name: getattr(deploy, name) for name in COPIED} | fields)
 
 
 @transaction.atomic
@@ -251,7 +262,8 @@ def _require_stored(deploy: Deploy) -> None:
     """Raise CodeMissing for an archive that was cleaned up or lost in the meantime."""
     hold_archives()
     if not default_storage.exists(code_name(deploy.digest)):
-        of = f" of deploy {deploy.rollback_of.number}" if deploy.rollback_of else ""
+        before = deploy.rollback_of or deploy.promoted_from
+        of = f" of deploy {before.number}" if before else ""
         raise CodeMissing(f"The code{of} is no longer in the portal's storage. Upload it again.")
     if deploy.packages_digest and not default_storage.exists(lock_name(deploy.packages_digest)):
         raise CodeMissing("The lock of the packages is no longer in the portal's storage.")

@@ -4,13 +4,24 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.deploys import cleanup, jobs
+from apps.deploys.branches import following
+from apps.deploys.commit_states import reporting, tracking
 from apps.deploys.git.tasks import poll, sweep
 from apps.deploys.incoming import blobs
 from apps.deploys.previews import checking
 from apps.deploys.previews.services import remove_old
+from apps.deploys.promotion.services import expire_old
 
 # Celery looks for jobs in this module alone.
-__all__ = ["check_preview", "poll", "sweep", "sweep_archives", "sweep_previews"]
+__all__ = [
+    "check_preview",
+    "follow_branches",
+    "poll",
+    "report_commits",
+    "sweep",
+    "sweep_archives",
+    "sweep_previews",
+]
 
 # The longest steps are the installation and the reading of DAG files, with ten minutes and five.
 CHECK_SECONDS = 1_200
@@ -19,8 +30,10 @@ CHECK_SECONDS = 1_200
 @shared_task(name="apps.deploys.tasks.sweep_archives")
 def sweep_archives(**_newer: Any) -> None:
     remove_old(now=timezone.now())
+    expire_old(now=timezone.now())
     cleanup.remove_unused_archives(now=timezone.now())
     blobs.remove_old(now=timezone.now())
+    reporting.remove_old(now=timezone.now())
 
 
 @shared_task(name=jobs.CHECK, soft_time_limit=CHECK_SECONDS, time_limit=CHECK_SECONDS + 30)
@@ -32,3 +45,14 @@ def check_preview(preview_id: int, **_newer: Any) -> None:
 def sweep_previews(**_newer: Any) -> None:
     for preview_id in checking.due(now=timezone.now()):
         jobs.request_check(preview_id)
+
+
+@shared_task(name="apps.deploys.tasks.report_commits", soft_time_limit=250, time_limit=270)
+def report_commits(**_newer: Any) -> None:
+    tracking.follow_pending(now=timezone.now())
+    reporting.send_due(now=timezone.now())
+
+
+@shared_task(name="apps.deploys.tasks.follow_branches", soft_time_limit=250, time_limit=270)
+def follow_branches(**_newer: Any) -> None:
+    following.look_at_due(now=timezone.now())

@@ -6,6 +6,7 @@ from django.core.paginator import Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.access.queries import denial_for
@@ -22,6 +23,7 @@ from apps.deploys.models import Deploy, Preview
 from apps.deploys.previews.queries import open_previews
 from apps.deploys.previews.services import submit
 from apps.deploys.previews.views import DELIVER, SEE, to_operation
+from apps.deploys.promotion.queries import chain_of, open_promotions
 from apps.deploys.uploads import DISK_FULL
 
 DEPLOYS_PER_PAGE = 50
@@ -82,6 +84,7 @@ def detail(request: HttpRequest, deployment: Deployment, number: int) -> HttpRes
         "current": queries.current_deploy(deployment),
         "took_seconds": queries.seconds_of(deploy),
         "list_url": reverse("deploys:list", args=[deployment.ref]),
+        "chain": chain_of(deploy, user=request_user(request)),
         "description": queries.next_description(deploy),
         "may_deliver": _may_deliver(request, deployment),
         "denial": denial_for(user=request.user, permission=DELIVER, on=deployment),
@@ -122,7 +125,9 @@ def roll_back(request: HttpRequest, deployment: Deployment, number: int) -> Http
 
 def _deploy(deployment: Deployment, number: int) -> Deploy:
     return get_object_or_404(
-        Deploy.objects.select_related("created_by", "revision", "rollback_of"),
+        Deploy.objects.select_related(
+            "created_by", "revision", "rollback_of", "promotion__decided_by"
+        ),
         deployment=deployment,
         number=number,
     )
@@ -143,6 +148,7 @@ def _deploys_page(
         "current": queries.current_deploy(deployment),
         "may_deliver": may_deliver,
         "previews": open_previews(deployment),
+        "promotions": open_promotions(deployment, now=timezone.now())[:20],
     }
     return render(request, "deploys/list.html", context, status=status)
 

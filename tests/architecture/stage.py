@@ -30,7 +30,7 @@ from apps.alerts.silences.models import Silence
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Draft, Operation
 from apps.deploys.git.services import connect_repository
-from apps.deploys.models import Deploy, Preview
+from apps.deploys.models import Deploy, Preview, Promotion
 from apps.organizations.invitations.services import invite
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.roles.services import create_role
@@ -275,6 +275,9 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
     )
     Preview.objects.create(
         deployment=deployment, number=1, file_name="x.zip", digest=digest, size_bytes=2
+    )
+    Promotion.objects.create(
+        deployment=deployment, number=1, source_name="dev", expires_at=timezone.now()
     )
     return {
         "arguments": {

@@ -62,7 +62,7 @@ def planted(stage: Stage) -> list[str]:
     )
     SSOConnection.objects.update(is_enabled=False)
     repository = GitRepository.objects.get()
-    for field in ("secret", "webhook_secret"):
+    for field in ("secret", "webhook_secret", "state_token"):
         credentials.seal(repository, field, canary(f"git-{field}"))
         secrets.append(canary(f"git-{field}"))
     repository.save()

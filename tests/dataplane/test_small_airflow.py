@@ -175,8 +175,15 @@ def test_a_project_brings_its_packages_and_plugins_and_going_back_takes_them_awa
     [broken] = plane.parse_project(spec=replace(spec, code=make_code(tmp_path, BROKEN))).errors
     assert (broken.file, broken.line, broken.needs_airflow) == ("broken.py", 3, False)
     assert "No module named 'not_there'" in broken.message
-    [asking] = plane.parse_project(spec=replace(spec, code=make_code(tmp_path, ASKING))).errors
+    asked = plane.parse_project(spec=replace(spec, code=make_code(tmp_path, ASKING)))
+    [asking], [named] = asked.errors, asked.names
     assert (asking.file, asking.needs_airflow) == ("asking.py", True)
+    assert (named.kind, named.name, named.file, named.line) == (
+        "variable",
+        "x",
+        "dags/asking.py",
+        3,
+    )
     [without] = plane.parse_project(spec=replace(spec, packages=None)).errors[-1:]
     assert "No module named 'titlecase'" in without.message
 

@@ -400,11 +400,11 @@ def test_the_history_costs_the_same_with_many_deploys_and_little_more_for_bob(
 
     client.get(f"/d/{deployment.ref}/")  # what is opened first is noted in the session
 
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         client.get(f"/d/{deployment.ref}/deploys/")
     bobs = client_of(bob)
     bobs.get(f"/d/{deployment.ref}/")  # the first page of a session writes it down
-    with django_assert_max_num_queries(11 + 2):
+    with django_assert_max_num_queries(12 + 2):
         bobs.get(f"/d/{deployment.ref}/deploys/")
 
 

@@ -22,7 +22,8 @@ from apps.deployments.models import (
     RevisionState,
 )
 from apps.deploys.git.services import connect_repository, rotate_webhook_secret
-from apps.deploys.models import Deploy, GitRepository, GitSource, Preview, PreviewState
+from apps.deploys.models import Deploy, GitRepository, GitSource, Preview, PreviewState, Promotion
+from apps.deploys.promotion import rules
 from apps.observability.incidents.models import Incident
 from apps.organizations.models import ApiToken, Invitation, Team
 from apps.organizations.roles.services import create_role
@@ -151,6 +152,7 @@ class Stage:
     running: Operation
     deploy: Deploy
     previews: list[Preview]
+    promotions: list[Promotion]
     invitation: Invitation
     remote: Cluster
     away: Cluster
@@ -212,6 +214,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         running=_operation(busy, coming, author, OperationState.RUNNING),
         deploy=_deploys(settled, author),
         previews=_previews(settled, author),
+        promotions=_promotions(settled, busy, author),
         invitation=_invitation(workspace, person),
         remote=registered(
             workspace.organization,
@@ -423,6 +426,25 @@ def _deploys(deployment: Deployment, author: User) -> Deploy:
             )
         )
     return made[-1]
+
+
+def _promotions(source: Deployment, target: Deployment, author: User) -> list[Promotion]:
+    """Make one that waits for approval and one that was declined."""
+    deploy = source.deploys.order_by("-number").first()
+    common = {
+        "deployment": target,
+        "source": deploy,
+        "source_name": source.name,
+        "description": "Orders by country, for the quarter. " * 5,
+        "created_by": author,
+        "expires_at": timezone.now() + timedelta(days=6),
+    }
+    rules.set_approval(actor=author, deployment=target, is_on=True)
+    declined = {"state": "declined", "decided_by": author, "decided_at": timezone.now()}
+    return [
+        Promotion.objects.create(number=1, **common),
+        Promotion.objects.create(number=2, **common | declined),
+    ]
 
 
 def _repository(workspace: Any, person: User, deployment: Deployment) -> GitRepository:

@@ -202,9 +202,9 @@ def retry(*, actor: User, deployment: Deployment) -> Operation:
 
 
 @transaction.atomic
-def delete_deployment(*, actor: User, deployment: Deployment, typed_name: str) -> Operation:
+def delete_deployment(*, actor: User | None, deployment: Deployment, typed_name: str) -> Operation:
     """Begin to delete; a second call returns the operation of the first. Tokens are revoked at
-    once.
+    once. No actor means that the portal does it by itself.
 
     Raises Invalid, with field "typed_name", unless the name is typed exactly.
     """

@@ -16,6 +16,8 @@ from apps.deploys.git import services, tasks
 from apps.deploys.git.forms import EnforcementForm, SourceForm
 from apps.deploys.git.polling import CONNECT, DELIVER
 from apps.deploys.git.queries import repositories_of, source_of
+from apps.deploys.promotion.forms import ApprovalForm
+from apps.deploys.promotion.rules import approval_of
 
 
 @scoped(Deployment, "deployment.deploys.view", by="ref", writing=CONNECT)
@@ -33,6 +35,7 @@ def source(request: HttpRequest, deployment: Deployment) -> HttpResponse:
             messages.success(request, "Saved. The newest commit is deployed in a moment.")
             return redirect("deploys:list", deployment.ref)
     own, default = enforcement.enforcement_of(deployment)
+    own_approval, default_approval = approval_of(deployment)
     user = request.user
     context = {
         "deployment": deployment,
@@ -41,6 +44,7 @@ def source(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         "has_repositories": repositories.exists(),
         "denial": denial_for(user=user, permission=CONNECT, on=deployment),
         "enforcement_form": EnforcementForm(own=own, default=default),
+        "approval_form": ApprovalForm(own=own_approval, default=default_approval),
         "enforcement_denial": denial_for(user=user, permission="deployment.update", on=deployment),
     }
     return form_page(request, "deploys/git/source.html", context, form)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from django.conf import settings
@@ -23,6 +24,7 @@ SETTING = "PORTAL_GIT_NETWORKS"
 ASK_SECONDS, FETCH_SECONDS, READ_SECONDS = 20.0, 120.0, 30.0
 MOST_SHOWN = 200
 MOST_NAMED = 3
+MOST_BRANCHES = 500
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 LFS = "^version https://git-lfs.github.com/spec/v1$"
 SUBMODULE, SYMLINK = "160000", "120000"
@@ -161,6 +163,26 @@ def heads(remote: Remote, login: Login, *, branches: Sequence[str] = ()) -> Head
         elif COMMIT.fullmatch(value) and (name in wanted):
             commits[name.removeprefix("refs/heads/")] = value
     return Heads(commits=commits, default=default, host_key=host_key)
+
+
+def branches_like(remote: Remote, login: Login, *, pattern: str) -> Heads:
+    """Ask which commits the branches are at whose names match a pattern, `*` for anything: at most
+    MOST_BRANCHES, by name. Only branches of the repository itself: pull requests of forks lie
+    elsewhere. Raises GitFailed.
+    """
+    with _workbench(remote, login) as bench:
+        wanted = f"refs/heads/{pattern}"
+        answer = bench.run("ls-remote", "--", remote.url, wanted, seconds=ASK_SECONDS)
+        _check(answer)
+        host_key = bench.seen_host_key()
+    found = {}
+    for line in answer.output.decode("utf-8", "replace").splitlines():
+        value, _, name = line.partition("\t")
+        branch = name.removeprefix("refs/heads/")
+        if branch != name and COMMIT.fullmatch(value) and fnmatchcase(branch, pattern):
+            found[branch] = value
+    commits = dict(sorted(found.items())[:MOST_BRANCHES])
+    return Heads(commits=commits, host_key=host_key)
 
 
 @contextmanager

@@ -65,6 +65,12 @@ class SshForm(forms.Form):
     provider = forms.ChoiceField(label="Provider", choices=GitRepository.Provider.choices)
 
 
+class StateTokenForm(forms.Form):
+    """An empty token ends the reports."""
+
+    token = token_field("Stored encrypted and never shown. Leave empty to report no longer.")
+
+
 class SourceForm(forms.Form):
     repository = forms.ModelChoiceField(
         queryset=GitRepository.objects.none(), empty_label=None, label="Repository"

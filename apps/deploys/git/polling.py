@@ -17,6 +17,8 @@ from apps.core.context import RequestContext, enter_request, leave_request
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import PortalError
 from apps.deployments.models import Deployment, Phase, RevisionState
+from apps.deploys.commit_states.shapes import FAILURE, PENDING, SUCCESS
+from apps.deploys.commit_states.tracking import note_commit
 from apps.deploys.git import leases
 from apps.deploys.git.credentials import open_secret
 from apps.deploys.git.fetching import (
@@ -207,9 +209,11 @@ def _judge(source: GitSource, fetched: Checkout, remote: Remote) -> None:
             return
         notice = _deploy(source, fetched, remote)
         _save(source, **seen, tree=tree, notice=notice, last_error="")
+        _report(source, sha, PENDING, notice)
     except NothingChanged:
         notice = f"Commit {sha[:7]} has the code that {source.deployment.name} runs already."
         _save(source, **seen, tree=tree, notice=notice, last_error="")
+        _report(source, sha, SUCCESS, notice)
     except FolderMissing as error:
         _save(source, **seen, tree="", notice="", last_error=error.message)
     except (GitFailed, StorageFull):
@@ -217,6 +221,17 @@ def _judge(source: GitSource, fetched: Checkout, remote: Remote) -> None:
     except PortalError as error:
         message = f"Commit {sha[:7]} was not deployed. {error.message}"
         _save(source, **seen, tree=tree, notice="", last_error=message)
+        _report(source, sha, FAILURE, message)
+
+
+def _report(source: GitSource, commit: str, state: str, description: str) -> None:
+    note_commit(
+        repository=source.repository,
+        deployment=source.deployment,
+        commit=commit,
+        state=state,
+        description=description,
+    )
 
 
 def _deploy(source: GitSource, fetched: Checkout, remote: Remote) -> str:

@@ -8,8 +8,8 @@ from apps.organizations.models import Workspace
 
 
 def repositories_of(*, workspace: Workspace, search: str = "") -> QuerySet[GitRepository]:
-    """List the repositories of a workspace by address, with `deployment_count`, `has_token` and
-    `has_webhook`. `search` is part of an address.
+    """List the repositories of a workspace by address, with `deployment_count`, `has_token`,
+    `has_webhook` and `has_state_token`. `search` is part of an address.
     """
     followed = Count("sources", filter=Q(sources__deployment__phase=Phase.ACTIVE))
     found = GitRepository.objects.filter(workspace=workspace).select_related("connected_by")
@@ -19,9 +19,10 @@ def repositories_of(*, workspace: Workspace, search: str = "") -> QuerySet[GitRe
         deployment_count=followed,
         has_token=_is_set("secret"),
         has_webhook=_is_set("webhook_secret"),
+        has_state_token=_is_set("state_token"),
     )
     # Secrets are read by what uses them, never for a page.
-    return found.defer("secret", "webhook_secret").order_by("url")
+    return found.defer("secret", "webhook_secret", "state_token").order_by("url")
 
 
 def sources_of(*, repository: GitRepository) -> QuerySet[GitSource]:
@@ -33,7 +34,11 @@ def sources_of(*, repository: GitRepository) -> QuerySet[GitSource]:
 def source_of(deployment: Deployment) -> GitSource | None:
     """Return where a Deployment gets its code from, None if it is not connected to git."""
     sources = GitSource.objects.filter(deployment=deployment)
-    return sources.select_related("repository", "set_by").defer("repository__secret").first()
+    return (
+        sources.select_related("repository", "set_by")
+        .defer("repository__secret", "repository__state_token")
+        .first()
+    )
 
 
 def _is_set(field: str) -> "ExpressionWrapper[Q]":

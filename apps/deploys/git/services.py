@@ -9,6 +9,7 @@ import secrets
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -147,6 +148,22 @@ def rotate_webhook_secret(*, actor: User, repository: GitRepository) -> str:
     change = ["one secret" if had_one else None, "a new secret"]
     _record("git_repository.webhook_rotated", actor, repository, change)
     return secret
+
+
+@transaction.atomic
+def set_state_token(*, actor: User, repository: GitRepository, token: str) -> None:
+    """Keep a token with which states of commits are reported; an empty one ends that. Raises
+    Invalid.
+    """
+    repository = _locked(repository)
+    had_one = bool(repository.state_token)
+    seal(repository, "state_token", _clean_token(token))
+    repository.save(update_fields=["state_token"])
+    # What was refused with the token before is tried with this one.
+    waiting = repository.commit_states.exclude(sent_state=F("state"))
+    waiting.update(attempts=0, next_at=Now(), last_error="")
+    change = ["one token" if had_one else None, "a new token" if token else None]
+    _record("git_repository.state_token_changed", actor, repository, change)
 
 
 def test_repository(*, repository: GitRepository) -> str:

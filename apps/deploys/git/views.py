@@ -24,11 +24,13 @@ from apps.accounts.sessions.services import (
 )
 from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page
 from apps.deploys import enforcement
+from apps.deploys.commit_states.shapes import SUPPORTED
 from apps.deploys.git import services, tasks
-from apps.deploys.git.forms import HttpsForm, RepositoryForm, SshForm
+from apps.deploys.git.forms import HttpsForm, RepositoryForm, SshForm, StateTokenForm
 from apps.deploys.git.polling import CONNECT, why_not_vouched
 from apps.deploys.git.queries import repositories_of, sources_of
 from apps.deploys.models import GitRepository
+from apps.deploys.promotion.rules import default_approval_of
 from apps.organizations.models import Workspace
 
 PAGE_SIZE = 50
@@ -44,6 +46,7 @@ def repositories(request: HttpRequest, workspace: Workspace) -> HttpResponse:
         "search": search,
         "page_obj": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "is_enforced": enforcement.default_of(workspace),
+        "needs_approval": default_approval_of(workspace),
         "denial": denial_for(user=request.user, permission="workspace.update", on=workspace),
     }
     return render(request, "deploys/git/repositories.html", context)
@@ -132,6 +135,22 @@ def webhook(request: HttpRequest, workspace: Workspace, repository_id: int) -> H
 
 @scoped(Workspace, CONNECT, by="slug")
 @fresh_sign_in
+@sensitive_post_parameters("token")
+@require_POST
+def state_token(request: HttpRequest, workspace: Workspace, repository_id: int) -> HttpResponse:
+    found = _repository(workspace, repository_id)
+    form = StateTokenForm(request.POST)
+    if form.is_valid():
+        token = form.cleaned_data["token"]
+        with errors_as_messages(request):
+            services.set_state_token(actor=request_user(request), repository=found, token=token)
+            word = "are reported from the next push on" if token else "are no longer reported"
+            messages.success(request, f"States of commits {word}.")
+    return redirect("deploys:git_repository", workspace.slug, found.pk)
+
+
+@scoped(Workspace, CONNECT, by="slug")
+@fresh_sign_in
 @require_POST
 def trust(request: HttpRequest, workspace: Workspace, repository_id: int) -> HttpResponse:
     found = _repository(workspace, repository_id)
@@ -180,6 +199,9 @@ def _page_of(found: GitRepository) -> dict[str, Any]:
         # Annotated by the query.
         "webhook_address": _webhook_address(found) if found.has_webhook else "",  # type: ignore[attr-defined]
         "poll_seconds": settings.GIT_POLL_SECONDS,
+        "can_report": found.provider in SUPPORTED,
+        "state_form": StateTokenForm(),
+        "unreported": found.commit_states.exclude(last_error="").order_by("-created_at").first(),
     }
 
 

@@ -138,6 +138,10 @@ def _read_dags(preview: Preview, plane: SupportsProjects, spec: DeploymentSpec) 
     preview.errors = [
         [one.file, one.line, one.message, one.traceback, one.needs_airflow] for one in parsed.errors
     ]
+    if parsed.names is not None:
+        preview.names = [
+            [one.kind, one.name, one.file, one.line, one.has_default] for one in parsed.names
+        ]
     preview.log = [f"{parsed.file_count} DAG files were read in {parsed.seconds:.1f} seconds."]
 
 
@@ -195,7 +199,7 @@ def _note(preview: Preview, step: str) -> None:
 def _save_result(preview: Preview) -> None:
     """Write what was found, unless the preview was discarded meanwhile."""
     names = ("state", "problem", "log", "base", "runtime", "packages_digest", "packages")
-    more = ("dags", "errors", "before", "checked_at", "took_seconds")
+    more = ("dags", "errors", "names", "before", "checked_at", "took_seconds")
     Preview.objects.filter(pk=preview.pk, state=PreviewState.CHECKING).update(
         lease_until=None, **{name: getattr(preview, name) for name in (*names, *more)}
     )

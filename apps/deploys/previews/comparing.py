@@ -1,10 +1,19 @@
 """What a deploy would change: packages, DAGs, restarts. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Change = Literal["added", "changed", "removed"]
+_PREFIXES = {"variable": "AIRFLOW_VAR_", "connection": "AIRFLOW_CONN_", "environment": ""}
+_KINDS = {
+    "variable": "Airflow variable",
+    "connection": "Connection",
+    "environment": "Environment variable",
+}
+_OF_THE_SYSTEM = frozenset(
+    {"HOME", "HOSTNAME", "LANG", "LOGNAME", "PATH", "PWD", "PYTHONPATH", "SHELL", "TMPDIR", "USER"}
+)
 ID, FILE, SCHEDULE, TASKS, OWNERS, TAGS = range(6)
 
 
@@ -34,6 +43,20 @@ class DagChange:
     owners: tuple[str, str]
     tags: tuple[str, str]
     running: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingName:
+    """What the code names and the Deployment's environment variables do not give. `variable` is the
+    environment variable that would.
+    """
+
+    kind: str
+    name: str
+    file: str
+    line: int
+    has_default: bool
+    variable: str
 
 
 def package_changes(
@@ -92,6 +115,35 @@ def dag_changes(
             )
         )
     return tuple(changes)
+
+
+def missing_names(
+    names: Sequence[Sequence[Any]], *, given: Iterable[str]
+) -> tuple[MissingName, ...]:
+    """Return which of [kind, name, file, line, has_default] no environment variable gives. What
+    Airflow and the system set by themselves is never missing.
+    """
+    known = set(given)
+    found = []
+    for kind, name, file, line, has_default in names:
+        variable = _PREFIXES[kind] + (name.upper() if _PREFIXES[kind] else name)
+        if variable in known or (kind == "environment" and _is_set_by_itself(name)):
+            continue
+        found.append(
+            MissingName(
+                kind=_KINDS[kind],
+                name=name,
+                file=file,
+                line=line,
+                has_default=has_default,
+                variable=variable,
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (one.has_default, one.kind, one.name)))
+
+
+def _is_set_by_itself(name: str) -> bool:
+    return name in _OF_THE_SYSTEM or name.startswith(("AIRFLOW_", "LC_", "PORTAL_"))
 
 
 def has_changed_below(

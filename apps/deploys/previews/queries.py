@@ -8,9 +8,11 @@ from apps.deploys.models import Deploy, Preview, PreviewState
 from apps.deploys.origins import Origin
 from apps.deploys.previews.comparing import (
     DagChange,
+    MissingName,
     PackageChange,
     dag_changes,
     has_changed_below,
+    missing_names,
     package_changes,
 )
 from apps.deploys.queries import current_deploy
@@ -50,6 +52,8 @@ class Comparison:
     are_dags_known: bool
     errors: tuple[FileError, ...]
     needs_airflow: tuple[FileError, ...]
+    missing: tuple[MissingName, ...]
+    are_names_known: bool
     restarts: bool
     busy: tuple[DagChange, ...]
 
@@ -97,6 +101,8 @@ def comparison(preview: Preview) -> Comparison:
         are_dags_known=before is not None,
         errors=tuple(one for one in errors if not one.needs_airflow),
         needs_airflow=tuple(one for one in errors if one.needs_airflow),
+        missing=_missing(preview),
+        are_names_known=preview.names is not None,
         restarts=_restarts(preview, current),
         busy=tuple(one for one in changes if one.running),
     )
@@ -130,6 +136,12 @@ def _changed_files(preview: Preview, current: Deploy | None) -> frozenset[str]:
     new = {file["path"]: file["sha256"] for file in preview.files}
     changed = {path for path, digest in new.items() if old.get(path, digest) != digest}
     return frozenset(changed | {path.removeprefix("dags/") for path in changed})
+
+
+def _missing(preview: Preview) -> tuple[MissingName, ...]:
+    wanted = preview.deployment.wanted
+    configured = wanted.configuration.variables if wanted else ()
+    return missing_names(preview.names or [], given=[variable.key for variable in configured])
 
 
 def _restarts(preview: Preview, current: Deploy | None) -> bool:

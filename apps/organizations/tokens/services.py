@@ -109,8 +109,10 @@ def revoke_token(*, actor: User, token: ApiToken, on: Scoped) -> None:
 
 
 @transaction.atomic
-def revoke_tokens_in(*, actor: User, on: Scoped) -> None:
-    """Revoke every token of an object that is about to be deleted, and of what lies in it."""
+def revoke_tokens_in(*, actor: User | None, on: Scoped) -> None:
+    """Revoke every token of an object that is about to be deleted, and of what lies in it. No actor
+    means that the portal deletes it by itself.
+    """
     lock_memberships(on=on)
     for token, place in tokens_within(on=on):
         _end(actor, token, place)
@@ -126,7 +128,7 @@ def _free_name(on: Scoped, name: str, *, but: ApiToken | None = None) -> str:
     return name
 
 
-def _end(actor: User, token: ApiToken, on: Scoped) -> None:
+def _end(actor: User | None, token: ApiToken, on: Scoped) -> None:
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now())
     token.user.is_active = False
     token.user.save(update_fields=["is_active"])
@@ -161,5 +163,7 @@ def _make_secret(actor: User, token: ApiToken, on: Scoped) -> str:
     return secret.text
 
 
-def _record(action: str, actor: User, on: Scoped, token: ApiToken, change: list[Any]) -> None:
+def _record(
+    action: str, actor: User | None, on: Scoped, token: ApiToken, change: list[Any]
+) -> None:
     record_on(action=action, actor=actor, on=on, changes={f"API token {token.name}": change})

@@ -18,7 +18,15 @@ from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.projects.environments import Environment
 from apps.dataplane.local.projects.plugins import PLUGINS, is_project
 from apps.dataplane.local.projects.processes import Ended, Limits, run
-from apps.dataplane.project import MOST_DAGS, MOST_ERRORS, ParsedDag, ParsedProject, ParseError
+from apps.dataplane.project import (
+    MOST_DAGS,
+    MOST_ERRORS,
+    MOST_NAMES,
+    CodeName,
+    ParsedDag,
+    ParsedProject,
+    ParseError,
+)
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.untrusted import block_of, number_of, text_of, texts_of
 from apps.dataplane.variables import user_variables
@@ -28,6 +36,7 @@ TOTAL_SECONDS = 180
 MEMORY_MIB = 4096
 LIMITS = Limits(wall_seconds=TOTAL_SECONDS + 60, cpu_seconds=TOTAL_SECONDS + 60, file_mib=512)
 MOST_ANSWER_BYTES = 16 * 1024**2
+KINDS = ("variable", "connection", "environment")
 # Stands in for a secret: code that only looks whether it is there goes on.
 PLACEHOLDER = "secret-of-the-deployment"
 
@@ -119,6 +128,7 @@ def _parsed(said: dict[str, Any], seconds: float) -> ParsedProject:
     errors = [_error(row) for row in _lists(said.get("errors"), MOST_ERRORS, 5)]
     return ParsedProject(
         dags=tuple(sorted((dag for dag in dags if dag.dag_id), key=lambda dag: dag.dag_id)),
+        names=_names(said.get("names")),
         errors=tuple(errors),
         file_count=number_of(said.get("file_count")) or 0,
         seconds=seconds,
@@ -128,6 +138,22 @@ def _parsed(said: dict[str, Any], seconds: float) -> ParsedProject:
 def _lists(value: object, most: int, length: int) -> list[list[Any]]:
     rows = value if isinstance(value, list) else []
     return [row for row in rows[:most] if isinstance(row, list) and len(row) == length]
+
+
+def _names(value: object) -> tuple[CodeName, ...] | None:
+    if not isinstance(value, list):
+        return None
+    return tuple(_name(row) for row in _lists(value, MOST_NAMES, 5) if row[0] in KINDS)
+
+
+def _name(row: list[Any]) -> CodeName:
+    return CodeName(
+        kind=row[0],
+        name=text_of(row[1], 250),
+        file=text_of(row[2], 300),
+        line=max(0, number_of(row[3]) or 0),
+        has_default=row[4] is True,
+    )
 
 
 def _dag(row: list[Any]) -> ParsedDag:

@@ -1,0 +1,386 @@
+"""Running in one Deployment what runs in another: asked for, approved, refused."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.audit.models import AuditEvent
+from apps.core.errors import Conflict
+from apps.dataplane.spec import WorkerQueue
+from apps.deployments.configuration.schema import Configuration, Variable
+from apps.deployments.models import Deployment, Phase
+from apps.deployments.reconciling.compiler import code_name
+from apps.deploys import cleanup, enforcement
+from apps.deploys.models import Deploy, Promotion, PromotionState
+from apps.deploys.promotion import rules, services
+from apps.deploys.promotion.comparing import difference
+from apps.deploys.services import deliver, roll_back
+from apps.organizations.models import Organization, Workspace
+from apps.organizations.tokens.services import create_token
+from tests.conftest import make_user, put_role, role
+from tests.core.pages import check_page
+from tests.deploys.test_deploy_pages import DAG, settle
+
+ClientOf = Callable[[User], Client]
+SECRET = "hush-hush-value"
+
+
+@pytest.fixture(autouse=True)
+def _storage(settings: Any, tmp_path: Path) -> None:
+    default = settings.STORAGES["default"]
+    options = {**default["OPTIONS"], "location": tmp_path / "bundles"}
+    settings.STORAGES = {**settings.STORAGES, "default": {**default, "OPTIONS": options}}
+
+
+@pytest.fixture
+def prod(deployment: Deployment) -> Deployment:
+    return deployment
+
+
+@pytest.fixture
+def dev(make_deployment: Callable[..., Deployment], alice: User) -> Deployment:
+    made = make_deployment(name="etl-dev", ref="etl-dev-1a2b")
+    upload(alice, made)
+    return made
+
+
+@pytest.fixture
+def dora(organization: Organization, workspace: Workspace) -> User:
+    """May deploy to every Deployment of the workspace."""
+    user = make_user("Dora")
+    put_role(user, role("organization", "member"), organization)
+    put_role(user, role("workspace", "author"), workspace)
+    return user
+
+
+def upload(actor: User, deployment: Deployment, code: bytes = DAG) -> Deploy:
+    made = deliver(actor=actor, deployment=deployment, file_name="sales.py", chunks=[code]).deploy
+    settle(deployment)
+    deployment.refresh_from_db()
+    return made
+
+
+def ask(actor: User, dev: Deployment, prod: Deployment, **other: Any) -> Promotion:
+    dev.refresh_from_db()
+    prod.refresh_from_db()
+    numbers = {"deploy_number": 1, "base_revision_number": prod.wanted.number}
+    return services.promote(actor=actor, source=dev, target=prod, **numbers | other)
+
+
+def approve(actor: User, promotion: Promotion, **other: Any) -> Promotion:
+    wanted = Deployment.objects.get(pk=promotion.deployment_id).wanted
+    numbers = {"base_revision_number": wanted.number, "now": timezone.now()}
+    return services.approve(actor=actor, promotion=promotion, **numbers | other)
+
+
+@pytest.fixture
+def asked(alice: User, dev: Deployment, prod: Deployment) -> Promotion:
+    rules.set_approval(actor=alice, deployment=prod, is_on=True)
+    return ask(alice, dev, prod)
+
+
+def test_what_runs_in_dev_runs_in_prod_unchanged(
+    alice: User, dev: Deployment, prod: Deployment, client_of: ClientOf
+) -> None:
+    client = client_of(alice)
+    page = client.get(f"/d/{dev.ref}/deploys/compare/?to={prod.ref}").content.decode()
+    check_page(page)
+    assert "Promote to etl-prod" in page
+    assert "sales.py" in page
+
+    response = client.post(
+        f"/d/{prod.ref}/deploys/promotions/",
+        {"source": dev.ref, "deploy": 1, "base": prod.wanted.number, "description": "Q4"},
+    )
+
+    assert response["Location"].startswith(f"/d/{prod.ref}/operations/")
+    made, origin = Deploy.objects.get(deployment=prod), Deploy.objects.get(deployment=dev)
+    assert (made.digest, made.packages_digest, made.files) == (origin.digest, "", origin.files)
+    assert (made.promoted_from, made.description, made.created_by) == (origin, "Q4", alice)
+    prod.refresh_from_db()
+    assert prod.wanted.code_digest == origin.digest
+    assert "promoted by" in prod.wanted.reason
+    assert AuditEvent.objects.filter(action="deployment.promoted").exists()
+    detail = client.get(f"/d/{prod.ref}/deploys/{made.number}/").content.decode()
+    check_page(detail)
+    assert "Where it comes from" in detail
+    assert "etl-dev, deploy 1" in detail
+
+
+def test_another_person_approves(
+    asked: Promotion, dora: User, dev: Deployment, prod: Deployment, client_of: ClientOf
+) -> None:
+    client, url = client_of(dora), f"/d/{prod.ref}/deploys/promotions/{asked.number}/"
+    assert not Deploy.objects.filter(deployment=prod).exists()
+    page = client.get(url).content.decode()
+    check_page(page)
+    assert "Approve and deploy" in page
+    assert "Dora" in page
+    assert "Waiting for approval" in client.get(f"/d/{prod.ref}/deploys/").content.decode()
+
+    response = client.post(url, {"action": "approve", "base": prod.wanted.number})
+
+    assert response["Location"].startswith(f"/d/{prod.ref}/operations/")
+    asked.refresh_from_db()
+    assert (asked.state, asked.decided_by) == (PromotionState.DEPLOYED, dora)
+    prod.refresh_from_db()
+    assert "approved by Dora" in prod.wanted.reason
+    assert asked.deploy.created_by == asked.created_by
+    closed = client.get(url).content.decode()
+    check_page(closed)
+    assert "Approve and deploy" not in closed
+    assert "Approved" in client.get(f"/d/{prod.ref}/deploys/1/").content.decode()
+
+
+def test_who_asked_and_whose_token_asked_cannot_approve(
+    asked: Promotion, alice: User, prod: Deployment, dev: Deployment, client_of: ClientOf
+) -> None:
+    url = f"/d/{prod.ref}/deploys/promotions/{asked.number}/"
+    page = client_of(alice).get(url).content.decode()
+    assert "Approve and deploy" not in page
+
+    response = client_of(alice).post(
+        url, {"action": "approve", "base": prod.wanted.number}, follow=True
+    )
+
+    assert "another person has to approve it" in response.content.decode()
+    operator = role("workspace", "operator")
+    token, _ = create_token(
+        actor=alice, on=prod.workspace, name="ci", role=operator, expires_at=None
+    )
+    robot = token.user
+    Promotion.objects.update(created_by=robot)
+    with pytest.raises(services.NotYours, match="another person"):
+        approve(alice, asked)
+    with pytest.raises(services.NotYours, match="a person has to"):
+        approve(robot, asked)
+    assert not Deploy.objects.filter(deployment=prod).exists()
+
+
+def test_it_is_withdrawn_declined_or_expires_and_never_opens_again(
+    asked: Promotion, alice: User, dora: User, dev: Deployment, prod: Deployment
+) -> None:
+    with pytest.raises(services.AlreadyAsked):
+        ask(dora, dev, prod)
+    services.decline(actor=alice, promotion=asked, now=timezone.now())
+    asked.refresh_from_db()
+    assert asked.state == PromotionState.WITHDRAWN
+    with pytest.raises(services.PromotionClosed):
+        approve(dora, asked)
+
+    second = ask(alice, dev, prod)
+    services.decline(actor=dora, promotion=second, now=timezone.now())
+    second.refresh_from_db()
+    assert second.state == PromotionState.DECLINED
+
+    third, late = ask(alice, dev, prod), timezone.now() + services.MOST_AGE
+    with pytest.raises(services.PromotionClosed):
+        approve(dora, third, now=late)
+    assert services.expire_old(now=late) == 1
+    assert services.expire_old(now=late) == 0
+    third.refresh_from_db()
+    assert third.state == PromotionState.EXPIRED
+    actions = AuditEvent.objects.filter(action__startswith="deployment.promotion")
+    assert list(actions.order_by("pk").values_list("action", flat=True)) == [
+        "deployment.promotion_requested",
+        "deployment.promotion_withdrawn",
+        "deployment.promotion_requested",
+        "deployment.promotion_declined",
+        "deployment.promotion_requested",
+        "deployment.promotion_expired",
+    ]
+
+
+def test_a_right_that_was_taken_between_asking_and_approving_counts(
+    asked: Promotion, alice: User, dora: User, dev: Deployment, prod: Deployment
+) -> None:
+    services.decline(actor=alice, promotion=asked, now=timezone.now())
+    second = ask(dora, dev, prod)
+    prod.workspace.grants.filter(user=dora).delete()
+
+    with pytest.raises(Exception, match="Dora, who asked for this promotion, may no longer"):
+        approve(alice, second)
+
+    second.refresh_from_db()
+    assert second.state == PromotionState.OPEN
+    assert not Deploy.objects.filter(deployment=prod).exists()
+
+
+def test_what_changed_since_it_was_seen_is_looked_at_again(
+    asked: Promotion, alice: User, dora: User, dev: Deployment, prod: Deployment
+) -> None:
+    upload(alice, prod, DAG + b"# other\n")
+
+    with pytest.raises(services.TargetChanged):
+        approve(dora, asked, base_revision_number=1)
+    upload(alice, dev, DAG + b"# new\n")
+    with pytest.raises(services.SourceChanged):
+        ask(alice, dev, prod)
+
+    # What was asked for is what is deployed, not what runs in dev by now.
+    done = approve(dora, asked)
+    assert done.deploy.digest == Deploy.objects.get(deployment=dev, number=1).digest
+
+
+def test_a_target_that_is_deleted_and_a_source_that_is_deleted(
+    asked: Promotion, alice: User, dora: User, dev: Deployment, prod: Deployment
+) -> None:
+    Deployment.objects.filter(pk=prod.pk).update(phase=Phase.DELETING)
+    with pytest.raises(Conflict, match="is being deleted"):
+        approve(dora, asked)
+    Deployment.objects.filter(pk=prod.pk).update(phase=Phase.ACTIVE)
+    Deployment.objects.filter(pk=dev.pk).update(phase=Phase.DELETED)
+    digest = Deploy.objects.get(deployment=dev).digest
+    later = timezone.now() + timedelta(days=3)
+
+    assert cleanup.remove_unused_archives(now=later) == 0
+    assert default_storage.exists(code_name(digest))
+
+    services.decline(actor=dora, promotion=asked, now=timezone.now())
+    assert cleanup.remove_unused_archives(now=later) == 1
+
+
+def test_bob_may_look_and_charlie_finds_nothing(
+    asked: Promotion, bob: User, charlie: User, dev: Deployment, prod: Deployment, client_of: Any
+) -> None:
+    shown = f"/d/{prod.ref}/deploys/promotions/{asked.number}/"
+    compare = f"/d/{dev.ref}/deploys/compare/?to={prod.ref}"
+    page = client_of(bob).get(compare).content.decode()
+    assert "Needs the role" in page
+    assert "Needs the role" in client_of(bob).get(shown).content.decode()
+    assert client_of(bob).post(shown, {"action": "approve"}).status_code == 403
+    assert client_of(bob).post(f"/d/{prod.ref}/deploys/promotions/").status_code == 403
+    for url in (shown, compare, f"/d/{prod.ref}/deploys/promotions/999/"):
+        assert client_of(charlie).get(url).status_code == 404
+
+
+def test_a_source_that_the_person_may_not_see_is_not_there(
+    dev: Deployment, prod: Deployment, organization: Organization, client_of: ClientOf
+) -> None:
+    eve = make_user("Eve")
+    put_role(eve, role("organization", "member"), organization)
+    put_role(eve, role("workspace", "accessor"), prod.workspace)
+    put_role(eve, role("deployment", "author"), prod)
+    data = {"source": dev.ref, "deploy": 1, "base": prod.wanted.number}
+
+    response = client_of(eve).post(f"/d/{prod.ref}/deploys/promotions/", data)
+    page = client_of(eve).get(f"/d/{prod.ref}/deploys/compare/?to={dev.ref}").content.decode()
+
+    assert response.status_code == 404
+    assert dev.name not in page
+    check_page(page)
+
+
+def test_enforcement_lets_in_what_a_pipeline_delivered_and_no_upload_by_hand(
+    alice: User, dora: User, dev: Deployment, prod: Deployment
+) -> None:
+    enforcement.set_for_deployment(actor=alice, deployment=prod, is_on=True)
+
+    with pytest.raises(enforcement.DeployedByAutomation):
+        ask(dora, dev, prod)
+    Deploy.objects.filter(deployment=dev).update(source=Deploy.Source.GIT)
+    made = ask(dora, dev, prod)
+
+    assert made.state == PromotionState.DEPLOYED
+
+
+def test_packages_need_the_same_runtime(alice: User, dev: Deployment, prod: Deployment) -> None:
+    digest = "ab" * 32
+    Deploy.objects.filter(deployment=dev).update(packages_digest=digest)
+    dev.revisions.filter(pk=dev.applied_id).update(
+        packages_digest=digest, config={**dev.applied.config, "runtime": "3.3.1-1"}
+    )
+
+    with pytest.raises(services.DoesNotFit, match=r"chosen for runtime 3\.3\.1-1, and etl-prod"):
+        ask(alice, dev, prod)
+
+
+def test_pages_take_as_many_queries_for_two_files_as_for_a_thousand(
+    alice: User, dev: Deployment, prod: Deployment, client_of: ClientOf
+) -> None:
+    client, url = client_of(alice), f"/d/{dev.ref}/deploys/compare/?to={prod.ref}"
+    client.get(url)
+    counts = []
+    for number in (2, 1000):
+        rows = [{"path": f"dags/{i}_<b>.py", "size": i, "sha256": str(i)} for i in range(number)]
+        dags = [[f"d{i}", f"{i}.py", "@daily", i, ["o" * 90], ["t"]] for i in range(number)]
+        Deploy.objects.filter(deployment=dev).update(files=rows, dags=dags)
+        with CaptureQueriesContext(connection) as queries:
+            page = client.get(url).content.decode()
+        check_page(page)
+        assert "<b>.py" not in page
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]
+
+
+def test_settings_and_variables_are_compared_by_name_and_no_value_is_shown() -> None:
+    queue = WorkerQueue(name="heavy", size="local", concurrency=4, min_workers=0, max_workers=2)
+    basics: dict[str, Any] = {"description": "", "executor": "celery"}
+    source = Configuration(
+        **basics,
+        runtime="3.3.2-1",
+        queues=(queue,),
+        variables=(Variable(key="A", value=SECRET), Variable(key="B", value="1")),
+    )
+    target = Configuration(**basics, runtime="3.3.1-1", variables=(Variable(key="B", value="2"),))
+    deploy = Deploy(files=[{"path": "plugins/a.py", "size": 1, "sha256": "x"}], dags=None)
+
+    found = difference(
+        source=deploy, target=None, source_configuration=source, target_configuration=target
+    )
+
+    assert [one.label for one in found.settings] == ["Runtime", "Queue heavy"]
+    assert (found.only_in_source, found.only_in_target) == (("A",), ())
+    assert found.restarts
+    assert not found.are_dags_known
+    assert SECRET not in repr(found)
+
+
+def test_the_chain_names_each_place_once(
+    alice: User,
+    bob: User,
+    dev: Deployment,
+    prod: Deployment,
+    make_deployment: Callable[..., Deployment],
+    client_of: ClientOf,
+) -> None:
+    stage = make_deployment(name="etl-stage", ref="etl-stage-9z9z")
+    ask(alice, dev, stage)
+    settle(stage)
+    ask(alice, stage, prod)
+    settle(prod)
+    upload(alice, prod, DAG + b"# bad\n")
+    roll_back(actor=alice, deployment=prod, deploy=prod.deploys.get(number=1))
+
+    page = client_of(bob).get(f"/d/{prod.ref}/deploys/3/").content.decode()
+
+    places = [f"{name}, deploy 1" for name in ("etl-prod", "etl-stage", "etl-dev")]
+    assert [page.index(place) for place in places] == sorted(page.index(one) for one in places)
+
+
+def test_the_rule_is_set_for_a_workspace_and_for_a_deployment(
+    alice: User, bob: User, prod: Deployment, client_of: ClientOf
+) -> None:
+    client, slug = client_of(alice), prod.workspace.slug
+    client.post(f"/w/{slug}/git/approval/", {"is_on": "on"})
+    assert rules.needs_approval(prod)
+    client.post(f"/d/{prod.ref}/deploys/approval/", {"approval": "off"})
+    assert not rules.needs_approval(prod)
+    client.post(f"/d/{prod.ref}/deploys/approval/", {"approval": "inherit"})
+    assert rules.needs_approval(prod)
+
+    assert client_of(bob).post(f"/d/{prod.ref}/deploys/approval/").status_code == 403
+    assert AuditEvent.objects.filter(action__endswith=".approval_rule_changed").count() == 3
+    page = client.get(f"/d/{prod.ref}/deploys/git/").content.decode()
+    check_page(page)
+    assert "As in the workspace: need approval" in page
