@@ -12,7 +12,13 @@ from apps.access.queries import ScopedQuerySet
 from apps.organizations.models import Organization, Workspace
 
 SHARDS = 64
-SEALED = ("credential", "database_password", "logs_secret_key", "image_pull_secret")
+SEALED = (
+    "credential",
+    "database_password",
+    "logs_secret_key",
+    "image_pull_secret",
+    "registry_password",
+)
 
 
 def new_portal_id() -> str:
@@ -113,6 +119,12 @@ class Cluster(models.Model):
     database_size = models.CharField(max_length=12, default="5Gi")
     history_days = models.PositiveSmallIntegerField(default=365)
     image_pull_secret = models.BinaryField(null=True, blank=True)
+    registry_repository = models.CharField(max_length=300, blank=True)
+    registry_user = models.CharField(max_length=200, blank=True)
+    registry_password = models.BinaryField(null=True, blank=True)
+    registry_ca = models.TextField(blank=True)
+    runtime_repository = models.CharField(max_length=300, blank=True)
+    package_index = models.CharField(max_length=500, blank=True)
 
     has_keda = models.BooleanField(default=False)
     version = models.CharField(max_length=60, blank=True)
@@ -172,6 +184,31 @@ class Cluster(models.Model):
     def database_server(self) -> str:
         """The PostgreSQL server for the metadata databases of new Deployments, `host:port`."""
         return f"{self.database_host}:{self.database_port}" if self.database_host else ""
+
+
+class ProjectImage(models.Model):
+    """An image with the packages of a project on top of a runtime's, in the registry of a cluster.
+
+    `runtime_image` and `packages_digest`, the SHA-256 of a lock, say what it was made of; `image`
+    is `repository@sha256:…`. Another one takes its place only when the registry lost it, or the
+    cluster has another repository.
+    """
+
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="project_images")
+    runtime_image = models.CharField(max_length=300)
+    packages_digest = models.CharField(max_length=64)
+    image = models.CharField(max_length=400)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster", "runtime_image", "packages_digest"], name="project_image_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.image
 
 
 class KeptSecret(models.Model):

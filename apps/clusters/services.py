@@ -16,7 +16,7 @@ from apps.clusters.connections.services import (
     record_on_cluster,
     refuse_taken_name,
 )
-from apps.clusters.models import Cluster
+from apps.clusters.models import SEALED, Cluster
 from apps.clusters.queries import deployments_in_words, deployments_on
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization, Workspace
@@ -27,6 +27,14 @@ SERVER = ("database_host", "database_port")
 # Where databases and logs of Deployments go, and with them their secrets, and what proves that they
 # arrive there.
 DESTINATIONS = (*SERVER, "database_sslmode", "database_ca", "logs_url", "logs_endpoint")
+# Where images come from that run beside the secrets of Deployments, and what proves it.
+SUPPLIES = (
+    "registry_repository",
+    "registry_user",
+    "registry_ca",
+    "runtime_repository",
+    "package_index",
+)
 # After a change of these a Deployment would not find its data any more.
 FIXED_WHILE_USED = {
     "storage_class": "the storage class",
@@ -46,7 +54,12 @@ APPLIED_AGAIN_FOR = (
 )
 # These as well, of Deployments with a database on that server. A new server is for new ones.
 OF_THE_SERVER = ("database_user", "database_password", "database_sslmode", "database_ca")
-SECRET_SETTINGS = ("database_password", "logs_secret_key", "image_pull_secret")
+SECRET_SETTINGS = (
+    "database_password",
+    "logs_secret_key",
+    "image_pull_secret",
+    "registry_password",
+)
 
 
 @transaction.atomic
@@ -88,6 +101,12 @@ def update_settings(
             "Only an owner of the organization can change the PostgreSQL server of a cluster, how "
             "it is encrypted, the bucket or its endpoint: data of Deployments would go "
             "to the new one. Ask an owner, or keep them."
+        )
+    if changes.keys() & set(SUPPLIES) and not may_move(actor=actor, cluster=row):
+        raise Refused(
+            "Only an owner of the organization can change the registry of a cluster and where "
+            "packages come from: what is taken from there runs with the secrets of Deployments. "
+            "Ask an owner, or keep them."
         )
     _refuse_moving_data(row, changes)
     if changes.keys() & SERVER:
@@ -137,7 +156,8 @@ def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
     row = Cluster.objects.select_for_update().get(pk=cluster.pk)
     _refuse_in_use(row, "Delete them first.")
     row.removed_at = timezone.now()
-    row.credential = row.database_password = row.logs_secret_key = row.image_pull_secret = None
+    for name in SEALED:
+        setattr(row, name, None)
     row.unreachable_since = row.blind_until = None
     row.connection_version += 1
     row.save(

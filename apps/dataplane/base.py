@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from apps.dataplane.project import Package, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec, PackagesSpec, RuntimeSpec
+from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
+from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Drift,
@@ -139,21 +139,21 @@ class SupportsProjects(Protocol):
     def lock_packages(
         self,
         *,
-        runtime: RuntimeSpec,
+        spec: DeploymentSpec,
         requirements: tuple[str, ...],
         preferred: Mapping[str, str],
     ) -> PackageLock:
-        """Choose a version of every package that the requirements need beside the runtime's.
+        """Choose a version of every package that the requirements need beside `spec.runtime`.
         Requirements are PEP 508 texts, with `--hash` options perhaps; `preferred` are versions by
         name, which are taken where they fit. Raises Permanent with what has to change in the
         requirements, Temporary when the package index does not answer.
         """
         ...
 
-    def install_packages(
-        self, *, runtime: RuntimeSpec, packages: PackagesSpec
-    ) -> tuple[Package, ...]:
-        """Install the packages of a lock and return them, with sizes. Raises as `lock_packages`."""
+    def install_packages(self, *, spec: DeploymentSpec) -> InstalledPackages:
+        """Install `spec.packages` beside `spec.runtime`, and return them with sizes. Raises as
+        `lock_packages`.
+        """
         ...
 
     def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:

@@ -31,6 +31,16 @@ class PackageLock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InstalledPackages:
+    """Packages that can be used now. `image` is the one that holds them, with its digest; "" on a
+    plane without images.
+    """
+
+    packages: tuple[Package, ...]
+    image: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParsedDag:
     """A DAG as its file defines it. `schedule` is in Airflow's own words."""
 

@@ -55,11 +55,13 @@ class CodeSpec:
 @dataclass(frozen=True, kw_only=True)
 class PackagesSpec:
     """The packages that a project adds to its runtime: a hashed lock at `lock_path`, named by its
-    SHA-256 `digest`.
+    SHA-256 `digest`. `image` holds them on top of the runtime's, as `repository@sha256:…`; "" where
+    there is none, because none was made yet or the plane needs none.
     """
 
     digest: str
     lock_path: str
+    image: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

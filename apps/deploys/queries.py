@@ -33,8 +33,11 @@ def most_code_bytes(deployment: Deployment) -> int | None:
 
 
 def takes_projects(deployment: Deployment) -> bool:
-    """Return whether packages of a project can be installed, and its DAG files be read before."""
-    return deployment.cluster.kind == Cluster.Kind.LOCAL
+    """Return whether packages of a project can be installed, and its DAG files be read before: on
+    this machine, and on a cluster with a registry for images.
+    """
+    cluster = deployment.cluster
+    return not cluster.is_kubernetes or bool(cluster.registry_repository)
 
 
 def reader_of(deployment: Deployment) -> Reader:
@@ -44,7 +47,7 @@ def reader_of(deployment: Deployment) -> Reader:
     if deployment.wanted is None:
         return Reader()
     configuration = deployment.wanted.configuration
-    is_local = takes_projects(deployment)
+    is_local = deployment.cluster.kind == Cluster.Kind.LOCAL
     values = {variable.key: variable.value for variable in configuration.variables}
     return Reader(
         runtime=configuration.runtime,

@@ -242,8 +242,9 @@ def _refuse_same_code(deployment: Deployment, digest: str, packages_digest: str)
 def _refuse_packages_on_clusters(deployment: Deployment, needs: Requirements) -> None:
     if needs and not takes_projects(deployment):
         raise ArchiveRefused(
-            f"The project asks for packages, the first is {needs.lines[0][:80]}. A Deployment on "
-            "Kubernetes has the packages of its image: put them into the image, and leave "
+            f"The project asks for packages, the first is {needs.lines[0][:80]}. This cluster has "
+            "no registry, which an image with them would be stored in. Someone who manages "
+            "clusters can name one in the settings of the cluster; without it, leave "
             "requirements.txt and the dependencies of pyproject.toml out of the upload."
         )
 

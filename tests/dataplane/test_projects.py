@@ -18,10 +18,11 @@ from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.local.projects import environments, parsing
 from apps.dataplane.local.projects.environments import Environment, make, remove_unused
-from apps.dataplane.local.projects.locks import additions, versions
 from apps.dataplane.local.projects.plugins import is_project, place_plugins, prune_plugins
 from apps.dataplane.local.projects.processes import Limits, run
 from apps.dataplane.local.projects.resolving import resolve
+from apps.dataplane.project_checks import parsed
+from apps.dataplane.project_checks.locks import additions, versions
 from apps.dataplane.spec import CodeSpec, PackagesSpec, VariableSpec
 from tests.dataplane.specs import make_runtime, make_spec
 
@@ -281,7 +282,7 @@ def test_what_code_says_of_its_dags_is_bounded_and_cleaned():
         "file_count": "many",
     }
 
-    found = parsing._parsed(said, 1.0)
+    found = parsed.parsed_project(said, 1.0)
 
     assert [(one.dag_id, one.owners, one.tags) for one in found.dags] == [
         ("a", ("me", "you"), ()),
@@ -292,7 +293,7 @@ def test_what_code_says_of_its_dags_is_bounded_and_cleaned():
     assert (first.line, first.message, first.needs_airflow) == (0, "m", False)
     assert len(first.traceback) == 4_000
     assert (second.line, second.traceback, second.needs_airflow) == (7, "y", True)
-    assert parsing._parsed({"dags": 7, "errors": None}, 1.0).dags == ()
+    assert parsed.parsed_project({"dags": 7, "errors": None}, 1.0).dags == ()
 
 
 def test_the_check_gets_placeholders_for_secrets(tmp_path: Path, environment: Environment):
@@ -305,6 +306,6 @@ def test_the_check_gets_placeholders_for_secrets(tmp_path: Path, environment: En
     )
 
     assert found["PLAIN"] == "seen"
-    assert found["HIDDEN"] == parsing.PLACEHOLDER
+    assert found["HIDDEN"] == parsed.PLACEHOLDER
     assert "canary" not in str(found)
     assert "postgresql://" not in str(found)

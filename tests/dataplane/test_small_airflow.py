@@ -154,13 +154,13 @@ def test_a_project_brings_its_packages_and_plugins_and_going_back_takes_them_awa
     world: LocalWorld, tmp_path: Path
 ):
     runtime, plane = make_runtime(), world.plane
-    lock = plane.lock_packages(runtime=runtime, requirements=("titlecase",), preferred={})
+    lock = plane.lock_packages(spec=world.spec, requirements=("titlecase",), preferred={})
     packages = write_lock(tmp_path, lock)
     place = {"home": world.home, "config": plane.config, "runtime": runtime}
     environment = environment_of(**place, packages=packages)
     shutil.rmtree(environment.path, ignore_errors=True)
 
-    [installed] = plane.install_packages(runtime=runtime, packages=packages)
+    [installed] = plane.install_packages(spec=replace(world.spec, packages=packages)).packages
 
     assert [one.name for one in lock.packages] == [installed.name] == ["titlecase"]
     assert installed.size_bytes > 5_000
@@ -219,7 +219,7 @@ def test_packages_that_were_removed_are_installed_again_when_they_are_needed(
     world: LocalWorld, tmp_path: Path
 ):
     runtime, plane = make_runtime(), world.plane
-    lock = plane.lock_packages(runtime=runtime, requirements=("titlecase",), preferred={})
+    lock = plane.lock_packages(spec=world.spec, requirements=("titlecase",), preferred={})
     packages = write_lock(tmp_path, lock)
     place = {"home": world.home, "config": plane.config, "runtime": runtime}
     environment = environment_of(**place, packages=packages)
@@ -257,14 +257,14 @@ def test_what_cannot_be_installed_is_one_sentence(
     world: LocalWorld, requirement: str, message: str
 ):
     with pytest.raises(Permanent) as refused:
-        world.plane.lock_packages(runtime=make_runtime(), requirements=(requirement,), preferred={})
+        world.plane.lock_packages(spec=world.spec, requirements=(requirement,), preferred={})
 
     assert message in refused.value.message
 
 
 def test_a_version_that_the_projects_own_lock_prefers_is_taken(world: LocalWorld):
     lock = world.plane.lock_packages(
-        runtime=make_runtime(), requirements=("inflection>=0.4",), preferred={"inflection": "0.5.0"}
+        spec=world.spec, requirements=("inflection>=0.4",), preferred={"inflection": "0.5.0"}
     )
 
     assert [(one.name, one.version) for one in lock.packages] == [("inflection", "0.5.0")]

@@ -48,6 +48,7 @@ BROKEN = ParseError(file="b.py", line=7, message="ImportError: no <b>", tracebac
 ASKS = ParseError(
     file="v.py", line=1, message="Variable x not found", traceback="", needs_airflow=True
 )
+REPOSITORY = "registry.example.org/data/airflow"
 PROJECT = {"dags/sales.py": DAG, "requirements.txt": b"pandas\n"}
 
 
@@ -396,7 +397,7 @@ def test_old_previews_are_discarded_and_their_files_may_go(
     assert services.remove_old(now=later) == 1
 
 
-def test_on_a_cluster_packages_are_refused(
+def test_on_a_cluster_without_a_registry_packages_are_refused(
     world: Plane, alice: User, deployment: Deployment, client_of: ClientOf
 ) -> None:
     Deployment.objects.filter(pk=deployment.pk).update(
@@ -407,8 +408,36 @@ def test_on_a_cluster_packages_are_refused(
     refused = send(client, PROJECT, is_previewed="on")
 
     assert refused.status_code == 422
-    assert "has the packages of its image" in refused.content.decode()
+    assert "This cluster has no registry" in refused.content.decode()
     assert "Show what changes first" not in client.get("/d/etl-prod-7f3c/deploys/").content.decode()
+
+
+def test_on_a_cluster_the_packages_are_an_image_that_going_back_brings_back(
+    world: Plane, alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    cluster = registered(deployment.workspace.organization)
+    cluster.registry_repository = REPOSITORY
+    cluster.save(update_fields=["registry_repository"])
+    Deployment.objects.filter(pk=deployment.pk).update(cluster=cluster)
+    world.store.image = f"{REPOSITORY}@sha256:{'a' * 64}"
+    client = client_of(alice)
+
+    def image() -> str | None:
+        deployment.refresh_from_db()
+        spec = compile_spec(deployment=deployment, revision=deployment.wanted)
+        return spec.packages.image if spec.packages else None
+
+    send(client, PROJECT, is_previewed="on")
+    assert checked().state == PreviewState.READY
+    assert image() is None
+    decide(client, action="deploy")
+    assert image() == world.store.image
+    settle(deployment)
+    send(client, {"sales.py": DAG})
+    settle(deployment)
+    assert image() is None
+    client.post("/d/etl-prod-7f3c/deploys/1/roll-back/", {})
+    assert image() == f"{REPOSITORY}@sha256:{'a' * 64}"
 
 
 def test_the_page_asks_a_fixed_number_of_questions(

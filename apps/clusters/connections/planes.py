@@ -17,6 +17,7 @@ from apps.dataplane.kubernetes.config import (
     Connection,
     DatabaseServer,
     ObjectStore,
+    Registry,
 )
 
 # One plane per cluster and process. A worker process serves some shards, the watcher some more.
@@ -79,6 +80,7 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
             former_databases=_former_databases(cluster),
             object_store=_object_store(cluster),
             image_pull_secret=opened(cluster, "image_pull_secret"),
+            registry=_registry(cluster),
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of the cluster {cluster} cannot be read. {error}") from error
@@ -127,6 +129,19 @@ def _object_store(cluster: Cluster) -> ObjectStore | None:
         endpoint=cluster.logs_endpoint,
         access_key=cluster.logs_access_key,
         secret_key=opened(cluster, "logs_secret_key"),
+    )
+
+
+def _registry(cluster: Cluster) -> Registry | None:
+    if not cluster.registry_repository:
+        return None
+    return Registry(
+        repository=cluster.registry_repository,
+        user=cluster.registry_user,
+        password=opened(cluster, "registry_password"),
+        ca_certificate=cluster.registry_ca,
+        runtime_repository=cluster.runtime_repository,
+        package_index=cluster.package_index,
     )
 
 

@@ -21,6 +21,12 @@ BUCKET = re.compile(r"s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[-A-Za-z0-9_.=]+)*/
 ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]{1,300}/?")
 DATABASE_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.:]{0,251}[A-Za-z0-9])?")
 DATABASE_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}")
+# As the Distribution specification has names, with a host that may have a port.
+REPOSITORY = re.compile(
+    r"(?=[^/]*[.:]|localhost/)[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?"
+    r"(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)+"
+)
+INDEX = re.compile(r"https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[-A-Za-z0-9_.~]+)*/?")
 PULL_SECRET_BYTES = 64 * 1024
 
 
@@ -31,6 +37,7 @@ class SettingsForm(NameForm, KeptForm):
         "database_password": ("database_host", "database_port"),
         "logs_secret_key": ("logs_url", "logs_endpoint"),
         "image_pull_secret": (),
+        "registry_password": ("registry_repository", "registry_user"),
     }
     ticks = ("apply_again", "forget_image_pull_secret")
 
@@ -146,6 +153,52 @@ class SettingsForm(NameForm, KeptForm):
         widget=WriteOnlyText(attrs={"rows": 5, "spellcheck": "false", "data-kind": "code"}),
         help_text="The JSON of a docker config with “auths”, for images that are not public.",
     )
+    registry_repository = forms.CharField(
+        label="Repository",
+        required=False,
+        max_length=300,
+        help_text="Like registry.example.org/data/airflow. Images with packages of projects are "
+        "stored there. Empty: projects here bring no packages.",
+        widget=forms.TextInput(attrs={"spellcheck": "false"}),
+    )
+    registry_user = forms.CharField(
+        label="User who may push",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(
+            attrs={"data-width": "m", "spellcheck": "false", "autocomplete": "off"}
+        ),
+    )
+    registry_password = forms.CharField(
+        label="Password or token",
+        required=False,
+        max_length=4000,
+        strip=False,
+        help_text="Only the Job that stores an image gets it.",
+        widget=forms.PasswordInput(attrs={"data-width": "m", "autocomplete": "new-password"}),
+    )
+    registry_ca = forms.CharField(
+        label="CA certificate of registry and index",
+        required=False,
+        max_length=100_000,
+        help_text="PEM, where it is not a public one. Nodes need it, too, to pull.",
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "data-kind": "code"}),
+    )
+    runtime_repository = forms.CharField(
+        label="Repository of the runtimes' images",
+        required=False,
+        max_length=300,
+        help_text="Like registry.example.org/mirror/airflow, where the cluster does not reach "
+        "Docker Hub. In the same registry, layers are not copied.",
+        widget=forms.TextInput(attrs={"spellcheck": "false"}),
+    )
+    package_index = forms.CharField(
+        label="Package index",
+        required=False,
+        max_length=500,
+        help_text="Like https://pypi.example.org/simple. Empty: pypi.org.",
+        widget=forms.TextInput(attrs={"spellcheck": "false"}),
+    )
     apply_again = forms.BooleanField(required=False)
     forget_image_pull_secret = forms.BooleanField(
         required=False, label="Remove the stored credentials"
@@ -182,7 +235,13 @@ class SettingsForm(NameForm, KeptForm):
         return self._size("logs_size")
 
     def clean_database_ca(self) -> str:
-        text = str(self.cleaned_data["database_ca"]).replace("\r\n", "\n").strip()
+        return self._certificates("database_ca")
+
+    def clean_registry_ca(self) -> str:
+        return self._certificates("registry_ca")
+
+    def _certificates(self, name: str) -> str:
+        text = str(self.cleaned_data[name]).replace("\r\n", "\n").strip()
         try:
             found = x509.load_pem_x509_certificates(text.encode()) if text else []
         except ValueError:
@@ -214,6 +273,18 @@ class SettingsForm(NameForm, KeptForm):
         message = "Enter the name of a PostgreSQL role."
         return self._matching("database_user", DATABASE_USER, message)
 
+    def clean_registry_repository(self) -> str:
+        message = "Enter a repository like registry.example.org/data/airflow, without a tag."
+        return self._matching("registry_repository", REPOSITORY, message)
+
+    def clean_runtime_repository(self) -> str:
+        message = "Enter a repository like registry.example.org/mirror/airflow, without a tag."
+        return self._matching("runtime_repository", REPOSITORY, message)
+
+    def clean_package_index(self) -> str:
+        message = "Enter an https address like https://pypi.example.org/simple, without a user."
+        return self._matching("package_index", INDEX, message)
+
     def clean_image_pull_secret(self) -> str:
         text = str(self.cleaned_data["image_pull_secret"])
         if not text:
@@ -241,7 +312,21 @@ class SettingsForm(NameForm, KeptForm):
             elif {"database_host", "database_port"} & set(self.changed_data):
                 # Otherwise the stored password could be stolen by naming a server of one's own.
                 self._need("database_password", "Enter the password of the new server.")
+        self._clean_registry(data)
         return data
+
+    def _clean_registry(self, data: dict[str, Any]) -> None:
+        if not data.get("registry_repository"):
+            return
+        if data.get("registry_password"):
+            self._need("registry_user", "Enter the user of this password.")
+        if not data.get("registry_user"):
+            return
+        if self.cluster.registry_password is None:
+            self._need("registry_password", "Enter the password of this user.")
+        elif {"registry_repository", "registry_user"} & set(self.changed_data):
+            # Otherwise the stored password could be stolen by naming a registry of one's own.
+            self._need("registry_password", "Enter the password for this repository.")
 
     def _need(self, name: str, message: str) -> None:
         if not self.cleaned_data.get(name) and name not in self.errors:
@@ -262,6 +347,7 @@ class SettingsForm(NameForm, KeptForm):
             "image_pull_secret": data.get("forget_image_pull_secret"),
             "database_password": not data["database_host"],
             "logs_secret_key": not data["logs_access_key"],
+            "registry_password": not (data["registry_repository"] and data["registry_user"]),
         }
         for name, is_gone in gone.items():
             if is_gone and getattr(self.cluster, name) is not None:

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from apps.dataplane import import_errors
 from apps.dataplane.errors import DataPlaneError, Permanent
-from apps.dataplane.project import Package, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec, PackagesSpec, RuntimeSpec
+from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
+from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     ComponentStatus,
@@ -102,6 +102,7 @@ class FakeStore:
     respond: Callable[[str, str, Mapping[str, object] | None], AirflowResponse] | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
     lock: PackageLock = PackageLock(text="", packages=())
+    image: str = ""
     project: ParsedProject = ParsedProject()
 
     def reset(self) -> None:
@@ -219,18 +220,16 @@ class FakePlane:
     def lock_packages(
         self,
         *,
-        runtime: RuntimeSpec,
+        spec: DeploymentSpec,
         requirements: tuple[str, ...],
         preferred: Mapping[str, str],
     ) -> PackageLock:
-        self.store.enter("lock_packages", runtime.version)
+        self.store.enter("lock_packages", spec.ref)
         return self.store.lock if requirements else PackageLock(text="", packages=())
 
-    def install_packages(
-        self, *, runtime: RuntimeSpec, packages: PackagesSpec
-    ) -> tuple[Package, ...]:
-        self.store.enter("install_packages", runtime.version)
-        return self.store.lock.packages
+    def install_packages(self, *, spec: DeploymentSpec) -> InstalledPackages:
+        self.store.enter("install_packages", spec.ref)
+        return InstalledPackages(packages=self.store.lock.packages, image=self.store.image)
 
     def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
         self.store.enter("parse_project", spec.ref)

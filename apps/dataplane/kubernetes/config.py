@@ -56,6 +56,26 @@ class ObjectStore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Registry:
+    """Where images with packages of projects are stored: `repository` is `host[:port]/path`, and
+    the user may push there. The runtime's image is read from `runtime_repository`, or from where it
+    names itself. `ca_certificate` (PEM) is trusted besides the public ones, at the registry and at
+    `package_index`, which is an address, empty for the public one.
+    """
+
+    repository: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    ca_certificate: str = ""
+    runtime_repository: str = ""
+    package_index: str = ""
+
+    @property
+    def host(self) -> str:
+        return self.repository.partition("/")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
     """Everything about a cluster that changes what is rendered or how it is reached.
 
@@ -68,7 +88,7 @@ class ClusterConfig:
     are removed from the metadata database; with 0 none are. Logs that nothing has written to for
     `task_log_days`, of tasks on a shared claim, or `parse_log_hours`, of DAG files, are removed.
     `airflow_url` is the origin of the
-    Airflow UIs: each lives below `/<ref>/`.
+    Airflow UIs: each lives below `/<ref>/`. Without a `registry` projects bring no packages.
     """
 
     connection: Connection
@@ -88,6 +108,7 @@ class ClusterConfig:
     task_log_days: int = 30
     parse_log_hours: int = 24
     database_size: str = "5Gi"
+    registry: Registry | None = None
 
     def for_database_on(self, server: str | None) -> "ClusterConfig":
         """Return it with the server (`host:port`, empty for the Deployment's own namespace) that a

@@ -24,10 +24,12 @@ from apps.dataplane.kubernetes.observe.live_objects import selector
 from apps.dataplane.kubernetes.observe.observation import component_names
 from apps.dataplane.kubernetes.observe.scaling import read_scaling_decisions
 from apps.dataplane.kubernetes.observe.survey import observe_deployment, survey
+from apps.dataplane.kubernetes.projects import work
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.checks import check_cluster
 from apps.dataplane.kubernetes.render import Stage, render
+from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
@@ -44,8 +46,8 @@ MAX_LINES = 5000
 
 
 class KubernetesPlane:
-    """`DataPlane`, `SupportsBulkObserve`, `SupportsMetrics` and `SupportsScalingHistory` of one
-    cluster.
+    """`DataPlane`, `SupportsBulkObserve`, `SupportsMetrics`, `SupportsScalingHistory` and
+    `SupportsProjects` of one cluster.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
@@ -150,6 +152,26 @@ class KubernetesPlane:
         admin.
         """
         return call_airflow(self.api, spec=spec, method=method, path=path, json=json)
+
+    def lock_packages(
+        self,
+        *,
+        spec: DeploymentSpec,
+        requirements: tuple[str, ...],
+        preferred: Mapping[str, str],
+    ) -> PackageLock:
+        """Choose the packages that the runtime lacks, in a Job; see `projects.work`."""
+        return work.lock_packages(
+            self.api, self.config, spec=spec, requirements=requirements, preferred=preferred
+        )
+
+    def install_packages(self, *, spec: DeploymentSpec) -> InstalledPackages:
+        """Build the image with `spec.packages` in a Job, unless the registry has it."""
+        return work.install_packages(self.api, self.config, spec=spec)
+
+    def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
+        """Read the DAG files in a Job with the image that they are to run in."""
+        return work.parse_project(self.api, self.config, spec=spec)
 
     def close(self) -> None:
         """Close the connections of this process to the cluster."""

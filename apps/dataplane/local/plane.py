@@ -29,8 +29,8 @@ from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, deployment_lock, read_state, read_wanted
 from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.local.projects import environments, parsing, resolving
-from apps.dataplane.project import Package, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec, PackagesSpec, RuntimeSpec
+from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
+from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Finding,
@@ -118,25 +118,28 @@ class LocalPlane:
     def lock_packages(
         self,
         *,
-        runtime: RuntimeSpec,
+        spec: DeploymentSpec,
         requirements: tuple[str, ...],
         preferred: Mapping[str, str],
     ) -> PackageLock:
         """Choose the packages that the runtime lacks; see `resolving.resolve`."""
         return resolving.resolve(
-            config=self.config, runtime=runtime, requirements=requirements, preferred=preferred
+            config=self.config,
+            runtime=spec.runtime,
+            requirements=requirements,
+            preferred=preferred,
         )
 
-    def install_packages(
-        self, *, runtime: RuntimeSpec, packages: PackagesSpec
-    ) -> tuple[Package, ...]:
-        """Make the environment of a lock, and return its packages with sizes in bytes."""
+    def install_packages(self, *, spec: DeploymentSpec) -> InstalledPackages:
+        """Make the environment of `spec.packages`, unless the runtime's own will do."""
+        if spec.packages is None:
+            return InstalledPackages(packages=())
         environment = environments.environment_of(
-            home=self.home, config=self.config, runtime=runtime, packages=packages
+            home=self.home, config=self.config, runtime=spec.runtime, packages=spec.packages
         )
-        environments.make(environment, config=self.config, packages=packages)
+        environments.make(environment, config=self.config, packages=spec.packages)
         environment.note_use()
-        return environment.packages()
+        return InstalledPackages(packages=environment.packages())
 
     def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
         """Read the DAG files; see `parsing.parse`."""

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
 from django.conf import settings
 from django.core.files.storage import default_storage
 
+from apps.clusters.images import project_image
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.errors import Permanent
 from apps.dataplane.spec import (
@@ -36,12 +37,13 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
     Raises Permanent, with a message, when a secret cannot be opened or the runtime is gone.
     """
     configuration = revision.configuration
+    runtime = _runtime(configuration)
     try:
         return DeploymentSpec(
             ref=deployment.ref,
             name=deployment.name,
             revision=revision.number,
-            runtime=_runtime(configuration),
+            runtime=runtime,
             executor=configuration.executor,
             queues=configuration.queues,
             variables=_variables(configuration, deployment),
@@ -50,7 +52,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             sign_in=_sign_in(deployment.ref),
             corrects_drift=configuration.corrects_drift,
             database_server=deployment.database_server,
-            packages=_packages(revision),
+            packages=_packages(deployment, revision, runtime),
             image_pull_secret=image_pulling.pull_secret(
                 deployment=deployment, image=configuration.image
             ),
@@ -106,13 +108,17 @@ def _code(revision: Revision) -> CodeSpec | None:
     return CodeSpec(digest=revision.code_digest, archive_path=path)
 
 
-def _packages(revision: Revision) -> PackagesSpec | None:
+def _packages(
+    deployment: Deployment, revision: Revision, runtime: RuntimeSpec
+) -> PackagesSpec | None:
     digest = revision.packages_digest
-    return (
-        PackagesSpec(digest=digest, lock_path=default_storage.path(lock_name(digest)))
-        if digest
-        else None
-    )
+    if not digest:
+        return None
+    cluster, image = deployment.cluster, ""
+    if cluster.is_kubernetes:
+        image = project_image(cluster=cluster, runtime_image=runtime.image, packages_digest=digest)
+    path = default_storage.path(lock_name(digest))
+    return PackagesSpec(digest=digest, lock_path=path, image=image)
 
 
 def _sign_in(ref: str) -> SignInSpec:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,9 +19,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.clusters.connections.planes import plane_for
+from apps.clusters.images import keep_project_image
 from apps.dataplane.base import DataPlane, SupportsProjects
 from apps.dataplane.errors import DataPlaneError
-from apps.dataplane.project import PackageLock, ParsedProject
+from apps.dataplane.project import Package, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.untrusted import rows_of, text_of
 from apps.deployments.models import Phase, Revision
@@ -86,27 +88,47 @@ def _check(preview: Preview) -> None:
     plane = plane_for(deployment.cluster)
     if not isinstance(plane, SupportsProjects):
         preview.state = PreviewState.FAILED
-        preview.problem = "A Deployment on this cluster has the packages of its image."
+        preview.problem = "This data plane cannot look at code before it runs."
         return
     preview.base, preview.runtime = wanted, wanted.configuration.runtime
-    runtime = compile_spec(deployment=deployment, revision=wanted).runtime
+    spec = compile_spec(deployment=deployment, revision=wanted)
     _note(preview, "packages")
     lock = plane.lock_packages(
-        runtime=runtime,
+        spec=spec,
         requirements=tuple(preview.needs.get("lines", ())),
         preferred=preview.needs.get("preferred", {}),
     )
     preview.packages_digest = _keep_lock(lock)
-    spec = compile_spec(deployment=deployment, revision=_candidate(preview, wanted))
+    candidate = _candidate(preview, wanted)
     _note(preview, "install")
-    packages = lock.packages
-    if spec.packages:
-        packages = plane.install_packages(runtime=spec.runtime, packages=spec.packages)
+    spec, packages = _installed(preview, plane, candidate)
     preview.packages = [[one.name, one.version, one.size_bytes] for one in packages]
     _note(preview, "read")
     _read_dags(preview, plane, spec)
     preview.before = _before(preview, plane, wanted)
     preview.state = PreviewState.READY
+
+
+def _installed(
+    preview: Preview, plane: SupportsProjects, revision: Revision
+) -> tuple[DeploymentSpec, tuple[Package, ...]]:
+    """Install the packages of a revision; return its specification, which names the image that
+    holds them where there is one, and the packages.
+    """
+    deployment = preview.deployment
+    spec = compile_spec(deployment=deployment, revision=revision)
+    if spec.packages is None:
+        return spec, ()
+    installed = plane.install_packages(spec=spec)
+    if installed.image:
+        keep_project_image(
+            cluster=deployment.cluster,
+            runtime_image=spec.runtime.image,
+            packages_digest=spec.packages.digest,
+            image=installed.image,
+        )
+        spec = replace(spec, packages=replace(spec.packages, image=installed.image))
+    return spec, installed.packages
 
 
 def _candidate(preview: Preview, wanted: Revision) -> Revision:
@@ -169,9 +191,7 @@ def _before(preview: Preview, plane: Any, wanted: Revision) -> dict[str, Any]:
 def _dags_of(preview: Preview, plane: SupportsProjects, wanted: Revision) -> list[list[Any]] | None:
     """Read the DAGs of code that was delivered without a look; None where that fails."""
     try:
-        spec = compile_spec(deployment=preview.deployment, revision=wanted)
-        if spec.packages:
-            plane.install_packages(runtime=spec.runtime, packages=spec.packages)
+        spec, _ = _installed(preview, plane, wanted)
         return dag_rows(plane.parse_project(spec=spec))
     except DataPlaneError as error:
         logger.info("current DAGs not read: %s", error.message)

@@ -1,5 +1,6 @@
 """The stages of a Deployment, in the order in which they depend on each other."""
 
+from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.render.components import data
@@ -24,9 +25,14 @@ from apps.dataplane.spec import DeploymentSpec
 def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
     """Return everything that a Deployment is made of, in stages.
 
-    Raises Permanent for what cannot run on Kubernetes (too much code, an unknown size), Temporary
-    when the code archive cannot be read.
+    Raises Permanent for what cannot run on Kubernetes (too much code, an unknown size, packages
+    without an image), Temporary when the code archive cannot be read.
     """
+    if spec.packages and not spec.packages.image:
+        raise Permanent(
+            f"There is no image with the packages of the project for runtime "
+            f"{spec.runtime.version} on this cluster. Deploy the project again, which makes one."
+        )
     target = Target(spec=spec, config=config)
     configuration = Configuration(target)
     task_pods = (task_pod_template(configuration),) if spec.executor == "kubernetes" else ()

@@ -72,6 +72,12 @@ class Target:
         return {"apiVersion": version or "v1", "kind": bare_kind, "metadata": metadata, **filled}
 
     @property
+    def image(self) -> str:
+        """The image that runs Airflow and code of users: with the packages of the project."""
+        packages = self.spec.packages
+        return packages.image if packages else self.spec.runtime.image
+
+    @property
     def has_shared_logs(self) -> bool:
         """Whether task logs are on a claim that all pods share."""
         return self.config.object_store is None

@@ -27,20 +27,10 @@ from apps.dataplane.local.airflow.runtimes import RuntimeFolder, uv_environment
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.private_files import write_private
+from apps.dataplane.project_checks.causes import known_cause
 
 LAST_LINES = 30
 WRITE_SECONDS = 0.3
-CAUSES = (
-    (r"No space left|os error 28|disk quota", "The disk is full. Free some space and try again."),
-    (
-        r"dns error|Failed to fetch|Could not connect|timed out|sending request|Connection refused",
-        "The package index does not answer. Check the network and proxy of this machine.",
-    ),
-    (
-        r"hash mismatch",
-        "A package differs from the tested one: its hash does not match the lock file.",
-    ),
-)
 
 
 @dataclass
@@ -138,14 +128,6 @@ class Installation:
         self.report.lines = list(self.lines)
         self._written_at = time.monotonic()
         write_private(self.folder.progress, json.dumps(asdict(self.report)))
-
-
-def known_cause(output: str) -> str:
-    """Return why uv failed, where that has nothing to do with what was asked for; else ""."""
-    for pattern, message in CAUSES:
-        if re.search(pattern, output, re.IGNORECASE):
-            return message
-    return ""
 
 
 def _output_of(command: list[str], environment: dict[str, str]) -> Iterator[str]:

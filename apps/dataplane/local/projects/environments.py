@@ -17,7 +17,6 @@ from pathlib import Path
 import uv
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.local.airflow.installer import known_cause
 from apps.dataplane.local.airflow.runtimes import (
     MIN_FREE_BYTES,
     RuntimeFolder,
@@ -31,6 +30,7 @@ from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.local.private_files import write_private
 from apps.dataplane.local.projects.processes import Limits, run
 from apps.dataplane.project import Package
+from apps.dataplane.project_checks.causes import known_cause
 from apps.dataplane.spec import PackagesSpec, RuntimeSpec
 
 LIMITS = Limits(wall_seconds=540, cpu_seconds=300)

@@ -18,27 +18,19 @@ from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.projects.environments import Environment
 from apps.dataplane.local.projects.plugins import PLUGINS, is_project
 from apps.dataplane.local.projects.processes import Ended, Limits, run
-from apps.dataplane.project import (
-    MOST_DAGS,
-    MOST_ERRORS,
-    MOST_NAMES,
-    CodeName,
-    ParsedDag,
-    ParsedProject,
-    ParseError,
+from apps.dataplane.project import ParsedProject
+from apps.dataplane.project_checks.parsed import (
+    FILE_SECONDS,
+    TOTAL_SECONDS,
+    parsed_project,
+    plain_variables,
 )
 from apps.dataplane.spec import DeploymentSpec
-from apps.dataplane.untrusted import block_of, number_of, text_of, texts_of
-from apps.dataplane.variables import user_variables
+from apps.dataplane.untrusted import text_of
 
-FILE_SECONDS = 30
-TOTAL_SECONDS = 180
 MEMORY_MIB = 4096
 LIMITS = Limits(wall_seconds=TOTAL_SECONDS + 60, cpu_seconds=TOTAL_SECONDS + 60, file_mib=512)
 MOST_ANSWER_BYTES = 16 * 1024**2
-KINDS = ("variable", "connection", "environment")
-# Stands in for a secret: code that only looks whether it is there goes on.
-PLACEHOLDER = "secret-of-the-deployment"
 
 
 def parse(*, config: LocalConfig, environment: Environment, spec: DeploymentSpec) -> ParsedProject:
@@ -66,7 +58,7 @@ def parse(*, config: LocalConfig, environment: Environment, spec: DeploymentSpec
             limits=LIMITS,
         )
         said = _read_answer(folder / "answer.json", ended)
-    return _parsed(said, time.monotonic() - began)
+    return parsed_project(said, time.monotonic() - began)
 
 
 def _job(folder: Path, code: Path) -> dict[str, Any]:
@@ -84,13 +76,10 @@ def _job(folder: Path, code: Path) -> dict[str, Any]:
 def _environment(
     config: LocalConfig, environment: Environment, spec: DeploymentSpec, folder: Path, code: Path
 ) -> dict[str, str]:
-    secrets = {variable.key for variable in spec.variables if variable.is_secret}
-    variables = user_variables(spec.variables)
-    plain = {key: PLACEHOLDER if key in secrets else value for key, value in variables.items()}
     plugins = code / PLUGINS
     return {
         "LANG": "C.UTF-8",
-        **plain,
+        **plain_variables(spec.variables),
         "PATH": f"{environment.path / 'bin'}:{SYSTEM_PATH}",
         "HOME": str(folder),
         "AIRFLOW_HOME": str(folder / "airflow"),
@@ -120,58 +109,4 @@ def _read_answer(answer: Path, ended: Ended) -> dict[str, Any]:
     raise Permanent(
         "Airflow does not start with the packages of the project, so its DAG files were not read.",
         log=tuple(lines[-30:]),
-    )
-
-
-def _parsed(said: dict[str, Any], seconds: float) -> ParsedProject:
-    dags = [_dag(row) for row in _lists(said.get("dags"), MOST_DAGS, 6)]
-    errors = [_error(row) for row in _lists(said.get("errors"), MOST_ERRORS, 5)]
-    return ParsedProject(
-        dags=tuple(sorted((dag for dag in dags if dag.dag_id), key=lambda dag: dag.dag_id)),
-        names=_names(said.get("names")),
-        errors=tuple(errors),
-        file_count=number_of(said.get("file_count")) or 0,
-        seconds=seconds,
-    )
-
-
-def _lists(value: object, most: int, length: int) -> list[list[Any]]:
-    rows = value if isinstance(value, list) else []
-    return [row for row in rows[:most] if isinstance(row, list) and len(row) == length]
-
-
-def _names(value: object) -> tuple[CodeName, ...] | None:
-    if not isinstance(value, list):
-        return None
-    return tuple(_name(row) for row in _lists(value, MOST_NAMES, 5) if row[0] in KINDS)
-
-
-def _name(row: list[Any]) -> CodeName:
-    return CodeName(
-        kind=row[0],
-        name=text_of(row[1], 250),
-        file=text_of(row[2], 300),
-        line=max(0, number_of(row[3]) or 0),
-        has_default=row[4] is True,
-    )
-
-
-def _dag(row: list[Any]) -> ParsedDag:
-    return ParsedDag(
-        dag_id=text_of(row[0], 250),
-        file=text_of(row[1], 300),
-        schedule=text_of(row[2], 200),
-        task_count=max(0, number_of(row[3]) or 0),
-        owners=tuple(texts_of(row[4], most=10, longest=100)),
-        tags=tuple(texts_of(row[5], most=20, longest=100)),
-    )
-
-
-def _error(row: list[Any]) -> ParseError:
-    return ParseError(
-        file=text_of(row[0], 300),
-        line=max(0, number_of(row[1]) or 0),
-        message=text_of(row[2], 300),
-        traceback=block_of(row[3], 4_000),
-        needs_airflow=row[4] is True,
     )

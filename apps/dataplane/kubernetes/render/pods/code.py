@@ -1,7 +1,8 @@
 """A Deployment's code in ConfigMaps: slots of equal size, which every pod mounts as one folder.
 
-No pod is restarted by a deploy. The kubelet puts new slots into running pods, though not all at the
-same moment; the bundle plugin joins them, and uses them when their digest is right.
+No pod is restarted by a deploy of code alone. The kubelet puts new slots into running pods, though
+not all at the same moment; the bundle plugin joins them, and uses them when their digest is right.
+Code with other packages is in slots of other names: pods that lack the packages never see it.
 """
 
 import hashlib
@@ -18,9 +19,11 @@ from apps.dataplane.spec import CodeSpec
 CODE = "code"
 
 
-def slot_names() -> tuple[str, ...]:
-    """Return the names of all slots there may be."""
-    return tuple(f"code-{number}" for number in range(SLOTS))
+def slot_names(target: Target) -> tuple[str, ...]:
+    """Return the names of all slots there may be beside the packages of the Deployment."""
+    packages = target.spec.packages
+    prefix = f"code-{packages.digest[:8]}" if packages else "code"
+    return tuple(f"{prefix}-{number}" for number in range(SLOTS))
 
 
 def code_slots(target: Target) -> tuple[Manifest, ...]:
@@ -40,7 +43,7 @@ def code_slots(target: Target) -> tuple[Manifest, ...]:
     for number, part in enumerate(parts):
         data = {"manifest.json": description} if number == 0 else {}
         encoded = {f"part-{number:02}": b64encode(part).decode()}
-        name = slot_names()[number]
+        name = slot_names(target)[number]
         slots.append(
             target.manifest("ConfigMap", name, component=CODE, data=data, binaryData=encoded)
         )

@@ -105,12 +105,12 @@ def airflow_container(
     sources: Sequence[Manifest],
     env: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return a container of the runtime's image. Its environment is that of the ConfigMaps and
+    """Return a container of the Deployment's image. Its environment is that of the ConfigMaps and
     Secrets in `sources`, of which later ones win, and `env` wins over all.
     """
     container = {
         "name": name,
-        "image": target.spec.runtime.image,
+        "image": target.image,
         "args": list(args),
         "envFrom": [_source(source) for source in sources],
         "volumeMounts": _mounts(target),
@@ -162,7 +162,7 @@ def _source(source: Manifest) -> dict[str, Any]:
 
 
 def _volumes(target: Target) -> list[dict[str, Any]]:
-    slots = [{"configMap": {"name": name, "optional": True}} for name in slot_names()]
+    slots = [{"configMap": {"name": name, "optional": True}} for name in slot_names(target)]
     volumes: list[dict[str, Any]] = [
         kept_volume(target),
         {"name": "code-state", "emptyDir": {}},

@@ -1,0 +1,195 @@
+"""A Job of a project, and what it reads, as objects of its own: nothing of a Deployment selects
+them, and all of them go with the Job. Pure.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from apps.dataplane.kubernetes import names
+from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
+from apps.dataplane.kubernetes.render.places import SCRATCH
+from apps.dataplane.kubernetes.render.pods.access import TASKS
+from apps.dataplane.kubernetes.render.pods.pods import (
+    AIRFLOW_USER,
+    closed_container,
+    restricted_pod,
+)
+from apps.dataplane.kubernetes.render.pods.portal_files import RUNTIME_FOLDER
+from apps.dataplane.kubernetes.render.sizes import Share
+from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.spec import DeploymentSpec
+
+PROGRAMS = "/opt/portal/project"
+# As in runtime/projects/job.py.
+INPUT, CREDENTIAL = "/opt/portal/input", "/opt/portal/credential"
+JOB_LABEL = f"{names.PREFIX}/project-job"
+# A ConfigMap holds 1 MiB, its names included.
+PART_BYTES = 900_000
+# A Job that no one waits for any more.
+KEPT_SECONDS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectJob:
+    """What one Job does: a program of `runtime/projects`, its `task` and `files`, in an image.
+    `credential` is for the registry, of none but the Job that stores an image. `seconds` is how
+    long it may take.
+    """
+
+    name: str
+    spec: DeploymentSpec
+    config: ClusterConfig
+    image: str
+    program: str
+    task: Mapping[str, Any]
+    share: Share
+    seconds: int
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    credential: Mapping[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def namespace(self) -> str:
+        return names.namespace_of(self.spec.ref)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        managed = {"app.kubernetes.io/managed-by": names.FIELD_MANAGER}
+        return {"app.kubernetes.io/name": "airflow-project", **managed, JOB_LABEL: self.name}
+
+
+def job(project: ProjectJob, *, is_suspended: bool) -> Manifest:
+    """Return the Job. It begins suspended, because what it reads is owned by it."""
+    spec = {
+        "suspend": is_suspended,
+        "backoffLimit": 0,
+        "completions": 1,
+        "parallelism": 1,
+        "activeDeadlineSeconds": project.seconds,
+        "ttlSecondsAfterFinished": KEPT_SECONDS,
+        "template": {"metadata": {"labels": project.labels}, "spec": _pod(project)},
+    }
+    return _manifest(project, "batch/v1 Job", project.name, spec=spec)
+
+
+def owned(project: ProjectJob, *, uid: str) -> tuple[Manifest, ...]:
+    """Return what the Job reads, and the network policy of its pod. `uid` is that of the Job."""
+    found = [_policy(project), _programs(project), *_inputs(project)]
+    if project.credential is not None:
+        found.append(_credential(project, project.credential))
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": project.name, "uid": uid}
+    for one in found:
+        one["metadata"]["ownerReferences"] = [owner]
+    return tuple(found)
+
+
+def _pod(project: ProjectJob) -> dict[str, Any]:
+    target = Target(spec=project.spec, config=project.config)
+    container = {
+        "name": "project",
+        "image": project.image,
+        "args": ["python", f"{PROGRAMS}/{project.program}.py"],
+        "env": [{"name": name, "value": value} for name, value in sorted(_variables().items())],
+        "volumeMounts": _mounts(project),
+        **closed_container(project.share),
+    }
+    return {
+        **restricted_pod(target, user=AIRFLOW_USER, group=0),
+        "serviceAccountName": TASKS,
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 5,
+        "containers": [container],
+        "volumes": _volumes(project),
+    }
+
+
+def _variables() -> dict[str, str]:
+    return {
+        "AIRFLOW_HOME": f"{SCRATCH}/airflow",
+        # There is no database to wait for.
+        "CONNECTION_CHECK_MAX_COUNT": "0",
+        "HOME": SCRATCH,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": SCRATCH,
+    }
+
+
+def _mounts(project: ProjectJob) -> list[dict[str, Any]]:
+    mounts: list[dict[str, Any]] = [
+        {"name": "programs", "mountPath": PROGRAMS, "readOnly": True},
+        {"name": "input", "mountPath": INPUT, "readOnly": True},
+        {"name": "scratch", "mountPath": SCRATCH},
+    ]
+    if project.credential is not None:
+        mounts.append({"name": "credential", "mountPath": CREDENTIAL, "readOnly": True})
+    return mounts
+
+
+def _volumes(project: ProjectJob) -> list[dict[str, Any]]:
+    inputs = [{"configMap": {"name": name}} for name in _input_data(project)]
+    volumes: list[dict[str, Any]] = [
+        {"name": "programs", "configMap": {"name": f"{project.name}-programs"}},
+        {"name": "input", "projected": {"sources": inputs}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": f"{project.share.disk_gib}Gi"}},
+    ]
+    if project.credential is not None:
+        secret = {"secretName": project.name, "defaultMode": 0o440}
+        volumes.append({"name": "credential", "secret": secret})
+    return volumes
+
+
+def _inputs(project: ProjectJob) -> list[Manifest]:
+    return [
+        _manifest(project, "v1 ConfigMap", name, **data)
+        for name, data in _input_data(project).items()
+    ]
+
+
+def _input_data(project: ProjectJob) -> dict[str, dict[str, Any]]:
+    """Return the data of the ConfigMaps, by name: the task, and files in parts."""
+    task = json.dumps(dict(project.task), sort_keys=True)
+    found: dict[str, dict[str, Any]] = {f"{project.name}-task": {"data": {"job.json": task}}}
+    for file, content in project.files.items():
+        for number, start in enumerate(range(0, len(content), PART_BYTES)):
+            part = b64encode(content[start : start + PART_BYTES]).decode()
+            data = {"binaryData": {f"{file}.part-{number:02}": part}}
+            found[f"{project.name}-{file}-{number}"] = data
+    return found
+
+
+def _programs(project: ProjectJob) -> Manifest:
+    return _manifest(project, "v1 ConfigMap", f"{project.name}-programs", data=_texts())
+
+
+@cache
+def _texts() -> dict[str, str]:
+    files = [*(RUNTIME_FOLDER / "projects").glob("*.py"), RUNTIME_FOLDER / "checks/parse_dags.py"]
+    return {path.name: path.read_text() for path in sorted(files)}
+
+
+def _credential(project: ProjectJob, credential: Mapping[str, str]) -> Manifest:
+    content = b64encode(json.dumps(dict(credential)).encode()).decode()
+    return _manifest(project, "v1 Secret", project.name, data={"credential.json": content})
+
+
+def _policy(project: ProjectJob) -> Manifest:
+    """Return what opens the way to registries and package indexes, and to nothing of Airflow: its
+    database and broker let in whom they know.
+    """
+    spec = {
+        "podSelector": {"matchLabels": {JOB_LABEL: project.name}},
+        "policyTypes": ["Ingress", "Egress"],
+        "egress": [NAMES, {"to": anywhere()}],
+    }
+    return _manifest(project, "networking.k8s.io/v1 NetworkPolicy", project.name, spec=spec)
+
+
+def _manifest(project: ProjectJob, kind: str, name: str, **body: Any) -> Manifest:
+    version, _, bare_kind = kind.rpartition(" ")
+    metadata = {"name": name, "namespace": project.namespace, "labels": project.labels}
+    return {"apiVersion": version, "kind": bare_kind, "metadata": metadata, **body}

@@ -1,0 +1,1 @@
+"""What all data planes make of a project's packages and of what its DAG files define. Pure."""
