@@ -103,6 +103,7 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "allauth.socialaccount",
     "allauth.usersessions",
+    "allauth.idp.oidc",
     "guardian",
     "django_htmx",
     "csp",
@@ -492,6 +493,13 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 
 # Changes of members, roles and second factors need a sign-in or a confirmation within this time.
 ACCOUNT_REAUTHENTICATION_TIMEOUT = int(timedelta(minutes=15).total_seconds())
+
+# Programs that people sign in through the browser (apps/api/oauth). A program that is not used for
+# the time of a refresh token is signed out.
+IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = int(timedelta(hours=1).total_seconds())
+IDP_OIDC_REFRESH_TOKEN_EXPIRES_IN = int(timedelta(days=14).total_seconds())
+IDP_OIDC_DEVICE_CODE_EXPIRES_IN = int(timedelta(minutes=10).total_seconds())
+IDP_OIDC_RATE_LIMITS = {"device_code": "10/m/ip"}
 
 MFA_ADAPTER = "apps.accounts.two_factor.adapter.SecondFactorAdapter"
 MFA_FORMS = {

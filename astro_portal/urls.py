@@ -15,6 +15,8 @@ urlpatterns = [
     path("", include("apps.alerts.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.api.urls")),
+    # allauth resolves these by their names.
+    path("", include(([path("", include(("apps.api.oauth.urls", "oidc")))], "idp"))),
     path("", include("apps.sso.urls")),
     # allauth resolves this page by its name.
     path("accounts/login/", sign_in, name="account_login"),

@@ -1,6 +1,6 @@
 """What a person or a token may do, and what a list may show them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self, TypeVar
@@ -123,26 +123,48 @@ def _own_permissions(*, user: User, chain: list[Any]) -> dict[int, frozenset[str
     parameters: dict[str, Any] = {"user": user.pk}
     parameters |= {f"object_{level}": one.pk for level, one in enumerate(chain)}
     own: dict[int, frozenset[str]] = {}
+    held = _own_permissions_sql(
+        tuple(type(one) for one in chain),
+        "%(user)s",
+        tuple(f"%(object_{level})s" for level in range(len(chain))),
+    )
     with connection.cursor() as cursor:
-        cursor.execute(_own_permissions_sql(tuple(type(one) for one in chain)), parameters)
+        cursor.execute(held, parameters)
         for level, permissions in cursor.fetchall():
             own[level] = own.get(level, frozenset()) | frozenset(permissions)
     return own
 
 
 @cache
-def _own_permissions_sql(models: tuple[type[Any], ...]) -> str:
+def permissions_sql(models: tuple[type[Any], ...], *, user: str, objects: tuple[str, ...]) -> str:
+    """Write the array of permissions that a user holds on an object, for a query that finds both.
+
+    `models` are of the object and all above it, `user` and `objects` SQL that names their ids.
+    """
+    held = _own_permissions_sql(models, user, objects)
+    return f"ARRAY(SELECT DISTINCT unnest(own.permissions) FROM ({held}) own)"  # noqa: S608 - names of columns
+
+
+def note_permissions(*, user: User, on: Scoped, permissions: Iterable[str]) -> None:
+    """Note what a user holds on an object, where a query for something else has read it."""
+    memory = getattr(user, "_permissions_held", None) or {}
+    memory[(type(on), on.pk)] = frozenset(permissions)
+    user._permissions_held = memory  # type: ignore[attr-defined]  # see permissions_held
+
+
+@cache
+def _own_permissions_sql(models: tuple[type[Any], ...], user: str, objects: tuple[str, ...]) -> str:
     """Write what `live()` and `permission__role` mean, for all levels in one statement."""
     roles = _table(Role)
     parts = [
         f"SELECT {level}, {roles}.permissions FROM {_table(grants)} held "  # noqa: S608 - names of tables
         f"JOIN {roles} ON {roles}.permission_id = held.permission_id "
-        f"WHERE {holder} AND held.content_object_id = %(object_{level})s AND {_live('held')}"
+        f"WHERE {holder} AND held.content_object_id = {objects[level]} AND {_live('held')}"
         for level, model in enumerate(models)
         if has_grants(model)
         for grants, holder in (
-            (grant_model(model), "held.user_id = %(user)s"),
-            (team_grant_model(model), f"held.group_id IN ({_teams_sql('%(user)s')})"),
+            (grant_model(model), f"held.user_id = {user}"),
+            (team_grant_model(model), f"held.group_id IN ({_teams_sql(user)})"),
         )
     ]
     return " UNION ALL ".join(parts)

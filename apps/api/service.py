@@ -1,6 +1,5 @@
 """All operations of the API under one roof, and the document that describes them."""
 
-import hashlib
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +11,7 @@ from apps.api.deployments import deploys, items, logs, options, promotions
 from apps.api.people import roles, teams, tokens, users
 from apps.api.places import clusters, organizations, workspaces
 from apps.api.wire.errors import explain_in
+from apps.api.wire.etags import etag_of
 
 ROUTERS = (
     organizations.router,
@@ -52,7 +52,7 @@ class PortalAPI(NinjaAPI):
         )
         if request.method != "GET" or response.status_code != HTTPStatus.OK:
             return response
-        etag = response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+        etag = response["ETag"] = etag_of(response.content)
         found: HttpResponse | None = get_conditional_response(request, etag, None, response)
         return found or response
 

@@ -10,6 +10,7 @@ from apps.core.context import current_request
 
 SYSTEM = "Astro Portal"
 CHUNK = 2000
+LONGEST_LABEL = 254
 
 
 def record(
@@ -48,7 +49,8 @@ def record(
 def _label_of(actor: User | None) -> str:
     if actor is None:
         return current_request().caller or SYSTEM
-    return actor.email if actor.kind == UserKind.PERSON else f"API token {actor}"
+    label = actor.email if actor.kind == UserKind.PERSON else f"API token {actor}"
+    return f"{label} {current_request().means}".strip()[:LONGEST_LABEL]
 
 
 def export_events(

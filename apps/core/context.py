@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class RequestContext:
-    """`caller` is who asks when that is neither a person nor an API token."""
+    """`caller` is who asks when that is neither a person nor an API token. `means` is what a person
+    or a token calls with, where that is no browser: "by personal token laptop, astro-cli/1.45.0".
+    """
 
     request_id: str = ""
     address: str = ""
     caller: str = ""
+    means: str = ""
 
 
 _current: ContextVar[RequestContext] = ContextVar("request_context", default=RequestContext())  # noqa: B039 - frozen
@@ -27,6 +30,11 @@ def enter_request(context: RequestContext) -> Token[RequestContext]:
 def name_caller(caller: str) -> None:
     """Set the caller of the request, until it ends."""
     _current.set(replace(_current.get(), caller=caller))
+
+
+def name_means(means: str) -> None:
+    """Set what the caller calls with, until the request ends."""
+    _current.set(replace(_current.get(), means=means))
 
 
 def leave_request(token: Token[RequestContext]) -> None:

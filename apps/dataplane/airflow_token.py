@@ -1,14 +1,28 @@
-"""The portal's own identity towards an Airflow's REST API, the same on every data plane."""
+"""Who the portal is, or whom it stands for, towards an Airflow's REST API; the same on every data
+plane.
+"""
 
 import secrets
 import time
+from dataclasses import dataclass
 
 import jwt
 
 TOKEN_SECONDS = 120
 
 
-def service_token(jwt_secret: str) -> str:
+@dataclass(frozen=True)
+class AirflowUser:
+    """Who calls an Airflow: the name that its own log shows, and one of its roles."""
+
+    name: str
+    role: str
+
+
+PORTAL = AirflowUser("astro-portal", "admin")
+
+
+def service_token(jwt_secret: str, *, user: AirflowUser = PORTAL) -> str:
     """Make a token of Airflow's own kind, signed with the Deployment's JWT secret.
 
     Source of the claims: Airflow's `SimpleAuthManager.serialize_user` and `[api_auth]
@@ -16,8 +30,8 @@ def service_token(jwt_secret: str) -> str:
     """
     now = int(time.time())
     claims = {
-        "sub": "astro-portal",
-        "role": "admin",
+        "sub": user.name,
+        "role": user.role,
         "teams": [],
         "aud": "apache-airflow",
         "iat": now - 5,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
@@ -76,9 +77,11 @@ class DataPlane(Protocol):
         method: str,
         path: str,
         json: Mapping[str, object] | None = None,
+        user: AirflowUser = PORTAL,
     ) -> AirflowResponse:
         """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, with role
-        admin. Any HTTP status is a response. Raises Unreachable when there is none.
+        admin, or as someone else. Any HTTP status is a response. Raises Unreachable when there is
+        none.
         """
         ...
 

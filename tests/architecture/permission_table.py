@@ -116,6 +116,12 @@ def special(
     return Row(gate, gate, seen_by, get, post, is_by_token)
 
 
+def by_token(permission: str) -> Row:
+    """An address about an object that takes tokens and no session."""
+    who = HOLDERS[permission] & TOKENS
+    return Row(permission, permission, NOBODY, who, who, is_by_token=True)
+
+
 def special_both(gate: str, who: frozenset[str]) -> Row:
     return special(gate, who, who, who)
 
@@ -208,6 +214,7 @@ TABLE = {
     # By token alone: whoever is signed in is nobody there.
     "api:metrics": special("token", NOBODY, TOKENS, is_by_token=True),
     # The operations of the API are in test_api_matrix.
+    "api:airflow": by_token("deployment.airflow.view"),
     "api:openapi": special("open", EVERYBODY, EVERYBODY),
     "api:reference": special("open", EVERYBODY, EVERYBODY),
     "registry:setup": special("operator", NOBODY, OPERATOR),
@@ -222,6 +229,14 @@ TABLE = {
     "api:new_personal_token": special_both("signed-in", SIGNED_IN),
     # Of one's own alone: there is none with that number.
     "api:remove_personal_token": special("signed-in", NOBODY, None, NOBODY),
+    "api:end_program": special("signed-in", NOBODY, None, NOBODY),
+    "idp:oidc:auth_config": special("open", EVERYBODY, EVERYBODY),
+    "idp:oidc:authorization": special_both("signed-in", SIGNED_IN),
+    "idp:oidc:device_authorization": special_both("signed-in", SIGNED_IN),
+    "idp:oidc:token": special("open", EVERYBODY, None, EVERYBODY),
+    "idp:oidc:revoke": special("open", EVERYBODY, None, EVERYBODY),
+    "idp:oidc:device_code": special("open", EVERYBODY, None, EVERYBODY),
+    "idp:oidc:userinfo": special("token", NOBODY, TOKENS, is_by_token=True),
     "organizations:role": reads("organization.view"),
     "organizations:new_role": both("organization.roles.manage"),
     "organizations:edit_role": both("organization.roles.manage"),

@@ -73,6 +73,8 @@ class Stage:
             wanted["slug"] = "nordhavn" if route.startswith("o/") else "warehouse"
         if ":token_id>" in route:
             wanted["token_id"] = self.token_ids[name]
+        if name == "api:airflow":
+            wanted["path"] = "pools"
         if name == "sso:callback":
             wanted["connection_key"] = self.arguments["oidc_key"]
         if name == "portal:documentation":
@@ -293,6 +295,8 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "connection_key": saml.key,
             "oidc_key": oidc.key,
             "domain_id": domain.pk,
+            # Of no program that is signed in.
+            "login_id": "0" * 32,
             "organization_slug": "nordhavn",
             "mapping_id": map_group(actor=owner, connection=saml, group="data", team=mirrored).pk,
             "link_id": SocialAccount.objects.create(

@@ -25,6 +25,7 @@ from apps.accounts.models import User
 from apps.alerts.deliveries import outbox
 from apps.alerts.sweeping.sweep import sweep
 from apps.clusters.models import Cluster
+from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import Permanent
 from apps.dataplane.local.airflow import code, database
 from apps.dataplane.local.control.history_cleanup import log_file
@@ -121,6 +122,30 @@ def test_an_admin_sees_connections(world: LocalWorld):
     headers = {"Cookie": cookie(response)}
 
     assert call(world, "GET", "/open-comet/api/v2/connections", headers=headers).status == 200
+
+
+def test_programs_call_its_api_by_name_and_in_their_role(world: LocalWorld):
+    """What the portal's own door for programs asks (apps/api/airflow.py)."""
+    pool = {"name": "by_program", "slots": 3}
+
+    def ask(role: str, method: str, path: str, body: Any = None) -> int:
+        user = AirflowUser(f"{role}@example.org", role)
+        answer = world.plane.airflow(
+            spec=world.spec, method=method, path=path, json=body, user=user
+        )
+        return answer.status
+
+    assert ask("viewer", "GET", "/api/v2/dags") == 200
+    assert ask("viewer", "POST", "/api/v2/pools", pool) == 403
+    assert ask("user", "POST", "/api/v2/pools", pool) == 403
+    assert ask("user", "GET", "/api/v2/connections") == 403
+    assert ask("op", "POST", "/api/v2/pools", pool) == 201
+    assert ask("op", "POST", "/api/v2/pools", pool) == 409
+    assert ask("op", "DELETE", "/api/v2/pools/by_program") == 204
+    # Only to people who sign in, not to programs.
+    assert ask("viewer", "GET", "/api/v2/auth/login") in (302, 307)
+    rows = world.airflow("GET", "/api/v2/eventLogs?order_by=-when&limit=20")["event_logs"]
+    assert "op@example.org" in {row["owner"] for row in rows}
 
 
 def test_only_the_portal_itself_is_told_what_waits_and_runs(world: LocalWorld):

@@ -29,6 +29,7 @@ NAMESPACES = {
     "dags",
     "deployments",
     "deploys",
+    "idp:oidc",
     "observability",
     "organizations",
     "portal",
@@ -44,6 +45,14 @@ NOT_PAGES = {
     "registry:token": "for machines",
     "api:cli_config": "a file",
     "api:remove_personal_token": "POST only",
+    "api:airflow": "for programs",
+    "api:end_program": "POST only",
+    "idp:oidc:auth_config": "JSON",
+    "idp:oidc:authorization": "begins at a program: a test of its own",
+    "idp:oidc:device_code": "POST only",
+    "idp:oidc:revoke": "POST only",
+    "idp:oidc:token": "POST only",
+    "idp:oidc:userinfo": "JSON",
     "accounts:end_others": "POST only",
     "portal:healthz": "plain text",
     "portal:pin_deployment": "POST only",
@@ -148,6 +157,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("api:use_cli", []),
         ("api:personal_tokens", []),
         ("api:new_personal_token", []),
+        ("idp:oidc:device_authorization", []),
         ("accounts:mail", []),
         ("registry:setup", []),
         ("organizations:workspaces", ["nordhavn"]),
@@ -517,7 +527,8 @@ def _names(patterns: list[Any], namespace: str) -> list[str]:
         if str(pattern.pattern) == API:  # operations answer in JSON
             continue
         if isinstance(pattern, URLResolver):
-            found += _names(pattern.url_patterns, pattern.namespace or namespace)
+            inside = ":".join(filter(None, (namespace, pattern.namespace)))
+            found += _names(pattern.url_patterns, inside)
         elif isinstance(pattern, URLPattern) and namespace in NAMESPACES:
             found.append(f"{namespace}:{pattern.name}")
     return found

@@ -13,6 +13,7 @@ from pydantic import Field
 from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.errors import NotHere, NotOffered
 from apps.api.wire.gates import Call, on_deployment
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
@@ -90,6 +91,7 @@ def list_deploys(request: Call, at: Path[AtDeployment], asked: Query[Paging]) ->
     operation_id="CreateDeploy",
     summary="Announce a deploy, and learn where to upload it",
 )
+@once
 def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
     """DAGs are a gzipped tar, uploaded as to Azure Blob Storage. An image is pushed to
     `imageRepository:imageTag`, to the portal's own registry.
@@ -145,6 +147,7 @@ def finish_deploy(request: Call, at: Path[AtDeploy], body: Finish) -> Any:
     operation_id="DeployRollback",
     summary="Deploy the code of an earlier deploy again",
 )
+@once
 def roll_back_to(request: Call, at: Path[AtDeploy], body: RollBack) -> Any:
     delivery = roll_back(
         actor=request.caller.user,

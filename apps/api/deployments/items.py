@@ -20,12 +20,14 @@ from apps.api.deployments.shapes import (
     deployment_shape,
 )
 from apps.api.wire.errors import NotHere, NotOffered
+from apps.api.wire.etags import is_matched
 from apps.api.wire.gates import DEPLOYMENT_PARTS, Call, in_organization, on_deployment
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization
 from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
-from apps.core.errors import Invalid
+from apps.core.errors import Conflict, Invalid
 from apps.core.public_ids import number_of, numbers_of
 from apps.deployments.editing.services import (
     create_deployment,
@@ -73,6 +75,7 @@ def list_deployments(request: Call, at: Path[InOrganization], asked: Query[Deplo
     operation_id="CreateDeployment",
     summary="Create a Deployment",
 )
+@once
 def new_deployment(request: Call, at: Path[InOrganization], body: NewDeployment) -> Any:
     workspace = _workspace(request, body.workspace_id)
     refuse_what_is_not_here(body)
@@ -111,9 +114,11 @@ def get_deployment(request: Call, at: Path[AtDeployment]) -> Any:
 )
 def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentChange) -> Any:
     """Make one revision of all that differs. Two clients that change at a time: the second gets
-    409, reads again and repeats.
+    409, reads again and repeats. With `If-Match` that holds from the moment of the read on.
     """
     deployment: Deployment = request.found
+    if not is_matched(request, deployment_shape(deployment)):
+        raise Conflict("It changed after you read it. Read it again, then repeat your change.")
     _refuse_moving(deployment, body)
     refuse_what_is_not_here(body)
     if deployment.wanted is None:

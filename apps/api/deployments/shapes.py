@@ -138,6 +138,7 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
     deployment_id = public_id("deployment", deployment.pk)
     airflow = airflow_url(deployment)
     repository, tag = _image_of(configuration)
+    airflow_api = f"{settings.PORTAL_URL}/airflow/{deployment.ref}/api/v2"
     return DeploymentShape(
         id=deployment_id,
         name=deployment.name,
@@ -165,10 +166,11 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         image_tag=tag or f"revision-{wanted.number}",
         dag_tarball_version=_code_version(applied),
         desired_dag_tarball_version=_code_version(wanted),
-        api_url=f"{airflow}api/v2",
+        api_url=airflow_api,
         ui_url=settings.PORTAL_URL + _page_of(deployment.ref),
         web_server_url=airflow,
-        web_server_airflow_api_url=f"{airflow}api/v2",
+        # Clients put https:// before it, and one of them whatever it begins with.
+        web_server_airflow_api_url=airflow_api.removeprefix("https://"),
         web_server_ingress_hostname=_host_of(airflow.rpartition(deployment.ref)[0]),
         created_at=deployment.created_at,
         updated_at=wanted.created_at,

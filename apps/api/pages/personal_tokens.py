@@ -20,6 +20,7 @@ from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.core.forms import Choices
 from apps.core.gates import signed_in_only
 from apps.organizations.models import Organization, PersonalToken
+from apps.organizations.tokens.logins import end_login, logins_of
 from apps.organizations.tokens.personal import create_personal_token, revoke_personal_token
 from apps.organizations.tokens.queries import fingerprint_of, personal_tokens_of
 from apps.organizations.workspaces.queries import organizations_of
@@ -63,7 +64,8 @@ def personal_tokens(request: HttpRequest) -> HttpResponse:
     page = Paginator(personal_tokens_of(user=person), PAGE_SIZE).get_page(request.GET.get("page"))
     rows = [(token, _why_ended(token, person)) for token in page]
     is_member = organizations_of(user=person).exists()
-    context = {"page_obj": page, "rows": rows, "is_member": is_member}
+    programs = logins_of(user=person)
+    context = {"page_obj": page, "rows": rows, "is_member": is_member, "programs": programs}
     return render(request, "api/personal_tokens.html", context)
 
 
@@ -89,6 +91,15 @@ def remove_personal_token(request: HttpRequest, token_id: int) -> HttpResponse:
     if token is None:
         raise Http404
     messages.success(request, f"Token {token} revoked.")
+    return redirect("api:personal_tokens")
+
+
+@signed_in_only
+@require_POST
+def end_program(request: HttpRequest, login_id: str) -> HttpResponse:
+    if not end_login(user=request_user(request), login_id=login_id):
+        raise Http404
+    messages.success(request, "The program is signed out.")
     return redirect("api:personal_tokens")
 
 

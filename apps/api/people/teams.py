@@ -17,6 +17,7 @@ from apps.api.people.holders import HeldRoles, carry_out, held_by_teams, roles_s
 from apps.api.people.users import people_seen, place_of
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Profile, Shape
 from apps.core.public_ids import number_of, numbers_of, public_id
@@ -129,6 +130,7 @@ def list_teams(request: Call, at: Path[InOrganization], asked: Query[TeamQuery])
     operation_id="CreateTeam",
     summary="Create a Team",
 )
+@once
 def new_team(request: Call, at: Path[InOrganization], body: NewTeam) -> Any:
     actor = request.caller.user
     with transaction.atomic():

@@ -16,6 +16,7 @@ from apps.api.people.roles import role_named, wire_name
 from apps.api.people.users import place_of, visible
 from apps.api.wire.errors import NotHere, NotOffered
 from apps.api.wire.gates import Call, in_organization
+from apps.api.wire.idempotency import once_with_secret
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
 from apps.core.errors import Invalid
@@ -119,6 +120,7 @@ def list_tokens(request: Call, at: Path[InOrganization], asked: Query[TokenQuery
     operation_id="CreateApiToken",
     summary="Create an API token",
 )
+@once_with_secret
 def new_token(request: Call, at: Path[InOrganization], body: NewToken) -> Any:
     """A token has no more rights than its maker. Its secret is in this answer alone."""
     on = _place(request, body)
@@ -197,6 +199,7 @@ def change_token_role(request: Call, at: Path[AtToken], body: TokenRoles) -> Any
     operation_id="RotateApiToken",
     summary="Replace the secret of an API token",
 )
+@once_with_secret
 def rotate(request: Call, at: Path[AtToken]) -> Any:
     """The secret before stops working at once; the new one is in this answer alone."""
     token, on, role = _token(request, at.token_id)

@@ -19,6 +19,7 @@ from apps.api.people.holders import HeldRoles, carry_out, held_by_people, roles_
 from apps.api.people.roles import role_named
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
@@ -137,6 +138,7 @@ def change_user_roles(request: Call, at: Path[AtUser], body: HeldRoles) -> Any:
     operation_id="CreateUserInvite",
     summary="Invite a person",
 )
+@once
 def new_invite(request: Call, at: Path[InOrganization], body: NewInvite) -> Any:
     organization, actor = request.organization, request.caller.user
     role = role_named(body.role, on=organization)

@@ -14,6 +14,7 @@ from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Profile, Shape
 from apps.audit.services import export_events
 from apps.core.public_ids import public_id
 from apps.organizations.models import Organization
+from apps.organizations.workspaces.queries import organizations_of
 from apps.organizations.workspaces.services import update_organization
 
 router = Router(by_alias=True, exclude_none=True, tags=["Organization"])
@@ -45,14 +46,14 @@ class OrganizationChange(Shape):
 
 
 class SelfShape(Shape):
-    """Who calls: the person of a personal token, or an API token."""
+    """Who calls: a person, or an API token."""
 
     id: str
     username: str
     full_name: str
     avatar_url: str = ""
     status: str = "ACTIVE"
-    organization_id: str
+    organization_id: str | None
     created_at: datetime
     updated_at: datetime
 
@@ -79,10 +80,11 @@ class WhoAsks(Shape):
     auth=ANY_TOKEN,
     response=OrganizationList,
     operation_id="ListOrganizations",
-    summary="List the organization of the token",
+    summary="List the organizations in which the token works",
 )
 def list_organizations(request: Call, paging: Query[Paging]) -> Any:
-    page = part_of([request.caller.organization], paging)
+    own = request.caller.organization
+    page = part_of([own] if own else list(organizations_of(user=request.caller.user)), paging)
     rows = [organization_shape(one) for one in page.rows]
     return OrganizationList(organizations=rows, **page.numbers(paging))
 
@@ -136,13 +138,13 @@ def export_audit_log(request: Call, at: Path[InOrganization], asked: Query[Audit
     summary="Say whose token this is",
 )
 def get_self(request: Call, asked: Query[WhoAsks]) -> Any:
-    user = request.caller.user
+    user, organization = request.caller.user, request.caller.organization
     is_person = user.kind == UserKind.PERSON
     return SelfShape(
         id=public_id("user", user.pk),
         username=user.email if is_person else user.name,
         full_name=user.name or user.email,
-        organization_id=public_id("organization", request.caller.organization.pk),
+        organization_id=public_id("organization", organization.pk) if organization else None,
         created_at=user.joined_at,
         updated_at=user.joined_at,
     )

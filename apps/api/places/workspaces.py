@@ -8,6 +8,7 @@ from pydantic import Field
 
 from apps.api.wire.errors import NotOffered
 from apps.api.wire.gates import Call, in_organization, on_workspace
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Profile, Shape
 from apps.core.public_ids import numbers_of, public_id
@@ -78,6 +79,7 @@ def list_workspaces(request: Call, at: Path[InOrganization], asked: Query[Worksp
     operation_id="CreateWorkspace",
     summary="Create a workspace",
 )
+@once
 def new_workspace(request: Call, at: Path[InOrganization], body: WorkspaceBody) -> Any:
     _refuse_enforcement(body)
     made = create_workspace(

@@ -13,6 +13,7 @@ from apps.access.scoped import PermissionMissing
 from apps.access.services import RightsExceeded
 from apps.api.wire.shapes import FieldProblem, Problem
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
+from apps.dags.airflow.api import AirflowSilent
 from apps.deploys.services import StorageFull
 from apps.organizations.tokens.queries import TokenRefused
 
@@ -46,6 +47,10 @@ class NotReachable(PortalError):
     """A data plane or an Airflow does not answer."""
 
 
+class KeyInUse(Conflict):
+    """A key for creating once stands for another call, or for one that is not finished."""
+
+
 class TooManyCalls(PortalError):
     """`seconds` is how long to wait."""
 
@@ -75,6 +80,7 @@ _STATUS: dict[type[PortalError], HTTPStatus] = {
     # What is there forbids it, not who asks.
     Refused: HTTPStatus.CONFLICT,
     NotReachable: HTTPStatus.SERVICE_UNAVAILABLE,
+    AirflowSilent: HTTPStatus.SERVICE_UNAVAILABLE,
     StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     PortalError: HTTPStatus.BAD_REQUEST,
 }
@@ -83,7 +89,7 @@ _STATUS: dict[type[PortalError], HTTPStatus] = {
 def explain_in(api: NinjaAPI) -> None:
     """Let an API answer every anticipated failure in the shape of `Problem`."""
     api.exception_handler(PortalError)(refusal)
-    api.exception_handler(PermissionMissing)(_permission_missing)
+    api.exception_handler(PermissionMissing)(permission_missing)
     api.exception_handler(ValidationError)(_not_valid)
     api.exception_handler(HttpError)(_http_error)
 
@@ -149,7 +155,8 @@ def _in_words(error: PortalError) -> str:
     return " ".join(one.message for one in many) or error.message
 
 
-def _permission_missing(request: HttpRequest, error: PermissionMissing) -> HttpResponse:
+def permission_missing(request: HttpRequest, error: PermissionMissing) -> HttpResponse:
+    """Answer a call that its caller may not make, with the roles that may."""
     denial = explain_denial(permission=error.permission, on=error.on)
     message = f"This needs the permission “{denial.action}”, which you do not have here."
     if denial.roles:

@@ -5,6 +5,7 @@ Cookies are ignored, so no page of another origin can call on a person's behalf 
 needed; no session is created. What a caller may not see is not there: 404.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from time import time as now
@@ -13,28 +14,33 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from apps.access.catalogue import PERMISSIONS
-from apps.access.scoped import require
+from apps.access.scoped import PermissionMissing, require
 from apps.api.wire.errors import (
     BAD_TOKENS_SECONDS,
     NotHere,
     TooManyBadTokens,
     TooManyCalls,
+    permission_missing,
     refusal,
 )
+from apps.core.context import name_means
 from apps.core.errors import PortalError
 from apps.core.gates import View
 from apps.core.middleware import client_address
 from apps.core.public_ids import number_of
 from apps.deployments.models import Deployment, Phase
-from apps.organizations.models import Organization, Workspace
+from apps.organizations.models import Organization, PersonalToken, Workspace
 from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
+from apps.organizations.workspaces.queries import organizations_of
 
 # 32 random bytes cannot be guessed: this tells a caller that keeps trying to stop. Good tokens pass
 # all the same, as many people may share an address.
 BAD_TOKENS = 30
+LONGEST_WORD = 60
 # What the shape of a Deployment needs besides its workspace.
 DEPLOYMENT_PARTS = ("cluster", "wanted__created_by", "applied", "created_by")
 
@@ -52,14 +58,15 @@ class Gate:
     """Ask for a working token; below an organization, for one of that organization; and for a
     permission on an object where there is one.
 
-    `model` is found by the argument `by` of the address. `permission` is "" where an operation
-    filters by itself: lists, mostly.
+    `model` is found by the argument `by` of the address: its public ID, or the value of a `field`.
+    `permission` is "" where an operation filters by itself: lists, mostly.
     """
 
     permission: str = ""
     model: Any = None
     by: str = ""
     with_also: tuple[str, ...] = ()
+    field: str = ""
 
     def __post_init__(self) -> None:
         if self.permission and self.permission not in PERMISSIONS:
@@ -74,29 +81,38 @@ class Gate:
     def __call__(self, request: Any) -> Caller:
         caller = request.caller = _caller(request)
         _limit(caller)
+        name_means(means_of(caller, request))
         arguments = request.resolver_match.kwargs
         if "organizationId" in arguments:
             request.organization = _organization(caller, arguments["organizationId"])
         if self.model is not None:
-            request.found = self._find(caller, arguments)
+            request.found = self._find(request, arguments)
         elif self.permission:
             require(user=caller.user, permission=self.permission, on=request.organization)
         return caller
 
-    def _find(self, caller: Caller, arguments: dict[str, str]) -> Any:
-        number = number_of(self.model.access_scope, arguments[self.by])
-        path = self.model.access_paths["organization"]
+    def _find(self, request: Any, arguments: dict[str, str]) -> Any:
+        caller: Caller = request.caller
         above = [path for path in self.model.access_paths.values() if path]
-        rows = self.model.objects.filter(**{path: caller.organization}).select_related(
-            *above, *self.with_also
-        )
-        found = rows.filter(pk=number).first()
+        rows = self.model.objects.select_related(*above, *self.with_also)
+        found = rows.filter(**self._named(request, arguments)).first()
         if found is None or getattr(found, "phase", "") == Phase.DELETED:
             raise NotHere
         if not caller.user.has_perm(f"{self.model.access_scope}.view", found):
             raise NotHere
         require(user=caller.user, permission=self.permission, on=found)
         return found
+
+    def _named(self, request: Any, arguments: dict[str, str]) -> dict[str, Any]:
+        text = arguments[self.by]
+        organization = getattr(request, "organization", request.caller.organization)
+        if self.field:
+            named: dict[str, Any] = {self.field: text}
+        else:
+            named = {"pk": number_of(self.model.access_scope, text)}
+        if organization is not None:
+            named[self.model.access_paths["organization"]] = organization
+        return named
 
 
 ANY_TOKEN = Gate()
@@ -119,6 +135,33 @@ def on_deployment(permission: str) -> Gate:
         "deploymentId",
         with_also=DEPLOYMENT_PARTS,
     )
+
+
+def by_token_on_deployment(permission: str) -> Callable[[View], View]:
+    """Require a working token and a permission on the Deployment whose `ref` is in the address, for
+    a view that is no operation and may write. It gets the Caller and the Deployment.
+    """
+    ask = Gate(permission, Deployment, "ref", with_also=("applied",), field="ref")
+
+    def decorate(view: View) -> View:
+        @csrf_exempt  # no cookie is read
+        @wraps(view)
+        def gate(request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                caller = ask(request)
+                kwargs.pop("ref")
+                answer = view(request, caller, request.found, *args, **kwargs)
+            except PermissionMissing as error:
+                return permission_missing(request, error)
+            except PortalError as error:
+                return refusal(request, error)
+            answer["Cache-Control"] = "no-store"
+            return answer
+
+        gate.access_stamp = ask.access_stamp  # type: ignore[attr-defined]  # read by the view guard
+        return gate
+
+    return decorate
 
 
 def by_token(view: View) -> View:
@@ -152,6 +195,32 @@ def _caller(request: HttpRequest) -> Caller:
         raise
 
 
+def means_of(caller: Caller, request: HttpRequest) -> str:
+    """Say what a call is made with, for the audit log: the token, and the program by its own word.
+    An API token is the actor itself.
+    """
+    token, program = caller.token, program_of(request)
+    if isinstance(token, PersonalToken):
+        named = f"by personal token {token.name}"
+        return f"{named}, {program}" if program else named
+    return f"by {program}" if program else ""
+
+
+def program_of(request: HttpRequest) -> str:
+    """Return how the calling program names itself and its version, "" where it does not."""
+    kind = _word(request.headers.get("X-Astro-Client-Identifier", ""))
+    if kind:
+        version = _word(request.headers.get("X-Astro-Client-Version", ""))
+        name = "astro-cli" if kind == "cli" else kind
+        return f"{name}/{version}" if version else name
+    return _word(request.headers.get("User-Agent", ""))
+
+
+def _word(said: str) -> str:
+    first = said.strip().partition(" ")[0]
+    return "".join(one for one in first if one.isascii() and one.isprintable())[:LONGEST_WORD]
+
+
 def _limit(caller: Caller) -> None:
     """Count the calls of a token in this minute. Without a cache nothing is counted."""
     most = settings.API_CALLS_PER_MINUTE
@@ -166,9 +235,12 @@ def _limit(caller: Caller) -> None:
 
 
 def _organization(caller: Caller, text: str) -> Organization:
-    if number_of("organization", text) != caller.organization.pk:
+    number, own = number_of("organization", text), caller.organization
+    if own is None:
+        own = organizations_of(user=caller.user).filter(pk=number).first()
+    if own is None or own.pk != number:
         raise NotHere
-    return caller.organization
+    return own
 
 
 def _secret_of(request: HttpRequest) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from apps.dataplane import import_errors
+from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
@@ -84,9 +85,9 @@ class FakeStore:
 
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
     is what a check returns in place of its default. `calls` lists every call as (method, ref),
-    oldest first. `responses` are by method and path, with its query or for any; `respond` stands in
-    for the REST API of every Airflow. `lock` is what any requirements come to, `project` what any
-    code defines.
+    oldest first, and `airflow_users` as whom Airflow was called. `responses` are by method and
+    path, with its query or for any; `respond` stands in for the REST API of every Airflow. `lock`
+    is what any requirements come to, `project` what any code defines.
     """
 
     apply_passes_needed: int = 1
@@ -99,6 +100,7 @@ class FakeStore:
     log_lines: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     parse_lines: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     responses: dict[tuple[str, str], AirflowResponse] = field(default_factory=dict)
+    airflow_users: list[AirflowUser] = field(default_factory=list)
     respond: Callable[[str, str, Mapping[str, object] | None], AirflowResponse] | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
     lock: PackageLock = PackageLock(text="", packages=())
@@ -290,8 +292,10 @@ class FakePlane:
         method: str,
         path: str,
         json: Mapping[str, object] | None = None,
+        user: AirflowUser = PORTAL,
     ) -> AirflowResponse:
         self.store.enter("airflow", spec.ref)
+        self.store.airflow_users.append(user)
         missing = AirflowResponse(status=404, data={"detail": "Not Found"})
         airflow = self.store.airflows.get(spec.ref)
         if airflow is not None and path.partition("?")[0] == import_errors.PATH:

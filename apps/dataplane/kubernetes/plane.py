@@ -7,6 +7,7 @@ one credential serves everything.
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import DEPLOYMENT, POD, STATEFUL_SET, Manifest
@@ -147,11 +148,12 @@ class KubernetesPlane:
         method: str,
         path: str,
         json: Mapping[str, object] | None = None,
+        user: AirflowUser = PORTAL,
     ) -> AirflowResponse:
         """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role
-        admin.
+        admin, or as another user.
         """
-        return call_airflow(self.api, spec=spec, method=method, path=path, json=json)
+        return call_airflow(self.api, spec=spec, method=method, path=path, json=json, user=user)
 
     def lock_packages(
         self,

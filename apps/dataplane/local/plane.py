@@ -9,7 +9,7 @@ from datetime import datetime
 
 import psutil
 
-from apps.dataplane.airflow_token import service_token
+from apps.dataplane.airflow_token import PORTAL, AirflowUser, service_token
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.local.airflow import api as airflow_api
 from apps.dataplane.local.airflow import database, log_files, parse_logs
@@ -161,9 +161,10 @@ class LocalPlane:
         method: str,
         path: str,
         json: Mapping[str, object] | None = None,
+        user: AirflowUser = PORTAL,
     ) -> AirflowResponse:
         """Call that Airflow's REST API (`path` like `/api/v2/dags`) as the portal itself, role
-        admin.
+        admin, or as another user.
         """
         state = read_state(Folder(self.home, spec.ref))
         if state is None:
@@ -174,7 +175,7 @@ class LocalPlane:
             method=method,
             path=path,
             json=json,
-            token=service_token(spec.secrets.jwt_secret),
+            token=service_token(spec.secrets.jwt_secret, user=user),
         )
 
     def _supervisor(self) -> Finding:

@@ -5,6 +5,7 @@ An API token's secret and an invitation act for the person who made them, long a
 
 from typing import Any
 
+from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from django.apps import apps as installed
 from django.db.models.functions import Now
 
@@ -14,11 +15,19 @@ from apps.access.scopes import grant_model
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.organizations.models import ApiToken, ApiTokenSecret, Invitation, PersonalToken
+from apps.organizations.tokens.logins import end_logins, logins_of
 
 
 def connect() -> None:
     """Connect to the signal of accounts. Called once, when the app is ready."""
     earlier_access_ended.connect(_end, dispatch_uid="end secrets and invitations")
+    for changed in (authenticator_added, authenticator_removed, authenticator_reset):
+        changed.connect(_follow_second_factor, dispatch_uid="sign programs out")
+
+
+def _follow_second_factor(sender: Any, user: User, **_: Any) -> None:
+    """Sign programs out that were signed in by other proofs than the ones that count now."""
+    end_logins(user=user)
 
 
 def _end(sender: Any, user: User, **_: Any) -> list[str]:
@@ -40,7 +49,9 @@ def _end_secrets(user: User) -> list[str]:
 def _end_own(user: User) -> list[str]:
     theirs = list(PersonalToken.objects.filter(user=user))
     PersonalToken.objects.filter(user=user).delete()
-    return [f"the personal token {token.name}" for token in theirs]
+    programs = [f"the sign-in of {one.program}" for one in logins_of(user=user)]
+    end_logins(user=user)
+    return [*(f"the personal token {token.name}" for token in theirs), *programs]
 
 
 def _place_of(token: ApiToken) -> Any:

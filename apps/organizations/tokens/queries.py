@@ -1,28 +1,40 @@
 """Reads about API tokens, and what happens when one is used."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
+from allauth.idp.oidc.models import Token
 from django.apps import apps as installed
 from django.db.models import Prefetch, Q, QuerySet
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.access.apps import MODELS
 from apps.access.models import Role
-from apps.access.queries import note_only_grant, permissions_held
+from apps.access.queries import (
+    note_only_grant,
+    note_permissions,
+    permissions_held,
+    permissions_sql,
+)
 from apps.access.scopes import Scoped, grant_model, models_with_roles, organization_over
 from apps.accounts.models import User, UserKind
 from apps.accounts.queries import digest_of
 from apps.core.errors import PortalError
 from apps.organizations.models import ApiToken, ApiTokenSecret, Organization, PersonalToken
 from apps.organizations.tokens.secrets import is_well_formed
-from apps.organizations.tokens.signed import is_signed_here
+from apps.organizations.tokens.signed import claims_in
 
 # The time of last use is recorded this often at most: it costs a write.
 USE_STEP = timedelta(minutes=1)
 VIEW = "organization.view"
+PERSONAL = "personal"
+# What allauth makes: 64 random bytes.
+_OF_LOGIN = re.compile(r"[A-Za-z0-9_-]{86}")
 
 
 class TokenRefused(PortalError):
@@ -31,14 +43,16 @@ class TokenRefused(PortalError):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: the person of a personal token, or the service user of an API token with its one
-    role on `place`. Permissions are asked of `user`.
+    """Who calls: the person of a personal token or of a program that is signed in, or the service
+    user of an API token with its one role on `place`. Permissions are asked of `user`.
+
+    A program that is signed in calls in any organization of its person: `organization` is None.
     """
 
     user: User
-    organization: Organization
-    token: ApiToken | PersonalToken
-    place: Any
+    organization: Organization | None
+    token: ApiToken | PersonalToken | Token
+    place: Any = None
     role: Role | None = None
 
 
@@ -89,15 +103,74 @@ def can_be_made_by(*, person: User | None, role: Role, place: Any) -> bool:
 
 
 def caller_of(*, secret: str, address: str) -> Caller:
-    """Find who calls with a secret, and note the use. Three queries for an API token, two for a
-    personal one, and a write once a minute.
+    """Find who calls with a secret, and note the use: one query, and a write once a minute.
+    Secrets that are no JWT, and refusals, take up to four.
 
     Raises TokenRefused when the secret is unknown, replaced, revoked or has expired, when its
     object is gone, or when the person who made it could no longer make it.
     """
-    if not (is_well_formed(secret) or is_signed_here(secret)):
+    if _OF_LOGIN.fullmatch(secret):
+        return _caller_by_login(secret)
+    claims = None if is_well_formed(secret) else claims_in(secret)
+    if claims is None and not is_well_formed(secret):
         raise TokenRefused("This is not a token of Astro Portal.")
-    digest = digest_of(secret)
+    digest, scope = digest_of(secret), (claims or {}).get("scope", "")
+    if scope == PERSONAL:
+        return _caller_in_person(digest, address)
+    found = _caller_at_once(digest, scope, address) if scope in MODELS else None
+    return found or _caller_step_by_step(digest, address)
+
+
+def _caller_at_once(digest: str, scope: str, address: str) -> Caller | None:
+    """Find the caller of an API token with which all is well, None for any other. `scope` is what
+    the token says; it only decides where to look.
+    """
+    model: Any = installed.get_model(MODELS[scope])  # type: ignore[index]  # one of SCOPES
+    above = [f"content_object__{path}" for path in model.access_paths.values() if path]
+    token, secret = "user__api_token__", "user__api_token__secrets__"
+    grants = (
+        grant_model(model)
+        .objects.live()
+        .filter(
+            Q(**{f"{secret}ends_at": None}) | Q(**{f"{secret}ends_at__gt": Now()}),
+            Q(**{f"{token}expires_at": None}) | Q(**{f"{token}expires_at__gt": Now()}),
+            **{f"{secret}digest": digest, f"{secret}made_by__is_active": True},
+            **{f"{token}revoked_at": None, f"{token}scope": scope, "user__is_active": True},
+        )
+    )
+    of_maker = RawSQL(_permissions_of_maker(model), ())  # noqa: S611 - names of columns
+    grants = grants.annotate(of_maker=of_maker)
+    row = grants.select_related(
+        "user__api_token", "permission__role", "content_object", *above
+    ).first()
+    if row is None or not set(row.role.permissions) <= set(row.of_maker):
+        return None
+    _note_use(row.user.api_token, address)
+    note_only_grant(user=row.user, role=row.role, on=row.content_object)
+    place = row.content_object
+    return Caller(row.user, organization_over(place), row.user.api_token, place, row.role)
+
+
+@cache
+def _permissions_of_maker(model: Any) -> str:
+    """Write what the person who made a secret holds where its token has its role."""
+    tables = {kind: found._meta.db_table for kind, found in _chain(model).items()}
+    objects = [f'"{grant_model(model)._meta.db_table}"."content_object_id"']
+    kinds = list(tables)
+    objects += [
+        f'"{tables[below]}"."{above}_id"' for below, above in zip(kinds, kinds[1:], strict=False)
+    ]
+    maker = f'"{ApiTokenSecret._meta.db_table}"."made_by_id"'
+    return permissions_sql(tuple(_chain(model).values()), user=maker, objects=tuple(objects))
+
+
+def _chain(model: Any) -> dict[str, Any]:
+    """Map the scopes of an object and of all above it to their models, from the object upwards."""
+    return {scope: installed.get_model(MODELS[scope]) for scope in model.access_paths}
+
+
+def _caller_step_by_step(digest: str, address: str) -> Caller:
+    """Find the caller of an API token, or say what is wrong with it."""
     known = ApiTokenSecret.objects.select_related("token__user", "made_by")
     row = known.annotate(now=Now()).filter(digest=digest).first()
     if row is None:
@@ -121,7 +194,9 @@ def caller_of(*, secret: str, address: str) -> Caller:
 
 
 def _caller_in_person(digest: str, address: str) -> Caller:
-    known = PersonalToken.objects.select_related("user", "organization").annotate(now=Now())
+    held = RawSQL(_permissions_of_person(), ())  # noqa: S611 - names of columns
+    known = PersonalToken.objects.select_related("user", "organization")
+    known = known.annotate(now=Now(), held=held)
     token = known.filter(digest=digest).first()
     if token is None:
         raise TokenRefused("This token is unknown. It may have been revoked.")
@@ -129,10 +204,30 @@ def _caller_in_person(digest: str, address: str) -> Caller:
         raise TokenRefused("This token has expired.")
     if token.fingerprint != fingerprint_of(token.user):
         raise TokenRefused("Your password was changed after this token was made. Create another.")
-    if VIEW not in permissions_held(user=token.user, on=token.organization):
+    if VIEW not in token.held or not token.user.is_active:
         raise TokenRefused("The person of this token is not in its organization any more.")
+    note_permissions(user=token.user, on=token.organization, permissions=token.held)
     _note_use(token, address)
     return Caller(token.user, token.organization, token, token.organization)
+
+
+@cache
+def _permissions_of_person() -> str:
+    table = PersonalToken._meta.db_table
+    return permissions_sql(
+        (Organization,), user=f'"{table}"."user_id"', objects=(f'"{table}"."organization_id"',)
+    )
+
+
+def _caller_by_login(secret: str) -> Caller:
+    token = Token.objects.select_related("user").lookup(Token.Type.ACCESS_TOKEN, secret)
+    if token is None or not isinstance(token.data, dict):
+        raise TokenRefused("This sign-in is unknown or has expired. Sign in again: astro login.")
+    if not token.user.is_active:
+        raise TokenRefused("This account is closed.")
+    if token.data.get("fingerprint") != fingerprint_of(token.user):
+        raise TokenRefused("Your password was changed since. Sign in again: astro login.")
+    return Caller(token.user, None, token)
 
 
 def fingerprint_of(user: User) -> str:

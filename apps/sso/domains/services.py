@@ -11,6 +11,7 @@ from apps.access.audit_labels import record_on
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization
+from apps.organizations.tokens.logins import end_logins_at
 from apps.organizations.tokens.personal import end_personal_tokens_at
 from apps.sso.domains.dns import LookupFailed, txt_records
 from apps.sso.models import BypassLink, Domain
@@ -83,6 +84,7 @@ def enforce_sso(*, actor: User, domain: Domain, is_enforced: bool) -> None:
                 "provider is down."
             )
         end_personal_tokens_at(domain=domain.name)
+        end_logins_at(domain=domain.name)
     _note(domain, is_enforced=is_enforced)
     action = "sso.enforced" if is_enforced else "sso.released"
     _record(action, actor, organization, {"domain": [None, domain.name]})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from apps.dataplane.airflow_token import service_token
+from apps.dataplane.airflow_token import PORTAL, AirflowUser, service_token
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.proxy.service_proxy import SESSION_COOKIE, proxy_path, refusal
@@ -25,9 +25,10 @@ def call_airflow(
     path: str,
     json: Mapping[str, object] | None = None,
     seconds: float = SECONDS,
+    user: AirflowUser = PORTAL,
 ) -> AirflowResponse:
     """Call the REST API and return the response of any HTTP status. Raises Unreachable."""
-    token = service_token(spec.secrets.jwt_secret)
+    token = service_token(spec.secrets.jwt_secret, user=user)
     headers = {"Accept": "application/json", "Cookie": f"{SESSION_COOKIE}={token}"}
     if json is not None:
         headers["Content-Type"] = "application/json"

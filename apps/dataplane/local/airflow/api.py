@@ -39,7 +39,7 @@ def call(
     # The address is made here, of loopback and a port.
     request = urllib.request.Request(url, data=body, headers=headers, method=method.upper())  # noqa: S310
     # Without a proxy from the environment: this is loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
     try:
         with opener.open(request, timeout=timeout_seconds) as response:
             return AirflowResponse(status=response.status, data=_parsed(_read(response)))
@@ -49,6 +49,13 @@ def call(
         raise Unreachable(
             "The API server of this Deployment does not answer.", component="api-server"
         ) from error
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Code of an Airflow does not choose what the portal calls: a redirect is an answer."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
 
 
 def _failure(error: urllib.error.HTTPError) -> AirflowResponse:

@@ -1,0 +1,26 @@
+"""Whether what a client has is still what there is: `ETag` on reads, `If-Match` on changes."""
+
+import hashlib
+import json
+
+from django.http import HttpRequest
+from ninja.responses import NinjaJSONEncoder
+from pydantic import BaseModel
+
+
+def etag_of(content: bytes) -> str:
+    """Return the tag of an answer as it is sent."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def etag_of_shape(shape: BaseModel) -> str:
+    """Return the tag that the answer with this shape has."""
+    data = shape.model_dump(by_alias=True, exclude_none=True)
+    return etag_of(json.dumps(data, cls=NinjaJSONEncoder).encode())
+
+
+def is_matched(request: HttpRequest, shape: BaseModel) -> bool:
+    """Return whether a change may be made: the client names no version, or the one there is."""
+    asked = request.headers.get("If-Match", "").strip()
+    tags = {one.strip().removeprefix("W/") for one in asked.split(",")}
+    return not asked or asked == "*" or etag_of_shape(shape) in tags
