@@ -38,6 +38,7 @@ OPEN = {
     "api:reference": "describes operations; tells nothing of what is in the portal",
     "api:upload": "the key in the address, which announced a deploy, is the proof",
     "portal:setup": "the one-time link is the proof",
+    "portal:end_digest": "the key in the mail is the proof; all it does is end those mails",
     "airflow_access:airflow_role": "the secret of this machine's edge is the proof",
     "organizations:invitation": "the link in the mail is the proof",
     "account_login": "how a person gets in",
