@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Sequence
+from decimal import Decimal, InvalidOperation
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -59,6 +60,20 @@ def env_int(name: str, default: int, minimum: int | None = None, maximum: int | 
     return number
 
 
+def env_price(name: str) -> Decimal | None:
+    """Read an amount of money of at least 0, None where it is not set."""
+    value = env_str(name, "")
+    if not value:
+        return None
+    try:
+        price = Decimal(value)
+    except InvalidOperation:
+        price = Decimal(-1)
+    if not price.is_finite() or not 0 <= price < 1_000_000:
+        raise ConfigurationError(f"{name} must be an amount such as 0.12, not {value!r}.")
+    return price
+
+
 def env_choice(name: str, default: str, choices: Collection[str]) -> str:
     """Read one of a few words, in any case; returned in capitals."""
     value = env_str(name, default).upper()
@@ -91,6 +106,20 @@ def env_docs(name: str, default: str) -> str:
     parts = urlsplit(value)
     if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError(f"{name} must be an address like {example}, not {value!r}.")
+    return value
+
+
+def env_support(name: str) -> str:
+    """Read where people ask for help: an email address, or the https address of a tracker."""
+    value = env_str(name, "")
+    if not value:
+        return ""
+    if "://" in value:
+        return env_url(name, "", schemes=("https",), example="https://issues.example.org/")
+    before, mark, after = value.partition("@")
+    is_plain = value.isascii() and value.isprintable() and not set(value) & set(" ?&<>\"',;")
+    if not before or not mark or "." not in after or not is_plain:
+        raise ConfigurationError(f"{name} must be an email address or one like https://….")
     return value
 
 

@@ -23,8 +23,10 @@ from astro_portal.env import (
     env_list,
     env_networks,
     env_origin,
+    env_price,
     env_secret,
     env_str,
+    env_support,
     env_url,
     public_sign_in_key,
 )
@@ -121,7 +123,9 @@ INSTALLED_APPS = [
     "apps.airflow_access",
     "apps.dags",
     "apps.observability",
+    "apps.usage",
     "apps.alerts",
+    "apps.webhooks",
     "apps.portal",
 ]
 MIDDLEWARE = [
@@ -256,6 +260,8 @@ REGISTRIES_ALLOW_HTTP = False
 
 # Where help leads: to the pages of this version that the portal has itself, or to a site of them.
 DOCS_URL = env_docs("PORTAL_DOCS_URL", "/docs/")
+# Where people report problems: an email address, or the https address of a tracker.
+SUPPORT = env_support("PORTAL_SUPPORT")
 DOCS_FOLDER = BASE_DIR / "docs"
 DOCS_CONFIGURATION = BASE_DIR / "mkdocs.yml"
 
@@ -405,6 +411,19 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.alerts.tasks.sweep_alerts",
         "schedule": timedelta(hours=6),
     },
+    "send-digests": {
+        "task": "apps.portal.tasks.send_digests",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},
+    },
+    "sum-usage": {
+        "task": "apps.usage.tasks.sum_usage",
+        "schedule": timedelta(hours=1),
+    },
+    "sweep-webhooks": {
+        "task": "apps.webhooks.tasks.sweep_webhooks",
+        "schedule": timedelta(hours=6),
+    },
     "sweep-audit-events": {
         "task": "apps.audit.tasks.sweep_events",
         "schedule": timedelta(days=1),
@@ -420,6 +439,10 @@ HISTORY_COARSE_DAYS = env_int("PORTAL_METRICS_DAYS", 731, minimum=1, maximum=36_
 
 # How many days the ends of single runs and tasks are kept, of which alerts are made.
 RESULT_DAYS = env_int("PORTAL_RESULT_DAYS", 8, minimum=3, maximum=90)
+
+# What an hour of a worker costs, and in which currency; without it usage shows hours alone.
+WORKER_HOUR_PRICE = env_price("PORTAL_WORKER_HOUR_PRICE")
+CURRENCY = env_str("PORTAL_CURRENCY", "EUR")[:8]
 
 # --- Audit log ------------------------------------------------------------------------------------
 

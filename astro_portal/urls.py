@@ -13,6 +13,8 @@ urlpatterns = [
     path("", include("apps.dags.urls")),
     path("", include("apps.observability.urls")),
     path("", include("apps.alerts.urls")),
+    path("", include("apps.webhooks.urls")),
+    path("", include("apps.usage.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.api.urls")),
     # allauth resolves these by their names.

@@ -20,14 +20,24 @@ Answer = TypeVar("Answer")
 
 
 def trigger_dag(
-    *, actor: User, deployment: Deployment, dag_id: str, conf: dict[str, Any], note: str
+    *,
+    actor: User,
+    deployment: Deployment,
+    dag_id: str,
+    conf: dict[str, Any],
+    note: str,
+    run_id: str = "",
 ) -> str:
-    """Start a run of a DAG and return its id. `conf` is never recorded: it may hold secrets."""
+    """Start a run of a DAG and return its id, which Airflow makes up unless it is given. `conf` is
+    never recorded: it may hold secrets.
+    """
     # Airflow's own records name the portal's account alone.
     by = f"Triggered by {actor} in Astro Portal"
     note = f"{note}\n{by}" if note else by
     return _act(
-        lambda airflow: acts.trigger_dag(airflow, dag_id=dag_id, conf=conf, note=note),
+        lambda airflow: acts.trigger_dag(
+            airflow, dag_id=dag_id, conf=conf, note=note, run_id=run_id
+        ),
         actor=actor,
         deployment=deployment,
         action="dag.triggered",

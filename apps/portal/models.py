@@ -1,4 +1,7 @@
+import uuid
+
 from django.conf import settings
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils import timezone
 
@@ -30,3 +33,30 @@ class Pin(models.Model):
 
     def __str__(self) -> str:
         return str(self.deployment or self.workspace)
+
+
+class Digest(models.Model):
+    """That a person wants a digest, and when the next one is due. `key` is in the address by which
+    a mail program ends it, without signing in.
+    """
+
+    class Period(models.TextChoices):
+        DAILY = "daily", "Every day"
+        WEEKLY = "weekly", "Every Monday"
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="digest"
+    )
+    period = models.CharField(max_length=8, choices=Period.choices)
+    hour = models.PositiveSmallIntegerField(default=7, validators=[MaxValueValidator(23)])
+    key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    next_at = models.DateTimeField(db_index=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.period} digest of {self.user_id}"
+
+    @property
+    def days(self) -> int:
+        """How many days it is about."""
+        return 7 if self.period == self.Period.WEEKLY else 1

@@ -50,6 +50,7 @@ ORGANIZATION_PLACES = (
         inside="Organization alerts",
     ),
     Link("Clusters", "clusters:list", "clusters", "organization.clusters.view"),
+    Link("Usage", "usage:usage", "history", "organization.usage.view"),
 )
 ADMINISTRATION = (
     Link(
@@ -83,6 +84,13 @@ ADMINISTRATION = (
         inside="Organization tokens",
     ),
     Link("Single sign-on", "sso:overview", "sign-in", "organization.sso.manage"),
+    Link(
+        "Webhooks",
+        "webhooks:list",
+        "hook",
+        "organization.webhooks.manage",
+        inside="Organization webhooks",
+    ),
     Link("Audit log", "organizations:audit", "audit", "organization.audit.view"),
     Link(
         "Settings",
@@ -103,6 +111,7 @@ WORKSPACE_PLACES = (
     Link("Access", "organizations:workspace_who", "search", "workspace.members.view"),
     Link("API tokens", "organizations:workspace_tokens", "terminal", "workspace.tokens.manage"),
     Link("Git repositories", "deploys:git_repositories", "branch", "workspace.git.manage"),
+    Link("Webhooks", "webhooks:workspace_list", "hook", "workspace.webhooks.manage"),
     Link("Settings", "organizations:workspace_settings", "settings", "workspace.view"),
 )
 

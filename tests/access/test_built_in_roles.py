@@ -25,6 +25,7 @@ ORGANIZATION: tuple[Row, ...] = (
     ("usage", {"billing-admin", "owner"}, {"organization.usage.view"}),
     ("create workspaces", {"owner"}, {"organization.workspaces.create"}),
     ("alerts of the organization", {"owner"}, {"organization.alerts.manage"}),
+    ("webhooks of the organization", {"owner"}, {"organization.webhooks.manage"}),
     ("create, update, delete clusters", {"owner"}, {"organization.clusters.manage"}),
     (
         "Workspace Owner in every workspace",
@@ -79,6 +80,7 @@ WORKSPACE: tuple[Row, ...] = (
     ),
     # Astro's table has no rows for them.
     ("change and delete the workspace", {"owner"}, {"workspace.update", "workspace.delete"}),
+    ("webhooks of the workspace", {"owner"}, {"workspace.webhooks.manage"}),
     ("Airflow's Admin", {"owner"}, {"deployment.airflow.admin"}),
 )
 

@@ -23,6 +23,7 @@ def make_channel(place: Place, actor: Any, kind: str = "email", **data: Any) -> 
         "teams": {"url": "https://teams.example/workflows/teams-secret"},
         "pagerduty": {"key": "pagerduty-secret"},
         "opsgenie": {"key": "opsgenie-secret"},
+        "dag": {"dag": "page_oncall"},
         "webhook": {"url": "https://ops.example.org/in", "key": "webhook-secret-16"},
     }[kind]
     entered = ChannelData(**{"name": f"{kind} channel", **given, **data})

@@ -28,6 +28,7 @@ from apps.core.errors import Conflict
 from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
 from tests.alerts.examples import NOW, ended, make_channel, make_rule
+from tests.alerts.mail_server import mail_server
 from tests.alerts.receivers import Receiver, receiver
 from tests.alerts.test_payloads import MESSAGE
 
@@ -208,6 +209,35 @@ def test_mail_is_handed_to_the_mail_server(workspace: Workspace, alice: User):
     assert sent.to == ["a@example.org", "b@example.org"]
     assert sent.subject == "[Critical] DAG orders failed"
     assert "https://portal.example.org/d/etl/alerts/7/" in sent.body
+
+
+def test_mail_goes_through_a_real_mail_server_once_for_all_its_addresses(
+    workspace: Workspace, alice: User, settings: Any
+):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_USE_TLS = "127.0.0.1", False
+    to = ("oncall@example.org", "data@example.org")
+    channel = make_channel(workspace, alice, to=to)
+    hostile = "DAG x\r\nBcc: all@example.org\r\n.\r\n failed"
+    with mail_server() as there:
+        settings.EMAIL_PORT = there.port
+        first = put(channel, hostile)
+        send_due()
+        there.refused = "452 4.2.2 Mailbox full"
+        second = put(channel)
+        send_due()
+
+    (mail,) = there.mails
+    assert there.recipients[:2] == list(to)
+    assert mail["To"] == ", ".join(to)
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert "Bcc" not in mail
+    assert "all@example.org" in mail["Subject"]
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.state, first.error) == (DeliveryState.DELIVERED, "Handed to the mail server.")
+    assert second.state == DeliveryState.WAITING
+    assert second.error == "The mail server refused the message. 452 4.2.2 Mailbox full"
 
 
 def test_a_mail_server_that_refuses_or_is_away_is_said(

@@ -14,7 +14,9 @@ from apps.alerts.deliveries.models import Delivery
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.evaluation.services import acknowledge
 from apps.alerts.places import fields_of
+from apps.alerts.rules.models import Rule
 from apps.alerts.silences.models import Silence
+from apps.alerts.sweeping.deleting import delete_rule
 from apps.alerts.sweeping.sweep import sweep
 from apps.alerts.sweeping.world import MOST_GROUPS
 from apps.dags.models import DagSummary
@@ -460,6 +462,26 @@ def test_an_alert_ends_when_nothing_can_end_it_otherwise(
 
     assert events() == ["opened", "resolved"]
     assert Alert.objects.get().close_reason
+
+
+def test_deleting_a_rule_ends_what_receivers_keep_of_it(
+    deployment: Deployment, workspace: Workspace, mail: Channel, alice: User
+):
+    pager = make_channel(workspace, alice, "pagerduty")
+    rule = make_rule(workspace, channels=[mail, pager])
+    ended(deployment)
+    sweep(now=NOW + MINUTE)
+    key = Delivery.objects.get(channel=pager).message["key"]
+
+    delete_rule(actor=alice, rule=rule, now=NOW + 2 * MINUTE)
+
+    (last,) = Delivery.objects.all()
+    assert (last.channel, last.event, last.message["key"]) == (pager, "resolved", key)
+    assert last.message["lines"] == ["The rule was deleted."]
+    assert not Rule.objects.exists()
+    untold = make_rule(workspace, channels=[pager])
+    delete_rule(actor=alice, rule=untold, now=NOW)
+    assert Delivery.objects.count() == 1
 
 
 def test_a_sweep_costs_the_same_number_of_statements_whatever_there_is(

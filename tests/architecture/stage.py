@@ -5,6 +5,7 @@ operator of the installation, one person per built-in role who holds just that (
 needs), one with a custom role, one with a role through a Team, and tokens.
 """
 
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -40,12 +41,14 @@ from apps.sso.connections.services import make_bypass_link
 from apps.sso.groups.services import map_group
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
+from apps.webhooks.deliveries.models import WebhookDelivery
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.test_payloads import MESSAGE
 from tests.clusters.material import registered
 from tests.conftest import make_user, new_deployment, role, signed_in
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
+from tests.webhooks.examples import make_webhook
 
 
 @dataclass
@@ -79,7 +82,7 @@ class Stage:
             wanted["connection_key"] = self.arguments["oidc_key"]
         if name == "portal:documentation":
             wanted["page_name"] = "install"
-        if route.startswith("w/") and "/alerts/" in route:
+        if route.startswith("w/") and ("/alerts/" in route or "/webhooks/" in route):
             wanted |= {key: self.of_workspace[key] for key in wanted if key in self.of_workspace}
         if name.endswith("_workspace_invitation"):
             wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
@@ -307,6 +310,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "cluster_id": registered(organization).pk,
             "incident_id": make_incident(deployment).pk,
             **_alerts(owner, organization, deployment),
+            **_webhooks(owner, organization),
             "number": 1,
             "dag_id": "orders_daily",
             "run_id": "manual__1",
@@ -316,8 +320,9 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
                 actor=owner, workspace=workspace, url="https://127.0.0.1:9/dags.git"
             ).pk,
             "key": "no-such-repository",
+            "digest_key": uuid.UUID(int=7),
         },
-        "of_workspace": _alerts(owner, workspace, deployment),
+        "of_workspace": _alerts(owner, workspace, deployment) | _webhooks(owner, workspace),
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
         "tokens": {
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),
@@ -356,6 +361,21 @@ def _alerts(owner, place, deployment) -> dict[str, Any]:
         "kind": "slack",
         "rule_kind": "dag-failed",
     }
+
+
+def _webhooks(owner, place) -> dict[str, Any]:
+    """Make a webhook that leads nowhere, with delivery 1."""
+    webhook = make_webhook(place, owner, url="https://127.0.0.1:9/x")
+    WebhookDelivery.objects.create(
+        webhook=webhook,
+        sequence=1,
+        event="evt_1",
+        type="deploy.failed",
+        body={},
+        state="failed",
+        give_up_at=timezone.now(),
+    )
+    return {"webhook_id": webhook.pk}
 
 
 def _connection(organization, protocol) -> SSOConnection:

@@ -29,12 +29,14 @@ from apps.deploys.git import credentials
 from apps.deploys.models import GitRepository
 from apps.sso.connections.services import update_connection
 from apps.sso.models import SSOConnection
+from apps.webhooks.hooks.secrets import opened
 from tests.alerts.examples import make_channel
 from tests.architecture.permission_table import TABLE
 from tests.architecture.stage import Stage
 from tests.architecture.test_api_matrix import ALL, ids_on
 from tests.architecture.urls import addresses
 from tests.clusters.material import CANARY as CLUSTER_CANARY
+from tests.webhooks.examples import make_webhook
 
 pytestmark = pytest.mark.django_db
 WHO_MAY_MOST = ("organization owner", "operator", "organization token", "outsider", "anonymous")
@@ -70,6 +72,9 @@ def planted(stage: Stage) -> list[str]:
         url = f"https://hooks.example.org/{canary(name)}"
         make_channel(stage.places["workspace"], owner, name, url=url)
         secrets.append(canary(name))
+    url = f"https://hooks.example.org/{canary('events')}"
+    events = make_webhook(stage.places["workspace"], owner, name="Canary", url=url)
+    secrets += [canary("events"), opened(events)["secret"]]
     make_channel(stage.places["organization"], owner, "pagerduty", key=canary("pager"))
     secrets.append(canary("pager"))
     secrets.append(canary("client"))

@@ -43,6 +43,7 @@ OPEN = {
     "idp:oidc:revoke": "the token is the proof, and all that happens is that it ends",
     "idp:oidc:device_code": "begins a sign-in, which a person has to confirm",
     "portal:setup": "the one-time link is the proof",
+    "portal:end_digest": "the key in the mail is the proof; all it does is end those mails",
     "airflow_access:airflow_role": "the secret of this machine's edge is the proof",
     "organizations:invitation": "the link in the mail is the proof",
     "account_login": "how a person gets in",

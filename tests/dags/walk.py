@@ -186,6 +186,10 @@ def _check_acts(airflow: AirflowApi, run_id: str) -> None:
     assert dags.read_dag(airflow, dag_id=DAG_ID).is_paused
     with pytest.raises(NotInAirflow):
         acts.trigger_dag(airflow, dag_id="absent", conf={}, note="")
+    named = {"dag_id": DAG_ID, "conf": {}, "note": "", "run_id": "alert__msg_7"}
+    assert acts.trigger_dag(airflow, **named) == "alert__msg_7"
+    with pytest.raises(ActRefused, match="already exists"):
+        acts.trigger_dag(airflow, **named)
     with pytest.raises((ActRefused, NotInAirflow)):
         acts.mark_run(airflow, dag_id=DAG_ID, run_id=run_id, state="nonsense")
 

@@ -1,4 +1,6 @@
-"""Alerts for pages in a browser: long names, an open one, one that was not delivered, silences."""
+"""Alerts and webhooks for pages in a browser: long names, an open alert, what was not delivered,
+silences.
+"""
 
 from dataclasses import dataclass
 from datetime import time, timedelta
@@ -13,7 +15,12 @@ from apps.alerts.places import fields_of
 from apps.alerts.silences.models import Silence
 from apps.alerts.sweeping.sweep import sweep
 from apps.deployments.models import Deployment
+from apps.organizations.models import Workspace
+from apps.usage.models import UsageDay
+from apps.webhooks.deliveries.models import WebhookDelivery
+from apps.webhooks.hooks.models import Webhook
 from tests.alerts.examples import ended, make_channel, make_rule, succeeded
+from tests.webhooks.examples import make_webhook
 
 LONG = "warehouse_inventory_reconciliation_of_all_customs_and_carriers_in_northern_europe"
 
@@ -27,6 +34,8 @@ class Alerts:
     channel: int
     channel_above: int
     alert: int
+    webhook: int
+    webhook_above: int
 
 
 def alerts_on_stage(*, deployment: Deployment, author: User) -> Alerts:
@@ -73,10 +82,57 @@ def alerts_on_stage(*, deployment: Deployment, author: User) -> Alerts:
         zone="Europe/Copenhagen",
         created_by=author,
     )
+    failing = _webhook(workspace, author)
+    _usage(deployment)
     return Alerts(
+        webhook=failing.pk,
+        webhook_above=make_webhook(workspace.organization, author).pk,
         rule=rule.pk,
         rule_above=above.pk,
         channel=slack.pk,
         channel_above=shared.pk,
         alert=Alert.objects.filter(rule=rule).latest("pk").pk,
+    )
+
+
+def _webhook(workspace: Workspace, author: User) -> Webhook:
+    """Make a webhook whose receiver fails, in the middle of a rotation."""
+    now = timezone.now()
+    hook = make_webhook(workspace, author, name=LONG)
+    error = "It answered 503 <b>upstream connect error</b> " + "x" * 120
+    Webhook.objects.filter(pk=hook.pk).update(
+        failing_since=now, last_error=error, next_at=now, former_until=now + timedelta(hours=20)
+    )
+    WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(
+            webhook=hook,
+            sequence=number,
+            event=f"evt_{number}",
+            type="deployment.drift_corrected",
+            body={"deployment": {"name": LONG}},
+            give_up_at=now,
+            attempts=number,
+            state=("waiting", "delivered", "failed")[number % 3],
+            answer=error if number % 3 == 2 else "202 accepted",
+        )
+        for number in range(1, 60)
+    )
+    return hook
+
+
+def _usage(deployment: Deployment) -> None:
+    """Write 13 months of usage."""
+    now = timezone.now()
+    UsageDay.objects.bulk_create(
+        UsageDay(
+            deployment=deployment,
+            day=(now - timedelta(days=31 * month)).date(),
+            runs_succeeded=12_345 * month,
+            runs_failed=17 * month,
+            tasks_succeeded=1_234_567 * month,
+            tasks_failed=99,
+            worker_seconds=9_999_999 * month,
+            through=now,
+        )
+        for month in range(14)
     )

@@ -3,7 +3,9 @@ and nothing is wider than the smallest screen. Light and dark, wide and narrow.
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -24,6 +26,8 @@ NAMESPACES = {
     "accounts",
     "airflow_access",
     "alerts",
+    "webhooks",
+    "usage",
     "api",
     "clusters",
     "dags",
@@ -115,7 +119,14 @@ NOT_PAGES = {
         for name in ("switch_rule", "test_channel", "resend", "end_silence")
     },
     "alerts:acknowledge": "POST only",
+    **{
+        f"webhooks:{scope}{name}": "POST only"
+        for scope in ("", "workspace_")
+        for name in ("test", "rotate", "end_secret", "resend")
+    },
     "organizations:export_audit": "a file",
+    "usage:csv": "a file",
+    "portal:diagnostics": "a file",
     "organizations:verify_audit": "POST only",
     "sso:scim": "for machines",
     "airflow_access:airflow_role": "for machines",
@@ -268,6 +279,11 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("observability:organization_incidents", ["nordhavn"]),
         *(("observability:incident", [ref, one.pk]) for one in made.incidents),
         *_alert_pages(made),
+        *_webhook_pages(made),
+        ("usage:usage", ["nordhavn"]),
+        ("portal:support", []),
+        ("portal:digest", []),
+        ("portal:end_digest", [UUID(int=7)]),
     ]
 
 
@@ -296,12 +312,29 @@ def _alert_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
     ]
 
 
+def _webhook_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
+    return [
+        (f"webhooks:{prefix}{name}", arguments)
+        for prefix, slug, webhook in (
+            ("", "nordhavn", made.alerts.webhook_above),
+            ("workspace_", "warehouse", made.alerts.webhook),
+        )
+        for name, arguments in (
+            ("list", [slug]),
+            ("new", [slug]),
+            ("webhook", [slug, webhook]),
+            ("delete", [slug, webhook]),
+        )
+    ]
+
+
 @pytest.fixture
 def made(
     alice: Any, bob: Any, workspace: Any, cluster: Any, make_deployment: Any, settings: Any
 ) -> stage.Stage:
     settings.AIRFLOW_SIGN_IN_KEY = new_sign_in_key()
     settings.REGISTRY = "registry.example.org:5000"
+    settings.WORKER_HOUR_PRICE = Decimal("0.12")
     alice.is_operator = True
     alice.save(update_fields=["is_operator"])
     built = stage.build(

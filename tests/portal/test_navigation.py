@@ -23,6 +23,8 @@ OF_ORGANIZATION = {
     "/o/nordhavn/who/",
     "/o/nordhavn/tokens/",
     "/o/nordhavn/sso/",
+    "/o/nordhavn/usage/",
+    "/o/nordhavn/webhooks/",
     "/o/nordhavn/audit/",
     "/o/nordhavn/settings/",
 }
@@ -36,6 +38,7 @@ OF_WORKSPACE = {
     "/w/warehouse/who/",
     "/w/warehouse/tokens/",
     "/w/warehouse/git/",
+    "/w/warehouse/webhooks/",
     "/w/warehouse/settings/",
 }
 

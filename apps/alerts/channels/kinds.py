@@ -12,6 +12,7 @@ class ChannelKind(TextChoices):
     PAGERDUTY = "pagerduty", "PagerDuty"
     OPSGENIE = "opsgenie", "Opsgenie"
     WEBHOOK = "webhook", "Webhook"
+    DAG = "dag", "DAG run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Needs:
     key_label: str = ""
     key_hint: str = ""
     tracks: bool = False
+    has_dag: bool = False
 
 
 NEEDS: dict[str, Needs] = {
@@ -59,5 +61,10 @@ NEEDS: dict[str, Needs] = {
         key_label="Signing secret",
         key_hint="The receiver checks signatures with it, as Standard Webhooks describes. "
         "16 characters at least.",
+    ),
+    ChannelKind.DAG: Needs(
+        hint="Triggers a DAG of yours; the message is the configuration of the run.",
+        icon="dags",
+        has_dag=True,
     ),
 }

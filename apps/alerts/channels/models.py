@@ -12,9 +12,10 @@ from apps.alerts.places import Placed
 class Channel(Placed):
     """Where messages go.
 
-    `config` may be shown: `to` (addresses of e-mail), `host` (of an address), `region`. `sealed`
-    may not: the address and the key, as JSON. A shared one of an organization is offered to rules
-    of its workspaces.
+    `config` may be shown: `to` (addresses of e-mail), `host` (of an address), `region`; of a DAG
+    run `deployment` and `by`, who saved it, as numbers, `name` of the Deployment, and `dag`.
+    `sealed` may not: the address and the key, as JSON. A shared one of an organization is offered
+    to rules of its workspaces.
 
     The outbox takes a channel as a whole: `claimed_until` is the lease of the one that sends, and
     `next_at` is when a channel that failed is tried again.
@@ -67,4 +68,6 @@ class Channel(Placed):
             to = self.config.get("to", [])
             rest = f" and {len(to) - 1} more" if len(to) > 1 else ""
             return f"{to[0]}{rest}" if to else ""
+        if self.kind == ChannelKind.DAG:
+            return f"{self.config.get('dag')} in {self.config.get('name')}"
         return str(self.config.get("host", ""))

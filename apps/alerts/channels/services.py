@@ -16,6 +16,7 @@ from apps.alerts.places import Place, fields_of
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.encryption.keys import key_ring
 from apps.core.errors import Invalid
+from apps.deployments.models import Deployment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +29,15 @@ class ChannelData:
     region: str = "us"
     url: str = ""
     key: str = ""
+    deployment: Deployment | None = None
+    dag: str = ""
 
 
 @transaction.atomic
 def create_channel(*, actor: User, place: Place, kind: str, data: ChannelData) -> Channel:
     """Create a channel. Raises Invalid when the name is taken, or a secret is missing."""
     channel = Channel(**fields_of(place), kind=kind, created_by=actor)
-    _write(channel, data)
+    _write(channel, data, actor)
     _record("created", actor, channel, {"channel": [None, f"{channel.name} ({kind})"]})
     return channel
 
@@ -44,7 +47,7 @@ def update_channel(*, actor: User, channel: Channel, data: ChannelData) -> Chann
     """Change a channel, and try it again at once if it waits. Raises Invalid."""
     before = channel.name, channel.destination, channel.is_shared
     channel.next_at = None
-    _write(channel, data)
+    _write(channel, data, actor)
     if before[2] and not channel.is_shared:
         _withdraw(channel)
     after = channel.name, channel.destination, channel.is_shared
@@ -82,12 +85,19 @@ def _withdraw(channel: Channel) -> None:
     channel.escalations.exclude(workspace=None).update(escalate_to=None, escalate_minutes=0)
 
 
-def _write(channel: Channel, data: ChannelData) -> None:
+def _write(channel: Channel, data: ChannelData, actor: User) -> None:
     channel.name = data.name
     channel.is_shared = data.is_shared and channel.workspace is None
     _seal(channel, data)
     if channel.kind == ChannelKind.EMAIL:
         channel.config = {"to": list(data.to)}
+    elif data.deployment is not None:
+        channel.config = {
+            "deployment": data.deployment.pk,
+            "name": data.deployment.name,
+            "dag": data.dag,
+            "by": actor.pk,
+        }
     elif NEEDS[channel.kind].has_url:
         host = urlsplit(data.url).hostname if data.url else channel.config.get("host")
         channel.config = {"host": str(host or "")}

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -121,19 +121,32 @@ def opsgenie(message: Message, *, key: str, region: str) -> Request:
 
 
 def webhook(message: Message, *, url: str, key: str, delivery: str, at: int) -> Request:
-    """Write the message itself, signed. https://www.standardwebhooks.com
-
-    `delivery` is the same each time that a message is tried, `at` are seconds since 1970.
+    """Write the message itself, signed. `delivery` is the same each time that a message is tried,
+    `at` are seconds since 1970.
     """
-    body = _json({"type": f"alert.{message.event}", "timestamp": at, "data": message.as_json()})
+    content = {"type": f"alert.{message.event}", "timestamp": at, "data": message.as_json()}
+    return signed_request(content, url=url, keys=(key,), delivery=delivery, at=at)
+
+
+def signed_request(
+    content: Mapping[str, Any], *, url: str, keys: Iterable[str], delivery: str, at: int
+) -> Request:
+    """Write JSON with a signature by each key: whoever knows one of them accepts it.
+    https://www.standardwebhooks.com
+    """
+    body = _json(content)
     signed = f"{delivery}.{at}.".encode() + body
-    digest = hmac.new(_signing_key(key), signed, hashlib.sha256).digest()
     headers = {
         "webhook-id": delivery,
         "webhook-timestamp": str(at),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "webhook-signature": " ".join(_signature(signed, key) for key in keys),
     }
     return Request(url=url, body=body, headers=headers)
+
+
+def _signature(signed: bytes, key: str) -> str:
+    digest = hmac.new(_signing_key(key), signed, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"
 
 
 def email(message: Message) -> tuple[str, str]:

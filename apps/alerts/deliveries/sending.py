@@ -1,6 +1,7 @@
 """Sending one message to one channel, once. What goes wrong is a `SendFailed` with a sentence."""
 
 import smtplib
+from collections.abc import Iterable
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ from django.core.mail import EmailMessage
 from apps.alerts.channels.kinds import ChannelKind
 from apps.alerts.channels.models import Channel
 from apps.alerts.channels.services import secrets_of
-from apps.alerts.deliveries import payloads
+from apps.alerts.deliveries import dag_runs, payloads
 from apps.alerts.deliveries.messages import Message
 from apps.alerts.deliveries.payloads import Request
 from apps.core.encryption.crypto import SecretUnreadable
@@ -46,12 +47,21 @@ def send(*, channel: Channel, message: Message, delivery: str, now: datetime) ->
     """
     if channel.kind == ChannelKind.EMAIL:
         return _mail(channel, message)
+    if channel.kind == ChannelKind.DAG:
+        return _trigger(channel, message, delivery)
     try:
         request = request_of(channel=channel, message=message, delivery=delivery, now=now)
     except SecretUnreadable:
         raise SendFailed(
             "The portal cannot read the secret of this channel any more. Enter it again."
         ) from None
+    return post_once(request, keys=[secrets_of(channel).get("key", "")])
+
+
+def post_once(request: Request, *, keys: Iterable[str]) -> str:
+    """Send a request to a receiver that people named and return its answer, in one line, without
+    the address and the `keys`, should it repeat them. Raises SendFailed.
+    """
     reach = Reach(
         networks=settings.ALERT_NETWORKS,
         setting="PORTAL_ALERT_NETWORKS",
@@ -62,7 +72,7 @@ def send(*, channel: Channel, message: Message, delivery: str, now: datetime) ->
         answer = post(request.url, body=request.body, headers=request.headers, guard=guard)
     except ExchangeFailed as error:
         raise SendFailed(error.message) from None
-    return _judge(answer, _secrets_in(request, channel))
+    return _judge(answer, _secrets_in(request, keys))
 
 
 def request_of(*, channel: Channel, message: Message, delivery: str, now: datetime) -> Request:
@@ -81,6 +91,13 @@ def request_of(*, channel: Channel, message: Message, delivery: str, now: dateti
             return payloads.opsgenie(message, key=key, region=region)
     at = int(now.timestamp())
     return payloads.webhook(message, url=url, key=key, delivery=delivery, at=at)
+
+
+def _trigger(channel: Channel, message: Message, delivery: str) -> str:
+    try:
+        return dag_runs.trigger(channel=channel, message=message, delivery=delivery)
+    except dag_runs.TriggerFailed as error:
+        raise SendFailed(error.message, is_final=error.is_final) from None
 
 
 def _mail(channel: Channel, message: Message) -> str:
@@ -103,12 +120,11 @@ def _mail(channel: Channel, message: Message) -> str:
     return "Handed to the mail server." if settings.EMAIL_HOST else "Kept in the outbox of mails."
 
 
-def _secrets_in(request: Request, channel: Channel) -> tuple[str, ...]:
-    """Return what a receiver must not repeat into the log: the address, its parts, and the key."""
+def _secrets_in(request: Request, keys: Iterable[str]) -> tuple[str, ...]:
+    """Return what a receiver must not repeat into the log: the address, its parts, and the keys."""
     path = urlsplit(request.url).path
     parts = [one for one in path.split("/") if len(one) >= SHORTEST_SECRET]
-    key = secrets_of(channel).get("key", "")
-    return masks([request.url, path, *parts, key])
+    return masks([request.url, path, *parts, *keys])
 
 
 def _judge(answer: Answer, secrets: tuple[str, ...]) -> str:

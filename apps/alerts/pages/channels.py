@@ -20,6 +20,7 @@ from apps.alerts.pages.parts import (
     on_organization,
     on_workspace,
 )
+from apps.alerts.pages.queries import deployments_to_run
 from apps.alerts.places import Place
 from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 
@@ -48,9 +49,7 @@ def _channels(request: HttpRequest, place: Place) -> HttpResponse:
 def _new_channel(request: HttpRequest, place: Place, kind: str) -> HttpResponse:
     if kind not in NEEDS:
         raise Http404
-    form = ChannelForm(
-        request.POST if request.method == "POST" else None, kind=kind, place=place, channel=None
-    )
+    form = _form(request, place, kind, None)
     if is_submitted(request, form):
         with errors_shown_in(form):
             made = services.create_channel(
@@ -63,12 +62,7 @@ def _new_channel(request: HttpRequest, place: Place, kind: str) -> HttpResponse:
 
 def _channel(request: HttpRequest, place: Place, channel_id: int) -> HttpResponse:
     channel = _found(place, channel_id)
-    form = ChannelForm(
-        request.POST if request.method == "POST" else None,
-        kind=channel.kind,
-        place=place,
-        channel=channel,
-    )
+    form = _form(request, place, channel.kind, channel)
     if is_submitted(request, form):
         with errors_shown_in(form):
             services.update_channel(
@@ -77,6 +71,16 @@ def _channel(request: HttpRequest, place: Place, channel_id: int) -> HttpRespons
             messages.success(request, f"Channel {channel.name} saved.")
             return redirect(address(place, "channels"))
     return _form_page(request, place, form, channel.kind, channel)
+
+
+def _form(request: HttpRequest, place: Place, kind: str, channel: Channel | None) -> ChannelForm:
+    return ChannelForm(
+        request.POST if request.method == "POST" else None,
+        kind=kind,
+        place=place,
+        channel=channel,
+        deployments=deployments_to_run(place=place, user=request_user(request)),
+    )
 
 
 def _form_page(

@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.core.validators import validate_email
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.alerts.channels.addresses import checked_address
@@ -20,6 +21,7 @@ from apps.alerts.rules.models import WEEKDAYS, Rule
 from apps.alerts.silences.models import Silence
 from apps.core.errors import Invalid
 from apps.core.forms import Choices
+from apps.dags.airflow.api import is_id
 from apps.deployments.models import Deployment
 from apps.observability.incidents.kinds import KINDS, Severity
 from apps.organizations.models import Organization
@@ -245,12 +247,30 @@ class ChannelForm(forms.Form):
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "data-width": "l"}),
     )
+    deployment = forms.ModelChoiceField(
+        queryset=Deployment.objects.none(), empty_label="Choose a Deployment"
+    )
+    dag = forms.CharField(
+        label="DAG",
+        max_length=250,
+        widget=forms.TextInput(attrs={**CODE, "data-width": "l"}),
+        help_text="Each message makes a run in your name. <code>conf</code> holds it as "
+        "<code>alert</code>.",
+    )
     region = forms.ChoiceField(
         label="Service region", choices=[("us", "United States"), ("eu", "European Union")]
     )
     is_shared = forms.BooleanField(label="Offer it to the rules of all workspaces", required=False)
 
-    def __init__(self, data: Any, *, kind: str, place: Place, channel: Channel | None) -> None:
+    def __init__(
+        self,
+        data: Any,
+        *,
+        kind: str,
+        place: Place,
+        channel: Channel | None,
+        deployments: QuerySet[Deployment],
+    ) -> None:
         self.kind, self.channel = kind, channel
         super().__init__(data, initial=_initial_of_channel(kind, channel))
         needs = NEEDS[kind]
@@ -264,8 +284,13 @@ class ChannelForm(forms.Form):
             del self.fields["url"]
         if not needs.key_label:
             del self.fields["key"]
-        if needs.has_url or kind == ChannelKind.EMAIL:
+        if needs.has_url or needs.has_dag or kind == ChannelKind.EMAIL:
             del self.fields["region"]
+        if needs.has_dag:
+            chooser: Any = self.fields["deployment"]
+            chooser.queryset, chooser.label_from_instance = deployments, _with_workspace
+        else:
+            del self.fields["deployment"], self.fields["dag"]
         if not isinstance(place, Organization):
             del self.fields["is_shared"]
 
@@ -298,6 +323,12 @@ class ChannelForm(forms.Form):
             raise forms.ValidationError(f"Enter at least {SHORTEST_SECRET} characters.")
         return key
 
+    def clean_dag(self) -> str:
+        dag = str(self.cleaned_data["dag"]).strip()
+        if not is_id(dag):
+            raise forms.ValidationError("Enter the ID of a DAG, such as page_oncall.")
+        return dag
+
     def data_entered(self) -> ChannelData:
         """Return what was entered, for the services."""
         return ChannelData(**self.cleaned_data)
@@ -308,7 +339,14 @@ def _initial_of_channel(kind: str, channel: Channel | None) -> dict[str, Any]:
         return {"name": ChannelKind(kind).label}
     to = "\n".join(channel.config.get("to", []))
     region = channel.config.get("region", "us")
-    return {"name": channel.name, "to": to, "region": region, "is_shared": channel.is_shared}
+    return {
+        "name": channel.name,
+        "to": to,
+        "region": region,
+        "is_shared": channel.is_shared,
+        "deployment": channel.config.get("deployment"),
+        "dag": channel.config.get("dag"),
+    }
 
 
 class SilenceForm(forms.Form):

@@ -18,7 +18,7 @@ from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Workspace
 
 # Alerts name DAGs: who may see an Airflow may see its alerts.
-SEE = "deployment.airflow.view"
+SEE, RUN = "deployment.airflow.view", "deployment.airflow.run"
 STATES = dict(DeliveryState.choices)
 WEEK = timedelta(days=7)
 
@@ -26,6 +26,12 @@ WEEK = timedelta(days=7)
 def deployments_to_choose(*, place: Place, user: User) -> QuerySet[Deployment]:
     """List the Deployments of a place that a person may name in a rule, by name."""
     rows = Deployment.objects.allowing(user, SEE).filter(deployments_in(place), phase=Phase.ACTIVE)
+    return rows.select_related("workspace").order_by("name", "pk")
+
+
+def deployments_to_run(*, place: Place, user: User) -> QuerySet[Deployment]:
+    """List the Deployments of a place in which a person may run DAGs, by name."""
+    rows = Deployment.objects.allowing(user, RUN).filter(deployments_in(place), phase=Phase.ACTIVE)
     return rows.select_related("workspace").order_by("name", "pk")
 
 

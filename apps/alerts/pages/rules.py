@@ -25,6 +25,7 @@ from apps.alerts.places import Place, fields_of
 from apps.alerts.rules import services
 from apps.alerts.rules.kinds import ABOUT, RuleKind
 from apps.alerts.rules.models import Rule
+from apps.alerts.sweeping.deleting import delete_rule as delete_and_resolve
 from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Workspace
 
@@ -126,13 +127,13 @@ def _switch_rule(request: HttpRequest, place: Place, rule_id: int) -> HttpRespon
 def _delete_rule(request: HttpRequest, place: Place, rule_id: int) -> HttpResponse:
     rule = _found(request, place, rule_id)
     if request.method == "POST":
-        services.delete_rule(actor=request_user(request), rule=rule)
+        delete_and_resolve(actor=request_user(request), rule=rule, now=timezone.now())
         messages.success(request, f"Rule {rule.name} deleted.")
         return redirect(address(place, "overview"))
     context = common(request, place, "") | {
         "what": f"rule {rule.name}",
-        "lost": "Its alerts and the log of their messages are deleted with it. Switch it off first "
-        "where PagerDuty or Opsgenie still wait to hear that an alert is over.",
+        "lost": "Its alerts and the log of their messages are deleted with it. PagerDuty and "
+        "Opsgenie are told that they are over.",
         "back_url": address(place, "rule", rule.pk),
     }
     return render(request, "alerts/delete.html", context)

@@ -11,10 +11,16 @@ from apps.dataplane.untrusted import text_of
 STATES = ("success", "failed")
 
 
-def trigger_dag(airflow: AirflowApi, *, dag_id: str, conf: dict[str, Any], note: str) -> str:
-    """Start a run of a DAG and return its id, "" where Airflow does not say it."""
+def trigger_dag(
+    airflow: AirflowApi, *, dag_id: str, conf: dict[str, Any], note: str, run_id: str = ""
+) -> str:
+    """Start a run of a DAG and return its id, "" where Airflow does not say it. A second run with a
+    given `run_id` is refused.
+    """
     # Without a logical date any number of runs can be triggered in the same second.
     body = {"logical_date": None, "conf": conf, "note": note}
+    if run_id:
+        body["dag_run_id"] = check_run_id(run_id)
     said = airflow.send("POST", DAGS, check_id(dag_id), "dagRuns", json=body)
     return text_of(said.get("dag_run_id"), 250)
 

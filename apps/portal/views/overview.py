@@ -5,12 +5,14 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.deployments.badge import GROUPS
 from apps.deployments.pages.listing import GROUP_WORDS
 from apps.organizations.models import Organization, Workspace
+from apps.portal.morning import morning_of
 from apps.portal.overview import (
     clusters_seen,
     counts_by_status,
@@ -62,6 +64,7 @@ def overview(
     page = Paginator(workspaces, size).get_page(request.GET.get("page"))
     troubled = in_order_of_attention(needing_attention(seen))[: MOST_ATTENTION + 1]
     ids = recent_ids(request.session, "deployment")[:MOST_RECENT]
+    clusters = list(clusters_seen(user=person, organization=organization))
     return context | {
         "attention": rows_of(troubled[:MOST_ATTENTION]),
         "has_more_attention": len(troubled) > MOST_ATTENTION,
@@ -70,7 +73,14 @@ def overview(
         "workspaces": workspace_rows(list(page.object_list), seen=seen),
         "workspace_count": page.paginator.count,
         "recent": recent_deployments(ids, seen=seen),
-        "clusters": clusters_seen(user=person, organization=organization),
+        "clusters": clusters,
+        "morning": morning_of(
+            user=person,
+            organization=organization,
+            seen=seen,
+            clusters=clusters,
+            now=timezone.now(),
+        ),
         "create_in": None if counts else _first_to_create_in(workspaces, person),
     }
 

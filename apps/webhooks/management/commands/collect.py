@@ -11,6 +11,7 @@ from apps.alerts.notifier import Notifier
 from apps.dataplane.local.machine.embedded_databases import live_socket
 from apps.observability.collecting.collector import Collector
 from apps.observability.live.server import serving
+from apps.webhooks.sender import WebhookSender
 
 
 class Command(BaseCommand):
@@ -18,7 +19,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
     help = (
         "Ask every Deployment each 30 seconds how it is, keep the answers for charts, and send "
-        "alerts."
+        "alerts and webhooks."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,13 +31,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, with_streams: bool, **options: Any) -> None:
         stop = threading.Event()
-        notifier = threading.Thread(target=Notifier().run, kwargs={"stop": stop}, name="notifier")
-        notifier.start()
+        threads = [
+            threading.Thread(target=one.run, kwargs={"stop": stop}, name=type(one).__name__)
+            for one in (Notifier(), WebhookSender())
+        ]
+        for thread in threads:
+            thread.start()
         try:
             asyncio.run(_collect(with_streams))
         finally:
             stop.set()
-            notifier.join()
+            for thread in threads:
+                thread.join()
 
 
 async def _collect(with_streams: bool) -> None:

@@ -1,0 +1,1 @@
+"""Help: whom to ask, and diagnostics that can be sent on."""

@@ -1,0 +1,13 @@
+"""Reads about webhooks."""
+
+from django.db.models import Count, Q, QuerySet
+
+from apps.alerts.places import Place, here
+from apps.webhooks.hooks.models import Webhook
+
+
+def webhooks_of(place: Place) -> QuerySet[Webhook]:
+    """List the webhooks that belong to a place, by name, with `waiting`, what was not sent yet."""
+    rows = Webhook.objects.filter(here(place)).select_related("workspace", "organization")
+    waiting = Count("deliveries", filter=Q(deliveries__state="waiting"))
+    return rows.annotate(waiting=waiting).order_by("name", "pk")

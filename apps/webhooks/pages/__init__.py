@@ -1,0 +1,1 @@
+"""The pages of an organization and of a workspace, which are alike."""

@@ -1,0 +1,126 @@
+"""The morning look: what failed, which queues were full, what ends soon."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.clusters.models import Cluster
+from apps.deployments.models import Deployment
+from apps.organizations.models import Organization, Workspace
+from apps.organizations.tokens.services import create_token
+from apps.runtimes.catalogue import runtimes
+from tests.alerts.examples import ended
+from tests.conftest import role
+from tests.core.pages import check_page
+from tests.observability.incidents import make_incident
+
+pytestmark = pytest.mark.django_db
+
+
+def text_of(client: Client, path: str = "/o/nordhavn/") -> str:
+    response = client.get(path)
+    assert response.status_code == 200
+    text = response.content.decode()
+    check_page(text)
+    return " ".join(text.split())
+
+
+@pytest.fixture
+def client(alice: User, client_of: Callable[[User], Client]) -> Client:
+    return client_of(alice)
+
+
+def test_what_failed_in_the_last_day_is_shown_by_dag(client: Client, deployment: Deployment):
+    now = timezone.now()
+    for number in range(3):
+        ended(deployment, "orders", run=f"r{number}", at=now - timedelta(hours=number))
+    ended(deployment, "a/../<b>", run="x", at=now)
+    ended(deployment, "old", at=now - timedelta(hours=25))
+    ended(deployment, "task_only", task="load", at=now)
+
+    for path in ("/", "/o/nordhavn/"):
+        text = text_of(client, path)
+        assert "orders</a> failed 3 times" in text
+        assert "&lt;b&gt;" in text
+        assert "old</a> failed" not in text
+        assert "task_only" not in text
+        assert "No queue was at capacity." in text
+
+
+def test_a_quiet_night_says_so(client: Client, deployment: Deployment):
+    assert "No DAG run" in text_of(client)
+
+
+def test_queues_that_were_full_are_shown_those_that_still_are_first(
+    client: Client, deployment: Deployment
+):
+    now = timezone.now()
+    kind = {"kind": "queue-at-capacity", "opened_at": now - timedelta(hours=3)}
+    make_incident(deployment, subject="over", title="Queue over was full", closed_at=now, **kind)
+    make_incident(deployment, subject="heavy", title="Queue heavy is full", **kind)
+    long_ago = {"opened_at": now - timedelta(days=9), "closed_at": now - timedelta(days=8)}
+    make_incident(deployment, subject="x", title="Long ago", **{**kind, **long_ago})
+
+    text = text_of(client)
+
+    assert text.index("Queue heavy is full") < text.index("Queue over was full")
+    assert "Long ago" not in text
+
+
+def test_what_ends_soon_is_shown_to_those_who_may_see_it(
+    client: Client,
+    deployment: Deployment,
+    organization: Organization,
+    workspace: Workspace,
+    alice: User,
+    bob: User,
+    client_of: Callable[[User], Client],
+):
+    now = timezone.now()
+    soon = now + timedelta(days=3)
+    create_token(
+        actor=alice,
+        on=workspace,
+        name="Deployer",
+        role=role("workspace", "author"),
+        expires_at=soon,
+    )
+    create_token(
+        actor=alice,
+        on=organization,
+        name="Later",
+        role=role("organization", "member"),
+        expires_at=now + timedelta(days=60),
+    )
+    bob.workspacegrant_set.update(expires_at=soon)
+    Cluster.objects.create(
+        organization=organization,
+        kind="kubernetes",
+        name="eu-central",
+        credential_expires_at=now - timedelta(days=1),
+    )
+    deployment.applied.config["runtime"] = runtimes()[-1].version
+    deployment.applied.save()
+
+    text = text_of(client)
+
+    assert "API token Deployer" in text
+    assert f"Workspace Member of {bob}" in text
+    assert "Later" not in text
+    assert "Credential of the cluster" in text
+    theirs = text_of(client_of(bob))
+    assert "Workspace Member of" in theirs
+    assert "API token Deployer" not in theirs
+
+
+def test_a_person_who_sees_no_airflow_is_not_told_names_of_dags(
+    deployment: Deployment, workspace: Workspace, bob: User, client_of: Callable[[User], Client]
+):
+    ended(deployment, "secret_dag", at=timezone.now())
+    bob.workspacegrant_set.update(permission=role("workspace", "accessor").permission)
+
+    assert "secret_dag" not in text_of(client_of(bob))
