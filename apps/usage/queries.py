@@ -47,7 +47,9 @@ class Usage:
         if settings.WORKER_HOUR_PRICE is None:
             return None
         price: Decimal = settings.WORKER_HOUR_PRICE
-        return (Decimal(self.worker_seconds) / HOUR * price).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        return (Decimal(self.worker_seconds) / HOUR * price).quantize(
+            Decimal("0.01"), ROUND_HALF_UP
+        )
 
     @property
     def succeeded_percent(self) -> float | None:

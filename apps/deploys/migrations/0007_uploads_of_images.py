@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("deploys", "0005_packages_and_previews")]
+    dependencies = [("deploys", "0006_promotions_states_and_branches")]
 
     operations = [
         migrations.AddField(
