@@ -61,7 +61,15 @@ def closed_container(share: Share) -> dict[str, Any]:
 
 def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     """Return the fields of a pod's spec that all pods here have."""
-    pod: dict[str, Any] = {
+    pod = pod_security(user=user, group=group)
+    if target.config.image_pull_secret:
+        pod["imagePullSecrets"] = [{"name": REGISTRY_SECRET}]
+    return pod
+
+
+def pod_security(*, user: int, group: int) -> dict[str, Any]:
+    """Return what Pod Security "restricted" wants of a pod's spec."""
+    return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
@@ -75,9 +83,6 @@ def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
-    if target.config.image_pull_secret:
-        pod["imagePullSecrets"] = [{"name": REGISTRY_SECRET}]
-    return pod
 
 
 def airflow_pod(target: Target, *, service_account: str, has_token: bool = False) -> dict[str, Any]:
