@@ -48,9 +48,10 @@ class Cluster(models.Model):
     hold ciphertext, opened by `sealed` alone. `connection_version` grows with every change of what
     a plane is made from, so that no process keeps using an old one, and `settings_version` with
     every change for which Deployments that run there must be applied again. `check_result` is what
-    the last test found (see `probe`), `identity_seen` which cluster answered. The columns from
-    `failures` to `blind_until` belong to the circuit breaker. A cluster that was removed keeps its
-    row for the records of its Deployments, without a secret.
+    the last test found (see `probe`), `storage_test` the same of its storage (see `storage`),
+    `identity_seen` which cluster answered. The columns from `failures` to `blind_until` belong to
+    the circuit breaker. A cluster that was removed keeps its row for the records of its
+    Deployments, without a secret.
     """
 
     class Kind(models.TextChoices):
@@ -131,6 +132,7 @@ class Cluster(models.Model):
     identity_seen = models.CharField(max_length=60, blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
     check_result = models.JSONField(default=dict, blank=True)
+    storage_test = models.JSONField(default=dict, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
 
     failures = models.PositiveIntegerField(default=0)

@@ -10,6 +10,7 @@ urlpatterns = [
     path("o/<slug:slug>/clusters/role.yaml", pages.manifest, name="manifest"),
     path("o/<slug:slug>/clusters/<int:cluster_id>/", pages.cluster_page, name="cluster"),
     path("o/<slug:slug>/clusters/<int:cluster_id>/check/", pages.check, name="check"),
+    path("o/<slug:slug>/clusters/<int:cluster_id>/storage/", pages.storage, name="storage"),
     path("o/<slug:slug>/clusters/<int:cluster_id>/settings/", changes.settings, name="settings"),
     path(
         "o/<slug:slug>/clusters/<int:cluster_id>/workspaces/",

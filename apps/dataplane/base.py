@@ -10,6 +10,7 @@ from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Drift,
+    Finding,
     LiveMetrics,
     LogPage,
     Observation,
@@ -173,6 +174,17 @@ class SupportsMetrics(Protocol):
     def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
         """Measure a Deployment, within seconds. Raises no data plane errors: what is not reported
         is None, with the reason.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsStorageTest(Protocol):
+    """A data plane whose storage can be tried."""
+
+    def try_storage(self) -> tuple[Finding, ...]:
+        """Let pods write to volumes as Airflow does, remove them, and return what was found. Takes
+        up to three minutes, so it belongs into a job. Nothing is raised.
         """
         ...
 

@@ -41,6 +41,8 @@ AUTHENTICATED_AT = "authenticated-at"
 # A request with this in its state re-authenticates a person who is signed in already. It holds the
 # moment of the request, in Unix seconds.
 CONFIRMS = "confirms"
+# No header of a client has such a name.
+TRUSTED_CA = "sso.trusted-ca"
 NOT_FRESH = (
     "The identity provider did not ask again who you are, or did not say when it did. Sign out "
     "here, then sign in again."
@@ -100,14 +102,23 @@ class PortalSAMLProvider(_Unread, SAMLProvider):  # type: ignore[misc]  # allaut
         return subject_of(lasting or data.subject)
 
 
+def trust_in(request: HttpRequest, ca: str) -> None:
+    """Let requests to the identity provider that answer `request` trust an authority."""
+    request.META[TRUSTED_CA] = ca
+
+
 class OIDCAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth is untyped
     @cached_property
     def _provider(self) -> Any:
         return super().get_provider()
 
     def get_provider(self) -> Any:
-        """Return the provider, cached: allauth calls this repeatedly."""
-        return self._provider
+        """Return the provider, cached: allauth calls this repeatedly. What its server is asked
+        comes later, and trusts the authority of the connection.
+        """
+        provider = self._provider
+        trust_in(self.request, provider.app.connection.config.get("ca_certificate", ""))
+        return provider
 
     def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
         keys_url = self.openid_config["jwks_uri"]

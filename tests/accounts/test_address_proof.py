@@ -12,13 +12,18 @@ from allauth.usersessions.models import UserSession
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from apps.accounts.mail import OUTBOX
 from apps.accounts.models import OutgoingMail, User
 from apps.audit.models import AuditEvent
+from apps.deploys.models import GitRepository, GitSource
 from apps.organizations.invitations.services import invite
 from apps.organizations.models import ApiTokenSecret, Invitation
 from apps.organizations.tokens.services import create_token
+from apps.sso.linking.reach import is_beyond
+from apps.sso.models import SSOConnection
+from apps.sso.scim.tokens import create_scim_token, scim_token
 from tests.conftest import PASSWORD, role
 
 pytestmark = pytest.mark.django_db
@@ -145,3 +150,43 @@ def test_a_first_link_ends_the_password_as_well(bob, committing):
     assert not bob.check_password(PASSWORD)
     assert "was confirmed by single sign-on of Nordhavn" in mail.outbox[0].body
     assert not prove_address(user=bob, by="single sign-on of Nordhavn")
+
+
+def test_what_acts_for_the_account_ends_at_the_proof(alice, workspace, deployment, committing):
+    """A token for provisioning, what sign-in answers for, and what git deploys."""
+    organization = workspace.organization
+    text = create_scim_token(actor=alice, organization=organization, name="of an intruder")
+    connection = SSOConnection.objects.create(
+        organization=organization,
+        key="k",
+        name="Evil",
+        protocol="saml",
+        configured_by=alice,
+        approved_by=alice,
+        approved_at=timezone.now(),
+    )
+    repository = GitRepository.objects.create(
+        workspace=workspace,
+        key="r",
+        url="https://git.example.org/a.git",
+        host="git.example.org",
+        connected_by=alice,
+    )
+    source = GitSource.objects.create(
+        deployment=deployment, repository=repository, branch="main", set_by=alice
+    )
+
+    with committing():
+        reset_password(alice)
+
+    assert scim_token(text=text, slug=organization.slug) is None
+    for row in (connection, repository, source):
+        row.refresh_from_db()
+    assert (connection.configured_by, connection.approved_by, connection.approved_at) == (None,) * 3
+    assert is_beyond(connection=connection, user=alice)
+    assert (repository.connected_by, source.set_by) == (None, None)
+    told = next(one for one in mail.outbox if "Earlier access" in one.subject).body
+    for words in ("SCIM token of an intruder", "connection Evil", "git.example.org/a", "main of"):
+        assert words in told
+    actions = set(AuditEvent.objects.values_list("action", flat=True))
+    assert {"scim_token.revoked", "sso_connection.unapproved", "git_repository.orphaned"} <= actions

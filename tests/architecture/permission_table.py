@@ -296,6 +296,7 @@ TABLE = {
     "clusters:manifest": reads("organization.clusters.view"),
     "clusters:cluster": reads("organization.clusters.view"),
     "clusters:check": writes("organization.clusters.manage"),
+    "clusters:storage": asks("organization.clusters.view", "organization.clusters.manage"),
     "clusters:settings": both("organization.clusters.manage"),
     "clusters:workspaces": asks("organization.clusters.view", "organization.clusters.manage"),
     "clusters:credential": both("organization.clusters.manage"),

@@ -73,6 +73,7 @@ ONLY_SHOWS = {
     "sso:connection": "shows what was set up",
     "sso:people": "a list",
     "clusters:check": "asks a cluster how it is; changes nothing",
+    "clusters:storage": "writes to volumes of its own, and removes them",
 }
 ALL = addresses()
 

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.utils import IntegrityError
 from django.utils import timezone
 
+from apps.audit.digests import digest_of
 from apps.audit.models import AuditChain, AuditEvent
 from apps.audit.retention import forget_expired
 from apps.audit.verification import verify_all
@@ -33,7 +34,7 @@ def lie_about(sequence: int, *, days: int) -> None:
             action="audit.events_deleted",
             changes={"up_to": sequence, "hash": cut.hash, "retention_days": days},
         )
-        sql(f"{MOVE}, retention_days = %s", days)
+        sql(f"{MOVE.replace('2', str(sequence))}, retention_days = %s", days)
 
 
 def test_moving_the_cut_and_deleting_what_lies_before_it_does_not_stay_unseen():
@@ -98,3 +99,30 @@ def test_a_later_cut_does_not_cover_up_an_earlier_one(settings):
 
     assert AuditChain.objects.get().forgotten_sequence == 3
     assert kinds() == ["unexplained"]
+
+
+def test_an_explanation_cannot_be_dated_back_to_be_deleted_by_the_next_one(settings):
+    """Evidence of two days ago went by a lie of one day; the lie, as an old event, by the next."""
+    settings.AUDIT_RETENTION_DAYS = 365
+    for _ in range(2):
+        write_at(timezone.now() - timedelta(days=2))
+    cut = AuditEvent.objects.get(sequence=2)
+    lie = AuditEvent(
+        organization_id=7,
+        at=timezone.now() - timedelta(days=400),
+        action="audit.events_deleted",
+        target_kind="audit log",
+        target_id="7",
+        changes={"up_to": 2, "hash": cut.hash, "retention_days": 1},
+    )
+    lie.digest = digest_of(lie)
+
+    with pytest.raises(IntegrityError, match="INSERT refused"), transaction.atomic():
+        lie.save()
+
+    lie_about(2, days=1)
+    sql(DELETE)
+    lie_about(3, days=365)
+    with pytest.raises(IntegrityError, match="DELETE refused"), transaction.atomic():
+        sql("DELETE FROM audit_auditevent WHERE sequence = 3")
+    assert "inserted" in kinds()

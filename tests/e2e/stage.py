@@ -72,6 +72,27 @@ CHECK: dict[str, Any] = {
         },
     ],
 }
+STORAGE_TEST: dict[str, Any] = {
+    "asked_at": "2026-11-22T12:00:00+00:00",
+    "ended_at": "2026-11-22T12:00:14+00:00",
+    "findings": [
+        {
+            "title": "Storage of logs and code",
+            "is_ok": False,
+            "detail": f"Nothing could be written to a volume of {LONG} (ReadWriteMany) in 120 s. "
+            "The volume cannot be created: rpc error: code = InvalidArgument desc = Capabilities "
+            "MULTI_NODE_MULTI_WRITER not supported. Only AccessModes[ReadWriteOnce] supported.",
+            "remedy": "Choose a storage class that offers ReadWriteMany, in the settings.",
+        },
+        {
+            "title": "Storage of databases",
+            "is_ok": True,
+            "detail": "A pod wrote, read and deleted a file on a volume of the default class "
+            "(ReadWriteOnce), after 9 s.",
+            "remedy": "",
+        },
+    ],
+}
 TRACEBACK = """Traceback (most recent call last):
   File "/opt/airflow/dags/etl/orders.py", line 12, in <module>
     import pandas
@@ -221,6 +242,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
             name=LONG[:60],
             server=f"https://{LONG}.example.org:6443",
             check_result=CHECK,
+            storage_test=STORAGE_TEST,
             credential_expires_at=timezone.now() + timedelta(days=5),
         ),
         away=registered(

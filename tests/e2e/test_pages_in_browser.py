@@ -76,6 +76,7 @@ NOT_PAGES = {
     "organizations:take_workspace_team_role": "POST only",
     "clusters:check": "POST only",
     "clusters:manifest": "a file",
+    "clusters:storage": "part of the page of a cluster",
     "dags:pause": "POST only",
     "dags:log_tail": "a fragment",
     "dags:log_download": "a file",

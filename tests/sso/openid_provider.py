@@ -4,11 +4,13 @@ import base64
 import hashlib
 import json
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -99,10 +101,16 @@ class OpenIDProvider:
 
 
 @contextmanager
-def running() -> Iterator[OpenIDProvider]:
-    """Serve a provider on a free port of loopback."""
+def running(chain: Path | None = None) -> Iterator[OpenIDProvider]:
+    """Serve a provider on a free port of loopback, by TLS with a key and its certificate."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     provider = OpenIDProvider(server.server_port)
+    if chain is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *args: None
+        provider.issuer = provider.issuer.replace("http:", "https:")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

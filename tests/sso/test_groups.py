@@ -16,9 +16,10 @@ from apps.organizations.teams.services import (
     assign_team_role,
     create_team,
 )
+from apps.sso.connections.trust import approve_connection
 from apps.sso.groups.services import map_group, unmap_group
 from apps.sso.models import GroupMapping, SSOConnection
-from tests.conftest import role
+from tests.conftest import custom_role, make_user, put_role, role
 from tests.sso.conftest import Browser
 
 pytestmark = pytest.mark.django_db
@@ -59,6 +60,43 @@ def test_people_have_the_roles_of_the_team_of_their_group_and_lose_them_with_it(
     assert not dana.has_perm("workspace.view", workspace)
     mapping.refresh_from_db()
     assert mapping.seen_at
+
+
+def test_a_team_that_got_more_than_its_connection_may_give_takes_no_one_in(
+    browser: Browser,
+    new_browser: Callable[[], Browser],
+    saml: SSOConnection,
+    team: Team,
+    workspace: Workspace,
+    organization: Organization,
+    alice: User,
+    client_of: Any,
+) -> None:
+    """Who sets up sign-in and manages Teams mapped a group to one that got its role afterwards."""
+    browser.sign_in(attributes=attributes())
+    maker = make_user("Mallory")
+    names = ("view", "sso.manage", "members.view", "teams.manage")
+    permissions = [f"organization.{name}" for name in names]
+    mine = custom_role("Sign-in", permissions, organization=organization, actor=alice)
+    put_role(maker, mine, organization)
+    plain = create_team(actor=alice, organization=organization, name="Plain")
+    SSOConnection.objects.update(configured_by=maker, approved_by=None, approved_at=None)
+    saml.refresh_from_db()
+    map_group(actor=maker, connection=saml, group="data-eng", team=plain)
+    assign_team_role(actor=alice, team=plain, role=role("workspace", "author"), on=workspace)
+
+    new_browser().sign_in(attributes=attributes("data-eng"))
+
+    dana = User.objects.get(email="dana@nordhavn.test")
+    assert not dana.has_perm("workspace.view", workspace)
+    address = reverse("sso:groups", args=[organization.slug, saml.key])
+    assert b"Takes no one in" in client_of(alice).get(address).content
+
+    approve_connection(actor=alice, connection=saml)
+    new_browser().sign_in(attributes=attributes("data-eng"))
+
+    assert User.objects.get(pk=dana.pk).has_perm("deployment.deploys.create", workspace)
+    assert b"Takes no one in" not in client_of(alice).get(address).content
 
 
 def test_one_group_of_two_is_enough(

@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.core.errors import Invalid
 from apps.organizations.models import Organization
 from apps.sso.connections.services import create_connection
 from apps.sso.models import Domain, SSOConnection
@@ -393,6 +394,35 @@ def test_a_server_certificate_of_a_private_ca_is_trusted_once_the_operator_names
         settings.SSO_CA = make_signer("another").certificate
         with pytest.raises(OutgoingFailed, match="does not answer as it should"):
             fetch(f"{issuer}/")
+
+
+def test_a_connection_trusts_its_own_private_ca_and_no_other_one_does(
+    connection: SSOConnection, client: Client, tmp_path: Path
+) -> None:
+    signer = make_signer("private", address="127.0.0.1")
+    (tmp_path / "chain.pem").write_text(signer.key + signer.certificate)
+    with running(tmp_path / "chain.pem") as private:
+        with pytest.raises(Invalid, match="does not answer as it should"):
+            discover(issuer=private.issuer)
+        trusting = discover(issuer=private.issuer, ca=signer.certificate)
+        SSOConnection.objects.update(config=trusting)
+
+        assert sign_in(private, connection, client).status_code == 302
+        assert user_of(client)
+
+        SSOConnection.objects.update(config={**trusting, "ca_certificate": ""})
+        page = words_of(Client().post(reverse("sso:start", args=[connection.key])))
+        assert "certificate of the identity provider's server" in page
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
+)
+def test_what_is_no_certificate_is_refused_at_its_field(text: str) -> None:
+    with pytest.raises(Invalid, match="This is no certificate") as refused:
+        discover(issuer="https://id.example.org", ca=text)
+
+    assert refused.value.field == "ca_certificate"
 
 
 @contextmanager

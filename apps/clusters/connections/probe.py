@@ -59,8 +59,20 @@ def probe_connection(cluster: Cluster, connection: Connection) -> PlaneCheck:
 
 def stored_form(check: PlaneCheck) -> dict[str, Any]:
     """Return a result as JSON to keep. Text from the cluster is shortened and made printable."""
-    stored: dict[str, Any] = _tidied(asdict(check))
+    stored: dict[str, Any] = tidied(asdict(check))
     return stored
+
+
+def tidied(value: Any) -> Any:
+    """Return JSON values with their texts shortened and made printable, and short lists."""
+    if isinstance(value, str):
+        shown = "".join(one if one.isprintable() else " " for one in value)
+        return shown[:TEXT_LENGTH]
+    if isinstance(value, dict):
+        return {name: tidied(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [tidied(one) for one in value[:MOST_ENTRIES]]
+    return value
 
 
 def failed(message: str) -> PlaneCheck:
@@ -99,14 +111,3 @@ def _try(plane: DataPlane, connection: Connection) -> PlaneCheck:
     finally:
         if isinstance(plane, Closable):
             plane.close()
-
-
-def _tidied(value: Any) -> Any:
-    if isinstance(value, str):
-        shown = "".join(one if one.isprintable() else " " for one in value)
-        return shown[:TEXT_LENGTH]
-    if isinstance(value, dict):
-        return {name: _tidied(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_tidied(one) for one in value[:MOST_ENTRIES]]
-    return value

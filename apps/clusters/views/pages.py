@@ -5,13 +5,15 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.clusters.connections.instructions import COMMANDS, ROLE_FILE
 from apps.clusters.connections.services import check_cluster
+from apps.clusters.connections.storage import is_lost, is_running, request_storage_test
 from apps.clusters.models import Cluster
 from apps.clusters.queries import (
     clusters_of,
@@ -20,7 +22,8 @@ from apps.clusters.queries import (
     same_clusters,
     state_of,
 )
-from apps.clusters.views.parts import MANAGE, cluster_called, page_of
+from apps.clusters.views.parts import MANAGE, cluster_called, kubernetes_called, page_of
+from apps.core.errors import PortalError
 from apps.core.htmx import is_fragment
 from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
@@ -67,6 +70,26 @@ def check(request: HttpRequest, organization: Organization, cluster_id: int) -> 
     return redirect("clusters:cluster", organization.slug, cluster.pk)
 
 
+@scoped(
+    Organization,
+    "organization.clusters.view",
+    by="slug",
+    writing="organization.clusters.manage",
+)
+@require_http_methods(["GET", "HEAD", "POST"])
+def storage(request: HttpRequest, organization: Organization, cluster_id: int) -> HttpResponse:
+    cluster = kubernetes_called(organization, cluster_id)
+    if request.method == "POST":
+        try:
+            request_storage_test(actor=request_user(request), cluster=cluster, now=timezone.now())
+        except PortalError as error:
+            messages.warning(request, error.message)
+    if is_fragment(request):
+        context = {**page_of(request, cluster, tab="cluster"), **_storage(cluster)}
+        return render(request, "clusters/_storage.html", context)
+    return redirect("clusters:cluster", organization.slug, cluster.pk)
+
+
 @scoped(Organization, "organization.clusters.view", by="slug")
 @require_safe
 def manifest(request: HttpRequest, organization: Organization) -> HttpResponse:
@@ -92,4 +115,15 @@ def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
         "deployment_count": there.count(),
         "commands": COMMANDS,
         "manifest": permissions.manifest(),
+        **_storage(cluster),
+    }
+
+
+def _storage(cluster: Cluster) -> dict[str, Any]:
+    now, test = timezone.now(), cluster.storage_test
+    return {
+        "storage_findings": test.get("findings", []),
+        "storage_ended_at": parse_datetime(test.get("ended_at", "")),
+        "is_storage_running": is_running(cluster, now=now),
+        "is_storage_lost": is_lost(cluster, now=now),
     }

@@ -84,16 +84,17 @@ class FakeStore:
     """The state of the fake plane, and what a test scripts.
 
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
-    is what a check returns in place of its default. `calls` lists every call as (method, ref),
-    oldest first, and `airflow_users` as whom Airflow was called. `responses` are by method and
-    path, with its query or for any; `respond` stands in for the REST API of every Airflow. `lock`
-    is what any requirements come to, `project` what any code defines.
+    is what a check returns in place of its default, `storage` what a storage test finds. `calls`
+    lists every call as (method, ref), oldest first, and `airflow_users` as whom Airflow was called.
+    `responses` are by method and path, with its query or for any; `respond` stands in for the REST
+    API of every Airflow. `lock` is what any requirements come to, `project` what any code defines.
     """
 
     apply_passes_needed: int = 1
     delete_passes_needed: int = 1
     is_usable: bool = True
     found: PlaneCheck | None = None
+    storage: tuple[Finding, ...] = ()
     airflows: dict[str, FakeAirflow] = field(default_factory=dict)
     failures: list[ScriptedFailure] = field(default_factory=list)
     never_healthy: set[str] = field(default_factory=set)
@@ -152,6 +153,10 @@ class FakePlane:
             remedy="" if self.store.is_usable else "Reset the fake data plane.",
         )
         return PlaneCheck(is_usable=self.store.is_usable, version="fake", findings=(finding,))
+
+    def try_storage(self) -> tuple[Finding, ...]:
+        self.store.enter("try_storage")
+        return self.store.storage
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
         airflow = self.store.airflows.get(spec.ref)

@@ -29,12 +29,14 @@ from apps.dataplane.kubernetes.projects import work
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.checks import check_cluster
+from apps.dataplane.kubernetes.registration.storage_trial import try_storage
 from apps.dataplane.kubernetes.render import Stage, render
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Drift,
+    Finding,
     LiveMetrics,
     LogPage,
     Observation,
@@ -47,8 +49,8 @@ MAX_LINES = 5000
 
 
 class KubernetesPlane:
-    """`DataPlane`, `SupportsBulkObserve`, `SupportsMetrics`, `SupportsScalingHistory` and
-    `SupportsProjects` of one cluster.
+    """`DataPlane`, `SupportsBulkObserve`, `SupportsMetrics`, `SupportsScalingHistory`,
+    `SupportsProjects` and `SupportsStorageTest` of one cluster.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
@@ -58,6 +60,10 @@ class KubernetesPlane:
     def check(self) -> PlaneCheck:
         """Test the cluster: is it reachable, what it has, what it lacks. Nothing is raised."""
         return check_cluster(self.api, self.config)
+
+    def try_storage(self) -> tuple[Finding, ...]:
+        """Let pods write to volumes; see `storage_trial`. Takes up to three minutes."""
+        return try_storage(self.api, self.config)
 
     def reach(self) -> None:
         """Send one cheap request that needs the credential, without a retry. Raises Unreachable."""

@@ -1,6 +1,7 @@
 """What an account has made ends with the ways into it, where its address was not proved.
 
-An API token's secret and an invitation act for the person who made them, long after.
+An API token's secret and an invitation act for the person who made them, long after. So do
+provisioning, single sign-on and git: see the modules of the same name.
 """
 
 from typing import Any

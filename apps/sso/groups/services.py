@@ -2,19 +2,24 @@
 
 A sign-in reports the current groups of a person. With a mapped group the person is a member of its
 Team, whatever the connection; without it the membership ends with that sign-in.
+
+Whoever controls the identity provider decides who comes with a group. So a Team that may do more
+than the person who answers for the connection takes nobody in by it, until an owner approves it.
 """
 
 from collections.abc import Iterable
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.access.audit_labels import record_on
-from apps.access.services import lock_memberships
+from apps.access.services import RightsExceeded, lock_memberships
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Team
 from apps.organizations.teams.services import (
+    grants_of,
     may_give_team,
     set_mirrored_member,
     set_mirrored_members,
@@ -83,7 +88,28 @@ def follow_groups(*, connection: SSOConnection, user: User, groups: Iterable[str
     wanted = set(came.values_list("mapping__team_id", flat=True))
     present = set(user.groups.filter(team__in=teams).values_list("team", flat=True))
     for pk in wanted ^ present:
-        set_mirrored_member(team=teams[pk], user=user, is_in=pk in wanted)
+        if pk in present or _may_join(teams[pk], came):
+            set_mirrored_member(team=teams[pk], user=user, is_in=pk in wanted)
+
+
+def is_team_beyond(*, connection: SSOConnection, team: Team) -> bool:
+    """Return whether a Team may do more than the connection gives by itself."""
+    if connection.approved_at is not None:
+        return False
+    if connection.configured_by is None:
+        return bool(grants_of(team=team))
+    try:
+        may_give_team(actor=connection.configured_by, team=team)
+    except RightsExceeded:
+        return True
+    return False
+
+
+def _may_join(team: Team, came: QuerySet[GroupMember]) -> bool:
+    """Return whether one of the connections that a person came with a group by gives the Team."""
+    found = came.filter(mapping__team=team).select_related("mapping__connection__configured_by")
+    connections = {one.mapping.connection for one in found}
+    return any(not is_team_beyond(connection=one, team=team) for one in connections)
 
 
 def _agree(team: Team) -> None:

@@ -11,7 +11,7 @@ from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.groups.forms import GroupForm
-from apps.sso.groups.services import map_group, unmap_group
+from apps.sso.groups.services import is_team_beyond, map_group, unmap_group
 from apps.sso.models import GroupMapping
 
 MANAGE = "organization.sso.manage"
@@ -30,12 +30,17 @@ def groups(request: HttpRequest, organization: Organization, connection_key: str
             )
             messages.success(request, f"{mapping.team} mirrors {mapping.group} now.")
             return redirect("sso:groups", slug=organization.slug, connection_key=connection.key)
+    teams = ("team__group", "team__organization")
+    mappings = connection.group_mappings.select_related(*teams).order_by("group", "pk")
     context = {
         "organization": organization,
         "connection": connection,
         "form": form,
         "has_teams": organization.teams.exists(),
-        "mappings": connection.group_mappings.select_related("team").order_by("group", "pk"),
+        "rows": [
+            (mapping, is_team_beyond(connection=connection, team=mapping.team))
+            for mapping in mappings
+        ],
     }
     return form_page(request, "sso/groups/groups.html", context, form)
 

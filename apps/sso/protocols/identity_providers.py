@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
 from lxml.etree import XMLSyntaxError
 from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
@@ -20,6 +21,7 @@ from apps.sso.protocols.outgoing import OutgoingFailed, fetch
 
 LONGEST_URL = 500
 MOST_CERTIFICATES = 5
+WELL_KNOWN = "/.well-known/openid-configuration"
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
 
 
@@ -64,15 +66,17 @@ def fetch_metadata(*, url: str, now: datetime) -> dict[str, Any]:
     return read_metadata(xml=xml, now=now)
 
 
-def discover(*, issuer: str) -> dict[str, Any]:
-    """Read the discovery document of an issuer; return `issuer` and `scopes`, those to request.
+def discover(*, issuer: str, ca: str = "") -> dict[str, Any]:
+    """Read the discovery document of an issuer; return `issuer` and `scopes`, those to request, and
+    `ca_certificate` if one was given: the authority of its server, in PEM.
 
     Raises Invalid.
     """
+    ca = read_ca(ca)
     issuer = issuer.strip()
     check_url(issuer, field="issuer")
     try:
-        found = json.loads(fetch(issuer.rstrip("/") + "/.well-known/openid-configuration"))
+        found = json.loads(fetch(issuer.rstrip("/") + WELL_KNOWN, ca=ca))
     except OutgoingFailed as error:
         raise Invalid(error.message, field="issuer") from None
     except ValueError:
@@ -88,7 +92,27 @@ def discover(*, issuer: str) -> dict[str, Any]:
         check_url(str(found.get(name) or ""), field="issuer")
     offered = found.get("scopes_supported")
     has_groups = isinstance(offered, list) and "groups" in offered
-    return {"issuer": issuer, "scopes": [*SCOPES, "groups"] if has_groups else list(SCOPES)}
+    scopes = [*SCOPES, "groups"] if has_groups else list(SCOPES)
+    return {"issuer": issuer, "scopes": scopes, **({"ca_certificate": ca} if ca else {})}
+
+
+def read_ca(text: str) -> str:
+    """Return certificates of authorities in PEM, "" for none; raises Invalid."""
+    text = text.strip()
+    if not text:
+        return ""
+    try:
+        found = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        raise Invalid(
+            "This is no certificate. It begins with -----BEGIN CERTIFICATE-----.",
+            field="ca_certificate",
+        ) from None
+    if len(found) > MOST_CERTIFICATES:
+        raise Invalid(
+            f"At most {MOST_CERTIFICATES} certificates can be trusted.", field="ca_certificate"
+        )
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 
 def check_url(url: str, *, field: str) -> None:

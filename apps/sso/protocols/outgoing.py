@@ -23,15 +23,17 @@ class OutgoingFailed(PortalError):
 
 
 class GuardedSession(requests.Session):
-    """A session for one exchange with an identity provider. Raises requests' own exceptions."""
+    """A session for one exchange with an identity provider. Raises requests' own exceptions. `ca`
+    (PEM) is trusted besides the public authorities and that of the installation.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, ca: str = "") -> None:
         super().__init__()
         reach = Reach(
             networks=settings.SSO_NETWORKS,
             setting="PORTAL_SSO_NETWORKS",
             allows_http=settings.SSO_ALLOWS_HTTP,
-            ca=settings.SSO_CA,
+            ca="\n".join(one for one in (settings.SSO_CA, ca) if one),
         )
         guard_session(self, reach)
 
@@ -56,10 +58,10 @@ def _bounded(response: requests.Response) -> bytes:
     return content
 
 
-def fetch(url: str) -> bytes:
-    """Return what an address answers with; raises OutgoingFailed with a message."""
+def fetch(url: str, *, ca: str = "") -> bytes:
+    """Return what an address answers with; raises OutgoingFailed with a message. `ca` as above."""
     try:
-        with GuardedSession() as session:
+        with GuardedSession(ca=ca) as session:
             response = session.get(url)
     except requests.exceptions.InvalidSchema:
         raise OutgoingFailed("Only https addresses are fetched.") from None

@@ -167,13 +167,28 @@ class SAMLForm(ConnectionForm):
 
 
 class OIDCForm(ConnectionForm):
-    field_order = ("name", "issuer", "replaces", "client_id", "client_secret", "default_role")
+    field_order = (
+        "name",
+        "issuer",
+        "ca_certificate",
+        "replaces",
+        "client_id",
+        "client_secret",
+        "default_role",
+    )
 
     issuer = forms.CharField(
         label="Issuer",
         max_length=500,
         widget=forms.URLInput(),
         help_text="Exactly as the identity provider states it.",
+    )
+    ca_certificate = forms.CharField(
+        label="CA certificate of its server",
+        max_length=20_000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+        help_text="Only if no public authority signed the server's certificate. PEM.",
     )
     client_id = forms.CharField(label="Client ID", max_length=255)
     client_secret = forms.CharField(
@@ -192,7 +207,9 @@ class OIDCForm(ConnectionForm):
         return {
             "client_id": self.cleaned_data["client_id"].strip(),
             "client_secret": self.cleaned_data["client_secret"],
-            "config": discover(issuer=self.cleaned_data["issuer"]),
+            "config": discover(
+                issuer=self.cleaned_data["issuer"], ca=self.cleaned_data["ca_certificate"]
+            ),
         }
 
 

@@ -228,6 +228,7 @@ def _initial(connection: SSOConnection) -> dict[str, Any]:
         **{name: getattr(connection, name) for name in SHARED},
         "client_id": connection.client_id,
         "issuer": connection.config.get("issuer", ""),
+        "ca_certificate": connection.config.get("ca_certificate", ""),
     }
 
 

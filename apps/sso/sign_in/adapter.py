@@ -23,7 +23,13 @@ from apps.sso.linking.reach import is_reached
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.failures import NOT_ASKED, explain
 from apps.sso.protocols.outgoing import GuardedSession
-from apps.sso.provider import AUTHENTICATED_AT, CONFIRMS, check_authenticated, check_nonce
+from apps.sso.provider import (
+    AUTHENTICATED_AT,
+    CONFIRMS,
+    TRUSTED_CA,
+    check_authenticated,
+    check_nonce,
+)
 from apps.sso.queries import connections_of, verified_domain, ways_to_sign_in
 from apps.sso.sign_in.admission import ProofNeeded, admit
 from apps.sso.sign_in.bypass import has_bypass
@@ -84,7 +90,7 @@ class SSOAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth 
         return [app_of(connection) for connection in found]
 
     def get_requests_session(self) -> GuardedSession:
-        return GuardedSession()
+        return GuardedSession(ca=self.request.META.get(TRUSTED_CA, "") if self.request else "")
 
     def is_open_for_signup(self, request: Any, sociallogin: Any) -> bool:
         return False

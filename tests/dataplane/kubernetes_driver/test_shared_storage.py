@@ -46,6 +46,8 @@ def test_the_default_class_of_a_cloud_is_not_taken_for_a_shared_one(provisioner:
         (replace(CONFIG, logs_storage_class="shared"), [EBS, EFS], True),
         (replace(CONFIG, logs_storage_class="gone"), [EBS, EFS], False),
         (CONFIG, [EFS], False),
+        (replace(CONFIG, storage_class="shared"), [EBS, EFS], True),
+        (replace(CONFIG, storage_class="gp3"), [EFS, EBS], False),
         (CONFIG, [storage_class("own", "example.org/own", is_default=True)], True),
     ],
 )
@@ -56,7 +58,7 @@ def test_the_class_that_the_settings_name_is_judged(
 
     assert finding.is_ok is is_ok
     assert bool(finding.remedy) is not is_ok
-    assert ("was not tried" in finding.detail) is is_ok
+    assert ("Test the storage" in finding.detail) is is_ok
 
 
 def test_where_no_volume_is_shared_none_is_judged() -> None:

@@ -1,4 +1,6 @@
-"""What a cluster's storage classes offer, as far as their provisioners tell."""
+"""What a cluster's storage classes offer, as far as their provisioners tell. `storage_trial` tries
+them.
+"""
 
 from apps.dataplane.kubernetes.api import errors as refusals
 from apps.dataplane.kubernetes.api.client import Api
@@ -57,7 +59,7 @@ def shared_finding(config: ClusterConfig, classes: list[Manifest]) -> tuple[Find
     """Say whether the volume that all pods of an Airflow share can be had, where it is needed."""
     if config.object_store is not None or config.logs_access != "ReadWriteMany" or not classes:
         return ()
-    wanted = config.logs_storage_class
+    wanted = config.logs_storage_class or config.storage_class
     chosen = next(
         (one for one in classes if (name_of(one) == wanted if wanted else _is_default(one))), None
     )
@@ -70,8 +72,8 @@ def shared_finding(config: ClusterConfig, classes: list[Manifest]) -> tuple[Find
         )
     else:
         detail = (
-            f"Logs and code use the class {name_of(chosen)}. Whether pods on several nodes can "
-            "write there was not tried; the first Deployment shows it."
+            f"Logs and code use the class {name_of(chosen)}. Test the storage to see whether pods "
+            "on several nodes can write there."
         )
         return (Finding(title=SHARED, is_ok=True, detail=detail),)
     others = [name_of(one) for one in classes if not _is_of_one_node(one)]

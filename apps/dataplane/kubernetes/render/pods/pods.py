@@ -62,7 +62,20 @@ def closed_container(share: Share) -> dict[str, Any]:
 
 def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     """Return the fields of a pod's spec that all pods here have."""
-    pod: dict[str, Any] = {
+    pod = pod_security(user=user, group=group)
+    secrets = {
+        REGISTRY_SECRET: target.config.image_pull_secret,
+        IMAGE_SECRET: target.spec.image_pull_secret,
+    }
+    named = [{"name": name} for name, value in secrets.items() if value]
+    if named:
+        pod["imagePullSecrets"] = named
+    return pod
+
+
+def pod_security(*, user: int, group: int) -> dict[str, Any]:
+    """Return what Pod Security "restricted" wants of a pod's spec."""
+    return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
@@ -76,14 +89,6 @@ def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
-    secrets = {
-        REGISTRY_SECRET: target.config.image_pull_secret,
-        IMAGE_SECRET: target.spec.image_pull_secret,
-    }
-    named = [{"name": name} for name, value in secrets.items() if value]
-    if named:
-        pod["imagePullSecrets"] = named
-    return pod
 
 
 def airflow_pod(target: Target, *, service_account: str, has_token: bool = False) -> dict[str, Any]:
