@@ -62,21 +62,25 @@ def issue_token(
     """Return a token with what the holder of a secret may do of what is asked for. The secret is an
     API token, a personal token, or a pull credential of a Deployment.
 
-    Raises NoRegistry, WrongService, TokenRefused, TooManySignIns.
+    Raises TokenRefused and TooManySignIns; to those who may sign in NoRegistry and WrongService.
     """
+    ref = ref_in_credential(secret, now=now)
+    if ref:
+        _limit(f"robot:{ref}")
+        _check_service(service)
+        subject, access = f"robot of {ref}", _access_of_robot(ref, scopes_in(scopes))
+    else:
+        caller = _caller(secret, address)
+        _check_service(service)
+        subject, access = f"user {caller.user.pk}", _access_of(caller, scopes_in(scopes))
+    return Issued(signed_token(subject=subject, access=access, now=now), TOKEN_SECONDS, now)
+
+
+def _check_service(service: str) -> None:
     if not settings.REGISTRY:
         raise NoRegistry
     if service != settings.REGISTRY:
         raise WrongService
-    asked = scopes_in(scopes)
-    ref = ref_in_credential(secret, now=now)
-    if ref:
-        _limit(f"robot:{ref}")
-        subject, access = f"robot of {ref}", _access_of_robot(ref, asked)
-    else:
-        caller = _caller(secret, address)
-        subject, access = f"user {caller.user.pk}", _access_of(caller, asked)
-    return Issued(signed_token(subject=subject, access=access, now=now), TOKEN_SECONDS, now)
 
 
 def _caller(secret: str, address: str) -> Caller:

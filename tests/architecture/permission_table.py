@@ -226,7 +226,7 @@ TABLE = {
     "registry:setup": special("operator", NOBODY, OPERATOR),
     "registry:certificates": special("operator", NOBODY, OPERATOR),
     # It takes no session: whoever is signed in is nobody there.
-    "registry:token": special("open", NOBODY, NOBODY, NOBODY),
+    "registry:token": special("open", NOBODY, NOBODY, NOBODY, is_by_token=True),
     # It takes PUT alone.
     "api:upload": special("open", NOBODY, None),
     "api:use_cli": special("signed-in", SIGNED_IN, SIGNED_IN),

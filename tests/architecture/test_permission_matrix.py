@@ -24,6 +24,7 @@ from apps.access.queries import forget_permissions
 from apps.access.scoped import PermissionMissing
 from apps.api.wire import gates
 from apps.organizations.audit_log import views as records
+from apps.registry import services as sign_ins
 from tests.architecture.permission_table import (
     BY_TOKEN,
     CLOSED,
@@ -175,6 +176,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Template, "render", lambda self, context=None, request=None: SafeString(""))
     monkeypatch.setattr(PermissionMissing, "denial", lambda self: None)
     monkeypatch.setattr(gates, "BAD_TOKENS", 1_000_000)
+    monkeypatch.setattr(sign_ins, "BAD_SIGN_INS", 1_000_000)
     # It reads in a transaction of its own, and here is one around each request.
     monkeypatch.setattr(records, "verify_all", lambda organization_id: [])
     logging.disable(logging.CRITICAL)

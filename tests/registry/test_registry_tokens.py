@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -162,12 +163,14 @@ def test_guessing_ends_with_a_wait_and_good_tokens_pass(
 
 
 def test_the_service_must_be_this_registry(alice: Any, secret_of: Any, settings: Any):
-    wrong = ask(secret_of(alice), PUSH, service="registry.elsewhere.test")
+    secret = secret_of(alice)
+    wrong = ask(secret, PUSH, service="registry.elsewhere.test")
 
     assert wrong.status_code == 400
     assert f"must be {HOST}" in wrong.json()["errors"][0]["message"]
     settings.REGISTRY = ""
-    assert ask("", PUSH, service="").status_code == 404
+    assert ask(secret, PUSH, service="").status_code == 404
+    assert ask("", PUSH, service="").status_code == 401
 
 
 def test_the_form_of_oauth_takes_the_secret_as_password_or_refresh_token(
@@ -237,20 +240,23 @@ def test_scopes_that_are_not_understood_are_not_granted():
     assert len(scopes_in([" ".join(f"repository:r{n}:pull" for n in range(50))])) == MOST_SCOPES
 
 
-def test_a_key_is_replaced_after_the_registry_knows_the_next(alice: Any, secret_of: Any):
+def test_a_key_is_replaced_after_the_registry_knows_the_next(
+    alice: Any, secret_of: Any, tmp_path: Path
+):
     before = bundle()
     with pytest.raises(Conflict):
         switch_to_next_key()
     prepare_next_key()
     prepare_next_key()
     both, first = bundle(), RegistryKey.objects.get(is_current=True)
-    out = StringIO()
+    out, written = StringIO(), tmp_path / "portal-bundle.pem"
 
     call_command("registry_key", "--switch", stdout=out)
+    call_command("registry_key", "--output", str(written), stdout=StringIO())
 
     assert both.startswith(before)
     assert both.count("BEGIN CERTIFICATE") == 2
-    assert out.getvalue() == both.removeprefix(before)
+    assert out.getvalue() == written.read_text() == both.removeprefix(before)
     assert not RegistryKey.objects.filter(pk=first.pk).exists()
     assert access(ask(secret_of(alice), PUSH)) == {}
     with pytest.raises(CommandError):

@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -20,6 +21,8 @@ class Command(BaseCommand):
             "--switch", action="store_true", help="sign with the next key, and delete the present"
         )
 
+        parser.add_argument("--output", type=Path, help="the file to write to, instead of showing")
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["next"]:
             prepare_next_key()
@@ -28,4 +31,7 @@ class Command(BaseCommand):
                 switch_to_next_key()
             except Conflict as error:
                 raise CommandError(error.message) from error
-        self.stdout.write(bundle(), ending="")
+        if options["output"]:
+            options["output"].write_text(bundle())
+        else:
+            self.stdout.write(bundle(), ending="")
