@@ -117,7 +117,7 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
 
 def warm_up(folder: Path) -> None:
     """Read a file of our own, so that what every file imports is imported once, before the forks:
-    it was nine tenths of the time.
+    it was more than a third of the processor time.
     """
     file = folder / "warm_up.py"
     file.write_text(WARM_UP)

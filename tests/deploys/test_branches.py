@@ -149,7 +149,7 @@ def test_there_are_no_more_than_the_rule_says(upstream: Repository, rule: Branch
     error = look(rule)
 
     assert sorted(live()) == ["feature/a", "feature/b"]
-    assert error.startswith("1 more branches match")
+    assert error.startswith("Branches that match and wait: 1.")
     upstream.drop("feature/a")
     assert look(rule) == ""
     assert sorted(live()) == ["feature/b", "feature/c"]
@@ -247,6 +247,6 @@ def test_the_page_sets_shows_and_stops_it(
     page = client.get(url).content.decode()
     check_page(page)
     assert "preview-feature-a-" in page
-    assert "1 are deleted" in client.post(f"{url}remove/", follow=True).content.decode()
+    assert "Deleted: 1." in client.post(f"{url}remove/", follow=True).content.decode()
     assert not BranchRule.objects.exists()
     assert Deployment.objects.filter(phase=Phase.DELETING).count() == 1

@@ -5,11 +5,16 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.deployments.models import Deployment
 from apps.deploys.models import Deploy
+from apps.deploys.promotion import rules, services
 from apps.deploys.services import NothingChanged, deliver
+from apps.organizations.models import Workspace
+from tests.conftest import make_user, put_role, role
+from tests.deploys.test_deploy_pages import settle
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +28,8 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     def run(call: Callable[[], Any]) -> Any:
         try:
             return call()
-        except NothingChanged as same:
-            return same
+        except (NothingChanged, services.PromotionClosed) as refused:
+            return refused
         finally:
             connection.close()
 
@@ -59,3 +64,28 @@ def test_a_double_submit_makes_one_deploy(alice: User, deployment: Deployment) -
 
     assert Deploy.objects.count() == 1
     assert sum(isinstance(result, NothingChanged) for result in results) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_approve_at_once_make_one_deploy(
+    alice: User, workspace: Workspace, deployment: Deployment, make_deployment: Any
+) -> None:
+    people = [make_user(name) for name in ("Dora", "Emil")]
+    for person in people:
+        put_role(person, role("workspace", "author"), workspace)
+    dev = make_deployment(name="dev", ref="dev-1a2b")
+    delivery(alice, dev, b"x = 1\n")()
+    settle(dev)
+    rules.set_approval(actor=alice, deployment=deployment, is_on=True)
+    numbers = {"deploy_number": 1, "base_revision_number": deployment.wanted.number}
+    dev.refresh_from_db()
+    asked = services.promote(actor=alice, source=dev, target=deployment, **numbers)
+
+    def approve(person: User) -> Callable[[], Any]:
+        seen = {"base_revision_number": deployment.wanted.number, "now": timezone.now()}
+        return lambda: services.approve(actor=person, promotion=asked, **seen)
+
+    results = at_once([approve(person) for person in people])
+
+    assert Deploy.objects.filter(deployment=deployment).count() == 1
+    assert sum(isinstance(result, services.PromotionClosed) for result in results) == 1

@@ -141,6 +141,26 @@ def test_another_person_approves(
     assert "Approved" in client.get(f"/d/{prod.ref}/deploys/1/").content.decode()
 
 
+def test_those_who_may_approve_are_told_by_mail(
+    alice: User,
+    bob: User,
+    dora: User,
+    dev: Deployment,
+    prod: Deployment,
+    mailoutbox: list[Any],
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    rules.set_approval(actor=alice, deployment=prod, is_on=True)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        asked = ask(alice, dev, prod, description="Orders by country")
+
+    [mail] = [one for one in mailoutbox if "promotion" in one.subject]
+    assert mail.recipients() == [dora.email]
+    assert f"/d/{prod.ref}/deploys/promotions/{asked.number}/" in mail.body
+    assert "Orders by country" in mail.body
+
+
 def test_who_asked_and_whose_token_asked_cannot_approve(
     asked: Promotion, alice: User, prod: Deployment, dev: Deployment, client_of: ClientOf
 ) -> None:

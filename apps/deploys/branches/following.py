@@ -107,7 +107,9 @@ def _end_gone(rule: BranchRule, commits: dict[str, str]) -> None:
         if one.branch not in commits:
             _delete(one)
     # A branch that comes back later begins anew.
-    rule.deployments.exclude(branch__in=commits).exclude(deployment__phase=Phase.ACTIVE).delete()
+    rule.deployments.exclude(branch__in=list(commits)).exclude(
+        deployment__phase=Phase.ACTIVE
+    ).delete()
 
 
 def _delete(one: BranchDeployment) -> None:
@@ -128,8 +130,8 @@ def _begin_new(rule: BranchRule, commits: dict[str, str], now: datetime) -> None
         _begin(rule, branch, commit, now)
     if len(waiting) > max(0, free):
         raise Invalid(
-            f"{len(waiting) - max(0, free)} more branches match, and there may be {rule.most} "
-            "Deployments of branches at a time. Delete branches, or raise the limit."
+            f"Branches that match and wait: {len(waiting) - max(0, free)}. There may be "
+            f"{rule.most} Deployments of branches at a time. Delete branches, or raise the limit."
         )
 
 

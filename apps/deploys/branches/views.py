@@ -56,7 +56,7 @@ def remove_branch_rule(
     repository = _repository(workspace, repository_id)
     with errors_as_messages(request):
         count = services.remove_rule(actor=request_user(request), repository=repository)
-        messages.success(request, f"Branches get no Deployments any more; {count} are deleted.")
+        messages.success(request, f"Branches get no Deployments any more. Deleted: {count}.")
     return redirect("deploys:git_repository", workspace.slug, repository.pk)
 
 

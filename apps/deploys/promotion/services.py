@@ -1,14 +1,19 @@
 """From asking for a promotion to the deploy that it becomes. Every step is audited."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+from django.conf import settings
+from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import Max, Q
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.access.audit_labels import record_on
 from apps.access.queries import forget_permissions
+from apps.accounts.mail import deliver
 from apps.accounts.models import User, UserKind
 from apps.core.errors import Conflict, Refused
 from apps.deployments.models import Deployment, Operation
@@ -20,6 +25,7 @@ from apps.deploys.promotion.queries import (
     DELIVER,
     LONGEST_CHAIN,
     SEE,
+    approvers,
     running_deploy,
     running_revision,
 )
@@ -98,6 +104,7 @@ def promote(
     promotion.save(force_insert=True)
     if needs_approval(target):
         _record("promotion_requested", actor, promotion)
+        transaction.on_commit(partial(_tell_approvers, promotion), robust=True)
         return promotion
     return _deploy(promotion, target, actor, reason=_reason(promotion))
 
@@ -283,6 +290,24 @@ def _ensure_author_still_may(promotion: Promotion, deploy: Deploy, target: Deplo
         f"{who}, who asked for this promotion, may no longer deploy to {target.name}. Decline it, "
         "and let a person who may ask again."
     )
+
+
+def _tell_approvers(promotion: Promotion) -> None:
+    """Mail some of those who may approve; none of them sees the addresses of the others."""
+    target = promotion.deployment
+    page = reverse("deploys:promotion", args=[target.ref, promotion.number])
+    lines = [
+        f"{promotion.created_by} asks to promote to {target.name} what runs in "
+        f"{promotion.source_name}.",
+        promotion.description,
+        f"See what differs, then approve or decline it until {promotion.expires_at:%d %B %Y}:",
+        f"{settings.PORTAL_URL}{page}",
+    ]
+    # No names in it: people choose theirs, and a subject is read as if the portal had written it.
+    subject = "A promotion needs your approval"
+    addresses = [one.email for one in approvers(promotion)]
+    if addresses:
+        deliver(EmailMessage(subject, "\n\n".join(filter(None, lines)), None, bcc=addresses))
 
 
 def _next_number(target: Deployment) -> int:
