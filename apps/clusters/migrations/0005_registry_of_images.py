@@ -6,54 +6,70 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('clusters', '0004_databases_and_history'),
+        ("clusters", "0004_databases_and_history"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='cluster',
-            name='package_index',
+            model_name="cluster",
+            name="package_index",
             field=models.CharField(blank=True, max_length=500),
         ),
         migrations.AddField(
-            model_name='cluster',
-            name='registry_ca',
+            model_name="cluster",
+            name="registry_ca",
             field=models.TextField(blank=True),
         ),
         migrations.AddField(
-            model_name='cluster',
-            name='registry_password',
+            model_name="cluster",
+            name="registry_password",
             field=models.BinaryField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='cluster',
-            name='registry_repository',
+            model_name="cluster",
+            name="registry_repository",
             field=models.CharField(blank=True, max_length=300),
         ),
         migrations.AddField(
-            model_name='cluster',
-            name='registry_user',
+            model_name="cluster",
+            name="registry_user",
             field=models.CharField(blank=True, max_length=200),
         ),
         migrations.AddField(
-            model_name='cluster',
-            name='runtime_repository',
+            model_name="cluster",
+            name="runtime_repository",
             field=models.CharField(blank=True, max_length=300),
         ),
         migrations.CreateModel(
-            name='ProjectImage',
+            name="ProjectImage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('runtime_image', models.CharField(max_length=300)),
-                ('packages_digest', models.CharField(max_length=64)),
-                ('image', models.CharField(max_length=400)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='project_images', to='clusters.cluster')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("runtime_image", models.CharField(max_length=300)),
+                ("packages_digest", models.CharField(max_length=64)),
+                ("image", models.CharField(max_length=400)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="project_images",
+                        to="clusters.cluster",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('cluster', 'runtime_image', 'packages_digest'), name='project_image_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("cluster", "runtime_image", "packages_digest"),
+                        name="project_image_once",
+                    )
+                ],
             },
         ),
     ]
