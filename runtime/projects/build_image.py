@@ -6,6 +6,7 @@ no Python looks into. So this may hold the credential of the registry.
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -105,9 +106,10 @@ def prefix_of_airflow() -> Path:
 
     Raises Failed where the image is laid out in another way.
     """
-    import airflow  # noqa: PLC0415 - that of this image, and it takes a second
-
-    packages = Path(airflow.__path__[0]).parent
+    found = importlib.util.find_spec("airflow")
+    if found is None or not found.submodule_search_locations:
+        raise Failed("image-layout", "There is no Airflow.")
+    packages = Path(found.submodule_search_locations[0]).parent
     own = Path(sysconfig.get_path("purelib"))
     users = Path(site.getusersitepackages())
     if packages not in (own, users) or packages.parent.parent.name != "lib":

@@ -26,6 +26,8 @@ from typing import Any
 INPUT = Path(os.environ.get("PORTAL_INPUT", "/opt/portal/input"))
 CREDENTIAL = Path(os.environ.get("PORTAL_CREDENTIAL", "/opt/portal/credential/credential.json"))
 MARK = "portal-answer"
+# Of Debian and of Red Hat.
+CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 # A kubelet splits longer lines.
 LINE_BYTES = 8_000
 MOST_OUTPUT_BYTES = 256 * 1024
@@ -89,12 +91,19 @@ def trust(ca: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca:
         context.load_verify_locations(cadata=ca)
-        paths = ssl.get_default_verify_paths()
-        public = Path(paths.cafile or paths.openssl_cafile)
         bundle = Path(tempfile.gettempdir()) / "ca.pem"
-        bundle.write_text((public.read_text() if public.exists() else "") + "\n" + ca)
+        bundle.write_text(f"{public_certificates()}\n{ca}")
         os.environ["SSL_CERT_FILE"] = str(bundle)
     return context
+
+
+def public_certificates() -> str:
+    """Return the certificates that the system trusts, "" where they are in no file."""
+    paths = ssl.get_default_verify_paths()
+    for path in (os.environ.get("SSL_CERT_FILE"), paths.cafile, *CERTIFICATES):
+        if path and Path(path).is_file():
+            return Path(path).read_text()
+    return ""
 
 
 def uv(*arguments: str, folder: Path, index: str) -> tuple[int, str]:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import resource
+import site
 import subprocess
 import sys
 import zipfile
@@ -59,9 +60,11 @@ def is_project(code: Path) -> bool:
 
 def environment(task: dict[str, Any], folder: Path, code: Path, is_whole: bool) -> dict[str, str]:
     """Return the variables of the process that reads."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     airflow = {
+        "PATH": os.environ["PATH"],
         "HOME": str(folder),
+        # Where Airflow is in images that install for one user.
+        "PYTHONUSERBASE": site.getuserbase(),
         "AIRFLOW_HOME": str(folder / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(code),
@@ -73,7 +76,7 @@ def environment(task: dict[str, Any], folder: Path, code: Path, is_whole: bool) 
         "PYTHONPATH": str(code) if is_whole else "",
         "PYTHONUNBUFFERED": "1",
     }
-    return {**kept, **task["environment"], **kept, **airflow}
+    return {**os.environ, **task["environment"], **airflow}
 
 
 def read(folder: Path, variables: dict[str, str], task: dict[str, Any]) -> tuple[str, bool]:

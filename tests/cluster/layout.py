@@ -61,6 +61,11 @@ class Layout:
         return self.folder / "certificates/apiserver.crt"
 
     @property
+    def registries(self) -> Path:
+        """How containerd trusts registries: a folder each."""
+        return self.folder / "registries"
+
+    @property
     def ready(self) -> Path:
         return self.folder / "ready"
 

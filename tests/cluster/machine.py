@@ -17,6 +17,7 @@ PACKAGES = [
     "containernetworking-plugins",
     "conntrack",
     "debootstrap",
+    "docker-registry",
     "gcc",
     "iproute2",
     "iptables",

@@ -13,6 +13,7 @@ from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.registration import permissions
 from apps.dataplane.local.machine.cleanup import SUPERVISORD, find_leftovers
 from tests.cluster.node import Node
+from tests.cluster.registry import Beside
 from tests.dataplane.world import eventually
 from tests.e2e import steps
 from tests.e2e.browser import Inspector
@@ -74,6 +75,22 @@ def register(place: Place) -> None:
     place.ada.look()
     page.get_by_role("button", name="Register and test").click()
     expect(page.locator("main")).to_contain_text("v1.37")
+
+
+def name_registry(place: Place, beside: Beside) -> None:
+    """Fill in where images with packages go, and let the portal try it."""
+    page = place.page
+    cluster = page.url
+    page.goto(f"{cluster}settings/")
+    for name, value in beside.settings().items():
+        page.locator(f"#id_{name}").fill(value)
+    place.ada.look()
+    place.ada.picture("cluster-settings")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("main")).to_contain_text("Saved.")
+    page.goto(cluster)
+    page.get_by_role("button", name="Test again").click()
+    expect(page.locator("main")).to_contain_text("The portal can push to", timeout=30_000)
 
 
 def apply_changes(place: Place) -> None:

@@ -76,7 +76,8 @@ def scheduler(layout: Layout) -> list[str]:
 
 def containerd(layout: Layout) -> list[str]:
     """Configure Debian's containerd 1.6 with the plain bridge network of the CNI plugins."""
-    _write(layout.folder / "containerd.toml", CONTAINERD)
+    registries = f"{REGISTRIES}\nconfig_path = '{layout.registries}'\n"
+    _write(layout.folder / "containerd.toml", f"{CONTAINERD}{registries}")
     network = {
         "cniVersion": "1.0.0",
         "name": "pods",
@@ -187,6 +188,8 @@ runtime_type = 'io.containerd.runc.v2'
 [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]
 SystemdCgroup = false
 """
+# One folder per registry, read at each pull.
+REGISTRIES = "\n[plugins.'io.containerd.grpc.v1.cri'.registry]"
 # There is no way out of the node: every other name does not exist.
 COREFILE = """
 cluster.local in-addr.arpa {{

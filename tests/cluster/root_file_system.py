@@ -58,6 +58,7 @@ def ensure_root_file_system(folder: Path) -> Path:
     _step(folder, "debian", " ".join([SUITE, *DEBIAN_PACKAGES]), lambda: _debian(folder, root))
     locked = (SOURCES / "airflow.txt").read_text()
     _step(folder, "airflow", locked, lambda: _airflow(folder, root))
+    _step(folder, "uv", f"{locked} {_uv_size()}", lambda: _uv(root))
     scripts = "".join((SOURCES / name).read_text() for name in ENTRYPOINTS)
     _step(folder, "entrypoints", f"{SERVICE_FOLDERS} {scripts}", lambda: _entrypoints(root))
     return root
@@ -120,6 +121,17 @@ def _airflow(folder: Path, root: Path) -> None:
         (root / "opt/airflow" / name).mkdir(parents=True, exist_ok=True)
     _in_root(root, ["chown", "-R", f"{AIRFLOW_USER}:0", "/opt/airflow", "/home/airflow"], log)
     _in_root(root, ["chmod", "-R", "g=u", "/opt/airflow", "/home/airflow"], log)
+
+
+def _uv_size() -> int:
+    return Path(uv.find_uv_bin()).stat().st_size
+
+
+def _uv(root: Path) -> None:
+    """The official image has uv beside Airflow."""
+    program = root / "home/airflow/.local/bin/uv"
+    shutil.copy2(uv.find_uv_bin(), program)
+    os.chown(program, int(AIRFLOW_USER), 0)
 
 
 def _entrypoints(root: Path) -> None:

@@ -2,6 +2,8 @@
 browser. The tests go on where the one before ended.
 """
 
+import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL
+from apps.dataplane.kubernetes.projects.manifests import JOB_LABEL
 from tests.cluster.node import Node
 from tests.cluster.place import (
     Place,
@@ -17,10 +20,13 @@ from tests.cluster.place import (
     kill_programs,
     log_of,
     most_workers_during,
+    name_registry,
     register,
     tasks_of,
     trigger,
 )
+from tests.cluster.registry import Beside, running_beside
+from tests.dataplane.project_images.servers import SAYS
 from tests.dataplane.world import eventually
 from tests.e2e import steps
 from tests.e2e.browser import Inspector, new_context
@@ -59,6 +65,27 @@ with DAG("burst", schedule=None, max_active_tasks=12, default_args={"retries": 0
 """
 
 
+PROJECT = {
+    "requirements.txt": "greeting-words\n",
+    "dags/greets.py": """
+from airflow.sdk import dag, task
+import greeting_words
+
+
+@dag(schedule=None)
+def greets():
+    @task
+    def say():
+        print(greeting_words.greet())
+
+    say()
+
+
+greets()
+""",
+}
+
+
 @pytest.fixture(scope="module")
 def registered(portal: Portal, node: Node, browser: Browser) -> Iterator[Place]:
     """A cluster, registered with an account that may do what the portal's own role says."""
@@ -71,8 +98,16 @@ def registered(portal: Portal, node: Node, browser: Browser) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="module")
-def place(registered: Place) -> Place:
-    """A Deployment on the cluster, healthy."""
+def beside(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
+    """A registry and a package index that the node reaches."""
+    with running_beside(node, tmp_path_factory.mktemp("beside")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def place(registered: Place, beside: Beside) -> Place:
+    """A Deployment on the cluster, healthy; the cluster knows a registry."""
+    name_registry(registered, beside)
     page = registered.page
     steps.fill_new_deployment(page, name=NAME)
     page.get_by_label("Max workers").fill("3")
@@ -170,6 +205,48 @@ def test_an_edit_rolls_out_and_restarts_only_what_it_changes(place: Place) -> No
     assert not set(place.pods("api-server")) & set(before)
     place.open_overview()
     expect(place.page.locator("main")).to_contain_text("Healthy")
+
+
+def test_a_project_brings_a_package_that_the_runtime_lacks(place: Place, tmp_path: Path) -> None:
+    before = place.pods("scheduler")
+    archive = tmp_path / "project.zip"
+    with zipfile.ZipFile(archive, "w") as project:
+        for name, text in PROJECT.items():
+            project.writestr(name, text)
+    began = time.monotonic()
+
+    steps.upload(place.page, place.ref, archive)
+    steps.see_preview(place.page)
+    previewed = time.monotonic() - began
+    expect(place.page.locator("main")).to_contain_text("greeting-words")
+    expect(place.page.locator("main")).to_contain_text("greets")
+    place.ada.look()
+    place.ada.picture("cluster-preview")
+    assert place.pods("scheduler") == before
+    steps.confirm(place.page, f"Deploy to {NAME}")
+    steps.wait_until_done(place.page)
+    place.open_overview()
+    airflow = steps.open_airflow(place.page)
+    steps.wait_for_dag(airflow, f"/{place.ref}/", "greets")
+    seen = time.monotonic() - began
+    run = trigger(airflow, place.ref, "greets")
+    most_workers_during(place, airflow, run)
+    [task] = tasks_of(airflow, run)
+    log = log_of(airflow, run, task)
+    airflow.close()
+
+    assert task["state"] == "success", log
+    assert SAYS in log
+    images = {
+        pod["spec"]["containers"][0]["image"]
+        for pod in place.node.objects("pods", place.namespace)
+        if pod["metadata"]["labels"].get("app.kubernetes.io/component") == "scheduler"
+    }
+    assert len(images) == 1
+    assert "/data/airflow@sha256:" in images.pop()
+    left = place.node.kubectl("get", "jobs", "-A", "-l", JOB_LABEL, "-o", "name")
+    assert not left.strip()
+    print(f"previewed in {previewed:.0f} s, in Airflow after {seen:.0f} s")
 
 
 def test_a_change_by_hand_is_put_right(place: Place) -> None:

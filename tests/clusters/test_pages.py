@@ -355,6 +355,11 @@ def test_settings_are_kept_sealed_and_never_shown(browser, remote) -> None:
         "database_user": "portal",
         "database_password": f"{CANARY}-2",
         "image_pull_secret": json.dumps({"auths": {"r": {"auth": f"{CANARY}-3"}}}),
+        "registry_repository": "registry.example.org:5000/data/airflow",
+        "registry_user": "builder",
+        "registry_password": f"{CANARY}-4",
+        "runtime_repository": "registry.example.org:5000/mirror/airflow",
+        "package_index": "https://pypi.example.org/simple",
     }
 
     page = browser.post(address, settings_of(remote, **changes))
@@ -371,6 +376,20 @@ def test_settings_are_kept_sealed_and_never_shown(browser, remote) -> None:
     remote.refresh_from_db()
     assert remote.connection_version == 2
     assert sealed.opened(remote, "logs_secret_key") == f"{CANARY}-1"
+    registry = config_for(remote).registry
+    assert registry
+    assert (registry.host, registry.user) == ("registry.example.org:5000", "builder")
+    assert registry.password == f"{CANARY}-4"
+    assert CANARY not in repr(registry)
+    # Whoever names another repository types the password again; without one there is none.
+    other = {**kept, "registry_repository": "evil.example.org/data"}
+    moved = browser.post(address, settings_of(remote, **other))
+    assert "Enter the password for this repository." in moved.content.decode()
+    gone = {**kept, "registry_repository": "", "registry_user": ""}
+    assert browser.post(address, settings_of(remote, **gone)).status_code == 302
+    remote.refresh_from_db()
+    assert remote.registry_password is None
+    assert config_for(remote).registry is None
 
 
 def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> None:
@@ -405,6 +424,15 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"history_days": "-1"}, "greater than or equal to 0"),
         ({"history_days": "40000"}, "less than or equal to 3650"),
         ({"image_pull_secret": "[]"}, "not the JSON"),
+        ({"registry_repository": "airflow"}, "Enter a repository like"),
+        ({"registry_repository": "https://r.test/a"}, "Enter a repository like"),
+        ({"registry_repository": "r.test/a:1"}, "Enter a repository like"),
+        ({"registry_repository": "r.test/a", "registry_user": "u"}, "Enter the password of this"),
+        ({"registry_repository": "r.test/a", "registry_password": "p"}, "Enter the user of this"),
+        ({"registry_ca": "x" * 99}, "This is not a certificate."),
+        ({"runtime_repository": "r.test/../a"}, "Enter a repository like"),
+        ({"package_index": "http://pypi.test/simple"}, "Enter an https address"),
+        ({"package_index": "https://me:it@pypi.test/simple"}, "without a user"),
         ({"image_pull_secret": "[" * 100_000}, "not the JSON"),
         ({"storage_class": "other"}, "Select a valid choice"),
     ],
@@ -545,6 +573,10 @@ DESTINATIONS = [
     {"database_sslmode": "verify-ca", "database_ca": certificate("evil")},
     {"logs_endpoint": "https://evil.test"},
     {"logs_url": "s3://evil-bucket"},
+    {"registry_repository": "evil.test/airflow"},
+    {"registry_ca": certificate("evil")},
+    {"runtime_repository": "evil.test/airflow"},
+    {"package_index": "https://evil.test/simple"},
 ]
 
 

@@ -4,7 +4,7 @@ import re
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 PASSWORD = "correct horse battery staple"
 SECRET = "never-shown-to-anybody"
@@ -133,15 +133,24 @@ def wait_for_charts(page: Page, ref: str) -> None:
 def deliver(page: Page, ref: str, folder: Path, code: str = OWN_DAG) -> None:
     file = folder / "hello.py"
     file.write_text(code)
+    upload(page, ref, file)
+    if "/previews/" in page.url:
+        see_preview(page).click()
+    expect(page).to_have_url(re.compile(r"/operations/\d+/"))
+
+
+def upload(page: Page, ref: str, file: Path) -> None:
     page.goto(f"/d/{ref}/deploys/")
     page.locator("input[type=file]").set_input_files(file)
     page.get_by_role("button", name="Deploy code", exact=True).click()
     expect(page).to_have_url(re.compile(r"/(operations|previews)/\d+/"))
-    if "/previews/" in page.url:
-        button = page.get_by_role("button", name=re.compile("^Deploy to "))
-        button.wait_for(timeout=180_000)
-        button.click()
-    expect(page).to_have_url(re.compile(r"/operations/\d+/"))
+
+
+def see_preview(page: Page) -> Locator:
+    """Wait until a preview is there; return the button that deploys it."""
+    button = page.get_by_role("button", name=re.compile("^Deploy to "))
+    button.wait_for(timeout=180_000)
+    return button
 
 
 def invite(page: Page, *, email: str, role: str) -> str:

@@ -68,7 +68,7 @@ def unavailable(output: str, place: Place) -> Permanent | None:
         )
     if match := NO_WHEEL.search(output):
         return Permanent(
-            f"{match[1]} has no wheel for the Python of runtime {place.runtime} {place.words}. "
+            f"{match[1]} has no wheel for the Python of runtime {place.runtime} on {place.words}. "
             "Packages are not built here, because that runs their code: ask for a version that has "
             "one."
         )

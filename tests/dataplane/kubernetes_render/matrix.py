@@ -10,7 +10,7 @@ from apps.dataplane.kubernetes.config import (
     ObjectStore,
 )
 from apps.dataplane.kubernetes.render import Stage, render
-from apps.dataplane.spec import DeploymentSpec, SignInSpec, VariableSpec, WorkerQueue
+from apps.dataplane.spec import DeploymentSpec, PackagesSpec, SignInSpec, VariableSpec, WorkerQueue
 from tests.dataplane import specs
 
 REF = "tidy-comet"
@@ -34,6 +34,12 @@ STORE = ObjectStore(
     endpoint="https://s3.example.test",
     access_key="logs-key",
     secret_key=f"{CANARY}-of-the-store",
+)
+PULL_SECRET = '{"auths": {"registry.test": {"auth": "' + CANARY + '"}}}'
+PACKAGES = PackagesSpec(
+    digest="c0ffee" * 10 + "beef",
+    lock_path="packages/lock.txt",
+    image=f"registry.test/data/airflow@sha256:{'5e' * 32}",
 )
 VARIABLES = (
     VariableSpec(key="GREETING", value="$(HOSTNAME) costs $5 and 100%\n…", is_secret=False),
@@ -67,6 +73,7 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
         make_spec(queues=(specs.DEFAULT_QUEUE, HEAVY), variables=VARIABLES),
         make_config(scale_down_seconds=10),
     ),
+    "packages": (make_spec(packages=PACKAGES), make_config(image_pull_secret=PULL_SECRET)),
     "kubernetes": (make_spec(executor="kubernetes", queues=()), make_config()),
     "local": (make_spec(executor="local", queues=()), make_config()),
     "server-and-store": (
@@ -74,7 +81,7 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
         make_config(
             database=SERVER,
             object_store=STORE,
-            image_pull_secret='{"auths": {"registry.test": {"auth": "' + CANARY + '"}}}',
+            image_pull_secret=PULL_SECRET,
             storage_class="fast",
         ),
     ),

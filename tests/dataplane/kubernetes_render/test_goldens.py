@@ -25,6 +25,7 @@ DIFFERS_FROM = {
     "celery-fixed": "celery-keda",
     "two-queues-variables": "celery-keda",
     "local": "celery-keda",
+    "packages": "celery-keda",
     "server-and-store": "celery-keda",
     "kubernetes-store": "kubernetes",
 }

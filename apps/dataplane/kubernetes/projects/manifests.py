@@ -113,7 +113,6 @@ def _variables() -> dict[str, str]:
         "AIRFLOW_HOME": f"{SCRATCH}/airflow",
         # There is no database to wait for.
         "CONNECTION_CHECK_MAX_COUNT": "0",
-        "HOME": SCRATCH,
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": SCRATCH,
     }

@@ -20,7 +20,7 @@ from apps.dataplane.kubernetes.observe.live_objects import owned_namespace
 from apps.dataplane.kubernetes.observe.reasons import IMAGE, containers_of, quote, reasons_of
 from apps.dataplane.kubernetes.projects import manifests
 from apps.dataplane.kubernetes.projects.answers import NONE, Answer, read_answer
-from apps.dataplane.kubernetes.projects.failures import failure_of
+from apps.dataplane.kubernetes.projects.errors import failure_of
 from apps.dataplane.kubernetes.projects.manifests import ProjectJob
 
 POLL_SECONDS = 0.5

@@ -19,7 +19,7 @@ from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.config import ClusterConfig, Registry
 from apps.dataplane.kubernetes.projects.answers import Answer
-from apps.dataplane.kubernetes.projects.failures import index_away
+from apps.dataplane.kubernetes.projects.errors import index_away
 from apps.dataplane.kubernetes.projects.manifests import ProjectJob
 from apps.dataplane.kubernetes.projects.running import run_job
 from apps.dataplane.kubernetes.render.sizes import Share
@@ -207,7 +207,7 @@ def _lock(answer: Answer, wanted: list[Requirement], runtime: str) -> PackageLoc
 def _refusal(
     output: str, wanted: list[Requirement], fitting: str, runtime: str
 ) -> Permanent | Temporary:
-    place = Place(runtime=runtime, words="on this cluster")
+    place = Place(runtime=runtime, words="this cluster")
     if refusal := unavailable(output, place):
         return refusal
     if cause := known_cause(output):

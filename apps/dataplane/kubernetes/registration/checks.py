@@ -17,6 +17,7 @@ from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.kubernetes.registration import keda_schema, task_pod_policy
 from apps.dataplane.kubernetes.registration.airflow_way import way_finding
 from apps.dataplane.kubernetes.registration.permissions import NEEDED, Rule
+from apps.dataplane.kubernetes.registration.registry import registry_finding
 from apps.dataplane.kubernetes.registration.storage import (
     classes_of,
     name_of,
@@ -56,6 +57,7 @@ def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
         _metrics_finding(has_metrics),
         _policy_finding(has_policy),
         *way,
+        *registry_finding(config),
     )
     is_new_enough = _numbers(version) >= OLDEST
     lacks = any(p.missing for p, rule in permissions if rule.is_required)

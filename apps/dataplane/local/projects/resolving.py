@@ -93,7 +93,7 @@ def _failure(
 ) -> Permanent | Temporary:
     if ended.is_late:
         return Temporary("The package index took too long to answer. Try it again later.")
-    place = Place(runtime=runtime.version, words="on this machine")
+    place = Place(runtime=runtime.version, words="this machine")
     if refusal := unavailable(ended.output, place):
         return refusal
     if cause := known_cause(ended.output):

@@ -12,12 +12,9 @@ def failure_of(answer: Answer) -> DataPlaneError:
     """Return the error of an answer that names a failure."""
     if answer.failed == "install":
         return _installation(answer.detail)
-    make = _TEMPORARY.get(answer.failed)
+    known = _FAILURES.get(answer.failed, _UNKNOWN)
     detail = text_of(answer.detail, MOST_DETAIL)
-    if make:
-        return Temporary(f"{make} {detail}".strip())
-    message = _PERMANENT.get(answer.failed, _UNKNOWN)
-    return Permanent(f"{message} {detail}".strip())
+    return type(known)(f"{known.message} {detail}".strip())
 
 
 def index_away() -> Temporary:
@@ -32,51 +29,54 @@ def _installation(output: str) -> DataPlaneError:
     cause = known_cause(output)
     if cause == INDEX_AWAY:
         return index_away()
+    if cause:
+        return Permanent(cause)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return Permanent(
-        cause or f"The packages could not be installed. {text_of(' '.join(lines[-2:]), 400)}"
-    )
+    return Permanent(f"The packages could not be installed. {text_of(' '.join(lines[-2:]), 400)}")
 
 
-_TEMPORARY = {
-    "registry-away": (
+_UNKNOWN = Permanent("The Job that prepares the packages failed.")
+_FAILURES: dict[str, DataPlaneError] = {
+    "registry-away": Temporary(
         "The registry of this cluster does not answer, so the image with the packages was not "
         "stored. What runs is unchanged; check it again when the registry is back."
     ),
-    "registry-lost": (
+    "registry-lost": Temporary(
         "The registry of this cluster went away while the image was being stored. What runs is "
         "unchanged; check it again."
     ),
-    "late": "The package index took too long to answer. Try it again later.",
-}
-_PERMANENT = {
-    "registry-refused": (
+    "late": Temporary("The package index took too long to answer. Try it again later."),
+    "registry-refused": Permanent(
         "The registry refuses the credential of this cluster, or it may not push there. Someone "
         "who manages clusters can enter another one in the settings of the cluster."
     ),
-    "registry-full": (
+    "registry-full": Permanent(
         "The registry of this cluster has no room for the image with the packages. What runs is "
         "unchanged; free some space there and check it again."
     ),
-    "registry-failed": "The registry of this cluster failed while the image was being stored.",
-    "registry-broken": "The registry of this cluster does not answer as a registry does.",
-    "registry-untrusted": (
+    "registry-failed": Permanent(
+        "The registry of this cluster failed while the image was being stored. What runs is "
+        "unchanged."
+    ),
+    "registry-broken": Permanent(
+        "The registry of this cluster does not answer as a registry does."
+    ),
+    "registry-untrusted": Permanent(
         "The certificate of the registry is not trusted. Enter the CA certificate of the registry "
         "in the settings of the cluster."
     ),
-    "image-missing": (
+    "image-missing": Permanent(
         "The image of the runtime was not found where the settings of the cluster look for it."
     ),
-    "image-layout": (
+    "image-layout": Permanent(
         "In the image of the runtime, Airflow is not where packages can be put beside it."
     ),
-    "no-uv": "The image of the runtime has no uv, which installs packages.",
-    "replaces": (
+    "no-uv": Permanent("The image of the runtime has no uv, which installs packages."),
+    "replaces": Permanent(
         "The packages of the project would replace those of the runtime, for which they were not "
         "locked. Deploy the project again."
     ),
-    "disk-full": (
+    "disk-full": Permanent(
         "The packages need more disk than their Job may use: 8 GiB with all that is downloaded."
     ),
 }
-_UNKNOWN = "The Job that prepares the packages failed."
