@@ -100,7 +100,9 @@ def _failed(user: User, organization: Organization | None, since: datetime) -> Q
         ended_at__gte=since,
     )
     names = ("deployment__ref", "deployment__name", "dag_id")
-    counted = rows.values(*names).annotate(count=Count("pk"), last_at=Max("ended_at"))
+    counted: QuerySet[Any, Any] = rows.values(*names).annotate(
+        count=Count("pk"), last_at=Max("ended_at")
+    )
     return counted.order_by("-count", "-last_at", *names)
 
 
