@@ -1,8 +1,8 @@
 """The morning look: what failed in the last day or days, which queues were full, and what ends
-soon, of everything a person may see or of one organization. Six queries, however many rows.
+soon, of everything a person may see or of one organization. Five queries, however many rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -62,19 +62,19 @@ def morning_of(
     *,
     user: User,
     organization: Organization | None,
-    seen: QuerySet[Any],
+    runtimes: Mapping[str, tuple[int, str]],
     clusters: Sequence[Cluster],
     now: datetime,
     since: timedelta = SINCE,
 ) -> Morning:
-    """Return the morning look. `seen` are the Deployments, `clusters` those that were read, and
-    `since` how far back it looks.
+    """Return the morning look. `runtimes` are those in use (see `Tally`), `clusters` those that
+    were read, and `since` is how far back it looks.
     """
     failed = list(_failed(user, organization, now - since)[: MOST_DAGS + 1])
     ends = sorted(
         (
             *_of_clusters(clusters, now),
-            *_of_runtimes(seen, now),
+            *_of_runtimes(runtimes, now),
             *_of_roles(user, organization, now),
         ),
         key=lambda end: (end.tone != "bad", end.at or now),
@@ -100,7 +100,9 @@ def _failed(user: User, organization: Organization | None, since: datetime) -> Q
         ended_at__gte=since,
     )
     names = ("deployment__ref", "deployment__name", "dag_id")
-    counted = rows.values(*names).annotate(count=Count("pk"), last_at=Max("ended_at"))
+    counted: QuerySet[Any, Any] = rows.values(*names).annotate(
+        count=Count("pk"), last_at=Max("ended_at")
+    )
     return counted.order_by("-count", "-last_at", *names)
 
 
@@ -148,20 +150,15 @@ def _of_clusters(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
             )
 
 
-def _of_runtimes(seen: QuerySet[Any], now: datetime) -> Iterator[End]:
-    """Tell of each runtime once, with the first Deployment that uses it."""
-    rows = seen.order_by("name").values_list("applied__config__runtime", "name", "ref")
-    users: dict[str, list[tuple[str, str]]] = {}
-    for version, name, ref in rows:
-        users.setdefault(version or "", []).append((name, ref))
-    for version, using in users.items():
-        note = runtime_note(version, today=now.date()) if version else None
+def _of_runtimes(using: Mapping[str, tuple[int, str]], now: datetime) -> Iterator[End]:
+    """Tell of each runtime once, with one Deployment that uses it."""
+    for version, (count, ref) in using.items():
+        note = runtime_note(version, today=now.date())
         if note is None or not note.tone:
             continue
-        (name, ref), rest = using[0], len(using) - 1
         yield End(
             what=f"Runtime {version}: {note.message}",
-            where=f"{name} and {rest} more" if rest else name,
+            where=f"{ref} and {count - 1} more" if count > 1 else ref,
             url=reverse("deployments:overview", args=[ref]),
             at=None,
             tone=note.tone,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Case, Count, IntegerField, Q, QuerySet, When
+from django.db.models import Case, Count, IntegerField, Min, Q, QuerySet, When
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
@@ -61,9 +61,27 @@ def deployments_seen(*, user: User, organization: Organization | None) -> QueryS
     return with_group
 
 
-def counts_by_status(seen: QuerySet[Any]) -> dict[str, int]:
-    """Count Deployments by the group of their status."""
-    return dict(seen.order_by().values_list("group").annotate(count=Count("pk")))
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How many Deployments there are, by the group of their status and by their runtime, and the
+    ref of one that has it.
+    """
+
+    by_status: dict[str, int]
+    by_runtime: dict[str, tuple[int, str]]
+
+
+def tally_of(seen: QuerySet[Any]) -> Tally:
+    """Count Deployments. One query."""
+    rows = seen.order_by().values_list("group", "applied__config__runtime")
+    by_status: dict[str, int] = defaultdict(int)
+    by_runtime: dict[str, tuple[int, str]] = {}
+    for group, runtime, count, ref in rows.annotate(count=Count("pk"), first=Min("ref")):
+        by_status[group] += count
+        if runtime:
+            known, first = by_runtime.get(runtime, (0, ref))
+            by_runtime[runtime] = (known + count, min(first, ref))
+    return Tally(by_status=dict(by_status), by_runtime=by_runtime)
 
 
 def in_order_of_attention(seen: QuerySet[Any]) -> QuerySet[Any]:

@@ -78,9 +78,9 @@ class WorkspaceUsage:
     usage: Usage
 
 
-def months_of(*, organization: Organization) -> list[tuple[date, Usage]]:
+def months_of(*, organization: Organization, most: int = MONTHS) -> list[tuple[date, Usage]]:
     """Return the last months of which something is known, the newest first."""
-    rows = _rows(organization).values("month").annotate(**_sums()).order_by("-month")[:MONTHS]
+    rows = _rows(organization).values("month").annotate(**_sums()).order_by("-month")[:most]
     return [(row["month"], _usage(row)) for row in rows]
 
 

@@ -58,7 +58,7 @@ def _sum(day: date) -> int:
     return len(rows)
 
 
-def _known(packed: bytes) -> Iterator[tuple[int, float]]:
+def _known(packed: bytes | memoryview) -> Iterator[tuple[int, float]]:
     for place, value in enumerate(day_of(packed, step=FINE)):
         if not isnan(value):
             yield place, value

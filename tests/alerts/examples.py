@@ -24,6 +24,7 @@ def make_channel(place: Place, actor: Any, kind: str = "email", **data: Any) -> 
         "pagerduty": {"key": "pagerduty-secret"},
         "opsgenie": {"key": "opsgenie-secret"},
         "dag": {"dag": "page_oncall"},
+        "slack-app": {"key": "xoxb-slack-secret", "room": "C0123ABCD"},
         "webhook": {"url": "https://ops.example.org/in", "key": "webhook-secret-16"},
     }[kind]
     entered = ChannelData(**{"name": f"{kind} channel", **given, **data})

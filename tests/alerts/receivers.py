@@ -79,6 +79,10 @@ def _vanish(handler: BaseHTTPRequestHandler) -> None:
 
 MOODS = {
     "good": lambda handler: _answer(handler, 202, b"accepted"),
+    "slack": lambda handler: _answer(handler, 200, b'{"ok": true, "ts": "1764.0001"}'),
+    "slack-refusing": lambda handler: _answer(
+        handler, 200, b'{"ok": false, "error": "not_in_channel"}'
+    ),
     "slow": _slow,
     "redirect": lambda handler: _answer(
         handler, 302, b"", Location="http://169.254.169.254/latest/meta-data"

@@ -40,7 +40,7 @@ def channel(workspace: Workspace, deployment: Deployment, alice: User) -> Channe
 
 
 def send(channel: Channel) -> str:
-    return sending.send(channel=channel, message=MESSAGE, delivery="msg_7", now=NOW)
+    return sending.send(channel=channel, message=MESSAGE, delivery="msg_7", now=NOW).answer
 
 
 def test_a_message_is_the_configuration_of_a_run_with_its_own_name(

@@ -18,11 +18,13 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.alerts.channels.models import Channel
-from apps.alerts.deliveries import outbox, sending
+from apps.alerts.deliveries import outbox, payloads, sending
 from apps.alerts.deliveries.models import Delivery, DeliveryState
 from apps.alerts.deliveries.sending import SendFailed
 from apps.alerts.deliveries.services import resend, send_test
 from apps.alerts.notifier import Notifier
+from apps.alerts.rules.models import Rule
+from apps.alerts.sweeping.sweep import sweep
 from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict
 from apps.deployments.models import Deployment
@@ -209,6 +211,38 @@ def test_mail_is_handed_to_the_mail_server(workspace: Workspace, alice: User):
     assert sent.to == ["a@example.org", "b@example.org"]
     assert sent.subject == "[Critical] DAG orders failed"
     assert "https://portal.example.org/d/etl/alerts/7/" in sent.body
+
+
+def test_what_follows_goes_into_the_thread_of_the_first_message_in_slack(
+    deployment: Deployment,
+    workspace: Workspace,
+    alice: User,
+    there: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(payloads, "SLACK_API", there.url)
+    channel = make_channel(workspace, alice, "slack-app")
+    rule = make_rule(workspace, channels=[channel])
+    ended(deployment)
+    there.mood = "slack-refusing"
+    sweep(now=NOW)
+    send_due()
+    failed = Delivery.objects.get()
+    assert failed.error == "Slack refused the message: not_in_channel."
+    assert failed.state == DeliveryState.WAITING
+    there.mood = "slack"
+    Channel.objects.update(next_at=None)
+    Delivery.objects.update(next_at=NOW)
+    send_due()
+    assert Delivery.objects.get().receipt == "1764.0001"
+    Rule.objects.filter(pk=rule.pk).update(is_enabled=False)
+    sweep(now=NOW + timedelta(minutes=1))
+    send_due()
+
+    bodies = [json.loads(body) for _, _, body in there.requests]
+    assert [one.get("thread_ts") for one in bodies] == [None, None, "1764.0001"]
+    assert {one["channel"] for one in bodies} == {"C0123ABCD"}
+    assert there.requests[0][1]["authorization"] == "Bearer xoxb-slack-secret"
 
 
 def test_mail_goes_through_a_real_mail_server_once_for_all_its_addresses(

@@ -76,7 +76,8 @@ def planted(stage: Stage) -> list[str]:
     events = make_webhook(stage.places["workspace"], owner, name="Canary", url=url)
     secrets += [canary("events"), opened(events)["secret"]]
     make_channel(stage.places["organization"], owner, "pagerduty", key=canary("pager"))
-    secrets.append(canary("pager"))
+    make_channel(stage.places["organization"], owner, "slack-app", key=canary("bot"))
+    secrets += [canary("pager"), canary("bot")]
     secrets.append(canary("client"))
     secrets += [
         client.defaults["HTTP_AUTHORIZATION"].removeprefix("Bearer ")

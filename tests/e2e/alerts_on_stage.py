@@ -98,7 +98,7 @@ def alerts_on_stage(*, deployment: Deployment, author: User) -> Alerts:
 def _webhook(workspace: Workspace, author: User) -> Webhook:
     """Make a webhook whose receiver fails, in the middle of a rotation."""
     now = timezone.now()
-    hook = make_webhook(workspace, author, name=LONG)
+    hook = make_webhook(workspace, author, name=LONG[:80])
     error = "It answered 503 <b>upstream connect error</b> " + "x" * 120
     Webhook.objects.filter(pk=hook.pk).update(
         failing_since=now, last_error=error, next_at=now, former_until=now + timedelta(hours=20)

@@ -298,6 +298,8 @@ def _alert_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
         pages += [
             (f"alerts:{prefix}new_rule_of", [slug, "dag-late"]),
             (f"alerts:{prefix}new_channel", [slug, "webhook"]),
+            (f"alerts:{prefix}new_channel", [slug, "dag"]),
+            (f"alerts:{prefix}new_channel", [slug, "slack-app"]),
         ]
     found = made.alerts
     return pages + [

@@ -99,7 +99,7 @@ def test_what_ends_soon_is_shown_to_those_who_may_see_it(
     bob.workspacegrant_set.update(expires_at=soon)
     Cluster.objects.create(
         organization=organization,
-        kind="kubernetes",
+        kind="local",
         name="eu-central",
         credential_expires_at=now - timedelta(days=1),
     )

@@ -64,12 +64,14 @@ def test_an_organization_has_its_own_lines_and_a_way_to_its_workspaces(alice, wo
     assert [label for *_, label in lines][4:] == [
         "Alerts",
         "Clusters",
+        "Usage",
         "Members",
         "Teams",
         "Roles",
         "Access",
         "API tokens",
         "Single sign-on",
+        "Webhooks",
         "Audit log",
         "Settings",
     ]

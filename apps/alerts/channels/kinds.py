@@ -8,6 +8,7 @@ from django.db.models import TextChoices
 class ChannelKind(TextChoices):
     EMAIL = "email", "E-mail"
     SLACK = "slack", "Slack"
+    SLACK_APP = "slack-app", "Slack, in threads"
     TEAMS = "teams", "Microsoft Teams"
     PAGERDUTY = "pagerduty", "PagerDuty"
     OPSGENIE = "opsgenie", "Opsgenie"
@@ -28,12 +29,20 @@ class Needs:
     key_hint: str = ""
     tracks: bool = False
     has_dag: bool = False
+    has_room: bool = False
 
 
 NEEDS: dict[str, Needs] = {
     ChannelKind.EMAIL: Needs(hint="To people or to a list of your own.", icon="mail"),
     ChannelKind.SLACK: Needs(
         hint="An incoming webhook of a Slack channel.", icon="chat", has_url=True
+    ),
+    ChannelKind.SLACK_APP: Needs(
+        hint="An app of yours that posts; what comes after the first message goes into its thread.",
+        icon="chat",
+        key_label="Bot token",
+        key_hint="xoxb-…, of an app with the scope chat:write that is in the Slack channel.",
+        has_room=True,
     ),
     ChannelKind.TEAMS: Needs(
         hint="A workflow that posts to a Teams channel when a webhook request is received.",

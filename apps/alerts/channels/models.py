@@ -12,8 +12,9 @@ from apps.alerts.places import Placed
 class Channel(Placed):
     """Where messages go.
 
-    `config` may be shown: `to` (addresses of e-mail), `host` (of an address), `region`; of a DAG
-    run `deployment` and `by`, who saved it, as numbers, `name` of the Deployment, and `dag`.
+    `config` may be shown: `to` (addresses of e-mail), `host` (of an address), `region`, `room` (of
+    Slack); of a DAG run `deployment` and `by`, who saved it, as numbers, `name` of the Deployment,
+    and `dag`.
     `sealed` may not: the address and the key, as JSON. A shared one of an organization is offered
     to rules of its workspaces.
 
@@ -70,4 +71,4 @@ class Channel(Placed):
             return f"{to[0]}{rest}" if to else ""
         if self.kind == ChannelKind.DAG:
             return f"{self.config.get('dag')} in {self.config.get('name')}"
-        return str(self.config.get("host", ""))
+        return str(self.config.get("host") or self.config.get("room") or "")

@@ -31,6 +31,7 @@ class ChannelData:
     key: str = ""
     deployment: Deployment | None = None
     dag: str = ""
+    room: str = ""
 
 
 @transaction.atomic
@@ -91,6 +92,8 @@ def _write(channel: Channel, data: ChannelData, actor: User) -> None:
     _seal(channel, data)
     if channel.kind == ChannelKind.EMAIL:
         channel.config = {"to": list(data.to)}
+    elif NEEDS[channel.kind].has_room:
+        channel.config = {"room": data.room}
     elif data.deployment is not None:
         channel.config = {
             "deployment": data.deployment.pk,

@@ -20,7 +20,8 @@ class Delivery(models.Model):
            └──────▶ failed ──▶ waiting (sent again by a person)
 
     `message` is what was composed, so that a resend says the same. `number` counts the messages of
-    an alert: a message goes to a channel once. `error` is what the receiver said last.
+    an alert: a message goes to a channel once. `error` is what the receiver said last, `receipt`
+    how it names the message, where later ones refer to it.
     """
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
@@ -37,6 +38,7 @@ class Delivery(models.Model):
     next_at = models.DateTimeField(default=timezone.now)
     give_up_at = models.DateTimeField()
     error = models.CharField(max_length=300, blank=True)
+    receipt = models.CharField(max_length=40, blank=True, db_default="")
     created_at = models.DateTimeField(default=timezone.now)
     done_at = models.DateTimeField(null=True, blank=True)
     resent_by = models.ForeignKey(

@@ -97,19 +97,35 @@ def deliver(delivery: Delivery, *, now: datetime) -> bool:
     delivery.attempts += 1
     try:
         message = Message.from_json(delivery.message)
-        answer = send(channel=channel, message=message, delivery=f"msg_{delivery.pk}", now=now)
+        sent = send(
+            channel=channel,
+            message=message,
+            delivery=f"msg_{delivery.pk}",
+            now=now,
+            thread=_thread_of(delivery),
+        )
     except SendFailed as error:
         return _failed(delivery, error, now)
     except Exception:
         # One message that cannot be written must not keep the others from being sent.
         logger.exception("not sent", extra={"delivery": delivery.pk})
         return _failed(delivery, SendFailed(UNEXPECTED, is_final=True), now)
-    delivery.state, delivery.error, delivery.done_at = DeliveryState.DELIVERED, answer[:300], now
-    delivery.save(update_fields=["state", "error", "done_at", "attempts"])
+    delivery.state, delivery.done_at = DeliveryState.DELIVERED, now
+    delivery.error, delivery.receipt = sent.answer[:300], sent.receipt
+    delivery.save(update_fields=["state", "error", "receipt", "done_at", "attempts"])
     channel.failures, channel.failing_since, channel.next_at = 0, None, None
     channel.last_error, channel.delivered_at = "", now
     _save(channel)
     return True
+
+
+def _thread_of(delivery: Delivery) -> str:
+    """Return the receipt of the first message of the same alert in this channel, if it has one."""
+    if not delivery.channel.needs.has_room or delivery.alert_id is None:
+        return ""
+    earlier = Delivery.objects.filter(channel=delivery.channel_id, alert=delivery.alert_id)
+    with_receipt = earlier.exclude(receipt="").exclude(pk=delivery.pk)
+    return with_receipt.order_by("pk").values_list("receipt", flat=True).first() or ""
 
 
 def _failed(delivery: Delivery, error: SendFailed, now: datetime) -> bool:

@@ -20,6 +20,7 @@ PAGERDUTY = {
     "eu": "https://events.eu.pagerduty.com",
 }
 OPSGENIE = {"us": "https://api.opsgenie.com", "eu": "https://api.eu.opsgenie.com"}
+SLACK_API = "https://slack.com/api/chat.postMessage"
 SLACK_COLORS = {"critical": "#b3261e", "warning": "#b06000", "info": "#1a5fb4"}
 OVER_COLOR = "#1e7e34"
 TEAMS_STYLES = {"critical": "attention", "warning": "warning", "info": "accent"}
@@ -43,14 +44,26 @@ class Request:
 
 def slack(message: Message, *, url: str) -> Request:
     """Write an incoming webhook of Slack. https://api.slack.com/messaging/webhooks"""
+    return Request(url=url, body=_json(_slack_body(message)))
+
+
+def slack_app(message: Message, *, token: str, room: str, thread: str) -> Request:
+    """Write a message of an app of Slack, into a thread unless that is empty.
+    https://api.slack.com/methods/chat.postMessage
+    """
+    body = {"channel": room, **_slack_body(message), **({"thread_ts": thread} if thread else {})}
+    headers = {"Authorization": f"Bearer {token}"}
+    return Request(url=SLACK_API, body=_json(body), headers=headers)
+
+
+def _slack_body(message: Message) -> dict[str, Any]:
     lines = "\n".join(_slack(line) for line in message.lines)
     facts = " · ".join(f"{_slack(label)}: {_slack(value)}" for label, value in message.facts)
     text = "\n".join(part for part in (lines, facts, f"<{message.url}|Open the alert>") if part)
     color = OVER_COLOR if message.is_over else SLACK_COLORS[message.severity]
     section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:2900]}}
     title = _slack(_headline(message))
-    body = {"text": title, "attachments": [{"color": color, "blocks": [section]}]}
-    return Request(url=url, body=_json(body))
+    return {"text": title, "attachments": [{"color": color, "blocks": [section]}]}
 
 
 def teams(message: Message, *, url: str) -> Request:

@@ -1,7 +1,9 @@
 """Sending one message to one channel, once. What goes wrong is a `SendFailed` with a sentence."""
 
+import json
 import smtplib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -20,9 +22,12 @@ from apps.core.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
 from apps.dataplane.untrusted import masked, masks, text_of
 
 SECONDS, MOST_BYTES, LONGEST_ERROR = 12.0, 4096, 300
+# Slack repeats the message in its answer.
+MOST_SLACK_BYTES = 256 * 1024
 SHORTEST_SECRET = 8
 # The message itself is what these refuse; another one may go through.
 REFUSED = frozenset({400, 413, 422})
+UNREADABLE = "The portal cannot read the secret of this channel any more. Enter it again."
 MAIL_REFUSED = "The mail server refused the message."
 MAIL_SILENT = "The mail server does not answer, or cut the connection."
 
@@ -40,39 +45,53 @@ class SendFailed(PortalError):
         self.again_in = again_in
 
 
-def send(*, channel: Channel, message: Message, delivery: str, now: datetime) -> str:
-    """Send a message and return what the receiver answered, in one line.
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What the receiver answered, in one line, and how it names the message, if it says."""
 
-    `delivery` names it for the receiver, the same at each attempt. Raises SendFailed.
+    answer: str
+    receipt: str = ""
+
+
+def send(
+    *, channel: Channel, message: Message, delivery: str, now: datetime, thread: str = ""
+) -> Sent:
+    """Send a message.
+
+    `delivery` names it for the receiver, the same at each attempt; `thread` is the receipt of the
+    first message of its alert. Raises SendFailed.
     """
     if channel.kind == ChannelKind.EMAIL:
-        return _mail(channel, message)
+        return Sent(answer=_mail(channel, message))
     if channel.kind == ChannelKind.DAG:
-        return _trigger(channel, message, delivery)
+        return Sent(answer=_trigger(channel, message, delivery))
+    if channel.kind == ChannelKind.SLACK_APP:
+        return _to_slack(channel, message, thread)
     try:
         request = request_of(channel=channel, message=message, delivery=delivery, now=now)
     except SecretUnreadable:
-        raise SendFailed(
-            "The portal cannot read the secret of this channel any more. Enter it again."
-        ) from None
-    return post_once(request, keys=[secrets_of(channel).get("key", "")])
+        raise SendFailed(UNREADABLE) from None
+    return Sent(answer=post_once(request, keys=[secrets_of(channel).get("key", "")]))
 
 
 def post_once(request: Request, *, keys: Iterable[str]) -> str:
     """Send a request to a receiver that people named and return its answer, in one line, without
     the address and the `keys`, should it repeat them. Raises SendFailed.
     """
+    return _judge(_exchange(request, MOST_BYTES), _secrets_in(request, keys))
+
+
+def _exchange(request: Request, most_bytes: int) -> Answer:
     reach = Reach(
         networks=settings.ALERT_NETWORKS,
         setting="PORTAL_ALERT_NETWORKS",
         allows_http=settings.ALERTS_ALLOW_HTTP,
     )
-    guard = Guard(reach=reach, seconds=SECONDS, most_bytes=MOST_BYTES)
+    guard = Guard(reach=reach, seconds=SECONDS, most_bytes=most_bytes)
     try:
-        answer = post(request.url, body=request.body, headers=request.headers, guard=guard)
+        return post(request.url, body=request.body, headers=request.headers, guard=guard)
     except ExchangeFailed as error:
         raise SendFailed(error.message) from None
-    return _judge(answer, _secrets_in(request, keys))
 
 
 def request_of(*, channel: Channel, message: Message, delivery: str, now: datetime) -> Request:
@@ -91,6 +110,27 @@ def request_of(*, channel: Channel, message: Message, delivery: str, now: dateti
             return payloads.opsgenie(message, key=key, region=region)
     at = int(now.timestamp())
     return payloads.webhook(message, url=url, key=key, delivery=delivery, at=at)
+
+
+def _to_slack(channel: Channel, message: Message, thread: str) -> Sent:
+    """Post by Slack's API, which answers 200 and says in the body what went wrong."""
+    try:
+        token = secrets_of(channel).get("key", "")
+    except SecretUnreadable:
+        raise SendFailed(UNREADABLE) from None
+    room = str(channel.config.get("room", ""))
+    request = payloads.slack_app(message, token=token, room=room, thread=thread)
+    answer = _exchange(request, MOST_SLACK_BYTES)
+    line = _judge(answer, masks([token]))
+    try:
+        said = json.loads(answer.body)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise SendFailed(f"It answered {line}")
+    if said.get("ok") is not True:
+        raise SendFailed(f"Slack refused the message: {text_of(said.get('error'), 80)}.")
+    return Sent(answer="Posted.", receipt=text_of(said.get("ts"), 40))
 
 
 def _trigger(channel: Channel, message: Message, delivery: str) -> str:

@@ -31,7 +31,7 @@ def send_test(*, actor: User, channel: Channel, now: datetime) -> str:
     name = uuid.uuid4().hex
     message = _test_message(channel, actor, now, name, Event.TEST)
     try:
-        answer = send(channel=channel, message=message, delivery=f"msg_test_{name}", now=now)
+        sent = send(channel=channel, message=message, delivery=f"msg_test_{name}", now=now)
         if channel.needs.tracks:
             over = _test_message(channel, actor, now, name, Event.RESOLVED)
             send(channel=channel, message=over, delivery=f"msg_test_{name}_over", now=now)
@@ -39,7 +39,7 @@ def send_test(*, actor: User, channel: Channel, now: datetime) -> str:
         _note(channel, now, error=error.message)
         raise
     _note(channel, now, error="")
-    return answer
+    return sent.answer
 
 
 @transaction.atomic

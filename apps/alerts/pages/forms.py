@@ -257,6 +257,13 @@ class ChannelForm(forms.Form):
         help_text="Each message makes a run in your name. <code>conf</code> holds it as "
         "<code>alert</code>.",
     )
+    room = forms.RegexField(
+        r"^[A-Z0-9]{5,20}$",
+        label="Channel ID",
+        widget=forms.TextInput(attrs={**CODE, "data-width": "m"}),
+        help_text="Slack shows it at the end of the details of a channel, such as C0123ABCD.",
+        error_messages={"invalid": "Enter the ID, such as C0123ABCD, not the name."},
+    )
     region = forms.ChoiceField(
         label="Service region", choices=[("us", "United States"), ("eu", "European Union")]
     )
@@ -284,8 +291,10 @@ class ChannelForm(forms.Form):
             del self.fields["url"]
         if not needs.key_label:
             del self.fields["key"]
-        if needs.has_url or needs.has_dag or kind == ChannelKind.EMAIL:
+        if kind not in (ChannelKind.PAGERDUTY, ChannelKind.OPSGENIE):
             del self.fields["region"]
+        if not needs.has_room:
+            del self.fields["room"]
         if needs.has_dag:
             chooser: Any = self.fields["deployment"]
             chooser.queryset, chooser.label_from_instance = deployments, _with_workspace
@@ -346,6 +355,7 @@ def _initial_of_channel(kind: str, channel: Channel | None) -> dict[str, Any]:
         "is_shared": channel.is_shared,
         "deployment": channel.config.get("deployment"),
         "dag": channel.config.get("dag"),
+        "room": channel.config.get("room"),
     }
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import smtplib
-import zoneinfo
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 from uuid import UUID
@@ -11,7 +10,7 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.alerts.evaluation.deadlines import deadlines_between
-from apps.portal.digests.mails import mail_of
+from apps.portal.digests.mails import mail_of, zone_of
 from apps.portal.models import Digest
 
 logger = logging.getLogger(__name__)
@@ -88,11 +87,3 @@ def next_after(digest: Digest, now: datetime) -> datetime:
         until=now + timedelta(days=9),
     )
     return next(found)
-
-
-def zone_of(user: User) -> zoneinfo.ZoneInfo:
-    """Return the time zone of a person; UTC where this machine lost it."""
-    try:
-        return zoneinfo.ZoneInfo(user.time_zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        return zoneinfo.ZoneInfo("UTC")

@@ -39,7 +39,7 @@ def _installation(now: datetime) -> dict[str, Any]:
         "python": platform.python_version(),
         "django": django.get_version(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "postgresql": connection.pg_version,
+        "postgresql": ".".join(str(one) for one in connection.get_database_version()),
         "last_migrations": _last_migrations(),
         "has_mail_server": bool(settings.EMAIL_HOST),
         "has_tls": settings.IS_TLS,

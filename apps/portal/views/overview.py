@@ -15,7 +15,6 @@ from apps.organizations.models import Organization, Workspace
 from apps.portal.morning import morning_of
 from apps.portal.overview import (
     clusters_seen,
-    counts_by_status,
     deployments_seen,
     in_order_of_attention,
     needing_attention,
@@ -23,6 +22,7 @@ from apps.portal.overview import (
     recent_changes,
     recent_deployments,
     rows_of,
+    tally_of,
     workspace_rows,
 )
 from apps.portal.recents import recent_ids
@@ -49,7 +49,8 @@ def overview(
     """
     person = request_user(request)
     seen = deployments_seen(user=person, organization=organization)
-    counts = counts_by_status(seen)
+    tally = tally_of(seen)
+    counts = tally.by_status
     pins = pins_of(user=person, limit=MOST_PINS)
     status = request.GET.get("status", "")
     context = {
@@ -77,7 +78,7 @@ def overview(
         "morning": morning_of(
             user=person,
             organization=organization,
-            seen=seen,
+            runtimes=tally.by_runtime,
             clusters=clusters,
             now=timezone.now(),
         ),
