@@ -65,16 +65,15 @@ def lines(
     span: Span,
     metrics: Several[str],
     now: datetime,
-    label: str | None = None,
+    labels: Several[str] | None = None,
 ) -> list[Line]:
-    """Return the lines of some metrics, by metric and label, in three statements; with `label`
-    those
-    of that part of the Deployment alone.
+    """Return the lines of some metrics, by metric and label, in three statements; with `labels`
+    those of these parts of the Deployment alone, "" being the whole.
 
     A series of which nothing is known in the span is left out.
     """
     rows = Series.objects.filter(deployment_id=deployment_id, metric__in=metrics)
-    rows = rows if label is None else rows.filter(label=label)
+    rows = rows if labels is None else rows.filter(label__in=labels)
     series = {
         pk: (metric, label) for pk, metric, label in rows.values_list("pk", "metric", "label")
     }
