@@ -15,6 +15,7 @@ from apps.dataplane.status import (
     PlaneCheck,
     Progress,
     ScalingDecision,
+    Usage,
 )
 
 
@@ -170,6 +171,17 @@ class SupportsMetrics(Protocol):
     def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
         """Measure a Deployment, within seconds. Raises no data plane errors: what is not reported
         is None, with the reason.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsLimits(Protocol):
+    """A data plane that knows how much CPU and memory a component may use."""
+
+    def limits(self, *, spec: DeploymentSpec, counts: Mapping[str, int]) -> Mapping[str, Usage]:
+        """Return the most that the processes or pods of each component may use together; `counts`
+        are how many of them run, by component. Those without a limit are missing.
         """
         ...
 
