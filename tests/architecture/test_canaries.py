@@ -24,6 +24,7 @@ from apps.deployments.models import Deployment, Revision
 from apps.deployments.secrets import sealed
 from apps.deploys.git import credentials
 from apps.deploys.models import GitRepository
+from apps.observability.remote_write.services import Access, save_receiver
 from apps.sso.connections.services import update_connection
 from apps.sso.models import SSOConnection
 from tests.alerts.examples import make_channel
@@ -68,6 +69,12 @@ def planted(stage: Stage) -> list[str]:
         make_channel(stage.places["workspace"], owner, name, url=url)
         secrets.append(canary(name))
     make_channel(stage.places["organization"], owner, "pagerduty", key=canary("pager"))
+    save_receiver(
+        actor=owner,
+        organization=connection.organization,
+        entered=Access(url="https://prometheus.example.org/", secret=canary("receiver")),
+    )
+    secrets.append(canary("receiver"))
     secrets.append(canary("pager"))
     secrets.append(canary("client"))
     secrets += [
