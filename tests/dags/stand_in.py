@@ -129,9 +129,17 @@ class Airflow:
         if urlsplit(path).path in self.answers:
             data = self.answers[urlsplit(path).path]
             return AirflowResponse(status=404 if data is None else 200, data=data)
+        if path.startswith("/auth/portal/grid?"):
+            return _good(self._grid(dict(parse_qsl(urlsplit(path).query)).get("run_id", "")))
         if path.startswith("/auth/portal/log?"):
             return _good(self._part(dict(parse_qsl(urlsplit(path).query))))
         return self._get(urlsplit(path).path)
+
+    def _grid(self, run_id: str) -> dict[str, Any]:
+        runs = self.grid.get("runs")
+        if not run_id or not isinstance(runs, list):
+            return self.grid
+        return self.grid | {"runs": [one for one in runs if one and one[0] == run_id]}
 
     def _part(self, asked: Mapping[str, str]) -> dict[str, Any]:
         """Answer as the plugin does, by what it uses itself."""
@@ -170,7 +178,6 @@ class Airflow:
                 "/auth/portal/dags",
                 {"digest": "d1", "dags": self.rows, "count": len(self.rows)},
             ),
-            ("/auth/portal/grid", self.grid),
             (
                 "/api/v2/dagWarnings",
                 {"dag_warnings": [{"message": one} for one in self.warnings]},
