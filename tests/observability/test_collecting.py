@@ -328,6 +328,17 @@ def test_usage_comes_from_the_plane_where_it_measures(due: Deployment):
     assert points(due, "memory_bytes") == [500]
 
 
+def test_limits_are_kept_where_the_plane_knows_them(due: Deployment):
+    FakePlane.store.limit = Usage(memory_bytes=1000, cpu_millis=400)
+    seen = FakePlane().observe(ref=due.ref)
+    Deployment.objects.update(observation=observed_json({}, seen))
+
+    round_of(Collector())
+
+    assert points(due, "memory_limit") == [1000] * 5
+    assert points(due, "cpu_limit") == [400] * 5
+
+
 def test_first_a_month_is_asked_for_then_what_is_new(due: Deployment):
     now, long_ago = timezone.now(), timezone.now() - timedelta(days=400)
     asked = [
