@@ -403,6 +403,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(minutes=2),
         "options": {"expires": 120},
     },
+    "send-measurements": {
+        "task": "apps.observability.tasks.send_measurements",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
+    },
     "forget-history": {
         "task": "apps.observability.tasks.forget_history",
         "schedule": timedelta(hours=6),

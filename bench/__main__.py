@@ -29,6 +29,7 @@ BENCHES = {
     "dead-clusters": "bench.dead_clusters",
     "watch-clusters": "bench.watch_clusters",
     "history": "bench.history",
+    "fan-out": "bench.fan_out",
     "memory": "bench.memory",
     "kubernetes-noop": "bench.kubernetes_noop",
     "kubernetes-apply": "bench.kubernetes_apply",

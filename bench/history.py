@@ -2,7 +2,7 @@
 
 Writing stands beside COPY of the same points into a table of rows, reading beside a query of such a
 table. Wall times count, because most of the work is the database's; CPU is that of this process.
-Prometheus stands beside neither: no Debian package of it is installed where this runs.
+Where Debian's Prometheus is installed, a month in it stands beside, too.
 """
 
 import random
@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 from django.db import connection
 from django.urls import reverse
@@ -32,6 +34,7 @@ from apps.observability.history.queries import lines, span_between
 from apps.observability.history.storage import Gauges, Name, SeriesIds
 from bench.measure import Timing, by_turns
 from bench.population import populate
+from bench.prometheus import is_installed, prometheus_with
 from bench.quiet import control_noise
 from bench.report import Line
 from bench.settled_plane import SettledPlane
@@ -52,6 +55,7 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 NAMES: tuple[Name, ...] = tuple((metric, part) for metric, parts in PARTS for part in parts)
 MOST_BYTES_A_POINT, LEAST_OF_COPY, MOST_OF_TABLE = 6.0, 0.5, 0.05
+MOST_OF_PROMETHEUS = 1.0
 MOST_OF_A_CORE, MOST_QUERIES, MOST_PAGE_BYTES, MOST_PAGE_MS = 0.15, 6, 100_000, 100.0
 _NARROW = """
     CREATE TABLE IF NOT EXISTS bench_point (
@@ -76,6 +80,7 @@ def run() -> tuple[list[Line], list[str]]:
     shown = deployments[0]
     _fill_month(shown)
     found += _reading(shown)
+    found += _beside_prometheus(shown)
     client = client_of(population.reader)
     found += _pages(client, shown)
     return found, [*notes, *noise]
@@ -103,7 +108,7 @@ def _ingest(deployments: list[Deployment]) -> tuple[list[Line], list[str]]:
         ):
             for one in _gauges(deployments, at):
                 for series, value in zip(
-                    ids.known[one.deployment_id].values(), one.values.values(), strict=True
+                    ids.of(one.deployment_id, one.values).values(), one.values.values(), strict=True
                 ):
                     target.write_row((series, at, value))
 
@@ -286,6 +291,48 @@ def _reading(deployment: Deployment) -> list[Line]:
             spread=(min(ratios), max(ratios)),
             goal=f"<= {MOST_OF_TABLE}x",
             is_met=value <= MOST_OF_TABLE,
+        )
+    ]
+
+
+def _beside_prometheus(deployment: Deployment) -> list[Line]:
+    """Read a month of a series here and from Prometheus, which has it beside four others."""
+    if not is_installed():
+        return []
+    now = timezone.now()
+    span = span_between(now - timedelta(days=DAYS), now)
+    chance = random.Random(8)  # noqa: S311 - no secret
+    times = range(span.begin, int(now.timestamp()), RAW)
+    series = [
+        (f'bench{{series="{number}"}}', [(at, _value("running", chance)) for at in times])
+        for number in range(5)
+    ]
+    with TemporaryDirectory() as folder, prometheus_with(series, Path(folder)) as ask:
+
+        def ours() -> None:
+            lines(deployment_id=deployment.pk, span=span, metrics=("running",), now=now)
+
+        def theirs(expression: str) -> Callable[[], object]:
+            return lambda: ask(expression, span.begin, span.end, span.step)
+
+        calls = {
+            "ours": ours,
+            "plain": theirs('bench{series="0"}'),
+            "highest": theirs(f'max_over_time(bench{{series="0"}}[{span.step}s])'),
+        }
+        measured = by_turns(calls, n_calls=5)
+    pairs = zip(measured["ours"].wall, measured["plain"].wall, strict=True)
+    ratios = [mine / other for mine, other in pairs]
+    return [
+        Line(
+            name="the same beside Prometheus",
+            ours=f"{measured['ours'].wall_ms:.1f} ms",
+            peer=f"query_range {measured['plain'].wall_ms:.1f} ms, "
+            f"of the highest {measured['highest'].wall_ms:.1f} ms",
+            ratio=median(ratios),
+            spread=(min(ratios), max(ratios)),
+            goal=f"<= {MOST_OF_PROMETHEUS:g}x",
+            is_met=median(ratios) <= MOST_OF_PROMETHEUS,
         )
     ]
 

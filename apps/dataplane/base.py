@@ -17,6 +17,7 @@ from apps.dataplane.status import (
     PlaneCheck,
     Progress,
     ScalingDecision,
+    Usage,
 )
 
 
@@ -185,6 +186,17 @@ class SupportsStorageTest(Protocol):
     def try_storage(self) -> tuple[Finding, ...]:
         """Let pods write to volumes as Airflow does, remove them, and return what was found. Takes
         up to three minutes, so it belongs into a job. Nothing is raised.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsLimits(Protocol):
+    """A data plane that knows how much CPU and memory a component may use."""
+
+    def limits(self, *, spec: DeploymentSpec, counts: Mapping[str, int]) -> Mapping[str, Usage]:
+        """Return the most that the processes or pods of each component may use together; `counts`
+        are how many of them run, by component. Those without a limit are missing.
         """
         ...
 

@@ -8,6 +8,7 @@ from apps.observability.history.models import (
     Series,
 )
 from apps.observability.incidents.models import Incident, IncidentEvent
+from apps.observability.remote_write.models import Receiver
 from apps.observability.results.models import RunResult
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "HistoryDay",
     "Incident",
     "IncidentEvent",
+    "Receiver",
     "RunResult",
     "RecordedDecision",
     "Sample",

@@ -9,6 +9,7 @@ from django.utils import timezone
 from apps.observability.history import storage
 from apps.observability.history.decisions import forget_decisions
 from apps.observability.incidents import evaluation
+from apps.observability.remote_write import sending
 from apps.observability.results.storage import forget_results
 
 # Another job goes on where this one stops.
@@ -30,6 +31,11 @@ def pack_history(**_newer: Any) -> None:
     deadline = time.monotonic() + PACK_SECONDS
     while storage.pack_hours(now=timezone.now()) and time.monotonic() < deadline:
         pass
+
+
+@shared_task(name="apps.observability.tasks.send_measurements", soft_time_limit=80, time_limit=90)
+def send_measurements(**_newer: Any) -> None:
+    sending.send_due()
 
 
 @shared_task(name="apps.observability.tasks.forget_history", soft_time_limit=280, time_limit=300)

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from apps.observability.incidents import views as incidents
+from apps.observability.remote_write import views as remote_write
 from apps.observability.scaling import views as scaling
 from apps.observability.views import analytics, live, logs
 from apps.observability.why import views as why
@@ -32,6 +33,8 @@ urlpatterns = [
         name="respond",
     ),
     path("d/<slug:ref>/why/", why.why, name="why"),
+    path("o/<slug:slug>/remote-write/", remote_write.remote_write, name="remote_write"),
+    path("o/<slug:slug>/remote-write/remove/", remote_write.remove, name="remove_receiver"),
     path(
         "w/<slug:slug>/incidents/",
         incidents.workspace_incidents,

@@ -20,7 +20,7 @@ CHOOSER = "/?choose="
 @dataclass(frozen=True)
 class Link:
     """One line of the rail. `permission` is what its page asks for, `inside` the label beside those
-    of a workspace, `also` another page that belongs to it.
+    of a workspace, `also` other pages that belong to it.
     """
 
     label: str
@@ -28,7 +28,7 @@ class Link:
     icon: str
     permission: str
     inside: str = ""
-    also: str = ""
+    also: tuple[str, ...] = ()
 
 
 ORGANIZATION_PLACES = (
@@ -66,7 +66,7 @@ ADMINISTRATION = (
         "team",
         "organization.members.view",
         inside="Organization Teams",
-        also="organizations:team_roles",
+        also=("organizations:team_roles",),
     ),
     Link("Roles", "organizations:roles", "key", "organization.view"),
     Link(
@@ -98,7 +98,7 @@ ADMINISTRATION = (
         "settings",
         "organization.view",
         inside="Organization settings",
-        also="organizations:leave",
+        also=("organizations:leave", "observability:remote_write"),
     ),
 )
 WORKSPACE_PLACES = (
@@ -186,7 +186,7 @@ def _group(
 def _belongs(path: str, link: Link, place: Organization | Workspace) -> bool:
     if link.page == "deployments:list":
         return path.startswith("/d/")
-    return bool(link.also) and path.startswith(reverse(link.also, args=[place.slug]))
+    return any(path.startswith(reverse(one, args=[place.slug])) for one in link.also)
 
 
 def _line(label: str, url: str, icon: str, *, is_current: bool = False) -> dict[str, Any]:

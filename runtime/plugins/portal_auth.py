@@ -22,16 +22,19 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.configuration import AIRFLOW_HOME, conf
 from fastapi import FastAPI, HTTPException, Query, Request
-from fastapi.responses import RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from portal_counts import counts
 from portal_dags import dags
+from portal_grid import grid
 from portal_history import history
+from portal_logs import part
 from portal_why import waiting, why
 
 ROLES = ("viewer", "user", "op", "admin")
 MAX_TOKEN_AGE_SECONDS = 120
 SESSION_SECONDS = 3600
 MAX_FORM_BYTES = 16_384
+MOST_LOG_BYTES = 4 * 1024 * 1024
 # The year 9999, after which a moment has no date.
 MOST_SECONDS = 253_370_764_800
 
@@ -80,6 +83,8 @@ class PortalAuthManager(SimpleAuthManager):
         app.add_api_route("/portal/counts", self._counts, methods=["GET"], response_model=None)
         app.add_api_route("/portal/dags", self._dags, methods=["GET"], response_model=None)
         app.add_api_route("/portal/history", self._history, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/grid", self._grid, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/log", self._log, methods=["GET"], response_model=None)
         app.add_api_route("/portal/why", self._why, methods=["GET"], response_model=None)
         return app
 
@@ -133,6 +138,44 @@ class PortalAuthManager(SimpleAuthManager):
     ) -> dict[str, Any]:
         _require_portal(user)
         return history(since=since, results_since=results)
+
+    def _grid(
+        self,
+        user: GetUserDep,
+        dag_id: str,
+        run_id: str = "",
+        runs: Annotated[int, Query(ge=1, le=30)] = 14,
+    ) -> dict[str, Any]:
+        _require_portal(user)
+        return grid(dag_id=dag_id, run_id=run_id, runs=runs)
+
+    def _log(
+        self,
+        user: GetUserDep,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        map_index: int = -1,
+        try_number: Annotated[int, Query(ge=0)] = 1,
+        begin: Annotated[int | None, Query(ge=0)] = None,
+        end: Annotated[int | None, Query(ge=0)] = None,
+        most: Annotated[int, Query(ge=1, le=MOST_LOG_BYTES)] = MOST_LOG_BYTES,
+        lines: Annotated[int, Query(ge=1, le=MOST_LOG_BYTES)] = MOST_LOG_BYTES,
+        contains: str = "",
+        level: str = "",
+    ) -> Response:
+        _require_portal(user)
+        found = part(
+            ids=(dag_id, run_id, task_id, map_index),
+            try_number=try_number,
+            begin=begin,
+            end=end,
+            limits=(lines, most),
+            contains=contains,
+            level=level,
+        )
+        # As it is: to look through megabytes for what is no JSON takes longer than to read them.
+        return JSONResponse(found)
 
     def _why(
         self,

@@ -27,6 +27,7 @@ from apps.deployments.secrets import sealed
 from apps.deployments.secrets.image_pulling import pull_secret_text
 from apps.deploys.git import credentials
 from apps.deploys.models import GitRepository
+from apps.observability.remote_write.services import Access, save_receiver
 from apps.sso.connections.services import update_connection
 from apps.sso.models import SSOConnection
 from apps.webhooks.hooks.secrets import opened
@@ -77,7 +78,12 @@ def planted(stage: Stage) -> list[str]:
     secrets += [canary("events"), opened(events)["secret"]]
     make_channel(stage.places["organization"], owner, "pagerduty", key=canary("pager"))
     make_channel(stage.places["organization"], owner, "slack-app", key=canary("bot"))
-    secrets += [canary("pager"), canary("bot")]
+    save_receiver(
+        actor=owner,
+        organization=connection.organization,
+        entered=Access(url="https://prometheus.example.org/", secret=canary("receiver")),
+    )
+    secrets += [canary("pager"), canary("bot"), canary("receiver")]
     secrets.append(canary("client"))
     secrets += [
         client.defaults["HTTP_AUTHORIZATION"].removeprefix("Bearer ")

@@ -33,7 +33,7 @@ LISTS = {
     "/o/nordhavn/roles/": 5,
     "/o/nordhavn/audit/": 5,
     "/o/nordhavn/clusters/": 5,
-    "/w/warehouse/deployments/": 4,
+    "/w/warehouse/deployments/": 5,
     "/d/etl-prod-7f3c/incidents/": 10,
     "/w/warehouse/incidents/": 7,
     "/o/nordhavn/incidents/": 7,

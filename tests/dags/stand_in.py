@@ -1,12 +1,15 @@
 """An Airflow in memory, as far as the portal asks its REST API about DAGs."""
 
+import io
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from apps.dataplane.status import AirflowResponse
+from tests.dags.log_parts import part_of
 
 RUN_ID = "manual__2026-11-28T07:19:45+00:00"
 AT = "2026-11-28T07:19:45+00:00"
@@ -50,10 +53,40 @@ def a_task(**facts: Any) -> dict[str, Any]:
     }
 
 
+def a_grid(**facts: Any) -> dict[str, Any]:
+    """Return what `portal_grid.py` tells of a DAG with a group and a mapped task."""
+    second = 1_795_000_000
+    return {
+        "tasks": [
+            ["extract", ["clean.dates", "clean.names"]],
+            ["clean.dates", ["load"]],
+            ["clean.names", ["load"]],
+            ["load", ["report"]],
+            ["report", []],
+        ],
+        "runs": [
+            [RUN_ID, "failed", "manual", second, 90],
+            ["scheduled__2026-11-27", "success", "scheduled", second - 86_400, 60],
+        ],
+        "cells": [
+            [RUN_ID, "extract", "success", 1],
+            [RUN_ID, "clean.dates", "success", 1],
+            [RUN_ID, "clean.names", "failed", 1],
+            [RUN_ID, "load", "upstream_failed", 3],
+            [RUN_ID, "load", "success", 7],
+            ["scheduled__2026-11-27", "extract", "success", 1],
+            ["scheduled__2026-11-27", "removed_since", "success", 1],
+        ],
+        "is_cut": False,
+        **facts,
+    }
+
+
 @dataclass
 class Airflow:
-    """`rows` are what `/auth/portal/dags` answers; `said` lists every request as (method, path,
-    body).
+    """`rows` are what `/auth/portal/dags` answers, `log` the messages of any try, which goes on
+    unless `is_over`; `answers` are given by path whatever is asked, None is a 404; `said` lists
+    every request as (method, path, body).
     """
 
     dags: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -61,11 +94,13 @@ class Airflow:
     runs: list[dict[str, Any]] = field(default_factory=lambda: [a_run()])
     tasks: list[dict[str, Any]] = field(default_factory=lambda: [a_task()])
     log: list[Any] = field(default_factory=list)
-    token: str | None = None
+    is_over: bool = True
     code: str = "from airflow.sdk import DAG\n"
     warnings: list[str] = field(default_factory=list)
     refuses: str = ""
     answer: AirflowResponse | None = None
+    grid: dict[str, Any] = field(default_factory=lambda: a_grid())
+    answers: dict[str, Any] = field(default_factory=dict)
     said: list[tuple[str, str, Any]] = field(default_factory=list)
 
     def add(self, dag_id: str, **facts: Any) -> None:
@@ -91,7 +126,34 @@ class Airflow:
             return self.answer
         if method != "GET":
             return self._act(method, urlsplit(path).path)
+        if urlsplit(path).path in self.answers:
+            data = self.answers[urlsplit(path).path]
+            return AirflowResponse(status=404 if data is None else 200, data=data)
+        if path.startswith("/auth/portal/grid?"):
+            return _good(self._grid(dict(parse_qsl(urlsplit(path).query)).get("run_id", "")))
+        if path.startswith("/auth/portal/log?"):
+            return _good(self._part(dict(parse_qsl(urlsplit(path).query))))
         return self._get(urlsplit(path).path)
+
+    def _grid(self, run_id: str) -> dict[str, Any]:
+        runs = self.grid.get("runs")
+        if not run_id or not isinstance(runs, list):
+            return self.grid
+        return self.grid | {"runs": [one for one in runs if one and one[0] == run_id]}
+
+    def _part(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """Answer as the plugin does, by what it uses itself."""
+        places = {name: int(asked[name]) if name in asked else None for name in ("begin", "end")}
+        written = b"".join(json.dumps(one).encode() + b"\n" for one in self.log)
+        found = part_of(
+            io.BytesIO(written),
+            is_over=self.is_over,
+            limits=(int(asked["lines"]), int(asked["most"])),
+            contains=asked.get("contains", ""),
+            level=asked.get("level", ""),
+            **places,
+        )
+        return {**found, "is_over": self.is_over}
 
     def _act(self, method: str, path: str) -> AirflowResponse:
         if self.refuses:
@@ -122,7 +184,7 @@ class Airflow:
             ),
             ("/api/v2/importErrors", {"import_errors": [], "total_entries": 0}),
             ("/api/v2/dagSources/[^/]+", {"content": self.code, "version_number": 3}),
-            (f"{TASK}/logs/[0-9]+", {"content": self.log, "continuation_token": self.token}),
+            (f"{TASK}/logs/[0-9]+", {"content": self.log, "continuation_token": None}),
             (f"{TASK}(/[0-9]+)?/tries", {"task_instances": self.tasks[:1]}),
             (f"{TASK}(/[0-9]+)?", self.tasks[0]),
             (

@@ -6,7 +6,9 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.dags.airflow.task_logs import LINES_SHOWN, Span, plain, spans_of
+from apps.dags.airflow.api import UNREADABLE
+from apps.dags.airflow.log_lines import Span, plain, spans_of
+from apps.dags.airflow.task_logs import LINES_SHOWN
 from apps.deployments.models import Deployment, Revision
 from apps.deployments.secrets import sealed
 from tests.core.pages import check_page
@@ -176,7 +178,10 @@ def test_only_the_end_of_a_long_log_is_on_the_page(
     parts = response.context["log"].parts
     assert len(parts) == LINES_SHOWN
     assert parts[-1].spans[0].text == f"line {LINES_SHOWN + 499}"
-    assert "The last 1000 of 1500 lines." in response.content.decode()
+    page = response.content.decode()
+    assert "Shown: the last " in page
+    earlier = get(client_of(alice), end=str(response.context["log"].begin)).context["log"]
+    assert [line.spans[0].text for line in earlier.parts] == [f"line {n}" for n in range(500)]
 
 
 def test_a_log_is_followed_until_its_try_is_over(
@@ -184,36 +189,104 @@ def test_a_log_is_followed_until_its_try_is_over(
 ) -> None:
     client = client_of(alice)
     airflow.tasks = [a_task(state="running", end_date=None, duration=None)]
-    airflow.log, airflow.token = [event("first")], "token-of-airflow"
-    cursor = get(client).context["cursor"]
-    airflow.log, airflow.token = [event("second")], "next-token"
+    airflow.log, airflow.is_over = [event("first")], False
+    cursor = get(client).context["log"].end
+    assert "data-hx-trigger" not in get(client, begin="0").content.decode(), "a part does not move"
+    airflow.log += [event("second"), event("unwanted")]
 
-    more = client.get(f"{TASK}log/tail/", {"try": "1", "cursor": cursor})
+    more = client.get(f"{TASK}log/tail/", {"try": "1", "cursor": cursor, "q": "SECOND"})
 
-    assert "second" in more.content.decode()
-    assert "token=token-of-airflow" in airflow.said[-1][1]
-    airflow.token = None
+    page = more.content.decode()
+    assert ("second" in page, "first" in page, "unwanted" in page) == (True, False, False)
+    airflow.is_over = True
     done = client.get(f"{TASK}log/tail/", {"try": "1", "cursor": more.context["cursor"]})
     assert done.headers["HX-Redirect"] == f"{unquote(TASK)}?try=1"
 
 
-def test_a_cursor_of_another_log_reads_nothing_and_loads_the_page_anew(
+def test_a_reader_who_is_far_behind_begins_at_the_end_again(
     alice: User, airflow: Airflow, client_of: ClientOf
 ) -> None:
     client = client_of(alice)
-    airflow.log, airflow.token = [event("first")], "token-of-airflow"
-    cursor = get(client).context["cursor"]
+    airflow.log, airflow.is_over = [event("x" * 16_000) for _ in range(150)], False
 
-    for path, asked in (
-        (TASK, {"try": "1", "cursor": "forged"}),
-        (TASK, {"try": "1"}),
-        (TASK, {"cursor": cursor}),
-        (TASK.replace("load", "other"), {"try": "1", "cursor": cursor}),
-    ):
-        before = len(airflow.said)
-        answer = client.get(f"{path}log/tail/", asked)
-        assert (answer.content, len(airflow.said)) == (b"", before)
-        assert answer.headers["HX-Redirect"].startswith(unquote(path))
+    for asked in ({"try": "1", "cursor": "0"}, {"try": "1", "cursor": "-1"}, {"cursor": "0"}):
+        answer = client.get(f"{TASK}log/tail/", asked)
+
+        assert answer.content == b""
+        assert answer.headers["HX-Redirect"] == f"{unquote(TASK)}?try=1"
+
+
+def test_a_long_log_is_paged_both_ways_and_shown_without_a_gap(
+    alice: User, airflow: Airflow, client_of: ClientOf
+) -> None:
+    airflow.log = [event(f"line {number} " + "y" * 1_500) for number in range(700)]
+    client = client_of(alice)
+
+    def seen(**asked: str) -> tuple[Any, list[int]]:
+        log = get(client, **asked).context["log"]
+        return log, [int(line.spans[0].text.split()[1]) for line in log.parts]
+
+    log, back = seen()
+    while log.begin > 0:
+        log, more = seen(end=str(log.begin))
+        back = more + back
+    log, forth = seen(begin="0")
+    while not log.is_last:
+        log, more = seen(begin=str(log.end))
+        forth += more
+    assert back == forth == list(range(700))
+    page = get(client, begin="0").content.decode()
+    assert "Shown: the first " in page
+    found = get(client, q="LINE 617").context["log"]
+    assert ([one.spans[0].text[:8] for one in found.parts], found.begin) == (["line 617"], 0)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"text": "x", "begin": 0, "end": 0, "size": 10, "is_over": True},
+        {"text": "x", "begin": 5, "end": 10, "size": 10, "is_over": True},
+        {"text": "x", "begin": 0, "end": 11, "size": 10, "is_over": True},
+        {"text": ["x"], "begin": 0, "end": 10, "size": 10, "is_over": True},
+        {"text": "x", "begin": False, "end": 10, "size": 10, "is_over": True},
+        {"text": "x", "begin": 0, "end": 10, "size": 2**70, "is_over": True},
+        {},
+        ["text"],
+    ],
+)
+def test_an_airflow_that_lies_about_places_is_not_followed(
+    lie: Any, alice: User, airflow: Airflow, client_of: ClientOf
+) -> None:
+    airflow.answers["/auth/portal/log"] = lie
+
+    answer = client_of(alice).get(f"{TASK}log/download/?try=1")
+
+    assert (answer.status_code, answer.content.decode()) == (503, UNREADABLE)
+
+
+def test_a_download_that_fails_on_its_way_says_so_in_its_last_line(
+    alice: User, airflow: Airflow, client_of: ClientOf
+) -> None:
+    airflow.log = [event("x" * 5_000_000), event("y" * 5_000_000)]
+    response = client_of(alice).get(f"{TASK}log/download/?try=1")
+
+    airflow.answers["/auth/portal/log"] = {}
+    text = b"".join(response).decode()
+
+    assert text.splitlines()[0].endswith("xxx")
+    assert text.splitlines()[-1] == f"The download ends here: {UNREADABLE}"
+
+
+def test_an_older_plugin_leaves_the_whole_log_without_parts(
+    alice: User, airflow: Airflow, client_of: ClientOf
+) -> None:
+    airflow.log = [event("one"), event("two", "error")]
+    airflow.answers["/auth/portal/log"] = None
+    client = client_of(alice)
+
+    assert [one.spans[0].text for one in get(client).context["log"].parts] == ["one", "two"]
+    assert len(get(client, level="error").context["log"].parts) == 1
+    assert b"".join(client.get(f"{TASK}log/download/?try=1")).count(b"\n") == 2
 
 
 def test_a_task_that_never_ran_has_no_log_yet(
@@ -224,7 +297,7 @@ def test_a_task_that_never_ran_has_no_log_yet(
     page = get(client_of(alice)).content.decode()
 
     assert "No log yet" in page
-    assert not [path for _, path, _ in airflow.said if "/logs/" in path]
+    assert not [path for _, path, _ in airflow.said if "/log" in path]
 
 
 def test_downloads_are_plain_text(alice: User, airflow: Airflow, client_of: ClientOf) -> None:

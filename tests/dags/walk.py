@@ -1,12 +1,17 @@
 """A walk through the DAGs of a real Airflow, by the functions that the pages use."""
 
+import json
+import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apps.dags.airflow import acts, dags, task_logs, tasks
+from apps.dags.airflow import acts, dags, log_lines, task_logs, tasks
 from apps.dags.airflow.api import ActRefused, AirflowApi, NotInAirflow
+from apps.dags.airflow.structure import read_structure
+from apps.dataplane.local.layout import Folder
 from tests.dataplane.local_world import LocalWorld
 from tests.dataplane.specs import make_code
 from tests.dataplane.world import eventually
@@ -60,7 +65,9 @@ def walk_through_dags(world: LocalWorld, folder: Path) -> None:
 
     _check_dag(airflow, run_id)
     _check_tasks(airflow, run_id)
+    _check_structure(airflow, run_id)
     _check_log(airflow, (DAG_ID, run_id, "talk"))
+    _check_large_log(world, airflow, (DAG_ID, run_id, "each"))
     _check_summary(world)
     _check_acts(airflow, run_id)
 
@@ -115,39 +122,121 @@ def _check_tasks(airflow: AirflowApi, run_id: str) -> None:
     assert (only.try_number, only.state) == (1, "success")
 
 
-def _has_ended(airflow: AirflowApi, ids: tuple[str, str, str]) -> bool:
-    end = task_logs.read_log(airflow, ids=ids, map_index=-1, try_number=1, contains="the end")
-    return bool(end.parts)
+def _check_structure(airflow: AirflowApi, run_id: str) -> None:
+    one = read_structure(airflow, dag_id=DAG_ID, run_id=run_id)
+    assert {task: set(after) for task, after in one.tasks.items()} == {
+        "talk": {"break_down", "each"},
+        "break_down": set(),
+        "each": set(),
+    }
+    [run] = one.runs
+    assert (run.state, run.kind, run.seconds is None) == ("failed", "manual", False)
+    assert one.cells == {
+        (run_id, "talk"): {"success": 1},
+        (run_id, "break_down"): {"failed": 1},
+        (run_id, "each"): {"success": 3},
+    }
+    several = read_structure(airflow, dag_id=DAG_ID)
+    assert run_id in {run.run_id for run in several.runs}
+    assert one.tasks == several.tasks
+    with pytest.raises(NotInAirflow):
+        read_structure(airflow, dag_id=DAG_ID, run_id="absent")
+
+
+def _tried(*ids: str, map_index: int = -1, number: int = 1) -> task_logs.Try:
+    return task_logs.Try(ids=(ids[0], ids[1], ids[2]), map_index=map_index, number=number)
+
+
+def _lines(parts: tuple[Any, ...]) -> list[log_lines.Line]:
+    """Return all lines. What a task prints and what Airflow says reach the log by two ways: on a
+    busy machine printed lines come after the title of Airflow's last group, and so are in it.
+    """
+    groups = [one.lines if isinstance(one, log_lines.Group) else (one,) for one in parts]
+    return [line for lines in groups for line in lines]
+
+
+def _texts(parts: tuple[Any, ...]) -> list[str]:
+    return ["".join(span.text for span in line.spans) for line in _lines(parts)]
+
+
+def _has_ended(airflow: AirflowApi, tried: task_logs.Try) -> bool:
+    end = task_logs.read_log(airflow, tried=tried, contains="the end")
+    return any(text.startswith("the end") for text in _texts(end.parts))
 
 
 def _check_log(airflow: AirflowApi, ids: tuple[str, str, str]) -> None:
+    tried = _tried(*ids)
     # A task has ended a moment before all that it printed is written.
-    eventually(lambda: _has_ended(airflow, ids))
-    log = task_logs.read_log(airflow, ids=ids, map_index=-1, try_number=1)
-    assert log.token == ""
-    groups = [one for one in log.parts if isinstance(one, task_logs.Group)]
-    assert {"Log message source details", "Details"} <= {group.title for group in groups}
-    lines = [one for one in log.parts if isinstance(one, task_logs.Line)]
-    texts = ["".join(span.text for span in line.spans) for line in lines]
-    [red] = [line for line, text in zip(lines, texts, strict=True) if text.startswith("red")]
-    assert red.spans[0] == task_logs.Span("red", "bad")
-    long = [text for text in texts if text.startswith("xxxx") and "more characters" in text]
-    assert long, [(len(text), text[:80]) for text in texts]
+    eventually(lambda: _has_ended(airflow, tried))
+    last = task_logs.read_log(airflow, tried=tried)
+    assert (last.is_over, last.is_last) == (True, True)
+    assert last.begin == 0, "a long line takes not the place of others"
+    parts = last.parts
+    [long] = [text for text in _texts(parts) if text.startswith("xxxx")]
+    assert "more characters" in long
+    groups = [one for one in parts if isinstance(one, log_lines.Group)]
+    assert "Details" in {group.title for group in groups}
+    [red] = [one for one in _lines(parts) if one.spans and one.spans[0].text == "red"]
+    assert red.spans[0] == log_lines.Span("red", "bad")
+    texts = _texts(parts)
     assert any(text.startswith("the end") for text in texts)
     assert "\x00" not in "".join(texts)
-    whole = list(task_logs.log_as_text(airflow, ids=ids, map_index=-1, try_number=1))
-    assert max(len(line) for line in whole) >= 3_000_000
-    kept = task_logs.read_log(airflow, ids=ids, map_index=-1, try_number=1, contains="THE END")
+    whole = "".join(task_logs.log_as_text(airflow, tried=tried))
+    assert "x" * 3_000_000 in whole
+    kept = task_logs.read_log(airflow, tried=tried, contains="THE END")
     assert len(kept.parts) == 1
-    failed = (*ids[:2], "break_down")
-    broken = task_logs.read_log(airflow, ids=failed, map_index=-1, try_number=1, level="error")
-    said = "\n".join(
-        "".join(span.text for span in line.spans)
-        for line in broken.parts
-        if isinstance(line, task_logs.Line)
-    )
+    broken = task_logs.read_log(airflow, tried=_tried(*ids[:2], "break_down"), level="error")
+    said = "\n".join(_texts(broken.parts))
     assert "in break_down" in said
     assert "KeyError: '••••••'" in said, "a secret value is masked"
+    with pytest.raises(NotInAirflow):
+        task_logs.read_log(airflow, tried=_tried(*ids, number=7))
+
+
+def _check_large_log(world: LocalWorld, airflow: AirflowApi, ids: tuple[str, str, str]) -> None:
+    """Put 100 MB where the log of a task is, whose worker is gone, and read it in parts."""
+    assert world.spec
+    logs = Folder(world.home, world.spec.ref).task_logs / f"dag_id={ids[0]}" / f"run_id={ids[1]}"
+    path = logs / "task_id=each" / "map_index=0" / "attempt=1.log"
+    assert path.exists(), sorted(logs.rglob("*"))
+    with path.open("wb") as file:
+        _write_large(file)
+    tried = _tried(*ids, map_index=0)
+    began = time.monotonic()
+    last = task_logs.read_log(airflow, tried=tried)
+    assert time.monotonic() - began < 2, "the size of a log does not matter"
+    assert last.size > 100_000_000
+    assert _texts(last.parts)[-1].startswith("line 199999 y")
+    first = task_logs.read_log(airflow, tried=tried, begin=0)
+    assert _texts(first.parts)[0].startswith("line 0 y")
+    found = task_logs.read_log(airflow, tried=tried, contains="NEEDLE")
+    assert _texts(found.parts) == ["a needle é"]
+    wrong = task_logs.read_log(airflow, tried=tried, level="error")
+    assert _texts(wrong.parts) == ["one error"]
+    tracemalloc.start()
+    pieces = [len(piece) for piece in task_logs.log_as_text(airflow, tried=tried)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(pieces) > 90_000_000
+    assert peak < 60_000_000, f"{peak:,} bytes of memory for a download"
+    # What a trigger logged is a file of its own, and Airflow itself joins the two.
+    other = path.parent.parent / "map_index=1" / "attempt=1.log"
+    other.with_name("attempt=1.log.trigger.5.log").write_text('{"event": "of the trigger"}\n')
+    joined = task_logs.read_log(airflow, tried=_tried(*ids, map_index=1))
+    assert "of the trigger" in _texts(joined.parts)
+    assert any(isinstance(one, log_lines.Group) for one in joined.parts)
+    assert len(joined.parts) > 2
+
+
+def _write_large(file: Any) -> None:
+    at = '{"timestamp":"2026-11-28T07:19:45.123456Z","level":"info","logger":"task","event":'
+    pad = "y" * 400
+    for number in range(200_000):
+        file.write(f'{at}"line {number} {pad}"}}\n'.encode())
+        if number == 100_000:
+            file.write(f'{at}"a needle é"}}\nraw \0'.encode() + b"\xff bytes\n")
+            wrong = {"level": "error", "event": "one error"}
+            file.write(json.dumps(wrong).encode() + b"\n" + b"z" * 3_000_000 + b"\n")
 
 
 def _check_summary(world: LocalWorld) -> None:

@@ -64,6 +64,18 @@ def lay_v1(group: Path, *, limit: int, used: int, inactive: int = 0, active: int
     )
 
 
+def test_the_tightest_limit_is_the_one_that_holds(root: Path) -> None:
+    lay(root, limit="max", used=900)
+    lay(root / "slice", limit=800, used=10)
+    lay(root / "slice" / "unit", limit=900, used=10)
+    own = root.parent / "own"
+
+    own.write_text("0::/slice/unit\n")
+    assert cgroups.limit_bytes(root=root, own=own) == 800 * MB
+    own.write_text("0::/\n")
+    assert cgroups.limit_bytes(root=root, own=own) is None
+
+
 def test_files_kept_at_hand_count_as_free_whether_used_lately_or_not(root: Path) -> None:
     lay(root, limit=1000, used=900, inactive=300, active=400)
 

@@ -14,6 +14,7 @@ from apps.access.services import grant, revoke
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Health, Phase, Revision, RevisionState
+from apps.observability.history.storage import Buckets, SeriesIds, write_buckets
 from apps.organizations.models import Workspace
 from tests.conftest import CONFIG
 from tests.deployments.pages import assert_well_made, text_of
@@ -60,7 +61,7 @@ def test_an_empty_workspace_says_what_a_deployment_is(browser: Client, cluster: 
     assert "Create your first Deployment" in text
 
 
-def test_the_list_asks_the_database_four_times_however_long_it_is(
+def test_the_list_asks_the_database_five_times_however_long_it_is(
     browser: Client, workspace: Workspace, cluster: Cluster
 ) -> None:
     fill_workspace(workspace, cluster, 1000)
@@ -70,8 +71,27 @@ def test_the_list_asks_the_database_four_times_however_long_it_is(
         response = browser.get(URL)
 
     assert response.status_code == 200
-    assert len(queries) <= 4, "\n\n".join(query["sql"] for query in queries)
+    assert len(queries) <= 5, "\n\n".join(query["sql"] for query in queries)
     assert response.content.count(b'<th scope="row">') == 50
+
+
+def test_a_row_has_its_last_24_hours_where_they_are_known(
+    browser: Client, deployment: Deployment, cluster: Cluster
+) -> None:
+    fill_workspace(deployment.workspace, cluster, 1)
+    begin = int(timezone.now().timestamp()) // 3600 * 3600 - 7200
+    counts = {"runs_succeeded": {begin: 9.0}, "runs_failed": {begin + 300: 1.0}}
+    write_buckets(
+        buckets=Buckets(deployment_id=deployment.pk, begin=begin, end=begin + 3600, values=counts),
+        ids=SeriesIds(),
+    )
+
+    response = browser.get(URL)
+
+    assert_well_made(response)
+    page = response.content.decode()
+    assert page.count("DAG runs by hour, the last 24 hours: 10 ended, 1 failed") == 1
+    assert page.count("No figures") == 1
 
 
 def test_somebody_who_may_not_create_costs_no_more(
@@ -85,7 +105,7 @@ def test_somebody_who_may_not_create_costs_no_more(
         response = reader.get(URL)
 
     assert "Needs the role" in text_of(response)
-    assert len(queries) <= 4, "\n\n".join(query["sql"] for query in queries)
+    assert len(queries) <= 5, "\n\n".join(query["sql"] for query in queries)
 
 
 def test_what_needs_attention_comes_first(

@@ -44,6 +44,7 @@ def put_dags(deployment: Deployment) -> None:
         tasks=[_task(number) for number in range(120)],
         log=_log(),
         code=CODE,
+        grid=_grid(),
         warnings=["Dag 'daily_orders' references non-existent pools: ['warehouse']"],
     )
     for dag_id in (DAG_ID, LONG):
@@ -52,6 +53,16 @@ def put_dags(deployment: Deployment) -> None:
     FakePlane.store.respond = airflow.respond
     deployment.refresh_from_db()
     refresh_summaries(deployment=deployment)
+
+
+def _grid() -> dict[str, Any]:
+    chance, states = random.Random(9), ("success", "failed", "running", "skipped", "up_for_retry")  # noqa: S311 - no secret
+    names = [TASK_ID, f"stage.{LONG}", *(f"stage.part_{number}" for number in range(60))]
+    tasks = [[TASK_ID, names[1:]], *([name, ["report"]] for name in names[1:]), ["report", []]]
+    ids = [RUN_ID, *(f"run_{number}" for number in range(13))]
+    runs = [[one, chance.choice(states[:3]), "scheduled", 1_795_000_000, 75] for one in ids]
+    cells = [[one, name, chance.choice(states), 1] for one in ids for name in names]
+    return {"tasks": tasks, "runs": runs, "cells": cells, "is_cut": True}
 
 
 def _rows() -> list[list[Any]]:

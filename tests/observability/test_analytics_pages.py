@@ -11,10 +11,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.models import Deployment
+from apps.observability.analytics.charts import sections_of
 from apps.observability.analytics.ranges import range_of
 from apps.observability.history import storage
 from apps.observability.history.models import Collection
+from apps.observability.history.queries import Line, Span
 from apps.observability.history.storage import Buckets, Gauges, SeriesIds
 from apps.observability.templatetags.history import bars_of
 from tests.core.pages import check_page
@@ -116,6 +119,38 @@ def test_whoever_may_see_the_deployment_sees_its_charts(
         assert client_of(bob).get(address).status_code == 200
         assert client_of(charlie).get(address).status_code == 404
         assert Client().get(address).status_code == 302
+
+
+def test_limits_are_drawn_unless_they_would_flatten_the_chart():
+    span = Span(begin=0, end=600, step=300)
+
+    def line(metric: str, label: str, *values: float) -> Line:
+        return Line(metric=metric, label=label, span=span, values=values)
+
+    queues = (WorkerQueue(name="default", concurrency=4, min_workers=0, max_workers=7),)
+    lines = [
+        line("cpu_millis", "scheduler", 500, 900),
+        line("cpu_limit", "scheduler", 2000, 2000),
+        line("memory_bytes", "scheduler", 100, 100),
+        line("memory_limit", "scheduler", 5000, 5000),
+        line("pods", "scheduler", 1, 1),
+        line("pods", "worker default", 2, 3),
+    ]
+
+    [usage] = sections_of(lines, queues=queues, executor="celery")
+    cpu, memory, pods = usage.charts
+
+    assert {one.label: one.values for one in cpu.lines} == {"CPU": (0.5, 0.9), "Limit": (2, 2)}
+    assert "limit 2.00 CPU" in cpu.detail
+    assert [one.label for one in memory.lines] == ["Memory"]
+    assert "limit 5" in memory.detail
+    assert {one.label: one.values for one in pods.lines} == {
+        "Components": (1, 1),
+        "Workers": (2, 3),
+        "At most": (8, 8),
+    }
+    [usage] = sections_of(lines, queues=queues, executor="local")
+    assert [one.label for one in usage.charts[-1].lines] == ["Components", "Workers"]
 
 
 def test_points_have_gaps_as_gaps(alice: User, measured: Deployment, client_of: ClientOf):

@@ -328,6 +328,17 @@ def test_usage_comes_from_the_plane_where_it_measures(due: Deployment):
     assert points(due, "memory_bytes") == [500]
 
 
+def test_limits_are_kept_where_the_plane_knows_them(due: Deployment):
+    FakePlane.store.limit = Usage(memory_bytes=1000, cpu_millis=400)
+    seen = FakePlane().observe(ref=due.ref)
+    Deployment.objects.update(observation=observed_json({}, seen))
+
+    round_of(Collector())
+
+    assert points(due, "memory_limit") == [1000] * 5
+    assert points(due, "cpu_limit") == [400] * 5
+
+
 def test_first_a_month_is_asked_for_then_what_is_new(due: Deployment):
     now, long_ago = timezone.now(), timezone.now() - timedelta(days=400)
     asked = [
@@ -613,8 +624,9 @@ def _login() -> dict[str, Any]:
 def test_series_that_are_gone_make_room_after_a_day(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(storage, "MOST_SERIES", 3)
-    now = timezone.now()
+    # One of them is when in its half minute a sample was taken.
+    monkeypatch.setattr(storage, "MOST_SERIES", 4)
+    now, queued = timezone.now(), Series.objects.filter(metric="queued")
     old, new = (
         Gauges(
             deployment_id=deployment.pk,
@@ -625,7 +637,7 @@ def test_series_that_are_gone_make_room_after_a_day(
     )
     storage.write_samples(gauges=[old], ids=SeriesIds())
     storage.write_samples(gauges=[new], ids=SeriesIds())
-    assert set(Series.objects.values_list("label", flat=True)) == {"old-0", "old-1", "old-2"}
+    assert set(queued.values_list("label", flat=True)) == {"old-0", "old-1", "old-2"}
 
     while storage.pack_hours(now=now):
         pass

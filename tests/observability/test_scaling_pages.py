@@ -13,13 +13,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.models import Deployment
+from apps.observability.analytics.ranges import Range
 from apps.observability.history.decisions import (
     LastDecisions,
     forget_decisions,
     write_decisions,
 )
 from apps.observability.history.models import RecordedDecision
+from apps.observability.scaling.pages import replay_of
 from tests.core.pages import check_page
 from tests.observability.example_scaling import put_recording, recorded_decisions
 
@@ -38,10 +41,28 @@ def value_of(name: str, page: str) -> str:
 
 @pytest.fixture
 def scaled(deployment: Deployment) -> Deployment:
-    # How near a replay comes depends on where in a half minute the samples were taken.
-    now = datetime.fromtimestamp(timezone.now().timestamp() // 30 * 30, UTC)
-    put_recording(deployment, now=now)
+    put_recording(deployment, now=timezone.now())
     return deployment
+
+
+@pytest.mark.parametrize("second", [0.0, 7.5, 15.0, 29.0, 29.9])
+def test_a_replay_is_as_near_wherever_in_a_half_minute_samples_are_taken(
+    second: float, deployment: Deployment
+):
+    now = datetime.fromtimestamp(timezone.now().timestamp() // 30 * 30 + second - 30, UTC)
+    put_recording(deployment, now=now)
+
+    found = replay_of(
+        deployment=deployment,
+        queue=WorkerQueue(name="default", concurrency=2, min_workers=0, max_workers=3),
+        shown=Range(key="", begin=now - timedelta(hours=1), end=now, now=timezone.now()),
+        asked=None,
+        most_workers=10,
+    )
+
+    assert found
+    assert found.deviation is not None
+    assert found.deviation < 0.05
 
 
 def test_the_page_says_why_a_queue_scaled(alice: User, scaled: Deployment, client_of: ClientOf):

@@ -36,6 +36,10 @@ class AirflowSilent(PortalError):
     """Airflow gave no answer that can be used. The message says what to do."""
 
 
+class OldAirflow(AirflowSilent):
+    """The plugin of the portal in that Airflow is older than what it is asked for."""
+
+
 class NotInAirflow(PortalError):
     """Airflow does not know the DAG, run or task."""
 
@@ -64,7 +68,7 @@ class AirflowApi:
 
     def report(self, path: str, **query: Any) -> dict[str, Any]:
         """Return what the portal's own plugin in that Airflow reports (`runtime/plugins`). Raises
-        AirflowSilent.
+        AirflowSilent, as OldAirflow where the plugin does not know the path.
         """
         asked = f"{path}?{urlencode(query)}" if query else path
         try:
@@ -72,7 +76,7 @@ class AirflowApi:
         except DataPlaneError as error:
             raise AirflowSilent(error.message) from error
         if answer.status == 404:
-            raise AirflowSilent(OLD_AIRFLOW)
+            raise OldAirflow(OLD_AIRFLOW)
         if answer.status != 200 or not isinstance(answer.data, dict):
             raise AirflowSilent(UNREADABLE)
         return answer.data

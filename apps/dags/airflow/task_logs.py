@@ -1,279 +1,216 @@
-"""The log of one try of a task, by Airflow's REST API, made safe to show.
+"""The log of one try of a task, read in parts: a page, a search or a step of a download costs the
+same whatever the size of the log.
 
-Source of the format: `TaskInstancesLogResponse` and `StructuredLogMessage` of Airflow's
-`api_fastapi.core_api.datamodels.log`. A message has a time, a level, a text (`event`), perhaps the
-stack of an exception (`error_detail`), and whatever else was logged with it. Tasks print what they
-like: lines of megabytes, NUL, escape sequences, halves of characters.
+The portal's plugin in that Airflow (`runtime/plugins/portal_logs.py`) answers with lines of a part,
+each a message as JSON. Places are bytes in the log, as it says them.
 """
 
-import re
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from apps.dags.airflow.api import AirflowApi, AirflowSilent
-from apps.dags.airflow.tasks import task_path
-from apps.dataplane.untrusted import UNSAFE, masked, moment_of, rows_of, storable, text_of
-
-CHARACTERS_SHOWN = 4_000
-# Of a message that is searched and cut into lines; a longer one is of no use on a page.
-CHARACTERS_READ = 200_000
-LINES_SHOWN = 1_000
-MOST_FRAMES = 50
-MOST_EXTRAS = 8
-LONGEST_TOKEN = 4_000
-TONES = {"warning": "warn", "error": "bad", "critical": "bad", "exception": "bad", "fatal": "bad"}
-LEVELS = {"": ("", "warn", "bad"), "warning": ("warn", "bad"), "error": ("bad",)}
-GROUP, END_GROUP = "::group::", "::endgroup::"
-# What Airflow adds to every message, and what is shown in another way.
-KNOWN = frozenset(
-    {"timestamp", "event", "level", "logger", "error_detail", "chan", "loc", "filename", "lineno"}
+from apps.dags.airflow.api import (
+    UNKNOWN,
+    UNREADABLE,
+    AirflowApi,
+    AirflowSilent,
+    NotInAirflow,
+    OldAirflow,
 )
-SGR = re.compile(r"\x1b\[([0-9;]{0,40})m")
-OTHER_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-# Eight colors of terminals, as the tones of the page that have the contrast for words.
-INKS = {1: "bad", 2: "good", 3: "warn", 4: "move", 5: "move", 6: "move"}
+from apps.dags.airflow.log_lines import (
+    Group,
+    Line,
+    RawLine,
+    folded,
+    is_wanted,
+    line_of,
+    plain,
+    raw_lines,
+)
+from apps.dags.airflow.tasks import task_path
+
+PATH = "/auth/portal/log"
+LINES_SHOWN = 1_000
+# Of the log as Airflow keeps it, for a page and for a step of a download.
+BYTES_SHOWN, BYTES_OF_A_STEP = 512 * 1024, 2 * 1024 * 1024
+MOST_LINES_OF_A_STEP = 100_000
+MOST_DOWNLOADED = 2 * 1024**3
+LARGEST = 2**60
+ENDS_HERE = "The download ends here: "
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A piece of a line in one style: `ink` is a tone or "" for the usual color."""
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    """A try of a task: `ids` are of DAG, run and task, `map_index` is -1 unless it is mapped."""
 
-    text: str
-    ink: str = ""
-    is_bold: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """`number` counts the lines that were read, from 1; `at` stands at the first of a message."""
-
+    ids: tuple[str, str, str]
+    map_index: int
     number: int
-    at: datetime | None
-    tone: str
-    spans: tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Lines that the task put under a title, folded unless something is wrong in them."""
-
-    title: str
-    lines: tuple[Line, ...]
-    is_open: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskLog:
-    """`parts` are lines and groups; `token` asks Airflow for what comes after, "" when the try is
-    over. `n_lines` were read, `is_cut`: earlier ones are not among the parts.
+    """Lines and groups of a log from `begin` to `end` of its `size`, in bytes. `is_over`: the try
+    has ended, so nothing follows. `is_cut`: lines of this part are left out. `is_whole`: an older
+    plugin does not tell places, and all of the log was read.
     """
 
     parts: tuple[Line | Group, ...]
-    token: str
-    n_lines: int
-    n_shown: int
-    is_cut: bool
+    begin: int
+    end: int
+    size: int
+    is_over: bool
+    is_cut: bool = False
+    is_whole: bool = False
+
+    @property
+    def is_last(self) -> bool:
+        return self.end >= self.size
 
 
-@dataclass(frozen=True, slots=True)
-class _Raw:
-    number: int
-    at: datetime | None
-    tone: str
-    text: str
-    group: str
-    is_title: bool = False
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    messages: list[object]
+    begin: int
+    end: int
+    size: int
+    is_over: bool
 
 
 def read_log(
     airflow: AirflowApi,
     *,
-    ids: tuple[str, str, str],
-    map_index: int,
-    try_number: int,
+    tried: Try,
     contains: str = "",
     level: str = "",
-    token: str = "",
+    begin: int | None = None,
+    end: int | None = None,
 ) -> TaskLog:
-    """Return the end of a try's log, or what came after `token`, which comes from an earlier one.
+    """Return the end of a log, or the lines from `begin` on, or those before `end`.
 
-    `ids` are of DAG, run and task. With `contains` or `level` (a key of LEVELS) only such lines,
-    and no groups. Raises AirflowSilent and NotInAirflow.
+    With `contains` or `level` (a key of LEVELS) only such lines of what one answer searched, and no
+    groups. Raises AirflowSilent and NotInAirflow.
     """
-    said = _ask(airflow, ids=ids, map_index=map_index, try_number=try_number, token=token)
-    lines = list(_lines(said["content"], airflow.secrets))
-    kept = [one for one in lines if one.text and _is_wanted(one, contains.lower(), level)]
-    shown = kept[-LINES_SHOWN:]
-    is_flat = bool(contains or level or token)
-    parts = tuple(_line(one) for one in shown) if is_flat else tuple(_folded(shown))
-    following = said.get("continuation_token")
-    is_token = isinstance(following, str) and len(following) <= LONGEST_TOKEN
+    narrow = {"contains": contains, "level": level}
+    try:
+        part = _part(
+            airflow, tried, begin=begin, end=end, most=BYTES_SHOWN, lines=LINES_SHOWN, **narrow
+        )
+    except OldAirflow:
+        part = _all_of_it(airflow, tried)
+    kept = [
+        one
+        for one in raw_lines(part.messages, airflow.secrets)
+        if one.text and is_wanted(one, contains.lower(), level)
+    ]
+    shown = kept[:LINES_SHOWN] if begin is not None else kept[-LINES_SHOWN:]
+    is_flat = bool(contains or level or begin is not None)
     return TaskLog(
-        parts=parts,
-        token=str(following) if is_token else "",
-        n_lines=len(lines),
-        n_shown=len(shown),
+        parts=tuple(map(line_of, shown)) if is_flat else tuple(folded(shown)),
+        begin=part.begin,
+        end=part.end,
+        size=part.size,
+        is_over=part.is_over,
         is_cut=len(kept) > len(shown),
+        is_whole=part.size == 0 and bool(part.messages),
     )
 
 
-def log_as_text(
-    airflow: AirflowApi, *, ids: tuple[str, str, str], map_index: int, try_number: int
-) -> Iterator[str]:
-    """Yield the whole log of a try line by line, as text. Raises as `read_log`, at once."""
-    said = _ask(airflow, ids=ids, map_index=map_index, try_number=try_number, token="")
-    secrets = airflow.secrets
-    return (
-        f"{f'{line.at:%Y-%m-%dT%H:%M:%S%z} ' if line.at else ''}{plain(line.text)}\n"
-        for line in _lines(said["content"], secrets, most=0)
-    )
-
-
-def _ask(
-    airflow: AirflowApi,
-    *,
-    ids: tuple[str, str, str],
-    map_index: int,
-    try_number: int,
-    token: str,
-) -> dict[str, Any]:
-    path = task_path(*ids, map_index=-1)
-    said = airflow.get(*path, "logs", str(try_number), map_index=map_index, token=token)
-    if not isinstance(said.get("content"), list):
-        raise AirflowSilent("Airflow answered with something that cannot be read. Try again.")
-    return said
-
-
-def _lines(
-    content: Iterable[object], secrets: tuple[str, ...], most: int = CHARACTERS_READ
-) -> Iterator[_Raw]:
-    """Yield the lines of messages. `most` cuts long messages, 0 none."""
-    number, group = 0, ""
-    for message in content:
-        facts: dict[str, Any] = message if isinstance(message, dict) else {"event": message}
-        event = facts.get("event")
-        text = event if isinstance(event, str) else ""
-        if text.startswith(END_GROUP):
-            group = ""
-            continue
-        is_title = text.startswith(GROUP)
-        if is_title:
-            group = text_of(text.removeprefix(GROUP), 200) or "Group"
-            text = group
-        tone = TONES.get(str(facts.get("level")).lower(), "")
-        at = moment_of(facts.get("timestamp"))
-        for line in _texts(text, facts, most):
-            number += 1
-            yield _Raw(number, at, tone, masked(storable(line), secrets), group, is_title)
-            at = None
-
-
-def _texts(text: str, facts: dict[str, Any], most: int) -> Iterator[str]:
-    if most and len(text) > most:
-        text = f"{text[:most]} … {len(text) - most:,} more characters"
-    extras = _extras(facts)
-    first, *rest = text.replace("\r\n", "\n").split("\n")
-    yield f"{first}{extras}"
-    yield from rest
-    yield from _stack(facts.get("error_detail"))
-
-
-def _extras(facts: dict[str, Any]) -> str:
-    """Write what was logged beside the text, as Airflow's own page does: name=value."""
-    found = []
-    for name, value in list(facts.items())[: len(KNOWN) + MOST_EXTRAS]:
-        is_plain = isinstance(value, str | int | float | bool)
-        if name not in KNOWN and is_plain:
-            found.append(f" {text_of(name, 60)}={text_of(str(value)[:400], 200)}")
-    return "".join(found[:MOST_EXTRAS])
-
-
-def _stack(detail: object) -> Iterator[str]:
-    """Write the stack of an exception as Python does, the cause first."""
-    for error in reversed(rows_of(detail, 10)):
-        yield "Traceback (most recent call last):"
-        for frame in rows_of(error.get("frames"), MOST_FRAMES):
-            file, name = text_of(frame.get("filename"), 300), text_of(frame.get("name"), 100)
-            yield f'  File "{file}", line {text_of(str(frame.get("lineno")), 10)}, in {name}'
-        kind, value = text_of(error.get("exc_type"), 100), str(error.get("exc_value"))
-        yield from f"{kind}: {value[:CHARACTERS_SHOWN]}".split("\n")
-
-
-def _is_wanted(line: _Raw, contains: str, level: str) -> bool:
-    if line.tone not in LEVELS[level]:
-        return False
-    return not contains or contains in line.text.lower()
-
-
-def _folded(lines: list[_Raw]) -> Iterator[Line | Group]:
-    """Yield lines, and those of a group together."""
-    place = 0
-    while place < len(lines):
-        group = lines[place].group
-        end = place + 1
-        while group and end < len(lines) and lines[end].group == group and not lines[end].is_title:
-            end += 1
-        if not group:
-            yield _line(lines[place])
-        else:
-            inner = [one for one in lines[place:end] if not one.is_title]
-            yield Group(
-                title=group,
-                lines=tuple(_line(one) for one in inner),
-                is_open=any(one.tone == "bad" for one in inner),
-            )
-        place = end
-
-
-def _line(line: _Raw) -> Line:
-    return Line(number=line.number, at=line.at, tone=line.tone, spans=spans_of(line.text))
-
-
-def spans_of(text: str) -> tuple[Span, ...]:
-    """Cut a line where its color changes. Colors and bold are kept by an allow-list, every other
-    sequence of a terminal is dropped, and control characters are written out. Pure.
+def log_as_text(airflow: AirflowApi, *, tried: Try) -> Iterator[str]:
+    """Yield the whole log of a try as text, part by part, as far as it goes now. Raises as
+    `read_log`, at once; a failure later is the last line.
     """
-    rest = len(text) - CHARACTERS_SHOWN
-    text = OTHER_ESCAPES.sub("", text[:CHARACTERS_SHOWN])
-    spans, ink, is_bold = [], "", False
-    for place, piece in enumerate(SGR.split(text)):
-        if place % 2:
-            ink, is_bold = _style(piece, ink, is_bold)
-        elif piece:
-            spans.append(Span(_visible(piece), ink, is_bold))
-    if rest > 0:
-        spans.append(Span(f" … {rest:,} more characters"))
-    return tuple(spans)
+    try:
+        first = _step(airflow, tried, 0)
+    except OldAirflow:
+        first = _all_of_it(airflow, tried)
+    return _texts(airflow, tried, first)
 
 
-def plain(text: str) -> str:
-    """Return a line without colors, its control characters written out. Pure."""
-    return _visible(OTHER_ESCAPES.sub("", SGR.sub("", text)))
+def _texts(airflow: AirflowApi, tried: Try, part: _Part) -> Iterator[str]:
+    until = min(part.size, MOST_DOWNLOADED)
+    yield _text(part.messages, airflow.secrets)
+    while part.end < until:
+        try:
+            part = _step(airflow, tried, part.end)
+        except (AirflowSilent, NotInAirflow) as error:
+            yield f"{ENDS_HERE}{error.message}\n"
+            return
+        yield _text(part.messages, airflow.secrets)
+    if until < part.size and until == MOST_DOWNLOADED:
+        yield f"{ENDS_HERE}it has 2 GB.\n"
 
 
-def _style(codes: str, ink: str, is_bold: bool) -> tuple[str, bool]:
-    """Read the numbers of a sequence. Those that another one explains (38 and 48) end it."""
-    for code in codes.split(";"):
-        number = int(code or 0) if len(code) < 4 else -1
-        if number in (38, 48):
-            return ink, is_bold
-        if number == 0:
-            ink, is_bold = "", False
-        elif number in (1, 22):
-            is_bold = number == 1
-        elif 30 <= number <= 39:
-            ink = INKS.get(number - 30, "")
-        elif 90 <= number <= 97:
-            ink = INKS.get(number - 90, "")
-    return ink, is_bold
+def _step(airflow: AirflowApi, tried: Try, begin: int) -> _Part:
+    return _part(
+        airflow, tried, most=BYTES_OF_A_STEP, lines=MOST_LINES_OF_A_STEP, begin=begin, end=None
+    )
 
 
-def _visible(text: str) -> str:
-    return UNSAFE.sub(_code, text.replace("\r", ""))
+def _text(messages: Iterable[object], secrets: tuple[str, ...]) -> str:
+    return "".join(map(_text_of, raw_lines(messages, secrets, most=0)))
 
 
-def _code(match: re.Match[str]) -> str:
-    point = ord(match[0])
-    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+def _text_of(line: RawLine) -> str:
+    at = f"{line.at:%Y-%m-%dT%H:%M:%S%z} " if line.at else ""
+    return f"{at}{plain(line.text)}\n"
+
+
+def _part(
+    airflow: AirflowApi, tried: Try, *, begin: int | None, end: int | None, **asked: Any
+) -> _Part:
+    """Ask for a part. One that does not go on from `begin`, or up to `end`, is refused: whoever
+    follows a lie would do so forever.
+    """
+    dag_id, run_id, task_id = tried.ids
+    task_path(*tried.ids, map_index=tried.map_index)
+    places = {"begin": begin, "end": end}
+    said = airflow.report(
+        PATH,
+        dag_id=dag_id,
+        run_id=run_id,
+        task_id=task_id,
+        map_index=tried.map_index,
+        try_number=tried.number,
+        **{name: place for name, place in places.items() if place is not None},
+        **asked,
+    )
+    if said.get("is_known") is False:
+        raise NotInAirflow(UNKNOWN)
+    text = said.get("text")
+    size, first, last = (_place(said.get(name)) for name in ("size", "begin", "end"))
+    goes_on = begin is None or (first == min(begin, size) and (last > first or last >= size))
+    if not isinstance(text, str) or not first <= last <= size or not goes_on:
+        raise AirflowSilent(UNREADABLE)
+    return _Part(
+        messages=[_message(line) for line in text.split("\n") if line],
+        begin=first,
+        end=last,
+        size=size,
+        is_over=said.get("is_over") is not False,
+    )
+
+
+def _place(value: object) -> int:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number or not isinstance(value, int) or not 0 <= value <= LARGEST:
+        raise AirflowSilent(UNREADABLE)
+    return value
+
+
+def _message(line: str) -> object:
+    """Return a message; what is no JSON was printed by something else than Airflow."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+
+
+def _all_of_it(airflow: AirflowApi, tried: Try) -> _Part:
+    """Read a whole log by Airflow's own API: its plugin is of an older portal."""
+    path = task_path(*tried.ids, map_index=-1)
+    said = airflow.get(*path, "logs", str(tried.number), map_index=tried.map_index)
+    if not isinstance(said.get("content"), list):
+        raise AirflowSilent(UNREADABLE)
+    return _Part(messages=said["content"], begin=0, end=0, size=0, is_over=True)

@@ -28,7 +28,7 @@ from apps.dataplane.import_errors import read_import_errors
 from apps.dataplane.status import ImportFailure
 from apps.deployments.models import Deployment
 
-TABS = (("runs", "Runs", "dags:dag"), ("code", "Code", "dags:code"))
+TABS = (("runs", "Runs", "dags:dag"), ("grid", "Grid", "dags:grid"), ("code", "Code", "dags:code"))
 
 
 @scoped(Deployment, SEE, by="ref")
@@ -42,7 +42,7 @@ def runs(request: HttpRequest, deployment: Deployment, dag_id: str) -> HttpRespo
         number = page_number(request)
         found = dags.read_runs(airflow, dag_id=dag_id, state=state, page=number)
         return {
-            **_around(request, deployment, dag, "runs"),
+            **around(request, deployment, dag, "runs"),
             "rows": [run_row(deployment, dag_id, run) for run in found.runs],
             "page": counted_page(count=found.count, per_page=dags.PAGE_SIZE, number=number),
             "state": state,
@@ -62,7 +62,7 @@ def code(request: HttpRequest, deployment: Deployment, dag_id: str) -> HttpRespo
         airflow = airflow_of(deployment)
         dag = dags.read_dag(airflow, dag_id=dag_id)
         found = dags.read_code(airflow, dag_id=dag_id)
-        return {**_around(request, deployment, dag, "code"), "code": found}
+        return {**around(request, deployment, dag, "code"), "code": found}
 
     return airflow_page(request, deployment, "dags/dag/code.html", read, title=dag_id)
 
@@ -78,9 +78,10 @@ def run_row(deployment: Deployment, dag_id: str, run: dags.Run) -> dict[str, Any
     }
 
 
-def _around(
+def around(
     request: HttpRequest, deployment: Deployment, dag: dags.Dag, current: str
 ) -> dict[str, Any]:
+    """Return what is above each tab of a DAG."""
     return {
         "dag": dag,
         "denial": run_denial(request, deployment),

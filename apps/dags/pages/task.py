@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.core import signing
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -15,7 +14,8 @@ from django.views.decorators.http import require_safe
 from apps.access.scoped import scoped
 from apps.core.errors import PortalError
 from apps.core.own_addresses import number_in
-from apps.dags.airflow import task_logs, tasks
+from apps.core.words import bytes_in_words
+from apps.dags.airflow import log_lines, task_logs, tasks
 from apps.dags.airflow.api import AirflowApi, AirflowSilent, NotInAirflow, airflow_of
 from apps.dags.pages.parts import (
     airflow_page,
@@ -33,14 +33,15 @@ from apps.dags.pages.run import task_row
 from apps.deployments.models import Deployment
 
 TAIL_SECONDS = 2
-TOKEN_SALT = "dags.task-log-token"  # noqa: S105 - says what is signed
+# Whoever follows and is further behind begins at the end again.
+MOST_BEHIND = 1024 * 1024
 LEVEL_CHOICES = (("", "All lines"), ("warning", "Warnings and errors"), ("error", "Errors"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogQuery:
     """What the address asks for. `ids` are of DAG, run and task; `try_number` is None for the
-    last one.
+    last one. `begin` or `end` choose a part of the log, in bytes; neither the end of it.
     """
 
     ids: tuple[str, str, str]
@@ -48,13 +49,22 @@ class LogQuery:
     try_number: int | None
     contains: str
     level: str
+    begin: int | None
+    end: int | None
+
+    @property
+    def is_of_the_end(self) -> bool:
+        return self.begin is None and self.end is None
 
     @property
     def narrow(self) -> dict[str, str]:
         asked = {"q": self.contains, "level": self.level}
         return {name: value for name, value in asked.items() if value}
 
-    def url(self, try_number: int, **others: str) -> str:
+    def tried(self, number: int) -> task_logs.Try:
+        return task_logs.Try(ids=self.ids, map_index=self.map_index, number=number)
+
+    def url(self, try_number: int, **others: str | int) -> str:
         """Return the query of an address that asks for a try of this task."""
         mapped = {"map": str(self.map_index)} if self.map_index >= 0 else {}
         return urlencode({**mapped, "try": try_number, **self.narrow, **others})
@@ -76,10 +86,9 @@ def task(
         return {
             **task_row(deployment, (dag_id, run_id), found),
             **_around(request, deployment, query),
-            **_log(airflow, query, chosen),
+            **_log(airflow, query, chosen, is_following),
             "tries": [_try(query, one, chosen) for one in tries],
             "chosen": chosen,
-            "is_following": is_following,
             "here": query.url(chosen),
             "paused": query.url(chosen, follow="off"),
         }
@@ -93,32 +102,33 @@ def task(
 def tail(
     request: HttpRequest, deployment: Deployment, dag_id: str, run_id: str, task_id: str
 ) -> HttpResponse:
-    """Answer with the lines since the last time. When the try is over, or the cursor is none of
-    this log, the browser loads the page anew.
+    """Answer with the lines since the last time. When the try is over, or the reader is far behind,
+    the browser loads the page anew.
     """
     query = _query(request, (dag_id, run_id, task_id))
-    token = _opened(request.GET.get("cursor", ""), deployment, query)
-    address = f"{task_url(deployment, query.ids)}?{query.url(query.try_number or 1)}"
-    if query.try_number is None or not token:
-        return HttpResponse(headers={"HX-Redirect": address})
+    place = _place(request, "cursor")
+    anew = HttpResponse(
+        headers={
+            "HX-Redirect": f"{task_url(deployment, query.ids)}?{query.url(query.try_number or 1)}"
+        }
+    )
+    if query.try_number is None or place is None:
+        return anew
     try:
         log = task_logs.read_log(
             airflow_of(deployment),
-            ids=query.ids,
-            map_index=query.map_index,
-            try_number=query.try_number,
+            tried=query.tried(query.try_number),
             contains=query.contains,
             level=query.level,
-            token=token,
+            begin=place,
         )
     except NotInAirflow as error:
         raise Http404(error.message) from error
     except PortalError as error:
         return HttpResponse(error.message, status=503, content_type="text/plain; charset=utf-8")
-    if not log.token:
-        return HttpResponse(headers={"HX-Redirect": address})
-    context = {"log": log, "cursor": _seal(log.token, deployment.ref, query)}
-    return render(request, "dags/task/_tail.html", context)
+    if (log.is_over and log.is_last) or log.is_whole or log.size - log.end > MOST_BEHIND:
+        return anew
+    return render(request, "dags/task/_tail.html", {"log": log, "cursor": log.end})
 
 
 @scoped(Deployment, SEE, by="ref")
@@ -129,12 +139,7 @@ def download(
     query = _query(request, (dag_id, run_id, task_id))
     number = query.try_number or 1
     try:
-        lines = task_logs.log_as_text(
-            airflow_of(deployment),
-            ids=query.ids,
-            map_index=query.map_index,
-            try_number=number,
-        )
+        lines = task_logs.log_as_text(airflow_of(deployment), tried=query.tried(number))
     except NotInAirflow as error:
         raise Http404(error.message) from error
     except PortalError as error:
@@ -155,7 +160,9 @@ def _query(request: HttpRequest, ids: tuple[str, str, str]) -> LogQuery:
         map_index=map_index_in(request),
         try_number=number_in(request.GET.get("try", "")) or None,
         contains=request.GET.get("q", "").strip()[:200],
-        level=level if level in task_logs.LEVELS else "",
+        level=level if level in log_lines.LEVELS else "",
+        begin=_place(request, "begin"),
+        end=_place(request, "end"),
     )
 
 
@@ -173,23 +180,53 @@ def _tries(airflow: AirflowApi, query: LogQuery) -> tuple[tasks.TaskInstance, ..
     )
 
 
-def _log(airflow: AirflowApi, query: LogQuery, try_number: int) -> dict[str, Any]:
+def _log(
+    airflow: AirflowApi, query: LogQuery, try_number: int, is_following: bool
+) -> dict[str, Any]:
     """Return the log of a try, or why there is none: the rest of the page is of use without."""
     if not try_number:
         return {"log": None, "log_silence": ""}
     try:
         log = task_logs.read_log(
             airflow,
-            ids=query.ids,
-            map_index=query.map_index,
-            try_number=try_number,
+            tried=query.tried(try_number),
             contains=query.contains,
             level=query.level,
+            begin=query.begin,
+            end=query.end,
         )
     except (AirflowSilent, NotInAirflow) as error:
         return {"log": None, "log_silence": error.message}
-    cursor = _seal(log.token, airflow.spec.ref, query) if log.token else ""
-    return {"log": log, "cursor": cursor, "log_silence": ""}
+    goes_on = not log.is_over and query.is_of_the_end
+    return {
+        "log": log,
+        "log_silence": "",
+        "goes_on": goes_on,
+        "is_following": goes_on and is_following,
+        **_places(log, query, try_number),
+    }
+
+
+def _places(log: task_logs.TaskLog, query: LogQuery, chosen: int) -> dict[str, Any]:
+    """Return which part of a log is shown, in words, and the addresses of the others."""
+    before = f"?{query.url(chosen, end=log.begin)}" if log.begin > 0 else ""
+    after = f"?{query.url(chosen, begin=log.end)}" if not log.is_last else ""
+    return {
+        "part": _part_in_words(log) if before or after else "",
+        "first_url": f"?{query.url(chosen, begin=0)}" if before else "",
+        "before_url": before,
+        "after_url": after,
+        "last_url": f"?{query.url(chosen)}" if after else "",
+    }
+
+
+def _part_in_words(log: task_logs.TaskLog) -> str:
+    length, size = bytes_in_words(log.end - log.begin), bytes_in_words(log.size)
+    if log.is_last:
+        return f"the last {length} of {size}"
+    if log.begin == 0:
+        return f"the first {length} of {size}"
+    return f"{length} from {bytes_in_words(log.begin)} on, of {size}"
 
 
 def _around(request: HttpRequest, deployment: Deployment, query: LogQuery) -> dict[str, Any]:
@@ -228,16 +265,5 @@ def _try(query: LogQuery, one: tasks.TaskInstance, chosen: int) -> dict[str, Any
     }
 
 
-def _seal(token: str, ref: str, query: LogQuery) -> str:
-    place = [ref, *query.ids, query.map_index, token]
-    return signing.dumps(place, salt=TOKEN_SALT, compress=True)
-
-
-def _opened(cursor: str, deployment: Deployment, query: LogQuery) -> str:
-    """Return the token of a cursor that this portal issued for this log, "" for any other."""
-    try:
-        place = signing.loads(cursor, salt=TOKEN_SALT) if cursor else None
-    except signing.BadSignature:
-        return ""
-    wanted = [deployment.ref, *query.ids, query.map_index]
-    return str(place[-1]) if place and place[:-1] == wanted else ""
+def _place(request: HttpRequest, name: str) -> int | None:
+    return number_in(request.GET.get(name, ""), most=task_logs.LARGEST)

@@ -31,6 +31,7 @@ from apps.dataplane.status import (
     ScalingDecision,
     Step,
     StepState,
+    Usage,
 )
 
 APPLY_STEPS = (
@@ -86,8 +87,9 @@ class FakeStore:
     `apply_passes_needed` and `delete_passes_needed` are how many calls it takes until done. `found`
     is what a check returns in place of its default, `storage` what a storage test finds. `calls`
     lists every call as (method, ref), oldest first, and `airflow_users` as whom Airflow was called.
-    `responses` are by method and path, with its query or for any; `respond` stands in for the REST
-    API of every Airflow. `lock` is what any requirements come to, `project` what any code defines.
+    `limit` is what each component may use. `responses` are by method and path, with its query or
+    for any; `respond` stands in for the REST API of every Airflow. `lock` is what any requirements
+    come to, `project` what any code defines.
     """
 
     apply_passes_needed: int = 1
@@ -104,6 +106,7 @@ class FakeStore:
     airflow_users: list[AirflowUser] = field(default_factory=list)
     respond: Callable[[str, str, Mapping[str, object] | None], AirflowResponse] | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
+    limit: Usage | None = None
     lock: PackageLock = PackageLock(text="", packages=())
     image: str = ""
     project: ParsedProject = ParsedProject()
@@ -206,6 +209,10 @@ class FakePlane:
             drift=tuple(Drift(object=one.object) for one in airflow.drift),
             notices=airflow.notices,
         )
+
+    def limits(self, *, spec: DeploymentSpec, counts: Mapping[str, int]) -> Mapping[str, Usage]:
+        most = self.store.limit
+        return {} if most is None else {name: most for name, count in counts.items() if count}
 
     def scaling_decisions(
         self, *, spec: DeploymentSpec, since: datetime

@@ -31,6 +31,7 @@ from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.checks import check_cluster
 from apps.dataplane.kubernetes.registration.storage_trial import try_storage
 from apps.dataplane.kubernetes.render import Stage, render
+from apps.dataplane.kubernetes.render.sizes import limits_of
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
@@ -43,6 +44,7 @@ from apps.dataplane.status import (
     PlaneCheck,
     Progress,
     ScalingDecision,
+    Usage,
 )
 
 MAX_LINES = 5000
@@ -100,6 +102,10 @@ class KubernetesPlane:
     def live_metrics(self, *, spec: DeploymentSpec) -> LiveMetrics:
         """Measure what changes by the second; see `live_metrics`."""
         return read_live_metrics(self.api, spec=spec, portal_id=self.config.portal_id)
+
+    def limits(self, *, spec: DeploymentSpec, counts: Mapping[str, int]) -> Mapping[str, Usage]:
+        """Return the limits of the pods of each component, by how many of them run."""
+        return limits_of(spec, counts)
 
     def scaling_decisions(
         self, *, spec: DeploymentSpec, since: datetime

@@ -22,6 +22,7 @@ from apps.dataplane.local.control.capacity import (
     a_full_disk_passes,
     available_memory_mb,
     free_disk_mb,
+    machine_limits,
 )
 from apps.dataplane.local.control.deletion import DeletePass
 from apps.dataplane.local.control.observe import Observer
@@ -39,6 +40,7 @@ from apps.dataplane.status import (
     PlaneCheck,
     Progress,
     ScalingDecision,
+    Usage,
 )
 
 MAX_LINES = 5000
@@ -147,6 +149,10 @@ class LocalPlane:
             home=self.home, config=self.config, runtime=spec.runtime, packages=spec.packages
         )
         return parsing.parse(config=self.config, environment=environment, spec=spec)
+
+    def limits(self, *, spec: DeploymentSpec, counts: Mapping[str, int]) -> Mapping[str, Usage]:
+        """Return the whole machine, or container, for each component: nothing else limits them."""
+        return {name: machine_limits() for name, count in counts.items() if count > 0}
 
     def scaling_decisions(
         self, *, spec: DeploymentSpec, since: datetime

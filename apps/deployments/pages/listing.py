@@ -1,6 +1,6 @@
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.core.cache import cache
 from django.core.paginator import Paginator
@@ -124,7 +124,15 @@ def _tally_item(
     }
 
 
-def _rows(page: ListPage, now: datetime) -> list[SafeString]:
+class ShownRow(NamedTuple):
+    """The cells of a row as HTML, and what else the table needs."""
+
+    ref: str
+    tone: str
+    cells: SafeString
+
+
+def _rows(page: ListPage, now: datetime) -> list[ShownRow]:
     today = timezone.localdate(now)
     versions = {row.runtime for row in page.rows}
     notes = {version: runtime_note(version, today=today) for version in versions}
@@ -137,7 +145,7 @@ def _rows(page: ListPage, now: datetime) -> list[SafeString]:
 
 
 @lru_cache(maxsize=KEPT_ROWS)
-def _drawn(row: Row, note: RuntimeNote | None, changed: str, zone: str) -> SafeString:
+def _drawn(row: Row, note: RuntimeNote | None, changed: str, zone: str) -> ShownRow:
     """Render a row, or return its cached rendering: every open list polls fifty rows three times a
     minute, and few of them have changed.
 
@@ -145,15 +153,17 @@ def _drawn(row: Row, note: RuntimeNote | None, changed: str, zone: str) -> SafeS
     depends, too.
     """
     queues, more_queues = queue_cells(row)
+    status = display_status(row)
     context = {
         "row": row,
         "url": reverse("deployments:overview", args=[row.ref]),
-        "status": display_status(row),
+        "status": status,
         "queues": queues,
         "more_queues": more_queues,
         "runtime_note": note,
     }
-    return render_to_string("deployments/list/_list_row.html", context)
+    cells = render_to_string("deployments/list/_list_row.html", context)
+    return ShownRow(row.ref, status.tone, cells)
 
 
 class _Counted(Paginator):  # type: ignore[type-arg]  # not generic at run time

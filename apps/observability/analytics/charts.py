@@ -16,6 +16,8 @@ Unit = Literal["count", "seconds", "bytes", "cores"]
 
 # Of one kind no more are drawn; the others are named below them.
 MOST_OF_A_KIND = 12
+# A limit this many times above what is used flattens a chart.
+FLATTENED = 20
 SLOTS_NOTE = "Where the colored area rises above the line, tasks wait for a worker."
 SHOWN = (
     "heartbeat_age",
@@ -36,7 +38,10 @@ SHOWN = (
     "workers",
     "workers_wanted",
     "cpu_millis",
+    "cpu_limit",
     "memory_bytes",
+    "memory_limit",
+    "pods",
     "pool_slots",
     "pool_used",
     "pool_waiting",
@@ -126,7 +131,7 @@ def sections_of(
             ),
         ),
         _queues(found, queues) if executor == "celery" else _running(found),
-        _components(found),
+        _components(found, queues if executor == "celery" else None),
         _pools(found),
         Section(key="health", title="", charts=_some(_heartbeats(found), _database(found))),
     ]
@@ -287,15 +292,16 @@ def _running(found: Found) -> Section:
     return _section("queues", "Tasks queued and running", charts)
 
 
-def _components(found: Found) -> Section:
+def _components(found: Found, queues: Sequence[WorkerQueue] | None) -> Section:
+    """Return what components use, and their limits. `queues` is None where there are no workers."""
     charts = []
     for name in sorted(found.labels("memory_bytes", "cpu_millis"), key=_component_order):
         memory, cpu = found.get("memory_bytes", name), found.get("cpu_millis", name)
         if cpu is not None:
-            charts.append(_cpu(cpu, name))
+            charts.append(_cpu(cpu, found.get("cpu_limit", name), name))
         if memory is not None:
-            charts.append(_memory(memory, name))
-    return _section("usage", "CPU and memory", charts)
+            charts.append(_memory(memory, found.get("memory_limit", name), name))
+    return _section("usage", "CPU, memory and pods", [*charts, _pods(found, queues)])
 
 
 def _component_order(name: str) -> tuple[int, str]:
@@ -303,27 +309,81 @@ def _component_order(name: str) -> tuple[int, str]:
     return (order.index(name) if name in order else len(order), name)
 
 
-def _memory(line: Line, name: str) -> Chart:
+def _memory(line: Line, most: Line | None, name: str) -> Chart:
     return _chart(
-        [_drawn(line, "Memory", "move", "area")],
+        [_drawn(line, "Memory", "move", "area"), *_limit(line, most, 1)],
         key=f"memory-{name}",
         title=f"{name}, memory",
         unit="bytes",
         span=line.span,
         figure=_or_unknown(line, _bytes),
-        detail=f"peak {_bytes(_highest(line.values) or 0.0)}",
+        detail=f"peak {_bytes(_highest(line.values) or 0.0)}{_limit_in_words(most, _bytes)}",
     )
 
 
-def _cpu(line: Line, name: str) -> Chart:
+def _cpu(line: Line, most: Line | None, name: str) -> Chart:
     return _chart(
-        [_scaled(line, "CPU", "move", "area", 0.001)],
+        [_scaled(line, "CPU", "move", "area", 0.001), *_limit(line, most, 0.001)],
         key=f"cpu-{name}",
         title=f"{name}, CPU",
         unit="cores",
         span=line.span,
         figure=_or_unknown(line, _cores),
-        detail=f"peak {_cores(_highest(line.values) or 0.0)}",
+        detail=f"peak {_cores(_highest(line.values) or 0.0)}{_limit_in_words(most, _cores)}",
+    )
+
+
+def _limit(line: Line, most: Line | None, factor: float) -> list[Drawn]:
+    """Return the line of a limit, unless it is so high that beside it nothing else could be read;
+    then the words name it alone.
+    """
+    if most is None or (_highest(line.values) or 0.0) * FLATTENED < (_highest(most.values) or 0.0):
+        return []
+    return [_scaled(most, "Limit", "idle", "limit", factor)]
+
+
+def _limit_in_words(most: Line | None, written: Callable[[float], str]) -> str:
+    known = _last(most)
+    return "" if known is None else f", limit {written(known)}"
+
+
+def _pods(found: Found, queues: Sequence[WorkerQueue] | None) -> Chart | None:
+    """Return how many pods, or processes, Airflow's own components and the workers are."""
+    labels = found.labels("pods")
+    lines = {name: line for name in labels if (line := found.get("pods", name)) is not None}
+    if not lines:
+        return None
+    span = next(iter(lines.values())).span
+    core = _sum([line for name, line in lines.items() if not name.startswith("worker ")])
+    workers = _sum([line for name, line in lines.items() if name.startswith("worker ")])
+    drawn = [Drawn(label="Components", tone="move", drawing="area", values=core)] if core else []
+    if workers:
+        drawn.append(Drawn(label="Workers", tone="good", drawing="area", values=workers))
+    now = sum(_last(line) or 0.0 for line in lines.values())
+    detail = ""
+    if queues is not None and core:
+        most = sum(queue.max_workers for queue in queues)
+        limit = tuple(None if value is None else value + most for value in core)
+        drawn.append(Drawn(label="At most", tone="idle", drawing="limit", values=limit))
+        detail = f"workers: {most} at most"
+    return _chart(
+        drawn,
+        key="pods",
+        title="Pods or processes that are ready",
+        unit="count",
+        span=span,
+        figure=f"{now:,.0f}",
+        detail=detail,
+        is_stacked=True,
+    )
+
+
+def _sum(lines: Sequence[Line]) -> tuple[float | None, ...]:
+    """Return the sum of lines at each time, a gap where none of them is known."""
+    columns = zip(*(line.values for line in lines), strict=True)
+    return tuple(
+        sum(known) if (known := [value for value in column if value is not None]) else None
+        for column in columns
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
-from apps.dataplane.base import DataPlane, SupportsMetrics, SupportsScalingHistory
+from apps.dataplane.base import DataPlane, SupportsLimits, SupportsMetrics, SupportsScalingHistory
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import LiveMetrics, Observation, ScalingDecision
@@ -64,6 +64,7 @@ def ask(target: Target, *, now: datetime) -> Reading:
 def _answered(target: Target, *, now: datetime) -> Reading:
     gauges = dict(_seen(target.seen)) if target.seen else {}
     gauges |= dict(_used(target))
+    gauges |= dict(_limits(target))
     try:
         response = target.plane.airflow(spec=target.spec, method="GET", path=_path(target))
     except DataPlaneError as error:
@@ -141,6 +142,15 @@ def _used(target: Target) -> Iterator[tuple[Name, float]]:
     for name, usage in (told.usage or {}).items():
         yield ("memory_bytes", name_of(name)), float(usage.memory_bytes)
         yield ("cpu_millis", name_of(name)), float(usage.cpu_millis)
+
+
+def _limits(target: Target) -> Iterator[tuple[Name, float]]:
+    if target.seen is None or not isinstance(target.plane, SupportsLimits):
+        return
+    counts = {one.name: one.ready for one in target.seen.components}
+    for name, most in target.plane.limits(spec=target.spec, counts=counts).items():
+        yield ("memory_limit", name_of(name)), float(most.memory_bytes)
+        yield ("cpu_limit", name_of(name)), float(most.cpu_millis)
 
 
 def _decisions(target: Target, reading: Reading) -> tuple[ScalingDecision, ...]:

@@ -33,6 +33,9 @@ STRAIN = (
 )
 
 
+SECOND = "sampled_second"
+
+
 def _metrics(step: int, joined: Joined, *names: str) -> list[Metric]:
     return [Metric(name=name, step=step, joined=joined) for name in names]
 
@@ -51,7 +54,10 @@ METRICS: Mapping[str, Metric] = {
         *_metrics(RAW, "highest", "pool_slots", "pool_used", "pool_waiting"),
         *_metrics(RAW, "highest", "heartbeat_age"),
         *_metrics(RAW, "highest", "memory_bytes", "cpu_millis", "pods"),
+        *_metrics(RAW, "highest", "memory_limit", "cpu_limit"),
         *_metrics(RAW, "highest", "database_bytes"),
+        # When in its half minute a sample was taken, for who must know it to the second.
+        *_metrics(RAW, "mean", SECOND),
         *_metrics(RAW, "highest", *STRAIN),
     )
 }

@@ -18,6 +18,8 @@ from apps.observability.history.packing import DAY_SECONDS, GAP, day_of, joined,
 MOST_POINTS = 360
 # A measurement that is older than this does not say what is now.
 LATEST_SECONDS = 150
+# DAG runs of an hour that succeeded and failed, None where that is not known.
+Hour = tuple[int, int] | None
 POINT_SECONDS = (30, 60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
 
 
@@ -63,16 +65,15 @@ def lines(
     span: Span,
     metrics: Several[str],
     now: datetime,
-    label: str | None = None,
+    labels: Several[str] | None = None,
 ) -> list[Line]:
-    """Return the lines of some metrics, by metric and label, in three statements; with `label`
-    those
-    of that part of the Deployment alone.
+    """Return the lines of some metrics, by metric and label, in three statements; with `labels`
+    those of these parts of the Deployment alone, "" being the whole.
 
     A series of which nothing is known in the span is left out.
     """
     rows = Series.objects.filter(deployment_id=deployment_id, metric__in=metrics)
-    rows = rows if label is None else rows.filter(label=label)
+    rows = rows if labels is None else rows.filter(label__in=labels)
     series = {
         pk: (metric, label) for pk, metric, label in rows.values_list("pk", "metric", "label")
     }
@@ -189,9 +190,7 @@ def latest(
     }
 
 
-def runs_by_hour(
-    *, deployment_ids: Several[int], now: datetime
-) -> dict[int, list[tuple[int, int] | None]]:
+def runs_by_hour(*, refs: Several[str], now: datetime) -> dict[str, list[Hour]]:
     """Return the DAG runs of the last 24 hours of some Deployments, by one statement: for each
     hour, the present one last, how many succeeded and failed; None where that is not known.
     """
@@ -199,23 +198,21 @@ def runs_by_hour(
     hours = range(last - 23, last + 1)
     days = [datetime.fromtimestamp(hour * COARSE, UTC).date() for hour in (hours[0], hours[-1])]
     rows = HistoryDay.objects.filter(
-        series__deployment__in=list(deployment_ids),
+        series__deployment__ref__in=list(refs),
         series__metric__in=("runs_succeeded", "runs_failed"),
         step=COARSE,
         day__in=days,
-    ).values_list("series__deployment_id", "series__metric", "day", "packed")
-    counts: dict[tuple[int, str, int], float] = {}
-    for pk, metric, day, data in rows:
+    ).values_list("series__deployment__ref", "series__metric", "day", "packed")
+    counts: dict[tuple[str, str, int], float] = {}
+    for ref, metric, day, data in rows:
         first = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) // COARSE
         for place, value in enumerate(day_of(data, step=COARSE)):
             if not isnan(value):
-                counts[(pk, metric, first + place)] = value
-    return {pk: [_hour(counts, pk, hour) for hour in hours] for pk in deployment_ids}
+                counts[(ref, metric, first + place)] = value
+    return {ref: [_hour(counts, ref, hour) for hour in hours] for ref in refs}
 
 
-def _hour(
-    counts: Mapping[tuple[int, str, int], float], pk: int, hour: int
-) -> tuple[int, int] | None:
-    succeeded = counts.get((pk, "runs_succeeded", hour))
-    failed = counts.get((pk, "runs_failed", hour))
+def _hour(counts: Mapping[tuple[str, str, int], float], ref: str, hour: int) -> Hour:
+    succeeded = counts.get((ref, "runs_succeeded", hour))
+    failed = counts.get((ref, "runs_failed", hour))
     return None if succeeded is None or failed is None else (int(succeeded), int(failed))

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from apps.deployments.models import Phase
-from apps.observability.history.metrics import COARSE, FINE, METRICS, RAW, STEPS
+from apps.observability.history.metrics import COARSE, FINE, METRICS, RAW, SECOND, STEPS
 from apps.observability.history.models import HistoryDay, Sample, Series
 from apps.observability.history.packing import (
     DAY_SECONDS,
@@ -137,11 +137,12 @@ def write_samples(*, gauges: Sequence[Gauges], ids: SeriesIds) -> None:
     """Write some samples by one statement. One whose slot is written already is dropped."""
     rows = []
     for one in gauges:
-        series = ids.of(one.deployment_id, one.values)
+        taken = {(SECOND, ""): one.at.timestamp() % RAW, **one.values}
+        series = ids.of(one.deployment_id, taken)
         if not series:
             continue
         slot = int(one.at.timestamp()) // RAW
-        values = packed(one.values[name] for name in series)
+        values = packed(taken[name] for name in series)
         numbers = "{" + ",".join(str(number) for number in series.values()) + "}"
         rows.append((one.deployment_id, slot, numbers, values))
     if not rows:

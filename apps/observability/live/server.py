@@ -67,7 +67,8 @@ async def _send(request: web.Request, viewer: Viewer) -> web.StreamResponse:
     viewer.drop = lambda: _drop(request, viewer)
     try:
         while data := await viewer.next(seconds=IDLE_SECONDS):
-            await asyncio.wait_for(response.write(data), WRITE_SECONDS)
+            async with asyncio.timeout(WRITE_SECONDS):
+                await response.write(data)
         await response.write_eof()
     except TimeoutError:
         viewer.drop()

@@ -65,7 +65,9 @@ class Viewer:
         """Return what waits, `IDLE` if nothing came for some seconds, and nothing at the end."""
         if not self._waiting and not self.is_over:
             try:
-                await asyncio.wait_for(self._arrived.wait(), seconds)
+                # Not `wait_for`, which makes a task of its own for each event of each viewer.
+                async with asyncio.timeout(seconds):
+                    await self._arrived.wait()
             except TimeoutError:
                 return IDLE
         data = b"".join(self._waiting)

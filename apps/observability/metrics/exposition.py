@@ -22,6 +22,8 @@ from apps.observability.metrics.queries import MOST_DEPLOYMENTS, Measured
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 # Queues, pools and components of one Deployment, in the order of their names.
 MOST_PARTS = 100
+Samples = Sequence[tuple[Mapping[str, str], float]]
+Named = Sequence[tuple[dict[str, str], Measured]]
 SUFFIXES = {"gauge": "", "counter": "_total", "info": "_info"}
 _LEFT_OUT = Family(
     name=f"{PREFIX}left_out_deployments",
@@ -39,26 +41,46 @@ def written(found: Sequence[Measured]) -> str:
 
 
 def _families(found: Sequence[Measured]) -> Iterator[list[str]]:
-    labels = {one.deployment.pk: _labels(one.deployment) for one in found}
-    named = [(labels[one.deployment.pk], one) for one in found]
+    named = _named(found)
     yield _family(INFO, [({**base, **_facts(one.deployment)}, 1.0) for base, one in named])
-    healthy = Health.HEALTHY
-    yield _family(HEALTHY, [(base, float(one.deployment.health == healthy)) for base, one in named])
-    yield _family(INCIDENTS, [(base, float(one.deployment.open_incidents)) for base, one in named])
-    answered = [(base, one.answered_at) for base, one in named]
-    yield _family(ANSWERED, [(base, at.timestamp()) for base, at in answered if at])
+    for family, samples in _state(named):
+        yield _family(family, samples)
     for family in GAUGES:
         yield _family(
             family, [sample for base, one in named for sample in _parts(family, base, one)]
         )
+    for family, samples in _ended(named):
+        yield _family(family, samples)
+
+
+def totals_of(found: Sequence[Measured]) -> Iterator[tuple[str, Mapping[str, str], float]]:
+    """Yield what is of a whole Deployment and not measured in samples: name, labels, value."""
+    named = _named(found)
+    for family, samples in (*_state(named), *_ended(named)):
+        yield from ((suffixed(family), labels, value) for labels, value in samples)
+
+
+def _named(found: Sequence[Measured]) -> Named:
+    return [(labels_of(one.deployment), one) for one in found]
+
+
+def _state(named: Named) -> Iterator[tuple[Family, Samples]]:
+    healthy = Health.HEALTHY
+    yield HEALTHY, [(base, float(one.deployment.health == healthy)) for base, one in named]
+    yield INCIDENTS, [(base, float(one.deployment.open_incidents)) for base, one in named]
+    answered = [(base, one.answered_at) for base, one in named]
+    yield ANSWERED, [(base, at.timestamp()) for base, at in answered if at]
+
+
+def _ended(named: Named) -> Iterator[tuple[Family, Samples]]:
     for counted in COUNTERS:
-        samples = [
+        samples: Samples = [
             ({**base, "result": result}, one.ended[metric])
             for base, one in named
             for result, metric in counted.results
             if metric in one.ended
         ]
-        yield _family(counted.family, samples)
+        yield counted.family, samples
 
 
 def _parts(
@@ -70,7 +92,8 @@ def _parts(
         yield {**base, **label}, one.values[family.metric, part] * family.factor
 
 
-def _labels(deployment: Deployment) -> dict[str, str]:
+def labels_of(deployment: Deployment) -> dict[str, str]:
+    """Return the labels that name a Deployment in every series."""
     workspace = deployment.workspace
     return {
         "organization": workspace.organization.slug,
@@ -83,8 +106,13 @@ def _facts(deployment: Deployment) -> dict[str, str]:
     return {"name": deployment.name, "health": deployment.health, "phase": deployment.phase}
 
 
-def _family(family: Family, samples: Sequence[tuple[Mapping[str, str], float]]) -> list[str]:
-    name = f"{family.name}{SUFFIXES[family.kind]}"
+def suffixed(family: Family) -> str:
+    """Return the name that the samples of a family have."""
+    return f"{family.name}{SUFFIXES[family.kind]}"
+
+
+def _family(family: Family, samples: Samples) -> list[str]:
+    name = suffixed(family)
     head = [f"# TYPE {family.name} {family.kind}", f"# HELP {family.name} {family.help}"]
     return [*head, *(f"{name}{_in_braces(labels)} {value:.15g}" for labels, value in samples)]
 

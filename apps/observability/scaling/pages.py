@@ -10,8 +10,8 @@ from apps.observability.analytics.charts import Chart
 from apps.observability.analytics.marks import Mark, marks_between
 from apps.observability.analytics.ranges import Range
 from apps.observability.history.decisions import decision_before, decisions_of
-from apps.observability.history.metrics import FINE, RAW
-from apps.observability.history.models import Collection, RecordedDecision
+from apps.observability.history.metrics import FINE, RAW, SECOND
+from apps.observability.history.models import RecordedDecision
 from apps.observability.history.queries import Line, Span, lines, span_between
 from apps.observability.scaling import recorded
 from apps.observability.scaling.charts import replay_charts, tasks_chart, workers_chart
@@ -55,7 +55,7 @@ class Past:
 
     @property
     def is_known(self) -> bool:
-        return bool(self.lines) or bool(self.decisions)
+        return bool(self.lines.keys() - {SECOND}) or bool(self.decisions)
 
     def steps(self, name: str) -> Steps:
         """Return a number of the decisions over time."""
@@ -107,7 +107,13 @@ def queues_of(deployment: Deployment) -> list[WorkerQueue]:
 
 def past_of(*, deployment: Deployment, queue: str, span: Span, now: datetime) -> Past:
     """Return what is known of a queue over a span: five statements."""
-    found = lines(deployment_id=deployment.pk, span=span, metrics=METRICS, now=now, label=queue)
+    found = lines(
+        deployment_id=deployment.pk,
+        span=span,
+        metrics=(*METRICS, SECOND),
+        now=now,
+        labels=(queue, ""),
+    )
     begin, end = (datetime.fromtimestamp(at, UTC) for at in (span.begin, span.end))
     found_decisions = decisions_of(deployment_id=deployment.pk, queue=queue, begin=begin, end=end)
     rows = list(found_decisions[:MOST_DECISIONS])
@@ -167,7 +173,7 @@ def replay_of(
         ready=past.lines.get("workers"),
         decisions=past.decisions,
         end=float(span.end),
-        phase=_phase(deployment) if span.step == RAW else 0.0,
+        seconds=past.lines.get(SECOND) if span.step == RAW else None,
         keeps_peak=deployment.cluster.is_kubernetes,
     )
     demand = recorded.with_task_seconds(demand, running_seconds=length)
@@ -220,15 +226,6 @@ def _clipped(workers: Steps, demand: Demand) -> Steps:
             place += 1
         values.append(None if is_gap else workers.at(at))
     return Steps(times=tuple(times), values=tuple(values), end=demand.end)
-
-
-def _phase(deployment: Deployment) -> float:
-    """Return how many seconds after the beginning of its half minute a Deployment is asked: the
-    collector keeps to its rhythm.
-    """
-    rows = Collection.objects.filter(pk=deployment.pk).values_list("next_at", flat=True)
-    next_at = rows.first()
-    return next_at.timestamp() % RAW if next_at else 0.0
 
 
 def _task_seconds(deployment: Deployment, past: Past, *, now: datetime) -> float | None:

@@ -5,7 +5,7 @@ so both together say more precisely what there was to do than either alone.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,6 +21,10 @@ from apps.observability.scaling.simulation import (
     arrived,
 )
 
+Tasks = tuple[float, float] | None
+# Of two measurements that follow each other, in steps.
+LONGEST_STEP = 1.7
+NEXT_MOMENT = 0.001
 # Where nothing has ended by which it could be measured.
 USUAL_TASK_SECONDS = 60.0
 SHORTEST_TASK_SECONDS = 1.0
@@ -36,22 +40,20 @@ def demand_of(
     ready: Line | None,
     decisions: Sequence[RecordedDecision],
     end: float,
-    phase: float = 0.0,
+    seconds: Line | None = None,
     keeps_peak: bool = False,
 ) -> Demand:
-    """Return what a queue had to do. `decisions` are in the order of time; `phase` is how long
-    after
-    the beginning of its half minute each measurement was taken.
+    """Return what a queue had to do. `decisions` are in the order of time; `seconds` are how long
+    after the beginning of its step each measurement was taken, where that is known.
     """
-    measured = dict(_measured(queued, running))
-    points = {at + phase: tasks for at, tasks in measured.items()}
     line = running or queued
     step = line.span.step if line else RAW
+    points = dict(_without_short_gaps(_measured(queued, running, seconds), step))
+    known = _Known(points)
     for one in decisions:
         at = one.at.timestamp()
         # In a gap a decision tells of its moment alone.
-        is_known = measured.get((at - phase) // step * step) is not None
-        if is_known and one.queued is not None and one.running is not None:
+        if known.at(at) and one.queued is not None and one.running is not None:
             points[at] = (float(one.queued), float(one.running))
     slots = _Slots(decisions, ready)
     return Demand(
@@ -63,6 +65,37 @@ def demand_of(
         starts=starts_of(decisions),
         keeps_peak=keeps_peak,
     )
+
+
+def _without_short_gaps(
+    measured: Iterable[tuple[float, Tasks]], step: int
+) -> Iterator[tuple[float, Tasks]]:
+    """Yield measurements, and where a gap begins. Two that are little more than a step apart have
+    none between them, although one of them may have come just after the end of its own step.
+    """
+    last, gap = None, None
+    for at, tasks in measured:
+        if tasks is None:
+            gap = at if gap is None else gap
+            continue
+        if gap is not None and (last is None or at - last > LONGEST_STEP * step):
+            yield (gap if last is None else max(gap, last + NEXT_MOMENT)), None
+        yield at, tasks
+        last, gap = at, None
+    if gap is not None:
+        yield (gap if last is None else max(gap, last + NEXT_MOMENT)), None
+
+
+class _Known:
+    """Whether anything is known at a moment."""
+
+    def __init__(self, points: Mapping[float, Tasks]) -> None:
+        self.times = sorted(points)
+        self.values = [points[at] is not None for at in self.times]
+
+    def at(self, moment: float) -> bool:
+        place = bisect_right(self.times, moment) - 1
+        return place >= 0 and self.values[place]
 
 
 class _Slots:
@@ -105,16 +138,17 @@ def with_task_seconds(demand: Demand, *, running_seconds: float | None) -> Deman
 
 
 def _measured(
-    queued: Line | None, running: Line | None
-) -> Iterable[tuple[float, tuple[float, float] | None]]:
+    queued: Line | None, running: Line | None, seconds: Line | None
+) -> Iterator[tuple[float, Tasks]]:
     line = running or queued
     if line is None:
         return
     empty = (None,) * len(line.values)
     waiting = queued.values if queued else empty
     working = running.values if running else empty
+    taken = seconds.values if seconds and seconds.span == line.span else empty
     for place, (some, others) in enumerate(zip(waiting, working, strict=True)):
-        at = float(line.span.begin + place * line.span.step)
+        at = line.span.begin + place * line.span.step + (taken[place] or 0.0)
         is_known = some is not None or others is not None
         yield at, ((some or 0.0, others or 0.0) if is_known else None)
 

@@ -1,18 +1,23 @@
-"""The last 24 hours of a Deployment as one small bar, for pages of the apps below."""
+"""The last 24 hours of Deployments as small bars, for pages of the apps below."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
 
 from django import template
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from apps.deployments.models import Deployment
-from apps.observability.history.queries import runs_by_hour
+from apps.observability.history.queries import Hour, runs_by_hour
 
 register = template.Library()
 
 # Units of the drawing: an hour is this wide, and the highest bar this high.
 WIDTH, GAP, HEIGHT = 10, 2, 40
+KEPT = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,24 +30,61 @@ class Bar:
     height: float
 
 
+class HasRef(Protocol):
+    """What a list shows of a Deployment, as far as this needs it."""
+
+    @property
+    def ref(self) -> str: ...
+
+
 @register.inclusion_tag("observability/_day.html")
 def last_day(deployment: Deployment) -> dict[str, object]:
     """Show the DAG runs of the last 24 hours, nothing where none of them is known."""
-    hours = runs_by_hour(deployment_ids=[deployment.pk], now=timezone.now())[deployment.pk]
-    known = [hour for hour in hours if hour is not None]
+    hours = runs_by_hour(refs=[deployment.ref], now=timezone.now())[deployment.ref]
+    ended, failed = _sums(hours)
     return {
         "deployment": deployment,
-        "is_known": bool(known),
-        "ended": sum(sum(hour) for hour in known),
-        "failed": sum(failed for _, failed in known),
+        "is_known": any(hour is not None for hour in hours),
+        "ended": ended,
+        "failed": failed,
+        "drawing": drawn(tuple(hours)),
+    }
+
+
+@register.simple_tag
+def last_days(rows: Sequence[HasRef]) -> list[tuple[HasRef, SafeString | str]]:
+    """Return each row of a list with the drawing of its last 24 hours, "" where nothing is known of
+    them. One statement.
+    """
+    known = runs_by_hour(refs=[row.ref for row in rows], now=timezone.now()) if rows else {}
+    return [(row, drawn(tuple(known[row.ref]))) for row in rows]
+
+
+def _sums(hours: Sequence[Hour]) -> tuple[int, int]:
+    known = [hour for hour in hours if hour is not None]
+    return sum(map(sum, known)), sum(failed for _, failed in known)
+
+
+@lru_cache(maxsize=KEPT)
+def drawn(hours: tuple[Hour, ...]) -> SafeString | str:
+    """Return hours as a drawing, "" where nothing is known. Lists ask for the same ones again and
+    again.
+    """
+    if not any(hour is not None for hour in hours):
+        return ""
+    ended, failed = _sums(hours)
+    context = {
+        "ended": ended,
+        "failed": failed,
         "bars": bars_of(hours),
         "width": len(hours) * WIDTH,
         "bar_width": WIDTH - GAP,
         "height": HEIGHT,
     }
+    return render_to_string("observability/_hours.html", context)
 
 
-def bars_of(hours: Sequence[tuple[int, int] | None]) -> list[Bar]:
+def bars_of(hours: Sequence[Hour]) -> list[Bar]:
     """Return the rectangles of some hours: failed on succeeded, a low one for a gap. Pure."""
     most = max((sum(hour) for hour in hours if hour is not None), default=0) or 1
     bars = []

@@ -1,6 +1,11 @@
 """The worker sizes are those that Astro's users know."""
 
-from apps.dataplane.kubernetes.render.sizes import SIZES, worker_share
+from dataclasses import replace
+
+from apps.dataplane.kubernetes.render.sizes import SIZES, limits_of, worker_share
+from apps.dataplane.spec import WorkerQueue
+from apps.dataplane.status import Usage
+from tests.dataplane.specs import make_spec
 
 ASTRO = {
     "A5": (1, 2, 5, 15),
@@ -25,3 +30,15 @@ def test_a_worker_is_promised_a_quarter_of_its_cpus_and_all_its_memory() -> None
     share = worker_share("A20")
 
     assert (share.cpu_millis, share.most_cpu_millis, share.memory_mib) == (1000, 4000, 8192)
+
+
+def test_a_component_may_use_what_its_pods_that_run_may_use() -> None:
+    queue = WorkerQueue(name="heavy", concurrency=4, min_workers=0, max_workers=9, size="A10")
+    spec = replace(make_spec("a-b"), queues=(queue,))
+
+    found = limits_of(spec, {"scheduler": 1, "worker heavy": 3, "worker gone": 2, "triggerer": 0})
+
+    assert found == {
+        "scheduler": Usage(memory_bytes=1536 * 2**20, cpu_millis=2000),
+        "worker heavy": Usage(memory_bytes=3 * 4 * 2**30, cpu_millis=6000),
+    }

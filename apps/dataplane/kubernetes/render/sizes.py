@@ -4,9 +4,12 @@ The worker sizes are those that Astro sells: memory is 2 GiB per CPU, five tasks
 fifteen the most.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from apps.dataplane.errors import Permanent
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import Usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,27 @@ BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 # A task in a pod of its own, unless the task asks for more.
 TASK = Share(cpu_millis=250, most_cpu_millis=1000, memory_mib=1024, disk_gib=5)
 MOST_TASK_PODS = 64
+
+
+def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usage]:
+    """Return the most that the pods of each component may use together, by how many run."""
+    shares = {
+        "api-server": API_SERVER,
+        "scheduler": SCHEDULER,
+        "dag-processor": DAG_PROCESSOR,
+        "triggerer": TRIGGERER,
+        "postgres": DATABASE,
+        "redis": BROKER,
+        **{f"worker {queue.name}": worker_share(queue.size) for queue in spec.queues},
+    }
+    return {
+        name: Usage(
+            memory_bytes=count * shares[name].memory_mib * 1024**2,
+            cpu_millis=count * shares[name].most_cpu_millis,
+        )
+        for name, count in counts.items()
+        if name in shares and count > 0
+    }
 
 
 def cpus(millis: int) -> str:

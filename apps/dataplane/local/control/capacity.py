@@ -1,6 +1,7 @@
 """Whether this machine has room for one more Airflow, in messages with numbers."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.local.control import cgroups
 from apps.dataplane.local.home import Home
 from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import Usage
 
 MB = 1024**2
 # Measured on Airflow 3.3, a little above what an idle Deployment uses.
@@ -27,6 +29,16 @@ def available_memory_mb() -> int:
     available = psutil.virtual_memory().available
     in_group = cgroups.available_bytes(root=CGROUP, own=OWN_CGROUP)
     return int(min(available, available if in_group is None else in_group) // MB)
+
+
+def machine_limits() -> Usage:
+    """Return the memory and the CPUs of the machine, or of the container if those are less."""
+    total = psutil.virtual_memory().total
+    in_group = cgroups.limit_bytes(root=CGROUP, own=OWN_CGROUP)
+    return Usage(
+        memory_bytes=min(total, total if in_group is None else in_group),
+        cpu_millis=len(os.sched_getaffinity(0)) * 1000,
+    )
 
 
 def free_disk_mb(home: Home) -> int:

@@ -38,6 +38,12 @@ def available_bytes(*, root: Path, own: Path) -> int | None:
     return min((one for one in left if one is not None), default=None)
 
 
+def limit_bytes(*, root: Path, own: Path) -> int | None:
+    """Return the tightest limit of a group, or None where no group sets one."""
+    limits = [_limit(group, names) for group, names in _groups(root, own)]
+    return min((one for one in limits if one is not None), default=None)
+
+
 def _groups(root: Path, own: Path) -> Iterator[tuple[Path, _Names]]:
     """Find the groups of this process that may limit memory, each with all above it."""
     try:
@@ -65,13 +71,21 @@ def _upwards(mount: Path, path: str, names: _Names) -> Iterator[tuple[Path, _Nam
 
 def _left(group: Path, names: _Names) -> int | None:
     """Return what one group leaves, never less than nothing; None without a limit."""
+    limit = _limit(group, names)
+    if limit is None:
+        return None
     try:
-        limit = (group / names.limit).read_text().strip()
-        if not limit.isdigit():
-            return None
         usage = int((group / names.usage).read_text())
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):
         return None
     cache = sum(int(stat.get(name, 0)) for name in names.cache)
-    return max(0, int(limit) - max(0, usage - cache))
+    return max(0, limit - max(0, usage - cache))
+
+
+def _limit(group: Path, names: _Names) -> int | None:
+    try:
+        limit = (group / names.limit).read_text().strip()
+    except OSError:
+        return None
+    return int(limit) if limit.isdigit() else None

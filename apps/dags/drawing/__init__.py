@@ -1,0 +1,1 @@
+"""Grids and graphs of tasks, from what Airflow told of them. Pure."""

@@ -1,0 +1,20 @@
+"""What reads parts of a log inside an Airflow. It needs no Airflow, so tests use it as it is."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+PATH = Path(__file__).resolve().parents[2] / "runtime" / "plugins" / "portal_log_parts.py"
+
+
+def _loaded() -> Any:
+    spec = importlib.util.spec_from_file_location("portal_log_parts", PATH)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+plugin = _loaded()
+part_of = plugin.part_of
