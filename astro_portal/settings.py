@@ -417,6 +417,9 @@ ALERTS_ALLOW_HTTP = False
 # How long closed alerts and their messages are kept.
 ALERT_DAYS = env_int("PORTAL_ALERT_DAYS", 90, minimum=1, maximum=3_650)
 
+# Loops that run in threads beside the collector, by name: the collector knows none of them.
+COLLECT_WITH = ["apps.alerts.notifier.Notifier"]
+
 # --- People --------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"

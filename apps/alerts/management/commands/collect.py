@@ -6,8 +6,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils.module_loading import import_string
 
-from apps.alerts.notifier import Notifier
 from apps.dataplane.local.machine.embedded_databases import live_socket
 from apps.observability.collecting.collector import Collector
 from apps.observability.live.server import serving
@@ -30,13 +30,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, with_streams: bool, **options: Any) -> None:
         stop = threading.Event()
-        notifier = threading.Thread(target=Notifier().run, kwargs={"stop": stop}, name="notifier")
-        notifier.start()
+        loops = [import_string(name)() for name in settings.COLLECT_WITH]
+        threads = [threading.Thread(target=one.run, kwargs={"stop": stop}) for one in loops]
+        for thread in threads:
+            thread.start()
         try:
             asyncio.run(_collect(with_streams))
         finally:
             stop.set()
-            notifier.join()
+            for thread in threads:
+                thread.join()
 
 
 async def _collect(with_streams: bool) -> None:
