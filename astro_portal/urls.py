@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("apps.dags.urls")),
     path("", include("apps.observability.urls")),
     path("", include("apps.alerts.urls")),
+    path("", include("apps.status_pages.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.api.urls")),
     path("", include("apps.sso.urls")),

@@ -25,6 +25,7 @@ ORGANIZATION: tuple[Row, ...] = (
     ("usage", {"billing-admin", "owner"}, {"organization.usage.view"}),
     ("create workspaces", {"owner"}, {"organization.workspaces.create"}),
     ("alerts of the organization", {"owner"}, {"organization.alerts.manage"}),
+    ("the status page", {"owner"}, {"organization.status_page.manage"}),
     ("create, update, delete clusters", {"owner"}, {"organization.clusters.manage"}),
     (
         "Workspace Owner in every workspace",

@@ -33,6 +33,7 @@ NAMESPACES = {
     "organizations",
     "portal",
     "sso",
+    "status_pages",
 }
 NOT_PAGES = {
     "accounts:end_session": "POST only",
@@ -98,6 +99,17 @@ NOT_PAGES = {
         for name in ("switch_rule", "test_channel", "resend", "end_silence")
     },
     "alerts:acknowledge": "POST only",
+    **{
+        f"status_pages:{name}": "POST only"
+        for name in (
+            "switch",
+            "move_component",
+            "postmortem",
+            "discard",
+            "remove_subscriber",
+            "subscribe",
+        )
+    },
     "organizations:export_audit": "a file",
     "organizations:verify_audit": "POST only",
     "sso:scim": "for machines",
@@ -246,6 +258,27 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("observability:organization_incidents", ["nordhavn"]),
         *(("observability:incident", [ref, one.pk]) for one in made.incidents),
         *_alert_pages(made),
+        *_status_pages(made),
+    ]
+
+
+def _status_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
+    names = ("overview", "preview", "settings", "components", "new_component", "subscribers")
+    found = made.status
+    return [
+        *((f"status_pages:{name}", ["nordhavn"]) for name in names),
+        ("status_pages:component", ["nordhavn", found.component]),
+        ("status_pages:delete_component", ["nordhavn", found.component]),
+        ("status_pages:new_report", ["nordhavn", "incident"]),
+        ("status_pages:new_report", ["nordhavn", "maintenance"]),
+        *(
+            ("status_pages:report", ["nordhavn", one])
+            for one in (found.report, found.over, found.draft)
+        ),
+        ("status_pages:page", ["nordhavn"]),
+        ("status_pages:file", ["nordhavn", "history.html"]),
+        ("status_pages:confirm", [found.confirm]),
+        ("status_pages:subscription", [found.subscription]),
     ]
 
 
