@@ -12,6 +12,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 
 from django.db import Error, close_old_connections, connection
 from django.utils import timezone
@@ -37,7 +39,7 @@ class Reporter:
         mailer = threading.Thread(target=self._mail, args=(stop,), name="status-mail")
         mailer.start()
         while not stop.is_set():
-            self._turn(self.step)
+            self.step()
             stop.wait(TICK_SECONDS)
         mailer.join()
         connection.close()
@@ -46,33 +48,31 @@ class Reporter:
         """Do what is due now, but for mails."""
         if time.monotonic() >= self._next_look_at:
             self._next_look_at = time.monotonic() + LOOK_SECONDS
-            now = timezone.now()
-            keep_times(now=now)
-            evaluate(now=now)
-            forget_copies()
-        write_due(now=timezone.now())
+            for part in (keep_times, evaluate, forget_copies):
+                self._turn(part)
+        self._turn(write_due)
 
     def _mail(self, stop: threading.Event) -> None:
         """Send mails in a thread of their own: a mail server that is slow delays no copy."""
         while not stop.is_set():
-            self._turn(lambda: self._send(stop))
+            self._turn(partial(self._send, stop=stop))
             stop.wait(TICK_SECONDS)
         connection.close()
 
-    def _send(self, stop: threading.Event) -> None:
+    def _send(self, *, now: datetime, stop: threading.Event) -> None:
         try:
-            send_batch(now=timezone.now())
+            send_batch(now=now)
         except MailServerAway:
             logger.warning("the mail server does not answer the status pages")
             stop.wait(AWAY_SECONDS)
 
-    def _turn(self, work: Callable[[], object]) -> None:
+    def _turn(self, part: Callable[..., object]) -> None:
         try:
             close_old_connections()
-            work()
+            part(now=timezone.now())
         except Error:
             logger.warning("the database does not answer the status pages", exc_info=True)
             connection.close()
         except Exception:
-            # Whatever is wrong with one page must not end all of them.
+            # Whatever is wrong with one part or page must not end all of them.
             logger.exception("status pages not kept")

@@ -25,7 +25,9 @@ def files(organization: Any) -> dict[str, Any]:
         make_component(page, name=HOSTILE[:80], about=HOSTILE, group=HOSTILE[:60], state="unknown"),
         make_component(page, name="Prices", state="operational", position=2),
     ]
-    report = make_report(page, *components, title=HOSTILE, impact="critical")
+    report = make_report(
+        page, *components, title=HOSTILE, impact="critical", stage=Stage.IDENTIFIED
+    )
     report.updates.create(stage=Stage.IDENTIFIED, text=f"{HOSTILE}\nBEGIN:VEVENT", at=NOW + MINUTE)
     planned = make_report(
         page,
@@ -48,7 +50,6 @@ def test_pages_are_sound_whatever_people_write(files: dict[str, Any]):
         check_page(files[name].text)
         assert "<script" not in files[name].text
         assert "style=" not in files[name].text
-        assert " on" not in [part[:3] for part in files[name].text.split("<")]
 
 
 def test_json_has_the_shape_of_statuspage(files: dict[str, Any]):

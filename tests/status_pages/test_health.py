@@ -248,7 +248,7 @@ def test_a_maintenance_begins_and_ends_by_itself_and_is_no_outage(
     assert State.MAINTENANCE in seen
     row = ComponentDay.objects.get(component=component)
     assert row.under_maintenance >= 200
-    assert row.major_outage <= 120
+    assert row.major_outage <= 150
     assert Report.objects.filter(kind="incident").count() <= 1
 
 

@@ -9,13 +9,14 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.alerts.silences.models import Silence
 from apps.audit.models import AuditEvent
 from apps.deployments.models import Deployment
-from apps.organizations.models import Workspace
+from apps.organizations.models import Organization, Workspace
 from apps.status_pages.copies.writing import write_due
 from apps.status_pages.reports.models import Report, Stage
 from apps.status_pages.setup.models import Component, StatusPage
-from tests.conftest import new_deployment
+from tests.conftest import custom_role, make_user, new_deployment, put_role
 from tests.core.pages import check_page
 from tests.status_pages.examples import (
     MINUTE,
@@ -160,8 +161,10 @@ def test_a_draft_is_posted_as_edited_or_discarded(page: StatusPage, client: Clie
     assert found.posted_at is not None
 
 
-def test_maintenance_is_scheduled_and_cannot_lie_behind(page: StatusPage, client: Client):
-    component = make_component(page)
+def test_maintenance_is_scheduled_and_cannot_lie_behind(
+    page: StatusPage, client: Client, deployment: Deployment
+):
+    component = make_component(page, deployment)
     shown(client, f"{HERE}reports/new/maintenance/")
     begins = timezone.now() + timedelta(days=1)
     entered = {
@@ -174,12 +177,39 @@ def test_maintenance_is_scheduled_and_cannot_lie_behind(page: StatusPage, client
     wrong = entered | {"ends_at": f"{begins - MINUTE:%Y-%m-%dT%H:%M}"}
 
     refused = client.post(f"{HERE}reports/new/maintenance/", wrong)
-    made = client.post(f"{HERE}reports/new/maintenance/", entered)
+    made = client.post(f"{HERE}reports/new/maintenance/", entered | {"holds_alerts": "on"})
+    client.post(f"{HERE}reports/new/maintenance/", entered)
 
     assert "A maintenance ends after it begins." in refused.content.decode()
     assert "Scheduled" in shown(client, made.url)
-    assert Report.objects.get().stage == Stage.SCHEDULED
+    assert {one.stage for one in Report.objects.all()} == {Stage.SCHEDULED}
+    silence = Silence.objects.get()
+    assert (silence.deployment, silence.reason) == (deployment, "Database update")
+    assert silence.ends_at - silence.begins_at == 60 * MINUTE
     assert client.get(f"{HERE}reports/new/party/").status_code == 404
+
+
+def test_who_manages_no_alerts_silences_none(
+    page: StatusPage, organization: Any, deployment: Deployment, alice: User, client_of: Any
+):
+    permissions = frozenset({"organization.view", "organization.status_page.manage"})
+    made = custom_role("Status", permissions, organization=organization, actor=alice)
+    ivan = make_user("Ivan")
+    put_role(ivan, made, organization)
+    begins = timezone.now() + timedelta(days=1)
+    entered = {
+        "title": "Database update",
+        "components": [make_component(page, deployment).pk],
+        "begins_at": f"{begins:%Y-%m-%dT%H:%M}",
+        "ends_at": f"{begins + 60 * MINUTE:%Y-%m-%dT%H:%M}",
+        "text": "Reports may be late.",
+        "holds_alerts": "on",
+    }
+
+    made = client_of(ivan).post(f"{HERE}reports/new/maintenance/", entered)
+
+    assert made.status_code == 302
+    assert not Silence.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +225,7 @@ def test_what_is_wrong_with_settings_is_said_at_its_field(
     client: Client, charlie: User, settings: Any, wrong: dict[str, str], said: str
 ):
     settings.STATUS_HOSTS = ["status.example.org"]
-    make_page(charlie.organizationgrant_set.get().content_object, address="taken")
+    make_page(Organization.objects.get(slug="elsewhere"), address="taken")
 
     response = client.post(f"{HERE}settings/", SETTINGS | wrong)
 
@@ -208,7 +238,7 @@ def test_a_host_name_is_one_that_the_operator_allows_and_of_one_page(
     client: Client, charlie: User, settings: Any
 ):
     settings.STATUS_HOSTS = ["status.example.org"]
-    other = charlie.organizationgrant_set.get().content_object
+    other = Organization.objects.get(slug="elsewhere")
     make_page(other, host="status.example.org")
 
     taken = client.post(f"{HERE}settings/", SETTINGS | {"host": "status.example.org"})

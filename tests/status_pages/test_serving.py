@@ -10,6 +10,7 @@ import pytest
 from django.db import Error
 from django.test import Client
 
+from apps.organizations.models import Organization
 from apps.status_pages.copies.models import Copy
 from apps.status_pages.copies.shelf import Shelf, shelf
 from apps.status_pages.copies.writing import forget_copies, write_due
@@ -79,8 +80,7 @@ def test_all_of_a_page_weighs_less_than_20_kb(page: StatusPage):
 
     html, sheet = (visitor.get(f"/status/nordhavn/{name}")[2] for name in ("", "status.css"))
 
-    assert len(html) + len(sheet) <= 20_000 + 4_000
-    assert len(gzip.compress(html)) + len(gzip.compress(sheet)) <= 8_000
+    assert len(html) + len(sheet) <= 20_000
 
 
 def test_a_copy_that_is_old_says_so_and_stays(page: StatusPage):
@@ -168,7 +168,7 @@ def test_copies_are_written_on_each_change_and_every_minute(page: StatusPage):
 def test_a_page_that_cannot_be_written_does_not_keep_others_from_it(
     page: StatusPage, charlie: Any, monkeypatch: Any
 ):
-    other = make_page(charlie.organizationgrant_set.get().content_object)
+    other = make_page(Organization.objects.get(slug="elsewhere"))
     original = write_due.__globals__["content_of"]
 
     def content(one: StatusPage, **given: Any) -> Any:
@@ -193,7 +193,7 @@ def test_the_folder_has_what_another_server_needs_and_no_page_that_is_not_public
     found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     html = (tmp_path / "nordhavn/index.html").read_text()
     StatusPage.objects.update(audience=StatusPage.Audience.MEMBERS)
-    forget_copies()
+    forget_copies(now=NOW)
 
     assert {"nordhavn/index.html", "nordhavn/api/v2/summary.json"} <= found
     assert "As of" in html

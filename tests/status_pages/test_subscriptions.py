@@ -11,6 +11,7 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.test import Client
 from django.utils import timezone
 
+from apps.organizations.models import Organization
 from apps.status_pages.posting.services import post_update
 from apps.status_pages.reports.models import Stage
 from apps.status_pages.setup.models import StatusPage
@@ -96,7 +97,7 @@ def test_the_answer_is_the_same_whatever_is_known(page: StatusPage, client: Clie
 def test_who_subscribes_another_reaches_that_reader_with_one_question_now_and_then(
     page: StatusPage, charlie: Any
 ):
-    other = make_page(charlie.organizationgrant_set.get().content_object)
+    other = make_page(Organization.objects.get(slug="elsewhere"))
     for minute in range(0, 24 * 60, 5):
         ask(page, now=NOW + minute * MINUTE, network=str(minute))
         ask(other, now=NOW + minute * MINUTE, network=str(minute))
@@ -160,7 +161,7 @@ def test_links_are_signed(page: StatusPage, client: Client):
 
     for wrong in (
         f"/status-mail/{subscriber.key}/",
-        path[:-2] + "A/",
+        path.replace(":", ":x"),
         f"/status-mail/confirm{path[12:]}",
     ):
         assert client.get(wrong).status_code == 404

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from django.conf import settings
 from apps.status_pages.copies import feeds, html, machine
 from apps.status_pages.copies.content import PageContent
 
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 SHEETS = ("tokens.css", "status.css")
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -56,8 +58,8 @@ def files_of(content: PageContent, *, takes_subscriptions: bool) -> dict[str, Fi
 def stylesheet() -> str:
     """Return the one sheet of a page: the tokens of the portal, and what the page needs itself."""
     folder = Path(settings.BASE_DIR) / "static" / "css"
-    lines = "\n".join((folder / name).read_text() for name in SHEETS).splitlines()
-    return "\n".join(line.strip() for line in lines if line.strip()) + "\n"
+    text = COMMENT.sub("", "\n".join((folder / name).read_text() for name in SHEETS))
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip()) + "\n"
 
 
 def packed(files: Mapping[str, File]) -> bytes:

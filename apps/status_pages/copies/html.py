@@ -1,5 +1,6 @@
 """The page as people read it. Rendered once for each copy, in UTC, without a request."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC
 from itertools import groupby
@@ -13,6 +14,8 @@ from apps.status_pages.copies.bars import in_words, runs_of
 from apps.status_pages.copies.content import DAYS, ComponentContent, PageContent
 from apps.status_pages.setup.states import DISTURBED, TONES, State
 
+# HTML has no form for these, not even an escaped one.
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 # Where the portal's own server says that a copy is old; elsewhere it is an invisible comment.
 STALE_MARK = "<!-- written by the portal -->"
 
@@ -61,7 +64,8 @@ def _rendered(name: str, context: dict[str, Any]) -> str:
     with timezone.override(UTC):
         text = render_to_string(f"status_pages/copy/{name}.html", context)
     # A third of a page of loops would be empty lines.
-    return "\n".join(line for line in text.splitlines() if line.strip()) + "\n"
+    lines = UNPRINTABLE.sub("", text).split("\n")
+    return "\n".join(line for line in lines if line.strip()) + "\n"
 
 
 def _frame(content: PageContent, stylesheets: Sequence[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from apps.status_pages.copies.content import ComponentContent, PageContent, ReportContent
-from apps.status_pages.setup.states import State
+from apps.status_pages.setup.states import State, worst
 
 INDICATORS: dict[str, tuple[str, str]] = {
     State.OPERATIONAL: ("none", "All Systems Operational"),
@@ -79,7 +79,8 @@ def calendar(content: PageContent) -> str:
 def badge(content: PageContent) -> str:
     """Draw the name and the state of a page as an SVG image."""
     word, color = BADGE_WORDS[content.state]
-    label = content.name if len(content.name) <= 32 else f"{content.name[:31]}…"
+    name = "".join(filter(str.isprintable, content.name))
+    label = name if len(name) <= 32 else f"{name[:31]}…"
     left, right = _width(label), _width(word)
     title = quoteattr(f"{label}: {word}")
     return (
@@ -147,11 +148,10 @@ def _group(
     name: str, key: str, inside: Sequence[ComponentContent], content: PageContent
 ) -> dict[str, Any]:
     first = inside[0]
-    worst = max(inside, key=lambda one: list(State).index(one.state))
     return _component(first, content, None) | {
         "id": key,
         "name": name,
-        "status": worst.state,
+        "status": worst(one.state for one in inside),
         "description": None,
         "group": True,
         "components": [one.key for one in inside],

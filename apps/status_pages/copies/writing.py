@@ -58,7 +58,7 @@ def write_copy(*, page: StatusPage, now: datetime) -> bool:
     return True
 
 
-def forget_copies() -> None:
+def forget_copies(**_now: datetime) -> None:
     """Delete the copies of pages that are off, and the folders of those that are not public."""
     Copy.objects.filter(page__is_on=False).delete()
     root = folder()

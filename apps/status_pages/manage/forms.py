@@ -221,6 +221,12 @@ class ReportForm(forms.Form):
     )
     begins_at = forms.DateTimeField(label="From", required=False, input_formats=[AT])
     ends_at = forms.DateTimeField(label="Until", required=False, input_formats=[AT])
+    holds_alerts = forms.BooleanField(
+        label="Silence alerts about its Deployments meanwhile",
+        required=False,
+        initial=True,
+        help_text="Where you manage alerts of their workspace.",
+    )
     stage = forms.ChoiceField(label="Stage")
     text = forms.CharField(
         label="Update", max_length=2_000, widget=forms.Textarea(attrs={"rows": 5})
@@ -248,7 +254,7 @@ class ReportForm(forms.Form):
             fields["begins_at"].required = fields["ends_at"].required = True
             fields["begins_at"].help_text = "In your time zone."
         else:
-            del fields["ends_at"]
+            del fields["ends_at"], fields["holds_alerts"]
             fields["begins_at"].help_text = "Empty means now. In your time zone."
             fields["stage"].choices = [
                 (one, one.label) for one in stages_after(Report(kind=kind)) if one not in FINAL

@@ -37,6 +37,7 @@ def new(request: HttpRequest, organization: Organization, report_kind: str) -> H
                 stage=form.cleaned_data["stage"],
                 text=form.cleaned_data["text"],
                 now=timezone.now(),
+                holds_alerts=form.cleaned_data.get("holds_alerts", False),
             )
             messages.success(request, "Posted. Subscribers are told now.")
             return redirect(address(organization, "report", made.pk))

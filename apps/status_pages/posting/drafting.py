@@ -4,10 +4,12 @@ Words name components as people named them, and nothing else: no Deployment, no 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from django.db.models import Q
 
+from apps.core.errors import Conflict
 from apps.status_pages.posting.services import ReportData, post_report, post_update
 from apps.status_pages.reports.models import FINAL, Impact, Report, Stage
 from apps.status_pages.setup.models import Component, StatusPage
@@ -55,12 +57,11 @@ def keep_times(*, now: datetime) -> None:
         page__is_on=True,
     )
     for report in rows.select_related("page__organization"):
+        stage, text = Stage.IN_PROGRESS, "The maintenance has begun."
         if report.ends_at is not None and report.ends_at <= now:
-            text = "The maintenance is over."
-            post_update(actor=None, report=report, stage=Stage.COMPLETED, text=text, now=now)
-        else:
-            text = "The maintenance has begun."
-            post_update(actor=None, report=report, stage=Stage.IN_PROGRESS, text=text, now=now)
+            stage, text = Stage.COMPLETED, "The maintenance is over."
+        with suppress(Conflict):
+            post_update(actor=None, report=report, stage=stage, text=text, now=now)
 
 
 def _open_reports(page_ids: Collection[int]) -> dict[int, list[Report]]:

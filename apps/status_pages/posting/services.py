@@ -10,6 +10,7 @@ from apps.access.audit_labels import record_on
 from apps.accounts.models import User
 from apps.core.errors import Conflict, Invalid
 from apps.status_pages.posting.announcing import announce
+from apps.status_pages.posting.silencing import silence_alerts
 from apps.status_pages.reports.models import (
     FINAL,
     INCIDENT_STAGES,
@@ -42,16 +43,21 @@ def post_report(
     stage: str,
     text: str,
     now: datetime,
+    holds_alerts: bool = False,
 ) -> Report:
     """Post a new incident or maintenance with its first update. Without an actor, the portal does.
 
-    Raises Invalid when a maintenance ends before it begins or is over already.
+    `holds_alerts`: alerts about its Deployments are silenced meanwhile where the person may. Raises
+    Invalid when a maintenance ends before it begins or is over already.
     """
     _check_times(data, now)
     report = Report(page=page, kind=kind, stage=stage, created_by=actor, created_at=now)
     report.is_automatic = actor is None
     _fill(report, data)
-    return _post_first(actor, report, data.components, stage, text, now)
+    _post_first(actor, report, data.components, stage, text, now)
+    if holds_alerts and actor is not None:
+        silence_alerts(actor=actor, report=report, now=now)
+    return report
 
 
 @transaction.atomic

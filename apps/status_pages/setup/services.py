@@ -19,6 +19,7 @@ from apps.status_pages.setup.models import Component, StatusPage
 from apps.status_pages.setup.states import State
 
 MOST_COMPONENTS = 100
+_ENTERED = ("name", "about", "group", "source", "cluster")
 # What a change of the source of a component leaves of its state: nothing is known yet.
 _UNSEEN = {"state": State.UNKNOWN, "seen_state": State.UNKNOWN, "looks": 0, "evaluated_at": None}
 
@@ -127,13 +128,12 @@ def save_component(
     if component is None:
         component = _new_component(page)
     elif _is_read_elsewhere(component, data):
-        for name, value in _UNSEEN.items():
-            setattr(component, name, value)
-    for name in ("name", "about", "group", "source", "cluster"):
+        Component.objects.filter(pk=component.pk).update(**_UNSEEN)
+    for name in _ENTERED:
         setattr(component, name, getattr(data, name))
     try:
         with transaction.atomic():
-            component.save()
+            component.save(update_fields=_ENTERED if old else None)
     except IntegrityError:
         raise Invalid(f"There is a component “{data.name}” already.", field="name") from None
     component.deployments.set(data.deployments)
