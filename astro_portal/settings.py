@@ -126,6 +126,7 @@ INSTALLED_APPS = [
     "apps.usage",
     "apps.alerts",
     "apps.webhooks",
+    "apps.status_pages",
     "apps.portal",
 ]
 MIDDLEWARE = [
@@ -429,6 +430,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.webhooks.tasks.sweep_webhooks",
         "schedule": timedelta(hours=6),
     },
+    "sweep-status-pages": {
+        "task": "apps.status_pages.tasks.sweep_status_pages",
+        "schedule": timedelta(hours=6),
+    },
     "sweep-audit-events": {
         "task": "apps.audit.tasks.sweep_events",
         "schedule": timedelta(days=1),
@@ -466,6 +471,20 @@ ALERT_NETWORKS = tuple(env_list("PORTAL_ALERT_NETWORKS"))
 ALERTS_ALLOW_HTTP = False
 # How long closed alerts and their messages are kept.
 ALERT_DAYS = env_int("PORTAL_ALERT_DAYS", 90, minimum=1, maximum=3_650)
+
+# Loops that run in threads beside the collector, by name: the collector knows none of them.
+COLLECT_WITH = [
+    "apps.alerts.notifier.Notifier",
+    "apps.webhooks.sender.WebhookSender",
+    "apps.status_pages.reporter.Reporter",
+]
+
+# --- Status pages ---------------------------------------------------------------------------------
+
+# Host names that status pages may have for their own, besides the portal's.
+STATUS_HOSTS = [host.lower() for host in env_list("PORTAL_STATUS_HOSTS")]
+# Where copies of public pages are written for another web server; empty for nowhere.
+STATUS_FOLDER = env_str("PORTAL_STATUS_FOLDER", "")
 
 # --- People --------------------------------------------------------------------------------------
 

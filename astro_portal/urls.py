@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("apps.alerts.urls")),
     path("", include("apps.webhooks.urls")),
     path("", include("apps.usage.urls")),
+    path("", include("apps.status_pages.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.api.urls")),
     # allauth resolves these by their names.

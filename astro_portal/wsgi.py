@@ -3,12 +3,18 @@
 import gc
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "astro_portal.settings")
 
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+# Only now: it needs models, which Django has loaded.
+from apps.status_pages.serving import StatusPages  # noqa: E402 - see above
+
+application = StatusPages(_django, origin=settings.PORTAL_URL, hosts=settings.STATUS_HOSTS)
 # Import every view before the fork, and keep the garbage collector from copying what is shared.
 get_resolver().url_patterns  # noqa: B018 - the property does the import
 gc.collect()

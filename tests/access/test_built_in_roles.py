@@ -26,6 +26,7 @@ ORGANIZATION: tuple[Row, ...] = (
     ("create workspaces", {"owner"}, {"organization.workspaces.create"}),
     ("alerts of the organization", {"owner"}, {"organization.alerts.manage"}),
     ("webhooks of the organization", {"owner"}, {"organization.webhooks.manage"}),
+    ("the status page", {"owner"}, {"organization.status_page.manage"}),
     ("create, update, delete clusters", {"owner"}, {"organization.clusters.manage"}),
     (
         "Workspace Owner in every workspace",

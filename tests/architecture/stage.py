@@ -42,6 +42,8 @@ from apps.sso.groups.services import map_group
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from apps.webhooks.deliveries.models import WebhookDelivery
+from apps.status_pages.copies.writing import write_copy
+from apps.status_pages.subscriptions.links import confirm_url, subscription_url
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.test_payloads import MESSAGE
 from tests.clusters.material import registered
@@ -49,6 +51,7 @@ from tests.conftest import make_user, new_deployment, role, signed_in
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
 from tests.webhooks.examples import make_webhook
+from tests.status_pages.examples import make_component, make_page, make_report, make_subscriber
 
 
 @dataclass
@@ -321,6 +324,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             ).pk,
             "key": "no-such-repository",
             "digest_key": uuid.UUID(int=7),
+            **_status_page(organization, deployment),
         },
         "of_workspace": _alerts(owner, workspace, deployment) | _webhooks(owner, workspace),
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
@@ -328,8 +332,33 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),
             "organizations:invitation": "link-of-the-guest",
             "sso:link_by_mail": "no-confirmation-was-mailed",
+            **_status_links(organization),
             "sso:bypass": make_bypass_link(actor=owner, organization=organization),
         },
+    }
+
+
+def _status_page(organization, deployment) -> dict[str, Any]:
+    """Make a public page with a copy, and what its pages name."""
+    page = make_page(organization)
+    component = make_component(page, deployment)
+    report = make_report(page, component)
+    write_copy(page=page, now=timezone.now())
+    return {
+        "address": page.address,
+        "name": "history.html",
+        "component_id": component.pk,
+        "report_id": report.pk,
+        "report_kind": "incident",
+        "subscriber_id": make_subscriber(page).pk,
+    }
+
+
+def _status_links(organization) -> dict[str, str]:
+    subscriber = make_subscriber(organization.status_page, "link@example.org")
+    return {
+        "status_pages:confirm": confirm_url(subscriber).split("/")[-2],
+        "status_pages:subscription": subscription_url(subscriber).split("/")[-2],
     }
 
 

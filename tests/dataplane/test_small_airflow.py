@@ -53,6 +53,8 @@ from apps.observability.results.storage import write_results
 from apps.observability.why.facts import TaskName, facts_in
 from apps.observability.why.reasons import Known, reason_for
 from apps.organizations.models import Workspace
+from apps.status_pages.health.sensing import of_deployment
+from apps.status_pages.setup.states import State
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.receivers import receiver
 from tests.dags.walk import walk_through_dags
@@ -733,6 +735,7 @@ def test_a_full_triggerer_and_a_silent_scheduler_are_found(
     # Instead of the minute that they may wait.
     change_database(world, "UPDATE trigger SET created_date = created_date - interval '2 minutes'")
     eventually(lambda: "triggerer-full" in _measured_incidents(world), seconds=30)
+    assert _shown(world) == State.DEGRADED
     strain = read_history(world, int(time.time())).gauges
     assert strain[("trigger_slots", "")] == strain[("triggers", "")] == 1
     assert strain[("triggers_waiting", "")] == 2
@@ -750,6 +753,7 @@ def test_a_full_triggerer_and_a_silent_scheduler_are_found(
         )
         # A scheduler that was started lately is starting, whatever its heartbeat says.
         eventually(lambda: "heartbeat-late" in _measured_incidents(world), seconds=120)
+        assert _shown(world) == State.MAJOR
         assert read_history(world, int(time.time())).gauges[("heartbeat_age", "scheduler")] > 110
     finally:
         os.kill(world.pids()[name], signal.SIGCONT)
@@ -766,6 +770,13 @@ def change_database(world: LocalWorld, statement: str) -> None:
     with database.deployment_connection(world.plane.config, folder, state) as connection:
         connection.execute("SET default_transaction_read_only = off")
         connection.execute(statement)
+
+
+def _shown(world: LocalWorld) -> State | None:
+    """Return what a status page would show of the shared Airflow at this moment."""
+    assert world.spec
+    health = world.plane.observe(ref=world.spec.ref).health
+    return of_deployment(Deployment(health=health), _measured_incidents(world))
 
 
 def _measured_incidents(world: LocalWorld) -> set[str]:

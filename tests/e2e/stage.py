@@ -35,6 +35,7 @@ from tests.clusters.material import registered
 from tests.conftest import CONFIG
 from tests.e2e.alerts_on_stage import Alerts, alerts_on_stage
 from tests.e2e.dags_on_stage import put_dags
+from tests.e2e.status_on_stage import Status, status_on_stage
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
 
@@ -186,6 +187,7 @@ class Stage:
     incidents: list[Incident]
     repository: GitRepository
     alerts: Alerts
+    status: Status
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -262,6 +264,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         incidents=_incidents(settled, author),
         repository=_repository(workspace, person, settled),
         alerts=alerts_on_stage(deployment=settled, author=author),
+        status=status_on_stage(deployment=settled),
     )
 
 

@@ -39,6 +39,7 @@ NAMESPACES = {
     "portal",
     "registry",
     "sso",
+    "status_pages",
 }
 NOT_PAGES = {
     "accounts:end_session": "POST only",
@@ -125,6 +126,15 @@ NOT_PAGES = {
         f"webhooks:{scope}{name}": "POST only"
         for scope in ("", "workspace_")
         for name in ("test", "rotate", "end_secret", "resend")
+        f"status_pages:{name}": "POST only"
+        for name in (
+            "switch",
+            "move_component",
+            "postmortem",
+            "discard",
+            "remove_subscriber",
+            "subscribe",
+        )
     },
     "organizations:export_audit": "a file",
     "usage:csv": "a file",
@@ -289,6 +299,27 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("portal:support", []),
         ("portal:digest", []),
         ("portal:end_digest", [UUID(int=7)]),
+        *_status_pages(made),
+    ]
+
+
+def _status_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
+    names = ("overview", "preview", "settings", "components", "new_component", "subscribers")
+    found = made.status
+    return [
+        *((f"status_pages:{name}", ["nordhavn"]) for name in names),
+        ("status_pages:component", ["nordhavn", found.component]),
+        ("status_pages:delete_component", ["nordhavn", found.component]),
+        ("status_pages:new_report", ["nordhavn", "incident"]),
+        ("status_pages:new_report", ["nordhavn", "maintenance"]),
+        *(
+            ("status_pages:report", ["nordhavn", one])
+            for one in (found.report, found.over, found.draft)
+        ),
+        ("status_pages:page", ["nordhavn"]),
+        ("status_pages:file", ["nordhavn", "history.html"]),
+        ("status_pages:confirm", [found.confirm]),
+        ("status_pages:subscription", [found.subscription]),
     ]
 
 

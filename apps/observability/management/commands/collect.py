@@ -6,20 +6,19 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils.module_loading import import_string
 
-from apps.alerts.notifier import Notifier
 from apps.dataplane.local.machine.embedded_databases import live_socket
 from apps.observability.collecting.collector import Collector
 from apps.observability.live.server import serving
-from apps.webhooks.sender import WebhookSender
 
 
 class Command(BaseCommand):
     # They import every view, and all of that stays in memory.
     requires_system_checks: list[str] = []
     help = (
-        "Ask every Deployment each 30 seconds how it is, keep the answers for charts, and send "
-        "alerts and webhooks."
+        "Ask every Deployment each 30 seconds how it is, keep the answers for charts, send alerts "
+        "and webhooks, and keep status pages."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,9 +30,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, with_streams: bool, **options: Any) -> None:
         stop = threading.Event()
+        loops = [import_string(name)() for name in settings.COLLECT_WITH]
         threads = [
             threading.Thread(target=one.run, kwargs={"stop": stop}, name=type(one).__name__)
-            for one in (Notifier(), WebhookSender())
+            for one in loops
         ]
         for thread in threads:
             thread.start()

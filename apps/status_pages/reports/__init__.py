@@ -1,0 +1,1 @@
+"""What people read about a disturbance or a maintenance, and its updates."""

@@ -1,0 +1,1 @@
+"""What a page consists of: its settings, and the components that people name."""
