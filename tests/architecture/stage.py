@@ -41,17 +41,17 @@ from apps.sso.connections.services import make_bypass_link
 from apps.sso.groups.services import map_group
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
-from apps.webhooks.deliveries.models import WebhookDelivery
 from apps.status_pages.copies.writing import write_copy
 from apps.status_pages.subscriptions.links import confirm_url, subscription_url
+from apps.webhooks.deliveries.models import WebhookDelivery
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.test_payloads import MESSAGE
 from tests.clusters.material import registered
 from tests.conftest import make_user, new_deployment, role, signed_in
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
-from tests.webhooks.examples import make_webhook
 from tests.status_pages.examples import make_component, make_page, make_report, make_subscriber
+from tests.webhooks.examples import make_webhook
 
 
 @dataclass

@@ -126,6 +126,8 @@ NOT_PAGES = {
         f"webhooks:{scope}{name}": "POST only"
         for scope in ("", "workspace_")
         for name in ("test", "rotate", "end_secret", "resend")
+    },
+    **{
         f"status_pages:{name}": "POST only"
         for name in (
             "switch",

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("clusters", "0004_databases_and_history"),
+        ("clusters", "0005_registry_of_images"),
     ]
 
     operations = [
