@@ -80,8 +80,8 @@ def _others(live: Manifest) -> Iterator[tuple[Manifest, Author]]:
 
 
 def _is_others(entry: Manifest) -> bool:
-    """Whoever edits by the portal's own name is another one, too: what the portal wants of an object
-    it applies.
+    """Whoever edits by the portal's own name counts as another one: the portal itself applies what
+    it wants of an object.
     """
     return not _is_apply_of_portal(entry) and not entry.get("subresource")
 
