@@ -281,6 +281,27 @@ def test_what_others_add_inside_our_objects_is_named_with_its_author_and_taken_o
     assert not dict(kubernetes_plane.survey())[ref].is_drifted
 
 
+def test_what_is_added_by_the_name_of_the_portal_is_taken_out_as_well(
+    control_plane: ControlPlane,
+    cluster_config: ClusterConfig,
+    kubernetes_plane: KubernetesPlane,
+    ref: str,
+) -> None:
+    spec = small_spec(ref)
+    settle(kubernetes_plane, spec)
+    set_env(control_plane, ref, "FOO=bar", "--field-manager=astro-portal")
+
+    (drift,) = kubernetes_plane.drift(spec=spec)
+
+    path = "spec.template.spec.containers[scheduler].env[FOO]"
+    assert drift.authors[path][0] == "astro-portal"
+
+    assert_put_right(control_plane, cluster_config, kubernetes_plane, spec)
+
+    assert "FOO" not in env_of(control_plane, ref)
+    assert kubernetes_plane.drift(spec=spec) == ()
+
+
 def test_what_others_add_is_left_and_shown_where_the_policy_says_so(
     control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
 ) -> None:

@@ -4,7 +4,7 @@ A sign-in reports the current groups of a person. With a mapped group the person
 Team, whatever the connection; without it the membership ends with that sign-in.
 
 Whoever controls the identity provider decides who comes with a group. So a Team that may do more
-than the person who answers for the connection takes nobody in by it, until an owner approves it.
+than the person who answers for the connection takes no one in by it, until an owner approves it.
 """
 
 from collections.abc import Iterable

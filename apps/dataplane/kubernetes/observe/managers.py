@@ -80,7 +80,10 @@ def _others(live: Manifest) -> Iterator[tuple[Manifest, Author]]:
 
 
 def _is_others(entry: Manifest) -> bool:
-    return entry.get("manager") != FIELD_MANAGER and not entry.get("subresource")
+    """Whoever edits by the portal's own name counts as another one: the portal itself applies what
+    it wants of an object.
+    """
+    return not _is_apply_of_portal(entry) and not entry.get("subresource")
 
 
 def _is_apply_of_portal(entry: Manifest) -> bool:
@@ -91,7 +94,7 @@ def _is_apply_of_portal(entry: Manifest) -> bool:
 def _tree_of_portal(live: Manifest) -> Tree:
     tree: Tree = {}
     for entry in live["metadata"].get("managedFields") or ():
-        if entry.get("manager") == FIELD_MANAGER and not entry.get("subresource"):
+        if _is_apply_of_portal(entry):
             tree = _union(tree, entry.get("fieldsV1") or {})
     return tree
 
