@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,16 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.project import Package, PackageLock, ParsedDag, ParsedProject, ParseError
+from apps.dataplane.project import (
+    CodeName,
+    Package,
+    PackageLock,
+    ParsedDag,
+    ParsedProject,
+    ParseError,
+)
 from apps.dataplane.status import AirflowResponse
+from apps.deployments.configuration.schema import Variable
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets import sealed
@@ -135,6 +144,31 @@ def test_an_upload_is_shown_before_it_is_deployed(
         "1 beside those of the runtime"
         in client.get(f"/d/{deployment.ref}/deploys/1/").content.decode()
     )
+
+
+def test_what_the_code_names_and_the_deployment_lacks_is_shown(
+    world: Plane, alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    names = (
+        CodeName(kind="variable", name="<batch>", file="dags/a.py", line=3),
+        CodeName(kind="connection", name="given", file="dags/a.py", line=4),
+        CodeName(kind="environment", name="REGION", file="dags/a.py", line=5, has_default=True),
+    )
+    world.store.project = ParsedProject(dags=(SALES,), file_count=1, names=names)
+    configuration = deployment.wanted.configuration
+    config = replace(configuration, variables=(Variable(key="AIRFLOW_CONN_GIVEN", value="x"),))
+    Revision.objects.filter(pk=deployment.wanted_id).update(config=config.to_json())
+    client = client_of(alice)
+    send(client, PROJECT, is_previewed="on")
+    checked()
+
+    shown = page(client)
+
+    assert "Named in the code, not set here" in shown
+    assert "&lt;batch&gt;" in shown
+    assert "AIRFLOW_VAR_&lt;BATCH&gt;" in shown
+    assert "Environment variable; the code has a default" in shown
+    assert "AIRFLOW_CONN_GIVEN" not in shown
 
 
 def test_without_packages_and_without_the_wish_it_is_deployed_at_once(

@@ -300,6 +300,34 @@ def test_a_source_that_the_person_may_not_see_is_not_there(
     check_page(page)
 
 
+def test_who_approves_without_seeing_the_source_sees_its_code_alone(
+    asked: Promotion,
+    dev: Deployment,
+    prod: Deployment,
+    organization: Organization,
+    client_of: ClientOf,
+) -> None:
+    variables = [{"key": "DEV_ONLY", "value": SECRET, "secret_id": ""}]
+    dev.revisions.filter(pk=dev.applied_id).update(
+        config={**dev.applied.config, "variables": variables}
+    )
+    eve, dora = make_user("Eve"), make_user("Dora")
+    for person in (eve, dora):
+        put_role(person, role("organization", "member"), organization)
+    put_role(eve, role("workspace", "accessor"), prod.workspace)
+    put_role(eve, role("deployment", "author"), prod)
+    put_role(dora, role("workspace", "author"), prod.workspace)
+    url = f"/d/{prod.ref}/deploys/promotions/{asked.number}/"
+
+    hers, doras = (client_of(one).get(url).content.decode() for one in (eve, dora))
+
+    assert "sales.py" in hers
+    assert "DEV_ONLY" not in hers
+    assert f"/d/{dev.ref}/" not in hers
+    assert "DEV_ONLY" in doras
+    assert SECRET not in hers + doras
+
+
 def test_enforcement_lets_in_what_a_pipeline_delivered_and_no_upload_by_hand(
     alice: User, dora: User, dev: Deployment, prod: Deployment
 ) -> None:
