@@ -94,7 +94,7 @@ def test_ten_thousand_task_instances_are_a_row_and_a_thousand_tasks_are_paged(
     client = client_of(alice)
 
     began = process_time()
-    response = get(client, GRID, page="2")
+    response = client.get(GRID, {"page": "2"})
     seconds = process_time() - began
 
     assert response.context["rows"][0]["row"].name == "task_0050"
@@ -103,7 +103,7 @@ def test_ten_thousand_task_instances_are_a_row_and_a_thousand_tasks_are_paged(
     assert len(response.content) < 500_000
     assert seconds < 2
     airflow.grid |= {"runs": [[RUN_ID, "success", "scheduled", SECOND, 1]]}
-    graph = get(client, GRAPH)
+    graph = client.get(GRAPH)
     assert "The first 150 in their order are drawn." in graph.content.decode()
 
 
