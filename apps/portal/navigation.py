@@ -49,7 +49,7 @@ ORGANIZATION_PLACES = (
         "organization.view",
         inside="Organization alerts",
     ),
-    Link("Status page", "status_pages:overview", "pulse", "organization.view"),
+    Link("Status page", "status_pages:overview", "bars", "organization.view"),
     Link("Clusters", "clusters:list", "clusters", "organization.clusters.view"),
     Link("Usage", "usage:usage", "history", "organization.usage.view"),
 )

@@ -27,7 +27,7 @@ def index(
     takes_subscriptions: bool,
     preview: dict[str, Any] | None = None,
 ) -> str:
-    """Write the first page. `preview` has `is_on` where it is shown to those who manage it."""
+    """Write the first page. For those who manage it, `preview` has `is_on` and `icon`."""
     context = _frame(content, stylesheets) | {
         "verdict": verdict(content),
         "tone": TONES[content.state],

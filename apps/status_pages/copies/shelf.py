@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db import Error, close_old_connections
+from django.db import Error, connection
 
 from apps.status_pages.copies.files import unpacked
 from apps.status_pages.copies.html import STALE_MARK
@@ -81,11 +81,12 @@ class Shelf:
             return
         try:
             self._next_look = self._clock() + LOOK_SECONDS
-            # No request of Django's has looked after the connection of this thread.
-            close_old_connections()
             self._load()
         except Error:
             logger.warning("copies of status pages not read: the database does not answer")
+            if not connection.in_atomic_block:
+                # No request of Django's looks after the connection here: the next look has another.
+                connection.close()
         finally:
             self._lock.release()
 

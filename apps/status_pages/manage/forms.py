@@ -61,7 +61,7 @@ class SettingsForm(forms.Form):
         widget=Choices(
             hints={
                 StatusPage.Drafting.NEVER: "The component still changes its color.",
-                StatusPage.Drafting.DRAFT: "It waits on this page, with its components and times.",
+                StatusPage.Drafting.DRAFT: "It waits under Status page until someone does.",
                 StatusPage.Drafting.POST: "Subscribers are told at once. A person can take over.",
             }
         ),

@@ -48,7 +48,7 @@ def preview(request: HttpRequest, organization: Organization) -> HttpResponse:
         content_of(page, now=timezone.now()),
         stylesheets=[static(f"css/{name}") for name in SHEETS],
         takes_subscriptions=False,
-        preview={"is_on": page.is_on},
+        preview={"is_on": page.is_on, "icon": static("img/favicon.svg")},
     )
     return HttpResponse(text)
 

@@ -27,7 +27,7 @@ def page_settings(request: HttpRequest, organization: Organization) -> HttpRespo
                 actor=request_user(request),
                 organization=organization,
                 data=form.page_data(),
-                channels=list(form.cleaned_data["channels"]),
+                channels=list(form.cleaned_data.get("channels", ())),
                 now=timezone.now(),
             )
             words = "Settings saved." if page else "Status page created. Add components next."
