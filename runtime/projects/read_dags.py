@@ -68,7 +68,8 @@ def environment(task: dict[str, Any], folder: Path, code: Path, is_whole: bool) 
         "AIRFLOW_HOME": str(folder / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(code),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(code / "plugins" if is_whole else folder / "none"),
+        # An Airflow on a cluster has the plugins of its image.
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(folder / "none"),
         "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "20",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'none.db'}",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",

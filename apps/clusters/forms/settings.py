@@ -162,9 +162,10 @@ class SettingsForm(NameForm, KeptForm):
         widget=forms.TextInput(attrs={"spellcheck": "false"}),
     )
     registry_user = forms.CharField(
-        label="User who may push",
+        label="User",
         required=False,
         max_length=200,
+        help_text="May push to this repository.",
         widget=forms.TextInput(
             attrs={"data-width": "m", "spellcheck": "false", "autocomplete": "off"}
         ),

@@ -73,7 +73,7 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
         make_spec(queues=(specs.DEFAULT_QUEUE, HEAVY), variables=VARIABLES),
         make_config(scale_down_seconds=10),
     ),
-    "packages": (make_spec(packages=PACKAGES), make_config(image_pull_secret=PULL_SECRET)),
+    "packages": (make_spec(packages=PACKAGES), make_config()),
     "kubernetes": (make_spec(executor="kubernetes", queues=()), make_config()),
     "local": (make_spec(executor="local", queues=()), make_config()),
     "server-and-store": (

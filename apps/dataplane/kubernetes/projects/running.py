@@ -72,8 +72,8 @@ def _wait(api: Api, project: ProjectJob) -> Manifest:
         if not _is_running(pod) and now - looked_at > LOOK_SECONDS:
             _look(api, project, pod, waited_seconds=now - began)
             looked_at = now
-        if not pod and _has_failed(api, project):
-            raise _late(project)
+        if not pod:
+            _refuse_over(api, project)
         time.sleep(POLL_SECONDS)
 
 
@@ -93,12 +93,17 @@ def _is_running(pod: Manifest | None) -> bool:
     return bool(pod) and (pod or {}).get("status", {}).get("phase") == "Running"
 
 
-def _has_failed(api: Api, project: ProjectJob) -> bool:
-    """Return whether the Job is over without a pod: those are deleted when its time is."""
+def _refuse_over(api: Api, project: ProjectJob) -> None:
+    """Raise why a Job is over that has no pod: a pod is deleted when the time of its Job is over,
+    or when its node goes away.
+    """
     found = api.find(JOB, project.name, namespace=project.namespace)
-    conditions = ((found or {}).get("status") or {}).get("conditions") or []
-    is_over = any(one.get("type") == "Failed" and one.get("status") == "True" for one in conditions)
-    return found is None or is_over
+    if found is None:
+        raise _interrupted()
+    for condition in (found.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "Failed" and condition.get("status") == "True":
+            is_late = condition.get("reason") == "DeadlineExceeded"
+            raise _late(project) if is_late else _interrupted()
 
 
 def _look(api: Api, project: ProjectJob, pod: Manifest | None, *, waited_seconds: float) -> None:
@@ -150,6 +155,10 @@ def _end_of(pod: Manifest, project: ProjectJob) -> DataPlaneError:
         )
     if status.get("reason") == "DeadlineExceeded":
         return _late(project)
+    return _interrupted()
+
+
+def _interrupted() -> Temporary:
     return Temporary(
         "The Job was interrupted before it could answer, as by a node that went away. Check it "
         "again."
