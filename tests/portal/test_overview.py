@@ -15,7 +15,7 @@ from apps.organizations.models import Workspace
 from tests.conftest import make_user, role
 
 PAGES = ("/", "/o/nordhavn/")
-MOST_QUERIES = {"/": 13, "/o/nordhavn/": 14}
+MOST_QUERIES = {"/": 14, "/o/nordhavn/": 15}
 
 
 @pytest.fixture
