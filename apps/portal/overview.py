@@ -34,6 +34,10 @@ class DeploymentRow:
     status: DisplayStatus
     drift_count: int
 
+    @property
+    def ref(self) -> str:
+        return self.deployment.ref
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceRow:

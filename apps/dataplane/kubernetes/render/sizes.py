@@ -80,7 +80,11 @@ def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usag
         "triggerer": TRIGGERER,
         "postgres": DATABASE,
         "redis": BROKER,
-        **{f"worker {queue.name}": worker_share(queue.size) for queue in spec.queues},
+        **{
+            f"worker {queue.name}": worker_share(queue.size)
+            for queue in spec.queues
+            if queue.size in _BY_NAME
+        },
     }
     return {
         name: Usage(
