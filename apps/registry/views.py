@@ -87,7 +87,8 @@ def _basic_secret(request: HttpRequest) -> str:
         _, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return ""
-    return secret
+    # The Astro CLI sends its whole header as the password.
+    return secret.removeprefix("Bearer ")
 
 
 def _posted_secret(asked: QueryDict) -> str:

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from apps.clusters.models import Cluster
+from apps.deployments.configuration.schema import OwnImage
+from apps.deployments.editing.drafts import store_secret
 from apps.deployments.models import Deployment
+from apps.deployments.secrets.image_pulling import pull_secret_text
 from apps.deploys.models import Deploy
 from apps.organizations.models import OrganizationGrant
 from tests.api.test_deploys import announce, put, tarball
@@ -15,6 +18,7 @@ from tests.conftest import CONFIG, new_deployment
 from tests.own_images.fake import FakeRegistry, configuration, fake_registry
 
 pytestmark = pytest.mark.django_db
+DIGEST = f"sha256:{'4b' * 32}"
 QUEUE = {**CONFIG["queues"][0], "size": "A5"}
 
 
@@ -71,6 +75,7 @@ def test_an_image_and_its_dags_are_deployed_together(
     assert far.wanted.configuration.image
     assert far.wanted.configuration.image.digest == digest
     assert Deploy.objects.get().revision == far.wanted
+    assert [one["type"] for one in program.get(path).json()["deploys"]] == ["IMAGE_AND_DAG"]
     shown = program.get(path.removesuffix("/deploys")).json()
     assert (shown["imageRepository"], shown["imageTag"]) == (announced["imageRepository"], digest)
     again = program.post(f"{path}/{announced['id']}/finalize", {"dagTarballVersion": version})
@@ -90,6 +95,35 @@ def test_an_image_alone_brings_its_runtime(program: Any, far: Deployment, regist
     assert far.wanted
     assert far.wanted.configuration.runtime == "3.3.2-1"
     assert program.get(f"{path}/{answer.json()['id']}").json()["status"] == "DEPLOYED"
+
+
+def test_an_image_of_another_registry_is_named_and_looked_up_with_the_pull_secret(
+    program: Any, far: Deployment, registry: FakeRegistry, settings: Any, alice: Any
+):
+    settings.REGISTRY = ""
+    digest, name = registry.image("1.4"), f"{registry.host}/team/etl:1.4"
+    secret = pull_secret_text(name=name, user="ci", password="canary-pull")
+    row = store_secret(workspace=far.workspace, value=secret, actor=alice)
+    row.deployment = far
+    row.save(update_fields=["deployment"])
+    old = OwnImage(name=name, digest=DIGEST, airflow_version="3.3.2", secret_id=str(row.pk))
+    assert far.wanted
+    far.revisions.update(config=replace(far.wanted.configuration, image=old).to_json())
+
+    path, answer = announce(program, far, type="IMAGE_ONLY", image=name)
+    wrong = announce(program, far, type="IMAGE_ONLY", image="no image")[1]
+    challenge = (401, b"{}", {"WWW-Authenticate": 'Basic realm="x"'})
+    registry.before = lambda path, authorization: None if authorization else challenge
+    done = program.post(f"{path}/{answer.json()['id']}/finalize", {})
+
+    assert wrong.status_code == 400
+    assert (answer.json()["imageRepository"], answer.json()["imageTag"]) == (
+        f"{registry.host}/team/etl",
+        "1.4",
+    )
+    assert done.status_code == 200, done.content
+    far.refresh_from_db()
+    assert far.wanted.configuration.image == replace(old, digest=digest, python_version="3.12.11")
 
 
 def test_an_update_that_does_not_know_of_images_keeps_it(

@@ -250,6 +250,7 @@ def test_of_the_portals_own_registry_a_deployment_runs_its_own_images(
     settings: Any,
     distant: Any,
     alice: Any,
+    client_of: Any,
     plane: type[FakePlane],
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -286,6 +287,8 @@ def test_of_the_portals_own_registry_a_deployment_runs_its_own_images(
     assert (n_quiet - n_before, applied(plane) - n_quiet) == (0, 1)
     renewed = plane.store.airflows[deployment.ref].wanted.image_pull_secret
     assert renewed != spec.image_pull_secret
+    overview = text_of(client_of(alice).get(f"/d/{deployment.ref}/"))
+    assert f"Push images to {registry.host}/{repository}" in overview
     for where in (other, None):
         with pytest.raises(Invalid, match="runs images of"):
             look_up_image(name=name, secret=None, deployment=where)

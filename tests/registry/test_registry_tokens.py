@@ -109,6 +109,8 @@ def test_an_api_token_has_the_rights_of_its_role(
     )
     both = [PUSH, f"repository:deployments/{other.ref}:pull"]
 
+    assert access(ask(f"Bearer {author}", PUSH, user="cli")), "as the Astro CLI signs in"
+
     assert access(ask(author, *both)) == {"deployments/etl-prod-7f3c": ["pull", "push"]}
     assert access(ask(author, " ".join(both))) == {"deployments/etl-prod-7f3c": ["pull", "push"]}
 

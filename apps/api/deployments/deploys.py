@@ -18,7 +18,7 @@ from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
 from apps.deployments.models import Deployment, RevisionState
-from apps.deploys.incoming.images import image_repository
+from apps.deploys.incoming.images import image_of
 from apps.deploys.incoming.services import begin_upload, finish_upload
 from apps.deploys.models import Deploy, Upload
 from apps.deploys.queries import deploys_of
@@ -58,6 +58,8 @@ class DeployList(Listing):
 class NewDeploy(Shape):
     type: str
     description: str = Field(default="", max_length=500)
+    # The client of others does not know it.
+    image: str = Field(default="", max_length=400)
 
 
 class Finish(Shape):
@@ -94,7 +96,8 @@ def list_deploys(request: Call, at: Path[AtDeployment], asked: Query[Paging]) ->
 @once
 def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
     """DAGs are a gzipped tar, uploaded as to Azure Blob Storage. An image is pushed to
-    `imageRepository:imageTag`, to the portal's own registry.
+    `imageRepository:imageTag`, in the portal's own registry; or `image` names one that is in
+    another registry already, and nothing is pushed.
     """
     if body.type not in Upload.Contents.values:
         raise NotOffered(
@@ -105,6 +108,7 @@ def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
         deployment=request.found,
         description=body.description,
         contents=Upload.Contents(body.type),
+        image=body.image if body.type != Upload.Contents.DAGS else "",
     )
     return _of_upload(upload, with_address=True)
 
@@ -170,14 +174,15 @@ def upload_of_key(key: str) -> Upload | None:
 
 def _of_upload(upload: Upload, *, with_address: bool = False) -> DeployShape:
     status = "FAILED" if upload.failure else "INITIALIZED"
+    image = image_of(upload) if upload.has_image else None
     if upload.finished_at:
         status = _status(upload.deploy) if upload.deploy else "DEPLOYED"
     return DeployShape(
         id=public_id("upload", upload.pk),
         deployment_id=public_id("deployment", upload.deployment_id),
         type=upload.contents,
-        image_repository=image_repository(upload.deployment) if upload.has_image else "",
-        image_tag=upload.image_tag if upload.has_image else "",
+        image_repository=f"{image.registry}/{image.repository}" if image else "",
+        image_tag=(image.tag or image.digest) if image else "",
         status=status,
         description=upload.description,
         dag_tarball_version=upload.version or None,
@@ -190,8 +195,10 @@ def _of_upload(upload: Upload, *, with_address: bool = False) -> DeployShape:
 
 def _of_deploy(deploy: Deploy) -> DeployShape:
     origin = deploy.rollback_of
+    upload: Upload | None = getattr(deploy, "upload", None)
     return DeployShape(
         id=_id_of(deploy),
+        type=upload.contents if upload else Upload.Contents.DAGS,
         deployment_id=public_id("deployment", deploy.deployment_id),
         status=_status(deploy),
         description=deploy.description,

@@ -24,6 +24,7 @@ from apps.deployments.pages.queries import (
 from apps.deployments.pages.revisions import revision_rows
 from apps.deployments.reconciling import live_metrics
 from apps.deployments.reconciling.cluster_settings import is_behind
+from apps.deployments.secrets.pulling import push_target
 from apps.deployments.tasks import request_live_metrics
 from apps.runtimes.catalogue import runtimes
 from apps.runtimes.notes import runtime_note
@@ -96,6 +97,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "now": now,
         "configuration": configuration,
         "runtime": _runtime(configuration),
+        "push_target": push_target(deployment.ref) if deployment.cluster.is_kubernetes else "",
         "conditions": _conditions(deployment, seen, configuration, now),
         "running": running,
         "step": running.steps.filter(state="running").first() if running else None,

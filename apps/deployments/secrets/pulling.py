@@ -26,6 +26,11 @@ def repository_of(ref: str) -> str:
     return f"deployments/{ref}"
 
 
+def push_target(ref: str) -> str:
+    """Return where people push the images of a Deployment, registry first; empty without one."""
+    return f"{settings.REGISTRY}/{repository_of(ref)}" if settings.REGISTRY else ""
+
+
 def pull_credential(*, ref: str, now: datetime) -> str:
     """Return a password for the user `ROBOT` that pulls the images of a Deployment alone."""
     begins = period_of(now) * STEP_SECONDS

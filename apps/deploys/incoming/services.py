@@ -38,15 +38,21 @@ def begin_upload(
     deployment: Deployment,
     description: str,
     contents: Upload.Contents = Upload.Contents.DAGS,
+    image: str = "",
 ) -> Upload:
-    """Announce a delivery. Nothing of the Deployment changes before it is finished.
+    """Announce a delivery. Nothing of the Deployment changes before it is finished. `image` names
+    one of another registry; without it one is pushed to the portal's.
 
-    Raises Refused for an image where none can be deployed.
+    Raises Refused for an image where none can be deployed, and ImageNameWrong.
     """
     if contents != Upload.Contents.DAGS:
-        ensure_takes_images(actor=actor, deployment=deployment)
+        ensure_takes_images(actor=actor, deployment=deployment, image=image)
     return Upload.objects.create(
-        deployment=deployment, contents=contents, description=description[:500], created_by=actor
+        deployment=deployment,
+        contents=contents,
+        image=image.strip(),
+        description=description[:500],
+        created_by=actor,
     )
 
 

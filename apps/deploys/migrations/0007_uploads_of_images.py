@@ -19,4 +19,9 @@ class Migration(migrations.Migration):
                 max_length=13,
             ),
         ),
+        migrations.AddField(
+            model_name="upload",
+            name="image",
+            field=models.CharField(blank=True, db_default="", default="", max_length=400),
+        ),
     ]
