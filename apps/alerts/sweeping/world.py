@@ -47,8 +47,16 @@ class World:
     changed: dict[int, Alert] = field(default_factory=dict)
 
     groups: Counter[tuple[int, int]] = field(default_factory=Counter)
+    found: dict[tuple[int, str], list[Rule]] = field(default_factory=dict)
 
-    def rules_in(self, where: Where, family: str) -> Iterator[Rule]:
+    def rules_in(self, where: Where, family: str) -> list[Rule]:
+        """List the rules of a family that apply in a Deployment: found once, asked often."""
+        key = (where.pk, family)
+        if key not in self.found:
+            self.found[key] = list(self._find_rules(where, family))
+        return self.found[key]
+
+    def _find_rules(self, where: Where, family: str) -> Iterator[Rule]:
         for scope in (
             (family, "organization", where.organization_id),
             (family, "workspace", where.workspace_id),
