@@ -47,8 +47,16 @@ class World:
     changed: dict[int, Alert] = field(default_factory=dict)
 
     groups: Counter[tuple[int, int]] = field(default_factory=Counter)
+    found: dict[tuple[int, str], list[Rule]] = field(default_factory=dict)
 
-    def rules_in(self, where: Where, family: str) -> Iterator[Rule]:
+    def rules_in(self, where: Where, family: str) -> list[Rule]:
+        """List the rules of a family that apply in a Deployment: found once, asked often."""
+        key = (where.pk, family)
+        if key not in self.found:
+            self.found[key] = list(self._find_rules(where, family))
+        return self.found[key]
+
+    def _find_rules(self, where: Where, family: str) -> Iterator[Rule]:
         for scope in (
             (family, "organization", where.organization_id),
             (family, "workspace", where.workspace_id),
@@ -63,7 +71,8 @@ class World:
 
 
 def read(now: datetime) -> World:
-    rules = {one.pk: one for one in Rule.objects.filter(is_enabled=True)}
+    enabled = Rule.objects.filter(is_enabled=True).select_related("escalate_to")
+    rules = {one.pk: one for one in enabled}
     rows = Deployment.objects.filter(phase=Phase.ACTIVE).values_list(
         "pk", "ref", "name", "workspace_id", "workspace__name", "workspace__organization_id"
     )
@@ -83,7 +92,7 @@ def read(now: datetime) -> World:
         for family in FAMILIES[rule.kind]:
             by_scope[(family, *_scope_of(rule))].append(rule)
     wanted = Alert.objects.filter(Q(closed_at=None) | Q(next_at__lte=now))
-    alerts = list(wanted.select_related("rule__escalate_to"))
+    alerts = _with_rules(list(wanted), rules)
     opened = {(one.rule_id, one.deployment_id, one.group): one for one in alerts if one.is_open}
     world = World(now=now, rules=rules, places=places, by_scope=by_scope, open=opened)
     world.groups.update((rule_id, pk) for rule_id, pk, group in opened if group)
@@ -93,6 +102,17 @@ def read(now: datetime) -> World:
         if alert.is_open and alert.incident_id is not None:
             world.following.setdefault(alert.incident_id, []).append(alert)
     return world
+
+
+def _with_rules(alerts: list[Alert], rules: dict[int, Rule]) -> list[Alert]:
+    """Give alerts their rules, one object for all alerts of a rule: a join would build thousands.
+    Those that were switched off are read when there are any.
+    """
+    off = {one.rule_id for one in alerts} - rules.keys()
+    more = Rule.objects.select_related("escalate_to").in_bulk(off) if off else {}
+    for alert in alerts:
+        alert.rule = rules.get(alert.rule_id) or more[alert.rule_id]
+    return alerts
 
 
 def _scope_of(rule: Rule) -> tuple[str, int]:

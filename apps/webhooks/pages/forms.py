@@ -54,6 +54,7 @@ class WebhookForm(forms.Form):
         super().__init__(data, initial=_initial(webhook))
         stored = " Leave it empty to keep the stored one." if webhook else ""
         self.fields["url"].help_text = f"It begins with https:// and is never shown again.{stored}"
+        self.fields["url"].required = webhook is None
         if webhook is None:
             del self.fields["is_enabled"]
 

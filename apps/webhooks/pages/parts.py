@@ -1,5 +1,6 @@
 """What the pages of both kinds of places share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.urls import reverse
@@ -7,6 +8,7 @@ from django.urls import reverse
 from apps.alerts.places import Place
 from apps.organizations.models import Workspace
 from apps.webhooks.deliveries.models import WebhookDelivery
+from apps.webhooks.events.topics import Topic
 
 MANAGE_ORGANIZATION = "organization.webhooks.manage"
 MANAGE_WORKSPACE = "workspace.webhooks.manage"
@@ -31,6 +33,14 @@ def delivery_row(one: WebhookDelivery, place: Place) -> dict[str, Any]:
         "where": _where(one.body),
         "resend_url": address(place, "resend", one.webhook_id, one.sequence),
     }
+
+
+def topics_in_words(topics: Iterable[str]) -> str:
+    """Name the topics of a webhook, in the order of the form."""
+    chosen = set(topics)
+    if chosen.issuperset(Topic):
+        return "all events"
+    return ", ".join(topic.label for topic in Topic if topic in chosen)
 
 
 def _where(body: dict[str, Any]) -> str:

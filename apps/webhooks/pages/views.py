@@ -16,7 +16,6 @@ from apps.alerts.places import Place
 from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.webhooks.deliveries.models import WebhookDelivery
 from apps.webhooks.deliveries.services import resend, send_test
-from apps.webhooks.events.topics import Topic
 from apps.webhooks.hooks import services
 from apps.webhooks.hooks.models import Webhook
 from apps.webhooks.hooks.queries import webhooks_of
@@ -26,6 +25,7 @@ from apps.webhooks.pages.parts import (
     MANAGE_WORKSPACE,
     address,
     delivery_row,
+    topics_in_words,
 )
 
 STATES = dict(WebhookDelivery.State.choices)
@@ -36,7 +36,7 @@ def _webhooks(request: HttpRequest, place: Place) -> HttpResponse:
     rows = [
         {
             "webhook": one,
-            "topics": ", ".join(Topic(topic).label for topic in one.topics if topic in Topic),
+            "topics": topics_in_words(one.topics),
             "url": address(place, "webhook", one.pk),
             "test_url": address(place, "test", one.pk),
         }
