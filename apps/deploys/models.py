@@ -84,7 +84,8 @@ class Upload(models.Model):
     """A delivery that a program announced. `name` is that of its files in storage; `version` names
     what was uploaded last, and is empty before that.
 
-    `finished_at` is when it became a deploy, or what was delivered was running already.
+    `finished_at` is when it became a deploy, or what was delivered was running already; or when its
+    packages began to be chosen and installed, which `preview` is about.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="uploads")
@@ -98,6 +99,9 @@ class Upload(models.Model):
         blank=True,
         on_delete=models.CASCADE,
         related_name="upload",
+    )
+    preview = models.OneToOneField(
+        "Preview", null=True, blank=True, on_delete=models.SET_NULL, related_name="upload"
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"

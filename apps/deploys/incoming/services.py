@@ -16,8 +16,9 @@ from apps.core.errors import Conflict, PortalError
 from apps.deployments.models import Deployment
 from apps.deploys.archives.building import PROJECT, ArchiveRefused, Limits
 from apps.deploys.incoming import blobs
-from apps.deploys.models import Deploy, Upload
-from apps.deploys.services import NothingChanged, StorageFull, deliver
+from apps.deploys.models import Preview, Upload
+from apps.deploys.previews.services import submit
+from apps.deploys.services import Delivery, NothingChanged, StorageFull
 
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
@@ -41,10 +42,11 @@ def note_uploaded(*, upload: Upload) -> str:
 
 
 def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
-    """Make what was uploaded a deploy. Code that runs already is no failure; a second call returns
-    what the first made.
+    """Make what was uploaded a deploy; where it brings packages, first a preview, which becomes one
+    by itself unless something is wrong with it. Code that runs already is no failure; a second call
+    returns what the first made.
 
-    Raises Conflict where nothing was uploaded, or not this version, and as `deliver` does.
+    Raises Conflict where nothing was uploaded, or not this version, and as `submit` does.
     """
     if upload.finished_at is not None:
         return upload
@@ -54,23 +56,25 @@ def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
     if version and version != upload.version:
         raise Conflict("Another version was uploaded since. Deploy again.")
     try:
-        upload.deploy = _deliver(actor, upload, tarball)
+        made = _submit(actor, upload, tarball)
     except PortalError as error:
         upload.failure = error.message[:1000]
         upload.save(update_fields=["failure"])
         raise
+    upload.deploy = made.deploy if isinstance(made, Delivery) else None
+    upload.preview = made if isinstance(made, Preview) else None
     upload.failure, upload.finished_at = "", timezone.now()
-    upload.save(update_fields=["deploy", "failure", "finished_at"])
+    upload.save(update_fields=["deploy", "preview", "failure", "finished_at"])
     blobs.remove(upload.name)
     return upload
 
 
-def _deliver(actor: User, upload: Upload, tarball: Path) -> Deploy | None:
-    """Deliver it; None where the Deployment has exactly this code."""
+def _submit(actor: User, upload: Upload, tarball: Path) -> Delivery | Preview | None:
+    """Deliver it, or begin to; None where the Deployment has exactly this code."""
     with tempfile.TemporaryDirectory(prefix="portal-upload-") as folder:
         archive = _zip_of(tarball, Path(folder))
         try:
-            delivery = deliver(
+            return submit(
                 actor=actor,
                 deployment=upload.deployment,
                 file_name="dags.zip",
@@ -79,7 +83,6 @@ def _deliver(actor: User, upload: Upload, tarball: Path) -> Deploy | None:
             )
         except NothingChanged:
             return None
-    return delivery.deploy
 
 
 def _zip_of(tarball: Path, folder: Path) -> Path:
