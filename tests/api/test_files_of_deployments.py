@@ -105,7 +105,7 @@ def test_a_difference_is_told_before_it_is_made(alice, deployment, here, program
     )
 
     assert nothing.json() == {"changes": []}
-    assert [one["label"] for one in told.json()["changes"]] == ["default", "TOKEN"]
+    assert [one["label"] for one in told.json()["changes"]] == ["default, max workers", "TOKEN"]
     assert all(one["effect"] for one in told.json()["changes"])
     assert "s3cret-value" not in told.content.decode()
     deployment.refresh_from_db()
@@ -149,6 +149,12 @@ def test_a_file_that_breaks_a_rule_is_refused_as_the_update_is(alice, here, prog
 def test_the_configurations_that_are_tried_are_valid(deployment):
     options = deployment_options(cluster=deployment.cluster, today=TODAY)
     variables = (Variable(key="REGION", value="eu"),)
-    one = Configuration("", "3.3.2-1", "celery", (queue("default", 4, (0, 2)),), variables)
+    one = Configuration(
+        description="",
+        runtime="3.3.2-1",
+        executor="celery",
+        queues=(queue("default", 4, (0, 2)),),
+        variables=variables,
+    )
 
     assert validate(configuration=one, options=options) == []
