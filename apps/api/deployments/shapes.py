@@ -75,7 +75,7 @@ class DeploymentShape(Shape):
     workspace_id: str
     workspace_name: str
     # Clients take one of the type STANDARD for moved when it comes with a cluster.
-    cluster_id: str | None
+    cluster_id: str | None = None
     cluster_name: str
     type: str
     cloud_provider: str
@@ -105,8 +105,8 @@ class DeploymentShape(Shape):
     worker_queues: list[QueueShape]
     image_repository: str = ""
     image_tag: str
-    dag_tarball_version: str | None
-    desired_dag_tarball_version: str | None
+    dag_tarball_version: str | None = None
+    desired_dag_tarball_version: str | None = None
     api_url: str
     ui_url: str
     web_server_url: str
