@@ -132,6 +132,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "apps.core.middleware.BelieveNamedProxies",
     "apps.core.middleware.RequestContextMiddleware",
+    "apps.api.wire.prefixes.OneApi",
     "apps.api.wire.errors.JsonErrors",
     "apps.core.middleware.RefuseUnstorableText",
     "django.middleware.security.SecurityMiddleware",

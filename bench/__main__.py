@@ -21,6 +21,7 @@ from tests.embedded import running_services
 # Those that need only the database come first; the last two start a whole portal.
 BENCHES = {
     "list-page": "bench.list_page",
+    "api": "bench.api",
     "permission-growth": "bench.permission_growth",
     "sign-in": "bench.sign_in",
     "noop-reconcile": "bench.noop_reconcile",

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
+from apps.core.gates import signed_in_only
 from apps.deployments.models import Deployment
 
 
@@ -61,11 +62,17 @@ def empty(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+@signed_in_only
+def signed_in(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
 site = OpenSite(name="bench")
 site.register(Deployment, DeploymentAdmin)
 
 urlpatterns = [
     path("bench/empty/", empty),
+    path("bench/signed-in/", signed_in),
     path("bench/admin/", site.urls),
     path("", include("astro_portal.urls")),
 ]

@@ -41,7 +41,10 @@ class ScopedQuerySet(models.QuerySet[_Model]):
         """Keep objects on which the user holds the permission, by an own role or a Team's, directly
         or from above.
         """
+        most = getattr(user, "_permissions_at_most", None)
         if not user.is_authenticated or not user.is_active:
+            return self.none()
+        if most is not None and permission not in most:
             return self.none()
         condition = Q(pk__in=[])
         parameters = (user.pk, permission, user.pk, permission)
@@ -71,10 +74,24 @@ def roles_for(*, on: Scoped, within: frozenset[str] | None = None) -> list[Role]
 
 def permissions_held(*, user: User, on: Scoped) -> frozenset[str]:
     """Return every permission a user holds on an object: one query for it and all above it, then
-    cached.
+    cached. Where the request is limited to some permissions, those alone.
 
     The cache is on the user instance, which lives as long as the request.
     """
+    held = _all_held(user, on)
+    most: frozenset[str] | None = getattr(user, "_permissions_at_most", None)
+    return held if most is None else held & most
+
+
+def limit_permissions(user: User, permissions: Iterable[str]) -> None:
+    """Let a user do no more than this, as long as the instance lives: a token is limited to it.
+
+    Whoever sees something sees it with every token, so `<scope>.view` belongs to every limit.
+    """
+    user._permissions_at_most = frozenset(permissions)  # type: ignore[attr-defined]  # see permissions_held
+
+
+def _all_held(user: User, on: Scoped) -> frozenset[str]:
     if not user.is_authenticated or not user.is_active:
         return frozenset()
     only: tuple[frozenset[str], type, Any] | None = getattr(user, "_only_grant", None)

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
-from apps.api.deployments import deploys, items, logs, options, promotions
+from apps.api.deployments import deploys, differences, items, logs, options, promotions
 from apps.api.people import roles, teams, tokens, users
 from apps.api.places import clusters, organizations, workspaces
 from apps.api.wire.errors import explain_in
@@ -19,6 +19,7 @@ ROUTERS = (
     clusters.router,
     options.router,
     items.router,
+    differences.router,
     deploys.router,
     promotions.router,
     logs.router,

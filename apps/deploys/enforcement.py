@@ -4,6 +4,8 @@ Rolling back stays possible: it brings nothing new. The rule is asked where code
 holds for every page and every API.
 """
 
+from collections.abc import Iterable
+
 from django.db import transaction
 from django.db.models import Q
 
@@ -39,6 +41,12 @@ def enforcement_of(deployment: Deployment) -> tuple[bool | None, bool]:
 def default_of(workspace: Workspace) -> bool:
     """Return whether the Deployments of a workspace are enforced, unless they say otherwise."""
     return Enforcement.objects.filter(workspace=workspace, is_on=True).exists()
+
+
+def enforced_by_default(workspaces: Iterable[Workspace]) -> set[int]:
+    """Return the ids of those workspaces whose Deployments are enforced, in one query."""
+    rows = Enforcement.objects.filter(workspace__in=list(workspaces), is_on=True)
+    return set(rows.values_list("workspace", flat=True))
 
 
 def ensure_may_deliver(*, actor: User | None, deployment: Deployment) -> None:

@@ -89,7 +89,8 @@ class Upload(models.Model):
     what was uploaded last, and is empty before that. An image is pushed to the portal's registry
     under `image_tag` instead, or is `image` of another registry already.
 
-    `finished_at` is when it became a deploy, or what was delivered was running already.
+    `finished_at` is when it became a deploy, or what was delivered was running already; or when its
+    packages began to be chosen and installed, which `preview` is about.
     """
 
     class Contents(models.TextChoices):
@@ -112,6 +113,9 @@ class Upload(models.Model):
         blank=True,
         on_delete=models.CASCADE,
         related_name="upload",
+    )
+    preview = models.OneToOneField(
+        "Preview", null=True, blank=True, on_delete=models.SET_NULL, related_name="upload"
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"

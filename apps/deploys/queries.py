@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.clusters.models import Cluster
 from apps.deployments.configuration.options import deployment_options
 from apps.deployments.models import Deployment, RevisionState
 from apps.deploys.archives.building import Reader
-from apps.deploys.models import Deploy
+from apps.deploys.models import Deploy, Enforcement, Preview, PreviewState
 
 IGNORE_SYNTAX = "AIRFLOW__CORE__DAG_IGNORE_FILE_SYNTAX"
 Change = Literal["added", "changed", "removed"]
@@ -38,6 +39,21 @@ def takes_projects(deployment: Deployment) -> bool:
     """
     cluster = deployment.cluster
     return not cluster.is_kubernetes or bool(cluster.registry_repository)
+
+
+def with_delivery(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
+    """Add to Deployments, in the same query, `is_cicd_enforced` and `is_code_checked`: whether what
+    was delivered last is being looked at and will be deployed by itself.
+    """
+    own = Enforcement.objects.filter(deployment=OuterRef("pk")).values("is_on")
+    default = Enforcement.objects.filter(workspace=OuterRef("workspace")).values("is_on")
+    checked = Preview.objects.filter(
+        deployment=OuterRef("pk"), state=PreviewState.CHECKING, is_deployed_at_once=True
+    )
+    return deployments.annotate(
+        is_cicd_enforced=Coalesce(Subquery(own), Subquery(default), False),
+        is_code_checked=Exists(checked),
+    )
 
 
 def reader_of(deployment: Deployment) -> Reader:

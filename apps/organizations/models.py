@@ -2,6 +2,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -226,7 +227,7 @@ class ApiTokenSecret(models.Model):
 
 class PersonalToken(models.Model):
     """A token with which a person's own programs call, in one organization and with all that the
-    person may do there.
+    person may do there, or with those of its `permissions` that the person holds.
 
     `fingerprint` is of the password it was made under: with another one the token is refused.
     """
@@ -239,6 +240,8 @@ class PersonalToken(models.Model):
     digest = models.CharField(max_length=64, unique=True)
     ending = models.CharField(max_length=16)
     fingerprint = models.CharField(max_length=64)
+    # None: all.
+    permissions = ArrayField(models.CharField(max_length=80), null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)

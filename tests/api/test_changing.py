@@ -53,7 +53,6 @@ def test_a_deployment_is_created_as_the_form_would(program, workspace, plane):
     [
         ({"isHighAvailability": True}, "high availability"),
         ({"isDevelopmentMode": True}, "hibernation"),
-        ({"isCicdEnforced": True}, "CI/CD"),
         ({"schedulerSize": "LARGE"}, "schedulers of the size LARGE"),
         ({"workloadIdentity": "arn"}, "workload identities"),
         ({"executor": "ASTRO"}, "There is no executor astro"),

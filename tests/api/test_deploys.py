@@ -5,11 +5,17 @@ import io
 import tarfile
 
 import pytest
+from django.utils import timezone
 
 from apps.api.deployments.uploads import BLOCK
 from apps.core.public_ids import public_id
+from apps.dataplane.errors import Permanent
+from apps.dataplane.project import ParsedProject
+from apps.deployments.secrets import sealed
 from apps.deploys.incoming import blobs
-from apps.deploys.models import Deploy, Upload
+from apps.deploys.models import Deploy, Preview, Upload
+from apps.deploys.previews import checking
+from tests.deploys.test_previews import LOCK, SALES
 
 DAG = b"from airflow.sdk import DAG\nwith DAG('orders_daily'):\n    pass\n"
 
@@ -206,3 +212,93 @@ def test_an_earlier_deploy_is_deployed_again(program, client, deployment):
 
     assert again["rollbackFromId"] == ids[0]
     assert Deploy.objects.count() == 3
+
+
+@pytest.fixture
+def packages(plane, deployment, settings, tmp_path):
+    """A plane that chooses and installs packages."""
+    default = settings.STORAGES["default"]
+    options = {**default["OPTIONS"], "location": tmp_path / "bundles"}
+    settings.STORAGES = {**settings.STORAGES, "default": {**default, "OPTIONS": options}}
+    settings.AIRFLOW_SIGN_IN_PUBLIC_KEY = "public"
+    deployment.airflow_secrets = sealed.new_airflow_secrets(deployment_id=deployment.pk)
+    deployment.save(update_fields=["airflow_secrets"])
+    plane.store.lock = LOCK
+    plane.store.project = ParsedProject(dags=(SALES,), file_count=1)
+    return plane.store
+
+
+def deploy_project(program, client, deployment):
+    """Upload a project with packages and finish; return where the deploy is."""
+    path, answer = announce(program, deployment)
+    project = {"dags__sales.py": DAG, "requirements.txt": b"pandas\n"}
+    put(client, answer.json()["dagsUploadUrl"], tarball(**project))
+    done = program.post(f"{path}/{answer.json()['id']}/finalize")
+    assert (done.status_code, done.json()["status"]) == (200, "INITIALIZED"), done.content
+    return f"{path}/{answer.json()['id']}"
+
+
+def check_packages():
+    """Do the job of a worker."""
+    checking.check(preview_id=Preview.objects.get().pk, now=timezone.now())
+
+
+def test_a_project_with_packages_is_deployed_once_they_are_installed(
+    program, client, deployment, packages
+):
+    here = f"/deployments/{public_id('deployment', deployment.pk)}"
+
+    at = deploy_project(program, client, deployment)
+    waiting = program.get(here).json()
+    check_packages()
+
+    assert waiting["status"] == "DEPLOYING"
+    assert "packages" in waiting["statusReason"]
+    assert program.get(at).json()["status"] == "DEPLOYED"
+    assert program.get(here).json()["statusReason"] != waiting["statusReason"]
+    assert Deploy.objects.get().packages_digest
+
+
+def test_what_is_wrong_with_a_project_is_said_where_its_deploy_is(
+    program, client, deployment, packages
+):
+    packages.fail("lock_packages", Permanent("There is no pandas 99."))
+    at = deploy_project(program, client, deployment)
+    check_packages()
+    failed = program.get(at).json()
+    Preview.objects.update(state="ready")
+    undecided = program.get(at).json()
+
+    assert (failed["status"], failed["statusReason"]) == ("FAILED", "There is no pandas 99.")
+    assert "/deploys/previews/1/" in undecided["statusReason"]
+    assert not Deploy.objects.exists()
+
+
+def test_people_may_not_deploy_where_tokens_and_git_alone_may(
+    program, token_program, client, deployment, workspace
+):
+    here = f"/deployments/{public_id('deployment', deployment.pk)}"
+    body = {"name": deployment.name, "isCicdEnforced": True}
+    at_workspace = f"/workspaces/{public_id('workspace', workspace.pk)}"
+
+    assert program.post(here, body).json()["isCicdEnforced"] is True
+    assert program.get("/deployments").json()["deployments"][0]["isCicdEnforced"] is True
+    by_person = finish(program, client, deployment)
+    by_token = finish(token_program(workspace, "author"), client, deployment)
+    # What a client read and sends back decides nothing.
+    program.post(here, {**body, "isCicdEnforced": False})
+    default = program.post(at_workspace, {"name": workspace.name, "cicdEnforcedDefault": True})
+
+    assert [by_person.status_code, by_token.status_code] == [409, 200]
+    assert "CI/CD enforcement is on" in by_person.json()["message"]
+    assert default.json()["cicdEnforcedDefault"] is True
+    (listed,) = program.get("/workspaces").json()["workspaces"]
+    assert listed["cicdEnforcedDefault"] is True
+    assert program.get(at_workspace).json()["cicdEnforcedDefault"] is True
+    assert program.get(here).json()["isCicdEnforced"] is False
+
+
+def finish(program, client, deployment):
+    path, answer = announce(program, deployment)
+    put(client, answer.json()["dagsUploadUrl"], tarball())
+    return program.post(f"{path}/{answer.json()['id']}/finalize")

@@ -11,13 +11,18 @@ from apps.core.errors import Invalid
 from apps.core.public_ids import public_id
 from apps.organizations.members.services import remove_person
 from apps.organizations.models import Organization, PersonalToken
-from apps.organizations.tokens.personal import create_personal_token, end_personal_tokens_at
+from apps.organizations.tokens.personal import (
+    LIMITS,
+    create_personal_token,
+    end_personal_tokens_at,
+)
 from tests.api.conftest import Program
 from tests.conftest import put_role, role
 
 
 def made_on_page(client, **typed) -> str:
-    answer = client.post("/account/tokens/new/", {"name": "my laptop", "days": 7, **typed})
+    form = {"name": "my laptop", "days": 7, "limit": "all", **typed}
+    answer = client.post("/account/tokens/new/", form)
     return answer.context["secret"]
 
 
@@ -87,7 +92,7 @@ def test_a_token_is_of_one_organization(bob, organization, client_of):
     put_role(bob, role("organization", "owner"), other)
     client = client_of(bob)
 
-    missing = client.post("/account/tokens/new/", {"name": "x", "days": 7})
+    missing = client.post("/account/tokens/new/", {"name": "x", "days": 7, "limit": "all"})
     secret = made_on_page(client, organization=other.pk)
 
     assert missing.status_code == 422
@@ -124,4 +129,48 @@ def test_who_is_in_no_organization_is_told_so(db, client_of):
     client = client_of(lonely)
 
     assert "You are in no organization" in client.get("/account/tokens/").content.decode()
-    assert client.post("/account/tokens/new/", {"name": "x", "days": 7}).status_code == 422
+    assert (
+        client.post("/account/tokens/new/", {"name": "x", "days": 7, "limit": "all"}).status_code
+        == 422
+    )
+
+
+def test_a_token_may_be_limited_to_a_part_of_what_its_person_may_do(
+    alice, organization, deployment, client_of
+):
+    client = client_of(alice)
+    programs = {
+        limit: Program(made_on_page(client, name=limit, limit=limit), organization)
+        for limit in LIMITS
+    }
+    path = f"/deployments/{public_id('deployment', deployment.pk)}"
+
+    def outcomes(limit: str) -> list[int]:
+        program = programs[limit]
+        return [
+            program.get(path).status_code,
+            program.post(f"{path}/deploys", {"type": "DAG_ONLY"}).status_code,
+            program.post("/workspaces", {"name": limit}).status_code,
+        ]
+
+    assert outcomes("all") == [200, 200, 200]
+    assert outcomes("run") == [200, 200, 403]
+    assert outcomes("deploy") == [200, 200, 403]
+    assert outcomes("read") == [200, 403, 403]
+    assert programs["read"].get("/deployments").json()["totalCount"] == 1
+    assert "Read and deploy code" in client.get("/account/tokens/").content.decode()
+    event = AuditEvent.objects.filter(action="personal_token.created").last()
+    assert "for 7 days" in str(event.changes)
+
+
+def test_a_limit_gives_nothing_that_its_person_does_not_have(bob, organization, deployment):
+    limited = {"permissions": sorted(LIMITS["run"][1])}
+    _, secret = create_personal_token(
+        user=bob, organization=organization, name="x", days=1, limit="run"
+    )
+
+    path = f"/deployments/{public_id('deployment', deployment.pk)}/deploys"
+    answer = Program(secret, organization).post(path, {"type": "DAG_ONLY"})
+
+    assert answer.status_code == 403
+    assert PersonalToken.objects.get().permissions == limited["permissions"]

@@ -231,3 +231,21 @@ def test_a_token_that_calls_too_often_waits_and_others_do_not(
     assert [one.status_code for one in answers] == [200, 200, 200, 429]
     assert answers[-1]["Retry-After"] == "30"
     assert other.get("/v1/users/self").status_code == 200
+
+
+@pytest.mark.parametrize("prefix", ["/platform/v1beta1", "/iam/v1beta1", "/labs/v1"])
+def test_other_clients_find_the_same_below_their_own_prefix(
+    alice, organization, deployment, program_of, client, prefix
+):
+    program = program_of(alice)
+    root = program.root.replace("/v1", prefix, 1)
+
+    listed = program.client.get(f"{root}/deployments")
+    missing = program.client.get(f"{root}/deployments/nothing")
+    body = {"name": "TF", "role": "ORGANIZATION_MEMBER", "type": "ORGANIZATION"}
+    token = program.client.post(f"{root}/tokens", body, content_type="application/json")
+
+    assert listed.json() == program.get("/deployments").json()
+    assert (missing.status_code, missing.json()["statusCode"]) == (404, 404)
+    assert token.json()["type"] == "ORGANIZATION"
+    assert client.get(f"{root}/deployments").status_code == 401

@@ -46,6 +46,7 @@ TABLE: dict[str, str] = {
     "GetDeployment": "deployment.view",
     "UpdateDeployment": "deployment.update",
     "DeleteDeployment": "deployment.delete",
+    "DiffDeployment": "deployment.update",
     "ListDeploys": "deployment.deploys.view",
     "CreateDeploy": "deployment.deploys.create",
     "GetDeploy": "deployment.deploys.view",

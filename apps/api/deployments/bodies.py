@@ -52,18 +52,19 @@ class DeploymentBody(Shape):
     worker_queues: list[QueueBody] | None = None
     contact_emails: list[str] | None = None
     scheduler_size: str | None = None
-    is_cicd_enforced: bool = False
+    is_cicd_enforced: bool | None = None
     is_dag_deploy_enabled: bool | None = None
     is_development_mode: bool | None = None
     is_high_availability: bool | None = None
     workload_identity: str | None = None
+    corrects_drift: bool | None = None
+    astro_runtime_version: str | None = None
 
 
 class NewDeployment(DeploymentBody):
     workspace_id: str
     cluster_id: str | None = None
     type: str | None = None
-    astro_runtime_version: str | None = None
 
 
 class DeploymentChange(DeploymentBody):
@@ -77,7 +78,6 @@ def options_of(cluster: Cluster) -> DeploymentOptions:
 def refuse_what_is_not_here(body: DeploymentBody) -> None:
     """Raise NotOffered for the first option that the portal does not have."""
     refusals = {
-        "deploys only by CI/CD": body.is_cicd_enforced,
         "development mode and hibernation": bool(body.is_development_mode),
         "high availability": bool(body.is_high_availability),
         "contact emails": bool(body.contact_emails),
@@ -117,12 +117,12 @@ def changed_configuration(
     workspace: Workspace,
     cluster: Cluster,
 ) -> Configuration:
-    """Return the configuration that an update asks for; the runtime stays."""
+    """Return the configuration that an update asks for; what it leaves out stays."""
     return _configuration(
         body,
         before,
         options_of(cluster),
-        runtime=before.runtime,
+        runtime=body.astro_runtime_version or before.runtime,
         actor=actor,
         workspace=workspace,
     )
@@ -176,6 +176,7 @@ def _configuration(
         executor=executor,  # type: ignore[arg-type]  # its name is checked with the rest
         queues=_queues(executor, body.worker_queues, before, options),
         variables=variables,
+        corrects_drift=_or_before(body.corrects_drift, before.corrects_drift),
     )
 
 
@@ -209,6 +210,10 @@ def _queue(body: QueueBody, before: Configuration, options: DeploymentOptions) -
         min_workers=_or(body.min_worker_count, usual.min_workers),
         max_workers=_or(body.max_worker_count, usual.max_workers),
     )
+
+
+def _or_before(asked: bool | None, before: bool) -> bool:
+    return before if asked is None else asked
 
 
 def _or(asked: int | None, usual: int) -> int:

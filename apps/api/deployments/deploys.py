@@ -10,7 +10,7 @@ from django.urls import reverse
 from ninja import Path, Query, Router
 from pydantic import Field
 
-from apps.api.deployments.shapes import AtDeployment
+from apps.api.deployments.shapes import CHECKING, AtDeployment
 from apps.api.wire.errors import NotHere, NotOffered
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.idempotency import once
@@ -20,7 +20,7 @@ from apps.core.public_ids import number_of, public_id
 from apps.deployments.models import Deployment, RevisionState
 from apps.deploys.incoming.images import image_of
 from apps.deploys.incoming.services import begin_upload, finish_upload
-from apps.deploys.models import Deploy, Upload
+from apps.deploys.models import Deploy, PreviewState, Upload
 from apps.deploys.queries import deploys_of
 from apps.deploys.services import roll_back
 
@@ -38,6 +38,7 @@ class DeployShape(Shape):
     deployment_id: str
     type: str = "DAG_ONLY"
     status: str
+    status_reason: str | None = None
     description: str
     dag_tarball_version: str | None = None
     dags_upload_url: str | None = None
@@ -95,7 +96,8 @@ def list_deploys(request: Call, at: Path[AtDeployment], asked: Query[Paging]) ->
 )
 @once
 def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
-    """DAGs are a gzipped tar, uploaded as to Azure Blob Storage. An image is pushed to
+    """DAGs are a gzipped tar, uploaded as to Azure Blob Storage. Beside the folder `dags` it may hold
+    the rest of a project, with the packages that it needs. An image is pushed to
     `imageRepository:imageTag`, in the portal's own registry; or `image` names one that is in
     another registry already, and nothing is pushed.
     """
@@ -133,8 +135,12 @@ def get_deploy(request: Call, at: Path[AtDeploy]) -> Any:
     summary="Deploy what was uploaded",
 )
 def finish_deploy(request: Call, at: Path[AtDeploy], body: Finish) -> Any:
-    """Check what was sent, and make a revision with it. 400 with all problems where it is not
-    accepted, 409 where nothing was uploaded or pushed. What runs already is fine.
+    """Check what was sent, store it and make a revision with it. 400 with all problems where it is
+    not accepted, 409 where nothing was uploaded or pushed. What runs already is fine.
+
+    A project that needs packages is deployed once they are installed and its DAGs were read: until
+    then the status is INITIALIZED and that of the Deployment DEPLOYING. Where something is wrong
+    the status is FAILED, and `statusReason` says what.
     """
     upload = _upload(request.found, at.deploy_id)
     if upload is None:
@@ -173,10 +179,8 @@ def upload_of_key(key: str) -> Upload | None:
 
 
 def _of_upload(upload: Upload, *, with_address: bool = False) -> DeployShape:
-    status = "FAILED" if upload.failure else "INITIALIZED"
     image = image_of(upload) if upload.has_image else None
-    if upload.finished_at:
-        status = _status(upload.deploy) if upload.deploy else "DEPLOYED"
+    status, reason = _progress(upload)
     return DeployShape(
         id=public_id("upload", upload.pk),
         deployment_id=public_id("deployment", upload.deployment_id),
@@ -184,6 +188,7 @@ def _of_upload(upload: Upload, *, with_address: bool = False) -> DeployShape:
         image_repository=f"{image.registry}/{image.repository}" if image else "",
         image_tag=(image.tag or image.digest) if image else "",
         status=status,
+        status_reason=reason or None,
         description=upload.description,
         dag_tarball_version=upload.version or None,
         dags_upload_url=_address(upload) if with_address else None,
@@ -191,6 +196,29 @@ def _of_upload(upload: Upload, *, with_address: bool = False) -> DeployShape:
         updated_at=upload.finished_at or upload.created_at,
         created_by_subject=profile_of(upload.created_by),
     )
+
+
+def _progress(upload: Upload) -> tuple[str, str]:
+    """Return how far an upload is, and what stands in its way."""
+    if upload.failure:
+        return "FAILED", upload.failure
+    preview = upload.preview
+    if preview is None or preview.state == PreviewState.DEPLOYED:
+        deploy = upload.deploy if preview is None else preview.deploy
+        return _status(deploy) if deploy else _without_deploy(upload), ""
+    if preview.state == PreviewState.CHECKING:
+        return "INITIALIZED", CHECKING
+    if preview.state == PreviewState.FAILED:
+        return "FAILED", preview.problem
+    if preview.state == PreviewState.DISCARDED:
+        return "FAILED", "It was discarded."
+    page = reverse("deploys:preview", args=[upload.deployment.ref, preview.number])
+    return "FAILED", f"It waits for a person to decide: {settings.PORTAL_URL}{page}"
+
+
+def _without_deploy(upload: Upload) -> str:
+    # What was delivered runs already.
+    return "DEPLOYED" if upload.finished_at else "INITIALIZED"
 
 
 def _of_deploy(deploy: Deploy) -> DeployShape:
@@ -229,11 +257,8 @@ def _address(upload: Upload) -> str:
 def _upload(deployment: Deployment, text: str) -> Upload | None:
     number = number_of("upload", text)
     uploads = Upload.objects.filter(deployment=deployment, pk=number)
-    return (
-        uploads.select_related("created_by", "deploy__revision", "deployment").first()
-        if number
-        else None
-    )
+    parts = ("created_by", "deployment", "deploy__revision", "preview__deploy__revision")
+    return uploads.select_related(*parts).first() if number else None
 
 
 def _deploy(deployment: Deployment, text: str) -> Deploy:

@@ -6,6 +6,7 @@ from django.db import transaction
 from ninja import Path, Query, Router
 
 from apps.access.scoped import require
+from apps.accounts.models import User
 from apps.api.deployments.bodies import (
     DeploymentChange,
     NewDeployment,
@@ -35,6 +36,8 @@ from apps.deployments.editing.services import (
     update_config,
 )
 from apps.deployments.models import Deployment, Phase
+from apps.deploys.enforcement import is_enforced, set_for_deployment
+from apps.deploys.queries import with_delivery
 from apps.organizations.models import Workspace
 
 router = Router(by_alias=True, exclude_none=True, tags=["Deployment"])
@@ -63,7 +66,8 @@ def list_deployments(request: Call, at: Path[InOrganization], asked: Query[Deplo
     if asked.names:
         found = found.filter(name__in=asked.names)
     sorts = {"name": "name", "createdAt": "created_at", "updatedAt": "wanted__created_at"}
-    page = page_of(found.select_related("workspace", *DEPLOYMENT_PARTS), asked, sorts=sorts)
+    whole = with_delivery(found.select_related("workspace", *DEPLOYMENT_PARTS))
+    page = page_of(whole, asked, sorts=sorts)
     rows = [deployment_shape(one) for one in page.rows]
     return DeploymentList(deployments=rows, **page.numbers(asked))
 
@@ -91,6 +95,7 @@ def new_deployment(request: Call, at: Path[InOrganization], body: NewDeployment)
                 body, actor=actor, workspace=workspace, cluster=cluster
             ),
         )
+        _enforce(actor, operation.deployment, body.is_cicd_enforced)
     return deployment_shape(_again(operation.deployment))
 
 
@@ -139,6 +144,7 @@ def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentCha
                 configuration=after,
                 base_revision_number=deployment.wanted.number,
             )
+        _enforce(actor, deployment, body.is_cicd_enforced)
     return deployment_shape(_again(deployment))
 
 
@@ -155,7 +161,14 @@ def remove_deployment(request: Call, at: Path[AtDeployment]) -> None:
 
 
 def _again(deployment: Deployment) -> Deployment:
-    return Deployment.objects.select_related("workspace", *DEPLOYMENT_PARTS).get(pk=deployment.pk)
+    rows = Deployment.objects.select_related("workspace", *DEPLOYMENT_PARTS)
+    return with_delivery(rows).get(pk=deployment.pk)
+
+
+def _enforce(actor: User, deployment: Deployment, is_on: bool | None) -> None:
+    """Decide for the Deployment alone, where it is to be another than now."""
+    if is_on is not None and is_on != is_enforced(deployment):
+        set_for_deployment(actor=actor, deployment=deployment, is_on=is_on)
 
 
 def _workspace(request: Call, text: str) -> Workspace:

@@ -39,6 +39,7 @@ STATUS = {
     "unknown": "UNKNOWN",
     "deleted": "UNKNOWN",
 }
+CHECKING = "What was deployed last needs packages, which are being chosen and installed."
 _SIZES = {size.name: size for size in SIZES}
 
 
@@ -75,7 +76,7 @@ class DeploymentShape(Shape):
     workspace_id: str
     workspace_name: str
     # Clients take one of the type STANDARD for moved when it comes with a cluster.
-    cluster_id: str | None
+    cluster_id: str | None = None
     cluster_name: str
     type: str
     cloud_provider: str
@@ -99,13 +100,14 @@ class DeploymentShape(Shape):
     is_dag_deploy_enabled: bool = True
     is_development_mode: bool = False
     is_high_availability: bool = False
+    corrects_drift: bool
     contact_emails: list[str] = []
     environment_variables: list[VariableShape]
     worker_queues: list[QueueShape]
     image_repository: str = ""
     image_tag: str
-    dag_tarball_version: str | None
-    desired_dag_tarball_version: str | None
+    dag_tarball_version: str | None = None
+    desired_dag_tarball_version: str | None = None
     api_url: str
     ui_url: str
     web_server_url: str
@@ -126,13 +128,14 @@ class DeploymentList(Listing):
 
 def deployment_shape(deployment: Deployment) -> DeploymentShape:
     """Describe a Deployment. No query, where `wanted__created_by`, `applied`, `created_by`,
-    `cluster` and `workspace` are loaded.
+    `cluster` and `workspace` are loaded, and `deploys.queries.with_delivery` has added its columns.
     """
     wanted, applied = deployment.wanted, deployment.applied
     if wanted is None:
         raise ValueError("A Deployment has a revision from its first moment.")
     configuration = wanted.configuration
     status = display_status(deployment)
+    is_code_checked = getattr(deployment, "is_code_checked", False)
     cluster, workspace = deployment.cluster, deployment.workspace
     is_kubernetes = cluster.is_kubernetes
     deployment_id = public_id("deployment", deployment.pk)
@@ -152,12 +155,14 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         cloud_provider=cluster.kind.upper(),
         region=cluster.kind,
         namespace=deployment.ref,
-        status=STATUS.get(status.key, "UNHEALTHY"),
-        status_reason=status.message,
+        status="DEPLOYING" if is_code_checked else STATUS.get(status.key, "UNHEALTHY"),
+        status_reason=CHECKING if is_code_checked else status.message,
+        is_cicd_enforced=bool(getattr(deployment, "is_cicd_enforced", False)),
         runtime_version=configuration.runtime,
         astro_runtime_version=configuration.runtime,
         airflow_version=_airflow_version(configuration.runtime),
         executor=configuration.executor.upper(),
+        corrects_drift=configuration.corrects_drift,
         scheduler_cpu=cpus(SCHEDULER.most_cpu_millis) if is_kubernetes else "",
         scheduler_memory=mebibytes(SCHEDULER.memory_mib) if is_kubernetes else "",
         environment_variables=variable_shapes(configuration, wanted),

@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from oauthlib.oauth2.rfc6749.errors import OAuth2Error
+from oauthlib.oauth2.rfc6749.errors import OAuth2Error  # type: ignore[import-untyped]
 
 from apps.accounts.sessions.services import fresh_sign_in_first
 from apps.api.oauth.client import CLIENT_ID, NAME, SCOPE, ensure_client
@@ -31,6 +31,8 @@ from apps.organizations.tokens.logins import (
 from apps.organizations.tokens.queries import Caller
 
 AUDIENCE = "astro-portal"
+# What Go writes for a program that says nothing.
+UNNAMED = "Go-http-client"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # What a client may ask for and is not done: people sign in as always, and allow all or nothing.
 IGNORED = ("prompt", "scope", "audience", "claims", "max_age", "id_token_hint", "resource")
@@ -85,7 +87,7 @@ def token(request: HttpRequest) -> HttpResponse:
             note_login(
                 tokens=[made[name] for name in ("access_token", "refresh_token") if name in made],
                 notes=notes,
-                program=program_of(request) or NAME,
+                program=_program(request),
                 address=client_address(request),
             )
     return response
@@ -158,3 +160,9 @@ def _set(request: HttpRequest, method: str, **values: str) -> None:
     for name, value in values.items():
         asked[name] = value
     setattr(request, method, asked)
+
+
+def _program(request: HttpRequest) -> str:
+    """Name the program as it names itself; the CLI does not while it signs in."""
+    said = program_of(request)
+    return NAME if said.startswith(UNNAMED) or not said else said

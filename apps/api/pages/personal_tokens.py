@@ -21,12 +21,17 @@ from apps.core.forms import Choices
 from apps.core.gates import signed_in_only
 from apps.organizations.models import Organization, PersonalToken
 from apps.organizations.tokens.logins import end_login, logins_of
-from apps.organizations.tokens.personal import create_personal_token, revoke_personal_token
+from apps.organizations.tokens.personal import (
+    LIMITS,
+    create_personal_token,
+    limit_of,
+    revoke_personal_token,
+)
 from apps.organizations.tokens.queries import fingerprint_of, personal_tokens_of
 from apps.organizations.workspaces.queries import organizations_of
 
 PAGE_SIZE = 50
-NOTE = "The secret is shown once, on the next page. The token may do what you may do."
+NOTE = "The secret is shown once, on the next page."
 
 
 class PersonalTokenForm(forms.Form):
@@ -37,6 +42,14 @@ class PersonalTokenForm(forms.Form):
         coerce=int,
         widget=Choices(),
         choices=[(1, "In 1 day"), (7, "In 7 days"), (30, "In 30 days"), (90, "In 90 days")],
+    )
+
+    limit = forms.ChoiceField(
+        label="May do",
+        initial="all",
+        widget=Choices(),
+        choices=[(key, words) for key, (words, _) in LIMITS.items()],
+        help_text="Never more than you may do yourself at that moment.",
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
@@ -62,7 +75,7 @@ class PersonalTokenForm(forms.Form):
 def personal_tokens(request: HttpRequest) -> HttpResponse:
     person = request_user(request)
     page = Paginator(personal_tokens_of(user=person), PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = [(token, _why_ended(token, person)) for token in page]
+    rows = [(token, _why_ended(token, person), limit_of(token)) for token in page]
     is_member = organizations_of(user=person).exists()
     programs = logins_of(user=person)
     context = {"page_obj": page, "rows": rows, "is_member": is_member, "programs": programs}

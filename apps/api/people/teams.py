@@ -19,7 +19,7 @@ from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
-from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Profile, Shape
+from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Name, Profile, Shape
 from apps.core.public_ids import number_of, numbers_of, public_id
 from apps.organizations.models import Team
 from apps.organizations.teams.queries import people_in
@@ -70,7 +70,7 @@ class TeamQuery(Paging):
 
 
 class TeamBody(Shape):
-    name: str = Field(min_length=1, max_length=80)
+    name: Name = Field(max_length=80)
     description: str = Field(default="", max_length=250)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from django.db.models import Q
 from django.utils import timezone
 from ninja import Path, Query, Router
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from apps.access.models import Role
 from apps.access.scoped import require
@@ -18,7 +18,7 @@ from apps.api.wire.errors import NotHere, NotOffered
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once_with_secret
 from apps.api.wire.paging import Paging, page_of
-from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
+from apps.api.wire.shapes import InOrganization, Listing, Name, Profile, Shape, profile_of
 from apps.core.errors import Invalid
 from apps.core.public_ids import number_of, public_id
 from apps.deployments.models import Deployment
@@ -82,7 +82,7 @@ class TokenQuery(Paging):
 
 
 class TokenBody(Shape):
-    name: str = Field(min_length=1, max_length=80)
+    name: Name = Field(max_length=80)
     description: str = Field(default="", max_length=250)
 
 
@@ -91,6 +91,14 @@ class NewToken(TokenBody):
     scope: Literal["ORGANIZATION", "WORKSPACE", "DEPLOYMENT"]
     entity_id: str = ""
     token_expiry_period_in_days: int | None = Field(default=None, ge=0, le=MOST_DAYS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def with_scope(cls, sent: Any) -> Any:
+        """Some clients call it the type."""
+        if isinstance(sent, dict) and "scope" not in sent and "type" in sent:
+            return {**sent, "scope": sent["type"]}
+        return sent
 
 
 class TokenRoles(Shape):

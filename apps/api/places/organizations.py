@@ -53,7 +53,7 @@ class SelfShape(Shape):
     full_name: str
     avatar_url: str = ""
     status: str = "ACTIVE"
-    organization_id: str | None
+    organization_id: str | None = None
     created_at: datetime
     updated_at: datetime
 

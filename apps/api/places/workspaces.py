@@ -3,15 +3,16 @@
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from ninja import Path, Query, Router
 from pydantic import Field
 
-from apps.api.wire.errors import NotOffered
 from apps.api.wire.gates import Call, in_organization, on_workspace
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
-from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Profile, Shape
+from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Name, Profile, Shape
 from apps.core.public_ids import numbers_of, public_id
+from apps.deploys.enforcement import default_of, enforced_by_default, set_default
 from apps.organizations.models import Workspace
 from apps.organizations.workspaces.services import create_workspace, update_workspace
 from apps.portal.services import delete_workspace
@@ -48,9 +49,9 @@ class WorkspaceQuery(Paging):
 class WorkspaceBody(Shape):
     """What a client sends to create or change a workspace."""
 
-    name: str = Field(min_length=1, max_length=50)
+    name: Name = Field(max_length=50)
     description: str = Field(default="", max_length=250)
-    cicd_enforced_default: bool = False
+    cicd_enforced_default: bool | None = None
 
 
 @router.get(
@@ -68,7 +69,8 @@ def list_workspaces(request: Call, at: Path[InOrganization], asked: Query[Worksp
         found = found.filter(name__in=asked.names)
     sorts = {"name": "name", "createdAt": "created_at", "updatedAt": "created_at"}
     page = page_of(found.select_related("organization"), asked, sorts=sorts)
-    rows = [workspace_shape(one) for one in page.rows]
+    enforced = enforced_by_default(page.rows)
+    rows = [workspace_shape(one, is_enforced=one.pk in enforced) for one in page.rows]
     return WorkspaceList(workspaces=rows, **page.numbers(asked))
 
 
@@ -81,14 +83,16 @@ def list_workspaces(request: Call, at: Path[InOrganization], asked: Query[Worksp
 )
 @once
 def new_workspace(request: Call, at: Path[InOrganization], body: WorkspaceBody) -> Any:
-    _refuse_enforcement(body)
-    made = create_workspace(
-        actor=request.caller.user,
-        organization=request.organization,
-        name=body.name.strip(),
-        description=body.description,
-    )
-    return workspace_shape(made)
+    actor, is_on = request.caller.user, bool(body.cicd_enforced_default)
+    with transaction.atomic():
+        made = create_workspace(
+            actor=actor,
+            organization=request.organization,
+            name=body.name.strip(),
+            description=body.description,
+        )
+        set_default(actor=actor, workspace=made, is_on=is_on)
+    return workspace_shape(made, is_enforced=is_on)
 
 
 @router.get(
@@ -99,7 +103,7 @@ def new_workspace(request: Call, at: Path[InOrganization], body: WorkspaceBody) 
     summary="Get a workspace",
 )
 def get_workspace(request: Call, at: Path[AtWorkspace]) -> Any:
-    return workspace_shape(request.found)
+    return workspace_shape(request.found, is_enforced=default_of(request.found))
 
 
 @router.post(
@@ -110,15 +114,18 @@ def get_workspace(request: Call, at: Path[AtWorkspace]) -> Any:
     summary="Change name and description of a workspace",
 )
 def change_workspace(request: Call, at: Path[AtWorkspace], body: WorkspaceBody) -> Any:
-    _refuse_enforcement(body)
     workspace: Workspace = request.found
-    update_workspace(
-        actor=request.caller.user,
-        workspace=workspace,
-        name=body.name.strip(),
-        description=body.description,
-    )
-    return workspace_shape(workspace)
+    actor, is_on = request.caller.user, body.cicd_enforced_default
+    with transaction.atomic():
+        update_workspace(
+            actor=actor,
+            workspace=workspace,
+            name=body.name.strip(),
+            description=body.description,
+        )
+        if is_on is not None:
+            set_default(actor=actor, workspace=workspace, is_on=is_on)
+    return workspace_shape(workspace, is_enforced=default_of(workspace))
 
 
 @router.delete(
@@ -133,18 +140,14 @@ def remove_workspace(request: Call, at: Path[AtWorkspace]) -> None:
     delete_workspace(actor=request.caller.user, workspace=workspace, typed_name=workspace.name)
 
 
-def workspace_shape(workspace: Workspace) -> WorkspaceShape:
+def workspace_shape(workspace: Workspace, *, is_enforced: bool) -> WorkspaceShape:
     return WorkspaceShape(
         id=public_id("workspace", workspace.pk),
         name=workspace.name,
         description=workspace.description,
         organization_id=public_id("organization", workspace.organization_id),
         organization_name=workspace.organization.name,
+        cicd_enforced_default=is_enforced,
         created_at=workspace.created_at,
         updated_at=workspace.created_at,
     )
-
-
-def _refuse_enforcement(body: WorkspaceBody) -> None:
-    if body.cicd_enforced_default:
-        raise NotOffered("This portal does not enforce deploys by CI/CD. Leave the option off.")

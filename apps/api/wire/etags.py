@@ -13,14 +13,13 @@ def etag_of(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
-def etag_of_shape(shape: BaseModel) -> str:
-    """Return the tag that the answer with this shape has."""
-    data = shape.model_dump(by_alias=True, exclude_none=True)
-    return etag_of(json.dumps(data, cls=NinjaJSONEncoder).encode())
+def written(shape: BaseModel) -> str:
+    """Write a shape as an answer has it."""
+    return json.dumps(shape.model_dump(by_alias=True, exclude_none=True), cls=NinjaJSONEncoder)
 
 
 def is_matched(request: HttpRequest, shape: BaseModel) -> bool:
     """Return whether a change may be made: the client names no version, or the one there is."""
     asked = request.headers.get("If-Match", "").strip()
     tags = {one.strip().removeprefix("W/") for one in asked.split(",")}
-    return not asked or asked == "*" or etag_of_shape(shape) in tags
+    return not asked or asked == "*" or etag_of(written(shape).encode()) in tags

@@ -33,6 +33,7 @@ from apps.core.gates import View
 from apps.core.middleware import client_address
 from apps.core.public_ids import number_of
 from apps.deployments.models import Deployment, Phase
+from apps.deploys.queries import with_delivery
 from apps.organizations.models import Organization, PersonalToken, Workspace
 from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
 from apps.organizations.workspaces.queries import organizations_of
@@ -59,6 +60,7 @@ class Gate:
     permission on an object where there is one.
 
     `model` is found by the argument `by` of the address: its public ID, or the value of a `field`.
+    `adding` adds columns to the query that finds it.
     `permission` is "" where an operation filters by itself: lists, mostly.
     """
 
@@ -67,6 +69,7 @@ class Gate:
     by: str = ""
     with_also: tuple[str, ...] = ()
     field: str = ""
+    adding: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         if self.permission and self.permission not in PERMISSIONS:
@@ -95,6 +98,7 @@ class Gate:
         caller: Caller = request.caller
         above = [path for path in self.model.access_paths.values() if path]
         rows = self.model.objects.select_related(*above, *self.with_also)
+        rows = self.adding(rows) if self.adding else rows
         found = rows.filter(**self._named(request, arguments)).first()
         if found is None or getattr(found, "phase", "") == Phase.DELETED:
             raise NotHere
@@ -134,6 +138,7 @@ def on_deployment(permission: str) -> Gate:
         Deployment,
         "deploymentId",
         with_also=DEPLOYMENT_PARTS,
+        adding=with_delivery,
     )
 
 
@@ -141,7 +146,7 @@ def by_token_on_deployment(permission: str) -> Callable[[View], View]:
     """Require a working token and a permission on the Deployment whose `ref` is in the address, for
     a view that is no operation and may write. It gets the Caller and the Deployment.
     """
-    ask = Gate(permission, Deployment, "ref", with_also=("applied",), field="ref")
+    ask = Gate(permission, Deployment, "ref", with_also=("applied", "cluster"), field="ref")
 
     def decorate(view: View) -> View:
         @csrf_exempt  # no cookie is read

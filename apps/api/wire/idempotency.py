@@ -6,7 +6,6 @@ a secret only that there was one is kept.
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -15,6 +14,7 @@ from django.core.cache import cache
 from django.http import HttpResponse
 
 from apps.api.wire.errors import KeyInUse
+from apps.api.wire.etags import written
 from apps.api.wire.gates import Call
 from apps.api.wire.shapes import Shape
 from apps.core.errors import Invalid
@@ -52,8 +52,7 @@ def _remembering(operation: Operation, *, keeps_answer: bool) -> Operation:
         except BaseException:
             cache.delete(key)
             raise
-        text = json.dumps(answer.model_dump(mode="json", by_alias=True, exclude_none=True))
-        kept = (content, "done", text) if keeps_answer else (content, SECRET, "")
+        kept = (content, "done", written(answer)) if keeps_answer else (content, SECRET, "")
         cache.set(key, kept, KEPT_SECONDS)
         return answer
 

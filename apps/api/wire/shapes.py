@@ -1,8 +1,9 @@
 """Shapes that many operations share: names are camelCase on the wire, snake_case here."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from apps.accounts.models import User, UserKind
@@ -15,6 +16,10 @@ class Shape(BaseModel):
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+
+# A name that people read: blanks around it are no part of it, and alone they are none.
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class InOrganization(Shape):

@@ -22,8 +22,9 @@ from apps.deploys.incoming.images import (
     ensure_takes_images,
     look_up_pushed,
 )
-from apps.deploys.models import Deploy, Upload
-from apps.deploys.services import NothingChanged, StorageFull, deliver
+from apps.deploys.models import Preview, Upload
+from apps.deploys.previews.services import submit
+from apps.deploys.services import Delivery, NothingChanged, StorageFull
 
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
@@ -64,11 +65,12 @@ def note_uploaded(*, upload: Upload) -> str:
 
 
 def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
-    """Make what was uploaded a deploy. Code that runs already is no failure; a second call returns
-    what the first made.
+    """Make what was uploaded a deploy; where it brings packages, first a preview, which becomes one
+    by itself unless something is wrong with it. Code that runs already is no failure; a second call
+    returns what the first made.
 
-    Raises Conflict where nothing was uploaded or pushed, or not this version, and as `deliver` and
-    `deploy_image` do. An image and its DAGs are deployed both, or neither.
+    Raises Conflict where nothing was uploaded or pushed, or not this version, and as `submit` and
+    `deploy_image` do. An image and its DAGs are accepted both, or neither.
     """
     if upload.finished_at is not None:
         return upload
@@ -82,24 +84,25 @@ def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
         with transaction.atomic():
             if image is not None:
                 deploy_image(actor=actor, upload=upload, image=image)
-            if tarball is not None:
-                upload.deploy = _deliver(actor, upload, tarball)
+            made = _submit(actor, upload, tarball) if tarball is not None else None
     except PortalError as error:
         upload.failure = error.message[:1000]
         upload.save(update_fields=["failure"])
         raise
+    upload.deploy = made.deploy if isinstance(made, Delivery) else None
+    upload.preview = made if isinstance(made, Preview) else None
     upload.failure, upload.finished_at = "", timezone.now()
-    upload.save(update_fields=["deploy", "failure", "finished_at"])
+    upload.save(update_fields=["deploy", "preview", "failure", "finished_at"])
     blobs.remove(upload.name)
     return upload
 
 
-def _deliver(actor: User, upload: Upload, tarball: Path) -> Deploy | None:
-    """Deliver it; None where the Deployment has exactly this code."""
+def _submit(actor: User, upload: Upload, tarball: Path) -> Delivery | Preview | None:
+    """Deliver it, or begin to; None where the Deployment has exactly this code."""
     with tempfile.TemporaryDirectory(prefix="portal-upload-") as folder:
         archive = _zip_of(tarball, Path(folder))
         try:
-            delivery = deliver(
+            return submit(
                 actor=actor,
                 deployment=upload.deployment,
                 file_name="dags.zip",
@@ -108,7 +111,6 @@ def _deliver(actor: User, upload: Upload, tarball: Path) -> Deploy | None:
             )
         except NothingChanged:
             return None
-    return delivery.deploy
 
 
 def _zip_of(tarball: Path, folder: Path) -> Path:

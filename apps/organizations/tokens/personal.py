@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.access.audit_labels import record_on
+from apps.access.catalogue import PERMISSIONS
 from apps.accounts.models import User
 from apps.core.errors import Invalid
 from apps.core.public_ids import public_id
@@ -18,14 +19,24 @@ from apps.organizations.tokens.queries import fingerprint_of, personal_tokens_of
 from apps.organizations.tokens.signed import new_signed
 
 MOST_DAYS = 90
+DEPLOY, RUN = "deployment.deploys.create", "deployment.airflow.run"
+READ = frozenset(one for one in PERMISSIONS if one.endswith(".view"))
+# What a token may be limited to, by key: the words, and the permissions.
+LIMITS: dict[str, tuple[str, frozenset[str] | None]] = {
+    "all": ("All that you may do", None),
+    "run": ("Read, deploy code and run DAGs", READ | {DEPLOY, RUN}),
+    "deploy": ("Read and deploy code", READ | {DEPLOY}),
+    "read": ("Read", READ),
+}
 MOST_TOKENS = 50
 
 
 @transaction.atomic
 def create_personal_token(
-    *, user: User, organization: Organization, name: str, days: int
+    *, user: User, organization: Organization, name: str, days: int, limit: str = "all"
 ) -> tuple[PersonalToken, str]:
     """Make a token for one's own programs; return it and its secret, which is stored nowhere.
+    `limit` is a key of LIMITS.
 
     Raises Invalid when the name is taken, for less than 1 or more than 90 days, and for too many.
     """
@@ -40,6 +51,7 @@ def create_personal_token(
     if PersonalToken.objects.filter(user=user).count() >= MOST_TOKENS:
         raise Invalid(f"You have {MOST_TOKENS} tokens. Revoke one that you do not use.")
     expires_at = timezone.now() + timedelta(days=days)
+    words, permissions = LIMITS[limit]
     organization_id = public_id("organization", organization.pk)
     person_id = public_id("user", user.pk)
     claims = {
@@ -55,9 +67,10 @@ def create_personal_token(
         digest=secret.digest,
         ending=secret.beginning,
         fingerprint=fingerprint_of(user),
+        permissions=None if permissions is None else sorted(permissions),
         expires_at=expires_at,
     )
-    _record("personal_token.created", user, token, [None, f"for {days} days"])
+    _record("personal_token.created", user, token, [None, f"{words}, for {days} days"])
     return token, secret.text
 
 
@@ -69,6 +82,13 @@ def revoke_personal_token(*, user: User, token_id: int) -> PersonalToken | None:
         _record("personal_token.revoked", user, token, ["usable", "revoked"])
         token.delete()
     return token
+
+
+def limit_of(token: PersonalToken) -> str:
+    """Say what a token may do."""
+    held = None if token.permissions is None else frozenset(token.permissions)
+    known = (words for words, permissions in LIMITS.values() if permissions == held)
+    return next(known, "Some of what you may do")
 
 
 def end_personal_tokens_at(*, domain: str) -> None:

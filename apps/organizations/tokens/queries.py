@@ -16,6 +16,7 @@ from django.utils import timezone
 from apps.access.apps import MODELS
 from apps.access.models import Role
 from apps.access.queries import (
+    limit_permissions,
     note_only_grant,
     note_permissions,
     permissions_held,
@@ -207,6 +208,8 @@ def _caller_in_person(digest: str, address: str) -> Caller:
     if VIEW not in token.held or not token.user.is_active:
         raise TokenRefused("The person of this token is not in its organization any more.")
     note_permissions(user=token.user, on=token.organization, permissions=token.held)
+    if token.permissions is not None:
+        limit_permissions(token.user, token.permissions)
     _note_use(token, address)
     return Caller(token.user, token.organization, token, token.organization)
 

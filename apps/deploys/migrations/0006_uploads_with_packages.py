@@ -1,0 +1,20 @@
+import django.db.models.deletion
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("deploys", "0005_packages_and_previews")]
+
+    operations = [
+        migrations.AddField(
+            model_name="upload",
+            name="preview",
+            field=models.OneToOneField(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="upload",
+                to="deploys.preview",
+            ),
+        ),
+    ]
