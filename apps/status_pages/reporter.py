@@ -39,6 +39,7 @@ class Reporter:
         mailer = threading.Thread(target=self._mail, args=(stop,), name="status-mail")
         mailer.start()
         while not stop.is_set():
+            close_old_connections()
             self.step()
             stop.wait(TICK_SECONDS)
         mailer.join()
@@ -55,6 +56,7 @@ class Reporter:
     def _mail(self, stop: threading.Event) -> None:
         """Send mails in a thread of their own: a mail server that is slow delays no copy."""
         while not stop.is_set():
+            close_old_connections()
             self._turn(partial(self._send, stop=stop))
             stop.wait(TICK_SECONDS)
         connection.close()
@@ -68,7 +70,6 @@ class Reporter:
 
     def _turn(self, part: Callable[..., object]) -> None:
         try:
-            close_old_connections()
             part(now=timezone.now())
         except Error:
             logger.warning("the database does not answer the status pages", exc_info=True)

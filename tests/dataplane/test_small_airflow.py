@@ -775,8 +775,9 @@ def change_database(world: LocalWorld, statement: str) -> None:
 def _shown(world: LocalWorld) -> State | None:
     """Return what a status page would show of the shared Airflow at this moment."""
     assert world.spec
-    health = world.plane.observe(ref=world.spec.ref).health
-    return of_deployment(Deployment(health=health), _measured_incidents(world))
+    observed = world.plane.observe(ref=world.spec.ref)
+    deployment = Deployment(health=observed.health, observed_at=observed.observed_at)
+    return of_deployment(deployment, _measured_incidents(world), now=datetime.now(UTC))
 
 
 def _measured_incidents(world: LocalWorld) -> set[str]:

@@ -60,7 +60,10 @@ def make_subscriber(page: StatusPage, email: str = "ana@example.org", **fields: 
 
 
 def look(times: int, *, at: datetime) -> datetime:
-    """Look at all components some times, 30 seconds apart; return the time of the next look."""
+    """Look at all components some times, 30 seconds apart, at Deployments that were observed just
+    before; return the time of the next look.
+    """
+    Deployment.objects.update(observed_at=at)
     for number in range(times):
         evaluate(now=at + number * LOOK)
     return at + times * LOOK

@@ -133,6 +133,17 @@ def test_what_the_portal_did_not_see_is_no_data(page: StatusPage, deployment: De
 
 
 @pytest.mark.django_db
+def test_what_no_worker_observes_any_more_is_not_green(page: StatusPage, deployment: Deployment):
+    component = make_component(page, deployment)
+    look(1, at=NOW)
+
+    for number in range(1, 64):
+        evaluate(now=NOW + number * LOOK)
+
+    assert state_of(component) == NONE
+
+
+@pytest.mark.django_db
 def test_the_bars_are_of_recorded_days(page: StatusPage, deployment: Deployment):
     component = make_component(page, deployment)
     look(1, at=NOW)

@@ -22,7 +22,7 @@ from apps.status_pages.setup.states import State, worst
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('portal.status-pages'))"
 _WRITTEN = ("state", "state_at", "seen_state", "seen_at", "looks", "evaluated_at")
-_READ = ("ref", "phase", "health")
+_READ = ("ref", "phase", "health", "observed_at")
 COUNTED = (
     State.OPERATIONAL,
     State.DEGRADED,
@@ -109,7 +109,7 @@ def _found(component: Component, kinds: Mapping[int, set[str]], now: datetime) -
             return sensing.of_cluster(component.cluster, now)
     deployments = component.deployments.all()
     return sensing.together(
-        sensing.of_deployment(one, kinds.get(one.pk, ())) for one in deployments
+        sensing.of_deployment(one, kinds.get(one.pk, ()), now=now) for one in deployments
     )
 
 

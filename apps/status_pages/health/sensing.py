@@ -26,14 +26,20 @@ DEGRADED = frozenset(
 )
 NOT_SEEN = frozenset({"unreachable"})
 AWAY = timedelta(minutes=2)
+# Incidents notice a silent cluster long before. This is for a portal whose workers are all gone.
+OLD = timedelta(minutes=30)
 
 
-def of_deployment(deployment: Deployment, kinds: Collection[str]) -> State | None:
-    """Return the state of a Deployment with open incidents of some kinds; None if it is gone."""
+def of_deployment(deployment: Deployment, kinds: Collection[str], *, now: datetime) -> State | None:
+    """Return the state of a Deployment with open incidents of some kinds; None if it is gone.
+
+    What was not observed for half an hour is not known, whatever the row says.
+    """
     if deployment.phase != Phase.ACTIVE:
         return None
-    found = frozenset(kinds)
-    if found & NOT_SEEN or deployment.health == Health.UNKNOWN:
+    found, seen_at = frozenset(kinds), deployment.observed_at
+    is_old = seen_at is None or now - seen_at > OLD
+    if is_old or found & NOT_SEEN or deployment.health == Health.UNKNOWN:
         return State.UNKNOWN
     if found & DOWN:
         return State.MAJOR
