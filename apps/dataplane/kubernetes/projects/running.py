@@ -90,7 +90,7 @@ def _pod_of(api: Api, project: ProjectJob) -> Manifest | None:
 
 
 def _is_running(pod: Manifest | None) -> bool:
-    return bool(pod) and (pod or {}).get("status", {}).get("phase") == "Running"
+    return pod is not None and (pod.get("status") or {}).get("phase") == "Running"
 
 
 def _refuse_over(api: Api, project: ProjectJob) -> None:

@@ -49,7 +49,7 @@ from apps.dataplane.project_checks.refusals import (
     unavailable,
 )
 from apps.dataplane.spec import CodeSpec, DeploymentSpec, PackagesSpec
-from apps.dataplane.untrusted import number_of, text_of
+from apps.dataplane.untrusted import block_of, number_of, text_of
 
 CHOOSING = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1024, disk_gib=2)
 BUILDING = Share(cpu_millis=200, most_cpu_millis=4000, memory_mib=1536, disk_gib=8)
@@ -57,6 +57,7 @@ READING = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=2560, disk_gib=
 CHOOSING_SECONDS, BUILDING_SECONDS, READING_SECONDS = 360, 540, 360
 # Of the address space of one file's process, which is more than what it uses.
 FILE_MEMORY_MIB = 4096
+MOST_OUTPUT = 20_000
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 NO_REGISTRY = (
     "This cluster has no registry, which an image with the packages would be stored in. Someone "
@@ -193,9 +194,9 @@ def _lock(answer: Answer, wanted: list[Requirement], runtime: str) -> PackageLoc
     refuse_replacing(wanted, present, runtime=runtime)
     if has_all(wanted, present):
         return PackageLock(text="", packages=())
-    output = str(answer.fields.get("output") or "")
+    output = block_of(answer.fields.get("output"), MOST_OUTPUT)
     if output:
-        fitting = str(answer.fields.get("fitting") or "")
+        fitting = block_of(answer.fields.get("fitting"), MOST_LOCK_BYTES)
         raise _refusal(output, wanted, fitting, runtime)
     text = answer.fields.get("lock")
     if not isinstance(text, str) or len(text) > 4 * MOST_LOCK_BYTES:
@@ -246,8 +247,8 @@ def _parsed(answer: Answer, seconds: float) -> ParsedProject:
         return parsed_project(found, seconds)
     if answer.fields.get("is_late") is True:
         raise Permanent(f"Reading the DAG files takes longer than {TOTAL_SECONDS // 60} minutes.")
-    log = answer.fields.get("log")
-    lines = [text_of(line) for line in str(log or "").splitlines() if line.strip()]
+    log = block_of(answer.fields.get("log"), MOST_OUTPUT)
+    lines = [text_of(line) for line in log.splitlines() if line.strip()]
     raise Permanent(
         "Airflow does not start with the packages of the project, so its DAG files were not read.",
         log=tuple(lines[-30:]),

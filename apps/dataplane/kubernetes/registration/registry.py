@@ -100,13 +100,17 @@ def _ask(
 def _send(
     session: requests.Session, method: str, url: str, body: bytes, *, is_own: bool
 ) -> requests.Response:
-    headers = {"Content-Type": "application/octet-stream"} if body else {}
-    # A header of None is not sent: other hosts get no credential.
+    headers: dict[str, str | bytes | None] = {}
+    if body:
+        headers["Content-Type"] = "application/octet-stream"
+    if not is_own:
+        # Other hosts get no credential: a header of None is not sent.
+        headers["Authorization"] = None
     return session.request(
         method,
         url,
         data=body,
-        headers=headers if is_own else {**headers, "Authorization": None},  # type: ignore[dict-item]
+        headers=headers,
         allow_redirects=False,
         stream=True,
         timeout=SECONDS,
