@@ -96,8 +96,8 @@ def list_deploys(request: Call, at: Path[AtDeployment], asked: Query[Paging]) ->
 )
 @once
 def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
-    """DAGs are a gzipped tar, uploaded as to Azure Blob Storage. Beside the folder `dags` it may hold
-    the rest of a project, with the packages that it needs. An image is pushed to
+    """DAGs are a gzipped tar, uploaded as to Azure Blob Storage. Beside the folder `dags` it may
+    hold the rest of a project, with the packages that it needs. An image is pushed to
     `imageRepository:imageTag`, in the portal's own registry; or `image` names one that is in
     another registry already, and nothing is pushed.
     """
