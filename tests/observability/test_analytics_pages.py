@@ -143,7 +143,7 @@ def test_limits_are_drawn_unless_they_would_flatten_the_chart():
     assert {one.label: one.values for one in cpu.lines} == {"CPU": (0.5, 0.9), "Limit": (2, 2)}
     assert "limit 2.00 CPU" in cpu.detail
     assert [one.label for one in memory.lines] == ["Memory"]
-    assert "limit 5" in memory.detail
+    assert memory.detail == "peak 100 B, limit 4.9 KiB"
     assert {one.label: one.values for one in pods.lines} == {
         "Components": (1, 1),
         "Workers": (2, 3),
