@@ -16,7 +16,7 @@ from apps.audit.services import record
 from apps.core.errors import PortalError
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.secrets.pulling import ref_in_credential, repository_of
-from apps.organizations.models import Organization
+from apps.organizations.models import Organization, PersonalToken
 from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
 from apps.registry.attempts import count, counted
 from apps.registry.scopes import Asked, scopes_in
@@ -129,15 +129,26 @@ def _access_of(caller: Caller, asked: list[Asked]) -> list[Access]:
         if deployment is not None:
             may = [action for action in one.actions if _may(caller.user, action, deployment)]
         else:
-            may = _of_shared(one, may_push=caller.user.is_operator)
+            may = _of_shared(one, may_push=_speaks_for_operator(caller))
         if may:
             access.append(Access(one.repository, tuple(may)))
     return access
 
 
-def _deployments(organization: Organization, repositories: Iterable[str]) -> list[Deployment]:
+def _speaks_for_operator(caller: Caller) -> bool:
+    """Say whether the token may all that an operator may: not one that is limited."""
+    limits = caller.token.permissions if isinstance(caller.token, PersonalToken) else None
+    return caller.user.is_operator and limits is None
+
+
+def _deployments(
+    organization: Organization | None, repositories: Iterable[str]
+) -> list[Deployment]:
+    """Return those that are named, of an organization or of all."""
     refs = [name.rpartition("/")[2] for name in repositories]
-    rows = Deployment.objects.filter(ref__in=refs, workspace__organization=organization)
+    rows = Deployment.objects.filter(ref__in=refs)
+    if organization is not None:
+        rows = rows.filter(workspace__organization=organization)
     return list(rows.exclude(phase=Phase.DELETED).select_related("workspace__organization"))
 
 

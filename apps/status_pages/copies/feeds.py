@@ -85,4 +85,5 @@ def _add(parent: Element, name: str, text: str) -> Element:
 
 
 def _written(root: Element) -> bytes:
-    return tostring(root, encoding="utf-8", xml_declaration=True)
+    written: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return written

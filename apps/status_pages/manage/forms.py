@@ -77,7 +77,7 @@ class SettingsForm(forms.Form):
     def __init__(
         self, *args: Any, organization: Organization, page: StatusPage | None, **kwargs: Any
     ) -> None:
-        super().__init__(*args, initial=_settings(organization, page), **kwargs)
+        super().__init__(*args, **kwargs | {"initial": _settings(organization, page)})
         fields: dict[str, Any] = self.fields
         fields["address"].help_text = f"The page is {settings.PORTAL_URL}/status/address/."
         if settings.STATUS_HOSTS:
@@ -156,7 +156,7 @@ class ComponentForm(forms.Form):
         user: User,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, initial=_component(component), **kwargs)
+        super().__init__(*args, **kwargs | {"initial": _component(component)})
         organization = page.organization
         fields: dict[str, Any] = self.fields
         seen = Deployment.objects.visible_to(user).filter(
@@ -241,7 +241,7 @@ class ReportForm(forms.Form):
         text: str = "",
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, initial=_draft(page, draft, text), **kwargs)
+        super().__init__(*args, **kwargs | {"initial": _draft(page, draft, text)})
         self.is_maintenance = kind == Report.Kind.MAINTENANCE
         fields: dict[str, Any] = self.fields
         fields["components"].queryset = page.components.order_by("position", "pk")
@@ -306,7 +306,7 @@ class UpdateForm(forms.Form):
     )
 
     def __init__(self, *args: Any, report: Report, **kwargs: Any) -> None:
-        super().__init__(*args, initial={"stage": report.stage}, **kwargs)
+        super().__init__(*args, **kwargs | {"initial": {"stage": report.stage}})
         fields: dict[str, Any] = self.fields
         fields["stage"].choices = [(one, one.label) for one in stages_after(report)]
 

@@ -50,7 +50,7 @@ def _message(update: ReportUpdate, event: Event, now: datetime) -> Message:
     names = ", ".join(one.name for one in report.components.all())
     return Message(
         event=event,
-        severity="info" if report.is_maintenance else SEVERITIES.get(report.impact, "info"),
+        severity="info" if report.is_maintenance else SEVERITIES.get(Impact(report.impact), "info"),
         title=f"{Stage(update.stage).label}: {report.title}"[:200],
         lines=tuple(update.text.splitlines())[:10],
         facts=(("Status page", page.name), ("Components", names[:300] or "none")),

@@ -28,7 +28,7 @@ class ChoiceForm(forms.Form):
 
     def __init__(self, *args: Any, subscriber: Subscriber, **kwargs: Any) -> None:
         chosen = list(subscriber.components.values_list("key", flat=True))
-        super().__init__(*args, initial={"components": chosen}, **kwargs)
+        super().__init__(*args, **kwargs | {"initial": {"components": chosen}})
         components = subscriber.page.components.order_by("position", "pk")
         fields: dict[str, Any] = self.fields
         fields["components"].choices = [(one.key, one.name) for one in components]

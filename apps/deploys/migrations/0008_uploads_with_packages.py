@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("deploys", "0005_packages_and_previews")]
+    dependencies = [("deploys", "0007_uploads_of_images")]
 
     operations = [
         migrations.AddField(
