@@ -9,6 +9,7 @@ class DeploysConfig(AppConfig):
     def ready(self) -> None:
         # By name, because they need models, which load after this module.
         import_string("apps.deploys.git.earlier_access.connect")()
+        import_string("apps.deploys.promotion.earlier_access.connect")()
         sealed_in = import_string("apps.deployments.secrets.keys.sealed_in")
         columns = import_string("apps.deployments.secrets.keys.SEALED_COLUMNS")
         repository = self.get_model("GitRepository")

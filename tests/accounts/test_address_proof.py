@@ -1,6 +1,7 @@
 """An address is proved by mail that reaches it. What was set up before the proof ends with it."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -17,13 +18,20 @@ from django.utils import timezone
 from apps.accounts.mail import OUTBOX
 from apps.accounts.models import OutgoingMail, User
 from apps.audit.models import AuditEvent
-from apps.deploys.models import GitRepository, GitSource
+from apps.deploys.models import (
+    BranchRule,
+    GitRepository,
+    GitSource,
+    Promotion,
+    PromotionState,
+)
 from apps.organizations.invitations.services import invite
 from apps.organizations.models import ApiTokenSecret, Invitation
 from apps.organizations.tokens.services import create_token
 from apps.sso.linking.reach import is_beyond
 from apps.sso.models import SSOConnection
 from apps.sso.scim.tokens import create_scim_token, scim_token
+from tests.alerts.examples import make_channel
 from tests.conftest import PASSWORD, role
 
 pytestmark = pytest.mark.django_db
@@ -175,18 +183,38 @@ def test_what_acts_for_the_account_ends_at_the_proof(alice, workspace, deploymen
     source = GitSource.objects.create(
         deployment=deployment, repository=repository, branch="main", set_by=alice
     )
+    rule = BranchRule.objects.create(
+        repository=repository, template=deployment, pattern="*", most=1, days=1, set_by=alice
+    )
+    promotion = Promotion.objects.create(
+        deployment=deployment,
+        number=1,
+        source_name="etl-dev",
+        created_by=alice,
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+    channel = make_channel(workspace, alice, "dag", deployment=deployment)
 
     with committing():
         reset_password(alice)
 
     assert scim_token(text=text, slug=organization.slug) is None
-    for row in (connection, repository, source):
+    for row in (connection, repository, source, rule, promotion, channel):
         row.refresh_from_db()
     assert (connection.configured_by, connection.approved_by, connection.approved_at) == (None,) * 3
     assert is_beyond(connection=connection, user=alice)
-    assert (repository.connected_by, source.set_by) == (None, None)
+    assert (repository.connected_by, source.set_by, rule.set_by) == (None,) * 3
+    assert (promotion.state, channel.config["by"]) == (PromotionState.WITHDRAWN, None)
     told = next(one for one in mail.outbox if "Earlier access" in one.subject).body
-    for words in ("SCIM token of an intruder", "connection Evil", "git.example.org/a", "main of"):
+    for words in (
+        "SCIM token of an intruder",
+        "connection Evil",
+        "git.example.org/a",
+        "main of",
+        "branches of",
+        "etl-dev",
+        "dag channel",
+    ):
         assert words in told
     actions = set(AuditEvent.objects.values_list("action", flat=True))
     assert {"scim_token.revoked", "sso_connection.unapproved", "git_repository.orphaned"} <= actions

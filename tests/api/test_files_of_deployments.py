@@ -85,6 +85,8 @@ def test_the_settings_that_are_tried_are_those_that_there_are():
         "queues",
         "variables",
         "corrects_drift",
+        # Set by a deploy, and kept by edits: see test_image_deploys.
+        "image",
     }, "Draw the new one, too, and put it into the shape and the body."
 
 

@@ -116,7 +116,7 @@ def test_the_local_executor_has_no_queues() -> None:
     assert "queues" in problems_of(replace(GOOD, executor="local"))
 
 
-@pytest.mark.parametrize("key", ["A", "_a", "a1", "AIRFLOW__CORE__LOAD_EXAMPLES", "x" * 255])
+@pytest.mark.parametrize("key", ["A", "a_", "a1", "AIRFLOW__CORE__LOAD_EXAMPLES", "x" * 255])
 def test_a_right_variable_name_is_taken(key: str) -> None:
     assert problems_of(with_variable(key)) == {}
 

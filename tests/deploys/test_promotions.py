@@ -14,11 +14,13 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
+from apps.clusters.images import keep_project_image
+from apps.clusters.models import Cluster
 from apps.core.errors import Conflict
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.models import Deployment, Phase
-from apps.deployments.reconciling.compiler import code_name
+from apps.deployments.reconciling.compiler import code_name, runtime_spec
 from apps.deploys import cleanup, enforcement
 from apps.deploys.models import Deploy, Promotion, PromotionState
 from apps.deploys.promotion import rules, services
@@ -26,6 +28,7 @@ from apps.deploys.promotion.comparing import difference
 from apps.deploys.services import deliver, roll_back
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.tokens.services import create_token
+from tests.clusters.material import registered
 from tests.conftest import make_user, put_role, role
 from tests.core.pages import check_page
 from tests.deploys.test_deploy_pages import DAG, settle
@@ -350,6 +353,28 @@ def test_packages_need_the_same_runtime(alice: User, dev: Deployment, prod: Depl
 
     with pytest.raises(services.DoesNotFit, match=r"chosen for runtime 3\.3\.1-1, and etl-prod"):
         ask(alice, dev, prod)
+
+
+def test_on_a_cluster_packages_are_promoted_where_their_image_is(
+    alice: User, dev: Deployment, prod: Deployment
+) -> None:
+    digest, cluster = "ab" * 32, registered(prod.workspace.organization)
+    Cluster.objects.filter(pk=cluster.pk).update(registry_repository="registry.example.org/airflow")
+    Deployment.objects.filter(pk=prod.pk).update(cluster=cluster)
+    Deploy.objects.filter(deployment=dev).update(packages_digest=digest)
+    dev.revisions.filter(pk=dev.applied_id).update(packages_digest=digest)
+
+    with pytest.raises(services.DoesNotFit, match="an image that etl-prod cannot use"):
+        ask(alice, dev, Deployment.objects.get(pk=prod.pk))
+
+    keep_project_image(
+        cluster=cluster,
+        runtime_image=runtime_spec(prod.wanted.configuration).image,
+        packages_digest=digest,
+        image=f"registry.example.org/airflow@sha256:{'c' * 64}",
+    )
+    made = ask(alice, dev, Deployment.objects.get(pk=prod.pk))
+    assert made.state == PromotionState.DEPLOYED
 
 
 def test_pages_take_as_many_queries_for_two_files_as_for_a_thousand(

@@ -25,6 +25,7 @@ OF_ORGANIZATION = {
     "/o/nordhavn/sso/",
     "/o/nordhavn/usage/",
     "/o/nordhavn/webhooks/",
+    "/o/nordhavn/status/",
     "/o/nordhavn/audit/",
     "/o/nordhavn/settings/",
 }

@@ -37,7 +37,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
     Raises Permanent, with a message, when a secret cannot be opened or the runtime is gone.
     """
     configuration = revision.configuration
-    runtime = _runtime(configuration)
+    runtime = runtime_spec(configuration)
     try:
         return DeploymentSpec(
             ref=deployment.ref,
@@ -71,7 +71,11 @@ def lock_name(digest: str) -> str:
     return f"{PACKAGES_FOLDER}/{digest}.txt"
 
 
-def _runtime(configuration: Configuration) -> RuntimeSpec:
+def runtime_spec(configuration: Configuration) -> RuntimeSpec:
+    """Return what a configuration runs on: its runtime, in the image of its own if it has one.
+
+    Raises Permanent when the runtime is gone.
+    """
     try:
         runtime = runtime_called(configuration.runtime)
     except KeyError:

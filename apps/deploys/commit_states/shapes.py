@@ -61,7 +61,9 @@ Made = tuple[str, dict[str, str], dict[str, Any]]
 
 
 def _github(report: Report, remote: Remote, username: str, token: str) -> Made:
-    base = "https://api.github.com" if remote.host == "github.com" else f"{_site(remote)}/api/v3"
+    base = (
+        "https://api.github.com" if remote.host == "github.com" else f"{_origin_of(remote)}/api/v3"
+    )
     headers = {
         "Accept": "application/vnd.github+json",
         "Authorization": f"Bearer {token}",
@@ -72,7 +74,7 @@ def _github(report: Report, remote: Remote, username: str, token: str) -> Made:
 
 
 def _gitea(report: Report, remote: Remote, username: str, token: str) -> Made:
-    url = f"{_site(remote)}/api/v1/repos/{_path(remote)}/statuses/{report.commit}"
+    url = f"{_origin_of(remote)}/api/v1/repos/{_path(remote)}/statuses/{report.commit}"
     return url, {"Authorization": f"token {token}"}, _like_github(report)
 
 
@@ -87,7 +89,7 @@ def _like_github(report: Report) -> dict[str, Any]:
 
 def _gitlab(report: Report, remote: Remote, username: str, token: str) -> Made:
     project = quote(_path(remote), safe="")
-    url = f"{_site(remote)}/api/v4/projects/{project}/statuses/{report.commit}"
+    url = f"{_origin_of(remote)}/api/v4/projects/{project}/statuses/{report.commit}"
     states = {PENDING: "pending", SUCCESS: "success", FAILURE: "failed"}
     fields = {
         "state": states[report.state],
@@ -99,7 +101,7 @@ def _gitlab(report: Report, remote: Remote, username: str, token: str) -> Made:
 
 
 def _bitbucket(report: Report, remote: Remote, username: str, token: str) -> Made:
-    host = "https://api.bitbucket.org" if remote.host == "bitbucket.org" else _site(remote)
+    host = "https://api.bitbucket.org" if remote.host == "bitbucket.org" else _origin_of(remote)
     url = f"{host}/2.0/repositories/{_path(remote)}/commit/{report.commit}/statuses/build"
     states = {PENDING: "INPROGRESS", SUCCESS: "SUCCESSFUL", FAILURE: "FAILED"}
     fields = {
@@ -115,7 +117,7 @@ def _bitbucket(report: Report, remote: Remote, username: str, token: str) -> Mad
     return url, {"Authorization": f"Bearer {token}" if is_bearer else f"Basic {pair}"}, fields
 
 
-def _site(remote: Remote) -> str:
+def _origin_of(remote: Remote) -> str:
     """Return where the API of a server of one's own is: by https, on the port of the web pages."""
     is_https = remote.scheme == "https" and remote.port != HTTPS_PORT
     host = f"[{remote.host}]" if ":" in remote.host else remote.host

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from apps.access.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
-from apps.deploys.models import GitRepository, GitSource
+from apps.deploys.models import BranchRule, GitRepository, GitSource
 
 
 def connect() -> None:
@@ -20,6 +20,7 @@ def connect() -> None:
 def _end(sender: Any, user: User, **_: Any) -> list[str]:
     repositories = GitRepository.objects.filter(connected_by=user).select_related("workspace")
     sources = GitSource.objects.filter(set_by=user).select_related("deployment", "repository")
+    rules = BranchRule.objects.filter(set_by=user).select_related("repository__workspace")
     words = []
     for repository in repositories:
         change = {f"git repository {repository}": ["connected", f"to be saved again: {user.email}"]}
@@ -31,6 +32,13 @@ def _end(sender: Any, user: User, **_: Any) -> list[str]:
         change = {"git": [str(source), f"to be saved again: {user.email}"]}
         record_on(action="git_source.orphaned", actor=None, on=source.deployment, changes=change)
         words.append(f"deploys of {source.deployment} from {source}")
+    for rule in rules:
+        change = {f"branches {rule}": [str(rule.repository), f"to be saved again: {user.email}"]}
+        record_on(
+            action="branch_rule.orphaned", actor=None, on=rule.repository.workspace, changes=change
+        )
+        words.append(f"Deployments for branches of {rule.repository}")
+    _forget(rules, "set_by")
     _forget(repositories, "connected_by")
     _forget(sources, "set_by")
     return words

@@ -15,9 +15,11 @@ from apps.access.audit_labels import record_on
 from apps.access.queries import forget_permissions
 from apps.accounts.mail import deliver
 from apps.accounts.models import User, UserKind
+from apps.clusters.images import project_image
 from apps.core.errors import Conflict, Refused
 from apps.deployments.models import Deployment, Operation
 from apps.deployments.operations import lock_deployment
+from apps.deployments.reconciling.compiler import runtime_spec
 from apps.deploys.enforcement import ensure_may_deliver
 from apps.deploys.models import Deploy, Promotion, PromotionState
 from apps.deploys.origins import source_of
@@ -254,6 +256,20 @@ def _ensure_fits(deploy: Deploy, target: Deployment) -> None:
             f"The packages were chosen for runtime {runtime}, and {target.name} has "
             f"{target.wanted.configuration.runtime}. Give both the same runtime first."
         )
+    if target.cluster.is_kubernetes and not _has_image(target, deploy.packages_digest):
+        raise DoesNotFit(
+            f"The packages were installed into an image that {target.name} cannot use: it runs on "
+            "another cluster, or from another image. Deploy the same code to it once."
+        )
+
+
+def _has_image(target: Deployment, packages_digest: str) -> bool:
+    if target.wanted is None:
+        return False
+    image = runtime_spec(target.wanted.configuration).image
+    return bool(
+        project_image(cluster=target.cluster, runtime_image=image, packages_digest=packages_digest)
+    )
 
 
 def _ensure_not_asked(deploy: Deploy, target: Deployment) -> None:
