@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from apps.accounts.mail import OUTBOX
 from apps.accounts.models import OutgoingMail, User
+from apps.accounts.sign_in.address_proof import is_address_proved
 from apps.audit.models import AuditEvent
 from apps.deploys.models import (
     BranchRule,
@@ -29,6 +30,7 @@ from apps.organizations.invitations.services import invite
 from apps.organizations.models import ApiTokenSecret, Invitation
 from apps.organizations.tokens.services import create_token
 from apps.sso.linking.reach import is_beyond
+from apps.sso.linking.services import add_link
 from apps.sso.models import SSOConnection
 from apps.sso.scim.tokens import create_scim_token, scim_token
 from tests.alerts.examples import make_channel
@@ -218,3 +220,19 @@ def test_what_acts_for_the_account_ends_at_the_proof(alice, workspace, deploymen
         assert words in told
     actions = set(AuditEvent.objects.values_list("action", flat=True))
     assert {"scim_token.revoked", "sso_connection.unapproved", "git_repository.orphaned"} <= actions
+
+
+@pytest.mark.parametrize("field", ["configured_by", "approved_by", None])
+def test_a_connection_proves_nothing_of_whoever_set_it_up(bob, workspace, committing, field):
+    connection = SSOConnection.objects.create(
+        organization=workspace.organization,
+        key="k",
+        name="Own",
+        protocol="saml",
+        **({field: bob} if field else {}),
+    )
+
+    with committing():
+        add_link(connection=connection, subject="bob", user=bob)
+
+    assert is_address_proved(user=bob) is (field is None)

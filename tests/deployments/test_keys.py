@@ -27,6 +27,7 @@ from apps.organizations.models import Organization, Workspace
 from apps.sso.connections.services import client_secret_of
 from apps.sso.encryption import encryption_key_of
 from apps.sso.models import SSOConnection
+from apps.status_pages.copies.models import Copy
 
 pytestmark = pytest.mark.django_db
 
@@ -130,8 +131,8 @@ def test_keys_are_not_judged_before_the_columns_are_there(
     assert run_checks(tags=["database"], databases=["default"]) == []
 
 
-# Measurements, which are no secrets.
-PACKED = {(HistoryDay, "packed"), (Sample, "packed")}
+# Measurements and status pages, which are no secrets.
+PACKED = {(HistoryDay, "packed"), (Sample, "packed"), (Copy, "packed")}
 
 
 def test_every_sealed_column_moves_to_the_current_key() -> None:

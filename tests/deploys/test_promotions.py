@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.test import Client
@@ -20,7 +21,7 @@ from apps.core.errors import Conflict
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.models import Deployment, Phase
-from apps.deployments.reconciling.compiler import code_name, runtime_spec
+from apps.deployments.reconciling.compiler import code_name, lock_name, runtime_spec
 from apps.deploys import cleanup, enforcement
 from apps.deploys.models import Deploy, Promotion, PromotionState
 from apps.deploys.promotion import rules, services
@@ -367,6 +368,7 @@ def test_on_a_cluster_packages_are_promoted_where_their_image_is(
     with pytest.raises(services.DoesNotFit, match="an image that etl-prod cannot use"):
         ask(alice, dev, Deployment.objects.get(pk=prod.pk))
 
+    default_storage.save(lock_name(digest), ContentFile(b"a==1"))
     keep_project_image(
         cluster=cluster,
         runtime_image=runtime_spec(prod.wanted.configuration).image,

@@ -64,6 +64,7 @@ def test_an_organization_has_its_own_lines_and_a_way_to_its_workspaces(alice, wo
     assert {address for address, *_ in lines} == OF_ORGANIZATION
     assert [label for *_, label in lines][4:] == [
         "Alerts",
+        "Status page",
         "Clusters",
         "Usage",
         "Members",

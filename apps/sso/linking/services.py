@@ -32,17 +32,19 @@ def add_link(
     *, connection: SSOConnection, subject: str, user: User, keep_key: str | None = None
 ) -> SocialAccount:
     """Link an identity to an account. What was set up before its address was ever proved ends, but
-    for the session `keep_key` and the password that opened it.
+    for the session `keep_key` and the password that opened it. A connection that the account set up
+    itself proves nothing.
     """
     account = SocialAccount.objects.create(
         provider=connection.key, uid=subject, user=user, extra_data={}
     )
-    prove_address(
-        user=user,
-        by=f"single sign-on of {connection.organization}",
-        keeps_password=keep_key is not None,
-        keep_key=keep_key,
-    )
+    if user.pk not in (connection.configured_by_id, connection.approved_by_id):
+        prove_address(
+            user=user,
+            by=f"single sign-on of {connection.organization}",
+            keeps_password=keep_key is not None,
+            keep_key=keep_key,
+        )
     changes = {user.email: [None, connection.name]}
     record_on(action="identity.linked", actor=user, on=connection.organization, changes=changes)
     return account

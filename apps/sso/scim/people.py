@@ -146,8 +146,10 @@ def _follow_account(record: ScimRecord, email: str, name: str, maker: User | Non
     elif record.user is None:
         _check_reach(record, user, maker)
         record.user = user
-        # The address was verified by the organization, the account may have been made by anybody.
-        prove_address(user=user, by=f"provisioning of {record.organization}")
+        # The address was verified by the organization, the account may have been made by anyone. A
+        # token says nothing of the account that made it.
+        if user != maker:
+            prove_address(user=user, by=f"provisioning of {record.organization}")
     if user.email.lower() != email:
         _check_account_reach(record, user, maker)
         change_address(user=user, email=email)
