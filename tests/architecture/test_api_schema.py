@@ -21,7 +21,7 @@ jsonschema = pytest.importorskip("jsonschema")
 pytestmark = pytest.mark.slow
 
 VISITORS = ("organization owner", "workspace member", "deployment token", "outsider")
-EXAMPLES = 4
+EXAMPLES = 2
 # Names and numbers of what the outsider must not learn of.
 FOREIGN = (b"etl-prod", b"Nordhavn", b"Warehouse")
 
