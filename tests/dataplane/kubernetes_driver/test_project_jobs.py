@@ -134,6 +134,8 @@ def test_a_runtime_is_read_where_it_is_or_from_a_copy() -> None:
 
     assert work.base_of("apache/airflow:3.3.2", REGISTRY) == "apache/airflow:3.3.2"
     assert work.base_of("apache/airflow:3.3.2", copies) == "registry.test/mirror/airflow:3.3.2"
+    own = f"registry.test/team/airflow@sha256:{'1' * 64}"
+    assert work.base_of(own, copies) == own
 
 
 @pytest.mark.parametrize(
@@ -163,4 +165,5 @@ def test_the_programs_are_all_shipped() -> None:
         if one["metadata"]["name"].endswith("-programs")
     ]
 
-    assert set(shipped) == {path.name for path in Path(PROGRAMS).glob("*.py")} | {"parse_dags.py"}
+    folders = (Path(PROGRAMS), Path(PROGRAMS).with_name("checks"))
+    assert set(shipped) == {path.name for folder in folders for path in folder.glob("*.py")}

@@ -167,8 +167,9 @@ def _programs(project: ProjectJob) -> Manifest:
 
 @cache
 def _texts() -> dict[str, str]:
-    files = [*(RUNTIME_FOLDER / "projects").glob("*.py"), RUNTIME_FOLDER / "checks/parse_dags.py"]
-    return {path.name: path.read_text() for path in sorted(files)}
+    folders = (RUNTIME_FOLDER / "projects", RUNTIME_FOLDER / "checks")
+    files = sorted(path for folder in folders for path in folder.glob("*.py"))
+    return {path.name: path.read_text() for path in files}
 
 
 def _credential(project: ProjectJob, credential: Mapping[str, str]) -> Manifest:

@@ -162,9 +162,10 @@ def parse_project(api: Api, config: ClusterConfig, *, spec: DeploymentSpec) -> P
 
 def base_of(image: str, registry: Registry) -> str:
     """Return where the image of a runtime is read: where it names itself, or in the repository
-    that the cluster has copies of runtimes in.
+    that the cluster has copies of runtimes in. Images of people's own, which are named by digest,
+    have no copies.
     """
-    if not registry.runtime_repository:
+    if not registry.runtime_repository or "@" in image:
         return image
     return f"{registry.runtime_repository}:{image.rpartition(':')[2]}"
 
