@@ -178,7 +178,7 @@ def test_a_code_works_once_and_for_its_program_alone(bob, client_of):
         {"redirect_uri": "http://localhost.evil.example:12345/callback"},
         {"redirect_uri": "http://evil@localhost.example/callback"},
         {"redirect_uri": ""},
-        {"client_id": "somebody"},
+        {"client_id": "another-program"},
         {"client_id": "\u0000"},
     ],
 )

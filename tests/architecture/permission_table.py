@@ -218,7 +218,7 @@ TABLE = {
     "deployments:new_token": both("deployment.tokens.manage"),
     "deployments:rotate_token": both("deployment.tokens.manage"),
     "deployments:revoke_token": both("deployment.tokens.manage"),
-    # By token alone: whoever is signed in is nobody there.
+    # By token alone: a session does not count there.
     "api:metrics": special("token", NOBODY, TOKENS, is_by_token=True),
     # The operations of the API are in test_api_matrix.
     "api:airflow": by_token("deployment.airflow.view"),
@@ -226,7 +226,7 @@ TABLE = {
     "api:reference": special("open", EVERYBODY, EVERYBODY),
     "registry:setup": special("operator", NOBODY, OPERATOR),
     "registry:certificates": special("operator", NOBODY, OPERATOR),
-    # It takes no session: whoever is signed in is nobody there.
+    # It takes no session: a session does not count there.
     "registry:token": special("open", NOBODY, NOBODY, NOBODY, is_by_token=True),
     # It takes PUT alone.
     "api:upload": special("open", NOBODY, None),

@@ -197,7 +197,7 @@ class SettingsForm(NameForm, KeptForm):
         label="Package index",
         required=False,
         max_length=500,
-        help_text="Like https://pypi.example.org/simple. Empty: pypi.org.",
+        help_text="Like https://pypi.example.org/simple. Empty: the public index.",
         widget=forms.TextInput(attrs={"spellcheck": "false"}),
     )
     apply_again = forms.BooleanField(required=False)

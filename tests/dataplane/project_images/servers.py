@@ -87,7 +87,7 @@ class Registry:
 
     def push_image(self, repository: str, tag: str) -> str:
         """Store an image of one tiny layer; return its digest."""
-        layer = b"no tar, but nobody looks"
+        layer = b"no tar, and not read"
         root = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}
         settings = {"User": "50000", "Env": ["PATH=/bin"]}
         config = {"architecture": "amd64", "os": "linux", "config": settings, "rootfs": root}
