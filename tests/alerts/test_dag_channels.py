@@ -56,9 +56,17 @@ def test_a_message_is_the_configuration_of_a_run_with_its_own_name(
     assert event.actor == alice
 
 
-def test_a_second_attempt_makes_no_second_run(channel: Channel, airflow: Airflow):
-    repeated = {"detail": "DagRun with Run ID: `alert__msg_7` already exists"}
-    airflow.answer = AirflowResponse(status=409, data=repeated)
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"detail": "DagRun with Run ID: `alert__msg_7` already exists"},
+        {"detail": {"reason": "Unique constraint violation"}},
+    ],
+)
+def test_a_second_attempt_makes_no_second_run(
+    channel: Channel, airflow: Airflow, said: dict[str, Any]
+):
+    airflow.answer = AirflowResponse(status=409, data=said)
 
     assert send(channel).startswith("Run alert__msg_7")
 

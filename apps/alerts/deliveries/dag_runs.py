@@ -6,7 +6,7 @@ from apps.accounts.models import User
 from apps.alerts.channels.models import Channel
 from apps.alerts.deliveries.messages import Message
 from apps.core.errors import PortalError
-from apps.dags.airflow.api import ActRefused, NotInAirflow
+from apps.dags.airflow.api import ActRefused, AlreadyThere, NotInAirflow
 from apps.dags.services import trigger_dag
 from apps.deployments.models import Deployment
 
@@ -17,8 +17,6 @@ NO_RIGHT = (
     "Who saved this channel last may not run DAGs in its Deployment any more. A person who may has "
     "to save it again."
 )
-# What Airflow says of a run that an earlier attempt made.
-REPEATED = "already exists"
 
 
 class TriggerFailed(PortalError):
@@ -50,10 +48,10 @@ def trigger(*, channel: Channel, message: Message, delivery: str) -> str:
             note=f"For the alert rule {message.rule}",
             run_id=run_id,
         )
-    except ActRefused as error:
-        if REPEATED not in error.message:
-            raise TriggerFailed(error.message, is_final=True) from None
-    except NotInAirflow as error:
+    except AlreadyThere:
+        # An earlier attempt made it.
+        pass
+    except (ActRefused, NotInAirflow) as error:
         raise TriggerFailed(error.message, is_final=True) from None
     except PortalError as error:
         raise TriggerFailed(error.message, is_final=False) from None

@@ -48,6 +48,10 @@ class ActRefused(PortalError):
     """Airflow refused an action, with its own reason."""
 
 
+class AlreadyThere(ActRefused):
+    """What should be made is there. Older Airflows say so by the status alone."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AirflowApi:
     """`secrets` are the values of secret variables, to be masked in what Airflow prints."""
@@ -83,13 +87,14 @@ class AirflowApi:
 
     def send(self, method: str, *parts: str, json: Mapping[str, object]) -> dict[str, Any]:
         """Send an action and return Airflow's answer. Raises AirflowSilent, which leaves open
-        whether it was done, NotInAirflow and ActRefused.
+        whether it was done, NotInAirflow, ActRefused and AlreadyThere.
         """
         found = self._call(method, _path(parts), json)
         if found.status < 300:
             return found.data if isinstance(found.data, dict) else {}
         if found.status in (400, 409, 422):
-            raise ActRefused(f"Airflow refused: {_reason(found.data)}")
+            refused = AlreadyThere if found.status == 409 else ActRefused
+            raise refused(f"Airflow refused: {_reason(found.data)}")
         raise _failure(found.status, found.data)
 
     def _call(self, method: str, path: str, json: Mapping[str, object] | None = None) -> Any:
