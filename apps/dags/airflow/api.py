@@ -49,7 +49,7 @@ class ActRefused(PortalError):
 
 
 class AlreadyThere(ActRefused):
-    """What should be made is there. Older Airflows say so by the status alone."""
+    """What should be made is there. Airflow has several words for it, and one status."""
 
 
 @dataclass(frozen=True, kw_only=True)
