@@ -92,9 +92,10 @@ class AirflowApi:
         found = self._call(method, _path(parts), json)
         if found.status < 300:
             return found.data if isinstance(found.data, dict) else {}
-        if found.status in (400, 409, 422):
-            refused = AlreadyThere if found.status == 409 else ActRefused
-            raise refused(f"Airflow refused: {_reason(found.data)}")
+        if found.status == 409:
+            raise AlreadyThere(f"Airflow refused: {_reason(found.data)}")
+        if found.status in (400, 422):
+            raise ActRefused(f"Airflow refused: {_reason(found.data)}")
         raise _failure(found.status, found.data)
 
     def _call(self, method: str, path: str, json: Mapping[str, object] | None = None) -> Any:
