@@ -59,7 +59,7 @@ def test_a_visit_costs_no_query_and_a_second_one_no_body(
     assert status == 200
     check_page(body.decode())
     assert b"Morning reports" in body
-    assert b"Everything works" in body
+    assert b"All systems operational" in body
     assert deployment.name.encode() not in body
     assert b"<script" not in body
     assert again[0] == 304

@@ -46,16 +46,16 @@ def history(content: PageContent, *, stylesheets: Sequence[str]) -> str:
 
 def verdict(content: PageContent) -> str:
     """Say in a few words how everything is."""
-    disturbed = sum(one.state in DISTURBED for one in content.components)
+    affected = sum(one.state in DISTURBED for one in content.components)
     if content.state == State.OPERATIONAL:
-        return "Everything works"
-    if disturbed and disturbed == len(content.components):
-        return "Everything is disturbed" if disturbed > 1 else "Disturbed"
-    if disturbed:
+        return "All systems operational"
+    if affected and affected == len(content.components):
+        return "All components are affected" if affected > 1 else "Affected"
+    if affected:
         return (
-            "One component is disturbed"
-            if disturbed == 1
-            else f"{disturbed} components are disturbed"
+            "One component is affected"
+            if affected == 1
+            else f"{affected} components are affected"
         )
     return "Maintenance" if content.state == State.MAINTENANCE else "Not everything is reported"
 

@@ -55,7 +55,7 @@ class SettingsForm(forms.Form):
         ),
     )
     drafting = forms.ChoiceField(
-        label="When a component is disturbed",
+        label="When a component has a problem",
         choices=StatusPage.Drafting.choices,
         initial=StatusPage.Drafting.DRAFT,
         widget=Choices(

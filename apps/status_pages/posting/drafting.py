@@ -122,7 +122,7 @@ def _write(page: StatusPage, components: Sequence[Component], now: datetime) -> 
 
 def _title(components: Sequence[Component]) -> str:
     if len(components) > 1:
-        return "Several components are disturbed"
+        return "Several components are affected"
     return f"{components[0].name} is {WORDS[components[0].state]}"
 
 
