@@ -53,9 +53,7 @@ def verdict(content: PageContent) -> str:
         return "All components are affected" if affected > 1 else "Affected"
     if affected:
         return (
-            "One component is affected"
-            if affected == 1
-            else f"{affected} components are affected"
+            "One component is affected" if affected == 1 else f"{affected} components are affected"
         )
     return "Maintenance" if content.state == State.MAINTENANCE else "Not everything is reported"
 
