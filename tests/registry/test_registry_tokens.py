@@ -128,6 +128,18 @@ def test_what_the_operator_shares_is_for_all_who_sign_in(
     assert access(ask(robot, shared)) == {"runtime/airflow": ["pull"]}
 
 
+def test_a_limited_token_of_the_operator_shares_nothing(alice: Any, organization: Any):
+    alice.is_operator = True
+    alice.save(update_fields=["is_operator"])
+    _, limited = create_personal_token(
+        user=alice, organization=organization, name="CI", days=1, limit="deploy"
+    )
+
+    assert access(ask(limited, "repository:runtime/airflow:pull,push")) == {
+        "runtime/airflow": ["pull"]
+    }
+
+
 def test_secrets_that_do_not_work_are_refused_alike_and_recorded_once_a_minute(
     alice: Any, workspace: Any, deployment: Deployment
 ):
