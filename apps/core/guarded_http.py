@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -25,7 +26,23 @@ from apps.core.errors import PortalError
 
 CONNECT_SECONDS = 3.0
 CHUNK_BYTES = 16 * 1024
+LONGEST_URL = 2000
 HEADERS = {"Content-Type": "application/json", "User-Agent": "astro-portal"}
+
+
+def parts_of_address(url: str, *, allows_http: bool) -> SplitResult | None:
+    """Return the parts of an address, None if it is not one that requests can be sent to. Where it
+    leads is checked when that is done.
+    """
+    try:
+        parts = urlsplit(url)
+        port_is_good = parts.port is None or 0 < parts.port < 65_536
+    except ValueError:
+        return None
+    allowed = ("https", "http") if allows_http else ("https",)
+    is_plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= LONGEST_URL
+    is_good = parts.scheme in allowed and parts.hostname and is_plain and port_is_good
+    return parts if is_good else None
 
 
 class ExchangeFailed(PortalError):

@@ -18,6 +18,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.api.oauth.client import CLIENT_ID, ensure_client
 from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict
 from apps.deployments.models import Deployment, Phase
@@ -30,6 +31,7 @@ from apps.deployments.secrets.pulling import (
     ref_in_credential,
 )
 from apps.organizations.models import ApiToken, OrganizationGrant
+from apps.organizations.tokens.logins import make_tokens, note_login
 from apps.organizations.tokens.personal import create_personal_token
 from apps.organizations.tokens.services import create_token, revoke_token
 from apps.registry import services
@@ -126,6 +128,20 @@ def test_what_the_operator_shares_is_for_all_who_sign_in(
     assert access(ask(secret_of(alice), shared)) == {"runtime/airflow": ["pull", "push"]}
     assert access(ask(secret_of(bob), shared)) == {"runtime/airflow": ["pull"]}
     assert access(ask(robot, shared)) == {"runtime/airflow": ["pull"]}
+
+
+def test_a_program_that_is_signed_in_pushes_where_its_person_may(
+    alice: Any, charlie: Any, deployment: Deployment
+):
+    ensure_client()
+
+    def signed_in(person: Any) -> str:
+        made = make_tokens(user=person, client_id=CLIENT_ID)
+        note_login(tokens=[made["access_token"]], notes=None, program="CLI", address="::1")
+        return made["access_token"]
+
+    assert access(ask(signed_in(alice), PUSH)) == {"deployments/etl-prod-7f3c": ["pull", "push"]}
+    assert access(ask(signed_in(charlie), PUSH)) == {}
 
 
 def test_a_limited_token_of_the_operator_shares_nothing(alice: Any, organization: Any):

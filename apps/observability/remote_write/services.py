@@ -15,10 +15,10 @@ from apps.accounts.models import User
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.encryption.keys import key_ring
 from apps.core.errors import Invalid
+from apps.core.guarded_http import parts_of_address
 from apps.observability.remote_write.models import Receiver
 from apps.organizations.models import Organization
 
-LONGEST = 2000
 WRONG = (
     "Enter an address that begins with https://, such as "
     "https://prometheus.example.org/api/v1/write."
@@ -84,14 +84,8 @@ def access_of(receiver: Receiver) -> Access | None:
 
 def checked_host(url: str) -> str:
     """Return the host of an address. Raises Invalid for an address that is of no use."""
-    allowed = ("https", "http") if settings.ALERTS_ALLOW_HTTP else ("https",)
-    try:
-        parts = urlsplit(url)
-        port_is_good = parts.port is None or 0 < parts.port < 65_536
-    except ValueError:
-        raise Invalid(WRONG, field="url") from None
-    is_plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= LONGEST
-    if parts.scheme not in allowed or not parts.hostname or not is_plain or not port_is_good:
+    parts = parts_of_address(url, allows_http=settings.ALERTS_ALLOW_HTTP)
+    if parts is None:
         raise Invalid(WRONG, field="url")
     if parts.username or parts.password:
         raise Invalid("Leave the user and the password out of the address.", field="url")
