@@ -92,11 +92,14 @@ def _link(path: Path, digest: str) -> None:
 
 
 def _runtime_manifest(store: Path) -> tuple[str, dict[str, Any]]:
-    """Return digest and manifest of the newest image of an Airflow in containerd's store."""
+    """Return digest and manifest of the newest image of an Airflow in containerd's store.
+
+    The store is kept between runs and holds what projects made of it, too: that has more layers.
+    """
     small = [path for path in store.iterdir() if path.stat().st_size < MOST_MANIFEST_BYTES]
     for path in sorted(small, key=lambda one: one.stat().st_mtime, reverse=True):
         found = _json(path)
-        if "layers" not in found:
+        if len(found.get("layers", ())) != 1:
             continue
         config = _json(store / found["config"]["digest"].removeprefix("sha256:"))
         if any("AIRFLOW_VERSION=" in one for one in config.get("config", {}).get("Env", [])):

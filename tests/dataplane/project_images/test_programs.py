@@ -112,15 +112,15 @@ def world(started: World, tmp_path: Path) -> World:
 
 def test_a_package_becomes_one_layer_on_top_of_the_image(world: World) -> None:
     locked = world.lock("greeting-words")
-    built = world.build(locked.fields["lock"])
+    built = world.build(locked.fields["lock"], into="one/airflow")
 
     assert (locked.failed, built.failed) == ("", ""), (locked, built)
     [[name, version, size]] = built.fields["packages"]
     assert (name, version, built.fields["is_new"]) == ("greeting-words", VERSION, True)
     assert size > 0
-    manifest = world.registry.manifest("data/airflow", built.fields["digest"])
-    config = json.loads(world.registry.blob("data/airflow", manifest["config"]["digest"]))
-    packed = world.registry.blob("data/airflow", manifest["layers"][-1]["digest"])
+    manifest = world.registry.manifest("one/airflow", built.fields["digest"])
+    config = json.loads(world.registry.blob("one/airflow", manifest["config"]["digest"]))
+    packed = world.registry.blob("one/airflow", manifest["layers"][-1]["digest"])
     plain = gzip.decompress(packed)
     assert len(manifest["layers"]) == len(config["rootfs"]["diff_ids"]) == 2
     assert config["rootfs"]["diff_ids"][-1] == f"sha256:{hashlib.sha256(plain).hexdigest()}"
