@@ -26,6 +26,7 @@ from apps.dataplane.local.airflow.task_counts import QUEUE_COUNTS, TaskCounts, c
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control import scaling_log
 from apps.dataplane.local.control.history_cleanup import HistoryCleanup
+from apps.dataplane.local.control.hung_schedulers import HungSchedulers
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import (
     Folder,
@@ -87,6 +88,7 @@ class Autoscaler:
     def __post_init__(self) -> None:
         self.supervisor = Supervisor(self.home)
         self.history = HistoryCleanup(self.config)
+        self.hung_schedulers = HungSchedulers()
 
     def look(self, now: float) -> None:
         """Do one round for all Deployments."""
@@ -97,6 +99,7 @@ class Autoscaler:
                 self.complaints.pop(folder.ref, None)
             except (DataPlaneError, OSError, ValueError, KeyError, TypeError) as error:
                 self._complain(folder.ref, error)
+        self.hung_schedulers.end(states, now)
         self._remove_finished(states)
         self._remove_environments(now)
 
