@@ -20,17 +20,17 @@ from airflow.sdk import dag, task
 def crowd():
     @task
     def one(number):
-        time.sleep(15)
+        time.sleep(9)
 
-    one.expand(number=list(range(6)))
+    one.expand(number=list(range(4)))
 
 
 crowd()
 """
-# Ten minutes made short: every task but the first waits several times as long.
+# Ten minutes made short: every task but the first waits for at least twice as long.
 SHORT = {
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "10",
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "3",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "4",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "1",
     "AIRFLOW__CORE__PARALLELISM": "64",
 }
 
