@@ -130,16 +130,16 @@ INSTALLED_APPS = [
     "apps.portal",
 ]
 MIDDLEWARE = [
-    "apps.core.middleware.BelieveNamedProxies",
-    "apps.core.middleware.RequestContextMiddleware",
+    "apps.core.web.middleware.BelieveNamedProxies",
+    "apps.core.web.middleware.RequestContextMiddleware",
     "apps.api.wire.prefixes.OneApi",
     "apps.api.wire.errors.JsonErrors",
-    "apps.core.middleware.RefuseUnstorableText",
+    "apps.core.web.middleware.RefuseUnstorableText",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "apps.core.compression.CompressPages",
+    "apps.core.web.compression.CompressPages",
     "csp.middleware.CSPMiddleware",
-    "apps.core.middleware.LimitUploads",
+    "apps.core.web.middleware.LimitUploads",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "apps.accounts.sessions.services.VisitorSessions",
     "django.middleware.common.CommonMiddleware",
@@ -150,7 +150,7 @@ MIDDLEWARE = [
     "apps.accounts.sessions.services.SessionLimits",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "apps.core.htmx.SignInAgain",
+    "apps.core.web.htmx.SignInAgain",
     "allauth.account.middleware.AccountMiddleware",
     "apps.portal.recents.NoteRecent",
     "apps.portal.middleware.ExplainMethod",
@@ -173,7 +173,7 @@ TEMPLATES = [
         },
     }
 ]
-FORM_RENDERER = "apps.core.forms.Renderer"
+FORM_RENDERER = "apps.core.web.forms.Renderer"
 
 # --- Streams -------------------------------------------------------------------------------------
 

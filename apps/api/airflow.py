@@ -19,7 +19,7 @@ from apps.airflow_access.tickets import airflow_role
 from apps.api.wire.errors import NotHere, NotReachable, problem
 from apps.api.wire.gates import by_token_on_deployment
 from apps.core.errors import Invalid
-from apps.core.own_addresses import is_plain_path
+from apps.core.web.own_addresses import is_plain_path
 from apps.dags.airflow.api import airflow_of
 from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import DataPlaneError

@@ -37,7 +37,7 @@ def test_a_change_asks_for_the_tests_of_its_room(files: list[str], wanted: list[
     "file",
     [
         "apps/access/queries.py",
-        "apps/core/forms.py",
+        "apps/core/web/forms.py",
         "astro_portal/settings.py",
         "requirements.lock",
         "templates/components/table.html",

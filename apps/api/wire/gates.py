@@ -29,9 +29,9 @@ from apps.api.wire.errors import (
 )
 from apps.core.context import name_means
 from apps.core.errors import PortalError
-from apps.core.gates import View
-from apps.core.middleware import client_address
 from apps.core.public_ids import number_of
+from apps.core.web.gates import View
+from apps.core.web.middleware import client_address
 from apps.deployments.models import Deployment, Phase
 from apps.deploys.queries import with_delivery
 from apps.organizations.models import Organization, PersonalToken, Workspace

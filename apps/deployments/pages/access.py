@@ -18,9 +18,9 @@ from apps.accounts.queries import person_with_email
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid
-from apps.core.form_pages import errors_as_messages, errors_shown_in
-from apps.core.forms import is_dialog_open
-from apps.core.own_addresses import number_in
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in
+from apps.core.web.forms import is_dialog_open
+from apps.core.web.own_addresses import number_in
 from apps.deployments.models import Deployment, DeploymentGrant, DeploymentTeamGrant, Phase
 from apps.organizations.invitations.forms import PersonForm
 from apps.organizations.members.services import assign_role

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import PortalError
-from apps.core.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
+from apps.core.outbound.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
 from apps.deployments.models import Phase
 from apps.deploys.commit_states.shapes import Report, Request, is_repeated, request_for
 from apps.deploys.git.credentials import open_secret

@@ -15,8 +15,8 @@ from pathlib import Path
 from django.conf import settings
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from apps.core.addresses import AddressRefused, NameUnknown, allowed_addresses
 from apps.core.errors import PortalError
+from apps.core.outbound.addresses import AddressRefused, NameUnknown, allowed_addresses
 from apps.deploys.git.program import Access, Answer, GitMissing, Workbench
 from apps.deploys.git.remotes import Remote
 

@@ -22,7 +22,7 @@ from apps.accounts.sessions.services import (
     fresh_sign_in_first,
     is_sign_in_fresh,
 )
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page
 from apps.deploys import enforcement
 from apps.deploys.commit_states.shapes import SUPPORTED
 from apps.deploys.git import services, tasks

@@ -10,7 +10,7 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
-from apps.core.htmx import is_fragment
+from apps.core.web.htmx import is_fragment
 from apps.deployments.models import Deployment, Phase
 from apps.deploys.forms import DecisionForm
 from apps.deploys.models import Preview, PreviewState

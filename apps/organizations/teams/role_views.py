@@ -12,8 +12,8 @@ from apps.access.scopes import organization_over
 from apps.access.team_grants import revoke_from_team
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
-from apps.core.forms import is_dialog_open
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.web.forms import is_dialog_open
 from apps.organizations.models import Organization, Team, Workspace
 from apps.organizations.teams.forms import TeamRoleForm
 from apps.organizations.teams.queries import team_grants_on
