@@ -224,7 +224,7 @@ CACHES = {
 }
 STORAGES = {
     "default": {
-        "BACKEND": "apps.deploys.storage.ArchiveStorage",
+        "BACKEND": "apps.deploys.deliveries.storage.ArchiveStorage",
         "OPTIONS": {
             "location": PORTAL_HOME.bundles,
             "directory_permissions_mode": 0o700,
@@ -620,7 +620,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
 # Half of the threads of a web process: pages go on while code is uploaded.
 UPLOADS_AT_ONCE = 4
-FILE_UPLOAD_HANDLERS = ["apps.deploys.uploads.CodeUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["apps.deploys.uploading.uploads.CodeUploadHandler"]
 
 # --- Words and times -----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from apps.access.services import RightsExceeded
 from apps.api.wire.shapes import FieldProblem, Problem
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
 from apps.dags.airflow.api import AirflowSilent
-from apps.deploys.services import StorageFull
+from apps.deploys.deliveries.services import StorageFull
 from apps.organizations.tokens.queries import TokenRefused
 
 PREFIXES = ("/v1/", "/spec/")

@@ -33,7 +33,7 @@ from apps.core.public_ids import number_of
 from apps.core.web.gates import View
 from apps.core.web.middleware import client_address
 from apps.deployments.models import Deployment, Phase
-from apps.deploys.queries import with_delivery
+from apps.deploys.deliveries.queries import with_delivery
 from apps.organizations.models import Organization, PersonalToken, Workspace
 from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
 from apps.organizations.workspaces.queries import organizations_of

@@ -11,7 +11,7 @@ from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.deployments.models import Deployment
-from apps.deploys import enforcement
+from apps.deploys.deliveries import enforcement
 from apps.deploys.git import services, tasks
 from apps.deploys.git.forms import EnforcementForm, SourceForm
 from apps.deploys.git.polling import CONNECT, DELIVER
