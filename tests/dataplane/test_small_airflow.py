@@ -43,8 +43,8 @@ from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.results import observed_json
 from apps.deploys.archives.building import Limits, build_archive
-from apps.deploys.git.fetching import Login, checkout
-from apps.deploys.git.remotes import remote_of
+from apps.deploys.git.servers.fetching import Login, checkout
+from apps.deploys.git.servers.remotes import remote_of
 from apps.observability.collecting.answers import Answer, read_answer
 from apps.observability.history.models import Collection
 from apps.observability.incidents.detectors import findings, seen

@@ -19,7 +19,7 @@ from apps.audit.models import AuditEvent
 from apps.deployments.models import Deployment, Phase, RevisionState
 from apps.deploys.commit_states import reporting, shapes, tracking
 from apps.deploys.deliveries.services import deliver
-from apps.deploys.git.remotes import remote_of
+from apps.deploys.git.servers.remotes import remote_of
 from apps.deploys.git.services import connect_repository, set_state_token
 from apps.deploys.models import CommitState, Deploy, GitRepository, Preview, PreviewState
 from apps.organizations.models import Workspace

@@ -25,8 +25,9 @@ from apps.deploys.deliveries.enforcement import (
 )
 from apps.deploys.deliveries.origins import Origin
 from apps.deploys.deliveries.services import deliver, roll_back
-from apps.deploys.git import fetching, leases, polling, program
-from apps.deploys.git.remotes import clean_branch, clean_folder, commit_page, remote_of
+from apps.deploys.git import leases, polling
+from apps.deploys.git.servers import fetching, program
+from apps.deploys.git.servers.remotes import clean_branch, clean_folder, commit_page, remote_of
 from apps.deploys.git.services import (
     connect_repository,
     disconnect,

@@ -23,7 +23,7 @@ from apps.deploys.deliveries.origins import Origin
 from apps.deploys.deliveries.services import NothingChanged, StorageFull
 from apps.deploys.git import leases
 from apps.deploys.git.credentials import open_secret
-from apps.deploys.git.fetching import (
+from apps.deploys.git.servers.fetching import (
     Checkout,
     FolderMissing,
     GitFailed,
@@ -31,7 +31,7 @@ from apps.deploys.git.fetching import (
     checkout,
     heads,
 )
-from apps.deploys.git.remotes import Remote, commit_page, remote_of
+from apps.deploys.git.servers.remotes import Remote, commit_page, remote_of
 from apps.deploys.models import Deploy, GitRepository, GitSource, Preview
 from apps.deploys.previews.services import submit
 

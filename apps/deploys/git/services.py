@@ -20,9 +20,9 @@ from apps.deployments.models import Deployment, Phase
 from apps.deployments.operations import lock_deployment
 from apps.deploys.git import tasks
 from apps.deploys.git.credentials import add_deploy_key, new_key, seal
-from apps.deploys.git.fetching import heads
 from apps.deploys.git.polling import DELIVER, keep_host_key, login_of
-from apps.deploys.git.remotes import clean_branch, clean_folder, provider_of, remote_of
+from apps.deploys.git.servers.fetching import heads
+from apps.deploys.git.servers.remotes import clean_branch, clean_folder, provider_of, remote_of
 from apps.deploys.models import GitRepository, GitSource
 from apps.organizations.models import Workspace
 

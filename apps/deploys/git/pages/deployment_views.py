@@ -13,7 +13,7 @@ from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_p
 from apps.deployments.models import Deployment
 from apps.deploys.deliveries import enforcement
 from apps.deploys.git import services, tasks
-from apps.deploys.git.forms import EnforcementForm, SourceForm
+from apps.deploys.git.pages.forms import EnforcementForm, SourceForm
 from apps.deploys.git.polling import CONNECT, DELIVER
 from apps.deploys.git.queries import repositories_of, source_of
 from apps.deploys.promotion.forms import ApprovalForm
