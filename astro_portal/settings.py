@@ -152,7 +152,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "apps.core.web.htmx.SignInAgain",
     "allauth.account.middleware.AccountMiddleware",
-    "apps.portal.recents.NoteRecent",
+    "apps.portal.home.recents.NoteRecent",
     "apps.portal.middleware.ExplainMethod",
 ]
 ROOT_URLCONF = "astro_portal.urls"
