@@ -27,7 +27,8 @@ from apps.alerts.sweeping.sweep import sweep
 from apps.clusters.models import Cluster
 from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local.airflow import code, database
+from apps.dataplane.local.airflow import code
+from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.control.history_cleanup import log_file
 from apps.dataplane.local.layout import Folder, read_state, read_wanted
 from apps.dataplane.local.projects.environments import (
