@@ -13,7 +13,7 @@ from urllib.parse import quote
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import UserKind
 from apps.airflow_access.tickets import airflow_role
 from apps.api.wire.errors import NotHere, NotReachable, problem

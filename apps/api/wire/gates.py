@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from apps.access.catalogue import PERMISSIONS
+from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scoped import PermissionMissing, require
 from apps.api.wire.errors import (
     BAD_TOKENS_SECONDS,

@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.access.effective_grants import effective_grants_on, load_effective_grants
+from apps.access.grants.services import revoke
+from apps.access.grants.team_grants import revoke_from_team
 from apps.access.queries import Denial, denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
-from apps.access.services import revoke
-from apps.access.team_grants import revoke_from_team
 from apps.accounts.queries import person_with_email
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.deployments.editing.services import delete_deployment

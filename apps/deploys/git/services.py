@@ -13,7 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.models import Deployment, Phase

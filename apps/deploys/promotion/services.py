@@ -11,7 +11,7 @@ from django.db.models import Max, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.access.queries import forget_permissions
 from apps.accounts.mail import deliver
 from apps.accounts.models import User, UserKind

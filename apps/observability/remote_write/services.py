@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.encryption.keys import key_ring

@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
-from apps.access.catalogue import SCOPE_WORDS
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
+from apps.access.roles.catalogue import SCOPE_WORDS
 from apps.access.scopes import Scoped, organization_over
 from apps.accounts.models import User
 from apps.accounts.request_user import request_user
