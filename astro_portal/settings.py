@@ -130,16 +130,16 @@ INSTALLED_APPS = [
     "apps.portal",
 ]
 MIDDLEWARE = [
-    "apps.core.middleware.BelieveNamedProxies",
-    "apps.core.middleware.RequestContextMiddleware",
+    "apps.core.web.middleware.BelieveNamedProxies",
+    "apps.core.web.middleware.RequestContextMiddleware",
     "apps.api.wire.prefixes.OneApi",
     "apps.api.wire.errors.JsonErrors",
-    "apps.core.middleware.RefuseUnstorableText",
+    "apps.core.web.middleware.RefuseUnstorableText",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "apps.core.compression.CompressPages",
+    "apps.core.web.compression.CompressPages",
     "csp.middleware.CSPMiddleware",
-    "apps.core.middleware.LimitUploads",
+    "apps.core.web.middleware.LimitUploads",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "apps.accounts.sessions.services.VisitorSessions",
     "django.middleware.common.CommonMiddleware",
@@ -150,9 +150,9 @@ MIDDLEWARE = [
     "apps.accounts.sessions.services.SessionLimits",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "apps.core.htmx.SignInAgain",
+    "apps.core.web.htmx.SignInAgain",
     "allauth.account.middleware.AccountMiddleware",
-    "apps.portal.recents.NoteRecent",
+    "apps.portal.home.recents.NoteRecent",
     "apps.portal.middleware.ExplainMethod",
 ]
 ROOT_URLCONF = "astro_portal.urls"
@@ -173,7 +173,7 @@ TEMPLATES = [
         },
     }
 ]
-FORM_RENDERER = "apps.core.forms.Renderer"
+FORM_RENDERER = "apps.core.web.forms.Renderer"
 
 # --- Streams -------------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ CACHES = {
 }
 STORAGES = {
     "default": {
-        "BACKEND": "apps.deploys.storage.ArchiveStorage",
+        "BACKEND": "apps.deploys.deliveries.storage.ArchiveStorage",
         "OPTIONS": {
             "location": PORTAL_HOME.bundles,
             "directory_permissions_mode": 0o700,
@@ -620,7 +620,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
 # Half of the threads of a web process: pages go on while code is uploaded.
 UPLOADS_AT_ONCE = 4
-FILE_UPLOAD_HANDLERS = ["apps.deploys.uploads.CodeUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["apps.deploys.uploading.uploads.CodeUploadHandler"]
 
 # --- Words and times -----------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from django.test import Client
 
+from apps.access.grants.services import grant
 from apps.access.models import Role
-from apps.access.services import grant
 from apps.core.public_ids import public_id
 from apps.organizations.tokens.personal import create_personal_token
 from bench.measure import by_turns, ratio

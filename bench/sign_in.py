@@ -20,8 +20,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.access.grants.services import grant
 from apps.access.models import Role
-from apps.access.services import grant
 from apps.accounts.models import User
 from apps.accounts.services import create_person
 from apps.organizations.models import Organization

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
-from apps.core.gates import signed_in_only
+from apps.core.web.gates import signed_in_only
 from apps.deployments.models import Deployment
 
 

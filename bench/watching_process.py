@@ -19,7 +19,7 @@ django.setup()
 from apps.clusters.connections.planes import config_for  # noqa: E402 - models need the setup
 from apps.clusters.models import Cluster  # noqa: E402 - after django.setup()
 from apps.dataplane.kubernetes.api.client import Api  # noqa: E402 - after django.setup()
-from apps.dataplane.kubernetes.observe.snapshots import WATCHED, selection  # noqa: E402 - after django.setup()
+from apps.dataplane.kubernetes.observe.objects.snapshots import WATCHED, selection  # noqa: E402 - after django.setup()
 from apps.dataplane.status import Observation  # noqa: E402 - after django.setup()
 from apps.deployments.reconciling import surveys  # noqa: E402 - after django.setup()
 from apps.observability.watching.watchers import Watchers  # noqa: E402 - after django.setup()

@@ -1,3 +1,3 @@
-"""Permissions, roles and grants. `scoped` is the gate of every tenant view, `services` changes
-grants, `queries` checks permissions and filters lists.
+"""Permissions, roles and grants. `scoped` is the gate of every tenant view, `grants.services`
+changes grants, `queries` checks permissions and filters lists.
 """

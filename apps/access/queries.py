@@ -9,9 +9,9 @@ from django.db import connection, models
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
 
-from apps.access.catalogue import PERMISSIONS
 from apps.access.effective_grants import people_allowed
 from apps.access.models import Role
+from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scopes import (
     Scoped,
     grant_model,

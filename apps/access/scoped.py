@@ -15,10 +15,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 
-from apps.access.catalogue import PERMISSIONS
 from apps.access.queries import Denial, explain_denial
+from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scopes import Scoped
-from apps.core.gates import View
+from apps.core.web.gates import View
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 

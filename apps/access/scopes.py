@@ -8,7 +8,7 @@ from django.apps import apps as installed
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 
 from apps.access.apps import MODELS, TEAM
-from apps.access.catalogue import SCOPES, Scope
+from apps.access.roles.catalogue import SCOPES, Scope
 
 
 class Scoped(Protocol):

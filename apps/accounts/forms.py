@@ -1,7 +1,7 @@
 from django import forms
 
 from apps.accounts.queries import time_zones
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 
 
 def _zones() -> list[tuple[str, str]]:

@@ -10,8 +10,8 @@ from apps.accounts.forms import ProfileForm
 from apps.accounts.models import OutgoingMail
 from apps.accounts.request_user import request_user
 from apps.accounts.services import update_profile
-from apps.core.form_pages import is_submitted
-from apps.core.gates import open_to_all, operator_only, signed_in_only
+from apps.core.web.form_pages import is_submitted
+from apps.core.web.gates import open_to_all, operator_only, signed_in_only
 
 PAGE_SIZE = 20
 YEAR = 365 * 24 * 3600

@@ -13,7 +13,7 @@ import jwt
 from django.conf import settings
 
 from apps.accounts.models import User
-from apps.core.own_addresses import is_plain_path
+from apps.core.web.own_addresses import is_plain_path
 from apps.deployments.models import Deployment
 
 VALID_FOR = timedelta(seconds=60)

@@ -16,7 +16,7 @@ from apps.airflow_access import services
 from apps.airflow_access.roles import role_at_present
 from apps.airflow_access.tickets import airflow_url, path_in_airflow
 from apps.core.errors import PortalError
-from apps.core.gates import open_to_all
+from apps.core.web.gates import open_to_all
 from apps.deployments.badge import display_status
 from apps.deployments.models import Deployment, Phase
 

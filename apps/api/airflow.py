@@ -13,13 +13,13 @@ from urllib.parse import quote
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import UserKind
 from apps.airflow_access.tickets import airflow_role
 from apps.api.wire.errors import NotHere, NotReachable, problem
 from apps.api.wire.gates import by_token_on_deployment
 from apps.core.errors import Invalid
-from apps.core.own_addresses import is_plain_path
+from apps.core.web.own_addresses import is_plain_path
 from apps.dags.airflow.api import airflow_of
 from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import DataPlaneError

@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.access.catalogue import Scope
 from apps.access.queries import ScopedQuerySet
+from apps.access.roles.catalogue import Scope
 from apps.organizations.models import Organization, Workspace
 
 SHARDS = 64

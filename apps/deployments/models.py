@@ -6,9 +6,9 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.access.catalogue import Scope
 from apps.access.models import Grant, TeamGrant, ending_index
 from apps.access.queries import ScopedQuerySet
+from apps.access.roles.catalogue import Scope
 from apps.clusters.models import Cluster
 from apps.deployments.configuration.schema import Configuration
 from apps.organizations.models import Workspace

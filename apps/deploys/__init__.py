@@ -1,1 +1,4 @@
-"""Code of Deployments: checked archives, deliveries, rollbacks. `services.deliver` is the entry."""
+"""Code of Deployments: checked archives, deliveries, rollbacks.
+
+`deliveries.services.deliver` is the entry, whichever way code comes.
+"""

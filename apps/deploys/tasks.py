@@ -3,9 +3,10 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from apps.deploys import cleanup, jobs
+from apps.deploys import jobs
 from apps.deploys.branches import following
 from apps.deploys.commit_states import reporting, tracking
+from apps.deploys.deliveries import cleanup
 from apps.deploys.git.tasks import poll, sweep
 from apps.deploys.incoming import blobs
 from apps.deploys.previews import checking

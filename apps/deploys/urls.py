@@ -2,8 +2,9 @@ from django.urls import path
 
 from apps.deploys import views
 from apps.deploys.branches import views as branches
-from apps.deploys.git import deployment_views, webhooks
-from apps.deploys.git import views as git
+from apps.deploys.git import webhooks
+from apps.deploys.git.pages import deployment_views
+from apps.deploys.git.pages import views as git
 from apps.deploys.previews.views import preview
 from apps.deploys.promotion import views as promotion
 

@@ -15,16 +15,16 @@ from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name
-from apps.deploys import enforcement, queries, services
 from apps.deploys.archives.building import ArchiveRefused
-from apps.deploys.forms import DeliveryForm, RollBackForm
+from apps.deploys.deliveries import enforcement, queries, services
 from apps.deploys.git.queries import source_of
 from apps.deploys.models import Deploy, Preview
 from apps.deploys.previews.queries import open_previews
 from apps.deploys.previews.services import submit
 from apps.deploys.previews.views import DELIVER, SEE, to_operation
 from apps.deploys.promotion.queries import chain_of, open_promotions
-from apps.deploys.uploads import DISK_FULL
+from apps.deploys.uploading.forms import DeliveryForm, RollBackForm
+from apps.deploys.uploading.uploads import DISK_FULL
 
 DEPLOYS_PER_PAGE = 50
 

@@ -5,7 +5,7 @@ from django import forms
 from django.utils import timezone
 
 from apps.access.models import Role
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 from apps.core.words import moment_in_words
 
 # Up to this many roles are radio buttons with their permissions; more become a select.

@@ -7,9 +7,9 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.access.catalogue import Scope
 from apps.access.models import Grant, TeamGrant, ending_index
 from apps.access.queries import ScopedQuerySet
+from apps.access.roles.catalogue import Scope
 
 
 class Organization(models.Model):

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 from django.conf import settings
 
 from apps.core.errors import Invalid
-from apps.core.guarded_http import Answer, ExchangeFailed, Guard, Reach, get
+from apps.core.outbound.guarded_http import Answer, ExchangeFailed, Guard, Reach, get
 from apps.own_images.references import Reference
 
 SECONDS, MOST_SECONDS = 8.0, 20.0

@@ -1,4 +1,4 @@
-"""Reads about one workspace or organization that span the apps. Those of Home are in `overview`,
+"""Reads about one workspace or organization that span the apps. Those of Home are in `home`,
 those of search in `search`.
 """
 

@@ -3,7 +3,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.queries import has_operator
 from apps.accounts.services import LinkUnusable, create_person, use_sign_in_link

@@ -15,8 +15,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.core.errors import PortalError
-from apps.core.gates import open_to_all, operator_only
-from apps.core.middleware import client_address
+from apps.core.web.gates import open_to_all, operator_only
+from apps.core.web.middleware import client_address
 from apps.organizations.tokens.queries import TokenRefused
 from apps.registry.queries import registry_setup
 from apps.registry.services import NoRegistry, TooManySignIns, issue_token

@@ -4,7 +4,7 @@ its address was not proved: whoever had that account before must not act for its
 
 from typing import Any
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.sso.models import ScimToken, SSOConnection

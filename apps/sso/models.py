@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from apps.access.catalogue import Scope
 from apps.access.queries import ScopedQuerySet
+from apps.access.roles.catalogue import Scope
 from apps.organizations.models import Organization, Team
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.access.catalogue import (
+from apps.access.roles.catalogue import (
     BUILT_IN_ROLES,
     PERMISSIONS,
     PREREQUISITES,

@@ -2,8 +2,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.access.effective_grants import people_allowed
+from apps.access.grants.services import grant
 from apps.access.queries import denials
-from apps.access.services import grant
 from apps.deployments.models import Deployment
 from tests.conftest import role
 

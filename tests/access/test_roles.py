@@ -9,11 +9,11 @@ from django.utils import timezone
 from guardian.utils import get_user_obj_perms_model
 
 from apps.access.apps import MODELS
-from apps.access.catalogue import BUILT_IN_ROLES, PERMISSIONS, SCOPES
 from apps.access.effective_grants import roles_held
+from apps.access.grants.services import LastOwner, grant, revoke
 from apps.access.models import Role
 from apps.access.queries import explain_denial, forget_permissions, permissions_held
-from apps.access.services import LastOwner, grant, revoke
+from apps.access.roles.catalogue import BUILT_IN_ROLES, PERMISSIONS, SCOPES
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment

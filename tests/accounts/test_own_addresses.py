@@ -9,7 +9,7 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from apps.core.own_addresses import is_own_address
+from apps.core.web.own_addresses import is_own_address
 from tests.conftest import PASSWORD, role
 from tests.organizations.test_second_factor_events import SECRET, activate
 

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client, RequestFactory
 
 from apps.accounts.models import User
-from apps.core.middleware import client_address
+from apps.core.web.middleware import client_address
 from tests.conftest import PASSWORD, make_user
 
 WRONG = "not the password"

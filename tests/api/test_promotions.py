@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from apps.core.public_ids import public_id
+from apps.deploys.deliveries.services import deliver
 from apps.deploys.models import Deploy
 from apps.deploys.promotion import rules
-from apps.deploys.services import deliver
 from tests.deploys.test_deploy_pages import DAG, settle
 
 

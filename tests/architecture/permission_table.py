@@ -6,7 +6,7 @@ names the permission of each address, HOLDERS the visitors that hold each permis
 
 from dataclasses import dataclass, replace
 
-from apps.access.catalogue import BUILT_IN_ROLES
+from apps.access.roles.catalogue import BUILT_IN_ROLES
 
 # A custom role that sees a Deployment and delivers code, and a role that is held through a Team.
 BY_CUSTOM_ROLE, BY_TEAM = frozenset({"custom deployer"}), frozenset({"operator by team"})

@@ -18,9 +18,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.access.catalogue import BUILT_IN_ROLES
+from apps.access.grants.services import grant, grant_with_entry
 from apps.access.models import Role
-from apps.access.services import grant, grant_with_entry
+from apps.access.roles.catalogue import BUILT_IN_ROLES
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.accounts.services import issue_sign_in_link

@@ -13,7 +13,7 @@ import pytest
 from django.db import transaction
 from django.test import Client
 
-from apps.access.catalogue import PERMISSIONS
+from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scoped import PermissionMissing
 from apps.accounts.models import User
 from apps.api.service import api

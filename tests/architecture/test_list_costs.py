@@ -8,8 +8,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from apps.access.services import grant
-from apps.access.team_grants import grant_to_team
+from apps.access.grants.services import grant
+from apps.access.grants.team_grants import grant_to_team
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment

@@ -19,8 +19,8 @@ from django.template.backends.django import Template
 from django.test import Client
 from django.utils.safestring import SafeString
 
-from apps.access.catalogue import PERMISSIONS, SCOPES
 from apps.access.queries import forget_permissions
+from apps.access.roles.catalogue import PERMISSIONS, SCOPES
 from apps.access.scoped import PermissionMissing
 from apps.api.wire import gates
 from apps.organizations.audit_log import views as records

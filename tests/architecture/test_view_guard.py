@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.access.catalogue import PERMISSIONS, SCOPES
+from apps.access.roles.catalogue import PERMISSIONS, SCOPES
 from tests.architecture.urls import addresses
 
 WITHOUT_STAMP = {

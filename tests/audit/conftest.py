@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.accounts.models import User
 from apps.organizations.models import Organization, Workspace
 from tests.conftest import make_user, role

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from apps.core.addresses import METADATA_NETWORKS
+from apps.core.outbound.addresses import METADATA_NETWORKS
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.kubernetes.api.addresses import AddressRefused, allowed_addresses, why_refused
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.clusters.connections.kept import KEPT_FOR, kept_secrets
 from apps.clusters.connections.planes import config_for
 from apps.clusters.models import Cluster, KeptSecret

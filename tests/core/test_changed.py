@@ -13,7 +13,7 @@ from tests.changed import changed_files, paths_to_test
     ("files", "wanted"),
     [
         ([], ["tests/architecture"]),
-        (["apps/deploys/services.py"], ["tests/architecture", "tests/deploys"]),
+        (["apps/deploys/deliveries/services.py"], ["tests/architecture", "tests/deploys"]),
         (["templates/sso/_one.html"], ["tests/architecture", "tests/sso"]),
         (["docs/clusters.md", "README.md"], ["tests/architecture", "tests/docs"]),
         (["apps/airflow_access/roles.py"], ["tests/architecture", "tests/observability"]),
@@ -37,7 +37,7 @@ def test_a_change_asks_for_the_tests_of_its_room(files: list[str], wanted: list[
     "file",
     [
         "apps/access/queries.py",
-        "apps/core/forms.py",
+        "apps/core/web/forms.py",
         "astro_portal/settings.py",
         "requirements.lock",
         "templates/components/table.html",
@@ -48,7 +48,7 @@ def test_a_change_asks_for_the_tests_of_its_room(files: list[str], wanted: list[
     ],
 )
 def test_what_all_stand_on_asks_for_all(file: str) -> None:
-    assert paths_to_test(["apps/deploys/services.py", file]) is None
+    assert paths_to_test(["apps/deploys/deliveries/services.py", file]) is None
 
 
 def test_it_finds_what_is_changed_and_what_is_new(

@@ -8,7 +8,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
 from apps.accounts.models import User
-from apps.core.compression import CompressPages
+from apps.core.web.compression import CompressPages
 from apps.deployments.models import Deployment
 
 BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd", "Sec-Fetch-Site": "same-origin"}

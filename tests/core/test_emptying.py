@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from apps.access.grants.services import grant
 from apps.access.models import Role
-from apps.access.services import grant
 from apps.audit.models import AuditEvent
 from apps.organizations.models import Organization
 from apps.organizations.roles.services import create_role

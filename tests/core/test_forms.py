@@ -3,8 +3,8 @@ from typing import Any
 import html5lib
 from django import forms
 
-from apps.core.forms import problems
 from apps.core.styleguide.examples import ExampleForm
+from apps.core.web.forms import problems
 
 
 def fields_of(markup: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.test import RequestFactory
 
-from apps.core.htmx import SignInAgain, is_fragment, skip_unchanged
+from apps.core.web.htmx import SignInAgain, is_fragment, skip_unchanged
 
 HTMX = {
     "HX-Request": "true",

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.test import Client, RequestFactory
 
 from apps.accounts.models import User
-from apps.core.middleware import (
+from apps.core.web.middleware import (
     BelieveNamedProxies,
     LimitUploads,
     RefuseUnstorableText,

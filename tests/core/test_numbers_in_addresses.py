@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.core.own_addresses import number_in
+from apps.core.web.own_addresses import number_in
 
 
 @pytest.mark.parametrize(

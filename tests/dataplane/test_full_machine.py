@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.local.airflow import database, runtimes
+from apps.dataplane.local.airflow import runtimes
+from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control import capacity
 from apps.dataplane.local.control.apply import ApplyPass

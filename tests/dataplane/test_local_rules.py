@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local.airflow import code, log_files, parse_logs, runtimes
+from apps.dataplane.local.airflow import code, runtimes
 from apps.dataplane.local.airflow.environment import Place, core_environment, worker_environment
+from apps.dataplane.local.airflow.logs import log_files, parse_logs
 from apps.dataplane.local.airflow.programs import (
     Surroundings,
     component_of,

@@ -27,7 +27,8 @@ from apps.alerts.sweeping.sweep import sweep
 from apps.clusters.models import Cluster
 from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local.airflow import code, database
+from apps.dataplane.local.airflow import code
+from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.control.history_cleanup import log_file
 from apps.dataplane.local.layout import Folder, read_state, read_wanted
 from apps.dataplane.local.projects.environments import (
@@ -43,8 +44,8 @@ from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.results import observed_json
 from apps.deploys.archives.building import Limits, build_archive
-from apps.deploys.git.fetching import Login, checkout
-from apps.deploys.git.remotes import remote_of
+from apps.deploys.git.servers.fetching import Login, checkout
+from apps.deploys.git.servers.remotes import remote_of
 from apps.observability.collecting.answers import Answer, read_answer
 from apps.observability.history.models import Collection
 from apps.observability.incidents.detectors import findings, seen

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
-from apps.core.addresses import METADATA_NETWORKS
+from apps.core.outbound.addresses import METADATA_NETWORKS
 from apps.dataplane.kubernetes.registration import permissions
 from astro_portal.portal_programs import worker_queues
 from astro_portal.settings import VERSION

@@ -9,8 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.access.grants.services import grant, revoke
 from apps.access.models import Role
-from apps.access.services import grant, revoke
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Health, Phase, Revision, RevisionState

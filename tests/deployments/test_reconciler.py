@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.access.grants.services import grant
 from apps.access.models import Role
-from apps.access.services import grant
 from apps.accounts.models import User
 from apps.dataplane.errors import Permanent, Temporary, Unreachable
 from apps.dataplane.fake.plane import FakePlane

@@ -19,8 +19,8 @@ from apps.deploys.archives.building import (
     build_archive,
 )
 from apps.deploys.archives.requirements import Requirements, requirements_of
+from apps.deploys.deliveries.queries import file_changes
 from apps.deploys.models import Deploy
-from apps.deploys.queries import file_changes
 
 DAG = b"from airflow.sdk import dag\n"
 LIMITS = Limits()

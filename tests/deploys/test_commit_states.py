@@ -18,10 +18,10 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.deployments.models import Deployment, Phase, RevisionState
 from apps.deploys.commit_states import reporting, shapes, tracking
-from apps.deploys.git.remotes import remote_of
+from apps.deploys.deliveries.services import deliver
+from apps.deploys.git.servers.remotes import remote_of
 from apps.deploys.git.services import connect_repository, set_state_token
 from apps.deploys.models import CommitState, Deploy, GitRepository, Preview, PreviewState
-from apps.deploys.services import deliver
 from apps.organizations.models import Workspace
 from tests.core.pages import check_page
 from tests.deploys.test_deploy_pages import DAG, settle

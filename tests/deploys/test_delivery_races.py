@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.deployments.models import Deployment
+from apps.deploys.deliveries.services import NothingChanged, deliver
 from apps.deploys.models import Deploy
 from apps.deploys.promotion import rules, services
-from apps.deploys.services import NothingChanged, deliver
 from apps.organizations.models import Workspace
 from tests.conftest import make_user, put_role, role
 from tests.deploys.test_deploy_pages import settle

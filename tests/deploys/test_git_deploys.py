@@ -13,7 +13,8 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deployments.reconciling.compiler import code_name
-from apps.deploys.git import fetching, leases, polling, program
+from apps.deploys.git import leases, polling
+from apps.deploys.git.servers import fetching, program
 from apps.deploys.git.services import (
     connect_repository,
     set_source,

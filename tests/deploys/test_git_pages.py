@@ -11,10 +11,10 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
 from apps.deployments.models import Deployment
+from apps.deploys.deliveries.origins import Origin
+from apps.deploys.deliveries.services import deliver
 from apps.deploys.git.services import connect_repository, set_source
 from apps.deploys.models import GitRepository, GitSource
-from apps.deploys.origins import Origin
-from apps.deploys.services import deliver
 from apps.organizations.models import Workspace
 from tests.core.pages import check_page
 

@@ -17,14 +17,17 @@ from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.models import Deployment, Phase
-from apps.deploys.enforcement import (
+from apps.deploys.deliveries.enforcement import (
     DeployedByAutomation,
     is_enforced,
     set_default,
     set_for_deployment,
 )
-from apps.deploys.git import fetching, leases, polling, program
-from apps.deploys.git.remotes import clean_branch, clean_folder, commit_page, remote_of
+from apps.deploys.deliveries.origins import Origin
+from apps.deploys.deliveries.services import deliver, roll_back
+from apps.deploys.git import leases, polling
+from apps.deploys.git.servers import fetching, program
+from apps.deploys.git.servers.remotes import clean_branch, clean_folder, commit_page, remote_of
 from apps.deploys.git.services import (
     connect_repository,
     disconnect,
@@ -34,8 +37,6 @@ from apps.deploys.git.services import (
     update_repository,
 )
 from apps.deploys.models import Deploy, GitRepository, GitSource
-from apps.deploys.origins import Origin
-from apps.deploys.services import deliver, roll_back
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.tokens.services import create_token
 

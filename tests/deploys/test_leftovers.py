@@ -15,10 +15,10 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name
-from apps.deploys import services
-from apps.deploys.cleanup import hold_archives, remove_unused_archives
+from apps.deploys.deliveries import services
+from apps.deploys.deliveries.cleanup import hold_archives, remove_unused_archives
+from apps.deploys.deliveries.services import CodeMissing, deliver
 from apps.deploys.models import Deploy
-from apps.deploys.services import CodeMissing, deliver
 
 TOMORROW = timedelta(hours=25)
 

@@ -22,11 +22,11 @@ from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name, lock_name, runtime_spec
-from apps.deploys import cleanup, enforcement
+from apps.deploys.deliveries import cleanup, enforcement
+from apps.deploys.deliveries.services import deliver, roll_back
 from apps.deploys.models import Deploy, Promotion, PromotionState
 from apps.deploys.promotion import rules, services
 from apps.deploys.promotion.comparing import difference
-from apps.deploys.services import deliver, roll_back
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.tokens.services import create_token
 from tests.clusters.material import registered

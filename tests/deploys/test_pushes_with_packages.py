@@ -5,9 +5,9 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.deployments.models import Deployment
-from apps.deploys.enforcement import set_for_deployment
+from apps.deploys.deliveries.enforcement import set_for_deployment
+from apps.deploys.deliveries.origins import Origin
 from apps.deploys.models import Deploy, Preview, PreviewState
-from apps.deploys.origins import Origin
 from apps.deploys.previews.services import submit
 from tests.deploys.test_deploy_pages import zipped
 from tests.deploys.test_previews import (

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.accounts.models import User
 from apps.organizations.models import Organization
 from tests.conftest import PASSWORD, role

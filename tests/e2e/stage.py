@@ -7,8 +7,8 @@ from typing import Any
 from allauth.socialaccount.models import SocialAccount
 from django.utils import timezone
 
+from apps.access.grants.services import grant
 from apps.access.models import Role
-from apps.access.services import grant
 from apps.accounts.models import OutgoingMail, User
 from apps.clusters.models import Cluster
 from apps.deployments.models import (

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.urls import reverse
 from playwright.sync_api import Page
 
-from apps.access.services import lock_memberships
+from apps.access.grants.services import lock_memberships
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.organizations.models import Organization, Team

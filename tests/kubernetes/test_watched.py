@@ -9,8 +9,8 @@ import pytest
 from apps.dataplane.kubernetes.api.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, NAMESPACE, POD, Kind
 from apps.dataplane.kubernetes.config import ClusterConfig, Connection
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, DEPLOYMENT_LABEL, INVENTORY
-from apps.dataplane.kubernetes.observe.inventory import KEY
-from apps.dataplane.kubernetes.observe.snapshots import WATCHED
+from apps.dataplane.kubernetes.observe.objects.inventory import KEY
+from apps.dataplane.kubernetes.observe.objects.snapshots import WATCHED
 from apps.dataplane.kubernetes.observe.watch_cache import WatchCache
 from apps.dataplane.status import Observation
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.test import Client
 
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.accounts.models import User
 from apps.airflow_access.tickets import path_in_airflow
 from apps.audit.models import AuditEvent

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from apps.access.services import grant, revoke
+from apps.access.grants.services import grant, revoke
 from apps.accounts.models import User
 from apps.accounts.services import change_address, deactivate_person
 from apps.accounts.sessions.services import end_sessions

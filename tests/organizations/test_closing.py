@@ -1,6 +1,6 @@
 import pytest
 
-from apps.access.services import RightsExceeded, grant
+from apps.access.grants.services import RightsExceeded, grant
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Refused

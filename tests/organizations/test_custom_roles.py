@@ -4,10 +4,10 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from apps.access.catalogue import PERMISSIONS, SCOPES, grouped
+from apps.access.grants.services import RightsExceeded, RoleNotApplicable, grant
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
-from apps.access.services import RightsExceeded, RoleNotApplicable, grant
+from apps.access.roles.catalogue import PERMISSIONS, SCOPES, grouped
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused

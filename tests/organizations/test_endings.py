@@ -9,8 +9,8 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.access.services import grant, lock_memberships, revoke
-from apps.access.team_grants import grant_to_team
+from apps.access.grants.services import grant, lock_memberships, revoke
+from apps.access.grants.team_grants import grant_to_team
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant
 from apps.organizations.members import expiry as endings
@@ -196,7 +196,7 @@ def at_once(*calls: Callable[[], object]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_end_each_role_once(alice, workspace, monkeypatch):
-    monkeypatch.setattr("apps.access.expiry.BATCH", 5)
+    monkeypatch.setattr("apps.access.grants.expiry.BATCH", 5)
     for number in range(20):
         person = make_user(f"Guest{number}")
         grant(actor=alice, user=person, role=role("workspace", "member"), on=workspace)

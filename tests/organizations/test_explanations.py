@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.accounts.models import User
 from apps.organizations.members.services import assign_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team

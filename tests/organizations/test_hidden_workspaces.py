@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.access.services import grant, grant_with_entry
+from apps.access.grants.services import grant, grant_with_entry
 from apps.organizations.invitations.services import invite
 from apps.organizations.models import Workspace
 from tests.conftest import make_user, role

@@ -6,7 +6,7 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from apps.access.services import RightsExceeded, grant
+from apps.access.grants.services import RightsExceeded, grant
 from apps.accounts.mail import OUTBOX
 from apps.accounts.models import OutgoingMail, User
 from apps.audit.models import AuditEvent

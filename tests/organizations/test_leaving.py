@@ -1,5 +1,5 @@
 from apps.access.effective_grants import roles_within
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.audit.models import AuditEvent
 from tests.conftest import make_user, role
 

@@ -2,7 +2,7 @@ import pytest
 from django.utils import timezone
 
 from apps.access.models import Role
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 from apps.organizations.forms import RoleField
 from apps.organizations.models import Invitation, Workspace
 from apps.organizations.roles.services import create_role

@@ -3,7 +3,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.access.effective_grants import roles_within
-from apps.access.services import LastOwner, RightsExceeded, grant
+from apps.access.grants.services import LastOwner, RightsExceeded, grant
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 
 from apps.access.effective_grants import roles_within
-from apps.access.services import RightsExceeded, grant
+from apps.access.grants.services import RightsExceeded, grant
 from apps.accounts.models import User
 from apps.accounts.services import AddressTaken, LinkUnusable, issue_sign_in_link
 from apps.core.errors import Invalid, PortalError

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from apps.access.grants.services import RightsExceeded, grant
 from apps.access.models import Role
-from apps.access.services import RightsExceeded, grant
 from apps.accounts.models import User
 from apps.organizations.invitations.services import invite, revoke_invitation
 from apps.organizations.members.services import assign_role, remove_person

@@ -11,9 +11,9 @@ from apps.access.effective_grants import (
     people_allowed,
     roles_held,
 )
+from apps.access.grants.services import RightsExceeded, RoleNotApplicable, grant
+from apps.access.grants.team_grants import revoke_from_team
 from apps.access.queries import denials, permissions_held
-from apps.access.services import RightsExceeded, RoleNotApplicable, grant
-from apps.access.team_grants import revoke_from_team
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid

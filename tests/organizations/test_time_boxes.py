@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from apps.access.grants.services import LastOwner, grant
 from apps.access.models import Role
-from apps.access.services import LastOwner, grant
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.deployments.models import DeploymentGrant

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.access.services import RightsExceeded
+from apps.access.grants.services import RightsExceeded
 from apps.accounts.models import User, UserKind
 from apps.accounts.queries import person_with_email
 from apps.audit.models import AuditEvent

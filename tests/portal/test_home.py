@@ -1,4 +1,4 @@
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.organizations.models import Workspace
 from tests.conftest import make_user, role
 

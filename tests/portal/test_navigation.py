@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from tests.conftest import make_user, role
 
 LINE = re.compile(

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Health, Operation, Phase
 from apps.organizations.models import Workspace

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.clusters.models import Cluster
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.teams.services import create_team

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from lxml import etree
 
-from apps.access.services import grant
+from apps.access.grants.services import grant
 from apps.accounts.models import User
 from apps.accounts.sessions.services import SIGNED_IN_AT
 from apps.organizations.models import Organization

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from apps.access.services import RightsExceeded
+from apps.access.grants.services import RightsExceeded
 from apps.accounts.models import User
 from apps.organizations.models import Organization, Team, Workspace
 from apps.organizations.teams.services import (

@@ -13,7 +13,7 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from apps.access.services import RightsExceeded, grant
+from apps.access.grants.services import RightsExceeded, grant
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.members.services import assign_role

@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.access.grants.services import RightsExceeded
 from apps.access.models import Role
-from apps.access.services import RightsExceeded
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, Refused

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import connection
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.alerts.places import Place
 from apps.deployments.models import Deployment, Operation
 from apps.webhooks.events.topics import Topic

@@ -28,8 +28,8 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from apps.accounts.models import User
-from apps.core.gates import View
-from apps.core.htmx import is_fragment
+from apps.core.web.gates import View
+from apps.core.web.htmx import is_fragment
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 SIGNED_IN_AT = "signed_in_at"

@@ -6,7 +6,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions import services as sessions
-from apps.core.gates import signed_in_only
+from apps.core.web.gates import signed_in_only
 
 
 @signed_in_only

@@ -9,8 +9,8 @@ from django.urls import reverse
 from apps.accounts.mail import deliver
 from apps.accounts.models import UserKind
 from apps.accounts.sessions.services import signed_in_lately
-from apps.core.middleware import client_address
-from apps.core.own_addresses import is_own_address
+from apps.core.web.middleware import client_address
+from apps.core.web.own_addresses import is_own_address
 
 SERVICE_DOMAIN = "@tokens.invalid"
 

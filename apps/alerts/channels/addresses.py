@@ -3,7 +3,7 @@
 from django.conf import settings
 
 from apps.core.errors import Invalid
-from apps.core.guarded_http import parts_of_address
+from apps.core.outbound.guarded_http import parts_of_address
 
 WRONG = "Enter an address that begins with https://, such as https://hooks.example.org/abc."
 

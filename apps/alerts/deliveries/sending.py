@@ -18,7 +18,7 @@ from apps.alerts.deliveries.messages import Message
 from apps.alerts.deliveries.payloads import Request
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import PortalError
-from apps.core.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
+from apps.core.outbound.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
 from apps.dataplane.untrusted import masked, masks, text_of
 
 SECONDS, MOST_BYTES, LONGEST_ERROR = 12.0, 4096, 300

@@ -16,7 +16,7 @@ from apps.alerts.evaluation.services import acknowledge
 from apps.alerts.pages.deliveries import delivery_row
 from apps.alerts.pages.queries import SEE, deliveries_about
 from apps.alerts.pages.words import what_in_words
-from apps.core.form_pages import errors_as_messages
+from apps.core.web.form_pages import errors_as_messages
 from apps.dags.pages.parts import dag_url
 from apps.deployments.models import Deployment
 from apps.observability.incidents.kinds import Severity

@@ -22,7 +22,7 @@ from apps.alerts.pages.parts import (
 )
 from apps.alerts.pages.queries import deployments_to_run
 from apps.alerts.places import Place
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 
 KINDS = [(kind, ChannelKind(kind).label, needs) for kind, needs in NEEDS.items()]
 

@@ -23,8 +23,8 @@ from apps.alerts.pages.parts import (
 )
 from apps.alerts.pages.queries import STATES, DeliveryFilter, deliveries_of
 from apps.alerts.places import Place
-from apps.core.form_pages import errors_as_messages
-from apps.core.htmx import is_fragment, skip_unchanged
+from apps.core.web.form_pages import errors_as_messages
+from apps.core.web.htmx import is_fragment, skip_unchanged
 
 POLL_SECONDS = 20
 TONES = {

@@ -20,7 +20,7 @@ from apps.alerts.rules.matching import MOST_PATTERNS, patterns_of
 from apps.alerts.rules.models import WEEKDAYS, Rule
 from apps.alerts.silences.models import Silence
 from apps.core.errors import Invalid
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 from apps.dags.airflow.api import is_id
 from apps.deployments.models import Deployment
 from apps.observability.incidents.kinds import KINDS, Severity

@@ -28,7 +28,7 @@ from apps.alerts.pages.queries import (
 from apps.alerts.pages.words import subjects_in_words, what_in_words, where_in_words
 from apps.alerts.places import Place
 from apps.alerts.rules.models import Rule
-from apps.core.htmx import is_fragment, skip_unchanged
+from apps.core.web.htmx import is_fragment, skip_unchanged
 from apps.observability.incidents.kinds import Severity
 from apps.observability.incidents.queries import TONES
 from apps.organizations.models import Workspace

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from apps.access.scoped import scoped
 from apps.alerts.places import Place
-from apps.core.gates import View
+from apps.core.web.gates import View
 from apps.organizations.models import Organization, Workspace
 
 MANAGE_ORGANIZATION = "organization.alerts.manage"

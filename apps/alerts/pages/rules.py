@@ -26,7 +26,7 @@ from apps.alerts.rules import services
 from apps.alerts.rules.kinds import ABOUT, RuleKind
 from apps.alerts.rules.models import Rule
 from apps.alerts.sweeping.deleting import delete_rule as delete_and_resolve
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Workspace
 
 

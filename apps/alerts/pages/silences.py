@@ -25,7 +25,7 @@ from apps.alerts.pages.words import days_in_words
 from apps.alerts.places import Place
 from apps.alerts.silences.models import Silence
 from apps.alerts.silences.services import begin_silence, end_silence
-from apps.core.form_pages import form_page, is_submitted
+from apps.core.web.form_pages import form_page, is_submitted
 
 
 def _silences(request: HttpRequest, place: Place) -> HttpResponse:

@@ -18,11 +18,11 @@ from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
 from apps.deployments.models import Deployment, RevisionState
+from apps.deploys.deliveries.queries import deploys_of
+from apps.deploys.deliveries.services import roll_back
 from apps.deploys.incoming.images import image_of
 from apps.deploys.incoming.services import begin_upload, finish_upload
 from apps.deploys.models import Deploy, PreviewState, Upload
-from apps.deploys.queries import deploys_of
-from apps.deploys.services import roll_back
 
 router = Router(by_alias=True, exclude_none=True, tags=["Deploy"])
 SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"

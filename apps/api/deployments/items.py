@@ -36,8 +36,8 @@ from apps.deployments.editing.services import (
     update_config,
 )
 from apps.deployments.models import Deployment, Phase
-from apps.deploys.enforcement import is_enforced, set_for_deployment
-from apps.deploys.queries import with_delivery
+from apps.deploys.deliveries.enforcement import is_enforced, set_for_deployment
+from apps.deploys.deliveries.queries import with_delivery
 from apps.organizations.models import Workspace
 
 router = Router(by_alias=True, exclude_none=True, tags=["Deployment"])

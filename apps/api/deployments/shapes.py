@@ -128,7 +128,8 @@ class DeploymentList(Listing):
 
 def deployment_shape(deployment: Deployment) -> DeploymentShape:
     """Describe a Deployment. No query, where `wanted__created_by`, `applied`, `created_by`,
-    `cluster` and `workspace` are loaded, and `deploys.queries.with_delivery` has added its columns.
+    `cluster` and `workspace` are loaded, and `deliveries.queries.with_delivery` has added its
+    columns.
     """
     wanted, applied = deployment.wanted, deployment.applied
     if wanted is None:

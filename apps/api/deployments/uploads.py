@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.api.deployments.deploys import upload_of_key
 from apps.core.errors import Conflict
-from apps.core.gates import open_to_all
+from apps.core.web.gates import open_to_all
 from apps.deploys.incoming import blobs
 from apps.deploys.incoming.services import CHUNK_BYTES, note_uploaded
 from apps.deploys.models import Upload

@@ -18,9 +18,9 @@ from oauthlib.oauth2.rfc6749.errors import OAuth2Error  # type: ignore[import-un
 from apps.accounts.sessions.services import fresh_sign_in_first
 from apps.api.oauth.client import CLIENT_ID, NAME, SCOPE, ensure_client
 from apps.api.wire.gates import by_token, program_of
-from apps.core.gates import open_to_all, signed_in_only
-from apps.core.middleware import client_address
 from apps.core.public_ids import public_id
+from apps.core.web.gates import open_to_all, signed_in_only
+from apps.core.web.middleware import client_address
 from apps.organizations.tokens.logins import (
     LoginEnded,
     check_login,

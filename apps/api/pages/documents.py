@@ -4,7 +4,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from apps.api.pages.document import document, operations_by_subject
-from apps.core.gates import open_to_all
+from apps.core.web.gates import open_to_all
 
 
 @open_to_all

@@ -16,9 +16,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
-from apps.core.forms import Choices
-from apps.core.gates import signed_in_only
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.forms import Choices
+from apps.core.web.gates import signed_in_only
 from apps.organizations.models import Organization, PersonalToken
 from apps.organizations.tokens.logins import end_login, logins_of
 from apps.organizations.tokens.personal import (

@@ -7,8 +7,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from apps.accounts.request_user import request_user
-from apps.core.gates import signed_in_only
 from apps.core.public_ids import public_id
+from apps.core.web.gates import signed_in_only
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.workspaces.queries import organizations_of, workspaces_seen
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from ninja import Path, Query, Router
 
-from apps.access.catalogue import BUILT_IN_ROLES
 from apps.access.models import Role
 from apps.access.queries import roles_for
+from apps.access.roles.catalogue import BUILT_IN_ROLES
 from apps.access.scopes import Scoped
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization

@@ -8,10 +8,10 @@ from django.db import transaction
 from ninja import Path, Query, Router
 from pydantic import Field
 
+from apps.access.grants.team_grants import revoke_from_team
 from apps.access.models import Role
 from apps.access.scoped import require
 from apps.access.scopes import Scoped, team_grant_model
-from apps.access.team_grants import revoke_from_team
 from apps.accounts.models import User
 from apps.api.people.holders import HeldRoles, carry_out, held_by_teams, roles_shape
 from apps.api.people.users import people_seen, place_of

@@ -8,10 +8,10 @@ from django.utils import timezone
 from ninja import Path, Query, Router
 from pydantic import Field, model_validator
 
+from apps.access.grants.services import grant
 from apps.access.models import Role
 from apps.access.scoped import require
 from apps.access.scopes import Scoped, grant_model, models_with_roles
-from apps.access.services import grant
 from apps.api.people.roles import role_named, wire_name
 from apps.api.people.users import place_of, visible
 from apps.api.wire.errors import NotHere, NotOffered

@@ -9,10 +9,10 @@ from django.db.models import Q, QuerySet
 from ninja import Path, Query, Router
 from pydantic import Field
 
+from apps.access.grants.services import revoke
 from apps.access.models import Role
 from apps.access.scoped import require
 from apps.access.scopes import Scoped, grant_model
-from apps.access.services import revoke
 from apps.accounts.models import User, UserKind
 from apps.accounts.queries import person_with_email
 from apps.api.people.holders import HeldRoles, carry_out, held_by_people, roles_shape

@@ -12,7 +12,7 @@ from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Name, Profile, Shape
 from apps.core.public_ids import numbers_of, public_id
-from apps.deploys.enforcement import default_of, enforced_by_default, set_default
+from apps.deploys.deliveries.enforcement import default_of, enforced_by_default, set_default
 from apps.organizations.models import Workspace
 from apps.organizations.workspaces.services import create_workspace, update_workspace
 from apps.portal.services import delete_workspace

@@ -8,13 +8,13 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
+from apps.access.grants.services import RightsExceeded
 from apps.access.queries import explain_denial
 from apps.access.scoped import PermissionMissing
-from apps.access.services import RightsExceeded
 from apps.api.wire.shapes import FieldProblem, Problem
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
 from apps.dags.airflow.api import AirflowSilent
-from apps.deploys.services import StorageFull
+from apps.deploys.deliveries.services import StorageFull
 from apps.organizations.tokens.queries import TokenRefused
 
 PREFIXES = ("/v1/", "/spec/")

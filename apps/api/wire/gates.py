@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from apps.access.catalogue import PERMISSIONS
+from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scoped import PermissionMissing, require
 from apps.api.wire.errors import (
     BAD_TOKENS_SECONDS,
@@ -29,11 +29,11 @@ from apps.api.wire.errors import (
 )
 from apps.core.context import name_means
 from apps.core.errors import PortalError
-from apps.core.gates import View
-from apps.core.middleware import client_address
 from apps.core.public_ids import number_of
+from apps.core.web.gates import View
+from apps.core.web.middleware import client_address
 from apps.deployments.models import Deployment, Phase
-from apps.deploys.queries import with_delivery
+from apps.deploys.deliveries.queries import with_delivery
 from apps.organizations.models import Organization, PersonalToken, Workspace
 from apps.organizations.tokens.queries import Caller, TokenRefused, caller_of
 from apps.organizations.workspaces.queries import organizations_of

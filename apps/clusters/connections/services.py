@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from apps.access.catalogue import PERMISSIONS
 from apps.access.queries import permissions_held
+from apps.access.roles.catalogue import PERMISSIONS
 from apps.accounts.models import User
 from apps.audit.services import record
 from apps.clusters.connections.kubeconfig import Access

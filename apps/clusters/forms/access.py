@@ -18,7 +18,7 @@ from apps.clusters.connections.kubeconfig import Access, read_kubeconfig
 from apps.clusters.connections.planes import allowed_networks
 from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
 from apps.core.errors import Invalid
-from apps.core.forms import add_error
+from apps.core.web.forms import add_error
 from apps.dataplane.kubernetes.config import Connection
 
 

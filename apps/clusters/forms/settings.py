@@ -11,7 +11,7 @@ from django import forms
 from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 from apps.organizations.models import Workspace
 
 VERIFIED = (Cluster.DatabaseTls.VERIFY_CA, Cluster.DatabaseTls.VERIFY_FULL)

@@ -22,8 +22,8 @@ from apps.clusters.services import choose_workspaces, remove_cluster, update_set
 from apps.clusters.views.parts import cluster_called, kubernetes_called, page_of, posted
 from apps.clusters.views.secrets import keep, kept_of
 from apps.core.errors import Invalid, PortalError
-from apps.core.form_pages import form_page, is_submitted
-from apps.core.forms import add_error
+from apps.core.web.form_pages import form_page, is_submitted
+from apps.core.web.forms import add_error
 from apps.organizations.models import Organization
 
 MOST_DEPLOYMENTS = 20

@@ -28,7 +28,7 @@ from apps.clusters.forms.access import (
 from apps.clusters.forms.parts import KeptForm
 from apps.clusters.views.parts import kubernetes_called, page_of, posted
 from apps.clusters.views.secrets import keep, kept_of
-from apps.core.form_pages import errors_shown_in, form_page
+from apps.core.web.form_pages import errors_shown_in, form_page
 from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
 

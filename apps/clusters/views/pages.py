@@ -24,7 +24,7 @@ from apps.clusters.queries import (
 )
 from apps.clusters.views.parts import MANAGE, cluster_called, kubernetes_called, page_of
 from apps.core.errors import PortalError
-from apps.core.htmx import is_fragment
+from apps.core.web.htmx import is_fragment
 from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.paginator import Paginator
 from django.utils import timezone
 
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 
 
 class ExampleForm(forms.Form):

@@ -2,8 +2,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from apps.core.gates import operator_only
 from apps.core.styleguide.examples import examples
+from apps.core.web.gates import operator_only
 
 
 @operator_only

@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.core.forms import problems
+from apps.core.web.forms import problems
 from apps.core.words import (
     bytes_in_words,
     duration_in_words,

@@ -14,8 +14,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.request_user import request_user
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
-from apps.core.own_addresses import is_own_address
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.web.own_addresses import is_own_address
 from apps.dags import services
 from apps.dags.pages.forms import ALL, ClearRunForm, ClearTaskForm, MarkForm, TriggerForm
 from apps.dags.pages.parts import RUN, crumbs, dag_url, map_index_in, run_url, task_url

@@ -3,7 +3,7 @@ from typing import Any
 
 from django import forms
 
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 
 LONGEST_CONF = 50_000
 ONLY_FAILED, ALL = "failed", "all"

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.core.htmx import is_fragment, skip_unchanged
-from apps.core.own_addresses import address_with
+from apps.core.web.htmx import is_fragment, skip_unchanged
+from apps.core.web.own_addresses import address_with
 from apps.dags.models import DagReport, DagState, DagSummary
 from apps.dags.pages.parts import RUN, dag_url, url_in_airflow
 from apps.dags.pages.queries import (

@@ -13,8 +13,8 @@ from django.urls import reverse
 
 from apps.access.queries import Denial, denial_for
 from apps.airflow_access.tickets import airflow_url
-from apps.core.htmx import is_fragment
-from apps.core.own_addresses import number_in
+from apps.core.web.htmx import is_fragment
+from apps.core.web.own_addresses import number_in
 from apps.dags.airflow.api import AirflowSilent, NotInAirflow
 from apps.deployments.models import Deployment
 

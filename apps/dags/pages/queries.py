@@ -12,7 +12,7 @@ from django.db.models import Count, F, Func, IntegerField, Q, QuerySet, TextFiel
 from django.db.models.functions import Cast, Lower
 
 from apps.accounts.models import User
-from apps.core.own_addresses import number_in
+from apps.core.web.own_addresses import number_in
 from apps.dags.models import DagReport, DagState, DagSummary
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Organization, Workspace

@@ -8,8 +8,8 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
-from apps.core.htmx import is_fragment, skip_unchanged
-from apps.core.own_addresses import address_with
+from apps.core.web.htmx import is_fragment, skip_unchanged
+from apps.core.web.own_addresses import address_with
 from apps.core.words import duration_in_words
 from apps.dags.airflow import dags, tasks
 from apps.dags.airflow.api import airflow_of

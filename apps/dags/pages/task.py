@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.core.errors import PortalError
-from apps.core.own_addresses import number_in
+from apps.core.web.own_addresses import number_in
 from apps.core.words import bytes_in_words
 from apps.dags.airflow import log_lines, task_logs, tasks
 from apps.dags.airflow.api import AirflowApi, AirflowSilent, NotInAirflow, airflow_of

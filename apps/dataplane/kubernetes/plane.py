@@ -19,9 +19,9 @@ from apps.dataplane.kubernetes.apply.pod_deletion_cost import mark_busy_workers
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.observe import logs
-from apps.dataplane.kubernetes.observe.drift import drift_of
 from apps.dataplane.kubernetes.observe.live_metrics import read_live_metrics
-from apps.dataplane.kubernetes.observe.live_objects import selector
+from apps.dataplane.kubernetes.observe.objects.drift import drift_of
+from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 from apps.dataplane.kubernetes.observe.observation import component_names
 from apps.dataplane.kubernetes.observe.scaling import read_scaling_decisions
 from apps.dataplane.kubernetes.observe.survey import observe_deployment, survey

@@ -12,7 +12,8 @@ import psutil
 from apps.dataplane.airflow_token import PORTAL, AirflowUser, service_token
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.local.airflow import api as airflow_api
-from apps.dataplane.local.airflow import database, log_files, parse_logs
+from apps.dataplane.local.airflow.logs import log_files, parse_logs
+from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control import scaling_log
 from apps.dataplane.local.control.apply import ApplyPass

@@ -10,17 +10,17 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.access.effective_grants import effective_grants_on, load_effective_grants
+from apps.access.grants.services import revoke
+from apps.access.grants.team_grants import revoke_from_team
 from apps.access.queries import Denial, denial_for, permissions_held, roles_for
 from apps.access.scoped import scoped
-from apps.access.services import revoke
-from apps.access.team_grants import revoke_from_team
 from apps.accounts.queries import person_with_email
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid
-from apps.core.form_pages import errors_as_messages, errors_shown_in
-from apps.core.forms import is_dialog_open
-from apps.core.own_addresses import number_in
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in
+from apps.core.web.forms import is_dialog_open
+from apps.core.web.own_addresses import number_in
 from apps.deployments.models import Deployment, DeploymentGrant, DeploymentTeamGrant, Phase
 from apps.organizations.invitations.forms import PersonForm
 from apps.organizations.members.services import assign_role

@@ -15,7 +15,7 @@ from apps.accounts.request_user import request_user
 from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
 from apps.core.errors import Invalid
-from apps.core.own_addresses import number_in
+from apps.core.web.own_addresses import number_in
 from apps.deployments.configuration.options import DeploymentOptions, deployment_options
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import Present, Problem

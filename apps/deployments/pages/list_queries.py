@@ -27,7 +27,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, JSONObject, Lower, NullIf
 
 from apps.accounts.models import User
-from apps.core.own_addresses import number_in
+from apps.core.web.own_addresses import number_in
 from apps.deployments.badge import GROUPS, status_expression
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Workspace

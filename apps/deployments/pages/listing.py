@@ -16,8 +16,8 @@ from django.views.decorators.http import require_safe
 from apps.access.queries import explain_denial
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.core.htmx import is_fragment, skip_unchanged
-from apps.core.own_addresses import address_with
+from apps.core.web.htmx import is_fragment, skip_unchanged
+from apps.core.web.own_addresses import address_with
 from apps.core.words import time_ago_in_words
 from apps.deployments.badge import GROUPS, display_status
 from apps.deployments.configuration.options import EXECUTORS

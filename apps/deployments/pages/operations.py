@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
-from apps.core.htmx import is_fragment, skip_unchanged
+from apps.core.web.htmx import is_fragment, skip_unchanged
 from apps.core.words import duration_in_words
 from apps.deployments.editing.drift import put_back
 from apps.deployments.editing.services import retry

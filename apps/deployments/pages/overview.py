@@ -9,7 +9,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
-from apps.core.htmx import is_fragment, skip_unchanged
+from apps.core.web.htmx import is_fragment, skip_unchanged
 from apps.dataplane.status import ComponentStatus, Drift, LiveMetrics, Observation
 from apps.deployments.badge import DisplayStatus, display_status, import_errors_in_words
 from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration

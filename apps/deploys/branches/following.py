@@ -20,9 +20,9 @@ from apps.deployments.configuration.schema import Configuration
 from apps.deployments.editing.services import create_deployment, delete_deployment
 from apps.deployments.models import Phase
 from apps.deploys.branches.services import CREATE, SEE, ends_at, live_deployments
-from apps.deploys.git.fetching import branches_like
 from apps.deploys.git.polling import CONNECT, keep_host_key, login_of, why_not_vouched
-from apps.deploys.git.remotes import clean_branch, remote_of
+from apps.deploys.git.servers.fetching import branches_like
+from apps.deploys.git.servers.remotes import clean_branch, remote_of
 from apps.deploys.git.services import set_source
 from apps.deploys.models import BranchDeployment, BranchRule
 

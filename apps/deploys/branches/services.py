@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.deployments.editing.services import delete_deployment
 from apps.deployments.models import Deployment, Phase
-from apps.deploys.git.remotes import clean_folder
+from apps.deploys.git.servers.remotes import clean_folder
 from apps.deploys.models import BranchDeployment, BranchRule, GitRepository
 
 CREATE, SEE = "workspace.deployments.create", "deployment.view"

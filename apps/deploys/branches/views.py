@@ -7,7 +7,7 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.deployments.models import Deployment, Phase
 from apps.deploys.branches import services
 from apps.deploys.branches.forms import BranchRuleForm

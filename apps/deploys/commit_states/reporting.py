@@ -13,11 +13,11 @@ from django.urls import reverse
 
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import PortalError
-from apps.core.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
+from apps.core.outbound.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
 from apps.deployments.models import Phase
 from apps.deploys.commit_states.shapes import Report, Request, is_repeated, request_for
 from apps.deploys.git.credentials import open_secret
-from apps.deploys.git.remotes import remote_of
+from apps.deploys.git.servers.remotes import remote_of
 from apps.deploys.models import CommitState
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from apps.deploys.git.remotes import HTTPS_PORT, Remote
+from apps.deploys.git.servers.remotes import HTTPS_PORT, Remote
 from apps.deploys.models import GitRepository
 
 PENDING, SUCCESS, FAILURE = "pending", "success", "failure"

@@ -19,9 +19,11 @@ from apps.core.errors import PortalError
 from apps.deployments.models import Deployment, Phase, RevisionState
 from apps.deploys.commit_states.shapes import FAILURE, PENDING, SUCCESS
 from apps.deploys.commit_states.tracking import note_commit
+from apps.deploys.deliveries.origins import Origin
+from apps.deploys.deliveries.services import NothingChanged, StorageFull
 from apps.deploys.git import leases
 from apps.deploys.git.credentials import open_secret
-from apps.deploys.git.fetching import (
+from apps.deploys.git.servers.fetching import (
     Checkout,
     FolderMissing,
     GitFailed,
@@ -29,11 +31,9 @@ from apps.deploys.git.fetching import (
     checkout,
     heads,
 )
-from apps.deploys.git.remotes import Remote, commit_page, remote_of
+from apps.deploys.git.servers.remotes import Remote, commit_page, remote_of
 from apps.deploys.models import Deploy, GitRepository, GitSource, Preview
-from apps.deploys.origins import Origin
 from apps.deploys.previews.services import submit
-from apps.deploys.services import NothingChanged, StorageFull
 
 logger = logging.getLogger(__name__)
 

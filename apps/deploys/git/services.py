@@ -13,16 +13,16 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.operations import lock_deployment
 from apps.deploys.git import tasks
 from apps.deploys.git.credentials import add_deploy_key, new_key, seal
-from apps.deploys.git.fetching import heads
 from apps.deploys.git.polling import DELIVER, keep_host_key, login_of
-from apps.deploys.git.remotes import clean_branch, clean_folder, provider_of, remote_of
+from apps.deploys.git.servers.fetching import heads
+from apps.deploys.git.servers.remotes import clean_branch, clean_folder, provider_of, remote_of
 from apps.deploys.models import GitRepository, GitSource
 from apps.organizations.models import Workspace
 

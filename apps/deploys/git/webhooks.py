@@ -15,8 +15,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from apps.core.encryption.crypto import SecretUnreadable
-from apps.core.gates import open_to_all
-from apps.core.middleware import client_address
+from apps.core.web.gates import open_to_all
+from apps.core.web.middleware import client_address
 from apps.deploys.git.credentials import open_secret
 from apps.deploys.git.tasks import look_now
 from apps.deploys.models import GitRepository

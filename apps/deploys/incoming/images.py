@@ -13,7 +13,7 @@ from apps.deployments.editing.images import look_up_image
 from apps.deployments.editing.services import update_config
 from apps.deployments.models import Deployment, SecretValue
 from apps.deployments.secrets.pulling import repository_of
-from apps.deploys.enforcement import ensure_may_deliver
+from apps.deploys.deliveries.enforcement import ensure_may_deliver
 from apps.deploys.models import Upload
 from apps.own_images.references import Reference, reference_of
 

@@ -16,6 +16,7 @@ from apps.accounts.models import User
 from apps.core.errors import Conflict, PortalError
 from apps.deployments.models import Deployment
 from apps.deploys.archives.building import PROJECT, ArchiveRefused, Limits
+from apps.deploys.deliveries.services import Delivery, NothingChanged, StorageFull
 from apps.deploys.incoming import blobs
 from apps.deploys.incoming.images import (
     deploy_image,
@@ -24,7 +25,6 @@ from apps.deploys.incoming.images import (
 )
 from apps.deploys.models import Preview, Upload
 from apps.deploys.previews.services import submit
-from apps.deploys.services import Delivery, NothingChanged, StorageFull
 
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "

@@ -27,9 +27,9 @@ from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.untrusted import rows_of, text_of
 from apps.deployments.models import Phase, Revision
 from apps.deployments.reconciling.compiler import compile_spec, lock_name
+from apps.deploys.deliveries.queries import current_deploy
 from apps.deploys.models import Preview, PreviewState
 from apps.deploys.previews.services import deploy_if_nothing_is_wrong
-from apps.deploys.queries import current_deploy
 
 logger = logging.getLogger(__name__)
 

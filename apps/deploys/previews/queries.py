@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.deployments.models import Deployment
+from apps.deploys.deliveries.origins import Origin
+from apps.deploys.deliveries.queries import current_deploy
 from apps.deploys.models import Deploy, Preview, PreviewState
-from apps.deploys.origins import Origin
 from apps.deploys.previews.comparing import (
     DagChange,
     MissingName,
@@ -15,7 +16,6 @@ from apps.deploys.previews.comparing import (
     missing_names,
     package_changes,
 )
-from apps.deploys.queries import current_deploy
 
 STEPS = (
     ("packages", "Choose the packages"),

@@ -15,12 +15,12 @@ from apps.deployments.operations import lock_deployment
 from apps.deploys import jobs
 from apps.deploys.archives.building import CodeArchive
 from apps.deploys.archives.requirements import Requirements
-from apps.deploys.enforcement import ensure_may_deliver
+from apps.deploys.deliveries.enforcement import ensure_may_deliver
+from apps.deploys.deliveries.origins import NOT_KNOWN, Origin, source_of
+from apps.deploys.deliveries.queries import takes_projects
+from apps.deploys.deliveries.services import Delivery, accept_upload, deliver_archive, record_deploy
 from apps.deploys.models import Deploy, Kind, Preview, PreviewState
-from apps.deploys.origins import NOT_KNOWN, Origin, source_of
 from apps.deploys.previews.queries import OPEN, blocking_errors, vanishing_busy_dags
-from apps.deploys.queries import takes_projects
-from apps.deploys.services import Delivery, accept_upload, deliver_archive, record_deploy
 
 MOST_AGE = timedelta(days=7)
 

@@ -10,14 +10,14 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
-from apps.core.htmx import is_fragment
+from apps.core.web.htmx import is_fragment
 from apps.deployments.models import Deployment, Phase
-from apps.deploys.forms import DecisionForm
+from apps.deploys.deliveries.queries import current_deploy
+from apps.deploys.deliveries.services import Delivery
 from apps.deploys.models import Preview, PreviewState
 from apps.deploys.previews import services
 from apps.deploys.previews.queries import comparison, origin_of, steps_of
-from apps.deploys.queries import current_deploy
-from apps.deploys.services import Delivery
+from apps.deploys.uploading.forms import DecisionForm
 
 SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
 POLL_SECONDS = 2

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from apps.deployments.configuration.changes import drift_in_words, queue_in_words
 from apps.deployments.configuration.schema import Configuration
+from apps.deploys.deliveries.queries import FileChange, file_changes
 from apps.deploys.models import Deploy
 from apps.deploys.previews.comparing import (
     DagChange,
@@ -13,7 +14,6 @@ from apps.deploys.previews.comparing import (
     has_changed_below,
     package_changes,
 )
-from apps.deploys.queries import FileChange, file_changes
 
 MOST_SHOWN = 500
 

@@ -4,7 +4,7 @@ address was not proved before: whoever had it asked with its rights.
 
 from typing import Any
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.deploys.models import Promotion, PromotionState

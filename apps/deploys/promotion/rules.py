@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.db.models import Q
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.deployments.models import Deployment
 from apps.deploys.models import ApprovalRule

@@ -11,7 +11,7 @@ from django.db.models import Max, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.access.queries import forget_permissions
 from apps.accounts.mail import deliver
 from apps.accounts.models import User, UserKind
@@ -20,9 +20,11 @@ from apps.core.errors import Conflict, Refused
 from apps.deployments.models import Deployment, Operation
 from apps.deployments.operations import lock_deployment
 from apps.deployments.reconciling.compiler import runtime_spec
-from apps.deploys.enforcement import ensure_may_deliver
+from apps.deploys.deliveries.enforcement import ensure_may_deliver
+from apps.deploys.deliveries.origins import source_of
+from apps.deploys.deliveries.queries import most_code_bytes, takes_projects
+from apps.deploys.deliveries.services import record_deploy, same_code
 from apps.deploys.models import Deploy, Promotion, PromotionState
-from apps.deploys.origins import source_of
 from apps.deploys.promotion.queries import (
     DELIVER,
     LONGEST_CHAIN,
@@ -32,8 +34,6 @@ from apps.deploys.promotion.queries import (
     running_revision,
 )
 from apps.deploys.promotion.rules import needs_approval
-from apps.deploys.queries import most_code_bytes, takes_projects
-from apps.deploys.services import record_deploy, same_code
 from apps.organizations.models import ApiToken
 
 MOST_AGE = timedelta(days=7)

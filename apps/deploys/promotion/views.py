@@ -11,7 +11,7 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
-from apps.core.form_pages import errors_as_messages
+from apps.core.web.form_pages import errors_as_messages
 from apps.deployments.models import Deployment, Phase
 from apps.deploys.models import Promotion, PromotionState
 from apps.deploys.promotion import queries, rules, services

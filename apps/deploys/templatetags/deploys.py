@@ -7,7 +7,7 @@ from django.template.context import Context
 
 from apps.access.queries import denial_for
 from apps.deployments.models import Deployment, Phase
-from apps.deploys.queries import code_warnings, deploy_to_roll_back_to
+from apps.deploys.deliveries.queries import code_warnings, deploy_to_roll_back_to
 
 register = template.Library()
 

@@ -6,8 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.access.catalogue import Scope
 from apps.access.queries import ScopedQuerySet
+from apps.access.roles.catalogue import Scope
 from apps.deployments.models import Deployment
 from apps.observability.incidents.evidence import Evidence, evidence_from
 from apps.observability.incidents.kinds import KINDS, Severity

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from apps.access.queries import Denial, denials
 from apps.deployments.models import Deployment
-from apps.deploys.queries import deploy_to_roll_back_to
+from apps.deploys.deliveries.queries import deploy_to_roll_back_to
 from apps.observability.incidents.models import Incident
 
 LOGS, UPDATE = "deployment.logs.view", "deployment.update"

@@ -15,9 +15,9 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.models import User
 from apps.accounts.request_user import request_user
-from apps.core.form_pages import errors_as_messages
-from apps.core.htmx import is_fragment, skip_unchanged
-from apps.core.own_addresses import address_with
+from apps.core.web.form_pages import errors_as_messages
+from apps.core.web.htmx import is_fragment, skip_unchanged
+from apps.core.web.own_addresses import address_with
 from apps.deployments.models import Deployment
 from apps.observability.incidents import services
 from apps.observability.incidents.forms import ResponseForm

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from apps.core.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
+from apps.core.outbound.guarded_http import Answer, ExchangeFailed, Guard, Reach, post
 from apps.dataplane.untrusted import masked, masks, text_of
 from apps.observability.history.metrics import RAW
 from apps.observability.remote_write.encoding import HEADERS, TimeSeries, body_of

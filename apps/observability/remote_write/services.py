@@ -10,12 +10,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.encryption.keys import key_ring
 from apps.core.errors import Invalid
-from apps.core.guarded_http import parts_of_address
+from apps.core.outbound.guarded_http import parts_of_address
 from apps.observability.remote_write.models import Receiver
 from apps.organizations.models import Organization
 

@@ -5,7 +5,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.observability.remote_write import services
 from apps.observability.remote_write.forms import ReceiverForm
 from apps.observability.remote_write.models import Receiver

@@ -20,7 +20,7 @@ from apps.dataplane.kubernetes.api.errors import Gone
 from apps.dataplane.kubernetes.api.kinds import Kind, Manifest
 from apps.dataplane.kubernetes.api.watches import Watch
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.observe.snapshots import WATCHED, selection
+from apps.dataplane.kubernetes.observe.objects.snapshots import WATCHED, selection
 from apps.dataplane.kubernetes.observe.watch_cache import WatchCache
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
-from apps.core.own_addresses import number_in
+from apps.core.web.own_addresses import number_in
 from apps.dags.airflow.api import AirflowSilent
 from apps.deployments.models import Deployment
 from apps.observability.why.facts import NAME_CHARACTERS, TaskName, facts_about, waiting_tasks

@@ -21,16 +21,16 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
 from apps.access.effective_grants import roles_held
-from apps.access.models import Role
-from apps.access.queries import forget_permissions
-from apps.access.services import (
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import (
     RightsExceeded,
     ensure_can_delegate,
     grant_with_entry,
     lock_memberships,
 )
+from apps.access.models import Role
+from apps.access.queries import forget_permissions
 from apps.accounts.mail import sends_mail
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of, person_with_email

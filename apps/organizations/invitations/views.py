@@ -15,9 +15,9 @@ from apps.accounts.services import AddressTaken
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.accounts.sign_in.start import start_session
 from apps.core.errors import Invalid, PortalError
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
-from apps.core.forms import add_error
-from apps.core.gates import keeps_address_private, open_to_all
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.web.forms import add_error
+from apps.core.web.gates import keeps_address_private, open_to_all
 from apps.organizations.invitations.forms import NameForm, NewPersonForm, PersonForm
 from apps.organizations.invitations.queries import usable_invitation
 from apps.organizations.invitations.services import (

@@ -6,9 +6,9 @@ that person made. Roles and Teams stay for the day it is opened again.
 
 from django.db import transaction
 
-from apps.access.audit_labels import record_on
 from apps.access.effective_grants import roles_within
-from apps.access.services import ensure_can_delegate, keep_an_owner, lock_memberships
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import ensure_can_delegate, keep_an_owner, lock_memberships
 from apps.accounts.models import User
 from apps.accounts.services import deactivate_person, reactivate_person
 from apps.core.errors import Refused

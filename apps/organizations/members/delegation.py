@@ -7,9 +7,9 @@ provisioning could not provision anybody.
 """
 
 from apps.access.effective_grants import EffectiveGrant, all_roles
+from apps.access.grants.services import least_role
 from apps.access.queries import forget_permissions, permissions_held
 from apps.access.scopes import organization_over
-from apps.access.services import least_role
 from apps.accounts.models import User, UserKind
 from apps.core.errors import Refused
 from apps.organizations.models import Organization

@@ -14,7 +14,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 from django.template.loader import render_to_string
 
-from apps.access.expiry import expire_grants, organizations_with_expired_grants
+from apps.access.grants.expiry import expire_grants, organizations_with_expired_grants
 from apps.access.models import Grant
 from apps.accounts.models import User, UserKind
 from apps.accounts.sessions.services import end_sessions

@@ -4,14 +4,14 @@ from datetime import datetime
 
 from django.db import transaction
 
-from apps.access.models import Role
-from apps.access.scopes import Scoped, organization_over
-from apps.access.services import (
+from apps.access.grants.services import (
     cap_expiry,
     grant_with_entry,
     lock_memberships,
     revoke_everywhere,
 )
+from apps.access.models import Role
+from apps.access.scopes import Scoped, organization_over
 from apps.accounts.models import User
 from apps.accounts.sessions.services import end_sessions
 from apps.core.errors import Invalid

@@ -18,7 +18,7 @@ from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.forms import RoleForm
 from apps.organizations.invitations.forms import PersonForm
 from apps.organizations.invitations.queries import open_invitations

@@ -6,9 +6,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from apps.access.catalogue import PERMISSIONS, SCOPE_WORDS, grouped, permissions_of_scope
 from apps.access.effective_grants import effective_grants_on, load_effective_grants
 from apps.access.queries import explain_denial
+from apps.access.roles.catalogue import PERMISSIONS, SCOPE_WORDS, grouped, permissions_of_scope
 from apps.access.scoped import scoped
 from apps.access.scopes import Scoped, organization_over
 from apps.accounts.request_user import request_user

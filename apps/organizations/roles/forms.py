@@ -3,14 +3,14 @@ from typing import Any
 from django import forms
 from django.db.models import QuerySet
 
-from apps.access.catalogue import (
+from apps.access.models import Role
+from apps.access.roles.catalogue import (
     PERMISSIONS,
     PREREQUISITES,
     grouped,
     missing_prerequisites,
     prerequisites_in_words,
 )
-from apps.access.models import Role
 from apps.organizations.forms import RoleField
 from apps.organizations.models import Workspace
 

@@ -5,7 +5,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.effective_grants import all_roles
 from apps.accounts.request_user import request_user
-from apps.core.gates import signed_in_only
+from apps.core.web.gates import signed_in_only
 
 PAGE_SIZE = 50
 

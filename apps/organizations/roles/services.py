@@ -14,8 +14,18 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 
 from apps.access.apps import MODELS
-from apps.access.audit_labels import record_on
-from apps.access.catalogue import (
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.expiry import delete_expired
+from apps.access.grants.services import (
+    RightsExceeded,
+    ensure_can_delegate,
+    grant,
+    lock_memberships,
+)
+from apps.access.grants.team_grants import grant_to_team
+from apps.access.models import Role
+from apps.access.queries import forget_permissions, permissions_held
+from apps.access.roles.catalogue import (
     BUILT_IN_ROLES,
     SCOPE_WORDS,
     Scope,
@@ -23,16 +33,6 @@ from apps.access.catalogue import (
     permissions_of_scope,
     prerequisites_in_words,
 )
-from apps.access.expiry import delete_expired
-from apps.access.models import Role
-from apps.access.queries import forget_permissions, permissions_held
-from apps.access.services import (
-    RightsExceeded,
-    ensure_can_delegate,
-    grant,
-    lock_memberships,
-)
-from apps.access.team_grants import grant_to_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization, Workspace

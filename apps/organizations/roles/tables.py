@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from apps.access.catalogue import (
+from apps.access.models import Role
+from apps.access.roles.catalogue import (
     BUILT_IN_ROLES,
     PERMISSIONS,
     Scope,
     grouped,
     permissions_of_scope,
 )
-from apps.access.models import Role
 
 # Templates of custom roles: the part of a built-in role that the scope can hold.
 TEMPLATES: dict[str, tuple[tuple[str, str, str], ...]] = {

@@ -7,14 +7,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from apps.access.catalogue import SCOPE_WORDS, SCOPES, permissions_of_scope
 from apps.access.models import Role
 from apps.access.queries import denial_for, permissions_held
+from apps.access.roles.catalogue import SCOPE_WORDS, SCOPES, permissions_of_scope
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.organizations.roles.forms import CustomRoleForm, InsteadForm
 from apps.organizations.roles.queries import grants_giving, invitations_offering

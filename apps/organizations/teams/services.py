@@ -10,12 +10,12 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db import transaction
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import ensure_can_delegate, least_role, lock_memberships
+from apps.access.grants.team_grants import grant_to_team, revoke_from_team
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
 from apps.access.scopes import Scoped, models_with_roles, team_grant_model, with_ancestors
-from apps.access.services import ensure_can_delegate, least_role, lock_memberships
-from apps.access.team_grants import grant_to_team, revoke_from_team
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Organization, Team

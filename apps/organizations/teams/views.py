@@ -11,8 +11,8 @@ from apps.accounts.queries import person_with_email
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import Invalid, PortalError
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
-from apps.core.forms import is_dialog_open
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.web.forms import is_dialog_open
 from apps.organizations.models import Organization, Team
 from apps.organizations.teams.forms import TeamForm, TeamMemberForm
 from apps.organizations.teams.queries import people_in, teams_of

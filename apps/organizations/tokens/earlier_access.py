@@ -11,7 +11,7 @@ from django.apps import apps as installed
 from django.db.models.functions import Now
 
 from apps.access.apps import MODELS
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.access.scopes import grant_model
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended

@@ -4,7 +4,7 @@ from typing import Any
 from django import forms
 
 from apps.access.models import Role
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 from apps.organizations.forms import RoleField, TimeBoxForm
 
 

@@ -13,14 +13,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
-from apps.access.catalogue import SCOPE_WORDS
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
+from apps.access.roles.catalogue import SCOPE_WORDS
 from apps.access.scopes import Scoped, organization_over
 from apps.accounts.models import User
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
-from apps.core.form_pages import errors_shown_in, form_page
+from apps.core.web.form_pages import errors_shown_in, form_page
 from apps.organizations.models import ApiToken
 from apps.organizations.tokens.forms import RotationForm, TokenForm
 from apps.organizations.tokens.queries import can_be_made_by, roles_of_tokens, tokens_on

@@ -9,8 +9,8 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
-from apps.access.catalogue import PERMISSIONS
+from apps.access.grants.audit_labels import record_on
+from apps.access.roles.catalogue import PERMISSIONS
 from apps.accounts.models import User
 from apps.core.errors import Invalid
 from apps.core.public_ids import public_id

@@ -14,17 +14,17 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
-from apps.access.models import Role
-from apps.access.queries import forget_permissions
-from apps.access.scopes import Scoped, with_ancestors
-from apps.access.services import (
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import (
     ensure_applicable,
     ensure_can_delegate,
     grant,
     lock_memberships,
     revoke,
 )
+from apps.access.models import Role
+from apps.access.queries import forget_permissions
+from apps.access.scopes import Scoped, with_ancestors
 from apps.accounts.models import User, UserKind
 from apps.accounts.sign_in.adapter import SERVICE_DOMAIN
 from apps.core.errors import Invalid, Refused

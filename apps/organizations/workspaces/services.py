@@ -5,9 +5,9 @@ import secrets
 from django.db import transaction
 from django.utils.text import slugify
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import grant
 from apps.access.models import Role
-from apps.access.services import grant
 from apps.accounts.models import User
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization, Workspace

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.workspaces.forms import OrganizationForm, WorkspaceForm
 from apps.organizations.workspaces.queries import workspaces_of

@@ -12,9 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.portal.models import Digest
-from apps.portal.morning import morning_of
-from apps.portal.overview import (
+from apps.portal.home.morning import morning_of
+from apps.portal.home.overview import (
     Tally,
     clusters_seen,
     deployments_seen,
@@ -24,6 +23,7 @@ from apps.portal.overview import (
     rows_of,
     tally_of,
 )
+from apps.portal.models import Digest
 
 MOST_ROWS = 10
 

@@ -10,8 +10,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from apps.accounts.request_user import request_user
-from apps.core.form_pages import form_page, is_submitted
-from apps.core.gates import keeps_address_private, open_to_all, signed_in_only
+from apps.core.web.form_pages import form_page, is_submitted
+from apps.core.web.gates import keeps_address_private, open_to_all, signed_in_only
 from apps.portal.digests.services import choose_digest, end_digest
 from apps.portal.models import Digest
 

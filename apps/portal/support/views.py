@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from apps.accounts.request_user import request_user
-from apps.core.gates import signed_in_only
+from apps.core.web.gates import signed_in_only
 from apps.portal.support.diagnostics import LONGEST_ID, diagnostics
 
 

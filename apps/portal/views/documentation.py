@@ -6,7 +6,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from apps.core.gates import open_to_all
+from apps.core.web.gates import open_to_all
 
 
 @open_to_all

@@ -7,10 +7,10 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from apps.accounts.request_user import request_user
-from apps.core.gates import signed_in_only
-from apps.core.htmx import is_fragment
-from apps.portal.overview import deployments_seen, pins_of, recent_deployments
-from apps.portal.recents import recent_ids
+from apps.core.web.gates import signed_in_only
+from apps.core.web.htmx import is_fragment
+from apps.portal.home.overview import deployments_seen, pins_of, recent_deployments
+from apps.portal.home.recents import recent_ids
 from apps.portal.search.actions import own_actions, place_actions
 from apps.portal.search.queries import KINDS, Asked, search
 

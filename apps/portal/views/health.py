@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from apps.core.gates import open_to_all
+from apps.core.web.gates import open_to_all
 
 logger = logging.getLogger(__name__)
 

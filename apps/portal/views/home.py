@@ -4,7 +4,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.core.gates import signed_in_only
+from apps.core.web.gates import signed_in_only
 from apps.organizations.members.queries import owners_of
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.workspaces.queries import organizations_of, workspaces_seen

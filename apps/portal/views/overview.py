@@ -12,8 +12,8 @@ from apps.accounts.request_user import request_user
 from apps.deployments.badge import GROUPS
 from apps.deployments.pages.listing import GROUP_WORDS
 from apps.organizations.models import Organization, Workspace
-from apps.portal.morning import morning_of
-from apps.portal.overview import (
+from apps.portal.home.morning import morning_of
+from apps.portal.home.overview import (
     clusters_seen,
     deployments_seen,
     in_order_of_attention,
@@ -25,7 +25,7 @@ from apps.portal.overview import (
     tally_of,
     workspace_rows,
 )
-from apps.portal.recents import recent_ids
+from apps.portal.home.recents import recent_ids
 
 ALL = "all"
 DEPLOYMENTS_A_PAGE = 50

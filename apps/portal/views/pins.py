@@ -5,7 +5,7 @@ from django.views.decorators.http import require_POST
 
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.core.own_addresses import is_own_address
+from apps.core.web.own_addresses import is_own_address
 from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
 from apps.portal.services import pin, unpin

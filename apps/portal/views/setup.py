@@ -8,9 +8,9 @@ from apps.accounts.queries import has_operator, usable_link
 from apps.accounts.services import LinkUnusable
 from apps.accounts.sign_in.start import refusal_of, start_session
 from apps.core.errors import PortalError
-from apps.core.form_pages import form_page, is_submitted
-from apps.core.forms import add_error
-from apps.core.gates import keeps_address_private, open_to_all
+from apps.core.web.form_pages import form_page, is_submitted
+from apps.core.web.forms import add_error
+from apps.core.web.gates import keeps_address_private, open_to_all
 from apps.portal.forms import SetUpForm
 from apps.portal.services import set_up, sign_in_by_link
 

@@ -4,9 +4,9 @@ that its administrator may assign; never owner.
 
 from django.db.models import Q
 
+from apps.access.grants.services import ensure_can_delegate
 from apps.access.models import Role
 from apps.access.queries import permissions_held, roles_for
-from apps.access.services import ensure_can_delegate
 from apps.accounts.models import User
 from apps.core.errors import Invalid
 from apps.organizations.models import Organization

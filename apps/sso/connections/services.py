@@ -7,8 +7,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
-from apps.access.services import lock_memberships
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import lock_memberships
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.core.encryption.keys import key_ring

@@ -12,7 +12,7 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.errors import PortalError
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.connections.services import make_bypass_link as new_bypass_link
 from apps.sso.domains import services as domains

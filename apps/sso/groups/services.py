@@ -13,8 +13,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
-from apps.access.services import RightsExceeded, lock_memberships
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import RightsExceeded, lock_memberships
 from apps.accounts.models import User
 from apps.core.errors import Invalid, Refused
 from apps.organizations.models import Team

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.groups.forms import GroupForm
 from apps.sso.groups.services import is_team_beyond, map_group, unmap_group

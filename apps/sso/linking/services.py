@@ -3,9 +3,9 @@
 from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
 
-from apps.access.audit_labels import record_on
 from apps.access.effective_grants import roles_within
-from apps.access.services import ensure_can_delegate, lock_memberships
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import ensure_can_delegate, lock_memberships
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import prove_address
 from apps.core.errors import Refused

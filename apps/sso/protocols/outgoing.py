@@ -10,9 +10,9 @@ from typing import Any
 import requests
 from django.conf import settings
 
-from apps.core.addresses import AddressRefused, NameUnknown
 from apps.core.errors import PortalError
-from apps.core.guarded_http import CONNECT_SECONDS, Reach, guard_session
+from apps.core.outbound.addresses import AddressRefused, NameUnknown
+from apps.core.outbound.guarded_http import CONNECT_SECONDS, Reach, guard_session
 
 MOST_BYTES = 1024 * 1024
 READ_SECONDS, MOST_SECONDS = 7.0, 12.0

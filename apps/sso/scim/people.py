@@ -5,9 +5,15 @@ from typing import Any
 from django.db.models import QuerySet
 from scim2_models import ForbiddenException, InvalidValueException, Resource
 
-from apps.access.audit_labels import record_on
 from apps.access.effective_grants import roles_within
-from apps.access.services import LastOwner, grant, keep_an_owner, least_role, revoke_everywhere
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import (
+    LastOwner,
+    grant,
+    keep_an_owner,
+    least_role,
+    revoke_everywhere,
+)
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
 from apps.accounts.services import (

@@ -34,7 +34,7 @@ from scim2_server.service import ScimService
 from scim2_server.storage import ScimStorage
 from scim2_server.utils import load_default_service_provider_config, parametrize
 
-from apps.access.services import lock_memberships
+from apps.access.grants.services import lock_memberships
 from apps.sso.models import ScimToken
 from apps.sso.scim.attributes import kept_resource_types, kept_schemas
 from apps.sso.scim.normalizing import normalized_bulk, normalized_patch, normalized_resource

@@ -5,7 +5,7 @@ from typing import Any
 
 from scim2_models import ForbiddenException, Resource
 
-from apps.access.services import RightsExceeded
+from apps.access.grants.services import RightsExceeded
 from apps.accounts.models import User
 from apps.organizations.models import Team
 from apps.organizations.teams.services import (

@@ -15,8 +15,8 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
 from apps.core.context import name_caller
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
-from apps.core.gates import open_to_all
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.gates import open_to_all
 from apps.organizations.models import Organization
 from apps.sso.models import ScimRecord
 from apps.sso.scim.forms import ScimTokenForm

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from apps.access.models import Role
 from apps.core.errors import Invalid
-from apps.core.forms import Choices, add_error
+from apps.core.web.forms import Choices, add_error
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.identity_providers import (
     MOST_CERTIFICATES,

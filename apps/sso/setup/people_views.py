@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.form_pages import errors_as_messages
+from apps.core.web.form_pages import errors_as_messages
 from apps.organizations.models import Organization
 from apps.sso.linking.services import remove_link
 

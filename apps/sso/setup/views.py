@@ -19,7 +19,7 @@ from apps.accounts.sessions.services import (
     is_sign_in_fresh,
 )
 from apps.core.errors import PortalError
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.sso.connections import services, trust
 from apps.sso.connections.newcomers import newcomer_role, roles_of_newcomers

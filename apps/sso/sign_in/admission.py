@@ -13,9 +13,9 @@ from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
+from apps.access.grants.services import grant
 from apps.access.models import Role
-from apps.access.services import grant
 from apps.accounts.models import User
 from apps.accounts.queries import person_with_email
 from apps.accounts.services import AddressTaken, change_address, create_passwordless

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import is_sign_in_fresh
-from apps.core.gates import signed_in_only
+from apps.core.web.gates import signed_in_only
 from apps.sso.queries import connections_of
 from apps.sso.sign_in.views import leave_for_confirmation, next_of
 

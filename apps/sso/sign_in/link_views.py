@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 from apps.accounts.models import User
 from apps.accounts.sessions.services import is_sign_in_fresh
 from apps.core.errors import Refused
-from apps.core.gates import open_to_all
+from apps.core.web.gates import open_to_all
 from apps.sso.linking.services import link_with_proof
 from apps.sso.models import SSOConnection
 from apps.sso.sign_in.adapter import problem

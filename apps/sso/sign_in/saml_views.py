@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
-from apps.core.gates import open_to_all
+from apps.core.web.gates import open_to_all
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.answers import Answer, read_answer
 from apps.sso.protocols.assertions import spend_assertion

@@ -16,8 +16,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from requests import RequestException
 
 from apps.core.errors import Invalid
-from apps.core.gates import open_to_all
-from apps.core.own_addresses import is_own_address
+from apps.core.web.gates import open_to_all
+from apps.core.web.own_addresses import is_own_address
 from apps.sso.connections.services import note_bypass
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.failures import NOT_ASKED, explain

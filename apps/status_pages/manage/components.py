@@ -6,7 +6,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.core.form_pages import errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.deployments.models import Phase
 from apps.organizations.models import Organization
 from apps.status_pages.manage.forms import ComponentForm

@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.alerts.channels.models import Channel
 from apps.clusters.models import Cluster
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Organization
 from apps.status_pages.posting.services import ReportData, stages_after

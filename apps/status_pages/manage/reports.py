@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.status_pages.manage.forms import PostmortemForm, ReportForm, UpdateForm
 from apps.status_pages.manage.parts import MANAGE, SEE, address, common, page_of

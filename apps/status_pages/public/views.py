@@ -8,9 +8,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from apps.core.form_pages import form_page
-from apps.core.gates import keeps_address_private, open_to_all
-from apps.core.middleware import client_address
+from apps.core.web.form_pages import form_page
+from apps.core.web.gates import keeps_address_private, open_to_all
+from apps.core.web.middleware import client_address
 from apps.status_pages.copies.models import Copy
 from apps.status_pages.copies.shelf import Sheet, shelved
 from apps.status_pages.public.forms import AddressForm, ChoiceForm

@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 from django.db import IntegrityError, transaction
 from django.utils.crypto import salted_hmac
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.status_pages.setup.models import StatusPage
 from apps.status_pages.subscriptions.models import Subscriber

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from django.db import IntegrityError, transaction
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.alerts.places import Place, fields_of
 from apps.core.encryption.crypto import SecretUnreadable

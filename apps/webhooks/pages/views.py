@@ -13,7 +13,7 @@ from apps.accounts.sessions.services import fresh_sign_in
 from apps.alerts.deliveries.sending import SendFailed
 from apps.alerts.pages.parts import PAGE_SIZE, on_organization, on_workspace
 from apps.alerts.places import Place
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.webhooks.deliveries.models import WebhookDelivery
 from apps.webhooks.deliveries.services import resend, send_test
 from apps.webhooks.hooks import services

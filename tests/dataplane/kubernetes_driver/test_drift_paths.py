@@ -1,4 +1,4 @@
-from apps.dataplane.kubernetes.observe.drift import (
+from apps.dataplane.kubernetes.observe.objects.drift import (
     ADDED,
     MISSING,
     Difference,

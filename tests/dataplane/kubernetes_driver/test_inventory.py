@@ -3,8 +3,8 @@ import copy
 import pytest
 
 from apps.dataplane.kubernetes import names
-from apps.dataplane.kubernetes.observe import inventory
-from apps.dataplane.kubernetes.observe.inventory import (
+from apps.dataplane.kubernetes.observe.objects import inventory
+from apps.dataplane.kubernetes.observe.objects.inventory import (
     Entry,
     Inventory,
     entry_of,

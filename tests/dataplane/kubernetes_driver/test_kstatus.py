@@ -1,6 +1,6 @@
 import pytest
 
-from apps.dataplane.kubernetes.observe import kstatus
+from apps.dataplane.kubernetes.observe.objects import kstatus
 from tests.dataplane.kubernetes_driver.objects import NOW, ago, deployment, pod, thing
 
 CONDITION_JOB_FAILED = [{"type": "Failed", "status": "True", "message": "Too many tries"}]

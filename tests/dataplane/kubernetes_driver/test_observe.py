@@ -4,10 +4,10 @@ import orjson
 import pytest
 
 from apps.dataplane.kubernetes.api.kinds import kind_of
-from apps.dataplane.kubernetes.observe import inventory
-from apps.dataplane.kubernetes.observe.inventory import Entry, Inventory, entry_of
+from apps.dataplane.kubernetes.observe.objects import inventory
+from apps.dataplane.kubernetes.observe.objects.inventory import Entry, Inventory, entry_of
+from apps.dataplane.kubernetes.observe.objects.snapshots import project
 from apps.dataplane.kubernetes.observe.observation import observation_of
-from apps.dataplane.kubernetes.observe.snapshots import project
 from apps.dataplane.status import Observation
 from tests.dataplane.kubernetes_driver.objects import (
     NOW,

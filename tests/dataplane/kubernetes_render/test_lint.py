@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apps.core.addresses import METADATA_NETWORKS
+from apps.core.outbound.addresses import METADATA_NETWORKS
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest, kind_of
 from apps.dataplane.kubernetes.registration.permissions import NEEDED

@@ -1,6 +1,6 @@
 """The portal's rule about addresses, with the errors of a data plane."""
 
-from apps.core import addresses
+from apps.core.outbound import addresses
 from apps.dataplane.errors import Permanent, Unreachable
 
 SETTING = "PORTAL_CLUSTER_NETWORKS"

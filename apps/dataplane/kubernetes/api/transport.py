@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
-from apps.core.addresses import connect
+from apps.core.outbound.addresses import connect
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.api import deadlines
 from apps.dataplane.kubernetes.api.addresses import allowed_addresses

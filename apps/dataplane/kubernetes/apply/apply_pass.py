@@ -29,10 +29,10 @@ from apps.dataplane.kubernetes.apply.apply_state import ApplyState
 from apps.dataplane.kubernetes.apply.nudge_configmaps import nudge_configmaps
 from apps.dataplane.kubernetes.apply.pruning import prune
 from apps.dataplane.kubernetes.apply.rollout import HEALTHY, healthy_step, stage_step
-from apps.dataplane.kubernetes.observe.drift import CREATED_ONCE
-from apps.dataplane.kubernetes.observe.inventory import FAILED, FOREIGN, Entry
-from apps.dataplane.kubernetes.observe.live_objects import WHOLE, owned_namespace
-from apps.dataplane.kubernetes.observe.managers import added_fields, adopted
+from apps.dataplane.kubernetes.observe.objects.drift import CREATED_ONCE
+from apps.dataplane.kubernetes.observe.objects.inventory import FAILED, FOREIGN, Entry
+from apps.dataplane.kubernetes.observe.objects.live_objects import WHOLE, owned_namespace
+from apps.dataplane.kubernetes.observe.objects.managers import added_fields, adopted
 from apps.dataplane.kubernetes.render.stages import Stage, waves
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step

@@ -14,8 +14,8 @@ from apps.dataplane.kubernetes.names import (
     PORTAL_LABEL,
     namespace_of,
 )
-from apps.dataplane.kubernetes.observe.drift import differences
-from apps.dataplane.kubernetes.observe.inventory import (
+from apps.dataplane.kubernetes.observe.objects.drift import differences
+from apps.dataplane.kubernetes.observe.objects.inventory import (
     COMPLETED,
     FAILED,
     Entry,
@@ -27,7 +27,7 @@ from apps.dataplane.kubernetes.observe.inventory import (
     manifest_of,
     unwanted,
 )
-from apps.dataplane.kubernetes.observe.live_objects import live_objects, selector
+from apps.dataplane.kubernetes.observe.objects.live_objects import live_objects, selector
 from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.spec import DeploymentSpec
 

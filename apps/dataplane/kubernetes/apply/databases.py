@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import JOB, Manifest
-from apps.dataplane.kubernetes.observe.kstatus import status_of
 from apps.dataplane.kubernetes.observe.logs import component_name, last_lines_of_job
+from apps.dataplane.kubernetes.observe.objects.kstatus import status_of
 from apps.dataplane.kubernetes.render.components.database_jobs import NAMESPACE, REMOVAL
 
 _MADE_BY_THE_CLUSTER = ("batch.kubernetes.io/", "controller-uid", "job-name")

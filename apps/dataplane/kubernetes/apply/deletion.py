@@ -29,7 +29,7 @@ from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.apply.databases import drop_database
 from apps.dataplane.kubernetes.apply.pruning import still_ending
 from apps.dataplane.kubernetes.names import namespace_of
-from apps.dataplane.kubernetes.observe.live_objects import owned_namespace, selector
+from apps.dataplane.kubernetes.observe.objects.live_objects import owned_namespace, selector
 from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.kubernetes.render.components.database_jobs import NAMESPACE as DATABASES
 from apps.dataplane.status import Progress, Step, StepState

@@ -11,7 +11,7 @@ from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import POD, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, PREFIX, namespace_of
-from apps.dataplane.kubernetes.observe.live_objects import selector
+from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 
 CODE_ANNOTATION = f"{PREFIX}/code"
 READS_CODE = ("dag-processor", "scheduler", "triggerer", "worker")

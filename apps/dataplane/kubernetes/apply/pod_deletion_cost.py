@@ -14,7 +14,7 @@ from apps.dataplane.kubernetes.api.errors import Conflict, NotFound
 from apps.dataplane.kubernetes.api.kinds import POD, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.names import QUEUE_LABEL, namespace_of
-from apps.dataplane.kubernetes.observe.live_objects import selector
+from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.spec import DeploymentSpec
 

@@ -16,8 +16,8 @@ from apps.dataplane.kubernetes.api.kinds import (
     title,
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.observe.inventory import Entry
-from apps.dataplane.kubernetes.observe.live_objects import is_ours
+from apps.dataplane.kubernetes.observe.objects.inventory import Entry
+from apps.dataplane.kubernetes.observe.objects.live_objects import is_ours
 
 # KEDA restores replicas when its object is deleted: before the workload, not after.
 ORDER = (SCALED_OBJECT, DEPLOYMENT, STATEFUL_SET, JOB, SERVICE)

@@ -19,9 +19,9 @@ from apps.dataplane.kubernetes.api.kinds import (
 )
 from apps.dataplane.kubernetes.apply.apply_state import ApplyState
 from apps.dataplane.kubernetes.names import QUEUE_LABEL
-from apps.dataplane.kubernetes.observe import kstatus
-from apps.dataplane.kubernetes.observe.inventory import COMPLETED, FAILED
 from apps.dataplane.kubernetes.observe.logs import last_lines_of_job
+from apps.dataplane.kubernetes.observe.objects import kstatus
+from apps.dataplane.kubernetes.observe.objects.inventory import COMPLETED, FAILED
 from apps.dataplane.kubernetes.observe.reasons import reasons_of
 from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.status import Step

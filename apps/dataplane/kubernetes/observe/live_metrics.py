@@ -19,9 +19,9 @@ from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import Kind, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, namespace_of
-from apps.dataplane.kubernetes.observe.kstatus import parse_time
-from apps.dataplane.kubernetes.observe.live_objects import selector
 from apps.dataplane.kubernetes.observe.logs import component_name
+from apps.dataplane.kubernetes.observe.objects.kstatus import parse_time
+from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import LiveMetrics, Usage

@@ -16,7 +16,7 @@ from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import POD, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, QUEUE_LABEL
-from apps.dataplane.kubernetes.observe import kstatus
+from apps.dataplane.kubernetes.observe.objects import kstatus
 from apps.dataplane.kubernetes.observe.reasons import containers_of
 from apps.dataplane.status import LogLine, LogPage
 

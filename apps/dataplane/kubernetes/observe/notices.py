@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
-from apps.dataplane.kubernetes.observe.kstatus import condition, parse_time
+from apps.dataplane.kubernetes.observe.objects.kstatus import condition, parse_time
 from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.status import Notice
 

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.names import INVENTORY, QUEUE_LABEL
-from apps.dataplane.kubernetes.observe import kstatus
-from apps.dataplane.kubernetes.observe.drift import moved_in
-from apps.dataplane.kubernetes.observe.inventory import Inventory, inventory_in
 from apps.dataplane.kubernetes.observe.logs import CORE, component_name
 from apps.dataplane.kubernetes.observe.notices import notices_of
+from apps.dataplane.kubernetes.observe.objects import kstatus
+from apps.dataplane.kubernetes.observe.objects.drift import moved_in
+from apps.dataplane.kubernetes.observe.objects.inventory import Inventory, inventory_in
 from apps.dataplane.kubernetes.observe.reasons import (
     is_crashing,
     owner_of,

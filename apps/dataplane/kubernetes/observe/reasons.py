@@ -7,7 +7,7 @@ from typing import Any
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.errors import scrub
 from apps.dataplane.kubernetes.api.kinds import EVENT, POD, Manifest, split_id, title
-from apps.dataplane.kubernetes.observe import kstatus
+from apps.dataplane.kubernetes.observe.objects import kstatus
 
 IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
 SETUP = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")

@@ -14,8 +14,8 @@ from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import AUTOSCALER, SCALED_OBJECT, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.observe import kstatus
-from apps.dataplane.kubernetes.observe.live_objects import selector
+from apps.dataplane.kubernetes.observe.objects import kstatus
+from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.spec import DeploymentSpec, WorkerQueue
 from apps.dataplane.status import ScalingDecision, ScalingReason

@@ -25,10 +25,10 @@ from apps.dataplane.kubernetes.api.kinds import (
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
-from apps.dataplane.kubernetes.observe.inventory import inventory_in
-from apps.dataplane.kubernetes.observe.live_objects import is_ours, selector
+from apps.dataplane.kubernetes.observe.objects.inventory import inventory_in
+from apps.dataplane.kubernetes.observe.objects.live_objects import is_ours, selector
+from apps.dataplane.kubernetes.observe.objects.snapshots import project, ref_of, selection
 from apps.dataplane.kubernetes.observe.observation import nothing, observation_of
-from apps.dataplane.kubernetes.observe.snapshots import project, ref_of, selection
 from apps.dataplane.status import Observation
 
 WHOLE = (NAMESPACE, DEPLOYMENT, STATEFUL_SET, JOB, POD, SCALED_OBJECT, EVENT)

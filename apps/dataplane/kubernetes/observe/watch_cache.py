@@ -18,8 +18,8 @@ import orjson
 
 from apps.dataplane.kubernetes.api.kinds import CONFIG_MAP, EVENT, NAMESPACE, POD, Kind, Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.observe.objects.snapshots import WATCHED, project, ref_of
 from apps.dataplane.kubernetes.observe.observation import nothing, observation_of
-from apps.dataplane.kubernetes.observe.snapshots import WATCHED, project, ref_of
 from apps.dataplane.status import Observation
 
 # Time alone turns a starting component into an unhealthy one.

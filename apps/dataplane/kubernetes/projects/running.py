@@ -16,7 +16,7 @@ from apps.dataplane.errors import DataPlaneError, Permanent, Temporary, Unreacha
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import JOB, POD, Manifest, object_id
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.observe.live_objects import owned_namespace
+from apps.dataplane.kubernetes.observe.objects.live_objects import owned_namespace
 from apps.dataplane.kubernetes.observe.reasons import IMAGE, containers_of, quote, reasons_of
 from apps.dataplane.kubernetes.projects import manifests
 from apps.dataplane.kubernetes.projects.answers import NONE, Answer, read_answer

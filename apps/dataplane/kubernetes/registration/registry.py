@@ -11,8 +11,8 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 
-from apps.core.addresses import AddressRefused, NameUnknown
-from apps.core.guarded_http import Reach, guard_session
+from apps.core.outbound.addresses import AddressRefused, NameUnknown
+from apps.core.outbound.guarded_http import Reach, guard_session
 from apps.dataplane.kubernetes.config import ClusterConfig, Registry
 from apps.dataplane.status import Finding
 from apps.dataplane.untrusted import text_of

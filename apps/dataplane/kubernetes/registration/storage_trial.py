@@ -14,7 +14,7 @@ from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import CLAIM, EVENT, NAMESPACE, POD, Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.observe.kstatus import parse_time
+from apps.dataplane.kubernetes.observe.objects.kstatus import parse_time
 from apps.dataplane.kubernetes.registration.storage_pods import (
     LEFT_BEHIND,
     TRIAL_LABEL,

@@ -3,7 +3,7 @@
 from ipaddress import ip_network
 from typing import Any
 
-from apps.core.addresses import METADATA_NETWORKS
+from apps.core.outbound.addresses import METADATA_NETWORKS
 
 NAMES: dict[str, Any] = {
     "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]

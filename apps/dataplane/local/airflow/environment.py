@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from os import geteuid
 from pathlib import Path
 
-from apps.dataplane.local.airflow.database import deployment_url
+from apps.dataplane.local.airflow.metadata.database import deployment_url
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES

@@ -22,7 +22,7 @@ from pathlib import Path
 import uv
 
 from apps.dataplane.errors import DataPlaneError, Permanent
-from apps.dataplane.local.airflow import database
+from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.airflow.runtimes import RuntimeFolder, uv_environment
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home

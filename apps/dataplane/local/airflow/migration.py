@@ -10,7 +10,7 @@ from collections.abc import Callable
 from packaging.version import Version
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local.airflow.log_files import last_lines
+from apps.dataplane.local.airflow.logs.log_files import last_lines
 from apps.dataplane.local.airflow.programs import (
     API_SERVER,
     CORE,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local.airflow import database
+from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.config import SETTINGS, LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine.programs import base_environment

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from apps.dataplane.errors import Temporary
-from apps.dataplane.local.airflow import database
+from apps.dataplane.local.airflow.metadata import database
+from apps.dataplane.local.airflow.metadata.task_counts import RUNNING_TASKS, name_tasks
 from apps.dataplane.local.airflow.programs import TASK_SECONDS
-from apps.dataplane.local.airflow.task_counts import RUNNING_TASKS, name_tasks
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State, plane_lock
 from apps.dataplane.local.machine.supervisor import Supervisor

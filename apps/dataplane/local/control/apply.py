@@ -9,8 +9,10 @@ import secrets
 from collections.abc import Callable
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.local.airflow import code, database, log_files
+from apps.dataplane.local.airflow import code
 from apps.dataplane.local.airflow.configuration import Configuration
+from apps.dataplane.local.airflow.logs import log_files
+from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.airflow.migration import Migration
 from apps.dataplane.local.airflow.programs import API_SERVER, CORE, TASK_SECONDS, program_name
 from apps.dataplane.local.airflow.runtimes import ensure_runtime

@@ -19,10 +19,11 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from apps.dataplane.errors import DataPlaneError, Temporary
-from apps.dataplane.local.airflow import database, log_files
+from apps.dataplane.local.airflow.logs import log_files
+from apps.dataplane.local.airflow.metadata import database
+from apps.dataplane.local.airflow.metadata.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 from apps.dataplane.local.airflow.programs import component_of
 from apps.dataplane.local.airflow.steps import reload_programs
-from apps.dataplane.local.airflow.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control import scaling_log
 from apps.dataplane.local.control.history_cleanup import HistoryCleanup

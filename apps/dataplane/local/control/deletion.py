@@ -9,7 +9,8 @@ import time
 import redis
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.local.airflow import code, database
+from apps.dataplane.local.airflow import code
+from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.airflow.programs import (
     API_SERVER,
     component_of,

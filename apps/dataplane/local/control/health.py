@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from apps.dataplane.local.airflow.metadata.task_counts import TaskCounts
 from apps.dataplane.local.airflow.programs import API_SERVER
-from apps.dataplane.local.airflow.task_counts import TaskCounts
 from apps.dataplane.local.layout import Wanted
 from apps.dataplane.local.machine.supervisor import ProgramState
 from apps.dataplane.status import ComponentState, ComponentStatus, HealthState

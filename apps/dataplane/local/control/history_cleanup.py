@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import STDOUT, Popen
 
-from apps.dataplane.local.airflow.database import deployment_url
 from apps.dataplane.local.airflow.environment import SYSTEM_PATH
+from apps.dataplane.local.airflow.metadata.database import deployment_url
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State, Wanted, read_state
 

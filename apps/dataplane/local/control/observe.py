@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from apps.dataplane.errors import DataPlaneError, Temporary, Unreachable
 from apps.dataplane.local.airflow import api as airflow_api
-from apps.dataplane.local.airflow import code, database
+from apps.dataplane.local.airflow import code
+from apps.dataplane.local.airflow.metadata import database
+from apps.dataplane.local.airflow.metadata.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 from apps.dataplane.local.airflow.programs import CORE, program_name, status_name
 from apps.dataplane.local.airflow.steps import running_tasks, waiting_for
-from apps.dataplane.local.airflow.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control.health import Facts, core_state, heartbeat_of, moment, verdict
 from apps.dataplane.local.control.restarts import count_restarts

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local.airflow import log_files
+from apps.dataplane.local.airflow.logs import log_files
 from apps.dataplane.local.airflow.programs import API_SERVER, component_of, status_name
 from apps.dataplane.local.airflow.steps import DONE, Outcome
 from apps.dataplane.local.control.restarts import count_restarts

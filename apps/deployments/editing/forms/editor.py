@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from django import forms
 
 from apps.clusters.models import Cluster
-from apps.core.forms import Problem as FoundProblem
-from apps.core.forms import target_of
+from apps.core.web.forms import Problem as FoundProblem
+from apps.core.web.forms import target_of
 from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import Present, Problem, validate, validate_name

@@ -11,7 +11,7 @@ from django import forms
 from django.forms.utils import ErrorDict
 
 from apps.clusters.models import Cluster
-from apps.core.forms import Choices
+from apps.core.web.forms import Choices
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import (

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 
 from apps.core.words import bytes_in_words
-from apps.deploys.uploads import DISK_FULL, TOO_LARGE
+from apps.deploys.uploading.uploads import DISK_FULL, TOO_LARGE
 
 UPLOAD_PROBLEMS = {
     TOO_LARGE: "The file is larger than {limit}. Leave data files out of the dags folder.",

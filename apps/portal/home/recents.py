@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponseBase
 
-from apps.core.htmx import is_fragment
+from apps.core.web.htmx import is_fragment
 from apps.deployments.models import Deployment
 from apps.organizations.models import Workspace
 

@@ -5,8 +5,8 @@ from typing import Any
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 
-from apps.access.catalogue import BUILT_IN_ROLES, BuiltInRole
 from apps.access.models import Role
+from apps.access.roles.catalogue import BUILT_IN_ROLES, BuiltInRole
 
 
 def sync_built_in_roles(*, models_by_scope: dict[str, Any]) -> None:

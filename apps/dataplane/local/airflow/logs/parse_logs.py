@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.local.airflow.log_files import read_files
+from apps.dataplane.local.airflow.logs.log_files import read_files
 from apps.dataplane.local.layout import Folder
 from apps.dataplane.status import LogPage
 

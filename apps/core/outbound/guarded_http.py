@@ -21,8 +21,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
-from apps.core.addresses import AddressRefused, NameUnknown, allowed_addresses, connect
 from apps.core.errors import PortalError
+from apps.core.outbound.addresses import AddressRefused, NameUnknown, allowed_addresses, connect
 
 CONNECT_SECONDS = 3.0
 CHUNK_BYTES = 16 * 1024

@@ -21,11 +21,16 @@ from apps.deployments.operations import lock_deployment
 from apps.deployments.reconciling.compiler import code_name, lock_name
 from apps.deploys.archives.building import ArchiveRefused, CodeArchive, Limits, build_archive
 from apps.deploys.archives.requirements import Requirements, requirements_of
-from apps.deploys.cleanup import hold_archives
-from apps.deploys.enforcement import ensure_may_deliver
+from apps.deploys.deliveries.cleanup import hold_archives
+from apps.deploys.deliveries.enforcement import ensure_may_deliver
+from apps.deploys.deliveries.origins import NOT_KNOWN, Origin, source_of
+from apps.deploys.deliveries.queries import (
+    most_code_bytes,
+    next_description,
+    reader_of,
+    takes_projects,
+)
 from apps.deploys.models import Deploy, Kind
-from apps.deploys.origins import NOT_KNOWN, Origin, source_of
-from apps.deploys.queries import most_code_bytes, next_description, reader_of, takes_projects
 
 COPIED = (
     "deployment",

@@ -5,11 +5,16 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.access.audit_labels import record_on, role_in_words, role_of_team
+from apps.access.grants.audit_labels import record_on, role_in_words, role_of_team
+from apps.access.grants.services import (
+    RoleNotApplicable,
+    delete_grants,
+    lock_memberships,
+    upsert_grant,
+)
 from apps.access.models import Role
 from apps.access.queries import forget_permissions
 from apps.access.scopes import Scoped, organization_over, team_grant_model
-from apps.access.services import RoleNotApplicable, delete_grants, lock_memberships, upsert_grant
 from apps.accounts.models import User
 
 

@@ -27,15 +27,15 @@ from apps.dataplane.kubernetes.api.kinds import (
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
-from apps.dataplane.kubernetes.observe.inventory import (
+from apps.dataplane.kubernetes.observe.objects.inventory import (
     COMPLETED,
     Entry,
     Inventory,
     has_moved,
     inventory_in,
 )
-from apps.dataplane.kubernetes.observe.live_objects import live_objects, selector
-from apps.dataplane.kubernetes.observe.managers import Author, added_fields, authors
+from apps.dataplane.kubernetes.observe.objects.live_objects import live_objects, selector
+from apps.dataplane.kubernetes.observe.objects.managers import Author, added_fields, authors
 from apps.dataplane.status import Drift
 from apps.dataplane.untrusted import UNSAFE
 

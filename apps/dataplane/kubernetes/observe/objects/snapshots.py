@@ -26,7 +26,7 @@ from apps.dataplane.kubernetes.names import (
     PORTAL_LABEL,
     QUEUE_LABEL,
 )
-from apps.dataplane.kubernetes.observe.inventory import KEY, mark_of
+from apps.dataplane.kubernetes.observe.objects.inventory import KEY, mark_of
 
 # Kinds that change at run time. Events carry no labels of ours; the others do.
 WATCHED = (NAMESPACE, CONFIG_MAP, DEPLOYMENT, STATEFUL_SET, JOB, POD, SCALED_OBJECT, EVENT)

@@ -15,10 +15,10 @@ from pathlib import Path
 from django.conf import settings
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from apps.core.addresses import AddressRefused, NameUnknown, allowed_addresses
 from apps.core.errors import PortalError
-from apps.deploys.git.program import Access, Answer, GitMissing, Workbench
-from apps.deploys.git.remotes import Remote
+from apps.core.outbound.addresses import AddressRefused, NameUnknown, allowed_addresses
+from apps.deploys.git.servers.program import Access, Answer, GitMissing, Workbench
+from apps.deploys.git.servers.remotes import Remote
 
 SETTING = "PORTAL_GIT_NETWORKS"
 ASK_SECONDS, FETCH_SECONDS, READ_SECONDS = 20.0, 120.0, 30.0

@@ -22,11 +22,11 @@ from apps.accounts.sessions.services import (
     fresh_sign_in_first,
     is_sign_in_fresh,
 )
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page
-from apps.deploys import enforcement
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page
 from apps.deploys.commit_states.shapes import SUPPORTED
+from apps.deploys.deliveries import enforcement
 from apps.deploys.git import services, tasks
-from apps.deploys.git.forms import HttpsForm, RepositoryForm, SshForm, StateTokenForm
+from apps.deploys.git.pages.forms import HttpsForm, RepositoryForm, SshForm, StateTokenForm
 from apps.deploys.git.polling import CONNECT, why_not_vouched
 from apps.deploys.git.queries import repositories_of, sources_of
 from apps.deploys.models import GitRepository

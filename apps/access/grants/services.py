@@ -9,8 +9,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.access.audit_labels import holder_in_words, record_on, role_in_words, role_of
-from apps.access.expiry import delete_expired
+from apps.access.grants.audit_labels import holder_in_words, record_on, role_in_words, role_of
+from apps.access.grants.expiry import delete_expired
 from apps.access.models import Role
 from apps.access.queries import forget_permissions, permissions_held
 from apps.access.scopes import (

@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from apps.core.errors import PortalError
-from apps.core.forms import add_error
+from apps.core.web.forms import add_error
 
 
 def is_submitted(request: HttpRequest, form: forms.BaseForm) -> bool:

@@ -9,11 +9,11 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.accounts.sessions.services import fresh_sign_in
-from apps.core.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
+from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.deployments.models import Deployment
-from apps.deploys import enforcement
+from apps.deploys.deliveries import enforcement
 from apps.deploys.git import services, tasks
-from apps.deploys.git.forms import EnforcementForm, SourceForm
+from apps.deploys.git.pages.forms import EnforcementForm, SourceForm
 from apps.deploys.git.polling import CONNECT, DELIVER
 from apps.deploys.git.queries import repositories_of, source_of
 from apps.deploys.promotion.forms import ApprovalForm

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from apps.access.audit_labels import holder_in_words, record_on, role_in_words
+from apps.access.grants.audit_labels import holder_in_words, record_on, role_in_words
 from apps.access.models import Grant
 from apps.access.scopes import (
     grant_model,

@@ -1,0 +1,1 @@
+"""Granting and revoking roles, to people and to Teams, and the end of grants."""

@@ -1,0 +1,1 @@
+"""Permissions, and the built-in roles made of them."""

@@ -1,0 +1,1 @@
+"""What stands between a browser and the views: middleware, gates, forms and their pages, htmx."""

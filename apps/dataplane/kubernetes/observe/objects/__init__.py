@@ -1,0 +1,1 @@
+"""The objects of a namespace: which are ours, how they are, and who changed them."""

@@ -1,0 +1,1 @@
+"""Log files of programs, and what DAG files print while they are parsed."""

@@ -1,0 +1,1 @@
+"""Metadata databases, and what is read from them."""

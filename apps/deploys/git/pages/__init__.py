@@ -1,0 +1,1 @@
+"""Pages of repositories, and of what a Deployment takes from them."""

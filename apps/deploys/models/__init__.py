@@ -1,0 +1,26 @@
+"""The tables of this app, by what they are about."""
+
+from apps.deploys.models.branches import BranchDeployment, BranchRule
+from apps.deploys.models.deliveries import Deploy, Enforcement, Kind
+from apps.deploys.models.git import CommitState, GitRepository, GitSource
+from apps.deploys.models.previews import Preview, PreviewState
+from apps.deploys.models.promotions import ApprovalRule, Promotion, PromotionState
+from apps.deploys.models.uploads import Upload, new_upload_name
+
+__all__ = [
+    "ApprovalRule",
+    "BranchDeployment",
+    "BranchRule",
+    "CommitState",
+    "Deploy",
+    "Enforcement",
+    "GitRepository",
+    "GitSource",
+    "Kind",
+    "Preview",
+    "PreviewState",
+    "Promotion",
+    "PromotionState",
+    "Upload",
+    "new_upload_name",
+]

@@ -1,0 +1,1 @@
+"""Uploads by people: the form, and how a file reaches the disk."""

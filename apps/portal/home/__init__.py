@@ -1,0 +1,1 @@
+"""What Home and the overview of an organization show."""
