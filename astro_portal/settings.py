@@ -118,6 +118,7 @@ INSTALLED_APPS = [
     "apps.runtimes",
     "apps.clusters",
     "apps.deployments",
+    "apps.package_indexes",
     "apps.registry",
     "apps.deploys",
     "apps.airflow_access",
@@ -247,6 +248,11 @@ GIT_CA = env_secret("PORTAL_GIT_CA")
 GIT_POLL_SECONDS = env_int("PORTAL_GIT_POLL_SECONDS", 60, minimum=10, maximum=86_400)
 # How many repositories are looked at side by side. A worker does it, so fewer than its processes.
 GIT_JOBS = env_int("PORTAL_GIT_JOBS", 1, minimum=1, maximum=64)
+
+# --- Package indexes ------------------------------------------------------------------------------
+
+# Where package indexes of people may lie besides the public internet and private ranges.
+PACKAGE_INDEX_NETWORKS = tuple(env_networks("PORTAL_PACKAGE_INDEX_NETWORKS"))
 
 # --- Registry -------------------------------------------------------------------------------------
 

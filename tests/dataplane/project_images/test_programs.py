@@ -20,6 +20,9 @@ import pytest
 import uv
 
 from apps.dataplane.kubernetes.projects.answers import Answer, read_answer
+from tests.dataplane.private_index import PASSWORD as private_index_password
+from tests.dataplane.private_index import USER as private_index_user
+from tests.dataplane.private_index import private_index
 from tests.dataplane.project_images.servers import (
     PASSWORD,
     REGISTRY,
@@ -49,6 +52,7 @@ class World:
     image: Path
     ca: str
     runs: list[int] = field(default_factory=list)
+    indexes: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self, program: str, task: dict[str, Any], **files: bytes) -> Answer:
         self.runs.append(0)
@@ -60,7 +64,8 @@ class World:
             (place / f"{name}.part-00").write_bytes(content[:half])
             (place / f"{name}.part-01").write_bytes(content[half:])
         credential = self.folder / "credential.json"
-        credential.write_text(json.dumps({"user": USER, "password": PASSWORD}))
+        registry = {"user": USER, "password": PASSWORD}
+        credential.write_text(json.dumps({"registry": registry, "indexes": self.indexes}))
         environment = {
             "PATH": f"{Path(uv.find_uv_bin()).parent}:{os.environ['PATH']}",
             "PORTAL_INPUT": str(place),
@@ -73,10 +78,10 @@ class World:
         assert PASSWORD not in done.stdout + done.stderr
         return read_answer(done.stdout)
 
-    def lock(self, *requirements: str, **preferred: str) -> Answer:
+    def lock(self, *requirements: str, **task: Any) -> Answer:
         names = [one.split("=")[0].split("<")[0] for one in requirements]
-        task = {"requirements": requirements, "names": names, "preferred": preferred}
-        return self.run("lock_packages", task)
+        asked = {"requirements": requirements, "names": names, "preferred": {}}
+        return self.run("lock_packages", {**asked, **task})
 
     def build(self, lock: str, into: str = "data/airflow", **task: Any) -> Answer:
         host = self.registry.host
@@ -168,6 +173,25 @@ def test_the_same_lock_gives_the_same_digest_and_is_pushed_once(world: World) ->
     assert elsewhere.fields["is_new"]
 
 
+def test_an_index_of_people_is_asked_with_its_password(world: World, tmp_path: Path) -> None:
+    with private_index(tmp_path) as private:
+        private.add_wheels(tmp_path)
+        task = {
+            "index": "https://127.0.0.1:1/none",
+            "index_ca": private.ca,
+            "indexes": [["portal0", f"{private.origin}/team/simple", True]],
+        }
+        refused = world.lock("greeting-words", **task)
+        world.indexes["portal0"] = [private_index_user, private_index_password]
+        locked = world.lock("greeting-words", **task)
+        built = world.build(locked.fields["lock"], "data/private", **task)
+
+    assert "401" in refused.fields["output"]
+    assert (locked.failed, built.failed) == ("", ""), (locked, built)
+    assert built.fields["packages"][0][0] == "greeting-words"
+    assert private_index_password not in str(refused) + str(locked) + str(built)
+
+
 def test_what_is_chosen_leaves_the_image_as_it_is(world: World) -> None:
     locked = world.lock("sqlalchemy", "greeting-words==1.2")
     needy = world.lock("needy")
@@ -204,7 +228,7 @@ def test_what_fails_has_a_code(
 
 def test_a_wrong_password_is_refused_and_stays_unsaid(world: World) -> None:
     wrong = world.folder / "wrong.json"
-    wrong.write_text(json.dumps({"user": USER, "password": "another"}))
+    wrong.write_text(json.dumps({"registry": {"user": USER, "password": "another"}}))
     lock = "x==1\n"
 
     def with_wrong_password(**task: Any) -> Answer:
