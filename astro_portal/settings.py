@@ -118,6 +118,7 @@ INSTALLED_APPS = [
     "apps.runtimes",
     "apps.clusters",
     "apps.deployments",
+    "apps.image_retention",
     "apps.package_indexes",
     "apps.registry",
     "apps.deploys",
@@ -380,6 +381,10 @@ CELERY_BEAT_SCHEDULE = {
     },
     "sweep-archives": {
         "task": "apps.deploys.tasks.sweep_archives",
+        "schedule": timedelta(days=1),
+    },
+    "sweep-images": {
+        "task": "apps.image_retention.tasks.sweep_images",
         "schedule": timedelta(days=1),
     },
     "sweep-git": {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models import Case, F, Q, QuerySet, Value, When
 
 from apps.access.scopes import with_ancestors
 from apps.core.encryption.keys import key_ring
@@ -35,6 +35,17 @@ def indexes_above(place: Place) -> list[PackageIndex]:
     first.
     """
     return list(_rows(with_ancestors(place)[1:]))
+
+
+def indexes_in(organization: Organization) -> QuerySet[PackageIndex]:
+    """Return all that are named in an organization, with what they belong to."""
+    rows = PackageIndex.objects.filter(
+        Q(organization=organization)
+        | Q(workspace__organization=organization)
+        | Q(deployment__workspace__organization=organization)
+    )
+    above = ("organization", "workspace__organization", "deployment__workspace__organization")
+    return rows.select_related(*above, "created_by")
 
 
 def package_indexes(deployment: Deployment) -> tuple[spec.PackageIndex, ...]:

@@ -10,10 +10,12 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.core.errors import Invalid, PortalError
+from apps.core.public_ids import public_id
 from apps.deployments.models import Deployment, Phase, Revision
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets.sealed import new_airflow_secrets
 from apps.organizations.models import Organization
+from apps.organizations.tokens.personal import create_personal_token
 from apps.package_indexes.cleanup import remove_of_deleted_deployments
 from apps.package_indexes.models import PackageIndex
 from apps.package_indexes.queries import Place, package_indexes
@@ -231,3 +233,31 @@ def test_what_is_of_a_deleted_deployment_goes_with_its_password(
 
     assert not PackageIndex.objects.filter(deployment=deployment).exists()
     assert PackageIndex.objects.count() == 2
+
+
+def test_programs_do_what_the_pages_do(deployment: Deployment, alice: User) -> None:
+    organization = deployment.workspace.organization
+    _, secret = create_personal_token(user=alice, organization=organization, name="CI", days=1)
+    client = Client(headers={"Authorization": f"Bearer {secret}"})
+    base = f"/v1/organizations/{public_id('organization', organization.pk)}/package-indexes"
+    of_deployment = {"deploymentId": public_id("deployment", deployment.pk)}
+    body = {"name": "acme", "url": DATA.url, "username": "ci", "password": PASSWORD}
+
+    def post(path: str, sent: dict[str, Any]) -> Any:
+        return client.post(path, sent, "application/json")
+
+    made = post(base, {**body, **of_deployment, "replacesPublicIndex": True})
+    one = f"{base}/{made.json()['id']}"
+    changed = post(one, {**body, "password": "", "name": "renamed"})
+    wrong = post(one, {**body, "url": "ftp://x"})
+    listed = client.get(base, of_deployment)
+
+    assert (made.status_code, changed.status_code) == (200, 200), made.content
+    assert (made.json()["scope"], made.json()["hasPassword"]) == ("DEPLOYMENT", True)
+    assert PASSWORD not in (made.content + changed.content + listed.content).decode()
+    assert [row["name"] for row in listed.json()["packageIndexes"]] == ["renamed"]
+    assert wrong.status_code == 400
+    assert wrong.json()["fieldErrors"][0]["field"] == "url"
+    assert client.get(base).json()["packageIndexes"] == []
+    assert client.delete(one).status_code == 204
+    assert client.get(one).status_code == 404

@@ -19,7 +19,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.clusters.connections.planes import plane_for
-from apps.clusters.images import keep_project_image
+from apps.clusters.images import hold_project_image, keep_project_image
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.base import DataPlane, SupportsProjects
 from apps.dataplane.errors import DataPlaneError, Permanent
@@ -121,6 +121,7 @@ def _installed(
     spec = compile_spec(deployment=deployment, revision=revision)
     if spec.packages is None:
         return spec, ()
+    hold_project_image(cluster=deployment.cluster, packages_digest=spec.packages.digest)
     installed = plane.install_packages(spec=_with_package_indexes(preview, spec))
     if installed.image:
         keep_project_image(
