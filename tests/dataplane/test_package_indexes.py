@@ -1,6 +1,7 @@
 """Package indexes of people on this machine: what uv reaches through the forwarder, and how."""
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -71,7 +72,8 @@ def test_an_index_is_asked_with_its_credential_and_its_links_lead_back(index: Pr
 
 
 def test_uv_locks_from_an_index_that_asks_who_it_is(index: PrivateIndex) -> None:
-    spec = index.spec(is_only=True)
+    # uv keeps what an index said by its address.
+    spec = index.spec(secrets.token_hex(8), is_only=True)
 
     lock = resolve(
         config=CONFIG,

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 import uv
@@ -23,6 +24,7 @@ from apps.dataplane.kubernetes.projects.answers import Answer, read_answer
 from tests.dataplane.private_index import PASSWORD as private_index_password
 from tests.dataplane.private_index import USER as private_index_user
 from tests.dataplane.private_index import private_index
+from tests.dataplane.project_images.faults import faulty_registry
 from tests.dataplane.project_images.servers import (
     PASSWORD,
     REGISTRY,
@@ -34,6 +36,7 @@ from tests.dataplane.project_images.servers import (
     running_registry,
 )
 from tests.kubernetes.certificates import Authority
+from tests.small_disk import small_disk
 
 PROGRAMS = Path(__file__).parents[3] / "runtime" / "projects"
 pytestmark = [
@@ -224,6 +227,64 @@ def test_what_fails_has_a_code(
     answer = world.build(lock, **changes)
 
     assert answer.failed == failed, answer
+
+
+@pytest.mark.parametrize(
+    ("fault", "failed"),
+    [
+        ({"fault": "507"}, "registry-full"),
+        ({"fault": "500", "body": "write: no space left on device"}, "registry-full"),
+        ({"fault": "403", "body": "quota exceeded"}, "registry-refused"),
+        ({"fault": "500"}, "registry-failed"),
+        ({"fault": "cut"}, "registry-lost"),
+        ({"manifests": 507}, "registry-full"),
+        ({"manifests": 403}, "registry-refused"),
+    ],
+)
+def test_a_registry_that_fails_in_the_middle_holds_no_half_image(
+    world: World, fault: dict[str, Any], failed: str
+) -> None:
+    lock = world.lock("greeting-words").fields["lock"]
+    into = f"faulty/{failed}-{'-'.join(map(str, fault.values()))[:3]}"
+    with faulty_registry(world.registry) as faulty:
+        through = {"repository": f"{faulty.host}/{into}"}
+        for name, value in fault.items():
+            setattr(faulty, name, value)
+
+        answer = world.build(lock, **through)
+
+        assert answer.failed == failed, answer
+        with pytest.raises(HTTPError):
+            world.registry.call("GET", f"/v2/{into}/tags/list")
+        faulty.fault, faulty.manifests = "", 0
+        assert world.build(lock, **through).fields["is_new"]
+
+
+def test_a_registry_whose_disk_is_really_full_says_so(world: World, tmp_path: Path) -> None:
+    lock = world.lock("greeting-words").fields["lock"]
+    authority = world.registry.authority
+    with (
+        small_disk(tmp_path / "disk") as disk,
+        running_registry(disk.path / "registry", authority, "127.0.0.1") as full,
+    ):
+        disk.fill()
+        refused = world.build(lock, repository=f"{full.host}/data/airflow")
+        disk.make_room()
+        again = world.build(lock, repository=f"{full.host}/data/airflow")
+
+    assert refused.failed == "registry-full", refused
+    assert again.fields["is_new"], again
+
+
+def test_an_upload_that_is_cut_once_is_sent_again(world: World) -> None:
+    lock = world.lock("greeting-words").fields["lock"]
+    with faulty_registry(world.registry) as faulty:
+        faulty.fault, faulty.times = "cut", 1
+        built = world.build(lock, repository=f"{faulty.host}/faulty/once")
+
+    assert built.failed == "", built
+    assert faulty.seen > 1
+    assert built.fields["digest"] == world.build(lock, "faulty/whole").fields["digest"]
 
 
 def test_a_wrong_password_is_refused_and_stays_unsaid(world: World) -> None:
