@@ -118,6 +118,8 @@ INSTALLED_APPS = [
     "apps.runtimes",
     "apps.clusters",
     "apps.deployments",
+    "apps.image_retention",
+    "apps.package_indexes",
     "apps.registry",
     "apps.deploys",
     "apps.airflow_access",
@@ -248,6 +250,11 @@ GIT_POLL_SECONDS = env_int("PORTAL_GIT_POLL_SECONDS", 60, minimum=10, maximum=86
 # How many repositories are looked at side by side. A worker does it, so fewer than its processes.
 GIT_JOBS = env_int("PORTAL_GIT_JOBS", 1, minimum=1, maximum=64)
 
+# --- Package indexes ------------------------------------------------------------------------------
+
+# Where package indexes of people may lie besides the public internet and private ranges.
+PACKAGE_INDEX_NETWORKS = tuple(env_networks("PORTAL_PACKAGE_INDEX_NETWORKS"))
+
 # --- Registry -------------------------------------------------------------------------------------
 
 # The container registry that believes this portal's tokens, as clients name it: host and port.
@@ -374,6 +381,10 @@ CELERY_BEAT_SCHEDULE = {
     },
     "sweep-archives": {
         "task": "apps.deploys.tasks.sweep_archives",
+        "schedule": timedelta(days=1),
+    },
+    "sweep-images": {
+        "task": "apps.image_retention.tasks.sweep_images",
         "schedule": timedelta(days=1),
     },
     "sweep-git": {

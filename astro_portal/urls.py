@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("apps.organizations.urls")),
     path("", include("apps.clusters.urls")),
     path("", include("apps.deployments.urls")),
+    path("", include("apps.package_indexes.urls")),
     path("", include("apps.registry.urls")),
     path("", include("apps.deploys.urls")),
     path("", include("apps.airflow_access.urls")),

@@ -32,6 +32,7 @@ BENCHES = {
     "history": "bench.history",
     "fan-out": "bench.fan_out",
     "memory": "bench.memory",
+    "packages": "bench.packages",
     "kubernetes-noop": "bench.kubernetes_noop",
     "kubernetes-apply": "bench.kubernetes_apply",
     "click-to-healthy": "bench.click_to_healthy",

@@ -1,6 +1,7 @@
 """A disk of a few MB that a test can really fill."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,12 @@ class SmallDisk:
         for size in (2**16, 1):
             with pytest.raises(OSError, match="No space left"):
                 self._grow_ballast(size)
+
+    def leave(self, n_bytes: int) -> None:
+        """Take all but so many bytes."""
+        free = shutil.disk_usage(self.path).free
+        with self._ballast.open("ab", buffering=0) as file:
+            file.write(b"x" * max(0, free - n_bytes))
 
     def make_room(self) -> None:
         self._ballast.unlink()

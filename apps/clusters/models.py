@@ -193,7 +193,8 @@ class ProjectImage(models.Model):
 
     `runtime_image` and `packages_digest`, the SHA-256 of a lock, say what it was made of; `image`
     is `repository@sha256:…`. Another one takes its place only when the registry lost it, or the
-    cluster has another repository.
+    cluster has another repository. Nothing needs it since `unused_since`; `removal_error` is why
+    the registry has it all the same.
     """
 
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="project_images")
@@ -201,6 +202,8 @@ class ProjectImage(models.Model):
     packages_digest = models.CharField(max_length=64)
     image = models.CharField(max_length=400)
     created_at = models.DateTimeField(default=timezone.now)
+    unused_since = models.DateTimeField(null=True, blank=True)
+    removal_error = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [

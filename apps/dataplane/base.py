@@ -213,3 +213,15 @@ class SupportsScalingHistory(Protocol):
         missing.
         """
         ...
+
+
+@runtime_checkable
+class SupportsImageRemoval(Protocol):
+    """A data plane whose registry keeps images with packages until they are removed."""
+
+    def remove_image(self, *, image: str) -> None:
+        """Remove an image, named `repository@digest`; one that is gone already is removed. Raises
+        Permanent where the registry does not let the portal do it, and Temporary when it does not
+        answer.
+        """
+        ...

@@ -65,6 +65,22 @@ class PackagesSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PackageIndex:
+    """An index of people's own, which is asked for packages before the public one, or in its place
+    where `is_only`. `key` is lower-case letters, digits and hyphens, another after each change;
+    `url` is https, without a slash at its end.
+    """
+
+    key: str
+    name: str
+    url: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    ca_certificate: str = field(default="", repr=False)
+    is_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class AirflowSecrets:
     """Made once by the portal when the Deployment is created, so that no restart changes them."""
 
@@ -96,6 +112,8 @@ class DeploymentSpec:
     the Deployment's own namespace, None for wherever the cluster puts new ones.
     `image_pull_secret` is the `.dockerconfigjson` that pulls the runtime's image, empty where the
     cluster's own does.
+    `package_indexes` are where packages are looked for first, in this order. They matter where
+    packages are chosen or installed, and are empty in a spec that does neither.
     """
 
     ref: str
@@ -112,3 +130,4 @@ class DeploymentSpec:
     database_server: str | None = None
     packages: PackagesSpec | None = None
     image_pull_secret: str = field(default="", repr=False)
+    package_indexes: tuple[PackageIndex, ...] = ()

@@ -12,6 +12,7 @@ from apps.deploys.incoming import blobs
 from apps.deploys.previews import checking
 from apps.deploys.previews.services import remove_old
 from apps.deploys.promotion.services import expire_old
+from apps.package_indexes.cleanup import remove_of_deleted_deployments
 
 # Celery looks for jobs in this module alone.
 __all__ = [
@@ -35,6 +36,7 @@ def sweep_archives(**_newer: Any) -> None:
     cleanup.remove_unused_archives(now=timezone.now())
     blobs.remove_old(now=timezone.now())
     reporting.remove_old(now=timezone.now())
+    remove_of_deleted_deployments()
 
 
 @shared_task(name=jobs.CHECK, soft_time_limit=CHECK_SECONDS, time_limit=CHECK_SECONDS + 30)

@@ -149,6 +149,7 @@ def _deploys_page(
         "may_deliver": may_deliver,
         "previews": open_previews(deployment),
         "promotions": open_promotions(deployment, now=timezone.now())[:20],
+        "may_configure": request.user.has_perm("deployment.update", deployment),
     }
     return render(request, "deploys/list.html", context, status=status)
 

@@ -34,11 +34,11 @@ NAME = re.compile(r"^([A-Za-z0-9][\w.-]*)==", re.MULTILINE)
 
 def work(task: dict[str, Any]) -> dict[str, Any]:
     """Return `digest` of the image and its `packages`: [[name, version, bytes]]. `task` has `base`
-    (the image to build upon), `repository`, the digest of an earlier build as `known`, `index` and
-    `ca`.
+    (the image to build upon), `repository`, the digest of an earlier build as `known`, and what
+    `job.sources` and `job.trust` take.
     """
-    context = job.trust(task["ca"])
-    credential = json.loads(job.CREDENTIAL.read_text())
+    context = job.trust(task["ca"], task.get("index_ca", ""))
+    credential = job.credential()["registry"]
     name, reference = parse_image(task["base"])
     target = Repository(task["repository"], context=context, **credential)
     if task.get("known") and (earlier := stored(target, task["known"])):
@@ -50,7 +50,7 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
         raise Failed("image-missing", f"{name}:{reference}")
     lock = job.joined("lock")
     tag = tag_of(found[2], lock)
-    return stored(target, tag) or build(base, target, found, lock, tag, task["index"])
+    return stored(target, tag) or build(base, target, found, lock, tag, job.sources(task))
 
 
 def tag_of(base: str, lock: bytes) -> str:
@@ -75,7 +75,7 @@ def build(
     found: tuple[dict[str, Any], str, str],
     lock: bytes,
     tag: str,
-    index: str,
+    sources: dict[str, str],
 ) -> dict[str, Any]:
     """Install, pack and push."""
     manifest, kind, _ = found
@@ -85,7 +85,7 @@ def build(
     with TemporaryDirectory() as name:
         folder = Path(name)
         prefix = prefix_of_airflow()
-        packages = install(folder, prefix, lock, index)
+        packages = install(folder, prefix, lock, sources)
         packed = write_layer(
             folder / "tree", folder / "layer", below=prefix, is_there=lambda path: path.is_dir()
         )
@@ -117,7 +117,7 @@ def prefix_of_airflow() -> Path:
     return packages.parent.parent.parent
 
 
-def install(folder: Path, prefix: Path, lock: bytes, index: str) -> list[list[Any]]:
+def install(folder: Path, prefix: Path, lock: bytes, sources: dict[str, str]) -> list[list[Any]]:
     """Unpack the packages of a lock into `tree`, as they would lie below `prefix`."""
     names = {job.canonical(name) for name in NAME.findall(lock.decode())}
     replaced = names & job.installed().keys()
@@ -129,7 +129,7 @@ def install(folder: Path, prefix: Path, lock: bytes, index: str) -> list[list[An
         *("--python", sys.executable, "--prefix", str(folder / "tree")),
         *("--requirements", "lock.txt"),
         folder=folder,
-        index=index,
+        sources=sources,
     )
     if status:
         raise Failed("disk-full" if "No space left" in output else "install", output)

@@ -84,15 +84,17 @@ def canonical(name: str) -> str:
     )
 
 
-def trust(ca: str) -> ssl.SSLContext:
-    """Return a context that trusts the system's certificates and those in `ca` (PEM); so does uv
-    from now on.
+def trust(ca: str, of_indexes: str = "") -> ssl.SSLContext:
+    """Return a context that trusts the system's certificates and those in `ca` (PEM). uv does so
+    from now on, and trusts those `of_indexes` besides, which may not speak for a registry.
     """
     context = ssl.create_default_context()
+    public = public_certificates()
     if ca:
         context.load_verify_locations(cadata=ca)
+    if ca or of_indexes:
         bundle = Path(tempfile.gettempdir()) / "ca.pem"
-        bundle.write_text(f"{public_certificates()}\n{ca}")
+        bundle.write_text(f"{public}\n{ca}\n{of_indexes}")
         os.environ["SSL_CERT_FILE"] = str(bundle)
     return context
 
@@ -106,7 +108,31 @@ def public_certificates() -> str:
     return ""
 
 
-def uv(*arguments: str, folder: Path, index: str) -> tuple[int, str]:
+def credential() -> dict[str, Any]:
+    """Return the secrets of this Job, of the `registry` and of `indexes`; empty without any."""
+    try:
+        found: dict[str, Any] = json.loads(CREDENTIAL.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def sources(task: dict[str, Any]) -> dict[str, str]:
+    """Return what tells uv where packages are. `task` has `index`, that of the cluster, empty for
+    the public one, and `indexes` of people: [name, URL, whether it replaces those].
+    """
+    indexes = [tuple(one) for one in task.get("indexes") or []]
+    only = next((one for one in indexes if one[2]), None)
+    first = [f"{one[0]}={one[1]}" for one in indexes if one is not only]
+    default = f"{only[0]}={only[1]}" if only else task["index"]
+    found = {"UV_INDEX": " ".join(first), "UV_DEFAULT_INDEX": default}
+    for name, (user, password) in (credential().get("indexes") or {}).items():
+        found[f"UV_INDEX_{name.upper()}_USERNAME"] = user
+        found[f"UV_INDEX_{name.upper()}_PASSWORD"] = password
+    return {name: value for name, value in found.items() if value}
+
+
+def uv(*arguments: str, folder: Path, sources: dict[str, str]) -> tuple[int, str]:
     """Run uv, which has no part in building packages; return its status and what it said.
 
     Raises Failed when the image has none, or its time is over.
@@ -114,7 +140,7 @@ def uv(*arguments: str, folder: Path, index: str) -> tuple[int, str]:
     program = shutil.which("uv")
     if program is None:
         raise Failed("no-uv")
-    environment = {**os.environ, **({"UV_DEFAULT_INDEX": index} if index else {})}
+    environment = {**os.environ, **sources}
     command = [program, *arguments, "--no-config", "--color", "never", "--no-progress"]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(

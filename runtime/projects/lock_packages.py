@@ -15,9 +15,9 @@ import job
 
 def work(task: dict[str, Any]) -> dict[str, Any]:
     """Return the lock. `task` has `requirements`, the same by `names` alone, `preferred` versions,
-    `index` and `ca`.
+    and what `job.sources` and `job.trust` take.
     """
-    job.trust(task["ca"])
+    job.trust(task["ca"], task.get("index_ca", ""))
     present = job.installed()
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -45,7 +45,7 @@ def compile_lock(
         *("--prerelease", "if-necessary-or-explicit"),
         *("--constraints", "constraints.txt", "requirements.in", "-o", "lock.txt"),
         folder=folder,
-        index=task["index"],
+        sources=job.sources(task),
     )
     return status, output, "" if status else lock.read_text()
 

@@ -322,6 +322,21 @@ TABLE = {
     "deployments:access": asks("deployment.members.view", "deployment.members.manage"),
     "deployments:take_role": writes("deployment.members.manage"),
     "deployments:delete": both("deployment.delete"),
+    **{
+        f"package_indexes:{prefix}{page}": kind(f"{scope}.update")
+        for prefix, scope in (
+            ("", "organization"),
+            ("workspace_", "workspace"),
+            ("deployment_", "deployment"),
+        )
+        for page, kind in (
+            ("list", reads),
+            ("new", both),
+            ("index", both),
+            ("test", writes),
+            ("remove", writes),
+        )
+    },
     "deploys:list": asks("deployment.deploys.view", "deployment.deploys.create"),
     "deploys:detail": reads("deployment.deploys.view"),
     "deploys:download": reads("deployment.deploys.view"),

@@ -37,6 +37,7 @@ from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from apps.organizations.tokens.services import create_token
+from apps.package_indexes.services import IndexData, add_index
 from apps.sso.connections.services import make_bypass_link
 from apps.sso.groups.services import map_group
 from apps.sso.models import Domain, ScimToken, SSOConnection
@@ -70,6 +71,7 @@ class Stage:
     bodies: dict[str, str]
     token_ids: dict[str, int]
     of_workspace: dict[str, Any]
+    package_indexes: dict[str, int]
 
     def path(self, name: str, route: str) -> str:
         wanted = {key: value for key, value in self.arguments.items() if f":{key}>" in route}
@@ -87,6 +89,8 @@ class Stage:
             wanted["page_name"] = "install"
         if route.startswith("w/") and ("/alerts/" in route or "/webhooks/" in route):
             wanted |= {key: self.of_workspace[key] for key in wanted if key in self.of_workspace}
+        if ":index_id>" in route:
+            wanted["index_id"] = self.package_indexes[route[0]]
         if name.endswith("_workspace_invitation"):
             wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
         return reverse(name, kwargs=wanted)
@@ -326,6 +330,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "digest_key": uuid.UUID(int=7),
             **_status_page(organization, deployment),
         },
+        "package_indexes": _package_indexes(owner, organization, workspace, deployment),
         "of_workspace": _alerts(owner, workspace, deployment) | _webhooks(owner, workspace),
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
         "tokens": {
@@ -389,6 +394,15 @@ def _alerts(owner, place, deployment) -> dict[str, Any]:
         "silence_id": silence.pk,
         "kind": "slack",
         "rule_kind": "dag-failed",
+    }
+
+
+def _package_indexes(owner, *places) -> dict[str, int]:
+    """Name an index that answers nothing on each, by the first letter of their addresses."""
+    data = IndexData(name="acme", url="https://127.0.0.1:9/simple", username="u", password="p")
+    return {
+        type(place).access_scope[0]: add_index(actor=owner, place=place, data=data).pk
+        for place in places
     }
 
 

@@ -80,6 +80,9 @@ TABLE: dict[str, str] = {
     "UpdateApiTokenRoles": ANY,
     "RotateApiToken": ANY,
     "DeleteApiToken": ANY,
+    "ListPackageIndexes": ANY,
+    "CreatePackageIndex": ANY,
+    **{f"{verb}PackageIndex": ANY for verb in ("Get", "Update", "Test", "Delete")},
 }
 # What operations ask themselves, once they have read what a call is about (see `_bodies`): the
 # permission, and what those hold who learn that it is missing. Others find nothing.
@@ -97,6 +100,12 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
         for verb in ("Get", "Update", "Rotate", "Delete")
     },
     "UpdateApiTokenRoles": ("workspace.tokens.manage", "workspace.view"),
+    "ListPackageIndexes": ("organization.update", ANY),
+    "CreatePackageIndex": ("organization.update", ANY),
+    **{
+        f"{verb}PackageIndex": ("workspace.update", "workspace.view")
+        for verb in ("Get", "Update", "Test", "Delete")
+    },
 }
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser"}
 INSIDE = ROLES | TOKENS
@@ -292,6 +301,7 @@ def ids_on(stage: Stage) -> dict[str, str]:
         "inviteId": public_id("invitation", stage.arguments["invitation_id"]),
         "teamId": public_id("team", stage.arguments["team_id"]),
         "roleId": public_id("role", stage.arguments["role_id"]),
+        "packageIndexId": public_id("package-index", stage.package_indexes["w"]),
         "tokenId": public_id("token", stage.token_ids["organizations:rotate_workspace_token"]),
     }
 
@@ -304,6 +314,8 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
         "CreateDeployment": {"name": "new", "workspaceId": ids["workspaceId"]},
         "UpdateUserRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},
         "UpdateTeamRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},
+        "CreatePackageIndex": {"name": "new", "url": "https://packages.example.org/simple"},
+        "UpdatePackageIndex": {"name": "new", "url": "https://packages.example.org/simple"},
         "CreateApiToken": token,
         "UpdateApiToken": {"name": "CI"},
         "UpdateApiTokenRoles": {"roles": kept},

@@ -28,6 +28,7 @@ from apps.deployments.secrets.image_pulling import pull_secret_text
 from apps.deploys.git import credentials
 from apps.deploys.models import GitRepository
 from apps.observability.remote_write.services import Access, save_receiver
+from apps.package_indexes.services import IndexData, add_index
 from apps.sso.connections.services import update_connection
 from apps.sso.models import SSOConnection
 from apps.webhooks.hooks.secrets import opened
@@ -83,7 +84,14 @@ def planted(stage: Stage) -> list[str]:
         organization=connection.organization,
         entered=Access(url="https://prometheus.example.org/", secret=canary("receiver")),
     )
-    secrets += [canary("pager"), canary("bot"), canary("receiver")]
+    data = IndexData(
+        name="Canary",
+        url="https://packages.example.org/simple",
+        username="reader",
+        password=canary("index"),
+    )
+    add_index(actor=owner, place=deployment, data=data)
+    secrets += [canary("index"), canary("pager"), canary("bot"), canary("receiver")]
     secrets.append(canary("client"))
     secrets += [
         client.defaults["HTTP_AUTHORIZATION"].removeprefix("Bearer ")

@@ -25,6 +25,7 @@ from apps.dataplane.project_checks import parsed
 from apps.dataplane.project_checks.locks import additions, versions
 from apps.dataplane.spec import CodeSpec, PackagesSpec, VariableSpec
 from tests.dataplane.specs import make_runtime, make_spec
+from tests.small_disk import small_disk
 
 LOCK = """\
 # made by uv
@@ -216,6 +217,36 @@ def test_of_one_that_fails_nothing_is_left(
     assert not environment.is_complete
     names = [path.name for path in environment.runtime.path.iterdir()]
     assert names == [environment.runtime.environment.name]
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_half_way_leaves_nothing_and_room_is_all_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(environments, "MIN_FREE_BYTES", 0)
+    packages = spec_of(tmp_path)
+
+    def unpack(_sources: Any, folder: Path, *arguments: str) -> None:
+        if "install" in arguments:
+            write(folder, {f"lib/python3.11/site-packages/{n}.py": "#" * 65_536 for n in "abc"})
+
+    install(monkeypatch, unpack)
+    with small_disk(tmp_path / "disk") as disk:
+        lock = CONFIG.runtime_folder / make_runtime().lock_path
+        runtime = RuntimeFolder(Home(disk.path), "3.3.2-1", lock)
+        write(runtime.environment, {"bin/airflow": "#!/bin/sh\n"})
+        runtime.mark_packages()
+        environment = Environment(runtime, packages.digest)
+        disk.leave(130_000)
+        with pytest.raises(Permanent, match="No space left"):
+            make(environment, config=CONFIG, packages=packages)
+        left = [path.name for path in runtime.path.iterdir()]
+        disk.make_room()
+        make(environment, config=CONFIG, packages=packages)
+        is_complete = environment.is_complete
+
+    assert left == [runtime.environment.name]
+    assert is_complete
 
 
 def test_a_lock_that_was_changed_in_storage_is_refused(environment: Environment, tmp_path: Path):

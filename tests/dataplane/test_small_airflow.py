@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -31,6 +32,7 @@ from apps.dataplane.local.airflow import code
 from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.control.history_cleanup import log_file
 from apps.dataplane.local.layout import Folder, read_state, read_wanted
+from apps.dataplane.local.plane import LocalPlane
 from apps.dataplane.local.projects.environments import (
     COMPLETE,
     UNFINISHED,
@@ -61,6 +63,7 @@ from tests.alerts.receivers import receiver
 from tests.dags.walk import walk_through_dags
 from tests.dataplane import waiting_dags
 from tests.dataplane.local_world import LocalWorld, local_world
+from tests.dataplane.private_index import ALLOWED, PASSWORD, private_index
 from tests.dataplane.projects import ASKING, BROKEN, PROJECT, write_lock
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_code, make_runtime, make_spec
 from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in
@@ -269,6 +272,35 @@ def test_packages_that_were_removed_are_installed_again_when_they_are_needed(
     assert environment.path.name not in remove_unused(world.home, now=used_at + UNUSED_SECONDS - 60)
     assert environment.path.name in remove_unused(world.home, now=used_at + UNUSED_SECONDS + 60)
     assert not environment.path.exists()
+
+
+def test_packages_come_from_an_index_of_people_and_from_the_public_one(
+    world: LocalWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PORTAL_PACKAGE_INDEX_NETWORKS", ALLOWED[0])
+    plane, runtime = LocalPlane(world.home), make_runtime()
+    with private_index(tmp_path) as index:
+        index.add_wheels(tmp_path)
+        spec = replace(world.spec, package_indexes=(index.spec(key=secrets.token_hex(8)),))
+        wanted = ("greeting-words", "titlecase")
+        lock = plane.lock_packages(spec=spec, requirements=wanted, preferred={})
+        packages = write_lock(tmp_path, lock)
+        place = {"home": world.home, "config": plane.config, "runtime": runtime}
+        environment = environment_of(**place, packages=packages)
+        shutil.rmtree(environment.path, ignore_errors=True)
+        ensure = partial(ensure_packages, **place, packages=packages, indexes=spec.package_indexes)
+        # By a program of its own, as when a change is applied.
+        eventually(lambda: not ensure(), seconds=120)
+    greet = [str(environment.path / "bin" / "greet")]
+    said = subprocess.run(greet, capture_output=True, text=True)
+
+    assert {one.name for one in environment.packages()} == {*wanted}
+    assert said.returncode == 0, said.stderr
+    assert ("GET", "/team/simple/titlecase/", True) in index.asked
+    assert not environment.handover.exists()
+    written = [*world.home.path.rglob("*.log"), *world.home.programs.glob("*")]
+    assert index.asked
+    assert not [path for path in written if PASSWORD.encode() in path.read_bytes()]
 
 
 @pytest.mark.parametrize(

@@ -403,6 +403,37 @@ def test_a_worker_that_was_killed_is_followed_by_another_three_times(
     assert "interrupted three times" in preview.problem
 
 
+class Killed(BaseException):
+    """What ends a worker at once: nothing after it is done."""
+
+
+def test_a_worker_may_be_killed_at_every_step(
+    world: Plane,
+    alice: User,
+    deployment: Deployment,
+    client_of: ClientOf,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, now = deployment.wanted_id, timezone.now()
+    send(client_of(alice), PROJECT)
+    preview = Preview.objects.get()
+    for step in ("lock_packages", "install_packages", "parse_project"):
+        world.store.fail(step, Killed())  # type: ignore[arg-type]
+        with pytest.raises(Killed):
+            checking.check(preview_id=preview.pk, now=now)
+        deployment.refresh_from_db()
+        assert deployment.wanted_id == before
+        assert checking.due(now=now) == []
+        now = timezone.now() + 2 * checking.LEASE
+        assert checking.due(now=now) == [preview.pk]
+        Preview.objects.update(attempts=0)
+    checking.check(preview_id=preview.pk, now=now)
+
+    assert Deploy.objects.count() == 1
+    checking.check(preview_id=preview.pk, now=now + checking.LEASE)
+    assert Deploy.objects.count() == 1
+
+
 def test_a_preview_that_was_discarded_meanwhile_stays_so(
     world: Plane, alice: User, deployment: Deployment, client_of: ClientOf, monkeypatch: Any
 ) -> None:

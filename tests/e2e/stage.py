@@ -29,6 +29,7 @@ from apps.organizations.models import ApiToken, Invitation, Team
 from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from apps.organizations.tokens.services import create_token
+from apps.package_indexes.services import IndexData, add_index
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
@@ -188,6 +189,7 @@ class Stage:
     repository: GitRepository
     alerts: Alerts
     status: Status
+    package_indexes: list[int]
 
 
 def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -> Stage:
@@ -263,6 +265,9 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         scim_token=_scim_token(workspace.organization, person),
         incidents=_incidents(settled, author),
         repository=_repository(workspace, person, settled),
+        package_indexes=[
+            _package_index(person, place) for place in (workspace.organization, workspace, settled)
+        ],
         alerts=alerts_on_stage(deployment=settled, author=author),
         status=status_on_stage(deployment=settled),
     )
@@ -470,6 +475,17 @@ def _promotions(source: Deployment, target: Deployment, author: User) -> list[Pr
         Promotion.objects.create(number=1, **common),
         Promotion.objects.create(number=2, **common | declined),
     ]
+
+
+def _package_index(actor: User, place: Any) -> int:
+    """Name an index with a password and long names; return its number."""
+    data = IndexData(
+        name=f"packages-{LONG}"[:60],
+        url=f"https://packages.example.org/{LONG}/simple",
+        username="reader-of-packages@example.org",
+        password="not shown",
+    )
+    return add_index(actor=actor, place=place, data=data).pk
 
 
 def _repository(workspace: Any, person: User, deployment: Deployment) -> GitRepository:

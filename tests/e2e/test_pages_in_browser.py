@@ -36,6 +36,7 @@ NAMESPACES = {
     "idp:oidc",
     "observability",
     "organizations",
+    "package_indexes",
     "portal",
     "registry",
     "sso",
@@ -122,6 +123,11 @@ NOT_PAGES = {
         for name in ("switch_rule", "test_channel", "resend", "end_silence")
     },
     "alerts:acknowledge": "POST only",
+    **{
+        f"package_indexes:{scope}{name}": "POST only"
+        for scope in ("", "workspace_", "deployment_")
+        for name in ("test", "remove")
+    },
     **{
         f"webhooks:{scope}{name}": "POST only"
         for scope in ("", "workspace_")
@@ -276,6 +282,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("observability:scaling", [ref]),
         ("observability:replay", [ref]),
         ("observability:remote_write", ["nordhavn"]),
+        *_package_index_pages(made),
         ("dags:organization", ["nordhavn"]),
         ("dags:workspace", ["warehouse"]),
         ("dags:deployment", [ref]),
@@ -349,6 +356,15 @@ def _alert_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
         ("alerts:delete_rule", ["nordhavn", found.rule_above]),
         ("alerts:channel", ["nordhavn", found.channel_above]),
         ("alerts:delete_channel", ["nordhavn", found.channel_above]),
+    ]
+
+
+def _package_index_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
+    places = (("", "nordhavn"), ("workspace_", "warehouse"), ("deployment_", made.settled.ref))
+    return [
+        (f"package_indexes:{prefix}{name}", [by, *more])
+        for (prefix, by), index in zip(places, made.package_indexes, strict=True)
+        for name, more in (("list", []), ("new", []), ("index", [index]))
     ]
 
 

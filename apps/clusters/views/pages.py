@@ -14,6 +14,7 @@ from apps.accounts.request_user import request_user
 from apps.clusters.connections.instructions import COMMANDS, ROLE_FILE
 from apps.clusters.connections.services import check_cluster
 from apps.clusters.connections.storage import is_lost, is_running, request_storage_test
+from apps.clusters.images import unremoved_images
 from apps.clusters.models import Cluster
 from apps.clusters.queries import (
     clusters_of,
@@ -105,6 +106,7 @@ def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
     return {
         **page_of(request, cluster, tab="cluster"),
         "is_overview": True,
+        "unremoved": unremoved_images(cluster),
         "is_unused": not running.exists(),
         "fault_tone": "warn" if cluster.is_usable else "bad",
         "same": same_clusters(cluster),

@@ -245,6 +245,10 @@ class FakePlane:
         self.store.enter("install_packages", spec.ref)
         return InstalledPackages(packages=self.store.lock.packages, image=self.store.image)
 
+    def remove_image(self, *, image: str) -> None:
+        """Note that an image was removed."""
+        self.store.enter("remove_image", image)
+
     def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
         self.store.enter("parse_project", spec.ref)
         return self.store.project

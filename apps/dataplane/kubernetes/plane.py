@@ -29,6 +29,7 @@ from apps.dataplane.kubernetes.projects import work
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.checks import check_cluster
+from apps.dataplane.kubernetes.registration.image_removal import remove_image
 from apps.dataplane.kubernetes.registration.storage_trial import try_storage
 from apps.dataplane.kubernetes.render import Stage, render
 from apps.dataplane.kubernetes.render.sizes import limits_of
@@ -186,6 +187,10 @@ class KubernetesPlane:
     def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
         """Read the DAG files in a Job with the image that they are to run in."""
         return work.parse_project(self.api, self.config, spec=spec)
+
+    def remove_image(self, *, image: str) -> None:
+        """Delete an image with packages from the registry of the cluster."""
+        remove_image(self.config, image=image)
 
     def close(self) -> None:
         """Close the connections of this process to the cluster."""

@@ -21,6 +21,7 @@ SETTINGS = (
     "PORTAL_PARSE_LOG_HOURS",
     "PORTAL_HISTORY_DAYS",
     "PORTAL_PACKAGE_INDEX_URL",
+    "PORTAL_PACKAGE_INDEX_NETWORKS",
 )
 RUNTIME_FOLDER = Path(__file__).resolve().parents[3] / "runtime"
 
@@ -32,6 +33,8 @@ class LocalConfig:
 
     `edge_url` is the address at which browsers reach all Airflows, without a slash at its end.
     `package_index` is where packages come from, empty for what uv is configured with.
+    `package_index_networks` are those that package indexes of people may lie in besides public and
+    private ones.
     """
 
     database_url: str = field(repr=False)
@@ -46,6 +49,7 @@ class LocalConfig:
     parse_log_hours: int = 24
     history_days: int = 365
     package_index: str = field(default="", repr=False)
+    package_index_networks: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, home: Home) -> "LocalConfig":
@@ -71,11 +75,16 @@ class LocalConfig:
             parse_log_hours=int(os.environ.get("PORTAL_PARSE_LOG_HOURS") or 24),
             history_days=int(os.environ.get("PORTAL_HISTORY_DAYS") or 365),
             package_index=os.environ.get("PORTAL_PACKAGE_INDEX_URL", ""),
+            package_index_networks=_words(os.environ.get("PORTAL_PACKAGE_INDEX_NETWORKS", "")),
         )
 
     def broker(self, number: int) -> str:
         """Return the broker's URL with a database number."""
         return f"{self.broker_url}/{number}"
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for one in text.split(",") if (word := one.strip()))
 
 
 def _database_number(broker_url: str) -> int:

@@ -131,6 +131,7 @@ class LocalPlane:
             runtime=spec.runtime,
             requirements=requirements,
             preferred=preferred,
+            indexes=spec.package_indexes,
         )
 
     def install_packages(self, *, spec: DeploymentSpec) -> InstalledPackages:
@@ -140,7 +141,12 @@ class LocalPlane:
         environment = environments.environment_of(
             home=self.home, config=self.config, runtime=spec.runtime, packages=spec.packages
         )
-        environments.make(environment, config=self.config, packages=spec.packages)
+        environments.make(
+            environment,
+            config=self.config,
+            packages=spec.packages,
+            indexes=spec.package_indexes,
+        )
         environment.note_use()
         return InstalledPackages(packages=environment.packages())
 

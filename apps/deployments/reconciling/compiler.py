@@ -1,5 +1,6 @@
 """From rows to the specification that a data plane takes. The only place that opens secrets."""
 
+from collections.abc import Callable
 from functools import cache
 
 from cryptography.hazmat.primitives.serialization import (
@@ -16,6 +17,7 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.spec import (
     CodeSpec,
     DeploymentSpec,
+    PackageIndex,
     PackagesSpec,
     RuntimeSpec,
     SignInSpec,
@@ -29,6 +31,9 @@ from apps.runtimes.catalogue import runtime_called
 
 CODE_FOLDER = "code"
 PACKAGES_FOLDER = "packages"
+# What a Deployment asks for packages. The app of package indexes, which is above this one, puts its
+# query here when it is ready.
+PACKAGE_INDEXES: list[Callable[[Deployment], tuple[PackageIndex, ...]]] = []
 
 
 def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpec:
@@ -56,6 +61,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             image_pull_secret=image_pulling.pull_secret(
                 deployment=deployment, image=configuration.image
             ),
+            package_indexes=_package_indexes(deployment, revision),
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of this Deployment cannot be decrypted. {error}") from error
@@ -123,6 +129,15 @@ def _packages(
         image = project_image(cluster=cluster, runtime_image=runtime.image, packages_digest=digest)
     path = default_storage.path(lock_name(digest))
     return PackagesSpec(digest=digest, lock_path=path, image=image)
+
+
+def _package_indexes(deployment: Deployment, revision: Revision) -> tuple[PackageIndex, ...]:
+    """Return what this machine asks for the packages of a revision, which applying it may install.
+    A cluster has an image of them already.
+    """
+    if not revision.packages_digest or deployment.cluster.is_kubernetes:
+        return ()
+    return tuple(one for query in PACKAGE_INDEXES for one in query(deployment))
 
 
 def _sign_in(ref: str) -> SignInSpec:

@@ -19,9 +19,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.clusters.connections.planes import plane_for
-from apps.clusters.images import keep_project_image
+from apps.clusters.images import hold_project_image, keep_project_image
+from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.base import DataPlane, SupportsProjects
-from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.project import Package, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.untrusted import rows_of, text_of
@@ -30,6 +31,7 @@ from apps.deployments.reconciling.compiler import compile_spec, lock_name
 from apps.deploys.deliveries.queries import current_deploy
 from apps.deploys.models import Preview, PreviewState
 from apps.deploys.previews.services import deploy_if_nothing_is_wrong
+from apps.package_indexes.queries import package_indexes
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ def _check(preview: Preview) -> None:
         preview.problem = "This data plane cannot look at code before it runs."
         return
     preview.base, preview.runtime = wanted, wanted.configuration.runtime
-    spec = compile_spec(deployment=deployment, revision=wanted)
+    spec = _with_package_indexes(preview, compile_spec(deployment=deployment, revision=wanted))
     _note(preview, "packages")
     lock = plane.lock_packages(
         spec=spec,
@@ -119,7 +121,8 @@ def _installed(
     spec = compile_spec(deployment=deployment, revision=revision)
     if spec.packages is None:
         return spec, ()
-    installed = plane.install_packages(spec=spec)
+    hold_project_image(cluster=deployment.cluster, packages_digest=spec.packages.digest)
+    installed = plane.install_packages(spec=_with_package_indexes(preview, spec))
     if installed.image:
         keep_project_image(
             cluster=deployment.cluster,
@@ -129,6 +132,14 @@ def _installed(
         )
         spec = replace(spec, packages=replace(spec.packages, image=installed.image))
     return spec, installed.packages
+
+
+def _with_package_indexes(preview: Preview, spec: DeploymentSpec) -> DeploymentSpec:
+    """Return a specification that names what is asked for packages, in any case."""
+    try:
+        return replace(spec, package_indexes=package_indexes(preview.deployment))
+    except SecretUnreadable as error:
+        raise Permanent(f"The password of a package index cannot be read. {error}") from error
 
 
 def _candidate(preview: Preview, wanted: Revision) -> Revision:

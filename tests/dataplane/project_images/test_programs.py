@@ -15,11 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 import uv
 
 from apps.dataplane.kubernetes.projects.answers import Answer, read_answer
+from tests.dataplane.private_index import PASSWORD as private_index_password
+from tests.dataplane.private_index import USER as private_index_user
+from tests.dataplane.private_index import private_index
+from tests.dataplane.project_images.faults import faulty_registry
 from tests.dataplane.project_images.servers import (
     PASSWORD,
     REGISTRY,
@@ -31,6 +36,7 @@ from tests.dataplane.project_images.servers import (
     running_registry,
 )
 from tests.kubernetes.certificates import Authority
+from tests.small_disk import small_disk
 
 PROGRAMS = Path(__file__).parents[3] / "runtime" / "projects"
 pytestmark = [
@@ -49,6 +55,7 @@ class World:
     image: Path
     ca: str
     runs: list[int] = field(default_factory=list)
+    indexes: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self, program: str, task: dict[str, Any], **files: bytes) -> Answer:
         self.runs.append(0)
@@ -60,7 +67,8 @@ class World:
             (place / f"{name}.part-00").write_bytes(content[:half])
             (place / f"{name}.part-01").write_bytes(content[half:])
         credential = self.folder / "credential.json"
-        credential.write_text(json.dumps({"user": USER, "password": PASSWORD}))
+        registry = {"user": USER, "password": PASSWORD}
+        credential.write_text(json.dumps({"registry": registry, "indexes": self.indexes}))
         environment = {
             "PATH": f"{Path(uv.find_uv_bin()).parent}:{os.environ['PATH']}",
             "PORTAL_INPUT": str(place),
@@ -73,10 +81,10 @@ class World:
         assert PASSWORD not in done.stdout + done.stderr
         return read_answer(done.stdout)
 
-    def lock(self, *requirements: str, **preferred: str) -> Answer:
+    def lock(self, *requirements: str, **task: Any) -> Answer:
         names = [one.split("=")[0].split("<")[0] for one in requirements]
-        task = {"requirements": requirements, "names": names, "preferred": preferred}
-        return self.run("lock_packages", task)
+        asked = {"requirements": requirements, "names": names, "preferred": {}}
+        return self.run("lock_packages", {**asked, **task})
 
     def build(self, lock: str, into: str = "data/airflow", **task: Any) -> Answer:
         host = self.registry.host
@@ -168,6 +176,25 @@ def test_the_same_lock_gives_the_same_digest_and_is_pushed_once(world: World) ->
     assert elsewhere.fields["is_new"]
 
 
+def test_an_index_of_people_is_asked_with_its_password(world: World, tmp_path: Path) -> None:
+    with private_index(tmp_path) as private:
+        private.add_wheels(tmp_path)
+        task = {
+            "index": "https://127.0.0.1:1/none",
+            "index_ca": private.ca,
+            "indexes": [["portal0", f"{private.origin}/team/simple", True]],
+        }
+        refused = world.lock("greeting-words", **task)
+        world.indexes["portal0"] = [private_index_user, private_index_password]
+        locked = world.lock("greeting-words", **task)
+        built = world.build(locked.fields["lock"], "data/private", **task)
+
+    assert "401" in refused.fields["output"]
+    assert (locked.failed, built.failed) == ("", ""), (locked, built)
+    assert built.fields["packages"][0][0] == "greeting-words"
+    assert private_index_password not in str(refused) + str(locked) + str(built)
+
+
 def test_what_is_chosen_leaves_the_image_as_it_is(world: World) -> None:
     locked = world.lock("sqlalchemy", "greeting-words==1.2")
     needy = world.lock("needy")
@@ -202,9 +229,67 @@ def test_what_fails_has_a_code(
     assert answer.failed == failed, answer
 
 
+@pytest.mark.parametrize(
+    ("fault", "failed"),
+    [
+        ({"fault": "507"}, "registry-full"),
+        ({"fault": "500", "body": "write: no space left on device"}, "registry-full"),
+        ({"fault": "403", "body": "quota exceeded"}, "registry-refused"),
+        ({"fault": "500"}, "registry-failed"),
+        ({"fault": "cut"}, "registry-lost"),
+        ({"manifests": 507}, "registry-full"),
+        ({"manifests": 403}, "registry-refused"),
+    ],
+)
+def test_a_registry_that_fails_in_the_middle_holds_no_half_image(
+    world: World, fault: dict[str, Any], failed: str
+) -> None:
+    lock = world.lock("greeting-words").fields["lock"]
+    into = f"faulty/{failed}-{'-'.join(map(str, fault.values()))[:3]}"
+    with faulty_registry(world.registry) as faulty:
+        through = {"repository": f"{faulty.host}/{into}"}
+        for name, value in fault.items():
+            setattr(faulty, name, value)
+
+        answer = world.build(lock, **through)
+
+        assert answer.failed == failed, answer
+        with pytest.raises(HTTPError):
+            world.registry.call("GET", f"/v2/{into}/tags/list")
+        faulty.fault, faulty.manifests = "", 0
+        assert world.build(lock, **through).fields["is_new"]
+
+
+def test_a_registry_whose_disk_is_really_full_says_so(world: World, tmp_path: Path) -> None:
+    lock = world.lock("greeting-words").fields["lock"]
+    authority = world.registry.authority
+    with (
+        small_disk(tmp_path / "disk") as disk,
+        running_registry(disk.path / "registry", authority, "127.0.0.1") as full,
+    ):
+        disk.fill()
+        refused = world.build(lock, repository=f"{full.host}/data/airflow")
+        disk.make_room()
+        again = world.build(lock, repository=f"{full.host}/data/airflow")
+
+    assert refused.failed == "registry-full", refused
+    assert again.fields["is_new"], again
+
+
+def test_an_upload_that_is_cut_once_is_sent_again(world: World) -> None:
+    lock = world.lock("greeting-words").fields["lock"]
+    with faulty_registry(world.registry) as faulty:
+        faulty.fault, faulty.times = "cut", 1
+        built = world.build(lock, repository=f"{faulty.host}/faulty/once")
+
+    assert built.failed == "", built
+    assert faulty.seen > 1
+    assert built.fields["digest"] == world.build(lock, "faulty/whole").fields["digest"]
+
+
 def test_a_wrong_password_is_refused_and_stays_unsaid(world: World) -> None:
     wrong = world.folder / "wrong.json"
-    wrong.write_text(json.dumps({"user": USER, "password": "another"}))
+    wrong.write_text(json.dumps({"registry": {"user": USER, "password": "another"}}))
     lock = "x==1\n"
 
     def with_wrong_password(**task: Any) -> Answer:

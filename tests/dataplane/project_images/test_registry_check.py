@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
+from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.kubernetes.config import ClusterConfig, Connection
 from apps.dataplane.kubernetes.config import Registry as Settings
+from apps.dataplane.kubernetes.registration.image_removal import remove_image
 from apps.dataplane.kubernetes.registration.registry import registry_finding
 from tests.dataplane.project_images.servers import (
     PASSWORD,
     REGISTRY,
     USER,
+    Registry,
     free_port,
     running_registry,
 )
@@ -26,24 +30,51 @@ HERE = ("127.0.0.0/8",)
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    authority = Authority("check")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     folder: Path = tmp_path_factory.mktemp("check")
-    with running_registry(folder, authority, "127.0.0.1") as registry:
-        yield Settings(
-            repository=f"{registry.host}/data/airflow",
-            user=USER,
-            password=PASSWORD,
-            ca_certificate=authority.certificate,
-        )
+    with running_registry(folder, Authority("check"), "127.0.0.1") as registry:
+        yield registry
+
+
+@pytest.fixture
+def settings(registry: Registry) -> Settings:
+    return Settings(
+        repository=f"{registry.host}/data/airflow",
+        user=USER,
+        password=PASSWORD,
+        ca_certificate=registry.authority.certificate,
+    )
+
+
+def at(settings: Settings | None, networks: tuple[str, ...] = HERE) -> ClusterConfig:
+    connection = Connection(server="https://c.test", ca_certificate="", networks=networks)
+    return ClusterConfig(
+        connection=connection, portal_id="p", airflow_url="", has_keda=False, registry=settings
+    )
+
+
+def test_an_image_is_removed_and_what_hinders_is_said(
+    settings: Settings, registry: Registry
+) -> None:
+    digest = registry.push_image("data/airflow", "packages-1")
+    image = f"{settings.repository}@{digest}"
+
+    for changed, kind, words in (
+        (replace(settings, password="another"), Permanent, "does not let the portal remove"),
+        (replace(settings, ca_certificate=""), Temporary, "does not answer the portal"),
+        (replace(settings, repository="elsewhere.example.org/a"), Permanent, "any more"),
+    ):
+        with pytest.raises(kind, match=words):
+            remove_image(at(changed), image=image)
+    assert registry.manifest("data/airflow", digest)
+    remove_image(at(settings), image=image)
+    with pytest.raises(HTTPError, match="404"):
+        registry.manifest("data/airflow", digest)
+    remove_image(at(settings), image=image)
 
 
 def said(settings: Settings | None, networks: tuple[str, ...] = HERE) -> tuple[bool, str]:
-    connection = Connection(server="https://c.test", ca_certificate="", networks=networks)
-    config = ClusterConfig(
-        connection=connection, portal_id="p", airflow_url="", has_keda=False, registry=settings
-    )
-    found = registry_finding(config)
+    found = registry_finding(at(settings, networks))
     return (found[0].is_ok, found[0].detail) if found else (True, "")
 
 

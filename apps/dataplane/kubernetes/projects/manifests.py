@@ -38,8 +38,8 @@ KEPT_SECONDS = 300
 @dataclass(frozen=True, kw_only=True)
 class ProjectJob:
     """What one Job does: a program of `runtime/projects`, its `task` and `files`, in an image.
-    `credential` is for the registry, of none but the Job that stores an image. `seconds` is how
-    long it may take.
+    `credential` is for the registry and for package indexes; a Job that runs what a project brings
+    has none. `seconds` is how long it may take.
     """
 
     name: str
@@ -51,7 +51,7 @@ class ProjectJob:
     share: Share
     seconds: int
     files: Mapping[str, bytes] = field(default_factory=dict)
-    credential: Mapping[str, str] | None = field(default=None, repr=False)
+    credential: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def namespace(self) -> str:
@@ -172,7 +172,7 @@ def _texts() -> dict[str, str]:
     return {path.name: path.read_text() for path in files}
 
 
-def _credential(project: ProjectJob, credential: Mapping[str, str]) -> Manifest:
+def _credential(project: ProjectJob, credential: Mapping[str, Any]) -> Manifest:
     content = b64encode(json.dumps(dict(credential)).encode()).decode()
     return _manifest(project, "v1 Secret", project.name, data={"credential.json": content})
 

@@ -90,8 +90,9 @@ def lock_packages(
                 "requirements": list(requirements),
                 "names": names_of(wanted),
                 "preferred": dict(preferred),
-                **_index(registry),
+                **_sources(registry, spec),
             },
+            credential=_credential(spec),
             share=CHOOSING,
             seconds=CHOOSING_SECONDS,
         ),
@@ -116,10 +117,10 @@ def install_packages(api: Api, config: ClusterConfig, *, spec: DeploymentSpec) -
                 "base": base_of(spec.runtime.image, registry),
                 "repository": registry.repository,
                 "known": _known(spec.packages, registry),
-                **_index(registry),
+                **_sources(registry, spec),
             },
             files={"lock": _read_lock(spec.packages)},
-            credential={"user": registry.user, "password": registry.password},
+            credential=_credential(spec, registry),
             share=BUILDING,
             seconds=BUILDING_SECONDS,
         ),
@@ -176,8 +177,33 @@ def _registry(config: ClusterConfig) -> Registry:
     return config.registry
 
 
-def _index(registry: Registry) -> dict[str, str]:
-    return {"index": registry.package_index, "ca": registry.ca_certificate}
+def _sources(registry: Registry, spec: DeploymentSpec) -> dict[str, Any]:
+    """Return where packages come from, for a task, which anyone with the namespace may read."""
+    found = enumerate(spec.package_indexes)
+    return {
+        "index": registry.package_index,
+        "ca": registry.ca_certificate,
+        "index_ca": "".join(one.ca_certificate for one in spec.package_indexes),
+        "indexes": [[_index_name(number), one.url, one.is_only] for number, one in found],
+    }
+
+
+def _credential(spec: DeploymentSpec, registry: Registry | None = None) -> dict[str, Any] | None:
+    """Return the secrets of a Job, None where it needs none."""
+    indexes = {
+        _index_name(number): [one.user, one.password]
+        for number, one in enumerate(spec.package_indexes)
+        if one.password
+    }
+    found: dict[str, Any] = {"indexes": indexes} if indexes else {}
+    if registry is not None:
+        found["registry"] = {"user": registry.user, "password": registry.password}
+    return found or None
+
+
+def _index_name(number: int) -> str:
+    """Name an index for uv, which makes the names of its variables of it."""
+    return f"portal{number}"
 
 
 def _known(packages: PackagesSpec, registry: Registry) -> str:

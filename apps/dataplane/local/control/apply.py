@@ -118,6 +118,7 @@ class ApplyPass:
             config=self.config,
             runtime=self.spec.runtime,
             packages=self.spec.packages,
+            indexes=self.spec.package_indexes,
         )
         if message:
             return ("running", message)

@@ -11,7 +11,8 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import uv
@@ -22,16 +23,16 @@ from apps.dataplane.local.airflow.runtimes import (
     RuntimeFolder,
     lock_file,
     start_installer,
-    uv_environment,
 )
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.local.private_files import write_private
 from apps.dataplane.local.projects.processes import Limits, run
+from apps.dataplane.local.projects.sources import Sources, package_sources
 from apps.dataplane.project import Package
 from apps.dataplane.project_checks.causes import known_cause
-from apps.dataplane.spec import PackagesSpec, RuntimeSpec
+from apps.dataplane.spec import PackageIndex, PackagesSpec, RuntimeSpec
 
 LIMITS = Limits(wall_seconds=540, cpu_seconds=300)
 COMPLETE = "project.json"
@@ -72,6 +73,10 @@ class Environment:
         return self.runtime.path / f"{self.path.name}.failed"
 
     @property
+    def handover(self) -> Path:
+        return self.runtime.path / f"{self.path.name}.indexes"
+
+    @property
     def is_complete(self) -> bool:
         return not self.digest or (self.path / COMPLETE).exists()
 
@@ -98,10 +103,15 @@ def environment_of(
 
 
 def ensure_packages(
-    *, home: Home, config: LocalConfig, runtime: RuntimeSpec, packages: PackagesSpec
+    *,
+    home: Home,
+    config: LocalConfig,
+    runtime: RuntimeSpec,
+    packages: PackagesSpec,
+    indexes: Sequence[PackageIndex] = (),
 ) -> str:
     """Install the packages if they are not; return "" when they are, else a message about the
-    progress. The runtime is installed already.
+    progress. The runtime is installed already. Packages come from `indexes` first.
 
     Raises Permanent when it failed; the next call begins again.
     """
@@ -119,6 +129,7 @@ def ensure_packages(
         environment.progress.unlink(missing_ok=True)
         raise Permanent(failure, component="packages")
     folder = environment.runtime
+    hand_over(environment, indexes)
     start_installer(
         supervisor,
         folder,
@@ -129,10 +140,34 @@ def ensure_packages(
     return "Installing the packages of the project."
 
 
-def make(environment: Environment, *, config: LocalConfig, packages: PackagesSpec) -> None:
-    """Make the environment now, however long it takes.
+def hand_over(environment: Environment, indexes: Sequence[PackageIndex]) -> None:
+    """Write package indexes, with their credentials, for the program that takes them: its command
+    line and its environment would stay, and more processes can read them.
+    """
+    if indexes:
+        write_private(environment.handover, json.dumps([asdict(one) for one in indexes]))
 
-    Raises Permanent, or Temporary when the package index does not answer. Nothing is left of one
+
+def take_over(environment: Environment) -> tuple[PackageIndex, ...]:
+    """Return what was handed over, and leave nothing of it."""
+    try:
+        rows = json.loads(environment.handover.read_text())
+    except FileNotFoundError:
+        return ()
+    environment.handover.unlink(missing_ok=True)
+    return tuple(PackageIndex(**row) for row in rows)
+
+
+def make(
+    environment: Environment,
+    *,
+    config: LocalConfig,
+    packages: PackagesSpec,
+    indexes: Sequence[PackageIndex] = (),
+) -> None:
+    """Make the environment now, however long it takes. Packages come from `indexes` first.
+
+    Raises Permanent, or Temporary when a package index does not answer. Nothing is left of one
     that failed.
     """
     if environment.is_complete:
@@ -147,7 +182,8 @@ def make(environment: Environment, *, config: LocalConfig, packages: PackagesSpe
     prefix = f"{UNFINISHED}{environment.path.name}-"
     unfinished = Path(tempfile.mkdtemp(prefix=prefix, dir=environment.runtime.path))
     try:
-        _fill(unfinished, environment, config, packages)
+        with package_sources(config, indexes) as sources:
+            _fill(unfinished, environment, sources, packages)
         if not environment.path.exists():
             unfinished.rename(environment.path)
     except OSError as error:
@@ -178,9 +214,7 @@ def _used_at(path: Path) -> float:
     return (mark if mark.exists() else path).stat().st_mtime
 
 
-def _fill(
-    target: Path, environment: Environment, config: LocalConfig, packages: PackagesSpec
-) -> None:
+def _fill(target: Path, environment: Environment, sources: Sources, packages: PackagesSpec) -> None:
     shutil.copytree(
         environment.runtime.environment,
         target,
@@ -191,12 +225,12 @@ def _fill(
     before = _installed(target)
     python = str(target / "bin" / "python")
     _uv(
-        config,
+        sources,
         target,
         *("pip", "install", "--no-config", "--no-deps", "--no-build", "--require-hashes"),
         *("--python", python, "--requirements", packages.lock_path),
     )
-    _uv(config, target, "pip", "check", "--no-config", "--python", python)
+    _uv(sources, target, "pip", "check", "--no-config", "--python", python)
     _rewrite_scripts(target)
     added = [one for one in _installed(target).values() if one.name not in before]
     rows = [
@@ -244,21 +278,24 @@ def _installed(environment: Path) -> dict[str, Package]:
     return found
 
 
-def _uv(config: LocalConfig, folder: Path, *arguments: str) -> None:
+def _uv(sources: Sources, folder: Path, *arguments: str) -> None:
     command = [uv.find_uv_bin(), *arguments, "--color", "never", "--no-progress"]
-    ended = run(command, environment=uv_environment(config), folder=folder, limits=LIMITS)
+    ended = run(command, environment=sources.environment, folder=folder, limits=LIMITS)
     if ended.is_late:
         raise Temporary("Installing the packages took too long. Try it again later.")
     if not ended.status:
         return
-    if cause := known_cause(ended.output):
+    if sources.failure:
+        raise sources.failure
+    output = sources.readable(ended.output)
+    if cause := known_cause(output):
         raise Permanent(cause)
     if "pip" in arguments and "check" in arguments:
         raise Permanent(
             "The packages of the project do not fit this runtime, for which they were not locked. "
-            f"Deploy the project again. {_last_words(ended.output)}"
+            f"Deploy the project again. {_last_words(output)}"
         )
-    raise Permanent(f"The packages could not be installed. {_last_words(ended.output)}")
+    raise Permanent(f"The packages could not be installed. {_last_words(output)}")
 
 
 def _last_words(output: str) -> str:

@@ -11,7 +11,7 @@ from apps.dataplane.local.airflow.runtimes import RuntimeFolder
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.private_files import write_private
-from apps.dataplane.local.projects.environments import Environment, make
+from apps.dataplane.local.projects.environments import Environment, make, take_over
 from apps.dataplane.spec import PackagesSpec
 
 
@@ -21,8 +21,14 @@ def main() -> int:
     home = Home.from_environment()
     environment = Environment(RuntimeFolder(home, version, Path(runtime_lock)), digest)
     config = LocalConfig.from_environment(home)
+    indexes = take_over(environment)
     try:
-        make(environment, config=config, packages=PackagesSpec(digest=digest, lock_path=lock))
+        make(
+            environment,
+            config=config,
+            packages=PackagesSpec(digest=digest, lock_path=lock),
+            indexes=indexes,
+        )
     except DataPlaneError as error:
         write_private(environment.progress, error.message)
         print(error.message, flush=True)

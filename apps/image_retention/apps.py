@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class ImageRetentionConfig(AppConfig):
+    name = "apps.image_retention"

@@ -1,0 +1,11 @@
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.image_retention.sweeping import remove_unused_images
+
+
+@shared_task(name="apps.image_retention.tasks.sweep_images", soft_time_limit=840, time_limit=870)
+def sweep_images(**_newer: Any) -> None:
+    remove_unused_images(now=timezone.now())
