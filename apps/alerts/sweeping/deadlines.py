@@ -30,13 +30,14 @@ def check(world: World) -> None:
             "rule_id", "deployment_id", "due_at"
         )
     )
+    passed = {rule.pk: list(_deadlines(rule, world.now)) for rule in rules}
     due = [
         (rule, where, at)
         for where in world.places.values()
         if where.pk in listed
         for rule in world.rules_in(where, LATE)
-        for at in _deadlines(rule, min(listed[where.pk], world.now), world.now)
-        if (rule.pk, where.pk, at) not in done
+        for at in passed[rule.pk]
+        if at <= listed[where.pk] and (rule.pk, where.pk, at) not in done
     ]
     _judge_deadlines(world, due)
     DeadlineCheck.objects.bulk_create(
@@ -45,14 +46,14 @@ def check(world: World) -> None:
     )
 
 
-def _deadlines(rule: Rule, until: datetime, now: datetime) -> Iterator[datetime]:
+def _deadlines(rule: Rule, now: datetime) -> Iterator[datetime]:
     assert rule.due_at is not None  # noqa: S101 - a constraint
     return deadlines_between(
         due_at=rule.due_at,
         zone=rule.zone,
         weekdays=rule.weekdays,
         after=first_open(since=rule.since, now=now),
-        until=until,
+        until=now,
     )
 
 

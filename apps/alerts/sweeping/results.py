@@ -11,7 +11,17 @@ from apps.alerts.evaluation.judging import (
     watches_dag,
 )
 from apps.alerts.rules.models import Rule
-from apps.alerts.sweeping.world import RESULTS, RUNNING, World, fire, keep, open_about, tags_of
+from apps.alerts.sweeping.world import (
+    FAILED_RUN,
+    GOOD_RUN,
+    RUNNING,
+    TASK,
+    World,
+    fire,
+    keep,
+    open_about,
+    tags_of,
+)
 from apps.observability.history.models import Collection
 from apps.observability.results.models import RunResult
 
@@ -20,43 +30,59 @@ MOST_RESULTS = 5_000
 RUNNING_FRESH = timedelta(minutes=3)
 
 
+_TAKE = """
+    UPDATE observability_runresult SET is_taken = true WHERE id IN (
+        SELECT id FROM observability_runresult WHERE NOT is_taken ORDER BY id LIMIT %s
+    ) RETURNING *
+"""
+
+
 def take() -> list[RunResult]:
-    """Take results that no sweep has seen, in the order of their ends."""
-    waiting = RunResult.objects.filter(is_taken=False).order_by("pk")
-    taken = list(waiting[:MOST_RESULTS])
-    RunResult.objects.filter(pk__in=[one.pk for one in taken]).update(is_taken=True)
-    return sorted(taken, key=lambda one: one.ended_at)
+    """Take results that no sweep has seen, the oldest first, in the order of their ends. One
+    statement.
+    """
+    return sorted(RunResult.objects.raw(_TAKE, [MOST_RESULTS]), key=lambda one: one.ended_at)
 
 
 def judge(world: World, results: list[RunResult]) -> None:
+    """Let results fire the rules of their kind, and clear those of which an alert is open."""
     tags = tags_of(world, results)
     for result in results:
         where = world.places.get(result.deployment_id)
         if where is None:
             continue
         of_dag = tags.get((result.deployment_id, result.dag_id), [])
-        for rule in world.rules_in(where, RESULTS):
-            if watches_dag(rule, result.dag_id, of_dag):
-                _apply(world, rule, result)
+        for rule in world.rules_in(where, _family_of(result)):
+            if verdict_on(rule, result) == Verdict.FIRES and rule.begins(result.ended_at):
+                _fire(world, rule, result, of_dag)
+        for rule in list(world.alarmed.get(where.pk, {}).values()):
+            if verdict_on(rule, result) == Verdict.CLEARS:
+                _clear(world, rule, result, of_dag)
 
 
-def _apply(world: World, rule: Rule, result: RunResult) -> None:
-    verdict = verdict_on(rule, result)
-    if verdict == Verdict.FIRES and rule.begins(result.ended_at):
-        fire(
-            world,
-            rule,
-            result.deployment_id,
-            dag_id=result.dag_id,
-            task_id=result.task_id,
-            run_id=result.run_id,
-            at=result.ended_at,
-        )
-    elif verdict == Verdict.CLEARS:
-        _clear(world, rule, result)
+def _family_of(result: RunResult) -> str:
+    if result.task_id:
+        return TASK
+    return FAILED_RUN if result.is_failed else GOOD_RUN
 
 
-def _clear(world: World, rule: Rule, result: RunResult) -> None:
+def _fire(world: World, rule: Rule, result: RunResult, tags: list[str]) -> None:
+    if not watches_dag(rule, result.dag_id, tags):
+        return
+    fire(
+        world,
+        rule,
+        result.deployment_id,
+        dag_id=result.dag_id,
+        task_id=result.task_id,
+        run_id=result.run_id,
+        at=result.ended_at,
+    )
+
+
+def _clear(world: World, rule: Rule, result: RunResult, tags: list[str]) -> None:
+    if not watches_dag(rule, result.dag_id, tags):
+        return
     for alert in open_about(world, rule, result.deployment_id, result.dag_id):
         if changes.clear(
             alert,
@@ -71,12 +97,18 @@ def _clear(world: World, rule: Rule, result: RunResult) -> None:
 
 def judge_running(world: World) -> None:
     """Tell of what runs too long while it still runs."""
-    slow = [rule for rule in world.rules.values() if is_slowness(rule)]
-    if not slow:
+    limits = [rule.limit_seconds or 0 for rule in world.rules.values() if is_slowness(rule)]
+    if not limits:
         return
     rows = Collection.objects.exclude(running=[]).filter(answered_at__gte=world.now - RUNNING_FRESH)
-    running = list(rows.values_list("deployment_id", "running"))
-    tags = _running_tags(world, running)
+    latest = world.now.timestamp() - min(limits)
+    running = [
+        (pk, long)
+        for pk, found in rows.values_list("deployment_id", "running")
+        # Hardly anything is over the shortest limit of all.
+        if (long := [one for one in found if int(str(one[3])) < latest])
+    ]
+    tags = _running_tags(world, running) if running else {}
     for deployment_id, found in running:
         where = world.places.get(deployment_id)
         for rule in world.rules_in(where, RUNNING) if where is not None else ():
@@ -101,9 +133,9 @@ def _judge_long(
 ) -> None:
     for dag_id, run_id, task_id, started in running:
         dag, task, start = str(dag_id), str(task_id), int(str(started))
-        if not watches_dag(rule, dag, tags.get((deployment_id, dag), [])):
+        if not too_long_since(rule, task_id=task, started=start, now=world.now):
             continue
-        if too_long_since(rule, task_id=task, started=start, now=world.now):
+        if watches_dag(rule, dag, tags.get((deployment_id, dag), [])):
             fire(
                 world,
                 rule,

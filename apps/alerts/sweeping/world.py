@@ -22,14 +22,16 @@ Key = tuple[int, int, str]
 # A family of rules, and where they apply.
 Scope = tuple[str, str, int]
 
-RESULTS, RUNNING, LATE, INCIDENTS = "results", "running", "late", "incidents"
+# By what makes their rules fire: the end of a run, good or bad, or of a task; and so on.
+GOOD_RUN, FAILED_RUN, TASK, RUNNING = "good run", "failed run", "task", "running"
+LATE, INCIDENTS = "late", "incidents"
 FAMILIES: dict[str, tuple[str, ...]] = {
-    RuleKind.DAG_FAILED: (RESULTS,),
-    RuleKind.TASK_FAILED: (RESULTS,),
-    RuleKind.DAG_SUCCEEDED: (RESULTS,),
-    RuleKind.DAG_SLOW: (RESULTS, RUNNING),
-    RuleKind.TASK_SLOW: (RESULTS, RUNNING),
-    RuleKind.DAG_LATE: (RESULTS, LATE),
+    RuleKind.DAG_FAILED: (FAILED_RUN,),
+    RuleKind.TASK_FAILED: (TASK,),
+    RuleKind.DAG_SUCCEEDED: (GOOD_RUN,),
+    RuleKind.DAG_SLOW: (GOOD_RUN, FAILED_RUN, RUNNING),
+    RuleKind.TASK_SLOW: (TASK, RUNNING),
+    RuleKind.DAG_LATE: (LATE,),
     RuleKind.INCIDENT: (INCIDENTS,),
 }
 
@@ -46,6 +48,8 @@ class World:
     following: dict[int, list[Alert]] = field(default_factory=dict)
     changed: dict[int, Alert] = field(default_factory=dict)
 
+    # The rules of which an alert is open in a Deployment, or was when the sweep began.
+    alarmed: dict[int, dict[int, Rule]] = field(default_factory=dict)
     groups: Counter[tuple[int, int]] = field(default_factory=Counter)
     found: dict[tuple[int, str], list[Rule]] = field(default_factory=dict)
 
@@ -65,6 +69,9 @@ class World:
             for rule in self.by_scope.get(scope, ()):
                 if applies_in(rule, where):
                     yield rule
+
+    def alarm(self, rule: Rule, deployment_id: int) -> None:
+        self.alarmed.setdefault(deployment_id, {})[rule.pk] = rule
 
     def touch(self, alert: Alert) -> None:
         self.changed[id(alert)] = alert
@@ -99,9 +106,18 @@ def read(now: datetime) -> World:
     for alert in alerts:
         if alert.next_at is not None and alert.next_at <= now:
             world.touch(alert)
-        if alert.is_open and alert.incident_id is not None:
-            world.following.setdefault(alert.incident_id, []).append(alert)
+        if alert.is_open:
+            _note_open(world, alert)
     return world
+
+
+def _note_open(world: World, alert: Alert) -> None:
+    if alert.incident_id is not None:
+        world.following.setdefault(alert.incident_id, []).append(alert)
+        return
+    where = world.places.get(alert.deployment_id)
+    if where is not None and alert.rule_id in world.rules and applies_in(alert.rule, where):
+        world.alarm(alert.rule, where.pk)
 
 
 def _with_rules(alerts: list[Alert], rules: dict[int, Rule]) -> list[Alert]:
@@ -131,7 +147,7 @@ def tags_of(world: World, results: Iterable[RunResult]) -> dict[tuple[int, str],
     rows = DagSummary.objects.filter(
         deployment__in={one.deployment_id for one in wanted},
         dag_id__in={one.dag_id for one in wanted},
-    )
+    ).exclude(tags=[])
     return {(pk, dag): tags for pk, dag, tags in rows.values_list("deployment", "dag_id", "tags")}
 
 
@@ -152,6 +168,7 @@ def fire(
         alert = world.open[key] = changes.begin(
             rule=rule, deployment_id=deployment_id, group=key[2], happened_at=at, now=world.now
         )
+        world.alarm(rule, deployment_id)
     if changes.gather(alert, dag_id=dag_id, task_id=task_id, run_id=run_id, at=at, now=world.now):
         world.touch(alert)
 

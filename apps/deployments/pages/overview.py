@@ -16,6 +16,7 @@ from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration
 from apps.deployments.models import Deployment, Health, OperationState, Phase
 from apps.deployments.pages.operations import operation_rows, way_back
 from apps.deployments.pages.queries import (
+    know_revisions,
     observation_of,
     operations_of,
     revisions_for_page,
@@ -84,6 +85,8 @@ def environment(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 
 def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     now = timezone.now()
+    revisions = revisions_for_page(deployment)[:SHOWN]
+    know_revisions(deployment, revisions)
     status = display_status(deployment)
     seen, told = _seen(deployment)
     configuration = _configuration(deployment)
@@ -113,7 +116,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "drift": [_drift(one) for one in seen.drift] if seen else [],
         "is_drift_corrected": configuration is None or configuration.corrects_drift,
         "notices": _notices(deployment, seen, now),
-        "revisions": revision_rows(revisions_for_page(deployment)[:SHOWN]),
+        "revisions": revision_rows(revisions),
         "operations": operation_rows(recent),
         "can_update": request.user.has_perm("deployment.update", deployment),
         "is_live": request.GET.get("live") != "off",

@@ -164,6 +164,17 @@ def operations_of(deployment: Deployment) -> QuerySet[Operation]:
     )
 
 
+def know_revisions(deployment: Deployment, known: Iterable[Revision]) -> None:
+    """Give a Deployment its wanted and applied revision, where they are among those that a page has
+    read anyway. No query, unless `known` is one.
+    """
+    by_id = {revision.pk: revision for revision in known}
+    for name in ("wanted", "applied"):
+        found = by_id.get(getattr(deployment, f"{name}_id"))
+        if found is not None:
+            setattr(deployment, name, found)
+
+
 def revisions_for_page(deployment: Deployment) -> QuerySet[Revision]:
     """List the revisions of a Deployment, newest first."""
     return (

@@ -52,7 +52,7 @@ class Analytics:
 
 
 def analytics_of(*, deployment: Deployment, shown: Range) -> Analytics:
-    """Return the charts of a Deployment for a range: five statements."""
+    """Return the charts of a Deployment for a range: four statements."""
     span = span_between(shown.begin, shown.end)
     found = lines(deployment_id=deployment.pk, span=span, metrics=SHOWN, now=shown.now)
     applied = deployment.applied or deployment.wanted

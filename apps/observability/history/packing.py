@@ -5,13 +5,14 @@ Four bytes a point before compression by PostgreSQL; counts are exact up to 2**2
 
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isnan, nan
 
 from apps.observability.history.metrics import JOINERS, Joined
 
 DAY_SECONDS = 86_400
 GAP = nan
+FLOAT_BYTES = 4
 
 
 def empty(step: int) -> "array[float]":
@@ -27,10 +28,10 @@ def packed(values: Iterable[float]) -> bytes:
     return floats.tobytes()
 
 
-def unpacked(data: bytes | memoryview) -> "array[float]":
+def unpacked(data: bytes | bytearray | memoryview) -> "array[float]":
     """Read values from bytes; a rest that is no whole value is left out."""
     floats = array("f")
-    floats.frombytes(bytes(data[: len(data) // 4 * 4]))
+    floats.frombytes(data[: len(data) // FLOAT_BYTES * FLOAT_BYTES])
     if sys.byteorder == "big":
         floats.byteswap()
     return floats
@@ -44,9 +45,15 @@ def day_of(data: bytes | memoryview, *, step: int) -> "array[float]":
 
 def joined(values: Sequence[float], *, size: int, how: Joined) -> "array[float]":
     """Join each `size` values into one; a gap only where all of them are gaps."""
-    join = JOINERS[how]
-    found = array("f")
+    join, found = JOINERS[how], array("f")
     for start in range(0, len(values), size):
-        known = [value for value in values[start : start + size] if not isnan(value)]
-        found.append(join(known) if known else GAP)
+        part = values[start : start + size]
+        value = join(part)
+        # A gap makes a sum one; the highest is one where the first value is.
+        found.append(_without_gaps(part, join) if isnan(value) else value)
     return found
+
+
+def _without_gaps(part: Iterable[float], join: Callable[[Sequence[float]], float]) -> float:
+    known = [value for value in part if not isnan(value)]
+    return join(known) if known else GAP

@@ -3,16 +3,25 @@
 from array import array
 from collections import defaultdict
 from collections.abc import Collection as Several
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from math import isnan
 
 from django.conf import settings
+from django.db import connection
 
 from apps.observability.history.metrics import COARSE, FINE, METRICS, RAW
 from apps.observability.history.models import HistoryDay, Sample, Series
-from apps.observability.history.packing import DAY_SECONDS, GAP, day_of, joined, unpacked
+from apps.observability.history.packing import (
+    DAY_SECONDS,
+    FLOAT_BYTES,
+    GAP,
+    day_of,
+    joined,
+    packed,
+    unpacked,
+)
 
 # A chart has about this many points, and no finer ones than are kept.
 MOST_POINTS = 360
@@ -20,6 +29,14 @@ MOST_POINTS = 360
 LATEST_SECONDS = 150
 # DAG runs of an hour that succeeded and failed, None where that is not known.
 Hour = tuple[int, int] | None
+_READ = """
+    SELECT series.id, series.metric, series.label, stored.step, stored.day, stored.packed
+    FROM observability_series series
+    LEFT JOIN observability_historyday stored ON stored.series_id = series.id
+        AND stored.step = ANY(%(steps)s) AND stored.day BETWEEN %(first)s AND %(last)s
+    WHERE series.deployment_id = %(deployment)s AND series.metric = ANY(%(metrics)s)
+        AND (%(labels)s::text[] IS NULL OR series.label = ANY(%(labels)s::text[]))
+"""
 POINT_SECONDS = (30, 60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
 
 
@@ -59,6 +76,15 @@ def span_between(begin: datetime, end: datetime) -> Span:
     return Span(begin=first, end=max(last, first + step), step=step)
 
 
+@dataclass(kw_only=True)
+class _Stored:
+    """A series, and its days at each resolution that was read."""
+
+    metric: str
+    label: str
+    days: dict[int, dict[date, bytes]] = field(default_factory=lambda: defaultdict(dict))
+
+
 def lines(
     *,
     deployment_id: int,
@@ -67,33 +93,25 @@ def lines(
     now: datetime,
     labels: Several[str] | None = None,
 ) -> list[Line]:
-    """Return the lines of some metrics, by metric and label, in three statements; with `labels`
+    """Return the lines of some metrics, by metric and label, in two statements; with `labels`
     those of these parts of the Deployment alone, "" being the whole.
 
     A series of which nothing is known in the span is left out.
     """
-    rows = Series.objects.filter(deployment_id=deployment_id, metric__in=metrics)
-    rows = rows if labels is None else rows.filter(label__in=labels)
-    series = {
-        pk: (metric, label) for pk, metric, label in rows.values_list("pk", "metric", "label")
-    }
     sources = {metric: _source(span, metric, now) for metric in metrics}
-    days = _days(series, span, set(sources.values()))
+    series = _stored(deployment_id, span, sources, labels)
     recent = _recent(deployment_id, span, series)
+    order = {metric: place for place, metric in enumerate(metrics)}
     found = []
-    for pk, (metric, label) in sorted(series.items(), key=lambda item: _order(metrics, item[1])):
-        step = sources[metric]
+    for pk, one in sorted(series.items(), key=lambda item: (order[item[1].metric], item[1].label)):
+        step = sources[one.metric]
         wanted = span.coarser(step)
-        values = _values(wanted, step, days.get((pk, step), {}))
-        _put_recent(values, wanted, step, recent.get(pk, {}), metric)
-        joined_values = joined(values, size=wanted.step // step, how=METRICS[metric].joined)
+        values = _values(wanted, step, one.days[step])
+        _put_recent(values, wanted, step, recent.get(pk, {}), one.metric)
+        joined_values = joined(values, size=wanted.step // step, how=METRICS[one.metric].joined)
         if any(not isnan(value) for value in joined_values):
-            found.append(_line(metric, label, wanted, joined_values))
+            found.append(_line(one.metric, one.label, wanted, joined_values))
     return found
-
-
-def _order(metrics: Several[str], name: tuple[str, str]) -> tuple[int, str]:
-    return list(metrics).index(name[0]), name[1]
 
 
 def _line(metric: str, label: str, span: Span, values: Iterable[float]) -> Line:
@@ -115,44 +133,67 @@ def _source(span: Span, metric: str, now: datetime) -> int:
     return min(there, default=COARSE)
 
 
-def _days(
-    series: Mapping[int, tuple[str, str]], span: Span, steps: set[int]
-) -> dict[tuple[int, int], dict[date, "array[float]"]]:
+def _stored(
+    deployment_id: int, span: Span, sources: Mapping[str, int], labels: Several[str] | None
+) -> dict[int, _Stored]:
+    """Return series by id, with what is packed of them. A month of a page is a thousand rows: they
+    are read as they are.
+    """
     first = datetime.fromtimestamp(span.begin, UTC).date() - timedelta(days=1)
     last = datetime.fromtimestamp(span.end, UTC).date()
-    rows = HistoryDay.objects.filter(
-        series_id__in=list(series), step__in=steps, day__gte=first, day__lte=last
-    )
-    found: dict[tuple[int, int], dict[date, array[float]]] = defaultdict(dict)
-    for pk, step, day, data in rows.values_list("series_id", "step", "day", "packed"):
-        found[(pk, step)][day] = day_of(data, step=step)
+    wanted = {
+        "deployment": deployment_id,
+        "metrics": list(sources),
+        "labels": None if labels is None else list(labels),
+        "steps": list(set(sources.values())),
+        "first": first,
+        "last": last,
+    }
+    found: dict[int, _Stored] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, wanted)
+        for pk, metric, label, step, day, data in cursor.fetchall():
+            one = found.get(pk)
+            if one is None:
+                one = found[pk] = _Stored(metric=metric, label=label)
+            if day is not None:
+                one.days[step][day] = data
     return found
 
 
-def _recent(
-    deployment_id: int, span: Span, series: Mapping[int, tuple[str, str]]
-) -> dict[int, dict[int, float]]:
+def _recent(deployment_id: int, span: Span, series: Several[int]) -> dict[int, dict[int, float]]:
     """Return what is not packed yet: values by series and slot."""
     rows = Sample.objects.filter(
         deployment_id=deployment_id, slot__gte=span.begin // RAW, slot__lt=span.end // RAW
     )
     found: dict[int, dict[int, float]] = defaultdict(dict)
+    known: list[int] = []
+    wanted: list[tuple[int, int]] = []
     for slot, ids, data in rows.values_list("slot", "series", "packed"):
-        for pk, value in zip(ids, unpacked(data), strict=False):
-            if pk in series:
-                found[pk][slot] = value
+        # They are the same from one sample to the next, as a rule.
+        if ids != known:
+            known, wanted = ids, [(place, pk) for place, pk in enumerate(ids) if pk in series]
+        values = unpacked(data)
+        for place, pk in wanted:
+            if place < len(values):
+                found[pk][slot] = values[place]
     return found
 
 
-def _values(span: Span, step: int, days: Mapping[date, Sequence[float]]) -> "array[float]":
-    values = array("f", [GAP]) * ((span.end - span.begin) // step)
-    for day, floats in days.items():
+def _values(span: Span, step: int, days: Mapping[date, bytes]) -> "array[float]":
+    """Lay days beside each other, as bytes; one of another length is a day of gaps."""
+    laid = bytearray(packed([GAP]) * ((span.end - span.begin) // step))
+    for day, data in days.items():
         start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
         first, last = max(start, span.begin), min(start + DAY_SECONDS, span.end)
-        if first < last:
-            part = floats[(first - start) // step : (last - start) // step]
-            values[(first - span.begin) // step : (last - span.begin) // step] = array("f", part)
-    return values
+        if first < last and len(data) == DAY_SECONDS // step * FLOAT_BYTES:
+            part = data[_at(first - start, step) : _at(last - start, step)]
+            laid[_at(first - span.begin, step) : _at(last - span.begin, step)] = part
+    return unpacked(laid)
+
+
+def _at(seconds: int, step: int) -> int:
+    return seconds // step * FLOAT_BYTES
 
 
 def _put_recent(

@@ -106,7 +106,7 @@ def queues_of(deployment: Deployment) -> list[WorkerQueue]:
 
 
 def past_of(*, deployment: Deployment, queue: str, span: Span, now: datetime) -> Past:
-    """Return what is known of a queue over a span: five statements."""
+    """Return what is known of a queue over a span: four statements."""
     found = lines(
         deployment_id=deployment.pk,
         span=span,

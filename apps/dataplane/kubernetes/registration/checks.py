@@ -229,12 +229,12 @@ def _metrics_finding(has_metrics: bool) -> Finding:
 
 def _policy_finding(has_policy: bool) -> Finding:
     if has_policy:
-        detail = "Task pods cannot reach Airflow's own secrets."
-        return Finding(title="Policy for task pods", is_ok=True, detail=detail)
+        detail = "Task pods reach neither Airflow's own secrets nor the pods of others."
+        return Finding(title="Policies for task pods", is_ok=True, detail=detail)
     return Finding(
-        title="Policy for task pods",
+        title="Policies for task pods",
         is_ok=False,
-        detail="The policy for task pods is missing or an older one: the Kubernetes executor "
+        detail="A policy for task pods is missing or an older one: the Kubernetes executor "
         "is not available.",
         remedy="Apply the manifest below as a cluster administrator; it needs Kubernetes 1.30.",
     )
