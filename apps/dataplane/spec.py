@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from apps.dataplane.production import ProductionSpec
+
 ExecutorName = Literal["celery", "local", "kubernetes"]
 
 
@@ -112,3 +114,4 @@ class DeploymentSpec:
     database_server: str | None = None
     packages: PackagesSpec | None = None
     image_pull_secret: str = field(default="", repr=False)
+    settings: ProductionSpec = ProductionSpec()

@@ -99,7 +99,11 @@ ADMINISTRATION = (
         "settings",
         "organization.view",
         inside="Organization settings",
-        also=("organizations:leave", "observability:remote_write"),
+        also=(
+            "organizations:leave",
+            "observability:remote_write",
+            "deployments:organization_settings",
+        ),
     ),
 )
 WORKSPACE_PLACES = (
@@ -113,7 +117,13 @@ WORKSPACE_PLACES = (
     Link("API tokens", "organizations:workspace_tokens", "terminal", "workspace.tokens.manage"),
     Link("Git repositories", "deploys:git_repositories", "branch", "workspace.git.manage"),
     Link("Webhooks", "webhooks:workspace_list", "hook", "workspace.webhooks.manage"),
-    Link("Settings", "organizations:workspace_settings", "settings", "workspace.view"),
+    Link(
+        "Settings",
+        "organizations:workspace_settings",
+        "settings",
+        "workspace.view",
+        also=("deployments:workspace_settings",),
+    ),
 )
 
 

@@ -22,6 +22,7 @@ from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import (
     Configuration,
     OwnImage,
+    SettingValue,
     Variable,
     WorkerQueue,
 )
@@ -42,6 +43,7 @@ OTHER: dict[str, Any] = {
     "queues": (replace(QUEUE, max_workers=3),),
     "variables": (Variable(key="REGION", value="eu"),),
     "corrects_drift": False,
+    "settings": (SettingValue(name="scheduler_size", value="large"),),
     "image": OwnImage(
         name="registry.example.org/team/etl:1.4",
         digest=f"sha256:{'4b' * 32}",

@@ -11,6 +11,7 @@ from apps.deployments.configuration.schema import (
     OwnImage,
     Variable,
 )
+from apps.layers.catalogue import SETTINGS
 
 NOT_SET = "not set"
 REMOVED = "removed"
@@ -19,10 +20,17 @@ NEW_SECRET = "new secret"  # noqa: S105 - a word
 NOTHING_RESTARTS = "Nothing restarts"
 WORKERS_RESTART = "Restarts the workers of"
 EVERYTHING_RESTARTS = "Restarts every component"
+COMPONENTS_RESTART = "Restarts components, and no worker"
 DATABASE_MIGRATES = "Migrates the metadata database permanently, then restarts every component"
 SUMMARY_LENGTH = 200
 DRIFT_LABEL, IMAGE_LABEL = "Drift", "Image"
 OF_RUNTIME = "that of the runtime"
+INHERITED = "inherited"
+_RESTARTS = {
+    "nothing": NOTHING_RESTARTS,
+    "components": COMPONENTS_RESTART,
+    "everything": EVERYTHING_RESTARTS,
+}
 INSTEAD = {
     "local": "tasks run next to the scheduler instead",
     "kubernetes": "each task runs in its own pod instead",
@@ -33,7 +41,7 @@ INSTEAD = {
 class Change:
     """One line of a review. `tone` is empty, or `warn` or `bad` when something is lost."""
 
-    section: Literal["Basics", "Execution", "Worker queues", "Environment variables"]
+    section: Literal["Basics", "Execution", "Worker queues", "Settings", "Environment variables"]
     label: str
     before: str
     after: str
@@ -44,8 +52,18 @@ class Change:
 def changes(old: Configuration | None, new: Configuration) -> tuple[Change, ...]:
     """Return what differs, in the order of the form; without `old` all. Secrets stay hidden."""
     if old is None:
-        return (*_new_basics(new), *_new_queues(new), *_new_variables(new))
-    return (*_basics(old, new), *_queues(old, new), *_variables(old, new))
+        return (
+            *_new_basics(new),
+            *_new_queues(new),
+            *_new_settings(new),
+            *_new_variables(new),
+        )
+    return (
+        *_basics(old, new),
+        *_queues(old, new),
+        *_settings(old, new),
+        *_variables(old, new),
+    )
 
 
 def brings_secrets(old: Configuration | None, new: Configuration) -> bool:
@@ -78,6 +96,14 @@ def _new_queues(new: Configuration) -> Iterator[Change]:
             before="",
             after=queue_in_words(queue),
             effect="",
+        )
+
+
+def _new_settings(new: Configuration) -> Iterator[Change]:
+    for setting in new.settings:
+        after = setting_in_words(setting.value)
+        yield Change(
+            section="Settings", label=setting_label(setting.name), before="", after=after, effect=""
         )
 
 
@@ -195,6 +221,19 @@ def _queue(old: WorkerQueue, new: WorkerQueue) -> Iterator[Change]:
             )
 
 
+def _settings(old: Configuration, new: Configuration) -> Iterator[Change]:
+    before, after = old.own_settings, new.own_settings
+    for name in dict.fromkeys([*before, *after]):
+        if before.get(name) != after.get(name):
+            yield Change(
+                section="Settings",
+                label=setting_label(name),
+                before=setting_in_words(before[name]) if name in before else INHERITED,
+                after=setting_in_words(after[name]) if name in after else INHERITED,
+                effect=_RESTARTS[SETTINGS[name].restarts if name in SETTINGS else "everything"],
+            )
+
+
 def _variables(old: Configuration, new: Configuration) -> Iterator[Change]:
     before = {variable.key: variable for variable in old.variables}
     after = {variable.key: variable for variable in new.variables}
@@ -238,6 +277,16 @@ def queue_in_words(queue: WorkerQueue) -> str:
     return f"{tasks}, {queue.min_workers} to {workers}"
 
 
+def setting_label(name: str) -> str:
+    """Return how people call a setting; the name itself for one that a newer portal knows."""
+    return SETTINGS[name].label if name in SETTINGS else name
+
+
+def setting_in_words(value: str) -> str:
+    """Write the value of a setting in one line."""
+    return ", ".join(value.splitlines()) or "none"
+
+
 def image_in_words(image: OwnImage | None) -> str:
     """Name an image and the digest that runs, like "ghcr.io/acme/etl:1.4 (sha256:4bc5f1b81c9a)"."""
     if image is None:
@@ -262,6 +311,7 @@ def effects_of(differences: tuple[Change, ...]) -> list[str]:
     if DATABASE_MIGRATES in effects:
         effects.pop(EVERYTHING_RESTARTS, None)
     if effects.keys() & {DATABASE_MIGRATES, EVERYTHING_RESTARTS}:
+        effects.pop(COMPONENTS_RESTART, None)
         return [effect for effect in effects if not effect.startswith(WORKERS_RESTART)]
     return list(effects)
 

@@ -39,6 +39,16 @@ class OwnImage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SettingValue:
+    """A setting that this Deployment sets itself, by its name in the catalogue of layers; it
+    inherits the others.
+    """
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """One complete configuration. `runtime` is a version of the catalogue, `image` None for the
     image of that runtime.
@@ -53,12 +63,14 @@ class Configuration:
     variables: tuple[Variable, ...] = ()
     corrects_drift: bool = True
     image: OwnImage | None = None
+    settings: tuple[SettingValue, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return what a revision or a draft stores."""
         return asdict(self) | {
             "queues": [asdict(queue) for queue in self.queues],
             "variables": [asdict(variable) for variable in self.variables],
+            "settings": [asdict(setting) for setting in self.settings],
         }
 
     @classmethod
@@ -72,6 +84,7 @@ class Configuration:
             variables=tuple(_read(Variable, item) for item in data["variables"]),
             corrects_drift=data.get("corrects_drift", True),
             image=_read(OwnImage, data["image"]) if data.get("image") else None,
+            settings=tuple(_read(SettingValue, item) for item in data.get("settings", ())),
         )
 
     @property
@@ -79,6 +92,11 @@ class Configuration:
         of_variables = [variable.secret_id for variable in self.variables if variable.is_secret]
         of_image = [self.image.secret_id] if self.image and self.image.secret_id else []
         return tuple(of_variables + of_image)
+
+    @property
+    def own_settings(self) -> dict[str, str]:
+        """The texts that this Deployment sets itself, by name of the setting."""
+        return {setting.name: setting.value for setting in self.settings}
 
     def queue(self, name: str) -> WorkerQueue | None:
         return next((queue for queue in self.queues if queue.name == name), None)

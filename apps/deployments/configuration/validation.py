@@ -1,15 +1,17 @@
 """The rules of a configuration. Each broken one is a message at the field that breaks it."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from packaging.version import Version
 
+from apps.core.errors import Invalid
 from apps.dataplane.spec import WorkerQueue
 from apps.dataplane.variables import NAME, refusal_of
 from apps.deployments.configuration.options import Bounds, DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
+from apps.layers.catalogue import Setting
 
 NAME_LENGTH = 60
 DESCRIPTION_LENGTH = 500
@@ -45,11 +47,13 @@ def validate_name(name: str) -> list[Problem]:
 @dataclass(frozen=True, kw_only=True)
 class Present:
     """What a Deployment has, whatever is wanted of it: `runtimes` that may stay although they are
-    no longer offered, and the Airflow that its metadata database is at, empty while there is none.
+    no longer offered, the Airflow that its metadata database is at, empty while there is none, and
+    the `settings` that it sets itself, which may stay although they were locked since.
     """
 
     runtimes: frozenset[str]
     database_airflow: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def validate(
@@ -64,6 +68,7 @@ def validate(
         *_check_image(configuration, options),
         *_check_executor(configuration, options),
         *_check_queues(configuration, options),
+        *check_settings(configuration, options, present),
         *_check_variables(configuration.variables, options),
     ]
 
@@ -216,6 +221,48 @@ def _within(path: str, label: str, number: int, bounds: Bounds) -> Iterator[Prob
     if not bounds.floor <= number <= bounds.ceiling:
         yield Problem(
             path, f"{label} must be between {bounds.floor} and {bounds.ceiling}, not {number}."
+        )
+
+
+def check_settings(
+    configuration: Configuration, options: DeploymentOptions, present: Present | None = None
+) -> Iterator[Problem]:
+    """Check the settings that a Deployment sets itself, and what holds of them together."""
+    offered = {setting.name: setting for setting in options.settings}
+    before, inherited = present.settings if present else {}, options.inherited()
+    is_good = True
+    for name, text in configuration.own_settings.items():
+        message = ""
+        if name not in offered:
+            message = f"There is no setting {name} here."
+        elif inherited[name].is_locked and before.get(name) != text:
+            message = f"{offered[name].label} is locked by {inherited[name].locker}."
+        else:
+            message = _wrong(offered[name], text)
+        if message:
+            is_good = False
+            yield Problem(f"settings.{name}", message)
+    if is_good:
+        yield from _check_together(configuration, options)
+
+
+def _wrong(setting: Setting, text: str) -> str:
+    try:
+        setting.tidy(text)
+    except Invalid as error:
+        return f"{setting.label}: {error.message}"
+    return ""
+
+
+def _check_together(configuration: Configuration, options: DeploymentOptions) -> Iterator[Problem]:
+    effective = options.effective(configuration.own_settings)
+    chosen = effective["priority_class"].value
+    allowed = effective["allowed_priority_classes"].value.splitlines()
+    if chosen and "priority_class" in configuration.own_settings and chosen not in allowed:
+        can = f"It allows {', '.join(allowed)}." if allowed else "It allows none."
+        yield Problem(
+            "settings.priority_class",
+            f"The cluster does not allow the priority class {chosen}. {can}",
         )
 
 

@@ -50,6 +50,10 @@ def _lines(configuration: Configuration, *, secret: str, known: Iterable[str]) -
         yield f"    concurrency: {queue.concurrency}"
         yield f"    min_workers: {queue.min_workers}"
         yield f"    max_workers: {queue.max_workers}"
+    if configuration.settings:
+        yield "settings:"
+    for setting in configuration.settings:
+        yield f"  {setting.name}: {json.dumps(setting.value, ensure_ascii=False)}"
     yield "variables:" if configuration.variables else "variables: []"
     for variable in configuration.variables:
         if variable.is_secret:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from apps.dataplane.errors import Permanent
+from apps.dataplane.production import ProductionSpec, Size
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Usage
 
@@ -67,17 +68,21 @@ CLEANUP = Share(cpu_millis=10, most_cpu_millis=500, memory_mib=64, disk_gib=5)
 DATABASE = Share(cpu_millis=100, most_cpu_millis=2000, memory_mib=512, disk_gib=1)
 BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 # A task in a pod of its own, unless the task asks for more.
+_CORE = {
+    "api-server": API_SERVER,
+    "scheduler": SCHEDULER,
+    "dag-processor": DAG_PROCESSOR,
+    "triggerer": TRIGGERER,
+}
+# Two of these are enough to lose a node and go on. A DAG processor that is lost is missed later.
+_HIGHLY_AVAILABLE = frozenset({"api-server", "scheduler", "triggerer"})
 TASK = Share(cpu_millis=250, most_cpu_millis=1000, memory_mib=1024, disk_gib=5)
-MOST_TASK_PODS = 64
 
 
 def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usage]:
     """Return the most that the pods of each component may use together, by how many run."""
     shares = {
-        "api-server": API_SERVER,
-        "scheduler": SCHEDULER,
-        "dag-processor": DAG_PROCESSOR,
-        "triggerer": TRIGGERER,
+        **{name: core_share(name, spec.settings) for name in _CORE},
         "postgres": DATABASE,
         "redis": BROKER,
         **{
@@ -94,6 +99,38 @@ def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usag
         for name, count in counts.items()
         if name in shares and count > 0
     }
+
+
+def core_share(component: str, settings: ProductionSpec) -> Share:
+    """Return what a core component gets: its usual share, or that of the size that is set."""
+    usual = _CORE[component]
+    size: Size | None = getattr(settings, f"{component.replace('-', '_')}_size")
+    if size is None:
+        return usual
+    return Share(
+        cpu_millis=max(size.cpu_millis // PROMISED_PART, 1),
+        most_cpu_millis=size.cpu_millis,
+        memory_mib=size.memory_mib,
+        disk_gib=usual.disk_gib,
+    )
+
+
+def replicas_of(component: str, spec: DeploymentSpec) -> int:
+    """Return how many pods of a core component run. With the local executor there is one scheduler:
+    it is also the one worker.
+    """
+    if component == "scheduler" and spec.executor == "local":
+        return 1
+    chosen: int = getattr(spec.settings, f"{component.replace('-', '_')}_replicas")
+    is_doubled = spec.settings.high_availability and component in _HIGHLY_AVAILABLE
+    return max(chosen, 2) if is_doubled else chosen
+
+
+def core_shares(spec: DeploymentSpec) -> list[Share]:
+    """Return what each pod of the core gets."""
+    return [
+        core_share(name, spec.settings) for name in _CORE for _ in range(replicas_of(name, spec))
+    ]
 
 
 def cpus(millis: int) -> str:

@@ -13,11 +13,12 @@ from django.core import signing
 from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, OwnImage
 from apps.deployments.secrets.image_pulling import pull_secret_text
+from apps.layers.form_fields import NONE
 from apps.own_images.references import ImageNameWrong
 
 FormData = dict[str, str]
 
-QUEUES, VARIABLES = "queues", "variables"
+QUEUES, VARIABLES, SETTINGS = "queues", "variables", "settings"
 ON = "on"
 CORRECT, REPORT = "correct", "report"
 # A formset refuses to count further; the rules name a lower limit long before.
@@ -43,6 +44,7 @@ def data_of(
         "executor": configuration.executor,
         "drift": CORRECT if configuration.corrects_drift else REPORT,
         **_image_data(configuration.image),
+        **{f"{SETTINGS}-{name}": text or NONE for name, text in configuration.own_settings.items()},
         "base": "" if base is None else str(base),
         **_count(QUEUES, len(queues)),
         **_count(VARIABLES, len(configuration.variables)),
