@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from apps.core.errors import Invalid
 from apps.dataplane.production import ProductionSpec
 from apps.layers.kinds import (
     LONGEST,
     CpuKind,
     HostsKind,
-    Invalid,
     Kind,
     LabelsKind,
     MemoryKind,

@@ -7,8 +7,8 @@ from django import forms
 from django.forms.boundfield import BoundField
 
 from apps.core.errors import Invalid
-from apps.layers.catalogue import LONGEST, Setting
-from apps.layers.kinds import SwitchKind
+from apps.layers.catalogue import Setting
+from apps.layers.kinds import LONGEST, SwitchKind
 from apps.layers.resolving import Effective
 
 # What people write to have none where a layer above has one.

@@ -32,8 +32,11 @@ RESERVED_NAMES = ("dag_id", "task_id", "run_id", "try_number", "airflow_version"
 class Kind(Protocol):
     """What a setting takes. `lines` is how high its field is, `choices` what it offers."""
 
-    lines: int
-    choices: Sequence[str]
+    @property
+    def lines(self) -> int: ...
+
+    @property
+    def choices(self) -> Sequence[str]: ...
 
     def parse(self, text: str) -> Any: ...
 
