@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 
 from apps.api.deployments import deploys, differences, items, logs, options, promotions
 from apps.api.people import roles, teams, tokens, users
-from apps.api.places import clusters, organizations, workspaces
+from apps.api.places import clusters, deployment_settings, organizations, workspaces
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
 
@@ -17,6 +17,7 @@ ROUTERS = (
     organizations.router,
     workspaces.router,
     clusters.router,
+    deployment_settings.router,
     options.router,
     items.router,
     differences.router,

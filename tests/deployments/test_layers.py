@@ -234,6 +234,20 @@ def test_a_priority_class_is_one_of_those_that_the_cluster_allows(
         edit(alice, deployment, with_settings(allowed_priority_classes="system-node-critical"))
 
 
+def test_a_quota_below_the_requests_is_said_before_it_is_applied(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster
+) -> None:
+    deployment = distant()
+    with pytest.raises(Invalid, match="too small: components, database and the least workers"):
+        edit(alice, deployment, with_settings(quota_memory="8Gi"))
+    edit(alice, deployment, with_settings(quota_memory="16Gi"))
+
+    say(remote, quota_cpu="1")
+
+    with pytest.raises(Invalid, match="request 1.47 CPU"):
+        edit(alice, deployment, with_settings(quota_memory="32Gi"))
+
+
 def test_a_draft_that_is_open_while_an_owner_locks_is_told_and_not_lost(
     distant: Make,
     say: Callable[..., int],

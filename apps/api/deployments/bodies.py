@@ -11,18 +11,29 @@ from django.utils import timezone
 from pydantic import Field
 
 from apps.accounts.models import User
+from apps.api.deployments.own_settings import is_highly_available, scheduler_size_of
 from apps.api.wire.errors import NotOffered
 from apps.api.wire.shapes import Shape
 from apps.clusters.models import Cluster
+from apps.core.errors import Invalid
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import DeploymentOptions, deployment_options
-from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
+from apps.deployments.configuration.schema import (
+    DEFAULT_QUEUE,
+    Configuration,
+    SettingValue,
+    Variable,
+)
 from apps.deployments.configuration.validation import Problem, check_value
 from apps.deployments.editing.drafts import store_secret
 from apps.deployments.editing.revisions import InvalidConfiguration
 from apps.organizations.models import Workspace
 
 # The client knows no other executor that comes without worker queues.
+SETTING_WORDS = {
+    "high_availability": "high availability",
+    "scheduler_size": "other sizes of schedulers",
+}
 EXECUTORS = {"CELERY": "celery", "KUBERNETES": "kubernetes", "LOCAL": "local"}
 
 
@@ -58,6 +69,7 @@ class DeploymentBody(Shape):
     is_high_availability: bool | None = None
     workload_identity: str | None = None
     corrects_drift: bool | None = None
+    settings: dict[str, str] | None = None
     astro_runtime_version: str | None = None
 
 
@@ -79,11 +91,8 @@ def refuse_what_is_not_here(body: DeploymentBody) -> None:
     """Raise NotOffered for the first option that the portal does not have."""
     refusals = {
         "development mode and hibernation": bool(body.is_development_mode),
-        "high availability": bool(body.is_high_availability),
         "contact emails": bool(body.contact_emails),
         "workload identities": bool(body.workload_identity),
-        f"schedulers of the size {body.scheduler_size}": body.scheduler_size
-        not in (None, "", "SMALL"),
     }
     for what, is_asked in refusals.items():
         if is_asked:
@@ -176,8 +185,37 @@ def _configuration(
         executor=executor,  # type: ignore[arg-type]  # its name is checked with the rest
         queues=_queues(executor, body.worker_queues, before, options),
         variables=variables,
+        settings=_settings(body, before, options),
         corrects_drift=_or_before(body.corrects_drift, before.corrects_drift),
     )
+
+
+def _settings(
+    body: DeploymentBody, before: Configuration, options: DeploymentOptions
+) -> tuple[SettingValue, ...]:
+    """Return what the Deployment is to set itself: all of `settings` if it was sent. The two that
+    clients know by other names count where they differ from what was read.
+    """
+    own = before.own_settings if body.settings is None else dict(body.settings)
+    size, is_doubled = scheduler_size_of(before), is_highly_available(before)
+    if body.scheduler_size and body.scheduler_size.upper() != size:
+        own["scheduler_size"] = body.scheduler_size
+    if body.is_high_availability is not None and body.is_high_availability != is_doubled:
+        own["high_availability"] = "on" if body.is_high_availability else "off"
+    offered = {setting.name: setting for setting in options.settings}
+    unknown = [name for name in own if name not in offered]
+    if unknown:
+        what = SETTING_WORDS.get(unknown[0], f"the setting {unknown[0]}")
+        raise NotOffered(f"Deployments on this cluster do not have {what}. Leave the option out.")
+    problems, found = [], []
+    for name, text in own.items():
+        try:
+            found.append(SettingValue(name=name, value=offered[name].tidy(text)))
+        except Invalid as error:
+            problems.append(Problem(f"settings.{name}", f"{offered[name].label}: {error.message}"))
+    if problems:
+        raise InvalidConfiguration(problems)
+    return tuple(found)
 
 
 def _executor(asked: str | None, before: Configuration) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from packaging.version import Version
 
 from apps.core.errors import Invalid
+from apps.dataplane.kubernetes.render.sizes import least_requests
+from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import WorkerQueue
 from apps.dataplane.variables import NAME, refusal_of
 from apps.deployments.configuration.options import Bounds, DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
-from apps.layers.catalogue import Setting
+from apps.layers.catalogue import Setting, production_of
 
 NAME_LENGTH = 60
 DESCRIPTION_LENGTH = 500
@@ -256,14 +258,39 @@ def _wrong(setting: Setting, text: str) -> str:
 
 def _check_together(configuration: Configuration, options: DeploymentOptions) -> Iterator[Problem]:
     effective = options.effective(configuration.own_settings)
-    chosen = effective["priority_class"].value
-    allowed = effective["allowed_priority_classes"].value.splitlines()
-    if chosen and "priority_class" in configuration.own_settings and chosen not in allowed:
+    found = production_of({name: one.value for name, one in effective.items()})
+    chosen, allowed = found.priority_class, found.allowed_priority_classes
+    if "priority_class" in configuration.own_settings and chosen and chosen not in allowed:
         can = f"It allows {', '.join(allowed)}." if allowed else "It allows none."
         yield Problem(
             "settings.priority_class",
             f"The cluster does not allow the priority class {chosen}. {can}",
         )
+    if options.has_images:
+        yield from _check_quota(configuration, options, found)
+
+
+def _check_quota(
+    configuration: Configuration, options: DeploymentOptions, found: ProductionSpec
+) -> Iterator[Problem]:
+    """Check that the quota is enough for what is always there. Sizes of workers that do not exist
+    are checked elsewhere.
+    """
+    if any(options.size(queue.size) is None for queue in configuration.queues):
+        return
+    millis, mebibytes = least_requests(
+        found, executor=configuration.executor, queues=configuration.queues
+    )
+    for field, quota, least, words in (
+        ("quota_cpu", found.quota_cpu, millis, f"{millis / 1000:g} CPU"),
+        ("quota_memory", found.quota_memory, mebibytes, f"{mebibytes} MiB of memory"),
+    ):
+        if quota is not None and quota < least:
+            yield Problem(
+                f"settings.{field}",
+                f"The quota is too small: components, database and the least workers request "
+                f"{words}.",
+            )
 
 
 def _check_variables(

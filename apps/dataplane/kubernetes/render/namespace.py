@@ -33,7 +33,7 @@ def quota(target: Target) -> Manifest:
     finish their tasks beside new ones, and a number of task pods; or what the settings say.
     """
     settings = target.spec.settings
-    shares = [*sizes.core_shares(target.spec), *REST] * 2
+    shares = [*sizes.core_shares(settings, target.spec.executor), *REST] * 2
     if target.spec.executor == "kubernetes":
         shares += [sizes.TASK] * settings.task_pods
     for queue in target.spec.queues:

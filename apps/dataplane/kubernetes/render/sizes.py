@@ -4,12 +4,12 @@ The worker sizes are those that Astro sells: memory is 2 GiB per CPU, five tasks
 fifteen the most.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.production import ProductionSpec, Size
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, ExecutorName, WorkerQueue
 from apps.dataplane.status import Usage
 
 
@@ -115,22 +115,38 @@ def core_share(component: str, settings: ProductionSpec) -> Share:
     )
 
 
-def replicas_of(component: str, spec: DeploymentSpec) -> int:
+def replicas_of(component: str, settings: ProductionSpec, executor: ExecutorName) -> int:
     """Return how many pods of a core component run. With the local executor there is one scheduler:
     it is also the one worker.
     """
-    if component == "scheduler" and spec.executor == "local":
+    if component == "scheduler" and executor == "local":
         return 1
-    chosen: int = getattr(spec.settings, f"{component.replace('-', '_')}_replicas")
-    is_doubled = spec.settings.high_availability and component in _HIGHLY_AVAILABLE
+    chosen: int = getattr(settings, f"{component.replace('-', '_')}_replicas")
+    is_doubled = settings.high_availability and component in _HIGHLY_AVAILABLE
     return max(chosen, 2) if is_doubled else chosen
 
 
-def core_shares(spec: DeploymentSpec) -> list[Share]:
+def core_shares(settings: ProductionSpec, executor: ExecutorName) -> list[Share]:
     """Return what each pod of the core gets."""
     return [
-        core_share(name, spec.settings) for name in _CORE for _ in range(replicas_of(name, spec))
+        core_share(name, settings)
+        for name in _CORE
+        for _ in range(replicas_of(name, settings, executor))
     ]
+
+
+def least_requests(
+    spec: ProductionSpec, *, executor: ExecutorName, queues: Iterable[WorkerQueue]
+) -> tuple[int, int]:
+    """Return the thousandths of a CPU and the MiB that a Deployment requests at least: components,
+    one that is being replaced, database, broker and each queue's min workers, one of each at least.
+    """
+    core = core_shares(spec, executor)
+    largest = max(core, key=lambda share: share.memory_mib)
+    shares = [*core, largest, DATABASE, BROKER, MIGRATION]
+    for queue in queues:
+        shares += [worker_share(queue.size)] * max(queue.min_workers, 1)
+    return sum(one.cpu_millis for one in shares), sum(one.memory_mib for one in shares)
 
 
 def cpus(millis: int) -> str:

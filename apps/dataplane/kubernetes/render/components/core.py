@@ -134,7 +134,7 @@ def _api_server(target: Target) -> Component:
         name=API_SERVICE,
         args=["api-server"],
         share=sizes.core_share("api-server", target.spec.settings),
-        replicas=sizes.replicas_of("api-server", target.spec),
+        replicas=_replicas(target, "api-server"),
         account=access.API_SERVER if target.spec.executor == "kubernetes" else access.AIRFLOW,
         grace_seconds=60,
         port=API_PORT,
@@ -157,7 +157,7 @@ def _scheduler(target: Target) -> Component:
         share=sizes.worker_share("A10")
         if runs_tasks
         else sizes.core_share("scheduler", target.spec.settings),
-        replicas=sizes.replicas_of("scheduler", target.spec),
+        replicas=_replicas(target, "scheduler"),
         account=access.SCHEDULER if target.spec.executor == "kubernetes" else access.AIRFLOW,
         grace_seconds=DAY_SECONDS if runs_tasks else 60,
         env=WARM_SHUTDOWN if runs_tasks else {},
@@ -173,7 +173,7 @@ def _dag_processor(target: Target) -> Component:
         name=DAG_PROCESSOR,
         args=["dag-processor"],
         share=sizes.core_share(DAG_PROCESSOR, target.spec.settings),
-        replicas=sizes.replicas_of(DAG_PROCESSOR, target.spec),
+        replicas=_replicas(target, DAG_PROCESSOR),
         probes=_heartbeat("DagProcessorJob"),
     )
 
@@ -183,10 +183,14 @@ def _triggerer(target: Target) -> Component:
         name="triggerer",
         args=["triggerer", *(["--skip-serve-logs"] if target.has_shared_logs else [])],
         share=sizes.core_share("triggerer", target.spec.settings),
-        replicas=sizes.replicas_of("triggerer", target.spec),
+        replicas=_replicas(target, "triggerer"),
         grace_seconds=60,
         probes=_heartbeat("TriggererJob"),
     )
+
+
+def _replicas(target: Target, component: str) -> int:
+    return sizes.replicas_of(component, target.spec.settings, target.spec.executor)
 
 
 def _probe(action: dict[str, Any], *, period: int, timeout: int, failures: int) -> dict[str, Any]:
