@@ -188,7 +188,7 @@ class LabelsKind:
         return tuple(sorted(pairs))
 
     def tidy(self, text: str) -> str:
-        return "\n".join(f"{name}={value}" for name, value in self.parse(text))
+        return labels_text(self.parse(text))
 
     def _pair(self, line: str) -> tuple[str, str]:
         name, equals, value = line.partition("=")
@@ -219,7 +219,7 @@ class TolerationsKind:
         return tuple(sorted(found, key=lambda one: (one.key, one.value, one.effect)))
 
     def tidy(self, text: str) -> str:
-        return "\n".join(_toleration_text(one) for one in self.parse(text))
+        return tolerations_text(self.parse(text))
 
     def _toleration(self, line: str) -> Toleration:
         rest, colon, effect = line.partition(":")
@@ -330,6 +330,16 @@ def is_reserved(name: str) -> bool:
     if not slash:
         return bare in RESERVED_NAMES
     return any(prefix == one or prefix.endswith(f".{one}") for one in RESERVED)
+
+
+def labels_text(pairs: Pairs) -> str:
+    """Write labels as people do, one a line."""
+    return "\n".join(f"{name}={value}" for name, value in pairs)
+
+
+def tolerations_text(tolerations: Sequence[Toleration]) -> str:
+    """Write tolerations as people do, one a line."""
+    return "\n".join(_toleration_text(one) for one in tolerations)
 
 
 def _toleration_text(one: Toleration) -> str:

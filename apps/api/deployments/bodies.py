@@ -6,6 +6,7 @@ its value, which means: keep it.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from django.utils import timezone
 from pydantic import Field
@@ -27,6 +28,7 @@ from apps.deployments.configuration.schema import (
 from apps.deployments.configuration.validation import Problem, check_value
 from apps.deployments.editing.drafts import store_secret
 from apps.deployments.editing.revisions import InvalidConfiguration
+from apps.layers.kinds import Kind, LabelsKind, MemoryKind, TolerationsKind
 from apps.organizations.models import Workspace
 
 # The client knows no other executor that comes without worker queues.
@@ -49,6 +51,10 @@ class QueueBody(Shape):
     min_worker_count: int | None = None
     max_worker_count: int | None = None
     worker_concurrency: int | None = None
+    pod_ephemeral_storage: str | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: list[str] | None = None
+    gpus: int | None = None
 
 
 class DeploymentBody(Shape):
@@ -247,7 +253,29 @@ def _queue(body: QueueBody, before: Configuration, options: DeploymentOptions) -
         concurrency=_or(body.worker_concurrency, usual.concurrency),
         min_workers=_or(body.min_worker_count, usual.min_workers),
         max_workers=_or(body.max_worker_count, usual.max_workers),
+        node_selector=_parsed(LabelsKind(), _labels(body), usual.node_selector),
+        tolerations=_parsed(TolerationsKind(), body.tolerations, usual.tolerations),
+        disk_gib=_disk_gib(body.pod_ephemeral_storage, usual.disk_gib),
+        gpus=_or(body.gpus, usual.gpus),
     )
+
+
+def _labels(body: QueueBody) -> list[str] | None:
+    if body.node_selector is None:
+        return None
+    return [f"{name}={value}" for name, value in body.node_selector.items()]
+
+
+def _parsed(kind: Kind, lines: list[str] | None, usual: Any) -> Any:
+    """Read what a client lists as people write it, one a line. Raises Invalid for a wrong line."""
+    return usual if lines is None else kind.parse("\n".join(lines))
+
+
+def _disk_gib(text: str | None, usual: int) -> int:
+    if not text:
+        return usual
+    mebibytes = MemoryKind().parse(text)
+    return mebibytes // 1024 if mebibytes else usual
 
 
 def _or_before(asked: bool | None, before: bool) -> bool:

@@ -1,9 +1,8 @@
 """A Deployment on the wire.
 
 A Deployment on this machine has the type STANDARD, one on a Kubernetes cluster DEDICATED. What the
-portal does not have (hibernation) has the value that
-says so, and is refused where a client asks for another. Of settings it has what the Deployment sets itself; what
-holds is another operation.
+portal does not have (hibernation) has the value that says so, and is refused where a client asks
+for another. Of settings it has what the Deployment sets itself; what holds is another operation.
 """
 
 from datetime import datetime
@@ -27,6 +26,7 @@ from apps.dataplane.spec import WorkerQueue
 from apps.deployments.badge import display_status
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 from apps.deployments.models import Deployment, Revision
+from apps.layers.kinds import tolerations_text
 from apps.own_images.references import pinned_name
 from apps.runtimes.catalogue import runtime_called
 
@@ -73,6 +73,10 @@ class QueueShape(Shape):
     worker_concurrency: int
     pod_cpu: str
     pod_memory: str
+    pod_ephemeral_storage: str
+    node_selector: dict[str, str]
+    tolerations: list[str]
+    gpus: int
 
 
 class DeploymentShape(Shape):
@@ -229,6 +233,10 @@ def _queue_shape(deployment_id: str, queue: WorkerQueue) -> QueueShape:
         worker_concurrency=queue.concurrency,
         pod_cpu=str(size.cpus) if size else "",
         pod_memory=f"{size.memory_gib}Gi" if size else "",
+        pod_ephemeral_storage=f"{queue.disk_gib}Gi" if size else "",
+        node_selector=dict(queue.node_selector),
+        tolerations=tolerations_text(queue.tolerations).splitlines(),
+        gpus=queue.gpus,
     )
 
 

@@ -12,6 +12,7 @@ from apps.deployments.configuration.schema import (
     Variable,
 )
 from apps.layers.catalogue import SETTINGS
+from apps.layers.kinds import labels_text, tolerations_text
 
 NOT_SET = "not set"
 REMOVED = "removed"
@@ -23,6 +24,7 @@ EVERYTHING_RESTARTS = "Restarts every component"
 COMPONENTS_RESTART = "Restarts components, and no worker"
 DATABASE_MIGRATES = "Migrates the metadata database permanently, then restarts every component"
 SUMMARY_LENGTH = 200
+DISK_GIB = WorkerQueue.disk_gib
 DRIFT_LABEL, IMAGE_LABEL = "Drift", "Image"
 OF_RUNTIME = "that of the runtime"
 INHERITED = "inherited"
@@ -210,6 +212,10 @@ def _queue(old: WorkerQueue, new: WorkerQueue) -> Iterator[Change]:
         ("tasks per worker", old.concurrency, new.concurrency, restarts),
         ("min workers", old.min_workers, new.min_workers, NOTHING_RESTARTS),
         ("max workers", old.max_workers, new.max_workers, NOTHING_RESTARTS),
+        ("node selector", *(_nodes(one) for one in (old, new)), restarts),
+        ("tolerations", *(_taints(one) for one in (old, new)), restarts),
+        ("disk", f"{old.disk_gib} GiB", f"{new.disk_gib} GiB", restarts),
+        ("GPUs", old.gpus, new.gpus, restarts),
     ):
         if before != after:
             yield Change(
@@ -271,10 +277,23 @@ def queue_in_words(queue: WorkerQueue) -> str:
     tasks = f"{queue.concurrency} {_plural('task', queue.concurrency)} per worker"
     if queue.size != LOCAL_SIZE:
         tasks = f"{queue.size}, {tasks}"
+    special = [_nodes(queue)] if queue.node_selector else []
+    special += [f"tolerates {_taints(queue)}"] if queue.tolerations else []
+    special += [f"{queue.disk_gib} GiB disk"] if queue.disk_gib != DISK_GIB else []
+    special += [f"{queue.gpus} {_plural('GPU', queue.gpus)}"] if queue.gpus else []
+    tasks = ", ".join([*special, tasks])
     workers = f"{queue.max_workers} {_plural('worker', queue.max_workers)}"
     if queue.min_workers == queue.max_workers:
         return f"{tasks}, {workers}"
     return f"{tasks}, {queue.min_workers} to {workers}"
+
+
+def _nodes(queue: WorkerQueue) -> str:
+    return setting_in_words(labels_text(queue.node_selector))
+
+
+def _taints(queue: WorkerQueue) -> str:
+    return setting_in_words(tolerations_text(queue.tolerations))
 
 
 def setting_label(name: str) -> str:

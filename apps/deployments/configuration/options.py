@@ -61,7 +61,8 @@ class DeploymentOptions:
     `workers_note` explains the numbers of workers there. `has_drift` is whether others can change
     the portal's objects, so that the handling of drift is a choice. `code_bytes` is how much code
     the data plane takes, packed; None is no limit of its own. `has_images` is whether it runs
-    images, so that people may name one of their own. `settings` are those that a Deployment may set
+    images, so that people may name one of their own, `has_nodes` whether queues choose nodes, disk
+    and GPUs. `settings` are those that a Deployment may set
     itself, `said` what the layers above it say.
     """
 
@@ -77,6 +78,9 @@ class DeploymentOptions:
     has_drift: bool = False
     code_bytes: int | None = None
     has_images: bool = False
+    has_nodes: bool = False
+    disk_gib: Bounds = Bounds(floor=10, default=10, ceiling=100)
+    gpus: Bounds = Bounds(floor=0, default=0, ceiling=16)
     settings: tuple[Setting, ...] = ()
     said: tuple[Said, ...] = ()
 
@@ -175,6 +179,7 @@ def _on_kubernetes(cluster: Cluster) -> dict[str, Any]:
         "workers_note": "" if cluster.has_keda else NO_KEDA,
         "has_drift": True,
         "has_images": True,
+        "has_nodes": True,
         "code_bytes": MOST_CODE_BYTES,
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from apps.dataplane.production import Toleration
 from apps.dataplane.spec import ExecutorName, WorkerQueue
 
 DEFAULT_QUEUE = "default"
@@ -80,7 +81,7 @@ class Configuration:
             description=data["description"],
             runtime=data["runtime"],
             executor=data["executor"],
-            queues=tuple(_read(WorkerQueue, item) for item in data["queues"]),
+            queues=tuple(_queue(item) for item in data["queues"]),
             variables=tuple(_read(Variable, item) for item in data["variables"]),
             corrects_drift=data.get("corrects_drift", True),
             image=_read(OwnImage, data["image"]) if data.get("image") else None,
@@ -100,6 +101,14 @@ class Configuration:
 
     def queue(self, name: str) -> WorkerQueue | None:
         return next((queue for queue in self.queues if queue.name == name), None)
+
+
+def _queue(item: Mapping[str, Any]) -> WorkerQueue:
+    """Read a queue; those of old revisions say nothing about nodes."""
+    known = {name: item[name] for name in WorkerQueue.__dataclass_fields__ if name in item}
+    pairs = [(str(name), str(value)) for name, value in known.get("node_selector", ())]
+    tolerated = [_read(Toleration, one) for one in known.get("tolerations", ())]
+    return WorkerQueue(**{**known, "node_selector": tuple(pairs), "tolerations": tuple(tolerated)})
 
 
 def _read(kind: Any, item: Mapping[str, Any]) -> Any:

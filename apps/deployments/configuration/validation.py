@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from packaging.version import Version
 
@@ -204,11 +204,23 @@ def _check_queue_numbers(
         yield from _check_concurrency(f"{path}.concurrency", queue.concurrency, size.concurrency)
     yield from _within(f"{path}.min_workers", "Min workers", queue.min_workers, options.min_workers)
     yield from _within(f"{path}.max_workers", "Max workers", queue.max_workers, options.max_workers)
+    yield from _check_nodes(path, queue, options)
     if queue.min_workers > queue.max_workers >= options.max_workers.floor:
         yield Problem(
             f"{path}.max_workers",
             f"Max workers ({queue.max_workers}) is less than min workers ({queue.min_workers}).",
         )
+
+
+def _check_nodes(path: str, queue: WorkerQueue, options: DeploymentOptions) -> Iterator[Problem]:
+    usual = replace(
+        queue, node_selector=(), tolerations=(), disk_gib=options.disk_gib.default, gpus=0
+    )
+    if not options.has_nodes and queue != usual:
+        yield Problem(f"{path}.size", "Only queues on Kubernetes choose nodes, disk and GPUs.")
+        return
+    yield from _within(f"{path}.disk_gib", "Disk", queue.disk_gib, options.disk_gib)
+    yield from _within(f"{path}.gpus", "GPUs", queue.gpus, options.gpus)
 
 
 def _check_concurrency(path: str, number: int, bounds: Bounds) -> Iterator[Problem]:
@@ -281,13 +293,13 @@ def _check_quota(
     millis, mebibytes = least_requests(
         found, executor=configuration.executor, queues=configuration.queues
     )
-    for field, quota, least, words in (
+    for name, quota, least, words in (
         ("quota_cpu", found.quota_cpu, millis, f"{millis / 1000:g} CPU"),
         ("quota_memory", found.quota_memory, mebibytes, f"{mebibytes} MiB of memory"),
     ):
         if quota is not None and quota < least:
             yield Problem(
-                f"settings.{field}",
+                f"settings.{name}",
                 f"The quota is too small: components, database and the least workers request "
                 f"{words}.",
             )

@@ -42,6 +42,17 @@ PACKAGES = PackagesSpec(
     lock_path="packages/lock.txt",
     image=f"registry.test/data/airflow@sha256:{'5e' * 32}",
 )
+ON_GPUS = WorkerQueue(
+    name="gpu",
+    concurrency=1,
+    min_workers=0,
+    max_workers=2,
+    size="A20",
+    node_selector=(("pool", "gpu"),),
+    tolerations=(Toleration(key="nvidia.com/gpu"),),
+    disk_gib=50,
+    gpus=1,
+)
 PRODUCTION = ProductionSpec(
     scheduler_size=Size(cpu_millis=4000, memory_mib=8192),
     dag_processor_size=Size(cpu_millis=4000, memory_mib=8192),
@@ -105,7 +116,7 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
         make_config(object_store=STORE, storage_class="fast", logs_storage_class="shared"),
     ),
     "production": (
-        make_spec(settings=PRODUCTION),
+        make_spec(settings=PRODUCTION, queues=(specs.DEFAULT_QUEUE, ON_GPUS)),
         make_config(),
     ),
     "longest-names": (

@@ -4,8 +4,14 @@ from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.production import ProductionSpec, Size, Toleration
-from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests, render
-from tests.dataplane.kubernetes_render.pods import pods_in
+from tests.dataplane.kubernetes_render.matrix import (
+    make_config,
+    make_spec,
+    manifests,
+    manifests_of,
+    render,
+)
+from tests.dataplane.kubernetes_render.pods import find, pods_in
 
 LARGE = Size(cpu_millis=4000, memory_mib=8192)
 
@@ -81,6 +87,17 @@ def test_every_pod_goes_to_the_nodes_that_are_chosen() -> None:
             == [{"key": "spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"}]
             for pod in pods
         )
+
+
+def test_a_queue_has_nodes_disk_and_gpus_of_its_own() -> None:
+    pod = find(manifests_of("production"), "Deployment", "worker-gpu")["spec"]["template"]["spec"]
+    usual = find(manifests_of("production"), "Deployment", "worker-default")["spec"]["template"]
+
+    assert pod["nodeSelector"] == {"pool": "gpu"}
+    assert [one["key"] for one in pod["tolerations"]] == ["gpu", "spot", "nvidia.com/gpu"]
+    limits = pod["containers"][0]["resources"]["limits"]
+    assert (limits["nvidia.com/gpu"], limits["ephemeral-storage"]) == ("1", "50Gi")
+    assert usual["spec"]["nodeSelector"] == {"pool": "airflow"}
 
 
 def test_labels_of_people_never_replace_those_of_the_portal() -> None:

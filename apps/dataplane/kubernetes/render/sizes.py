@@ -159,7 +159,7 @@ def mebibytes(count: int) -> str:
     return f"{count}Mi" if count % 1024 else f"{count // 1024}Gi"
 
 
-def worker_share(size: str) -> Share:
+def worker_share(size: str, disk_gib: int = 10) -> Share:
     """Return what a worker of this size gets. Raises Permanent for an unknown size."""
     found = _BY_NAME.get(size)
     if found is None:
@@ -169,5 +169,5 @@ def worker_share(size: str) -> Share:
         cpu_millis=found.cpus * 1000 // PROMISED_PART,
         most_cpu_millis=found.cpus * 1000,
         memory_mib=found.memory_gib * 1024,
-        disk_gib=10,
+        disk_gib=disk_gib,
     )

@@ -5,18 +5,23 @@ from typing import Any
 
 from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.production import Toleration
+from apps.dataplane.spec import WorkerQueue
 
 ZONE, NODE = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 
 
-def placement(target: Target) -> dict[str, Any]:
-    """Return what the settings say about the nodes of every pod, as fields of its spec."""
+def placement(target: Target, queue: WorkerQueue | None = None) -> dict[str, Any]:
+    """Return what the settings say about the nodes of every pod, as fields of its spec; for workers
+    what their queue says instead, or on top.
+    """
     settings = target.spec.settings
+    selector = (queue.node_selector if queue else ()) or settings.node_selector
+    tolerated = (*settings.tolerations, *(queue.tolerations if queue else ()))
     fields: dict[str, Any] = {}
-    if settings.node_selector:
-        fields["nodeSelector"] = dict(settings.node_selector)
-    if settings.tolerations:
-        fields["tolerations"] = [_toleration(one) for one in settings.tolerations]
+    if selector:
+        fields["nodeSelector"] = dict(selector)
+    if tolerated:
+        fields["tolerations"] = [_toleration(one) for one in dict.fromkeys(tolerated)]
     if settings.priority_class:
         fields["priorityClassName"] = settings.priority_class
     return fields
