@@ -117,6 +117,7 @@ INSTALLED_APPS = [
     "apps.sso",
     "apps.runtimes",
     "apps.clusters",
+    "apps.layers",
     "apps.deployments",
     "apps.image_retention",
     "apps.package_indexes",

@@ -17,7 +17,7 @@ from apps.api.deployments import (
     promotions,
 )
 from apps.api.people import roles, teams, tokens, users
-from apps.api.places import clusters, organizations, workspaces
+from apps.api.places import clusters, deployment_settings, organizations, workspaces
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
 
@@ -25,6 +25,7 @@ ROUTERS = (
     organizations.router,
     workspaces.router,
     clusters.router,
+    deployment_settings.router,
     options.router,
     items.router,
     differences.router,

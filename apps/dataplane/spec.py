@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from apps.dataplane.production import Pairs, ProductionSpec, Toleration
+
 ExecutorName = Literal["celery", "local", "kubernetes"]
 
 
@@ -21,7 +23,9 @@ class RuntimeSpec:
 @dataclass(frozen=True, kw_only=True)
 class WorkerQueue:
     """A named Celery queue. `concurrency` is tasks per worker; between `min_workers` and
-    `max_workers` run. `size` is one of the plane's worker sizes.
+    `max_workers` run. `size` is one of the plane's worker sizes. On Kubernetes `node_selector`
+    replaces that of the Deployment, `tolerations` come on top of its own, `disk_gib` is the most
+    of ephemeral storage and `gpus` are those of NVIDIA.
     """
 
     name: str
@@ -29,6 +33,10 @@ class WorkerQueue:
     min_workers: int
     max_workers: int
     size: str = "A5"
+    node_selector: Pairs = ()
+    tolerations: tuple[Toleration, ...] = ()
+    disk_gib: int = 10
+    gpus: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,3 +139,4 @@ class DeploymentSpec:
     packages: PackagesSpec | None = None
     image_pull_secret: str = field(default="", repr=False)
     package_indexes: tuple[PackageIndex, ...] = ()
+    settings: ProductionSpec = ProductionSpec()

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from apps.dataplane.errors import Permanent
+from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import VariableSpec
 
 OPTIONS_FOLDER = Path(__file__).resolve().parents[2] / "runtime" / "options"
@@ -202,6 +203,17 @@ def user_variables(variables: Iterable[VariableSpec]) -> dict[str, str]:
             raise Permanent(refusal.message)
         found[variable.key] = variable.value
     return found
+
+
+def proxies(settings: ProductionSpec) -> dict[str, str]:
+    """Return the proxies of the settings as variables, which those of people replace."""
+    found = {
+        "HTTP_PROXY": settings.http_proxy,
+        "HTTPS_PROXY": settings.https_proxy,
+        "NO_PROXY": settings.no_proxy,
+    }
+    both = {name: value for name, value in found.items() if value}
+    return both | {name.lower(): value for name, value in both.items()}
 
 
 def with_direct_hosts(

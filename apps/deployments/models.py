@@ -49,7 +49,9 @@ class Deployment(models.Model):
     revision; reconciling is due when `next_reconcile_at` has passed. `last_error` is why the last
     pass got no further and will be retried. `is_urgent` rows come first, because a person waits for
     them. The lease columns belong to `lifecycle.claim`. `settings_version` is that of the cluster's
-    settings it was applied with, `database_server` where its metadata database was put:
+    settings it was applied with; `layers_version` grows
+    with every change of a layer above that reaches it, `layers_applied` is that of the last apply;
+    `database_server` where its metadata database was put:
     `host:port`, empty for a server in its own namespace. It never moves. `open_incidents` and
     `incident_severity`, how many are open and not silenced and the worst of them, are written by
     observability and read by every page.
@@ -75,6 +77,8 @@ class Deployment(models.Model):
     )
     airflow_secrets = models.BinaryField(null=True, blank=True)
     settings_version = models.PositiveIntegerField(default=1)
+    layers_version = models.PositiveIntegerField(default=0, db_default=0)
+    layers_applied = models.PositiveIntegerField(default=0, db_default=0)
     database_server = models.CharField(max_length=260, blank=True)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)

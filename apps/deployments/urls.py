@@ -1,5 +1,6 @@
 from django.urls import path
 
+from apps.deployments.layering import views as layering
 from apps.deployments.pages import (
     access,
     configure,
@@ -15,6 +16,22 @@ from apps.deployments.pages import (
 app_name = "deployments"
 
 urlpatterns = [
+    path("deployment-settings/", layering.portal_settings, name="portal_settings"),
+    path(
+        "o/<slug:slug>/deployment-settings/",
+        layering.organization_settings,
+        name="organization_settings",
+    ),
+    path(
+        "o/<slug:slug>/clusters/<int:cluster_id>/deployment-settings/",
+        layering.cluster_settings,
+        name="cluster_settings",
+    ),
+    path(
+        "w/<slug:slug>/deployment-settings/",
+        layering.workspace_settings,
+        name="workspace_settings",
+    ),
     path("w/<slug:slug>/deployments/", listing.deployments, name="list"),
     path("w/<slug:slug>/deployments/new/", configure.new, name="new"),
     path("w/<slug:slug>/drafts/<uuid:draft_id>/", review.review, name="review"),
@@ -24,6 +41,7 @@ urlpatterns = [
     path("d/<slug:ref>/", overview.overview, name="overview"),
     path("d/<slug:ref>/environment/", overview.environment, name="environment"),
     path("d/<slug:ref>/configure/", configure.configure, name="configure"),
+    path("d/<slug:ref>/settings/", layering.settings, name="settings"),
     path("d/<slug:ref>/revisions/", revisions.revisions, name="revisions"),
     path("d/<slug:ref>/revisions/<int:number>/", revisions.revision, name="revision"),
     path("d/<slug:ref>/revisions/<int:number>/restore/", revisions.restore, name="restore"),

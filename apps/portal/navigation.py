@@ -103,6 +103,7 @@ ADMINISTRATION = (
             "organizations:leave",
             "observability:remote_write",
             "package_indexes:list",
+            "deployments:organization_settings",
         ),
     ),
 )
@@ -122,7 +123,7 @@ WORKSPACE_PLACES = (
         "organizations:workspace_settings",
         "settings",
         "workspace.view",
-        also=("package_indexes:workspace_list",),
+        also=("package_indexes:workspace_list", "deployments:workspace_settings"),
     ),
 )
 

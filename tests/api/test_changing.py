@@ -53,7 +53,7 @@ def test_a_deployment_is_created_as_the_form_would(program, workspace, plane):
     [
         ({"isHighAvailability": True}, "high availability"),
         ({"isDevelopmentMode": True}, "hibernation"),
-        ({"schedulerSize": "LARGE"}, "schedulers of the size LARGE"),
+        ({"schedulerSize": "LARGE"}, "other sizes of schedulers"),
         ({"workloadIdentity": "arn"}, "workload identities"),
         ({"executor": "ASTRO"}, "There is no executor astro"),
         ({"astroRuntimeVersion": "1.0"}, "There is no runtime 1.0"),

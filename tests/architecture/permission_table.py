@@ -292,6 +292,15 @@ TABLE = {
     "sso:test_connection": writes("organization.sso.manage"),
     "sso:switch_connection": writes("organization.sso.manage"),
     "sso:delete_connection": both("organization.sso.manage"),
+    "deployments:portal_settings": special_both("operator", OPERATOR),
+    "deployments:organization_settings": asks(
+        "organization.clusters.view", "organization.clusters.manage"
+    ),
+    "deployments:cluster_settings": asks(
+        "organization.clusters.view", "organization.clusters.manage"
+    ),
+    "deployments:workspace_settings": asks("workspace.view", "workspace.update"),
+    "deployments:settings": reads("deployment.view"),
     "clusters:list": reads("organization.clusters.view"),
     "clusters:register": both("organization.clusters.manage"),
     "clusters:manifest": reads("organization.clusters.view"),

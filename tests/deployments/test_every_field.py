@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
+from apps.dataplane.production import Toleration
 from apps.dataplane.spec import DeploymentSpec
 from apps.deployments.configuration.changes import changes
 from apps.deployments.configuration.merging import merge
@@ -22,6 +23,7 @@ from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import (
     Configuration,
     OwnImage,
+    SettingValue,
     Variable,
     WorkerQueue,
 )
@@ -39,9 +41,19 @@ OTHER: dict[str, Any] = {
     "description": "Loads the warehouse.",
     "runtime": "3.2.2-1",
     "executor": "kubernetes",
-    "queues": (replace(QUEUE, max_workers=3),),
+    "queues": (
+        replace(
+            QUEUE,
+            max_workers=3,
+            node_selector=(("pool", "gpu"),),
+            tolerations=(Toleration(key="spot", value="true", effect="NoSchedule"),),
+            disk_gib=20,
+            gpus=1,
+        ),
+    ),
     "variables": (Variable(key="REGION", value="eu"),),
     "corrects_drift": False,
+    "settings": (SettingValue(name="scheduler_size", value="large"),),
     "image": OwnImage(
         name="registry.example.org/team/etl:1.4",
         digest=f"sha256:{'4b' * 32}",

@@ -6,23 +6,36 @@ its value, which means: keep it.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from django.utils import timezone
 from pydantic import Field
 
 from apps.accounts.models import User
+from apps.api.deployments.own_settings import is_highly_available, scheduler_size_of
 from apps.api.wire.errors import NotOffered
 from apps.api.wire.shapes import Shape
 from apps.clusters.models import Cluster
+from apps.core.errors import Invalid
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import DeploymentOptions, deployment_options
-from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
+from apps.deployments.configuration.schema import (
+    DEFAULT_QUEUE,
+    Configuration,
+    SettingValue,
+    Variable,
+)
 from apps.deployments.configuration.validation import Problem, check_value
 from apps.deployments.editing.drafts import store_secret
 from apps.deployments.editing.revisions import InvalidConfiguration
+from apps.layers.kinds import Kind, LabelsKind, MemoryKind, TolerationsKind
 from apps.organizations.models import Workspace
 
 # The client knows no other executor that comes without worker queues.
+SETTING_WORDS = {
+    "high_availability": "high availability",
+    "scheduler_size": "other sizes of schedulers",
+}
 EXECUTORS = {"CELERY": "celery", "KUBERNETES": "kubernetes", "LOCAL": "local"}
 
 
@@ -38,6 +51,10 @@ class QueueBody(Shape):
     min_worker_count: int | None = None
     max_worker_count: int | None = None
     worker_concurrency: int | None = None
+    pod_ephemeral_storage: str | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: list[str] | None = None
+    gpus: int | None = None
 
 
 class DeploymentBody(Shape):
@@ -58,6 +75,7 @@ class DeploymentBody(Shape):
     is_high_availability: bool | None = None
     workload_identity: str | None = None
     corrects_drift: bool | None = None
+    settings: dict[str, str] | None = None
     astro_runtime_version: str | None = None
 
 
@@ -79,11 +97,8 @@ def refuse_what_is_not_here(body: DeploymentBody) -> None:
     """Raise NotOffered for the first option that the portal does not have."""
     refusals = {
         "development mode and hibernation": bool(body.is_development_mode),
-        "high availability": bool(body.is_high_availability),
         "contact emails": bool(body.contact_emails),
         "workload identities": bool(body.workload_identity),
-        f"schedulers of the size {body.scheduler_size}": body.scheduler_size
-        not in (None, "", "SMALL"),
     }
     for what, is_asked in refusals.items():
         if is_asked:
@@ -176,8 +191,37 @@ def _configuration(
         executor=executor,  # type: ignore[arg-type]  # its name is checked with the rest
         queues=_queues(executor, body.worker_queues, before, options),
         variables=variables,
+        settings=_settings(body, before, options),
         corrects_drift=_or_before(body.corrects_drift, before.corrects_drift),
     )
+
+
+def _settings(
+    body: DeploymentBody, before: Configuration, options: DeploymentOptions
+) -> tuple[SettingValue, ...]:
+    """Return what the Deployment is to set itself: all of `settings` if it was sent. The two that
+    clients know by other names count where they differ from what was read.
+    """
+    own = before.own_settings if body.settings is None else dict(body.settings)
+    size, is_doubled = scheduler_size_of(before), is_highly_available(before)
+    if body.scheduler_size and body.scheduler_size.upper() != size:
+        own["scheduler_size"] = body.scheduler_size
+    if body.is_high_availability is not None and body.is_high_availability != is_doubled:
+        own["high_availability"] = "on" if body.is_high_availability else "off"
+    offered = {setting.name: setting for setting in options.settings}
+    unknown = [name for name in own if name not in offered]
+    if unknown:
+        what = SETTING_WORDS.get(unknown[0], f"the setting {unknown[0]}")
+        raise NotOffered(f"Deployments on this cluster do not have {what}. Leave the option out.")
+    problems, found = [], []
+    for name, text in own.items():
+        try:
+            found.append(SettingValue(name=name, value=offered[name].tidy(text)))
+        except Invalid as error:
+            problems.append(Problem(f"settings.{name}", f"{offered[name].label}: {error.message}"))
+    if problems:
+        raise InvalidConfiguration(problems)
+    return tuple(found)
 
 
 def _executor(asked: str | None, before: Configuration) -> str:
@@ -209,7 +253,29 @@ def _queue(body: QueueBody, before: Configuration, options: DeploymentOptions) -
         concurrency=_or(body.worker_concurrency, usual.concurrency),
         min_workers=_or(body.min_worker_count, usual.min_workers),
         max_workers=_or(body.max_worker_count, usual.max_workers),
+        node_selector=_parsed(LabelsKind(), _labels(body), usual.node_selector),
+        tolerations=_parsed(TolerationsKind(), body.tolerations, usual.tolerations),
+        disk_gib=_disk_gib(body.pod_ephemeral_storage, usual.disk_gib),
+        gpus=_or(body.gpus, usual.gpus),
     )
+
+
+def _labels(body: QueueBody) -> list[str] | None:
+    if body.node_selector is None:
+        return None
+    return [f"{name}={value}" for name, value in body.node_selector.items()]
+
+
+def _parsed(kind: Kind, lines: list[str] | None, usual: Any) -> Any:
+    """Read what a client lists as people write it, one a line. Raises Invalid for a wrong line."""
+    return usual if lines is None else kind.parse("\n".join(lines))
+
+
+def _disk_gib(text: str | None, usual: int) -> int:
+    if not text:
+        return usual
+    mebibytes = MemoryKind().parse(text)
+    return mebibytes // 1024 if mebibytes else usual
 
 
 def _or_before(asked: bool | None, before: bool) -> bool:

@@ -1,8 +1,8 @@
 """A Deployment on the wire.
 
 A Deployment on this machine has the type STANDARD, one on a Kubernetes cluster DEDICATED. What the
-portal does not have (high availability, hibernation, other sizes of schedulers) has the value that
-says so, and is refused where a client asks for another.
+portal does not have (hibernation) has the value that says so, and is refused where a client asks
+for another. Of settings it has what the Deployment sets itself; what holds is another operation.
 """
 
 from datetime import datetime
@@ -13,13 +13,20 @@ from django.conf import settings
 from django.urls import reverse
 
 from apps.airflow_access.tickets import airflow_url
+from apps.api.deployments.own_settings import (
+    is_highly_available,
+    scheduler_memory_and_cpu,
+    scheduler_replicas_of,
+    scheduler_size_of,
+)
 from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import part_id, public_id
-from apps.dataplane.kubernetes.render.sizes import SCHEDULER, SIZES, TASK, cpus, mebibytes
+from apps.dataplane.kubernetes.render.sizes import SIZES, TASK, cpus, mebibytes
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.badge import display_status
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 from apps.deployments.models import Deployment, Revision
+from apps.layers.kinds import tolerations_text
 from apps.own_images.references import pinned_name
 from apps.runtimes.catalogue import runtime_called
 
@@ -66,6 +73,10 @@ class QueueShape(Shape):
     worker_concurrency: int
     pod_cpu: str
     pod_memory: str
+    pod_ephemeral_storage: str
+    node_selector: dict[str, str]
+    tolerations: list[str]
+    gpus: int
 
 
 class DeploymentShape(Shape):
@@ -88,10 +99,10 @@ class DeploymentShape(Shape):
     astro_runtime_version: str
     airflow_version: str
     executor: str
-    scheduler_size: str = "SMALL"
+    scheduler_size: str
     scheduler_cpu: str
     scheduler_memory: str
-    scheduler_replicas: int = 1
+    scheduler_replicas: int
     default_task_pod_cpu: str = TASK_CPU
     default_task_pod_memory: str = TASK_MEMORY
     resource_quota_cpu: str = QUOTA_CPU
@@ -99,7 +110,8 @@ class DeploymentShape(Shape):
     is_cicd_enforced: bool = False
     is_dag_deploy_enabled: bool = True
     is_development_mode: bool = False
-    is_high_availability: bool = False
+    is_high_availability: bool
+    settings: dict[str, str]
     corrects_drift: bool
     contact_emails: list[str] = []
     environment_variables: list[VariableShape]
@@ -142,6 +154,8 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
     deployment_id = public_id("deployment", deployment.pk)
     airflow = airflow_url(deployment)
     repository, tag = _image_of(configuration)
+    scheduler_memory, scheduler_cpu = scheduler_memory_and_cpu(configuration)
+    is_doubled = is_highly_available(configuration)
     airflow_api = f"{settings.PORTAL_URL}/airflow/{deployment.ref}/api/v2"
     return DeploymentShape(
         id=deployment_id,
@@ -164,8 +178,12 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         airflow_version=_airflow_version(configuration.runtime),
         executor=configuration.executor.upper(),
         corrects_drift=configuration.corrects_drift,
-        scheduler_cpu=cpus(SCHEDULER.most_cpu_millis) if is_kubernetes else "",
-        scheduler_memory=mebibytes(SCHEDULER.memory_mib) if is_kubernetes else "",
+        scheduler_size=scheduler_size_of(configuration),
+        scheduler_cpu=cpus(scheduler_cpu) if is_kubernetes else "",
+        scheduler_memory=mebibytes(scheduler_memory) if is_kubernetes else "",
+        scheduler_replicas=scheduler_replicas_of(configuration),
+        is_high_availability=is_doubled,
+        settings=configuration.own_settings,
         environment_variables=variable_shapes(configuration, wanted),
         worker_queues=[_queue_shape(deployment_id, queue) for queue in configuration.queues],
         image_repository=repository,
@@ -216,6 +234,10 @@ def _queue_shape(deployment_id: str, queue: WorkerQueue) -> QueueShape:
         worker_concurrency=queue.concurrency,
         pod_cpu=str(size.cpus) if size else "",
         pod_memory=f"{size.memory_gib}Gi" if size else "",
+        pod_ephemeral_storage=f"{queue.disk_gib}Gi" if size else "",
+        node_selector=dict(queue.node_selector),
+        tolerations=tolerations_text(queue.tolerations).splitlines(),
+        gpus=queue.gpus,
     )
 
 

@@ -11,6 +11,8 @@ from apps.deployments.configuration.schema import (
     OwnImage,
     Variable,
 )
+from apps.layers.catalogue import SETTINGS
+from apps.layers.kinds import labels_text, tolerations_text
 
 NOT_SET = "not set"
 REMOVED = "removed"
@@ -19,10 +21,18 @@ NEW_SECRET = "new secret"  # noqa: S105 - a word
 NOTHING_RESTARTS = "Nothing restarts"
 WORKERS_RESTART = "Restarts the workers of"
 EVERYTHING_RESTARTS = "Restarts every component"
+COMPONENTS_RESTART = "Restarts components, and no worker"
 DATABASE_MIGRATES = "Migrates the metadata database permanently, then restarts every component"
 SUMMARY_LENGTH = 200
+DISK_GIB = WorkerQueue.disk_gib
 DRIFT_LABEL, IMAGE_LABEL = "Drift", "Image"
 OF_RUNTIME = "that of the runtime"
+INHERITED = "inherited"
+_RESTARTS = {
+    "nothing": NOTHING_RESTARTS,
+    "components": COMPONENTS_RESTART,
+    "everything": EVERYTHING_RESTARTS,
+}
 INSTEAD = {
     "local": "tasks run next to the scheduler instead",
     "kubernetes": "each task runs in its own pod instead",
@@ -33,7 +43,7 @@ INSTEAD = {
 class Change:
     """One line of a review. `tone` is empty, or `warn` or `bad` when something is lost."""
 
-    section: Literal["Basics", "Execution", "Worker queues", "Environment variables"]
+    section: Literal["Basics", "Execution", "Worker queues", "Settings", "Environment variables"]
     label: str
     before: str
     after: str
@@ -44,8 +54,18 @@ class Change:
 def changes(old: Configuration | None, new: Configuration) -> tuple[Change, ...]:
     """Return what differs, in the order of the form; without `old` all. Secrets stay hidden."""
     if old is None:
-        return (*_new_basics(new), *_new_queues(new), *_new_variables(new))
-    return (*_basics(old, new), *_queues(old, new), *_variables(old, new))
+        return (
+            *_new_basics(new),
+            *_new_queues(new),
+            *_new_settings(new),
+            *_new_variables(new),
+        )
+    return (
+        *_basics(old, new),
+        *_queues(old, new),
+        *_settings(old, new),
+        *_variables(old, new),
+    )
 
 
 def brings_secrets(old: Configuration | None, new: Configuration) -> bool:
@@ -78,6 +98,14 @@ def _new_queues(new: Configuration) -> Iterator[Change]:
             before="",
             after=queue_in_words(queue),
             effect="",
+        )
+
+
+def _new_settings(new: Configuration) -> Iterator[Change]:
+    for setting in new.settings:
+        after = setting_in_words(setting.value)
+        yield Change(
+            section="Settings", label=setting_label(setting.name), before="", after=after, effect=""
         )
 
 
@@ -184,6 +212,10 @@ def _queue(old: WorkerQueue, new: WorkerQueue) -> Iterator[Change]:
         ("tasks per worker", old.concurrency, new.concurrency, restarts),
         ("min workers", old.min_workers, new.min_workers, NOTHING_RESTARTS),
         ("max workers", old.max_workers, new.max_workers, NOTHING_RESTARTS),
+        ("node selector", *(_nodes(one) for one in (old, new)), restarts),
+        ("tolerations", *(_taints(one) for one in (old, new)), restarts),
+        ("disk", f"{old.disk_gib} GiB", f"{new.disk_gib} GiB", restarts),
+        ("GPUs", old.gpus, new.gpus, restarts),
     ):
         if before != after:
             yield Change(
@@ -192,6 +224,19 @@ def _queue(old: WorkerQueue, new: WorkerQueue) -> Iterator[Change]:
                 before=str(before),
                 after=str(after),
                 effect=effect,
+            )
+
+
+def _settings(old: Configuration, new: Configuration) -> Iterator[Change]:
+    before, after = old.own_settings, new.own_settings
+    for name in dict.fromkeys([*before, *after]):
+        if before.get(name) != after.get(name):
+            yield Change(
+                section="Settings",
+                label=setting_label(name),
+                before=setting_in_words(before[name]) if name in before else INHERITED,
+                after=setting_in_words(after[name]) if name in after else INHERITED,
+                effect=_RESTARTS[SETTINGS[name].restarts if name in SETTINGS else "everything"],
             )
 
 
@@ -232,10 +277,33 @@ def queue_in_words(queue: WorkerQueue) -> str:
     tasks = f"{queue.concurrency} {_plural('task', queue.concurrency)} per worker"
     if queue.size != LOCAL_SIZE:
         tasks = f"{queue.size}, {tasks}"
+    special = [_nodes(queue)] if queue.node_selector else []
+    special += [f"tolerates {_taints(queue)}"] if queue.tolerations else []
+    special += [f"{queue.disk_gib} GiB disk"] if queue.disk_gib != DISK_GIB else []
+    special += [f"{queue.gpus} {_plural('GPU', queue.gpus)}"] if queue.gpus else []
+    tasks = ", ".join([*special, tasks])
     workers = f"{queue.max_workers} {_plural('worker', queue.max_workers)}"
     if queue.min_workers == queue.max_workers:
         return f"{tasks}, {workers}"
     return f"{tasks}, {queue.min_workers} to {workers}"
+
+
+def _nodes(queue: WorkerQueue) -> str:
+    return setting_in_words(labels_text(queue.node_selector))
+
+
+def _taints(queue: WorkerQueue) -> str:
+    return setting_in_words(tolerations_text(queue.tolerations))
+
+
+def setting_label(name: str) -> str:
+    """Return how people call a setting; the name itself for one that a newer portal knows."""
+    return SETTINGS[name].label if name in SETTINGS else name
+
+
+def setting_in_words(value: str) -> str:
+    """Write the value of a setting in one line."""
+    return ", ".join(value.splitlines()) or "none"
 
 
 def image_in_words(image: OwnImage | None) -> str:
@@ -262,6 +330,7 @@ def effects_of(differences: tuple[Change, ...]) -> list[str]:
     if DATABASE_MIGRATES in effects:
         effects.pop(EVERYTHING_RESTARTS, None)
     if effects.keys() & {DATABASE_MIGRATES, EVERYTHING_RESTARTS}:
+        effects.pop(COMPONENTS_RESTART, None)
         return [effect for effect in effects if not effect.startswith(WORKERS_RESTART)]
     return list(effects)
 

@@ -14,11 +14,14 @@ from apps.deployments.configuration.changes import (
     drift_in_words,
     image_in_words,
     queue_in_words,
+    setting_in_words,
+    setting_label,
 )
 from apps.deployments.configuration.schema import (
     DEFAULT_QUEUE,
     Configuration,
     OwnImage,
+    SettingValue,
     Variable,
 )
 
@@ -97,12 +100,14 @@ def _fields(configuration: Configuration) -> dict[str, Any]:
         "image": configuration.image,
         **{f"queue {queue.name}": queue for queue in configuration.queues},
         **{f"variable {variable.key}": variable for variable in configuration.variables},
+        **{f"setting {setting.name}": setting for setting in configuration.settings},
     }
 
 
 def _configuration(fields: Mapping[str, Any], mine: Configuration) -> Configuration:
     queues = [value for value in fields.values() if isinstance(value, WorkerQueue)]
     variables = tuple(value for value in fields.values() if isinstance(value, Variable))
+    settings = tuple(value for value in fields.values() if isinstance(value, SettingValue))
     if fields["executor"] != "celery":
         queues = []
     queues.sort(key=lambda queue: queue.name != DEFAULT_QUEUE)
@@ -115,11 +120,14 @@ def _configuration(fields: Mapping[str, Any], mine: Configuration) -> Configurat
         image=fields["image"],
         queues=tuple(queues),
         variables=variables,
+        settings=settings,
     )
 
 
 def _label(field: str) -> str:
     kind, _, name = field.partition(" ")
+    if kind == "setting":
+        return setting_label(name)
     return f"{kind.capitalize()} {name}" if name else _LABELS[field]
 
 
@@ -134,6 +142,8 @@ def _in_words(value: Any) -> str:
         return drift_in_words(value)
     if isinstance(value, WorkerQueue):
         return queue_in_words(value)
+    if isinstance(value, SettingValue):
+        return setting_in_words(value.value)
     if isinstance(value, OwnImage):
         return image_in_words(value)
     if isinstance(value, Variable):

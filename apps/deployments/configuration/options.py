@@ -1,5 +1,6 @@
 """What may be chosen for a Deployment on a cluster: one answer for form, validation and API."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -8,6 +9,10 @@ from apps.clusters.models import Cluster
 from apps.dataplane.kubernetes.render.sizes import MOST_CODE_BYTES, SIZES, WorkerSize
 from apps.dataplane.spec import ExecutorName, WorkerQueue
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, LOCAL_SIZE, Configuration
+from apps.layers.catalogue import Setting, settings_of
+from apps.layers.queries import layers_above
+from apps.layers.resolving import Effective, Said, resolve
+from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import Runtime, runtimes
 
 
@@ -56,7 +61,9 @@ class DeploymentOptions:
     `workers_note` explains the numbers of workers there. `has_drift` is whether others can change
     the portal's objects, so that the handling of drift is a choice. `code_bytes` is how much code
     the data plane takes, packed; None is no limit of its own. `has_images` is whether it runs
-    images, so that people may name one of their own.
+    images, so that people may name one of their own, `has_nodes` whether queues choose nodes, disk
+    and GPUs. `settings` are those that a Deployment may set
+    itself, `said` what the layers above it say.
     """
 
     runtimes: tuple[RuntimeOption, ...]
@@ -71,12 +78,25 @@ class DeploymentOptions:
     has_drift: bool = False
     code_bytes: int | None = None
     has_images: bool = False
+    has_nodes: bool = False
+    disk_gib: Bounds = Bounds(floor=10, default=10, ceiling=100)
+    gpus: Bounds = Bounds(floor=0, default=0, ceiling=16)
+    settings: tuple[Setting, ...] = ()
+    said: tuple[Said, ...] = ()
 
     def size(self, name: str) -> SizeOption | None:
         return next((size for size in self.sizes if size.name == name), None)
 
     def runtime(self, version: str) -> RuntimeOption | None:
         return next((runtime for runtime in self.runtimes if runtime.version == version), None)
+
+    def inherited(self) -> dict[str, Effective]:
+        """Return what holds of every setting where the Deployment sets none, by name."""
+        return resolve(self.said)
+
+    def effective(self, own: Mapping[str, str]) -> dict[str, Effective]:
+        """Return what holds of every setting of a Deployment that sets some itself."""
+        return resolve((*self.said, Said(layer="deployment", values=own)))
 
     def new_queue(self, name: str) -> WorkerQueue:
         """Return a worker queue with the usual values."""
@@ -121,14 +141,20 @@ NO_KEDA = (
 )
 
 
-def deployment_options(*, cluster: Cluster, today: date) -> DeploymentOptions:
-    """Return the choices and ranges for Deployments on a cluster."""
+def deployment_options(
+    *, cluster: Cluster, today: date, workspace: Workspace | None = None
+) -> DeploymentOptions:
+    """Return the choices and ranges for Deployments on a cluster; with the workspace also what the
+    layers above them say, which takes a query.
+    """
     of_kind = _on_kubernetes(cluster) if cluster.is_kubernetes else _on_this_machine()
     return DeploymentOptions(
         runtimes=tuple(_runtime_option(runtime, today) for runtime in runtimes()),
         queues=Bounds(floor=1, default=1, ceiling=20),
         variables=Bounds(floor=0, default=0, ceiling=500),
         value_bytes=32 * 1024,
+        settings=settings_of(layer="deployment", is_kubernetes=cluster.is_kubernetes),
+        said=layers_above(cluster=cluster, workspace_id=workspace.pk) if workspace else (),
         **of_kind,
     )
 
@@ -153,6 +179,7 @@ def _on_kubernetes(cluster: Cluster) -> dict[str, Any]:
         "workers_note": "" if cluster.has_keda else NO_KEDA,
         "has_drift": True,
         "has_images": True,
+        "has_nodes": True,
         "code_bytes": MOST_CODE_BYTES,
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from apps.dataplane.production import Toleration
 from apps.dataplane.spec import ExecutorName, WorkerQueue
 
 DEFAULT_QUEUE = "default"
@@ -39,6 +40,16 @@ class OwnImage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SettingValue:
+    """A setting that this Deployment sets itself, by its name in the catalogue of layers; it
+    inherits the others.
+    """
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """One complete configuration. `runtime` is a version of the catalogue, `image` None for the
     image of that runtime.
@@ -53,12 +64,14 @@ class Configuration:
     variables: tuple[Variable, ...] = ()
     corrects_drift: bool = True
     image: OwnImage | None = None
+    settings: tuple[SettingValue, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return what a revision or a draft stores."""
         return asdict(self) | {
             "queues": [asdict(queue) for queue in self.queues],
             "variables": [asdict(variable) for variable in self.variables],
+            "settings": [asdict(setting) for setting in self.settings],
         }
 
     @classmethod
@@ -68,10 +81,11 @@ class Configuration:
             description=data["description"],
             runtime=data["runtime"],
             executor=data["executor"],
-            queues=tuple(_read(WorkerQueue, item) for item in data["queues"]),
+            queues=tuple(_queue(item) for item in data["queues"]),
             variables=tuple(_read(Variable, item) for item in data["variables"]),
             corrects_drift=data.get("corrects_drift", True),
             image=_read(OwnImage, data["image"]) if data.get("image") else None,
+            settings=tuple(_read(SettingValue, item) for item in data.get("settings", ())),
         )
 
     @property
@@ -80,8 +94,21 @@ class Configuration:
         of_image = [self.image.secret_id] if self.image and self.image.secret_id else []
         return tuple(of_variables + of_image)
 
+    @property
+    def own_settings(self) -> dict[str, str]:
+        """The texts that this Deployment sets itself, by name of the setting."""
+        return {setting.name: setting.value for setting in self.settings}
+
     def queue(self, name: str) -> WorkerQueue | None:
         return next((queue for queue in self.queues if queue.name == name), None)
+
+
+def _queue(item: Mapping[str, Any]) -> WorkerQueue:
+    """Read a queue; those of old revisions say nothing about nodes."""
+    known = {name: item[name] for name in WorkerQueue.__dataclass_fields__ if name in item}
+    pairs = [(str(name), str(value)) for name, value in known.get("node_selector", ())]
+    tolerated = [_read(Toleration, one) for one in known.get("tolerations", ())]
+    return WorkerQueue(**{**known, "node_selector": tuple(pairs), "tolerations": tuple(tolerated)})
 
 
 def _read(kind: Any, item: Mapping[str, Any]) -> Any:

@@ -1,15 +1,19 @@
 """The rules of a configuration. Each broken one is a message at the field that breaks it."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from packaging.version import Version
 
+from apps.core.errors import Invalid
+from apps.dataplane.kubernetes.render.sizes import least_requests
+from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import WorkerQueue
 from apps.dataplane.variables import NAME, refusal_of
 from apps.deployments.configuration.options import Bounds, DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
+from apps.layers.catalogue import Setting, production_of
 
 NAME_LENGTH = 60
 DESCRIPTION_LENGTH = 500
@@ -45,11 +49,13 @@ def validate_name(name: str) -> list[Problem]:
 @dataclass(frozen=True, kw_only=True)
 class Present:
     """What a Deployment has, whatever is wanted of it: `runtimes` that may stay although they are
-    no longer offered, and the Airflow that its metadata database is at, empty while there is none.
+    no longer offered, the Airflow that its metadata database is at, empty while there is none, and
+    the `settings` that it sets itself, which may stay although they were locked since.
     """
 
     runtimes: frozenset[str]
     database_airflow: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def validate(
@@ -64,6 +70,7 @@ def validate(
         *_check_image(configuration, options),
         *_check_executor(configuration, options),
         *_check_queues(configuration, options),
+        *check_settings(configuration, options, present),
         *_check_variables(configuration.variables, options),
     ]
 
@@ -197,11 +204,23 @@ def _check_queue_numbers(
         yield from _check_concurrency(f"{path}.concurrency", queue.concurrency, size.concurrency)
     yield from _within(f"{path}.min_workers", "Min workers", queue.min_workers, options.min_workers)
     yield from _within(f"{path}.max_workers", "Max workers", queue.max_workers, options.max_workers)
+    yield from _check_nodes(path, queue, options)
     if queue.min_workers > queue.max_workers >= options.max_workers.floor:
         yield Problem(
             f"{path}.max_workers",
             f"Max workers ({queue.max_workers}) is less than min workers ({queue.min_workers}).",
         )
+
+
+def _check_nodes(path: str, queue: WorkerQueue, options: DeploymentOptions) -> Iterator[Problem]:
+    usual = replace(
+        queue, node_selector=(), tolerations=(), disk_gib=options.disk_gib.default, gpus=0
+    )
+    if not options.has_nodes and queue != usual:
+        yield Problem(f"{path}.size", "Only queues on Kubernetes choose nodes, disk and GPUs.")
+        return
+    yield from _within(f"{path}.disk_gib", "Disk", queue.disk_gib, options.disk_gib)
+    yield from _within(f"{path}.gpus", "GPUs", queue.gpus, options.gpus)
 
 
 def _check_concurrency(path: str, number: int, bounds: Bounds) -> Iterator[Problem]:
@@ -217,6 +236,73 @@ def _within(path: str, label: str, number: int, bounds: Bounds) -> Iterator[Prob
         yield Problem(
             path, f"{label} must be between {bounds.floor} and {bounds.ceiling}, not {number}."
         )
+
+
+def check_settings(
+    configuration: Configuration, options: DeploymentOptions, present: Present | None = None
+) -> Iterator[Problem]:
+    """Check the settings that a Deployment sets itself, and what holds of them together."""
+    offered = {setting.name: setting for setting in options.settings}
+    before, inherited = present.settings if present else {}, options.inherited()
+    is_good = True
+    for name, text in configuration.own_settings.items():
+        message = ""
+        if name not in offered:
+            message = f"There is no setting {name} here."
+        elif inherited[name].is_locked and before.get(name) != text:
+            message = f"{offered[name].label} is locked by {inherited[name].locker}."
+        else:
+            message = _wrong(offered[name], text)
+        if message:
+            is_good = False
+            yield Problem(f"settings.{name}", message)
+    if is_good:
+        yield from _check_together(configuration, options)
+
+
+def _wrong(setting: Setting, text: str) -> str:
+    try:
+        setting.tidy(text)
+    except Invalid as error:
+        return f"{setting.label}: {error.message}"
+    return ""
+
+
+def _check_together(configuration: Configuration, options: DeploymentOptions) -> Iterator[Problem]:
+    effective = options.effective(configuration.own_settings)
+    found = production_of({name: one.value for name, one in effective.items()})
+    chosen, allowed = found.priority_class, found.allowed_priority_classes
+    if "priority_class" in configuration.own_settings and chosen and chosen not in allowed:
+        can = f"It allows {', '.join(allowed)}." if allowed else "It allows none."
+        yield Problem(
+            "settings.priority_class",
+            f"The cluster does not allow the priority class {chosen}. {can}",
+        )
+    if options.has_images:
+        yield from _check_quota(configuration, options, found)
+
+
+def _check_quota(
+    configuration: Configuration, options: DeploymentOptions, found: ProductionSpec
+) -> Iterator[Problem]:
+    """Check that the quota is enough for what is always there. Sizes of workers that do not exist
+    are checked elsewhere.
+    """
+    if any(options.size(queue.size) is None for queue in configuration.queues):
+        return
+    millis, mebibytes = least_requests(
+        found, executor=configuration.executor, queues=configuration.queues
+    )
+    for name, quota, least, words in (
+        ("quota_cpu", found.quota_cpu, millis, f"{millis / 1000:g} CPU"),
+        ("quota_memory", found.quota_memory, mebibytes, f"{mebibytes} MiB of memory"),
+    ):
+        if quota is not None and quota < least:
+            yield Problem(
+                f"settings.{name}",
+                f"The quota is too small: components, database and the least workers request "
+                f"{words}.",
+            )
 
 
 def _check_variables(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from difflib import ndiff
 from typing import Literal
 
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.schema import Configuration
+from apps.layers.kinds import tolerations_text
 
 _SIGNS: dict[str, Literal["old", "new", "same"]] = {"- ": "old", "+ ": "new", "  ": "same"}
 
@@ -30,6 +32,18 @@ def yaml_difference(old: Configuration, new: Configuration) -> list[DiffLine]:
     return [DiffLine(_SIGNS[line[:2]], line[2:]) for line in lines if line[:2] in _SIGNS]
 
 
+def _nodes(queue: WorkerQueue) -> Iterator[str]:
+    usual = WorkerQueue(name="", concurrency=1, min_workers=0, max_workers=1)
+    if queue.node_selector:
+        yield f"    node_selector: {json.dumps(dict(queue.node_selector))}"
+    if queue.tolerations:
+        yield f"    tolerations: {json.dumps(tolerations_text(queue.tolerations).splitlines())}"
+    if queue.disk_gib != usual.disk_gib:
+        yield f"    disk_gib: {queue.disk_gib}"
+    if queue.gpus:
+        yield f"    gpus: {queue.gpus}"
+
+
 def _lines(configuration: Configuration, *, secret: str, known: Iterable[str]) -> Iterator[str]:
     yield f"description: {json.dumps(configuration.description, ensure_ascii=False)}"
     yield f"runtime: {configuration.runtime}"
@@ -50,6 +64,11 @@ def _lines(configuration: Configuration, *, secret: str, known: Iterable[str]) -
         yield f"    concurrency: {queue.concurrency}"
         yield f"    min_workers: {queue.min_workers}"
         yield f"    max_workers: {queue.max_workers}"
+        yield from _nodes(queue)
+    if configuration.settings:
+        yield "settings:"
+    for setting in configuration.settings:
+        yield f"  {setting.name}: {json.dumps(setting.value, ensure_ascii=False)}"
     yield "variables:" if configuration.variables else "variables: []"
     for variable in configuration.variables:
         if variable.is_secret:

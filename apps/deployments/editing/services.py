@@ -6,6 +6,7 @@ begins the operation that people follow, and makes the row due. The message to a
 
 import secrets
 import string
+from dataclasses import replace
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -68,7 +69,7 @@ def create_deployment(
     problems = validate_name(name)
     if problems:
         raise InvalidConfiguration(problems)
-    _check(configuration, cluster)
+    _check(configuration, cluster, workspace)
     try:
         with transaction.atomic():
             return _create(actor, workspace, cluster, name, configuration, reason)
@@ -94,7 +95,7 @@ def update_config(
     if current.number != base_revision_number:
         raise StaleBase(current=current)
     before = current.configuration
-    _check(configuration, deployment.cluster, deployment)
+    _check(configuration, deployment.cluster, deployment.workspace, deployment)
     differences = changes(before, configuration)
     if not differences:
         raise Invalid("Nothing has changed, so there is nothing to apply.")
@@ -159,7 +160,13 @@ def restore_revision(
         raise Invalid("That revision belongs to another Deployment.")
     configuration = revision.configuration
     try:
-        _check(configuration, deployment.cluster, deployment)
+        _check(
+            configuration,
+            deployment.cluster,
+            deployment.workspace,
+            deployment,
+            has_settings=True,
+        )
     except InvalidConfiguration as error:
         raise Refused(f"Revision {revision.number} cannot be restored. {error.message}") from error
     return add_revision(
@@ -283,10 +290,20 @@ def _wanted(deployment: Deployment) -> Revision:
 
 
 def _check(
-    configuration: Configuration, cluster: Cluster, deployment: Deployment | None = None
+    configuration: Configuration,
+    cluster: Cluster,
+    workspace: Workspace,
+    deployment: Deployment | None = None,
+    *,
+    has_settings: bool = False,
 ) -> None:
-    options = deployment_options(cluster=cluster, today=timezone.now().date())
+    """Refuse a configuration that breaks a rule. With `has_settings` the Deployment had these
+    settings before, so that it may have them again although they were locked since.
+    """
+    options = deployment_options(cluster=cluster, workspace=workspace, today=timezone.now().date())
     present = present_of(deployment, options) if deployment else None
+    if present and has_settings:
+        present = replace(present, settings=configuration.own_settings)
     problems = validate(configuration=configuration, options=options, present=present)
     if problems:
         raise InvalidConfiguration(problems)

@@ -165,9 +165,13 @@ def draft_of(request: HttpRequest, workspace: Workspace, draft_id: UUID) -> Draf
     return draft
 
 
-def _subject(request: HttpRequest, *, cluster: Cluster, **fields: Any) -> Subject:
-    options = deployment_options(cluster=cluster, today=timezone.localdate())
-    return Subject(user=request_user(request), cluster=cluster, options=options, **fields)
+def _subject(
+    request: HttpRequest, *, workspace: Workspace, cluster: Cluster, **fields: Any
+) -> Subject:
+    options = deployment_options(cluster=cluster, workspace=workspace, today=timezone.localdate())
+    return Subject(
+        user=request_user(request), workspace=workspace, cluster=cluster, options=options, **fields
+    )
 
 
 def _edit(request: HttpRequest, subject: Subject, initial: Callable[[], FormData]) -> HttpResponse:

@@ -24,7 +24,7 @@ from apps.deployments.pages.queries import (
 )
 from apps.deployments.pages.revisions import revision_rows
 from apps.deployments.reconciling import live_metrics
-from apps.deployments.reconciling.cluster_settings import is_behind
+from apps.deployments.reconciling.cluster_settings import changed_place, is_behind
 from apps.deployments.secrets.pulling import push_target
 from apps.deployments.tasks import request_live_metrics
 from apps.runtimes.catalogue import runtimes
@@ -175,7 +175,7 @@ def _conditions(
     elif deployment.last_error:
         found.append(_condition("warn", "Delayed", deployment.last_error))
     if is_behind(deployment) and deployment.phase == Phase.ACTIVE:
-        title = f"The settings of {deployment.cluster.name} have changed"
+        title = f"The settings of {changed_place(deployment)} have changed"
         found.append(_condition("move", title, SETTINGS_CHANGED))
     for warning in (seen.warnings or ()) if seen else ():
         found.append(_condition("warn", "Tasks cannot start", warning) | {"page": WHY})

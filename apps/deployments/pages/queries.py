@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from statistics import median
 from typing import Any
@@ -193,11 +193,20 @@ def restore_refusals(
     others = [revision for revision in revisions if revision.pk != deployment.wanted_id]
     if not others:
         return {}
-    options = deployment_options(cluster=deployment.cluster, today=timezone.localdate(now))
+    options = deployment_options(
+        cluster=deployment.cluster,
+        workspace=deployment.workspace,
+        today=timezone.localdate(now),
+    )
     present = present_of(deployment, options)
     refusals = {}
     for revision in others:
-        problems = validate(configuration=revision.configuration, options=options, present=present)
+        configuration = revision.configuration
+        problems = validate(
+            configuration=configuration,
+            options=options,
+            present=replace(present, settings=configuration.own_settings),
+        )
         refusals[revision.pk] = problems[0].message if problems else ""
     return refusals
 

@@ -4,6 +4,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
@@ -17,6 +18,8 @@ from apps.deployments.configuration.changes import (
     effects_of,
 )
 from apps.deployments.configuration.merging import Merge, merge
+from apps.deployments.configuration.options import deployment_options
+from apps.deployments.configuration.validation import Present, check_settings
 from apps.deployments.configuration.yaml_text import yaml_difference, yaml_of
 from apps.deployments.editing.drafts import confirm_draft, discard_draft, move_draft, update_draft
 from apps.deployments.editing.services import StaleBase
@@ -25,7 +28,7 @@ from apps.deployments.pages.configure import draft_of
 from apps.deployments.pages.queries import usual_time
 from apps.organizations.models import Workspace
 
-SECTIONS = ("Basics", "Execution", "Worker queues", "Environment variables")
+SECTIONS = ("Basics", "Execution", "Worker queues", "Settings", "Environment variables")
 
 
 @scoped(Workspace, "workspace.view", by="slug")
@@ -113,7 +116,7 @@ def _show(
         "draft": draft,
         "deployment": draft.deployment,
         "name": draft.deployment.name if draft.deployment else draft.name,
-        "error": error,
+        "error": error or _locked_since(draft),
         "reason": request.POST.get("reason", ""),
         "configuration": mine,
         "is_unchanged": base is not None and not found and draft.restores is None,
@@ -128,6 +131,19 @@ def _show(
         "usual": usual_time(cluster=draft.cluster, kind=_kind(draft)),
     }
     return render(request, "deployments/editing/review.html", context, status=status)
+
+
+def _locked_since(draft: Draft) -> str:
+    """Say what an owner of a layer above locked while the draft was edited."""
+    if draft.restores is not None or not draft.configuration.settings:
+        return ""
+    options = deployment_options(
+        cluster=draft.cluster, workspace=draft.workspace, today=timezone.localdate()
+    )
+    before = draft.base.configuration.own_settings if draft.base else {}
+    present = Present(runtimes=frozenset(), settings=before)
+    found = check_settings(draft.configuration, options, present)
+    return " ".join(problem.message for problem in found)
 
 
 def _show_stale(request: HttpRequest, draft: Draft, merged: Merge, status: int) -> HttpResponse:

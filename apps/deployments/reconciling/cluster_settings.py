@@ -5,7 +5,7 @@ and what failed. A failed one keeps its slot, so that broken settings break only
 """
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from apps.deployments.models import Deployment, Operation, Phase, Revision, RevisionState
@@ -19,8 +19,17 @@ def is_behind(deployment: Deployment) -> bool:
     """Return whether the settings of its cluster changed since a Deployment was applied. Needs
     `cluster`.
     """
-    version = deployment.cluster.settings_version
-    return deployment.applied_id is not None and deployment.settings_version < version
+    if deployment.applied_id is None:
+        return False
+    is_of_cluster = deployment.settings_version < deployment.cluster.settings_version
+    return is_of_cluster or deployment.layers_applied < deployment.layers_version
+
+
+def changed_place(deployment: Deployment) -> str:
+    """Name whose settings a Deployment is behind. Needs `cluster` and `workspace`."""
+    if deployment.settings_version < deployment.cluster.settings_version:
+        return deployment.cluster.name
+    return "a layer above"
 
 
 def begin_some() -> int:
@@ -39,7 +48,9 @@ def begin_some() -> int:
 
 
 def _behind() -> QuerySet[Deployment]:
-    behind = Deployment.objects.filter(settings_version__lt=F("cluster__settings_version"))
+    of_cluster = Q(settings_version__lt=F("cluster__settings_version"))
+    of_layers = Q(layers_applied__lt=F("layers_version"))
+    behind = Deployment.objects.filter(of_cluster | of_layers)
     return behind.filter(phase=Phase.ACTIVE, applied__isnull=False)
 
 
@@ -59,7 +70,10 @@ def _begin(deployment: Deployment) -> bool:
     rows = Revision.objects.filter(pk=wanted.pk, state=RevisionState.APPLIED)
     if not lifecycle.move(rows, "revision", RevisionState.PENDING):
         return False
+    is_of_cluster = deployment.settings_version < deployment.cluster.settings_version
     title = f"Apply the settings of {deployment.cluster.name}"
+    if not is_of_cluster:
+        title = "Apply changed settings"
     begin_operation(None, deployment, Operation.Kind.SETTINGS, title=title, revision=wanted)
     versions = [deployment.settings_version, deployment.cluster.settings_version]
     record_change(None, deployment, "deployment.settings_applied", {"settings": versions})

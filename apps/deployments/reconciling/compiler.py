@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from apps.clusters.images import project_image
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.errors import Permanent
+from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import (
     CodeSpec,
     DeploymentSpec,
@@ -26,6 +27,9 @@ from apps.dataplane.spec import (
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, SecretValue
 from apps.deployments.secrets import image_pulling, sealed
+from apps.layers.catalogue import production_of
+from apps.layers.queries import layers_above
+from apps.layers.resolving import Said, resolve
 from apps.own_images.references import pinned_name
 from apps.runtimes.catalogue import runtime_called
 
@@ -55,6 +59,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             code=_code(revision),
             secrets=sealed.open_airflow_secrets(deployment),
             sign_in=_sign_in(deployment.ref),
+            settings=_settings(deployment, configuration),
             corrects_drift=configuration.corrects_drift,
             database_server=deployment.database_server,
             packages=_packages(deployment, revision, runtime),
@@ -65,6 +70,21 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of this Deployment cannot be decrypted. {error}") from error
+
+
+def _settings(deployment: Deployment, configuration: Configuration) -> ProductionSpec:
+    """Return the settings that hold. Raises Permanent for a priority class that the cluster no
+    longer allows.
+    """
+    said = layers_above(cluster=deployment.cluster, workspace_id=deployment.workspace_id)
+    own = Said(layer="deployment", values=configuration.own_settings)
+    found = production_of({name: one.value for name, one in resolve((*said, own)).items()})
+    if found.priority_class and found.priority_class not in found.allowed_priority_classes:
+        raise Permanent(
+            f"The cluster does not allow the priority class {found.priority_class}. Choose another "
+            "one, or allow it in the settings of the cluster."
+        )
+    return found
 
 
 def code_name(digest: str) -> str:

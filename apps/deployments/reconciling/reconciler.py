@@ -135,7 +135,9 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
         lease=lease,
         revision=revision,
         progress=progress,
-        settings_version=deployment.cluster.settings_version,
+        versions=results.Versions(
+            cluster=deployment.cluster.settings_version, layers=deployment.layers_version
+        ),
     )
     if stalled is not None:
         add_error = _stalled_error(plane, deployment.ref, stalled)

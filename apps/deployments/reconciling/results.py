@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,12 +49,22 @@ def begin(*, lease: Lease) -> Revision | None:
     return revision
 
 
+@dataclass(frozen=True, kw_only=True)
+class Versions:
+    """Which settings a pass applied: the `settings_version` of the cluster, and the
+    `layers_version` of the Deployment.
+    """
+
+    cluster: int
+    layers: int
+
+
 @transaction.atomic
 def record_progress(
-    *, lease: Lease, revision: Revision, progress: Progress, settings_version: int
+    *, lease: Lease, revision: Revision, progress: Progress, versions: Versions
 ) -> Step | None:
     """Record the progress of an apply, and mark as applied what is done. Returns a stalled step.
-    `settings_version` is that of the cluster that it was applied to.
+    `versions` are those of the settings that it was applied with.
 
     A revision replaced in the meantime is left as it is: the next pass applies the newer one.
     """
@@ -70,7 +80,9 @@ def record_progress(
         _rows(revision), "revision", RevisionState.APPLIED, applied_at=now, failure=""
     ):
         Deployment.objects.filter(pk=deployment.pk).update(
-            applied=revision, settings_version=settings_version
+            applied=revision,
+            settings_version=versions.cluster,
+            layers_applied=versions.layers,
         )
     _end_operation(operation, OperationState.SUCCEEDED, now)
     return None

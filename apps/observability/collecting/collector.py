@@ -172,7 +172,11 @@ class Collector:
 
     def _spec(self, deployment: Deployment) -> DeploymentSpec:
         """Return what was applied, without the values of variables: nothing here needs them."""
-        version = (deployment.applied_id, deployment.settings_version)
+        version = (
+            deployment.applied_id,
+            deployment.settings_version,
+            deployment.layers_applied,
+        )
         kept = self._specs.get(deployment.pk)
         if kept is not None and kept[0] == version and time.monotonic() < kept[1]:
             return kept[2]

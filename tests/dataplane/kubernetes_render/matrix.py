@@ -10,6 +10,7 @@ from apps.dataplane.kubernetes.config import (
     ObjectStore,
 )
 from apps.dataplane.kubernetes.render import Stage, render
+from apps.dataplane.production import ProductionSpec, Size, Toleration
 from apps.dataplane.spec import DeploymentSpec, PackagesSpec, SignInSpec, VariableSpec, WorkerQueue
 from tests.dataplane import specs
 
@@ -40,6 +41,31 @@ PACKAGES = PackagesSpec(
     digest="c0ffee" * 10 + "beef",
     lock_path="packages/lock.txt",
     image=f"registry.test/data/airflow@sha256:{'5e' * 32}",
+)
+ON_GPUS = WorkerQueue(
+    name="gpu",
+    concurrency=1,
+    min_workers=0,
+    max_workers=2,
+    size="A20",
+    node_selector=(("pool", "gpu"),),
+    tolerations=(Toleration(key="nvidia.com/gpu"),),
+    disk_gib=50,
+    gpus=1,
+)
+PRODUCTION = ProductionSpec(
+    scheduler_size=Size(cpu_millis=4000, memory_mib=8192),
+    dag_processor_size=Size(cpu_millis=4000, memory_mib=8192),
+    high_availability=True,
+    node_selector=(("pool", "airflow"),),
+    tolerations=(Toleration(key="gpu"), Toleration(key="spot", value="true", effect="NoSchedule")),
+    priority_class="data-high",
+    pod_labels=(("team", "data"),),
+    pod_annotations=(("example.org/owner", "the data team"),),
+    quota_cpu=24_000,
+    quota_memory=98_304,
+    https_proxy="http://proxy.test:3128",
+    no_proxy=".corp.test",
 )
 VARIABLES = (
     VariableSpec(key="GREETING", value="$(HOSTNAME) costs $5 and 100%\n…", is_secret=False),
@@ -88,6 +114,10 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
     "kubernetes-store": (
         make_spec(executor="kubernetes", queues=()),
         make_config(object_store=STORE, storage_class="fast", logs_storage_class="shared"),
+    ),
+    "production": (
+        make_spec(settings=PRODUCTION, queues=(specs.DEFAULT_QUEUE, ON_GPUS)),
+        make_config(),
     ),
     "longest-names": (
         make_spec(ref=LONGEST_REF, queues=(specs.DEFAULT_QUEUE, LONGEST)),

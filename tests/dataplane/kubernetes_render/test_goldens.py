@@ -28,6 +28,7 @@ DIFFERS_FROM = {
     "packages": "celery-keda",
     "server-and-store": "celery-keda",
     "kubernetes-store": "kubernetes",
+    "production": "celery-keda",
 }
 
 

@@ -7,7 +7,6 @@ from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes, worke
 from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "namespace"
-CORE = (sizes.API_SERVER, sizes.SCHEDULER, sizes.DAG_PROCESSOR, sizes.TRIGGERER)
 REST = (sizes.DATABASE, sizes.BROKER, sizes.MIGRATION, sizes.PREPARATION, sizes.CLEANUP)
 # Workers that finish their tasks after an edit keep their memory for up to a day.
 GENERATIONS = 4
@@ -31,16 +30,17 @@ def namespace(target: Target) -> Manifest:
 
 def quota(target: Target) -> Manifest:
     """Return the most that the Deployment may use: all its workers several times over, as old ones
-    finish their tasks beside new ones, and a number of task pods.
+    finish their tasks beside new ones, and a number of task pods; or what the settings say.
     """
-    shares = [*CORE, *REST] * 2
+    settings = target.spec.settings
+    shares = [*sizes.core_shares(settings, target.spec.executor), *REST] * 2
     if target.spec.executor == "kubernetes":
-        shares += [sizes.TASK] * sizes.MOST_TASK_PODS
+        shares += [sizes.TASK] * settings.task_pods
     for queue in target.spec.queues:
         shares += [worker_share(queue.size)] * queue.max_workers * GENERATIONS
-    memory = mebibytes(sum(share.memory_mib for share in shares))
+    memory = mebibytes(settings.quota_memory or sum(share.memory_mib for share in shares))
     hard = {
-        "requests.cpu": cpus(sum(share.cpu_millis for share in shares)),
+        "requests.cpu": cpus(settings.quota_cpu or sum(share.cpu_millis for share in shares)),
         "requests.memory": memory,
         "limits.memory": memory,
         "pods": str(2 * len(shares)),

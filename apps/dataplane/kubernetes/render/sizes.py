@@ -4,11 +4,12 @@ The worker sizes are those that Astro sells: memory is 2 GiB per CPU, five tasks
 fifteen the most.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.production import ProductionSpec, Size
+from apps.dataplane.spec import DeploymentSpec, ExecutorName, WorkerQueue
 from apps.dataplane.status import Usage
 
 
@@ -67,17 +68,21 @@ CLEANUP = Share(cpu_millis=10, most_cpu_millis=500, memory_mib=64, disk_gib=5)
 DATABASE = Share(cpu_millis=100, most_cpu_millis=2000, memory_mib=512, disk_gib=1)
 BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 # A task in a pod of its own, unless the task asks for more.
+_CORE = {
+    "api-server": API_SERVER,
+    "scheduler": SCHEDULER,
+    "dag-processor": DAG_PROCESSOR,
+    "triggerer": TRIGGERER,
+}
+# Two of these are enough to lose a node and go on. A DAG processor that is lost is missed later.
+_HIGHLY_AVAILABLE = frozenset({"api-server", "scheduler", "triggerer"})
 TASK = Share(cpu_millis=250, most_cpu_millis=1000, memory_mib=1024, disk_gib=5)
-MOST_TASK_PODS = 64
 
 
 def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usage]:
     """Return the most that the pods of each component may use together, by how many run."""
     shares = {
-        "api-server": API_SERVER,
-        "scheduler": SCHEDULER,
-        "dag-processor": DAG_PROCESSOR,
-        "triggerer": TRIGGERER,
+        **{name: core_share(name, spec.settings) for name in _CORE},
         "postgres": DATABASE,
         "redis": BROKER,
         **{
@@ -96,6 +101,54 @@ def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usag
     }
 
 
+def core_share(component: str, settings: ProductionSpec) -> Share:
+    """Return what a core component gets: its usual share, or that of the size that is set."""
+    usual = _CORE[component]
+    size: Size | None = getattr(settings, f"{component.replace('-', '_')}_size")
+    if size is None:
+        return usual
+    return Share(
+        cpu_millis=max(size.cpu_millis // PROMISED_PART, 1),
+        most_cpu_millis=size.cpu_millis,
+        memory_mib=size.memory_mib,
+        disk_gib=usual.disk_gib,
+    )
+
+
+def replicas_of(component: str, settings: ProductionSpec, executor: ExecutorName) -> int:
+    """Return how many pods of a core component run. With the local executor there is one scheduler:
+    it is also the one worker.
+    """
+    if component == "scheduler" and executor == "local":
+        return 1
+    chosen: int = getattr(settings, f"{component.replace('-', '_')}_replicas")
+    is_doubled = settings.high_availability and component in _HIGHLY_AVAILABLE
+    return max(chosen, 2) if is_doubled else chosen
+
+
+def core_shares(settings: ProductionSpec, executor: ExecutorName) -> list[Share]:
+    """Return what each pod of the core gets."""
+    return [
+        core_share(name, settings)
+        for name in _CORE
+        for _ in range(replicas_of(name, settings, executor))
+    ]
+
+
+def least_requests(
+    spec: ProductionSpec, *, executor: ExecutorName, queues: Iterable[WorkerQueue]
+) -> tuple[int, int]:
+    """Return the thousandths of a CPU and the MiB that a Deployment requests at least: components,
+    one that is being replaced, database, broker and each queue's min workers, one of each at least.
+    """
+    core = core_shares(spec, executor)
+    largest = max(core, key=lambda share: share.memory_mib)
+    shares = [*core, largest, DATABASE, BROKER, MIGRATION]
+    for queue in queues:
+        shares += [worker_share(queue.size)] * max(queue.min_workers, 1)
+    return sum(one.cpu_millis for one in shares), sum(one.memory_mib for one in shares)
+
+
 def cpus(millis: int) -> str:
     """Return a quantity of CPU as the API server would write it."""
     return f"{millis}m" if millis % 1000 else str(millis // 1000)
@@ -106,7 +159,7 @@ def mebibytes(count: int) -> str:
     return f"{count}Mi" if count % 1024 else f"{count // 1024}Gi"
 
 
-def worker_share(size: str) -> Share:
+def worker_share(size: str, disk_gib: int = 10) -> Share:
     """Return what a worker of this size gets. Raises Permanent for an unknown size."""
     found = _BY_NAME.get(size)
     if found is None:
@@ -116,5 +169,5 @@ def worker_share(size: str) -> Share:
         cpu_millis=found.cpus * 1000 // PROMISED_PART,
         most_cpu_millis=found.cpus * 1000,
         memory_mib=found.memory_gib * 1024,
-        disk_gib=10,
+        disk_gib=disk_gib,
     )

@@ -17,7 +17,7 @@ from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.spec import DeploymentSpec
-from apps.dataplane.variables import LOOPBACK_HOSTS, user_variables, with_direct_hosts
+from apps.dataplane.variables import LOOPBACK_HOSTS, proxies, user_variables, with_direct_hosts
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EXECUTORS = {"celery": "CeleryExecutor", "local": "LocalExecutor"}
@@ -136,7 +136,9 @@ def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dic
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "HOME": pwd.getpwuid(geteuid()).pw_dir,
         "PATH": SYSTEM_PATH,
-        **with_direct_hosts(user_variables(spec.variables), LOOPBACK_HOSTS),
+        **with_direct_hosts(
+            {**proxies(spec.settings), **user_variables(spec.variables)}, LOOPBACK_HOSTS
+        ),
         **fixed,
     }
     environment["PATH"] = f"{place.env_folder / 'bin'}:{environment['PATH']}"

@@ -10,15 +10,19 @@ from dataclasses import asdict, replace
 
 from django.core import signing
 
+from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, OwnImage
 from apps.deployments.secrets.image_pulling import pull_secret_text
+from apps.layers.form_fields import NONE
+from apps.layers.kinds import labels_text, tolerations_text
 from apps.own_images.references import ImageNameWrong
 
 FormData = dict[str, str]
 
-QUEUES, VARIABLES = "queues", "variables"
+QUEUES, VARIABLES, SETTINGS = "queues", "variables", "settings"
 ON = "on"
+NODE_FIELDS = ("node_selector", "tolerations", "disk_gib", "gpus")
 CORRECT, REPORT = "correct", "report"
 # A formset refuses to count further; the rules name a lower limit long before.
 MOST_ROWS = 900
@@ -43,6 +47,7 @@ def data_of(
         "executor": configuration.executor,
         "drift": CORRECT if configuration.corrects_drift else REPORT,
         **_image_data(configuration.image),
+        **{f"{SETTINGS}-{name}": text or NONE for name, text in configuration.own_settings.items()},
         "base": "" if base is None else str(base),
         **_count(QUEUES, len(queues)),
         **_count(VARIABLES, len(configuration.variables)),
@@ -55,6 +60,8 @@ def data_of(
             f"{QUEUES}-{index}-min_workers": str(queue.min_workers),
             f"{QUEUES}-{index}-max_workers": str(queue.max_workers),
         }
+        if options.has_nodes:
+            data |= _nodes_data(f"{QUEUES}-{index}", queue)
     for index, variable in enumerate(configuration.variables):
         data |= {
             f"{VARIABLES}-{index}-key": variable.key,
@@ -104,6 +111,10 @@ def adapt(data: FormData, options: DeploymentOptions) -> FormData:
         fitted["drift"] = CORRECT
     usual = options.new_queue("")
     for index in range(row_count(data, QUEUES)):
+        row = f"{QUEUES}-{index}"
+        if not options.has_nodes:
+            for name in NODE_FIELDS:
+                fitted.pop(f"{row}-{name}", None)
         if options.size(data.get(f"{QUEUES}-{index}-size", "")) is None:
             fitted[f"{QUEUES}-{index}-size"] = usual.size
             fitted[f"{QUEUES}-{index}-concurrency"] = str(usual.concurrency)
@@ -192,6 +203,15 @@ def line_feeds(text: str) -> str:
     return text.replace("\r\n", "\n")
 
 
+def _nodes_data(row: str, queue: WorkerQueue) -> FormData:
+    return {
+        f"{row}-node_selector": labels_text(queue.node_selector),
+        f"{row}-tolerations": tolerations_text(queue.tolerations),
+        f"{row}-disk_gib": str(queue.disk_gib),
+        f"{row}-gpus": str(queue.gpus),
+    }
+
+
 def _image_data(image: OwnImage | None) -> FormData:
     if image is None:
         return {"image": ""}
@@ -212,6 +232,8 @@ def _add_row(data: FormData, rows: str, options: DeploymentOptions) -> FormData:
             f"{rows}-{index}-min_workers": str(queue.min_workers),
             f"{rows}-{index}-max_workers": str(queue.max_workers),
         }
+        if options.has_nodes:
+            added |= _nodes_data(f"{rows}-{index}", queue)
     return data | added
 
 

@@ -10,7 +10,15 @@ from apps.core.web.forms import target_of
 from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import Present, Problem, validate, validate_name
-from apps.deployments.editing.forms.data import CORRECT, MOST_ROWS, QUEUES, VARIABLES, FormData
+from apps.deployments.editing.forms.data import (
+    CORRECT,
+    MOST_ROWS,
+    QUEUES,
+    SETTINGS,
+    VARIABLES,
+    FormData,
+)
+from apps.deployments.editing.forms.layered import LayeredPart
 from apps.deployments.editing.forms.parts import (
     EditorPart,
     QueueRow,
@@ -58,6 +66,7 @@ class Editor:
         self.settings = SettingsForm(
             data, options=options, base=base, present=present, clusters=clusters
         )
+        self.layered = LayeredPart(data, prefix=SETTINGS, options=options, base=base)
         common = {"base": base}
         self.queues = _QueueRows(data, prefix=QUEUES, form_kwargs={"options": options, **common})
         self.variables = _VariableRows(
@@ -66,7 +75,7 @@ class Editor:
         for kind, rows in ((QUEUES, self.queues.forms), (VARIABLES, self.variables.forms)):
             _press(data.get("row", ""), kind, rows)
         self.has_queues = self.settings.typed("executor") not in ("local", "kubernetes")
-        self.settings.is_validated = is_validated
+        self.settings.is_validated = self.layered.is_validated = is_validated
         for queue in self.queues.forms:
             queue.is_validated = is_validated and self.has_queues and not queue.is_gone
         for variable in self.variables.forms:
@@ -74,7 +83,7 @@ class Editor:
 
     @property
     def parts(self) -> list[EditorPart]:
-        return [self.settings, *self.queues.forms, *self.variables.forms]
+        return [self.settings, *self.queues.forms, self.layered, *self.variables.forms]
 
     @property
     def error_count(self) -> int:
@@ -122,6 +131,7 @@ class Editor:
             corrects_drift=cleaned.get("drift", CORRECT) == CORRECT,
             image=self.settings.own_image,
             queues=tuple(row.queue() for row in self.queues.forms if row.is_validated),
+            settings=self.layered.own(),
             variables=tuple(row.variable() for row in self.variables.forms if row.is_validated),
         )
 
@@ -132,6 +142,9 @@ class Editor:
         }
         for problem in problems:
             kind, _, rest = problem.field.partition(".")
+            if kind == SETTINGS:
+                self.layered.show(rest, problem.message)
+                continue
             index, _, field = rest.partition(".")
             part = rows[kind][int(index)] if index else self.settings
             name = field or (kind if kind in self.settings.fields else None)

@@ -11,7 +11,9 @@ from django import forms
 from django.forms.utils import ErrorDict
 
 from apps.clusters.models import Cluster
+from apps.core.errors import Invalid
 from apps.core.web.forms import Choices
+from apps.dataplane.production import Pairs, Toleration
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import DeploymentOptions, RuntimeOption
 from apps.deployments.configuration.schema import (
@@ -28,12 +30,14 @@ from apps.deployments.configuration.validation import (
 )
 from apps.deployments.editing.forms.data import (
     CORRECT,
+    NODE_FIELDS,
     QUEUES,
     REPORT,
     found_image,
     line_feeds,
 )
 from apps.deployments.models import SecretValue
+from apps.layers.kinds import Kind, LabelsKind, TolerationsKind
 from apps.own_images.references import LONGEST as LONGEST_IMAGE
 
 IMAGE_FIELDS = (
@@ -64,13 +68,24 @@ def _choose(message: str) -> dict[str, str]:
     return {"required": message, "invalid_choice": message}
 
 
-def _number(label: str) -> forms.IntegerField:
+def _number(label: str, *, is_required: bool = True) -> forms.IntegerField:
     """Make a field for a whole number whose errors name it: several stand side by side."""
     messages = {
         "required": f"Enter a number for {label.lower()}.",
         "invalid": f"{label} must be a whole number.",
     }
-    return forms.IntegerField(label=label, error_messages=messages)
+    return forms.IntegerField(label=label, required=is_required, error_messages=messages)
+
+
+def _or(number: int | None, usual: int) -> int:
+    return usual if number is None else number
+
+
+def _parsed(kind: Kind, text: str) -> Any:
+    try:
+        return kind.parse(text)
+    except Invalid as error:
+        raise forms.ValidationError(error.message) from None
 
 
 class EditorPart(forms.Form):
@@ -256,6 +271,20 @@ class QueueRow(Row):
     concurrency = _number("Tasks per worker")
     min_workers = _number("Min workers")
     max_workers = _number("Max workers")
+    node_selector = forms.CharField(
+        required=False,
+        label="Node selector",
+        help_text="Instead of that of the Deployment. One label a line, like pool=gpu.",
+        widget=forms.Textarea(attrs={"rows": 2, "data-kind": "code", **NO_HELP}),
+    )
+    tolerations = forms.CharField(
+        required=False,
+        label="Tolerations",
+        help_text="On top of those of the Deployment, like spot=true:NoSchedule.",
+        widget=forms.Textarea(attrs={"rows": 2, "data-kind": "code", **NO_HELP}),
+    )
+    disk_gib = _number("Disk", is_required=False)
+    gpus = _number("GPUs", is_required=False)
 
     def __init__(
         self, *args: Any, options: DeploymentOptions, base: Configuration | None, **kwargs: Any
@@ -265,8 +294,27 @@ class QueueRow(Row):
         if len(options.sizes) == 1:
             self.fields["size"].widget = forms.HiddenInput()
         _offer(self.fields["size"], [(option.name, option.label) for option in options.sizes])
+        if not options.has_nodes:
+            for name in NODE_FIELDS:
+                del self.fields[name]
         if self.is_default:
             self.fields["name"].widget.attrs["readonly"] = True
+
+    def clean_node_selector(self) -> Pairs:
+        return _parsed(LabelsKind(), self.cleaned_data["node_selector"])
+
+    def clean_tolerations(self) -> tuple[Toleration, ...]:
+        return _parsed(TolerationsKind(), self.cleaned_data["tolerations"])
+
+    @property
+    def has_special_nodes(self) -> bool:
+        """Whether something is chosen here that is usually not."""
+        usual = {"node_selector": "", "tolerations": "", "disk_gib": "10", "gpus": "0"}
+        return any(
+            name in self.fields
+            and (name in self.errors or self.typed(name).strip() not in ("", text))
+            for name, text in usual.items()
+        )
 
     @property
     def is_default(self) -> bool:
@@ -297,6 +345,10 @@ class QueueRow(Row):
             concurrency=cleaned.get("concurrency", usual.concurrency),
             min_workers=cleaned.get("min_workers", usual.min_workers),
             max_workers=cleaned.get("max_workers", usual.max_workers),
+            node_selector=cleaned.get("node_selector") or (),
+            tolerations=cleaned.get("tolerations") or (),
+            disk_gib=_or(cleaned.get("disk_gib"), usual.disk_gib),
+            gpus=_or(cleaned.get("gpus"), usual.gpus),
         )
 
 

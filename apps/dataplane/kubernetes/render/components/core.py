@@ -12,6 +12,7 @@ from apps.dataplane.kubernetes.render.places import PROGRAMS
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
 from apps.dataplane.kubernetes.render.pods.environment import DAY_SECONDS
+from apps.dataplane.kubernetes.render.pods.placement import spread
 from apps.dataplane.kubernetes.render.pods.pods import (
     WARM_SHUTDOWN,
     airflow_container,
@@ -38,6 +39,7 @@ class Component:
     name: str
     args: Sequence[str]
     share: Share
+    replicas: int
     account: str = access.AIRFLOW
     grace_seconds: int = 30
     port: int = 0
@@ -50,10 +52,28 @@ def core(configuration: Configuration, extra: Sequence[Manifest]) -> tuple[Manif
     something in `extra` changes, too.
     """
     target = configuration.target
-    components = (_api_server(target), _scheduler(target), _dag_processor(), _triggerer(target))
+    components = (
+        _api_server(target),
+        _scheduler(target),
+        _dag_processor(target),
+        _triggerer(target),
+    )
     return (
         _api_service(target),
         *(_deployment(configuration, component, extra) for component in components),
+        *(_budget(target, component) for component in components if component.replicas > 1),
+    )
+
+
+def _budget(target: Target, component: Component) -> Manifest:
+    """Keep all but one pod of a component through the draining of nodes."""
+    spec = {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": target.selector(component.name)},
+    }
+    return target.manifest(
+        "policy/v1 PodDisruptionBudget", component.name, component=component.name, spec=spec
     )
 
 
@@ -82,12 +102,14 @@ def _deployment(
         ],
         "containers": [container],
     }
+    if component.replicas > 1:
+        pod["topologySpreadConstraints"] = spread(target, component.name)
     pod["volumes"].append(scratch_volume())
     if component.name == DAG_PROCESSOR:
         trim_parse_logs(target, pod)
     reads = [*configuration.of_core, *configuration.files, *extra]
     spec = {
-        "replicas": 1,
+        "replicas": component.replicas,
         "minReadySeconds": 5,
         "progressDeadlineSeconds": ROLLOUT_SECONDS,
         "revisionHistoryLimit": 3,
@@ -111,7 +133,8 @@ def _api_server(target: Target) -> Component:
     return Component(
         name=API_SERVICE,
         args=["api-server"],
-        share=sizes.API_SERVER,
+        share=sizes.core_share("api-server", target.spec.settings),
+        replicas=_replicas(target, "api-server"),
         account=access.API_SERVER if target.spec.executor == "kubernetes" else access.AIRFLOW,
         grace_seconds=60,
         port=API_PORT,
@@ -130,7 +153,11 @@ def _scheduler(target: Target) -> Component:
     return Component(
         name="scheduler",
         args=["scheduler", *(["--skip-serve-logs"] if skips_logs else [])],
-        share=sizes.worker_share("A10") if runs_tasks else sizes.SCHEDULER,
+        # With the local executor tasks run there, too.
+        share=sizes.worker_share("A10")
+        if runs_tasks
+        else sizes.core_share("scheduler", target.spec.settings),
+        replicas=_replicas(target, "scheduler"),
         account=access.SCHEDULER if target.spec.executor == "kubernetes" else access.AIRFLOW,
         grace_seconds=DAY_SECONDS if runs_tasks else 60,
         env=WARM_SHUTDOWN if runs_tasks else {},
@@ -141,11 +168,12 @@ def _scheduler(target: Target) -> Component:
     )
 
 
-def _dag_processor() -> Component:
+def _dag_processor(target: Target) -> Component:
     return Component(
         name=DAG_PROCESSOR,
         args=["dag-processor"],
-        share=sizes.DAG_PROCESSOR,
+        share=sizes.core_share(DAG_PROCESSOR, target.spec.settings),
+        replicas=_replicas(target, DAG_PROCESSOR),
         probes=_heartbeat("DagProcessorJob"),
     )
 
@@ -154,10 +182,15 @@ def _triggerer(target: Target) -> Component:
     return Component(
         name="triggerer",
         args=["triggerer", *(["--skip-serve-logs"] if target.has_shared_logs else [])],
-        share=sizes.TRIGGERER,
+        share=sizes.core_share("triggerer", target.spec.settings),
+        replicas=_replicas(target, "triggerer"),
         grace_seconds=60,
         probes=_heartbeat("TriggererJob"),
     )
+
+
+def _replicas(target: Target, component: str) -> int:
+    return sizes.replicas_of(component, target.spec.settings, target.spec.executor)
 
 
 def _probe(action: dict[str, Any], *, period: int, timeout: int, failures: int) -> dict[str, Any]:

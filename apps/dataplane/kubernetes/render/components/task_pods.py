@@ -7,6 +7,7 @@ from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.components.workers import GRACE_SECONDS, STAYS
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
+from apps.dataplane.kubernetes.render.pods.placement import pod_metadata
 from apps.dataplane.kubernetes.render.pods.pods import WARM_SHUTDOWN, airflow_container, airflow_pod
 
 TASK = "task"
@@ -26,7 +27,7 @@ def task_pod_template(configuration: Configuration) -> Manifest:
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": TASK, "labels": target.labels(TASK), "annotations": STAYS},
+        "metadata": {"name": TASK, **pod_metadata(target, TASK, annotations=STAYS)},
         "spec": {
             **airflow_pod(target, service_account=access.TASKS),
             "restartPolicy": "Never",

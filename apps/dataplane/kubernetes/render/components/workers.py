@@ -9,6 +9,7 @@ from apps.dataplane.kubernetes.render.places import PROGRAMS
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
 from apps.dataplane.kubernetes.render.pods.environment import DAY_SECONDS
+from apps.dataplane.kubernetes.render.pods.placement import placement
 from apps.dataplane.kubernetes.render.pods.pods import (
     WARM_SHUTDOWN,
     airflow_container,
@@ -21,6 +22,7 @@ from apps.dataplane.spec import WorkerQueue
 
 WORKER = "worker"
 LOG_PORT = 8793
+GPU = "nvidia.com/gpu"
 # How long a worker that is shutting down may finish its tasks.
 GRACE_SECONDS = DAY_SECONDS
 
@@ -71,10 +73,12 @@ def _pod(configuration: Configuration, queue: WorkerQueue) -> Manifest:
         target,
         name=WORKER,
         args=["airflow", "celery", "worker", *_arguments(target, queue)],
-        share=worker_share(queue.size),
+        share=worker_share(queue.size, queue.disk_gib),
         sources=configuration.of_tasks,
         env=WARM_SHUTDOWN,
     )
+    if queue.gpus:
+        container["resources"]["limits"][GPU] = str(queue.gpus)
     # Python's start alone: no Airflow, and no broker as long as the worker hears from it.
     container["livenessProbe"] = {
         "exec": {"command": ["python", f"{PROGRAMS}/check_worker.py"]},
@@ -87,6 +91,7 @@ def _pod(configuration: Configuration, queue: WorkerQueue) -> Manifest:
         container["ports"] = [{"name": "logs", "containerPort": LOG_PORT, "protocol": "TCP"}]
     return {
         **airflow_pod(target, service_account=access.TASKS),
+        **placement(target, queue),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "affinity": _apart(target, queue),
         "containers": [container],

@@ -38,6 +38,7 @@ from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.variables import (
     LOOPBACK_HOSTS,
     NO_PROXY,
+    proxies,
     user_variables,
     with_direct_hosts,
 )
@@ -47,8 +48,9 @@ EXECUTORS = {
     "kubernetes": "KubernetesExecutor",
     "local": "LocalExecutor",
 }
-PARALLELISM = {"celery": 512, "kubernetes": sizes.MOST_TASK_PODS, "local": 8}
+PARALLELISM = {"celery": 512, "local": 8}
 DAY_SECONDS = 86_400
+MIB_OF_API_WORKER = 4096
 # Services of the namespace and of the cluster, and pods and cluster addresses by number: these are
 # private ones, and where a number is called a proxy is of no use.
 DIRECT_HOSTS = (
@@ -92,10 +94,21 @@ def common_environment(target: Target) -> dict[str, str]:
     """Return what every Airflow process has and everyone who may read pods may know."""
     fixed = _fixed(target)
     user = _user_variables(target, is_secret=False)
-    parallelism = {"AIRFLOW__CORE__PARALLELISM": str(PARALLELISM[target.spec.executor])}
-    user = with_direct_hosts(user, DIRECT_HOSTS)
-    environment = {**DEFAULTS, **parallelism, **user, **fixed, "PYTHONPATH": PLUGINS}
+    user = with_direct_hosts({**proxies(target.spec.settings), **user}, DIRECT_HOSTS)
+    environment = {**DEFAULTS, **_sized(target), **user, **fixed, "PYTHONPATH": PLUGINS}
     return _limited(environment)
+
+
+def _sized(target: Target) -> dict[str, str]:
+    """Return the defaults that depend on how much components get."""
+    spec = target.spec
+    parsing = sizes.core_share("dag-processor", spec.settings).most_cpu_millis // 1000
+    serving = sizes.core_share("api-server", spec.settings).memory_mib // MIB_OF_API_WORKER
+    return {
+        "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM.get(spec.executor, spec.settings.task_pods)),
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": str(max(1, parsing)),
+        "AIRFLOW__API__WORKERS": str(max(1, serving)),
+    }
 
 
 def secret_variables(target: Target) -> dict[str, str]:

@@ -15,6 +15,7 @@ from apps.dataplane.kubernetes.render.places import (
     PUBLIC_KEY,
 )
 from apps.dataplane.kubernetes.render.pods.code import slot_names
+from apps.dataplane.kubernetes.render.pods.placement import placement, pod_metadata
 from apps.dataplane.kubernetes.render.pods.portal_files import EXAMPLE_FILES, PROGRAM_FILES
 from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes
 from apps.dataplane.kubernetes.render.target import Target
@@ -62,7 +63,7 @@ def closed_container(share: Share) -> dict[str, Any]:
 
 def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     """Return the fields of a pod's spec that all pods here have."""
-    pod = pod_security(user=user, group=group)
+    pod = {**pod_security(user=user, group=group), **placement(target)}
     secrets = {
         REGISTRY_SECRET: target.config.image_pull_secret,
         IMAGE_SECRET: target.spec.image_pull_secret,
@@ -153,10 +154,12 @@ def pod_template(
     their start (`reads`) changes.
     """
     return {
-        "metadata": {
-            "labels": target.labels(component, queue),
-            "annotations": {CHECKSUM: target.fingerprint(list(reads)), **(annotations or {})},
-        },
+        "metadata": pod_metadata(
+            target,
+            component,
+            queue,
+            {CHECKSUM: target.fingerprint(list(reads)), **(annotations or {})},
+        ),
         "spec": spec,
     }
 

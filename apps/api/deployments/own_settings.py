@@ -1,0 +1,35 @@
+"""Settings of a Deployment that clients know by names of their own."""
+
+from apps.dataplane.kubernetes.render.sizes import SCHEDULER, core_share
+from apps.dataplane.production import ProductionSpec
+from apps.deployments.configuration.schema import Configuration
+from apps.layers.kinds import SizeKind
+
+SMALL = "SMALL"
+
+
+def scheduler_size_of(configuration: Configuration) -> str:
+    """Return the size of the scheduler that a Deployment sets itself, as clients write it: SMALL
+    where it sets none, CUSTOM for CPU and memory of its own.
+    """
+    text = configuration.own_settings.get("scheduler_size", "small")
+    return text.upper().replace("-", "_") if text in SizeKind.NAMED else "CUSTOM"
+
+
+def is_highly_available(configuration: Configuration) -> bool:
+    """Return whether a Deployment sets high availability itself."""
+    return configuration.own_settings.get("high_availability") == "on"
+
+
+def scheduler_replicas_of(configuration: Configuration) -> int:
+    """Return how many schedulers a Deployment sets itself."""
+    chosen = int(configuration.own_settings.get("scheduler_replicas", "1"))
+    return max(chosen, 2) if is_highly_available(configuration) else chosen
+
+
+def scheduler_memory_and_cpu(configuration: Configuration) -> tuple[int, int]:
+    """Return MiB of memory and thousandths of a CPU that its scheduler may use."""
+    text = configuration.own_settings.get("scheduler_size", "small")
+    size = SizeKind().parse(text)
+    share = core_share("scheduler", ProductionSpec(scheduler_size=size)) if size else SCHEDULER
+    return share.memory_mib, share.most_cpu_millis

@@ -1,0 +1,64 @@
+"""On which nodes pods run, and what people add to them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.production import Toleration
+from apps.dataplane.spec import WorkerQueue
+
+ZONE, NODE = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+
+
+def placement(target: Target, queue: WorkerQueue | None = None) -> dict[str, Any]:
+    """Return what the settings say about the nodes of every pod, as fields of its spec; for workers
+    what their queue says instead, or on top.
+    """
+    settings = target.spec.settings
+    selector = (queue.node_selector if queue else ()) or settings.node_selector
+    tolerated = (*settings.tolerations, *(queue.tolerations if queue else ()))
+    fields: dict[str, Any] = {}
+    if selector:
+        fields["nodeSelector"] = dict(selector)
+    if tolerated:
+        fields["tolerations"] = [_toleration(one) for one in dict.fromkeys(tolerated)]
+    if settings.priority_class:
+        fields["priorityClassName"] = settings.priority_class
+    return fields
+
+
+def spread(target: Target, component: str) -> list[dict[str, Any]]:
+    """Return the constraints that put the pods of a component into different zones and on different
+    nodes. A cluster with one zone, or with no room in another, runs them all the same.
+    """
+    selector = {"matchLabels": target.selector(component)}
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": selector,
+            # Of this rollout alone: pods that are on their way out would else count.
+            "matchLabelKeys": ["pod-template-hash"],
+        }
+        for key in (ZONE, NODE)
+    ]
+
+
+def pod_metadata(
+    target: Target, component: str, queue: str = "", annotations: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return a pod's labels and annotations: those of the portal, which win, and of people."""
+    settings = target.spec.settings
+    labels = {**dict(settings.pod_labels), **target.labels(component, queue)}
+    merged = {**dict(settings.pod_annotations), **(annotations or {})}
+    return {"labels": labels, "annotations": merged} if merged else {"labels": labels}
+
+
+def _toleration(one: Toleration) -> dict[str, str]:
+    found = {"key": one.key, "operator": "Equal" if one.value else "Exists"}
+    if one.value:
+        found["value"] = one.value
+    if one.effect:
+        found["effect"] = one.effect
+    return found

@@ -1,0 +1,59 @@
+"""What production needs of a Deployment's pods: sizes, replicas, nodes, limits. Each field has a
+default with which a data plane does what it does without it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What a component gets: up to `cpu_millis`, and exactly `memory_mib`."""
+
+    cpu_millis: int
+    memory_mib: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toleration:
+    """A taint of nodes that pods tolerate. An empty `value` tolerates any, an empty `effect` all
+    effects.
+    """
+
+    key: str
+    value: str = ""
+    effect: str = ""
+
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductionSpec:
+    """The effective settings of a Deployment. A size of None is the plane's usual one. The quotas
+    of None are what the plane finds enough for its components and workers; `quota_cpu` is in
+    thousandths of a CPU, `quota_memory` in MiB. Proxies are URLs, `no_proxy` hosts with commas.
+    `high_availability` runs two of scheduler, api-server and triggerer at least, on different nodes
+    and in different zones where there are some.
+    """
+
+    scheduler_size: Size | None = None
+    api_server_size: Size | None = None
+    dag_processor_size: Size | None = None
+    triggerer_size: Size | None = None
+    scheduler_replicas: int = 1
+    api_server_replicas: int = 1
+    dag_processor_replicas: int = 1
+    triggerer_replicas: int = 1
+    high_availability: bool = False
+    node_selector: Pairs = ()
+    tolerations: tuple[Toleration, ...] = ()
+    priority_class: str = ""
+    allowed_priority_classes: tuple[str, ...] = ()
+    pod_labels: Pairs = ()
+    pod_annotations: Pairs = ()
+    task_pods: int = 64
+    quota_cpu: int | None = None
+    quota_memory: int | None = None
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""

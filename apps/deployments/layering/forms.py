@@ -1,0 +1,67 @@
+from typing import Any
+
+from django import forms
+
+from apps.layers.catalogue import LayerName, settings_of
+from apps.layers.form_fields import NONE, SettingField, grouped, in_words
+from apps.layers.models import Layer
+from apps.layers.resolving import Effective
+
+LOCK = "lock_"
+
+
+class LayerForm(forms.Form):
+    """What one layer says: for each setting a text, empty where it is inherited, and a lock. Those
+    that a layer above locked are no fields.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        layer: LayerName,
+        is_kubernetes: bool,
+        inherited: dict[str, Effective],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.locked_above = []
+        for setting in settings_of(layer=layer, is_kubernetes=is_kubernetes):
+            above = inherited[setting.name]
+            if above.is_locked:
+                self.locked_above.append((setting.label, in_words(above.value), above.locker))
+                continue
+            self.fields[setting.name] = SettingField(setting, above)
+            if "deployment" in setting.layers:
+                label = f"Lock {setting.label[0].lower()}{setting.label[1:]}"
+                self.fields[f"{LOCK}{setting.name}"] = forms.BooleanField(
+                    required=False,
+                    label="Lock",
+                    widget=forms.CheckboxInput(attrs={"aria-label": label}),
+                )
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        groups = grouped(self, self.fields)
+        for group in groups:
+            group["rows"] = [
+                {"field": field, "lock": self._lock(field.name)} for field in group.pop("fields")
+            ]
+        return groups
+
+    def said(self) -> tuple[dict[str, str], set[str]]:
+        """Return the texts and the locks that were typed."""
+        data = self.cleaned_data
+        names = [name for name in self.fields if not name.startswith(LOCK)]
+        values = {name: data[name] for name in names if data[name] is not None}
+        return values, {name for name in names if data.get(f"{LOCK}{name}")}
+
+    def _lock(self, name: str) -> Any:
+        return self[f"{LOCK}{name}"] if f"{LOCK}{name}" in self.fields else None
+
+
+def stored(row: Layer | None) -> dict[str, Any]:
+    """Return what a layer says as the form shows it."""
+    if row is None:
+        return {}
+    values = {name: text or NONE for name, text in row.values.items()}
+    return {**values, **{f"{LOCK}{name}": True for name in row.locked}}

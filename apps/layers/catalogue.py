@@ -1,0 +1,226 @@
+"""Every setting that has layers: what it is called, what it takes and where it may be set."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from apps.core.errors import Invalid
+from apps.dataplane.production import ProductionSpec
+from apps.layers.kinds import (
+    LONGEST,
+    CpuKind,
+    HostsKind,
+    Kind,
+    LabelsKind,
+    MemoryKind,
+    NameKind,
+    NamesKind,
+    NumberKind,
+    ProxyKind,
+    SizeKind,
+    SwitchKind,
+    TolerationsKind,
+)
+
+LayerName = Literal["portal", "organization", "cluster", "workspace", "deployment"]
+# The last one that says something holds.
+LAYERS: tuple[LayerName, ...] = ("portal", "organization", "cluster", "workspace", "deployment")
+# What a cluster has is for its owners to say.
+OF_CLUSTERS: tuple[LayerName, ...] = ("portal", "organization", "cluster")
+Restarts = Literal["nothing", "components", "everything"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting. `layers` may set it; `default` is the text that holds where none does. Only
+    Deployments on Kubernetes have it unless `is_for_local`. `restarts` is what a change of it
+    replaces.
+    """
+
+    name: str
+    label: str
+    group: str
+    kind: Kind
+    help: str
+    default: str = ""
+    layers: tuple[LayerName, ...] = LAYERS
+    is_for_local: bool = False
+    restarts: Restarts = "everything"
+
+    def tidy(self, text: str) -> str:
+        """Return a text in its one form. Raises Invalid for what the kind refuses."""
+        if len(text) > LONGEST or "\x00" in text:
+            raise Invalid(f"At most {LONGEST} characters that can be stored.")
+        return self.kind.tidy(text)
+
+
+def _size(component: str, label: str, what: str) -> Setting:
+    return Setting(
+        name=f"{component}_size",
+        label=f"{label} size",
+        group="Sizes",
+        kind=SizeKind(),
+        default="small",
+        help=f"{what} Or CPU and memory, like “3 CPU, 6Gi”.",
+        restarts="components",
+    )
+
+
+def _replicas(component: str, label: str, most: int, what: str) -> Setting:
+    return Setting(
+        name=f"{component}_replicas",
+        label=f"{label} replicas",
+        group="Replicas",
+        kind=NumberKind(floor=1, ceiling=most),
+        default="1",
+        help=what,
+        restarts="components",
+    )
+
+
+_ALL = (
+    _size("scheduler", "Scheduler", "Small for 50 DAGs, medium for 250, large for 1,000."),
+    _size("api_server", "API server", "It serves the web interface, and tasks that run."),
+    _size("dag_processor", "DAG processor", "It parses as many files at once as it has CPUs."),
+    _size("triggerer", "Triggerer", "Medium for more than a thousand deferred tasks."),
+    Setting(
+        name="high_availability",
+        label="High availability",
+        group="Replicas",
+        kind=SwitchKind(),
+        default="off",
+        help="Two of scheduler, API server and triggerer at least, in different zones and on "
+        "different nodes where there are some.",
+        restarts="components",
+    ),
+    _replicas("scheduler", "Scheduler", 4, "More than one share the work."),
+    _replicas("api_server", "API server", 8, "Requests are spread over them."),
+    _replicas("dag_processor", "DAG processor", 4, "Each parses all files."),
+    _replicas("triggerer", "Triggerer", 4, "Deferred tasks are spread over them."),
+    Setting(
+        name="node_selector",
+        label="Node selector",
+        group="Nodes",
+        kind=LabelsKind(),
+        help="Pods run only on nodes with these labels. One a line, like pool=airflow.",
+    ),
+    Setting(
+        name="tolerations",
+        label="Tolerations",
+        group="Nodes",
+        kind=TolerationsKind(),
+        help="Taints of nodes that pods may run on. One a line, like spot=true:NoSchedule.",
+    ),
+    Setting(
+        name="priority_class",
+        label="Priority class",
+        group="Nodes",
+        kind=NameKind(),
+        help="One of those that the cluster allows. Pods with a higher priority get nodes first.",
+    ),
+    Setting(
+        name="allowed_priority_classes",
+        label="Allowed priority classes",
+        group="Nodes",
+        kind=NamesKind(),
+        layers=OF_CLUSTERS,
+        help="Priority classes that Deployments may choose. One a line.",
+        restarts="nothing",
+    ),
+    Setting(
+        name="pod_labels",
+        label="Pod labels",
+        group="Labels",
+        kind=LabelsKind(refuses_reserved=True),
+        help="Added to every pod, for cost reports or policies. One a line, like team=data.",
+    ),
+    Setting(
+        name="pod_annotations",
+        label="Pod annotations",
+        group="Labels",
+        kind=LabelsKind(refuses_reserved=True, is_free=True),
+        help="Added to every pod. One a line, like example.org/owner=data team.",
+    ),
+    Setting(
+        name="quota_cpu",
+        label="CPU quota",
+        group="Quota",
+        kind=CpuKind(),
+        help="The most CPUs that all pods together may request. Empty: as much as components and "
+        "workers need, several times over.",
+        restarts="nothing",
+    ),
+    Setting(
+        name="quota_memory",
+        label="Memory quota",
+        group="Quota",
+        kind=MemoryKind(),
+        help="The most memory that all pods together may request, like 64Gi. Empty: as much as "
+        "components and workers need, several times over.",
+        restarts="nothing",
+    ),
+    Setting(
+        name="task_pods",
+        label="Task pods",
+        group="Quota",
+        kind=NumberKind(floor=1, ceiling=5000),
+        default="64",
+        help="How many tasks the Kubernetes executor runs at once, each in a pod of its own.",
+        restarts="components",
+    ),
+    Setting(
+        name="http_proxy",
+        label="HTTP proxy",
+        group="Network",
+        kind=ProxyKind(),
+        is_for_local=True,
+        help="For http:// addresses, like http://proxy.example.org:3128. Airflow's own components "
+        "are reached without it.",
+    ),
+    Setting(
+        name="https_proxy",
+        label="HTTPS proxy",
+        group="Network",
+        kind=ProxyKind(),
+        is_for_local=True,
+        help="For https:// addresses.",
+    ),
+    Setting(
+        name="no_proxy",
+        label="Hosts without proxy",
+        group="Network",
+        kind=HostsKind(),
+        is_for_local=True,
+        help="With commas, like .example.org,10.0.0.0/8. Services of the cluster are added.",
+    ),
+)
+SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _ALL}
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(setting.group for setting in _ALL))
+
+
+def settings_of(*, layer: LayerName, is_kubernetes: bool = True) -> tuple[Setting, ...]:
+    """List what a layer may set, in the order of the form."""
+    return tuple(
+        setting
+        for setting in _ALL
+        if layer in setting.layers and (is_kubernetes or setting.is_for_local)
+    )
+
+
+def production_of(values: Mapping[str, str]) -> ProductionSpec:
+    """Return what a data plane gets of effective texts, which their kinds took."""
+    parsed: dict[str, Any] = {
+        name: SETTINGS[name].kind.parse(text) for name, text in values.items()
+    }
+    return ProductionSpec(**parsed)
+
+
+def known(values: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what a newer portal wrote."""
+    return {name: text for name, text in values.items() if name in SETTINGS}
+
+
+def labels_of(names: Iterable[str]) -> list[str]:
+    """Return how people call settings, in the order of the form."""
+    wanted = frozenset(names)
+    return [setting.label for setting in _ALL if setting.name in wanted]

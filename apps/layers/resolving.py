@@ -1,0 +1,82 @@
+"""Which layer's value holds for a Deployment. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from apps.layers.catalogue import LAYERS, SETTINGS, LayerName
+
+Origin = LayerName | Literal["default"]
+ARTICLES = {"portal": "the portal"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What one layer says: `values` by name of the setting, and those that are `locked`. `place` is
+    the name of the organization, cluster or workspace.
+    """
+
+    layer: LayerName
+    place: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    locked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effective:
+    """The value of a setting that holds, and the layer that it comes from. `locked_by` is the one
+    that forbids others, None where nothing does.
+    """
+
+    value: str
+    origin: Origin
+    place: str = ""
+    locked_by: Said | None = None
+
+    @property
+    def is_locked(self) -> bool:
+        return self.locked_by is not None
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words: "from the cluster eu-1"."""
+        return "default" if self.origin == "default" else f"from {place_in_words(self)}"
+
+    @property
+    def locker(self) -> str:
+        return place_in_words(self.locked_by) if self.locked_by else ""
+
+
+def place_in_words(one: Said | Effective) -> str:
+    """Name a layer: "the cluster eu-1", "the portal"."""
+    layer = one.layer if isinstance(one, Said) else one.origin
+    if layer in ("portal", "default"):
+        return "the portal"
+    if layer == "deployment":
+        return "this Deployment"
+    return f"the {layer} {one.place}"
+
+
+def resolve(said: Iterable[Said]) -> dict[str, Effective]:
+    """Return what holds of every setting, by name.
+
+    The last layer of those that say something holds; the first that locks what it says ends it. A
+    lock without a value locks the default, or what comes from above.
+    """
+    ordered = sorted(said, key=lambda one: LAYERS.index(one.layer))
+    return {name: _effective(name, ordered) for name in SETTINGS}
+
+
+def _effective(name: str, ordered: Iterable[Said]) -> Effective:
+    setting = SETTINGS[name]
+    found = Effective(value=setting.default, origin="default")
+    for one in ordered:
+        if one.layer not in setting.layers:
+            continue
+        if name in one.values:
+            found = Effective(value=one.values[name], origin=one.layer, place=one.place)
+        if name in one.locked:
+            return Effective(
+                value=found.value, origin=found.origin, place=found.place, locked_by=one
+            )
+    return found

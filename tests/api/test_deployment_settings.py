@@ -1,0 +1,88 @@
+"""Settings in layers, for programs: what a layer says, what holds, and what a Deployment sets."""
+
+from typing import Any
+
+import pytest
+
+from apps.core.public_ids import public_id
+from apps.deployments.layering.services import update_layer
+from tests.deployments.conftest import FAR, create, distant, remote  # noqa: F401  # fixtures
+
+LARGE = {"scheduler_size": "large"}
+
+
+@pytest.fixture
+def program(alice: Any, cluster: Any, program_of: Any) -> Any:
+    return program_of(alice)
+
+
+def address(kind: str, row: Any) -> str:
+    return f"/{kind}s/{public_id(kind, row.pk)}"
+
+
+def test_a_layer_is_replaced_once_what_it_reaches_is_confirmed(
+    program: Any,
+    workspace: Any,
+    distant: Any,  # noqa: F811
+) -> None:
+    deployment, path = distant(), f"{address('workspace', workspace)}/deployment-settings"
+    body = {"settings": LARGE, "locked": ["scheduler_size"]}
+
+    refused = program.post(path, body)
+    unchanged = program.get(path).json()
+    saved = program.post(path, {**body, "isApplied": True})
+
+    assert refused.status_code == 400
+    assert "1 Deployment is applied again. Send isApplied." in refused.json()["message"]
+    assert unchanged == {"layer": "WORKSPACE", "settings": {}, "locked": []}
+    assert saved.json() == {
+        "layer": "WORKSPACE",
+        "settings": LARGE,
+        "locked": ["scheduler_size"],
+        "reachedCount": 1,
+    }
+    found = program.get(f"{address('deployment', deployment)}/settings").json()["settings"]
+    assert found[0] == {
+        "name": "scheduler_size",
+        "label": "Scheduler size",
+        "value": "large",
+        "origin": "WORKSPACE",
+        "originName": "Warehouse",
+        "lockedBy": "the workspace Warehouse",
+    }
+
+
+def test_what_no_kind_takes_is_refused_with_its_sentence(program: Any, workspace: Any) -> None:
+    path = f"{address('workspace', workspace)}/deployment-settings"
+
+    for settings, sentence in (
+        ({"scheduler_size": "huge"}, "Scheduler size: Choose small"),
+        ({"nothing": "x"}, "There is no setting nothing here"),
+    ):
+        answer = program.post(path, {"settings": settings})
+        assert (answer.status_code, sentence in answer.json()["message"]) == (400, True)
+
+
+def test_a_deployment_sets_what_it_was_sent_and_keeps_it_when_it_is_sent_back(
+    program: Any,
+    alice: Any,
+    workspace: Any,
+    distant: Any,  # noqa: F811
+) -> None:
+    deployment = distant()
+    path = address("deployment", deployment)
+    read = program.get(path).json()
+    assert (read["schedulerSize"], read["settings"]) == ("SMALL", {})
+    sent = {"name": read["name"], "isHighAvailability": True, "schedulerSize": "LARGE"}
+
+    made = program.post(path, sent).json()
+    again = program.post(path, made | {"description": "Mine"}).json()
+    less = program.post(path, {"name": read["name"], "settings": {}}).json()
+
+    assert made["settings"] == {"scheduler_size": "large", "high_availability": "on"}
+    assert (made["schedulerReplicas"], made["schedulerMemory"]) == (2, "8Gi")
+    assert again["settings"] == made["settings"]
+    assert less["settings"] == {}
+    update_layer(actor=alice, place=workspace, values={}, locked=["scheduler_size"])
+    refused = program.post(path, {"name": read["name"], "settings": LARGE})
+    assert "Scheduler size is locked by the workspace Warehouse" in refused.json()["message"]

@@ -1,0 +1,142 @@
+"""Settings of production in the manifests: sizes, replicas, nodes, labels, quotas, proxies."""
+
+from typing import Any
+
+from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.production import ProductionSpec, Size, Toleration
+from tests.dataplane.kubernetes_render.matrix import (
+    make_config,
+    make_spec,
+    manifests,
+    manifests_of,
+    render,
+)
+from tests.dataplane.kubernetes_render.pods import find, pods_in
+
+LARGE = Size(cpu_millis=4000, memory_mib=8192)
+
+
+def rendered(executor: str = "celery", **settings: Any) -> dict[tuple[str, str], Manifest]:
+    queues = {} if executor == "celery" else {"queues": ()}
+    spec = make_spec(executor=executor, settings=ProductionSpec(**settings), **queues)
+    stages = render(spec=spec, config=make_config())
+    return {(one["kind"], one["metadata"]["name"]): one for one in manifests(stages)}
+
+
+def container(found: dict[tuple[str, str], Manifest], name: str) -> dict[str, Any]:
+    return found["Deployment", name]["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_a_size_is_what_the_component_gets() -> None:
+    found = rendered(scheduler_size=LARGE, dag_processor_size=LARGE, api_server_size=LARGE)
+
+    assert container(found, "scheduler")["resources"]["limits"]["memory"] == "8Gi"
+    assert container(found, "scheduler")["resources"]["requests"]["cpu"] == "1"
+    assert container(found, "triggerer")["resources"]["limits"]["memory"] == "1Gi"
+    environment = found["ConfigMap", "environment"]["data"]
+    assert environment["AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES"] == "4"
+    assert environment["AIRFLOW__API__WORKERS"] == "2"
+
+
+def test_high_availability_runs_two_in_different_zones_and_keeps_one_while_nodes_are_drained() -> (
+    None
+):
+    usual, found = rendered(), rendered(high_availability=True, triggerer_replicas=3)
+
+    replicas = {
+        name: one["spec"]["replicas"]
+        for (kind, name), one in found.items()
+        if kind == "Deployment" and "replicas" in one["spec"]
+    }
+    assert replicas == {"scheduler": 2, "api-server": 2, "dag-processor": 1, "triggerer": 3}
+    pod = found["Deployment", "scheduler"]["spec"]["template"]["spec"]
+    assert [one["topologyKey"] for one in pod["topologySpreadConstraints"]] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
+    assert {one["whenUnsatisfiable"] for one in pod["topologySpreadConstraints"]} == {
+        "ScheduleAnyway"
+    }
+    assert found["PodDisruptionBudget", "scheduler"]["spec"]["maxUnavailable"] == 1
+    assert ("PodDisruptionBudget", "dag-processor") not in found
+    assert ("PodDisruptionBudget", "scheduler") not in usual
+
+
+def test_the_local_executor_has_one_scheduler_because_it_is_the_worker() -> None:
+    found = rendered("local", high_availability=True, scheduler_replicas=3)
+
+    assert found["Deployment", "scheduler"]["spec"]["replicas"] == 1
+
+
+def test_every_pod_goes_to_the_nodes_that_are_chosen() -> None:
+    for executor in ("celery", "kubernetes"):
+        found = rendered(
+            executor,
+            node_selector=(("pool", "airflow"),),
+            tolerations=(Toleration(key="spot", value="true", effect="NoSchedule"),),
+            priority_class="high",
+        )
+
+        pods = [pod["spec"] for one in found.values() for pod in pods_in(one)]
+
+        assert len(pods) > 6
+        assert all(pod["nodeSelector"] == {"pool": "airflow"} for pod in pods)
+        assert all(pod["priorityClassName"] == "high" for pod in pods)
+        assert all(
+            pod["tolerations"]
+            == [{"key": "spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"}]
+            for pod in pods
+        )
+
+
+def test_a_queue_has_nodes_disk_and_gpus_of_its_own() -> None:
+    pod = find(manifests_of("production"), "Deployment", "worker-gpu")["spec"]["template"]["spec"]
+    usual = find(manifests_of("production"), "Deployment", "worker-default")["spec"]["template"]
+
+    assert pod["nodeSelector"] == {"pool": "gpu"}
+    assert [one["key"] for one in pod["tolerations"]] == ["gpu", "spot", "nvidia.com/gpu"]
+    limits = pod["containers"][0]["resources"]["limits"]
+    assert (limits["nvidia.com/gpu"], limits["ephemeral-storage"]) == ("1", "50Gi")
+    assert usual["spec"]["nodeSelector"] == {"pool": "airflow"}
+
+
+def test_labels_of_people_never_replace_those_of_the_portal() -> None:
+    found = rendered(
+        pod_labels=(("app.kubernetes.io/name", "other"), ("team", "data")),
+        pod_annotations=(("astro-portal.dev/checksum", "same"), ("a.org/b", "c")),
+    )
+
+    metadata = found["Deployment", "scheduler"]["spec"]["template"]["metadata"]
+
+    assert metadata["labels"]["team"] == "data"
+    assert metadata["labels"]["app.kubernetes.io/name"] == "airflow"
+    assert metadata["annotations"]["a.org/b"] == "c"
+    assert metadata["annotations"]["astro-portal.dev/checksum"] != "same"
+    assert "team" not in found["Deployment", "scheduler"]["spec"]["selector"]["matchLabels"]
+
+
+def test_the_quota_grows_with_the_sizes_and_is_what_is_set() -> None:
+    def hard(executor: str = "kubernetes", **settings: Any) -> dict[str, str]:
+        quota: dict[str, str] = rendered(executor, **settings)["ResourceQuota", "deployment"][
+            "spec"
+        ]["hard"]
+        return quota
+
+    assert hard()["requests.memory"] == "80768Mi"
+    assert int(hard(task_pods=100)["pods"]) > int(hard()["pods"])
+    grown = hard(scheduler_size=LARGE, scheduler_replicas=2)
+    assert int(grown["requests.memory"].removesuffix("Mi")) > 80768
+    fixed = hard(quota_cpu=16_500, quota_memory=65_536)
+    assert (fixed["requests.cpu"], fixed["limits.memory"]) == ("16500m", "64Gi")
+    environment = rendered("kubernetes", task_pods=100)["ConfigMap", "environment"]["data"]
+    assert environment["AIRFLOW__CORE__PARALLELISM"] == "100"
+
+
+def test_a_proxy_never_stands_between_airflows_own_components() -> None:
+    found = rendered(https_proxy="http://proxy.test:3128", no_proxy=".corp.test")
+
+    environment = found["ConfigMap", "environment"]["data"]
+
+    assert environment["https_proxy"] == environment["HTTPS_PROXY"] == "http://proxy.test:3128"
+    hosts = environment["NO_PROXY"].split(",")
+    assert {"api-server", ".svc", ".corp.test"} <= set(hosts)

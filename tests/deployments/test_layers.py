@@ -1,0 +1,384 @@
+"""Settings in layers: what a layer says, whom a change reaches, what a lock means."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from apps.accounts.models import User
+from apps.audit.models import AuditEvent
+from apps.clusters.models import Cluster
+from apps.core.errors import Invalid
+from apps.dataplane.fake.plane import FakePlane
+from apps.dataplane.production import Size
+from apps.dataplane.spec import DeploymentSpec
+from apps.deployments.configuration.schema import Configuration, SettingValue
+from apps.deployments.editing.drafts import save_draft
+from apps.deployments.editing.services import restore_revision, update_config
+from apps.deployments.layering.services import reached_by, update_layer
+from apps.deployments.models import Deployment, Operation
+from apps.deployments.reconciling import cluster_settings
+from apps.deployments.reconciling.compiler import compile_spec
+from apps.layers.models import Layer
+from apps.organizations.models import Organization, Workspace
+from tests.core.pages import check_page
+from tests.deployments.conftest import FAR, drive
+
+pytestmark = pytest.mark.django_db
+Make = Callable[..., Deployment]
+LARGE = Size(cpu_millis=4000, memory_mib=8192)
+
+
+@pytest.fixture
+def say(alice: User) -> Callable[..., int]:
+    """Let a layer say something, with the right to apply Deployments again."""
+
+    def to(place: Any, locked: tuple[str, ...] = (), **values: str) -> int:
+        return update_layer(
+            actor=alice, place=place, values=values, locked=locked, may_apply_again=True
+        )
+
+    return to
+
+
+def with_settings(**values: str) -> Configuration:
+    texts = tuple(SettingValue(name=name, value=value) for name, value in values.items())
+    return replace(FAR, settings=texts)
+
+
+def spec_of(deployment: Deployment) -> DeploymentSpec:
+    deployment = Deployment.objects.select_related("wanted", "cluster").get(pk=deployment.pk)
+    assert deployment.wanted is not None
+    return compile_spec(deployment=deployment, revision=deployment.wanted)
+
+
+def edit(actor: User, deployment: Deployment, configuration: Configuration) -> Operation:
+    deployment.refresh_from_db()
+    assert deployment.wanted is not None
+    return update_config(
+        actor=actor,
+        deployment=deployment,
+        configuration=configuration,
+        base_revision_number=deployment.wanted.number,
+    )
+
+
+def test_what_layers_say_reaches_the_data_plane_nearest_first(
+    distant: Make,
+    say: Callable[..., int],
+    organization: Organization,
+    workspace: Workspace,
+    remote: Cluster,
+) -> None:
+    deployment = distant()
+    say(None, scheduler_size="medium", http_proxy="http://proxy.test:3128")
+    say(organization, scheduler_replicas="2")
+    say(remote, scheduler_replicas="3", node_selector="pool=airflow")
+    say(workspace, scheduler_size="large")
+
+    settings = spec_of(deployment).settings
+
+    assert settings.scheduler_size == LARGE
+    assert settings.scheduler_replicas == 3
+    assert settings.node_selector == (("pool", "airflow"),)
+    assert settings.http_proxy == "http://proxy.test:3128"
+
+
+def test_a_change_reaches_those_for_whom_something_else_holds_and_no_others(
+    distant: Make,
+    make_deployment: Make,
+    say: Callable[..., int],
+    alice: User,
+    organization: Organization,
+) -> None:
+    inherits, sets, local = distant("inherits"), distant("sets"), make_deployment()
+    edit(alice, sets, with_settings(scheduler_size="small"))
+
+    found = reached_by(place=organization, values={"scheduler_size": "large"}, locked=())
+
+    assert [one.deployment for one in found] == [inherits]
+    assert found[0].changes == (("Scheduler size", "small", "large"),)
+    with CaptureQueriesContext(connection) as queries:
+        locked = reached_by(
+            place=organization,
+            values={"scheduler_size": "large", "no_proxy": ".a.test"},
+            locked=("scheduler_size",),
+        )
+    assert {one.deployment for one in locked} == {inherits, sets, local}
+    assert len(queries) == 2
+
+
+def test_it_is_applied_as_changed_settings_of_a_cluster_are(
+    distant: Make, say: Callable[..., int], workspace: Workspace, plane: type[FakePlane]
+) -> None:
+    deployment = distant()
+
+    assert say(workspace, scheduler_size="large") == 1
+    assert cluster_settings.begin_some() == 1
+
+    operation = Operation.objects.get(kind=Operation.Kind.SETTINGS)
+    assert operation.title == "Apply changed settings"
+    row = drive(deployment)
+    assert not cluster_settings.is_behind(row)
+    assert cluster_settings.begin_some() == 0
+    event = AuditEvent.objects.get(action="workspace.deployment_settings_updated")
+    assert event.changes == {"scheduler_size": [None, "large"]}
+    assert event.organization_id == workspace.organization_id
+
+
+def test_ten_at_a_time(
+    distant: Make,
+    say: Callable[..., int],
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster_settings, "AT_ONCE", 1)
+    made = [distant(f"etl-{number}") for number in range(2)]
+    say(workspace, triggerer_replicas="2")
+
+    assert (cluster_settings.begin_some(), cluster_settings.begin_some()) == (1, 0)
+    for one in made:
+        drive(one)
+    assert cluster_settings.begin_some() == 1
+
+
+def test_a_change_while_an_apply_runs_is_not_lost(
+    distant: Make,
+    say: Callable[..., int],
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployment = distant()
+    say(workspace, scheduler_size="medium")
+    cluster_settings.begin_some()
+    apply = FakePlane.apply
+
+    def apply_slowly(plane: FakePlane, *, spec: DeploymentSpec) -> Any:
+        say(workspace, scheduler_size="large")
+        return apply(plane, spec=spec)
+
+    monkeypatch.setattr(FakePlane, "apply", apply_slowly)
+    row = drive(deployment)
+
+    assert cluster_settings.is_behind(row)
+
+
+def test_without_a_confirmation_nothing_is_changed(
+    distant: Make, alice: User, workspace: Workspace
+) -> None:
+    distant()
+
+    with pytest.raises(Invalid, match="Confirm that 1 Deployment is applied again"):
+        update_layer(actor=alice, place=workspace, values={"scheduler_size": "large"}, locked=())
+
+    assert not Layer.objects.filter(workspace=workspace).exclude(values={}).exists()
+
+
+def test_a_lock_holds_and_what_was_set_below_is_kept_for_later(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster, workspace: Workspace
+) -> None:
+    deployment = distant()
+    edit(alice, deployment, with_settings(scheduler_size="large"))
+
+    say(remote, locked=("scheduler_size",), scheduler_size="medium")
+
+    assert spec_of(deployment).settings.scheduler_size == Size(cpu_millis=2000, memory_mib=4096)
+    with pytest.raises(Invalid, match="Scheduler size is locked by the cluster eu-1"):
+        edit(alice, deployment, with_settings(scheduler_size="small"))
+    edit(alice, deployment, with_settings(scheduler_size="large", scheduler_replicas="2"))
+    say(remote, scheduler_size="medium")
+    assert spec_of(deployment).settings.scheduler_size == LARGE
+
+
+def test_a_layer_cannot_say_what_one_above_it_locked(
+    say: Callable[..., int], organization: Organization, workspace: Workspace
+) -> None:
+    say(organization, locked=("http_proxy",), http_proxy="http://proxy.test:3128")
+
+    with pytest.raises(Invalid, match="HTTP proxy is locked by the organization Nordhavn"):
+        say(workspace, http_proxy="http://mine.test:3128")
+
+
+def test_a_revision_with_a_setting_that_was_locked_since_can_be_restored(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster
+) -> None:
+    deployment = distant()
+    edit(alice, deployment, with_settings(scheduler_size="large"))
+    edit(alice, deployment, FAR)
+    say(remote, locked=("scheduler_size",), scheduler_size="medium")
+
+    restore_revision(
+        actor=alice, deployment=deployment, revision=deployment.revisions.get(number=2)
+    )
+
+    assert spec_of(deployment).settings.scheduler_size == Size(cpu_millis=2000, memory_mib=4096)
+
+
+def test_a_priority_class_is_one_of_those_that_the_cluster_allows(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster
+) -> None:
+    deployment = distant()
+    with pytest.raises(Invalid, match="does not allow the priority class high. It allows none"):
+        edit(alice, deployment, with_settings(priority_class="high"))
+
+    say(remote, allowed_priority_classes="high\nlow")
+    edit(alice, deployment, with_settings(priority_class="high"))
+
+    assert spec_of(deployment).settings.priority_class == "high"
+    with pytest.raises(Invalid, match="There is no setting allowed_priority_classes here"):
+        edit(alice, deployment, with_settings(allowed_priority_classes="system-node-critical"))
+
+
+def test_a_quota_below_the_requests_is_said_before_it_is_applied(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster
+) -> None:
+    deployment = distant()
+    with pytest.raises(Invalid, match="too small: components, database and the least workers"):
+        edit(alice, deployment, with_settings(quota_memory="8Gi"))
+    edit(alice, deployment, with_settings(quota_memory="16Gi"))
+
+    say(remote, quota_cpu="1")
+
+    with pytest.raises(Invalid, match="request 1.47 CPU"):
+        edit(alice, deployment, with_settings(quota_memory="32Gi"))
+
+
+def test_a_draft_that_is_open_while_an_owner_locks_is_told_and_not_lost(
+    distant: Make,
+    say: Callable[..., int],
+    alice: User,
+    remote: Cluster,
+    workspace: Workspace,
+    client_of: Callable[..., Client],
+) -> None:
+    deployment = distant()
+    configuration = replace(with_settings(scheduler_size="large"), description="Mine")
+    draft = save_draft(
+        actor=alice,
+        workspace=workspace,
+        cluster=remote,
+        configuration=configuration,
+        deployment=deployment,
+        base=deployment.wanted,
+    )
+    say(remote, locked=("scheduler_size",), scheduler_size="medium")
+    address = reverse("deployments:review", args=[workspace.slug, draft.pk])
+    browser = client_of(alice)
+
+    page = browser.get(address)
+    refused = browser.post(address)
+
+    sentence = "Scheduler size is locked by the cluster eu-1."
+    assert sentence in page.content.decode()
+    assert (refused.status_code, sentence in refused.content.decode()) == (422, True)
+    draft.refresh_from_db()
+    assert draft.configuration == configuration
+    form = browser.get(reverse("deployments:edit_draft", args=[workspace.slug, draft.pk]))
+    assert "Locked by the cluster eu-1" in form.content.decode()
+    assert "Mine" in form.content.decode()
+
+
+def test_the_form_shows_what_is_inherited_and_takes_what_is_set(
+    distant: Make,
+    say: Callable[..., int],
+    alice: User,
+    remote: Cluster,
+    client_of: Callable[..., Client],
+) -> None:
+    deployment = distant()
+    say(remote, scheduler_size="medium", node_selector="pool=airflow")
+    browser = client_of(alice)
+    address = reverse("deployments:configure", args=[deployment.ref])
+
+    page = browser.get(address)
+
+    check_page(page.content.decode())
+    assert "From the cluster eu-1: 2." in page.content.decode()
+    assert "Inherited: medium, from the cluster eu-1." in page.content.decode()
+    data = {key: value for key, value in page.context["editor"].settings.data.items() if value}
+    wrong = browser.post(address, {**data, "settings-scheduler_size": "huge"})
+    assert (wrong.status_code, b"Choose small, medium" in wrong.content) == (422, True)
+    posted = browser.post(
+        address, {**data, "settings-scheduler_size": "LARGE", "settings-node_selector": "none"}
+    )
+    review = browser.get(posted["Location"])
+    text = review.content.decode()
+    check_page(text)
+    assert "Scheduler size" in text
+    assert "inherited" in text
+    browser.post(posted["Location"])
+    settings = spec_of(deployment).settings
+    assert (settings.scheduler_size, settings.node_selector) == (LARGE, ())
+
+
+def test_the_page_of_a_layer_shows_whom_a_change_reaches_before_it_is_made(
+    distant: Make, alice: User, bob: User, workspace: Workspace, client_of: Callable[..., Client]
+) -> None:
+    deployment = distant()
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+    browser = client_of(alice)
+    check_page(browser.get(address).content.decode())
+    data = {"scheduler_size": "large", "lock_scheduler_size": "on"}
+
+    asked = browser.post(address, data)
+
+    assert deployment.name in asked.content.decode()
+    assert "1 Deployment is applied again" in asked.content.decode()
+    assert spec_of(deployment).settings.scheduler_size is None
+    done = browser.post(address, {**data, "apply_again": "on"})
+    assert done.status_code == 302
+    assert spec_of(deployment).settings.scheduler_size == LARGE
+    assert Layer.objects.get(workspace=workspace).locked == ["scheduler_size"]
+    seen = client_of(bob).get(reverse("deployments:settings", args=[deployment.ref]))
+    check_page(seen.content.decode())
+    assert "From the workspace Warehouse" in seen.content.decode()
+    assert "Locked by the workspace Warehouse" in seen.content.decode()
+
+
+@pytest.mark.parametrize("page", ["organization", "workspace", "cluster", "portal"])
+def test_bob_reads_a_layer_and_cannot_change_it_and_charlie_does_not_see_it(
+    page: str,
+    alice: User,
+    bob: User,
+    charlie: User,
+    workspace: Workspace,
+    remote: Cluster,
+    client_of: Callable[..., Client],
+) -> None:
+    places = {
+        "organization": [workspace.organization.slug],
+        "workspace": [workspace.slug],
+        "cluster": [workspace.organization.slug, remote.pk],
+        "portal": [],
+    }
+    address = reverse(f"deployments:{page}_settings", args=places[page])
+    is_portal = page == "portal"
+
+    assert client_of(bob).get(address).status_code == (404 if is_portal else 200)
+    assert client_of(bob).post(address, {}).status_code == (404 if is_portal else 403)
+    assert client_of(charlie).get(address).status_code == 404
+    assert client_of(alice).get(address).status_code == (404 if is_portal else 200)
+    assert client_of(alice).post(address, {"scheduler_size": "huge"}).status_code == (
+        404 if is_portal else 422
+    )
+
+
+def test_the_page_of_a_layer_asks_a_constant_number_of_questions(
+    distant: Make, alice: User, workspace: Workspace, client_of: Callable[..., Client]
+) -> None:
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+    browser = client_of(alice)
+    browser.post(address, {"scheduler_size": "huge"})
+    counts = []
+    for number in range(1, 4, 2):
+        distant(f"etl-{number}"), distant(f"dbt-{number}")
+        with CaptureQueriesContext(connection) as queries:
+            browser.post(address, {"scheduler_size": "large"})
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]

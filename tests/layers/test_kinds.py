@@ -1,0 +1,100 @@
+"""What a setting takes, and its one form: parsing a tidied text again changes nothing."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.core.errors import Invalid
+from apps.dataplane.production import ProductionSpec, Size, Toleration
+from apps.layers.catalogue import GROUPS, SETTINGS, production_of
+from apps.layers.kinds import EFFECTS, SizeKind
+
+GOOD = (
+    ("scheduler_size", " Extra Large ", "extra-large", Size(cpu_millis=8000, memory_mib=16384)),
+    ("scheduler_size", "2.50 cpu,6gib", "2.5 CPU, 6Gi", Size(cpu_millis=2500, memory_mib=6144)),
+    ("scheduler_size", "small", "small", None),
+    ("scheduler_replicas", "02", "2", 2),
+    ("high_availability", "on", "on", True),
+    ("node_selector", "b=2\n\n a = 1 ", "a=1\nb=2", (("a", "1"), ("b", "2"))),
+    ("tolerations", "gpu\nspot=true:NoSchedule", "gpu\nspot=true:NoSchedule", None),
+    ("priority_class", " high ", "high", "high"),
+    ("allowed_priority_classes", "low\nhigh\nlow", "high\nlow", ("high", "low")),
+    ("pod_annotations", "a.org/x=any text = all", "a.org/x=any text = all", None),
+    ("quota_cpu", "2.50", "2.5", 2500),
+    ("quota_memory", "2048Mi", "2Gi", 2048),
+    ("quota_memory", "", "", None),
+    ("https_proxy", "http://proxy.test:3128", "http://proxy.test:3128", None),
+    ("no_proxy", " .a.test, 10.0.0.0/8,.a.test", ".a.test,10.0.0.0/8", None),
+)
+BAD = (
+    ("scheduler_size", "huge", "Choose small, medium"),
+    ("scheduler_size", "0.01 CPU, 6Gi", "0.1 to 64 CPU"),
+    ("scheduler_replicas", "9", "from 1 to 4"),
+    ("scheduler_replicas", "²", "from 1 to 4"),
+    ("high_availability", "maybe", "on or off"),
+    ("node_selector", "no equals", "one label a line"),
+    ("node_selector", "a=1\na=2", "twice"),
+    ("node_selector", "a=" + "x" * 64, "at most 63"),
+    ("pod_labels", "astro-portal.dev/deployment=other", "reserved"),
+    ("pod_labels", "app.kubernetes.io/name=other", "reserved"),
+    ("pod_labels", "dag_id=other", "reserved"),
+    ("pod_annotations", "a.org/x=two\x07", "cannot be used"),
+    ("tolerations", "spot=true:Never", "The effects are"),
+    ("tolerations", "node-role.kubernetes.io/control-plane:NoSchedule", "keeps pods away"),
+    ("priority_class", "Not A Name", "no name"),
+    ("allowed_priority_classes", "a b", "one name a line"),
+    ("quota_cpu", "0", "number of CPUs"),
+    ("quota_memory", "64", "amount of memory"),
+    ("http_proxy", "proxy:3128", "URL of a proxy"),
+    ("http_proxy", "http://me:secret@proxy.test:3128", "is a secret"),
+    ("no_proxy", "a b", "commas"),
+)
+
+
+def test_each_takes_what_is_right_and_writes_it_in_one_form() -> None:
+    for name, typed, tidied, value in GOOD:
+        setting = SETTINGS[name]
+        assert setting.tidy(typed) == tidied, name
+        assert setting.tidy(tidied) == tidied, name
+        assert value is None or setting.kind.parse(tidied) == value, name
+
+
+@pytest.mark.parametrize(("name", "typed", "message"), BAD)
+def test_each_says_what_would_be_right(name: str, typed: str, message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        SETTINGS[name].tidy(typed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(sorted(SETTINGS)), text=st.text(max_size=40))
+def test_whatever_is_typed_is_refused_with_a_sentence_or_means_the_same_again(
+    name: str, text: str
+) -> None:
+    setting = SETTINGS[name]
+    sentence = ""
+    try:
+        tidied = setting.tidy(text)
+        setting.kind.parse(tidied)
+    except Invalid as error:
+        sentence = error.message
+    assert sentence.endswith(".") if sentence else setting.tidy(tidied) == tidied
+
+
+def test_a_toleration_keeps_key_value_and_effect() -> None:
+    kind = SETTINGS["tolerations"].kind
+
+    assert kind.parse(f"spot=true:{EFFECTS[0]}\ngpu") == (
+        Toleration(key="gpu"),
+        Toleration(key="spot", value="true", effect="NoSchedule"),
+    )
+
+
+def test_every_setting_reaches_the_data_plane_and_its_default_is_the_planes() -> None:
+    defaults = {name: setting.default for name, setting in SETTINGS.items()}
+
+    assert {field.name for field in fields(ProductionSpec)} == set(SETTINGS)
+    assert production_of(defaults) == ProductionSpec()
+    assert all(setting.group in GROUPS for setting in SETTINGS.values())
+    assert SizeKind.NAMED["small"] is None
