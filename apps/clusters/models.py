@@ -52,10 +52,10 @@ class Cluster(models.Model):
     hold ciphertext, opened by `sealed` alone. `connection_version` grows with every change of what
     a plane is made from, so that no process keeps using an old one, and `settings_version` with
     every change for which Deployments that run there must be applied again. `check_result` is what
-    the last test found (see `probe`), `cloud` what pages show of a
-    cloud's cluster (`facts` of its identity), `storage_test` the same of its storage (see `storage`),
-    `identity_seen` which cluster answered. The columns from `failures` to `blind_until` belong to
-    the circuit breaker. A cluster that was removed keeps its row for the records of its
+    the last test found (see `probe`), `storage_test` the same of its storage (see `storage`),
+    `identity_seen` which cluster answered, `cloud` what pages show of a cluster of a cloud (the
+    `facts` of its identity). The columns from `failures` to `blind_until` belong to the circuit
+    breaker. A cluster that was removed keeps its row for the records of its
     Deployments, without a secret.
     """
 

@@ -1,7 +1,7 @@
 """STS and EKS as they answer over HTTP, with the refusals that matter, and shapes of the others.
 
-The answers of Azure and Google are recorded shapes of their documentation: no test here has talked to
-them.
+The answers of Azure and Google are recorded shapes of their documentation: no test here has talked
+to them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Pages that find clusters of a cloud: owners tick and register; the external id is the portal's."""
+"""Pages that find clusters of a cloud: owners tick and register them."""
 
 import json
 from functools import partial

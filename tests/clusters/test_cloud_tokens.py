@@ -229,9 +229,7 @@ def test_ten_minutes_without_sts_cost_nothing(aws_account, monkeypatch) -> None:
     assert tokens.token_for(IDENTITY)
 
 
-def test_without_the_library_or_credentials_the_operator_is_named(
-    aws_account, monkeypatch
-) -> None:
+def test_without_the_library_or_credentials_the_operator_is_named(aws_account, monkeypatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(Permanent, match="no AWS credentials of its own"):
         aws.find_clusters(aws.role_of(IDENTITY))

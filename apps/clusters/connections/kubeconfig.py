@@ -35,8 +35,8 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 INLINE = "Make one that holds all data with: kubectl config view --raw --minify --flatten"
 TOKEN = "Use a token of a service account instead."  # noqa: S105 - a message
 CLOUD = (
-    "For EKS, AKS and GKE choose the cloud above, and the portal gets tokens itself; else use a token "
-    "of a service account."
+    "For EKS, AKS and GKE choose the cloud above, and the portal gets tokens itself; else use a "
+    "token of a service account."
 )
 # Fields that are refused, with the reason.
 CLUSTER_REFUSALS = {

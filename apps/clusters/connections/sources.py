@@ -14,6 +14,7 @@ from apps.clusters.connections.kubeconfig import Access, read_server
 from apps.core.errors import Invalid
 from apps.dataplane.clouds import aws, azure, google
 from apps.dataplane.clouds.identities import AzureIdentity, CloudIdentity, FoundCluster
+from apps.dataplane.clouds.web import Ask, ask
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.kubernetes.config import Connection
 
@@ -76,7 +77,7 @@ class AzureSource:
     """AKS clusters of one subscription."""
 
     application: azure.Application
-    ask: azure.Ask = azure.ask
+    ask: Ask = ask
 
     def find(self) -> tuple[Offer, ...]:
         try:
@@ -119,7 +120,7 @@ class GoogleSource:
 
     account: google.Account
     by_dns: bool = False
-    ask: google.Ask = google.ask
+    ask: Ask = ask
 
     def find(self) -> tuple[Offer, ...]:
         return tuple(
@@ -135,9 +136,7 @@ class GoogleSource:
 
     def _found(self) -> dict[str, FoundCluster]:
         try:
-            found = google.find_clusters(
-                self.account, time.time(), by_dns=self.by_dns, by=self.ask
-            )
+            found = google.find_clusters(self.account, time.time(), by_dns=self.by_dns, by=self.ask)
         except DataPlaneError as error:
             raise Invalid(error.message) from None
         return {f"{one.region}/{one.name}": one for one in found}
@@ -151,10 +150,6 @@ def _access(found: FoundCluster, *, networks: tuple[str, ...], now: datetime) ->
     return _as(found.identity, server=server, ca=ca, networks=networks)
 
 
-def _as(
-    identity: CloudIdentity, *, server: str, ca: str, networks: tuple[str, ...]
-) -> Access:
-    connection = Connection(
-        server=server, ca_certificate=ca, networks=networks, identity=identity
-    )
+def _as(identity: CloudIdentity, *, server: str, ca: str, networks: tuple[str, ...]) -> Access:
+    connection = Connection(server=server, ca_certificate=ca, networks=networks, identity=identity)
     return Access(connection=connection, expires_at=None)

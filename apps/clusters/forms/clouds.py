@@ -1,4 +1,4 @@
-"""Where clusters of a cloud are found, as people give it. `cleaned_data["source"]` is what it means."""
+"""Where clusters of a cloud are found, as people give it: `cleaned_data["source"]`."""
 
 from typing import Any, ClassVar
 

@@ -149,9 +149,7 @@ def _registered(
         raise Invalid(error.message) from None
 
 
-def _after(
-    request: HttpRequest, organization: Organization, made: list[Cluster]
-) -> HttpResponse:
+def _after(request: HttpRequest, organization: Organization, made: list[Cluster]) -> HttpResponse:
     if len(made) == 1:
         messages.success(request, f"{made[0]} is registered.")
         return redirect("clusters:cluster", organization.slug, made[0].pk)

@@ -35,7 +35,12 @@ URL_SECONDS = 60
 TOKEN_SECONDS, RENEW_SECONDS = 14 * 60, 10 * 60
 ROLE_SECONDS, RENEW_BEFORE_SECONDS = 3600, 20 * 60
 MOST_CLUSTERS = 100
-THROTTLED = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException")
+THROTTLED = (
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+)
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
 
@@ -215,7 +220,7 @@ def _library(name: str) -> Any:
 
 @contextmanager
 def _errors(role: Role, act: str, permission: str) -> Iterator[None]:
-    """Turn the library's errors into those of a data plane. `act` is empty for assuming the role."""
+    """Turn the library's errors into those of a data plane. `act` is empty for AssumeRole."""
     exceptions = _library("botocore.exceptions")
     try:
         yield

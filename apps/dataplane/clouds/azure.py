@@ -58,9 +58,7 @@ def mint(identity: AzureIdentity, now: float, *, by: Ask = ask) -> Lasting[str]:
     reply = _sign_in(identity.tenant, identity.client_id, identity.client_secret, AKS_SCOPE, by)
     seconds = _seconds(reply.body.get("expires_in"))
     before = min(RENEW_BEFORE_SECONDS, seconds / 3)
-    return Lasting(
-        value=_token(reply), renew_at=now + seconds - before, ends_at=now + seconds - 60
-    )
+    return Lasting(value=_token(reply), renew_at=now + seconds - before, ends_at=now + seconds - 60)
 
 
 def find_clusters(application: Application, *, by: Ask = ask) -> tuple[ListedCluster, ...]:
@@ -139,7 +137,8 @@ def _seconds(value: Any) -> float:
 def _listed(item: Any) -> ListedCluster | None:
     if not isinstance(item, dict) or not CLUSTER_ID.fullmatch(str(item.get("id", ""))):
         return None
-    properties = item.get("properties") if isinstance(item.get("properties"), dict) else {}
+    properties = item.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
     return ListedCluster(
         cluster_id=item["id"],
         name=item["id"].rpartition("/")[2],

@@ -3,8 +3,8 @@
     fresh -- time passes --> due -- made anew --> fresh
                              due -- cannot be made --> due, used on until it ends --> ended
 
-Whoever finds it due makes the next one; others go on with the present one meanwhile. While it cannot
-be made, nobody asks more often than the pause allows.
+Whoever finds it due makes the next one; others go on with the present one meanwhile. While it
+cannot be made, it is not asked for more often than the pause allows.
 """
 
 import random

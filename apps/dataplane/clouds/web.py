@@ -1,4 +1,4 @@
-"""Questions to Microsoft and Google by their documented HTTP interfaces, at hosts that are fixed."""
+"""Questions to Microsoft and Google by their documented HTTP interfaces, at fixed hosts."""
 
 import json
 from collections.abc import Callable, Mapping

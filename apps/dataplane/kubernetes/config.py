@@ -11,9 +11,9 @@ from apps.dataplane.errors import Permanent
 class Connection:
     """Address and credential of a Kubernetes API. All PEM texts are inline; nothing names a file.
 
-    Either `token`, or `client_certificate` with `client_key`, or `identity`, for which a cloud gives
-    out tokens that end (see `clouds.tokens`). `tls_server_name` replaces the host
-    of `server` in the check of its certificate. `networks` are the operator's further networks
+    Either `token`, or `client_certificate` with `client_key`, or `identity`, for which a cloud
+    gives out tokens that end (see `clouds.tokens`). `tls_server_name` replaces the host of `server`
+    in the check of its certificate. `networks` are the operator's further networks
     that `server` may lie in (see `addresses`); None leaves addresses unchecked.
     """
 

@@ -28,8 +28,8 @@ from apps.dataplane.status import Finding, Permission, PlaneCheck
 
 OLDEST = (1, 29)
 PRIVATE_ENDPOINT = (
-    "If the endpoint of the cluster is private, the portal needs a way into that network; if it was "
-    "made anew under its name, connect it again on the page Credential."
+    "If the endpoint of the cluster is private, the portal needs a way into that network; if the "
+    "cluster was made anew under its name, connect it again on the page Credential."
 )
 CALL_SECONDS = 4.0
 # Rules that hold in a namespace that does not exist hold in the whole cluster.
