@@ -291,6 +291,8 @@ DATA_PLANES = {
 HAS_LOCAL_PLANE = env_bool("PORTAL_LOCAL_PLANE", True)
 # Where clusters may lie besides the public internet and private ranges.
 CLUSTER_NETWORKS = env_networks("PORTAL_CLUSTER_NETWORKS")
+# Who the portal is at AWS, for people to name in trust policies. Empty: no roles are assumed.
+AWS_PRINCIPAL = env_str("PORTAL_AWS_PRINCIPAL", "")
 # On clusters a new worker may need a new machine, so idle ones stay longer than here.
 CLUSTER_SCALE_DOWN_SECONDS = env_int(
     "PORTAL_CLUSTER_SCALE_DOWN_SECONDS", 300, minimum=30, maximum=86_400

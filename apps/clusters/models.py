@@ -31,6 +31,10 @@ def new_portal_id() -> str:
     return secrets.token_hex(6)
 
 
+def new_external_id() -> str:
+    return f"astro-portal-{secrets.token_hex(12)}"
+
+
 def new_shard() -> int:
     return secrets.randbelow(SHARDS)
 
@@ -49,8 +53,9 @@ class Cluster(models.Model):
     a plane is made from, so that no process keeps using an old one, and `settings_version` with
     every change for which Deployments that run there must be applied again. `check_result` is what
     the last test found (see `probe`), `storage_test` the same of its storage (see `storage`),
-    `identity_seen` which cluster answered. The columns from `failures` to `blind_until` belong to
-    the circuit breaker. A cluster that was removed keeps its row for the records of its
+    `identity_seen` which cluster answered, `cloud` what pages show of a cluster of a cloud (the
+    `facts` of its identity). The columns from `failures` to `blind_until` belong to the circuit
+    breaker. A cluster that was removed keeps its row for the records of its
     Deployments, without a secret.
     """
 
@@ -61,6 +66,9 @@ class Cluster(models.Model):
     class CredentialKind(models.TextChoices):
         TOKEN = "token", "Token"
         CERTIFICATE = "certificate", "Client certificate"
+        AWS = "aws", "AWS role"
+        AZURE = "azure", "Azure application"
+        GOOGLE = "google", "Google service account"
 
     class LogsIn(models.TextChoices):
         CLAIM = "claim", "Shared volume"
@@ -93,6 +101,7 @@ class Cluster(models.Model):
     tls_server_name = models.CharField(max_length=253, blank=True)
     credential = models.BinaryField(null=True, blank=True)
     credential_kind = models.CharField(max_length=12, choices=CredentialKind.choices, blank=True)
+    cloud = models.JSONField(default=dict, blank=True)
     credential_set_at = models.DateTimeField(null=True, blank=True)
     credential_expires_at = models.DateTimeField(null=True, blank=True)
     connection_version = models.PositiveIntegerField(default=1)
@@ -246,6 +255,22 @@ class KeptSecret(models.Model):
     @property
     def identity(self) -> str:
         return f"clusters.keptsecret|{self.id}|sealed"
+
+
+class ExternalId(models.Model):
+    """What the portal says to AWS of an organization when it assumes a role for it.
+
+    A role's owner names it in the role's trust policy. Nobody chooses it, so no organization can
+    use the portal to come to an account that trusts the portal for another one.
+    """
+
+    organization = models.OneToOneField(
+        Organization, on_delete=models.CASCADE, related_name="external_id"
+    )
+    value = models.CharField(max_length=40, default=new_external_id, unique=True)
+
+    def __str__(self) -> str:
+        return self.value
 
 
 class FormerDatabaseServer(models.Model):

@@ -303,6 +303,8 @@ TABLE = {
     "deployments:settings": reads("deployment.view"),
     "clusters:list": reads("organization.clusters.view"),
     "clusters:register": both("organization.clusters.manage"),
+    "clusters:find": both("organization.clusters.manage"),
+    "clusters:reconnect": both("organization.clusters.manage"),
     "clusters:manifest": reads("organization.clusters.view"),
     "clusters:cluster": reads("organization.clusters.view"),
     "clusters:check": writes("organization.clusters.manage"),

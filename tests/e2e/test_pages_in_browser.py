@@ -241,6 +241,8 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("sso:delete_connection", ["nordhavn", made.connection.key]),
         ("clusters:list", ["nordhavn"]),
         ("clusters:register", ["nordhavn"]),
+        *(("clusters:find", ["nordhavn", cloud]) for cloud in ("aws", "azure", "google")),
+        ("clusters:reconnect", ["nordhavn", made.remote.pk, "aws"]),
         ("clusters:cluster", ["nordhavn", made.remote.pk]),
         ("clusters:cluster", ["nordhavn", made.away.pk]),
         ("clusters:settings", ["nordhavn", made.remote.pk]),

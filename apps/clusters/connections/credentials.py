@@ -41,7 +41,10 @@ SHORT_LIVED_ISSUERS = (
     ("https://accounts.google.com", "a Google identity token, which ends after an hour"),
 )
 SHORTEST_LIFE = timedelta(hours=12)
-LASTING = "Use the token of a service account that the manifest on this page makes."
+LASTING = (
+    "Use the token of a service account that the manifest on this page makes; for EKS, AKS and GKE "
+    "choose the cloud above, and the portal renews tokens itself."
+)
 NUMERIC_END = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?\Z")
 
 

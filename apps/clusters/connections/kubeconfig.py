@@ -34,13 +34,17 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 INLINE = "Make one that holds all data with: kubectl config view --raw --minify --flatten"
 TOKEN = "Use a token of a service account instead."  # noqa: S105 - a message
+CLOUD = (
+    "For EKS, AKS and GKE choose the cloud above, and the portal gets tokens itself; else use a "
+    "token of a service account."
+)
 # Fields that are refused, with the reason.
 CLUSTER_REFUSALS = {
     "certificate-authority": f"certificate-authority names a file on your machine. {INLINE}",
     "proxy-url": "proxy-url is refused: the portal connects to the cluster directly.",
 }
 USER_REFUSALS = {
-    "exec": f"exec names a program, and the portal does not run programs. {TOKEN}",
+    "exec": f"exec names a program, and the portal does not run programs. {CLOUD}",
     "auth-provider": f"auth-provider names a plugin, and the portal has no plugins. {TOKEN}",
     "tokenFile": f"tokenFile names a file on your machine. {INLINE}",
     "client-certificate": f"client-certificate names a file on your machine. {INLINE}",
@@ -109,6 +113,21 @@ def read_kubeconfig(text: str, *, context: str, networks: tuple[str, ...], now: 
         networks=networks,
     )
     return Access(connection=connection, expires_at=expires_at, context=chosen)
+
+
+def read_server(text: str, *, networks: tuple[str, ...], now: datetime) -> tuple[str, str]:
+    """Read address and authority of a kubeconfig with one cluster, whatever its users are.
+
+    Raises Invalid as `read_kubeconfig` does.
+    """
+    document = _document(text)
+    names = [str(entry["name"]) for entry in _entries(document, "clusters")]
+    if len(names) != 1:
+        raise Invalid("The kubeconfig must have one cluster.", field=FIELD)
+    cluster = _entry(document, "clusters", "cluster", names[0])
+    server = clean_server(_text(cluster, "server", "cluster"), networks=networks, field=FIELD)
+    authority = _decoded(cluster, "certificate-authority-data", "cluster")
+    return server, clean_ca(authority, field=FIELD, now=now)
 
 
 def _credential(user: Mapping[str, Any], now: datetime) -> tuple[str, str, str, datetime | None]:

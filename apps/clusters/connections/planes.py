@@ -11,6 +11,7 @@ from apps.clusters.connections.sealed import former_password, opened, opened_con
 from apps.clusters.models import Cluster
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.base import DataPlane
+from apps.dataplane.clouds.tokens import try_again
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.config import (
     ClusterConfig,
@@ -84,6 +85,18 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of the cluster {cluster} cannot be read. {error}") from error
+
+
+def forget_failures(cluster: Cluster) -> None:
+    """Ask a cloud for a token at once, whatever it answered before: a person tests the cluster.
+
+    Raises Permanent as `plane_for` does.
+    """
+    if not cluster.cloud:
+        return
+    identity = config_for(cluster).connection.identity
+    if identity is not None:
+        try_again(identity)
 
 
 def allowed_networks() -> tuple[str, ...]:

@@ -4,13 +4,14 @@ The test runs on a thread of a small pool, so that a request waits for it no lon
 deadline. Such a thread uses no database.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from apps.clusters.connections.planes import config_for, plane_for, plane_of
+from apps.clusters.connections.planes import config_for, forget_failures, plane_for, plane_of
 from apps.clusters.models import Cluster
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import DataPlaneError, Unreachable
@@ -39,6 +40,7 @@ def probe(cluster: Cluster) -> PlaneCheck:
     """Test a registered cluster and return what was found, within `DEADLINE_SECONDS`."""
     try:
         plane = plane_for(cluster)
+        forget_failures(cluster)
     except DataPlaneError as error:
         return failed(error.message)
     return _within_deadline(lambda: _check(plane))
@@ -55,6 +57,17 @@ def probe_connection(cluster: Cluster, connection: Connection) -> PlaneCheck:
     except DataPlaneError as error:
         return failed(error.message)
     return _within_deadline(lambda: _try(plane_of(config), connection))
+
+
+def probe_connections(given: Sequence[tuple[Cluster, Connection]]) -> list[PlaneCheck]:
+    """Test several connections side by side, as `probe_connection` does one."""
+    configs = [config_for(cluster, connection=connection) for cluster, connection in given]
+    tests = [
+        _pool.submit(_try, plane_of(config), connection)
+        for config, (_, connection) in zip(configs, given, strict=True)
+    ]
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    return [_result(test, deadline - time.monotonic()) for test in tests]
 
 
 def stored_form(check: PlaneCheck) -> dict[str, Any]:
@@ -87,8 +100,12 @@ def failed(message: str) -> PlaneCheck:
 
 
 def _within_deadline(look: Callable[[], PlaneCheck]) -> PlaneCheck:
+    return _result(_pool.submit(look), DEADLINE_SECONDS)
+
+
+def _result(test: Future[PlaneCheck], seconds: float) -> PlaneCheck:
     try:
-        return _pool.submit(look).result(timeout=DEADLINE_SECONDS)
+        return test.result(timeout=max(0.0, seconds))
     except TimeoutError:
         return failed(f"There was no answer within {DEADLINE_SECONDS} seconds.")
 

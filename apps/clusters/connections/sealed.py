@@ -1,9 +1,12 @@
 """Secrets of clusters at rest: sealed with the key ring, bound to their row and field."""
 
 import json
+from dataclasses import asdict
+from typing import Any
 
 from apps.clusters.models import Cluster, FormerDatabaseServer
 from apps.core.encryption.keys import key_ring
+from apps.dataplane.clouds.identities import KINDS, CloudIdentity
 from apps.dataplane.kubernetes.config import Connection
 
 
@@ -23,23 +26,35 @@ def opened(cluster: Cluster, field: str) -> str:
 
 def seal_credential(cluster: Cluster, connection: Connection) -> None:
     """Seal the credential into its column. The row is not saved."""
-    secret = {
+    secret: dict[str, Any] = {
         "token": connection.token,
         "client_certificate": connection.client_certificate,
         "client_key": connection.client_key,
     }
+    if connection.identity is not None:
+        cloud = connection.identity.facts["cloud"]
+        secret["identity"] = {"cloud": cloud, **asdict(connection.identity)}
     seal(cluster, "credential", json.dumps(secret))
 
 
 def opened_connection(cluster: Cluster, *, networks: tuple[str, ...]) -> Connection:
     """Return the connection to the cluster, credential in plaintext; raises SecretUnreadable."""
+    secret = json.loads(opened(cluster, "credential"))
+    identity = _identity(secret.pop("identity", None))
     return Connection(
         server=cluster.server,
         ca_certificate=cluster.ca_certificate,
         tls_server_name=cluster.tls_server_name,
         networks=networks,
-        **json.loads(opened(cluster, "credential")),
+        identity=identity,
+        **secret,
     )
+
+
+def _identity(stored: dict[str, Any] | None) -> CloudIdentity | None:
+    if stored is None:
+        return None
+    return KINDS[stored.pop("cloud")](**stored)
 
 
 def keep_database_server(cluster: Cluster) -> None:

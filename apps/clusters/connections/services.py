@@ -4,6 +4,7 @@ A test takes seconds, so it never happens inside a transaction. Every write is a
 secrets.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +16,12 @@ from apps.access.roles.catalogue import PERMISSIONS
 from apps.accounts.models import User
 from apps.audit.services import record
 from apps.clusters.connections.kubeconfig import Access
-from apps.clusters.connections.probe import probe, probe_connection, stored_form
+from apps.clusters.connections.probe import (
+    probe,
+    probe_connection,
+    probe_connections,
+    stored_form,
+)
 from apps.clusters.connections.sealed import seal_credential
 from apps.clusters.models import Cluster
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
@@ -25,6 +31,7 @@ from apps.dataplane.status import PlaneCheck
 from apps.organizations.models import Organization
 
 END = "-----END CERTIFICATE-----"
+MOST_AT_ONCE = 10
 
 
 class CredentialUnusable(PortalError):
@@ -54,6 +61,33 @@ def register_cluster(
         cluster.save(force_insert=True)
         record_on_cluster("cluster.registered", actor, cluster, server=[None, cluster.server])
     return cluster
+
+
+def register_clusters(
+    *, actor: User, organization: Organization, accesses: Mapping[str, Access]
+) -> list[Cluster]:
+    """Test several clusters side by side and store them under their names, as `register_cluster`
+    does with one: all or none. At most `MOST_AT_ONCE`.
+
+    Raises Invalid when a name is taken or an address must not be connected to.
+    """
+    if len(accesses) > MOST_AT_ONCE:
+        raise Invalid(f"Register at most {MOST_AT_ONCE} clusters at once.", field="clusters")
+    rows = []
+    for name, access in accesses.items():
+        refuse_taken_name(organization, name)
+        row = Cluster(organization=organization, kind=Cluster.Kind.KUBERNETES, name=name)
+        _take(row, access)
+        rows.append((row, access.connection))
+    for row, check in zip((one for one, _ in rows), _probed_together(rows), strict=True):
+        _note(row, check)
+    with transaction.atomic():
+        lock_clusters(organization)
+        for row, _ in rows:
+            refuse_taken_name(organization, row.name)
+            row.save(force_insert=True)
+            record_on_cluster("cluster.registered", actor, row, server=[None, row.server])
+    return [row for row, _ in rows]
 
 
 def check_cluster(*, actor: User, cluster: Cluster) -> PlaneCheck:
@@ -149,6 +183,13 @@ def _probed(cluster: Cluster, connection: Connection) -> PlaneCheck:
         raise Invalid(error.message, field="server") from error
 
 
+def _probed_together(rows: Sequence[tuple[Cluster, Connection]]) -> list[PlaneCheck]:
+    try:
+        return probe_connections(rows)
+    except AddressRefused as error:
+        raise Invalid(error.message, field="clusters") from error
+
+
 def _refuse_unusable(cluster: Cluster, check: PlaneCheck) -> None:
     """Refuse a connection that works worse than the stored one. Missing permissions are accepted
     where the stored one lacks some, too.
@@ -200,9 +241,8 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
     cluster.server = connection.server
     cluster.ca_certificate = connection.ca_certificate
     cluster.tls_server_name = connection.tls_server_name
-    cluster.credential_kind = (
-        Cluster.CredentialKind.TOKEN if connection.token else Cluster.CredentialKind.CERTIFICATE
-    )
+    cluster.credential_kind = _kind_of(connection)
+    cluster.cloud = connection.identity.facts if connection.identity else {}
     cluster.credential_set_at = timezone.now()
     cluster.credential_expires_at = access.expires_at
     seal_credential(cluster, connection)
@@ -212,9 +252,18 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
         "tls_server_name",
         "credential",
         "credential_kind",
+        "cloud",
         "credential_set_at",
         "credential_expires_at",
     ]
+
+
+def _kind_of(connection: Connection) -> str:
+    if connection.identity is not None:
+        return connection.identity.facts["cloud"]
+    if connection.token:
+        return Cluster.CredentialKind.TOKEN
+    return Cluster.CredentialKind.CERTIFICATE
 
 
 def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:

@@ -28,6 +28,7 @@ from apps.clusters.forms.access import (
 from apps.clusters.forms.parts import KeptForm
 from apps.clusters.views.parts import kubernetes_called, page_of, posted
 from apps.clusters.views.secrets import keep, kept_of
+from apps.clusters.views.ways import ways_to_connect
 from apps.core.web.form_pages import errors_shown_in, form_page
 from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
@@ -55,7 +56,11 @@ def register(request: HttpRequest, organization: Organization) -> HttpResponse:
             messages.success(request, f"{cluster} is registered.")
             return redirect("clusters:cluster", organization.slug, cluster.pk)
     keep(form, mine)
-    context = {"organization": organization, **_form_context(request, form)}
+    context = {
+        "organization": organization,
+        "ways": ways_to_connect(organization, current=_way(request)),
+        **_form_context(request, form),
+    }
     return form_page(request, "clusters/register.html", context, form)
 
 
@@ -89,6 +94,7 @@ def credential(request: HttpRequest, organization: Organization, cluster_id: int
     context = {
         **page_of(request, cluster, tab="credential"),
         "may_move": may_move(actor=request_user(request), cluster=cluster),
+        "ways": ways_to_connect(organization, cluster=cluster, current=_way(request)),
         **_form_context(request, form),
     }
     return form_page(request, "clusters/credential.html", context, form)
@@ -98,9 +104,12 @@ def _is_by_token(request: HttpRequest) -> bool:
     return request.GET.get("by") == BY_TOKEN
 
 
+def _way(request: HttpRequest) -> str:
+    return "token" if _is_by_token(request) else "kubeconfig"
+
+
 def _mine(request: HttpRequest, organization: Organization, form: str) -> dict[str, Any]:
-    kind = "token" if _is_by_token(request) else "kubeconfig"
-    return kept_of(request, organization, f"{form} {kind}")
+    return kept_of(request, organization, f"{form} {_way(request)}")
 
 
 def _is_good(request: HttpRequest, form: KeptForm) -> bool:
@@ -111,16 +120,11 @@ def _is_good(request: HttpRequest, form: KeptForm) -> bool:
 
 def _form_context(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
     by_token = _is_by_token(request)
-    ways = ((False, "Paste a kubeconfig", ""), (True, "Address and token", f"?by={BY_TOKEN}"))
     return {
         "form": form,
         "is_stale": not is_sign_in_fresh(request),
         "confirm_url": f"{reverse('account_reauthenticate')}?next={request.path}",
         "by_token": by_token,
-        "ways": [
-            {"label": label, "url": f"{request.path}{query}", "is_current": way == by_token}
-            for way, label, query in ways
-        ],
         "commands": COMMANDS,
         "kubeconfig_command": KUBECONFIG_COMMAND,
         "manifest": permissions.manifest(),

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
-from apps.clusters.connections.instructions import COMMANDS, ROLE_FILE
+from apps.clusters.connections.instructions import ROLE_FILE, commands_for, manifest_for
 from apps.clusters.connections.services import check_cluster
 from apps.clusters.connections.storage import is_lost, is_running, request_storage_test
 from apps.clusters.images import unremoved_images
@@ -26,7 +26,6 @@ from apps.clusters.queries import (
 from apps.clusters.views.parts import MANAGE, cluster_called, kubernetes_called, page_of
 from apps.core.errors import PortalError
 from apps.core.web.htmx import is_fragment
-from apps.dataplane.kubernetes.registration import permissions
 from apps.organizations.models import Organization
 
 PAGE_SIZE = 50
@@ -94,7 +93,9 @@ def storage(request: HttpRequest, organization: Organization, cluster_id: int) -
 @scoped(Organization, "organization.clusters.view", by="slug")
 @require_safe
 def manifest(request: HttpRequest, organization: Organization) -> HttpResponse:
-    response = HttpResponse(permissions.manifest(), content_type="application/yaml")
+    chosen = request.GET.get("cluster", "")
+    cloud = cluster_called(organization, int(chosen)).cloud if chosen.isdecimal() else {}
+    response = HttpResponse(manifest_for(cloud), content_type="application/yaml")
     response["Content-Disposition"] = f'attachment; filename="{ROLE_FILE}"'
     return response
 
@@ -112,11 +113,12 @@ def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
         "same": same_clusters(cluster),
         "findings": cluster.check_result.get("findings", []),
         "permissions": rows,
-        "is_lacking": any(row["missing"] for row in rows),
+        "is_lacking": any(row["missing"] for row in rows)
+        or bool(cluster.cloud and not cluster.is_usable),
         "deployments": there[:MOST_DEPLOYMENTS],
         "deployment_count": there.count(),
-        "commands": COMMANDS,
-        "manifest": permissions.manifest(),
+        "commands": commands_for(cluster.cloud),
+        "manifest": manifest_for(cluster.cloud),
         **_storage(cluster),
     }
 

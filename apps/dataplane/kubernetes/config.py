@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from apps.dataplane.clouds.identities import CloudIdentity
 from apps.dataplane.errors import Permanent
 
 
@@ -10,8 +11,9 @@ from apps.dataplane.errors import Permanent
 class Connection:
     """Address and credential of a Kubernetes API. All PEM texts are inline; nothing names a file.
 
-    Either `token`, or `client_certificate` with `client_key`. `tls_server_name` replaces the host
-    of `server` in the check of its certificate. `networks` are the operator's further networks
+    Either `token`, or `client_certificate` with `client_key`, or `identity`, for which a cloud
+    gives out tokens that end (see `clouds.tokens`). `tls_server_name` replaces the host of `server`
+    in the check of its certificate. `networks` are the operator's further networks
     that `server` may lie in (see `addresses`); None leaves addresses unchecked.
     """
 
@@ -22,6 +24,7 @@ class Connection:
     client_key: str = field(default="", repr=False)
     tls_server_name: str = ""
     networks: tuple[str, ...] | None = None
+    identity: CloudIdentity | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

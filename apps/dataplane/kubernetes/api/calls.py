@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from apps.dataplane import fence
+from apps.dataplane.clouds import tokens
 from apps.dataplane.errors import Temporary
 from apps.dataplane.kubernetes.api import errors as refusals
 from apps.dataplane.kubernetes.api.errors import Request
@@ -96,11 +97,19 @@ class Caller:
         self, answer: Answer, request: Request, sent: Mapping[str, Any] | None = None
     ) -> Exception:
         """Turn a response of 400 or more into an error that quotes no secret of the request."""
+        identity = self._connection.identity
+        if answer.status == 401 and identity is not None:
+            return refusals.CredentialRefused(tokens.refusal_of(identity))
+        current = tokens.kept_tokens.peek(identity) if identity is not None else None
         return refusals.from_response(
             status=answer.status,
             body=_parsed(answer),
             request=request,
-            secrets=(*refusals.secret_values(sent or {}), *self._credentials),
+            secrets=(
+                *refusals.secret_values(sent or {}),
+                *self._credentials,
+                *((current,) if current else ()),
+            ),
             retry_after=_retry_after(answer),
         )
 

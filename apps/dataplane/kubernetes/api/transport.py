@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 
 from apps.core.outbound.addresses import connect
+from apps.dataplane.clouds.tokens import token_for
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.api import deadlines
 from apps.dataplane.kubernetes.api.addresses import allowed_addresses
@@ -82,6 +83,7 @@ class Transport:
         self.host = urlsplit(connection.server).netloc
         self._root = urlsplit(connection.server).path.rstrip("/")
         self._pool = _pool(connection)
+        self._identity = connection.identity
         self._headers = {
             "Host": self.host,
             "User-Agent": "astro-portal",
@@ -166,9 +168,13 @@ class Transport:
         headers: Mapping[str, str] | None,
         body: bytes | None,
     ) -> bytes:
-        """Return a request as it is sent. Raises ValueError for a header of more than one line."""
+        """Return a request as it is sent. Raises ValueError for a header of more than one line,
+        DataPlaneError while a cloud gives out no token.
+        """
         target = f"{self._root}{path}?{urlencode(query)}" if query else f"{self._root}{path}"
         all_headers = {**self._headers, **(headers or {})}
+        if self._identity is not None:
+            all_headers["Authorization"] = f"Bearer {token_for(self._identity)}"
         if body is not None:
             all_headers["Content-Length"] = str(len(body))
         lines = [f"{name}: {value}" for name, value in all_headers.items()]

@@ -6,6 +6,7 @@ an Airflow. It serves the origin of all Airflows itself where the portal runs on
 runs behind the local edge on one machine.
 """
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +16,8 @@ from aiohttp import ClientConnectorCertificateError, ClientError, ClientResponse
 from multidict import CIMultiDict
 from yarl import URL
 
+from apps.dataplane.clouds.identities import CloudIdentity
+from apps.dataplane.clouds.tokens import kept_tokens, token_for
 from apps.dataplane.edge.headers import request_headers, response_headers
 from apps.dataplane.edge.pages import add_security_headers, not_found, page, silent
 from apps.dataplane.edge.passing import CHUNK_BYTES, pass_on, redirect_to_slash, ref_of
@@ -163,6 +166,8 @@ async def _forward(
     if roles := request.app.get(ROLES):
         headers = await roles.held(headers, url=request.rel_url, ref=ref)
     headers = for_cluster(headers, connection)
+    if connection.identity is not None:
+        headers["Authorization"] = f"Bearer {await _cloud_token(connection.identity)}"
     if request.method == "HEAD":
         # The proxy would try to decompress the missing body, and fail.
         headers["Accept-Encoding"] = "identity"
@@ -178,6 +183,13 @@ async def _forward(
         allow_redirects=False,
     ) as upstream:
         return await _passed_on(request, ref, connection, upstream)
+
+
+async def _cloud_token(identity: CloudIdentity) -> str:
+    """Return the token of a cloud. A new one is waited for on a thread."""
+    if kept_tokens.is_fresh(identity):
+        return token_for(identity)
+    return await asyncio.to_thread(token_for, identity)
 
 
 async def _passed_on(

@@ -27,6 +27,10 @@ from apps.dataplane.kubernetes.registration.storage import (
 from apps.dataplane.status import Finding, Permission, PlaneCheck
 
 OLDEST = (1, 29)
+PRIVATE_ENDPOINT = (
+    "If the endpoint of the cluster is private, the portal needs a way into that network; if the "
+    "cluster was made anew under its name, connect it again on the page Credential."
+)
 CALL_SECONDS = 4.0
 # Rules that hold in a namespace that does not exist hold in the whole cluster.
 _NOWHERE = "airflow-0-permissions"
@@ -46,7 +50,7 @@ def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
         has_policy = task_pod_policy.is_enforced(api)
         way = way_finding(api, config)
     except DataPlaneError as error:
-        return PlaneCheck(is_usable=False, version="", findings=(_failure(error),))
+        return PlaneCheck(is_usable=False, version="", findings=(_failure(error, config),))
     findings = (
         Finding(title="Kubernetes API", is_ok=True, detail=f"It answers in {latency_ms} ms."),
         _version_finding(version),
@@ -73,9 +77,14 @@ def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
     )
 
 
-def _failure(error: DataPlaneError) -> Finding:
+def _failure(error: DataPlaneError, config: ClusterConfig) -> Finding:
     remedy = "Check the address, the CA certificate and the credential."
-    if isinstance(error, refusals.CredentialRefused):
+    if config.connection.identity is not None:
+        is_away = isinstance(error, Unreachable) and not isinstance(
+            error, refusals.CredentialRefused
+        )
+        remedy = PRIVATE_ENDPOINT if is_away else ""
+    elif isinstance(error, refusals.CredentialRefused):
         remedy = "Enter a new token or certificate."
     elif not isinstance(error, Unreachable):
         remedy = "Try again, or check the log of the cluster's API server."

@@ -133,6 +133,29 @@ def manifest() -> str:
     return text
 
 
+def manifest_for_group() -> str:
+    """Return the YAML of the permissions for a group of users, which a cloud puts the portal into,
+    and of the policy that task pods are judged by.
+    """
+    objects = [_role(), _binding_of_group(), *task_pod_policy.manifests()]
+    text: str = yaml.safe_dump_all(objects, sort_keys=False)
+    return text
+
+
+def manifest_for_user(name: str) -> str:
+    """Return the same for one user by the name that the cloud gives it."""
+    subject = {"kind": "User", "name": name, "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {**_binding(), "subjects": [subject]}
+    objects = [_role(), binding, *task_pod_policy.manifests()]
+    text: str = yaml.safe_dump_all(objects, sort_keys=False)
+    return text
+
+
+def _binding_of_group() -> dict[str, Any]:
+    subject = {"kind": "Group", "name": ACCOUNT, "apiGroup": "rbac.authorization.k8s.io"}
+    return {**_binding(), "subjects": [subject]}
+
+
 def _namespace() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
