@@ -9,6 +9,7 @@ from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
+    DatabaseDump,
     Drift,
     Finding,
     LiveMetrics,
@@ -164,6 +165,18 @@ class SupportsProjects(Protocol):
     def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
         """Read the DAG files of `spec.code` with the runtime and the packages of `spec`, which are
         installed. Raises Permanent when Airflow does not start with them.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsBackups(Protocol):
+    """A data plane that backs up metadata databases, and restores what `spec.restore` names."""
+
+    def back_up(self, *, ref: str, path: str) -> DatabaseDump:
+        """Write a dump of the metadata database to a new file at `path`, which appears when it is
+        complete. Takes up to hours, so it belongs into a job; Airflow runs on. Raises Permanent
+        where a person must act, such as a disk without room.
         """
         ...
 

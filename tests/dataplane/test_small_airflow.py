@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -38,7 +39,7 @@ from apps.dataplane.local.projects.environments import (
     environment_of,
     remove_unused,
 )
-from apps.dataplane.spec import CodeSpec, VariableSpec
+from apps.dataplane.spec import CodeSpec, RestoreSpec, VariableSpec
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.results import observed_json
@@ -973,6 +974,49 @@ def _rows_of(url: str, run_id: str) -> dict[str, int]:
     )
     with psycopg.connect(url) as connection:
         return dict(connection.execute(counts, {"run": run_id}).fetchall())
+
+
+def test_a_backup_is_restored_with_all_that_was_in_it_and_a_damaged_one_changes_nothing(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    before = replace(world.spec)
+    pool = {"name": "in_the_backup", "slots": 3}
+    world.airflow("POST", "/api/v2/pools", pool)
+    archive = tmp_path / "one.dump"
+
+    dump = world.plane.back_up(ref=before.ref, path=str(archive))
+
+    assert (dump.airflow_version, dump.size_bytes) == ("3.3.2", archive.stat().st_size)
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    assert [*tmp_path.iterdir()] == [archive]
+    world.airflow("DELETE", "/api/v2/pools/in_the_backup")
+    world.airflow("POST", "/api/v2/pools", pool | {"name": "after_the_backup"})
+    cut = tmp_path / "cut.dump"
+    cut.write_bytes(archive.read_bytes()[:-100])
+    restore = RestoreSpec(
+        key="cut", dump_path=str(cut), sha256=dump.sha256, airflow_version=dump.airflow_version
+    )
+    with pytest.raises(Permanent, match="nothing was changed. .* checksum is another one"):
+        world.apply(restore=restore)
+    assert "after_the_backup" in pool_names(world)
+
+    world.apply(restore=replace(restore, key="whole", dump_path=str(archive), pauses_dags=True))
+
+    assert "in_the_backup" in pool_names(world)
+    assert "after_the_backup" not in pool_names(world)
+    assert not database.has_database(
+        world.plane.config, database.restored_name(Folder(world.home, before.ref))
+    )
+    world.airflow("DELETE", "/api/v2/pools/in_the_backup")
+    world.apply()
+    assert "in_the_backup" not in pool_names(world), "it was restored a second time"
+    world.apply(restore=None)
+    with pytest.raises(Permanent, match="has no metadata database yet"):
+        world.plane.back_up(ref="no-such-comet", path=str(tmp_path / "none.dump"))
+
+
+def pool_names(world: LocalWorld) -> set[str]:
+    return {pool["name"] for pool in world.airflow("GET", "/api/v2/pools")["pools"]}
 
 
 def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(

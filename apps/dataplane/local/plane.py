@@ -6,6 +6,7 @@ Deployments.
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 
 import psutil
 
@@ -13,6 +14,7 @@ from apps.dataplane.airflow_token import PORTAL, AirflowUser, service_token
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.local.airflow import api as airflow_api
 from apps.dataplane.local.airflow import database, log_files, parse_logs
+from apps.dataplane.local.backups import dumping
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control import scaling_log
 from apps.dataplane.local.control.apply import ApplyPass
@@ -34,6 +36,7 @@ from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
     AirflowResponse,
+    DatabaseDump,
     Finding,
     LogPage,
     Observation,
@@ -77,6 +80,12 @@ class LocalPlane:
         """Do one pass; see `deletion.DeletePass`."""
         with a_full_disk_passes(self.home), deployment_lock(Folder(self.home, ref)):
             return DeletePass(home=self.home, config=self.config, ref=ref).run()
+
+    def back_up(self, *, ref: str, path: str) -> DatabaseDump:
+        """Write a dump of the metadata database; see `dumping.dump_database`."""
+        return dumping.dump_database(
+            config=self.config, folder=Folder(self.home, ref), path=Path(path)
+        )
 
     def components(self, *, ref: str) -> tuple[str, ...]:
         """Name the components that have logs, in the order people want to read them."""
