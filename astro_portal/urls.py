@@ -9,6 +9,8 @@ urlpatterns = [
     path("", include("apps.deployments.urls")),
     path("", include("apps.registry.urls")),
     path("", include("apps.deploys.urls")),
+    path("", include("apps.backups.urls")),
+    path("", include("apps.releases.urls")),
     path("", include("apps.airflow_access.urls")),
     path("", include("apps.dags.urls")),
     path("", include("apps.observability.urls")),

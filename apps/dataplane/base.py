@@ -182,6 +182,18 @@ class SupportsBackups(Protocol):
 
 
 @runtime_checkable
+class SupportsReleases(Protocol):
+    """A data plane that can lock a runtime for an Airflow that its package index publishes."""
+
+    def lock_runtime(self, *, airflow_version: str) -> str:
+        """Choose a version with hashes of every package of an Airflow and its usual extras, and
+        return the lock. Takes up to minutes. Raises Permanent when there is no such set, Temporary
+        when the package index does not answer.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsMetrics(Protocol):
     """A data plane whose observations leave out what changes by the second."""
 

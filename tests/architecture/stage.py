@@ -28,6 +28,7 @@ from apps.alerts.deliveries.models import Delivery
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.places import fields_of
 from apps.alerts.silences.models import Silence
+from apps.backups.models import Backup
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Draft, Operation
 from apps.deploys.git.services import connect_repository
@@ -37,6 +38,7 @@ from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from apps.organizations.tokens.services import create_token
+from apps.releases.models import Release
 from apps.sso.connections.services import make_bypass_link
 from apps.sso.groups.services import map_group
 from apps.sso.models import Domain, ScimToken, SSOConnection
@@ -311,6 +313,10 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "path": "Users",
             "scim_token_id": ScimToken.objects.get().pk,
             "cluster_id": registered(organization).pk,
+            "backup_id": Backup.objects.create(deployment=deployment, reason="manual").pk,
+            "version": Release.objects.create(
+                airflow_version="3.9.0", published_at=timezone.now()
+            ).airflow_version,
             "incident_id": make_incident(deployment).pk,
             **_alerts(owner, organization, deployment),
             **_webhooks(owner, organization),

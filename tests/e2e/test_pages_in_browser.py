@@ -29,6 +29,7 @@ NAMESPACES = {
     "webhooks",
     "usage",
     "api",
+    "backups",
     "clusters",
     "dags",
     "deployments",
@@ -38,6 +39,7 @@ NAMESPACES = {
     "organizations",
     "portal",
     "registry",
+    "releases",
     "sso",
     "status_pages",
 }
@@ -87,6 +89,12 @@ NOT_PAGES = {
     "deployments:try_again": "POST only",
     "deployments:put_back": "POST only",
     "deployments:take_role": "POST only",
+    **{
+        f"backups:{name}": "POST only"
+        for name in ("remove_schedule", "restore", "restore_new", "remove")
+    },
+    "releases:check": "POST only",
+    "releases:try_again": "POST only",
     "deploys:download": "a file",
     "deploys:roll_back": "POST only",
     "deploys:promote": "POST only",
@@ -260,6 +268,14 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deployments:operation", [busy, made.running.number]),
         ("deployments:access", [ref]),
         ("deployments:delete", [ref]),
+        ("backups:list", [ref]),
+        ("backups:list", [failed]),
+        *[("backups:detail", [ref, one]) for one in made.backups],
+        ("backups:schedule", [ref]),
+        ("backups:then_delete", [ref]),
+        ("releases:runtimes", ["nordhavn"]),
+        ("releases:report", ["nordhavn", "3.4.0"]),
+        ("releases:report", ["nordhavn", "3.3.9"]),
         ("deploys:list", [ref]),
         ("deploys:list", [failed]),
         ("deploys:detail", [ref, made.deploy.number]),

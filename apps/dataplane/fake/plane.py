@@ -246,6 +246,10 @@ class FakePlane:
             sha256=hashlib.sha256(content).hexdigest(),
         )
 
+    def lock_runtime(self, *, airflow_version: str) -> str:
+        self.store.enter("lock_runtime", airflow_version)
+        return f"apache-airflow=={airflow_version} \\\n    --hash=sha256:{'0' * 64}\n"
+
     def lock_packages(
         self,
         *,

@@ -31,7 +31,7 @@ from apps.dataplane.local.control.observe import Observer
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, deployment_lock, read_state, read_wanted
 from apps.dataplane.local.machine.supervisor import Supervisor
-from apps.dataplane.local.projects import environments, parsing, resolving
+from apps.dataplane.local.projects import environments, parsing, resolving, runtime_locks
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import (
@@ -125,6 +125,10 @@ class LocalPlane:
             contains=contains,
             limit=max(1, min(limit, MAX_LINES)),
         )
+
+    def lock_runtime(self, *, airflow_version: str) -> str:
+        """Lock a runtime; see `runtime_locks.lock_runtime`."""
+        return runtime_locks.lock_runtime(config=self.config, airflow_version=airflow_version)
 
     def lock_packages(
         self,

@@ -29,9 +29,7 @@ COMPONENT = "metadata database"
 LOG_LINES = 30
 
 
-def stop_core(
-    supervisor: Supervisor, folder: Folder, running_tasks: Callable[[], str]
-) -> Outcome:
+def stop_core(supervisor: Supervisor, folder: Folder, running_tasks: Callable[[], str]) -> Outcome:
     """Stop whatever uses the metadata database, the api-server last, or say what is waited for."""
     ref, states = folder.ref, supervisor.states(f"{folder.ref}--")
     api_server, *others = [program_name(ref, component) for component in CORE]
