@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "apps.deploys",
     "apps.backups",
     "apps.releases",
+    "apps.upgrades",
     "apps.airflow_access",
     "apps.dags",
     "apps.observability",
@@ -377,6 +378,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.releases.tasks.continue_trial",
         "schedule": timedelta(seconds=30),
         "options": {"expires": 20},
+    },
+    "sweep-upgrades": {
+        "task": "apps.upgrades.tasks.sweep_upgrades",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
     },
     "sweep-backup-files": {
         "task": "apps.backups.tasks.sweep_backup_files",

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("apps.deploys.urls")),
     path("", include("apps.backups.urls")),
     path("", include("apps.releases.urls")),
+    path("", include("apps.upgrades.urls")),
     path("", include("apps.airflow_access.urls")),
     path("", include("apps.dags.urls")),
     path("", include("apps.observability.urls")),

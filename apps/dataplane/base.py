@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
     DatabaseDump,
@@ -189,6 +189,12 @@ class SupportsReleases(Protocol):
         """Choose a version with hashes of every package of an Airflow and its usual extras, and
         return the lock. Takes up to minutes. Raises Permanent when there is no such set, Temporary
         when the package index does not answer.
+        """
+        ...
+
+    def prepare_runtime(self, *, runtime: RuntimeSpec) -> str:
+        """Install a runtime beside those that are there, one step at a time: return "" when it is
+        ready, else a message about its progress. Raises Permanent when it cannot be installed.
         """
         ...
 

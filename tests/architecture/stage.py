@@ -45,6 +45,7 @@ from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from apps.status_pages.copies.writing import write_copy
 from apps.status_pages.subscriptions.links import confirm_url, subscription_url
+from apps.upgrades.models import Upgrade
 from apps.webhooks.deliveries.models import WebhookDelivery
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.test_payloads import MESSAGE
@@ -273,6 +274,9 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
     add_to_team(actor=owner, team=team, user=people["workspace member"])
     mirrored = create_team(actor=owner, organization=organization, name="Mirrored")
     digest = "0" * 64
+    Upgrade.objects.create(
+        deployment=deployment, number=1, source="3.2.2-1", target="3.3.2-1", base=1
+    )
     default_storage.save(f"code/{digest}.zip", ContentFile(b"PK"))
     Deploy.objects.create(
         deployment=deployment,

@@ -11,6 +11,8 @@ from apps.backups.models import Backup, BackupSchedule
 from apps.deployments.models import Deployment
 from apps.releases import trial
 from apps.releases.models import Release, Source
+from apps.upgrades.findings import finding
+from apps.upgrades.models import Upgrade
 
 CONTENT = b"an archive"
 FULL = "The disk of /srv/a_very_long_folder_name/another/backups has no room for the backup."
@@ -46,7 +48,23 @@ def backups_on_stage(deployment: Deployment, author: User) -> list[UUID]:
         next_at=now + timedelta(days=2),
         problem="There is nothing to back up until Airflow has started for the first time.",
     )
+    _upgrades(deployment, author, made[0])
     return [one.pk for one in made]
+
+
+def _upgrades(deployment: Deployment, author: User, backup: Backup) -> None:
+    lines = ["etl/a_very_long_file_name_without_any_end.py, line 3: " + "x" * 300] * 4
+    fields = {
+        "deployment": deployment,
+        "source": "3.2.2-1",
+        "target": "3.3.2-1",
+        "created_by": author,
+        "findings": [finding(tone, FULL, FULL, lines) for tone in ("good", "move", "warn", "bad")],
+    }
+    Upgrade.objects.create(
+        number=1, base=1, state="failed", failure=FULL * 4, backup=backup, **fields
+    )
+    Upgrade.objects.create(number=2, base=2, state="ready", **fields)
 
 
 def releases_on_stage() -> None:

@@ -42,6 +42,7 @@ NAMESPACES = {
     "releases",
     "sso",
     "status_pages",
+    "upgrades",
 }
 NOT_PAGES = {
     "accounts:end_session": "POST only",
@@ -93,6 +94,7 @@ NOT_PAGES = {
         f"backups:{name}": "POST only"
         for name in ("remove_schedule", "restore", "restore_new", "remove")
     },
+    "upgrades:cancel": "POST only",
     "releases:check": "POST only",
     "releases:try_again": "POST only",
     "deploys:download": "a file",
@@ -273,6 +275,9 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         *[("backups:detail", [ref, one]) for one in made.backups],
         ("backups:schedule", [ref]),
         ("backups:then_delete", [ref]),
+        ("upgrades:list", [ref]),
+        ("upgrades:upgrade", [ref, 1]),
+        ("upgrades:upgrade", [ref, 2]),
         ("releases:runtimes", ["nordhavn"]),
         ("releases:report", ["nordhavn", "3.4.0"]),
         ("releases:report", ["nordhavn", "3.3.9"]),

@@ -15,7 +15,7 @@ from apps.dataplane import import_errors
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
     ComponentStatus,
@@ -249,6 +249,10 @@ class FakePlane:
     def lock_runtime(self, *, airflow_version: str) -> str:
         self.store.enter("lock_runtime", airflow_version)
         return f"apache-airflow=={airflow_version} \\\n    --hash=sha256:{'0' * 64}\n"
+
+    def prepare_runtime(self, *, runtime: RuntimeSpec) -> str:
+        self.store.enter("prepare_runtime", runtime.version)
+        return ""
 
     def lock_packages(
         self,

@@ -14,6 +14,7 @@ from apps.dataplane.airflow_token import PORTAL, AirflowUser, service_token
 from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.local.airflow import api as airflow_api
 from apps.dataplane.local.airflow import database, log_files, parse_logs
+from apps.dataplane.local.airflow.runtimes import ensure_runtime
 from apps.dataplane.local.backups import dumping
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control import scaling_log
@@ -33,7 +34,7 @@ from apps.dataplane.local.layout import Folder, deployment_lock, read_state, rea
 from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.local.projects import environments, parsing, resolving, runtime_locks
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
     DatabaseDump,
@@ -129,6 +130,10 @@ class LocalPlane:
     def lock_runtime(self, *, airflow_version: str) -> str:
         """Lock a runtime; see `runtime_locks.lock_runtime`."""
         return runtime_locks.lock_runtime(config=self.config, airflow_version=airflow_version)
+
+    def prepare_runtime(self, *, runtime: RuntimeSpec) -> str:
+        """Install a runtime; see `runtimes.ensure_runtime`."""
+        return ensure_runtime(home=self.home, config=self.config, runtime=runtime)
 
     def lock_packages(
         self,
