@@ -75,7 +75,10 @@ def _look(source: Source, now: datetime) -> bool:
     source.problem = ""
     if payload["serial"] == before:
         return False
-    _accept(payload)
+    try:
+        _accept(payload)
+    except OSError as error:
+        raise FeedRefused(f"The folder of runtimes cannot be written: {error.strerror}.") from error
     source.data = {name: payload[name] for name in ("serial", "issued", "expires")}
     return True
 

@@ -3,6 +3,7 @@ are the truth; the files can be written again at any time.
 """
 
 import json
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -10,13 +11,26 @@ from apps.dataplane.local.private_files import write_private
 from apps.releases.models import Release, ReleaseState, Source
 from apps.runtimes import additions
 
+logger = logging.getLogger(__name__)
+
 # As in runtime/catalogue.toml: a year and a half from the day of the release.
 SUPPORTED = timedelta(days=547)
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
-def write() -> None:
-    """Write the locks of tested releases, then the list that names them."""
+def write() -> bool:
+    """Write the locks of tested releases, then the list that names them; return whether it worked.
+    On Kubernetes a portal without a shared folder has nowhere to write, and nothing tested.
+    """
+    try:
+        _write()
+    except OSError as error:
+        logger.warning("runtimes not written", extra={"reason": error.strerror})
+        return False
+    return True
+
+
+def _write() -> None:
     tested = Release.objects.filter(state=ReleaseState.TESTED).order_by("published_at")
     for release in tested:
         write_lock(release)

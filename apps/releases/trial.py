@@ -33,7 +33,8 @@ from apps.runtimes.catalogue import Runtime, offered_runtimes
 
 logger = logging.getLogger(__name__)
 
-TURN_SECONDS = 240
+# Short, so that other jobs of the background have their turns between.
+TURN_SECONDS = 20
 LEASE = timedelta(seconds=TURN_SECONDS + 360)
 STEP_ALLOWED = timedelta(minutes=30)
 BETWEEN_LOOKS_SECONDS = 1.0
