@@ -7,7 +7,16 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
-from apps.api.deployments import backups, deploys, differences, items, logs, options, promotions
+from apps.api.deployments import (
+    backups,
+    deploys,
+    differences,
+    items,
+    logs,
+    options,
+    promotions,
+    upgrades,
+)
 from apps.api.people import roles, teams, tokens, users
 from apps.api.places import clusters, organizations, workspaces
 from apps.api.wire.errors import explain_in
@@ -23,6 +32,7 @@ ROUTERS = (
     deploys.router,
     promotions.router,
     backups.router,
+    upgrades.router,
     logs.router,
     users.router,
     teams.router,

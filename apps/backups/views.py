@@ -5,6 +5,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.access.scoped import require, scoped
@@ -49,9 +50,10 @@ def backups(request: HttpRequest, deployment: Deployment) -> HttpResponse:
             messages.success(request, "The backup has begun.")
             return redirect("backups:list", deployment.ref)
     context = _list_context(request, deployment) | {"form": form}
-    if is_fragment(request) and request.method != "POST":
-        return render(request, "backups/_list.html", context)
-    return form_page(request, "backups/list.html", context, form)
+    is_part = is_fragment(request) and request.method != "POST"
+    response = form_page(request, f"backups/{'_list' if is_part else 'list'}.html", context, form)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
 
 
 @scoped(Deployment, UPDATE, by="ref")
@@ -103,11 +105,12 @@ def restore(request: HttpRequest, deployment: Deployment, backup_id: UUID) -> Ht
     return redirect("deployments:operation", deployment.ref, operation.number)
 
 
-@scoped(Deployment, UPDATE, by="ref")
+@scoped(Deployment, CREATE, by="ref")
 @require_POST
 def restore_new(request: HttpRequest, deployment: Deployment, backup_id: UUID) -> HttpResponse:
     backup = _backup(deployment, backup_id)
-    require(user=request.user, permission=CREATE, on=deployment.workspace)
+    # Connections and secrets of this Deployment go with it.
+    require(user=request.user, permission=UPDATE, on=deployment)
     form = NewDeploymentForm(request.POST)
     if is_submitted(request, form):
         with errors_shown_in(form):

@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.access.scoped import scoped
@@ -27,7 +28,9 @@ TONES = {
 def runtimes(request: HttpRequest, organization: Organization) -> HttpResponse:
     context = _context(request, organization)
     template = "_catalogue" if is_fragment(request) else "runtimes"
-    return render(request, f"releases/{template}.html", context)
+    response = render(request, f"releases/{template}.html", context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
 
 
 @scoped(Organization, "organization.view", by="slug")
@@ -44,7 +47,9 @@ def report(request: HttpRequest, organization: Organization, version: str) -> Ht
         "can_operate": _is_operator(request),
     }
     template = "_report" if is_fragment(request) else "report"
-    return render(request, f"releases/{template}.html", context)
+    response = render(request, f"releases/{template}.html", context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
 
 
 @operator_only

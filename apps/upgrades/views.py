@@ -2,7 +2,8 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.access.scoped import scoped
@@ -71,9 +72,11 @@ def upgrade(request: HttpRequest, deployment: Deployment, number: int) -> HttpRe
             messages.success(request, "The upgrade is confirmed.")
             return redirect("upgrades:upgrade", deployment.ref, number)
     context = _context(request, shown) | {"form": form}
-    if is_fragment(request) and request.method != "POST":
-        return render(request, "upgrades/_upgrade.html", context)
-    return form_page(request, "upgrades/upgrade.html", context, form)
+    is_part = is_fragment(request) and request.method != "POST"
+    template = "upgrades/_upgrade.html" if is_part else "upgrades/upgrade.html"
+    response = form_page(request, template, context, form)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
 
 
 @scoped(Deployment, UPDATE, by="ref")

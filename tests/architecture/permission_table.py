@@ -334,8 +334,8 @@ TABLE = {
     "backups:schedule": both("deployment.update"),
     "backups:remove_schedule": writes("deployment.update"),
     "backups:restore": writes("deployment.update"),
-    # Also `workspace.deployments.create`, which its own test asks for.
-    "backups:restore_new": writes("deployment.update"),
+    # Also `deployment.update`, which its own test asks for.
+    "backups:restore_new": of_deployment("workspace.deployments.create"),
     "backups:remove": writes("deployment.delete"),
     "backups:then_delete": both("deployment.delete"),
     "deploys:list": asks("deployment.deploys.view", "deployment.deploys.create"),

@@ -1,6 +1,7 @@
 """The pages of backups: Alice may, Bob may only look, Charlie finds nothing."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -55,7 +56,7 @@ def test_others_look_or_find_nothing(
     assert client_of(bob).post(url("list", deployment)).status_code == 403
     assert client_of(bob).post(url("restore", deployment, backup.pk)).status_code == 403
     assert client_of(charlie).get(detail).status_code == 404
-    assert client_of(alice).get(url("detail", deployment, "0" * 32)).status_code == 404
+    assert client_of(alice).get(url("detail", deployment, UUID(int=7))).status_code == 404
 
 
 def test_a_backup_of_another_deployment_is_not_found(
