@@ -17,7 +17,7 @@ from apps.backups.queries import waiting_for_a_worker
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from apps.deployments.editing.services import deploy_code
+from apps.deployments.editing.services import deploy_code, restore_revision
 from apps.deployments.models import Deployment, Operation, Phase, Revision, RevisionState
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets import sealed
@@ -128,6 +128,10 @@ def test_restoring_brings_back_configuration_code_and_database_once(
     deployment.refresh_from_db()
     assert deployment.wanted
     assert deployment.wanted.restore == revision.restore
+    # One that failed, or is rolled back, leaves no wish behind.
+    rolled = restore_revision(actor=alice, deployment=deployment, revision=backup.revision)
+    assert rolled.revision
+    assert rolled.revision.restore is None
     Revision.objects.filter(deployment=deployment).update(
         applied_at=NOW, state=RevisionState.APPLIED
     )

@@ -27,6 +27,7 @@ from apps.deployments.operations import begin_operation, record_change
 from apps.deployments.reconciling import lifecycle
 
 AUDITED_LENGTH = 200
+UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 _ACTIONS = {
     Operation.Kind.CREATE: "deployment.created",
     Operation.Kind.UPDATE: "deployment.updated",
@@ -57,10 +58,11 @@ def add_revision(
     reason: str = "",
 ) -> Operation:
     """Add a revision and make it the wanted one, in place of one that is still being applied. A
-    backup that the other one did not restore yet is restored by this one.
+    backup that the other one was about to restore is restored by this one, unless it rolls back.
     """
     before = deployment.wanted
-    if restore is None and before is not None and before.applied_at is None:
+    is_unsettled = before is not None and before.state in UNSETTLED
+    if restore is None and before and is_unsettled and kind != Operation.Kind.ROLL_BACK:
         restore = before.restore
     _take_secrets(actor, deployment, configuration)
     supersede(deployment)
