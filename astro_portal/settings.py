@@ -301,6 +301,8 @@ RUNTIME_WATCH = env_bool("PORTAL_RUNTIME_WATCH", True)
 PACKAGE_INDEX = env_str(
     "PORTAL_PACKAGE_INDEX_URL", env_str("UV_DEFAULT_INDEX", "https://pypi.org/simple")
 )
+# Known vulnerabilities of packages, in OSV form: a JSON list, or one record a line.
+OSV_FILE = env_str("PORTAL_OSV_FILE", "")
 # Where the feed and the index may lie besides the public internet and private ranges.
 RUNTIME_NETWORKS = tuple(env_networks("PORTAL_RUNTIME_NETWORKS"))
 # Off where the portal itself runs on Kubernetes: a pod is no machine to run Airflows on.

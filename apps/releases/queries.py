@@ -10,6 +10,7 @@ from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Organization
 from apps.releases import trial
 from apps.releases.models import Release, ReleaseState, Source
+from apps.releases.vulnerabilities import Vulnerability, known_in
 from apps.runtimes.catalogue import Runtime, offered_runtimes, runtimes
 from apps.runtimes.notes import SOON
 
@@ -19,7 +20,8 @@ STEP_STATES = {"running": "now", "done": "done", "failed": "failed"}
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """A runtime as the page shows it. `published` is upstream's moment, None where the index was
-    not asked; `days` how long after it the runtime was offered.
+    not asked; `hours` how long after it the runtime was offered. `vulnerabilities` is None where no
+    file says anything about them.
     """
 
     runtime: Runtime
@@ -31,6 +33,7 @@ class Row:
     is_ending: bool
     release: Release | None
     hours: float | None
+    vulnerabilities: tuple[Vulnerability, ...] | None
 
 
 def catalogue_rows(*, organization: Organization, user: Any, today: date) -> list[Row]:
@@ -103,6 +106,7 @@ def _row(
         is_ending=0 <= left < SOON.days,
         release=release,
         hours=hours,
+        vulnerabilities=known_in(runtime),
     )
 
 
