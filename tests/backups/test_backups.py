@@ -178,6 +178,7 @@ def test_a_new_deployment_from_a_backup_has_its_keys_and_copies_of_its_secrets(
 
     made = restoring.restore_as_new(actor=alice, backup=backup, name="etl-copy").deployment
 
+    deployment.refresh_from_db()
     assert made.wanted
     spec = compile_spec(deployment=made, revision=made.wanted)
     assert spec.restore
