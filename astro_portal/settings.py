@@ -123,6 +123,9 @@ INSTALLED_APPS = [
     "apps.package_indexes",
     "apps.registry",
     "apps.deploys",
+    "apps.backups",
+    "apps.releases",
+    "apps.upgrades",
     "apps.airflow_access",
     "apps.dags",
     "apps.observability",
@@ -233,6 +236,14 @@ STORAGES = {
             "directory_permissions_mode": 0o700,
         },
     },
+    # Files of this machine: PostgreSQL's programs write and read them.
+    "backups": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": env_str("PORTAL_BACKUP_FOLDER", str(PORTAL_HOME.path / "backups")),
+            "directory_permissions_mode": 0o700,
+        },
+    },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 STATIC_URL = "/static/"
@@ -287,6 +298,21 @@ DATA_PLANES = {
     "local": "astro_portal.planes.local",
     "kubernetes": "apps.dataplane.kubernetes.plane.KubernetesPlane",
 }
+# Where accepted feeds of runtimes lie, and the locks of those that were tested here.
+RUNTIME_FOLDER = env_str("PORTAL_RUNTIME_FOLDER", str(PORTAL_HOME.path / "runtime-feed"))
+# A signed feed of runtimes: an https address, or a file for sites without internet.
+RUNTIME_FEED = env_str("PORTAL_RUNTIME_FEED", "")
+# The Ed25519 public keys (PEM, one or more) that sign the feed.
+RUNTIME_FEED_KEYS = env_secret("PORTAL_RUNTIME_FEED_KEYS")
+# Whether the package index is asked for new releases of Airflow, which are then tested here.
+RUNTIME_WATCH = env_bool("PORTAL_RUNTIME_WATCH", True)
+PACKAGE_INDEX = env_str(
+    "PORTAL_PACKAGE_INDEX_URL", env_str("UV_DEFAULT_INDEX", "https://pypi.org/simple")
+)
+# Known vulnerabilities of packages, in OSV form: a JSON list, or one record a line.
+OSV_FILE = env_str("PORTAL_OSV_FILE", "")
+# Where the feed and the index may lie besides the public internet and private ranges.
+RUNTIME_NETWORKS = tuple(env_networks("PORTAL_RUNTIME_NETWORKS"))
 # Off where the portal itself runs on Kubernetes: a pod is no machine to run Airflows on.
 HAS_LOCAL_PLANE = env_bool("PORTAL_LOCAL_PLANE", True)
 # Where clusters may lie besides the public internet and private ranges.
@@ -349,6 +375,30 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.dags.tasks.sweep",
         "schedule": timedelta(minutes=1),
         "options": {"expires": 60},
+    },
+    "sweep-backups": {
+        "task": "apps.backups.tasks.sweep_backups",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
+    "watch-releases": {
+        "task": "apps.releases.tasks.watch",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 300},
+    },
+    "continue-release-trial": {
+        "task": "apps.releases.tasks.continue_trial",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 20},
+    },
+    "sweep-upgrades": {
+        "task": "apps.upgrades.tasks.sweep_upgrades",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
+    },
+    "sweep-backup-files": {
+        "task": "apps.backups.tasks.sweep_backup_files",
+        "schedule": timedelta(days=1),
     },
     "sweep-drafts": {
         "task": "apps.deployments.tasks.sweep_drafts",

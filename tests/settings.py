@@ -29,6 +29,8 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 HAS_STREAMS = False
 DATA_PLANES = dict.fromkeys(("local", "kubernetes"), "apps.dataplane.fake.plane.FakePlane")
 ACCOUNT_RATE_LIMITS = False
+# No test asks the internet.
+PACKAGE_INDEX = "https://127.0.0.1:9/simple"
 # Tests empty the cache, so every worker of pytest-xdist has a database of its own in Valkey.
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 CACHES = {

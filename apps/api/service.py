@@ -8,6 +8,7 @@ from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
 from apps.api.deployments import (
+    backups,
     deploys,
     differences,
     items,
@@ -15,6 +16,7 @@ from apps.api.deployments import (
     options,
     package_indexes,
     promotions,
+    upgrades,
 )
 from apps.api.people import roles, teams, tokens, users
 from apps.api.places import clusters, deployment_settings, organizations, workspaces
@@ -32,6 +34,8 @@ ROUTERS = (
     deploys.router,
     promotions.router,
     package_indexes.router,
+    backups.router,
+    upgrades.router,
     logs.router,
     users.router,
     teams.router,

@@ -6,9 +6,10 @@ from typing import Protocol, runtime_checkable
 
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
+    DatabaseDump,
     Drift,
     Finding,
     LiveMetrics,
@@ -164,6 +165,36 @@ class SupportsProjects(Protocol):
     def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
         """Read the DAG files of `spec.code` with the runtime and the packages of `spec`, which are
         installed. Raises Permanent when Airflow does not start with them.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsBackups(Protocol):
+    """A data plane that backs up metadata databases, and restores what `spec.restore` names."""
+
+    def back_up(self, *, ref: str, path: str) -> DatabaseDump:
+        """Write a dump of the metadata database to a new file at `path`, which appears when it is
+        complete. Takes up to hours, so it belongs into a job; Airflow runs on. Raises Permanent
+        where a person must act, such as a disk without room.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsReleases(Protocol):
+    """A data plane that can lock a runtime for an Airflow that its package index publishes."""
+
+    def lock_runtime(self, *, airflow_version: str) -> str:
+        """Choose a version with hashes of every package of an Airflow and its usual extras, and
+        return the lock. Takes up to minutes. Raises Permanent when there is no such set, Temporary
+        when the package index does not answer.
+        """
+        ...
+
+    def prepare_runtime(self, *, runtime: RuntimeSpec) -> str:
+        """Install a runtime beside those that are there, one step at a time: return "" when it is
+        ready, else a message about its progress. Raises Permanent when it cannot be installed.
         """
         ...
 

@@ -98,6 +98,21 @@ class AirflowSecrets:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RestoreSpec:
+    """A backup that takes the place of the metadata database, once for each `key`.
+
+    `dump_path` is an archive of pg_dump with that SHA-256, of a database at `airflow_version`.
+    `pauses_dags` pauses every DAG in it, so that a copy of a Deployment runs nothing by itself.
+    """
+
+    key: str
+    dump_path: str
+    sha256: str
+    airflow_version: str
+    pauses_dags: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class SignInSpec:
     """How Airflow trusts the portal: Ed25519 tokens, `iss` = issuer, `aud` = audience."""
 
@@ -118,6 +133,7 @@ class DeploymentSpec:
     `corrects_drift` False means that what others change on the data plane is shown and left alone.
     `database_server` is where a Kubernetes plane put the metadata database: `host:port`, empty for
     the Deployment's own namespace, None for wherever the cluster puts new ones.
+    `restore` is None unless this revision restores a backup.
     `image_pull_secret` is the `.dockerconfigjson` that pulls the runtime's image, empty where the
     cluster's own does.
     `package_indexes` are where packages are looked for first, in this order. They matter where
@@ -137,6 +153,7 @@ class DeploymentSpec:
     corrects_drift: bool = True
     database_server: str | None = None
     packages: PackagesSpec | None = None
+    restore: RestoreSpec | None = None
     image_pull_secret: str = field(default="", repr=False)
     package_indexes: tuple[PackageIndex, ...] = ()
     settings: ProductionSpec = ProductionSpec()

@@ -283,6 +283,17 @@ class PlaneCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DatabaseDump:
+    """A complete dump of a metadata database: an archive of pg_dump, its size in bytes, and the
+    Airflow whose tables are in it.
+    """
+
+    airflow_version: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class AirflowResponse:
     """The response of an Airflow REST call: HTTP status and the parsed JSON (None when there is
     none).

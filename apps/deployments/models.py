@@ -205,6 +205,7 @@ class Revision(models.Model):
     `config` is what `Configuration.to_json` writes; a secret in it is the id of a
     SecretValue. `code_digest` is the SHA-256 of the delivered code, empty for the example DAGs;
     `packages_digest` that of the lock of its packages, empty where the runtime has them all.
+    `restore` names the backup that takes the place of the metadata database when it is applied.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="revisions")
@@ -212,6 +213,7 @@ class Revision(models.Model):
     config = models.JSONField()
     code_digest = models.CharField(max_length=64, blank=True)
     packages_digest = models.CharField(max_length=64, blank=True, default="", db_default="")
+    restore = models.JSONField(null=True, blank=True)
     state = models.CharField(
         max_length=12, choices=RevisionState.choices, default=RevisionState.PENDING
     )
@@ -315,6 +317,7 @@ class Operation(models.Model):
         UPDATE = "update", "Update"
         DEPLOY = "deploy", "Deploy"
         ROLL_BACK = "roll-back", "Roll back"
+        RESTORE = "restore", "Restore backup"
         RETRY = "retry", "Retry"
         PUT_BACK = "put-back", "Revert drift"
         SETTINGS = "settings", "Cluster settings"

@@ -51,6 +51,7 @@ ORGANIZATION_PLACES = (
     ),
     Link("Status page", "status_pages:overview", "bars", "organization.view"),
     Link("Clusters", "clusters:list", "clusters", "organization.clusters.view"),
+    Link("Runtimes", "releases:runtimes", "runtimes", "organization.view"),
     Link("Usage", "usage:usage", "history", "organization.usage.view"),
 )
 ADMINISTRATION = (

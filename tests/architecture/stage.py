@@ -28,6 +28,7 @@ from apps.alerts.deliveries.models import Delivery
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.places import fields_of
 from apps.alerts.silences.models import Silence
+from apps.backups.models import Backup
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Draft, Operation
 from apps.deploys.git.services import connect_repository
@@ -38,12 +39,14 @@ from apps.organizations.roles.services import create_role
 from apps.organizations.teams.services import add_to_team, assign_team_role, create_team
 from apps.organizations.tokens.services import create_token
 from apps.package_indexes.services import IndexData, add_index
+from apps.releases.models import Release
 from apps.sso.connections.services import make_bypass_link
 from apps.sso.groups.services import map_group
 from apps.sso.models import Domain, ScimToken, SSOConnection
 from apps.sso.scim.tokens import create_scim_token
 from apps.status_pages.copies.writing import write_copy
 from apps.status_pages.subscriptions.links import confirm_url, subscription_url
+from apps.upgrades.models import Upgrade
 from apps.webhooks.deliveries.models import WebhookDelivery
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.test_payloads import MESSAGE
@@ -275,6 +278,9 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
     add_to_team(actor=owner, team=team, user=people["workspace member"])
     mirrored = create_team(actor=owner, organization=organization, name="Mirrored")
     digest = "0" * 64
+    Upgrade.objects.create(
+        deployment=deployment, number=1, source="3.2.2-1", target="3.3.2-1", base=1
+    )
     default_storage.save(f"code/{digest}.zip", ContentFile(b"PK"))
     Deploy.objects.create(
         deployment=deployment,
@@ -315,6 +321,10 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "path": "Users",
             "scim_token_id": ScimToken.objects.get().pk,
             "cluster_id": registered(organization).pk,
+            "backup_id": Backup.objects.create(deployment=deployment, reason="manual").pk,
+            "version": Release.objects.create(
+                airflow_version="3.9.0", published_at=timezone.now()
+            ).airflow_version,
             "incident_id": make_incident(deployment).pk,
             **_alerts(owner, organization, deployment),
             **_webhooks(owner, organization),

@@ -67,7 +67,11 @@ def _read_start(process: "subprocess.Popen[str]", home: Home) -> Portal:
 
 def _environment(home: Home) -> dict[str, str]:
     passed = {name: value for name, value in os.environ.items() if _is_passed_on(name)}
-    return passed | {"PORTAL_HOME": str(home.path), "PORTAL_SCALE_DOWN_SECONDS": "10"}
+    return passed | {
+        "PORTAL_HOME": str(home.path),
+        "PORTAL_SCALE_DOWN_SECONDS": "10",
+        "PORTAL_RUNTIME_WATCH": "false",
+    }
 
 
 def _is_passed_on(name: str) -> bool:

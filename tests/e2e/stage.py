@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from allauth.socialaccount.models import SocialAccount
 from django.utils import timezone
@@ -35,6 +36,7 @@ from apps.sso.scim.tokens import create_scim_token
 from tests.clusters.material import registered
 from tests.conftest import CONFIG
 from tests.e2e.alerts_on_stage import Alerts, alerts_on_stage
+from tests.e2e.backups_on_stage import backups_on_stage, releases_on_stage
 from tests.e2e.dags_on_stage import put_dags
 from tests.e2e.status_on_stage import Status, status_on_stage
 from tests.observability.incidents import make_incident
@@ -187,6 +189,7 @@ class Stage:
     scim_token: ScimToken
     incidents: list[Incident]
     repository: GitRepository
+    backups: list[UUID]
     alerts: Alerts
     status: Status
     package_indexes: list[int]
@@ -218,6 +221,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         name="gone", ref="gone-9999", phase="deleted", deleted_at=timezone.now()
     )
     put_dags(settled)
+    releases_on_stage()
     return Stage(
         settled=settled,
         failed=failed,
@@ -268,6 +272,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         package_indexes=[
             _package_index(person, place) for place in (workspace.organization, workspace, settled)
         ],
+        backups=backups_on_stage(settled, author),
         alerts=alerts_on_stage(deployment=settled, author=author),
         status=status_on_stage(deployment=settled),
     )

@@ -69,6 +69,7 @@ def terminal() -> Iterator[Terminal]:
             "PORTAL_HOME": str(home.path),
             "PORTAL_PORT": str(port),
             "PORTAL_EDGE_PORT": str(free_port(avoid=[port])),
+            "PORTAL_RUNTIME_WATCH": "false",
         }
         try:
             yield Terminal(home, environment)

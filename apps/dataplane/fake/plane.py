@@ -4,19 +4,22 @@ All instances share one `FakeStore`, because the portal makes a new plane for ev
 scripts it through `FakePlane.store` and begins with `FakePlane.store.reset()`.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import ClassVar
 
 from apps.dataplane import import_errors
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
     ComponentStatus,
+    DatabaseDump,
     Drift,
     Finding,
     HealthState,
@@ -230,6 +233,26 @@ class FakePlane:
             return Progress(steps=_steps(DELETE_STEPS, 0), is_done=False)
         del self.store.airflows[ref]
         return Progress(steps=_steps(DELETE_STEPS, len(DELETE_STEPS)), is_done=True)
+
+    def back_up(self, *, ref: str, path: str) -> DatabaseDump:
+        self.store.enter("back_up", ref)
+        content = f"dump of {ref}".encode()
+        Path(path).write_bytes(content)
+        return DatabaseDump(
+            airflow_version=self.store.airflows[ref].wanted.runtime.airflow_version
+            if ref in self.store.airflows
+            else "3.3.2",
+            size_bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+
+    def lock_runtime(self, *, airflow_version: str) -> str:
+        self.store.enter("lock_runtime", airflow_version)
+        return f"apache-airflow=={airflow_version} \\\n    --hash=sha256:{'0' * 64}\n"
+
+    def prepare_runtime(self, *, runtime: RuntimeSpec) -> str:
+        self.store.enter("prepare_runtime", runtime.version)
+        return ""
 
     def lock_packages(
         self,

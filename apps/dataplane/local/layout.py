@@ -80,7 +80,8 @@ class Folder:
 class State:
     """What a pass must know of earlier passes. `wait_began_at` and `delete_began_at` are Unix
     times. `migrating_to` is set from the beginning of a migration until it has succeeded: a
-    database of which only a part was migrated fits no other Airflow.
+    database of which only a part was migrated fits no other Airflow. `restored` is the key of the
+    last backup that took the place of the database.
     """
 
     api_port: int
@@ -94,6 +95,7 @@ class State:
     executor: str = ""
     code_digest: str = ""
     packages: str = ""
+    restored: str = ""
     wait_began_at: float = 0.0
     delete_began_at: float = 0.0
 

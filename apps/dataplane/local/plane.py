@@ -6,6 +6,7 @@ Deployments.
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 
 import psutil
 
@@ -14,6 +15,8 @@ from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.local.airflow import api as airflow_api
 from apps.dataplane.local.airflow.logs import log_files, parse_logs
 from apps.dataplane.local.airflow.metadata import database
+from apps.dataplane.local.airflow.runtimes import ensure_runtime
+from apps.dataplane.local.backups import dumping
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control import scaling_log
 from apps.dataplane.local.control.apply import ApplyPass
@@ -30,11 +33,12 @@ from apps.dataplane.local.control.observe import Observer
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, deployment_lock, read_state, read_wanted
 from apps.dataplane.local.machine.supervisor import Supervisor
-from apps.dataplane.local.projects import environments, parsing, resolving
+from apps.dataplane.local.projects import environments, parsing, resolving, runtime_locks
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
+    DatabaseDump,
     Finding,
     LogPage,
     Observation,
@@ -79,6 +83,12 @@ class LocalPlane:
         with a_full_disk_passes(self.home), deployment_lock(Folder(self.home, ref)):
             return DeletePass(home=self.home, config=self.config, ref=ref).run()
 
+    def back_up(self, *, ref: str, path: str) -> DatabaseDump:
+        """Write a dump of the metadata database; see `dumping.dump_database`."""
+        return dumping.dump_database(
+            config=self.config, folder=Folder(self.home, ref), path=Path(path)
+        )
+
     def components(self, *, ref: str) -> tuple[str, ...]:
         """Name the components that have logs, in the order people want to read them."""
         folder = Folder(self.home, ref)
@@ -117,6 +127,14 @@ class LocalPlane:
             contains=contains,
             limit=max(1, min(limit, MAX_LINES)),
         )
+
+    def lock_runtime(self, *, airflow_version: str) -> str:
+        """Lock a runtime; see `runtime_locks.lock_runtime`."""
+        return runtime_locks.lock_runtime(config=self.config, airflow_version=airflow_version)
+
+    def prepare_runtime(self, *, runtime: RuntimeSpec) -> str:
+        """Install a runtime; see `runtimes.ensure_runtime`."""
+        return ensure_runtime(home=self.home, config=self.config, runtime=runtime)
 
     def lock_packages(
         self,

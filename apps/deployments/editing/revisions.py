@@ -1,6 +1,7 @@
 """The parts of a write that changes a Deployment's configuration or code."""
 
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -26,11 +27,13 @@ from apps.deployments.operations import begin_operation, record_change
 from apps.deployments.reconciling import lifecycle
 
 AUDITED_LENGTH = 200
+UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 _ACTIONS = {
     Operation.Kind.CREATE: "deployment.created",
     Operation.Kind.UPDATE: "deployment.updated",
     Operation.Kind.DEPLOY: "deployment.deployed",
     Operation.Kind.ROLL_BACK: "deployment.rolled_back",
+    Operation.Kind.RESTORE: "deployment.restored",
 }
 
 
@@ -51,10 +54,16 @@ def add_revision(
     configuration: Configuration,
     code_digest: str,
     packages_digest: str = "",
+    restore: Mapping[str, Any] | None = None,
     reason: str = "",
 ) -> Operation:
-    """Add a revision and make it the wanted one, in place of one that is still being applied."""
+    """Add a revision and make it the wanted one, in place of one that is still being applied. A
+    backup that the other one was about to restore is restored by this one, unless it rolls back.
+    """
     before = deployment.wanted
+    is_unsettled = before is not None and before.state in UNSETTLED
+    if restore is None and before and is_unsettled and kind != Operation.Kind.ROLL_BACK:
+        restore = before.restore
     _take_secrets(actor, deployment, configuration)
     supersede(deployment)
     revision = Revision.objects.create(
@@ -63,6 +72,7 @@ def add_revision(
         config=configuration.to_json(),
         code_digest=code_digest,
         packages_digest=packages_digest,
+        restore=restore,
         reason=reason.strip()[:500],
         summary=summary[:200],
         created_by=actor,
@@ -118,6 +128,8 @@ def _audited(before: Revision | None, after: Revision) -> dict[str, list[Any]]:
     packages = before.packages_digest if before else ""
     if packages != after.packages_digest:
         audited["packages"] = [packages, after.packages_digest]
+    if after.restore:
+        audited["backup"] = [None, after.restore["made_at"]]
     if after.reason:
         audited["reason"] = [None, after.reason]
     return audited

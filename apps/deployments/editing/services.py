@@ -6,7 +6,9 @@ begins the operation that people follow, and makes the row due. The message to a
 
 import secrets
 import string
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -63,6 +65,7 @@ def create_deployment(
     name: str,
     configuration: Configuration,
     reason: str = "",
+    origin: "Origin | None" = None,
 ) -> Operation:
     """Create a Deployment with its first revision. Raises Invalid, with field "name" when taken."""
     name = name.strip()
@@ -72,12 +75,24 @@ def create_deployment(
     _check(configuration, cluster, workspace)
     try:
         with transaction.atomic():
-            return _create(actor, workspace, cluster, name, configuration, reason)
+            return _create(actor, workspace, cluster, name, configuration, reason, origin)
     except IntegrityError as error:
         if NAME_CONSTRAINT not in str(error):
             raise
         message = f"This workspace already has a Deployment called {name}. Choose another name."
         raise Invalid(message, field="name") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a new Deployment begins with, if not with nothing: code with its packages, a backup as
+    `Revision.restore` names it, and the Fernet key that is needed to read that.
+    """
+
+    code_digest: str = ""
+    packages_digest: str = ""
+    restore: Mapping[str, Any] | None = None
+    fernet_key: str = field(default="", repr=False)
 
 
 @transaction.atomic
@@ -249,7 +264,9 @@ def _create(
     name: str,
     configuration: Configuration,
     reason: str,
+    origin: Origin | None,
 ) -> Operation:
+    origin = origin or Origin()
     cluster = _usable_cluster(workspace, cluster)
     deployment = Deployment.objects.create(
         workspace=workspace,
@@ -259,7 +276,9 @@ def _create(
         created_by=actor,
         database_server=cluster.database_server,
     )
-    deployment.airflow_secrets = sealed.new_airflow_secrets(deployment_id=deployment.pk)
+    deployment.airflow_secrets = sealed.new_airflow_secrets(
+        deployment_id=deployment.pk, fernet_key=origin.fernet_key
+    )
     deployment.save(update_fields=["airflow_secrets"])
     return add_revision(
         actor,
@@ -267,7 +286,9 @@ def _create(
         Operation.Kind.CREATE,
         summary="Created",
         configuration=configuration,
-        code_digest="",
+        code_digest=origin.code_digest,
+        packages_digest=origin.packages_digest,
+        restore=origin.restore,
         reason=reason,
     )
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from django.conf import settings
-from django.core.files.storage import default_storage
+from django.core.files.storage import default_storage, storages
 
 from apps.clusters.images import project_image
 from apps.core.encryption.crypto import SecretUnreadable
@@ -20,6 +20,7 @@ from apps.dataplane.spec import (
     DeploymentSpec,
     PackageIndex,
     PackagesSpec,
+    RestoreSpec,
     RuntimeSpec,
     SignInSpec,
     VariableSpec,
@@ -58,11 +59,12 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             variables=_variables(configuration, deployment),
             code=_code(revision),
             secrets=sealed.open_airflow_secrets(deployment),
-            sign_in=_sign_in(deployment.ref),
+            sign_in=sign_in_spec(deployment.ref),
             settings=_settings(deployment, configuration),
             corrects_drift=configuration.corrects_drift,
             database_server=deployment.database_server,
             packages=_packages(deployment, revision, runtime),
+            restore=_restore(revision),
             image_pull_secret=image_pulling.pull_secret(
                 deployment=deployment, image=configuration.image
             ),
@@ -85,6 +87,11 @@ def _settings(deployment: Deployment, configuration: Configuration) -> Productio
             "one, or allow it in the settings of the cluster."
         )
     return found
+
+
+def backup_name(key: str) -> str:
+    """Return the name under which the storage of backups keeps the one with this key."""
+    return f"{key}.dump"
 
 
 def code_name(digest: str) -> str:
@@ -160,7 +167,22 @@ def _package_indexes(deployment: Deployment, revision: Revision) -> tuple[Packag
     return tuple(one for query in PACKAGE_INDEXES for one in query(deployment))
 
 
-def _sign_in(ref: str) -> SignInSpec:
+def _restore(revision: Revision) -> RestoreSpec | None:
+    """Once applied, a revision restores nothing any more: its backup may be removed."""
+    wish = revision.restore
+    if wish is None or revision.applied_at is not None:
+        return None
+    return RestoreSpec(
+        key=wish["key"],
+        dump_path=storages["backups"].path(backup_name(wish["backup"])),
+        sha256=wish["sha256"],
+        airflow_version=wish["airflow_version"],
+        pauses_dags=wish["pauses_dags"],
+    )
+
+
+def sign_in_spec(ref: str) -> SignInSpec:
+    """Return how the Airflow called `ref` trusts the portal. Raises Permanent without a key."""
     return SignInSpec(
         portal_url=settings.PORTAL_URL,
         issuer=settings.PORTAL_URL,

@@ -29,13 +29,14 @@ def airflow_identity(deployment_id: int) -> str:
     return f"deployments.deployment|{deployment_id}|airflow_secrets"
 
 
-def new_airflow_secrets(*, deployment_id: int) -> bytes:
-    """Make the secrets of one Airflow, once in its life, and return them sealed.
+def new_airflow_secrets(*, deployment_id: int, fernet_key: str = "") -> bytes:
+    """Make the secrets of one Airflow, once in its life, and return them sealed. Its Fernet key may
+    be that of another Airflow, whose database it gets.
 
     Airflow signs its tokens with HS512, which wants a key of at least 64 bytes.
     """
     plain = {
-        "fernet_key": Fernet.generate_key().decode(),
+        "fernet_key": fernet_key or Fernet.generate_key().decode(),
         "jwt_secret": secrets.token_urlsafe(64),
         "api_secret_key": secrets.token_urlsafe(48),
     }

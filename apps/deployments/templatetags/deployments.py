@@ -27,6 +27,7 @@ TABS = (
     ("deploys", "Deploys", "deploys:list"),
     ("revisions", "Revisions", "deployments:revisions"),
     ("operations", "Operations", "deployments:operations"),
+    ("backups", "Backups", "backups:list"),
     ("access", "Access", "deployments:access"),
 )
 ACTIONS = (

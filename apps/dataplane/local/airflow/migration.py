@@ -29,6 +29,22 @@ COMPONENT = "metadata database"
 LOG_LINES = 30
 
 
+def stop_core(supervisor: Supervisor, folder: Folder, running_tasks: Callable[[], str]) -> Outcome:
+    """Stop whatever uses the metadata database, the api-server last, or say what is waited for."""
+    ref, states = folder.ref, supervisor.states(f"{folder.ref}--")
+    api_server, *others = [program_name(ref, component) for component in CORE]
+    live = [name for name in others if name in states and states[name].pid]
+    save_wanted(folder, Wanted(core=[api_server] if live else []))
+    for name in live:
+        supervisor.stop(name)
+    if live:
+        return waiting_for([component_of(ref, name) for name in live], running_tasks())
+    if api_server in states and states[api_server].pid:
+        supervisor.stop(api_server)
+        return waiting_for([API_SERVER], "")
+    return DONE
+
+
 class Migration:
     """The step of one Deployment. The program is removed when it has ended, so its presence says it
     runs.
@@ -49,21 +65,9 @@ class Migration:
         if self._is_done:
             return ("skipped", "")
         self._refuse_downgrade()
-        states = self.supervisor.states(f"{self.spec.ref}--")
-        if self.name in states:
+        if self.name in self.supervisor.states(f"{self.spec.ref}--"):
             return DONE
-        api_server, *others = [program_name(self.spec.ref, component) for component in CORE]
-        live = [name for name in others if name in states and states[name].pid]
-        save_wanted(self.folder, Wanted(core=[api_server] if live else []))
-        for name in live:
-            self.supervisor.stop(name)
-        if live:
-            components = [component_of(self.spec.ref, name) for name in live]
-            return waiting_for(components, running_tasks())
-        if api_server in states and states[api_server].pid:
-            self.supervisor.stop(api_server)
-            return waiting_for([API_SERVER], "")
-        return DONE
+        return stop_core(self.supervisor, self.folder, running_tasks)
 
     def step(self, surroundings: Callable[[], Surroundings]) -> Outcome:
         """Begin the migration, or return its progress. Raises Permanent."""

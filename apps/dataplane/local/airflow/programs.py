@@ -27,6 +27,7 @@ CORE_ARGUMENTS = {
 # How long LocalExecutor's tasks may go on when their scheduler has to stop.
 TASK_SECONDS = 600
 MIGRATE = "migrate"
+RESTORE = "restore"
 WORKER = re.compile(r"worker-(?P<queue>.+)-(?P<digest>[0-9a-f]{8})-(?P<slot>\d+)")
 
 
@@ -58,7 +59,7 @@ def component_of(ref: str, program: str) -> str:
     """Return the component of a program of this Deployment, empty if it is of another one."""
     prefix = f"{ref}--"
     component = program.removeprefix(prefix)
-    is_ours = component in (*CORE, MIGRATE) or WORKER.fullmatch(component)
+    is_ours = component in (*CORE, MIGRATE, RESTORE) or WORKER.fullmatch(component)
     return component if program.startswith(prefix) and is_ours else ""
 
 

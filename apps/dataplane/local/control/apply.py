@@ -17,6 +17,7 @@ from apps.dataplane.local.airflow.migration import Migration
 from apps.dataplane.local.airflow.programs import API_SERVER, CORE, TASK_SECONDS, program_name
 from apps.dataplane.local.airflow.runtimes import ensure_runtime
 from apps.dataplane.local.airflow.steps import DONE, WAITING, Outcome, running_tasks
+from apps.dataplane.local.backups.restoring import Restoration
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.control.capacity import check_room
 from apps.dataplane.local.control.observe import Observer
@@ -39,7 +40,7 @@ from apps.dataplane.status import Progress, Step
 from apps.dataplane.variables import user_variables
 
 # Steps that wait for LocalExecutor's tasks, which supervisord ends when their time is over.
-WAITS_FOR_TASKS = ("stop", "config")
+WAITS_FOR_TASKS = ("restore", "stop", "config")
 ALLOWED_SECONDS = TASK_SECONDS + 60
 VERSIONS_IN_USE = """
     SELECT DISTINCT bundle_version FROM dag_run
@@ -94,6 +95,7 @@ class ApplyPass:
             ("runtime", f"Install runtime {self.spec.runtime.version}", self._install_runtime),
             ("packages", "Install the packages of the project", self._install_packages),
             ("database", "Create the metadata database", self._create_database),
+            *self._restoring(),
             ("stop", "Stop the old Airflow", self._stop_for_migration),
             ("migrate", "Migrate the metadata database", self._migrate_database),
             ("code", "Deploy the code", self._deliver_code),
@@ -103,6 +105,11 @@ class ApplyPass:
             ("workers", "Start the workers", self._start_workers),
             ("healthy", "Wait until Airflow is healthy", self._wait_until_healthy),
         )
+
+    def _restoring(self) -> tuple[tuple[str, str, Callable[[], Outcome]], ...]:
+        if self.spec.restore is None:
+            return ()
+        return (("restore", "Restore the metadata database", self._restore_database),)
 
     def _install_runtime(self) -> Outcome:
         message = ensure_runtime(home=self.home, config=self.config, runtime=self.spec.runtime)
@@ -143,6 +150,14 @@ class ApplyPass:
             self.state.database_airflow = self.spec.runtime.airflow_version
             save_state(self.folder, self.state)
         return DONE
+
+    def _restore_database(self) -> Outcome:
+        restoration = Restoration(
+            folder=self.folder, state=self.state, spec=self.spec, supervisor=self.supervisor
+        )
+        return restoration.step(
+            self.config, lambda: running_tasks(self.config, self.folder, self.state)
+        )
 
     def _stop_for_migration(self) -> Outcome:
         return self._migration().stop(lambda: running_tasks(self.config, self.folder, self.state))

@@ -85,8 +85,58 @@ def drop_database(config: LocalConfig, folder: Folder) -> None:
     name = folder.database
     with _connect(config) as connection:
         _drop(connection, f"{name}_new")
+        _drop(connection, restored_name(folder))
         _drop(connection, name)
         connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+
+
+def restored_name(folder: Folder) -> str:
+    """Name the database that a backup is restored into, before it takes the place of the other."""
+    return f"{folder.database}_restored"
+
+
+def begin_restore(config: LocalConfig, folder: Folder, state: State) -> str:
+    """Create an empty database beside the Deployment's own, and return its URL for its own role."""
+    name, beside = folder.database, restored_name(folder)
+    with _connect(config) as connection:
+        _ensure_role(connection, name, state.database_password)
+        _drop(connection, beside)
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 OWNER {}").format(
+                sql.Identifier(beside), sql.Identifier(name)
+            )
+        )
+        connection.execute(
+            sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(
+                sql.Identifier(beside)
+            )
+        )
+    return _url(
+        config,
+        name=beside,
+        role=name,
+        password=state.database_password,
+        scheme="postgresql",
+    )
+
+
+def finish_restore(config: LocalConfig, folder: Folder) -> None:
+    """Let the restored database take the place of the Deployment's own, which is dropped. Safe to
+    repeat after a crash at any point.
+    """
+    beside = restored_name(folder)
+    with _connect(config) as connection:
+        if not _exists(connection, beside):
+            return
+        _drop(connection, folder.database)
+        _rename(connection, beside, folder.database)
+
+
+def database_size(config: LocalConfig, folder: Folder) -> int:
+    """Return the size of a Deployment's database in bytes."""
+    with _connect(config) as connection:
+        row = connection.execute("SELECT pg_database_size(%s)", [folder.database]).fetchone()
+    return int(str(row[0])) if row else 0
 
 
 def begin_template(config: LocalConfig, name: str) -> str:

@@ -1,0 +1,41 @@
+"""Reads of the pages of backups."""
+
+from datetime import datetime
+
+from django.db.models import F, Q, QuerySet, Sum
+
+from apps.backups.models import UNFINISHED, Backup, BackupState
+from apps.deployments.models import Deployment, Phase, Revision, RevisionState
+
+UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
+
+
+def backups_of(deployment: Deployment) -> QuerySet[Backup]:
+    """List the backups of a Deployment, newest first, with what their rows show."""
+    rows = Backup.objects.filter(deployment=deployment).defer("sealed")
+    return rows.select_related("created_by", "revision").order_by("-created_at", "pk")
+
+
+def total_size(deployment: Deployment) -> int:
+    """Return the bytes that the backups of a Deployment take together."""
+    rows = Backup.objects.filter(deployment=deployment, state=BackupState.DONE)
+    return int(rows.aggregate(total=Sum("size_bytes"))["total"] or 0)
+
+
+def unfinished_of(deployment: Deployment) -> Backup | None:
+    """Return the backup that is waiting or being written, if there is one."""
+    return Backup.objects.filter(deployment=deployment, state__in=UNFINISHED).first()
+
+
+def waiting_for_a_worker(*, now: datetime, limit: int) -> list[str]:
+    """Return the ids of backups that no worker has, oldest first."""
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    rows = Backup.objects.filter(free, state__in=UNFINISHED).order_by("created_at")
+    return [str(pk) for pk in rows.values_list("pk", flat=True)[:limit]]
+
+
+def is_being_restored(backup: Backup) -> bool:
+    """Return whether a revision that restores it is not applied yet."""
+    rows = Revision.objects.filter(restore__backup=str(backup.pk), state__in=UNSETTLED)
+    wanted = rows.filter(applied_at=None, deployment__phase=Phase.ACTIVE)
+    return wanted.filter(deployment__wanted=F("pk")).exists()

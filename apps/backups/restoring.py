@@ -1,0 +1,172 @@
+"""Restoring a backup: a new revision with the configuration and the code of its time, and the
+backup in place of the metadata database. The data plane does it once; until that has ended well,
+what is there stays.
+"""
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.backups.keys import open_fernet_key
+from apps.backups.models import Backup, BackupState
+from apps.core.encryption.crypto import SecretUnreadable
+from apps.core.errors import Conflict, Invalid, Refused
+from apps.deployments.configuration.options import deployment_options
+from apps.deployments.configuration.schema import Configuration, Variable
+from apps.deployments.configuration.validation import Present, validate
+from apps.deployments.editing.revisions import add_revision
+from apps.deployments.editing.services import Origin, create_deployment
+from apps.deployments.models import Deployment, Operation, Revision, SecretValue
+from apps.deployments.operations import lock_deployment
+from apps.deployments.reconciling.compiler import code_name, lock_name
+from apps.deployments.secrets import sealed
+from apps.organizations.models import Workspace
+
+GONE = "The file of this backup is gone, so it cannot be restored."
+CUT_OFF = "The file of this backup is cut off, so it cannot be restored."
+
+
+@transaction.atomic
+def restore_backup(*, actor: User, backup: Backup, typed_name: str) -> Operation:
+    """Restore a backup in its own Deployment. Whatever was written since then is lost.
+
+    Raises Invalid, with field "typed_name", unless the name is typed exactly; Refused or Conflict.
+    """
+    deployment = lock_deployment(backup.deployment)
+    if typed_name.strip() != deployment.name:
+        raise Invalid(f"Type {deployment.name} to restore the backup.", field="typed_name")
+    revision = checked_revision(backup)
+    configuration = revision.configuration
+    _check(configuration, backup, deployment)
+    return add_revision(
+        actor,
+        deployment,
+        Operation.Kind.RESTORE,
+        summary=f"Restore the backup of {_moment(backup)}",
+        configuration=configuration,
+        code_digest=revision.code_digest,
+        packages_digest=revision.packages_digest,
+        restore=_wish(backup, pauses_dags=False),
+    )
+
+
+@transaction.atomic
+def restore_as_new(*, actor: User, backup: Backup, name: str) -> Operation:
+    """Create a Deployment in the same workspace from a backup. Its DAGs are paused, because the
+    other Deployment may run them, too. Raises Invalid, Refused or Conflict.
+    """
+    revision, source = checked_revision(backup), backup.deployment
+    try:
+        fernet_key = open_fernet_key(backup)
+        configuration = _with_copied_secrets(actor, source.workspace, revision)
+    except SecretUnreadable as error:
+        raise Refused(f"A secret of this backup cannot be decrypted. {error}") from error
+    return create_deployment(
+        actor=actor,
+        workspace=source.workspace,
+        cluster=source.cluster,
+        name=name,
+        configuration=configuration,
+        reason=f"From the backup of {source.name}, {_moment(backup)}",
+        origin=Origin(
+            **_kept_code(revision),
+            restore=_wish(backup, pauses_dags=True),
+            fernet_key=fernet_key,
+        ),
+    )
+
+
+def checked_revision(backup: Backup) -> Revision:
+    """Return the revision of a backup that can be restored. Raises Conflict or Refused. Its
+    checksum is compared by the data plane, which reads the file anyway.
+    """
+    if backup.state != BackupState.DONE or backup.revision is None:
+        raise Conflict("This backup is not complete, so it cannot be restored.")
+    problem = why_unusable(backup)
+    if problem:
+        raise Refused(problem)
+    return backup.revision
+
+
+def why_unusable(backup: Backup) -> str:
+    """Say what is wrong with the file of a complete backup, empty if its size is right."""
+    try:
+        size = Path(backup.path).stat().st_size
+    except OSError:
+        return GONE
+    return "" if size == backup.size_bytes else CUT_OFF
+
+
+def _check(configuration: Configuration, backup: Backup, deployment: Deployment) -> None:
+    options = deployment_options(cluster=deployment.cluster, today=timezone.now().date())
+    # What ran with this database may run with it again, although it is no longer offered.
+    present = Present(
+        runtimes=frozenset({configuration.runtime}), database_airflow=backup.airflow_version
+    )
+    problems = validate(configuration=configuration, options=options, present=present)
+    if problems:
+        raise Refused(f"This backup cannot be restored. {problems[0].message}")
+
+
+def _wish(backup: Backup, *, pauses_dags: bool) -> dict[str, Any]:
+    return {
+        "key": str(uuid.uuid4()),
+        "backup": str(backup.pk),
+        "sha256": backup.sha256,
+        "airflow_version": backup.airflow_version,
+        "pauses_dags": pauses_dags,
+        "made_at": _moment(backup),
+    }
+
+
+def _kept_code(revision: Revision) -> dict[str, str]:
+    """Return the code and packages of a revision, unless they were removed with its Deployment."""
+    digests = {"code_digest": revision.code_digest, "packages_digest": revision.packages_digest}
+    names = [code_name(revision.code_digest)] if revision.code_digest else []
+    names += [lock_name(revision.packages_digest)] if revision.packages_digest else []
+    return digests if all(map(default_storage.exists, names)) else {}
+
+
+def _with_copied_secrets(actor: User, workspace: Workspace, revision: Revision) -> Configuration:
+    """Return the configuration with secrets of its own: each belongs to one Deployment. Those that
+    went with their Deployment are left out.
+    """
+    configuration = revision.configuration
+    ids = configuration.secret_ids
+    rows = SecretValue.objects.filter(pk__in=ids, deployment=revision.deployment_id)
+    copies = {str(row.pk): _copied(actor, workspace, row) for row in rows} if ids else {}
+    variables = tuple(
+        replace(one, secret_id=copies[one.secret_id]) if one.is_secret else one
+        for one in configuration.variables
+        if not one.is_secret or one.secret_id in copies
+    )
+    return replace(configuration, variables=variables, image=None)
+
+
+def _copied(actor: User, workspace: Workspace, row: SecretValue) -> str:
+    value = sealed.open_secret_value(row)
+    copy = sealed.new_secret_value(workspace=workspace, value=value)
+    copy.created_by = actor
+    copy.save()
+    return str(copy.pk)
+
+
+def lost_variables(backup: Backup) -> list[Variable]:
+    """Return the secret variables of a backup whose values went with their Deployment."""
+    if backup.revision is None:
+        return []
+    secret = [one for one in backup.revision.configuration.variables if one.is_secret]
+    ids = [one.secret_id for one in secret]
+    rows = SecretValue.objects.filter(pk__in=ids, deployment=backup.deployment_id) if ids else ()
+    known = {str(row.pk) for row in rows}
+    return [one for one in secret if one.secret_id not in known]
+
+
+def _moment(backup: Backup) -> str:
+    return f"{backup.made_at:%Y-%m-%d %H:%M} UTC"

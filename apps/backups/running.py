@@ -1,0 +1,128 @@
+"""The job of a backup: claim the row, let the data plane write the dump, seal its key.
+
+A worker that was killed leaves a claim that ends and no file with the name of a backup, so another
+one simply begins again. What fails is said on the row.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.backups.keys import seal_fernet_key
+from apps.backups.models import UNFINISHED, Backup, BackupState
+from apps.backups.services import UNSUPPORTED
+from apps.clusters.connections.planes import plane_for
+from apps.core.encryption.crypto import SecretUnreadable
+from apps.core.errors import PortalError
+from apps.dataplane.base import SupportsBackups
+from apps.dataplane.errors import DataPlaneError, Permanent
+from apps.deployments.editing.services import delete_deployment
+from apps.deployments.models import Phase
+from apps.deployments.operations import record_change
+
+logger = logging.getLogger(__name__)
+
+MOST_SECONDS = 3_600
+LEASE = timedelta(seconds=MOST_SECONDS + 60)
+MOST_ATTEMPTS = 3
+INTERRUPTED = (
+    "The backup was cut off three times, so it was given up: its worker was stopped or killed. "
+    "Try again."
+)
+TOO_LONG = "The backup took longer than an hour, so it was given up."
+NOT_DELETED = "The backup is complete, but the Deployment was not deleted."
+
+
+def back_up(*, backup_id: str, now: datetime) -> None:
+    """Write one backup, unless another worker does. Raises only unexpected errors."""
+    backup = _claim(backup_id, now)
+    if backup is None:
+        return
+    try:
+        _write(backup)
+    except SoftTimeLimitExceeded:
+        _fail(backup, TOO_LONG)
+    except (DataPlaneError, SecretUnreadable) as error:
+        _fail(backup, getattr(error, "message", "") or str(error))
+    else:
+        _end(backup)
+
+
+def _claim(backup_id: str, now: datetime) -> Backup | None:
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    rows = Backup.objects.filter(free, pk=backup_id, state__in=UNFINISHED)
+    if rows.filter(attempts__gte=MOST_ATTEMPTS).update(
+        state=BackupState.FAILED, failure=INTERRUPTED, ended_at=now, lease_until=None
+    ):
+        return None
+    if not rows.update(
+        state=BackupState.RUNNING,
+        lease_until=now + LEASE,
+        attempts=F("attempts") + 1,
+        started_at=now,
+    ):
+        return None
+    above = ("deployment__cluster", "deployment__applied", "deployment__workspace", "created_by")
+    return Backup.objects.select_related(*above).get(pk=backup_id)
+
+
+def _write(backup: Backup) -> None:
+    deployment = backup.deployment
+    if deployment.phase != Phase.ACTIVE:
+        raise Permanent("The Deployment was deleted before it was backed up.")
+    plane = plane_for(deployment.cluster)
+    if not isinstance(plane, SupportsBackups) or deployment.cluster.is_kubernetes:
+        raise Permanent(UNSUPPORTED)
+    backup.sealed = seal_fernet_key(backup, deployment)
+    backup.revision = deployment.applied
+    path = Path(backup.path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Permanent(f"The folder of backups cannot be made: {error.strerror}.") from error
+    dump = plane.back_up(ref=deployment.ref, path=str(path))
+    backup.airflow_version = dump.airflow_version
+    backup.size_bytes, backup.sha256 = dump.size_bytes, dump.sha256
+
+
+def _end(backup: Backup) -> None:
+    now = timezone.now()
+    backup.state, backup.ended_at, backup.lease_until = BackupState.DONE, now, None
+    backup.failure = ""
+    if backup.keep_days is not None:
+        backup.expires_at = now + timedelta(days=backup.keep_days)
+    with transaction.atomic():
+        backup.save()
+        size = {"bytes": [None, backup.size_bytes]}
+        record_change(backup.created_by, backup.deployment, "backup.completed", size)
+    if backup.then_deletes:
+        _delete_deployment(backup)
+
+
+def _delete_deployment(backup: Backup) -> None:
+    deployment, actor = backup.deployment, backup.created_by
+    try:
+        if actor is None or not actor.has_perm("deployment.delete", deployment):
+            raise PortalError("The permission to delete it is missing by now.")
+        delete_deployment(actor=actor, deployment=deployment, typed_name=deployment.name)
+    except PortalError as error:
+        message = f"{NOT_DELETED} {error.message}"[:500]
+        Backup.objects.filter(pk=backup.pk).update(failure=message)
+
+
+def _fail(backup: Backup, message: str) -> None:
+    logger.warning("backup failed", extra={"deployment": backup.deployment.ref})
+    with transaction.atomic():
+        Backup.objects.filter(pk=backup.pk).update(
+            state=BackupState.FAILED,
+            failure=message[:500],
+            ended_at=timezone.now(),
+            lease_until=None,
+        )
+        reason = {"reason": [None, message[:200]]}
+        record_change(backup.created_by, backup.deployment, "backup.failed", reason)

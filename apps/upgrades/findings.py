@@ -1,0 +1,118 @@
+"""What an upgrade would change, as findings for people. Pure, but for the files of this repository:
+locks and lists of options.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from apps.dataplane.project import ParsedProject
+from apps.dataplane.project_checks.locks import versions
+from apps.dataplane.variables import OPTION_PREFIX, OPTIONS_FOLDER, option_variable
+from apps.runtimes.catalogue import Runtime
+
+MOST_LINES = 200
+PROVIDER = "apache-airflow-providers-"
+Finding = dict[str, Any]
+
+
+def finding(tone: str, title: str, detail: str = "", lines: Iterable[str] = ()) -> Finding:
+    return {
+        "tone": tone,
+        "title": title[:200],
+        "detail": detail[:1000],
+        "lines": [line[:500] for line in lines][:MOST_LINES],
+    }
+
+
+def of_project(parsed: ParsedProject, target: str) -> Finding:
+    """Say whether all DAG files can be read in the new runtime."""
+    count = len(parsed.dags)
+    certain = [one for one in parsed.errors if not one.needs_airflow]
+    if certain:
+        lines = [f"{one.file}, line {one.line}: {one.message}" for one in certain]
+        return finding(
+            "bad",
+            f"{len(certain)} DAG file{_s(certain)} cannot be imported with {target}",
+            f"{count} DAG{_s(parsed.dags)} can. Correct them first, or upgrade and correct later.",
+            lines,
+        )
+    unsure = [f"{one.file}: {one.message}" for one in parsed.errors]
+    if unsure:
+        return finding(
+            "warn",
+            f"{len(unsure)} DAG file{_s(unsure)} ask Airflow for something while they are read",
+            "Only a running Airflow can tell whether they can be imported.",
+            unsure,
+        )
+    return finding("good", f"All {count} DAG{_s(parsed.dags)} can be imported with {target}")
+
+
+def of_packages(before: Runtime, after: Runtime) -> list[Finding]:
+    """Say which packages change: providers apart, and those that go."""
+    old, new = versions(before.lock_path.read_text()), versions(after.lock_path.read_text())
+    changed = {
+        name: (old[name], new[name]) for name in old if new.get(name, old[name]) != old[name]
+    }
+    gone = sorted(old.keys() - new.keys())
+    providers = [name for name in changed if name.startswith(PROVIDER)]
+    majors = [name for name in changed if _is_major(*changed[name])]
+    found = [
+        finding(
+            "warn" if any(name in majors for name in providers) else "move",
+            f"{len(providers)} provider package{_s(providers)} change",
+            "Packages whose first number changes may break code: "
+            + (", ".join(majors[:20]) or "none"),
+            [f"{name} {changed[name][0]} → {changed[name][1]}" for name in sorted(changed)],
+        )
+    ]
+    if gone:
+        found.append(
+            finding("warn", f"{len(gone)} package{_s(gone)} are not in the new runtime", "", gone)
+        )
+    return found
+
+
+def of_options(keys: Iterable[str], before: Runtime, after: Runtime) -> list[Finding]:
+    """Say which options of Airflow that the Deployment sets the new Airflow does not know."""
+    mine = sorted(key for key in keys if key.upper().startswith(OPTION_PREFIX))
+    old, new = _options(before), _options(after)
+    if not mine:
+        return [finding("good", "No option of Airflow is set by a variable")]
+    if not new:
+        title = "The options of the new Airflow are not listed"
+        return [finding("warn", title, "Read its release notes for these:", mine)]
+    gone = [key for key in mine if key.upper() in old and key.upper() not in new]
+    if gone:
+        title = f"{len(gone)} option{_s(gone)} that this Deployment sets no longer exist"
+        return [finding("warn", title, "Airflow ignores them. Remove or rename them.", gone)]
+    return [finding("good", f"All {len(mine)} options that are set still exist")]
+
+
+def of_database(size_bytes: int | None, seconds: float | None) -> Finding:
+    """Say how large the database is, and how long migrations took here."""
+    size = "" if size_bytes is None else f"The last backup has {size_bytes / 1024**2:,.1f} MiB. "
+    took = "" if seconds is None else f"Migrations on this cluster took {seconds:.0f} s of late."
+    detail = f"{size}{took}" or "How long that takes is not known yet: none was made here."
+    return finding("move", "The metadata database is migrated, which cannot be undone", detail)
+
+
+def _options(runtime: Runtime) -> frozenset[str]:
+    path = OPTIONS_FOLDER / f"airflow-{runtime.airflow_version}.json"
+    if not path.is_file():
+        return frozenset()
+    sections: Mapping[str, list[str]] = json.loads(path.read_text())
+    return frozenset(option_variable(s, option) for s, all_ in sections.items() for option in all_)
+
+
+def _is_major(before: str, after: str) -> bool:
+    try:
+        return Version(before).major != Version(after).major
+    except InvalidVersion:
+        return True
+
+
+def _s(things: Iterable[Any]) -> str:
+    return "" if len(list(things)) == 1 else "s"

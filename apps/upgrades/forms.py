@@ -1,0 +1,37 @@
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+
+from apps.core.web.forms import Choices
+from apps.runtimes.catalogue import Runtime
+
+
+class TargetForm(forms.Form):
+    target = forms.ChoiceField(label="New runtime", widget=Choices)
+
+    def __init__(self, *args: Any, targets: list[Runtime], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["target"]
+        field.choices = [  # type: ignore[attr-defined]
+            (one.version, f"{one.version}, Airflow {one.airflow_version}") for one in targets
+        ]
+        field.widget.hints = {  # type: ignore[attr-defined]
+            one.version: f"Supported until {one.supported_until:%Y-%m-%d}" for one in targets
+        }
+        field.initial = targets[0].version if targets else None
+
+
+class ConfirmForm(forms.Form):
+    starts_at = forms.DateTimeField(
+        label="Begin at (UTC)",
+        required=False,
+        help_text="Leave it empty to begin now.",
+        widget=forms.DateTimeInput(
+            format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local", "data-width": "m"}
+        ),
+    )
+
+    def clean_starts_at(self) -> datetime | None:
+        value: datetime | None = self.cleaned_data["starts_at"]
+        return value.replace(tzinfo=UTC) if value else None
