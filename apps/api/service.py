@@ -7,25 +7,47 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
+from apps.api.alerts import channels, messages, opened, rules, silences
+from apps.api.changes import drift, operations, revisions
 from apps.api.deployments import deploys, differences, items, logs, options, promotions
-from apps.api.people import roles, teams, tokens, users
-from apps.api.places import clusters, organizations, workspaces
+from apps.api.git import branches, repositories, sources
+from apps.api.observing import dags, history, incidents, remote_write, scaling
+from apps.api.people import custom_roles, teams, tokens, users
+from apps.api.places import cluster_changes, organizations, workspaces
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
 
 ROUTERS = (
     organizations.router,
     workspaces.router,
-    clusters.router,
+    # That of `clusters`: one address takes all its methods from one router.
+    cluster_changes.router,
     options.router,
     items.router,
     differences.router,
     deploys.router,
     promotions.router,
     logs.router,
+    operations.router,
+    revisions.router,
+    drift.router,
+    repositories.router,
+    branches.router,
+    sources.router,
+    history.router,
+    scaling.router,
+    dags.router,
+    incidents.router,
+    remote_write.router,
+    rules.router,
+    channels.router,
+    silences.router,
+    messages.router,
+    opened.router,
     users.router,
     teams.router,
-    roles.router,
+    # That of `roles`.
+    custom_roles.router,
     tokens.router,
 )
 

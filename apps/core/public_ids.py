@@ -23,6 +23,11 @@ Kind = Literal[
     "token",
     "invitation",
     "upload",
+    "alert",
+    "channel",
+    "silence",
+    "message",
+    "repository",
 ]
 _SHAPE = re.compile(r"c([0-9a-f]{10})([0-9a-f]{14})")
 
