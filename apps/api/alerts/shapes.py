@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
+from apps.alerts.channels.kinds import ChannelKind
 from apps.alerts.channels.models import Channel
 from apps.alerts.rules.kinds import RuleKind
 from apps.alerts.rules.models import Rule
@@ -249,7 +250,7 @@ def _channel(channel: Channel) -> RuleChannel:
     return RuleChannel(
         id=public_id("channel", channel.pk),
         name=channel.name,
-        type=TYPES[channel.kind],
+        type=TYPES[ChannelKind(channel.kind)],
         created_at=channel.created_at,
         updated_at=channel.created_at,
         **place,

@@ -1,6 +1,6 @@
 """What the collector measured of a Deployment over time, as points of lines."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
@@ -113,7 +113,7 @@ def _series(chart: Chart) -> SeriesShape:
         key=chart.key,
         title=chart.title,
         unit=chart.unit,
-        begin=chart.span.begin,
+        begin=datetime.fromtimestamp(chart.span.begin, UTC),
         step_seconds=chart.span.step,
         lines=[
             SeriesLine(label=line.label, values=[rounded(one, chart.unit) for one in line.values])

@@ -14,9 +14,9 @@ from apps.api.people.roles import (
     RoleShape,
     default_roles,
     role_shape,
-    router,
     wire_name,
 )
+from apps.api.people.roles import router as router
 from apps.api.wire.errors import NotHere, NotOffered
 from apps.api.wire.forms import check, fields_named
 from apps.api.wire.gates import ANY_TOKEN, Call, in_organization

@@ -9,7 +9,8 @@ from ninja import Path
 from pydantic import Field, create_model
 from pydantic.alias_generators import to_camel
 
-from apps.api.places.clusters import AtCluster, ClusterShape, cluster_shape, router
+from apps.api.places.clusters import AtCluster, ClusterShape, cluster_shape
+from apps.api.places.clusters import router as router
 from apps.api.wire.errors import NotHere, NotOffered
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, in_organization
