@@ -135,6 +135,8 @@ def test_teams_from_their_making_to_their_end(program, bob, workspace):
     assert removed.status_code == 204
     assert program.get("/teams", workspaceId=place).json()["teams"][0]["name"] == "Data people"
     assert program.post(f"{path}/members", {"memberIds": [id_of("user", bob)]}).status_code == 204
+    (of_bob,) = program.get(f"/users/{id_of('user', bob)}/teams").json()["teams"]
+    assert of_bob["id"] == team["id"]
     assert program.post(f"{path}/members", {"memberIds": ["c1"]}).status_code == 404
     assert program.delete(path).status_code == 204
     assert program.get(path).status_code == 404

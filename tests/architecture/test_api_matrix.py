@@ -65,6 +65,7 @@ TABLE: dict[str, str] = {
     "CreateUserInvite": "organization.members.manage",
     "DeleteUserInvite": "organization.members.manage",
     "ListTeams": ANY,
+    "ListUserTeams": "organization.members.view",
     "CreateTeam": "organization.teams.manage",
     "GetTeam": "organization.members.view",
     "UpdateTeam": "organization.teams.manage",

@@ -175,9 +175,10 @@ WITHOUT: dict[str, str] = {
     ),
     **dict.fromkeys(("deployments:discard", "deployments:edit_draft", "deployments:rebase"), DRAFT),
     **dict.fromkeys(
-        ("deploys:preview", "deploys:promotion", "organizations:verify_audit"), PERSON_DECIDES
+        ("deploys:preview", "deploys:promotion"), PERSON_DECIDES
     ),
 }
+WITHOUT["organizations:verify_audit"] = "is a command of the operator, too"
 # Whole apps, whose operations come with them.
 APPS = {"status_pages": STATUS_PAGE, "webhooks": WEBHOOK}
 

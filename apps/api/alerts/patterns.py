@@ -1,8 +1,8 @@
 """Patterns of rules as clients write them: lists of names with an operator. Pure.
 
 A pattern of the portal is text in which `*` stands for anything, and several are separated by
-commas. `IS` are names without a star, `INCLUDES` are parts of names; what is neither is `MATCHES`,
-which other clients than those of this portal do not know.
+commas. `IS` are names, and a star alone for all; `INCLUDES` are parts of names; what is neither is
+`MATCHES`, which other clients than those of this portal do not know.
 """
 
 from collections.abc import Iterable, Iterator
@@ -64,16 +64,20 @@ def _written(match: PatternMatch) -> Iterator[str]:
     is_part = match.operator_type in ("INCLUDES", "EXCLUDES")
     is_raw = match.operator_type in ("MATCHES", "MATCHES_NOT")
     for one in match.values:
-        if "," in one or ("*" in one and not is_raw):
+        if "," in one or (not is_raw and not _is_name(one)):
             raise Invalid(f"“{one[:80]}” is no name: it has a comma or a star.", field=FIELD)
         yield f"*{one}*" if is_part else one
 
 
 def _match(kind: str, is_positive: bool, patterns: tuple[str, ...]) -> PatternMatch:
     names = POSITIVE if is_positive else NEGATIVE
-    if all("*" not in one for one in patterns):
+    if all(_is_name(one) for one in patterns):
         return PatternMatch(entity_type=kind, operator_type=names[0], values=list(patterns))
     parts = [one[1:-1] for one in patterns if len(one) > 2 and one[0] == one[-1] == "*"]
     if len(parts) == len(patterns) and not any("*" in one for one in parts):
         return PatternMatch(entity_type=kind, operator_type=names[1], values=parts)
     return PatternMatch(entity_type=kind, operator_type=names[2], values=list(patterns))
+
+
+def _is_name(pattern: str) -> bool:
+    return "*" not in pattern or pattern == "*"
