@@ -7,6 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
+from apps.api.alerts import channels, messages, opened, rules, silences
+from apps.api.changes import drift, operations, revisions
 from apps.api.deployments import (
     backups,
     deploys,
@@ -18,15 +20,18 @@ from apps.api.deployments import (
     promotions,
     upgrades,
 )
-from apps.api.people import roles, teams, tokens, users
-from apps.api.places import clusters, deployment_settings, organizations, workspaces
+from apps.api.git import branches, repositories, sources
+from apps.api.observing import dags, history, incidents, remote_write, scaling
+from apps.api.people import custom_roles, teams, tokens, users
+from apps.api.places import cluster_changes, deployment_settings, organizations, workspaces
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
 
 ROUTERS = (
     organizations.router,
     workspaces.router,
-    clusters.router,
+    # That of `clusters`: one address takes all its methods from one router.
+    cluster_changes.router,
     deployment_settings.router,
     options.router,
     items.router,
@@ -37,9 +42,26 @@ ROUTERS = (
     backups.router,
     upgrades.router,
     logs.router,
+    operations.router,
+    revisions.router,
+    drift.router,
+    repositories.router,
+    branches.router,
+    sources.router,
+    history.router,
+    scaling.router,
+    dags.router,
+    incidents.router,
+    remote_write.router,
+    rules.router,
+    channels.router,
+    silences.router,
+    messages.router,
+    opened.router,
     users.router,
     teams.router,
-    roles.router,
+    # That of `roles`.
+    custom_roles.router,
     tokens.router,
 )
 

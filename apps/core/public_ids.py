@@ -24,6 +24,11 @@ Kind = Literal[
     "invitation",
     "upload",
     "package-index",
+    "alert",
+    "channel",
+    "silence",
+    "message",
+    "repository",
 ]
 _SHAPE = re.compile(r"c([0-9a-f]{10})([0-9a-f]{14})")
 

@@ -52,6 +52,20 @@ def test_a_complete_set_of_roles_is_carried_out(program, bob, workspace, deploym
     assert not WorkspaceGrant.objects.filter(user=bob).exists()
 
 
+def test_a_person_is_removed_with_all_roles_but_not_the_last_owner(
+    program, alice, bob, workspace, program_of
+):
+    member, path = program_of(bob), f"/users/{id_of('user', bob)}"
+
+    assert member.delete(path).status_code == 403
+    assert program.delete(path).status_code == 204
+
+    assert program.get(path).status_code == 404
+    assert not WorkspaceGrant.objects.filter(user=bob).exists()
+    assert member.get("/workspaces").status_code == 401
+    assert program.delete(f"/users/{id_of('user', alice)}").status_code == 409
+
+
 def test_roles_that_stay_keep_their_end(program, bob, workspace):
     ends_at = timezone.now() + timedelta(days=3)
     WorkspaceGrant.objects.filter(user=bob).update(expires_at=ends_at)
@@ -121,6 +135,8 @@ def test_teams_from_their_making_to_their_end(program, bob, workspace):
     assert removed.status_code == 204
     assert program.get("/teams", workspaceId=place).json()["teams"][0]["name"] == "Data people"
     assert program.post(f"{path}/members", {"memberIds": [id_of("user", bob)]}).status_code == 204
+    (of_bob,) = program.get(f"/users/{id_of('user', bob)}/teams").json()["teams"]
+    assert of_bob["id"] == team["id"]
     assert program.post(f"{path}/members", {"memberIds": ["c1"]}).status_code == 404
     assert program.delete(path).status_code == 204
     assert program.get(path).status_code == 404

@@ -19,7 +19,8 @@ from apps.accounts.models import User
 from apps.api.service import api
 from apps.api.wire import gates
 from apps.core.public_ids import public_id
-from apps.deploys.models import Upload
+from apps.deploys.models import BranchRule, GitRepository, GitSource, Upload
+from apps.observability.remote_write.models import Receiver
 from apps.organizations.tokens.personal import create_personal_token
 from tests.architecture.permission_table import HOLDERS, ROLES, TOKENS
 from tests.architecture.stage import Stage
@@ -77,9 +78,11 @@ TABLE: dict[str, str] = {
     "ListUsers": ANY,
     "GetUser": ANY,
     "UpdateUserRoles": ANY,
+    "RemoveUser": "organization.members.manage",
     "CreateUserInvite": "organization.members.manage",
     "DeleteUserInvite": "organization.members.manage",
     "ListTeams": ANY,
+    "ListUserTeams": "organization.members.view",
     "CreateTeam": "organization.teams.manage",
     "GetTeam": "organization.members.view",
     "UpdateTeam": "organization.teams.manage",
@@ -100,6 +103,82 @@ TABLE: dict[str, str] = {
     "ListPackageIndexes": ANY,
     "CreatePackageIndex": ANY,
     **{f"{verb}PackageIndex": ANY for verb in ("Get", "Update", "Test", "Delete")},
+    "CreateCustomRole": "organization.roles.manage",
+    "UpdateCustomRole": "organization.roles.manage",
+    "DeleteCustomRole": "organization.roles.manage",
+    "ListRoleTemplates": ANY,
+    "ListPermissionGroups": ANY,
+    "GetWorkspaceDeployRules": "workspace.view",
+    "UpdateWorkspaceDeployRules": "workspace.update",
+    "GetRemoteWrite": "organization.update",
+    "SetRemoteWrite": "organization.update",
+    "RemoveRemoteWrite": "organization.update",
+    "CreateCluster": "organization.clusters.manage",
+    "UpdateCluster": "organization.clusters.manage",
+    "DeleteCluster": "organization.clusters.manage",
+    "GetClusterHealth": "organization.clusters.view",
+    "TestCluster": "organization.clusters.manage",
+    "TestClusterStorage": "organization.clusters.manage",
+    "GetClusterSettings": "organization.clusters.manage",
+    "UpdateClusterSettings": "organization.clusters.manage",
+    "ListOperations": "deployment.view",
+    "GetOperation": "deployment.view",
+    "RetryDeployment": "deployment.update",
+    "ListRevisions": "deployment.view",
+    "GetRevision": "deployment.view",
+    "RestoreRevision": "deployment.update",
+    "GetDeploymentDrift": "deployment.view",
+    "RevertDrift": "deployment.update",
+    "ListGitRepositories": "workspace.git.manage",
+    "ConnectGitRepository": "workspace.git.manage",
+    "GetGitRepository": "workspace.git.manage",
+    "UpdateGitRepository": "workspace.git.manage",
+    "RemoveGitRepository": "workspace.git.manage",
+    "TestGitRepository": "workspace.git.manage",
+    "LookAtGitRepository": "workspace.git.manage",
+    "RotateGitWebhook": "workspace.git.manage",
+    "SetGitStateToken": "workspace.git.manage",
+    "TrustGitHost": "workspace.git.manage",
+    "GetBranchRule": "workspace.git.manage",
+    "SetBranchRule": "workspace.git.manage",
+    "RemoveBranchRule": "workspace.git.manage",
+    "GetGitSource": "deployment.deploys.view",
+    "SetGitSource": "workspace.git.manage",
+    "DisconnectGitSource": "workspace.git.manage",
+    "LookAtGitSource": "deployment.deploys.create",
+    "GetDeployRules": "deployment.deploys.view",
+    "UpdateDeployRules": "deployment.update",
+    "GetDeploymentHistory": "deployment.view",
+    "GetWorkerQueueHistory": "deployment.view",
+    "ListScalingDecisions": "deployment.view",
+    "GetScalingRecommendation": "deployment.view",
+    "ListDags": ANY,
+    "ListDagRuns": "deployment.airflow.view",
+    "ListIncidents": ANY,
+    "GetIncident": "deployment.view",
+    "RespondToIncident": "deployment.airflow.run",
+    "ListAlerts": ANY,
+    "CreateAlert": ANY,
+    "GetAlert": ANY,
+    "UpdateAlert": ANY,
+    "DeleteAlert": ANY,
+    "LabsCreateAlerts": ANY,
+    "LabsUpdateAlerts": ANY,
+    "LabsDeleteAlerts": ANY,
+    "ListNotificationChannels": ANY,
+    "CreateNotificationChannel": ANY,
+    "GetNotificationChannel": ANY,
+    "UpdateNotificationChannel": ANY,
+    "DeleteNotificationChannel": ANY,
+    "TestNotificationChannel": ANY,
+    "ListSilences": ANY,
+    "CreateSilence": ANY,
+    "EndSilence": ANY,
+    "ListAlertMessages": ANY,
+    "ResendAlertMessage": ANY,
+    "ListDeploymentAlerts": "deployment.airflow.view",
+    "GetDeploymentAlert": "deployment.airflow.view",
+    "AcknowledgeAlert": "deployment.airflow.run",
 }
 # What operations ask themselves, once they have read what a call is about (see `_bodies`): the
 # permission, and what those hold who learn that it is missing. Others find nothing.
@@ -123,8 +202,28 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
         f"{verb}PackageIndex": ("workspace.update", "workspace.view")
         for verb in ("Get", "Update", "Test", "Delete")
     },
+    "GetAlert": ("workspace.view", "workspace.view"),
+    **dict.fromkeys(
+        (
+            "CreateAlert",
+            "UpdateAlert",
+            "DeleteAlert",
+            "LabsCreateAlerts",
+            "LabsUpdateAlerts",
+            "LabsDeleteAlerts",
+            "CreateNotificationChannel",
+            "GetNotificationChannel",
+            "UpdateNotificationChannel",
+            "DeleteNotificationChannel",
+            "TestNotificationChannel",
+            "CreateSilence",
+            "EndSilence",
+            "ResendAlertMessage",
+        ),
+        ("workspace.alerts.manage", "workspace.view"),
+    ),
 }
-OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser"}
+OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser", "ListPermissionGroups"}
 INSIDE = ROLES | TOKENS
 
 
@@ -307,6 +406,12 @@ def ids_on(stage: Stage) -> dict[str, str]:
     places = {f"{scope}Id": public_id(scope, on.pk) for scope, on in stage.places.items()}
     cluster = stage.places["deployment"].cluster
     deploy = stage.places["deployment"].deploys.get()
+    repository = GitRepository.objects.get()
+    GitSource.objects.create(deployment=deploy.deployment, repository=repository, branch="main")
+    BranchRule.objects.create(
+        repository=repository, template=deploy.deployment, pattern="x", most=1, days=1
+    )
+    Receiver.objects.create(organization=stage.places["organization"], host="x", sealed=b"")
     upload = Upload.objects.create(deployment=deploy.deployment, deploy=deploy)
     return {
         **places,
@@ -321,6 +426,17 @@ def ids_on(stage: Stage) -> dict[str, str]:
         "teamId": public_id("team", stage.arguments["team_id"]),
         "roleId": public_id("role", stage.arguments["role_id"]),
         "packageIndexId": public_id("package-index", stage.package_indexes["w"]),
+        "alertId": public_id("alert", stage.of_workspace["rule_id"]),
+        "notificationChannelId": public_id("channel", stage.of_workspace["channel_id"]),
+        "silenceId": public_id("silence", stage.of_workspace["silence_id"]),
+        "messageId": public_id("message", stage.of_workspace["delivery_id"]),
+        "alertNumber": str(stage.of_workspace["alert_id"]),
+        "incidentNumber": str(stage.arguments["incident_id"]),
+        "operationNumber": "1",
+        "revisionNumber": "1",
+        "queueName": "default",
+        "dagId": "orders",
+        "repositoryId": public_id("repository", stage.arguments["repository_id"]),
         "tokenId": public_id("token", stage.token_ids["organizations:rotate_workspace_token"]),
     }
 
@@ -338,6 +454,33 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
         "CreateApiToken": token,
         "UpdateApiToken": {"name": "CI"},
         "UpdateApiTokenRoles": {"roles": kept},
+        "CreateAlert": _rule(ids),
+        "LabsCreateAlerts": {"alerts": [_rule(ids)]},
+        "LabsUpdateAlerts": {"alerts": [{"alertId": ids["alertId"], "name": "New"}]},
+        "LabsDeleteAlerts": {"alertIds": [ids["alertId"]]},
+        "CreateNotificationChannel": {
+            "name": "New",
+            "type": "EMAIL",
+            "entityType": "WORKSPACE",
+            "entityId": ids["workspaceId"],
+            "definition": {"recipients": ["a@example.org"]},
+        },
+        "CreateSilence": {"entityType": "WORKSPACE", "entityId": ids["workspaceId"]},
+        "ConnectGitRepository": {"url": "https://127.0.0.1:9/others.git"},
+        "SetGitSource": {"repositoryId": ids["repositoryId"]},
+        "SetBranchRule": {"pattern": "x", "templateDeploymentId": ids["deploymentId"]},
+        "RespondToIncident": {"act": "acknowledge"},
+        "CreateCluster": {"name": "New"},
+    }
+
+
+def _rule(ids: dict[str, str]) -> dict[str, Any]:
+    return {
+        "name": "New",
+        "type": "DAG_FAILURE",
+        "entityType": "WORKSPACE",
+        "entityId": ids["workspaceId"],
+        "notificationChannelIds": [ids["notificationChannelId"]],
     }
 
 
@@ -347,6 +490,7 @@ def _ask(client: Client, method: str, path: str, body: Any) -> str:
         response = client.generic(method, path, json.dumps(body), "application/json")
         transaction.set_rollback(True)
     words = {401: "sign in", 403: "refused", 404: "nothing"}
-    if response.status_code >= 500:
+    # An Airflow that does not answer is no failure of the portal.
+    if response.status_code >= 500 and response.status_code != 503:
         return f"broken ({response.status_code})"
     return words.get(response.status_code, "through")

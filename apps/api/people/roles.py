@@ -67,8 +67,8 @@ def list_roles(request: Call, at: Path[InOrganization], asked: Query[RoleQuery])
         found = found.filter(scope__in=scopes)
     page = page_of(found.prefetch_related("workspaces"), asked, sorts={"name": "name"})
     return RoleList(
-        roles=[_role_shape(one) for one in page.rows],
-        default_roles=_default_roles(scopes) if asked.include_default_roles else [],
+        roles=[role_shape(one) for one in page.rows],
+        default_roles=default_roles(scopes) if asked.include_default_roles else [],
         **page.numbers(asked),
     )
 
@@ -85,7 +85,7 @@ def get_role(request: Call, at: Path[AtRole]) -> Any:
     role = found.prefetch_related("workspaces").first()
     if role is None:
         raise NotHere
-    return _role_shape(role)
+    return role_shape(role)
 
 
 def wire_name(role: Role) -> str:
@@ -108,7 +108,8 @@ def role_named(text: str, *, on: Scoped, field: str = "role") -> Role:
     raise Invalid(f"There is no role {text[:80]} here. Choose one of {names}.", field=field)
 
 
-def _default_roles(scopes: list[str]) -> list[DefaultRole]:
+def default_roles(scopes: list[str]) -> list[DefaultRole]:
+    """Describe the built-in roles of some scopes, of all where none is named."""
     return [
         DefaultRole(
             name=f"{one.scope}_{one.key}".upper().replace("-", "_"),
@@ -121,7 +122,8 @@ def _default_roles(scopes: list[str]) -> list[DefaultRole]:
     ]
 
 
-def _role_shape(role: Role) -> RoleShape:
+def role_shape(role: Role) -> RoleShape:
+    """Describe a custom role."""
     return RoleShape(
         id=public_id("role", role.pk),
         name=role.name,

@@ -14,7 +14,7 @@ from apps.access.scoped import require
 from apps.access.scopes import Scoped, team_grant_model
 from apps.accounts.models import User
 from apps.api.people.holders import HeldRoles, carry_out, held_by_teams, roles_shape
-from apps.api.people.users import people_seen, place_of
+from apps.api.people.users import AtUser, people_seen, place_of
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
@@ -113,14 +113,21 @@ def list_teams(request: Call, at: Path[InOrganization], asked: Query[TeamQuery])
         found = found.filter(group__in=grants.values("group"))
     if asked.names:
         found = found.filter(name__in=asked.names)
-    page = page_of(found, asked, sorts={"name": "name", "createdAt": "created_at"})
-    held = held_by_teams(
-        [one.group_id for one in page.rows],
-        organization=request.organization,
-        seen_by=request.caller.user,
-    )
-    rows = [_team_shape(one, held[one.group_id]) for one in page.rows]
-    return TeamList(teams=rows, **page.numbers(asked))
+    return _page(request, found, asked)
+
+
+@router.get(
+    "/organizations/{organizationId}/users/{userId}/teams",
+    auth=in_organization("organization.members.view"),
+    response=TeamList,
+    operation_id="ListUserTeams",
+    summary="List the Teams of a person",
+)
+def list_teams_of_user(request: Call, at: Path[AtUser], asked: Query[Paging]) -> Any:
+    person = people_seen(request).filter(pk=number_of("user", at.user_id)).first()
+    if person is None:
+        raise NotHere
+    return _page(request, request.organization.teams.filter(group__user=person), asked)
 
 
 @router.post(
@@ -239,6 +246,17 @@ def change_team_roles(request: Call, at: Path[AtTeam], body: HeldRoles) -> Any:
     team = _team(request, at.team_id)
     _change_roles(request, team, body)
     return HeldRoles(**roles_shape(_held(request, team)))
+
+
+def _page(request: Call, found: Any, asked: Paging) -> TeamList:
+    page = page_of(found, asked, sorts={"name": "name", "createdAt": "created_at"})
+    held = held_by_teams(
+        [one.group_id for one in page.rows],
+        organization=request.organization,
+        seen_by=request.caller.user,
+    )
+    rows = [_team_shape(one, held[one.group_id]) for one in page.rows]
+    return TeamList(teams=rows, **page.numbers(asked))
 
 
 def _change_roles(request: Call, team: Team, body: HeldRoles) -> None:

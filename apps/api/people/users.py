@@ -109,6 +109,19 @@ def get_user(request: Call, at: Path[AtUser]) -> Any:
     return _user_shape(user, _held_by(request, user))
 
 
+@router.delete(
+    "/organizations/{organizationId}/users/{userId}",
+    auth=in_organization("organization.members.manage"),
+    response={204: None},
+    operation_id="RemoveUser",
+    summary="Remove a person from the organization",
+)
+def remove_user(request: Call, at: Path[AtUser]) -> None:
+    """With every role below it and all Teams. 409 for the last owner."""
+    user = _user(request, at.user_id)
+    remove_person(actor=request.caller.user, user=user, on=request.organization)
+
+
 @router.post(
     "/organizations/{organizationId}/users/{userId}/roles",
     auth=in_organization(),

@@ -1,6 +1,7 @@
 """Every refusal has one shape, whoever refuses: an operation, the gate, a middleware or Django."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,7 @@ from apps.access.queries import explain_denial
 from apps.access.scoped import PermissionMissing
 from apps.api.wire.shapes import FieldProblem, Problem
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
-from apps.dags.airflow.api import AirflowSilent
+from apps.dags.airflow.api import AirflowSilent, NotInAirflow
 from apps.deploys.deliveries.services import StorageFull
 from apps.organizations.tokens.queries import TokenRefused
 
@@ -47,6 +48,23 @@ class NotReachable(PortalError):
     """A data plane or an Airflow does not answer."""
 
 
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with a field, under the name that the client sent."""
+
+    field: str
+    message: str
+
+
+class FieldsInvalid(Invalid):
+    """Several fields are wrong."""
+
+    def __init__(self, problems: list[FieldError]) -> None:
+        words = [f"{one.field}: {one.message}" if one.field else one.message for one in problems]
+        super().__init__(" ".join(words), field=problems[0].field)
+        self.problems = problems
+
+
 class KeyInUse(Conflict):
     """A key for creating once stands for another call, or for one that is not finished."""
 
@@ -72,6 +90,7 @@ class TooManyBadTokens(PortalError):
 
 _STATUS: dict[type[PortalError], HTTPStatus] = {
     NotHere: HTTPStatus.NOT_FOUND,
+    NotInAirflow: HTTPStatus.NOT_FOUND,
     TokenRefused: HTTPStatus.UNAUTHORIZED,
     TooManyBadTokens: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyCalls: HTTPStatus.TOO_MANY_REQUESTS,
@@ -151,7 +170,7 @@ def refusal(request: HttpRequest, error: PortalError) -> HttpResponse:
 
 def _in_words(error: PortalError) -> str:
     """Say all that is wrong, because many clients print the message and nothing else."""
-    many = getattr(error, "problems", ())
+    many = () if isinstance(error, FieldsInvalid) else getattr(error, "problems", ())
     return " ".join(one.message for one in many) or error.message
 
 

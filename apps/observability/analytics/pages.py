@@ -85,7 +85,6 @@ def points_of(analytics: SupportsDrawing) -> dict[str, Any]:
 
 
 def _points(chart: Chart) -> dict[str, Any]:
-    digits = DIGITS[chart.unit]
     return {
         "key": chart.key,
         "unit": chart.unit,
@@ -100,17 +99,18 @@ def _points(chart: Chart) -> dict[str, Any]:
                 "label": line.label,
                 "tone": line.tone,
                 "drawing": line.drawing,
-                "values": [_rounded(value, digits) for value in line.values],
+                "values": [rounded(value, chart.unit) for value in line.values],
             }
             for line in chart.lines
         ],
     }
 
 
-def _rounded(value: float | None, digits: int) -> float | int | None:
+def rounded(value: float | None, unit: str) -> float | int | None:
+    """Return a value of a chart with as many digits as its unit has; None is a gap."""
     if value is None:
         return None
-    short = round(value, digits)
+    short = round(value, DIGITS[unit])
     return int(short) if short == int(short) else short
 
 
@@ -124,7 +124,7 @@ def csv_of(analytics: Analytics) -> str:
             for place, value in enumerate(line.values):
                 if value is not None:
                     at = datetime.fromtimestamp(chart.span.begin + place * chart.span.step, UTC)
-                    number = _rounded(value, DIGITS[chart.unit])
+                    number = rounded(value, chart.unit)
                     row = [f"{at:%Y-%m-%dT%H:%M:%SZ}", _cell(chart.title), _cell(line.label)]
                     writer.writerow([*row, chart.unit, number])
     return text.getvalue()

@@ -3,10 +3,11 @@
 from typing import Any
 
 from django.apps import apps as installed
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.access.apps import MODELS
 from apps.access.models import Role
+from apps.access.queries import permissions_held
 from apps.access.scopes import grant_model, team_grant_model
 from apps.accounts.models import User
 from apps.organizations.models import Invitation, Organization
@@ -50,3 +51,14 @@ def invitations_offering(*, role: Role) -> QuerySet[Invitation]:
     if role.scope == "deployment":
         return waiting.none()
     return waiting.filter(**{f"{role.scope}_role": role.key})
+
+
+def replacements_for(*, role: Role, organization: Organization, user: User) -> list[Role]:
+    """List the roles that may take the place of one, from least to most: of its scope, and with no
+    permission that the user lacks.
+    """
+    held = permissions_held(user=user, on=organization)
+    known = Role.objects.filter(
+        Q(organization=None) | Q(organization=organization), scope=role.scope
+    ).exclude(pk=role.pk)
+    return [one for one in known.order_by("rank", "name") if held.issuperset(one.permissions)]

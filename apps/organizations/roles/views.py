@@ -17,7 +17,11 @@ from apps.core.errors import PortalError
 from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.organizations.models import Organization
 from apps.organizations.roles.forms import CustomRoleForm, InsteadForm
-from apps.organizations.roles.queries import grants_giving, invitations_offering
+from apps.organizations.roles.queries import (
+    grants_giving,
+    invitations_offering,
+    replacements_for,
+)
 from apps.organizations.roles.services import create_role, delete_role, update_role
 from apps.organizations.roles.tables import TEMPLATES, permissions_of_template, table_of, worded
 
@@ -129,8 +133,10 @@ def delete_role_page(
     people, teams = grants_giving(role=role)
     invitations = invitations_offering(role=role)
     is_held = people.exists() or teams.exists() or invitations.exists()
-    posted = request.POST if request.method == "POST" else None
-    form = InsteadForm(posted, roles=_others(request, organization, role))
+    posted, user = request.POST if request.method == "POST" else None, request_user(request)
+    form = InsteadForm(
+        posted, roles=replacements_for(role=role, organization=organization, user=user)
+    )
     refusal = ""
     if request.method == "POST" and (not is_held or form.is_valid()):
         instead = form.cleaned_data["instead"] if is_held else None
@@ -167,15 +173,6 @@ def _form(
         workspaces=organization.workspaces.order_by("name"),
         initial=initial,
     )
-
-
-def _others(request: HttpRequest, organization: Organization, role: Role) -> list[Role]:
-    """List the roles that may take the place of one: of its scope, not limited elsewhere."""
-    held = permissions_held(user=request_user(request), on=organization)
-    known = Role.objects.filter(
-        Q(organization=None) | Q(organization=organization), scope=role.scope
-    ).exclude(pk=role.pk)
-    return [one for one in known.order_by("rank", "name") if held.issuperset(one.permissions)]
 
 
 def _role(organization: Organization, role_id: int) -> Role:

@@ -1,0 +1,1 @@
+"""Git: repositories of workspaces, what Deployments take from them, and branches."""

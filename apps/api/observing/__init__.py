@@ -1,0 +1,1 @@
+"""What the portal knows of running Deployments: incidents, history, scaling, DAGs."""

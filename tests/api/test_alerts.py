@@ -1,0 +1,265 @@
+"""Rules, channels, silences and messages by programs, in the shapes that clients know."""
+
+import pytest
+
+from apps.alerts.channels.models import Channel
+from apps.alerts.channels.services import secrets_of
+from apps.alerts.deliveries.models import Delivery
+from apps.alerts.evaluation.models import Alert
+from apps.alerts.rules.models import Rule
+from apps.audit.models import AuditEvent
+from apps.core.public_ids import number_of, public_id
+from tests.alerts.examples import NOW, make_channel, make_rule
+from tests.alerts.test_payloads import MESSAGE
+
+
+def at(place, kind="WORKSPACE"):
+    return {"entityType": kind, "entityId": public_id(kind.lower(), place.pk)}
+
+
+def test_a_program_keeps_a_channel_and_its_secret_never_comes_back(alice, workspace, program_of):
+    program = program_of(alice)
+    secret = "https://hooks.slack.example/T0/B0/told-once"
+    body = {
+        "name": "On call",
+        "type": "SLACK",
+        **at(workspace),
+        "definition": {"webhookUrl": secret},
+    }
+
+    made = program.post("/notification-channels", body)
+
+    assert made.status_code == 200, made.content
+    path = f"/notification-channels/{made.json()['id']}"
+    assert (made.json()["type"], made.json()["host"]) == ("SLACK", "hooks.slack.example")
+    renamed = program.post(path, {"name": "Night", "definition": {"webhookUrl": ""}})
+    assert renamed.json()["name"] == program.get(path).json()["name"] == "Night"
+    channel = Channel.objects.get()
+    assert secrets_of(channel)["url"] == secret
+    answers = [made, renamed, program.get(path), program.get("/notification-channels")]
+    assert all(b"told-once" not in one.content for one in answers)
+    assert "told-once" not in str(list(AuditEvent.objects.values_list("changes", flat=True)))
+    assert program.delete(path).status_code == 204
+    assert program.get("/notification-channels").json()["notificationChannels"] == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"type": "PIGEON"}, "type"),
+        ({"definition": {"recipients": ["nobody"]}}, "definition.recipients"),
+        ({"definition": {}}, "definition.recipients"),
+        ({"type": "SLACK", "definition": {"webhookUrl": "http://x"}}, "definition.webhookUrl"),
+        ({"type": "WEBHOOK", "definition": {}}, "definition.webhookUrl"),
+        ({"entityType": "PLANET"}, "entityType"),
+    ],
+)
+def test_what_is_wrong_with_a_channel_is_said_at_its_field(
+    alice, workspace, program_of, changed, field
+):
+    good = {"name": "x", "type": "EMAIL", "definition": {"recipients": ["a@example.org"]}}
+
+    answer = program_of(alice).post("/notification-channels", {**good, **at(workspace), **changed})
+
+    assert answer.status_code == 400
+    assert field in [one["field"] for one in answer.json()["fieldErrors"]]
+    assert not Channel.objects.exists()
+
+
+RULES = {
+    "DAG_FAILURE": {},
+    "TASK_FAILURE": {},
+    "DAG_SUCCESS": {},
+    "DAG_DURATION": {"dagDurationSeconds": 3600},
+    "TASK_DURATION": {"taskDurationSeconds": 120},
+    "DAG_TIMELINESS": {
+        "dagDeadline": "08:30",
+        "daysOfWeek": ["MONDAY", "FRIDAY"],
+        "lookBackPeriodSeconds": 7200,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_a_rule_comes_back_as_terraform_sent_it_and_again_unchanged(
+    alice, deployment, program_of, kind
+):
+    """Whatever a client reads it can send back."""
+    program, channel = program_of(alice), make_channel(deployment.workspace, alice)
+    matches = [{"entityType": "DAG_ID", "operatorType": "IS", "values": ["orders", "stock"]}]
+    sent = {
+        "name": "Late",
+        "type": kind,
+        "severity": "CRITICAL",
+        **at(deployment, "DEPLOYMENT"),
+        "notificationChannelIds": [public_id("channel", channel.pk)],
+        "rules": {
+            "patternMatches": matches,
+            "properties": {"deploymentId": public_id("deployment", deployment.pk), **RULES[kind]},
+        },
+    }
+
+    made = program.post("/alerts", sent)
+
+    assert made.status_code == 200, made.content
+    body = made.json()
+    assert {name: body[name] for name in ("name", "type", "severity", "entityId")} == {
+        name: sent[name] for name in ("name", "type", "severity", "entityId")
+    }
+    assert body["rules"]["patternMatches"] == matches
+    assert sent["rules"]["properties"].items() <= body["rules"]["properties"].items()
+    assert [one["id"] for one in body["notificationChannels"]] == sent["notificationChannelIds"]
+    assert body["notificationChannels"][0]["definition"] == {}
+    assert program.post(f"/alerts/{body['id']}", body).json() == body
+    assert program.get(f"/alerts/{body['id']}").json() == body
+
+
+@pytest.mark.parametrize(
+    ("dags", "without", "operators"),
+    [
+        ("orders", "", ["IS"]),
+        ("*ord*, *st*", "*tmp*", ["INCLUDES", "EXCLUDES"]),
+        ("ord*, stock", "a*b, c", ["MATCHES", "MATCHES_NOT"]),
+        ("*, test", "**", ["IS", "MATCHES_NOT"]),
+    ],
+)
+def test_every_pattern_of_the_page_survives_a_round_trip(
+    alice, workspace, program_of, dags, without, operators
+):
+    channel = make_channel(workspace, alice)
+    rule = make_rule(workspace, channels=[channel], dags=dags, without_dags=without)
+    program, path = program_of(alice), f"/alerts/{public_id('alert', rule.pk)}"
+
+    body = program.get(path).json()
+    answer = program.post(path, body)
+
+    assert [one["operatorType"] for one in body["rules"]["patternMatches"]] == operators
+    assert answer.status_code == 200, answer.content
+    rule.refresh_from_db()
+    assert (rule.dags, rule.without_dags) == (dags, without)
+
+
+def test_several_rules_are_made_changed_and_deleted_together_or_not_at_all(
+    alice, workspace, program_of
+):
+    program = program_of(alice)
+    channel = public_id("channel", make_channel(workspace, alice).pk)
+    good = {
+        "name": "a",
+        "type": "DAG_FAILURE",
+        **at(workspace),
+        "notificationChannelIds": [channel],
+    }
+    bad = {**good, "type": "DAG_DURATION"}
+
+    assert program.post("/create-alerts", {"alerts": [good, bad]}).status_code == 400
+    assert not Rule.objects.exists()
+    made = program.post("/create-alerts", {"alerts": [good, {**good, "name": "b"}]}).json()[
+        "alerts"
+    ]
+    changes = [{"alertId": one["id"], "isEnabled": False} for one in made]
+    changed = program.post("/update-alerts", {"alerts": changes}).json()["alerts"]
+
+    assert [(one["name"], one["isEnabled"]) for one in changed] == [("a", False), ("b", False)]
+    ids = [one["id"] for one in made]
+    assert program.post("/delete-alerts", {"alertIds": [*ids, "cnone"]}).status_code == 404
+    assert Rule.objects.count() == 2
+    assert program.post("/delete-alerts", {"alertIds": ids}).status_code == 204
+    assert not Rule.objects.exists()
+
+
+def test_a_member_reads_rules_but_changes_none_and_a_stranger_finds_none(
+    alice, bob, charlie, workspace, program_of
+):
+    channel = make_channel(workspace, alice)
+    rule = make_rule(workspace, channels=[channel])
+    path, member = f"/alerts/{public_id('alert', rule.pk)}", program_of(bob)
+
+    assert member.get(path).json()["notificationChannels"][0]["definition"] == {}
+    assert member.post(path, {"name": "x"}).status_code == 403
+    assert member.delete(path).status_code == 403
+    assert member.get("/notification-channels").json()["totalCount"] == 0
+    channel_path = f"/notification-channels/{public_id('channel', channel.pk)}"
+    assert member.get(channel_path).status_code == 403
+    assert member.get("/silences").json()["silences"] == []
+    elsewhere = program_of(charlie, at=charlie.organizationgrant_set.get().content_object)
+    assert elsewhere.get(path).status_code == 404
+
+
+def test_a_rule_on_a_deployment_that_may_not_be_seen_is_not_listed(
+    alice, bob, make_deployment, workspace, program_of, monkeypatch
+):
+    """Whoever may not open an Airflow does not learn the names of its DAGs."""
+    rule = make_rule(workspace, deployment=make_deployment(), dags="secret_dag")
+    seen = program_of(alice).get("/alerts").json()
+    monkeypatch.setattr("apps.api.alerts.rules.SEE", "organization.update")
+
+    hidden = program_of(bob).get("/alerts")
+
+    assert seen["alerts"][0]["id"] == public_id("alert", rule.pk)
+    assert b"secret_dag" not in hidden.content
+
+
+def test_silences_begin_and_end(alice, workspace, deployment, program_of):
+    program = program_of(alice)
+    body = {
+        **at(deployment, "DEPLOYMENT"),
+        "beginsAt": "2026-12-05T22:00:00Z",
+        "hours": 4,
+        "daysOfWeek": ["SATURDAY"],
+        "timeZone": "Europe/Berlin",
+        "reason": "Maintenance",
+    }
+
+    made = program.post("/silences", body)
+
+    assert made.status_code == 200, made.content
+    found = made.json()
+    assert (found["beginsAt"], found["endsAt"]) == ("2026-12-05T22:00:00Z", "2026-12-06T02:00:00Z")
+    assert (found["daysOfWeek"], found["timeZone"]) == (["SATURDAY"], "Europe/Berlin")
+    assert found["deploymentId"] == body["entityId"]
+    assert program.get("/silences").json()["silences"] == [found]
+    assert program.delete(f"/silences/{found['id']}").status_code == 204
+    assert program.delete(f"/silences/{found['id']}").status_code == 404
+    for wrong in ({"hours": 3}, {"timeZone": "Moon"}, {"daysOfWeek": ["SOMEDAY"]}):
+        assert program.post("/silences", {**body, **wrong}).status_code == 400
+
+
+def test_what_a_rule_found_is_read_and_acknowledged_and_its_message_sent_again(
+    alice, bob, deployment, program_of
+):
+    workspace, program = deployment.workspace, program_of(alice)
+    channel = make_channel(workspace, alice)
+    alert = Alert.objects.create(
+        rule=make_rule(workspace, channels=[channel]),
+        deployment=deployment,
+        subjects={"orders": {"dag": "orders", "run": "r", "count": 2, "at": 1}},
+        count=2,
+        happened_at=NOW,
+        opened_at=NOW,
+        last_at=NOW,
+    )
+    message = MESSAGE.as_json()
+    Delivery.objects.create(
+        channel=channel,
+        alert=alert,
+        event="opened",
+        message=message,
+        state="failed",
+        give_up_at=NOW,
+    )
+    root = f"/deployments/{public_id('deployment', deployment.pk)}/alerts"
+
+    (found,) = program.get(root, isOpen=True).json()["alerts"]
+    assert (found["subjects"], found["count"]) == (["orders"], 2)
+    assert program.get(root, isOpen=False).json()["alerts"] == []
+    assert program_of(bob).post(f"{root}/{alert.pk}/acknowledge").status_code == 403
+    done = program.post(f"{root}/{alert.pk}/acknowledge").json()
+    assert done["acknowledgedBy"]["username"] == alice.email
+    assert program.get(f"{root}/99999999999999999999").status_code == 404
+
+    (sent,) = program.get("/alert-messages", status="FAILED").json()["messages"]
+    again = program.post(f"/alert-messages/{sent['id']}/resend").json()
+    assert (sent["status"], again["status"]) == ("FAILED", "WAITING")
+    assert number_of("message", again["id"]) == Delivery.objects.get().pk
+    assert program.get("/alert-messages", status="LOST").status_code == 400
