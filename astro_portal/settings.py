@@ -119,6 +119,7 @@ INSTALLED_APPS = [
     "apps.clusters",
     "apps.deployments",
     "apps.registry",
+    "apps.environment",
     "apps.deploys",
     "apps.airflow_access",
     "apps.dags",

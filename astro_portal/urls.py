@@ -8,6 +8,7 @@ urlpatterns = [
     path("", include("apps.clusters.urls")),
     path("", include("apps.deployments.urls")),
     path("", include("apps.registry.urls")),
+    path("", include("apps.environment.urls")),
     path("", include("apps.deploys.urls")),
     path("", include("apps.airflow_access.urls")),
     path("", include("apps.dags.urls")),

@@ -94,6 +94,8 @@ class DeploymentSpec:
     `corrects_drift` False means that what others change on the data plane is shown and left alone.
     `database_server` is where a Kubernetes plane put the metadata database: `host:port`, empty for
     the Deployment's own namespace, None for wherever the cluster puts new ones.
+    `environment` is JSON of the connections and Airflow variables that `portal_secrets` serves,
+    empty without any: a change of it restarts nothing.
     `image_pull_secret` is the `.dockerconfigjson` that pulls the runtime's image, empty where the
     cluster's own does.
     """
@@ -112,3 +114,4 @@ class DeploymentSpec:
     database_server: str | None = None
     packages: PackagesSpec | None = None
     image_pull_secret: str = field(default="", repr=False)
+    environment: str = field(default="", repr=False)

@@ -52,7 +52,8 @@ class Deployment(models.Model):
     settings it was applied with, `database_server` where its metadata database was put:
     `host:port`, empty for a server in its own namespace. It never moves. `open_incidents` and
     `incident_severity`, how many are open and not silenced and the worst of them, are written by
-    observability and read by every page.
+    observability and read by every page. `environment_version` counts changes of the values that
+    reach it from outside of its revisions, `environment_delivered` is the one on the data plane.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -76,6 +77,8 @@ class Deployment(models.Model):
     airflow_secrets = models.BinaryField(null=True, blank=True)
     settings_version = models.PositiveIntegerField(default=1)
     database_server = models.CharField(max_length=260, blank=True)
+    environment_version = models.PositiveIntegerField(default=0, db_default=0)
+    environment_delivered = models.PositiveIntegerField(default=0, db_default=0)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
     health_message = models.CharField(max_length=500, blank=True)
