@@ -39,9 +39,26 @@ STAYS = {
 }
 # Names in a record. No right is asked of them.
 NAMES = frozenset(
-    {"acknowledged_by", "actor", "author", "created_by", "granted_by", "resent_by", "silenced_by"}
+    {
+        "acknowledged_by",
+        "actor",
+        "author",
+        "created_by",
+        "granted_by",
+        "resent_by",
+        "silenced_by",
+        "updated_by",
+    }
 )
-NAMES_ONLY = ("alerts", "audit", "deployments", "observability", "status_pages", "webhooks")
+NAMES_ONLY = (
+    "alerts",
+    "audit",
+    "deployments",
+    "environment",
+    "observability",
+    "status_pages",
+    "webhooks",
+)
 NAMED = {
     "deploys.Deploy.created_by",
     "deploys.Preview.created_by",
