@@ -9,6 +9,8 @@ from apps.core.errors import Invalid
 from apps.deployments.models import Deployment
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets import sealed
+from apps.deploys.models import Preview
+from apps.deploys.previews.queries import _missing
 from apps.environment.delivery.effective import effective_objects, values_of
 from apps.environment.objects.connection_types import connection_types, type_called
 from apps.environment.objects.models import EnvironmentLink
@@ -22,6 +24,7 @@ from apps.environment.objects.values import checked_name, checked_value, parted
 from tests.environment.examples import POSTGRES, make_object
 
 pytestmark = pytest.mark.django_db
+NAMED = (("connection", "warehouse"), ("variable", "batch"))
 # Quotes, line breaks, other scripts, what shells and templates act upon, and what is beyond UCS-2.
 EVERYTHING = "'\"\\ \t\r\n${HOME} {{ x }} %(a)s \x01\x7f é 字 \u2028 🛰"
 
@@ -233,3 +236,14 @@ def test_one_name_exists_once_in_a_place(workspace, deployment, alice):
     with pytest.raises(Invalid, match="already"):
         make_object(workspace, alice)
     assert [one.is_own for one in effective_objects(deployment)] == [True]
+
+
+def test_what_is_shared_is_not_missing_in_the_preview_of_a_deploy(workspace, deployment, alice):
+    make_object(workspace, alice)
+    make_object(workspace, alice, "variable", "batch", links_all=False)
+    names = [[kind, name, "a.py", 1, False] for kind, name in NAMED]
+    preview = Preview(deployment=deployment, names=names)
+
+    missing = _missing(preview)
+
+    assert [(one.kind, one.name) for one in missing] == [("Airflow variable", "batch")]

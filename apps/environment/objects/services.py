@@ -61,7 +61,9 @@ def create_object(*, actor: User, place: Place, kind: str, data: ObjectData) -> 
     _write(row, data, actor)
     _save(row)
     _link(row, data.linked)
-    _record("created", actor, row, {"name": [None, row.name], "type": [None, row.plain.get("type")]})
+    _record(
+        "created", actor, row, {"name": [None, row.name], "type": [None, row.plain.get("type")]}
+    )
     _deliver(_reached_by(row))
     return row
 

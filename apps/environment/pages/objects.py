@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.request_user import request_user
+from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_in_fresh
 from apps.core.form_pages import errors_shown_in, form_page, is_submitted
 from apps.deployments.models import Deployment
 from apps.environment.objects import services
@@ -37,7 +38,7 @@ def _new_object(request: HttpRequest, place: Place, kind: str) -> HttpResponse:
     if kind == Kind.CONNECTION and not type_key:
         return redirect(address(place, "types"))
     form = _form(request, place, kind, None, type_key)
-    if is_submitted(request, form):
+    if is_submitted(request, form) and _is_confirmed(request, form):
         with errors_shown_in(form):
             made = services.create_object(
                 actor=request_user(request), place=place, kind=kind, data=form.data_entered()
@@ -50,7 +51,7 @@ def _new_object(request: HttpRequest, place: Place, kind: str) -> HttpResponse:
 def _environment_object(request: HttpRequest, place: Place, object_id: int) -> HttpResponse:
     found = _found(place, object_id)
     form = _form(request, place, found.kind, found, found.plain.get("type", ""))
-    if is_submitted(request, form):
+    if is_submitted(request, form) and _is_confirmed(request, form):
         with errors_shown_in(form):
             services.update_object(
                 actor=request_user(request), found=found, data=form.data_entered()
@@ -79,7 +80,7 @@ def _override(request: HttpRequest, workspace: Workspace, object_id: int, ref: s
     form = OverrideForm(
         data, found=found, type_=type_called(found.plain.get("type", "")), link=link
     )
-    if is_submitted(request, form):
+    if is_submitted(request, form) and _is_confirmed(request, form):
         with errors_shown_in(form):
             services.override_object(
                 actor=request_user(request),
@@ -97,6 +98,16 @@ def _override(request: HttpRequest, workspace: Workspace, object_id: int, ref: s
         "back_url": address(workspace, "object", found.pk),
     }
     return form_page(request, "environment/override.html", context, form)
+
+
+def _is_confirmed(request: HttpRequest, form: Any) -> bool:
+    """Return whether the person signed in lately; if not, the form says so and keeps what is no
+    secret.
+    """
+    if is_sign_in_fresh(request):
+        return True
+    form.add_error(None, STALE)
+    return False
 
 
 def _form(
@@ -183,15 +194,19 @@ def _common(place: Place) -> dict[str, Any]:
 
 
 types = require_safe(_types)
-new_object = require_http_methods(["GET", "HEAD", "POST"])(_new_object)
-environment_object = require_http_methods(["GET", "HEAD", "POST"])(_environment_object)
+new_object = require_http_methods(["GET", "HEAD", "POST"])(fresh_sign_in_first(_new_object))
+environment_object = require_http_methods(["GET", "HEAD", "POST"])(
+    fresh_sign_in_first(_environment_object)
+)
 delete_object = require_http_methods(["GET", "HEAD", "POST"])(_delete_object)
 
 workspace_types = on_workspace(types)
 workspace_new_object = on_workspace(new_object)
 workspace_environment_object = on_workspace(environment_object)
 workspace_delete_object = on_workspace(delete_object)
-override = on_workspace(require_http_methods(["GET", "HEAD", "POST"])(_override))
+override = on_workspace(
+    require_http_methods(["GET", "HEAD", "POST"])(fresh_sign_in_first(_override))
+)
 
 deployment_types = on_deployment(types)
 deployment_new_object = on_deployment(new_object)
