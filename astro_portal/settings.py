@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "apps.image_retention",
     "apps.package_indexes",
     "apps.registry",
+    "apps.environment",
     "apps.deploys",
     "apps.backups",
     "apps.releases",

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("apps.deployments.urls")),
     path("", include("apps.package_indexes.urls")),
     path("", include("apps.registry.urls")),
+    path("", include("apps.environment.urls")),
     path("", include("apps.deploys.urls")),
     path("", include("apps.backups.urls")),
     path("", include("apps.releases.urls")),

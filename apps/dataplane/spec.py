@@ -134,6 +134,8 @@ class DeploymentSpec:
     `database_server` is where a Kubernetes plane put the metadata database: `host:port`, empty for
     the Deployment's own namespace, None for wherever the cluster puts new ones.
     `restore` is None unless this revision restores a backup.
+    `environment` is JSON of the connections and Airflow variables that `portal_secrets` serves,
+    empty without any: a change of it restarts nothing.
     `image_pull_secret` is the `.dockerconfigjson` that pulls the runtime's image, empty where the
     cluster's own does.
     `package_indexes` are where packages are looked for first, in this order. They matter where
@@ -157,3 +159,4 @@ class DeploymentSpec:
     image_pull_secret: str = field(default="", repr=False)
     package_indexes: tuple[PackageIndex, ...] = ()
     settings: ProductionSpec = ProductionSpec()
+    environment: str = field(default="", repr=False)

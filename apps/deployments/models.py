@@ -54,7 +54,8 @@ class Deployment(models.Model):
     `database_server` where its metadata database was put:
     `host:port`, empty for a server in its own namespace. It never moves. `open_incidents` and
     `incident_severity`, how many are open and not silenced and the worst of them, are written by
-    observability and read by every page.
+    observability and read by every page. `environment_version` counts changes of the values that
+    reach it from outside of its revisions, `environment_delivered` is the one on the data plane.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -80,6 +81,8 @@ class Deployment(models.Model):
     layers_version = models.PositiveIntegerField(default=0, db_default=0)
     layers_applied = models.PositiveIntegerField(default=0, db_default=0)
     database_server = models.CharField(max_length=260, blank=True)
+    environment_version = models.PositiveIntegerField(default=0, db_default=0)
+    environment_delivered = models.PositiveIntegerField(default=0, db_default=0)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
     health_message = models.CharField(max_length=500, blank=True)

@@ -39,7 +39,6 @@ urlpatterns = [
     path("w/<slug:slug>/drafts/<uuid:draft_id>/rebase/", review.rebase, name="rebase"),
     path("w/<slug:slug>/drafts/<uuid:draft_id>/discard/", review.discard, name="discard"),
     path("d/<slug:ref>/", overview.overview, name="overview"),
-    path("d/<slug:ref>/environment/", overview.environment, name="environment"),
     path("d/<slug:ref>/configure/", configure.configure, name="configure"),
     path("d/<slug:ref>/settings/", layering.settings, name="settings"),
     path("d/<slug:ref>/revisions/", revisions.revisions, name="revisions"),

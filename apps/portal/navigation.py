@@ -113,6 +113,7 @@ WORKSPACE_PLACES = (
     Link("DAGs", "dags:workspace", "dags", "workspace.view"),
     Link("Incidents", "observability:workspace_incidents", "incidents", "workspace.view"),
     Link("Alerts", "alerts:workspace_overview", "bell", "workspace.view"),
+    Link("Environment", "environment:workspace", "lock", "workspace.environment.view"),
     Link("Members", "organizations:workspace_members", "people", "workspace.members.view"),
     Link("Teams", "organizations:workspace_teams", "team", "workspace.members.view"),
     Link("Access", "organizations:workspace_who", "search", "workspace.members.view"),

@@ -71,6 +71,8 @@ WORKSPACE: tuple[Row, ...] = (
         {"workspace.deployments.create", "deployment.update", "deployment.delete"},
     ),
     ("workspace API tokens", FROM_OPERATOR, {"workspace.tokens.manage"}),
+    ("connections and variables without secrets", FROM_MEMBER, {"workspace.environment.view"}),
+    ("manage connections and variables", FROM_OPERATOR, {"workspace.environment.manage"}),
     ("map repositories to Deployments", FROM_OPERATOR, {"workspace.git.manage"}),
     ("alerts of the workspace", FROM_OPERATOR, {"workspace.alerts.manage"}),
     ("Deployment API tokens", {"owner"}, {"deployment.tokens.manage"}),

@@ -52,6 +52,7 @@ from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.test_payloads import MESSAGE
 from tests.clusters.material import registered
 from tests.conftest import make_user, new_deployment, role, signed_in
+from tests.environment.examples import make_object
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
 from tests.status_pages.examples import make_component, make_page, make_report, make_subscriber
@@ -96,7 +97,13 @@ class Stage:
             wanted["index_id"] = self.package_indexes[route[0]]
         if name.endswith("_workspace_invitation"):
             wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
-        return reverse(name, kwargs=wanted)
+        return reverse(name, kwargs=wanted | self._in_environment(wanted, route))
+
+    def _in_environment(self, wanted: dict[str, Any], route: str) -> dict[str, Any]:
+        if "/environment/" not in route:
+            return {}
+        own = {"object_id": self.of_workspace["object_id"]} if route.startswith("w/") else {}
+        return {key: value for key, value in {**own, "kind": "variable"}.items() if key in wanted}
 
 
 def build_stage() -> Stage:
@@ -326,6 +333,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
                 airflow_version="3.9.0", published_at=timezone.now()
             ).airflow_version,
             "incident_id": make_incident(deployment).pk,
+            "object_id": make_object(deployment, owner).pk,
             **_alerts(owner, organization, deployment),
             **_webhooks(owner, organization),
             "number": 1,
@@ -341,7 +349,9 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             **_status_page(organization, deployment),
         },
         "package_indexes": _package_indexes(owner, organization, workspace, deployment),
-        "of_workspace": _alerts(owner, workspace, deployment) | _webhooks(owner, workspace),
+        "of_workspace": _alerts(owner, workspace, deployment)
+        | _webhooks(owner, workspace)
+        | {"object_id": make_object(workspace, owner).pk},
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
         "tokens": {
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),

@@ -27,6 +27,7 @@ from apps.deployments.secrets import sealed
 from apps.deployments.secrets.image_pulling import pull_secret_text
 from apps.deploys.git import credentials
 from apps.deploys.models import GitRepository
+from apps.environment.objects.services import override_object
 from apps.observability.remote_write.services import Access, save_receiver
 from apps.package_indexes.services import IndexData, add_index
 from apps.sso.connections.services import update_connection
@@ -38,6 +39,7 @@ from tests.architecture.stage import Stage
 from tests.architecture.test_api_matrix import ALL, ids_on
 from tests.architecture.urls import addresses
 from tests.clusters.material import CANARY as CLUSTER_CANARY
+from tests.environment.examples import make_object
 from tests.webhooks.examples import make_webhook
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +57,7 @@ def planted(stage: Stage) -> list[str]:
     owner = User.objects.get(email="organization-owner@example.org")
     secrets = [CLUSTER_CANARY]
     secrets += _plant_in_deployment(deployment)
+    secrets += _plant_in_environment(stage, owner)
     cluster = Cluster.objects.get(kind=Cluster.Kind.KUBERNETES)
     for field in set(SEALED) - {"credential"}:
         seal(cluster, field, canary(field))
@@ -131,6 +134,23 @@ def _plant_in_deployment(deployment: Deployment) -> list[str]:
         opened.jwt_secret,
         opened.api_secret_key,
     ]
+
+
+def _plant_in_environment(stage: Stage, owner: User) -> list[str]:
+    value = {"type": "smtp", "host": "smtp.example.org", "password": canary("connection")}
+    value["extra"] = {"client_secret": canary("extra"), "more": {"deep": canary("deep")}}
+    place = stage.places["workspace"]
+    found = make_object(place, owner, name="canary", value=value)
+    make_object(
+        place, owner, "variable", "CANARY", value={"value": canary("shared")}, is_secret=True
+    )
+    override_object(
+        actor=owner,
+        found=found,
+        deployment=stage.places["deployment"],
+        value={"password": canary("override")},
+    )
+    return [canary(name) for name in ("connection", "extra", "deep", "shared", "override")]
 
 
 def _hash(person: AbstractUser) -> str:

@@ -39,10 +39,25 @@ STAYS = {
 }
 # Names in a record. No right is asked of them.
 NAMES = frozenset(
-    {"acknowledged_by", "actor", "author", "created_by", "granted_by", "resent_by", "silenced_by"}
+    {
+        "acknowledged_by",
+        "actor",
+        "author",
+        "created_by",
+        "granted_by",
+        "resent_by",
+        "silenced_by",
+        "updated_by",
+    }
 )
 NAMES_ONLY = (
-    *("alerts", "audit", "deployments", "observability", "package_indexes", "status_pages"),
+    "alerts",
+    "audit",
+    "deployments",
+    "environment",
+    "observability",
+    "package_indexes",
+    "status_pages",
     "webhooks",
 )
 NAMED = {

@@ -254,6 +254,89 @@ def test_a_project_brings_its_packages_and_plugins_and_going_back_takes_them_awa
     assert not [*(world.home.deployments / world.spec.ref / "plugins").iterdir()]
 
 
+READS = """
+from airflow.sdk import Connection, Variable, dag, task
+import time
+
+
+@dag(schedule=None)
+def reads_environment():
+    @task
+    def read():
+        began = time.perf_counter()
+        for _ in range(200):
+            from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
+
+            ours = ensure_secrets_backend_loaded()[0]
+            ours.get_conn_value("warehouse")
+        milliseconds = (time.perf_counter() - began) * 5
+        found = Connection.get("warehouse")
+        own = Connection.get("kept_by_airflow")
+        return [found.host, found.password, found.extra_dejson, Variable.get("note"), own.host,
+                type(ours).__name__, milliseconds]
+
+    read()
+
+
+reads_environment()
+"""
+
+
+def test_a_task_reads_what_the_portal_keeps_without_a_restart(world: LocalWorld, tmp_path: Path):
+    """It begins with code of its own, and takes it away again."""
+    text = "'\"\\ \n${HOME} {{ x }} é 字 🛰"
+    before = replace(world.spec)
+
+    def kept(host: str) -> str:
+        connection = {"conn_type": "postgres", "host": host, "password": text, "extra": {"a": [1]}}
+        many = {f"other_{number}": connection for number in range(1_000)}
+        connections = {**many, "warehouse": connection}
+        return json.dumps({"connections": connections, "variables": {"note": text}})
+
+    world.airflow(
+        "POST",
+        "/api/v2/connections",
+        {"connection_id": "kept_by_airflow", "conn_type": "http", "host": "own.example.org"},
+    )
+    world.apply(code=make_code(tmp_path, {"reads.py": READS}), environment=kept("one.example.org"))
+    pids = world.pids()
+    first = _read(world)
+
+    world.apply(environment=kept("two.example.org"))
+    second = _read(world)
+
+    assert first[:6] == [
+        "one.example.org",
+        text,
+        {"a": [1]},
+        text,
+        "own.example.org",
+        "PortalSecretsBackend",
+    ]
+    assert second[0] == "two.example.org"
+    assert first[6] < 5
+    assert world.pids() == pids
+    folder = Folder(world.home, world.spec.ref)
+    assert folder.environment.stat().st_mode & 0o777 == 0o600
+    with database.deployment_connection(
+        world.plane.config, folder, read_state(folder)
+    ) as connection:
+        [[stored]] = connection.execute(
+            "SELECT count(*) FROM connection WHERE conn_id = 'warehouse'"
+        )
+    assert stored == 0
+
+    world.airflow("DELETE", "/api/v2/connections/kept_by_airflow")
+    world.apply(code=before.code, environment=before.environment)
+
+
+def _read(world: LocalWorld) -> list[Any]:
+    run = world.trigger("reads_environment")
+    world.succeeded("reads_environment", run)
+    path = f"/api/v2/dags/reads_environment/dagRuns/{run}/taskInstances/read"
+    return world.airflow("GET", f"{path}/xcomEntries/return_value?deserialize=true")["value"]
+
+
 def test_packages_that_were_removed_are_installed_again_when_they_are_needed(
     world: LocalWorld, tmp_path: Path
 ):

@@ -41,6 +41,8 @@ PERMISSIONS: dict[str, str] = {
     "workspace.members.view": "View workspace members",
     "workspace.members.manage": "Add and remove workspace members, assign workspace roles",
     "workspace.tokens.manage": "Create, rotate and revoke workspace API tokens",
+    "workspace.environment.view": "View connections and variables of the workspace, never secrets",
+    "workspace.environment.manage": "Create, edit, link and delete connections and variables",
     "workspace.git.manage": "Connect Git repositories and choose what Deployments take from them",
     "workspace.deployments.create": "Create Deployments",
     "workspace.alerts.manage": "Manage alert rules, channels and silences of the workspace",
@@ -71,6 +73,7 @@ _NEEDS: dict[str, str] = {
     "workspace.view": "organization.view",
     "workspace.members.manage": "workspace.members.view",
     "deployment.view": "workspace.view",
+    "workspace.environment.manage": "workspace.environment.view",
     "deployment.deploys.create": "deployment.deploys.view",
     "deployment.members.manage": "deployment.members.view",
     "deployment.airflow.run": "deployment.airflow.view",
@@ -100,6 +103,7 @@ _GROUPS: dict[str, str] = {
     "workspace.": "Workspace",
     "workspace.members": "Workspace members",
     "workspace.tokens": "Workspace API tokens",
+    "workspace.environment": "Connections and variables",
     "workspace.git": "Workspace",
     "workspace.deployments": "Workspace",
     "workspace.alerts": "Alerts",
@@ -182,7 +186,9 @@ _DEPLOYMENT_OPERATOR = _DEPLOYMENT_AUTHOR | {
     "deployment.update",
     "deployment.delete",
 }
-_WORKSPACE_MEMBER = _ACCESSOR | {"workspace.members.view"} | _DEPLOYMENT_VIEWER
+_WORKSPACE_MEMBER = (
+    _ACCESSOR | {"workspace.members.view", "workspace.environment.view"} | _DEPLOYMENT_VIEWER
+)
 _WORKSPACE_AUTHOR = _WORKSPACE_MEMBER | _DEPLOYMENT_AUTHOR
 _WORKSPACE_OPERATOR = (
     _WORKSPACE_AUTHOR
@@ -190,6 +196,7 @@ _WORKSPACE_OPERATOR = (
     | {
         "workspace.deployments.create",
         "workspace.tokens.manage",
+        "workspace.environment.manage",
         "workspace.git.manage",
         "workspace.alerts.manage",
     }

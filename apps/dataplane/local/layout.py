@@ -59,6 +59,11 @@ class Folder:
         return self.path / "sign-in.pem"
 
     @property
+    def environment(self) -> Path:
+        """Connections and variables for the portal's secrets backend."""
+        return self.path / "environment.json"
+
+    @property
     def state(self) -> Path:
         return self.path / "state.json"
 

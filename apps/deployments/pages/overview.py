@@ -20,7 +20,6 @@ from apps.deployments.pages.queries import (
     observation_of,
     operations_of,
     revisions_for_page,
-    secrets_of,
 )
 from apps.deployments.pages.revisions import revision_rows
 from apps.deployments.reconciling import live_metrics
@@ -64,23 +63,6 @@ def overview(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     patch_vary_headers(response, ["HX-Request"])
     seen = context["seen"]
     return skip_unchanged(request, response, checked_at=seen.observed_at if seen else None)
-
-
-@scoped(Deployment, "deployment.view", by="ref")
-@require_safe
-def environment(request: HttpRequest, deployment: Deployment) -> HttpResponse:
-    configuration = _configuration(deployment)
-    variables = configuration.variables if configuration else ()
-    secrets = secrets_of(deployment)
-    rows = [
-        {"variable": variable, "secret": secrets.get(variable.secret_id)} for variable in variables
-    ]
-    context = {
-        "deployment": deployment,
-        "rows": rows,
-        "can_update": request.user.has_perm("deployment.update", deployment),
-    }
-    return render(request, "deployments/overview/environment.html", context)
 
 
 def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from apps.dataplane.spec import (
 )
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, SecretValue
+from apps.deployments.reconciling.shared_values import shared_values
 from apps.deployments.secrets import image_pulling, sealed
 from apps.layers.catalogue import production_of
 from apps.layers.queries import layers_above
@@ -49,6 +50,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
     configuration = revision.configuration
     runtime = runtime_spec(configuration)
     try:
+        shared = shared_values(deployment)
         return DeploymentSpec(
             ref=deployment.ref,
             name=deployment.name,
@@ -56,7 +58,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             runtime=runtime,
             executor=configuration.executor,
             queues=configuration.queues,
-            variables=_variables(configuration, deployment),
+            variables=_with_shared(_variables(configuration, deployment), shared.variables),
             code=_code(revision),
             secrets=sealed.open_airflow_secrets(deployment),
             sign_in=sign_in_spec(deployment.ref),
@@ -69,6 +71,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
                 deployment=deployment, image=configuration.image
             ),
             package_indexes=_package_indexes(deployment, revision),
+            environment=shared.document,
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of this Deployment cannot be decrypted. {error}") from error
@@ -136,6 +139,13 @@ def _variables(configuration: Configuration, deployment: Deployment) -> tuple[Va
             raise Permanent(f"The value of {variable.key} is missing. Enter it again.")
         specs.append(VariableSpec(key=variable.key, value=value, is_secret=variable.is_secret))
     return tuple(specs)
+
+
+def _with_shared(
+    own: tuple[VariableSpec, ...], shared: tuple[VariableSpec, ...]
+) -> tuple[VariableSpec, ...]:
+    names = {variable.key for variable in own}
+    return (*own, *(variable for variable in shared if variable.key not in names))
 
 
 def _code(revision: Revision) -> CodeSpec | None:

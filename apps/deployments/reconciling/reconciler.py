@@ -34,6 +34,7 @@ from apps.deployments.reconciling import (
     import_errors,
     lifecycle,
     results,
+    shared_values,
     surveys,
 )
 from apps.deployments.reconciling.compiler import compile_spec
@@ -167,7 +168,8 @@ def _reconcile_settled(lease: Lease, deployment: Deployment, plane: DataPlane) -
         _finish_observation(lease, deployment, plane, observation)
         return
     is_current = observation.exists and observation.applied_revision == wanted.number
-    if is_current and _has_old_pull_secret(deployment, wanted):
+    has_old_values = not shared_values.is_delivered(deployment)
+    if is_current and (has_old_values or _has_old_pull_secret(deployment, wanted)):
         spec = compile_spec(deployment=deployment, revision=wanted)
         _finish_apply(lease, deployment, plane, plane.apply(spec=spec))
         return
@@ -229,7 +231,13 @@ def _finish_apply(
     if progress.is_done:
         _note_pull_period(deployment)
         _finish_observation(
-            lease, deployment, plane, observation, has_new_code=_has_new_code(deployment)
+            lease,
+            deployment,
+            plane,
+            observation,
+            has_new_code=_has_new_code(deployment),
+            # What was read after this count is on the data plane now.
+            environment_delivered=deployment.environment_version,
         )
         return
     _finish(lease, deployment, observation, after_seconds=progress.retry_after_seconds)
@@ -255,6 +263,7 @@ def _finish_observation(
     observation: Observation,
     *,
     has_new_code: bool = False,
+    **fields: Any,
 ) -> None:
     """End a pass over what is at rest. Where surveys see all, a pass of its own is rare, but new
     code is looked at again once Airflow has had time to import it.
@@ -271,7 +280,7 @@ def _finish_observation(
         after = SURVEYED_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
         if has_new_code:
             after = IMPORTED_SECONDS
-    _finish(lease, deployment, observation, after_seconds=after, is_urgent=False)
+    _finish(lease, deployment, observation, after_seconds=after, is_urgent=False, **fields)
 
 
 def _finish(

@@ -23,7 +23,7 @@ TABS = (
     ("analytics", "Analytics", "observability:analytics"),
     ("incidents", "Incidents", INCIDENTS),
     ("logs", "Logs", "observability:logs"),
-    ("environment", "Environment", "deployments:environment"),
+    ("environment", "Environment", "environment:deployment"),
     ("deploys", "Deploys", "deploys:list"),
     ("revisions", "Revisions", "deployments:revisions"),
     ("operations", "Operations", "deployments:operations"),

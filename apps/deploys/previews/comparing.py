@@ -47,8 +47,8 @@ class DagChange:
 
 @dataclass(frozen=True, kw_only=True)
 class MissingName:
-    """What the code names and the Deployment's environment variables do not give. `variable` is the
-    environment variable that would.
+    """What the code names and the Deployment does not have. `variable` is the environment variable
+    that would give it.
     """
 
     kind: str
@@ -118,16 +118,24 @@ def dag_changes(
 
 
 def missing_names(
-    names: Sequence[Sequence[Any]], *, given: Iterable[str]
+    names: Sequence[Sequence[Any]],
+    *,
+    given: Iterable[str],
+    shared: Iterable[tuple[str, str]] = (),
 ) -> tuple[MissingName, ...]:
-    """Return which of [kind, name, file, line, has_default] no environment variable gives. What
-    Airflow and the system set by themselves is never missing.
+    """Return which of [kind, name, file, line, has_default] neither an environment variable nor one
+    of `shared`, by kind and name, gives. What Airflow and the system set by themselves is never
+    missing.
     """
-    known = set(given)
+    known, kept = set(given), set(shared)
     found = []
     for kind, name, file, line, has_default in names:
         variable = _PREFIXES[kind] + (name.upper() if _PREFIXES[kind] else name)
-        if variable in known or (kind == "environment" and _is_set_by_itself(name)):
+        if (
+            (kind, name) in kept
+            or variable in known
+            or (kind == "environment" and _is_set_by_itself(name))
+        ):
             continue
         found.append(
             MissingName(

@@ -16,6 +16,7 @@ from apps.deploys.previews.comparing import (
     missing_names,
     package_changes,
 )
+from apps.environment.delivery.effective import effective_objects
 
 STEPS = (
     ("packages", "Choose the packages"),
@@ -141,7 +142,9 @@ def _changed_files(preview: Preview, current: Deploy | None) -> frozenset[str]:
 def _missing(preview: Preview) -> tuple[MissingName, ...]:
     wanted = preview.deployment.wanted
     configured = wanted.configuration.variables if wanted else ()
-    return missing_names(preview.names or [], given=[variable.key for variable in configured])
+    shared = [(one.source.kind, one.source.name) for one in effective_objects(preview.deployment)]
+    given = [variable.key for variable in configured]
+    return missing_names(preview.names or [], given=given, shared=shared)
 
 
 def _restarts(preview: Preview, current: Deploy | None) -> bool:

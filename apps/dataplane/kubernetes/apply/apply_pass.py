@@ -6,6 +6,7 @@ may be interrupted at any request: objects enter the inventory before they are c
 is idempotent.
 """
 
+import hashlib
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from apps.dataplane.kubernetes.api.kinds import (
     JOB,
     NAMESPACE,
     ROLE_BINDING,
+    SECRET,
     Manifest,
     kind_of,
     object_id,
@@ -26,13 +28,17 @@ from apps.dataplane.kubernetes.api.kinds import (
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.apply.apply_state import ApplyState
-from apps.dataplane.kubernetes.apply.nudge_configmaps import nudge_configmaps
+from apps.dataplane.kubernetes.apply.nudge_configmaps import (
+    ENVIRONMENT_ANNOTATION,
+    nudge_configmaps,
+)
 from apps.dataplane.kubernetes.apply.pruning import prune
 from apps.dataplane.kubernetes.apply.rollout import HEALTHY, healthy_step, stage_step
 from apps.dataplane.kubernetes.observe.objects.drift import CREATED_ONCE
 from apps.dataplane.kubernetes.observe.objects.inventory import FAILED, FOREIGN, Entry
 from apps.dataplane.kubernetes.observe.objects.live_objects import WHOLE, owned_namespace
 from apps.dataplane.kubernetes.observe.objects.managers import added_fields, adopted
+from apps.dataplane.kubernetes.render.pods.pods import ENVIRONMENT_SECRET
 from apps.dataplane.kubernetes.render.stages import Stage, waves
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
@@ -114,7 +120,22 @@ class ApplyPass:
         pending = [m for stage in wave for m in stage.objects if self.state.differs(m)]
         in_parallel(self._apply, [m for m in pending if kind_of(m) != ROLE_BINDING])
         in_parallel(self._apply, [m for m in pending if kind_of(m) == ROLE_BINDING])
+        self._nudge_readers(pending)
         return {object_id(manifest) for manifest in pending}
+
+    def _nudge_readers(self, applied: list[Manifest]) -> None:
+        """Let running pods see connections and variables that changed."""
+        for manifest in applied:
+            if kind_of(manifest) == SECRET and manifest["metadata"]["name"] == ENVIRONMENT_SECRET:
+                digest = hashlib.sha256(self.spec.environment.encode()).hexdigest()
+                portal_id, ref = self.owner
+                nudge_configmaps(
+                    self.api,
+                    portal_id=portal_id,
+                    ref=ref,
+                    digest=digest,
+                    annotation=ENVIRONMENT_ANNOTATION,
+                )
 
     def _apply(self, manifest: Manifest) -> None:
         one, kind = object_id(manifest), kind_of(manifest)

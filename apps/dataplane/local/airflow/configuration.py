@@ -113,6 +113,7 @@ class Configuration:
 
     def _prepare_home(self) -> None:
         write_private(self.folder.public_key, self.spec.sign_in.public_key_pem)
+        write_private(self.folder.environment, self.spec.environment or "{}")
         # An empty one: several processes would otherwise write Airflow's defaults there at the same
         # time.
         configuration = self.folder.airflow_home / "airflow.cfg"

@@ -16,6 +16,7 @@ from apps.dataplane.local.airflow.metadata.database import deployment_url
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
+from apps.dataplane.secrets_backend import secrets_backend
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.variables import LOOPBACK_HOSTS, proxies, user_variables, with_direct_hosts
 
@@ -116,6 +117,7 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(folder.parse_logs),
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        **secrets_backend(str(folder.environment)),
     }
     if place.extension:
         fixed["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(place.extension / "plugins")

@@ -8,7 +8,11 @@ from functools import cached_property
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.pods import environment, portal_files
 from apps.dataplane.kubernetes.render.pods.database import preparation_values, reader_url
-from apps.dataplane.kubernetes.render.pods.pods import IMAGE_SECRET, REGISTRY_SECRET
+from apps.dataplane.kubernetes.render.pods.pods import (
+    ENVIRONMENT_SECRET,
+    IMAGE_SECRET,
+    REGISTRY_SECRET,
+)
 from apps.dataplane.kubernetes.render.target import Target
 
 CONFIGURATION = "configuration"
@@ -18,7 +22,7 @@ BROKER_FILE = "redis.conf"
 VARIABLES_SECRET = "variables"  # noqa: S105 - the name of an object
 TASK_LOGS_SECRET = "task-logs"  # noqa: S105 - the name of an object
 # The KubernetesExecutor's pods may name these and no other Secrets of the namespace.
-SECRETS_OF_TASKS = (VARIABLES_SECRET, TASK_LOGS_SECRET)
+SECRETS_OF_TASKS = (VARIABLES_SECRET, TASK_LOGS_SECRET, ENVIRONMENT_SECRET)
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,10 @@ class Configuration:
     @cached_property
     def variables(self) -> Manifest:
         return self._secret(VARIABLES_SECRET, environment.secret_variables(self.target))
+
+    @cached_property
+    def environment_objects(self) -> Manifest:
+        return self._secret(ENVIRONMENT_SECRET, environment.environment_objects(self.target))
 
     @cached_property
     def core(self) -> Manifest:
@@ -96,7 +104,7 @@ class Configuration:
     def secrets(self) -> tuple[Manifest, ...]:
         """Return all Secrets of the namespace."""
         target = self.target
-        secrets = [self.variables, self.airflow, self.logs]
+        secrets = [self.variables, self.environment_objects, self.airflow, self.logs]
         if target.spec.executor == "celery":
             secrets += [self.broker, self.broker_server]
         if target.config.database is None:

@@ -16,6 +16,7 @@ from apps.dataplane.kubernetes.render.places import (
     CODE_STATE,
     CODE_VERSIONS,
     DATABASE_CA,
+    ENVIRONMENT,
     EXAMPLES,
     PARSE_LOGS,
     PLUGINS,
@@ -35,6 +36,7 @@ from apps.dataplane.kubernetes.render.target import (
     Target,
 )
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
+from apps.dataplane.secrets_backend import secrets_backend
 from apps.dataplane.variables import (
     LOOPBACK_HOSTS,
     NO_PROXY,
@@ -220,6 +222,7 @@ def _fixed(target: Target) -> dict[str, str]:
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": PARSE_LOGS,
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        **secrets_backend(ENVIRONMENT),
         # The image's entrypoint would otherwise start a Python with all of Airflow to check the
         # database, also in workers, which have none.
         "CONNECTION_CHECK_MAX_COUNT": "0",
@@ -229,6 +232,20 @@ def _fixed(target: Target) -> dict[str, str]:
         fixed["AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS"] = "portal_celery.CELERY_CONFIG"
         fixed["PORTAL_WORKER_ALIVE_FILE"] = WORKER_ALIVE
     return fixed | _remote_logs(target)
+
+
+def environment_objects(target: Target) -> dict[str, str]:
+    """Return the file of connections and variables that pods mount. It is no variable of a process:
+    a change of it reaches running pods.
+    """
+    text = target.spec.environment or "{}"
+    size = len(text.encode())
+    if size > MOST_BYTES:
+        raise Permanent(
+            f"The connections and variables have {size:,} bytes together. "
+            f"On Kubernetes {MOST_BYTES:,} is the most."
+        )
+    return {ENVIRONMENT.rpartition("/")[2]: text}
 
 
 def _remote_logs(target: Target) -> dict[str, str]:

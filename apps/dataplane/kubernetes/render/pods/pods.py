@@ -7,6 +7,7 @@ from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.places import (
     CODE_SLOTS,
     CODE_STATE,
+    ENVIRONMENT,
     EXAMPLES,
     KEPT,
     PLUGINS,
@@ -27,7 +28,10 @@ DATABASE_USER = 999
 WARM_SHUTDOWN = {"DUMB_INIT_SETSID": "0"}
 CHECKSUM = "astro-portal.dev/checksum"
 LOGS_CLAIM = "logs"
+# The pods of an Airflow have the group of its files.
+READ_BY_GROUP = 0o440
 REGISTRY_SECRET = "registry"  # noqa: S105 - the name of an object
+ENVIRONMENT_SECRET = "connections"  # noqa: S105 - the name of an object
 IMAGE_SECRET = "image"  # noqa: S105 - the name of an object
 
 
@@ -179,6 +183,10 @@ def _volumes(target: Target) -> list[dict[str, Any]]:
         {"name": "programs", "configMap": {"name": PROGRAM_FILES}},
         {"name": "example-dags", "configMap": {"name": "example-dags"}},
         {"name": "sign-in", "configMap": {"name": "sign-in"}},
+        {
+            "name": "environment",
+            "secret": {"secretName": ENVIRONMENT_SECRET, "defaultMode": READ_BY_GROUP},
+        },
     ]
     if target.spec.executor == "kubernetes":
         volumes.append({"name": "pod-template", "configMap": {"name": "pod-template"}})
@@ -193,6 +201,7 @@ def _mounts(target: Target) -> list[dict[str, Any]]:
         {"name": "plugins", "mountPath": PLUGINS, "readOnly": True},
         {"name": "programs", "mountPath": PROGRAMS, "readOnly": True},
         {"name": "sign-in", "mountPath": PUBLIC_KEY.rpartition("/")[0], "readOnly": True},
+        {"name": "environment", "mountPath": ENVIRONMENT.rpartition("/")[0], "readOnly": True},
     ]
     # One by one: a mounted ConfigMap is a folder of links, in which Airflow sees a loop.
     mounts += [

@@ -1,0 +1,1 @@
+"""Environment objects: rows, their values, what may be written."""

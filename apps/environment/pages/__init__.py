@@ -1,0 +1,1 @@
+"""The pages of a workspace's environment and of a Deployment's, which are alike."""
