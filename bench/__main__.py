@@ -31,6 +31,7 @@ BENCHES = {
     "watch-clusters": "bench.watch_clusters",
     "history": "bench.history",
     "fan-out": "bench.fan_out",
+    "web-load": "bench.web_load",
     "memory": "bench.memory",
     "packages": "bench.packages",
     "kubernetes-noop": "bench.kubernetes_noop",

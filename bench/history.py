@@ -78,7 +78,8 @@ def run() -> tuple[list[Line], list[str]]:
     found += ingest
     found += [_collecting(deployments), _size(deployments[:N_PACKED])]
     shown = deployments[0]
-    _fill_month(shown)
+    fill_month(shown)
+    _fill_rows(shown)
     found += _reading(shown)
     found += _beside_prometheus(shown)
     client = client_of(population.reader)
@@ -237,8 +238,8 @@ def _answer(now: datetime) -> dict[str, object]:
 # ---------- Reading ----------
 
 
-def _fill_month(deployment: Deployment) -> None:
-    """Write a month of one Deployment, in days and, for one series, in rows."""
+def fill_month(deployment: Deployment) -> None:
+    """Write a month of one Deployment, as the collector and its job keep it."""
     today = timezone.now().date()
     chance = random.Random(7)  # noqa: S311 - no secret
     ids = SeriesIds().of(deployment.pk, NAMES)
@@ -252,7 +253,11 @@ def _fill_month(deployment: Deployment) -> None:
                 day = today - timedelta(days=back)
                 days.append(HistoryDay(series_id=series, step=step, day=day, packed=packed(part)))
     HistoryDay.objects.bulk_create(days, batch_size=500)
-    series = ids[("running", "default")]
+
+
+def _fill_rows(deployment: Deployment) -> None:
+    """Write a month of one series of a Deployment into the table of rows."""
+    series = Series.objects.get(deployment=deployment, metric="running", label="default").pk
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE bench_point")
         # As they arrive: those of a thousand Deployments mixed, 20 of which are enough here.

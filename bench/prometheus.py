@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 START_SECONDS = 60.0
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -44,7 +44,7 @@ def prometheus_with(
     subprocess.run([*command, str(points), str(data)], check=True, capture_output=True)
     points.unlink()
     (folder / "prometheus.yml").write_text("global: {}\n")
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         [
             "prometheus",

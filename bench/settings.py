@@ -22,5 +22,5 @@ SILENCED_SYSTEM_CHECKS = ["guardian.W001", "admin.E408", "admin.E409", "admin.E4
 ALLOWED_HOSTS = ["*"]
 LOGGING_CONFIG = None
 CLUSTER_NETWORKS = ("127.0.0.0/8",)
-# A measurement calls more often than any program may.
-API_CALLS_PER_MINUTE = 0
+# A measurement calls more often than a client may; the calls are counted all the same.
+API_CALLS_PER_MINUTE = 1_000_000

@@ -27,7 +27,7 @@ TALKS_TO_CLUSTERS = """
 from apps.dataplane.kubernetes import plane
 """
 # Their names are the starts of those of modules.
-NEITHER = ("kubernetes", "aiohttp", "supervisor", "scim2_server")
+NEITHER = ("kubernetes", "aiohttp", "supervisor", "scim2_server", "dns", "xmlrpc")
 PAGES = (
     "astro_portal.urls",
     "apps.api",

@@ -1,7 +1,5 @@
 """DNS queries that verify domains."""
 
-import dns.exception
-import dns.resolver
 from django.conf import settings
 
 LOOKUP_SECONDS = 5.0
@@ -9,6 +7,10 @@ LOOKUP_SECONDS = 5.0
 
 def txt_records(*, name: str) -> tuple[str, ...]:
     """Return the TXT records of a name, none when it has none. Raises LookupFailed."""
+    # Two MB in every web process, for what is asked once a day.
+    import dns.exception  # noqa: PLC0415 - see above
+    import dns.resolver  # noqa: PLC0415 - see above
+
     resolver = dns.resolver.Resolver(configure=not settings.DNS_SERVERS)
     if settings.DNS_SERVERS:
         hosts = [server.rpartition(":") for server in settings.DNS_SERVERS]

@@ -10,16 +10,13 @@ import hashlib
 import json
 import os
 import sys
-import xmlrpc.client
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from apps.dataplane.errors import Temporary
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.machine.unix_rpc import UnixTransport
 from apps.dataplane.local.private_files import write_private
 
 LAUNCHER = Path(__file__).with_name("launch.py")
@@ -175,18 +172,10 @@ class Supervisor:
         self._call("shutdown")
 
     def _call(self, method: str, *arguments: Any, ignore: tuple[int, ...] = ()) -> Any:
-        transport = UnixTransport(self.socket_path)
-        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
-        try:
-            return getattr(proxy.supervisor, method)(*arguments)
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode in ignore:
-                return None
-            raise Temporary(f"supervisord refused {method}: {fault.faultString}") from fault
-        except (OSError, HTTPException, xmlrpc.client.ProtocolError) as error:
-            raise Temporary("supervisord does not answer on this machine.") from error
-        finally:
-            transport.close()
+        # Settings import this module, and XML-RPC is a MB: only who calls has it.
+        from apps.dataplane.local.machine import unix_rpc  # noqa: PLC0415 - see above
+
+        return unix_rpc.call(self.socket_path, method, arguments, ignore=ignore)
 
     def _file(self, name: str) -> Path:
         return self.home.programs / f"{name}.conf"
