@@ -40,7 +40,7 @@ def _indexes(request: HttpRequest, place: Place) -> HttpResponse:
     context = {
         **_common(place),
         "rows": rows,
-        "above": indexes_above(place),
+        "above": [{"index": one, "where": _where(one)} for one in indexes_above(place)],
         "new_url": address(place, "new"),
     }
     return render(request, "package_indexes/indexes.html", context)
@@ -101,6 +101,10 @@ def _common(place: Place) -> dict[str, Any]:
         "deployment": place if isinstance(place, Deployment) else None,
         "list_url": address(place, "list"),
     }
+
+
+def _where(index: PackageIndex) -> str:
+    return f"Of the {type(index.place).access_scope} {index.place}"
 
 
 def _found(place: Place, index_id: int) -> PackageIndex:

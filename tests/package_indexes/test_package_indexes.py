@@ -159,7 +159,7 @@ def test_a_deployment_asks_its_own_first_and_nothing_of_others(
     page = client_of(alice).get(address(deployment)).content.decode()
 
     assert asked == ["own", "a of workspace", "b of workspace", "of organization"]
-    assert "named by the workspace" in page
+    assert "Of the workspace Warehouse" in page
     assert "of sibling" not in page
 
 

@@ -42,6 +42,7 @@ ANSWERED = (
     *("Accept-Ranges", "Cache-Control", "Content-Range", "Content-Type", "ETag"),
     *("Last-Modified", "Location"),
 )
+HTTPS_ALONE = "Only https addresses are allowed."
 OF_BYTES = ("Content-Encoding", "Content-Length")
 
 
@@ -145,8 +146,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _forward(self) -> None:
         if not self._is_from_uv():
             return
-        index = self.forwarder.indexes.get(urlsplit(self.path).netloc)
+        host = urlsplit(self.path).netloc
+        index = self.forwarder.indexes.get(host)
         if index is None:
+            self.forwarder.note(_not_reached(host, PortalError(HTTPS_ALONE)))
             self._refuse(403)
             return
         try:
