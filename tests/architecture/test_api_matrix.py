@@ -80,6 +80,15 @@ TABLE: dict[str, str] = {
     "UpdateApiTokenRoles": ANY,
     "RotateApiToken": ANY,
     "DeleteApiToken": ANY,
+    "ListWebhooks": ANY,
+    "CreateWebhook": ANY,
+    "UpdateWebhook": ANY,
+    "RotateWebhookSecret": ANY,
+    "DeleteWebhook": ANY,
+    "ListUsage": "organization.usage.view",
+    "ListObjectives": ANY,
+    "SetObjective": "workspace.alerts.manage",
+    "RemoveObjective": "workspace.alerts.manage",
 }
 # What operations ask themselves, once they have read what a call is about (see `_bodies`): the
 # permission, and what those hold who learn that it is missing. Others find nothing.
@@ -97,6 +106,11 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
         for verb in ("Get", "Update", "Rotate", "Delete")
     },
     "UpdateApiTokenRoles": ("workspace.tokens.manage", "workspace.view"),
+    "ListWebhooks": ("organization.webhooks.manage", ANY),
+    **{
+        f"{verb}Webhook{rest}": ("organization.webhooks.manage", ANY)
+        for verb, rest in (("Create", ""), ("Update", ""), ("Rotate", "Secret"), ("Delete", ""))
+    },
 }
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser"}
 INSIDE = ROLES | TOKENS
@@ -292,6 +306,8 @@ def ids_on(stage: Stage) -> dict[str, str]:
         "inviteId": public_id("invitation", stage.arguments["invitation_id"]),
         "teamId": public_id("team", stage.arguments["team_id"]),
         "roleId": public_id("role", stage.arguments["role_id"]),
+        "webhookId": public_id("webhook", stage.arguments["webhook_id"]),
+        "objectiveId": public_id("objective", stage.arguments["objective_id"]),
         "tokenId": public_id("token", stage.token_ids["organizations:rotate_workspace_token"]),
     }
 
@@ -300,7 +316,15 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
     """Return bodies without which an operation would refuse before it asks who calls."""
     token = {"name": "New", "role": "ORGANIZATION_MEMBER", "scope": "ORGANIZATION"}
     kept = [{"entityId": ids["workspaceId"], "entityType": "WORKSPACE", "role": "WORKSPACE_MEMBER"}]
+    webhook = {"name": "New", "url": "https://example.org/in", "topics": ["deploys"]}
     return {
+        "CreateWebhook": webhook,
+        "UpdateWebhook": webhook,
+        "SetObjective": {
+            "deploymentId": ids["deploymentId"],
+            "dagId": "orders",
+            "targetPercent": 99,
+        },
         "CreateDeployment": {"name": "new", "workspaceId": ids["workspaceId"]},
         "UpdateUserRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},
         "UpdateTeamRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},
