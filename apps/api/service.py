@@ -10,6 +10,7 @@ from ninja import NinjaAPI
 from apps.api.deployments import deploys, differences, items, logs, options, promotions
 from apps.api.people import roles, teams, tokens, users
 from apps.api.places import clusters, organizations, workspaces
+from apps.api.reporting import objectives, usage, webhooks
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
 
@@ -27,6 +28,9 @@ ROUTERS = (
     teams.router,
     roles.router,
     tokens.router,
+    usage.router,
+    objectives.router,
+    webhooks.router,
 )
 
 

@@ -23,6 +23,8 @@ Kind = Literal[
     "token",
     "invitation",
     "upload",
+    "objective",
+    "webhook",
 ]
 _SHAPE = re.compile(r"c([0-9a-f]{10})([0-9a-f]{14})")
 
