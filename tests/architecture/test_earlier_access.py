@@ -41,7 +41,16 @@ STAYS = {
 NAMES = frozenset(
     {"acknowledged_by", "actor", "author", "created_by", "granted_by", "resent_by", "silenced_by"}
 )
-NAMES_ONLY = ("alerts", "audit", "deployments", "observability", "status_pages", "webhooks")
+NAMES_ONLY = (
+    "alerts",
+    "audit",
+    "deployments",
+    "objectives",
+    "observability",
+    "status_pages",
+    "usage",
+    "webhooks",
+)
 NAMED = {
     "deploys.Deploy.created_by",
     "deploys.Preview.created_by",
