@@ -130,6 +130,7 @@ INSTALLED_APPS = [
     "apps.airflow_access",
     "apps.dags",
     "apps.observability",
+    "apps.objectives",
     "apps.usage",
     "apps.alerts",
     "apps.webhooks",
@@ -491,6 +492,11 @@ CELERY_BEAT_SCHEDULE = {
     "sum-usage": {
         "task": "apps.usage.tasks.sum_usage",
         "schedule": timedelta(hours=1),
+    },
+    "count-objectives": {
+        "task": "apps.objectives.tasks.count_objectives",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 600},
     },
     "sweep-webhooks": {
         "task": "apps.webhooks.tasks.sweep_webhooks",

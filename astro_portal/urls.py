@@ -19,6 +19,7 @@ urlpatterns = [
     path("", include("apps.observability.urls")),
     path("", include("apps.alerts.urls")),
     path("", include("apps.webhooks.urls")),
+    path("", include("apps.objectives.urls")),
     path("", include("apps.usage.urls")),
     path("", include("apps.status_pages.urls")),
     path("", include("apps.accounts.urls")),

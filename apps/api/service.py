@@ -24,6 +24,7 @@ from apps.api.git import branches, repositories, sources
 from apps.api.observing import dags, history, incidents, remote_write, scaling
 from apps.api.people import custom_roles, teams, tokens, users
 from apps.api.places import cluster_changes, deployment_settings, organizations, workspaces
+from apps.api.reporting import objectives, usage, webhooks
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
 
@@ -63,6 +64,9 @@ ROUTERS = (
     # That of `roles`.
     custom_roles.router,
     tokens.router,
+    usage.router,
+    objectives.router,
+    webhooks.router,
 )
 
 

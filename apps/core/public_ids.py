@@ -29,6 +29,8 @@ Kind = Literal[
     "silence",
     "message",
     "repository",
+    "objective",
+    "webhook",
 ]
 _SHAPE = re.compile(r"c([0-9a-f]{10})([0-9a-f]{14})")
 

@@ -1,4 +1,8 @@
+from decimal import Decimal
+
+from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from apps.deployments.models import Deployment
 
@@ -23,3 +27,29 @@ class UsageDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.deployment_id} on {self.day}"
+
+
+class Price(models.Model):
+    """What an hour of a worker costs from a day on, until the next price begins."""
+
+    valid_from = models.DateField(unique=True)
+    amount = models.DecimalField(max_digits=12, decimal_places=6)
+    currency = models.CharField(max_length=3)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(amount__gte=Decimal(0)), name="a_price_is_no_debt"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.in_words} from {self.valid_from}"
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.amount.normalize():f} {self.currency}"

@@ -1,4 +1,6 @@
-"""Reads of the usage page. Each function is one query, however many rows there are."""
+"""Reads of the usage page. Each function is one query, however many rows there are; without
+`prices` one more reads them.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -7,13 +9,13 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from django.conf import settings
-from django.db.models import Max, Sum
+from django.db.models import DecimalField, F, Max, Sum
 from django.db.models.functions import TruncMonth
 
 from apps.deployments.models import Phase
 from apps.organizations.models import Organization
 from apps.usage.models import UsageDay
+from apps.usage.prices import PriceList, price_list
 
 MONTHS = 13
 HOUR = 3600
@@ -22,16 +24,23 @@ SUMS = ("runs_succeeded", "runs_failed", "tasks_succeeded", "tasks_failed", "wor
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What was done, and the hours of all workers together."""
+    """What was done, and the hours of all workers together. `priced_seconds` are those of workers
+    times the price of an hour on each day, None where there is no price.
+    """
 
     runs_succeeded: int = 0
     runs_failed: int = 0
     tasks_succeeded: int = 0
     tasks_failed: int = 0
     worker_seconds: int = 0
+    priced_seconds: Decimal | None = None
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in SUMS})
+        priced = [one.priced_seconds for one in (self, other) if one.priced_seconds is not None]
+        return Usage(
+            priced_seconds=sum(priced, Decimal(0)) if priced else None,
+            **{name: getattr(self, name) + getattr(other, name) for name in SUMS},
+        )
 
     @property
     def runs(self) -> int:
@@ -44,12 +53,9 @@ class Usage:
     @property
     def cost(self) -> Decimal | None:
         """The price of the worker hours; None where the operator entered no price."""
-        if settings.WORKER_HOUR_PRICE is None:
+        if self.priced_seconds is None:
             return None
-        price: Decimal = settings.WORKER_HOUR_PRICE
-        return (Decimal(self.worker_seconds) / HOUR * price).quantize(
-            Decimal("0.01"), ROUND_HALF_UP
-        )
+        return (self.priced_seconds / HOUR).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
     @property
     def succeeded_percent(self) -> float | None:
@@ -62,7 +68,9 @@ class DeploymentUsage:
     """What one Deployment did in a month."""
 
     month: date
+    workspace_id: int
     workspace: str
+    deployment_id: int
     ref: str
     name: str
     is_deleted: bool
@@ -78,26 +86,36 @@ class WorkspaceUsage:
     usage: Usage
 
 
-def months_of(*, organization: Organization, most: int = MONTHS) -> list[tuple[date, Usage]]:
+def months_of(
+    *, organization: Organization, most: int = MONTHS, prices: PriceList | None = None
+) -> list[tuple[date, Usage]]:
     """Return the last months of which something is known, the newest first."""
-    rows = _rows(organization).values("month").annotate(**_sums()).order_by("-month")[:most]
+    sums = _sums(prices or price_list())
+    rows = _rows(organization).values("month").annotate(**sums).order_by("-month")[:most]
     return [(row["month"], _usage(row)) for row in rows]
 
 
-def usage_in(*, organization: Organization, months: Iterable[date]) -> list[DeploymentUsage]:
+def usage_in(
+    *, organization: Organization, months: Iterable[date], prices: PriceList | None = None
+) -> list[DeploymentUsage]:
     """Return what each Deployment did in some months, by month, workspace and name."""
     names = (
         "month",
+        "deployment_id",
+        "deployment__workspace_id",
         "deployment__workspace__name",
         "deployment__ref",
         "deployment__name",
         "deployment__phase",
     )
-    rows = _rows(organization).filter(month__in=list(months)).values(*names).annotate(**_sums())
+    rows = _rows(organization).filter(month__in=list(months)).values(*names)
+    rows = rows.annotate(**_sums(prices or price_list()))
     order = ("-month", "deployment__workspace__name", "deployment__name", "deployment__ref")
     return [
         DeploymentUsage(
             month=row["month"],
+            workspace_id=row["deployment__workspace_id"],
+            deployment_id=row["deployment_id"],
             workspace=row["deployment__workspace__name"],
             ref=row["deployment__ref"],
             name=row["deployment__name"],
@@ -133,9 +151,16 @@ def _rows(organization: Organization) -> Any:
     return rows.annotate(month=TruncMonth("day"))
 
 
-def _sums() -> dict[str, Any]:
-    return {f"sum_{name}": Sum(name) for name in SUMS}
+def _sums(prices: PriceList | None) -> dict[str, Any]:
+    sums: dict[str, Any] = {f"sum_{name}": Sum(name) for name in SUMS}
+    if prices is not None:
+        decimal = DecimalField(max_digits=30, decimal_places=6)
+        sums["priced"] = Sum(F("worker_seconds") * prices.by_day("day"), output_field=decimal)
+    return sums
 
 
 def _usage(row: dict[str, Any]) -> Usage:
-    return Usage(**{name: int(row[f"sum_{name}"] or 0) for name in SUMS})
+    return Usage(
+        priced_seconds=row.get("priced"),
+        **{name: int(row[f"sum_{name}"] or 0) for name in SUMS},
+    )

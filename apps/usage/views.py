@@ -1,7 +1,6 @@
 from datetime import date, datetime
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -9,6 +8,7 @@ from django.views.decorators.http import require_safe
 from apps.access.scoped import scoped
 from apps.organizations.models import Organization
 from apps.usage.csv_file import csv_of
+from apps.usage.prices import price_list
 from apps.usage.queries import Usage, by_workspace, data_through, months_of, usage_in
 
 SEE = "organization.usage.view"
@@ -17,9 +17,10 @@ SEE = "organization.usage.view"
 @scoped(Organization, SEE, by="slug")
 @require_safe
 def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
-    months = months_of(organization=organization)
+    prices = price_list()
+    months = months_of(organization=organization, prices=prices)
     chosen = _chosen(request, [month for month, _ in months])
-    found = usage_in(organization=organization, months=[chosen]) if chosen else []
+    found = usage_in(organization=organization, months=[chosen], prices=prices) if chosen else []
     context = {
         "organization": organization,
         "months": _shown(months),
@@ -29,8 +30,9 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
         "total": dict(months).get(chosen, Usage()) if chosen else Usage(),
         "workspaces": by_workspace(found),
         "through": data_through(organization=organization),
-        "currency": settings.CURRENCY,
-        "price": settings.WORKER_HOUR_PRICE,
+        "currency": prices.currency if prices else "",
+        "price": prices,
+        "month_prices": prices.in_month(chosen) if prices and chosen else [],
     }
     return render(request, "usage/usage.html", context)
 

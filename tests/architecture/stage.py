@@ -47,12 +47,14 @@ from apps.sso.scim.tokens import create_scim_token
 from apps.status_pages.copies.writing import write_copy
 from apps.status_pages.subscriptions.links import confirm_url, subscription_url
 from apps.upgrades.models import Upgrade
+from apps.usage.models import Price
 from apps.webhooks.deliveries.models import WebhookDelivery
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.test_payloads import MESSAGE
 from tests.clusters.material import registered
 from tests.conftest import make_user, new_deployment, role, signed_in
 from tests.environment.examples import make_object
+from tests.objectives.examples import make_objective
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
 from tests.status_pages.examples import make_component, make_page, make_report, make_subscriber
@@ -334,6 +336,10 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             ).airflow_version,
             "incident_id": make_incident(deployment).pk,
             "object_id": make_object(deployment, owner).pk,
+            "objective_id": make_objective(deployment).pk,
+            "price_id": Price.objects.create(
+                valid_from=timezone.now().date(), amount=1, currency="EUR"
+            ).pk,
             **_alerts(owner, organization, deployment),
             **_webhooks(owner, organization),
             "number": 1,

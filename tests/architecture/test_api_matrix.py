@@ -179,6 +179,15 @@ TABLE: dict[str, str] = {
     "ListDeploymentAlerts": "deployment.airflow.view",
     "GetDeploymentAlert": "deployment.airflow.view",
     "AcknowledgeAlert": "deployment.airflow.run",
+    "ListWebhooks": ANY,
+    "CreateWebhook": ANY,
+    "UpdateWebhook": ANY,
+    "RotateWebhookSecret": ANY,
+    "DeleteWebhook": ANY,
+    "ListUsage": "organization.usage.view",
+    "ListObjectives": ANY,
+    "SetObjective": "workspace.alerts.manage",
+    "RemoveObjective": "workspace.alerts.manage",
 }
 # What operations ask themselves, once they have read what a call is about (see `_bodies`): the
 # permission, and what those hold who learn that it is missing. Others find nothing.
@@ -222,6 +231,11 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
         ),
         ("workspace.alerts.manage", "workspace.view"),
     ),
+    "ListWebhooks": ("organization.webhooks.manage", ANY),
+    **{
+        f"{verb}Webhook{rest}": ("organization.webhooks.manage", ANY)
+        for verb, rest in (("Create", ""), ("Update", ""), ("Rotate", "Secret"), ("Delete", ""))
+    },
 }
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser", "ListPermissionGroups"}
 INSIDE = ROLES | TOKENS
@@ -437,6 +451,8 @@ def ids_on(stage: Stage) -> dict[str, str]:
         "queueName": "default",
         "dagId": "orders",
         "repositoryId": public_id("repository", stage.arguments["repository_id"]),
+        "webhookId": public_id("webhook", stage.arguments["webhook_id"]),
+        "objectiveId": public_id("objective", stage.arguments["objective_id"]),
         "tokenId": public_id("token", stage.token_ids["organizations:rotate_workspace_token"]),
     }
 
@@ -445,7 +461,15 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
     """Return bodies without which an operation would refuse before it asks who calls."""
     token = {"name": "New", "role": "ORGANIZATION_MEMBER", "scope": "ORGANIZATION"}
     kept = [{"entityId": ids["workspaceId"], "entityType": "WORKSPACE", "role": "WORKSPACE_MEMBER"}]
+    webhook = {"name": "New", "url": "https://example.org/in", "topics": ["deploys"]}
     return {
+        "CreateWebhook": webhook,
+        "UpdateWebhook": webhook,
+        "SetObjective": {
+            "deploymentId": ids["deploymentId"],
+            "dagId": "orders",
+            "targetPercent": 99,
+        },
         "CreateDeployment": {"name": "new", "workspaceId": ids["workspaceId"]},
         "UpdateUserRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},
         "UpdateTeamRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},

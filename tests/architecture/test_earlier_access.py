@@ -55,9 +55,11 @@ NAMES_ONLY = (
     "audit",
     "deployments",
     "environment",
+    "objectives",
     "observability",
     "package_indexes",
     "status_pages",
+    "usage",
     "webhooks",
 )
 NAMED = {

@@ -20,6 +20,7 @@ from apps.usage.models import UsageDay
 from apps.webhooks.deliveries.models import WebhookDelivery
 from apps.webhooks.hooks.models import Webhook
 from tests.alerts.examples import ended, make_channel, make_rule, succeeded
+from tests.objectives.examples import make_objective
 from tests.webhooks.examples import make_webhook
 
 LONG = "warehouse_inventory_reconciliation_of_all_customs_and_carriers_in_northern_europe"
@@ -36,6 +37,7 @@ class Alerts:
     alert: int
     webhook: int
     webhook_above: int
+    objective: int
 
 
 def alerts_on_stage(*, deployment: Deployment, author: User) -> Alerts:
@@ -85,6 +87,7 @@ def alerts_on_stage(*, deployment: Deployment, author: User) -> Alerts:
     failing = _webhook(workspace, author)
     _usage(deployment)
     return Alerts(
+        objective=_objectives(deployment),
         webhook=failing.pk,
         webhook_above=make_webhook(workspace.organization, author).pk,
         rule=rule.pk,
@@ -118,6 +121,20 @@ def _webhook(workspace: Workspace, author: User) -> Webhook:
         for number in range(1, 60)
     )
     return hook
+
+
+def _objectives(deployment: Deployment) -> int:
+    """Set objectives in each state, one of them of a DAG with a long name; return the latter."""
+    make_objective(deployment, "bills", days=dict.fromkeys(range(28), (24, 0)))
+    make_objective(deployment, "customs", days={0: (0, 1), **dict.fromkeys(range(1, 28), (4, 0))})
+    make_objective(deployment, "stock", target="95.5", limit_seconds=5400)
+    make_objective(
+        deployment,
+        "orders",
+        target="99.9",
+        days={ago: (288, 6 if ago % 5 == 0 else 0) for ago in range(28)},
+    )
+    return make_objective(deployment, LONG, target="90", days={3: (20, 2)}, limit_seconds=60).pk
 
 
 def _usage(deployment: Deployment) -> None:

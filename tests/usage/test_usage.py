@@ -11,12 +11,13 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.audit.models import AuditEvent
 from apps.deployments.models import Deployment
 from apps.observability.history.metrics import FINE
 from apps.observability.history.models import HistoryDay, Series
 from apps.observability.history.packing import empty, packed
 from apps.organizations.models import Organization
-from apps.usage.models import UsageDay
+from apps.usage.models import Price, UsageDay
 from apps.usage.rollup import roll_up
 from tests.core.pages import check_page
 
@@ -165,3 +166,51 @@ def test_the_page_asks_as_few_questions_of_many_deployments(
 
     with django_assert_max_num_queries(11):
         client.get(HERE)
+
+
+def enter(client: Client, amount: str, begin: str, currency: str = "EUR", status: int = 302) -> str:
+    entered = {"amount": amount, "currency": currency, "valid_from": begin}
+    response = client.post("/prices/", entered)
+    assert response.status_code == status
+    return response.content.decode()
+
+
+def test_operators_enter_prices_that_hold_from_a_day_on(
+    deployment: Deployment, alice: User, client_of: Callable[[User], Client], settings: Any
+):
+    settings.WORKER_HOUR_PRICE = Decimal(9)
+    for day, hours in ((3, 10), (20, 10)):
+        used(deployment, date(2026, 11, day), worker_seconds=hours * 3600)
+    used(deployment, date(2026, 9, 1), worker_seconds=3600)
+    operator = User.objects.create_user("op@example.org", "x", is_operator=True)
+    client = client_of(operator)
+    assert "PORTAL_WORKER_HOUR_PRICE says 9" in text_of(client, "/prices/")
+
+    enter(client, "0.5", "2026-11-01")
+    enter(client, "0.25", "2026-11-10")
+    enter(client, "0.3", "2026-11-10")
+
+    assert "holds today" in text_of(client, "/prices/")
+    # 10 hours at 0.5 and 10 at 0.3; the first price holds before it, too.
+    text = text_of(client_of(alice))
+    assert "8.00 EUR, 0.5, then 0.3 EUR a worker hour" in text
+    assert "0.50 EUR, 0.5 EUR a worker hour" in text_of(client_of(alice), f"{HERE}?month=2026-09")
+    changes = AuditEvent.objects.filter(action="price.set").latest("pk").changes
+    assert changes == {"worker hour from 2026-11-10": ["0.25 EUR", "0.3 EUR"]}
+    price = Price.objects.get(valid_from=date(2026, 11, 10))
+    assert client.post(f"/prices/{price.pk}/remove/").status_code == 302
+    assert "10.00 EUR" in text_of(client_of(alice))
+
+
+def test_what_is_wrong_with_a_price_is_said(alice: User, client_of: Callable[[User], Client]):
+    operator = User.objects.create_user("op@example.org", "x", is_operator=True)
+    client = client_of(operator)
+    enter(client, "0.5", "2026-11-01")
+
+    assert "All prices have one currency" in enter(client, "1", "2026-12-01", "NOK", 422)
+    enter(client, "1", "2026-11-01", "NOK")
+    for wrong in (("-1", "2026-11-01"), ("1", "x"), ("nan", "2026-11-01")):
+        enter(client, *wrong, currency="NOK", status=422)
+    assert "three letters" in enter(client, "1", "2026-11-01", "eu", 422)
+    assert client_of(alice).get("/prices/").status_code == 404
+    assert Price.objects.get().currency == "NOK"

@@ -108,6 +108,8 @@ def _what(alert: Alert) -> str:
 def _happened(rule: Rule, is_one: bool) -> str:
     if rule.kind == RuleKind.DAG_SUCCEEDED:
         return "succeeded"
+    if rule.kind == RuleKind.BUDGET_SPENT:
+        return f"{'has' if is_one else 'have'} spent the error budget"
     if rule.kind == RuleKind.DAG_LATE:
         return f"missed the deadline {deadline_in_words(rule)}"
     if rule.limit_seconds is not None and rule.about.has_limit:

@@ -50,6 +50,9 @@ def watches_dag(rule: Rule, dag_id: str, tags: list[str]) -> bool:
 def verdict_on(rule: Rule, result: RunResult) -> Verdict | None:
     """Judge a result of a DAG that the rule watches; None where it says nothing about it."""
     about = ABOUT[rule.kind]
+    if rule.kind == RuleKind.BUDGET_SPENT:
+        # One run says nothing about a budget of weeks.
+        return None
     if not result.task_id:
         return _on_run(rule, result)
     if not about.has_tasks or not matches(rule.tasks, result.task_id):

@@ -111,7 +111,8 @@ def _preview(rule: Rule, place: Place, *, is_new: bool) -> dict[str, Any]:
         rule.name = RuleKind(rule.kind).label
     if not is_whole:
         return {"message": None, "past": None}
-    past = past_of(rule, now=now) if not is_new else None
+    has_past = not is_new and rule.kind != RuleKind.BUDGET_SPENT
+    past = past_of(rule, now=now) if has_past else None
     dag = past.sample if past else ""
     return {"message": example(rule, where=where, dag=dag, now=now, url=""), "past": past}
 

@@ -12,6 +12,7 @@ class RuleKind(TextChoices):
     DAG_SLOW = "dag-slow", "DAG takes too long"
     TASK_SLOW = "task-slow", "Task takes too long"
     DAG_SUCCEEDED = "dag-succeeded", "DAG succeeded"
+    BUDGET_SPENT = "budget-spent", "Error budget spent"
     INCIDENT = "incident", "Incident"
 
 
@@ -42,6 +43,9 @@ ABOUT: dict[str, About] = {
         hint="A task lasts longer than a limit.", icon="wait", has_tasks=True, has_limit=True
     ),
     RuleKind.DAG_SUCCEEDED: About(hint="A run succeeded.", icon="good", is_moment=True),
+    RuleKind.BUDGET_SPENT: About(
+        hint="A DAG failed more often than its objective allows.", icon="history"
+    ),
     RuleKind.INCIDENT: About(
         hint="The portal found something wrong with a Deployment.", icon="incidents"
     ),

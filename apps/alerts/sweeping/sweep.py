@@ -2,7 +2,7 @@
 
     1. take results, in the order in which they ended         4. close what nothing is heard of
     2. judge them and what runs long, by the rules            5. compose messages that are due
-    3. follow incidents; check deadlines                      6. write alerts, then deliveries
+    3. follow incidents; check deadlines and budgets          6. write alerts, then deliveries
 
 All in one transaction under one advisory lock: a second process that comes at the same time leaves,
 and a process that dies has taken nothing. The number of statements is the same however many rules,
@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from apps.alerts.evaluation import changes
 from apps.alerts.evaluation.judging import applies_in
-from apps.alerts.sweeping import deadlines, incidents, results, telling
+from apps.alerts.sweeping import budgets, deadlines, incidents, results, telling
 from apps.alerts.sweeping.world import World, keep, read
 
 DEPLOYMENT_GONE = "The Deployment is being deleted, or belongs to another workspace now."
@@ -54,6 +54,7 @@ def _sweep(now: datetime, checks_deadlines: bool) -> Swept:
     incidents.follow(world)
     if checks_deadlines:
         deadlines.check(world)
+        budgets.check(world)
     _close_quiet(world)
     _close_homeless(world)
     wanted = telling.tell(world)

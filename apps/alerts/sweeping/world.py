@@ -24,7 +24,7 @@ Scope = tuple[str, str, int]
 
 # By what makes their rules fire: the end of a run, good or bad, or of a task; and so on.
 GOOD_RUN, FAILED_RUN, TASK, RUNNING = "good run", "failed run", "task", "running"
-LATE, INCIDENTS = "late", "incidents"
+LATE, BUDGETS, INCIDENTS = "late", "budgets", "incidents"
 FAMILIES: dict[str, tuple[str, ...]] = {
     RuleKind.DAG_FAILED: (FAILED_RUN,),
     RuleKind.TASK_FAILED: (TASK,),
@@ -32,6 +32,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     RuleKind.DAG_SLOW: (GOOD_RUN, FAILED_RUN, RUNNING),
     RuleKind.TASK_SLOW: (TASK, RUNNING),
     RuleKind.DAG_LATE: (LATE,),
+    RuleKind.BUDGET_SPENT: (BUDGETS,),
     RuleKind.INCIDENT: (INCIDENTS,),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from math import isnan
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -141,7 +142,7 @@ def _stored(
     """
     first = datetime.fromtimestamp(span.begin, UTC).date() - timedelta(days=1)
     last = datetime.fromtimestamp(span.end, UTC).date()
-    wanted = {
+    wanted: dict[str, Any] = {
         "deployment": deployment_id,
         "metrics": list(sources),
         "labels": None if labels is None else list(labels),

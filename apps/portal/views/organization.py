@@ -1,6 +1,5 @@
-from datetime import date
+from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -12,7 +11,8 @@ from apps.organizations.models import Organization
 from apps.organizations.workspaces.queries import workspaces_of
 from apps.portal.queries import people_in
 from apps.portal.views.overview import overview
-from apps.usage.queries import Usage, months_of
+from apps.usage.prices import price_list
+from apps.usage.queries import months_of
 
 
 @scoped(Organization, "organization.view", by="slug")
@@ -22,18 +22,19 @@ def organization(request: HttpRequest, organization: Organization) -> HttpRespon
     context = overview(request, workspaces=workspaces, organization=organization)
     context |= {
         "organization": organization,
-        "month": _month(request, organization),
-        "currency": settings.CURRENCY,
         "people_count": people_in(organization=organization),
         "denial": denial_for(
             user=request.user, permission="organization.workspaces.create", on=organization
         ),
     }
+    context |= _usage(request, organization)
     return render(request, "portal/organization.html", context)
 
 
-def _month(request: HttpRequest, organization: Organization) -> tuple[date, Usage] | None:
-    """Return the usage of this month to those who may see it."""
+def _usage(request: HttpRequest, organization: Organization) -> dict[str, Any]:
+    """Return the usage of this month, and its currency, to those who may see it."""
     if not request.user.has_perm("organization.usage.view", organization):
-        return None
-    return next(iter(months_of(organization=organization, most=1)), None)
+        return {"month": None}
+    prices = price_list()
+    months = months_of(organization=organization, most=1, prices=prices)
+    return {"month": next(iter(months), None), "currency": prices.currency if prices else ""}
