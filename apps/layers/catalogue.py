@@ -8,15 +8,18 @@ from apps.core.errors import Invalid
 from apps.dataplane.production import ProductionSpec
 from apps.layers.kinds import (
     LONGEST,
+    AddressKind,
     CpuKind,
     HostsKind,
     Kind,
     LabelsKind,
     MemoryKind,
+    MountsKind,
     NameKind,
     NamesKind,
     NumberKind,
     ProxyKind,
+    SecretVariablesKind,
     SizeKind,
     SwitchKind,
     TolerationsKind,
@@ -167,6 +170,31 @@ _ALL = (
         default="64",
         help="How many tasks the Kubernetes executor runs at once, each in a pod of its own.",
         restarts="components",
+    ),
+    Setting(
+        name="secret_variables",
+        label="Variables from Secrets",
+        group="Secrets and volumes",
+        kind=SecretVariablesKind(),
+        help="Of Secrets in the namespace of the Deployment that others keep there, a secret store "
+        "for example. Their names begin with user-. One a line, like "
+        "PASSWORD=user-warehouse/password.",
+    ),
+    Setting(
+        name="mounts",
+        label="Volumes",
+        group="Secrets and volumes",
+        kind=MountsKind(),
+        help="Claims, ConfigMaps and Secrets in the namespace whose names begin with user-, read "
+        "only unless :rw follows. One a line, like claim/user-data=/mnt/data.",
+    ),
+    Setting(
+        name="statsd_address",
+        label="StatsD server",
+        group="Network",
+        kind=AddressKind(),
+        is_for_local=True,
+        help="Where Airflow sends its metrics, like statsd.monitoring.svc:9125.",
     ),
     Setting(
         name="http_proxy",
