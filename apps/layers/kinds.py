@@ -77,7 +77,7 @@ class SizeKind:
         return self.NAMED[text] if text in self.NAMED else self._custom(text)
 
     def tidy(self, text: str) -> str:
-        known = text.strip().lower().replace(" ", "-")
+        known = text.strip().lower().replace(" ", "-").replace("_", "-")
         if known in self.NAMED:
             return known
         size = self._custom(text.strip())
