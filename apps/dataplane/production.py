@@ -50,9 +50,9 @@ Pairs = tuple[tuple[str, str], ...]
 class ProductionSpec:
     """The effective settings of a Deployment. A size of None is the plane's usual one. The quotas
     of None are what the plane finds enough for its components and workers; `quota_cpu` is in
-    thousandths of a CPU, `quota_memory` in MiB. `statsd_address` is `host:port`. Proxies are URLs, `no_proxy` hosts with commas.
-    `high_availability` runs two of scheduler, api-server and triggerer at least, on different nodes
-    and in different zones where there are some.
+    thousandths of a CPU, `quota_memory` in MiB. `statsd_address` is `host:port`. Proxies are URLs,
+    `no_proxy` hosts with commas. `high_availability` runs two of scheduler, api-server and
+    triggerer at least, on different nodes and in different zones where there are some.
     """
 
     scheduler_size: Size | None = None

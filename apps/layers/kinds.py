@@ -321,8 +321,8 @@ class MountsKind:
         found = _MOUNT.fullmatch(line)
         if found is None or not _is_theirs(found["name"]):
             raise Invalid(
-                f"Write one volume a line, like claim/user-data=/mnt/data, not {_shown(line)}. It is "
-                "a claim, configmap or secret whose name begins with user-, below /mnt."
+                f"Write one volume a line, like claim/user-data=/mnt/data, not {_shown(line)}. It "
+                "is a claim, configmap or secret whose name begins with user-, below /mnt."
             )
         is_written = bool(found["rw"])
         if is_written and found["kind"] != "claim":

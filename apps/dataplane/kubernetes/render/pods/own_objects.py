@@ -1,4 +1,4 @@
-"""Objects of people's own in the namespace that Airflow's pods read: Secrets, ConfigMaps, claims."""
+"""Objects of people's own in the namespace that Airflow's pods read: Secrets, claims and others."""
 
 from typing import Any
 
