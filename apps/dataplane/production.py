@@ -53,6 +53,7 @@ class ProductionSpec:
     thousandths of a CPU, `quota_memory` in MiB. `statsd_address` is `host:port`. Proxies are URLs,
     `no_proxy` hosts with commas. `high_availability` runs two of scheduler, api-server and
     triggerer at least, on different nodes and in different zones where there are some.
+    `mesh_opt_out` keeps the sidecars of a mesh out of Jobs, which would never end beside them.
     """
 
     scheduler_size: Size | None = None
@@ -73,6 +74,7 @@ class ProductionSpec:
     task_pods: int = 64
     quota_cpu: int | None = None
     quota_memory: int | None = None
+    mesh_opt_out: bool = False
     secret_variables: tuple[SecretVariable, ...] = ()
     mounts: tuple[Mount, ...] = ()
     statsd_address: str = ""

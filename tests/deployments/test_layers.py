@@ -113,6 +113,18 @@ def test_a_change_reaches_those_for_whom_something_else_holds_and_no_others(
     assert len(queries) == 2
 
 
+def test_what_only_a_cluster_sets_reaches_its_deployments_and_a_rule_reaches_none(
+    distant: Make, remote: Cluster
+) -> None:
+    deployment = distant()
+
+    reached = reached_by(place=remote, values={"mesh_opt_out": "on"}, locked=())
+    ruled = reached_by(place=remote, values={"allowed_priority_classes": "high"}, locked=())
+
+    assert [one.deployment for one in reached] == [deployment]
+    assert ruled == []
+
+
 def test_it_is_applied_as_changed_settings_of_a_cluster_are(
     distant: Make, say: Callable[..., int], workspace: Workspace, plane: type[FakePlane]
 ) -> None:

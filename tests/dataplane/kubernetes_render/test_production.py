@@ -149,6 +149,25 @@ def test_labels_of_people_never_replace_those_of_the_portal() -> None:
     assert "team" not in found["Deployment", "scheduler"]["spec"]["selector"]["matchLabels"]
 
 
+def test_jobs_are_kept_out_of_a_mesh_and_components_are_not() -> None:
+    found = rendered(mesh_opt_out=True)
+
+    outside = {
+        one["kind"]
+        for one in found.values()
+        for pod in pods_in(one)
+        if pod["metadata"]["labels"].get("sidecar.istio.io/inject") == "false"
+        and pod["metadata"]["annotations"].get("linkerd.io/inject") == "disabled"
+    }
+    assert outside == {"Job", "CronJob"}
+    jobs = [one for one in found.values() if one["kind"] in ("Job", "CronJob")]
+    assert len(jobs) == sum(
+        "sidecar.istio.io/inject" in pod["metadata"]["labels"]
+        for one in jobs
+        for pod in pods_in(one)
+    )
+
+
 def test_the_quota_grows_with_the_sizes_and_is_what_is_set() -> None:
     def hard(executor: str = "kubernetes", **settings: Any) -> dict[str, str]:
         quota: dict[str, str] = rendered(executor, **settings)["ResourceQuota", "deployment"][
