@@ -352,6 +352,25 @@ def test_the_page_of_a_layer_shows_whom_a_change_reaches_before_it_is_made(
     assert "Locked by the workspace Warehouse" in seen.content.decode()
 
 
+def test_what_a_layer_said_before_one_above_locked_it_survives_its_next_save(
+    say: Callable[..., int],
+    alice: User,
+    organization: Organization,
+    workspace: Workspace,
+    client_of: Callable[..., Client],
+) -> None:
+    say(workspace, locked=("http_proxy",), http_proxy="http://mine.test:3128")
+    say(organization, locked=("http_proxy",), http_proxy="http://proxy.test:3128")
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    saved = client_of(alice).post(address, {"triggerer_replicas": "2"})
+
+    assert saved.status_code == 302
+    row = Layer.objects.get(workspace=workspace)
+    assert row.values == {"http_proxy": "http://mine.test:3128", "triggerer_replicas": "2"}
+    assert row.locked == ["http_proxy"]
+
+
 @pytest.mark.parametrize("page", ["organization", "workspace", "cluster", "portal"])
 def test_bob_reads_a_layer_and_cannot_change_it_and_charlie_does_not_see_it(
     page: str,

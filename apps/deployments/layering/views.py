@@ -120,6 +120,7 @@ def _page(request: HttpRequest, place: Place, context: dict[str, Any]) -> HttpRe
     reached: list[Reached] = []
     if request.method == "POST" and form.is_valid():
         values, locked = form.said()
+        locked |= {name for name in (row.locked if row else ()) if name not in form.fields}
         try:
             count = update_layer(
                 actor=request_user(request),
