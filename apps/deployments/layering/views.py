@@ -117,6 +117,8 @@ def _page(request: HttpRequest, place: Place, context: dict[str, Any]) -> HttpRe
         inherited=resolve(layers_over(place)),
         initial=stored(row),
     )
+    if context.get("denial"):
+        form.disable()
     reached: list[Reached] = []
     if request.method == "POST" and form.is_valid():
         values, locked = form.said()
