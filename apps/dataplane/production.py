@@ -24,6 +24,25 @@ class Toleration:
     effect: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SecretVariable:
+    """A variable whose value is the `key` of a Secret that is in the namespace already."""
+
+    variable: str
+    secret: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """A volume of people's own: a `claim`, `configmap` or `secret` that is in the namespace."""
+
+    kind: str
+    name: str
+    path: str
+    is_read_only: bool = True
+
+
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -31,9 +50,10 @@ Pairs = tuple[tuple[str, str], ...]
 class ProductionSpec:
     """The effective settings of a Deployment. A size of None is the plane's usual one. The quotas
     of None are what the plane finds enough for its components and workers; `quota_cpu` is in
-    thousandths of a CPU, `quota_memory` in MiB. Proxies are URLs, `no_proxy` hosts with commas.
-    `high_availability` runs two of scheduler, api-server and triggerer at least, on different nodes
-    and in different zones where there are some.
+    thousandths of a CPU, `quota_memory` in MiB. `statsd_address` is `host:port`. Proxies are URLs,
+    `no_proxy` hosts with commas. `high_availability` runs two of scheduler, api-server and
+    triggerer at least, on different nodes and in different zones where there are some.
+    `mesh_opt_out` keeps the sidecars of a mesh out of Jobs, which would never end beside them.
     """
 
     scheduler_size: Size | None = None
@@ -54,6 +74,10 @@ class ProductionSpec:
     task_pods: int = 64
     quota_cpu: int | None = None
     quota_memory: int | None = None
+    mesh_opt_out: bool = False
+    secret_variables: tuple[SecretVariable, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    statsd_address: str = ""
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""

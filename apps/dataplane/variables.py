@@ -216,6 +216,18 @@ def proxies(settings: ProductionSpec) -> dict[str, str]:
     return both | {name.lower(): value for name, value in both.items()}
 
 
+def metrics(settings: ProductionSpec) -> dict[str, str]:
+    """Return the options with which Airflow sends metrics to the StatsD server of the settings."""
+    if not settings.statsd_address:
+        return {}
+    host, _, port = settings.statsd_address.rpartition(":")
+    return {
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": host,
+        "AIRFLOW__METRICS__STATSD_PORT": port,
+    }
+
+
 def with_direct_hosts(
     variables: Mapping[str, str], hosts: Iterable[str], *, known: Mapping[str, str] | None = None
 ) -> dict[str, str]:

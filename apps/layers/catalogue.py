@@ -8,15 +8,18 @@ from apps.core.errors import Invalid
 from apps.dataplane.production import ProductionSpec
 from apps.layers.kinds import (
     LONGEST,
+    AddressKind,
     CpuKind,
     HostsKind,
     Kind,
     LabelsKind,
     MemoryKind,
+    MountsKind,
     NameKind,
     NamesKind,
     NumberKind,
     ProxyKind,
+    SecretVariablesKind,
     SizeKind,
     SwitchKind,
     TolerationsKind,
@@ -34,7 +37,7 @@ Restarts = Literal["nothing", "components", "everything"]
 class Setting:
     """One setting. `layers` may set it; `default` is the text that holds where none does. Only
     Deployments on Kubernetes have it unless `is_for_local`. `restarts` is what a change of it
-    replaces.
+    replaces. One that `is_rule` says what others may be, and changes no Deployment by itself.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Setting:
     layers: tuple[LayerName, ...] = LAYERS
     is_for_local: bool = False
     restarts: Restarts = "everything"
+    is_rule: bool = False
 
     def tidy(self, text: str) -> str:
         """Return a text in its one form. Raises Invalid for what the kind refuses."""
@@ -126,6 +130,7 @@ _ALL = (
         layers=OF_CLUSTERS,
         help="Priority classes that Deployments may choose. One a line.",
         restarts="nothing",
+        is_rule=True,
     ),
     Setting(
         name="pod_labels",
@@ -140,6 +145,17 @@ _ALL = (
         group="Labels",
         kind=LabelsKind(refuses_reserved=True, is_free=True),
         help="Added to every pod. One a line, like example.org/owner=data team.",
+    ),
+    Setting(
+        name="mesh_opt_out",
+        label="Jobs without mesh",
+        group="Labels",
+        kind=SwitchKind(),
+        default="off",
+        layers=OF_CLUSTERS,
+        restarts="nothing",
+        help="Keeps the sidecars of Istio and Linkerd out of Jobs, which would never end beside "
+        "them.",
     ),
     Setting(
         name="quota_cpu",
@@ -167,6 +183,31 @@ _ALL = (
         default="64",
         help="How many tasks the Kubernetes executor runs at once, each in a pod of its own.",
         restarts="components",
+    ),
+    Setting(
+        name="secret_variables",
+        label="Variables from Secrets",
+        group="Secrets and volumes",
+        kind=SecretVariablesKind(),
+        help="Of Secrets in the namespace of the Deployment that others keep there, a secret store "
+        "for example. Their names begin with user-. One a line, like "
+        "PASSWORD=user-warehouse/password.",
+    ),
+    Setting(
+        name="mounts",
+        label="Volumes",
+        group="Secrets and volumes",
+        kind=MountsKind(),
+        help="Claims, ConfigMaps and Secrets in the namespace whose names begin with user-, read "
+        "only unless :rw follows. One a line, like claim/user-data=/mnt/data.",
+    ),
+    Setting(
+        name="statsd_address",
+        label="StatsD server",
+        group="Network",
+        kind=AddressKind(),
+        is_for_local=True,
+        help="Where Airflow sends its metrics, like statsd.monitoring.svc:9125.",
     ),
     Setting(
         name="http_proxy",
@@ -205,6 +246,11 @@ def settings_of(*, layer: LayerName, is_kubernetes: bool = True) -> tuple[Settin
         for setting in _ALL
         if layer in setting.layers and (is_kubernetes or setting.is_for_local)
     )
+
+
+def settings_on(*, is_kubernetes: bool) -> tuple[Setting, ...]:
+    """List what holds for Deployments of one kind of cluster, whoever may set it."""
+    return tuple(setting for setting in _ALL if is_kubernetes or setting.is_for_local)
 
 
 def production_of(values: Mapping[str, str]) -> ProductionSpec:

@@ -11,8 +11,17 @@ from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 from apps.core.errors import Invalid
-from apps.dataplane.production import Pairs, Size, Toleration
+from apps.dataplane.production import Mount, Pairs, SecretVariable, Size, Toleration
+from apps.dataplane.variables import NAME, refusal_of
 
+_KEY = re.compile(r"[-A-Za-z0-9_.]{1,253}")
+_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
+_MOUNT = re.compile(
+    r"(?P<kind>claim|configmap|secret)/(?P<name>[a-z0-9][-a-z0-9.]*)"
+    r"=(?P<path>/mnt(/[A-Za-z0-9_][-A-Za-z0-9_.]{0,60}){1,6})(?P<rw>:rw)?"
+)
+# Objects with such a name are of those who may create them in the namespace, never of the portal.
+THEIRS = "user-"
 LONGEST = 8_000
 MOST_LINES = 50
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -68,7 +77,7 @@ class SizeKind:
         return self.NAMED[text] if text in self.NAMED else self._custom(text)
 
     def tidy(self, text: str) -> str:
-        known = text.strip().lower().replace(" ", "-")
+        known = text.strip().lower().replace(" ", "-").replace("_", "-")
         if known in self.NAMED:
             return known
         size = self._custom(text.strip())
@@ -255,6 +264,98 @@ class NamesKind:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecretVariablesKind:
+    """Lines like `PASSWORD=user-warehouse/password`. What begins with `user-` is left to those who
+    may create it in the namespace, and never one of the portal's own.
+    """
+
+    lines: int = 3
+    choices: Sequence[str] = ()
+
+    def parse(self, text: str) -> tuple[SecretVariable, ...]:
+        found = [self._one(line) for line in _lines(text)]
+        names = [one.variable for one in found]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise Invalid(f"{twice} is there twice.")
+        return tuple(sorted(found, key=lambda one: one.variable))
+
+    def tidy(self, text: str) -> str:
+        return "\n".join(f"{one.variable}={one.secret}/{one.key}" for one in self.parse(text))
+
+    def _one(self, line: str) -> SecretVariable:
+        variable, _, where = line.partition("=")
+        secret, _, key = where.partition("/")
+        if not NAME.fullmatch(variable) or not _is_theirs(secret) or not _KEY.fullmatch(key):
+            raise Invalid(
+                f"Write one variable a line, like PASSWORD=user-warehouse/password, not "
+                f"{_shown(line)}. The name of the Secret begins with user-."
+            )
+        if refusal := refusal_of(variable):
+            raise Invalid(refusal.message)
+        return SecretVariable(variable=variable, secret=secret, key=key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountsKind:
+    """Lines like `claim/user-data=/mnt/data`, with `:rw` for a claim that is written to."""
+
+    lines: int = 3
+    choices: Sequence[str] = ()
+
+    def parse(self, text: str) -> tuple[Mount, ...]:
+        found = [self._one(line) for line in _lines(text)]
+        paths = [one.path for one in found]
+        twice = next((path for path in paths if paths.count(path) > 1), None)
+        if twice:
+            raise Invalid(f"{twice} is there twice.")
+        return tuple(sorted(found, key=lambda one: one.path))
+
+    def tidy(self, text: str) -> str:
+        return "\n".join(
+            f"{one.kind}/{one.name}={one.path}{'' if one.is_read_only else ':rw'}"
+            for one in self.parse(text)
+        )
+
+    def _one(self, line: str) -> Mount:
+        found = _MOUNT.fullmatch(line)
+        if found is None or not _is_theirs(found["name"]):
+            raise Invalid(
+                f"Write one volume a line, like claim/user-data=/mnt/data, not {_shown(line)}. It "
+                "is a claim, configmap or secret whose name begins with user-, below /mnt."
+            )
+        is_written = bool(found["rw"])
+        if is_written and found["kind"] != "claim":
+            raise Invalid("Only a claim can be written to.")
+        return Mount(
+            kind=found["kind"],
+            name=found["name"],
+            path=found["path"],
+            is_read_only=not is_written,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressKind:
+    """A host and a port; empty for none."""
+
+    lines: int = 1
+    choices: Sequence[str] = ()
+
+    def parse(self, text: str) -> str:
+        if not text:
+            return ""
+        host, _, port = text.rpartition(":")
+        is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536
+        if not (_HOST.fullmatch(host) and is_port):
+            raise Invalid("Enter host and port, like statsd.monitoring.svc:9125.")
+        return f"{host}:{int(port)}"
+
+    def tidy(self, text: str) -> str:
+        return self.parse(text.strip())
+
+
+@dataclass(frozen=True, kw_only=True)
 class NameKind:
     """The name of an object of Kubernetes; empty for none."""
 
@@ -340,6 +441,10 @@ def labels_text(pairs: Pairs) -> str:
 def tolerations_text(tolerations: Sequence[Toleration]) -> str:
     """Write tolerations as people do, one a line."""
     return "\n".join(_toleration_text(one) for one in tolerations)
+
+
+def _is_theirs(name: str) -> bool:
+    return name.startswith(THEIRS) and len(name) < 64 and bool(_DNS_NAME.fullmatch(name))
 
 
 def _toleration_text(one: Toleration) -> str:

@@ -1,10 +1,8 @@
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
 
-from apps.access.queries import ScopedQuerySet
-from apps.access.roles.catalogue import Scope
 from apps.clusters.models import Cluster
 from apps.layers.resolving import Said
 from apps.organizations.models import Organization, Workspace
@@ -15,7 +13,7 @@ class Layer(models.Model):
     three, what the portal says.
 
     `values` maps names of the catalogue to texts that its kinds took, `locked` holds the names that
-    no layer below may set.
+    no layer below may set. It is reached through its place alone.
     """
 
     organization = models.OneToOneField(
@@ -30,11 +28,6 @@ class Layer(models.Model):
     values = models.JSONField(default=dict, blank=True)
     locked = models.JSONField(default=list, blank=True)
     updated_at = models.DateTimeField(default=timezone.now)
-
-    access_scope: ClassVar[Scope] = "organization"
-    access_paths: ClassVar[dict[str, str]] = {"organization": "organization"}
-
-    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -6,7 +6,7 @@ import pytest
 
 from apps.core.public_ids import public_id
 from apps.deployments.layering.services import update_layer
-from tests.deployments.conftest import FAR, create, distant, remote  # noqa: F401  # fixtures
+from tests.deployments.conftest import _sign_in_key, distant, remote  # noqa: F401  # fixtures
 
 LARGE = {"scheduler_size": "large"}
 

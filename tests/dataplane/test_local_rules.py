@@ -42,6 +42,7 @@ from apps.dataplane.local.layout import (
     save_state,
     save_wanted,
 )
+from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import CodeSpec, VariableSpec
 from apps.dataplane.status import LogPage
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_spec
@@ -692,3 +693,24 @@ def test_routes_come_and_go(folder: Folder):
     remove_route(folder.home, "one")
 
     assert folder.home.edge_routes.read_text() == '{"two": 20002}'
+
+
+def test_proxies_and_metrics_of_the_settings_are_there_and_those_of_people_win(
+    place: Place,
+) -> None:
+    settings = ProductionSpec(
+        https_proxy="http://proxy.test:3128",
+        no_proxy=".corp.test",
+        statsd_address="statsd.test:9125",
+    )
+    mine = VariableSpec(key="https_proxy", value="http://mine.test:1", is_secret=False)
+
+    environment = worker_environment(
+        spec=make_spec(settings=settings, variables=(mine,)), place=place
+    )
+
+    assert environment["HTTPS_PROXY"] == "http://proxy.test:3128"
+    assert environment["https_proxy"] == "http://mine.test:1"
+    assert {"127.0.0.1", ".corp.test"} <= set(environment["NO_PROXY"].split(","))
+    assert environment["AIRFLOW__METRICS__STATSD_HOST"] == "statsd.test"
+    assert "AIRFLOW__METRICS__STATSD_ON" not in worker_environment(spec=make_spec(), place=place)

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -42,6 +43,7 @@ from apps.dataplane.local.projects.environments import (
     environment_of,
     remove_unused,
 )
+from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import CodeSpec, RestoreSpec, VariableSpec
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, RevisionState
@@ -82,15 +84,24 @@ from tests.releases.made_up_index import made_up_index
 pytestmark = pytest.mark.slow
 
 REF = "aging-comet"
+STATSD = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 UNVERIFIED = {"verify_signature": False}
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[LocalWorld]:
     """A machine whose Deployment runs its tasks in the scheduler."""
-    with local_world(make_runtime(), make_runtime(OLDER)) as world:
-        world.create(make_spec("open-comet", executor="local", queues=()))
+    STATSD.bind(("127.0.0.1", 0))
+    settings = ProductionSpec(statsd_address=f"127.0.0.1:{STATSD.getsockname()[1]}")
+    with local_world(make_runtime(), make_runtime(OLDER)) as world, STATSD:
+        world.create(make_spec("open-comet", executor="local", queues=(), settings=settings))
         yield world
+
+
+def test_metrics_go_to_the_statsd_server_of_the_settings(world: LocalWorld):
+    STATSD.settimeout(60)
+
+    assert STATSD.recv(2048).startswith(b"airflow.")
 
 
 def test_a_visitor_is_sent_to_the_portal(world: LocalWorld):

@@ -113,6 +113,18 @@ def test_a_change_reaches_those_for_whom_something_else_holds_and_no_others(
     assert len(queries) == 2
 
 
+def test_what_only_a_cluster_sets_reaches_its_deployments_and_a_rule_reaches_none(
+    distant: Make, remote: Cluster
+) -> None:
+    deployment = distant()
+
+    reached = reached_by(place=remote, values={"mesh_opt_out": "on"}, locked=())
+    ruled = reached_by(place=remote, values={"allowed_priority_classes": "high"}, locked=())
+
+    assert [one.deployment for one in reached] == [deployment]
+    assert ruled == []
+
+
 def test_it_is_applied_as_changed_settings_of_a_cluster_are(
     distant: Make, say: Callable[..., int], workspace: Workspace, plane: type[FakePlane]
 ) -> None:
@@ -338,6 +350,25 @@ def test_the_page_of_a_layer_shows_whom_a_change_reaches_before_it_is_made(
     check_page(seen.content.decode())
     assert "From the workspace Warehouse" in seen.content.decode()
     assert "Locked by the workspace Warehouse" in seen.content.decode()
+
+
+def test_what_a_layer_said_before_one_above_locked_it_survives_its_next_save(
+    say: Callable[..., int],
+    alice: User,
+    organization: Organization,
+    workspace: Workspace,
+    client_of: Callable[..., Client],
+) -> None:
+    say(workspace, locked=("http_proxy",), http_proxy="http://mine.test:3128")
+    say(organization, locked=("http_proxy",), http_proxy="http://proxy.test:3128")
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    saved = client_of(alice).post(address, {"triggerer_replicas": "2"})
+
+    assert saved.status_code == 302
+    row = Layer.objects.get(workspace=workspace)
+    assert row.values == {"http_proxy": "http://mine.test:3128", "triggerer_replicas": "2"}
+    assert row.locked == ["http_proxy"]
 
 
 @pytest.mark.parametrize("page", ["organization", "workspace", "cluster", "portal"])

@@ -265,6 +265,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("clusters:workspaces", ["nordhavn", made.remote.pk]),
         ("clusters:credential", ["nordhavn", made.remote.pk]),
         ("clusters:remove", ["nordhavn", made.remote.pk]),
+        ("deployments:portal_settings", []),
         ("deployments:organization_settings", ["nordhavn"]),
         ("deployments:cluster_settings", ["nordhavn", made.remote.pk]),
         ("deployments:workspace_settings", ["warehouse"]),

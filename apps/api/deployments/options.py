@@ -23,6 +23,7 @@ from apps.core.public_ids import number_of
 from apps.dataplane.kubernetes.render.sizes import SCHEDULER, SIZES, cpus, mebibytes
 from apps.deployments.configuration.options import Bounds, SizeOption, deployment_options
 from apps.deployments.models import Deployment
+from apps.layers.kinds import SizeKind
 from apps.runtimes.catalogue import offered_runtimes
 
 router = Router(by_alias=True, exclude_none=True, tags=["Deployment"])
@@ -157,7 +158,7 @@ def get_options(request: Call, at: Path[InOrganization], asked: Query[OptionsQue
             )
             for runtime in offered_runtimes(today=today)
         ],
-        scheduler_machines=[_scheduler()],
+        scheduler_machines=_schedulers(cluster),
         worker_machines=[_machine(size) for size in options.sizes],
         worker_queues=QueueRanges(
             min_workers=_range(options.min_workers),
@@ -202,9 +203,23 @@ def _resources(cpu: str, memory: str) -> Resources:
     )
 
 
-def _scheduler() -> SchedulerMachine:
-    spec = MachineSpec(cpu=cpus(SCHEDULER.most_cpu_millis), memory=mebibytes(SCHEDULER.memory_mib))
-    return SchedulerMachine(name="SMALL", spec=spec)
+def _schedulers(cluster: Cluster) -> list[SchedulerMachine]:
+    """List the sizes of schedulers. On this machine there is one: all share it."""
+    small = _scheduler("SMALL", SCHEDULER.most_cpu_millis, SCHEDULER.memory_mib)
+    if not cluster.is_kubernetes:
+        return [small]
+    others = [
+        _scheduler(name.upper().replace("-", "_"), size.cpu_millis, size.memory_mib)
+        for name, size in SizeKind.NAMED.items()
+        if size
+    ]
+    return [small, *others]
+
+
+def _scheduler(name: str, millis: int, memory_mib: int) -> SchedulerMachine:
+    return SchedulerMachine(
+        name=name, spec=MachineSpec(cpu=cpus(millis), memory=mebibytes(memory_mib))
+    )
 
 
 def _machine(option: SizeOption) -> WorkerMachine:

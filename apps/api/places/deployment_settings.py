@@ -14,7 +14,7 @@ from apps.api.wire.shapes import InOrganization, Shape
 from apps.core.errors import Invalid
 from apps.core.public_ids import number_of
 from apps.deployments.layering.services import Place, layer_name, update_layer
-from apps.layers.catalogue import settings_of
+from apps.layers.catalogue import settings_on
 from apps.layers.queries import layer_of, layers_above
 from apps.layers.resolving import Effective, Said, resolve
 
@@ -143,7 +143,7 @@ def get_of_deployment(request: Call, at: Path[AtOneDeployment]) -> Any:
     said = layers_above(cluster=deployment.cluster, workspace_id=deployment.workspace_id)
     own = deployment.wanted.configuration.own_settings if deployment.wanted else {}
     found = resolve((*said, Said(layer="deployment", values=own)))
-    offered = settings_of(layer="deployment", is_kubernetes=deployment.cluster.is_kubernetes)
+    offered = settings_on(is_kubernetes=deployment.cluster.is_kubernetes)
     shapes = [_setting(one.name, one.label, found[one.name]) for one in offered]
     return EffectiveSettings(settings=shapes)
 

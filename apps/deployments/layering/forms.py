@@ -55,6 +55,11 @@ class LayerForm(forms.Form):
         values = {name: data[name] for name in names if data[name] is not None}
         return values, {name for name in names if data.get(f"{LOCK}{name}")}
 
+    def disable(self) -> None:
+        """Show everything, and take nothing."""
+        for field in self.fields.values():
+            field.disabled = True
+
     def _lock(self, name: str) -> Any:
         return self[f"{LOCK}{name}"] if f"{LOCK}{name}" in self.fields else None
 

@@ -16,7 +16,7 @@ from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
 from apps.core.errors import Invalid
 from apps.deployments.models import Deployment, Phase
-from apps.layers.catalogue import SETTINGS, LayerName, settings_of
+from apps.layers.catalogue import SETTINGS, LayerName, settings_of, settings_on
 from apps.layers.models import Layer
 from apps.layers.queries import keys_of, layers_over
 from apps.layers.resolving import Effective, Said, resolve
@@ -178,11 +178,11 @@ def _reached(
 def _between(
     before: Mapping[str, Effective], after: Mapping[str, Effective], deployment: Deployment
 ) -> tuple[tuple[str, str, str], ...]:
-    has = settings_of(layer="deployment", is_kubernetes=deployment.cluster.is_kubernetes)
+    has = settings_on(is_kubernetes=deployment.cluster.is_kubernetes)
     return tuple(
         (setting.label, before[setting.name].value, after[setting.name].value)
         for setting in has
-        if before[setting.name].value != after[setting.name].value
+        if not setting.is_rule and before[setting.name].value != after[setting.name].value
     )
 
 

@@ -19,7 +19,7 @@ from apps.core.web.gates import operator_only
 from apps.deployments.layering.forms import LayerForm, stored
 from apps.deployments.layering.services import Place, Reached, layer_name, reached_by, update_layer
 from apps.deployments.models import Deployment
-from apps.layers.catalogue import LAYERS, settings_of
+from apps.layers.catalogue import LAYERS, settings_on
 from apps.layers.form_fields import in_words
 from apps.layers.queries import layer_of, layers_above, layers_over
 from apps.layers.resolving import Said, resolve
@@ -92,7 +92,7 @@ def settings(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     said = layers_above(cluster=deployment.cluster, workspace_id=deployment.workspace_id)
     own = deployment.wanted.configuration.own_settings if deployment.wanted else {}
     found = resolve((*said, Said(layer="deployment", values=own)))
-    offered = settings_of(layer="deployment", is_kubernetes=deployment.cluster.is_kubernetes)
+    offered = settings_on(is_kubernetes=deployment.cluster.is_kubernetes)
     rows = [
         {
             "setting": setting,
@@ -117,9 +117,12 @@ def _page(request: HttpRequest, place: Place, context: dict[str, Any]) -> HttpRe
         inherited=resolve(layers_over(place)),
         initial=stored(row),
     )
+    if context.get("denial"):
+        form.disable()
     reached: list[Reached] = []
     if request.method == "POST" and form.is_valid():
         values, locked = form.said()
+        locked |= {name for name in (row.locked if row else ()) if name not in form.fields}
         try:
             count = update_layer(
                 actor=request_user(request),

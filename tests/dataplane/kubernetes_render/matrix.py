@@ -10,7 +10,13 @@ from apps.dataplane.kubernetes.config import (
     ObjectStore,
 )
 from apps.dataplane.kubernetes.render import Stage, render
-from apps.dataplane.production import ProductionSpec, Size, Toleration
+from apps.dataplane.production import (
+    Mount,
+    ProductionSpec,
+    SecretVariable,
+    Size,
+    Toleration,
+)
 from apps.dataplane.spec import DeploymentSpec, PackagesSpec, SignInSpec, VariableSpec, WorkerQueue
 from tests.dataplane import specs
 
@@ -64,6 +70,14 @@ PRODUCTION = ProductionSpec(
     pod_annotations=(("example.org/owner", "the data team"),),
     quota_cpu=24_000,
     quota_memory=98_304,
+    secret_variables=(
+        SecretVariable(variable="PASSWORD", secret="user-warehouse", key="password"),
+    ),
+    mounts=(
+        Mount(kind="claim", name="user-data", path="/mnt/data", is_read_only=False),
+        Mount(kind="secret", name="user-keys", path="/mnt/keys"),
+    ),
+    statsd_address="statsd.test:9125",
     https_proxy="http://proxy.test:3128",
     no_proxy=".corp.test",
 )

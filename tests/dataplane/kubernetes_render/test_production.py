@@ -3,7 +3,13 @@
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
-from apps.dataplane.production import ProductionSpec, Size, Toleration
+from apps.dataplane.production import (
+    Mount,
+    ProductionSpec,
+    SecretVariable,
+    Size,
+    Toleration,
+)
 from tests.dataplane.kubernetes_render.matrix import (
     make_config,
     make_spec,
@@ -100,6 +106,34 @@ def test_a_queue_has_nodes_disk_and_gpus_of_its_own() -> None:
     assert usual["spec"]["nodeSelector"] == {"pool": "airflow"}
 
 
+def test_own_secrets_and_volumes_reach_what_runs_code_of_users_and_nothing_else() -> None:
+    secret = SecretVariable(variable="PASSWORD", secret="user-a", key="k")
+    mount = Mount(kind="claim", name="user-data", path="/mnt/data")
+    for executor in ("celery", "kubernetes"):
+        found = rendered(executor, secret_variables=(secret,), mounts=(mount,))
+
+        pods = [pod for one in found.values() for pod in pods_in(one)]
+
+        having = {
+            pod["metadata"]["labels"]["app.kubernetes.io/component"]
+            for pod in pods
+            if any(
+                one["name"] == "PASSWORD"
+                for container in pod["spec"]["containers"]
+                for one in container.get("env", [])
+            )
+        }
+        runs_tasks = "worker" if executor == "celery" else "task"
+        assert having == {"api-server", "scheduler", "dag-processor", "triggerer", runs_tasks}
+        claims = [
+            pod["metadata"]["labels"]["app.kubernetes.io/component"]
+            for pod in pods
+            for volume in pod["spec"]["volumes"]
+            if volume.get("persistentVolumeClaim", {}).get("claimName") == "user-data"
+        ]
+        assert set(claims) == having
+
+
 def test_labels_of_people_never_replace_those_of_the_portal() -> None:
     found = rendered(
         pod_labels=(("app.kubernetes.io/name", "other"), ("team", "data")),
@@ -113,6 +147,25 @@ def test_labels_of_people_never_replace_those_of_the_portal() -> None:
     assert metadata["annotations"]["a.org/b"] == "c"
     assert metadata["annotations"]["astro-portal.dev/checksum"] != "same"
     assert "team" not in found["Deployment", "scheduler"]["spec"]["selector"]["matchLabels"]
+
+
+def test_jobs_are_kept_out_of_a_mesh_and_components_are_not() -> None:
+    found = rendered(mesh_opt_out=True)
+
+    outside = {
+        one["kind"]
+        for one in found.values()
+        for pod in pods_in(one)
+        if pod["metadata"]["labels"].get("sidecar.istio.io/inject") == "false"
+        and pod["metadata"]["annotations"].get("linkerd.io/inject") == "disabled"
+    }
+    assert outside == {"Job", "CronJob"}
+    jobs = [one for one in found.values() if one["kind"] in ("Job", "CronJob")]
+    assert len(jobs) == sum(
+        "sidecar.istio.io/inject" in pod["metadata"]["labels"]
+        for one in jobs
+        for pod in pods_in(one)
+    )
 
 
 def test_the_quota_grows_with_the_sizes_and_is_what_is_set() -> None:

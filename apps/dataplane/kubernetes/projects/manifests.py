@@ -15,6 +15,7 @@ from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.places import SCRATCH
 from apps.dataplane.kubernetes.render.pods.access import TASKS
+from apps.dataplane.kubernetes.render.pods.placement import without_mesh
 from apps.dataplane.kubernetes.render.pods.pods import (
     AIRFLOW_USER,
     closed_container,
@@ -72,7 +73,10 @@ def job(project: ProjectJob, *, is_suspended: bool) -> Manifest:
         "parallelism": 1,
         "activeDeadlineSeconds": project.seconds,
         "ttlSecondsAfterFinished": KEPT_SECONDS,
-        "template": {"metadata": {"labels": project.labels}, "spec": _pod(project)},
+        "template": {
+            "metadata": without_mesh(_target(project), {"labels": project.labels}),
+            "spec": _pod(project),
+        },
     }
     return _manifest(project, "batch/v1 Job", project.name, spec=spec)
 
@@ -88,8 +92,11 @@ def owned(project: ProjectJob, *, uid: str) -> tuple[Manifest, ...]:
     return tuple(found)
 
 
+def _target(project: ProjectJob) -> Target:
+    return Target(spec=project.spec, config=project.config)
+
+
 def _pod(project: ProjectJob) -> dict[str, Any]:
-    target = Target(spec=project.spec, config=project.config)
     container = {
         "name": "project",
         "image": project.image,
@@ -99,7 +106,7 @@ def _pod(project: ProjectJob) -> dict[str, Any]:
         **closed_container(project.share),
     }
     return {
-        **restricted_pod(target, user=AIRFLOW_USER, group=0),
+        **restricted_pod(_target(project), user=AIRFLOW_USER, group=0),
         "serviceAccountName": TASKS,
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 5,

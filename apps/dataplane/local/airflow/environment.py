@@ -18,7 +18,13 @@ from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.secrets_backend import secrets_backend
 from apps.dataplane.spec import DeploymentSpec
-from apps.dataplane.variables import LOOPBACK_HOSTS, proxies, user_variables, with_direct_hosts
+from apps.dataplane.variables import (
+    LOOPBACK_HOSTS,
+    metrics,
+    proxies,
+    user_variables,
+    with_direct_hosts,
+)
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EXECUTORS = {"celery": "CeleryExecutor", "local": "LocalExecutor"}
@@ -136,6 +142,7 @@ def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dic
     environment = {
         **DEFAULTS,
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
+        **metrics(spec.settings),
         "HOME": pwd.getpwuid(geteuid()).pw_dir,
         "PATH": SYSTEM_PATH,
         **with_direct_hosts(

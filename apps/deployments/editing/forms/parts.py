@@ -301,10 +301,13 @@ class QueueRow(Row):
             self.fields["name"].widget.attrs["readonly"] = True
 
     def clean_node_selector(self) -> Pairs:
-        return _parsed(LabelsKind(), self.cleaned_data["node_selector"])
+        found: Pairs = _parsed(LabelsKind(), self.cleaned_data["node_selector"])
+        return found
 
     def clean_tolerations(self) -> tuple[Toleration, ...]:
-        return _parsed(TolerationsKind(), self.cleaned_data["tolerations"])
+        text = self.cleaned_data["tolerations"]
+        found: tuple[Toleration, ...] = _parsed(TolerationsKind(), text)
+        return found
 
     @property
     def has_special_nodes(self) -> bool:

@@ -21,7 +21,7 @@ from apps.dataplane.kubernetes.render.pods.database import (
     preparation_values,
     reader_name,
 )
-from apps.dataplane.kubernetes.render.pods.placement import pod_metadata
+from apps.dataplane.kubernetes.render.pods.placement import job_metadata
 from apps.dataplane.kubernetes.render.pods.pods import (
     DATABASE_USER,
     closed_container,
@@ -92,7 +92,7 @@ def job(
         "backoffLimit": 3,
         "activeDeadlineSeconds": 1800,
         "template": {
-            "metadata": pod_metadata(target, component),
+            "metadata": job_metadata(target, component),
             "spec": {**pod, "restartPolicy": "Never"},
         },
     }

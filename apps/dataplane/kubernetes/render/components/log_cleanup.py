@@ -10,7 +10,7 @@ from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.places import KEPT, PARSE_LOGS, TASK_LOGS
 from apps.dataplane.kubernetes.render.pods.access import AIRFLOW
-from apps.dataplane.kubernetes.render.pods.placement import pod_metadata
+from apps.dataplane.kubernetes.render.pods.placement import job_metadata
 from apps.dataplane.kubernetes.render.pods.pods import (
     AIRFLOW_USER,
     closed_container,
@@ -54,7 +54,7 @@ def nightly(target: Target, component: str, pod: Manifest) -> Manifest:
     job = {
         "backoffLimit": 1,
         "activeDeadlineSeconds": 3600,
-        "template": {"metadata": pod_metadata(target, component), "spec": pod},
+        "template": {"metadata": job_metadata(target, component), "spec": pod},
     }
     spec = {
         "schedule": _schedule(target.ref),

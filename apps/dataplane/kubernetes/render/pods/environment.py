@@ -40,6 +40,7 @@ from apps.dataplane.secrets_backend import secrets_backend
 from apps.dataplane.variables import (
     LOOPBACK_HOSTS,
     NO_PROXY,
+    metrics,
     proxies,
     user_variables,
     with_direct_hosts,
@@ -97,7 +98,14 @@ def common_environment(target: Target) -> dict[str, str]:
     fixed = _fixed(target)
     user = _user_variables(target, is_secret=False)
     user = with_direct_hosts({**proxies(target.spec.settings), **user}, DIRECT_HOSTS)
-    environment = {**DEFAULTS, **_sized(target), **user, **fixed, "PYTHONPATH": PLUGINS}
+    environment = {
+        **DEFAULTS,
+        **_sized(target),
+        **metrics(target.spec.settings),
+        **user,
+        **fixed,
+        "PYTHONPATH": PLUGINS,
+    }
     return _limited(environment)
 
 

@@ -7,6 +7,7 @@ from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.production import Toleration
 from apps.dataplane.spec import WorkerQueue
 
+ISTIO, LINKERD = "sidecar.istio.io/inject", "linkerd.io/inject"
 ZONE, NODE = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 
 
@@ -53,6 +54,22 @@ def pod_metadata(
     labels = {**dict(settings.pod_labels), **target.labels(component, queue)}
     merged = {**dict(settings.pod_annotations), **(annotations or {})}
     return {"labels": labels, "annotations": merged} if merged else {"labels": labels}
+
+
+def job_metadata(target: Target, component: str) -> dict[str, Any]:
+    """Return the labels and annotations of a pod that ends by itself."""
+    return without_mesh(target, pod_metadata(target, component))
+
+
+def without_mesh(target: Target, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a pod that ends by itself: no sidecar of a mesh keeps it alive where
+    the settings say so.
+    """
+    if not target.spec.settings.mesh_opt_out:
+        return metadata
+    labels = {**metadata["labels"], ISTIO: "false"}
+    annotations = {**metadata.get("annotations", {}), LINKERD: "disabled"}
+    return {**metadata, "labels": labels, "annotations": annotations}
 
 
 def _toleration(one: Toleration) -> dict[str, str]:

@@ -16,6 +16,11 @@ from apps.dataplane.kubernetes.render.places import (
     PUBLIC_KEY,
 )
 from apps.dataplane.kubernetes.render.pods.code import slot_names
+from apps.dataplane.kubernetes.render.pods.own_objects import (
+    own_mounts,
+    own_volumes,
+    secret_variables,
+)
 from apps.dataplane.kubernetes.render.pods.placement import placement, pod_metadata
 from apps.dataplane.kubernetes.render.pods.portal_files import EXAMPLE_FILES, PROGRAM_FILES
 from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes
@@ -118,7 +123,7 @@ def airflow_container(
     """Return a container of the Deployment's image. Its environment is that of the ConfigMaps and
     Secrets in `sources`, of which later ones win, and `env` wins over all.
     """
-    container = {
+    container: dict[str, Any] = {
         "name": name,
         "image": target.image,
         "args": list(args),
@@ -126,8 +131,10 @@ def airflow_container(
         "volumeMounts": _mounts(target),
         **restricted_container(share),
     }
-    if env:
-        container["env"] = [{"name": key, "value": value} for key, value in sorted(env.items())]
+    listed = [{"name": key, "value": value} for key, value in sorted((env or {}).items())]
+    listed += secret_variables(target)
+    if listed:
+        container["env"] = listed
     return container
 
 
@@ -188,6 +195,7 @@ def _volumes(target: Target) -> list[dict[str, Any]]:
             "secret": {"secretName": ENVIRONMENT_SECRET, "defaultMode": READ_BY_GROUP},
         },
     ]
+    volumes += own_volumes(target)
     if target.spec.executor == "kubernetes":
         volumes.append({"name": "pod-template", "configMap": {"name": "pod-template"}})
     return volumes
@@ -213,6 +221,7 @@ def _mounts(target: Target) -> list[dict[str, Any]]:
         }
         for name in EXAMPLE_FILES
     ]
+    mounts += own_mounts(target)
     if target.spec.executor == "kubernetes":
         folder = POD_TEMPLATE.rpartition("/")[0]
         mounts.append({"name": "pod-template", "mountPath": folder, "readOnly": True})
