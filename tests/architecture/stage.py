@@ -311,6 +311,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "path": "Users",
             "scim_token_id": ScimToken.objects.get().pk,
             "cluster_id": registered(organization).pk,
+            "cloud": "google",
             "incident_id": make_incident(deployment).pk,
             **_alerts(owner, organization, deployment),
             **_webhooks(owner, organization),
