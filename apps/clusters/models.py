@@ -187,6 +187,17 @@ class Cluster(models.Model):
         """Return whether the last test found all that a Deployment needs."""
         return bool(self.check_result.get("is_usable", not self.is_kubernetes))
 
+    @property
+    def provider(self) -> str:
+        """Whose cluster it is, as the API writes it: AWS, AZURE or GCP, else its kind."""
+        known = {"aws": "AWS", "azure": "AZURE", "google": "GCP"}
+        return known.get(self.cloud.get("cloud", ""), self.kind.upper())
+
+    @property
+    def region(self) -> str:
+        """The region at the provider, else its kind."""
+        return str(self.cloud.get("region", self.kind))
+
     def identity(self, field: str) -> str:
         """Name a sealed field of this row for the cipher."""
         return f"clusters.cluster|{self.portal_id}|{field}"

@@ -181,6 +181,16 @@ def test_a_cluster_is_shown_to_those_who_may_use_it(
     assert in_workspace.get(path).status_code == 200
 
 
+def test_a_cluster_of_a_cloud_tells_its_provider_and_region(alice, deployment, cluster, program_of):
+    cluster.cloud = {"cloud": "google", "region": "europe-west1"}
+    cluster.save(update_fields=["cloud"])
+    program = program_of(alice)
+
+    for kind, of in (("cluster", cluster), ("deployment", deployment)):
+        shown = program.get(f"/{kind}s/{id_of(kind, of)}").json()
+        assert (shown["cloudProvider"], shown["region"]) == ("GCP", "europe-west1")
+
+
 def test_reading_one_deployment_costs_four_queries(
     deployment, workspace, token_program, django_assert_max_num_queries
 ):

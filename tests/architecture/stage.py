@@ -334,6 +334,7 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "version": Release.objects.create(
                 airflow_version="3.9.0", published_at=timezone.now()
             ).airflow_version,
+            "cloud": "google",
             "incident_id": make_incident(deployment).pk,
             "object_id": make_object(deployment, owner).pk,
             "objective_id": make_objective(deployment).pk,

@@ -75,6 +75,19 @@ def test_a_token_that_ended_is_never_used_and_one_who_tests_does_not_wait() -> N
     assert kept.get("key") == "two"
 
 
+def test_a_refused_token_is_made_anew_unless_it_is_young() -> None:
+    clock = Clock()
+    kept = Renewing(counting(["one", "two"]), clock=clock)
+    kept.get("key")
+
+    clock.now += 29
+    kept.distrust("key")
+    assert kept.get("key") == "one"
+    clock.now += 1
+    kept.distrust("key")
+    assert kept.get("key") == "two"
+
+
 def test_ten_threads_mint_one_token_and_nobody_waits_for_the_next() -> None:
     clock, made, gate = Clock(), [], threading.Event()
 

@@ -51,9 +51,9 @@ READY = "ready.json"
 class RunningControlPlane(ControlPlane):
     """One that nobody shares: its API server may be taken away."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, flags: tuple[str, ...] = ()) -> None:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._flags: tuple[str, ...] = ()
+        self._flags = flags
         self._ports = {name: _free_port() for name in ("etcd", "peer", "api", "kubelet")}
         self.authority = Authority("astro-portal tests")
         self.token = secrets.token_urlsafe(24)
@@ -75,7 +75,7 @@ class RunningControlPlane(ControlPlane):
 
     def start_bare(self, *, has_keda: bool) -> None:
         """Start nothing that acts by itself: objects stay as they are written."""
-        self._flags = ("--disable-admission-plugins=ResourceQuota",)
+        self._flags += ("--disable-admission-plugins=ResourceQuota",)
         self._start_store(has_keda=has_keda)
 
     def stop(self) -> None:

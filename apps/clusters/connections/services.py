@@ -122,7 +122,7 @@ def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> Plan
     check = _probed(cluster, access.connection)
     _refuse_unusable(cluster, check)
     _refuse_another_cluster(cluster, check)
-    before, had_keda = cluster.server, cluster.has_keda
+    before, had_keda = (cluster.server, _principal(cluster)), cluster.has_keda
     columns = [*_take(cluster, access), *_note(cluster, check)]
     values = {name: getattr(cluster, name) for name in columns}
     news = int(cluster.has_keda != had_keda)
@@ -133,7 +133,12 @@ def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> Plan
             raise Conflict(
                 "This cluster was changed by another person in the meantime. Check it again."
             )
-        changes = {} if before == cluster.server else {"server": [before, cluster.server]}
+        after = (cluster.server, _principal(cluster))
+        changes = {
+            name: [old, new]
+            for name, old, new in zip(("server", "identity"), before, after, strict=True)
+            if old != new
+        }
         record_on_cluster("cluster.credential_replaced", actor, cluster, **changes)
     return check
 
@@ -256,6 +261,11 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
         "credential_set_at",
         "credential_expires_at",
     ]
+
+
+def _principal(cluster: Cluster) -> str:
+    """As whom the portal comes to a cluster of a cloud, "" for others."""
+    return str(cluster.cloud.get("principal", ""))
 
 
 def _kind_of(connection: Connection) -> str:

@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from apps.dataplane.errors import DataPlaneError
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 60.0
+DISTRUST_SECONDS = 30.0
 MOST_KEPT = 1000
 
 Key = TypeVar("Key", bound=Hashable)
@@ -39,6 +40,7 @@ class _Slot(Generic[Value]):
     error: DataPlaneError | None = None
     failures: int = 0
     retry_at: float = 0.0
+    made_at: float = 0.0
 
 
 class Renewing(Generic[Key, Value]):
@@ -89,6 +91,12 @@ class Renewing(Generic[Key, Value]):
         with self._lock:
             self._slots.pop(key, None)
 
+    def distrust(self, key: Key) -> None:
+        """Make a new one next time, unless this one is younger than the pause: it was refused."""
+        slot = self._slot(key)
+        if self.clock() - slot.made_at >= DISTRUST_SECONDS:
+            slot.current = None
+
     def try_again(self, key: Key) -> None:
         """Do not wait for the pause after a failure: a person asks."""
         slot = self._slot(key)
@@ -102,7 +110,7 @@ class Renewing(Generic[Key, Value]):
         if slot.error is not None and now < slot.retry_at:
             raise slot.error.with_traceback(None)
         try:
-            slot.current = self._make(key, now)
+            slot.current, slot.made_at = self._make(key, now), now
         except DataPlaneError as error:
             slot.failures += 1
             slot.retry_at = now + _pause(slot.failures)

@@ -19,6 +19,13 @@ def try_again(identity: CloudIdentity) -> None:
         aws.role_keys.try_again(aws.role_of(identity))
 
 
+def distrust(identity: CloudIdentity) -> None:
+    """Get another token next time: the cluster refused this one. It may have been ended early."""
+    kept_tokens.distrust(identity)
+    if isinstance(identity, AwsIdentity):
+        aws.role_keys.distrust(aws.role_of(identity))
+
+
 def refusal_of(identity: CloudIdentity) -> str:
     """Return what a cluster means that does not accept the token, and what to do."""
     if isinstance(identity, AwsIdentity):

@@ -99,6 +99,7 @@ class Caller:
         """Turn a response of 400 or more into an error that quotes no secret of the request."""
         identity = self._connection.identity
         if answer.status == 401 and identity is not None:
+            tokens.distrust(identity)
             return refusals.CredentialRefused(tokens.refusal_of(identity))
         current = tokens.kept_tokens.peek(identity) if identity is not None else None
         return refusals.from_response(
