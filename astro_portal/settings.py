@@ -2,6 +2,7 @@
 from PORTAL_HOME.
 """
 
+import os
 import secrets
 from datetime import timedelta
 from pathlib import Path
@@ -309,7 +310,7 @@ RUNTIME_FEED_KEYS = env_secret("PORTAL_RUNTIME_FEED_KEYS")
 # Whether the package index is asked for new releases of Airflow, which are then tested here.
 RUNTIME_WATCH = env_bool("PORTAL_RUNTIME_WATCH", True)
 PACKAGE_INDEX = env_str(
-    "PORTAL_PACKAGE_INDEX_URL", env_str("UV_DEFAULT_INDEX", "https://pypi.org/simple")
+    "PORTAL_PACKAGE_INDEX_URL", os.environ.get("UV_DEFAULT_INDEX") or "https://pypi.org/simple"
 )
 # Known vulnerabilities of packages, in OSV form: a JSON list, or one record a line.
 OSV_FILE = env_str("PORTAL_OSV_FILE", "")

@@ -8,6 +8,7 @@ class BackupsConfig(AppConfig):
 
     def ready(self) -> None:
         # By name, because they need models, which load after this module.
+        import_string("apps.backups.earlier_access.connect")()
         sealed_in = import_string("apps.deployments.secrets.keys.sealed_in")
         columns = import_string("apps.deployments.secrets.keys.SEALED_COLUMNS")
         columns.append(sealed_in(self.get_model("Backup"), "sealed"))

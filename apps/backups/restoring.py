@@ -62,6 +62,7 @@ def restore_as_new(*, actor: User, backup: Backup, name: str) -> Operation:
     other Deployment may run them, too. Raises Invalid, Refused or Conflict.
     """
     revision, source = checked_revision(backup), backup.deployment
+    code_digest, packages_digest = _kept_code(revision)
     try:
         fernet_key = open_fernet_key(backup)
         configuration = _with_copied_secrets(actor, source.workspace, revision)
@@ -75,7 +76,8 @@ def restore_as_new(*, actor: User, backup: Backup, name: str) -> Operation:
         configuration=configuration,
         reason=f"From the backup of {source.name}, {_moment(backup)}",
         origin=Origin(
-            **_kept_code(revision),
+            code_digest=code_digest,
+            packages_digest=packages_digest,
             restore=_wish(backup, pauses_dags=True),
             fernet_key=fernet_key,
         ),
@@ -125,12 +127,15 @@ def _wish(backup: Backup, *, pauses_dags: bool) -> dict[str, Any]:
     }
 
 
-def _kept_code(revision: Revision) -> dict[str, str]:
-    """Return the code and packages of a revision, unless they were removed with its Deployment."""
-    digests = {"code_digest": revision.code_digest, "packages_digest": revision.packages_digest}
+def _kept_code(revision: Revision) -> tuple[str, str]:
+    """Return the digests of code and packages of a revision, empty if they were removed with its
+    Deployment.
+    """
     names = [code_name(revision.code_digest)] if revision.code_digest else []
     names += [lock_name(revision.packages_digest)] if revision.packages_digest else []
-    return digests if all(map(default_storage.exists, names)) else {}
+    if not all(map(default_storage.exists, names)):
+        return "", ""
+    return revision.code_digest, revision.packages_digest
 
 
 def _with_copied_secrets(actor: User, workspace: Workspace, revision: Revision) -> Configuration:

@@ -19,7 +19,7 @@ from apps.dataplane.spec import (
 )
 from apps.deployments.reconciling.compiler import sign_in_spec
 
-DAGS = {"welcome": {}, "scaling_demo": {"seconds": 1}}
+DAGS: dict[str, dict[str, int]] = {"welcome": {}, "scaling_demo": {"seconds": 1}}
 QUEUE = WorkerQueue(name="default", concurrency=4, min_workers=1, max_workers=1)
 
 

@@ -167,7 +167,7 @@ def _checked(text: bytes) -> dict[str, Any]:
 def _checked_runtime(one: dict[str, Any]) -> dict[str, Any]:
     version, airflow, lock = str(one["version"]), str(one["airflow_version"]), str(one["lock"])
     pins = [line for line in lock.splitlines() if line and line[0] not in " #"]
-    is_good = RUNTIME.fullmatch(version) and AIRFLOW.fullmatch(airflow)
+    is_good = bool(RUNTIME.fullmatch(version) and AIRFLOW.fullmatch(airflow))
     is_good = is_good and version.startswith(f"{airflow}-") and all(map(PIN.match, pins))
     if not is_good or f"apache-airflow=={airflow}" not in lock or "--hash=sha256:" not in lock:
         raise ValueError(version)

@@ -6,10 +6,10 @@ app_name = "releases"
 
 urlpatterns = [
     path("o/<slug:slug>/runtimes/", views.runtimes, name="runtimes"),
-    path("o/<slug:slug>/runtimes/check/", views.check, name="check"),
+    path("runtimes/check/", views.check, name="check"),
     path("o/<slug:slug>/runtimes/airflow/<str:version>/", views.report, name="report"),
     path(
-        "o/<slug:slug>/runtimes/airflow/<str:version>/try-again/",
+        "runtimes/airflow/<str:version>/try-again/",
         views.try_again,
         name="try_again",
     ),

@@ -54,25 +54,34 @@ def report(request: HttpRequest, organization: Organization, version: str) -> Ht
 
 @operator_only
 @require_POST
-def check(request: HttpRequest, slug: str) -> HttpResponse:
-    organization = get_object_or_404(Organization, slug=slug)
+def check(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     feed.look(now=now)
     found = index.look(now=now)
     shelf.write()
     words = f"{found} new release{'' if found == 1 else 's'} found." if found else "Nothing new."
     messages.info(request, words)
-    return redirect("releases:runtimes", organization.slug)
+    return _back(request)
 
 
 @operator_only
 @require_POST
-def try_again(request: HttpRequest, slug: str, version: str) -> HttpResponse:
-    organization = get_object_or_404(Organization, slug=slug)
+def try_again(request: HttpRequest, version: str) -> HttpResponse:
     release = get_object_or_404(Release, airflow_version=version)
     if trial.try_again(release):
         messages.success(request, f"Airflow {version} is tested again.")
-    return redirect("releases:report", organization.slug, version)
+    return _back(request)
+
+
+def _back(request: HttpRequest) -> HttpResponse:
+    """Return to the runtimes of the organization from whose page the form came, if it may be seen.
+    Releases belong to the installation, so the address names none.
+    """
+    seen = Organization.objects.visible_to(request.user)
+    organization = seen.filter(slug=request.POST.get("organization", "")[:100]).first()
+    if organization is None:
+        return redirect("portal:home")
+    return redirect("releases:runtimes", organization.slug)
 
 
 def _context(request: HttpRequest, organization: Organization) -> dict[str, Any]:

@@ -118,7 +118,11 @@ def _usual_seconds(deployment: Deployment) -> float | None:
         started_at__isnull=False,
         ended_at__isnull=False,
     ).order_by("-ended_at")[:RECENT]
-    took = sorted((one.ended_at - one.started_at).total_seconds() for one in rows)
+    took = sorted(
+        (one.ended_at - one.started_at).total_seconds()
+        for one in rows
+        if one.ended_at and one.started_at
+    )
     return took[len(took) // 2] if took else None
 
 

@@ -16,7 +16,7 @@ class TargetForm(forms.Form):
         field.choices = [  # type: ignore[attr-defined]
             (one.version, f"{one.version}, Airflow {one.airflow_version}") for one in targets
         ]
-        field.widget.hints = {  # type: ignore[attr-defined]
+        field.widget.hints = {
             one.version: f"Supported until {one.supported_until:%Y-%m-%d}" for one in targets
         }
         field.initial = targets[0].version if targets else None

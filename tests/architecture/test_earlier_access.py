@@ -21,6 +21,8 @@ ENDS = {
     "deploys.GitSource.set_by": "deploys.git.earlier_access",
     "deploys.BranchRule.set_by": "deploys.git.earlier_access",
     "deploys.Promotion.created_by": "deploys.promotion.earlier_access",
+    "backups.Backup.created_by": "backups.earlier_access",
+    "upgrades.Upgrade.confirmed_by": "upgrades.earlier_access",
     # Not its field: a channel that triggers DAGs keeps who saved it in its configuration.
     "alerts.Channel.created_by": "alerts.channels.earlier_access",
 }
@@ -34,6 +36,7 @@ STAYS = {
     "clusters.KeptSecret.user": "gone within an hour, and only that person's forms use it",
     "guardian.UserObjectPermission.user": "unused",
     "portal.Pin.user": "a mark on a page",
+    "backups.BackupSchedule.changed_by": "the portal backs up, with no one's rights",
     "portal.Digest.user": "goes to the address that was proved, with what its owner may see",
     "allauth_idp_oidc.Client.owner": "the one client is built in, and is of no one",
 }
@@ -64,6 +67,7 @@ NAMES_ONLY = (
 )
 NAMED = {
     "deploys.Deploy.created_by",
+    "upgrades.Upgrade.created_by",
     "deploys.Preview.created_by",
     "deploys.Upload.created_by",
     "deploys.Promotion.decided_by",

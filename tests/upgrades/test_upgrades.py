@@ -14,8 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.backups.models import Backup
 from apps.backups.running import back_up
+from apps.backups.services import request_backup
 from apps.core.errors import Conflict, Invalid
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
@@ -238,3 +240,20 @@ def test_the_pages_lead_through_an_upgrade(
     client.post(f"{page}cancel/")
     assert Upgrade.objects.get().state == "cancelled"
     assert client.get(f"{every}9/").status_code == 404
+
+
+def test_what_an_account_set_up_before_its_address_was_proved_does_not_begin(
+    alice: User, older: Deployment, make_deployment: Callable[..., Deployment]
+) -> None:
+    upgrade = confirmed(alice, older, timezone.now() + timedelta(hours=1))
+    other = with_secrets(make_deployment())
+    backup = request_backup(actor=alice, deployment=other, then_deletes=True)
+
+    told = earlier_access_ended.send(sender=User, user=alice)
+
+    words = [word for _, found in told for word in found or ()]
+    assert f"the upgrade of {older} to {NEW}" in words
+    assert f"the deletion of {other} after its backup" in words
+    upgrade.refresh_from_db()
+    backup.refresh_from_db()
+    assert (upgrade.state, backup.then_deletes) == ("cancelled", False)

@@ -114,9 +114,8 @@ def get_backup(request: Call, at: Path[AtBackup]) -> Any:
     operation_id="DeleteBackup",
     summary="Remove a backup",
 )
-def remove_backup(request: Call, at: Path[AtBackup]) -> Any:
+def remove_backup(request: Call, at: Path[AtBackup]) -> None:
     services.remove_backup(actor=request.caller.user, backup=_found(request, at))
-    return 204, None
 
 
 @router.post(
