@@ -4,7 +4,7 @@ backs up once the ways into that account have ended, if its address was not prov
 
 from typing import Any
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.backups.models import UNFINISHED, Backup

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.access.audit_labels import record_on
+from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.upgrades.models import Upgrade, UpgradeState
