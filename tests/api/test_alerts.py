@@ -152,6 +152,14 @@ def test_several_rules_are_made_changed_and_deleted_together_or_not_at_all(
     }
     bad = {**good, "type": "DAG_DURATION"}
 
+    unknown = program.post("/alerts", {**good, "notificationChannelIds": ["cnone"]})
+    assert unknown.json()["fieldErrors"] == [
+        {
+            "field": "notificationChannelIds",
+            "message": "Nothing with that ID can be used here.",
+            "code": "invalid",
+        }
+    ]
     assert program.post("/create-alerts", {"alerts": [good, bad]}).status_code == 400
     assert not Rule.objects.exists()
     made = program.post("/create-alerts", {"alerts": [good, {**good, "name": "b"}]}).json()[
