@@ -231,7 +231,13 @@ def test_silences_begin_and_end(alice, workspace, deployment, program_of):
     assert program.get("/silences").json()["silences"] == [found]
     assert program.delete(f"/silences/{found['id']}").status_code == 204
     assert program.delete(f"/silences/{found['id']}").status_code == 404
-    for wrong in ({"hours": 3}, {"timeZone": "Moon"}, {"daysOfWeek": ["SOMEDAY"]}):
+    for wrong in (
+        {"hours": 3},
+        {"timeZone": "Moon"},
+        {"daysOfWeek": ["SOMEDAY"]},
+        {"beginsAt": "9999-12-31T23:00:00Z"},
+        {"beginsAt": "2026-12-05T22:00:00"},
+    ):
         assert program.post("/silences", {**body, **wrong}).status_code == 400
 
 
