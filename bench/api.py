@@ -40,7 +40,7 @@ class Loaded:
 
 
 def run() -> tuple[list[Line], list[str]]:
-    population = populate()
+    population = populate(n_users=1_000, n_teams=50)
     person, organization = population.reader, population.organization
     owner = Role.objects.get(scope="organization", key="owner")
     grant(actor=None, user=person, role=owner, on=organization)

@@ -6,10 +6,12 @@ from apps.alerts.channels.models import Channel
 from apps.alerts.channels.services import secrets_of
 from apps.alerts.deliveries.models import Delivery
 from apps.alerts.evaluation.models import Alert
+from apps.alerts.places import fields_of
 from apps.alerts.rules.models import Rule
+from apps.alerts.silences.models import Silence
 from apps.audit.models import AuditEvent
 from apps.core.public_ids import number_of, public_id
-from tests.alerts.examples import NOW, make_channel, make_rule
+from tests.alerts.examples import MINUTE, NOW, make_channel, make_rule
 from tests.alerts.test_payloads import MESSAGE
 
 
@@ -152,6 +154,14 @@ def test_several_rules_are_made_changed_and_deleted_together_or_not_at_all(
     }
     bad = {**good, "type": "DAG_DURATION"}
 
+    unknown = program.post("/alerts", {**good, "notificationChannelIds": ["cnone"]})
+    assert unknown.json()["fieldErrors"] == [
+        {
+            "field": "notificationChannelIds",
+            "message": "Nothing with that ID can be used here.",
+            "code": "invalid",
+        }
+    ]
     assert program.post("/create-alerts", {"alerts": [good, bad]}).status_code == 400
     assert not Rule.objects.exists()
     made = program.post("/create-alerts", {"alerts": [good, {**good, "name": "b"}]}).json()[
@@ -221,7 +231,13 @@ def test_silences_begin_and_end(alice, workspace, deployment, program_of):
     assert program.get("/silences").json()["silences"] == [found]
     assert program.delete(f"/silences/{found['id']}").status_code == 204
     assert program.delete(f"/silences/{found['id']}").status_code == 404
-    for wrong in ({"hours": 3}, {"timeZone": "Moon"}, {"daysOfWeek": ["SOMEDAY"]}):
+    for wrong in (
+        {"hours": 3},
+        {"timeZone": "Moon"},
+        {"daysOfWeek": ["SOMEDAY"]},
+        {"beginsAt": "9999-12-31T23:00:00Z"},
+        {"beginsAt": "2026-12-05T22:00:00"},
+    ):
         assert program.post("/silences", {**body, **wrong}).status_code == 400
 
 
@@ -263,3 +279,26 @@ def test_what_a_rule_found_is_read_and_acknowledged_and_its_message_sent_again(
     assert (sent["status"], again["status"]) == ("FAILED", "WAITING")
     assert number_of("message", again["id"]) == Delivery.objects.get().pk
     assert program.get("/alert-messages", status="LOST").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/alerts", "/notification-channels", "/silences", "/alert-messages"]
+)
+def test_lists_cost_as_many_queries_however_long_they_are(
+    alice, organization, workspace, deployment, program_of, django_assert_max_num_queries, path
+):
+    for number in range(4):
+        place = (organization, workspace)[number % 2]
+        channels = [make_channel(place, alice, name=f"{number} {one}") for one in "ab"]
+        make_rule(place, channels=channels, deployment=deployment, escalate_to=channels[0])
+        Silence.objects.create(
+            **fields_of(place), deployment=deployment, begins_at=NOW, ends_at=NOW + MINUTE
+        )
+        Delivery.objects.create(
+            channel=channels[0], event="opened", message={}, state="failed", give_up_at=NOW
+        )
+    program = program_of(alice)
+    program.get(path)
+
+    with django_assert_max_num_queries(7):
+        assert program.get(path).json()["totalCount"] >= 4

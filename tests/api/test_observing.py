@@ -143,6 +143,9 @@ def test_revisions_and_operations_are_read_and_a_revision_is_restored(
     done = program.post(f"{path}/revisions/1/restore", {"reason": "It was better"})
 
     assert [(one["number"], one["isInForce"]) for one in listed] == [(2, True), (1, False)]
+    for direction, numbers in (("asc", [1, 2, 3]), ("desc", [3, 2, 1])):
+        found = program.get(f"{path}/revisions", sorts=f"number:{direction}").json()["revisions"]
+        assert [one["number"] for one in found] == numbers
     assert "executor:" in first["yaml"]
     assert stale.status_code == 409
     assert (done.json()["revisionNumber"], Revision.objects.count()) == (3, 3)

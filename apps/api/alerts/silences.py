@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.utils import timezone
 from ninja import Path, Query, Router
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from apps.alerts.pages.forms import SilenceForm
 from apps.alerts.pages.queries import deployments_to_choose
@@ -24,6 +24,8 @@ from apps.core.errors import Invalid
 from apps.core.public_ids import number_of, numbers_of, public_id
 
 router = Router(by_alias=True, exclude_none=True, tags=["Alert"])
+# Further away a calendar ends.
+YEARS = range(2000, 2100)
 FIELDS = {"begins_at": "beginsAt", "weekdays": "daysOfWeek"}
 
 
@@ -72,7 +74,7 @@ class NewSilence(Shape):
     entity_id: str
     dags: str = Field(default="", max_length=200)
     reason: str = Field(default="", max_length=200)
-    begins_at: datetime | None = None
+    begins_at: AwareDatetime | None = None
     hours: int = 2
     days_of_week: list[str] = []
     time_zone: str = "UTC"
@@ -107,6 +109,8 @@ def new_silence(request: Call, at: Path[InOrganization], body: NewSilence) -> An
     place, deployment = managed_place(request, body.entity_type, body.entity_id)
     if body.time_zone not in available_timezones():
         raise Invalid("Send a name such as Europe/Berlin.", field="timeZone")
+    if body.begins_at and body.begins_at.year not in YEARS:
+        raise Invalid("Send a time of this century.", field="beginsAt")
     user = request.caller.user
     with timezone.override(ZoneInfo(body.time_zone)):
         begins = timezone.localtime(body.begins_at) if body.begins_at else None

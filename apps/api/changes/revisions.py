@@ -10,6 +10,7 @@ from apps.api.changes.operations import OperationShape, operation_fields
 from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, on_deployment
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
 from apps.deployments.configuration.yaml_text import yaml_of
@@ -89,6 +90,7 @@ def get_revision(request: Call, at: Path[AtRevision]) -> Any:
     operation_id="RestoreRevision",
     summary="Make a new revision with the configuration and the code of an earlier one",
 )
+@once
 def restore(request: Call, at: Path[AtRevision], body: Restoring) -> Any:
     started = restore_revision(
         actor=request.caller.user,

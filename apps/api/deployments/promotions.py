@@ -10,6 +10,7 @@ from pydantic import Field
 from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, on_deployment
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
@@ -80,6 +81,7 @@ def list_promotions(request: Call, at: Path[AtDeployment], asked: Query[Paging])
     operation_id="CreatePromotion",
     summary="Deploy what another Deployment runs, or ask for approval",
 )
+@once
 def new_promotion(request: Call, at: Path[AtDeployment], body: NewPromotion) -> Any:
     """The code and the packages that run in the source, unchanged. Where approval is needed the
     answer has the status OPEN, and another person approves it in the portal. 404 where the source

@@ -31,7 +31,7 @@ from apps.observability.incidents.queries import (
 from apps.observability.incidents.views import RESPOND, SILENCES
 
 router = Router(by_alias=True, exclude_none=True, tags=["Incident"])
-SORTS = {"openedAt": "opened_at", "closedAt": "closed_at", "severity": "severity"}
+SORTS = {"openedAt": "-opened_at", "closedAt": "closed_at", "severity": "severity"}
 
 
 class AtIncident(AtDeployment):
@@ -96,7 +96,7 @@ class IncidentResponse(Shape):
     auth=in_organization(),
     response=IncidentList,
     operation_id="ListIncidents",
-    summary="List incidents, open ones first",
+    summary="List incidents, the newest first",
 )
 def list_incidents(request: Call, at: Path[InOrganization], asked: Query[IncidentQuery]) -> Any:
     _refuse_unknown(asked)

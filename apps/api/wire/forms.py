@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS
-from django.forms import BaseForm
+from django.forms import BaseForm, Field, ModelChoiceField
 
 from apps.api.wire.errors import FieldError, FieldsInvalid
 from apps.core.errors import Invalid
+
+NOT_USABLE = "Nothing with that ID can be used here."
 
 
 def check(form: BaseForm, names: Mapping[str, str]) -> None:
@@ -19,7 +22,7 @@ def check(form: BaseForm, names: Mapping[str, str]) -> None:
     known = {NON_FIELD_ERRORS: "", **names}
     raise FieldsInvalid(
         [
-            FieldError(known.get(field, field), str(one["message"]))
+            FieldError(known.get(field, field), _said(form.fields.get(field), one))
             for field, found in form.errors.get_json_data().items()
             for one in found
         ]
@@ -34,3 +37,9 @@ def fields_named(names: Mapping[str, str]) -> Iterator[None]:
     except Invalid as error:
         error.field = names.get(error.field, error.field)
         raise
+
+
+def _said(field: Field | None, error: dict[str, Any]) -> str:
+    """Return what is wrong. Forms name rows by numbers, which clients do not know."""
+    is_row = isinstance(field, ModelChoiceField) and error["code"] == "invalid_choice"
+    return NOT_USABLE if is_row else str(error["message"])

@@ -36,8 +36,9 @@ class Page:
 def page_of(found: QuerySet[Any], paging: Paging, *, sorts: Mapping[str, str]) -> Page:
     """Read one page: one query, and one more to count where the page does not tell.
 
-    `sorts` maps what clients may sort by to fields; the first is the order where none is asked for.
-    Raises Invalid for another.
+    `sorts` maps what clients may sort by to fields, with a minus where the last comes first unless
+    a direction is asked for; the first is the order where none is asked for. Raises Invalid for
+    another.
     """
     ordered = found.order_by(*_order(paging.sorts, sorts), "pk")
     rows = list(ordered[paging.offset : paging.offset + paging.limit])
@@ -57,5 +58,10 @@ def _order(asked: list[str], sorts: Mapping[str, str]) -> list[str]:
         if name not in sorts or direction not in ("", "asc", "desc"):
             known = ", ".join(sorts)
             raise Invalid(f"Sort by {known}, with :asc or :desc behind it.", field="sorts")
-        order.append(f"-{sorts[name]}" if direction == "desc" else sorts[name])
+        order.append(_directed(sorts[name], direction))
     return order or [next(iter(sorts.values()))]
+
+
+def _directed(field: str, direction: str) -> str:
+    plain = field.removeprefix("-")
+    return {"": field, "asc": plain, "desc": f"-{plain}"}[direction]
