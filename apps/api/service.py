@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
-from apps.api.deployments import deploys, differences, items, logs, options, promotions
+from apps.api.deployments import deploys, differences, environment, items, logs, options, promotions
 from apps.api.people import roles, teams, tokens, users
 from apps.api.places import clusters, organizations, workspaces
 from apps.api.wire.errors import explain_in
@@ -22,6 +22,7 @@ ROUTERS = (
     differences.router,
     deploys.router,
     promotions.router,
+    environment.router,
     logs.router,
     users.router,
     teams.router,

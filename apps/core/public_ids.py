@@ -23,6 +23,7 @@ Kind = Literal[
     "token",
     "invitation",
     "upload",
+    "environment_object",
 ]
 _SHAPE = re.compile(r"c([0-9a-f]{10})([0-9a-f]{14})")
 

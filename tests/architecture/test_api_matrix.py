@@ -53,6 +53,12 @@ TABLE: dict[str, str] = {
     "ListPromotions": "deployment.deploys.view",
     "CreatePromotion": "deployment.deploys.create",
     "GetPromotion": "deployment.deploys.view",
+    "ListEnvironmentObjects": ANY,
+    "CreateEnvironmentObject": ANY,
+    "GetEnvironmentObject": ANY,
+    "UpdateEnvironmentObject": ANY,
+    "DeleteEnvironmentObject": ANY,
+    "ExcludeLinkingEnvironmentObject": ANY,
     "FinalizeDeploy": "deployment.deploys.create",
     "DeployRollback": "deployment.deploys.create",
     "GetDeploymentLogs": "deployment.logs.view",
@@ -97,6 +103,11 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
         for verb in ("Get", "Update", "Rotate", "Delete")
     },
     "UpdateApiTokenRoles": ("workspace.tokens.manage", "workspace.view"),
+    "GetEnvironmentObject": ("workspace.environment.view", "workspace.view"),
+    **{
+        f"{verb}EnvironmentObject": ("workspace.environment.manage", "workspace.view")
+        for verb in ("Create", "Update", "Delete", "ExcludeLinking")
+    },
 }
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser"}
 INSIDE = ROLES | TOKENS
@@ -290,6 +301,7 @@ def ids_on(stage: Stage) -> dict[str, str]:
         "userId": public_id("user", stage.arguments["person_id"]),
         "memberId": public_id("user", stage.arguments["person_id"]),
         "inviteId": public_id("invitation", stage.arguments["invitation_id"]),
+        "environmentObjectId": public_id("environment_object", stage.of_workspace["object_id"]),
         "teamId": public_id("team", stage.arguments["team_id"]),
         "roleId": public_id("role", stage.arguments["role_id"]),
         "tokenId": public_id("token", stage.token_ids["organizations:rotate_workspace_token"]),
@@ -305,6 +317,14 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
         "UpdateUserRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},
         "UpdateTeamRoles": {"organizationRole": "ORGANIZATION_BILLING_ADMIN"},
         "CreateApiToken": token,
+        "CreateEnvironmentObject": {
+            "objectKey": "new",
+            "objectType": "CONNECTION",
+            "scope": "WORKSPACE",
+            "scopeEntityId": ids["workspaceId"],
+            "connection": {"type": "http"},
+        },
+        "ExcludeLinkingEnvironmentObject": {"scopeEntityId": ids["deploymentId"]},
         "UpdateApiToken": {"name": "CI"},
         "UpdateApiTokenRoles": {"roles": kept},
     }

@@ -35,6 +35,7 @@ from tests.clusters.material import registered
 from tests.conftest import CONFIG
 from tests.e2e.alerts_on_stage import Alerts, alerts_on_stage
 from tests.e2e.dags_on_stage import put_dags
+from tests.e2e.environment_on_stage import environment_on_stage
 from tests.e2e.status_on_stage import Status, status_on_stage
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
@@ -187,6 +188,7 @@ class Stage:
     incidents: list[Incident]
     repository: GitRepository
     alerts: Alerts
+    environment: dict[str, int]
     status: Status
 
 
@@ -264,6 +266,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         incidents=_incidents(settled, author),
         repository=_repository(workspace, person, settled),
         alerts=alerts_on_stage(deployment=settled, author=author),
+        environment=environment_on_stage(deployment=settled, author=author),
         status=status_on_stage(deployment=settled),
     )
 

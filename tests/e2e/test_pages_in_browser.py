@@ -297,6 +297,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("observability:organization_incidents", ["nordhavn"]),
         *(("observability:incident", [ref, one.pk]) for one in made.incidents),
         *_alert_pages(made),
+        *_environment_pages(made),
         *_webhook_pages(made),
         ("usage:usage", ["nordhavn"]),
         ("portal:support", []),
@@ -350,6 +351,23 @@ def _alert_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
         ("alerts:delete_rule", ["nordhavn", found.rule_above]),
         ("alerts:channel", ["nordhavn", found.channel_above]),
         ("alerts:delete_channel", ["nordhavn", found.channel_above]),
+    ]
+
+
+def _environment_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
+    ref, found = made.settled.ref, made.environment
+    return [
+        ("environment:workspace", ["warehouse"]),
+        ("environment:workspace_types", ["warehouse"]),
+        ("environment:workspace_new_object", ["warehouse", "variable"]),
+        ("environment:workspace_object", ["warehouse", found["connection"]]),
+        ("environment:workspace_object", ["warehouse", found["variable"]]),
+        ("environment:workspace_delete_object", ["warehouse", found["connection"]]),
+        ("environment:override", ["warehouse", found["connection"], ref]),
+        ("environment:types", [ref]),
+        ("environment:new_object", [ref, "environment"]),
+        ("environment:object", [ref, found["own"]]),
+        ("environment:delete_object", [ref, found["own"]]),
     ]
 
 
