@@ -71,6 +71,12 @@ TABLE: dict[str, str] = {
     "GetUpgrade": "deployment.view",
     "ConfirmUpgrade": "deployment.update",
     "CancelUpgrade": "deployment.update",
+    "ListEnvironmentObjects": ANY,
+    "CreateEnvironmentObject": ANY,
+    "GetEnvironmentObject": ANY,
+    "UpdateEnvironmentObject": ANY,
+    "DeleteEnvironmentObject": ANY,
+    "ExcludeLinkingEnvironmentObject": ANY,
     "FinalizeDeploy": "deployment.deploys.create",
     "DeployRollback": "deployment.deploys.create",
     "GetDeploymentLogs": "deployment.logs.view",
@@ -235,6 +241,11 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
     **{
         f"{verb}Webhook{rest}": ("organization.webhooks.manage", ANY)
         for verb, rest in (("Create", ""), ("Update", ""), ("Rotate", "Secret"), ("Delete", ""))
+    },
+    "GetEnvironmentObject": ("workspace.environment.view", "workspace.view"),
+    **{
+        f"{verb}EnvironmentObject": ("workspace.environment.manage", "workspace.view")
+        for verb in ("Create", "Update", "Delete", "ExcludeLinking")
     },
 }
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser", "ListPermissionGroups"}
@@ -437,6 +448,7 @@ def ids_on(stage: Stage) -> dict[str, str]:
         "userId": public_id("user", stage.arguments["person_id"]),
         "memberId": public_id("user", stage.arguments["person_id"]),
         "inviteId": public_id("invitation", stage.arguments["invitation_id"]),
+        "environmentObjectId": public_id("environment_object", stage.of_workspace["object_id"]),
         "teamId": public_id("team", stage.arguments["team_id"]),
         "roleId": public_id("role", stage.arguments["role_id"]),
         "packageIndexId": public_id("package-index", stage.package_indexes["w"]),
@@ -476,6 +488,14 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
         "CreatePackageIndex": {"name": "new", "url": "https://packages.example.org/simple"},
         "UpdatePackageIndex": {"name": "new", "url": "https://packages.example.org/simple"},
         "CreateApiToken": token,
+        "CreateEnvironmentObject": {
+            "objectKey": "new",
+            "objectType": "CONNECTION",
+            "scope": "WORKSPACE",
+            "scopeEntityId": ids["workspaceId"],
+            "connection": {"type": "http"},
+        },
+        "ExcludeLinkingEnvironmentObject": {"scopeEntityId": ids["deploymentId"]},
         "UpdateApiToken": {"name": "CI"},
         "UpdateApiTokenRoles": {"roles": kept},
         "CreateAlert": _rule(ids),

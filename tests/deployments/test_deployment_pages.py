@@ -36,7 +36,7 @@ PAGES = (
 MOST_QUERIES = {
     "": 6,
     "analytics/": 9,
-    "environment/": 6,
+    "environment/": 9,
     "revisions/": 7,
     "revisions/1/": 6,
     "operations/": 7,

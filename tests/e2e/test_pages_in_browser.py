@@ -337,6 +337,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("observability:organization_incidents", ["nordhavn"]),
         *(("observability:incident", [ref, one.pk]) for one in made.incidents),
         *_alert_pages(made),
+        *_environment_pages(made),
         *_webhook_pages(made),
         ("usage:usage", ["nordhavn"]),
         ("usage:prices", []),
@@ -404,6 +405,23 @@ def _package_index_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
         (f"package_indexes:{prefix}{name}", [by, *more])
         for (prefix, by), index in zip(places, made.package_indexes, strict=True)
         for name, more in (("list", []), ("new", []), ("index", [index]))
+    ]
+
+
+def _environment_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
+    ref, found = made.settled.ref, made.environment
+    return [
+        ("environment:workspace", ["warehouse"]),
+        ("environment:workspace_types", ["warehouse"]),
+        ("environment:workspace_new_object", ["warehouse", "variable"]),
+        ("environment:workspace_object", ["warehouse", found["connection"]]),
+        ("environment:workspace_object", ["warehouse", found["variable"]]),
+        ("environment:workspace_delete_object", ["warehouse", found["connection"]]),
+        ("environment:override", ["warehouse", found["connection"], ref]),
+        ("environment:types", [ref]),
+        ("environment:new_object", [ref, "environment"]),
+        ("environment:object", [ref, found["own"]]),
+        ("environment:delete_object", [ref, found["own"]]),
     ]
 
 

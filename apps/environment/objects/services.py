@@ -79,7 +79,9 @@ def update_object(*, actor: User, found: EnvironmentObject, data: ObjectData) ->
     if row.deployment_id is None:
         _link(row, data.linked)
     after = _audited(row)
-    changes = {key: [had[key], after[key]] for key in after if had[key] != after[key]}
+    changes: dict[str, list[Any]] = {
+        key: [had[key], after[key]] for key in after if had[key] != after[key]
+    }
     fresh = _typed_secrets(row, data)
     if fresh:
         changes["replaced"] = [None, ", ".join(fresh)]

@@ -238,7 +238,8 @@ def _more(stored: list[str]) -> forms.Field:
 
 
 def _forgotten(names: list[str]) -> forms.Field:
-    choices = [(name, name.removeprefix("extra.").capitalize()) for name in names]
+    labels = {"password": "Password", "value": "Value"}
+    choices = [(name, labels.get(name, name.removeprefix("extra."))) for name in names]
     return forms.MultipleChoiceField(
         label="Remove stored secrets",
         required=False,
@@ -259,7 +260,7 @@ def _field(one: Field, value: Any, usual: Any, is_stored: bool) -> forms.Field:
     common["initial"] = value
     if one.name == "port" or one.kind == "number":
         widget_of_number = forms.NumberInput(attrs={"data-width": "s"})
-        limits = {"min_value": 1, "max_value": 65_535} if one.name == "port" else {}
+        limits: dict[str, Any] = {"min_value": 1, "max_value": 65_535} if one.name == "port" else {}
         return forms.IntegerField(**common, **limits, widget=widget_of_number)
     if one.kind == "check":
         return forms.BooleanField(**common)
@@ -281,7 +282,7 @@ def _initial(found: EnvironmentObject | None) -> dict[str, Any]:
         "is_secret": found.is_secret,
         "value": found.plain.get("value", ""),
         "links": SOME if linked else NONE,
-        "deployments": linked,
+        "deployments": [] if found.links_all else linked,
     }
     if found.links_all:
         excluded = {link.deployment_id for link in links if link.is_excluded}

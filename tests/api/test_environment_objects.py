@@ -1,0 +1,105 @@
+"""Connections and variables by programs, in the shapes of the CLI and of Terraform."""
+
+from apps.core.public_ids import public_id
+from apps.environment.delivery.effective import values_of
+from apps.environment.objects.models import EnvironmentObject
+from apps.organizations.models import Organization
+from tests.environment.examples import make_object
+
+PATH = "/environment-objects"
+
+
+def body(workspace, **fields):
+    return {
+        "objectKey": "warehouse",
+        "objectType": "CONNECTION",
+        "scope": "WORKSPACE",
+        "scopeEntityId": public_id("workspace", workspace.pk),
+        **fields,
+    }
+
+
+def test_a_program_creates_reads_changes_and_deletes_and_never_sees_a_secret(
+    workspace, make_deployment, alice, program_of
+):
+    prod, dev = make_deployment(), make_deployment()
+    program = program_of(alice)
+    connection = {"type": "postgres", "host": "a", "password": "hunter2", "extra": {"token": "t"}}
+    over = {"connectionOverrides": {"host": "b", "password": "hunter3"}}
+    links = [{"scope": "DEPLOYMENT", "scopeEntityId": public_id("deployment", dev.pk), **over}]
+
+    made = program.post(PATH, body(workspace, connection=connection, links=links))
+    one = f"{PATH}/{made.json()['id']}"
+    read = program.get(one).json()
+    changed = program.post(one, {"connection": {"type": "postgres", "host": "c"}})
+
+    assert made.status_code == 200, made.content
+    assert read["connection"] == {"type": "postgres", "host": "a"}
+    assert read["setFields"] == ["extra.token", "host", "password", "type"]
+    assert read["links"][0]["setFields"] == ["host", "password"]
+    assert read["autoLinkDeployments"] is False
+    assert changed.json()["connection"]["host"] == "c"
+    assert '"b"' in values_of(dev).document
+    assert "hunter3" in values_of(dev).document
+    assert values_of(prod).document == ""
+    for response in (made, program.get(one), changed, program.get(PATH, showSecrets="true")):
+        assert b"hunter" not in response.content
+    assert program.delete(one).status_code == 204
+    assert program.get(one).status_code == 404
+    assert not EnvironmentObject.objects.exists()
+
+
+def test_lists_are_of_a_workspace_or_of_what_reaches_a_deployment(
+    workspace, make_deployment, alice, bob, charlie, program_of
+):
+    prod, dev = make_deployment(), make_deployment()
+    make_object(workspace, alice)
+    make_object(workspace, alice, "variable", "batch", links_all=False, linked=frozenset({dev.pk}))
+    own = make_object(dev, alice, name="own")
+    program = program_of(bob)
+
+    def keys(**query):
+        found = program.get(PATH, **query).json()["environmentObjects"]
+        return [one["objectKey"] for one in found]
+
+    here = public_id("workspace", workspace.pk)
+    assert keys(workspaceId=here) == ["batch", "warehouse"]
+    assert keys(workspaceId=here, objectType="CONNECTION") == ["warehouse"]
+    assert keys(deploymentId=public_id("deployment", dev.pk)) == ["own", "warehouse", "batch"]
+    assert keys(deploymentId=public_id("deployment", prod.pk)) == ["warehouse"]
+    only_own = {"deploymentId": public_id("deployment", dev.pk), "resolveLinked": "false"}
+    assert keys(**only_own) == ["own"]
+    assert keys() == ["batch", "own", "warehouse"]
+    one = f"{PATH}/{public_id('environment_object', own.pk)}"
+    assert program.get(one).status_code == 200
+    assert program.post(one, {}).status_code == 403
+    assert program.delete(one).status_code == 403
+    elsewhere = Organization.objects.get(slug="elsewhere")
+    assert program_of(charlie, at=elsewhere).get(one).status_code == 404
+
+
+def test_a_secret_variable_stays_where_a_client_sends_back_what_it_read(
+    workspace, deployment, alice, program_of
+):
+    program = program_of(alice)
+    variable = {"value": "hunter2", "isSecret": True}
+    fields = {"objectType": "AIRFLOW_VARIABLE", "airflowVariable": variable}
+    made = program.post(PATH, body(workspace, **fields, autoLinkDeployments=True))
+    one = f"{PATH}/{made.json()['id']}"
+
+    read = program.get(one).json()
+    program.post(one, {"airflowVariable": read["airflowVariable"], "description": "kept"})
+
+    assert read["airflowVariable"] == {"value": "", "isSecret": True}
+    assert "hunter2" in values_of(deployment).document
+    excluded = {"scope": "DEPLOYMENT", "scopeEntityId": public_id("deployment", deployment.pk)}
+    assert program.post(f"{one}/exclude-linking", excluded).status_code == 204
+    assert values_of(deployment).document == ""
+    assert program.get(one).json()["excludeLinks"] == [excluded]
+
+
+def test_what_is_not_offered_is_said(workspace, alice, program_of):
+    answer = program_of(alice).post(PATH, body(workspace, objectType="METRICS_EXPORT"))
+
+    assert answer.status_code == 400
+    assert "remote write" in answer.json()["message"]
