@@ -11,7 +11,7 @@ KEPT = (
     ("30", "30 days"),
     ("90", "90 days"),
     ("365", "1 year"),
-    ("", "Until it is removed"),
+    ("0", "Until it is removed"),
 )
 
 
@@ -20,14 +20,12 @@ class BackUpForm(forms.Form):
         label="Keep it for",
         choices=KEPT,
         initial="30",
-        required=False,
         widget=forms.Select(attrs={"data-width": "m"}),
     )
 
     @property
     def days(self) -> int | None:
-        chosen = self.cleaned_data["keep_days"]
-        return int(chosen) if chosen else None
+        return int(self.cleaned_data["keep_days"]) or None
 
 
 class ScheduleForm(forms.Form):
