@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("deployments", "0006_shared_values"),
+        ("deployments", "0008_shared_values"),
         ("organizations", "0005_limited_personal_tokens"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
