@@ -165,6 +165,7 @@ class Launcher:
 
     def _write_programs(self, host: str) -> None:
         port = embedded_databases.portal_port(self.home)
+        self.machine.supervisor.remove("beat")  # a process of earlier versions
         for program in (
             *portal_programs(self.home, host=host, port=port),
             *companion_programs(self.home),

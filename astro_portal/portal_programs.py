@@ -1,4 +1,4 @@
-"""The portal's own processes: the web server, the Celery workers, beat and the collector."""
+"""The portal's own processes: the web server, the Celery workers and the collector."""
 
 import hashlib
 import os
@@ -46,8 +46,8 @@ def digest_of(files: Iterable[Path]) -> str:
 
 
 def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
-    """Return web, worker, beat and collect, which serves streams and sends alerts, too; the
-    launcher starts them, not supervisord.
+    """Return web, worker and collect, which serves streams, sends alerts and is the clock of the
+    jobs, too; the launcher starts them, not supervisord.
     """
     environment = {**django_environment(home), "ASTRO_PORTAL_CODE": code_digest()}
     web = [
@@ -77,14 +77,13 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         ",".join(worker_queues()),
     ]
     worker += ["--without-gossip", "--without-mingle"]
-    beat = ["astro_portal.beat", str(home.run / "beat-schedule")]
+    collect = ["manage", "collect", "--with-streams", "--with-clock"]
     return [
         _program(home, "web", web, environment),
         _program(
             home, "worker", worker, environment, stop_wait_seconds=60, stops_whole_group=False
         ),
-        _program(home, "beat", beat, environment),
-        _program(home, "collect", ["manage", "collect", "--with-streams"], environment),
+        _program(home, "collect", collect, environment),
     ]
 
 

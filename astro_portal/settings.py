@@ -551,6 +551,8 @@ COLLECT_WITH = [
     "apps.webhooks.sender.WebhookSender",
     "apps.status_pages.reporter.Reporter",
 ]
+# On one machine the clock of the jobs is beside the collector, too.
+CLOCK = "astro_portal.beat.Clock"
 
 # --- Status pages ---------------------------------------------------------------------------------
 

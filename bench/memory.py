@@ -12,7 +12,7 @@ from tests.e2e.portal import running_portal
 
 REST_SECONDS = 20
 MOST_MIB = 350
-COUNTED = ("web", "worker", "beat", "collect", "postgres", "valkey", "supervisord")
+COUNTED = ("web", "worker", "collect", "postgres", "valkey", "supervisord")
 ALSO = ("keeper", "edge")
 
 

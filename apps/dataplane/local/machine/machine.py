@@ -1,7 +1,7 @@
 """Keep the processes of a home running: one supervisord, what it supervises, what must be
 restarted.
 
-    wanted      services, keeper, edge, Airflow     web, worker, beat
+    wanted      services, keeper, edge, Airflow     web, worker, collect
     portal      run                                 run
     deployments run                                 stopped
     nothing     stopped                             stopped
@@ -26,7 +26,7 @@ from apps.dataplane.local.private_files import write_private
 
 Wanted = Literal["portal", "deployments", "nothing"]
 
-PORTAL_PROGRAMS = ("web", "worker", "beat", "collect")
+PORTAL_PROGRAMS = ("web", "worker", "collect")
 # Part of the portal, too, if it is there: only a portal with clusters needs it.
 CONNECT = "connect"
 HANG_SECONDS = 30.0

@@ -27,10 +27,16 @@ class Command(BaseCommand):
             action="store_true",
             help="Also do what `live` does, behind the edge of this machine: one process less.",
         )
+        parser.add_argument(
+            "--with-clock",
+            action="store_true",
+            help="Also send jobs when they are due: another process less.",
+        )
 
-    def handle(self, *args: Any, with_streams: bool, **options: Any) -> None:
+    def handle(self, *args: Any, with_streams: bool, with_clock: bool, **options: Any) -> None:
         stop = threading.Event()
-        loops = [import_string(name)() for name in settings.COLLECT_WITH]
+        names = [*settings.COLLECT_WITH, *([settings.CLOCK] if with_clock else [])]
+        loops = [import_string(name)() for name in names]
         threads = [
             threading.Thread(target=one.run, kwargs={"stop": stop}, name=type(one).__name__)
             for one in loops
