@@ -69,7 +69,7 @@ class Configuration:
     def to_json(self) -> dict[str, Any]:
         """Return what a revision or a draft stores."""
         return asdict(self) | {
-            "queues": [asdict(queue) for queue in self.queues],
+            "queues": [_queue_json(queue) for queue in self.queues],
             "variables": [asdict(variable) for variable in self.variables],
             "settings": [asdict(setting) for setting in self.settings],
         }
@@ -101,6 +101,13 @@ class Configuration:
 
     def queue(self, name: str) -> WorkerQueue | None:
         return next((queue for queue in self.queues if queue.name == name), None)
+
+
+def _queue_json(queue: WorkerQueue) -> dict[str, Any]:
+    """Write a queue as a database gives it back: with lists, where the dataclass has tuples."""
+    pairs = [list(pair) for pair in queue.node_selector]
+    tolerated = [asdict(one) for one in queue.tolerations]
+    return asdict(queue) | {"node_selector": pairs, "tolerations": tolerated}
 
 
 def _queue(item: Mapping[str, Any]) -> WorkerQueue:
