@@ -174,9 +174,7 @@ WITHOUT: dict[str, str] = {
         OTHER_API,
     ),
     **dict.fromkeys(("deployments:discard", "deployments:edit_draft", "deployments:rebase"), DRAFT),
-    **dict.fromkeys(
-        ("deploys:preview", "deploys:promotion"), PERSON_DECIDES
-    ),
+    **dict.fromkeys(("deploys:preview", "deploys:promotion"), PERSON_DECIDES),
 }
 WITHOUT["organizations:verify_audit"] = "is a command of the operator, too"
 # Whole apps, whose operations come with them.
