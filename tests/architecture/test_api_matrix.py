@@ -431,12 +431,15 @@ def ids_on(stage: Stage) -> dict[str, str]:
     places = {f"{scope}Id": public_id(scope, on.pk) for scope, on in stage.places.items()}
     cluster = stage.places["deployment"].cluster
     deploy = stage.places["deployment"].deploys.get()
-    repository = GitRepository.objects.get()
+    repository = GitRepository.objects.get(pk=stage.arguments["repository_id"])
     GitSource.objects.create(deployment=deploy.deployment, repository=repository, branch="main")
     BranchRule.objects.create(
         repository=repository, template=deploy.deployment, pattern="x", most=1, days=1
     )
-    Receiver.objects.create(organization=stage.places["organization"], host="x", sealed=b"")
+    # Where secrets are planted there is one already.
+    unused = {"host": "x", "sealed": b""}
+    organization = stage.places["organization"]
+    Receiver.objects.get_or_create(organization=organization, defaults=unused)
     upload = Upload.objects.create(deployment=deploy.deployment, deploy=deploy)
     return {
         **places,
