@@ -34,6 +34,7 @@ OF_WORKSPACE = {
     "/w/warehouse/dags/",
     "/w/warehouse/incidents/",
     "/w/warehouse/alerts/",
+    "/w/warehouse/environment/",
     "/w/warehouse/members/",
     "/w/warehouse/teams/",
     "/w/warehouse/who/",
