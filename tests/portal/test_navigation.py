@@ -35,6 +35,7 @@ OF_WORKSPACE = {
     "/w/warehouse/dags/",
     "/w/warehouse/incidents/",
     "/w/warehouse/alerts/",
+    "/w/warehouse/environment/",
     "/w/warehouse/members/",
     "/w/warehouse/teams/",
     "/w/warehouse/who/",
