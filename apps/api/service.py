@@ -9,23 +9,13 @@ from ninja import NinjaAPI
 
 from apps.api.alerts import channels, messages, opened, rules, silences
 from apps.api.changes import drift, operations, revisions
-from apps.api.deployments import (
-    backups,
-    deploys,
-    differences,
-    environment,
-    items,
-    logs,
-    options,
-    package_indexes,
-    promotions,
-    upgrades,
-)
+from apps.api.deployments import deploys, differences, environment, items, logs, options, promotions
 from apps.api.git import branches, repositories, sources
 from apps.api.observing import dags, history, incidents, remote_write, scaling
 from apps.api.people import custom_roles, teams, tokens, users
 from apps.api.places import cluster_changes, deployment_settings, organizations, workspaces
 from apps.api.reporting import objectives, usage, webhooks
+from apps.api.upkeep import backups, package_indexes, upgrades
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
 

@@ -3,7 +3,8 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from apps.backups import cleanup, jobs, queries, running, schedules
+from apps.backups import jobs, queries
+from apps.backups.keeping import cleanup, running, schedules
 
 AT_ONCE = 10
 

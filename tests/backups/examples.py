@@ -4,8 +4,8 @@ from typing import Any
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.backups.keeping.running import back_up
 from apps.backups.models import Backup
-from apps.backups.running import back_up
 from apps.backups.services import request_backup
 from apps.deployments.models import Deployment
 from apps.deployments.secrets import sealed

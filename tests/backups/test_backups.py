@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
-from apps.backups import cleanup, restoring, running, schedules, services
+from apps.backups import restoring, services
+from apps.backups.keeping import cleanup, running, schedules
 from apps.backups.keys import open_fernet_key
 from apps.backups.models import Backup, BackupSchedule, BackupState
 from apps.backups.queries import waiting_for_a_worker

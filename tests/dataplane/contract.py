@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from apps.dataplane.airflow_answers.import_errors import read_import_errors
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.import_errors import read_import_errors
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import ImportErrors
 from tests.dataplane.specs import DEFAULT_QUEUE, make_spec

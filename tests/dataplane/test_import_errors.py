@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.dataplane.errors import Unreachable
-from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.import_errors import (
+from apps.dataplane.airflow_answers.import_errors import (
     FILE_CHARACTERS,
     MESSAGE_CHARACTERS,
     MOST_FAILURES,
@@ -17,6 +15,8 @@ from apps.dataplane.import_errors import (
     import_errors_in,
     read_import_errors,
 )
+from apps.dataplane.errors import Unreachable
+from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.spec import VariableSpec
 from apps.dataplane.status import AirflowResponse, ImportErrors
 from tests.dataplane.specs import make_spec

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.dataplane.waiting_tasks import MOST_WARNINGS, warnings_in
+from apps.dataplane.airflow_answers.waiting_tasks import MOST_WARNINGS, warnings_in
 from tests.dataplane.specs import make_spec
 
 CELERY = make_spec()

@@ -8,9 +8,9 @@ from django.core.cache import cache
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.dataplane.airflow_answers.waiting_tasks import COUNTS
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.status import AirflowResponse
-from apps.dataplane.waiting_tasks import COUNTS
 from apps.deployments import tasks
 from apps.deployments.badge import display_status, status_expression
 from apps.deployments.models import Deployment

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
+from apps.backups.keeping.running import back_up
 from apps.backups.models import Backup
-from apps.backups.running import back_up
 from apps.backups.services import request_backup
 from apps.core.errors import Conflict, Invalid
 from apps.dataplane.errors import Permanent

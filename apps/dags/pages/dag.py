@@ -24,7 +24,7 @@ from apps.dags.pages.parts import (
     url_in_airflow,
 )
 from apps.dags.pages.queries import SEE
-from apps.dataplane.import_errors import read_import_errors
+from apps.dataplane.airflow_answers.import_errors import read_import_errors
 from apps.dataplane.status import ImportFailure
 from apps.deployments.models import Deployment
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from apps.dataplane import import_errors
+from apps.dataplane.airflow_answers import import_errors
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject

@@ -29,7 +29,7 @@ from apps.dataplane.kubernetes.projects import work
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.checks import check_cluster
-from apps.dataplane.kubernetes.registration.image_removal import remove_image
+from apps.dataplane.kubernetes.registration.images.image_removal import remove_image
 from apps.dataplane.kubernetes.registration.storage_trial import try_storage
 from apps.dataplane.kubernetes.render import Stage, render
 from apps.dataplane.kubernetes.render.sizes import limits_of

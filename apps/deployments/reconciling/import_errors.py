@@ -12,12 +12,12 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import F, Func, JSONField, Value
 
+from apps.dataplane.airflow_answers.import_errors import read_import_errors
+from apps.dataplane.airflow_answers.waiting_tasks import read_warnings
 from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import DataPlaneError
-from apps.dataplane.import_errors import read_import_errors
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import ImportErrors, Observation
-from apps.dataplane.waiting_tasks import read_warnings
 from apps.deployments.models import Deployment
 from apps.deployments.reconciling.compiler import compile_spec
 

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from apps.core.words import bytes_in_words, duration_in_words
+from apps.dataplane.airflow_answers.waiting_tasks import NO_QUEUE, NO_START, queue_in
 from apps.dataplane.status import ComponentStatus, Notice, Observation, QueueStatus
-from apps.dataplane.waiting_tasks import NO_QUEUE, NO_START, queue_in
 from apps.deployments.badge import import_errors_in_words
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Health, Phase, RevisionState

@@ -10,8 +10,8 @@ import pytest
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.kubernetes.config import ClusterConfig, Connection
 from apps.dataplane.kubernetes.config import Registry as Settings
-from apps.dataplane.kubernetes.registration.image_removal import remove_image
-from apps.dataplane.kubernetes.registration.registry import registry_finding
+from apps.dataplane.kubernetes.registration.images.image_removal import remove_image
+from apps.dataplane.kubernetes.registration.images.registry import registry_finding
 from tests.dataplane.project_images.servers import (
     PASSWORD,
     REGISTRY,

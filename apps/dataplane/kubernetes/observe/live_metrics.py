@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from apps.dataplane.airflow_answers.waiting_tasks import COUNTS, count_of, warnings_in
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import Kind, Manifest
@@ -25,7 +26,6 @@ from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import LiveMetrics, Usage
-from apps.dataplane.waiting_tasks import COUNTS, count_of, warnings_in
 
 POD_METRICS = Kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods")
 SECONDS = 4.0

@@ -16,8 +16,8 @@ from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.kubernetes.registration import keda_schema, task_pod_policy
 from apps.dataplane.kubernetes.registration.airflow_way import way_finding
+from apps.dataplane.kubernetes.registration.images.registry import registry_finding
 from apps.dataplane.kubernetes.registration.permissions import NEEDED, Rule
-from apps.dataplane.kubernetes.registration.registry import registry_finding
 from apps.dataplane.kubernetes.registration.storage import (
     classes_of,
     name_of,

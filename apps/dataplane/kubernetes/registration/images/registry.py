@@ -11,7 +11,7 @@ import requests
 
 from apps.core.outbound.addresses import AddressRefused, NameUnknown
 from apps.dataplane.kubernetes.config import ClusterConfig, Registry
-from apps.dataplane.kubernetes.registration.registry_calls import (
+from apps.dataplane.kubernetes.registration.images.registry_calls import (
     MOST_BYTES,
     RegistryFailed,
     ask,

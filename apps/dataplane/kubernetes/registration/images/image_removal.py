@@ -5,7 +5,7 @@ import requests
 from apps.core.errors import PortalError
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.registration.registry_calls import (
+from apps.dataplane.kubernetes.registration.images.registry_calls import (
     RegistryFailed,
     ask,
     registry_session,

@@ -1,0 +1,1 @@
+"""What keeps Deployments going: backups, upgrades, and where their packages come from."""

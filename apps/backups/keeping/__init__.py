@@ -1,0 +1,1 @@
+"""What happens to backups without a person: writing them, schedules, retention."""
