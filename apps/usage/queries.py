@@ -1,5 +1,5 @@
-"""Reads of the usage page. Each function is one query, however many rows there are; without
-`prices` one more reads them.
+"""Reads of the usage page. Each function is one query, however many rows there are. Without
+`prices` nothing has a cost.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from django.db.models.functions import TruncMonth
 from apps.deployments.models import Phase
 from apps.organizations.models import Organization
 from apps.usage.models import UsageDay
-from apps.usage.prices import PriceList, price_list
+from apps.usage.prices import PriceList
 
 MONTHS = 13
 HOUR = 3600
@@ -87,16 +87,16 @@ class WorkspaceUsage:
 
 
 def months_of(
-    *, organization: Organization, most: int = MONTHS, prices: PriceList | None = None
+    *, organization: Organization, most: int = MONTHS, prices: PriceList | None
 ) -> list[tuple[date, Usage]]:
     """Return the last months of which something is known, the newest first."""
-    sums = _sums(prices or price_list())
+    sums = _sums(prices)
     rows = _rows(organization).values("month").annotate(**sums).order_by("-month")[:most]
     return [(row["month"], _usage(row)) for row in rows]
 
 
 def usage_in(
-    *, organization: Organization, months: Iterable[date], prices: PriceList | None = None
+    *, organization: Organization, months: Iterable[date], prices: PriceList | None
 ) -> list[DeploymentUsage]:
     """Return what each Deployment did in some months, by month, workspace and name."""
     names = (
@@ -109,7 +109,7 @@ def usage_in(
         "deployment__phase",
     )
     rows = _rows(organization).filter(month__in=list(months)).values(*names)
-    rows = rows.annotate(**_sums(prices or price_list()))
+    rows = rows.annotate(**_sums(prices))
     order = ("-month", "deployment__workspace__name", "deployment__name", "deployment__ref")
     return [
         DeploymentUsage(

@@ -41,9 +41,11 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
 @require_safe
 def download(request: HttpRequest, organization: Organization) -> HttpResponse:
     """Send the chosen month, or all that the page shows."""
-    months = [month for month, _ in months_of(organization=organization)]
+    prices = price_list()
+    months = [month for month, _ in months_of(organization=organization, prices=None)]
     wanted = _named(request, months)
-    found = usage_in(organization=organization, months=[wanted] if wanted else months)
+    chosen = [wanted] if wanted else months
+    found = usage_in(organization=organization, months=chosen, prices=prices)
     name = f"{organization.slug}-usage{f'-{wanted:%Y-%m}' if wanted else ''}.csv"
     return HttpResponse(
         csv_of(found),

@@ -11,7 +11,7 @@ from apps.api.deployments.shapes import deployment_shape
 from apps.core.public_ids import public_id
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.options import deployment_options
-from apps.deployments.configuration.schema import Configuration, Variable
+from apps.deployments.configuration.schema import Configuration, SettingValue, Variable
 from apps.deployments.configuration.validation import validate
 from apps.deployments.models import Revision, SecretValue
 
@@ -22,6 +22,9 @@ NAME = st.from_regex(r"[a-z][a-z0-9]{0,10}", fullmatch=True)
 VARIABLE = st.builds(Variable, key=KEY, value=TEXT) | st.builds(
     Variable, key=KEY, secret_id=st.uuids().map(str)
 )
+
+PROXY = "http://proxy.example.org:3128"
+PROXIES = st.sampled_from([(), ("http_proxy",), ("http_proxy", "https_proxy")])
 
 
 def queue(name: str, concurrency: int, workers: tuple[int, int]) -> WorkerQueue:
@@ -50,6 +53,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
         queues=queues if executor == "celery" else (),
         variables=tuple(draw(st.lists(VARIABLE, max_size=4, unique_by=lambda one: one.key))),
         corrects_drift=draw(st.booleans()),
+        settings=tuple(SettingValue(name=name, value=PROXY) for name in draw(PROXIES)),
     )
 
 
@@ -85,6 +89,7 @@ def test_the_settings_that_are_tried_are_those_that_there_are():
         "queues",
         "variables",
         "corrects_drift",
+        "settings",
         # Set by a deploy, and kept by edits: see test_image_deploys.
         "image",
     }, "Draw the new one, too, and put it into the shape and the body."

@@ -10,7 +10,10 @@ SSO = "decides how people prove who they are: only a person who just proved it c
 AIRFLOW = "is done by Airflow's own API, which programs call through the portal"
 OTHER_API = "is an interface for programs itself"
 DRAFT = "is a step on the way to a change that a program makes at once"
-STATUS_PAGE = "status pages have their own operations"
+STATUS_PAGE = "programs read status pages by their feeds; no operation arranges one yet"
+CLOUD = "lists or names clusters of a cloud with an identity that its owner chooses, on a page"
+OPERATOR = "is for the operator, who is at the machine"
+NOT_YET = "has no operation yet"
 WEBHOOK = "webhooks have their own operations"
 PERSON_DECIDES = "asks for the eyes of another person"
 
@@ -101,6 +104,38 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "organizations:workspace_settings": ("UpdateWorkspace",),
     "organizations:workspace_teams": ("UpdateTeamRoles",),
     "portal:delete_workspace": ("DeleteWorkspace",),
+    **{
+        f"environment:{prefix}{page}": (operation,)
+        for prefix in ("", "workspace_")
+        for page, operation in (
+            ("new_object", "CreateEnvironmentObject"),
+            ("object", "UpdateEnvironmentObject"),
+            ("delete_object", "DeleteEnvironmentObject"),
+        )
+    },
+    "environment:override": ("UpdateEnvironmentObject",),
+    **{
+        f"package_indexes:{prefix}{page}": (f"{verb}PackageIndex",)
+        for prefix in ("", "workspace_", "deployment_")
+        for page, verb in (
+            ("new", "Create"),
+            ("index", "Update"),
+            ("remove", "Delete"),
+            ("test", "Test"),
+        )
+    },
+    "backups:list": ("CreateBackup",),
+    "backups:remove": ("DeleteBackup",),
+    "backups:restore": ("RestoreBackup",),
+    "deployments:cluster_settings": ("UpdateClusterDeploymentSettings",),
+    "deployments:organization_settings": ("UpdateOrganizationDeploymentSettings",),
+    "deployments:workspace_settings": ("UpdateWorkspaceDeploymentSettings",),
+    "objectives:new": ("SetObjective",),
+    "objectives:objective": ("SetObjective",),
+    "objectives:remove": ("RemoveObjective",),
+    "upgrades:cancel": ("CancelUpgrade",),
+    "upgrades:list": ("CheckUpgrade",),
+    "upgrades:upgrade": ("ConfirmUpgrade",),
 }
 WITHOUT: dict[str, str] = {
     **dict.fromkeys(
@@ -175,6 +210,26 @@ WITHOUT: dict[str, str] = {
     ),
     **dict.fromkeys(("deployments:discard", "deployments:edit_draft", "deployments:rebase"), DRAFT),
     **dict.fromkeys(("deploys:preview", "deploys:promotion"), PERSON_DECIDES),
+    **dict.fromkeys(("clusters:find", "clusters:reconnect"), CLOUD),
+    **dict.fromkeys(
+        (
+            "deployments:portal_settings",
+            "releases:check",
+            "releases:try_again",
+            "usage:prices",
+            "usage:remove_price",
+        ),
+        OPERATOR,
+    ),
+    **dict.fromkeys(
+        (
+            "backups:remove_schedule",
+            "backups:restore_new",
+            "backups:schedule",
+            "backups:then_delete",
+        ),
+        NOT_YET,
+    ),
 }
 WITHOUT["organizations:verify_audit"] = "is a command of the operator, too"
 # Whole apps, whose operations come with them.

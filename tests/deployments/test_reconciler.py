@@ -113,7 +113,7 @@ def test_a_pass_over_a_settled_deployment_costs_few_queries_and_no_apply(
     ) as queries:
         reconcile(deployment_id=running.pk)
 
-    assert len(queries) <= 5
+    assert len(queries) <= 6
     assert [method for method, _ in plane.store.calls] == ["observe", "airflow"]
 
 

@@ -16,6 +16,7 @@ OF_ORGANIZATION = {
     "/o/nordhavn/dags/",
     "/o/nordhavn/incidents/",
     "/o/nordhavn/alerts/",
+    "/o/nordhavn/objectives/",
     "/o/nordhavn/clusters/",
     "/o/nordhavn/runtimes/",
     "/o/nordhavn/members/",
@@ -35,6 +36,7 @@ OF_WORKSPACE = {
     "/w/warehouse/dags/",
     "/w/warehouse/incidents/",
     "/w/warehouse/alerts/",
+    "/w/warehouse/objectives/",
     "/w/warehouse/environment/",
     "/w/warehouse/members/",
     "/w/warehouse/teams/",
@@ -66,6 +68,7 @@ def test_an_organization_has_its_own_lines_and_a_way_to_its_workspaces(alice, wo
     assert {address for address, *_ in lines} == OF_ORGANIZATION
     assert [label for *_, label in lines][4:] == [
         "Alerts",
+        "Objectives",
         "Status page",
         "Clusters",
         "Runtimes",

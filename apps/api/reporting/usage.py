@@ -71,7 +71,7 @@ def _months(request: Call, asked: UsageQuery) -> list[date]:
     if asked.month:
         year, month = map(int, asked.month.split("-"))
         return [date(year, month, 1)] if year else []
-    return [month for month, _ in months_of(organization=request.organization)]
+    return [month for month, _ in months_of(organization=request.organization, prices=None)]
 
 
 def _shape(one: DeploymentUsage) -> UsageShape:
