@@ -59,16 +59,10 @@ from apps.observability.results.storage import write_results
 from apps.observability.why.facts import TaskName, facts_in
 from apps.observability.why.reasons import Known, reason_for
 from apps.organizations.models import Workspace
-from apps.releases import index as release_index
-from apps.releases import trial
-from apps.releases.models import Release
-from apps.releases.tasks import watch
-from apps.runtimes import catalogue
 from apps.status_pages.health.sensing import of_deployment
 from apps.status_pages.setup.states import State
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.receivers import receiver
-from tests.dags.conftest import new_sign_in_key
 from tests.dags.walk import walk_through_dags
 from tests.dataplane import waiting_dags
 from tests.dataplane.local_world import LocalWorld, local_world
@@ -79,7 +73,6 @@ from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token
 from tests.dataplane.world import eventually, settle
 from tests.deploys.git_servers import Repository, https_server
 from tests.kubernetes.certificates import Authority
-from tests.releases.made_up_index import made_up_index
 
 pytestmark = pytest.mark.slow
 
@@ -1151,54 +1144,6 @@ def test_a_backup_is_restored_with_all_that_was_in_it_and_a_damaged_one_changes_
 
 def pool_names(world: LocalWorld) -> set[str]:
     return {pool["name"] for pool in world.airflow("GET", "/api/v2/pools")["pools"]}
-
-
-@pytest.mark.django_db
-def test_a_release_is_found_tested_and_offered_with_nobody_there(
-    world: LocalWorld, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
-) -> None:
-    """The portal came with 3.2.2 alone; then its index publishes 3.3.2."""
-    settings.RUNTIME_FOLDER, settings.RUNTIME_NETWORKS = str(tmp_path), ("127.0.0.0/8",)
-    settings.AIRFLOW_SIGN_IN_KEY = new_sign_in_key()
-    settings.DATA_PLANES = {"local": "tests.dataplane.test_small_airflow.plane_of_test"}
-    only = tuple(one for one in catalogue.built_in() if one.airflow_version == OLDER)
-    for module in (catalogue, release_index):
-        monkeypatch.setattr(module, "built_in", lambda: only)
-    catalogue._runtimes.cache_clear()
-    locked = world.plane.lock_runtime(airflow_version="3.3.2")
-    assert "apache-airflow==3.3.2" in locked
-    assert locked.count("--hash=sha256:") > 500
-    # What the cache of the tests has installed; to install another set would take a minute more.
-    lock = (world.plane.config.runtime_folder / make_runtime().lock_path).read_text()
-    monkeypatch.setattr(type(world.plane), "lock_runtime", lambda _, airflow_version: lock)
-    monkeypatch.setattr("tests.dataplane.test_small_airflow.PLANES", [world.plane])
-
-    with made_up_index() as (address, index):
-        settings.PACKAGE_INDEX = address
-        index.publish(OLDER, "2026-05-29T05:19:55Z")
-        index.publish("3.3.2", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-        watch()
-    eventually(
-        lambda: trial.turn(now=datetime.now(UTC), seconds=120) is None, seconds=1500, every=0.1
-    )
-
-    release = Release.objects.get()
-    assert (release.state, release.failure) == ("tested", ""), (release.steps, release.log)
-    assert release.previous == f"{OLDER}-1"
-    offered = catalogue.offered_runtimes(today=datetime.now(UTC).date())
-    assert [one.version for one in offered] == ["3.3.2-1", f"{OLDER}-1"]
-    assert offered[0].source == "tested"
-    took = release.ended_at - release.published_at
-    assert took.total_seconds() < 60 * 60
-    assert not list(world.home.deployments.glob("trial-*"))
-    catalogue._runtimes.cache_clear()
-
-
-PLANES: list[Any] = []
-
-
-def plane_of_test() -> Any:
-    return PLANES[0]
 
 
 def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(
