@@ -5,7 +5,7 @@ from django import forms
 from django.utils import timezone
 
 from apps.access.models import Role
-from apps.core.web.forms import Choices
+from apps.core.web.forms import Choices, in_this_century
 from apps.core.words import moment_in_words
 
 # Up to this many roles are radio buttons with their permissions; more become a select.
@@ -75,6 +75,7 @@ class TimeBoxForm(forms.Form):
         widget=forms.DateInput(attrs={"type": "date", "data-width": "s"}),
         help_text="Used with “On a date”. Access ends at the end of that day.",
         error_messages={"invalid": "Enter a date such as 2026-12-31."},
+        validators=[in_this_century],
     )
 
     def __init__(self, *args: Any, ends_at: datetime | None = None, **kwargs: Any) -> None:

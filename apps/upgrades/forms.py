@@ -1,9 +1,8 @@
-from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 
-from apps.core.web.forms import Choices
+from apps.core.web.forms import Choices, in_this_century
 from apps.runtimes.catalogue import Runtime
 
 
@@ -24,14 +23,11 @@ class TargetForm(forms.Form):
 
 class ConfirmForm(forms.Form):
     starts_at = forms.DateTimeField(
-        label="Begin at (UTC)",
+        label="Begin at",
         required=False,
-        help_text="Leave it empty to begin now.",
+        help_text="Empty means now. In your time zone.",
+        validators=[in_this_century],
         widget=forms.DateTimeInput(
             format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local", "data-width": "m"}
         ),
     )
-
-    def clean_starts_at(self) -> datetime | None:
-        value: datetime | None = self.cleaned_data["starts_at"]
-        return value.replace(tzinfo=UTC) if value else None

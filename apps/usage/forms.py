@@ -3,6 +3,8 @@ from decimal import Decimal
 from django import forms
 from django.core.validators import RegexValidator
 
+from apps.core.web.forms import in_this_century
+
 CURRENCY = RegexValidator(r"\A[A-Z]{3}\Z", "Enter the three letters of a currency, such as EUR.")
 
 
@@ -27,4 +29,5 @@ class PriceForm(forms.Form):
         help_text="This day on (UTC), until another price begins. The first price holds for the "
         "time before it, too.",
         widget=forms.DateInput(attrs={"type": "date", "data-width": "s"}, format="%Y-%m-%d"),
+        validators=[in_this_century],
     )

@@ -1,10 +1,15 @@
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import html5lib
+import pytest
 from django import forms
 
 from apps.core.styleguide.examples import ExampleForm
-from apps.core.web.forms import problems
+from apps.core.web.forms import in_this_century, problems
+
+APPS = Path(__file__).resolve().parents[2] / "apps"
 
 
 def fields_of(markup: str) -> dict[str, Any]:
@@ -92,3 +97,37 @@ def test_hostile_input_is_escaped_in_the_field_and_in_the_summary() -> None:
     form = ExampleForm({"zone": "<img src=x>"})
 
     assert "<img" not in str(form)
+
+
+@pytest.mark.parametrize(
+    ("day", "is_accepted"),
+    [("2000-01-01", True), ("2099-12-31", True), ("1999-12-31", False), ("9999-12-31", False)],
+)
+def test_days_and_moments_lie_where_something_can_be_added_to_them(day, is_accepted):
+    class Moments(forms.Form):
+        day = forms.DateField(validators=[in_this_century])
+        moment = forms.DateTimeField(validators=[in_this_century])
+
+    form = Moments({"day": day, "moment": f"{day} 23:59"})
+
+    assert form.is_valid() is is_accepted
+    assert set(form.errors) == (set() if is_accepted else {"day", "moment"})
+
+
+def test_every_field_for_a_day_or_a_moment_refuses_the_ends_of_a_calendar():
+    for path in APPS.rglob("*forms*.py"):
+        import_module(".".join(path.relative_to(APPS.parent).with_suffix("").parts))
+    found = {
+        (form.__name__, name): field
+        for form in _below(forms.Form)
+        if form.__module__.startswith("apps.") and "styleguide" not in form.__module__
+        for name, field in form.base_fields.items()
+        if isinstance(field, (forms.DateField, forms.DateTimeField))
+    }
+
+    assert len(found) >= 8
+    assert [one for one, field in found.items() if in_this_century not in field.validators] == []
+
+
+def _below(kind: type[forms.Form]) -> set[type[forms.Form]]:
+    return {kind}.union(*(_below(one) for one in kind.__subclasses__()))

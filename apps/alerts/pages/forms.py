@@ -20,7 +20,7 @@ from apps.alerts.rules.matching import MOST_PATTERNS, patterns_of
 from apps.alerts.rules.models import WEEKDAYS, Rule
 from apps.alerts.silences.models import Silence
 from apps.core.errors import Invalid
-from apps.core.web.forms import Choices
+from apps.core.web.forms import Choices, in_this_century
 from apps.dags.airflow.api import is_id
 from apps.deployments.models import Deployment
 from apps.observability.incidents.kinds import KINDS, Severity
@@ -374,6 +374,7 @@ class SilenceForm(forms.Form):
         ),
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"],
         help_text="Empty means now. In your time zone.",
+        validators=[in_this_century],
         error_messages={"invalid": "Enter a date and a time such as 2026-12-01 22:00."},
     )
     hours = forms.TypedChoiceField(label="For", coerce=int, choices=LENGTHS, initial=2)

@@ -6,9 +6,11 @@ Width and unit are widget attributes: `attrs={"data-width": "s", "data-unit": "G
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 from django.forms.formsets import DELETION_FIELD_NAME, BaseFormSet
 from django.forms.renderers import TemplatesSetting
@@ -16,6 +18,7 @@ from django.http import HttpRequest
 
 from apps.core.errors import PortalError
 
+YEARS = range(2000, 2100)
 BARE_WIDGETS = (forms.CheckboxInput, forms.RadioSelect, forms.CheckboxSelectMultiple)
 
 
@@ -25,6 +28,12 @@ class Problem:
 
     text: str
     target: str = ""
+
+
+def in_this_century(value: date) -> None:
+    """Refuse what is near the ends of a calendar: nothing can be added to it."""
+    if value.year not in YEARS:
+        raise ValidationError("Enter a date of this century.")
 
 
 class PortalBoundField(BoundField):

@@ -2,6 +2,8 @@ from typing import Any
 
 from django import forms
 
+from apps.core.web.forms import in_this_century
+
 
 def _day(label: str) -> forms.DateField:
     return forms.DateField(
@@ -9,6 +11,7 @@ def _day(label: str) -> forms.DateField:
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}),
         error_messages={"invalid": "Enter a date such as 2026-12-31."},
+        validators=[in_this_century],
     )
 
 

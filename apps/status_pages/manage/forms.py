@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.alerts.channels.models import Channel
 from apps.clusters.models import Cluster
-from apps.core.web.forms import Choices
+from apps.core.web.forms import Choices, in_this_century
 from apps.deployments.models import Deployment, Phase
 from apps.organizations.models import Organization
 from apps.status_pages.posting.services import ReportData, stages_after
@@ -219,8 +219,12 @@ class ReportForm(forms.Form):
     impact = forms.ChoiceField(
         label="How these components are meanwhile", choices=Impact.choices, initial=Impact.MINOR
     )
-    begins_at = forms.DateTimeField(label="From", required=False, input_formats=[AT])
-    ends_at = forms.DateTimeField(label="Until", required=False, input_formats=[AT])
+    begins_at = forms.DateTimeField(
+        label="From", required=False, input_formats=[AT], validators=[in_this_century]
+    )
+    ends_at = forms.DateTimeField(
+        label="Until", required=False, input_formats=[AT], validators=[in_this_century]
+    )
     holds_alerts = forms.BooleanField(
         label="Silence alerts about its Deployments meanwhile",
         required=False,
