@@ -133,6 +133,7 @@ class DeploymentSpec:
     `corrects_drift` False means that what others change on the data plane is shown and left alone.
     `database_server` is where a Kubernetes plane put the metadata database: `host:port`, empty for
     the Deployment's own namespace, None for wherever the cluster puts new ones.
+    `restarts` counts the restarts that people asked for; another number restarts every component.
     `restore` is None unless this revision restores a backup.
     `environment` is JSON of the connections and Airflow variables that `portal_secrets` serves,
     empty without any: a change of it restarts nothing.
@@ -160,3 +161,9 @@ class DeploymentSpec:
     package_indexes: tuple[PackageIndex, ...] = ()
     settings: ProductionSpec = ProductionSpec()
     environment: str = field(default="", repr=False)
+    restarts: int = 0
+
+
+def restart_mark(spec: DeploymentSpec) -> dict[str, str]:
+    """Return the variable of Airflow's processes that differs once a restart was asked for."""
+    return {"PORTAL_RESTARTS": str(spec.restarts)} if spec.restarts else {}

@@ -56,6 +56,7 @@ class Deployment(models.Model):
     `incident_severity`, how many are open and not silenced and the worst of them, are written by
     observability and read by every page. `environment_version` counts changes of the values that
     reach it from outside of its revisions, `environment_delivered` is the one on the data plane.
+    `restarts` counts how often people asked for all components to be restarted.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -83,6 +84,7 @@ class Deployment(models.Model):
     database_server = models.CharField(max_length=260, blank=True)
     environment_version = models.PositiveIntegerField(default=0, db_default=0)
     environment_delivered = models.PositiveIntegerField(default=0, db_default=0)
+    restarts = models.PositiveIntegerField(default=0, db_default=0)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
     health_message = models.CharField(max_length=500, blank=True)
@@ -322,6 +324,7 @@ class Operation(models.Model):
         ROLL_BACK = "roll-back", "Roll back"
         RESTORE = "restore", "Restore backup"
         RETRY = "retry", "Retry"
+        RESTART = "restart", "Restart"
         PUT_BACK = "put-back", "Revert drift"
         SETTINGS = "settings", "Cluster settings"
         DELETE = "delete", "Delete"

@@ -46,6 +46,7 @@ urlpatterns = [
     path("d/<slug:ref>/revisions/<int:number>/restore/", revisions.restore, name="restore"),
     path("d/<slug:ref>/operations/", operations.operations, name="operations"),
     path("d/<slug:ref>/operations/<int:number>/", operations.operation, name="operation"),
+    path("d/<slug:ref>/restart/", operations.restart_page, name="restart"),
     path("d/<slug:ref>/try-again/", operations.try_again, name="try_again"),
     path("d/<slug:ref>/put-back/", operations.revert_drift, name="put_back"),
     path("d/<slug:ref>/access/", access.access, name="access"),

@@ -340,6 +340,7 @@ TABLE = {
     "deployments:restore": writes("deployment.update"),
     "deployments:operations": reads("deployment.view"),
     "deployments:operation": reads("deployment.view"),
+    "deployments:restart": both("deployment.update"),
     "deployments:try_again": writes("deployment.update"),
     "deployments:put_back": writes("deployment.update"),
     "deployments:access": asks("deployment.members.view", "deployment.members.manage"),

@@ -130,6 +130,7 @@ TABLE: dict[str, str] = {
     "ListOperations": "deployment.view",
     "GetOperation": "deployment.view",
     "RetryDeployment": "deployment.update",
+    "RestartDeployment": "deployment.update",
     "ListRevisions": "deployment.view",
     "GetRevision": "deployment.view",
     "RestoreRevision": "deployment.update",

@@ -42,6 +42,7 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "deployments:new": ("CreateDeployment",),
     "deployments:new_token": ("CreateApiToken",),
     "deployments:put_back": ("RevertDrift",),
+    "deployments:restart": ("RestartDeployment",),
     "deployments:restore": ("RestoreRevision",),
     "deployments:review": ("DiffDeployment", "UpdateDeployment"),
     "deployments:revoke_token": ("DeleteApiToken",),

@@ -289,6 +289,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deployments:operation", [busy, made.running.number]),
         ("deployments:access", [ref]),
         ("deployments:delete", [ref]),
+        ("deployments:restart", [ref]),
         ("backups:list", [ref]),
         ("backups:list", [failed]),
         *[("backups:detail", [ref, one]) for one in made.backups],

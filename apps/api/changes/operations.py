@@ -10,6 +10,7 @@ from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
+from apps.deployments.editing.restarting import restart
 from apps.deployments.editing.services import retry
 from apps.deployments.models import Operation
 from apps.deployments.pages.queries import operations_of
@@ -105,6 +106,19 @@ def get_operation(request: Call, at: Path[AtOperation]) -> Any:
 def retry_deployment(request: Call, at: Path[AtDeployment]) -> Any:
     """409 where nothing has failed."""
     started = retry(actor=request.caller.user, deployment=request.found)
+    return OperationShape(**operation_fields(started))
+
+
+@router.post(
+    "/organizations/{organizationId}/deployments/{deploymentId}/restart",
+    auth=on_deployment("deployment.update"),
+    response=OperationShape,
+    operation_id="RestartDeployment",
+    summary="Restart all components",
+)
+def restart_deployment(request: Call, at: Path[AtDeployment]) -> Any:
+    """409 while another operation runs, or when the last change was not applied."""
+    started = restart(actor=request.caller.user, deployment=request.found)
     return OperationShape(**operation_fields(started))
 
 

@@ -4,16 +4,9 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict
-from apps.deployments.editing.revisions import make_due
-from apps.deployments.models import (
-    Deployment,
-    Operation,
-    OperationState,
-    Revision,
-    RevisionState,
-)
-from apps.deployments.operations import begin_operation, lock_deployment, record_change
-from apps.deployments.reconciling import lifecycle
+from apps.deployments.editing.revisions import apply_again
+from apps.deployments.models import Deployment, Operation, OperationState, RevisionState
+from apps.deployments.operations import lock_deployment, record_change
 
 
 @transaction.atomic
@@ -29,16 +22,8 @@ def put_back(*, actor: User, deployment: Deployment) -> Operation:
     is_settled = revision is not None and revision.state == RevisionState.APPLIED
     if revision is None or not is_settled or not deployment.observation.get("is_drifted"):
         raise Conflict("The cluster matches the applied revision, so there is nothing to revert.")
-    lifecycle.move(Revision.objects.filter(pk=revision.pk), "revision", RevisionState.PENDING)
-    operation = begin_operation(
-        actor,
-        deployment,
-        Operation.Kind.PUT_BACK,
-        title=f"Revert drift from revision {revision.number}",
-        revision=revision,
-    )
     found = deployment.observation.get("drift", [])
     drifted = {one["object"]: [", ".join(one["fields"]), "reverted"] for one in found}
     record_change(actor, deployment, "deployment.put_back", drifted)
-    make_due(deployment)
-    return operation
+    title = f"Revert drift from revision {revision.number}"
+    return apply_again(actor, deployment, Operation.Kind.PUT_BACK, title=title)

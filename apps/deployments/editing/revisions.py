@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.core.errors import Invalid
+from apps.core.errors import Conflict, Invalid
 from apps.deployments import tasks
 from apps.deployments.configuration.changes import changes
 from apps.deployments.configuration.schema import Configuration
@@ -101,6 +101,19 @@ def supersede(deployment: Deployment) -> None:
         OperationState.SUPERSEDED,
         ended_at=timezone.now(),
     )
+
+
+def apply_again(
+    actor: User, deployment: Deployment, kind: Operation.Kind, *, title: str
+) -> Operation:
+    """Apply the current revision, which was applied, once more. Raises Conflict when it was not."""
+    revision = deployment.wanted
+    if revision is None or revision.state != RevisionState.APPLIED:
+        raise Conflict(f"{deployment.name} was not applied completely. Retry that first.")
+    lifecycle.move(Revision.objects.filter(pk=revision.pk), "revision", RevisionState.PENDING)
+    operation = begin_operation(actor, deployment, kind, title=title, revision=revision)
+    make_due(deployment)
+    return operation
 
 
 def make_due(deployment: Deployment) -> None:

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
@@ -15,6 +15,7 @@ from apps.core.errors import PortalError
 from apps.core.web.htmx import is_fragment, skip_unchanged
 from apps.core.words import duration_in_words
 from apps.deployments.editing.drift import put_back
+from apps.deployments.editing.restarting import restart
 from apps.deployments.editing.services import retry
 from apps.deployments.models import Deployment, Operation, OperationState, Phase, Revision
 from apps.deployments.pages.queries import (
@@ -72,6 +73,21 @@ def try_again(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         messages.error(request, error.message)
         return redirect("deployments:overview", deployment.ref)
     return redirect("deployments:operation", deployment.ref, started.number)
+
+
+@scoped(Deployment, "deployment.update", by="ref")
+@require_http_methods(["GET", "HEAD", "POST"])
+def restart_page(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    error = ""
+    if request.method == "POST":
+        try:
+            started = restart(actor=request_user(request), deployment=deployment)
+        except PortalError as problem:
+            error = problem.message
+        else:
+            return redirect("deployments:operation", deployment.ref, started.number)
+    context = {"deployment": deployment, "error": error}
+    return render(request, "deployments/restart.html", context, status=409 if error else 200)
 
 
 @scoped(Deployment, "deployment.update", by="ref")

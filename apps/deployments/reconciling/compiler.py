@@ -72,6 +72,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             ),
             package_indexes=_package_indexes(deployment, revision),
             environment=shared.document,
+            restarts=deployment.restarts,
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of this Deployment cannot be decrypted. {error}") from error

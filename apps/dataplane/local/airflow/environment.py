@@ -17,7 +17,7 @@ from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.secrets_backend import secrets_backend
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, restart_mark
 from apps.dataplane.variables import (
     LOOPBACK_HOSTS,
     metrics,
@@ -124,6 +124,7 @@ def _fixed(spec: DeploymentSpec, place: Place) -> dict[str, str]:
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         **secrets_backend(str(folder.environment)),
+        **restart_mark(spec),
     }
     if place.extension:
         fixed["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(place.extension / "plugins")

@@ -37,6 +37,7 @@ from apps.dataplane.kubernetes.render.target import (
 )
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.secrets_backend import secrets_backend
+from apps.dataplane.spec import restart_mark
 from apps.dataplane.variables import (
     LOOPBACK_HOSTS,
     NO_PROXY,
@@ -231,6 +232,7 @@ def _fixed(target: Target) -> dict[str, str]:
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         **secrets_backend(ENVIRONMENT),
+        **restart_mark(target.spec),
         # The image's entrypoint would otherwise start a Python with all of Airflow to check the
         # database, also in workers, which have none.
         "CONNECTION_CHECK_MAX_COUNT": "0",
