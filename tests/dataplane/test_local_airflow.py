@@ -244,7 +244,7 @@ def test_a_killed_supervisord_costs_no_task(world: LocalWorld, tmp_path: Path):
     )
 
     supervisord.kill()
-    run = eventually(lambda: _over(world, run_id), seconds=150)
+    run = eventually(lambda: _over(world, run_id), seconds=300)
 
     assert run["state"] == "success"
     assert [task["try_number"] for task in run["tasks"]] == [1] * 8

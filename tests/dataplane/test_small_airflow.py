@@ -390,7 +390,7 @@ def test_packages_come_from_an_index_of_people_and_from_the_public_one(
     said = subprocess.run(greet, capture_output=True, text=True)
 
     assert {one.name for one in environment.packages()} == {*wanted}
-    assert said.returncode == 0, said.stderr
+    assert said.stderr == "Good morning from a package\n"
     assert ("GET", "/team/simple/titlecase/", True) in index.asked
     assert not environment.handover.exists()
     written = [*world.home.path.rglob("*.log"), *world.home.programs.glob("*")]

@@ -42,6 +42,10 @@ AXE_RUN = """(options) => axe.run(document, options).then(found => found.violati
 # A change of theme fades, and a colour on its way is no colour of the page.
 SETTLED = """() => Promise.all(
   document.getAnimations().filter(one => one instanceof CSSTransition).map(one => one.finished))"""
+# What sticks to the lower edge lies over what a reader scrolls to: it is no neighbor of a target.
+UNSTICK = """() => document.querySelectorAll("main *").forEach(one => {
+  const { position, insetBlockEnd } = getComputedStyle(one);
+  if (position === "sticky" && insetBlockEnd === "0px") one.style.position = "static"; })"""
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -93,6 +97,7 @@ class Inspector:
             self._axe("dark")
             self.page.emulate_media(color_scheme="light")
             self.page.set_viewport_size(NARROW)
+            self.page.evaluate(UNSTICK)
             self._axe("narrow")
             self._width()
             self.page.set_viewport_size(WIDE)
