@@ -404,8 +404,8 @@ def _package_index_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
     places = (("", "nordhavn"), ("workspace_", "warehouse"), ("deployment_", made.settled.ref))
     return [
         (f"package_indexes:{prefix}{name}", [by, *more])
-        for (prefix, by), index in zip(places, made.package_indexes, strict=True)
-        for name, more in (("list", []), ("new", []), ("index", [index]))
+        for number, (prefix, by) in enumerate(places)
+        for name, more in (("list", []), ("new", []), ("index", [made.package_indexes[number]]))
     ]
 
 
@@ -660,6 +660,9 @@ def test_every_page_of_ours_is_walked_here() -> None:
 def _names_walked() -> list[tuple[str, list[Any]]]:
     class Anything:
         def __getattr__(self, name: str) -> "Anything":
+            return self
+
+        def __getitem__(self, name: object) -> "Anything":
             return self
 
         def __iter__(self) -> "Iterator[Anything]":
