@@ -253,7 +253,9 @@ class Repository:
         detail = f"{self.host}/{self.path}: status {error.code}. {said[:300]}"
         if error.code in (401, 403):
             return Failed("registry-refused", detail)
-        is_full = error.code in (413, 507) or "no space left" in said or "quota" in said.lower()
+        # The distribution registry passes the number of the system's error on: 28 is "no space".
+        words = ("no space left", '"Err":28', "quota")
+        is_full = error.code in (413, 507) or any(word.lower() in said.lower() for word in words)
         return Failed("registry-full" if is_full else "registry-failed", detail)
 
     def lost(self, error: Exception, *, is_upload: bool) -> Exception:
