@@ -249,6 +249,8 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
         for verb in ("Create", "Update", "Delete", "ExcludeLinking")
     },
 }
+# They ask for a permission of the workspace of a Deployment, which one has to see first.
+OF_A_DEPLOYMENT = {"SetGitSource", "DisconnectGitSource"}
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser", "ListPermissionGroups"}
 INSIDE = ROLES | TOKENS
 
@@ -394,7 +396,7 @@ def expected(name: str, visitor: str) -> str:
     if visitor in let_in(name):
         return "through"
     permission = TABLE[name]
-    scope = permission.partition(".")[0]
+    scope = "deployment" if name in OF_A_DEPLOYMENT else permission.partition(".")[0]
     # Whoever calls from inside knows of the organization.
     sees = INSIDE if permission == ANY or scope == "organization" else HOLDERS[f"{scope}.view"]
     if name in INSIDE_OPERATION:
