@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -184,8 +185,6 @@ def _plain_upload(
 def _programs_of_jobs() -> Iterator[Any]:
     sys.path.insert(0, str(PROJECTS))
     try:
-        import registry  # type: ignore[import-not-found]  # noqa: PLC0415 - of a Job
-
-        yield registry
+        yield import_module("registry")
     finally:
         sys.path.remove(str(PROJECTS))
