@@ -309,9 +309,7 @@ RUNTIME_FEED = env_str("PORTAL_RUNTIME_FEED", "")
 RUNTIME_FEED_KEYS = env_secret("PORTAL_RUNTIME_FEED_KEYS")
 # Whether the package index is asked for new releases of Airflow, which are then tested here.
 RUNTIME_WATCH = env_bool("PORTAL_RUNTIME_WATCH", True)
-PACKAGE_INDEX = env_str(
-    "PORTAL_PACKAGE_INDEX_URL", os.environ.get("UV_DEFAULT_INDEX") or "https://pypi.org/simple"
-)
+PACKAGE_INDEX = env_str("PORTAL_PACKAGE_INDEX_URL", os.environ.get("UV_DEFAULT_INDEX", ""))
 # Known vulnerabilities of packages, in OSV form: a JSON list, or one record a line.
 OSV_FILE = env_str("PORTAL_OSV_FILE", "")
 # Where the feed and the index may lie besides the public internet and private ranges.

@@ -271,7 +271,7 @@ class KeptSecret(models.Model):
 class ExternalId(models.Model):
     """What the portal says to AWS of an organization when it assumes a role for it.
 
-    A role's owner names it in the role's trust policy. Nobody chooses it, so no organization can
+    A role's owner names it in the role's trust policy. No one chooses it, so no organization can
     use the portal to come to an account that trusts the portal for another one.
     """
 

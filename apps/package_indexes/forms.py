@@ -47,7 +47,7 @@ class IndexForm(forms.Form):
     )
 
     def __init__(self, *args: object, index: PackageIndex | None, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on
         if index is None:
             return
         for name in ("name", "url", "username", "ca_certificate", "is_only"):

@@ -65,6 +65,11 @@ def look(*, now: datetime) -> int:
 
 def fetch(*, etag: str) -> tuple[bytes | None, str]:
     """Return the index's page of Airflow, None if it is still that of the ETag, and its ETag."""
+    if not settings.PACKAGE_INDEX:
+        raise IndexUnreadable(
+            "No package index is named, so new releases are not found. The operator names one in "
+            "PORTAL_PACKAGE_INDEX_URL."
+        )
     url = f"{settings.PACKAGE_INDEX.rstrip('/')}/{PACKAGE}/"
     reach = Reach(networks=settings.RUNTIME_NETWORKS, setting=SETTING, allows_http=True)
     headers = {"Accept": JSON} | ({"If-None-Match": etag} if etag else {})

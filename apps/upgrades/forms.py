@@ -12,7 +12,7 @@ class TargetForm(forms.Form):
     def __init__(self, *args: Any, targets: list[Runtime], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["target"]
-        field.choices = [  # type: ignore[attr-defined]
+        field.choices = [  # type: ignore[attr-defined]  # a choice field
             (one.version, f"{one.version}, Airflow {one.airflow_version}") for one in targets
         ]
         field.widget.hints = {

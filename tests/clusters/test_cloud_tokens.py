@@ -69,7 +69,7 @@ def test_a_token_that_ended_is_never_used_and_one_who_tests_does_not_wait() -> N
     clock.now += 840
     with pytest.raises(Permanent, match="no role"):
         kept.get("key")
-    with pytest.raises(Permanent, match="no role"):  # remembered: nobody was asked
+    with pytest.raises(Permanent, match="no role"):  # remembered: AWS was not asked again
         kept.get("key")
     kept.try_again("key")
     assert kept.get("key") == "two"

@@ -99,3 +99,12 @@ def test_newer_is_newer_within_its_minor_or_a_minor_that_is_not_older(
     version: str, is_new: bool
 ) -> None:
     assert index.is_new(version, ["3.3.2", "3.2.2", "3.1.8"]) is is_new
+
+
+@pytest.mark.django_db
+def test_without_a_named_index_it_says_so_and_asks_none(settings: Any) -> None:
+    settings.PACKAGE_INDEX = ""
+
+    assert index.look(now=NOW) == 0
+
+    assert "PORTAL_PACKAGE_INDEX_URL" in Source.objects.get(name="index").problem

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 class AwsIdentity:
     """A role that the portal assumes, for one EKS cluster of a region.
 
-    `external_id` is the portal's own for the organization: nobody chooses it.
+    `external_id` is the portal's own for the organization: no one chooses it.
     """
 
     role_arn: str

@@ -68,7 +68,7 @@ class Renewing(Generic[Key, Value]):
         usable = _usable(slot, now)
         if usable is not None and not _is_due(slot, now):
             return usable.value
-        # With a usable value nobody waits for the one who makes the next.
+        # With a usable value no thread waits for the one that makes the next.
         if not slot.lock.acquire(blocking=usable is None):
             return usable.value  # type: ignore[union-attr]  # blocking without one
         try:
@@ -143,4 +143,4 @@ def _is_due(slot: _Slot[Value], now: float) -> bool:
 def _pause(failures: int) -> float:
     # Randomness spreads load here; it is no security measure.
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (failures - 1))
-    return longest * (0.5 + random.random() / 2)  # noqa: S311
+    return longest * (0.5 + random.random() / 2)  # noqa: S311 - see above

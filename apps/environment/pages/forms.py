@@ -58,7 +58,7 @@ class ObjectForm(forms.Form):
             del self.fields["links"], self.fields["deployments"]
             return
         choices = [(one.pk, one.name) for one in deployments]
-        self.fields["deployments"].choices = choices  # type: ignore[attr-defined]
+        self.fields["deployments"].choices = choices  # type: ignore[attr-defined]  # a choice field
         self.fields["deployments"].help_text = "Only where some were chosen above."
         if not choices:
             del self.fields["deployments"]
