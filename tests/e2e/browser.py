@@ -42,10 +42,10 @@ AXE_RUN = """(options) => axe.run(document, options).then(found => found.violati
 # A change of theme fades, and a colour on its way is no colour of the page.
 SETTLED = """() => Promise.all(
   document.getAnimations().filter(one => one instanceof CSSTransition).map(one => one.finished))"""
-# What sticks to the lower edge lies over what a reader scrolls to: it is no neighbor of a target.
-UNSTICK = """() => document.querySelectorAll("main *").forEach(one => {
+# What sticks to an edge lies over what a reader scrolls to: it is no neighbor of a target.
+UNSTICK = """() => { scrollTo(0, 0); document.querySelectorAll("main *").forEach(one => {
   const { position, insetBlockEnd } = getComputedStyle(one);
-  if (position === "sticky" && insetBlockEnd === "0px") one.style.position = "static"; })"""
+  if (position === "sticky" && insetBlockEnd === "0px") one.style.position = "static"; }); }"""
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
