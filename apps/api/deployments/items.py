@@ -66,7 +66,9 @@ def list_deployments(request: Call, at: Path[InOrganization], asked: Query[Deplo
     if asked.names:
         found = found.filter(name__in=asked.names)
     sorts = {"name": "name", "createdAt": "created_at", "updatedAt": "wanted__created_at"}
-    whole = with_delivery(found.select_related("workspace", *DEPLOYMENT_PARTS))
+    # Few clusters and workspaces stand behind many Deployments: each is read once, not by each row.
+    parts = found.select_related("wanted__created_by", "applied", "created_by")
+    whole = with_delivery(parts.prefetch_related("workspace", "cluster"))
     page = page_of(whole, asked, sorts=sorts)
     rows = [deployment_shape(one) for one in page.rows]
     return DeploymentList(deployments=rows, **page.numbers(asked))
