@@ -55,7 +55,7 @@ def portal_programs(home: Home, *, host: str, port: int) -> list[Program]:
         "--bind",
         listener(host, port),
         "--worker-class",
-        "astro_portal.web_worker.PatientWorker",
+        "apps.core.web.worker.PatientWorker",
         "--workers",
         "1",
     ]

@@ -184,7 +184,7 @@ def _serving() -> Iterator[int]:
     """Run the portal's web server as the launcher does, until the end; yield its port."""
     port = free_port()
     command = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8"]
-    command += ["--worker-class", "astro_portal.web_worker.PatientWorker"]
+    command += ["--worker-class", "apps.core.web.worker.PatientWorker"]
     command += ["--no-control-socket", "astro_portal.wsgi"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

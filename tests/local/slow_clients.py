@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from astro_portal.web_worker import PatientWorker
+from apps.core.web.worker import PatientWorker
 
 
 class ImpatientWorker(PatientWorker):

@@ -11,11 +11,9 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
-from lxml.etree import XMLSyntaxError
-from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
-from onelogin.saml2.xmlparser import DTDForbidden, EntitiesForbidden
 
 from apps.core.errors import Invalid
+from apps.sso.models import SSOConnection
 from apps.sso.protocols.addresses import SCOPES
 from apps.sso.protocols.outgoing import OutgoingFailed, fetch
 
@@ -27,6 +25,16 @@ ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "j
 
 def read_metadata(*, xml: bytes, now: datetime) -> dict[str, Any]:
     """Return `entity_id`, `sso_url` and `certificates` (PEM) of SAML metadata; raises Invalid."""
+    # What reads XML takes 12 MB: a portal without SAML never loads it.
+    from lxml.etree import XMLSyntaxError  # noqa: PLC0415 - see above
+    from onelogin.saml2.idp_metadata_parser import (  # noqa: PLC0415 - see above
+        OneLogin_Saml2_IdPMetadataParser,
+    )
+    from onelogin.saml2.xmlparser import (  # noqa: PLC0415 - see above
+        DTDForbidden,
+        EntitiesForbidden,
+    )
+
     try:
         parsed = OneLogin_Saml2_IdPMetadataParser.parse(xml)
     except (DTDForbidden, EntitiesForbidden):
@@ -54,6 +62,17 @@ def read_metadata(*, xml: bytes, now: datetime) -> dict[str, Any]:
         "sso_url": sso_url,
         "certificates": _checked_certificates(certificates, now=now),
     }
+
+
+def certificate_ends(connection: SSOConnection) -> list[datetime]:
+    """Return when each certificate of a SAML connection ends.
+
+    Responses are accepted beyond that day, because the metadata vouches for the key; but identity
+    providers rotate their keys then.
+    """
+    certificates = connection.config["certificates"]
+    found = [x509.load_pem_x509_certificate(one.encode()) for one in certificates]
+    return [one.not_valid_after_utc for one in found]
 
 
 def fetch_metadata(*, url: str, now: datetime) -> dict[str, Any]:

@@ -5,10 +5,8 @@ front cannot make Destination and Recipient differ, and several certificates are
 an identity provider can rotate its key without an outage.
 """
 
-from datetime import datetime
 from typing import Any
 
-from cryptography import x509
 from lxml import etree
 from onelogin.saml2.auth import OneLogin_Saml2_Auth
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as C
@@ -58,17 +56,6 @@ def saml_settings(connection: SSOConnection) -> OneLogin_Saml2_Settings:
             },
         }
     )
-
-
-def certificate_ends(connection: SSOConnection) -> list[datetime]:
-    """Return when each certificate of a SAML connection ends.
-
-    Responses are accepted beyond that day, because the metadata vouches for the key; but identity
-    providers rotate their keys then.
-    """
-    certificates = connection.config["certificates"]
-    found = [x509.load_pem_x509_certificate(one.encode()) for one in certificates]
-    return [one.not_valid_after_utc for one in found]
 
 
 def new_request(connection: SSOConnection) -> OneLogin_Saml2_Auth:

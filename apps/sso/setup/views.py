@@ -26,7 +26,7 @@ from apps.sso.connections.newcomers import newcomer_role, roles_of_newcomers
 from apps.sso.linking.reach import is_owner
 from apps.sso.models import SSOConnection
 from apps.sso.protocols.addresses import SCOPES, address_of
-from apps.sso.protocols.saml import certificate_ends
+from apps.sso.protocols.identity_providers import certificate_ends
 from apps.sso.protocols.vocabulary import NAMES
 from apps.sso.setup.forms import FORMS, SHARED, ConnectionForm, ProtocolForm
 from apps.sso.sign_in.views import leave_for_test

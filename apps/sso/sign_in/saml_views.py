@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from allauth.socialaccount.helpers import complete_social_login
 from allauth.socialaccount.providers.base import ProviderException
@@ -17,12 +18,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from apps.core.web.gates import open_to_all
 from apps.sso.models import SSOConnection
-from apps.sso.protocols.answers import Answer, read_answer
 from apps.sso.protocols.assertions import spend_assertion
 from apps.sso.protocols.failures import NOT_ASKED, BadAnswer
-from apps.sso.protocols.saml import service_metadata
 from apps.sso.sign_in.adapter import app_of, problem
 from apps.sso.sign_in.views import connection_of
+
+# What reads XML takes 12 MB: a portal without SAML never loads it.
+if TYPE_CHECKING:
+    from apps.sso.protocols.answers import Answer
 
 ACS_SESSION = ("saml_acs_session", "saml-acs-session")
 ANSWER_SECONDS = 300
@@ -56,8 +59,10 @@ def acs(request: HttpRequest, connection_key: str) -> HttpResponse:
     return response
 
 
-def _believed(request: HttpRequest, connection: SSOConnection) -> Answer:
+def _believed(request: HttpRequest, connection: SSOConnection) -> "Answer":
     """Return what was posted, checked and spent; raises BadAnswer."""
+    from apps.sso.protocols.answers import read_answer  # noqa: PLC0415 - see above
+
     text = request.POST.get("SAMLResponse", "")
     if not text or len(text) > LONGEST_ANSWER:
         raise BadAnswer("No SAML answer came with this request.")
@@ -94,8 +99,10 @@ def acs_finish(request: HttpRequest, connection_key: str) -> HttpResponse:
         return problem(request, connection, str(error))
 
 
-def _kept(request: HttpRequest, connection: SSOConnection) -> Answer:
+def _kept(request: HttpRequest, connection: SSOConnection) -> "Answer":
     """Return the answer that was received; raises BadAnswer with what was wrong with it."""
+    from apps.sso.protocols.answers import Answer  # noqa: PLC0415 - see above
+
     said = request.GET.get("problem", "")
     if said:
         try:
@@ -114,7 +121,7 @@ def _kept(request: HttpRequest, connection: SSOConnection) -> Answer:
     return answer
 
 
-def _finish_saml(request: HttpRequest, connection: SSOConnection, answer: Answer) -> HttpResponse:
+def _finish_saml(request: HttpRequest, connection: SSOConnection, answer: "Answer") -> HttpResponse:
     provider = app_of(connection).get_provider(request)
     state = provider.unstash_redirect_state(request, answer.asked)
     login = provider.sociallogin_from_response(request, answer)
@@ -127,6 +134,8 @@ def _finish_saml(request: HttpRequest, connection: SSOConnection, answer: Answer
 @require_GET
 def metadata(request: HttpRequest, connection_key: str) -> HttpResponse:
     """The portal's SAML metadata. It holds no secret."""
+    from apps.sso.protocols.saml import service_metadata  # noqa: PLC0415 - see above
+
     connection = connection_of(connection_key, SSOConnection.Protocol.SAML)
     response = HttpResponse(
         service_metadata(connection), content_type="application/samlmetadata+xml"
