@@ -1,1 +1,3 @@
-"""What stands between a browser and the views: the server's worker, middleware, gates, forms and their pages, htmx."""
+"""What stands between a browser and the views: the server's worker, middleware, gates, forms and
+their pages, htmx.
+"""
