@@ -23,9 +23,7 @@ from apps.dataplane.hibernation import (
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHTS = Schedule(hibernate_at="0 19 * * *", wake_at="0 7 * * MON-FRI", time_zone="Europe/Berlin")
-HALF_PAST_TWO = Schedule(
-    hibernate_at="30 2 * * *", wake_at="0 7 * * *", time_zone="Europe/Berlin"
-)
+HALF_PAST_TWO = Schedule(hibernate_at="30 2 * * *", wake_at="0 7 * * *", time_zone="Europe/Berlin")
 
 
 def plan(*schedules: Schedule, override: Override | None = None) -> HibernationPlan:
