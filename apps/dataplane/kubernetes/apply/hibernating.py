@@ -19,7 +19,7 @@ MOST_NAMED = 3
 
 
 def pods_with_tasks(api: Api, *, spec: DeploymentSpec, portal_id: str) -> list[Manifest]:
-    """Return the pods that may still run tasks: of workers, tasks, and LocalExecutor's scheduler."""
+    """Return the pods that may still run tasks: of workers, tasks, and a local scheduler."""
     pods = api.list(
         POD,
         namespace=namespace_of(spec.ref),
