@@ -59,7 +59,7 @@ class Deployment(models.Model):
     `restarts` counts how often people asked for all components to be restarted. `hibernation` is
     the plan of `apps.dataplane.hibernation`, `is_hibernating` what it says until
     `hibernation_turns_at`; `hibernation_version` counts changes of both, `hibernation_applied` is
-    the one on the data plane.
+    the one on the data plane. `is_development` is kept for clients that hibernate nothing else.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -93,6 +93,7 @@ class Deployment(models.Model):
     hibernation_turns_at = models.DateTimeField(null=True, blank=True)
     hibernation_version = models.PositiveIntegerField(default=0, db_default=0)
     hibernation_applied = models.PositiveIntegerField(default=0, db_default=0)
+    is_development = models.BooleanField(default=True, db_default=True)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
     health_message = models.CharField(max_length=500, blank=True)

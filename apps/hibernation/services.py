@@ -108,3 +108,8 @@ def _words(plan: HibernationPlan) -> str:
         f"{one.hibernate_at} to {one.wake_at} {one.time_zone}{'' if one.is_enabled else ' (off)'}"
         for one in plan.schedules
     )
+
+
+def set_development(*, deployment: Deployment, is_development: bool) -> None:
+    """Note what clients of Astro call development mode: they offer hibernation only there."""
+    Deployment.objects.filter(pk=deployment.pk).update(is_development=is_development)

@@ -173,9 +173,8 @@ ZONES = st.sampled_from(
 SCHEDULES = st.builds(
     Schedule, hibernate_at=CRONS, wake_at=CRONS, time_zone=ZONES, is_enabled=st.booleans()
 )
-MOMENTS = st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1)).map(
-    lambda moment: moment.replace(tzinfo=UTC)
-)
+BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
+MOMENTS = st.integers(0, 2 * 365 * 24 * 60).map(lambda minutes: BEGIN + timedelta(minutes=minutes))
 OVERRIDES = st.none() | st.builds(
     Override, is_hibernating=st.booleans(), since=MOMENTS, until=st.none() | MOMENTS
 )
