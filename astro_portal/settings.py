@@ -126,6 +126,7 @@ INSTALLED_APPS = [
     "apps.environment",
     "apps.deploys",
     "apps.backups",
+    "apps.hibernation",
     "apps.releases",
     "apps.upgrades",
     "apps.airflow_access",
@@ -381,6 +382,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.backups.tasks.sweep_backups",
         "schedule": timedelta(seconds=30),
         "options": {"expires": 30},
+    },
+    "turn-hibernation": {
+        "task": "apps.hibernation.tasks.sweep",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15, "queue": "interactive"},
     },
     "watch-releases": {
         "task": "apps.releases.tasks.watch",

@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("apps.environment.urls")),
     path("", include("apps.deploys.urls")),
     path("", include("apps.backups.urls")),
+    path("", include("apps.hibernation.urls")),
     path("", include("apps.releases.urls")),
     path("", include("apps.upgrades.urls")),
     path("", include("apps.airflow_access.urls")),

@@ -8,6 +8,7 @@ from apps.accounts.sessions.services import session_id_of
 from apps.airflow_access.tickets import airflow_role, airflow_url, path_in_airflow, sign_ticket
 from apps.audit.services import record
 from apps.core.errors import PortalError, Refused
+from apps.deployments.editing.hibernating import wake
 from apps.deployments.models import Deployment, Health, Phase
 
 
@@ -26,15 +27,25 @@ class Admission:
 
 
 def open_airflow(
-    *, actor: User, deployment: Deployment, session_key: str | None, target: str, now: datetime
+    *,
+    actor: User,
+    deployment: Deployment,
+    session_key: str | None,
+    target: str,
+    now: datetime,
+    may_wake: bool = False,
 ) -> Admission:
     """Sign the user in to the Deployment's Airflow, with the role that fits the one held here.
 
     `session_key` is the portal session; Airflow's session ends with it. `target` is the address to
-    open inside Airflow; any other address is ignored. Raises AirflowNotUp and Refused.
+    open inside Airflow; any other address is ignored. One that hibernates is woken, unless
+    `may_wake` says that the person may not have meant to. Raises AirflowNotUp and Refused.
     """
-    _require_airflow(deployment)
     role = airflow_role(user=actor, deployment=deployment)
+    if role and may_wake and deployment.is_hibernating:
+        wake(actor=actor, deployment=deployment, now=now, reason="a person who opened Airflow")
+        raise AirflowNotUp("Airflow is waking up, which takes about half a minute.")
+    _require_airflow(deployment)
     if not role:
         raise Refused("You have no role in this Airflow.")
     base = airflow_url(deployment)
@@ -70,5 +81,7 @@ def _require_airflow(deployment: Deployment) -> None:
         )
     if deployment.applied_id is None:
         raise AirflowNotUp("Airflow has not started for the first time yet.")
+    if deployment.is_hibernating:
+        raise AirflowNotUp("Airflow hibernates. Open it from the page of its Deployment.")
     if deployment.health in (Health.STARTING, Health.STOPPED):
         raise AirflowNotUp("Airflow is not running at the moment.")

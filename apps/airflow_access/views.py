@@ -64,6 +64,7 @@ def _hand_over(request: HttpRequest, deployment: Deployment, target: str) -> Htt
             session_key=request.session.session_key,
             target=target,
             now=timezone.now(),
+            may_wake=request.method == "POST" or _is_own_visit(request),
         )
     except PortalError as error:
         return _not_up(request, deployment, error.message, target)
@@ -72,6 +73,13 @@ def _hand_over(request: HttpRequest, deployment: Deployment, target: str) -> Htt
     # Airflow checks that the form comes from the portal's origin; the path is not sent.
     response["Referrer-Policy"] = "origin"
     return response
+
+
+def _is_own_visit(request: HttpRequest) -> bool:
+    """Return whether a person came by themselves, from the portal or from an Airflow: a link on a
+    page of others must not wake anything.
+    """
+    return request.headers.get("Sec-Fetch-Site") in ("none", "same-origin", "same-site")
 
 
 def _not_up(

@@ -8,7 +8,7 @@ from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
 from apps.api.alerts import channels, messages, opened, rules, silences
-from apps.api.changes import drift, operations, revisions
+from apps.api.changes import drift, hibernation, operations, revisions
 from apps.api.deployments import deploys, differences, environment, items, logs, options, promotions
 from apps.api.git import branches, repositories, sources
 from apps.api.observing import dags, history, incidents, remote_write, scaling
@@ -36,6 +36,7 @@ ROUTERS = (
     environment.router,
     logs.router,
     operations.router,
+    hibernation.router,
     revisions.router,
     drift.router,
     repositories.router,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from apps.dataplane.hibernation import HibernationPlan
 from apps.dataplane.production import Pairs, ProductionSpec, Toleration
 
 ExecutorName = Literal["celery", "local", "kubernetes"]
@@ -139,6 +140,8 @@ class DeploymentSpec:
     empty without any: a change of it restarts nothing.
     `image_pull_secret` is the `.dockerconfigjson` that pulls the runtime's image, empty where the
     cluster's own does.
+    `hibernation` is when nothing of it runs, for planes that keep time themselves; `is_hibernating`
+    is what that says now, for the others.
     `package_indexes` are where packages are looked for first, in this order. They matter where
     packages are chosen or installed, and are empty in a spec that does neither.
     """
@@ -162,6 +165,8 @@ class DeploymentSpec:
     settings: ProductionSpec = ProductionSpec()
     environment: str = field(default="", repr=False)
     restarts: int = 0
+    hibernation: HibernationPlan = HibernationPlan()
+    is_hibernating: bool = False
 
 
 def restart_mark(spec: DeploymentSpec) -> dict[str, str]:

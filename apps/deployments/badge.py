@@ -14,7 +14,7 @@ from django.db.models import Case, CharField, F, Q, Value, When
 from apps.deployments.models import Health, Phase, RevisionState
 
 Tone = Literal["good", "move", "warn", "bad", "idle"]
-Group = Literal["failed", "unhealthy", "degraded", "unknown", "progress", "healthy"]
+Group = Literal["failed", "unhealthy", "degraded", "unknown", "progress", "healthy", "hibernating"]
 # Those that need a person first.
 GROUPS: tuple[Group, ...] = (
     "failed",
@@ -23,6 +23,7 @@ GROUPS: tuple[Group, ...] = (
     "unknown",
     "progress",
     "healthy",
+    "hibernating",
 )
 UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 
@@ -68,6 +69,10 @@ class DeploymentSeen(Protocol):
     def warnings(self) -> Sequence[str] | None: ...
     @property
     def next_reconcile_at(self) -> datetime | None: ...
+    @property
+    def is_hibernating(self) -> bool: ...
+    @property
+    def hibernation_turns_at(self) -> datetime | None: ...
     @property
     def wanted(self) -> RevisionSeen | None: ...
     @property
@@ -129,11 +134,22 @@ def _at_rest(deployment: DeploymentSeen) -> DisplayStatus:
         return DisplayStatus("healthy", "healthy", "Healthy", "good", "good", health)
     if deployment.health == Health.STARTING:
         return DisplayStatus("starting", "progress", "Starting", "move", "move", health)
+    if deployment.health == Health.STOPPED and deployment.is_hibernating:
+        return _hibernating(deployment)
     if deployment.health == Health.UNKNOWN:
         return DisplayStatus(
             "unknown", "unknown", "Unknown", "idle", "unknown", last_error or health
         )
     return DisplayStatus("unhealthy", "unhealthy", "Unhealthy", "bad", "bad", last_error or health)
+
+
+def _hibernating(deployment: DeploymentSeen) -> DisplayStatus:
+    turns_at = deployment.hibernation_turns_at
+    until = "It hibernates until it is woken."
+    if turns_at is not None:
+        until = f"Wakes {turns_at:%a} {turns_at.day} {turns_at:%b}, {turns_at:%H:%M} UTC."
+    message = deployment.last_error or until
+    return DisplayStatus("hibernating", "hibernating", "Hibernating", "idle", "sleep", message)
 
 
 def import_errors_in_words(count: int) -> str:
@@ -160,6 +176,12 @@ def _in_change(deployment: DeploymentSeen) -> DisplayStatus:
     if wanted is None or applied is None:
         message = last_error or "Airflow is being set up."
         return DisplayStatus("creating", "progress", "Creating", "move", "move", message)
+    if wanted.number == applied.number and deployment.is_hibernating:
+        message = last_error or "Airflow stops when its tasks have ended."
+        return DisplayStatus("stopping", "progress", "Falling asleep", "move", "move", message)
+    if wanted.number == applied.number and deployment.health == Health.STOPPED:
+        message = last_error or "Airflow is starting again."
+        return DisplayStatus("starting", "progress", "Waking up", "move", "move", message)
     if wanted.code_digest != applied.code_digest:
         message = last_error or f"Revision {wanted.number} deploys new code."
         return DisplayStatus("deploying", "progress", "Deploying", "move", "move", message)
@@ -194,6 +216,7 @@ def status_expression() -> Case:
         When(is_unsettled, then=Value("progress")),
         When(cluster__unreachable_since__isnull=False, then=Value("unknown")),
         When(health=Health.STARTING, then=Value("progress")),
+        When(health=Health.STOPPED, is_hibernating=True, then=Value("hibernating")),
         When(health=Health.HEALTHY, observation__import_errors__gt=0, then=Value("degraded")),
         When(
             health=Health.HEALTHY,

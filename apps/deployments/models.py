@@ -56,7 +56,10 @@ class Deployment(models.Model):
     `incident_severity`, how many are open and not silenced and the worst of them, are written by
     observability and read by every page. `environment_version` counts changes of the values that
     reach it from outside of its revisions, `environment_delivered` is the one on the data plane.
-    `restarts` counts how often people asked for all components to be restarted.
+    `restarts` counts how often people asked for all components to be restarted. `hibernation` is
+    the plan of `apps.dataplane.hibernation`, `is_hibernating` what it says until
+    `hibernation_turns_at`; `hibernation_version` counts changes of both, `hibernation_applied` is
+    the one on the data plane. `is_development` is kept for clients that hibernate nothing else.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -85,6 +88,12 @@ class Deployment(models.Model):
     environment_version = models.PositiveIntegerField(default=0, db_default=0)
     environment_delivered = models.PositiveIntegerField(default=0, db_default=0)
     restarts = models.PositiveIntegerField(default=0, db_default=0)
+    hibernation = models.JSONField(default=dict, blank=True, db_default={})
+    is_hibernating = models.BooleanField(default=False, db_default=False)
+    hibernation_turns_at = models.DateTimeField(null=True, blank=True)
+    hibernation_version = models.PositiveIntegerField(default=0, db_default=0)
+    hibernation_applied = models.PositiveIntegerField(default=0, db_default=0)
+    is_development = models.BooleanField(default=True, db_default=True)
 
     health = models.CharField(max_length=10, choices=Health.choices, default=Health.UNKNOWN)
     health_message = models.CharField(max_length=500, blank=True)
@@ -129,6 +138,11 @@ class Deployment(models.Model):
                 name="deployment_due",
             ),
             models.Index(fields=["workspace", "phase"], name="deployment_in_workspace"),
+            models.Index(
+                fields=["hibernation_turns_at"],
+                condition=models.Q(hibernation_turns_at__isnull=False),
+                name="deployment_turns",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -325,6 +339,8 @@ class Operation(models.Model):
         RESTORE = "restore", "Restore backup"
         RETRY = "retry", "Retry"
         RESTART = "restart", "Restart"
+        HIBERNATE = "hibernate", "Hibernate"
+        WAKE = "wake", "Wake up"
         PUT_BACK = "put-back", "Revert drift"
         SETTINGS = "settings", "Cluster settings"
         DELETE = "delete", "Delete"

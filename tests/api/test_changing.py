@@ -25,6 +25,7 @@ SENT = {
     "defaultTaskPodCpu": "1",
     "resourceQuotaMemory": "20Gi",
 }
+NEVER = {"hibernateAtCron": "at night", "wakeAtCron": "0 7 * * *"}
 
 
 def id_of(kind, row) -> str:
@@ -52,7 +53,10 @@ def test_a_deployment_is_created_as_the_form_would(program, workspace, plane):
     ("wrong", "sentence"),
     [
         ({"isHighAvailability": True}, "high availability"),
-        ({"isDevelopmentMode": True}, "hibernation"),
+        (
+            {"scalingSpec": {"hibernationSpec": {"schedules": [NEVER]}}},
+            "Enter a cron expression of five fields",
+        ),
         ({"schedulerSize": "LARGE"}, "other sizes of schedulers"),
         ({"workloadIdentity": "arn"}, "workload identities"),
         ({"executor": "ASTRO"}, "There is no executor astro"),

@@ -131,6 +131,8 @@ TABLE: dict[str, str] = {
     "GetOperation": "deployment.view",
     "RetryDeployment": "deployment.update",
     "RestartDeployment": "deployment.update",
+    "UpdateDeploymentHibernationOverride": "deployment.update",
+    "DeleteDeploymentHibernationOverride": "deployment.update",
     "ListRevisions": "deployment.view",
     "GetRevision": "deployment.view",
     "RestoreRevision": "deployment.update",

@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from apps.alerts.sweeping.sweep import sweep
 from apps.clusters.models import Cluster
 from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import Permanent
+from apps.dataplane.hibernation import HibernationPlan, Override
 from apps.dataplane.local.airflow import code
 from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.control.history_cleanup import log_file
@@ -1101,6 +1102,80 @@ def _rows_of(url: str, run_id: str) -> dict[str, int]:
     )
     with psycopg.connect(url) as connection:
         return dict(connection.execute(counts, {"run": run_id}).fetchall())
+
+
+DOZING = """
+import time
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def dozing():
+    @task
+    def doze():
+        time.sleep(8)
+
+    doze()
+
+@dag(schedule=None)
+def endless():
+    @task
+    def sit():
+        time.sleep(3600)
+
+    sit()
+
+dozing()
+endless()
+"""
+
+
+def test_it_restarts_on_request_and_hibernates_until_it_wakes(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    world.apply(code=make_code(tmp_path, {"dozing.py": DOZING}))
+    before = world.pids()
+    world.apply(restarts=world.spec.restarts + 1)
+    assert not set(before.values()) & set(world.pids().values()), "a process was not restarted"
+
+    run_id = world.trigger("dozing")
+    eventually(lambda: running_tasks(world) == 1, seconds=60)
+    world.apply(hibernation=asleep(until=None))
+
+    # The task ended first, and nothing of it runs; that is wanted and no drift.
+    assert world.pids() == {}
+    seen_asleep = world.plane.observe(ref="open-comet")
+    assert (seen_asleep.health, seen_asleep.is_drifted) == ("stopped", False)
+    assert "until it wakes" in seen_asleep.message
+    world.plane.back_up(ref="open-comet", path=str(tmp_path / "asleep.dump"))
+    world.apply(environment='{"connections": {}, "variables": {"of_the_night": "1"}}')
+    assert world.pids() == {}
+
+    # It wakes at its time, by the keeper alone.
+    until = datetime.now(UTC) + timedelta(seconds=4)
+    world.apply(hibernation=asleep(until=until))
+    eventually(lambda: world.plane.observe(ref="open-comet").health == "healthy", seconds=90)
+    woken_after = (datetime.now(UTC) - until).total_seconds()
+    print(f"healthy {woken_after:.1f} s after it was to wake")
+    assert woken_after < 60
+    world.succeeded("dozing", run_id)
+
+    # A task that never ends is ended when its time is over.
+    world.trigger("endless")
+    eventually(lambda: running_tasks(world) == 1, seconds=60)
+    world.apply(hibernation=replace(asleep(until=None), task_minutes=0))
+    assert world.pids() == {}
+    world.apply(hibernation=HibernationPlan(), environment="")
+    assert world.plane.observe(ref="open-comet").health == "healthy"
+
+
+def asleep(*, until: datetime | None) -> HibernationPlan:
+    now = datetime.now(UTC)
+    return HibernationPlan(override=Override(is_hibernating=True, since=now, until=until))
+
+
+def running_tasks(world: LocalWorld) -> int:
+    path = "/api/v2/dags/~/dagRuns/~/taskInstances?state=running"
+    return int(world.airflow("GET", path)["total_entries"])
 
 
 def test_a_backup_is_restored_with_all_that_was_in_it_and_a_damaged_one_changes_nothing(

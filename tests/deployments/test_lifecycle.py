@@ -182,6 +182,7 @@ def test_the_database_counts_as_the_badge_says(make_deployment: Callable[..., De
             (None, one.created_at),
             (True, False),
             (one.cluster, silent),
+            (True, False),
         )
     )
     made = Deployment.objects.bulk_create(
@@ -194,8 +195,18 @@ def test_the_database_counts_as_the_badge_says(make_deployment: Callable[..., De
             phase=phase,
             next_reconcile_at=due,
             quarantined_at=one.created_at if is_quarantined else None,
+            is_hibernating=is_hibernating,
         )
-        for number, (_, _, health, phase, due, is_quarantined, cluster) in enumerate(combinations)
+        for number, (
+            _,
+            _,
+            health,
+            phase,
+            due,
+            is_quarantined,
+            cluster,
+            is_hibernating,
+        ) in enumerate(combinations)
     )
     revisions = Revision.objects.bulk_create(
         Revision(deployment=deployment, number=1, config={}, state=state, failure="Disk is full.")
@@ -211,6 +222,6 @@ def test_the_database_counts_as_the_badge_says(make_deployment: Callable[..., De
         group=status_expression()
     )
 
-    assert rows.count() == 960 + 1
+    assert rows.count() == 1920 + 1
     for row in rows:
         assert display_status(row).group == row.group  # type: ignore[attr-defined]

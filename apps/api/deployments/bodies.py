@@ -13,6 +13,7 @@ from pydantic import Field
 
 from apps.accounts.models import User
 from apps.api.deployments.own_settings import is_highly_available, scheduler_size_of
+from apps.api.hibernation import ScalingSpecBody
 from apps.api.wire.errors import NotOffered
 from apps.api.wire.shapes import Shape
 from apps.clusters.models import Cluster
@@ -75,6 +76,7 @@ class DeploymentBody(Shape):
     is_high_availability: bool | None = None
     workload_identity: str | None = None
     corrects_drift: bool | None = None
+    scaling_spec: ScalingSpecBody | None = None
     settings: dict[str, str] | None = None
     astro_runtime_version: str | None = None
 
@@ -96,7 +98,6 @@ def options_of(cluster: Cluster) -> DeploymentOptions:
 def refuse_what_is_not_here(body: DeploymentBody) -> None:
     """Raise NotOffered for the first option that the portal does not have."""
     refusals = {
-        "development mode and hibernation": bool(body.is_development_mode),
         "contact emails": bool(body.contact_emails),
         "workload identities": bool(body.workload_identity),
     }

@@ -8,6 +8,7 @@ from ninja import Path, Query, Router
 from apps.access.scoped import require
 from apps.accounts.models import User
 from apps.api.deployments.bodies import (
+    DeploymentBody,
     DeploymentChange,
     NewDeployment,
     changed_configuration,
@@ -20,6 +21,7 @@ from apps.api.deployments.shapes import (
     DeploymentShape,
     deployment_shape,
 )
+from apps.api.hibernation import save_scaling
 from apps.api.wire.errors import NotHere, NotOffered
 from apps.api.wire.etags import is_matched
 from apps.api.wire.gates import DEPLOYMENT_PARTS, Call, in_organization, on_deployment
@@ -98,6 +100,7 @@ def new_deployment(request: Call, at: Path[InOrganization], body: NewDeployment)
             ),
         )
         _enforce(actor, operation.deployment, body.is_cicd_enforced)
+        _scale(actor, operation.deployment, body)
     return deployment_shape(_again(operation.deployment))
 
 
@@ -147,6 +150,7 @@ def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentCha
                 base_revision_number=deployment.wanted.number,
             )
         _enforce(actor, deployment, body.is_cicd_enforced)
+        _scale(actor, deployment, body)
     return deployment_shape(_again(deployment))
 
 
@@ -171,6 +175,15 @@ def _enforce(actor: User, deployment: Deployment, is_on: bool | None) -> None:
     """Decide for the Deployment alone, where it is to be another than now."""
     if is_on is not None and is_on != is_enforced(deployment):
         set_for_deployment(actor=actor, deployment=deployment, is_on=is_on)
+
+
+def _scale(actor: User, deployment: Deployment, body: DeploymentBody) -> None:
+    save_scaling(
+        actor=actor,
+        deployment=deployment,
+        body=body.scaling_spec,
+        is_development=body.is_development_mode,
+    )
 
 
 def _workspace(request: Call, text: str) -> Workspace:

@@ -1,8 +1,8 @@
 """A Deployment on the wire.
 
 A Deployment on this machine has the type STANDARD, one on a Kubernetes cluster DEDICATED. What the
-portal does not have (hibernation) has the value that says so, and is refused where a client asks
-for another. Of settings it has what the Deployment sets itself; what holds is another operation.
+portal does not have has the value that says so, and is refused where a client asks for another. Of
+settings it has what the Deployment sets itself; what holds is another operation.
 """
 
 from datetime import datetime
@@ -19,6 +19,7 @@ from apps.api.deployments.own_settings import (
     scheduler_replicas_of,
     scheduler_size_of,
 )
+from apps.api.hibernation import ScalingSpec, ScalingStatus, scaling_spec, scaling_status
 from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import part_id, public_id
 from apps.dataplane.kubernetes.render.sizes import SIZES, TASK, cpus, mebibytes
@@ -42,6 +43,8 @@ STATUS = {
     "healthy": "HEALTHY",
     # Airflow is well; the reason says that a DAG file is not.
     "degraded": "HEALTHY",
+    "hibernating": "HIBERNATING",
+    "stopping": "DEPLOYING",
     "unreachable": "UNKNOWN",
     "unknown": "UNKNOWN",
     "deleted": "UNKNOWN",
@@ -109,7 +112,7 @@ class DeploymentShape(Shape):
     resource_quota_memory: str = QUOTA_MEMORY
     is_cicd_enforced: bool = False
     is_dag_deploy_enabled: bool = True
-    is_development_mode: bool = False
+    is_development_mode: bool
     is_high_availability: bool
     settings: dict[str, str]
     corrects_drift: bool
@@ -128,6 +131,8 @@ class DeploymentShape(Shape):
     web_server_cpu: str = ""
     web_server_memory: str = ""
     web_server_replicas: int = 1
+    scaling_spec: ScalingSpec | None = None
+    scaling_status: ScalingStatus | None = None
     created_at: datetime
     updated_at: datetime
     created_by: Profile
@@ -183,6 +188,9 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         scheduler_memory=mebibytes(scheduler_memory) if is_kubernetes else "",
         scheduler_replicas=scheduler_replicas_of(configuration),
         is_high_availability=is_doubled,
+        is_development_mode=deployment.is_development,
+        scaling_spec=scaling_spec(deployment),
+        scaling_status=scaling_status(deployment),
         settings=configuration.own_settings,
         environment_variables=variable_shapes(configuration, wanted),
         worker_queues=[_queue_shape(deployment_id, queue) for queue in configuration.queues],

@@ -113,6 +113,8 @@ def airflow_of(deployment: Deployment) -> AirflowApi:
         raise AirflowSilent("This Deployment is being deleted, including its Airflow.")
     if deployment.applied is None:
         raise AirflowSilent("Airflow has not started for the first time yet.")
+    if deployment.health == Health.STOPPED and deployment.is_hibernating:
+        raise AirflowSilent("Airflow hibernates. Wake it up to see its DAGs.")
     if deployment.health == Health.STOPPED:
         raise AirflowSilent("Airflow is stopped.")
     if deployment.cluster.blind_until is not None:

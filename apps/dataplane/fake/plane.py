@@ -352,8 +352,8 @@ class FakePlane:
         for name in _restarted(airflow.applied, spec):
             airflow.restarts[name] = airflow.restarts.get(name, 0) + 1
         airflow.applied = spec
-        airflow.health = "healthy"
-        airflow.message = "Airflow is healthy."
+        airflow.health = "stopped" if spec.is_hibernating else "healthy"
+        airflow.message = "Nothing runs." if spec.is_hibernating else "Airflow is healthy."
         if spec.corrects_drift:
             airflow.drift = ()
 
@@ -385,6 +385,8 @@ def _names(spec: DeploymentSpec) -> tuple[str, ...]:
 
 def _component(airflow: FakeAirflow, name: str) -> ComponentStatus:
     is_up = airflow.applied is not None
+    if airflow.applied is not None and airflow.applied.is_hibernating:
+        return ComponentStatus(name=name, state="stopped", ready=0, wanted=0)
     return ComponentStatus(
         name=name,
         state="running" if is_up else "starting",

@@ -15,6 +15,8 @@ COMPONENT_LABEL = "app.kubernetes.io/component"
 NAME_ANNOTATION = f"{PREFIX}/name"
 # Such an object is created if it does not exist, and otherwise left as it is.
 ONCE_ANNOTATION = f"{PREFIX}/once"
+# KEDA keeps this number of workers, whatever waits.
+PAUSED_ANNOTATION = "autoscaling.keda.sh/paused-replicas"
 SECURITY = "pod-security.kubernetes.io"
 # All labels and annotations that an object of the portal may have from it.
 OUR_KEYS = frozenset(
@@ -29,6 +31,7 @@ OUR_KEYS = frozenset(
         REVISION_ANNOTATION,
         NAME_ANNOTATION,
         ONCE_ANNOTATION,
+        PAUSED_ANNOTATION,
         *(f"{SECURITY}/{mode}" for mode in ("enforce", "audit", "warn")),
     }
 )

@@ -13,6 +13,7 @@ from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import DEPLOYMENT, POD, STATEFUL_SET, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.api.transport import forget
+from apps.dataplane.kubernetes.apply import hibernating
 from apps.dataplane.kubernetes.apply.apply_pass import ApplyPass
 from apps.dataplane.kubernetes.apply.deletion import delete_pass
 from apps.dataplane.kubernetes.apply.pod_deletion_cost import mark_busy_workers
@@ -76,12 +77,13 @@ class KubernetesPlane:
         """Do one pass; see `apply_pass.ApplyPass`."""
         if spec.executor == "kubernetes":
             task_pod_policy.require(self.api)
-        return ApplyPass(
-            api=self.api,
-            portal_id=self.config.portal_id,
-            spec=spec,
-            stages=self._rendered(spec),
-        ).run()
+        if not spec.is_hibernating:
+            return self._apply(spec)
+        pods = hibernating.pods_with_tasks(self.api, spec=spec, portal_id=self.config.portal_id)
+        progress = self._apply(spec, is_draining=bool(pods))
+        if not pods:
+            return progress
+        return hibernating.wait_for(self.api, pods, spec=spec, progress=progress)
 
     def observe(self, *, ref: str) -> Observation:
         """Observe the Deployment without changing it."""
@@ -196,9 +198,17 @@ class KubernetesPlane:
         """Close the connections of this process to the cluster."""
         forget(self.config.connection)
 
-    def _rendered(self, spec: DeploymentSpec) -> tuple[Stage, ...]:
+    def _apply(self, spec: DeploymentSpec, *, is_draining: bool = False) -> Progress:
+        return ApplyPass(
+            api=self.api,
+            portal_id=self.config.portal_id,
+            spec=spec,
+            stages=self._rendered(spec, is_draining=is_draining),
+        ).run()
+
+    def _rendered(self, spec: DeploymentSpec, *, is_draining: bool = False) -> tuple[Stage, ...]:
         config = self.config.for_database_on(spec.database_server)
-        return render(spec=spec, config=config)
+        return render(spec=spec, config=config, is_draining=is_draining)
 
     def _pods(self, ref: str) -> list[Manifest]:
         return self.api.list(

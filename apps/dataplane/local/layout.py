@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.hibernation import HibernationPlan, plan_from_json, plan_to_json
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine.ports import free_port
 from apps.dataplane.local.private_files import write_private
@@ -70,6 +71,11 @@ class Folder:
     @property
     def scaling(self) -> Path:
         return self.path / "scaling.json"
+
+    @property
+    def hibernation(self) -> Path:
+        """When it hibernates, for the keeper."""
+        return self.path / "hibernation.json"
 
     @property
     def scaling_log(self) -> Path:
@@ -143,6 +149,21 @@ def read_wanted(folder: Folder) -> Wanted:
 def save_wanted(folder: Folder, wanted: Wanted) -> None:
     """Write what the keeper shall run."""
     write_private(folder.scaling, json.dumps(asdict(wanted), sort_keys=True))
+
+
+def read_plan(folder: Folder) -> HibernationPlan:
+    """Return when it hibernates; never, when that was never written."""
+    try:
+        return plan_from_json(json.loads(folder.hibernation.read_text()))
+    except FileNotFoundError:
+        return HibernationPlan()
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Permanent(_damaged(folder.hibernation)) from error
+
+
+def save_plan(folder: Folder, plan: HibernationPlan) -> None:
+    """Write when it hibernates, for the keeper."""
+    write_private(folder.hibernation, json.dumps(plan_to_json(plan), sort_keys=True))
 
 
 def read_state(folder: Folder) -> State | None:

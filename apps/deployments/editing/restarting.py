@@ -17,6 +17,8 @@ def restart(*, actor: User, deployment: Deployment) -> Operation:
     Raises Conflict while another operation runs, or when the last change was not applied.
     """
     deployment = lock_deployment(deployment)
+    if deployment.is_hibernating:
+        raise Conflict(f"{deployment.name} hibernates, so nothing of it runs. Wake it up instead.")
     running = deployment.operations.filter(state=OperationState.RUNNING).first()
     if running is not None and running.kind == Operation.Kind.RESTART:
         return running

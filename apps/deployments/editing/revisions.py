@@ -15,6 +15,7 @@ from apps.deployments import tasks
 from apps.deployments.configuration.changes import changes
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import Problem
+from apps.deployments.editing.plans import wake_for_change
 from apps.deployments.models import (
     Deployment,
     Operation,
@@ -27,6 +28,8 @@ from apps.deployments.operations import begin_operation, record_change
 from apps.deployments.reconciling import lifecycle
 
 AUDITED_LENGTH = 200
+# These must be seen running, and so does another runtime. Other edits are applied asleep.
+WAKING = (Operation.Kind.DEPLOY, Operation.Kind.ROLL_BACK, Operation.Kind.RESTORE)
 UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 _ACTIONS = {
     Operation.Kind.CREATE: "deployment.created",
@@ -66,6 +69,8 @@ def add_revision(
         restore = before.restore
     _take_secrets(actor, deployment, configuration)
     supersede(deployment)
+    if kind in WAKING or (before and before.configuration.runtime != configuration.runtime):
+        wake_for_change(actor, deployment, now=timezone.now())
     revision = Revision.objects.create(
         deployment=deployment,
         number=(before.number if before else 0) + 1,
@@ -95,6 +100,11 @@ def supersede(deployment: Deployment) -> None:
     if deployment.wanted is not None:
         rows = Revision.objects.filter(pk=deployment.wanted.pk)
         lifecycle.move(rows, "revision", RevisionState.SUPERSEDED)
+    supersede_operation(deployment)
+
+
+def supersede_operation(deployment: Deployment) -> None:
+    """Mark the operation in progress as superseded, and leave its revision to the next one."""
     lifecycle.move(
         Operation.objects.filter(deployment=deployment),
         "operation",
@@ -104,7 +114,7 @@ def supersede(deployment: Deployment) -> None:
 
 
 def apply_again(
-    actor: User, deployment: Deployment, kind: Operation.Kind, *, title: str
+    actor: User | None, deployment: Deployment, kind: Operation.Kind, *, title: str
 ) -> Operation:
     """Apply the current revision, which was applied, once more. Raises Conflict when it was not."""
     revision = deployment.wanted

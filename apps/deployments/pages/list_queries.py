@@ -93,6 +93,8 @@ _COLUMNS = (
     KeyTransform("queues", "observation"),
     "open_incidents",
     "incident_severity",
+    "is_hibernating",
+    "hibernation_turns_at",
     "cluster__name",
     "cluster__unreachable_since",
 )
@@ -183,6 +185,8 @@ class Row(NamedTuple):
     queues_seen: str | None
     open_incidents: int
     incident_severity: int
+    is_hibernating: bool
+    hibernation_turns_at: datetime | None
     cluster: RowCluster
     wanted: RowRevision | None
     applied: RowRevision | None

@@ -44,6 +44,7 @@ GROUP_WORDS = {
     "unknown": ("Unknown", "idle"),
     "progress": ("In progress", "move"),
     "healthy": ("Healthy", "good"),
+    "hibernating": ("Hibernating", "idle"),
 }
 
 

@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage, storages
 from apps.clusters.images import project_image
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.errors import Permanent
+from apps.dataplane.hibernation import plan_from_json
 from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import (
     CodeSpec,
@@ -73,6 +74,8 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             package_indexes=_package_indexes(deployment, revision),
             environment=shared.document,
             restarts=deployment.restarts,
+            hibernation=plan_from_json(deployment.hibernation),
+            is_hibernating=deployment.is_hibernating,
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of this Deployment cannot be decrypted. {error}") from error

@@ -168,7 +168,7 @@ def _reconcile_settled(lease: Lease, deployment: Deployment, plane: DataPlane) -
         _finish_observation(lease, deployment, plane, observation)
         return
     is_current = observation.exists and observation.applied_revision == wanted.number
-    has_old_values = not shared_values.is_delivered(deployment)
+    has_old_values = not shared_values.is_delivered(deployment) or _has_old_plan(deployment)
     if is_current and (has_old_values or _has_old_pull_secret(deployment, wanted)):
         spec = compile_spec(deployment=deployment, revision=wanted)
         _finish_apply(lease, deployment, plane, plane.apply(spec=spec))
@@ -192,6 +192,11 @@ def _reconcile_settled(lease: Lease, deployment: Deployment, plane: DataPlane) -
         _finish_correction(lease, deployment, plane, progress, drift)
         return
     _finish_apply(lease, deployment, plane, progress)
+
+
+def _has_old_plan(deployment: Deployment) -> bool:
+    """Whether it fell asleep, woke, or got another plan since the last apply."""
+    return deployment.hibernation_applied != deployment.hibernation_version
 
 
 def _has_old_pull_secret(deployment: Deployment, wanted: Revision) -> bool:
@@ -238,6 +243,7 @@ def _finish_apply(
             has_new_code=_has_new_code(deployment),
             # What was read after this count is on the data plane now.
             environment_delivered=deployment.environment_version,
+            hibernation_applied=deployment.hibernation_version,
         )
         return
     _finish(lease, deployment, observation, after_seconds=progress.retry_after_seconds)

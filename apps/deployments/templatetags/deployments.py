@@ -28,6 +28,7 @@ TABS = (
     ("revisions", "Revisions", "deployments:revisions"),
     ("operations", "Operations", "deployments:operations"),
     ("backups", "Backups", "backups:list"),
+    ("hibernation", "Hibernation", "hibernation:overview"),
     ("access", "Access", "deployments:access"),
 )
 ACTIONS = (
@@ -96,6 +97,8 @@ def _why_no_airflow(deployment: Deployment) -> str:
     """Say why there is no Airflow to open, empty if there is one."""
     if deployment.applied_id is None:
         return "Airflow has not started for the first time yet."
+    if deployment.health == Health.STOPPED and deployment.is_hibernating:
+        return ""
     if deployment.health == Health.STOPPED:
         return "Airflow is stopped."
     return "Airflow is starting." if deployment.health == Health.STARTING else ""

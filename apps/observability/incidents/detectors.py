@@ -131,7 +131,9 @@ def findings(look: Seen) -> list[Finding]:
     """Return all that is wrong with an active Deployment, one finding per kind and subject."""
     if look.deployment.phase != Phase.ACTIVE:
         return []
-    detectors = ALWAYS if look.is_blind else ALWAYS + OBSERVED
+    # What hibernates neither runs nor beats, and that is wanted.
+    is_quiet = look.is_blind or look.deployment.is_hibernating
+    detectors = ALWAYS if is_quiet else ALWAYS + OBSERVED
     found: dict[tuple[str, str], Finding] = {}
     for detector in detectors:
         for finding in detector(look):

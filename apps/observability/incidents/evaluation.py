@@ -32,6 +32,7 @@ _READ = (
     "health",
     "health_message",
     "health_since",
+    "is_hibernating",
     "observed_at",
     "observation",
     "failures",

@@ -16,7 +16,7 @@ from apps.deployments.models import Deployment, Operation, OperationState, Phase
 from apps.organizations.models import Organization, Workspace
 from apps.portal.models import Pin
 
-CALM = ("progress", "healthy")
+CALM = ("progress", "healthy", "hibernating")
 HAS_DRIFT = Q(observation__drift__0__isnull=False)
 OPERATION_TONES = {
     OperationState.RUNNING: "move",

@@ -22,7 +22,7 @@ from apps.status_pages.setup.states import State, worst
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('portal.status-pages'))"
 _WRITTEN = ("state", "state_at", "seen_state", "seen_at", "looks", "evaluated_at")
-_READ = ("ref", "phase", "health", "observed_at")
+_READ = ("ref", "phase", "health", "observed_at", "is_hibernating")
 COUNTED = (
     State.OPERATIONAL,
     State.DEGRADED,

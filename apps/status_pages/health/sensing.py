@@ -31,12 +31,15 @@ OLD = timedelta(minutes=30)
 
 
 def of_deployment(deployment: Deployment, kinds: Collection[str], *, now: datetime) -> State | None:
-    """Return the state of a Deployment with open incidents of some kinds; None if it is gone.
+    """Return the state of a Deployment with open incidents of some kinds; None if it is gone. One
+    that hibernates does what its people want.
 
     What was not observed for half an hour is not known, whatever the row says.
     """
     if deployment.phase != Phase.ACTIVE:
         return None
+    if deployment.is_hibernating:
+        return State.OPERATIONAL
     found, seen_at = frozenset(kinds), deployment.observed_at
     is_old = seen_at is None or now - seen_at > OLD
     if is_old or found & NOT_SEEN or deployment.health == Health.UNKNOWN:

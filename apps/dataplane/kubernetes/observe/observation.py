@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
-from apps.dataplane.kubernetes.names import INVENTORY, QUEUE_LABEL
+from apps.dataplane.kubernetes.names import INVENTORY, PAUSED_ANNOTATION, QUEUE_LABEL
 from apps.dataplane.kubernetes.observe.logs import CORE, component_name
 from apps.dataplane.kubernetes.observe.notices import notices_of
 from apps.dataplane.kubernetes.observe.objects import kstatus
@@ -221,7 +221,7 @@ def _note(scaler: Manifest | None, *, wanted: int, has_keda: bool) -> str:
     if scaler is None:
         return "" if has_keda else f"Workers stay at {wanted}: the cluster has no KEDA."
     annotations = scaler["metadata"].get("annotations") or {}
-    if kstatus.is_true(scaler, "Paused") or "autoscaling.keda.sh/paused-replicas" in annotations:
+    if kstatus.is_true(scaler, "Paused") or PAUSED_ANNOTATION in annotations:
         return f"The autoscaling of this queue is paused; workers stay at {wanted}."
     if kstatus.is_true(scaler, "Fallback"):
         return f"KEDA cannot count tasks and keeps {wanted} workers."

@@ -22,8 +22,11 @@ from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.spec import DeploymentSpec
 
 
-def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
-    """Return everything that a Deployment is made of, in stages.
+def render(
+    *, spec: DeploymentSpec, config: ClusterConfig, is_draining: bool = False
+) -> tuple[Stage, ...]:
+    """Return everything that a Deployment is made of, in stages. While it hibernates no component
+    of Airflow has a pod; the api-server has as long as it `is_draining`. Database and broker stay.
 
     Raises Permanent for what cannot run on Kubernetes (too much code, an unknown size, packages
     without an image), Temporary when the code archive cannot be read.
@@ -33,7 +36,7 @@ def render(*, spec: DeploymentSpec, config: ClusterConfig) -> tuple[Stage, ...]:
             f"There is no image with the packages of the project for runtime "
             f"{spec.runtime.version} on this cluster. Deploy the project again, which makes one."
         )
-    target = Target(spec=spec, config=config)
+    target = Target(spec=spec, config=config, is_draining=is_draining)
     configuration = Configuration(target)
     task_pods = (task_pod_template(configuration),) if spec.executor == "kubernetes" else ()
     stages = (

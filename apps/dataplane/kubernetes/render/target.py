@@ -19,10 +19,13 @@ API_SERVICE = "api-server"
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A spec and the cluster it goes to. Everything here derives from those two alone."""
+    """A spec and the cluster it goes to. Everything here derives from those two alone, and from
+    whether one that hibernates `is_draining`: tasks still run.
+    """
 
     spec: DeploymentSpec
     config: ClusterConfig
+    is_draining: bool = False
 
     @property
     def ref(self) -> str:

@@ -29,6 +29,7 @@ from apps.dataplane.local.layout import (
     Wanted,
     WantedQueue,
     plane_lock,
+    save_plan,
     save_state,
     save_wanted,
     unused_port,
@@ -85,6 +86,7 @@ class Configuration:
                 python=str(around.python),
             ),
         )
+        save_plan(self.folder, self.spec.hibernation)
         routes.add_route(self.home, self.spec.ref, self.state.api_port)
         if self._serves_tasks(core[0]):
             self._write_programs(programs, all_but=core[0])

@@ -7,9 +7,11 @@ any point is simply repeated. Only what cannot be observed is in `state.json`.
 
 import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.local.airflow import code
+from apps.dataplane.hibernation import MOST_TASK_MINUTES, is_hibernating
+from apps.dataplane.local.airflow import code, hibernating
 from apps.dataplane.local.airflow.configuration import Configuration
 from apps.dataplane.local.airflow.logs import log_files
 from apps.dataplane.local.airflow.metadata import database
@@ -40,8 +42,11 @@ from apps.dataplane.status import Progress, Step
 from apps.dataplane.variables import user_variables
 
 # Steps that wait for LocalExecutor's tasks, which supervisord ends when their time is over.
-WAITS_FOR_TASKS = ("restore", "stop", "config")
 ALLOWED_SECONDS = TASK_SECONDS + 60
+WAITS_FOR_TASKS = {
+    **dict.fromkeys(("restore", "stop", "config"), ALLOWED_SECONDS),
+    "hibernate": MOST_TASK_MINUTES * 60 + 60,
+}
 VERSIONS_IN_USE = """
     SELECT DISTINCT bundle_version FROM dag_run
     WHERE state IN ('queued', 'running') AND bundle_version IS NOT NULL
@@ -83,7 +88,7 @@ class ApplyPass:
         is_waiting = False
         for key, title, work in self._plan():
             state, detail = WAITING if is_waiting else work()
-            allowed = ALLOWED_SECONDS if key in WAITS_FOR_TASKS else 0
+            allowed = WAITS_FOR_TASKS.get(key, 0)
             steps.append(
                 Step(key=key, title=title, state=state, detail=detail, allowed_seconds=allowed)
             )
@@ -100,6 +105,13 @@ class ApplyPass:
             ("migrate", "Migrate the metadata database", self._migrate_database),
             ("code", "Deploy the code", self._deliver_code),
             ("config", "Write the configuration", self._write_configuration),
+            *self._starting(),
+        )
+
+    def _starting(self) -> tuple[tuple[str, str, Callable[[], Outcome]], ...]:
+        if is_hibernating(self.spec.hibernation, datetime.now(UTC)):
+            return (("hibernate", "Stop Airflow when its tasks have ended", self._hibernate),)
+        return (
             ("api-server", "Start the api-server", self._start_api_server),
             ("core", "Start scheduler, dag-processor and triggerer", self._start_core),
             ("workers", "Start the workers", self._start_workers),
@@ -199,6 +211,18 @@ class ApplyPass:
             env_folder=environment.path,
             extension=place_plugins(self.folder, self.spec.code),
         )
+
+    def _hibernate(self) -> Outcome:
+        outcome = hibernating.stop(
+            self.folder,
+            self.spec.hibernation,
+            supervisor=self.supervisor,
+            now=datetime.now(UTC),
+            running_tasks=lambda: running_tasks(self.config, self.folder, self.state),
+        )
+        if outcome == DONE:
+            self._finish()
+        return outcome
 
     def _start_api_server(self) -> Outcome:
         return self._start([program_name(self.spec.ref, API_SERVER)])

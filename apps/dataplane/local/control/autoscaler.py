@@ -6,6 +6,7 @@ scale while the portal is away. Run as `python -m apps.dataplane.local.control.a
 The formula is that of KEDA's scaler in the official Airflow chart: ceil((queued + running) /
 concurrency), between the queue's minimum and maximum. Up at once; down one cooldown after the last
 moment that more were needed, workers without tasks first. A stopping worker finishes its tasks.
+While a Deployment hibernates nothing of it runs, by a plan that the keeper reads itself.
 """
 
 import logging
@@ -19,6 +20,8 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from apps.dataplane.errors import DataPlaneError, Temporary
+from apps.dataplane.hibernation import is_hibernating
+from apps.dataplane.local.airflow import hibernating
 from apps.dataplane.local.airflow.logs import log_files
 from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.airflow.metadata.task_counts import QUEUE_COUNTS, TaskCounts, count_tasks
@@ -34,6 +37,7 @@ from apps.dataplane.local.layout import (
     Wanted,
     WantedQueue,
     all_folders,
+    read_plan,
     read_state,
     read_wanted,
 )
@@ -105,9 +109,12 @@ class Autoscaler:
         self._remove_environments(now)
 
     def _look_at(self, folder: Folder, states: Mapping[str, ProgramState], now: float) -> None:
-        wanted = read_wanted(folder)
-        self._start_core(wanted, states)
+        wanted, plan = read_wanted(folder), read_plan(folder)
         self._remove_old_logs(folder, now)
+        if is_hibernating(plan, at := datetime.now(UTC)):
+            hibernating.stop(folder, plan, supervisor=self.supervisor, now=at)
+            return
+        self._start_core(wanted, states)
         self.history.step(folder, wanted, now=time.time())
         if not wanted.queues:
             return

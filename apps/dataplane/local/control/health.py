@@ -107,6 +107,15 @@ def verdict(
     return "unhealthy", messages.get(late.state, f"The {late.name} runs but does not answer.")
 
 
+def hibernation_message(facts: Facts) -> str:
+    """Say how far an Airflow that hibernates has stopped."""
+    if not any(program.pid for program in facts.programs.values()):
+        return "Nothing of Airflow runs until it wakes. Its data stays."
+    if facts.running_tasks:
+        return f"Airflow stops when its tasks have ended: {facts.running_tasks}."
+    return "Airflow is stopping."
+
+
 def moment(seconds: float) -> datetime:
     """Return a Unix time as a datetime."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -4,9 +4,11 @@ Nothing here changes anything, and an Airflow that is down is an observation, no
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from apps.dataplane.errors import DataPlaneError, Temporary, Unreachable
+from apps.dataplane.hibernation import is_hibernating
 from apps.dataplane.local.airflow import api as airflow_api
 from apps.dataplane.local.airflow import code
 from apps.dataplane.local.airflow.metadata import database
@@ -14,10 +16,25 @@ from apps.dataplane.local.airflow.metadata.task_counts import QUEUE_COUNTS, Task
 from apps.dataplane.local.airflow.programs import CORE, program_name, status_name
 from apps.dataplane.local.airflow.steps import running_tasks, waiting_for
 from apps.dataplane.local.config import LocalConfig
-from apps.dataplane.local.control.health import Facts, core_state, heartbeat_of, moment, verdict
+from apps.dataplane.local.control.health import (
+    Facts,
+    core_state,
+    heartbeat_of,
+    hibernation_message,
+    moment,
+    verdict,
+)
 from apps.dataplane.local.control.restarts import count_restarts
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.layout import Folder, State, Wanted, WantedQueue, read_state, read_wanted
+from apps.dataplane.local.layout import (
+    Folder,
+    State,
+    Wanted,
+    WantedQueue,
+    read_plan,
+    read_state,
+    read_wanted,
+)
 from apps.dataplane.local.machine.processes import CpuMeter, is_worker_ready, tree_usage
 from apps.dataplane.local.machine.supervisor import Supervisor
 from apps.dataplane.status import (
@@ -48,12 +65,18 @@ class Observer:
         if state is None:
             return _nothing()
         wanted = read_wanted(self.folder)
+        hibernates = is_hibernating(read_plan(self.folder), datetime.now(UTC))
+        if hibernates:
+            queues = [replace(queue, min_workers=0) for queue in wanted.queues]
+            wanted = replace(wanted, core=[], queues=queues)
         facts = self._facts(state)
         components = tuple(
             [self._core(name, facts, wanted) for name in CORE]
             + [self._workers(queue, facts) for queue in wanted.queues]
         )
         health, message = verdict(components, facts, wanted)
+        if hibernates:
+            health, message = "stopped", hibernation_message(facts)
         return Observation(
             observed_at=datetime.now(UTC),
             exists=True,

@@ -1,9 +1,12 @@
 """The edge's routes: from path to Airflow."""
 
 import json
+from datetime import UTC, datetime
 
+from apps.dataplane.errors import Permanent
+from apps.dataplane.hibernation import is_hibernating
 from apps.dataplane.local.home import Home
-from apps.dataplane.local.layout import plane_lock
+from apps.dataplane.local.layout import Folder, plane_lock, read_plan
 from apps.dataplane.local.private_files import write_private
 
 
@@ -29,3 +32,11 @@ def _change(home: Home, ref: str, port: int | None) -> None:
         if port is not None:
             routes[ref] = port
         write_private(home.edge_routes, json.dumps(routes, sort_keys=True))
+
+
+def hibernates(home: Home, ref: str) -> bool:
+    """Return whether an Airflow is down because it hibernates."""
+    try:
+        return is_hibernating(read_plan(Folder(home, ref)), datetime.now(UTC))
+    except Permanent:
+        return False

@@ -12,8 +12,9 @@ header that names a person.
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -40,9 +41,10 @@ from apps.dataplane.edge.passing import (
     ref_of,
 )
 from apps.dataplane.edge.roles import ANSWER_SECONDS, Question, Roles
-from apps.dataplane.edge.strangers import guarded
+from apps.dataplane.edge.strangers import guarded, sign_in_first
 from apps.dataplane.local.config import edge_url_of
 from apps.dataplane.local.edge.role_lookup import PortalDoor, ask_portal
+from apps.dataplane.local.edge.routes import hibernates
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine.embedded_databases import (
     edge_port,
@@ -87,6 +89,7 @@ LIVE = web.AppKey("live", Path)
 LIVE_SESSION = web.AppKey("live_session", ClientSession)
 ORIGIN = web.AppKey("origin", SplitResult)
 PORTAL = web.AppKey("portal", PortalDoor)
+SLEEPS: web.AppKey[Callable[[str], bool]] = web.AppKey("sleeps")
 ROLES = web.AppKey("roles", Roles)
 MOST_QUESTIONS = 4
 # No Deployment has a name that begins so.
@@ -103,6 +106,7 @@ def make_app(
     live: Path | None = None,
     portal: PortalDoor | None = None,
     origin: str,
+    sleeps: Callable[[str], bool] = lambda _ref: False,
 ) -> web.Application:
     """Return the proxy for the routes in `routes_file`, a JSON object of ref → port.
 
@@ -111,10 +115,12 @@ def make_app(
     `portal` is asked for a person's role; without it sessions last as long as Airflow allows, and
     strangers are left to Airflow.
     `origin` is the address that browsers see: no other host is served, and Airflow is told it.
+    Whoever opens an Airflow that `sleeps` is sent to the portal, which may wake it for them.
     """
     app = web.Application()
     app[ROUTES] = Routes(routes_file)
     app[ORIGIN] = urlsplit(origin)
+    app[SLEEPS] = sleeps
     app[GATEWAY] = gateway or routes_file.with_name("no-gateway")
     app[LIVE] = live or routes_file.with_name("no-live")
     app.cleanup_ctx.append(_sessions)
@@ -163,6 +169,9 @@ async def _answered(request: web.Request, ref: str) -> web.StreamResponse:
             request, ref, request.app[SESSION], address, roles=request.app.get(ROLES)
         )
     except (ClientError, TimeoutError, OSError) as error:
+        if PORTAL in request.app and request.app[SLEEPS](ref):
+            url = request.app[PORTAL].url_for_browsers()
+            return sign_in_first(request, ref, portal_url=url)
         logger.warning("airflow %s does not answer: %s", ref, type(error).__name__)
         message = f"Airflow of {ref} does not answer. It may be starting: this page retries."
         return silent(request, message)
@@ -297,6 +306,7 @@ def main() -> None:
         live=live_socket(home),
         portal=portal,
         origin=edge_url_of(home),
+        sleeps=partial(hibernates, home),
     )
     web.run_app(
         app, host=host, port=edge_port(home), access_log=None, print=None, shutdown_timeout=5

@@ -31,9 +31,12 @@ def scaled_object(target: Target, queue: WorkerQueue) -> Manifest:
     """Return the rule that scales the workers of a queue."""
     name = names.worker_name(queue.name)
     spec = scaling(queue, workload=name, scale_down_seconds=target.config.scale_down_seconds)
-    return target.manifest(
+    manifest = target.manifest(
         f"{KEDA} ScaledObject", name, component=WORKER, queue=queue.name, spec=spec
     )
+    if target.spec.is_hibernating:
+        manifest["metadata"]["annotations"] = {names.PAUSED_ANNOTATION: "0"}
+    return manifest
 
 
 def scaling(queue: WorkerQueue, *, workload: str, scale_down_seconds: int) -> dict[str, Any]:

@@ -190,6 +190,9 @@ def _triggerer(target: Target) -> Component:
 
 
 def _replicas(target: Target, component: str) -> int:
+    is_kept = component == "api-server" and target.is_draining
+    if target.spec.is_hibernating and not is_kept:
+        return 0
     return sizes.replicas_of(component, target.spec.settings, target.spec.executor)
 
 

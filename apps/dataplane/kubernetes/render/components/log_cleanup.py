@@ -58,6 +58,7 @@ def nightly(target: Target, component: str, pod: Manifest) -> Manifest:
     }
     spec = {
         "schedule": _schedule(target.ref),
+        **({"suspend": True} if target.spec.is_hibernating else {}),
         "concurrencyPolicy": "Forbid",
         "startingDeadlineSeconds": 3600,
         "successfulJobsHistoryLimit": 1,

@@ -52,7 +52,7 @@ def workers(configuration: Configuration, queue: WorkerQueue) -> tuple[Manifest,
         ),
     }
     if not target.config.has_keda:
-        spec["replicas"] = max(1, queue.min_workers)
+        spec["replicas"] = 0 if target.spec.is_hibernating else max(1, queue.min_workers)
     budget = {
         "maxUnavailable": 1,
         # A worker that does not start must not hold up the draining of its node.

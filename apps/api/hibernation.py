@@ -1,0 +1,189 @@
+"""Hibernation on the wire: `scalingSpec` and `scalingStatus`, as clients of Astro know them, with
+time zones and the minutes for tasks on top.
+"""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+from pydantic import Field
+
+from apps.accounts.models import User
+from apps.api.wire.shapes import Shape
+from apps.dataplane.hibernation import HibernationPlan, Override, Schedule, active_override
+from apps.deployments.editing.hibernating import hibernate, stay_awake, wake
+from apps.deployments.editing.plans import plan_of
+from apps.deployments.models import Deployment, Operation
+from apps.hibernation import services
+from apps.hibernation.services import set_development
+
+CRON = Field(min_length=1, max_length=100)
+
+
+class ScheduleShape(Shape):
+    """`timeZone` is a name such as Europe/Oslo; UTC where a client leaves it out."""
+
+    hibernate_at_cron: str = CRON
+    wake_at_cron: str = CRON
+    time_zone: str | None = Field(default=None, max_length=64)
+    description: str | None = Field(default=None, max_length=200)
+    is_enabled: bool = True
+
+
+class OverrideBody(Shape):
+    """Without `overrideUntil` it holds until something else is said."""
+
+    is_hibernating: bool
+    override_until: datetime | None = None
+
+
+class OverrideShape(OverrideBody):
+    is_active: bool = True
+
+
+class HibernationSpecBody(Shape):
+    """What is left out stays; an empty list removes all schedules."""
+
+    schedules: list[ScheduleShape] | None = None
+    override: OverrideBody | None = None
+    task_minutes: int | None = None
+
+
+class ScalingSpecBody(Shape):
+    hibernation_spec: HibernationSpecBody | None = None
+
+
+class HibernationSpec(Shape):
+    schedules: list[ScheduleShape]
+    override: OverrideShape | None = None
+    task_minutes: int
+
+
+class ScalingSpec(Shape):
+    hibernation_spec: HibernationSpec
+
+
+class HibernationStatus(Shape):
+    is_hibernating: bool
+    reason: str
+    next_event_type: str | None = None
+    next_event_at: str | None = None
+
+
+class ScalingStatus(Shape):
+    hibernation_status: HibernationStatus
+
+
+def scaling_spec(deployment: Deployment) -> ScalingSpec | None:
+    """Describe when a Deployment hibernates; None where nothing was ever said."""
+    if not deployment.hibernation:
+        return None
+    plan, now = plan_of(deployment), timezone.now()
+    override = active_override(plan, now)
+    return ScalingSpec(
+        hibernation_spec=HibernationSpec(
+            schedules=[_shape(one) for one in plan.schedules],
+            override=override_shape(override) if override else None,
+            task_minutes=plan.task_minutes,
+        )
+    )
+
+
+def scaling_status(deployment: Deployment) -> ScalingStatus | None:
+    """Describe whether a Deployment hibernates; None where nothing was ever said."""
+    if not deployment.hibernation:
+        return None
+    override = active_override(plan_of(deployment), timezone.now())
+    turns_at = deployment.hibernation_turns_at
+    return ScalingStatus(
+        hibernation_status=HibernationStatus(
+            is_hibernating=deployment.is_hibernating,
+            reason="By override." if override else "By schedule.",
+            next_event_type=_event(deployment) if turns_at else None,
+            next_event_at=turns_at.isoformat().replace("+00:00", "Z") if turns_at else None,
+        )
+    )
+
+
+def override_shape(override: Override) -> OverrideShape:
+    return OverrideShape(is_hibernating=override.is_hibernating, override_until=override.until)
+
+
+@transaction.atomic
+def save_override(
+    *, actor: User, deployment: Deployment, body: OverrideBody, now: datetime
+) -> Operation | None:
+    """Put a Deployment to sleep or keep it awake, as a client says. Raises Invalid, Conflict."""
+    until = body.override_until
+    if body.is_hibernating:
+        return hibernate(actor=actor, deployment=deployment, until=until, now=now)
+    if until is None:
+        return stay_awake(actor=actor, deployment=deployment, now=now)
+    return wake(actor=actor, deployment=deployment, until=until, now=now)
+
+
+def save_scaling(
+    *,
+    actor: User,
+    deployment: Deployment,
+    body: ScalingSpecBody | None,
+    is_development: bool | None,
+) -> None:
+    """Take over what a client sends with the rest of a Deployment, where it differs. Raises
+    Invalid, Conflict.
+    """
+    if is_development is not None and is_development != deployment.is_development:
+        set_development(deployment=deployment, is_development=is_development)
+    spec, now = body.hibernation_spec if body else None, timezone.now()
+    if spec is None:
+        return
+    plan = plan_of(deployment)
+    if spec.task_minutes is not None and spec.task_minutes != plan.task_minutes:
+        services.set_task_minutes(
+            actor=actor, deployment=deployment, task_minutes=spec.task_minutes, now=now
+        )
+    if spec.schedules is not None:
+        schedules = [_schedule(one, plan) for one in spec.schedules]
+        services.set_schedules(actor=actor, deployment=deployment, schedules=schedules, now=now)
+    if spec.override is not None and not _is_same(spec.override, active_override(plan, now)):
+        save_override(actor=actor, deployment=deployment, body=spec.override, now=now)
+
+
+def _is_same(body: OverrideBody, known: Override | None) -> bool:
+    if known is None:
+        return False
+    return (body.is_hibernating, body.override_until) == (known.is_hibernating, known.until)
+
+
+def _schedule(body: ScheduleShape, plan: HibernationPlan) -> Schedule:
+    """Read a schedule; a client that knows no time zones leaves them as they are."""
+    known = next((one for one in plan.schedules if _crons(one) == _sent(body)), None)
+    return Schedule(
+        hibernate_at=body.hibernate_at_cron,
+        wake_at=body.wake_at_cron,
+        time_zone=body.time_zone or (known.time_zone if known else "UTC"),
+        is_enabled=body.is_enabled,
+        description=body.description or "",
+    )
+
+
+def _crons(one: Schedule) -> tuple[str, str]:
+    return one.hibernate_at, one.wake_at
+
+
+def _sent(body: ScheduleShape) -> tuple[str, str]:
+    return body.hibernate_at_cron, body.wake_at_cron
+
+
+def _shape(one: Schedule) -> ScheduleShape:
+    return ScheduleShape(
+        hibernate_at_cron=one.hibernate_at,
+        wake_at_cron=one.wake_at,
+        time_zone=one.time_zone,
+        description=one.description,
+        is_enabled=one.is_enabled,
+    )
+
+
+def _event(deployment: Deployment) -> str:
+    return "WAKE" if deployment.is_hibernating else "HIBERNATE"

@@ -1,0 +1,247 @@
+"""When a Deployment hibernates: schedules in time zones, and an override that wins over them. Pure.
+
+Portal and planes evaluate the same plan, so that the keeper of a machine needs no portal for it.
+Cron expressions are read as Debian's cron does, clocks that change included: an event in an hour
+that does not exist comes right after it, one in an hour that is there twice comes once.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from cronsim import CronSim, CronSimError
+
+TASK_MINUTES, MOST_TASK_MINUTES = 10, 24 * 60
+FIELDS = 5
+# What changes nothing for so long has no turn worth knowing.
+MOST_EVENTS, LONGEST = 10_000, timedelta(days=800)
+# Where the last event is looked for, in hours: most are found in the first.
+_WINDOWS = (3, 25, 200, 1000, 10_000, 40_000)
+_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When it hibernates and wakes again, as cron expressions of five fields in a time zone."""
+
+    hibernate_at: str
+    wake_at: str
+    time_zone: str = "UTC"
+    is_enabled: bool = True
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """What holds in place of the schedules from `since`, to `until` or for as long as it stands."""
+
+    is_hibernating: bool
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HibernationPlan:
+    """Several schedules add up: it hibernates while one of them says so. Running tasks get
+    `task_minutes` to end. After `idle_hours` without a task the portal sets an override; 0 is
+    never.
+    """
+
+    schedules: tuple[Schedule, ...] = ()
+    override: Override | None = None
+    task_minutes: int = TASK_MINUTES
+    idle_hours: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """The moment at which it falls asleep or wakes next."""
+
+    at: datetime
+    is_hibernating: bool
+
+
+def is_hibernating(plan: HibernationPlan, at: datetime) -> bool:
+    """Return whether it hibernates at a moment, which is aware; an event at it has happened."""
+    override = active_override(plan, at)
+    if override is not None:
+        return override.is_hibernating
+    return any(_is_asleep(schedule, at) for schedule in _enabled(plan))
+
+
+def active_override(plan: HibernationPlan, at: datetime) -> Override | None:
+    """Return the override, None once its time is over."""
+    override = plan.override
+    is_over = override is not None and override.until is not None and override.until <= at
+    return None if is_over else override
+
+
+def next_turn(plan: HibernationPlan, at: datetime) -> Turn | None:
+    """Return the next change after a moment; None where nothing changes by itself."""
+    before = is_hibernating(plan, at)
+    moments = _moments(plan, at, ending=before)
+    for moment in moments:
+        if is_hibernating(plan, moment) != before:
+            return Turn(at=moment, is_hibernating=not before)
+    return None
+
+
+def hibernates_since(plan: HibernationPlan, at: datetime) -> datetime:
+    """Return since when it has been hibernating without a break; `at` while it does not."""
+    override = active_override(plan, at)
+    if override is not None:
+        return min(override.since, at) if override.is_hibernating else at
+    begun = [_last(one.hibernate_at, one, at) for one in _enabled(plan) if _is_asleep(one, at)]
+    since = min((one for one in begun if one is not None), default=at)
+    ended = plan.override
+    if ended is not None and ended.until is not None and not ended.is_hibernating:
+        return max(since, ended.until)
+    return since
+
+
+def scheduled_wake(plan: HibernationPlan, at: datetime) -> datetime | None:
+    """Return when the schedules alone end the sleep of a moment; None while they ask for none."""
+    alone = replace(plan, override=None)
+    turn = next_turn(alone, at) if is_hibernating(alone, at) else None
+    return turn.at if turn else None
+
+
+def problem_of_schedule(schedule: Schedule) -> tuple[str, str]:
+    """Return the field that is wrong and a sentence about it; empty where none is."""
+    if schedule.time_zone not in _zones():
+        return "time_zone", "Choose a time zone of the list, such as Europe/Berlin."
+    for name in ("hibernate_at", "wake_at"):
+        text = getattr(schedule, name)
+        if not is_cron(text):
+            return (
+                name,
+                "Enter a cron expression of five fields, such as 0 19 * * MON-FRI: minute, hour, "
+                "day of the month, month, day of the week.",
+            )
+    if schedule.hibernate_at.split() == schedule.wake_at.split():
+        return "wake_at", "It wakes at the moments at which it would hibernate. Enter other times."
+    return "", ""
+
+
+def is_cron(text: str) -> bool:
+    """Return whether a text is a cron expression of five fields that ever comes true."""
+    if len(text) > 100 or len(text.split()) != FIELDS or not text.isascii():
+        return False
+    try:
+        next(CronSim(text, datetime(2024, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration, ValueError, AssertionError):
+        return False
+    return True
+
+
+def time_zones() -> tuple[str, ...]:
+    """List the time zones that people choose from, by name."""
+    names = _zones()
+    return tuple(sorted(name for name in names if "/" in name or name == "UTC"))
+
+
+def plan_to_json(plan: HibernationPlan) -> dict[str, Any]:
+    """Write a plan as JSON; moments are ISO 8601."""
+    data = asdict(plan)
+    data["schedules"] = [dict(one) for one in data["schedules"]]
+    if plan.override is not None:
+        until = plan.override.until
+        data["override"] = {
+            "is_hibernating": plan.override.is_hibernating,
+            "since": plan.override.since.isoformat(),
+            "until": until.isoformat() if until else None,
+        }
+    return data
+
+
+def plan_from_json(data: Mapping[str, Any]) -> HibernationPlan:
+    """Read a plan. Raises ValueError, KeyError or TypeError for what is none."""
+    override = data.get("override")
+    return HibernationPlan(
+        schedules=tuple(Schedule(**one) for one in data.get("schedules", ())),
+        override=_override(override) if override else None,
+        task_minutes=int(data.get("task_minutes", TASK_MINUTES)),
+        idle_hours=int(data.get("idle_hours", 0)),
+    )
+
+
+def _override(data: Mapping[str, Any]) -> Override:
+    until = data.get("until")
+    return Override(
+        is_hibernating=bool(data["is_hibernating"]),
+        since=datetime.fromisoformat(data["since"]),
+        until=datetime.fromisoformat(until) if until else None,
+    )
+
+
+def _enabled(plan: HibernationPlan) -> tuple[Schedule, ...]:
+    return tuple(schedule for schedule in plan.schedules if schedule.is_enabled)
+
+
+def _moments(plan: HibernationPlan, at: datetime, *, ending: bool) -> Iterator[datetime]:
+    """Yield the moments after `at` at which the state can become the other one, in order."""
+    override = active_override(plan, at)
+    if override is not None:
+        if override.until is None:
+            return
+        yield override.until
+        at = override.until
+        ending = is_hibernating(plan, at)
+        # At its end nothing may have changed: the schedules say the same, and end it later.
+    moment: datetime | None = at
+    last = at + LONGEST
+    for _ in range(MOST_EVENTS):
+        events = [
+            _next(one.wake_at if ending else one.hibernate_at, one, moment)
+            for one in _enabled(plan)
+        ]
+        moment = min((one for one in events if one is not None), default=None)
+        if moment is None or moment > last:
+            return
+        yield moment
+
+
+def _is_asleep(schedule: Schedule, at: datetime) -> bool:
+    """Whether the last event was one of hibernating; where both come at once, it wakes."""
+    slept = _last(schedule.hibernate_at, schedule, at)
+    woke = _last(schedule.wake_at, schedule, at)
+    return slept is not None and (woke is None or woke < slept)
+
+
+def _next(cron: str, schedule: Schedule, after: datetime) -> datetime | None:
+    for moment in CronSim(cron, _local(schedule, after)):
+        found = moment.astimezone(UTC)
+        if found > after:
+            return found
+    return None
+
+
+def _last(cron: str, schedule: Schedule, at: datetime) -> datetime | None:
+    """Return the last event at or before a moment."""
+    # Found by going forward from before it: going back meets the hour that is there twice twice.
+    for hours in _WINDOWS:
+        found = _last_after(cron, schedule, at - timedelta(hours=hours), at)
+        if found is not None:
+            return found
+    return None
+
+
+def _last_after(cron: str, schedule: Schedule, after: datetime, at: datetime) -> datetime | None:
+    found = None
+    for moment in CronSim(cron, _local(schedule, max(after, _EARLIEST))):
+        if moment.astimezone(UTC) > at:
+            break
+        found = moment.astimezone(UTC)
+    return found
+
+
+def _local(schedule: Schedule, at: datetime) -> datetime:
+    return at.astimezone(ZoneInfo(schedule.time_zone))
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
