@@ -341,6 +341,7 @@ TABLE = {
     "deployments:operations": reads("deployment.view"),
     "deployments:operation": reads("deployment.view"),
     "deployments:restart": both("deployment.update"),
+    "moving:rename": both("deployment.update"),
     "deployments:try_again": writes("deployment.update"),
     "deployments:put_back": writes("deployment.update"),
     "deployments:access": asks("deployment.members.view", "deployment.members.manage"),

@@ -290,6 +290,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deployments:access", [ref]),
         ("deployments:delete", [ref]),
         ("deployments:restart", [ref]),
+        ("moving:rename", [ref]),
         ("backups:list", [ref]),
         ("backups:list", [failed]),
         *[("backups:detail", [ref, one]) for one in made.backups],

@@ -30,6 +30,7 @@ from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
 from apps.core.errors import Conflict, Invalid
 from apps.core.public_ids import number_of, numbers_of
+from apps.deployments.editing.renaming import rename_deployment
 from apps.deployments.editing.services import (
     create_deployment,
     delete_deployment,
@@ -130,6 +131,7 @@ def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentCha
         raise NotHere
     actor, before = request.caller.user, deployment.wanted.configuration
     with transaction.atomic():
+        deployment.name = rename_deployment(actor=actor, deployment=deployment, name=body.name).name
         after = changed_configuration(
             body,
             before=before,
@@ -200,10 +202,6 @@ def _cluster(workspace: Workspace, body: NewDeployment) -> Cluster:
 
 
 def _refuse_moving(deployment: Deployment, body: DeploymentChange) -> None:
-    if body.name.strip() != deployment.name:
-        raise NotOffered(
-            f"A Deployment keeps its name. Send {deployment.name}, or create another one."
-        )
     if body.workspace_id and number_of("workspace", body.workspace_id) != deployment.workspace_id:
         raise NotOffered("A Deployment stays in its workspace.")
     if body.is_dag_deploy_enabled is False:

@@ -65,7 +65,9 @@ class ObjectForm(forms.Form):
             return
         choices = [(one.pk, one.name) for one in deployments]
         self.fields["deployments"].choices = choices  # type: ignore[attr-defined]  # a choice field
-        self.fields["deployments"].help_text = (
+        self.fields[
+            "deployments"
+        ].help_text = (
             "With “All except some”, those that do without it; with “Some”, those that have it."
         )
         if not choices:
