@@ -3,7 +3,6 @@
 from django.db import IntegrityError, transaction
 
 from apps.accounts.models import User
-from apps.core.errors import Invalid
 from apps.deployments import tasks
 from apps.deployments.configuration.validation import validate_name
 from apps.deployments.editing.revisions import InvalidConfiguration
