@@ -342,6 +342,7 @@ TABLE = {
     "deployments:operation": reads("deployment.view"),
     "deployments:restart": both("deployment.update"),
     "moving:rename": both("deployment.update"),
+    "moving:copy": both("deployment.update"),
     "deployments:try_again": writes("deployment.update"),
     "deployments:put_back": writes("deployment.update"),
     "deployments:access": asks("deployment.members.view", "deployment.members.manage"),

@@ -54,6 +54,7 @@ TABLE: dict[str, str] = {
     "GetDeployment": "deployment.view",
     "UpdateDeployment": "deployment.update",
     "DeleteDeployment": "deployment.delete",
+    "CopyDeployment": "deployment.update",
     "DiffDeployment": "deployment.update",
     "ListDeploys": "deployment.deploys.view",
     "CreateDeploy": "deployment.deploys.create",

@@ -131,6 +131,7 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "deployments:cluster_settings": ("UpdateClusterDeploymentSettings",),
     "deployments:organization_settings": ("UpdateOrganizationDeploymentSettings",),
     "deployments:workspace_settings": ("UpdateWorkspaceDeploymentSettings",),
+    "moving:copy": ("CopyDeployment",),
     "moving:rename": ("UpdateDeployment",),
     "objectives:new": ("SetObjective",),
     "objectives:objective": ("SetObjective",),

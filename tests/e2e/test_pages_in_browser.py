@@ -291,6 +291,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deployments:delete", [ref]),
         ("deployments:restart", [ref]),
         ("moving:rename", [ref]),
+        ("moving:copy", [ref]),
         ("backups:list", [ref]),
         ("backups:list", [failed]),
         *[("backups:detail", [ref, one]) for one in made.backups],
