@@ -29,3 +29,25 @@ def test_a_program_copies_a_deployment(program_of, alice, bob, deployment, other
     nowhere = program.post(path, {"name": "x", "workspaceId": id_of("cluster", made.cluster)})
     assert nowhere.status_code == 404
     assert program_of(bob).post(path, {"name": "x"}).status_code == 403
+
+
+def test_a_program_sees_what_a_transfer_changes_and_transfers(
+    program_of, alice, bob, deployment, other
+):
+    path = f"/deployments/{id_of('deployment', deployment)}/transfer"
+    program, there = program_of(alice), id_of("workspace", other)
+
+    shown = program.get(path, workspaceId=there)
+    before = Deployment.objects.get().workspace
+    answer = program.post(path, {"workspaceId": there})
+
+    assert shown.json()["loseAccess"] == [bob.email]
+    assert shown.json()["refusals"] == []
+    assert before != other
+    assert answer.json()["workspaceId"] == there
+    assert Deployment.objects.get().workspace == other
+    again = program.post(path, {"workspaceId": there})
+    assert again.status_code == 409
+    assert "is in Finance already" in again.json()["message"]
+    assert program.post(path, {"workspaceId": "c0"}).status_code == 404
+    assert program_of(bob).post(path, {"workspaceId": there}).status_code == 404

@@ -343,6 +343,7 @@ TABLE = {
     "deployments:restart": both("deployment.update"),
     "moving:rename": both("deployment.update"),
     "moving:copy": both("deployment.update"),
+    "moving:transfer": both("deployment.delete"),
     "deployments:try_again": writes("deployment.update"),
     "deployments:put_back": writes("deployment.update"),
     "deployments:access": asks("deployment.members.view", "deployment.members.manage"),

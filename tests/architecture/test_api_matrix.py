@@ -55,6 +55,8 @@ TABLE: dict[str, str] = {
     "UpdateDeployment": "deployment.update",
     "DeleteDeployment": "deployment.delete",
     "CopyDeployment": "deployment.update",
+    "PreviewDeploymentTransfer": "deployment.delete",
+    "TransferDeployment": "deployment.delete",
     "DiffDeployment": "deployment.update",
     "ListDeploys": "deployment.deploys.view",
     "CreateDeploy": "deployment.deploys.create",

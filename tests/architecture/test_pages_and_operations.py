@@ -133,6 +133,7 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "deployments:workspace_settings": ("UpdateWorkspaceDeploymentSettings",),
     "moving:copy": ("CopyDeployment",),
     "moving:rename": ("UpdateDeployment",),
+    "moving:transfer": ("TransferDeployment",),
     "objectives:new": ("SetObjective",),
     "objectives:objective": ("SetObjective",),
     "objectives:remove": ("RemoveObjective",),

@@ -292,6 +292,7 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("deployments:restart", [ref]),
         ("moving:rename", [ref]),
         ("moving:copy", [ref]),
+        ("moving:transfer", [ref]),
         ("backups:list", [ref]),
         ("backups:list", [failed]),
         *[("backups:detail", [ref, one]) for one in made.backups],

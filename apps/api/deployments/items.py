@@ -203,6 +203,8 @@ def _cluster(workspace: Workspace, body: NewDeployment) -> Cluster:
 
 def _refuse_moving(deployment: Deployment, body: DeploymentChange) -> None:
     if body.workspace_id and number_of("workspace", body.workspace_id) != deployment.workspace_id:
-        raise NotOffered("A Deployment stays in its workspace.")
+        raise NotOffered(
+            "An update does not move a Deployment. Transfer it to the workspace first."
+        )
     if body.is_dag_deploy_enabled is False:
         raise NotOffered("Deploys of DAGs are always enabled here. Leave the option on.")

@@ -12,8 +12,7 @@ from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import Conflict, Refused
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.editing.services import Origin, create_deployment
-from apps.deployments.models import Deployment, Operation
-from apps.deployments.operations import lock_deployment
+from apps.deployments.models import Deployment, Operation, Phase
 from apps.deployments.secrets.copies import with_copied_secrets
 from apps.deploys.deliveries.enforcement import enforcement_of, set_for_deployment
 from apps.deploys.deliveries.origins import source_of
@@ -54,7 +53,7 @@ def copy_deployment(
     require(user=actor, permission=CREATE, on=workspace)
     if workspace.organization_id != source.workspace.organization_id:
         raise Refused("Copy within one organization only.")
-    source = lock_deployment(source)
+    source = _as_it_is(source)
     deploy = _code(actor, source) if parts.code else None
     operation = create_deployment(
         actor=actor,
@@ -72,6 +71,15 @@ def copy_deployment(
     if parts.objects:
         _copy_objects(actor, source, made)
     return operation
+
+
+def _as_it_is(source: Deployment) -> Deployment:
+    """Read the source, which is not locked: a change that comes meanwhile is not in the copy."""
+    related = ("wanted", "applied", "cluster", "workspace__organization")
+    source = Deployment.objects.select_related(*related).get(pk=source.pk)
+    if source.phase != Phase.ACTIVE:
+        raise Conflict(f"{source.name} is being deleted, so it cannot be copied.")
+    return source
 
 
 def _code(actor: User, source: Deployment) -> Deploy | None:
