@@ -137,6 +137,7 @@ INSTALLED_APPS = [
     "apps.alerts",
     "apps.webhooks",
     "apps.status_pages",
+    "apps.moving",
     "apps.portal",
 ]
 MIDDLEWARE = [

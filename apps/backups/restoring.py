@@ -25,8 +25,7 @@ from apps.deployments.editing.services import Origin, create_deployment
 from apps.deployments.models import Deployment, Operation, Revision, SecretValue
 from apps.deployments.operations import lock_deployment
 from apps.deployments.reconciling.compiler import code_name, lock_name
-from apps.deployments.secrets import sealed
-from apps.organizations.models import Workspace
+from apps.deployments.secrets.copies import with_copied_secrets
 
 GONE = "The file of this backup is gone, so it cannot be restored."
 CUT_OFF = "The file of this backup is cut off, so it cannot be restored."
@@ -65,7 +64,12 @@ def restore_as_new(*, actor: User, backup: Backup, name: str) -> Operation:
     code_digest, packages_digest = _kept_code(revision)
     try:
         fernet_key = open_fernet_key(backup)
-        configuration = _with_copied_secrets(actor, source.workspace, revision)
+        configuration = with_copied_secrets(
+            actor=actor,
+            workspace=source.workspace,
+            deployment=source,
+            configuration=replace(revision.configuration, image=None),
+        )
     except SecretUnreadable as error:
         raise Refused(f"A secret of this backup cannot be decrypted. {error}") from error
     return create_deployment(
@@ -136,30 +140,6 @@ def _kept_code(revision: Revision) -> tuple[str, str]:
     if not all(map(default_storage.exists, names)):
         return "", ""
     return revision.code_digest, revision.packages_digest
-
-
-def _with_copied_secrets(actor: User, workspace: Workspace, revision: Revision) -> Configuration:
-    """Return the configuration with secrets of its own: each belongs to one Deployment. Those that
-    went with their Deployment are left out.
-    """
-    configuration = revision.configuration
-    ids = configuration.secret_ids
-    rows = SecretValue.objects.filter(pk__in=ids, deployment=revision.deployment_id)
-    copies = {str(row.pk): _copied(actor, workspace, row) for row in rows} if ids else {}
-    variables = tuple(
-        replace(one, secret_id=copies[one.secret_id]) if one.is_secret else one
-        for one in configuration.variables
-        if not one.is_secret or one.secret_id in copies
-    )
-    return replace(configuration, variables=variables, image=None)
-
-
-def _copied(actor: User, workspace: Workspace, row: SecretValue) -> str:
-    value = sealed.open_secret_value(row)
-    copy = sealed.new_secret_value(workspace=workspace, value=value)
-    copy.created_by = actor
-    copy.save()
-    return str(copy.pk)
 
 
 def lost_variables(backup: Backup) -> list[Variable]:

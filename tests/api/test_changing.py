@@ -149,11 +149,25 @@ def test_a_queue_is_added_by_sending_all(program, deployment):
     assert (heavy.concurrency, heavy.max_workers) == (2, 3)
 
 
-def test_a_deployment_keeps_its_name_and_place(program, deployment):
+def test_an_update_renames_a_deployment(program, deployment, make_deployment):
+    make_deployment(name="taken")
     path = f"/deployments/{id_of('deployment', deployment)}"
     read = program.get(path).json()
 
-    for change in ({"name": "other"}, {"workspaceId": "c0"}, {"isDagDeployEnabled": False}):
+    answer = program.post(path, {**read, "name": "other"})
+    refused = program.post(path, {**read, "name": "taken"})
+
+    assert answer.json()["name"] == program.get(path).json()["name"] == "other"
+    assert Deployment.objects.get(pk=deployment.pk).wanted.number == 1
+    assert refused.status_code == 400
+    assert "already has a Deployment called taken" in refused.json()["message"]
+
+
+def test_an_update_does_not_move_a_deployment(program, deployment):
+    path = f"/deployments/{id_of('deployment', deployment)}"
+    read = program.get(path).json()
+
+    for change in ({"workspaceId": "c0"}, {"isDagDeployEnabled": False}):
         answer = program.post(path, {**read, **change})
         assert answer.status_code == 400
 

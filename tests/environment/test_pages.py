@@ -5,6 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from apps.environment.delivery.effective import reaching
 from apps.environment.objects.models import EnvironmentLink, EnvironmentObject
 from apps.environment.objects.sealing import whole
 from tests.core.pages import check_page
@@ -105,6 +106,27 @@ def test_the_list_is_searched_and_says_who_reads_what(
     # Bob may look, and is told whom to ask.
     assert page("workspace_types", "warehouse") not in text
     assert client.get(page("workspace_types", "warehouse")).status_code == 403
+
+
+def test_an_edit_keeps_the_exclusions_of_what_is_linked_to_all(
+    workspace, make_deployment, alice, client_of
+):
+    prod, dev = make_deployment(name="prod"), make_deployment(name="dev")
+    found = make_object(workspace, alice, linked=frozenset({prod.pk}))
+    client, url = client_of(alice), page("workspace_object", "warehouse", found.pk)
+
+    form = client.get(url).context["form"]
+    shown = (form["links"].value(), form["deployments"].value())
+    posted = {"host": "new.example.org", "links": shown[0], "deployments": shown[1]}
+    client.post(url, posted)
+    later = make_deployment(name="later")
+
+    assert shown == ("except", [dev.pk])
+    found.refresh_from_db()
+    assert found.links_all
+    assert [link.deployment for link in found.links.filter(is_excluded=True)] == [dev]
+    assert found in reaching(later)
+    assert found not in reaching(dev)
 
 
 def test_an_override_is_made_and_ended(workspace, deployment, alice, client_of):

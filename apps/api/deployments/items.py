@@ -32,6 +32,7 @@ from apps.clusters.models import Cluster
 from apps.clusters.queries import clusters_for
 from apps.core.errors import Conflict, Invalid
 from apps.core.public_ids import number_of, numbers_of
+from apps.deployments.editing.renaming import rename_deployment
 from apps.deployments.editing.services import (
     create_deployment,
     delete_deployment,
@@ -135,6 +136,7 @@ def change_deployment(request: Call, at: Path[AtDeployment], body: DeploymentCha
         raise NotHere
     actor, before = request.caller.user, deployment.wanted.configuration
     with transaction.atomic():
+        deployment.name = rename_deployment(actor=actor, deployment=deployment, name=body.name).name
         after = changed_configuration(
             body,
             before=before,
@@ -215,11 +217,9 @@ def _cluster(workspace: Workspace, body: NewDeployment) -> Cluster:
 
 
 def _refuse_moving(deployment: Deployment, body: DeploymentChange) -> None:
-    if body.name.strip() != deployment.name:
-        raise NotOffered(
-            f"A Deployment keeps its name. Send {deployment.name}, or create another one."
-        )
     if body.workspace_id and number_of("workspace", body.workspace_id) != deployment.workspace_id:
-        raise NotOffered("A Deployment stays in its workspace.")
+        raise NotOffered(
+            "An update does not move a Deployment. Transfer it to the workspace first."
+        )
     if body.is_dag_deploy_enabled is False:
         raise NotOffered("Deploys of DAGs are always enabled here. Leave the option on.")

@@ -77,10 +77,17 @@ def create_deployment(
         with transaction.atomic():
             return _create(actor, workspace, cluster, name, configuration, reason, origin)
     except IntegrityError as error:
-        if NAME_CONSTRAINT not in str(error):
-            raise
-        message = f"This workspace already has a Deployment called {name}. Choose another name."
-        raise Invalid(message, field="name") from error
+        raise name_taken(error, name) from error
+
+
+def name_taken(error: IntegrityError, name: str) -> Exception:
+    """Return what to raise for a row that was not saved: Invalid, with field "name", if the name is
+    taken in its workspace, else the error itself.
+    """
+    if NAME_CONSTRAINT not in str(error):
+        return error
+    message = f"This workspace already has a Deployment called {name}. Choose another name."
+    return Invalid(message, field="name")
 
 
 @dataclass(frozen=True, kw_only=True)

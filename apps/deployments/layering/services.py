@@ -18,7 +18,7 @@ from apps.core.errors import Invalid
 from apps.deployments.models import Deployment, Phase
 from apps.layers.catalogue import SETTINGS, LayerName, settings_of, settings_on
 from apps.layers.models import Layer
-from apps.layers.queries import keys_of, layers_over
+from apps.layers.queries import keys_of, layers_above, layers_over
 from apps.layers.resolving import Effective, Said, resolve
 from apps.organizations.models import Organization, Workspace
 
@@ -84,6 +84,18 @@ def update_layer(
     there.update(layers_version=F("layers_version") + 1)
     _record(actor, place, changes)
     return len(reached)
+
+
+def changed_by_move(
+    *, deployment: Deployment, workspace: Workspace
+) -> tuple[tuple[str, str, str], ...]:
+    """Return what else would hold for a Deployment in another workspace: setting, before, after."""
+    cluster = deployment.cluster
+    own = deployment.wanted.configuration.own_settings if deployment.wanted else {}
+    mine = Said(layer="deployment", values=own)
+    before = layers_above(cluster=cluster, workspace_id=deployment.workspace_id)
+    after = layers_above(cluster=cluster, workspace_id=workspace.pk)
+    return _between(resolve([*before, mine]), resolve([*after, mine]), deployment)
 
 
 def _tidied(place: Place, values: Mapping[str, str], locked: Collection[str]) -> dict[str, str]:

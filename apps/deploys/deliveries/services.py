@@ -217,7 +217,7 @@ def record_deploy(
     # Concurrent deliveries of the same code make one deploy, and numbers have no gaps.
     deployment = lock_deployment(deploy.deployment)
     _refuse_same_code(deployment, deploy.digest, deploy.packages_digest)
-    _require_stored(deploy)
+    require_stored(deploy)
     last = Deploy.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
     deploy.number = (last or 0) + 1
     operation = deploy_code(
@@ -264,7 +264,7 @@ def _refuse_too_much(deployment: Deployment, archive: CodeArchive) -> None:
         )
 
 
-def _require_stored(deploy: Deploy) -> None:
+def require_stored(deploy: Deploy) -> None:
     """Raise CodeMissing for an archive that was cleaned up or lost in the meantime."""
     hold_archives()
     if not default_storage.exists(code_name(deploy.digest)):

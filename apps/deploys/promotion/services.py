@@ -92,7 +92,7 @@ def promote(
     deploy = _running(source, deploy_number)
     _ensure_base(target, base_revision_number)
     _ensure_may_promote(actor, deploy, target)
-    _ensure_fits(deploy, target)
+    ensure_fits(deploy, target)
     _ensure_not_asked(deploy, target)
     promotion = Promotion(
         deployment=target,
@@ -127,7 +127,7 @@ def approve(
     _ensure_base(target, base_revision_number)
     deploy = _source(promotion)
     _ensure_author_still_may(promotion, deploy, target)
-    _ensure_fits(deploy, target)
+    ensure_fits(deploy, target)
     return _deploy(promotion, target, actor, reason=f"{_reason(promotion)}, approved by {actor}")
 
 
@@ -217,12 +217,12 @@ def _ensure_may_promote(actor: User, deploy: Deploy, target: Deployment) -> None
         raise Refused("Promote within one organization only.")
     if not actor.has_perm(SEE, source) or not actor.has_perm(DELIVER, target):
         raise Refused(f"You may not deploy to {target.name} what runs in {source.name}.")
-    _ensure_may_deliver(actor, deploy, target)
+    ensure_may_bring(actor, deploy, target)
 
 
-def _ensure_may_deliver(actor: User, deploy: Deploy, target: Deployment) -> None:
+def ensure_may_bring(actor: User, deploy: Deploy, target: Deployment) -> None:
     """Where CI/CD enforcement is on, what git or a pipeline delivered elsewhere may come, and what
-    a person uploaded there may not: a promotion is no way around it.
+    a person uploaded there may not: a promotion or a copy is no way around it. Raises Refused.
     """
     if _came_by_hand(deploy):
         ensure_may_deliver(actor=actor, deployment=target)
@@ -237,7 +237,8 @@ def _came_by_hand(deploy: Deploy) -> bool:
     return deploy.source == Deploy.Source.HAND
 
 
-def _ensure_fits(deploy: Deploy, target: Deployment) -> None:
+def ensure_fits(deploy: Deploy, target: Deployment) -> None:
+    """Raise DoesNotFit for code that cannot run in a Deployment as it is configured."""
     most = most_code_bytes(target)
     if most is not None and deploy.size_bytes > most:
         raise DoesNotFit(
@@ -299,7 +300,7 @@ def _ensure_author_still_may(promotion: Promotion, deploy: Deploy, target: Deplo
     if author is not None and author.is_active:
         forget_permissions(author)
         if author.has_perm(DELIVER, target) and author.has_perm(SEE, deploy.deployment):
-            _ensure_may_deliver(author, deploy, target)
+            ensure_may_bring(author, deploy, target)
             return
     who = str(author) if author is not None else "The person"
     raise Refused(

@@ -135,7 +135,10 @@ def _lock(place: Place) -> Workspace:
     if isinstance(place, Deployment):
         if place.phase != Phase.ACTIVE:
             raise Conflict(f"{place.name} is being deleted, so it cannot be changed.")
-        place = place.workspace
+        workspace = Workspace.objects.select_for_update().get(pk=place.workspace_id)
+        if not Deployment.objects.filter(pk=place.pk, workspace=workspace).exists():
+            raise Conflict(f"{place.name} is in another workspace by now. Load the page again.")
+        return workspace
     return Workspace.objects.select_for_update().get(pk=place.pk)
 
 

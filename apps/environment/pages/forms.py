@@ -12,7 +12,7 @@ from apps.environment.objects.connection_types import ConnectionType, Field
 from apps.environment.objects.models import EnvironmentLink, EnvironmentObject, Kind
 from apps.environment.objects.services import ObjectData
 
-ALL, SOME, NONE = "all", "some", "none"
+ALL, EXCEPT, SOME, NONE = "all", "except", "some", "none"
 EXTRA = "extra-"
 KEEP = "Stored, and never shown. Leave it empty to keep it."
 CODE = {"class": "mono", "spellcheck": "false", "autocomplete": "off", "data-width": "l"}
@@ -28,11 +28,17 @@ class ObjectForm(forms.Form):
     )
     links = forms.ChoiceField(
         label="Available in",
-        choices=[(ALL, "All Deployments"), (SOME, "Some Deployments"), (NONE, "None")],
+        choices=[
+            (ALL, "All Deployments"),
+            (EXCEPT, "All except some"),
+            (SOME, "Some Deployments"),
+            (NONE, "None"),
+        ],
         initial=ALL,
         widget=Choices(
             hints={
                 ALL: "Those of today, and every new one",
+                EXCEPT: "You choose which do without it; new ones begin with it",
                 SOME: "You choose; new ones begin without it",
                 NONE: "Stored here, used nowhere",
             }
@@ -59,19 +65,24 @@ class ObjectForm(forms.Form):
             return
         choices = [(one.pk, one.name) for one in deployments]
         self.fields["deployments"].choices = choices  # type: ignore[attr-defined]  # a choice field
-        self.fields["deployments"].help_text = "Only where some were chosen above."
+        self.fields[
+            "deployments"
+        ].help_text = (
+            "With “All except some”, those that do without it; with “Some”, those that have it."
+        )
         if not choices:
             del self.fields["deployments"]
 
     def common(self) -> dict[str, Any]:
         data = self.cleaned_data
         links = data.get("links", NONE)
-        chosen = frozenset(data.get("deployments", ())) if links == SOME else frozenset()
+        chosen = frozenset(data.get("deployments", ()))
+        linked = {ALL: _everyone(self), EXCEPT: _everyone(self) - chosen, SOME: chosen}
         return {
             "name": data["name"],
             "description": data["description"],
-            "links_all": links == ALL,
-            "linked": _everyone(self) if links == ALL else chosen,
+            "links_all": links in (ALL, EXCEPT),
+            "linked": linked.get(links, frozenset()),
         }
 
 
@@ -282,13 +293,9 @@ def _initial(found: EnvironmentObject | None) -> dict[str, Any]:
         "is_secret": found.is_secret,
         "value": found.plain.get("value", ""),
         "links": SOME if linked else NONE,
-        "deployments": [] if found.links_all else linked,
+        "deployments": linked,
     }
     if found.links_all:
-        excluded = {link.deployment_id for link in links if link.is_excluded}
-        initial |= {"links": ALL}
-        if excluded:
-            here = Deployment.objects.filter(workspace=found.workspace_id)
-            reached = here.exclude(pk__in=excluded).values_list("pk", flat=True)
-            initial |= {"links": SOME, "deployments": list(reached)}
+        excluded = [link.deployment_id for link in links if link.is_excluded]
+        initial |= {"links": EXCEPT if excluded else ALL, "deployments": excluded}
     return initial

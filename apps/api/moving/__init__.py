@@ -1,0 +1,1 @@
+"""What moves Deployments as a whole."""

@@ -1,0 +1,1 @@
+"""A new Deployment that begins as another one is."""

@@ -1,0 +1,152 @@
+"""A new Deployment that begins as another one is."""
+
+from dataclasses import replace
+
+import pytest
+
+from apps.core.errors import Refused
+from apps.deployments.configuration.schema import Variable
+from apps.deployments.editing.drafts import store_secret
+from apps.deployments.models import Deployment, SecretValue
+from apps.deployments.secrets.sealed import open_secret_value
+from apps.deploys.deliveries import enforcement
+from apps.deploys.models import Deploy
+from apps.environment.delivery.effective import effective_objects, reaching, values_of
+from apps.environment.objects.services import override_object
+from apps.moving.copying.services import Parts, copy_deployment
+from tests.conftest import put_role, role
+from tests.core.pages import check_page
+from tests.deployments.conftest import CONFIGURATION, drive
+from tests.deployments.pages import text_of
+from tests.deploys.test_promotions import _storage as _storage
+from tests.deploys.test_promotions import upload
+from tests.environment.examples import make_object
+
+SECRET = "hush-hush-value"
+
+
+@pytest.fixture
+def source(create, alice, workspace):
+    secret = store_secret(workspace=workspace, value=SECRET, actor=alice)
+    variables = (
+        Variable(key="TOKEN", secret_id=str(secret.pk)),
+        Variable(key="REGION", value="north"),
+    )
+    found = create(configuration=replace(CONFIGURATION, variables=variables)).deployment
+    drive(found)
+    upload(alice, found)
+    return drive(found)
+
+
+def copied(response):
+    assert response.status_code == 302, text_of(response)
+    return Deployment.objects.select_related("wanted", "workspace").latest("pk")
+
+
+def test_a_copy_has_the_settings_the_code_the_secrets_and_what_is_linked(
+    browser, source, alice, workspace, plane
+):
+    shared = make_object(workspace, alice, links_all=False, linked=frozenset({source.pk}))
+    hidden = make_object(workspace, alice, name="hidden", linked=frozenset())
+    override_object(
+        actor=alice, found=shared, deployment=source, value={"password": "over", "type": "postgres"}
+    )
+    make_object(source, alice, "variable", "own", value={"value": SECRET}, is_secret=True)
+    url = f"/d/{source.ref}/copy/"
+    shown = browser.get(url)
+    check_page(shown.content.decode())
+    assert SECRET not in shown.content.decode()
+    assert "TOKEN" in text_of(shown)
+
+    form = {"name": "etl-copy", "workspace": workspace.pk, "code": "on", "variables": "on"}
+    made = copied(browser.post(url, {**form, "objects": "on"}))
+
+    before, after = source.wanted, made.wanted
+    assert (after.code_digest, after.packages_digest) == (
+        before.code_digest,
+        before.packages_digest,
+    )
+    token, region = after.configuration.variables
+    assert region == before.configuration.variables[1]
+    assert token.secret_id != before.configuration.variables[0].secret_id
+    kept = SecretValue.objects.get(pk=token.secret_id)
+    assert (kept.deployment, open_secret_value(kept)) == (made, SECRET)
+    deploy = Deploy.objects.get(deployment=made)
+    assert deploy.promoted_from.deployment == source
+    assert values_of(made) == values_of(source)
+    assert hidden not in reaching(made)
+    assert made.airflow_secrets != source.airflow_secrets
+    row = drive(made)
+    running = plane.store.airflows[row.ref].wanted
+    assert {one.key: one.value for one in running.variables}["TOKEN"] == SECRET
+
+
+def test_a_copy_takes_only_what_is_wanted(source, alice, workspace):
+    make_object(source, alice)
+
+    parts = Parts(code=False, variables=False, objects=False)
+    made = copy_deployment(
+        actor=alice, source=source, workspace=workspace, name="bare", parts=parts
+    ).deployment
+
+    assert (made.wanted.code_digest, made.wanted.configuration.variables) == ("", ())
+    assert made.wanted.configuration.queues == source.wanted.configuration.queues
+    assert effective_objects(made) == []
+
+
+def test_in_another_workspace_the_objects_of_that_one_count(source, alice, workspace, other):
+    make_object(workspace, alice, name="here")
+    make_object(other, alice, name="there")
+    make_object(source, alice, name="own")
+
+    made = copy_deployment(
+        actor=alice, source=source, workspace=other, name="etl-prod", parts=Parts()
+    ).deployment
+
+    assert {one.source.name for one in effective_objects(made)} == {"there", "own"}
+    assert SecretValue.objects.get(deployment=made).workspace == other
+
+
+def test_a_bad_name_is_said_at_its_field_and_leaves_nothing(browser, source, workspace):
+    secrets = SecretValue.objects.count()
+    url = f"/d/{source.ref}/copy/"
+
+    response = browser.post(url, {"name": "ETL-prod", "workspace": workspace.pk, "code": "on"})
+
+    assert response.status_code == 422
+    assert "name" in response.context["form"].errors
+    assert Deployment.objects.count() == 1
+    assert SecretValue.objects.count() == secrets
+    # A workspace that is not offered is none.
+    elsewhere = browser.post(url, {"name": "new", "workspace": 10**6})
+    assert "workspace" in elsewhere.context["form"].errors
+
+
+def test_it_takes_the_rights_on_both_ends(source, operator, bob, charlie, other, client_of):
+    url = f"/d/{source.ref}/copy/"
+    assert client_of(bob).get(url).status_code == 403
+    assert client_of(charlie).get(url).status_code == 404
+    put_role(operator, role("workspace", "member"), other)
+
+    form = {"name": "mine", "workspace": other.pk}
+    response = client_of(operator).post(url, form)
+
+    assert "workspace" in response.context["form"].errors
+    assert [one.pk for one in response.context["form"].fields["workspace"].queryset] == [
+        source.workspace_id
+    ]
+    assert Deployment.objects.count() == 1
+
+
+def test_a_copy_is_no_way_around_enforcement(source, alice, workspace, other):
+    enforcement.set_default(actor=alice, workspace=other, is_on=True)
+
+    with pytest.raises(Refused, match="CI/CD enforcement"):
+        copy_deployment(actor=alice, source=source, workspace=other, name="x", parts=Parts())
+    enforcement.set_for_deployment(actor=alice, deployment=source, is_on=True)
+    made = copy_deployment(
+        actor=alice, source=source, workspace=workspace, name="y", parts=Parts(code=False)
+    ).deployment
+
+    assert enforcement.is_enforced(made)
+    assert Deployment.objects.count() == 2
