@@ -125,6 +125,7 @@ INSTALLED_APPS = [
     "apps.registry",
     "apps.environment",
     "apps.deploys",
+    "apps.object_stores",
     "apps.backups",
     "apps.releases",
     "apps.upgrades",
@@ -269,6 +270,12 @@ GIT_JOBS = env_int("PORTAL_GIT_JOBS", 1, minimum=1, maximum=64)
 
 # Where package indexes of people may lie besides the public internet and private ranges.
 PACKAGE_INDEX_NETWORKS = tuple(env_networks("PORTAL_PACKAGE_INDEX_NETWORKS"))
+
+# --- Buckets --------------------------------------------------------------------------------------
+
+# Where S3-compatible servers of people may lie besides the public internet and private ranges.
+BUCKET_NETWORKS = tuple(env_networks("PORTAL_BUCKET_NETWORKS"))
+BUCKETS_ALLOW_HTTP = False
 
 # --- Registry -------------------------------------------------------------------------------------
 
