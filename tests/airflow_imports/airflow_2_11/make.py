@@ -1,7 +1,7 @@
 """Make the dumps beside this file anew, with a real Airflow 2.11.
 
-Run as `python -m tests.airflow_imports.airflow_2_11.make <bin folder of an environment>`, which is made
-with `uv pip install --exclude-newer 2025-06-15 apache-airflow==2.11.0 psycopg2-binary`.
+Run as `python -m tests.airflow_imports.airflow_2_11.make <bin folder of an environment>`, which is
+made with `uv pip install --exclude-newer 2025-06-15 apache-airflow==2.11.0 psycopg2-binary`.
 """
 
 import gzip
