@@ -97,8 +97,8 @@ def test_gzip_is_unpacked_and_one_that_is_cut_off_or_damaged_is_said(tmp_path: P
     assert target.read_bytes() == PLAIN
     with pytest.raises(Permanent, match="cut off"):
         formats.unpack(written(tmp_path, packed[:-20]), target, nothing)
+    broken = packed[:2000] + bytes(64) + packed[2064:]
     with pytest.raises(Permanent, match="damaged"):
-        broken = packed[:2000] + bytes(64) + packed[2064:]
         formats.unpack(written(tmp_path, broken), target, nothing)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
-from psycopg import sql
 
 from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.imports.types import ImportedDatabase, ImportSource, SourceServer
@@ -234,7 +233,7 @@ def test_what_is_wrong_with_a_server_is_said(source_url: str, read: Any) -> None
 def test_a_server_that_takes_tls_alone_is_read_and_its_certificate_checked(
     home: Home, read: Any, tmp_path: Path
 ) -> None:
-    authority = Authority()
+    authority = Authority("their CA")
     with encrypted_server.encrypted_server(authority, "localhost") as port:
         fields = {"host": "localhost", "port": port, "database": "postgres"}
         fields |= {"user": encrypted_server.USER, "password": encrypted_server.PASSWORD}
@@ -256,15 +255,19 @@ def test_a_disk_without_room_is_said_before_anything_is_made(
         read(CUSTOM)
 
 
-def test_a_hostile_view_in_place_of_a_table_runs_as_nobody(read: Any, tmp_path: Path) -> None:
+def test_a_hostile_view_in_place_of_a_table_runs_as_a_role_without_rights(
+    read: Any, tmp_path: Path
+) -> None:
     plain = gzip.decompress(PLAIN.read_bytes())
     end = b"-- PostgreSQL database dump complete"
-    evil = sql.SQL(
-        "ALTER TABLE public.ab_user RENAME TO was; CREATE VIEW public.ab_user AS "
-        "SELECT current_user::text || session_user::text AS email FROM public.was;"
-    ).as_string(None)
+    evil = (
+        "ALTER TABLE public.dag RENAME TO was; CREATE VIEW public.dag AS SELECT current_user::text "
+        "|| ' ' || session_user::text AS dag_id, fileloc, is_paused, is_active FROM public.was;"
+    )
     path = tmp_path / "evil"
     path.write_bytes(plain.replace(end, evil.encode() + b"\n" + end))
 
-    with pytest.raises(Permanent, match="not as Airflow makes them"):
-        read(path)
+    users = {name for one in read(path).found.dags for name in one.dag_id.split()}
+
+    assert len(users) == 1
+    assert users.pop().startswith("airflow_import_")

@@ -1,1 +1,1 @@
-"""What is known of Airflows that come from elsewhere, and of the dumps they come in. Free of planes."""
+"""What is known of Airflows that come from elsewhere, and of their dumps. Free of planes."""

@@ -20,6 +20,7 @@ from apps.dataplane.imports.types import SourceServer
 PORT, SOCKET = 5432, ".s.PGSQL.5432"
 CONNECT_SECONDS, SILENCE_SECONDS = 5.0, 600.0
 CHUNK_BYTES = 64 * 1024
+SASL, BINDING = struct.pack("!i", 10), b"SCRAM-SHA-256-PLUS\0"
 SSL_REQUEST = struct.pack("!ii", 8, 80_877_103)
 
 
@@ -111,12 +112,39 @@ def _serve(near: socket.socket, server: SourceServer) -> None:
     except (Permanent, Temporary):
         near.close()
         return
-    back = threading.Thread(target=_pump, args=(far, near), daemon=True)
-    back.start()
-    _pump(near, far)
-    back.join()
+    there = threading.Thread(target=_pump, args=(near, far), daemon=True)
+    there.start()
+    with suppress(OSError):
+        near.sendall(_without_binding(_first_message(far)))
+    _pump(far, near)
+    there.join()
     near.close()
     far.close()
+
+
+def _first_message(far: socket.socket) -> bytes:
+    head = _exactly(far, 5)
+    if len(head) < 5:
+        return head
+    length = int.from_bytes(head[1:], "big") - 4
+    return head + _exactly(far, min(max(length, 0), CHUNK_BYTES))
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    content = b""
+    while len(content) < size and (chunk := sock.recv(size - len(content))):
+        content += chunk
+    return content
+
+
+def _without_binding(message: bytes) -> bytes:
+    """Leave out the sign-in that is bound to a TLS which the program does not see; it would take
+    the offer for an attack. The portal has checked the certificate.
+    """
+    if message[:1] != b"R" or message[5:9] != SASL or BINDING not in message:
+        return message
+    body = message[5:].replace(BINDING, b"", 1)
+    return b"R" + struct.pack("!i", len(body) + 4) + body
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
