@@ -125,6 +125,8 @@ INSTALLED_APPS = [
     "apps.registry",
     "apps.environment",
     "apps.deploys",
+    "apps.airflow_imports",
+    "apps.object_stores",
     "apps.backups",
     "apps.hibernation",
     "apps.releases",
@@ -272,6 +274,19 @@ GIT_JOBS = env_int("PORTAL_GIT_JOBS", 1, minimum=1, maximum=64)
 # Where package indexes of people may lie besides the public internet and private ranges.
 PACKAGE_INDEX_NETWORKS = tuple(env_networks("PORTAL_PACKAGE_INDEX_NETWORKS"))
 
+# --- Buckets --------------------------------------------------------------------------------------
+
+# Where S3-compatible servers of people may lie besides the public internet and private ranges.
+BUCKET_NETWORKS = tuple(env_networks("PORTAL_BUCKET_NETWORKS"))
+BUCKETS_ALLOW_HTTP = False
+
+# --- Airflows from elsewhere ----------------------------------------------------------------------
+
+# Where their databases may lie besides the public internet and private ranges.
+IMPORT_NETWORKS = tuple(env_networks("PORTAL_IMPORT_NETWORKS"))
+# Dumps reach this size; larger ones are refused while they stream in.
+IMPORT_MAX_BYTES = env_int("PORTAL_IMPORT_MAX_MIB", 4_096, minimum=1, maximum=1_048_576) * 1024**2
+
 # --- Registry -------------------------------------------------------------------------------------
 
 # The container registry that believes this portal's tokens, as clients name it: host and port.
@@ -378,6 +393,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.dags.tasks.sweep",
         "schedule": timedelta(minutes=1),
         "options": {"expires": 60},
+    },
+    "sweep-imports": {
+        "task": "apps.airflow_imports.tasks.sweep_imports",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
     },
     "sweep-backups": {
         "task": "apps.backups.tasks.sweep_backups",
@@ -699,6 +719,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
 # Half of the threads of a web process: pages go on while code is uploaded.
 UPLOADS_AT_ONCE = 4
+# What a page takes, where it is not as much as code may have.
+UPLOAD_MAX_BYTES = {"airflow_imports:new": IMPORT_MAX_BYTES}
 FILE_UPLOAD_HANDLERS = ["apps.deploys.uploading.uploads.CodeUploadHandler"]
 
 # --- Words and times -----------------------------------------------------------------------------

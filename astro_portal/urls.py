@@ -11,6 +11,8 @@ urlpatterns = [
     path("", include("apps.registry.urls")),
     path("", include("apps.environment.urls")),
     path("", include("apps.deploys.urls")),
+    path("", include("apps.airflow_imports.urls")),
+    path("", include("apps.object_stores.urls")),
     path("", include("apps.backups.urls")),
     path("", include("apps.hibernation.urls")),
     path("", include("apps.releases.urls")),

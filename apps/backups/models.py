@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.deployments.models import Deployment, Revision
 from apps.deployments.reconciling.compiler import backup_name
+from apps.object_stores.models import ObjectStore
 
 
 class BackupState(models.TextChoices):
@@ -23,7 +24,8 @@ UNFINISHED = (BackupState.WAITING, BackupState.RUNNING)
 
 
 class Backup(models.Model):
-    """One dump of a metadata database, in the storage `backups` once it is done.
+    """One dump of a metadata database, in the storage `backups` once it is done, or in `store` if
+    there is one.
 
     `revision` is what the Deployment ran then, `sealed` the Fernet key that its connections and
     variables are encrypted with. Without `expires_at` it is kept until a person removes it.
@@ -48,6 +50,9 @@ class Backup(models.Model):
     airflow_version = models.CharField(max_length=20, blank=True)
     size_bytes = models.BigIntegerField(null=True, blank=True)
     sha256 = models.CharField(max_length=64, blank=True)
+    store = models.ForeignKey(
+        ObjectStore, null=True, blank=True, on_delete=models.RESTRICT, related_name="backups"
+    )
     sealed = models.BinaryField(null=True, blank=True)
     then_deletes = models.BooleanField(default=False)
     created_by = models.ForeignKey(
@@ -94,6 +99,12 @@ class Backup(models.Model):
     @property
     def path(self) -> str:
         return storages["backups"].path(backup_name(str(self.id)))
+
+    @property
+    def object_key(self) -> str:
+        """Its name in the bucket."""
+        prefix = self.store.prefix if self.store else ""
+        return f"{prefix}{self.deployment.ref}/{backup_name(str(self.pk))}"
 
     @property
     def made_at(self) -> datetime:

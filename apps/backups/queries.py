@@ -36,6 +36,16 @@ def waiting_for_a_worker(*, now: datetime, limit: int) -> list[str]:
 
 def is_being_restored(backup: Backup) -> bool:
     """Return whether a revision that restores it is not applied yet."""
-    rows = Revision.objects.filter(restore__backup=str(backup.pk), state__in=UNSETTLED)
-    wanted = rows.filter(applied_at=None, deployment__phase=Phase.ACTIVE)
-    return wanted.filter(deployment__wanted=F("pk")).exists()
+    return _restoring().filter(restore__backup=str(backup.pk)).exists()
+
+
+def restored_from_buckets() -> list[Backup]:
+    """Return the backups in buckets that are being restored."""
+    wishes = _restoring().filter(restore__is_fetched=True).values_list("restore", flat=True)
+    rows = Backup.objects.filter(pk__in=[wish["backup"] for wish in wishes if wish])
+    return list(rows.filter(store__isnull=False))
+
+
+def _restoring() -> QuerySet[Revision]:
+    rows = Revision.objects.filter(state__in=UNSETTLED, restore__isnull=False, applied_at=None)
+    return rows.filter(deployment__phase=Phase.ACTIVE, deployment__wanted=F("pk"))

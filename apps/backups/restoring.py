@@ -5,6 +5,7 @@ what is there stays.
 
 import uuid
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.backups import jobs
 from apps.backups.keys import open_fernet_key
 from apps.backups.models import Backup, BackupState
 from apps.core.encryption.crypto import SecretUnreadable
@@ -26,6 +28,9 @@ from apps.deployments.models import Deployment, Operation, Revision, SecretValue
 from apps.deployments.operations import lock_deployment
 from apps.deployments.reconciling.compiler import code_name, lock_name
 from apps.deployments.secrets.copies import with_copied_secrets
+from apps.object_stores.client import BucketFailed, ObjectMissing, size_of
+from apps.object_stores.models import ObjectStore
+from apps.object_stores.queries import opened
 
 GONE = "The file of this backup is gone, so it cannot be restored."
 CUT_OFF = "The file of this backup is cut off, so it cannot be restored."
@@ -43,6 +48,7 @@ def restore_backup(*, actor: User, backup: Backup, typed_name: str) -> Operation
     revision = checked_revision(backup)
     configuration = revision.configuration
     _check(configuration, backup, deployment)
+    _fetch(backup)
     return add_revision(
         actor,
         deployment,
@@ -72,6 +78,7 @@ def restore_as_new(*, actor: User, backup: Backup, name: str) -> Operation:
         )
     except SecretUnreadable as error:
         raise Refused(f"A secret of this backup cannot be decrypted. {error}") from error
+    _fetch(backup)
     return create_deployment(
         actor=actor,
         workspace=source.workspace,
@@ -94,14 +101,31 @@ def checked_revision(backup: Backup) -> Revision:
     """
     if backup.state != BackupState.DONE or backup.revision is None:
         raise Conflict("This backup is not complete, so it cannot be restored.")
+    if backup.store is not None:
+        _check_object(backup, backup.store)
     problem = why_unusable(backup)
     if problem:
         raise Refused(problem)
     return backup.revision
 
 
+def _check_object(backup: Backup, store: ObjectStore) -> None:
+    try:
+        size = size_of(opened(store), backup.object_key)
+    except ObjectMissing:
+        raise Refused(f"This backup is no longer in the bucket {store}.") from None
+    except BucketFailed as error:
+        raise Refused(error.message) from error
+    if size != backup.size_bytes:
+        raise Refused(CUT_OFF)
+
+
 def why_unusable(backup: Backup) -> str:
-    """Say what is wrong with the file of a complete backup, empty if its size is right."""
+    """Say what is wrong with the file of a complete backup, empty if its size is right. A bucket is
+    asked only when the backup is to be restored.
+    """
+    if backup.store_id is not None:
+        return ""
     try:
         size = Path(backup.path).stat().st_size
     except OSError:
@@ -120,11 +144,17 @@ def _check(configuration: Configuration, backup: Backup, deployment: Deployment)
         raise Refused(f"This backup cannot be restored. {problems[0].message}")
 
 
+def _fetch(backup: Backup) -> None:
+    if backup.store_id is not None:
+        transaction.on_commit(partial(jobs.request_fetch, str(backup.pk)), robust=True)
+
+
 def _wish(backup: Backup, *, pauses_dags: bool) -> dict[str, Any]:
     return {
         "key": str(uuid.uuid4()),
         "backup": str(backup.pk),
         "sha256": backup.sha256,
+        "is_fetched": backup.store_id is not None,
         "airflow_version": backup.airflow_version,
         "pauses_dags": pauses_dags,
         "made_at": _moment(backup),

@@ -17,6 +17,8 @@ from apps.backups.queries import is_being_restored, unfinished_of
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.models import Deployment
 from apps.deployments.operations import lock_deployment, record_change
+from apps.object_stores.client import delete
+from apps.object_stores.queries import opened
 
 MOST_BACKUPS = 200
 UNSUPPORTED = (
@@ -78,12 +80,16 @@ def _reused(backup: Backup, *, then_deletes: bool) -> Backup:
 
 @transaction.atomic
 def remove_backup(*, actor: User | None, backup: Backup) -> None:
-    """Remove a backup with its file. Raises Conflict while it is written or restored."""
+    """Remove a backup with its file or object. Raises Conflict while it is written or restored, and
+    BucketFailed when it cannot be deleted from its bucket.
+    """
     backup = Backup.objects.select_for_update(of=("self",)).get(pk=backup.pk)
     if backup.state in (BackupState.WAITING, BackupState.RUNNING):
         raise Conflict("This backup is being made. Wait until it is complete.")
     if is_being_restored(backup):
         raise Conflict("This backup is being restored. Wait until that is done.")
+    if backup.store is not None:
+        delete(opened(backup.store), backup.object_key)
     changes = {"made at": [_moment(backup.made_at), None]}
     record_change(actor, backup.deployment, "backup.removed", changes)
     path = Path(backup.path)

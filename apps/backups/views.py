@@ -169,7 +169,11 @@ def _request_last_backup(request: HttpRequest, deployment: Deployment) -> tuple[
 
 def _backup(deployment: Deployment, backup_id: UUID) -> Backup:
     rows = Backup.objects.select_related(
-        "created_by", "revision", "deployment__workspace__organization", "deployment__cluster"
+        "created_by",
+        "revision",
+        "store",
+        "deployment__workspace__organization",
+        "deployment__cluster",
     )
     return get_object_or_404(rows, deployment=deployment, pk=backup_id)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
+from apps.dataplane.imports.types import ImportedDatabase, ImportSource
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
 from apps.dataplane.status import (
@@ -177,6 +178,18 @@ class SupportsBackups(Protocol):
         """Write a dump of the metadata database to a new file at `path`, which appears when it is
         complete. Takes up to hours, so it belongs into a job; Airflow runs on. Raises Permanent
         where a person must act, such as a disk without room.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsImports(Protocol):
+    """A data plane that takes in metadata databases of Airflows from elsewhere."""
+
+    def import_database(self, *, source: ImportSource, path: str) -> ImportedDatabase:
+        """Read a dump or a running server, which is not changed, and write an archive to `path`
+        that `spec.restore` can name. Takes up to hours, so it belongs into a job. Raises Permanent
+        where a person must act, such as with another Fernet key.
         """
         ...
 

@@ -1,6 +1,7 @@
 """The input of a data plane: what one Deployment should be. Frozen, complete, free of Django."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from apps.dataplane.hibernation import HibernationPlan
@@ -104,6 +105,7 @@ class RestoreSpec:
 
     `dump_path` is an archive of pg_dump with that SHA-256, of a database at `airflow_version`.
     `pauses_dags` pauses every DAG in it, so that a copy of a Deployment runs nothing by itself.
+    `is_fetched`: the file appears when the portal has it, or beside it the note why it does not.
     """
 
     key: str
@@ -111,6 +113,12 @@ class RestoreSpec:
     sha256: str
     airflow_version: str
     pauses_dags: bool = False
+    is_fetched: bool = False
+
+
+def failed_note(dump_path: Path) -> Path:
+    """Return the file that says why the portal could not fetch a backup."""
+    return dump_path.with_name(f"{dump_path.name}.failed")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,6 +111,7 @@ ADMINISTRATION = (
             "organizations:leave",
             "observability:remote_write",
             "package_indexes:list",
+            "object_stores:list",
             "deployments:organization_settings",
         ),
     ),

@@ -2,6 +2,7 @@
 
     every second ──▶ 30 s since the last look? ──▶ maintenances, components, reports
           ├──▶ copies that are due ──▶ rows, folder
+          ├──▶ what changed of them ──▶ buckets
           └──▶ one batch of mails: questions to new subscribers, then the oldest mail run
 
 Several may run: each part is one's alone by a lock or a lease. A part that fails is tried in the
@@ -18,6 +19,7 @@ from functools import partial
 from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
+from apps.status_pages.copies.buckets import remove_unwanted, send_due
 from apps.status_pages.copies.writing import forget_copies, write_due
 from apps.status_pages.health.evaluation import evaluate
 from apps.status_pages.posting.drafting import keep_times
@@ -36,13 +38,18 @@ class Reporter:
 
     def run(self, *, stop: threading.Event) -> None:
         """Look, write and send until `stop` is set. A database that is away is waited for."""
-        mailer = threading.Thread(target=self._mail, args=(stop,), name="status-mail")
-        mailer.start()
+        beside = [
+            threading.Thread(target=self._mail, args=(stop,), name="status-mail"),
+            threading.Thread(target=self._fill_buckets, args=(stop,), name="status-buckets"),
+        ]
+        for thread in beside:
+            thread.start()
         while not stop.is_set():
             close_old_connections()
             self.step()
             stop.wait(TICK_SECONDS)
-        mailer.join()
+        for thread in beside:
+            thread.join()
         connection.close()
 
     def step(self) -> None:
@@ -58,6 +65,15 @@ class Reporter:
         while not stop.is_set():
             close_old_connections()
             self._turn(partial(self._send, stop=stop))
+            stop.wait(TICK_SECONDS)
+        connection.close()
+
+    def _fill_buckets(self, stop: threading.Event) -> None:
+        """Send copies in a thread of their own: a bucket that is slow delays no other place."""
+        while not stop.is_set():
+            close_old_connections()
+            for part in (send_due, remove_unwanted):
+                self._turn(part)
             stop.wait(TICK_SECONDS)
         connection.close()
 

@@ -8,6 +8,9 @@ from django.core.files.storage import storages
 
 from apps.backups.models import Backup
 from apps.backups.queries import is_being_restored
+from apps.object_stores.client import BucketFailed, delete
+from apps.object_stores.models import ObjectStore
+from apps.object_stores.queries import opened
 
 logger = logging.getLogger(__name__)
 
@@ -18,9 +21,14 @@ STRAY_AFTER = timedelta(days=1)
 
 def remove_expired(*, now: datetime) -> int:
     """Remove backups that were to be kept until now; return how many."""
-    n_removed = 0
-    for backup in Backup.objects.filter(expires_at__lt=now).order_by("expires_at")[:AT_ONCE]:
-        if is_being_restored(backup):
+    n_removed, away = 0, set[int]()
+    rows = Backup.objects.filter(expires_at__lt=now).select_related("store", "deployment")
+    for backup in rows.order_by("expires_at")[:AT_ONCE]:
+        if backup.store_id in away or is_being_restored(backup):
+            continue
+        if not _delete_object(backup):
+            # The others there are tried with the next sweep, too.
+            away.add(backup.store_id or 0)
             continue
         path = Path(backup.path)
         backup.delete()
@@ -31,6 +39,25 @@ def remove_expired(*, now: datetime) -> int:
     return n_removed
 
 
+def _delete_object(backup: Backup) -> bool:
+    if backup.store is None:
+        return True
+    try:
+        delete(opened(backup.store), backup.object_key)
+    except BucketFailed as error:
+        extra = {"backup": str(backup.pk), "reason": error.message}
+        logger.warning("expired backup not removed from its bucket", extra=extra)
+        return False
+    return True
+
+
+def forget_buckets() -> int:
+    """Forget the keys of buckets that are used no longer and have no backup; return how many."""
+    rows = ObjectStore.objects.filter(use=ObjectStore.Use.BACKUPS, retired_at__isnull=False)
+    count, _ = rows.filter(backups=None).delete()
+    return count
+
+
 def remove_stray_files(*, now: datetime) -> int:
     """Remove files of the folder that belong to no backup: of workers that were killed, and of
     Deployments whose rows are gone. Return how many.
@@ -38,7 +65,9 @@ def remove_stray_files(*, now: datetime) -> int:
     folder = Path(storages["backups"].path(""))
     if not folder.is_dir():
         return 0
-    known = {str(pk) for pk in Backup.objects.values_list("pk", flat=True)}
+    # Of one in a bucket, a file is here only to be restored.
+    here = Backup.objects.filter(store=None)
+    known = {str(pk) for pk in here.values_list("pk", flat=True)}
     before = (now - STRAY_AFTER).timestamp()
     strays = [
         path

@@ -24,6 +24,10 @@ from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.deployments.editing.services import delete_deployment
 from apps.deployments.models import Phase
 from apps.deployments.operations import record_change
+from apps.object_stores.client import BucketFailed
+from apps.object_stores.models import ObjectStore
+from apps.object_stores.queries import opened, store_for
+from apps.object_stores.transfers import upload
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +51,7 @@ def back_up(*, backup_id: str, now: datetime) -> None:
         _write(backup)
     except SoftTimeLimitExceeded:
         _fail(backup, TOO_LONG)
-    except (DataPlaneError, SecretUnreadable) as error:
+    except (DataPlaneError, SecretUnreadable, BucketFailed) as error:
         _fail(backup, getattr(error, "message", "") or str(error))
     else:
         _end(backup)
@@ -86,8 +90,23 @@ def _write(backup: Backup) -> None:
     except OSError as error:
         raise Permanent(f"The folder of backups cannot be made: {error.strerror}.") from error
     dump = plane.back_up(ref=deployment.ref, path=str(path))
+    store = store_for(deployment.workspace.organization_id, ObjectStore.Use.BACKUPS)
+    if store is not None:
+        _move_to_bucket(backup, store, path)
     backup.airflow_version = dump.airflow_version
     backup.size_bytes, backup.sha256 = dump.size_bytes, dump.sha256
+
+
+def _move_to_bucket(backup: Backup, store: ObjectStore, path: Path) -> None:
+    # Known before anything is there, so that removing a backup that failed removes it there, too.
+    backup.store = store
+    backup.save(update_fields=["store"])
+    try:
+        upload(opened(store), backup.object_key, path)
+    except OSError as error:
+        raise Permanent(f"The backup could not be read again: {error.strerror}.") from error
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _end(backup: Backup) -> None:

@@ -84,7 +84,7 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], guard: Guard) -> 
 
     Raises ExchangeFailed: the address is refused, nothing answers, or not within the seconds.
     """
-    return _exchange("POST", url, body=body, headers={**HEADERS, **headers}, guard=guard)
+    return request("POST", url, body=body, headers={**HEADERS, **headers}, guard=guard)
 
 
 def get(url: str, *, headers: Mapping[str, str], guard: Guard) -> Answer:
@@ -93,12 +93,13 @@ def get(url: str, *, headers: Mapping[str, str], guard: Guard) -> Answer:
     Raises ExchangeFailed as `post` does.
     """
     sent = {"User-Agent": HEADERS["User-Agent"], **headers}
-    return _exchange("GET", url, body=None, headers=sent, guard=guard)
+    return request("GET", url, body=None, headers=sent, guard=guard)
 
 
-def _exchange(
+def request(
     method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], guard: Guard
 ) -> Answer:
+    """Send exactly these headers by any method; return and raise as `get` does."""
     cutter = _Cutter(guard)
     try:
         with requests.Session() as session:
@@ -221,14 +222,14 @@ def guard_session(
 
 
 def _beginning(response: requests.Response, guard: Guard) -> bytes:
-    content = b""
+    content = bytearray()
     deadline = time.monotonic() + guard.seconds
     for chunk in response.iter_content(CHUNK_BYTES):
         content += chunk
         if len(content) >= guard.most_bytes or time.monotonic() > deadline:
             break
     response.close()
-    return content[: guard.most_bytes]
+    return bytes(content[: guard.most_bytes])
 
 
 def _reason(error: requests.RequestException, cutter: _Cutter, guard: Guard) -> str:

@@ -14,6 +14,12 @@ from typing import ClassVar
 from apps.dataplane.airflow_answers import import_errors
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.errors import DataPlaneError, Permanent
+from apps.dataplane.imports.types import (
+    FoundAirflow,
+    FoundDag,
+    ImportedDatabase,
+    ImportSource,
+)
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
 from apps.dataplane.status import (
@@ -244,6 +250,28 @@ class FakePlane:
             else "3.3.2",
             size_bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
+        )
+
+    def import_database(self, *, source: ImportSource, path: str) -> ImportedDatabase:
+        self.store.enter("import_database", source.key)
+        Path(path).write_bytes(b"archive")
+        found = FoundAirflow(
+            airflow_version="2.10.3",
+            versions="2.10.3 to 2.11",
+            database_bytes=10_000_000,
+            counts={"DAGs": 2, "DAG runs": 40, "Connections": 1},
+            dags=(
+                FoundDag(dag_id="orders_daily", file="/dags/shop.py", is_paused=False),
+                FoundDag(dag_id="never_unpaused", file="/dags/shop.py", is_paused=True),
+            ),
+            users=("ada@example.org",),
+            secrets=2,
+        )
+        return ImportedDatabase(
+            found=found,
+            size_bytes=7,
+            sha256=hashlib.sha256(b"archive").hexdigest(),
+            fernet_key="7T512UXSSmBOkpWimFHIVb8jK6lfmSAvx4mO6Arehnc=",
         )
 
     def lock_runtime(self, *, airflow_version: str) -> str:

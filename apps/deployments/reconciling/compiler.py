@@ -192,6 +192,7 @@ def _restore(revision: Revision) -> RestoreSpec | None:
         sha256=wish["sha256"],
         airflow_version=wish["airflow_version"],
         pauses_dags=wish["pauses_dags"],
+        is_fetched=wish.get("is_fetched", False),
     )
 
 

@@ -1,4 +1,4 @@
-"""How uploads reach the disk: in a temporary file, none larger than code may be."""
+"""How uploads reach the disk: in a temporary file, none larger than its page takes."""
 
 import errno
 from typing import Any
@@ -29,13 +29,22 @@ class CodeUploadHandler(TemporaryFileUploadHandler):
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         # Counted over all files of the request, of which there should be one.
         self.received_bytes += len(raw_data)
-        if self.received_bytes > settings.CODE_ARCHIVE_MAX_BYTES:
+        if self.received_bytes > self._most_bytes():
             self.request.upload_problem = TOO_LARGE  # type: ignore[union-attr]  # read by the view
             raise SkipFile
         try:
             super().receive_data_chunk(raw_data, start)
         except OSError as error:
             self._skip(error)
+
+    def _most_bytes(self) -> int:
+        match, user = self.request.resolver_match, getattr(self.request, "user", None)  # type: ignore[union-attr]
+        usual: int = settings.CODE_ARCHIVE_MAX_BYTES
+        # The gate of the page comes later: its field of the CSRF token may follow the file.
+        if match is None or not getattr(user, "is_authenticated", False):
+            return usual
+        most: int = settings.UPLOAD_MAX_BYTES.get(match.view_name, usual)
+        return most
 
     def file_complete(self, file_size: int) -> "UploadedFile[Any] | None":
         try:

@@ -29,6 +29,9 @@ def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
         can_manage = bool(context["can_manage"])
         context |= _shown(page, content_of(page, now=timezone.now()))
         context |= {
+            "bucket_copy": page.bucket_copies.filter(store__retired_at=None)
+            .select_related("store")
+            .first(),
             "reports": [_report_row(one, organization) for one in _reports(page, can_manage)],
             "new_incident_url": address(organization, "new_report", "incident"),
             "new_maintenance_url": address(organization, "new_report", "maintenance"),

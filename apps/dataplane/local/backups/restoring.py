@@ -18,7 +18,7 @@ from apps.dataplane.local.airflow.steps import DONE, Outcome, reload_programs
 from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State, save_state
 from apps.dataplane.local.machine.supervisor import Program, Supervisor
-from apps.dataplane.spec import DeploymentSpec, RestoreSpec
+from apps.dataplane.spec import DeploymentSpec, RestoreSpec, failed_note
 
 LOG_LINES = 30
 MODULE = "apps.dataplane.local.backups.restore_program"
@@ -42,7 +42,7 @@ class Restoration:
             return ("skipped", "")
         program = self.supervisor.states(self.name).get(self.name)
         if program is None:
-            return self._begin(self.wanted)
+            return self._fetched(self.wanted) or self._begin(self.wanted)
         if program.state == "STOPPED":
             self.supervisor.start(self.name)
         if program.state == "STOPPED" or program.is_up or program.state == "STOPPING":
@@ -53,6 +53,22 @@ class Restoration:
         if outcome != DONE:
             return outcome
         return self._change_places(config, self.wanted)
+
+    def _fetched(self, wanted: RestoreSpec) -> Outcome | None:
+        """Wait for a file that the portal gets from elsewhere."""
+        path = Path(wanted.dump_path)
+        if not wanted.is_fetched or path.is_file():
+            return None
+        note = failed_note(path)
+        if not note.is_file():
+            return ("running", "Getting the backup from its bucket. Airflow runs on meanwhile.")
+        reason = note.read_text(errors="replace")
+        # Read once: what is tried again waits for another answer.
+        note.unlink(missing_ok=True)
+        raise Permanent(
+            f"The backup could not be restored, so nothing was changed. {reason[:300]}",
+            component=COMPONENT,
+        )
 
     def _begin(self, wanted: RestoreSpec) -> Outcome:
         arguments = [

@@ -1,0 +1,61 @@
+"""Reads of the pages of imports."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from packaging.version import Version
+
+from apps.airflow_imports.models import UNFINISHED, AirflowImport
+from apps.clusters.models import Cluster
+from apps.clusters.queries import clusters_for
+from apps.deployments.models import Phase, Revision, RevisionState
+from apps.organizations.models import Workspace
+from apps.runtimes.catalogue import Runtime, offered_runtimes
+
+UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING, RevisionState.FAILED)
+
+
+def imports_of(workspace: Workspace) -> QuerySet[AirflowImport]:
+    """List the imports of a workspace, newest first, without their secrets."""
+    rows = AirflowImport.objects.filter(workspace=workspace).defer("sealed")
+    return rows.select_related("created_by", "deployment").order_by("-created_at", "pk")
+
+
+def import_cluster(workspace: Workspace) -> Cluster | None:
+    """Return the data plane of this machine, None where the workspace has none."""
+    return clusters_for(workspace=workspace).filter(kind=Cluster.Kind.LOCAL).first()
+
+
+def runtimes_for(airflow_version: str) -> list[Runtime]:
+    """Return the runtimes that a database of an Airflow can be migrated to, newest first."""
+    offered = offered_runtimes(today=timezone.now().date())
+    return [one for one in offered if Version(one.airflow_version) >= Version(airflow_version)]
+
+
+def waiting_for_a_worker(*, now: datetime, limit: int) -> list[str]:
+    """Return the ids of imports that no worker has, oldest first."""
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    rows = AirflowImport.objects.filter(free, state__in=UNFINISHED).order_by("created_at")
+    return [str(pk) for pk in rows.values_list("pk", flat=True)[:limit]]
+
+
+def is_needed(row: AirflowImport) -> bool:
+    """Return whether a Deployment is still to be made of the archive; a failed one is retried."""
+    rows = Revision.objects.filter(restore__backup=row.archive_key, state__in=UNSETTLED)
+    return rows.filter(applied_at=None, deployment__phase=Phase.ACTIVE).exists()
+
+
+def report_of(row: AirflowImport) -> dict[str, Any]:
+    """Return what the page shows of what was found."""
+    report = row.report
+    return {
+        "counts": list(report.get("counts", {}).items()),
+        "database_bytes": report.get("database_bytes", 0),
+        "versions": report.get("versions", ""),
+        "dags": report.get("dags", []),
+        "users": report.get("users", []),
+        "secrets": report.get("secrets", 0),
+        "ran_before": row.ran_before,
+    }

@@ -1,0 +1,1 @@
+"""What a person gives with an import: secrets, and options."""

@@ -1,0 +1,1 @@
+"""What jobs do without a person: reading, unpausing, removing."""

@@ -1,0 +1,153 @@
+"""The job of an import: claim the row, let the data plane read it, keep what was found.
+
+A worker that was killed leaves a claim that ends and no archive; another one begins again. The
+source is only read. Its secrets are forgotten as soon as it was read.
+"""
+
+import logging
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.airflow_imports.models import UNFINISHED, AirflowImport, ImportState
+from apps.airflow_imports.queries import import_cluster, is_needed
+from apps.airflow_imports.services import KEPT, NO_PLANE
+from apps.airflow_imports.source.sealing import ImportSecrets, open_secrets, seal_secrets
+from apps.clusters.connections.planes import plane_for
+from apps.core.encryption.crypto import SecretUnreadable
+from apps.dataplane.base import SupportsImports
+from apps.dataplane.errors import DataPlaneError, Permanent
+from apps.dataplane.imports.types import Encryption, FoundAirflow, ImportSource, SourceServer
+
+logger = logging.getLogger(__name__)
+
+MOST_SECONDS = 7_200
+LEASE = timedelta(seconds=MOST_SECONDS + 60)
+MOST_ATTEMPTS = 3
+SETTING = "PORTAL_IMPORT_NETWORKS"
+INTERRUPTED = "Reading was cut off three times, so it was given up. Bring the Airflow again."
+TOO_LONG = "Reading took longer than two hours, so it was given up."
+
+
+def read_import(*, import_id: str, now: datetime) -> None:
+    """Read one import, unless another worker does. Raises only unexpected errors."""
+    row = _claim(import_id, now)
+    if row is None:
+        return
+    try:
+        _read(row)
+    except SoftTimeLimitExceeded:
+        _end(row, failure=TOO_LONG)
+    except (DataPlaneError, SecretUnreadable) as error:
+        _end(row, failure=getattr(error, "message", "") or str(error))
+    else:
+        _end(row)
+
+
+def _claim(import_id: str, now: datetime) -> AirflowImport | None:
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    rows = AirflowImport.objects.filter(free, pk=import_id, state__in=UNFINISHED)
+    if rows.filter(attempts__gte=MOST_ATTEMPTS).update(
+        state=ImportState.FAILED,
+        failure=INTERRUPTED,
+        ended_at=now,
+        expires_at=now + KEPT,
+        lease_until=None,
+        sealed=None,
+    ):
+        return None
+    if not rows.update(
+        state=ImportState.RUNNING, lease_until=now + LEASE, attempts=F("attempts") + 1
+    ):
+        return None
+    return AirflowImport.objects.select_related("workspace").get(pk=import_id)
+
+
+def _read(row: AirflowImport) -> None:
+    cluster = import_cluster(row.workspace)
+    plane = plane_for(cluster) if cluster else None
+    if not isinstance(plane, SupportsImports):
+        raise Permanent(NO_PLANE)
+    row.archive.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    imported = plane.import_database(source=_source(row), path=str(row.archive))
+    row.airflow_version = imported.found.airflow_version
+    row.size_bytes, row.sha256 = imported.size_bytes, imported.sha256
+    row.report = report_of(imported.found)
+    row.sealed = seal_secrets(row, ImportSecrets(fernet_keys=(imported.fernet_key,)))
+
+
+def report_of(found: FoundAirflow) -> dict[str, Any]:
+    """Return what was found as a row keeps it."""
+    return {name: value for name, value in asdict(found).items() if name != "airflow_version"}
+
+
+def _source(row: AirflowImport) -> ImportSource:
+    secrets = open_secrets(row)
+    encryption: Encryption = "verified"
+    if row.encryption in ("unverified", "none"):
+        encryption = row.encryption  # type: ignore[assignment]  # one of the names above
+    server = SourceServer(
+        host=row.host,
+        port=row.port,
+        database=row.database,
+        user=row.user,
+        password=secrets.password,
+        encryption=encryption,
+        ca=row.ca_certificate,
+        networks=settings.IMPORT_NETWORKS,
+        setting=SETTING,
+    )
+    return ImportSource(
+        key=row.pk.hex,
+        dump_path="" if row.host else str(row.upload),
+        server=server if row.host else None,
+        fernet_keys=secrets.fernet_keys,
+    )
+
+
+def _end(row: AirflowImport, failure: str = "") -> None:
+    now = timezone.now()
+    row.state = ImportState.FAILED if failure else ImportState.READY
+    row.failure, row.ended_at, row.lease_until = failure[:500], now, None
+    row.expires_at = now + KEPT
+    if failure:
+        row.sealed = None
+        logger.warning("import failed", extra={"import": str(row.pk)})
+    row.save()
+    row.upload.unlink(missing_ok=True)
+
+
+def remove_expired(*, now: datetime) -> int:
+    """Remove imports a week after they ended, with their archives; return how many."""
+    count = 0
+    for row in AirflowImport.objects.filter(expires_at__lt=now).order_by("expires_at")[:50]:
+        if is_needed(row):
+            continue
+        archive = row.archive
+        row.delete()
+        archive.unlink(missing_ok=True)
+        count += 1
+    return count
+
+
+def remove_stray_files(*, now: datetime) -> int:
+    """Remove files that no import names, a day after they were written; return how many."""
+    folder = AirflowImport().archive.parent
+    if not folder.is_dir():
+        return 0
+    known = {str(pk) for pk in AirflowImport.objects.values_list("pk", flat=True)}
+    before = (now - timedelta(days=1)).timestamp()
+    strays = [
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.name.partition(".")[0] not in known
+    ]
+    old = [path for path in strays if path.stat().st_mtime < before]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)

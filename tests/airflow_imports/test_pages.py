@@ -1,0 +1,290 @@
+"""The pages of Airflows from elsewhere, on the fake data plane."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.airflow_imports import services
+from apps.airflow_imports.models import AirflowImport, ImportState
+from apps.airflow_imports.source.options import names_in, sorted_by_fate
+from apps.airflow_imports.source.sealing import open_secrets
+from apps.airflow_imports.work import reading, unpausing
+from apps.audit.models import AuditEvent
+from apps.clusters.models import Cluster
+from apps.core.errors import Conflict
+from apps.dags import services as dag_services
+from apps.dags.airflow.api import NotInAirflow
+from apps.dataplane.errors import Permanent
+from apps.dataplane.fake.plane import FakePlane
+from apps.deployments.models import Deployment, Phase
+from apps.deployments.reconciling.compiler import compile_spec
+from apps.deployments.secrets import sealed
+from apps.organizations.models import Workspace
+from tests.backups.conftest import folder
+
+__all__ = ["folder"]
+pytestmark = pytest.mark.django_db
+KEY = "7T512UXSSmBOkpWimFHIVb8jK6lfmSAvx4mO6Arehnc="
+PASSWORD = "of-the-warehouse"
+SERVER = {
+    "host": "db.example.org",
+    "port": "5432",
+    "database": "airflow",
+    "user": "reader",
+    "password": PASSWORD,
+    "encryption": "verified",
+    "fernet_key": KEY,
+}
+DUMP = {"port": "5432", "encryption": "verified", "fernet_key": KEY}
+
+
+@pytest.fixture
+def url(workspace: Workspace, cluster: Cluster, plane: type[FakePlane]) -> str:
+    return f"/w/{workspace.slug}/imports/"
+
+
+def dump(content: bytes = b"PGDMP") -> SimpleUploadedFile:
+    return SimpleUploadedFile("airflow.dump", content)
+
+
+def brought(client: Client, url: str, **fields: Any) -> AirflowImport:
+    response = client.post(f"{url}new/", {**DUMP, "dump": dump(), **fields})
+    assert response.status_code == 302, response.content.decode()
+    return AirflowImport.objects.latest("created_at")
+
+
+def read(row: AirflowImport) -> AirflowImport:
+    reading.read_import(import_id=str(row.pk), now=timezone.now())
+    row.refresh_from_db()
+    return row
+
+
+def test_alice_brings_a_dump_and_makes_a_deployment_of_it(
+    client_of: Callable[[User], Client], alice: User, url: str, folder: Path
+) -> None:
+    client = client_of(alice)
+    row = read(brought(client, url))
+    page = client.get(f"{url}{row.pk}/").content.decode()
+    for word in ("2.10.3 to 2.11", "orders_daily", "ada@example.org", "Create Deployment"):
+        assert word in page
+    assert [path.name for path in (folder / "imports").iterdir()] == [f"{row.pk}.dump"]
+
+    response = client.post(
+        f"{url}{row.pk}/create/", {"name": "shop", "runtime": "3.3.2-1", "executor": "celery"}
+    )
+
+    deployment = Deployment.objects.get(name="shop")
+    assert response.headers["Location"] == f"/d/{deployment.ref}/operations/1/"
+    assert deployment.wanted
+    wish = compile_spec(deployment=deployment, revision=deployment.wanted).restore
+    assert wish
+    assert wish.pauses_dags
+    assert Path(wish.dump_path) == row.archive
+    assert wish.airflow_version == "2.10.3"
+    assert sealed.open_airflow_secrets(deployment).fernet_key == KEY
+    row.refresh_from_db()
+    assert (row.state, row.sealed) == (ImportState.USED, None)
+    assert client.post(f"{url}{row.pk}/create/", {"name": "b", "runtime": "3.3.2-1"})
+    assert not Deployment.objects.filter(name="b").exists()
+
+
+def test_a_running_database_is_named_and_its_password_seen_nowhere(
+    client_of: Callable[[User], Client], alice: User, url: str, plane: type[FakePlane]
+) -> None:
+    client = client_of(alice)
+
+    assert client.post(f"{url}new/", SERVER).status_code == 302
+
+    row = AirflowImport.objects.get()
+    assert open_secrets(row).password == PASSWORD
+    for secret in (PASSWORD, KEY):
+        assert secret not in client.get(f"{url}{row.pk}/").content.decode()
+        assert secret.encode() not in bytes(row.sealed or b"")
+        assert secret not in str(list(AuditEvent.objects.values_list("changes", flat=True)))
+    assert "reader at db.example.org:5432" in client.get(f"{url}{row.pk}/").content.decode()
+    assert open_secrets(read(row)).password == "", "it is forgotten when it was read"
+
+
+def test_others_are_refused(
+    client_of: Callable[[User], Client], alice: User, bob: User, charlie: User, url: str
+) -> None:
+    row = read(brought(client_of(alice), url))
+
+    for user, status in ((bob, 403), (charlie, 404)):
+        client = client_of(user)
+        for path in ("", "new/", f"{row.pk}/"):
+            assert client.get(f"{url}{path}").status_code == status
+        for path in ("new/", f"{row.pk}/create/", f"{row.pk}/unpause/", f"{row.pk}/remove/"):
+            assert client.post(f"{url}{path}", SERVER).status_code == status
+    assert AirflowImport.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"host": ""}, "Upload a dump, or enter the host name"),
+        ({"host": "https://db/x"}, "Enter the host name alone"),
+        ({"host": "a,b"}, "Enter the host name alone"),
+        ({"database": ""}, "Enter the name of the database"),
+        ({"user": "a b"}, "Enter the user"),
+        ({"port": "0"}, "greater than or equal to 1"),
+        ({"fernet_key": "short"}, "This is no Fernet key"),
+        ({"ca_certificate": "x"}, "certificates in PEM"),
+        ({"encryption": "maybe"}, "Select a valid choice"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(
+    client_of: Callable[[User], Client],
+    alice: User,
+    url: str,
+    changes: dict[str, str],
+    sentence: str,
+) -> None:
+    response = client_of(alice).post(f"{url}new/", {**SERVER, **changes})
+
+    assert response.status_code == 422
+    assert sentence in response.content.decode()
+    assert PASSWORD not in response.content.decode()
+    assert not AirflowImport.objects.exists()
+
+
+def test_a_dump_may_be_larger_than_code_but_not_than_its_limit(
+    client_of: Callable[[User], Client], alice: User, url: str, settings: Any
+) -> None:
+    settings.CODE_ARCHIVE_MAX_BYTES, settings.UPLOAD_MAX_BYTES = 10, {"airflow_imports:new": 1000}
+    client = client_of(alice)
+
+    assert client.post(f"{url}new/", {**DUMP, "dump": dump(b"x" * 900)}).status_code == 302
+    response = client.post(f"{url}new/", {**DUMP, "dump": dump(b"x" * 2000)})
+
+    assert response.status_code == 422
+    assert "The dump is larger than" in response.content.decode()
+
+
+def test_what_the_data_plane_refuses_is_on_the_page(
+    client_of: Callable[[User], Client],
+    alice: User,
+    url: str,
+    plane: type[FakePlane],
+    folder: Path,
+) -> None:
+    plane.store.fail("import_database", Permanent("The Fernet key does not decrypt 2 of 2."))
+    client = client_of(alice)
+
+    row = read(brought(client, url))
+
+    assert row.state == ImportState.FAILED
+    assert row.sealed is None
+    assert "does not decrypt 2 of 2" in client.get(f"{url}{row.pk}/").content.decode()
+    assert [*(folder / "imports").iterdir()] == []
+
+
+def test_a_worker_that_was_killed_is_followed_by_another_three_times(
+    client_of: Callable[[User], Client], alice: User, url: str
+) -> None:
+    row = brought(client_of(alice), url)
+    AirflowImport.objects.update(state="running", attempts=3, lease_until=timezone.now())
+
+    row = read(row)
+
+    assert row.state == ImportState.FAILED
+    assert "cut off three times" in row.failure
+
+
+def test_dags_are_unpaused_with_the_rights_of_whoever_asked(
+    client_of: Callable[[User], Client],
+    alice: User,
+    bob: User,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = client_of(alice)
+    row = read(brought(client, url))
+    client.post(
+        f"{url}{row.pk}/create/", {"name": "shop", "runtime": "3.3.2-1", "executor": "local"}
+    )
+    row.refresh_from_db()
+    with pytest.raises(Conflict, match="Wait until the Deployment runs"):
+        services.request_unpause(actor=alice, row=row)
+    deployment = Deployment.objects.get(name="shop")
+    deployment.applied = deployment.wanted
+    deployment.save()
+    done: list[tuple[str, bool]] = []
+
+    def pause(*, actor: User, deployment: Deployment, dag_id: str, is_paused: bool) -> None:
+        done.append((dag_id, is_paused))
+        raise NotInAirflow("Airflow does not know this DAG.")
+
+    monkeypatch.setattr(unpausing, "pause_dag", pause)
+    assert client.post(f"{url}{row.pk}/unpause/").status_code == 302
+    assert unpausing.asked() == [str(row.pk)]
+    unpausing.unpause_dags(import_id=str(row.pk), now=timezone.now())
+
+    page = client.get(f"{url}{row.pk}/").content.decode()
+    assert done == [("orders_daily", False)]
+    assert "Airflow does not know this DAG." in page
+    assert unpausing.asked() == []
+    AirflowImport.objects.update(unpaused_by=bob, unpause={"asked": "now"})
+    unpausing.unpause_dags(import_id=str(row.pk), now=timezone.now())
+    assert done == [("orders_daily", False)], "Bob may not"
+    assert dag_services.pause_dag is not pause
+
+
+def test_it_is_kept_as_long_as_a_deployment_needs_it(
+    client_of: Callable[[User], Client], alice: User, url: str
+) -> None:
+    client = client_of(alice)
+    row = read(brought(client, url))
+    client.post(
+        f"{url}{row.pk}/create/", {"name": "shop", "runtime": "3.3.2-1", "executor": "local"}
+    )
+    row.refresh_from_db()
+    later = timezone.now() + services.KEPT * 2
+
+    assert reading.remove_expired(now=later) == 0
+    with pytest.raises(Conflict, match="is being created from it"):
+        services.remove_import(actor=alice, row=row)
+    Deployment.objects.update(phase=Phase.DELETED)
+
+    assert reading.remove_expired(now=later) == 1
+    assert not row.archive.exists()
+
+
+def test_alice_removes_what_was_read(
+    client_of: Callable[[User], Client], alice: User, url: str
+) -> None:
+    client = client_of(alice)
+    row = read(brought(client, url))
+
+    response = client.post(f"{url}{row.pk}/remove/", follow=True)
+
+    assert "What was read of airflow.dump is removed." in response.content.decode()
+    assert not AirflowImport.objects.exists()
+
+
+def test_options_are_sorted_and_their_values_thrown_away() -> None:
+    text = """
+    [core]
+    executor = CeleryExecutor
+    parallelism = 64
+    # sql_alchemy_conn = commented
+    [webserver]
+    workers = 4
+    export AIRFLOW__SMTP__SMTP_PASSWORD=hunter2
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD=cat /secret
+    """
+
+    names = names_in(text)
+    fates = sorted_by_fate(names, "3.3.2")
+
+    assert "hunter2" not in str(names)
+    assert "AIRFLOW__WEBSERVER__WORKERS" in fates["gone"]
+    assert "AIRFLOW__CORE__EXECUTOR" in fates["portal"]
+    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in fates["portal"]
+    assert "AIRFLOW__CORE__PARALLELISM" in fates["kept"]

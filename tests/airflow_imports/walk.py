@@ -1,0 +1,88 @@
+"""What a real Airflow makes of the database of a real 2.11."""
+
+from pathlib import Path
+
+import psycopg
+from cryptography.fernet import Fernet
+
+from apps.dataplane.imports.types import ImportSource
+from apps.dataplane.local.airflow.metadata import database
+from apps.dataplane.local.layout import Folder, read_state
+from apps.dataplane.spec import AirflowSecrets, RestoreSpec
+from tests.airflow_imports.airflow_2_11 import make
+from tests.dataplane.local_world import LocalWorld
+from tests.dataplane.specs import make_code, make_spec
+
+REF = "coming-comet"
+DAG = f"""
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.bash import BashOperator
+
+with DAG("orders_daily", schedule=None):
+    BashOperator(
+        task_id="load",
+        bash_command="test {{{{ conn.warehouse.password }}}} = '{make.PASSWORD}'",
+    )
+"""
+
+
+def walk_through_import(world: LocalWorld, folder: Path) -> None:
+    """Bring a 2.11 to a machine that has a runtime of 3, run its DAG there, and delete it."""
+    archive = folder / "imported.dump"
+    source = ImportSource(
+        key="0a1b",
+        dump_path=str(make.HERE / "custom.dump.gz"),
+        fernet_keys=(Fernet.generate_key().decode(), make.FERNET_KEY),
+    )
+    imported = world.plane.import_database(source=source, path=str(archive))
+    assert not database.has_database(world.plane.config, "airflow_import_0a1b")
+    came = LocalWorld(home=world.home, plane=world.plane)
+    secrets = make_spec().secrets
+    came.create(
+        make_spec(
+            REF,
+            executor="local",
+            queues=(),
+            code=make_code(folder, {"dags/shop.py": DAG}),
+            secrets=AirflowSecrets(
+                fernet_key=imported.fernet_key,
+                jwt_secret=secrets.jwt_secret,
+                api_secret_key=secrets.api_secret_key,
+            ),
+            restore=RestoreSpec(
+                key="import",
+                dump_path=str(archive),
+                sha256=imported.sha256,
+                airflow_version=imported.found.airflow_version,
+                pauses_dags=True,
+            ),
+        )
+    )
+    try:
+        _check(came)
+    finally:
+        came.delete()
+
+
+def _check(world: LocalWorld) -> None:
+    assert world.airflow("GET", "/api/v2/version")["version"] == "3.3.2"
+    with psycopg.connect(_url(world)) as connection:
+        paused = connection.execute("SELECT dag_id, is_paused FROM dag").fetchall()
+        users = connection.execute("SELECT count(*) FROM ab_user").fetchone()
+    assert {True} == {one for name, one in paused if name in ("orders_daily", "stock_hourly")}
+    assert users == (0,)
+    runs = world.airflow("GET", "/api/v2/dags/orders_daily/dagRuns")["dag_runs"]
+    assert [one["state"] for one in runs] == ["success"]
+    assert runs[0]["logical_date"].startswith("2025-01-02")
+    variable = world.airflow("GET", "/api/v2/variables/api_token")
+    assert variable["value"] in (make.VARIABLE, "***")
+    assert "narrow" in {one["name"] for one in world.airflow("GET", "/api/v2/pools")["pools"]}
+    # Its task reads the connection, which is encrypted with the new key.
+    world.succeeded("orders_daily", world.trigger("orders_daily"))
+
+
+def _url(world: LocalWorld) -> str:
+    folder = Folder(world.home, REF)
+    state = read_state(folder)
+    assert state
+    return database.deployment_url(world.plane.config, folder, state)
