@@ -13,9 +13,15 @@ REVISION_ANNOTATION = f"{PREFIX}/revision"
 
 COMPONENT_LABEL = "app.kubernetes.io/component"
 NAME_ANNOTATION = f"{PREFIX}/name"
+# Of a namespace: the audience that tokens of its task pods may have, for one cloud.
+AUDIENCE_ANNOTATION = f"{PREFIX}/token-audience"
 # Such an object is created if it does not exist, and otherwise left as it is.
 ONCE_ANNOTATION = f"{PREFIX}/once"
 SECURITY = "pod-security.kubernetes.io"
+# Of service accounts: by these their cloud knows the identity of a pod.
+AWS_ROLE = "eks.amazonaws.com/role-arn"
+AZURE_CLIENT = "azure.workload.identity/client-id"
+GOOGLE_ACCOUNT = "iam.gke.io/gcp-service-account"
 # All labels and annotations that an object of the portal may have from it.
 OUR_KEYS = frozenset(
     {
@@ -28,6 +34,10 @@ OUR_KEYS = frozenset(
         QUEUE_LABEL,
         REVISION_ANNOTATION,
         NAME_ANNOTATION,
+        AUDIENCE_ANNOTATION,
+        AWS_ROLE,
+        AZURE_CLIENT,
+        GOOGLE_ACCOUNT,
         ONCE_ANNOTATION,
         *(f"{SECURITY}/{mode}" for mode in ("enforce", "audit", "warn")),
     }
