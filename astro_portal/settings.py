@@ -446,6 +446,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(minutes=1),
         "options": {"expires": 60},
     },
+    "renew-cluster-tokens": {
+        "task": "apps.clusters.tasks.renew_cluster_tokens",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
     "sweep-kept-secrets": {
         "task": "apps.clusters.tasks.sweep_kept_secrets",
         "schedule": timedelta(minutes=15),

@@ -49,9 +49,11 @@ class Cluster(models.Model):
     """A data plane registered with the portal.
 
     What a connection needs is empty for this machine. `credential` and the other names of `SEALED`
-    hold ciphertext, opened by `sealed` alone. `connection_version` grows with every change of what
-    a plane is made from, so that no process keeps using an old one, and `settings_version` with
-    every change for which Deployments that run there must be applied again. `check_result` is what
+    hold ciphertext, opened by `sealed` alone. `credential_expires_at` is empty for one that is
+    renewed: by a cloud's library, or as `token_ends_at` and `renew_token_at` say.
+    `connection_version` grows with every change of what a plane is made from, so that no process
+    keeps using an old one, and `settings_version` with every change for which Deployments that run
+    there must be applied again. `check_result` is what
     the last test found (see `probe`), `storage_test` the same of its storage (see `storage`),
     `identity_seen` which cluster answered, `cloud` what pages show of a cluster of a cloud (the
     `facts` of its identity). The columns from `failures` to `blind_until` belong to the circuit
@@ -104,6 +106,8 @@ class Cluster(models.Model):
     cloud = models.JSONField(default=dict, blank=True)
     credential_set_at = models.DateTimeField(null=True, blank=True)
     credential_expires_at = models.DateTimeField(null=True, blank=True)
+    token_ends_at = models.DateTimeField(null=True, blank=True)
+    renew_token_at = models.DateTimeField(null=True, blank=True)
     connection_version = models.PositiveIntegerField(default=1)
     settings_version = models.PositiveIntegerField(default=1)
 

@@ -158,7 +158,7 @@ def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
     row.removed_at = timezone.now()
     for name in SEALED:
         setattr(row, name, None)
-    row.unreachable_since = row.blind_until = None
+    row.unreachable_since = row.blind_until = row.renew_token_at = None
     row.connection_version += 1
     row.save(
         update_fields=[
@@ -167,6 +167,7 @@ def remove_cluster(*, actor: User, cluster: Cluster, typed_name: str) -> None:
             *SECRET_SETTINGS,
             "unreachable_since",
             "blind_until",
+            "renew_token_at",
             "connection_version",
         ]
     )

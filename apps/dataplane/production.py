@@ -43,6 +43,16 @@ class Mount:
     is_read_only: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkloadIdentity:
+    """What tasks are to a cloud. `kind` is how the cloud learns it: `irsa` or `eks-pod-identity`
+    with the ARN of a role, `azure` with a client id, `google` with the email of a service account.
+    """
+
+    kind: str
+    name: str
+
+
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -69,6 +79,8 @@ class ProductionSpec:
     tolerations: tuple[Toleration, ...] = ()
     priority_class: str = ""
     allowed_priority_classes: tuple[str, ...] = ()
+    workload_identity: WorkloadIdentity | None = None
+    allowed_workload_identities: tuple[WorkloadIdentity, ...] = ()
     pod_labels: Pairs = ()
     pod_annotations: Pairs = ()
     task_pods: int = 64

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from apps.core.errors import Invalid
 from apps.dataplane.production import ProductionSpec
+from apps.layers.identities import IdentitiesKind, IdentityKind
 from apps.layers.kinds import (
     LONGEST,
     AddressKind,
@@ -30,6 +31,7 @@ LayerName = Literal["portal", "organization", "cluster", "workspace", "deploymen
 LAYERS: tuple[LayerName, ...] = ("portal", "organization", "cluster", "workspace", "deployment")
 # What a cluster has is for its owners to say.
 OF_CLUSTERS: tuple[LayerName, ...] = ("portal", "organization", "cluster")
+OF_TEAMS: tuple[LayerName, ...] = ("workspace", "deployment")
 Restarts = Literal["nothing", "components", "everything"]
 
 
@@ -129,6 +131,27 @@ _ALL = (
         kind=NamesKind(),
         layers=OF_CLUSTERS,
         help="Priority classes that Deployments may choose. One a line.",
+        restarts="nothing",
+        is_rule=True,
+    ),
+    Setting(
+        name="workload_identity",
+        label="Workload identity",
+        group="Identity in the cloud",
+        kind=IdentityKind(),
+        layers=OF_TEAMS,
+        help="What workers, task pods and the triggerer are to AWS, Azure or Google Cloud, so that "
+        "no key is needed. One of those that the cluster allows.",
+    ),
+    Setting(
+        name="allowed_workload_identities",
+        label="Allowed workload identities",
+        group="Identity in the cloud",
+        kind=IdentitiesKind(),
+        layers=OF_CLUSTERS,
+        help="Identities that Deployments may choose, one a line, like irsa "
+        "arn:aws:iam::123456789012:role/etl-*. A star stands for a part of a name. The kinds are "
+        "irsa, eks-pod-identity, azure and google. Who is taken off the list loses the identity.",
         restarts="nothing",
         is_rule=True,
     ),

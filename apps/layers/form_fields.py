@@ -1,6 +1,6 @@
 """Fields of forms for settings that have layers: what is empty is inherited."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django import forms
@@ -31,15 +31,19 @@ class Suggestions(forms.TextInput):
 
 
 class SettingField(forms.CharField):
-    """The text of one setting, in its one form; None where it is inherited."""
+    """The text of one setting, in its one form; None where it is inherited. `allowed` are all
+    that it may be, if that is known.
+    """
 
-    def __init__(self, setting: Setting, inherited: Effective) -> None:
+    def __init__(
+        self, setting: Setting, inherited: Effective, allowed: Sequence[str] | None = None
+    ) -> None:
         text = f"{setting.help} Inherited: {in_words(inherited.value)}, {inherited.source}."
         super().__init__(
             required=False,
             label=setting.label,
             help_text=text,
-            widget=_widget(setting, inherited),
+            widget=_widget(setting, inherited, allowed),
             max_length=LONGEST,
         )
         self.setting = setting
@@ -70,8 +74,20 @@ def in_words(value: str) -> str:
     return f"{lines[:80]}…" if len(lines) > 80 else lines or NONE
 
 
-def _widget(setting: Setting, inherited: Effective) -> forms.Widget:
+def _one_of(allowed: Sequence[str], inherited: Effective) -> forms.Widget:
+    """Offer what is allowed; with a star in it people write what they want."""
+    exact = [text for text in allowed if "*" not in text]
+    if len(exact) < len(allowed):
+        return Suggestions([NONE, *allowed], attrs={"data-width": "l", **PLAIN})
+    empty = ("", f"Inherit ({in_words(inherited.value)})")
+    choices = [empty, (NONE, "None"), *((text, text) for text in exact)]
+    return forms.Select(choices=choices, attrs={"data-width": "l"})
+
+
+def _widget(setting: Setting, inherited: Effective, allowed: Sequence[str] | None) -> forms.Widget:
     kind = setting.kind
+    if allowed is not None:
+        return _one_of(allowed, inherited)
     if isinstance(kind, SwitchKind):
         empty = ("", f"Inherit ({in_words(inherited.value)})")
         choices = [empty, ("on", "On"), ("off", "Off")]

@@ -34,7 +34,16 @@ KEPT_FREE = ("node-role.kubernetes.io", "node.kubernetes.io")
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 # Of these the portal, Kubernetes or a mesh knows the meaning. A person must not take a pod out of a
 # NetworkPolicy, a Service or a budget.
-RESERVED = ("astro-portal.dev", "kubernetes.io", "k8s.io", "keda.sh")
+RESERVED = (
+    "astro-portal.dev",
+    "kubernetes.io",
+    "k8s.io",
+    "keda.sh",
+    # By these the webhooks of clouds give a pod the token of an identity.
+    "eks.amazonaws.com",
+    "azure.workload.identity",
+    "iam.gke.io",
+)
 RESERVED_NAMES = ("dag_id", "task_id", "run_id", "try_number", "airflow_version", "airflow-worker")
 
 

@@ -1,10 +1,11 @@
 """Which layer's value holds for a Deployment. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from apps.layers.catalogue import LAYERS, SETTINGS, LayerName
+from apps.layers.identities import is_allowed
 
 Origin = LayerName | Literal["default"]
 ARTICLES = {"portal": "the portal"}
@@ -25,13 +26,15 @@ class Said:
 @dataclass(frozen=True, kw_only=True)
 class Effective:
     """The value of a setting that holds, and the layer that it comes from. `locked_by` is the one
-    that forbids others, None where nothing does.
+    that forbids others, None where nothing does. `refused` is the value that would hold, if the
+    cluster allowed it.
     """
 
     value: str
     origin: Origin
     place: str = ""
     locked_by: Said | None = None
+    refused: str = ""
 
     @property
     def is_locked(self) -> bool:
@@ -40,7 +43,10 @@ class Effective:
     @property
     def source(self) -> str:
         """Where it comes from, in words: "from the cluster eu-1"."""
-        return "default" if self.origin == "default" else f"from {place_in_words(self)}"
+        if self.origin == "default":
+            return "default"
+        found = f"from {place_in_words(self)}"
+        return f"{found}: the cluster does not allow {self.refused}" if self.refused else found
 
     @property
     def locker(self) -> str:
@@ -61,10 +67,23 @@ def resolve(said: Iterable[Said]) -> dict[str, Effective]:
     """Return what holds of every setting, by name.
 
     The last layer of those that say something holds; the first that locks what it says ends it. A
-    lock without a value locks the default, or what comes from above.
+    lock without a value locks the default, or what comes from above. An identity that the cluster
+    does not allow, or no longer, is none.
     """
     ordered = sorted(said, key=lambda one: LAYERS.index(one.layer))
-    return {name: _effective(name, ordered) for name in SETTINGS}
+    found = {name: _effective(name, ordered) for name in SETTINGS}
+    return found | {"workload_identity": _allowed_identity(found)}
+
+
+def _allowed_identity(found: Mapping[str, Effective]) -> Effective:
+    chosen = found["workload_identity"]
+    identity = SETTINGS["workload_identity"].kind.parse(chosen.value)
+    allowed = SETTINGS["allowed_workload_identities"].kind.parse(
+        found["allowed_workload_identities"].value
+    )
+    if identity is None or is_allowed(identity, allowed):
+        return chosen
+    return replace(chosen, value="", refused=chosen.value)
 
 
 def _effective(name: str, ordered: Iterable[Said]) -> Effective:

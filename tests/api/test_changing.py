@@ -9,6 +9,7 @@ from apps.deployments.models import Deployment, Phase, SecretValue
 from tests.conftest import CONFIG
 
 # What the CLI sends to create a Deployment, all of it.
+ROLE = "arn:aws:iam::123456789012:role/etl"
 SENT = {
     "astroRuntimeVersion": "3.3.2-1",
     "cloudProvider": "AZURE",
@@ -58,7 +59,8 @@ def test_a_deployment_is_created_as_the_form_would(program, workspace, plane):
             "Enter a cron expression of five fields",
         ),
         ({"schedulerSize": "LARGE"}, "other sizes of schedulers"),
-        ({"workloadIdentity": "arn"}, "workload identities"),
+        ({"workloadIdentity": ROLE}, "workload identities"),
+        ({"workloadIdentity": "arn"}, "is no identity of a cloud"),
         ({"executor": "ASTRO"}, "There is no executor astro"),
         ({"astroRuntimeVersion": "1.0"}, "There is no runtime 1.0"),
         ({"name": " "}, "Enter a name"),

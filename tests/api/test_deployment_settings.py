@@ -86,3 +86,41 @@ def test_a_deployment_sets_what_it_was_sent_and_keeps_it_when_it_is_sent_back(
     update_layer(actor=alice, place=workspace, values={}, locked=["scheduler_size"])
     refused = program.post(path, {"name": read["name"], "settings": LARGE})
     assert "Scheduler size is locked by the workspace Warehouse" in refused.json()["message"]
+
+
+ROLE = "arn:aws:iam::123456789012:role/etl"
+
+
+def test_a_program_names_an_identity_of_those_that_the_cluster_allows(
+    program: Any,
+    alice: Any,
+    remote: Any,  # noqa: F811
+    distant: Any,  # noqa: F811
+) -> None:
+    deployment = distant()
+    path = address("deployment", deployment)
+    sent = {"name": deployment.name, "workloadIdentity": ROLE}
+    asked = f"/deployment-options?deploymentId={public_id('deployment', deployment.pk)}"
+
+    refused = program.post(path, sent)
+    assert program.get(asked).json()["workloadIdentityOptions"] == []
+    update_layer(
+        actor=alice,
+        place=remote,
+        values={"allowed_workload_identities": f"eks-pod-identity {ROLE}"},
+        locked=(),
+    )
+    offered = program.get(asked).json()["workloadIdentityOptions"]
+    made = program.post(path, sent).json()
+    kept = program.post(path, {"name": deployment.name, "description": "Mine"}).json()
+    other = program.post(path, {**sent, "workloadIdentity": f"{ROLE}-admin"})
+    without = program.post(path, {**sent, "workloadIdentity": ""}).json()
+
+    assert refused.status_code == 400
+    assert "does not allow the identity irsa" in refused.json()["message"]
+    assert offered == [{"label": f"{ROLE} (eks-pod-identity)", "role": ROLE}]
+    assert made["workloadIdentity"] == made["effectiveWorkloadIdentity"] == ROLE
+    assert made["settings"] == {"workload_identity": f"eks-pod-identity {ROLE}"}
+    assert kept["workloadIdentity"] == ROLE
+    assert "does not allow the identity irsa" in other.json()["message"]
+    assert ("workloadIdentity" in without, without["settings"]) == (False, {})

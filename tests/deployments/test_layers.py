@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -15,10 +16,13 @@ from apps.audit.models import AuditEvent
 from apps.clusters.models import Cluster
 from apps.core.errors import Invalid
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.production import Size
+from apps.dataplane.production import Size, WorkloadIdentity
 from apps.dataplane.spec import DeploymentSpec
+from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import Configuration, SettingValue
 from apps.deployments.editing.drafts import save_draft
+from apps.deployments.editing.forms.data import data_of
+from apps.deployments.editing.forms.editor import Editor
 from apps.deployments.editing.services import restore_revision, update_config
 from apps.deployments.layering.services import reached_by, update_layer
 from apps.deployments.models import Deployment, Operation
@@ -246,6 +250,43 @@ def test_a_priority_class_is_one_of_those_that_the_cluster_allows(
         edit(alice, deployment, with_settings(allowed_priority_classes="system-node-critical"))
 
 
+ROLE = "arn:aws:iam::123456789012:role/etl"
+
+
+def test_an_identity_is_one_of_those_that_the_cluster_allows(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster
+) -> None:
+    deployment = distant()
+    with pytest.raises(Invalid, match="does not allow the identity irsa .* It allows none"):
+        edit(alice, deployment, with_settings(workload_identity=f"irsa {ROLE}"))
+
+    say(remote, allowed_workload_identities=f"irsa {ROLE}")
+    edit(alice, deployment, with_settings(workload_identity=f"irsa {ROLE}"))
+
+    identity = WorkloadIdentity(kind="irsa", name=ROLE)
+    assert spec_of(deployment).settings.workload_identity == identity
+    with pytest.raises(Invalid, match="does not allow the identity irsa .*-admin. It allows irsa"):
+        edit(alice, deployment, with_settings(workload_identity=f"irsa {ROLE}-admin"))
+
+
+def test_who_uses_an_identity_that_is_taken_off_the_list_is_shown_and_loses_it(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster
+) -> None:
+    uses, other = distant("uses"), distant("other")
+    say(remote, allowed_workload_identities=f"irsa {ROLE}")
+    edit(alice, uses, with_settings(workload_identity=f"irsa {ROLE}"))
+
+    (reached,) = reached_by(place=remote, values={}, locked=())
+    assert reached.deployment == uses
+    assert reached.changes == (("Workload identity", f"irsa {ROLE}", ""),)
+    assert say(remote) == 1
+
+    assert spec_of(uses).settings.workload_identity is None
+    uses.refresh_from_db()
+    assert cluster_settings.is_behind(uses)
+    assert spec_of(other).settings.workload_identity is None
+
+
 def test_a_quota_below_the_requests_is_said_before_it_is_applied(
     distant: Make, say: Callable[..., int], alice: User, remote: Cluster
 ) -> None:
@@ -413,3 +454,27 @@ def test_the_page_of_a_layer_asks_a_constant_number_of_questions(
         counts.append(len(queries))
 
     assert counts[0] == counts[1]
+
+
+def identity_widget(deployment: Deployment, base: Configuration) -> Any:
+    cluster, workspace = deployment.cluster, deployment.workspace
+    options = deployment_options(cluster=cluster, today=date(2026, 11, 1), workspace=workspace)
+    data = data_of(configuration=base, name="etl", base=1, options=options)
+    editor = Editor(data, options=options, base=base, secrets={}, is_validated=False)
+    return editor.layered.fields["workload_identity"].widget
+
+
+def test_the_form_offers_the_identities_that_the_cluster_allows_and_none(
+    distant: Make, say: Callable[..., int], remote: Cluster
+) -> None:
+    deployment, gone = distant(), f"irsa {ROLE}-old"
+    say(remote, allowed_workload_identities=f"irsa {ROLE}")
+
+    exact = identity_widget(deployment, FAR)
+    with_old = identity_widget(deployment, with_settings(workload_identity=gone))
+    say(remote, allowed_workload_identities=f"irsa {ROLE}-*")
+    with_star = identity_widget(deployment, FAR)
+
+    assert [value for value, _ in exact.choices] == ["", "none", f"irsa {ROLE}"]
+    assert gone in [value for value, _ in with_old.choices], "leaving the field changes nothing"
+    assert with_star.choices == ["none", f"irsa {ROLE}-*"]

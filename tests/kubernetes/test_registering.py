@@ -5,16 +5,21 @@ is all it needs, and what is missing is named.
 import base64
 import json
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.clusters.connections.planes import config_for, plane_for
+from apps.clusters.connections.renewal import renew_tokens
 from apps.clusters.models import Cluster
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.kubernetes.registration import permissions
+from tests.dataplane.local_world import eventually
 from tests.kubernetes.control_plane import ControlPlane
+from tests.kubernetes.test_faults_of_the_credential import is_refused
 
 pytestmark = pytest.mark.django_db
 LIST = "/o/nordhavn/clusters/"
@@ -140,3 +145,45 @@ def test_this_machine_is_refused_unless_the_operator_allows_it(
 
     assert page.status_code == 422
     assert "PORTAL_CLUSTER_NETWORKS" in page.content.decode()
+
+
+def test_a_token_that_ends_is_renewed_by_its_own_account_and_told_where_it_cannot_be(
+    browser: Client, control_plane: ControlPlane, token: str
+) -> None:
+    """A token of ten minutes, the least there is; only the portal's clock is moved."""
+    access, name = f"--namespace={permissions.NAMESPACE}", permissions.ACCOUNT
+    short = control_plane.kubectl("create", "token", name, access, "--duration=600s").strip()
+    cluster = register(browser, control_plane, short)
+    found = {one["title"]: one for one in cluster.check_result["findings"]}
+    assert found["Token"]["detail"] == "The portal renews it before it ends."
+    assert cluster.credential_expires_at is not None
+
+    now = timezone.now()
+    tokens = [short]
+    for at in (now, now + timedelta(seconds=500)):
+        assert renew_tokens(now=at) == 1
+        cluster.refresh_from_db()
+        tokens.append(config_for(cluster).connection.token)
+        plane_for(cluster).check()
+    assert len(set(tokens)) == 3
+    assert cluster.credential_expires_at is None
+    assert "tokens are renewed" in browser.get(f"{LIST}{cluster.pk}/").content.decode()
+
+    itself = f"--as=system:serviceaccount:{permissions.NAMESPACE}:{name}"
+    for other in ("default", access), ("default", "--namespace=kube-system"):
+        said = control_plane.kubectl("create", "token", *other, itself, may_fail=True)
+        assert "Forbidden" in said, other
+    control_plane.kubectl("delete", "rolebinding", "renew-own-token", access)
+    eventually(lambda: not plane_for(cluster).check().findings[-1].is_ok, seconds=10)
+    assert renew_tokens(now=now + timedelta(seconds=1000)) == 0
+    cluster.refresh_from_db()
+    assert cluster.credential_expires_at == cluster.token_ends_at
+    Cluster.objects.update(credential_expires_at=None, renew_token_at=now)
+    control_plane.kubectl("delete", "serviceaccount", name, access)
+    plane = plane_for(cluster)
+    assert isinstance(plane, KubernetesPlane)
+    eventually(lambda: is_refused(plane), seconds=30)
+    assert renew_tokens(now=now + timedelta(seconds=1000)) == 0
+    cluster.refresh_from_db()
+    assert cluster.credential_expires_at == cluster.token_ends_at
+    control_plane.kubectl("apply", "-f", "-", given=permissions.manifest())

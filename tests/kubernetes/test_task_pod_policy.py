@@ -15,17 +15,19 @@ import yaml
 
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.config import ClusterConfig, ObjectStore
-from apps.dataplane.kubernetes.names import FIELD_MANAGER, namespace_of
+from apps.dataplane.kubernetes.names import AUDIENCE_ANNOTATION, FIELD_MANAGER, namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.permissions import manifest
 from apps.dataplane.kubernetes.render import render
+from apps.dataplane.production import ProductionSpec, WorkloadIdentity
 from tests.dataplane.specs import make_spec
 from tests.kubernetes.conftest import config_of
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.running import RunningControlPlane
 
 Pod = dict[str, Any]
+TWO = ("sts.amazonaws.com", "vault")
 STORE = ObjectStore(url="s3://logs", access_key="a", secret_key="b")
 POLICY = f"validatingadmissionpolicy/{task_pod_policy.NAME}"
 BINDING = f"validatingadmissionpolicybinding/{task_pod_policy.NAME}"
@@ -36,9 +38,14 @@ OF_PRIORITIES = f"validatingadmissionpolicybinding/{task_pod_policy.PRIORITIES}"
 class Namespace:
     """An Airflow's namespace, in which its scheduler makes pods."""
 
-    def __init__(self, plane: ControlPlane, ref: str, config: ClusterConfig) -> None:
+    def __init__(
+        self, plane: ControlPlane, ref: str, config: ClusterConfig, identity: str = ""
+    ) -> None:
         self.plane, self.name = plane, namespace_of(ref)
-        spec = make_spec(ref, executor="kubernetes", queues=())
+        kind, _, name = identity.partition(" ")
+        chosen = WorkloadIdentity(kind=kind, name=name) if identity else None
+        settings = ProductionSpec(workload_identity=chosen)
+        spec = make_spec(ref, executor="kubernetes", queues=(), settings=settings)
         stages = render(spec=spec, config=config)
         objects = [m for stage in stages if stage.key != "core" for m in stage.objects]
         listed = {"apiVersion": "v1", "kind": "List", "items": objects}
@@ -125,6 +132,12 @@ def token(pod: Pod) -> None:
     pod["spec"] |= {"serviceAccountName": "tasks", "automountServiceAccountToken": True}
 
 
+def token_for(audience: str, **more: Any) -> Callable[[Pod], object]:
+    """A projected token as the webhook of a cloud adds it, or as a DAG would describe it."""
+    source = {"serviceAccountToken": {"path": "token", "audience": audience, **more}}
+    return volume(projected={"sources": [source]})
+
+
 def spec(**fields: Any) -> Callable[[Pod], object]:
     return lambda pod: pod["spec"].update(fields)
 
@@ -203,6 +216,7 @@ HOSTILE: dict[str, Callable[[Pod], object]] = {
     "a projected token": volume(
         projected={"sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]}
     ),
+    "a token for a cloud that the Deployment has no identity in": token_for("sts.amazonaws.com"),
     "requests meant for the api-server": labelled("api-server"),
     "a way to the database": labelled("scheduler"),
     "no labels": lambda pod: pod["metadata"].pop("labels"),
@@ -356,6 +370,56 @@ def test_a_task_pod_that_keeps_to_its_own_is_let_in(
 
     assert refused == {}
     assert let_in == FRIENDLY.keys()
+
+
+def test_a_task_pod_has_the_token_of_its_deployments_identity_and_no_other(
+    control_plane: ControlPlane, cluster_config: ClusterConfig, ref: str
+) -> None:
+    """What the webhooks of clouds add is judged after them: the API server has no other order."""
+    role = "arn:aws:iam::123456789012:role/etl"
+    namespace = Namespace(control_plane, ref, cluster_config, identity=f"irsa {role}")
+    both = [{"serviceAccountToken": {"path": str(n), "audience": one}} for n, one in enumerate(TWO)]
+    hostile: dict[str, Callable[[Pod], object]] = {
+        "another cloud": token_for("api://AzureADTokenExchange"),
+        "the other kind of the same cloud": token_for("pods.eks.amazonaws.com"),
+        "the API server": volume(projected={"sources": [{"serviceAccountToken": {"path": "t"}}]}),
+        "the API server by its name": token_for("https://kubernetes.default.svc"),
+        "a second one beside it": volume(projected={"sources": both}),
+        "as the scheduler": lambda pod: (
+            token_for("sts.amazonaws.com")(pod),
+            pod["spec"].update(serviceAccountName="scheduler"),
+        ),
+    }
+
+    let_in, refused = namespace.tried_all(
+        {"its own": token_for("sts.amazonaws.com", expirationSeconds=86400), **hostile}
+    )
+
+    assert let_in == {"its own"}
+    for what in hostile:
+        assert "ValidatingAdmissionPolicy 'astro-portal-task-pods'" in refused[what], what
+    account = control_plane.kubectl(
+        "get", "serviceaccount", "tasks", "-n", namespace.name, "-ojson"
+    )
+    annotations = json.loads(account)["metadata"]["annotations"]
+    assert annotations["eks.amazonaws.com/role-arn"] == role
+    policies = control_plane.kubectl("get", "networkpolicy", "-n", namespace.name, "-oname")
+    assert "networkpolicy.networking.k8s.io/identity" not in policies
+
+
+def test_the_scheduler_cannot_say_for_whom_tokens_of_task_pods_may_be(
+    control_plane: ControlPlane, namespace: Namespace
+) -> None:
+    mark = f"{AUDIENCE_ANNOTATION}=sts.amazonaws.com"
+
+    said = control_plane.kubectl(
+        *("annotate", "namespace", namespace.name, mark),
+        f"--as=system:serviceaccount:{namespace.name}:scheduler",
+        may_fail=True,
+    )
+
+    assert "cannot patch resource" in said or "cannot get resource" in said
+    assert namespace.tried_all({"a token": token_for("sts.amazonaws.com")})[0] == set()
 
 
 def test_a_task_pod_may_have_the_object_store_of_its_logs(

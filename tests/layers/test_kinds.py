@@ -7,10 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.core.errors import Invalid
-from apps.dataplane.production import ProductionSpec, Size, Toleration
+from apps.dataplane.production import ProductionSpec, Size, Toleration, WorkloadIdentity
 from apps.layers.catalogue import GROUPS, SETTINGS, production_of
 from apps.layers.kinds import EFFECTS, SizeKind
 
+ROLE = "arn:aws:iam::123456789012:role/airflow/etl"
+ALLOWED = f"irsa {ROLE}\nirsa {ROLE}*"
+IDENTITY = WorkloadIdentity(kind="irsa", name=ROLE)
+CLIENT = "11111111-2222-3333-4444-555555555555"
+GSA = "etl@data-prod.iam.gserviceaccount.com"
 GOOD = (
     ("scheduler_size", " Extra Large ", "extra-large", Size(cpu_millis=8000, memory_mib=16384)),
     ("scheduler_size", "2.50 cpu,6gib", "2.5 CPU, 6Gi", Size(cpu_millis=2500, memory_mib=6144)),
@@ -21,6 +26,11 @@ GOOD = (
     ("tolerations", "gpu\nspot=true:NoSchedule", "gpu\nspot=true:NoSchedule", None),
     ("priority_class", " high ", "high", "high"),
     ("allowed_priority_classes", "low\nhigh\nlow", "high\nlow", ("high", "low")),
+    ("workload_identity", f" irsa  {ROLE} ", f"irsa {ROLE}", IDENTITY),
+    ("workload_identity", "", "", None),
+    ("workload_identity", f"azure {CLIENT}", f"azure {CLIENT}", None),
+    ("workload_identity", f"google {GSA}", f"google {GSA}", None),
+    ("allowed_workload_identities", f"irsa {ROLE}*\n irsa  {ROLE}", ALLOWED, None),
     ("pod_annotations", "a.org/x=any text = all", "a.org/x=any text = all", None),
     ("quota_cpu", "2.50", "2.5", 2500),
     ("quota_memory", "2048Mi", "2Gi", 2048),
@@ -48,6 +58,18 @@ BAD = (
     ("tolerations", "node-role.kubernetes.io/control-plane:NoSchedule", "keeps pods away"),
     ("priority_class", "Not A Name", "no name"),
     ("allowed_priority_classes", "a b", "one name a line"),
+    ("workload_identity", ROLE, "is no identity of a cloud"),
+    ("workload_identity", f"irsa {ROLE}-*", "A star is for what a cluster allows"),
+    ("workload_identity", f"irsa {ROLE}\nirsa {ROLE}", "is no identity of a cloud"),
+    ("workload_identity", f"vault {ROLE}", "is no identity of a cloud"),
+    ("workload_identity", f"azure {ROLE}", "is no identity of a cloud"),
+    ("workload_identity", "google etl@example.org", "is no identity of a cloud"),
+    ("allowed_workload_identities", "irsa arn:aws:iam::*:role/etl", "is no identity"),
+    ("allowed_workload_identities", "irsa arn:aws:iam::123456789012:role/*/etl", "is no identity"),
+    ("allowed_workload_identities", "google etl@*.iam.gserviceaccount.com", "is no identity"),
+    ("allowed_workload_identities", "azure *", "is no identity"),
+    ("pod_labels", "azure.workload.identity/use=true", "reserved"),
+    ("pod_annotations", "eks.amazonaws.com/skip-containers=a", "reserved"),
     ("quota_cpu", "0", "number of CPUs"),
     ("quota_memory", "64", "amount of memory"),
     ("secret_variables", "A=airflow/AIRFLOW__CORE__FERNET_KEY", "begins with user-"),

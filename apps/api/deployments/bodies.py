@@ -12,7 +12,12 @@ from django.utils import timezone
 from pydantic import Field
 
 from apps.accounts.models import User
-from apps.api.deployments.own_settings import is_highly_available, scheduler_size_of
+from apps.api.deployments.own_settings import (
+    identity_asked_for,
+    identity_name_of,
+    is_highly_available,
+    scheduler_size_of,
+)
 from apps.api.hibernation import ScalingSpecBody
 from apps.api.wire.errors import NotOffered
 from apps.api.wire.shapes import Shape
@@ -36,6 +41,7 @@ from apps.organizations.models import Workspace
 SETTING_WORDS = {
     "high_availability": "high availability",
     "scheduler_size": "other sizes of schedulers",
+    "workload_identity": "workload identities",
 }
 EXECUTORS = {"CELERY": "celery", "KUBERNETES": "kubernetes", "LOCAL": "local"}
 
@@ -91,15 +97,14 @@ class DeploymentChange(DeploymentBody):
     workspace_id: str | None = None
 
 
-def options_of(cluster: Cluster) -> DeploymentOptions:
-    return deployment_options(cluster=cluster, today=timezone.now().date())
+def options_of(cluster: Cluster, workspace: Workspace) -> DeploymentOptions:
+    return deployment_options(cluster=cluster, today=timezone.now().date(), workspace=workspace)
 
 
 def refuse_what_is_not_here(body: DeploymentBody) -> None:
     """Raise NotOffered for the first option that the portal does not have."""
     refusals = {
         "contact emails": bool(body.contact_emails),
-        "workload identities": bool(body.workload_identity),
     }
     for what, is_asked in refusals.items():
         if is_asked:
@@ -113,7 +118,7 @@ def new_configuration(
 
     Seals the values of secrets; they belong to `actor` until a revision takes them.
     """
-    options = options_of(cluster)
+    options = options_of(cluster, workspace)
     usual = options.new_configuration()
     return _configuration(
         body,
@@ -137,7 +142,7 @@ def changed_configuration(
     return _configuration(
         body,
         before,
-        options_of(cluster),
+        options_of(cluster, workspace),
         runtime=body.astro_runtime_version or before.runtime,
         actor=actor,
         workspace=workspace,
@@ -200,7 +205,7 @@ def _configuration(
 def _settings(
     body: DeploymentBody, before: Configuration, options: DeploymentOptions
 ) -> tuple[SettingValue, ...]:
-    """Return what the Deployment is to set itself: all of `settings` if it was sent. The two that
+    """Return what the Deployment is to set itself: all of `settings` if it was sent. The three that
     clients know by other names count where they differ from what was read.
     """
     own = before.own_settings if body.settings is None else dict(body.settings)
@@ -209,6 +214,10 @@ def _settings(
         own["scheduler_size"] = body.scheduler_size
     if body.is_high_availability is not None and body.is_high_availability != is_doubled:
         own["high_availability"] = "on" if body.is_high_availability else "off"
+    if body.workload_identity is not None and body.workload_identity != identity_name_of(before):
+        own.pop("workload_identity", None)
+        if body.workload_identity:
+            own["workload_identity"] = identity_asked_for(body.workload_identity, options)
     offered = {setting.name: setting for setting in options.settings}
     unknown = [name for name in own if name not in offered]
     if unknown:

@@ -83,7 +83,7 @@ def diff_deployment(request: Call, at: Path[AtDeployment], body: DeploymentChang
             cluster=deployment.cluster,
         )
         transaction.set_rollback(True)  # values of secrets were sealed
-    options = options_of(deployment.cluster)
+    options = options_of(deployment.cluster, deployment.workspace)
     present = present_of(deployment, options)
     problems = validate(configuration=after, options=options, present=present)
     if problems:

@@ -21,9 +21,15 @@ from apps.api.wire.shapes import InOrganization, Shape
 from apps.clusters.models import Cluster
 from apps.core.public_ids import number_of
 from apps.dataplane.kubernetes.render.sizes import SCHEDULER, SIZES, cpus, mebibytes
-from apps.deployments.configuration.options import Bounds, SizeOption, deployment_options
+from apps.deployments.configuration.options import (
+    Bounds,
+    DeploymentOptions,
+    SizeOption,
+    deployment_options,
+)
 from apps.deployments.models import Deployment
 from apps.layers.kinds import SizeKind
+from apps.organizations.models import Workspace
 from apps.runtimes.catalogue import offered_runtimes
 
 router = Router(by_alias=True, exclude_none=True, tags=["Deployment"])
@@ -85,6 +91,11 @@ class RuntimeRelease(Shape):
     stellar_database_migration: bool = False
 
 
+class IdentityOption(Shape):
+    label: str
+    role: str
+
+
 class Options(Shape):
     executors: list[str]
     resource_quotas: Quotas
@@ -92,7 +103,7 @@ class Options(Shape):
     scheduler_machines: list[SchedulerMachine]
     worker_machines: list[WorkerMachine]
     worker_queues: QueueRanges
-    workload_identity_options: list[str] = []
+    workload_identity_options: list[IdentityOption]
 
 
 class Region(Shape):
@@ -141,9 +152,9 @@ class OptionsQuery(Shape):
     summary="List what may be chosen for a Deployment",
 )
 def get_options(request: Call, at: Path[InOrganization], asked: Query[OptionsQuery]) -> Any:
-    cluster = _cluster(request, asked)
+    cluster, workspace = _place(request, asked)
     today = timezone.now().date()
-    options = deployment_options(cluster=cluster, today=today)
+    options = deployment_options(cluster=cluster, today=today, workspace=workspace)
     return Options(
         executors=[executor.name.upper() for executor in options.executors],
         resource_quotas=Quotas(
@@ -165,6 +176,7 @@ def get_options(request: Call, at: Path[InOrganization], asked: Query[OptionsQue
             max_workers=_range(options.max_workers),
             worker_concurrency=_range(options.sizes[0].concurrency),
         ),
+        workload_identity_options=_identities(options),
     )
 
 
@@ -182,18 +194,27 @@ def get_cluster_options(
     return [ClusterOptions(provider=asked.provider, regions=[here], default_region=here)]
 
 
-def _cluster(request: Call, asked: OptionsQuery) -> Cluster:
+def _place(request: Call, asked: OptionsQuery) -> tuple[Cluster, Workspace | None]:
     """Choose whose options are meant: a Deployment's, or those of the kind of cluster."""
     if asked.deployment_id:
-        seen = Deployment.objects.visible_to(request.caller.user).select_related("cluster")
+        seen = Deployment.objects.visible_to(request.caller.user)
         mine = seen.filter(workspace__organization=request.organization)
+        mine = mine.select_related("cluster", "workspace")
         found = mine.filter(pk=number_of("deployment", asked.deployment_id)).first()
         if found is None:
             raise NotHere
-        return found.cluster
+        return found.cluster, found.workspace
     kind = Cluster.Kind.KUBERNETES if asked.deployment_type == "DEDICATED" else Cluster.Kind.LOCAL
     usable = sorted(clusters_of_caller(request), key=lambda one: (one.kind != kind, one.pk))
-    return usable[0] if usable else Cluster(kind=kind, organization=request.organization)
+    none = Cluster(kind=kind, organization=request.organization)
+    return (usable[0] if usable else none), None
+
+
+def _identities(options: DeploymentOptions) -> list[IdentityOption]:
+    """List what may be chosen by name; with a star there are more."""
+    lines = options.inherited()["allowed_workload_identities"].value.splitlines()
+    exact = [line.partition(" ") for line in lines if "*" not in line]
+    return [IdentityOption(label=f"{name} ({kind})", role=name) for kind, _, name in exact]
 
 
 def _resources(cpu: str, memory: str) -> Resources:

@@ -2,7 +2,10 @@
 
 from apps.dataplane.kubernetes.render.sizes import SCHEDULER, core_share
 from apps.dataplane.production import ProductionSpec
+from apps.deployments.configuration.options import DeploymentOptions
 from apps.deployments.configuration.schema import Configuration
+from apps.layers.catalogue import SETTINGS
+from apps.layers.identities import identity_called, identity_text
 from apps.layers.kinds import SizeKind
 
 SMALL = "SMALL"
@@ -19,6 +22,20 @@ def scheduler_size_of(configuration: Configuration) -> str:
 def is_highly_available(configuration: Configuration) -> bool:
     """Return whether a Deployment sets high availability itself."""
     return configuration.own_settings.get("high_availability") == "on"
+
+
+def identity_name_of(configuration: Configuration) -> str:
+    """Return the name of the identity that a Deployment sets itself, without its kind: clients know
+    roles.
+    """
+    return configuration.own_settings.get("workload_identity", "").rpartition(" ")[2]
+
+
+def identity_asked_for(name: str, options: DeploymentOptions) -> str:
+    """Return the setting for an identity as clients name it. Raises Invalid."""
+    allowed = options.inherited()["allowed_workload_identities"].value
+    kind = SETTINGS["allowed_workload_identities"].kind
+    return identity_text(identity_called(name, kind.parse(allowed)))
 
 
 def scheduler_replicas_of(configuration: Configuration) -> int:

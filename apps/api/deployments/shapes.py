@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from apps.airflow_access.tickets import airflow_url
 from apps.api.deployments.own_settings import (
+    identity_name_of,
     is_highly_available,
     scheduler_memory_and_cpu,
     scheduler_replicas_of,
@@ -114,6 +115,8 @@ class DeploymentShape(Shape):
     is_dag_deploy_enabled: bool = True
     is_development_mode: bool
     is_high_availability: bool
+    workload_identity: str | None
+    effective_workload_identity: str | None
     settings: dict[str, str]
     corrects_drift: bool
     contact_emails: list[str] = []
@@ -161,6 +164,7 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
     repository, tag = _image_of(configuration)
     scheduler_memory, scheduler_cpu = scheduler_memory_and_cpu(configuration)
     is_doubled = is_highly_available(configuration)
+    identity = identity_name_of(configuration)
     airflow_api = f"{settings.PORTAL_URL}/airflow/{deployment.ref}/api/v2"
     return DeploymentShape(
         id=deployment_id,
@@ -191,6 +195,8 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         is_development_mode=deployment.is_development,
         scaling_spec=scaling_spec(deployment),
         scaling_status=scaling_status(deployment),
+        workload_identity=identity or None,
+        effective_workload_identity=identity or None,
         settings=configuration.own_settings,
         environment_variables=variable_shapes(configuration, wanted),
         worker_queues=[_queue_shape(deployment_id, queue) for queue in configuration.queues],

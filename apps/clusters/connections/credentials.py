@@ -3,9 +3,6 @@
 No message holds any part of a secret, and nothing here resolves a name or opens a file.
 """
 
-import base64
-import binascii
-import json
 import re
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -19,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 
 from apps.core.errors import Invalid
 from apps.dataplane.kubernetes.api.addresses import why_refused
+from apps.dataplane.kubernetes.registration.token_renewal import account_token, claims_of
 
 SERVER_LENGTH = 500
 PEM_BYTES = 150_000
@@ -41,6 +39,8 @@ SHORT_LIVED_ISSUERS = (
     ("https://accounts.google.com", "a Google identity token, which ends after an hour"),
 )
 SHORTEST_LIFE = timedelta(hours=12)
+# Of a service account, which may ask for its next one.
+SHORTEST_RENEWED = timedelta(minutes=5)
 LASTING = (
     "Use the token of a service account that the manifest on this page makes; for EKS, AKS and GKE "
     "choose the cloud above, and the portal renews tokens itself."
@@ -108,14 +108,15 @@ def clean_token(text: str, *, field: str, now: datetime) -> tuple[str, datetime 
             "This is no token: it has blanks, line breaks or characters that a token cannot have.",
             field=field,
         )
-    claims = _claims(token)
+    claims = claims_of(token)
     expires_at = _expiry(claims)
     if expires_at is not None and expires_at <= now:
         raise Invalid(f"The token expired on {_day(expires_at)}. Make a new one.", field=field)
     kind = _short_lived_kind(token, claims)
     if kind:
         raise Invalid(f"This is {kind}. {LASTING}", field=field)
-    if expires_at is not None and expires_at - now < SHORTEST_LIFE:
+    shortest = SHORTEST_RENEWED if account_token(token) else SHORTEST_LIFE
+    if expires_at is not None and expires_at - now < shortest:
         raise Invalid(
             f"The token ends at {expires_at:%H:%M} UTC, and nothing renews it. {LASTING}",
             field=field,
@@ -213,18 +214,6 @@ def _public_bytes(key: object) -> bytes:
 
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _claims(token: str) -> dict[str, Any]:
-    """Read what a JSON Web Token says of itself (RFC 7519). Other tokens say nothing."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def _expiry(claims: dict[str, Any]) -> datetime | None:

@@ -16,6 +16,10 @@ COMMANDS = (
         "-o jsonpath='{.data.token}' | base64 -d",
     ),
     (
+        "Or a token that ends, which the portal renews",
+        f"kubectl -n {permissions.NAMESPACE} create token {permissions.ACCOUNT} --duration=24h",
+    ),
+    (
         "CA certificate",
         f"kubectl -n {permissions.NAMESPACE} get secret {permissions.TOKEN_SECRET} "
         "-o jsonpath='{.data.ca\\.crt}' | base64 -d",

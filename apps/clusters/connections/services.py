@@ -22,6 +22,7 @@ from apps.clusters.connections.probe import (
     probe_connections,
     stored_form,
 )
+from apps.clusters.connections.renewal import renewal_of
 from apps.clusters.connections.sealed import seal_credential
 from apps.clusters.models import Cluster
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
@@ -250,6 +251,9 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
     cluster.cloud = connection.identity.facts if connection.identity else {}
     cluster.credential_set_at = timezone.now()
     cluster.credential_expires_at = access.expires_at
+    renewal = renewal_of(connection.token, now=cluster.credential_set_at)
+    for name, value in renewal.items():
+        setattr(cluster, name, value)
     seal_credential(cluster, connection)
     return [
         "server",
@@ -260,6 +264,7 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
         "cloud",
         "credential_set_at",
         "credential_expires_at",
+        *renewal,
     ]
 
 

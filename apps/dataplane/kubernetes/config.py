@@ -26,6 +26,10 @@ class Connection:
     networks: tuple[str, ...] | None = None
     identity: CloudIdentity | None = None
 
+    def with_token(self, token: str) -> "Connection":
+        """Return the same connection with another token."""
+        return replace(self, token=token)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseServer:

@@ -13,11 +13,17 @@ REVISION_ANNOTATION = f"{PREFIX}/revision"
 
 COMPONENT_LABEL = "app.kubernetes.io/component"
 NAME_ANNOTATION = f"{PREFIX}/name"
+# Of a namespace: the audience that tokens of its task pods may have, for one cloud.
+AUDIENCE_ANNOTATION = f"{PREFIX}/token-audience"
 # Such an object is created if it does not exist, and otherwise left as it is.
 ONCE_ANNOTATION = f"{PREFIX}/once"
 # KEDA keeps this number of workers, whatever waits.
 PAUSED_ANNOTATION = "autoscaling.keda.sh/paused-replicas"
 SECURITY = "pod-security.kubernetes.io"
+# Of service accounts: by these their cloud knows the identity of a pod.
+AWS_ROLE = "eks.amazonaws.com/role-arn"
+AZURE_CLIENT = "azure.workload.identity/client-id"
+GOOGLE_ACCOUNT = "iam.gke.io/gcp-service-account"
 # All labels and annotations that an object of the portal may have from it.
 OUR_KEYS = frozenset(
     {
@@ -30,6 +36,10 @@ OUR_KEYS = frozenset(
         QUEUE_LABEL,
         REVISION_ANNOTATION,
         NAME_ANNOTATION,
+        AUDIENCE_ANNOTATION,
+        AWS_ROLE,
+        AZURE_CLIENT,
+        GOOGLE_ACCOUNT,
         ONCE_ANNOTATION,
         PAUSED_ANNOTATION,
         *(f"{SECURITY}/{mode}" for mode in ("enforce", "audit", "warn")),

@@ -32,6 +32,7 @@ from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.checks import check_cluster
 from apps.dataplane.kubernetes.registration.images.image_removal import remove_image
 from apps.dataplane.kubernetes.registration.storage_trial import try_storage
+from apps.dataplane.kubernetes.registration.token_renewal import renewed_token
 from apps.dataplane.kubernetes.render import Stage, render
 from apps.dataplane.kubernetes.render.sizes import limits_of
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
@@ -68,6 +69,10 @@ class KubernetesPlane:
     def try_storage(self) -> tuple[Finding, ...]:
         """Let pods write to volumes; see `storage_trial`. Takes up to three minutes."""
         return try_storage(self.api, self.config)
+
+    def renewed_token(self) -> str:
+        """Ask for the next token of the portal's own account. Raises DataPlaneError."""
+        return renewed_token(self.api, self.config.connection.token)
 
     def reach(self) -> None:
         """Send one cheap request that needs the credential, without a retry. Raises Unreachable."""

@@ -278,6 +278,14 @@ def _check_together(configuration: Configuration, options: DeploymentOptions) ->
             "settings.priority_class",
             f"The cluster does not allow the priority class {chosen}. {can}",
         )
+    identity = effective["workload_identity"]
+    if identity.refused and identity.origin == "deployment":
+        lines = effective["allowed_workload_identities"].value.splitlines()
+        yield Problem(
+            "settings.workload_identity",
+            f"The cluster does not allow the identity {identity.refused}. "
+            f"It allows {', '.join(lines) or 'none'}.",
+        )
     if options.has_images:
         yield from _check_quota(configuration, options, found)
 

@@ -16,6 +16,7 @@ from apps.dataplane.production import (
     SecretVariable,
     Size,
     Toleration,
+    WorkloadIdentity,
 )
 from apps.dataplane.spec import DeploymentSpec, PackagesSpec, SignInSpec, VariableSpec, WorkerQueue
 from tests.dataplane import specs
@@ -66,6 +67,9 @@ PRODUCTION = ProductionSpec(
     node_selector=(("pool", "airflow"),),
     tolerations=(Toleration(key="gpu"), Toleration(key="spot", value="true", effect="NoSchedule")),
     priority_class="data-high",
+    workload_identity=WorkloadIdentity(
+        kind="irsa", name="arn:aws:iam::123456789012:role/airflow/etl"
+    ),
     pod_labels=(("team", "data"),),
     pod_annotations=(("example.org/owner", "the data team"),),
     quota_cpu=24_000,

@@ -17,6 +17,7 @@ from apps.dataplane.kubernetes.api.errors import Request
 from apps.dataplane.kubernetes.api.kinds import (
     NAMESPACE,
     SECRET,
+    SERVICE_ACCOUNT,
     Kind,
     Manifest,
     kind_of,
@@ -182,6 +183,22 @@ class Api:
             seconds=READ_SECONDS,
         )
         return self._caller.json(call)
+
+    def new_token(self, *, namespace: str, account: str, seconds: int) -> str:
+        """Return a new token of a service account, "" where the answer has none."""
+        call = Call(
+            method="POST",
+            path=SERVICE_ACCOUNT.path(namespace=namespace, name=account, part="token"),
+            request=Request("renew the token of", f"ServiceAccount/{account}", is_secret=True),
+            body={
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"expirationSeconds": seconds},
+            },
+            content_type=JSON,
+            seconds=READ_SECONDS,
+        )
+        return str((self._caller.json(call).get("status") or {}).get("token") or "")
 
     def delete(
         self,

@@ -24,6 +24,7 @@ from apps.dataplane.kubernetes.registration.storage import (
     shared_finding,
     storage_finding,
 )
+from apps.dataplane.kubernetes.registration.token_renewal import renewal_finding
 from apps.dataplane.status import Finding, Permission, PlaneCheck
 
 OLDEST = (1, 29)
@@ -49,6 +50,7 @@ def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
         has_metrics = _has(api, "/apis/metrics.k8s.io/v1beta1")
         has_policy = task_pod_policy.is_enforced(api)
         way = way_finding(api, config)
+        token = renewal_finding(api, config.connection)
     except DataPlaneError as error:
         return PlaneCheck(is_usable=False, version="", findings=(_failure(error, config),))
     findings = (
@@ -60,6 +62,7 @@ def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
         _keda_finding(has_keda, unknown),
         _metrics_finding(has_metrics),
         _policy_finding(has_policy),
+        *token,
         *way,
         *registry_finding(config),
     )

@@ -124,11 +124,11 @@ NEEDED = (
 
 
 def manifest() -> str:
-    """Return the YAML of a ServiceAccount with the permissions and a token that does not expire,
-    and of the policy that task pods are judged by.
+    """Return the YAML of a ServiceAccount with the permissions a token that does not expire, the
+    right to renew one that does, and of the policy that task pods are judged by.
     """
     policy = task_pod_policy.manifests()
-    objects = [_namespace(), _account(), _role(), _binding(), _token(), *policy]
+    objects = [_namespace(), _account(), _role(), _binding(), *_renewal(), _token(), *policy]
     text: str = yaml.safe_dump_all(objects, sort_keys=False)
     return text
 
@@ -197,6 +197,21 @@ def _binding() -> dict[str, Any]:
         },
         "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
     }
+
+
+def _renewal() -> tuple[dict[str, Any], ...]:
+    """Let the account ask for its own next token, and for that of no other."""
+    metadata = {"name": "renew-own-token", "namespace": NAMESPACE}
+    rule = {
+        "apiGroups": [""],
+        "resources": ["serviceaccounts/token"],
+        "resourceNames": [ACCOUNT],
+        "verbs": ["create"],
+    }
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role"}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": metadata["name"]}
+    binding = {**_binding(), "kind": "RoleBinding", "metadata": metadata, "roleRef": reference}
+    return {**role, "metadata": metadata, "rules": [rule]}, binding
 
 
 def _token() -> dict[str, Any]:

@@ -10,9 +10,10 @@ Sources: "Pod v1 core" of the Kubernetes API, "Taints and Tolerations", "Inter-p
 Security Standards" (host probes, which older clusters let pass).
 """
 
-from apps.dataplane.kubernetes.names import COMPONENT_LABEL
+from apps.dataplane.kubernetes.names import AUDIENCE_ANNOTATION, COMPONENT_LABEL
 from apps.dataplane.kubernetes.render.components.task_pods import TASK
 from apps.dataplane.kubernetes.render.components.workers import GRACE_SECONDS
+from apps.dataplane.kubernetes.render.identity import AUDIENCES
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import SECRETS_OF_TASKS
 from apps.dataplane.kubernetes.render.pods.pods import LOGS_CLAIM
@@ -53,6 +54,15 @@ def _each(*expressions: str) -> str:
     return " && ".join(f"({expression})" for expression in expressions)
 
 
+# The webhook of a cloud adds the token of the identity that the Deployment has: its namespace,
+# which no pod may write, says for whom such a token may be.
+_AUDIENCE = "namespaceObject.metadata.annotations"
+_OF_IDENTITY = (
+    "has(s.serviceAccountToken) && has(s.serviceAccountToken.audience) && "
+    f"s.serviceAccountToken.audience in {list(AUDIENCES)!r} && has({_AUDIENCE}) && "
+    f"'{AUDIENCE_ANNOTATION}' in {_AUDIENCE} && "
+    f"{_AUDIENCE}['{AUDIENCE_ANNOTATION}'] == s.serviceAccountToken.audience"
+)
 _VOLUME = " || ".join(
     (
         "has(v.configMap)",
@@ -62,7 +72,7 @@ _VOLUME = " || ".join(
         "has(v.persistentVolumeClaim) && "
         f"{_named('v.persistentVolumeClaim.claimName', LOGS_CLAIM)}",
         "has(v.projected) && v.projected.sources.all(s, has(s.configMap) || has(s.downwardAPI) || "
-        f"has(s.secret) && {_named('s.secret.name', *SECRETS_OF_TASKS)})",
+        f"{_OF_IDENTITY} || has(s.secret) && {_named('s.secret.name', *SECRETS_OF_TASKS)})",
         # Not one that begins as a copy of another claim.
         "has(v.ephemeral) && !has(v.ephemeral.volumeClaimTemplate.spec.dataSource) && "
         "!has(v.ephemeral.volumeClaimTemplate.spec.dataSourceRef) && "

@@ -3,6 +3,7 @@
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
+from apps.dataplane.kubernetes.render.identity import cloud_of
 from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes, worker_share
 from apps.dataplane.kubernetes.render.target import Target
 
@@ -24,6 +25,8 @@ def namespace(target: Target) -> Manifest:
         names.REVISION_ANNOTATION: str(target.spec.revision),
         names.NAME_ANNOTATION: target.spec.name,
     }
+    if audience := cloud_of(target).audience:
+        annotations[names.AUDIENCE_ANNOTATION] = audience
     metadata = {"name": target.namespace, "labels": labels, "annotations": annotations}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render.identity import cloud_of
 from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.pods import database
 from apps.dataplane.kubernetes.render.target import API_PORT, Target
@@ -12,6 +13,7 @@ from apps.dataplane.kubernetes.render.target import API_PORT, Target
 COMPONENT = "network"
 CORE = ("api-server", "scheduler", "dag-processor", "triggerer")
 RUNS_TASKS = ("worker", "task")
+HAS_IDENTITY = (*RUNS_TASKS, "triggerer")
 DATABASE_JOBS = ("migration", "history-cleanup")
 AIRFLOW = (*CORE, *RUNS_TASKS, *DATABASE_JOBS)
 KEDA = {"app": "keda-operator"}
@@ -20,6 +22,8 @@ KEDA = {"app": "keda-operator"}
 def policies(target: Target) -> tuple[Manifest, ...]:
     """Return the NetworkPolicies of the namespace."""
     found = [_deny_all(target), _names(target), _outside(target), _to_api_server(target)]
+    if cloud_of(target).addresses:
+        found.append(_to_identity(target))
     if target.spec.executor == "celery":
         found.append(_ingress(target, "redis", 6379, _pods("scheduler", "worker")))
     if target.config.database is None:
@@ -49,6 +53,25 @@ def _outside(target: Target) -> Manifest:
     return _policy(
         target, "outside", _one_of(AIRFLOW), policyTypes=["Egress"], egress=[{"to": anywhere()}]
     )
+
+
+def _to_identity(target: Target) -> Manifest:
+    """Let what runs tasks reach the one address where its cloud gives it credentials, and no other
+    address of the node.
+    """
+    rules = [
+        {
+            "to": [{"ipBlock": {"cidr": block}}],
+            "ports": [{"port": port, "protocol": "TCP"}],
+        }
+        for block, port in cloud_of(target).addresses
+    ]
+    selector = _one_of(_with_identity(target))
+    return _policy(target, "identity", selector, policyTypes=["Egress"], egress=rules)
+
+
+def _with_identity(target: Target) -> tuple[str, ...]:
+    return (*HAS_IDENTITY, "scheduler") if target.spec.executor == "local" else HAS_IDENTITY
 
 
 def _to_api_server(target: Target) -> Manifest:

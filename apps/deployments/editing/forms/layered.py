@@ -25,7 +25,17 @@ class LayeredPart(EditorPart):
             if self.inherited[setting.name].is_locked:
                 self.locked.append(setting)
             else:
-                self.fields[setting.name] = SettingField(setting, self.inherited[setting.name])
+                above = self.inherited[setting.name]
+                self.fields[setting.name] = SettingField(setting, above, self._allowed(setting))
+
+    def _allowed(self, setting: Setting) -> list[str] | None:
+        """Return what the cluster allows, and what is set now: leaving it must not change it."""
+        if setting.name != "workload_identity":
+            return None
+        allowed = self.inherited["allowed_workload_identities"].value.splitlines()
+        now = self.before.get(setting.name, "")
+        is_offered = not now or now in allowed or any("*" in line for line in allowed)
+        return allowed if is_offered else [*allowed, now]
 
     @property
     def groups(self) -> list[dict[str, Any]]:

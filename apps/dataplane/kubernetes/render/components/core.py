@@ -8,6 +8,7 @@ from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.components.log_cleanup import trim_parse_logs
 from apps.dataplane.kubernetes.render.components.migration import database_program
+from apps.dataplane.kubernetes.render.identity import read_at_start, with_identity
 from apps.dataplane.kubernetes.render.places import PROGRAMS
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
@@ -93,7 +94,7 @@ def _deployment(
     if component.port:
         port = {"name": "http", "containerPort": component.port, "protocol": "TCP"}
         container["ports"] = [port]
-    has_token = component.account != access.AIRFLOW
+    has_token = component.account in (access.SCHEDULER, access.API_SERVER)
     pod = {
         **airflow_pod(target, service_account=component.account, has_token=has_token),
         "terminationGracePeriodSeconds": component.grace_seconds,
@@ -108,6 +109,15 @@ def _deployment(
     if component.name == DAG_PROCESSOR:
         trim_parse_logs(target, pod)
     reads = [*configuration.of_core, *configuration.files, *extra]
+    runs_tasks = component.account == access.TASKS
+    template = pod_template(
+        target,
+        component=component.name,
+        spec=pod,
+        reads=[*reads, *read_at_start(target)] if runs_tasks else reads,
+    )
+    if runs_tasks:
+        template["metadata"] = with_identity(target, template["metadata"])
     spec = {
         "replicas": component.replicas,
         "minReadySeconds": 5,
@@ -119,7 +129,7 @@ def _deployment(
             "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
         },
         "selector": {"matchLabels": target.selector(component.name)},
-        "template": pod_template(target, component=component.name, spec=pod, reads=reads),
+        "template": template,
     }
     return target.manifest(
         "apps/v1 Deployment", component.name, component=component.name, spec=spec
@@ -158,7 +168,7 @@ def _scheduler(target: Target) -> Component:
         if runs_tasks
         else sizes.core_share("scheduler", target.spec.settings),
         replicas=_replicas(target, "scheduler"),
-        account=access.SCHEDULER if target.spec.executor == "kubernetes" else access.AIRFLOW,
+        account=_account_of_scheduler(target),
         grace_seconds=DAY_SECONDS if runs_tasks else 60,
         env=WARM_SHUTDOWN if runs_tasks else {},
         probes={
@@ -166,6 +176,11 @@ def _scheduler(target: Target) -> Component:
             "livenessProbe": _probe(alive, period=30, timeout=15, failures=10),
         },
     )
+
+
+def _account_of_scheduler(target: Target) -> str:
+    accounts = {"kubernetes": access.SCHEDULER, "local": access.TASKS}
+    return accounts.get(target.spec.executor, access.AIRFLOW)
 
 
 def _dag_processor(target: Target) -> Component:
@@ -184,6 +199,7 @@ def _triggerer(target: Target) -> Component:
         args=["triggerer", *(["--skip-serve-logs"] if target.has_shared_logs else [])],
         share=sizes.core_share("triggerer", target.spec.settings),
         replicas=_replicas(target, "triggerer"),
+        account=access.TASKS,
         grace_seconds=60,
         probes=_heartbeat("TriggererJob"),
     )

@@ -5,6 +5,7 @@ import json
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.components.workers import GRACE_SECONDS, STAYS
+from apps.dataplane.kubernetes.render.identity import with_identity
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
 from apps.dataplane.kubernetes.render.pods.placement import pod_metadata
@@ -24,10 +25,11 @@ def task_pod_template(configuration: Configuration) -> Manifest:
         sources=configuration.of_tasks,
         env=WARM_SHUTDOWN,
     )
+    metadata = with_identity(target, pod_metadata(target, TASK, annotations=STAYS))
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": TASK, **pod_metadata(target, TASK, annotations=STAYS)},
+        "metadata": {"name": TASK, **metadata},
         "spec": {
             **airflow_pod(target, service_account=access.TASKS),
             "restartPolicy": "Never",

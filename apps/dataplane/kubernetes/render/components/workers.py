@@ -5,6 +5,7 @@ from typing import Any
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.components.core import ROLLOUT_SECONDS
+from apps.dataplane.kubernetes.render.identity import read_at_start, with_identity
 from apps.dataplane.kubernetes.render.places import PROGRAMS
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
@@ -33,6 +34,15 @@ def workers(configuration: Configuration, queue: WorkerQueue) -> tuple[Manifest,
     """Return the workers of a queue, and their PodDisruptionBudget."""
     target = configuration.target
     name = names.worker_name(queue.name)
+    template = pod_template(
+        target,
+        component=WORKER,
+        queue=queue.name,
+        spec=_pod(configuration, queue),
+        reads=[*configuration.of_tasks, *configuration.files, *read_at_start(target)],
+        annotations=STAYS,
+    )
+    template["metadata"] = with_identity(target, template["metadata"])
     spec: dict[str, Any] = {
         "minReadySeconds": 10,
         "progressDeadlineSeconds": ROLLOUT_SECONDS,
@@ -42,14 +52,7 @@ def workers(configuration: Configuration, queue: WorkerQueue) -> tuple[Manifest,
             "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0},
         },
         "selector": {"matchLabels": target.selector(WORKER, queue.name)},
-        "template": pod_template(
-            target,
-            component=WORKER,
-            queue=queue.name,
-            spec=_pod(configuration, queue),
-            reads=[*configuration.of_tasks, *configuration.files],
-            annotations=STAYS,
-        ),
+        "template": template,
     }
     if not target.config.has_keda:
         spec["replicas"] = 0 if target.spec.is_hibernating else max(1, queue.min_workers)

@@ -6,11 +6,12 @@ User code gets none: whoever may create a pod in this namespace may mount every 
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render.identity import account_annotations
 from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "access"
 AIRFLOW = "airflow"  # no rights
-TASKS = "tasks"  # no rights: user code alone
+TASKS = "tasks"  # no rights in the cluster: what runs tasks, with its identity in a cloud
 SCHEDULER = "scheduler"
 API_SERVER = "api-server"
 RBAC = "rbac.authorization.k8s.io"
@@ -32,7 +33,10 @@ READS_LOGS = (
 
 def access(target: Target) -> tuple[Manifest, ...]:
     """Return ServiceAccounts, Roles and RoleBindings."""
-    accounts = [_account(target, AIRFLOW), _account(target, TASKS)]
+    tasks = _account(target, TASKS)
+    if annotations := account_annotations(target):
+        tasks["metadata"]["annotations"] = annotations
+    accounts = [_account(target, AIRFLOW), tasks]
     if target.spec.executor != "kubernetes":
         return tuple(accounts)
     return (
