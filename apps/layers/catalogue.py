@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from apps.core.errors import Invalid
 from apps.dataplane.production import ProductionSpec
+from apps.layers.certificates import CertificatesKind
 from apps.layers.kinds import (
     LONGEST,
     AddressKind,
@@ -53,9 +54,14 @@ class Setting:
 
     def tidy(self, text: str) -> str:
         """Return a text in its one form. Raises Invalid for what the kind refuses."""
-        if len(text) > LONGEST or "\x00" in text:
-            raise Invalid(f"At most {LONGEST} characters that can be stored.")
+        if len(text) > self.longest or "\x00" in text:
+            raise Invalid(f"At most {self.longest} characters that can be stored.")
         return self.kind.tidy(text)
+
+    @property
+    def longest(self) -> int:
+        """How many characters a text may have."""
+        return int(getattr(self.kind, "longest", LONGEST))
 
 
 def _size(component: str, label: str, what: str) -> Setting:
@@ -233,6 +239,15 @@ _ALL = (
         kind=HostsKind(),
         is_for_local=True,
         help="With commas, like .example.org,10.0.0.0/8. Services of the cluster are added.",
+    ),
+    Setting(
+        name="ca_bundle",
+        label="CA bundle",
+        group="Network",
+        kind=CertificatesKind(),
+        is_for_local=True,
+        help="Certificates of your company's CAs (PEM), trusted by every process of Airflow beside "
+        "the public ones.",
     ),
 )
 SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _ALL}

@@ -702,6 +702,7 @@ def test_proxies_and_metrics_of_the_settings_are_there_and_those_of_people_win(
         https_proxy="http://proxy.test:3128",
         no_proxy=".corp.test",
         statsd_address="statsd.test:9125",
+        ca_bundle="the company's",
     )
     mine = VariableSpec(key="https_proxy", value="http://mine.test:1", is_secret=False)
 
@@ -713,4 +714,5 @@ def test_proxies_and_metrics_of_the_settings_are_there_and_those_of_people_win(
     assert environment["https_proxy"] == "http://mine.test:1"
     assert {"127.0.0.1", ".corp.test"} <= set(environment["NO_PROXY"].split(","))
     assert environment["AIRFLOW__METRICS__STATSD_HOST"] == "statsd.test"
+    assert environment["SSL_CERT_FILE"] == str(place.folder.ca_bundle)
     assert "AIRFLOW__METRICS__STATSD_ON" not in worker_environment(spec=make_spec(), place=place)

@@ -80,6 +80,7 @@ PRODUCTION = ProductionSpec(
     statsd_address="statsd.test:9125",
     https_proxy="http://proxy.test:3128",
     no_proxy=".corp.test",
+    ca_bundle="-----BEGIN CERTIFICATE-----\nb25l\n-----END CERTIFICATE-----\n",
 )
 VARIABLES = (
     VariableSpec(key="GREETING", value="$(HOSTNAME) costs $5 and 100%\n…", is_secret=False),

@@ -193,3 +193,28 @@ def test_a_proxy_never_stands_between_airflows_own_components() -> None:
     assert environment["https_proxy"] == environment["HTTPS_PROXY"] == "http://proxy.test:3128"
     hosts = environment["NO_PROXY"].split(",")
     assert {"api-server", ".svc", ".corp.test"} <= set(hosts)
+
+
+def test_the_cas_of_a_company_reach_every_process_of_airflow_beside_the_public_ones() -> None:
+    for executor in ("celery", "kubernetes"):
+        found = rendered(executor, ca_bundle="the company's")
+
+        bundle = found["ConfigMap", "trust"]["data"]["ca-bundle.pem"]
+        assert bundle.startswith("the company's\n")
+        assert bundle.count("BEGIN CERTIFICATE") > 100
+        assert found["ConfigMap", "environment"]["data"]["SSL_CERT_FILE"].endswith("ca-bundle.pem")
+        having = {
+            pod["metadata"]["labels"]["app.kubernetes.io/component"]
+            for one in found.values()
+            for pod in pods_in(one)
+            for container in pod["spec"]["containers"]
+            if any(mount["name"] == "trust" and mount["readOnly"] for mount in _mounts(container))
+        }
+        runs_tasks = "worker" if executor == "celery" else "task"
+        assert having == {"api-server", "scheduler", "dag-processor", "triggerer", runs_tasks}
+    assert ("ConfigMap", "trust") not in rendered()
+
+
+def _mounts(container: dict[str, Any]) -> list[dict[str, Any]]:
+    mounts: list[dict[str, Any]] = container.get("volumeMounts", [])
+    return mounts

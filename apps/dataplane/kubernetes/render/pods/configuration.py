@@ -119,7 +119,7 @@ class Configuration:
 
     def config_maps(self) -> tuple[Manifest, ...]:
         """Return the ConfigMaps that pods read at their start."""
-        return (self.common, self.core, *self.files)
+        return (self.common, self.core, *self.files, *portal_files.trust_file(self.target))
 
     def _config_map(self, name: str, data: Mapping[str, str]) -> Manifest:
         return self.target.manifest("ConfigMap", name, component=CONFIGURATION, data=dict(data))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.places import (
+    CA_BUNDLE,
     CODE_SLOTS,
     CODE_STATE,
     CODE_VERSIONS,
@@ -37,11 +38,12 @@ from apps.dataplane.kubernetes.render.target import (
 )
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.secrets_backend import secrets_backend
+from apps.dataplane.site.telemetry import metrics
+from apps.dataplane.site.trust import trust
 from apps.dataplane.spec import restart_mark
 from apps.dataplane.variables import (
     LOOPBACK_HOSTS,
     NO_PROXY,
-    metrics,
     proxies,
     user_variables,
     with_direct_hosts,
@@ -103,6 +105,7 @@ def common_environment(target: Target) -> dict[str, str]:
         **DEFAULTS,
         **_sized(target),
         **metrics(target.spec.settings),
+        **trust(target.spec.settings, path=CA_BUNDLE),
         **user,
         **fixed,
         "PYTHONPATH": PLUGINS,

@@ -5,6 +5,7 @@ from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.places import (
+    CA_BUNDLE,
     CODE_SLOTS,
     CODE_STATE,
     ENVIRONMENT,
@@ -22,7 +23,7 @@ from apps.dataplane.kubernetes.render.pods.own_objects import (
     secret_variables,
 )
 from apps.dataplane.kubernetes.render.pods.placement import placement, pod_metadata
-from apps.dataplane.kubernetes.render.pods.portal_files import EXAMPLE_FILES, PROGRAM_FILES
+from apps.dataplane.kubernetes.render.pods.portal_files import EXAMPLE_FILES, PROGRAM_FILES, TRUST
 from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes
 from apps.dataplane.kubernetes.render.target import Target
 
@@ -195,6 +196,8 @@ def _volumes(target: Target) -> list[dict[str, Any]]:
             "secret": {"secretName": ENVIRONMENT_SECRET, "defaultMode": READ_BY_GROUP},
         },
     ]
+    if target.spec.settings.ca_bundle:
+        volumes.append({"name": "trust", "configMap": {"name": TRUST}})
     volumes += own_volumes(target)
     if target.spec.executor == "kubernetes":
         volumes.append({"name": "pod-template", "configMap": {"name": "pod-template"}})
@@ -221,6 +224,9 @@ def _mounts(target: Target) -> list[dict[str, Any]]:
         }
         for name in EXAMPLE_FILES
     ]
+    if target.spec.settings.ca_bundle:
+        folder = CA_BUNDLE.rpartition("/")[0]
+        mounts.append({"name": "trust", "mountPath": folder, "readOnly": True})
     mounts += own_mounts(target)
     if target.spec.executor == "kubernetes":
         folder = POD_TEMPLATE.rpartition("/")[0]
