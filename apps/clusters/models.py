@@ -135,6 +135,7 @@ class Cluster(models.Model):
     registry_ca = models.TextField(blank=True)
     runtime_repository = models.CharField(max_length=300, blank=True)
     package_index = models.CharField(max_length=500, blank=True)
+    image_mirror = models.CharField(max_length=300, blank=True, default="", db_default="")
 
     has_keda = models.BooleanField(default=False)
     version = models.CharField(max_length=60, blank=True)

@@ -359,6 +359,7 @@ def test_settings_are_kept_sealed_and_never_shown(browser, remote) -> None:
         "registry_user": "builder",
         "registry_password": f"{CANARY}-4",
         "runtime_repository": "registry.example.org:5000/mirror/airflow",
+        "image_mirror": "registry.example.org:5000/docker-hub",
         "package_index": "https://pypi.example.org/simple",
     }
 
@@ -377,6 +378,7 @@ def test_settings_are_kept_sealed_and_never_shown(browser, remote) -> None:
     assert remote.connection_version == 2
     assert sealed.opened(remote, "logs_secret_key") == f"{CANARY}-1"
     registry = config_for(remote).registry
+    assert config_for(remote).image_mirror == "registry.example.org:5000/docker-hub"
     assert registry
     assert (registry.host, registry.user) == ("registry.example.org:5000", "builder")
     assert registry.password == f"{CANARY}-4"
@@ -431,6 +433,9 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"registry_repository": "r.test/a", "registry_password": "p"}, "Enter the user of this"),
         ({"registry_ca": "x" * 99}, "This is not a certificate."),
         ({"runtime_repository": "r.test/../a"}, "Enter a repository like"),
+        ({"image_mirror": "docker-hub"}, "Enter a registry, with a path or none"),
+        ({"image_mirror": "https://r.test/hub"}, "Enter a registry, with a path or none"),
+        ({"image_mirror": "r.test/a/../b"}, "Enter a registry, with a path or none"),
         ({"package_index": "http://pypi.test/simple"}, "Enter an https address"),
         ({"package_index": "https://me:it@pypi.test/simple"}, "without a user"),
         ({"image_pull_secret": "[" * 100_000}, "not the JSON"),
@@ -577,6 +582,7 @@ DESTINATIONS = [
     {"registry_ca": certificate("evil")},
     {"runtime_repository": "evil.test/airflow"},
     {"package_index": "https://evil.test/simple"},
+    {"image_mirror": "evil.test/hub"},
 ]
 
 

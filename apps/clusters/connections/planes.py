@@ -82,6 +82,7 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
             object_store=_object_store(cluster),
             image_pull_secret=opened(cluster, "image_pull_secret"),
             registry=_registry(cluster),
+            image_mirror=cluster.image_mirror,
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of the cluster {cluster} cannot be read. {error}") from error

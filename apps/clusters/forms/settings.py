@@ -26,6 +26,11 @@ REPOSITORY = re.compile(
     r"(?=[^/]*[.:]|localhost/)[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?"
     r"(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)+"
 )
+# A mirror may be all of a registry.
+MIRROR = re.compile(
+    r"(?=[^/]*[.:]|localhost/)[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?"
+    r"(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*"
+)
 INDEX = re.compile(r"https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[-A-Za-z0-9_.~]+)*/?")
 PULL_SECRET_BYTES = 64 * 1024
 
@@ -152,6 +157,15 @@ class SettingsForm(NameForm, KeptForm):
         required=False,
         widget=WriteOnlyText(attrs={"rows": 5, "spellcheck": "false", "data-kind": "code"}),
         help_text="The JSON of a docker config with “auths”, for images that are not public.",
+    )
+    image_mirror = forms.CharField(
+        label="Registry mirror",
+        required=False,
+        max_length=300,
+        help_text="Like registry.example.org/docker-hub, where nodes do not reach Docker Hub. All "
+        "images of Airflow, PostgreSQL, Redis and PgBouncer are pulled below it, at their paths on "
+        "Docker Hub. Images that name a registry stay there.",
+        widget=forms.TextInput(attrs={"spellcheck": "false"}),
     )
     registry_repository = forms.CharField(
         label="Repository",
@@ -281,6 +295,10 @@ class SettingsForm(NameForm, KeptForm):
     def clean_runtime_repository(self) -> str:
         message = "Enter a repository like registry.example.org/mirror/airflow, without a tag."
         return self._matching("runtime_repository", REPOSITORY, message)
+
+    def clean_image_mirror(self) -> str:
+        message = "Enter a registry, with a path or none, like registry.example.org/docker-hub."
+        return self._matching("image_mirror", MIRROR, message)
 
     def clean_package_index(self) -> str:
         message = "Enter an https address like https://pypi.example.org/simple, without a user."

@@ -6,6 +6,8 @@ from typing import Literal
 from apps.dataplane.clouds.identities import CloudIdentity
 from apps.dataplane.errors import Permanent
 
+DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
@@ -92,6 +94,7 @@ class ClusterConfig:
     `task_log_days`, of tasks on a shared claim, or `parse_log_hours`, of DAG files, are removed.
     `airflow_url` is the origin of the
     Airflow UIs: each lives below `/<ref>/`. Without a `registry` projects bring no packages.
+    `image_mirror` is `host[:port]/path`, below which are copies of the images of Docker Hub.
     """
 
     connection: Connection
@@ -112,6 +115,18 @@ class ClusterConfig:
     parse_log_hours: int = 24
     database_size: str = "5Gi"
     registry: Registry | None = None
+    image_mirror: str = ""
+
+    def mirrored(self, image: str) -> str:
+        """Return where nodes pull an image: one of Docker Hub at its path in the mirror, if there
+        is one. An image that names another registry stays where it is.
+        """
+        host, slash, rest = image.partition("/")
+        is_registry = bool(slash) and ("." in host or ":" in host or host == "localhost")
+        if not self.image_mirror or (is_registry and host not in DOCKER_HUB):
+            return image
+        path = rest if is_registry else image
+        return f"{self.image_mirror}/{path if '/' in path else f'library/{path}'}"
 
     def for_database_on(self, server: str | None) -> "ClusterConfig":
         """Return it with the server (`host:port`, empty for the Deployment's own namespace) that a

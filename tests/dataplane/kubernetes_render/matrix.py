@@ -123,6 +123,7 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
             database=SERVER,
             object_store=STORE,
             image_pull_secret=PULL_SECRET,
+            image_mirror="mirror.test:5000/docker-hub",
             storage_class="fast",
         ),
     ),

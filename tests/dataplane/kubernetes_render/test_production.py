@@ -11,6 +11,7 @@ from apps.dataplane.production import (
     Toleration,
 )
 from tests.dataplane.kubernetes_render.matrix import (
+    SERVER,
     make_config,
     make_spec,
     manifests,
@@ -218,3 +219,33 @@ def test_the_cas_of_a_company_reach_every_process_of_airflow_beside_the_public_o
 def _mounts(container: dict[str, Any]) -> list[dict[str, Any]]:
     mounts: list[dict[str, Any]] = container.get("volumeMounts", [])
     return mounts
+
+
+def test_a_mirror_serves_every_image_of_docker_hub() -> None:
+    for executor, database in (("celery", None), ("kubernetes", None), ("celery", SERVER)):
+        queues = {} if executor == "celery" else {"queues": ()}
+        spec = make_spec(executor=executor, **queues)
+        config = make_config(image_mirror="mirror.test:5000/hub", database=database)
+
+        images = {
+            container["image"]
+            for one in manifests(render(spec=spec, config=config))
+            for pod in pods_in(one)
+            for key in ("containers", "initContainers")
+            for container in pod["spec"].get(key, [])
+        }
+
+        assert {image.partition("/")[0] for image in images} == {"mirror.test:5000"}
+        assert "mirror.test:5000/hub/library/postgres:15-bookworm" in images
+        assert f"mirror.test:5000/hub/{spec.runtime.image}" in images
+
+
+def test_images_of_other_registries_stay_where_they_are() -> None:
+    config = make_config(image_mirror="mirror.test/hub")
+
+    assert config.mirrored("ghcr.io/acme/etl@sha256:5e") == "ghcr.io/acme/etl@sha256:5e"
+    assert config.mirrored("localhost/etl:1") == "localhost/etl:1"
+    assert config.mirrored("registry:5000/etl:1") == "registry:5000/etl:1"
+    assert config.mirrored("docker.io/acme/etl:1") == "mirror.test/hub/acme/etl:1"
+    assert config.mirrored("redis:7.2") == "mirror.test/hub/library/redis:7.2"
+    assert make_config().mirrored("redis:7.2") == "redis:7.2"

@@ -174,7 +174,7 @@ def _pod(
 ) -> Manifest:
     container = {
         "name": "test",
-        "image": BROKER_IMAGE,
+        "image": config.mirrored(BROKER_IMAGE),
         "command": ["bash", "-euc", script],
         "volumeMounts": [{"name": "volume", "mountPath": FOLDER}],
         "terminationMessagePolicy": "FallbackToLogsOnError",

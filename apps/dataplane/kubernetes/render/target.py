@@ -75,7 +75,12 @@ class Target:
     def image(self) -> str:
         """The image that runs Airflow and code of users: with the packages of the project."""
         packages = self.spec.packages
-        return packages.image if packages else self.spec.runtime.image
+        return packages.image if packages else self.runtime_image
+
+    @property
+    def runtime_image(self) -> str:
+        """The image of the runtime alone, for the portal's own programs."""
+        return self.config.mirrored(self.spec.runtime.image)
 
     @property
     def has_shared_logs(self) -> bool:
