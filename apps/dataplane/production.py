@@ -54,6 +54,7 @@ class ProductionSpec:
     `no_proxy` hosts with commas. `high_availability` runs two of scheduler, api-server and
     triggerer at least, on different nodes and in different zones where there are some.
     `mesh_opt_out` keeps the sidecars of a mesh out of Jobs, which would never end beside them.
+    `pgbouncer` puts one before the metadata database, in transaction mode.
     `ca_bundle` has certificates (PEM) of CAs that are trusted beside the public ones.
     """
 
@@ -83,3 +84,4 @@ class ProductionSpec:
     https_proxy: str = ""
     no_proxy: str = ""
     ca_bundle: str = ""
+    pgbouncer: bool = False

@@ -108,6 +108,16 @@ _ALL = (
     _replicas("dag_processor", "DAG processor", 4, "Each parses all files."),
     _replicas("triggerer", "Triggerer", 4, "Deferred tasks are spread over them."),
     Setting(
+        name="pgbouncer",
+        label="PgBouncer",
+        group="Database",
+        kind=SwitchKind(),
+        default="off",
+        help="A connection pooler before the metadata database: many processes of Airflow share a "
+        "few connections to the server. Worth it from two schedulers or API servers on.",
+        restarts="components",
+    ),
+    Setting(
         name="node_selector",
         label="Node selector",
         group="Nodes",

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('clusters', '0008_unused_images'),
+        ("clusters", "0008_unused_images"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='cluster',
-            name='image_mirror',
-            field=models.CharField(blank=True, db_default='', default='', max_length=300),
+            model_name="cluster",
+            name="image_mirror",
+            field=models.CharField(blank=True, db_default="", default="", max_length=300),
         ),
     ]

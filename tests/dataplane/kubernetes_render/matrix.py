@@ -135,6 +135,10 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
         make_spec(settings=PRODUCTION, queues=(specs.DEFAULT_QUEUE, ON_GPUS)),
         make_config(),
     ),
+    "pgbouncer": (
+        make_spec(settings=ProductionSpec(pgbouncer=True)),
+        make_config(),
+    ),
     "longest-names": (
         make_spec(ref=LONGEST_REF, queues=(specs.DEFAULT_QUEUE, LONGEST)),
         make_config(database=SERVER, logs_storage_class="shared", logs_access="ReadWriteOnce"),

@@ -1,8 +1,10 @@
 """Settings of production in the manifests: sizes, replicas, nodes, labels, quotas, proxies."""
 
+from base64 import b64decode
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.render.sizes import pool_of
 from apps.dataplane.production import (
     Mount,
     ProductionSpec,
@@ -249,3 +251,48 @@ def test_images_of_other_registries_stay_where_they_are() -> None:
     assert config.mirrored("docker.io/acme/etl:1") == "mirror.test/hub/acme/etl:1"
     assert config.mirrored("redis:7.2") == "mirror.test/hub/library/redis:7.2"
     assert make_config().mirrored("redis:7.2") == "redis:7.2"
+
+
+def test_pgbouncer_serves_the_core_and_what_needs_a_session_goes_past_it() -> None:
+    for server in (None, SERVER):
+        spec = make_spec(settings=ProductionSpec(pgbouncer=True))
+        found = {
+            (one["kind"], one["metadata"]["name"]): one
+            for one in manifests(render(spec=spec, config=make_config(database=server)))
+        }
+
+        def address(name: str, found: Any = found) -> str:
+            data = found["Secret", name]["data"]["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+            return b64decode(data).decode().rpartition("@")[2]
+
+        assert address("airflow").startswith("pgbouncer.airflow-tidy-comet.svc:6432/")
+        past = "postgres.airflow-tidy-comet.svc:5432" if server is None else str(server)
+        assert address("airflow-direct").startswith(past)
+        for one in found.values():
+            for pod in pods_in(one):
+                _check_who_reads_which(pod)
+        keda = b64decode(found["Secret", "keda-database"]["data"]["connection"]).decode()
+        assert past in keda
+        assert ("NetworkPolicy", "to-pgbouncer") in found
+    assert ("Deployment", "pgbouncer") not in rendered()
+    assert ("Secret", "airflow-direct") not in rendered()
+
+
+def _check_who_reads_which(pod: dict[str, Any]) -> None:
+    for key in ("containers", "initContainers"):
+        for container in pod["spec"].get(key, []):
+            read = {one.get("secretRef", {}).get("name") for one in container.get("envFrom", [])}
+            programs = ("migrate", "wait-for-migrations", "clean-database")
+            wanted = "airflow-direct" if container["name"] in programs else "airflow"
+            assert read & {"airflow", "airflow-direct"} <= {wanted}
+
+
+def test_pools_grow_with_what_connects() -> None:
+    def pool(**settings: Any) -> tuple[int, int]:
+        return pool_of(ProductionSpec(pgbouncer=True, **settings), "celery")
+
+    clients, connections = pool()
+    assert (clients, connections) == (200, 16)
+    assert pool(scheduler_replicas=4, api_server_replicas=8) == (710, 66)
+    # Two share what one opens.
+    assert pool(high_availability=True) == (320, 15)

@@ -15,6 +15,7 @@ API_PORT = 8080
 DATABASE_SERVICE = "postgres"
 BROKER_SERVICE = "redis"
 API_SERVICE = "api-server"
+POOLER_SERVICE, POOLER_PORT = "pgbouncer", 6432
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ def migration(configuration: Configuration) -> Manifest:
         ],
         "volumes": [programs_volume(PROGRAM_FILES), scratch_volume()],
     }
-    reads = [configuration.airflow]
+    reads = [configuration.direct]
     if target.config.database is None:
         pod["initContainers"] = [preparation(target, configuration.database_admin)]
         reads.append(configuration.database_admin)
@@ -68,7 +68,7 @@ def database_program(
         "image": target.runtime_image,
         "args": ["python", f"{PROGRAMS}/{name}.py"],
         "env": [{"name": key, "value": value} for key, value in sorted(variables.items())],
-        "envFrom": [{"secretRef": {"name": configuration.airflow["metadata"]["name"]}}],
+        "envFrom": [{"secretRef": {"name": configuration.direct["metadata"]["name"]}}],
         "volumeMounts": [
             {"name": "programs", "mountPath": PROGRAMS, "readOnly": True},
             {"name": "scratch", "mountPath": SCRATCH},

@@ -29,6 +29,7 @@ from apps.dataplane.kubernetes.render.places import (
 from apps.dataplane.kubernetes.render.pods.database import (
     async_database_url,
     database_url,
+    pooled_url,
 )
 from apps.dataplane.kubernetes.render.target import (
     API_PORT,
@@ -56,7 +57,6 @@ EXECUTORS = {
 }
 PARALLELISM = {"celery": 512, "local": 8}
 DAY_SECONDS = 86_400
-MIB_OF_API_WORKER = 4096
 # Services of the namespace and of the cluster, and pods and cluster addresses by number: these are
 # private ones, and where a number is called a proxy is of no use.
 DIRECT_HOSTS = (
@@ -117,11 +117,10 @@ def _sized(target: Target) -> dict[str, str]:
     """Return the defaults that depend on how much components get."""
     spec = target.spec
     parsing = sizes.core_share("dag-processor", spec.settings).most_cpu_millis // 1000
-    serving = sizes.core_share("api-server", spec.settings).memory_mib // MIB_OF_API_WORKER
     return {
         "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM.get(spec.executor, spec.settings.task_pods)),
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": str(max(1, parsing)),
-        "AIRFLOW__API__WORKERS": str(max(1, serving)),
+        "AIRFLOW__API__WORKERS": str(sizes.api_workers(spec.settings)),
     }
 
 
@@ -150,11 +149,11 @@ def core_environment(target: Target) -> dict[str, str]:
         "PORTAL_AUDIENCE": sign_in.audience,
         "PORTAL_PUBLIC_KEY_FILE": PUBLIC_KEY,
     }
-    server = target.config.database
-    if server:
+    server, is_pooled = target.config.database, target.spec.settings.pgbouncer
+    if server or is_pooled:
         name = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC"
         environment[name] = "portal_database.ASYNC_ARGUMENTS"
-    if server and server.is_verified:
+    if server and server.is_verified and not is_pooled:
         environment |= {
             "PORTAL_DATABASE_CA": DATABASE_CA,
             "PORTAL_DATABASE_SSLMODE": server.sslmode,
@@ -167,16 +166,26 @@ def core_environment(target: Target) -> dict[str, str]:
     return environment
 
 
-def core_secrets(target: Target) -> dict[str, str]:
-    """Return the secrets of api-server, scheduler, dag-processor and triggerer."""
-    for_asyncpg = async_database_url(target)
-    also = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": for_asyncpg} if for_asyncpg else {}
+def core_secrets(target: Target, *, is_direct: bool) -> dict[str, str]:
+    """Return the secrets of api-server, scheduler, dag-processor and triggerer; with `is_direct`
+    those of programs that reach the database's server past PgBouncer.
+    """
     return {
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(target, scheme="postgresql+psycopg2"),
-        **also,
+        **(_direct(target) if is_direct else _pooled(target)),
         "AIRFLOW__CORE__FERNET_KEY": target.spec.secrets.fernet_key,
         "AIRFLOW__API_AUTH__JWT_SECRET": target.spec.secrets.jwt_secret,
     }
+
+
+def _pooled(target: Target) -> dict[str, str]:
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": pooled_url(target, scheme="postgresql+psycopg2")}
+
+
+def _direct(target: Target) -> dict[str, str]:
+    for_asyncpg = async_database_url(target)
+    also = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": for_asyncpg} if for_asyncpg else {}
+    url = database_url(target, scheme="postgresql+psycopg2")
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, **also}
 
 
 def broker_secrets(target: Target) -> dict[str, str]:
