@@ -21,6 +21,7 @@ from apps.dataplane.status import Finding, Permission, PlaneCheck
 from tests.clusters.material import CANARY, NOW, SERVER, certificate, kubeconfig
 from tests.conftest import custom_role, make_user, put_role
 
+GOOGLE_KEY = json.dumps({"type": "service_account", "private_key": "canary-of-google"})
 pytestmark = pytest.mark.django_db
 LIST = "/o/nordhavn/clusters/"
 GOOD = PlaneCheck(
@@ -394,6 +395,29 @@ def test_settings_are_kept_sealed_and_never_shown(browser, remote) -> None:
     assert config_for(remote).registry is None
 
 
+def test_logs_go_to_google_and_azure_with_a_key_or_with_the_rights_of_pods(browser, remote) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+    google = {"logs_in": "object_store", "logs_url": "gs://logs/prod"}
+    azure = google | {"logs_url": "wasbs://logs@account.blob.core.windows.net/prod"}
+
+    def store():
+        remote.refresh_from_db()
+        return config_for(remote).object_store
+
+    given = browser.post(address, settings_of(remote, **google, logs_secret_key=GOOGLE_KEY))
+    assert given.status_code == 302
+    assert (store().is_google, store().secret_key) == (True, GOOGLE_KEY)
+    # It stays as long as it is not removed, and goes to no other vendor.
+    assert browser.post(address, settings_of(remote, **google)).status_code == 302
+    assert store().secret_key == GOOGLE_KEY
+    moved = browser.post(address, settings_of(remote, **azure))
+    assert "Enter the key of this store" in moved.content.decode()
+    without = settings_of(remote, **azure, forget_logs_secret_key="on")
+    assert browser.post(address, without).status_code == 302
+    assert (store().is_azure, store().secret_key) == (True, "")
+    assert CANARY not in browser.get(address).content.decode()
+
+
 def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> None:
     sealed.seal(remote, "database_password", CANARY)
     remote.database_host, remote.database_user = "db.example.org", "portal"
@@ -412,6 +436,21 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"logs_size": "5 GB"}, "like 5Gi"),
         ({"logs_in": "object_store"}, "Enter the bucket"),
         ({"logs_url": "https://x"}, "Enter a bucket like"),
+        ({"logs_url": "gs://logs/../other"}, "Enter a bucket like"),
+        ({"logs_url": "wasbs://logs@evil.test/a"}, "Enter a bucket like"),
+        ({"logs_url": "gs://logs", "logs_secret_key": "{}"}, "the whole JSON key"),
+        (
+            {
+                "logs_url": "gs://logs",
+                "logs_secret_key": '{"type": "external_account", "private_key": "x"}',
+            },
+            "the whole JSON key",
+        ),
+        ({"logs_url": "s3://logs", "logs_secret_key": "a\nb"}, "Enter the key alone"),
+        (
+            {"logs_url": "gs://logs", "logs_access_key": "A", "logs_secret_key": GOOGLE_KEY},
+            "Only S3 has access keys",
+        ),
         ({"logs_endpoint": "ftp://x"}, "Enter an address like"),
         ({"logs_access_key": "A"}, "Enter the secret key"),
         ({"database_host": "a b"}, "Enter a host name"),

@@ -52,12 +52,24 @@ class DatabaseServer:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectStore:
-    """Where task logs go instead of a shared claim: `s3://bucket/prefix` and its keys."""
+    """Where task logs go instead of a shared claim: `s3://bucket/prefix` and its keys,
+    `gs://bucket/prefix` and the key of a service account (JSON), or
+    `wasbs://container@account.blob.core.windows.net/prefix` and the account's key. Without a key
+    pods use what their service account is allowed.
+    """
 
     url: str
     endpoint: str = ""
     access_key: str = ""
     secret_key: str = field(default="", repr=False)
+
+    @property
+    def is_google(self) -> bool:
+        return self.url.startswith("gs://")
+
+    @property
+    def is_azure(self) -> bool:
+        return self.url.startswith("wasbs://")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,11 @@
 """Settings of production in the manifests: sizes, replicas, nodes, labels, quotas, proxies."""
 
+import json
 from base64 import b64decode
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.config import ObjectStore
 from apps.dataplane.kubernetes.render.sizes import pool_of
 from apps.dataplane.production import (
     Mount,
@@ -296,3 +298,39 @@ def test_pools_grow_with_what_connects() -> None:
     assert pool(scheduler_replicas=4, api_server_replicas=8) == (710, 66)
     # Two share what one opens.
     assert pool(high_availability=True) == (320, 15)
+
+
+def _logs(store: ObjectStore) -> tuple[dict[str, str], dict[str, Any]]:
+    objects = manifests(render(spec=make_spec(), config=make_config(object_store=store)))
+    data = find(objects, "Secret", "task-logs")["data"]["AIRFLOW_CONN_PORTAL_LOGS"]
+    environment = find(objects, "ConfigMap", "environment")["data"]
+    options = {name: value for name, value in environment.items() if "REMOTE" in name}
+    return options, json.loads(b64decode(data))
+
+
+def test_logs_go_to_google_with_the_key_of_a_service_account_or_without() -> None:
+    options, connection = _logs(ObjectStore(url="gs://logs/prod/", secret_key='{"type": "x"}'))
+    _, without = _logs(ObjectStore(url="gs://logs"))
+
+    assert options["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"] == "gs://logs/prod/tidy-comet"
+    assert options["AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID"] == "portal_logs"
+    assert connection["conn_type"] == "google_cloud_platform"
+    assert connection["extra"] == {"keyfile_dict": '{"type": "x"}'}
+    assert without["extra"] == {}
+
+
+def test_logs_go_to_a_container_of_azure() -> None:
+    url = "wasbs://logs@account.blob.core.windows.net"
+    options, connection = _logs(ObjectStore(url=f"{url}/prod", secret_key="key"))
+    whole, _ = _logs(ObjectStore(url=url))
+
+    assert options["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"] == "wasb://prod/tidy-comet"
+    assert whole["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"] == "wasb://tidy-comet"
+    assert options["AIRFLOW__AZURE_REMOTE_LOGGING__REMOTE_WASB_LOG_CONTAINER"] == "logs"
+    assert connection == {
+        "conn_type": "wasb",
+        "host": "https://account.blob.core.windows.net",
+        "login": "account",
+        "password": "key",
+        "extra": {},
+    }

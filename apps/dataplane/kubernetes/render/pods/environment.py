@@ -26,6 +26,7 @@ from apps.dataplane.kubernetes.render.places import (
     TASK_LOGS,
     WORKER_ALIVE,
 )
+from apps.dataplane.kubernetes.render.pods import log_stores
 from apps.dataplane.kubernetes.render.pods.database import (
     async_database_url,
     database_url,
@@ -203,15 +204,8 @@ def log_secrets(target: Target) -> dict[str, str]:
     not on a shared claim; the same key signs no sessions.
     """
     secrets = {"AIRFLOW__API__SECRET_KEY": target.derived("airflow-api")}
-    store = target.config.object_store
-    if store:
-        connection = {
-            "conn_type": "aws",
-            "login": store.access_key,
-            "password": store.secret_key,
-            "extra": {"endpoint_url": store.endpoint} if store.endpoint else {},
-        }
-        secrets["AIRFLOW_CONN_PORTAL_LOGS"] = json.dumps(connection)
+    if store := target.config.object_store:
+        secrets[f"AIRFLOW_CONN_{log_stores.CONNECTION.upper()}"] = log_stores.connection(store)
     return secrets
 
 
@@ -272,14 +266,7 @@ def environment_objects(target: Target) -> dict[str, str]:
 
 def _remote_logs(target: Target) -> dict[str, str]:
     store = target.config.object_store
-    if store is None:
-        return {}
-    return {
-        "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
-        "AIRFLOW__LOGGING__DELETE_LOCAL_LOGS": "True",
-        "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"{store.url.rstrip('/')}/{target.ref}",
-        "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "portal_logs",
-    }
+    return log_stores.options(store, ref=target.ref) if store else {}
 
 
 def _user_variables(target: Target, *, is_secret: bool) -> dict[str, str]:
