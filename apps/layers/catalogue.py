@@ -7,6 +7,7 @@ from typing import Any, Literal
 from apps.core.errors import Invalid
 from apps.dataplane.production import ProductionSpec
 from apps.layers.certificates import CertificatesKind
+from apps.layers.collectors import CollectorKind
 from apps.layers.kinds import (
     LONGEST,
     AddressKind,
@@ -220,10 +221,27 @@ _ALL = (
     Setting(
         name="statsd_address",
         label="StatsD server",
-        group="Network",
+        group="Metrics and traces",
         kind=AddressKind(),
         is_for_local=True,
         help="Where Airflow sends its metrics, like statsd.monitoring.svc:9125.",
+    ),
+    Setting(
+        name="otel_metrics",
+        label="OpenTelemetry metrics",
+        group="Metrics and traces",
+        kind=CollectorKind(signal="metrics"),
+        is_for_local=True,
+        help="A collector that takes OTLP over HTTP, like http://otel.monitoring.svc:4318, in place "
+        "of StatsD. Headers are the secret variable OTEL_EXPORTER_OTLP_HEADERS.",
+    ),
+    Setting(
+        name="otel_traces",
+        label="OpenTelemetry traces",
+        group="Metrics and traces",
+        kind=CollectorKind(signal="traces"),
+        is_for_local=True,
+        help="A collector that takes OTLP over HTTP, like http://otel.monitoring.svc:4318.",
     ),
     Setting(
         name="http_proxy",

@@ -4,15 +4,18 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from apps.dataplane.kubernetes.render.pods.pooling import FOLDER
 from apps.dataplane.production import ProductionSpec
+from apps.dataplane.site.telemetry import telemetry
 from tests.dataplane.connection_pooler import PROGRAM, connection_pooler, running
 from tests.dataplane.database_pod import PYTHON, RUNTIME, Pod
 from tests.dataplane.encrypted_server import PASSWORD, USER, encrypted_server, programs
@@ -51,7 +54,7 @@ with settings.Session() as session:
     print(session.execute(text("SELECT state FROM dag_run WHERE run_id = 'one'")).scalar())
 """
 AUTHORITY = Authority("Ours")
-POOLED = ProductionSpec(pgbouncer=True)
+COLLECTED: set[tuple[str, str]] = set()
 DAG = """
 from airflow.sdk import dag, task
 
@@ -104,14 +107,42 @@ def test_a_database_is_made_migrated_used_and_dropped_through_it(
     assert "tidy_comet" not in databases(pod, server)
 
 
-def test_tasks_run_by_the_pgbouncer_that_a_deployment_gets(tmp_path: Path, server: int) -> None:
+class _Collector(BaseHTTPRequestHandler):
+    """Takes OTLP, and notes the path and what a header says."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        COLLECTED.add((self.path, self.headers.get("X-Key", "")))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def collector() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Collector) as listener:
+        threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.server_port}"
+        listener.shutdown()
+
+
+def test_tasks_run_by_the_pgbouncer_of_a_deployment_and_a_collector_hears_of_them(
+    tmp_path: Path, server: int, collector: str
+) -> None:
+    settings = ProductionSpec(
+        pgbouncer=True,
+        otel_metrics=f"{collector}/v1/metrics",
+        otel_traces=f"{collector}/v1/traces",
+    )
     pod = Pod(
         tmp_path,
         host="localhost",
         port=server,
         ca=AUTHORITY,
         sslmode="verify-full",
-        settings=POOLED,
+        settings=settings,
     )
     assert pod.prepare() == ""
     direct = pod.secret("airflow-direct") | pod.environment_of_programs()
@@ -122,13 +153,16 @@ def test_tasks_run_by_the_pgbouncer_that_a_deployment_gets(tmp_path: Path, serve
     )
 
     with running(_files(pod)) as port, ExitStack() as stack:
-        environment = _airflow(pod, tmp_path, port)
+        environment = _airflow(pod, tmp_path, port) | telemetry(settings, ref="tidy-comet")
+        environment |= {"OTEL_EXPORTER_OTLP_HEADERS": "X-Key=canary"}
+        environment |= {"OTEL_METRIC_EXPORT_INTERVAL": "2000"}
         for component in ("api-server", "scheduler", "dag-processor"):
             stack.callback(_stop, _start(component, tmp_path, environment))
         assert _runs(pod, environment) == "success"
         assert "all answered" in pod.run([str(PYTHON), "-c", MANY_AT_ONCE], environment)
         by_pooler = _connections(pod, server)
 
+    assert {("/v1/metrics", "canary"), ("/v1/traces", "canary")} == COLLECTED
     # Three processes with pools of their own; PgBouncer opens no more than it was told.
     assert 0 < by_pooler <= 16
     assert pod.drop() == ""

@@ -78,6 +78,7 @@ PRODUCTION = ProductionSpec(
         Mount(kind="secret", name="user-keys", path="/mnt/keys"),
     ),
     statsd_address="statsd.test:9125",
+    otel_traces="http://otel.test:4318/v1/traces",
     https_proxy="http://proxy.test:3128",
     no_proxy=".corp.test",
     ca_bundle="-----BEGIN CERTIFICATE-----\nb25l\n-----END CERTIFICATE-----\n",

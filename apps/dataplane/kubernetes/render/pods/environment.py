@@ -40,7 +40,7 @@ from apps.dataplane.kubernetes.render.target import (
 )
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.secrets_backend import secrets_backend
-from apps.dataplane.site.telemetry import metrics
+from apps.dataplane.site.telemetry import telemetry
 from apps.dataplane.site.trust import trust
 from apps.dataplane.spec import restart_mark
 from apps.dataplane.variables import (
@@ -105,7 +105,7 @@ def common_environment(target: Target) -> dict[str, str]:
     environment = {
         **DEFAULTS,
         **_sized(target),
-        **metrics(target.spec.settings),
+        **telemetry(target.spec.settings, ref=target.ref),
         **trust(target.spec.settings, path=CA_BUNDLE),
         **user,
         **fixed,
