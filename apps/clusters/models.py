@@ -138,6 +138,7 @@ class Cluster(models.Model):
     image_mirror = models.CharField(max_length=300, blank=True, default="", db_default="")
 
     has_keda = models.BooleanField(default=False)
+    gives_user_ids = models.BooleanField(default=False, db_default=False)
     version = models.CharField(max_length=60, blank=True)
     identity_seen = models.CharField(max_length=60, blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)

@@ -232,8 +232,8 @@ _ALL = (
         group="Metrics and traces",
         kind=CollectorKind(signal="metrics"),
         is_for_local=True,
-        help="A collector that takes OTLP over HTTP, like http://otel.monitoring.svc:4318, in place "
-        "of StatsD. Headers are the secret variable OTEL_EXPORTER_OTLP_HEADERS.",
+        help="A collector that takes OTLP over HTTP, like http://otel.monitoring.svc:4318, and not "
+        "StatsD. Headers are the secret variable OTEL_EXPORTER_OTLP_HEADERS.",
     ),
     Setting(
         name="otel_traces",

@@ -205,6 +205,17 @@ def test_keda_that_is_found_or_missed_is_applied_to_what_runs(browser, remote) -
     assert (remote.has_keda, remote.settings_version) == (True, 4)
 
 
+def test_namespaces_with_users_of_their_own_are_found_and_applied_once(browser, remote) -> None:
+    FakePlane.store.found = replace(GOOD, gives_user_ids=True)
+
+    for _ in range(2):
+        browser.post(f"{LIST}{remote.pk}/check/")
+
+    remote.refresh_from_db()
+    assert (remote.gives_user_ids, remote.settings_version) == (True, 2)
+    assert config_for(remote).gives_user_ids
+
+
 def test_a_credential_is_replaced_after_it_passed_its_test(browser, remote) -> None:
     Cluster.objects.update(unreachable_since=NOW, failures=7, last_error="401", blind_until=NOW)
     new = kubeconfig(user={"token": "a-new-one"})

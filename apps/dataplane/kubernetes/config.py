@@ -106,7 +106,8 @@ class ClusterConfig:
     `task_log_days`, of tasks on a shared claim, or `parse_log_hours`, of DAG files, are removed.
     `airflow_url` is the origin of the
     Airflow UIs: each lives below `/<ref>/`. Without a `registry` projects bring no packages.
-    `image_mirror` is `host[:port]/path`, below which are copies of the images of Docker Hub.
+    With `gives_user_ids` each namespace has users and groups of its own for pods, as in OpenShift,
+    and refuses others. Below `image_mirror`, `host[:port]/path`, are copies of Docker Hub's images.
     """
 
     connection: Connection
@@ -128,6 +129,7 @@ class ClusterConfig:
     database_size: str = "5Gi"
     registry: Registry | None = None
     image_mirror: str = ""
+    gives_user_ids: bool = False
 
     def mirrored(self, image: str) -> str:
         """Return where nodes pull an image: one of Docker Hub at its path in the mirror, if there

@@ -334,3 +334,20 @@ def test_logs_go_to_a_container_of_azure() -> None:
         "password": "key",
         "extra": {},
     }
+
+
+def test_a_namespace_that_gives_user_ids_gets_pods_without() -> None:
+    for database in (None, SERVER):
+        for executor in ("celery", "kubernetes"):
+            queues = {} if executor == "celery" else {"queues": ()}
+            spec = make_spec(executor=executor, settings=ProductionSpec(pgbouncer=True), **queues)
+            usual = render(spec=spec, config=make_config(database=database))
+            found = render(spec=spec, config=make_config(database=database, gives_user_ids=True))
+
+            assert _user_ids(manifests(usual)) > {"runAsUser", "fsGroup"}
+            assert _user_ids(manifests(found)) == set()
+
+
+def _user_ids(objects: list[Manifest]) -> set[str]:
+    text = json.dumps([pod for one in objects for pod in pods_in(one)])
+    return {name for name in ("runAsUser", "runAsGroup", "fsGroup") if f'"{name}":' in text}

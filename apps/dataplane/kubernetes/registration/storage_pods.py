@@ -181,7 +181,7 @@ def _pod(
         **closed_container(SHARE),
     }
     spec: dict[str, Any] = {
-        **pod_security(user=volume.user, group=volume.group),
+        **pod_security(config, user=volume.user, group=volume.group),
         "serviceAccountName": ACCOUNT,
         "restartPolicy": "Never",
         "activeDeadlineSeconds": int(LEFT_BEHIND.total_seconds()),

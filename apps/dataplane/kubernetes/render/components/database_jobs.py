@@ -25,6 +25,7 @@ from apps.dataplane.kubernetes.render.pods.placement import job_metadata
 from apps.dataplane.kubernetes.render.pods.pods import (
     DATABASE_USER,
     closed_container,
+    identity,
     restricted_pod,
 )
 from apps.dataplane.kubernetes.render.pods.portal_files import database_ca, program_files
@@ -175,5 +176,5 @@ def _psql(target: Target, name: str, admin: Manifest) -> dict[str, Any]:
         "volumeMounts": [{"name": "programs", "mountPath": PROGRAMS, "readOnly": True}],
         **closed_container(sizes.PREPARATION),
     }
-    container["securityContext"] |= {"runAsUser": DATABASE_USER, "runAsGroup": DATABASE_USER}
+    container["securityContext"] |= identity(target.config, user=DATABASE_USER, group=DATABASE_USER)
     return container

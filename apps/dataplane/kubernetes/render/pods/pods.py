@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.render.places import (
     CA_BUNDLE,
     CODE_SLOTS,
@@ -73,7 +74,7 @@ def closed_container(share: Share) -> dict[str, Any]:
 
 def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     """Return the fields of a pod's spec that all pods here have."""
-    pod = {**pod_security(user=user, group=group), **placement(target)}
+    pod = {**pod_security(target.config, user=user, group=group), **placement(target)}
     secrets = {
         REGISTRY_SECRET: target.config.image_pull_secret,
         IMAGE_SECRET: target.spec.image_pull_secret,
@@ -84,16 +85,22 @@ def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     return pod
 
 
-def pod_security(*, user: int, group: int) -> dict[str, Any]:
+def identity(config: ClusterConfig, *, user: int, group: int) -> dict[str, int]:
+    """Return user and group of a pod or container; none where the namespace gives them. Images run
+    as any user, as long as files belong to its group.
+    """
+    return {} if config.gives_user_ids else {"runAsUser": user, "runAsGroup": group}
+
+
+def pod_security(config: ClusterConfig, *, user: int, group: int) -> dict[str, Any]:
     """Return what Pod Security "restricted" wants of a pod's spec."""
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": user,
-            "runAsGroup": group,
-            "fsGroup": group,
+            **identity(config, user=user, group=group),
+            **({} if config.gives_user_ids else {"fsGroup": group}),
             # Changing the owner of every file at each start takes minutes on a large claim, and
             # opens PostgreSQL's folder to the group, which it refuses.
             "fsGroupChangePolicy": "OnRootMismatch",
