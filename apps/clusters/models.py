@@ -139,8 +139,10 @@ class Cluster(models.Model):
     registry_ca = models.TextField(blank=True)
     runtime_repository = models.CharField(max_length=300, blank=True)
     package_index = models.CharField(max_length=500, blank=True)
+    image_mirror = models.CharField(max_length=300, blank=True, default="", db_default="")
 
     has_keda = models.BooleanField(default=False)
+    gives_user_ids = models.BooleanField(default=False, db_default=False)
     version = models.CharField(max_length=60, blank=True)
     identity_seen = models.CharField(max_length=60, blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)

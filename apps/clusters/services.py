@@ -34,6 +34,7 @@ SUPPLIES = (
     "registry_ca",
     "runtime_repository",
     "package_index",
+    "image_mirror",
 )
 # After a change of these a Deployment would not find its data any more.
 FIXED_WHILE_USED = {
@@ -50,6 +51,7 @@ APPLIED_AGAIN_FOR = (
     "logs_access_key",
     "logs_secret_key",
     "image_pull_secret",
+    "image_mirror",
     "history_days",
 )
 # These as well, of Deployments with a database on that server. A new server is for new ones.

@@ -64,6 +64,9 @@ class ProductionSpec:
     `no_proxy` hosts with commas. `high_availability` runs two of scheduler, api-server and
     triggerer at least, on different nodes and in different zones where there are some.
     `mesh_opt_out` keeps the sidecars of a mesh out of Jobs, which would never end beside them.
+    `otel_metrics` and `otel_traces` are URLs that take OTLP over HTTP.
+    `pgbouncer` puts one before the metadata database, in transaction mode.
+    `ca_bundle` has certificates (PEM) of CAs that are trusted beside the public ones.
     """
 
     scheduler_size: Size | None = None
@@ -93,3 +96,7 @@ class ProductionSpec:
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
+    ca_bundle: str = ""
+    pgbouncer: bool = False
+    otel_metrics: str = ""
+    otel_traces: str = ""

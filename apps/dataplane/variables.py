@@ -147,7 +147,7 @@ INSTEAD_OF_SECRETS = (
     "Pass connections as AIRFLOW_CONN_… and variables as AIRFLOW_VAR_…, marked as secret."
 )
 INSTEAD_OF_LOGS = "The portal keeps logs where its pages find them."
-INSTEAD_OF_TRUST = "Give the certificate to the connection or the call in the DAG that needs it."
+INSTEAD_OF_TRUST = "Add your CA to the setting “CA bundle”."
 INSTEAD_OF_PACKAGES = "Give the index in the DAG, or in a connection of the type Package Index."
 INSTEAD = "Remove it, or use another name for what your own code reads."
 # The first pattern that fits says what to do instead.
@@ -214,18 +214,6 @@ def proxies(settings: ProductionSpec) -> dict[str, str]:
     }
     both = {name: value for name, value in found.items() if value}
     return both | {name.lower(): value for name, value in both.items()}
-
-
-def metrics(settings: ProductionSpec) -> dict[str, str]:
-    """Return the options with which Airflow sends metrics to the StatsD server of the settings."""
-    if not settings.statsd_address:
-        return {}
-    host, _, port = settings.statsd_address.rpartition(":")
-    return {
-        "AIRFLOW__METRICS__STATSD_ON": "True",
-        "AIRFLOW__METRICS__STATSD_HOST": host,
-        "AIRFLOW__METRICS__STATSD_PORT": port,
-    }
 
 
 def with_direct_hosts(

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from apps.core.errors import Invalid
 from apps.dataplane.production import ProductionSpec
+from apps.layers.certificates import CertificatesKind
+from apps.layers.collectors import CollectorKind
 from apps.layers.identities import IdentitiesKind, IdentityKind
 from apps.layers.kinds import (
     LONGEST,
@@ -55,9 +57,14 @@ class Setting:
 
     def tidy(self, text: str) -> str:
         """Return a text in its one form. Raises Invalid for what the kind refuses."""
-        if len(text) > LONGEST or "\x00" in text:
-            raise Invalid(f"At most {LONGEST} characters that can be stored.")
+        if len(text) > self.longest or "\x00" in text:
+            raise Invalid(f"At most {self.longest} characters that can be stored.")
         return self.kind.tidy(text)
+
+    @property
+    def longest(self) -> int:
+        """How many characters a text may have."""
+        return int(getattr(self.kind, "longest", LONGEST))
 
 
 def _size(component: str, label: str, what: str) -> Setting:
@@ -103,6 +110,16 @@ _ALL = (
     _replicas("api_server", "API server", 8, "Requests are spread over them."),
     _replicas("dag_processor", "DAG processor", 4, "Each parses all files."),
     _replicas("triggerer", "Triggerer", 4, "Deferred tasks are spread over them."),
+    Setting(
+        name="pgbouncer",
+        label="PgBouncer",
+        group="Database",
+        kind=SwitchKind(),
+        default="off",
+        help="A connection pooler before the metadata database: many processes of Airflow share a "
+        "few connections to the server. Worth it from two schedulers or API servers on.",
+        restarts="components",
+    ),
     Setting(
         name="node_selector",
         label="Node selector",
@@ -227,10 +244,27 @@ _ALL = (
     Setting(
         name="statsd_address",
         label="StatsD server",
-        group="Network",
+        group="Metrics and traces",
         kind=AddressKind(),
         is_for_local=True,
         help="Where Airflow sends its metrics, like statsd.monitoring.svc:9125.",
+    ),
+    Setting(
+        name="otel_metrics",
+        label="OpenTelemetry metrics",
+        group="Metrics and traces",
+        kind=CollectorKind(signal="metrics"),
+        is_for_local=True,
+        help="A collector that takes OTLP over HTTP, like http://otel.monitoring.svc:4318, and not "
+        "StatsD. Headers are the secret variable OTEL_EXPORTER_OTLP_HEADERS.",
+    ),
+    Setting(
+        name="otel_traces",
+        label="OpenTelemetry traces",
+        group="Metrics and traces",
+        kind=CollectorKind(signal="traces"),
+        is_for_local=True,
+        help="A collector that takes OTLP over HTTP, like http://otel.monitoring.svc:4318.",
     ),
     Setting(
         name="http_proxy",
@@ -256,6 +290,15 @@ _ALL = (
         kind=HostsKind(),
         is_for_local=True,
         help="With commas, like .example.org,10.0.0.0/8. Services of the cluster are added.",
+    ),
+    Setting(
+        name="ca_bundle",
+        label="CA bundle",
+        group="Network",
+        kind=CertificatesKind(),
+        is_for_local=True,
+        help="Certificates of your company's CAs (PEM), trusted by every process of Airflow beside "
+        "the public ones.",
     ),
 )
 SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _ALL}

@@ -8,7 +8,8 @@ from django.forms.boundfield import BoundField
 
 from apps.core.errors import Invalid
 from apps.layers.catalogue import Setting
-from apps.layers.kinds import LONGEST, SwitchKind
+from apps.layers.certificates import BEGIN, certificates_in_words
+from apps.layers.kinds import SwitchKind
 from apps.layers.resolving import Effective
 
 # What people write to have none where a layer above has one.
@@ -44,7 +45,7 @@ class SettingField(forms.CharField):
             label=setting.label,
             help_text=text,
             widget=_widget(setting, inherited, allowed),
-            max_length=LONGEST,
+            max_length=setting.longest,
         )
         self.setting = setting
 
@@ -70,6 +71,8 @@ def grouped(form: forms.Form, names: Iterable[str]) -> list[dict[str, Any]]:
 
 def in_words(value: str) -> str:
     """Write a value in one line."""
+    if value.startswith(BEGIN):
+        return certificates_in_words(value)
     lines = ", ".join(value.splitlines())
     return f"{lines[:80]}…" if len(lines) > 80 else lines or NONE
 

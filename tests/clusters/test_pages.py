@@ -21,6 +21,7 @@ from apps.dataplane.status import Finding, Permission, PlaneCheck
 from tests.clusters.material import CANARY, NOW, SERVER, certificate, kubeconfig
 from tests.conftest import custom_role, make_user, put_role
 
+GOOGLE_KEY = json.dumps({"type": "service_account", "private_key": "canary-of-google"})
 pytestmark = pytest.mark.django_db
 LIST = "/o/nordhavn/clusters/"
 GOOD = PlaneCheck(
@@ -204,6 +205,17 @@ def test_keda_that_is_found_or_missed_is_applied_to_what_runs(browser, remote) -
     assert (remote.has_keda, remote.settings_version) == (True, 4)
 
 
+def test_namespaces_with_users_of_their_own_are_found_and_applied_once(browser, remote) -> None:
+    FakePlane.store.found = replace(GOOD, gives_user_ids=True)
+
+    for _ in range(2):
+        browser.post(f"{LIST}{remote.pk}/check/")
+
+    remote.refresh_from_db()
+    assert (remote.gives_user_ids, remote.settings_version) == (True, 2)
+    assert config_for(remote).gives_user_ids
+
+
 def test_a_credential_is_replaced_after_it_passed_its_test(browser, remote) -> None:
     Cluster.objects.update(unreachable_since=NOW, failures=7, last_error="401", blind_until=NOW)
     new = kubeconfig(user={"token": "a-new-one"})
@@ -359,6 +371,7 @@ def test_settings_are_kept_sealed_and_never_shown(browser, remote) -> None:
         "registry_user": "builder",
         "registry_password": f"{CANARY}-4",
         "runtime_repository": "registry.example.org:5000/mirror/airflow",
+        "image_mirror": "registry.example.org:5000/docker-hub",
         "package_index": "https://pypi.example.org/simple",
     }
 
@@ -377,6 +390,7 @@ def test_settings_are_kept_sealed_and_never_shown(browser, remote) -> None:
     assert remote.connection_version == 2
     assert sealed.opened(remote, "logs_secret_key") == f"{CANARY}-1"
     registry = config_for(remote).registry
+    assert config_for(remote).image_mirror == "registry.example.org:5000/docker-hub"
     assert registry
     assert (registry.host, registry.user) == ("registry.example.org:5000", "builder")
     assert registry.password == f"{CANARY}-4"
@@ -390,6 +404,29 @@ def test_settings_are_kept_sealed_and_never_shown(browser, remote) -> None:
     remote.refresh_from_db()
     assert remote.registry_password is None
     assert config_for(remote).registry is None
+
+
+def test_logs_go_to_google_and_azure_with_a_key_or_with_the_rights_of_pods(browser, remote) -> None:
+    address = f"{LIST}{remote.pk}/settings/"
+    google = {"logs_in": "object_store", "logs_url": "gs://logs/prod"}
+    azure = google | {"logs_url": "wasbs://logs@account.blob.core.windows.net/prod"}
+
+    def store():
+        remote.refresh_from_db()
+        return config_for(remote).object_store
+
+    given = browser.post(address, settings_of(remote, **google, logs_secret_key=GOOGLE_KEY))
+    assert given.status_code == 302
+    assert (store().is_google, store().secret_key) == (True, GOOGLE_KEY)
+    # It stays as long as it is not removed, and goes to no other vendor.
+    assert browser.post(address, settings_of(remote, **google)).status_code == 302
+    assert store().secret_key == GOOGLE_KEY
+    moved = browser.post(address, settings_of(remote, **azure))
+    assert "Enter the key of this store" in moved.content.decode()
+    without = settings_of(remote, **azure, forget_logs_secret_key="on")
+    assert browser.post(address, without).status_code == 302
+    assert (store().is_azure, store().secret_key) == (True, "")
+    assert CANARY not in browser.get(address).content.decode()
 
 
 def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> None:
@@ -410,6 +447,21 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"logs_size": "5 GB"}, "like 5Gi"),
         ({"logs_in": "object_store"}, "Enter the bucket"),
         ({"logs_url": "https://x"}, "Enter a bucket like"),
+        ({"logs_url": "gs://logs/../other"}, "Enter a bucket like"),
+        ({"logs_url": "wasbs://logs@evil.test/a"}, "Enter a bucket like"),
+        ({"logs_url": "gs://logs", "logs_secret_key": "{}"}, "the whole JSON key"),
+        (
+            {
+                "logs_url": "gs://logs",
+                "logs_secret_key": '{"type": "external_account", "private_key": "x"}',
+            },
+            "the whole JSON key",
+        ),
+        ({"logs_url": "s3://logs", "logs_secret_key": "a\nb"}, "Enter the key alone"),
+        (
+            {"logs_url": "gs://logs", "logs_access_key": "A", "logs_secret_key": GOOGLE_KEY},
+            "Only S3 has access keys",
+        ),
         ({"logs_endpoint": "ftp://x"}, "Enter an address like"),
         ({"logs_access_key": "A"}, "Enter the secret key"),
         ({"database_host": "a b"}, "Enter a host name"),
@@ -431,6 +483,9 @@ def test_a_stored_password_is_not_sent_to_another_server(browser, remote) -> Non
         ({"registry_repository": "r.test/a", "registry_password": "p"}, "Enter the user of this"),
         ({"registry_ca": "x" * 99}, "This is not a certificate."),
         ({"runtime_repository": "r.test/../a"}, "Enter a repository like"),
+        ({"image_mirror": "docker-hub"}, "Enter a registry, with a path or none"),
+        ({"image_mirror": "https://r.test/hub"}, "Enter a registry, with a path or none"),
+        ({"image_mirror": "r.test/a/../b"}, "Enter a registry, with a path or none"),
         ({"package_index": "http://pypi.test/simple"}, "Enter an https address"),
         ({"package_index": "https://me:it@pypi.test/simple"}, "without a user"),
         ({"image_pull_secret": "[" * 100_000}, "not the JSON"),
@@ -577,6 +632,7 @@ DESTINATIONS = [
     {"registry_ca": certificate("evil")},
     {"runtime_repository": "evil.test/airflow"},
     {"package_index": "https://evil.test/simple"},
+    {"image_mirror": "evil.test/hub"},
 ]
 
 

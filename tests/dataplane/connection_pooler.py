@@ -5,7 +5,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,12 +33,23 @@ ignore_startup_parameters = extra_float_digits
 @contextmanager
 def connection_pooler(server: int) -> Iterator[int]:
     """Run it in front of the server at a port; yield its own."""
+    files = {
+        "pgbouncer.ini": SETTINGS.replace("{server}", str(server)).replace("{user}", USER),
+        "users.txt": f'"{USER}" "{PASSWORD}"\n',
+    }
+    with running(files) as port:
+        yield port
+
+
+@contextmanager
+def running(files: Mapping[str, str]) -> Iterator[int]:
+    """Run it with these files, in which `{folder}` and `{port}` are its own; yield the port."""
     folder = Path(tempfile.mkdtemp(prefix="astro-portal-pooler-"))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
-    text = SETTINGS.format(server=server, user=USER, port=port, folder=folder)
-    (folder / "pgbouncer.ini").write_text(text)
-    (folder / "users.txt").write_text(f'"{USER}" "{PASSWORD}"\n')
+    for name, text in files.items():
+        own = text.replace("{folder}", str(folder)).replace("{port}", str(port))
+        (folder / name).write_text(own)
     if ACCOUNT:
         for path in (folder, *folder.iterdir()):
             shutil.chown(path, ACCOUNT, ACCOUNT)

@@ -10,6 +10,7 @@ from pathlib import Path
 from apps.dataplane.kubernetes.config import DatabaseServer
 from apps.dataplane.kubernetes.render import render
 from apps.dataplane.kubernetes.render.places import DATABASE_CA
+from apps.dataplane.production import ProductionSpec
 from tests.dataplane.encrypted_server import PASSWORD, USER
 from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests
 from tests.dataplane.kubernetes_render.pods import find
@@ -19,6 +20,7 @@ from tests.kubernetes.certificates import Authority
 
 PYTHON = installed_python(make_runtime().version)
 RUNTIME = Path(__file__).parents[2] / "runtime"
+DEFAULTS = ProductionSpec()
 CA_FILE = Path(DATABASE_CA).name
 ASK = """
 import asyncio
@@ -40,7 +42,16 @@ print("asyncpg", asyncio.run(by_asyncpg()))
 class Pod:
     """The environment of pods of a Deployment whose database is on the server."""
 
-    def __init__(self, folder: Path, *, host: str, port: int, ca: Authority, sslmode: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        host: str,
+        port: int,
+        ca: Authority,
+        sslmode: str,
+        settings: ProductionSpec = DEFAULTS,
+    ) -> None:
         server = DatabaseServer(
             host=host,
             port=port,
@@ -49,9 +60,13 @@ class Pod:
             sslmode=sslmode,
             ca_certificate=ca.certificate,
         )
-        self.objects = manifests(render(spec=make_spec(), config=make_config(database=server)))
+        spec = make_spec(settings=settings)
+        self.objects = manifests(render(spec=spec, config=make_config(database=server)))
         self.folder = folder
         files = find(self.objects, "ConfigMap", "programs")["data"]
+        program = folder / "airflow"
+        program.write_text(f'#!/bin/sh\nexec {PYTHON} -m airflow "$@"\n')
+        program.chmod(0o700)
         (folder / "ca.pem").write_text(files.get(CA_FILE, ""))
 
     def prepare(self) -> str:
@@ -74,6 +89,16 @@ class Pod:
             **{name: self._local(value) for name, value in wanted.items()},
             "AIRFLOW_HOME": str(self.folder),
             "PYTHONPATH": str(RUNTIME / "plugins"),
+        }
+
+    def environment_of_programs(self) -> dict[str, str]:
+        """Return what `migrate.py` has besides the address of the database."""
+        return {
+            "AIRFLOW_HOME": str(self.folder),
+            "PATH": f"{self.folder}:/usr/bin:/bin",
+            "PYTHONPATH": str(RUNTIME / "plugins"),
+            "PORTAL_READER": self.secret("tidy-comet-admin")["PORTAL_READER"],
+            "PORTAL_AIRFLOW_VERSION": make_runtime().airflow_version,
         }
 
     def drop(self) -> str:

@@ -702,6 +702,7 @@ def test_proxies_and_metrics_of_the_settings_are_there_and_those_of_people_win(
         https_proxy="http://proxy.test:3128",
         no_proxy=".corp.test",
         statsd_address="statsd.test:9125",
+        ca_bundle="the company's",
     )
     mine = VariableSpec(key="https_proxy", value="http://mine.test:1", is_secret=False)
 
@@ -713,4 +714,25 @@ def test_proxies_and_metrics_of_the_settings_are_there_and_those_of_people_win(
     assert environment["https_proxy"] == "http://mine.test:1"
     assert {"127.0.0.1", ".corp.test"} <= set(environment["NO_PROXY"].split(","))
     assert environment["AIRFLOW__METRICS__STATSD_HOST"] == "statsd.test"
+    assert environment["SSL_CERT_FILE"] == str(place.folder.ca_bundle)
     assert "AIRFLOW__METRICS__STATSD_ON" not in worker_environment(spec=make_spec(), place=place)
+
+
+def test_a_collector_takes_metrics_in_place_of_statsd_and_traces_beside_them(place: Place) -> None:
+    statsd = ProductionSpec(statsd_address="statsd.test:9125")
+    both = replace(
+        statsd,
+        otel_metrics="http://otel.test:4318/v1/metrics",
+        otel_traces="https://otel.test/otlp/v1/traces",
+    )
+
+    environment = worker_environment(spec=make_spec(settings=both), place=place)
+    without = worker_environment(spec=make_spec(settings=statsd), place=place)
+
+    assert environment["AIRFLOW__METRICS__OTEL_ON"] == "True"
+    assert environment["AIRFLOW__METRICS__OTEL_PORT"] == "4318"
+    assert environment["AIRFLOW__TRACES__OTEL_PORT"] == "443"
+    assert environment["AIRFLOW__TRACES__OTEL_SSL_ACTIVE"] == "True"
+    assert environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] == both.otel_traces
+    assert "AIRFLOW__METRICS__STATSD_ON" not in environment
+    assert "OTEL_SERVICE_NAME" not in without

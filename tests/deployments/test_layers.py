@@ -32,6 +32,7 @@ from apps.layers.models import Layer
 from apps.organizations.models import Organization, Workspace
 from tests.core.pages import check_page
 from tests.deployments.conftest import FAR, drive
+from tests.kubernetes.certificates import Authority
 
 pytestmark = pytest.mark.django_db
 Make = Callable[..., Deployment]
@@ -478,3 +479,52 @@ def test_the_form_offers_the_identities_that_the_cluster_allows_and_none(
     assert [value for value, _ in exact.choices] == ["", "none", f"irsa {ROLE}"]
     assert gone in [value for value, _ in with_old.choices], "leaving the field changes nothing"
     assert with_star.choices == ["none", f"irsa {ROLE}-*"]
+
+
+def test_a_ca_bundle_is_shown_by_names_and_days_and_warned_of(
+    distant: Make,
+    say: Callable[..., int],
+    workspace: Workspace,
+    alice: User,
+    client_of: Callable[[User], Client],
+) -> None:
+    deployment = distant()
+    client = client_of(alice)
+    ending = Authority("Corp Root CA").certificate
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    asked = client.post(address, {"ca_bundle": ending}).content.decode()
+    say(workspace, ca_bundle=ending)
+    effective = client.get(reverse("deployments:settings", args=[deployment.ref])).content.decode()
+    layer = client.get(address).content.decode()
+    check_page(layer)
+
+    assert "“Corp Root CA” until" in asked
+    for page in (effective, layer):
+        assert "The CA bundle needs care" in page
+        assert "“Corp Root CA” ends on" in page
+    assert "BEGIN CERTIFICATE" not in effective
+    assert spec_of(deployment).settings.ca_bundle == ending
+
+
+def test_a_ca_bundle_that_has_ended_keeps_nothing_from_being_edited(
+    distant: Make, alice: User
+) -> None:
+    deployment = distant()
+    ending = Authority("Corp Root CA").certificate
+
+    operation = edit(alice, deployment, with_settings(ca_bundle=ending, scheduler_size="large"))
+
+    assert operation.deployment == deployment
+
+
+def test_what_is_no_certificate_is_said_at_its_field_and_kept(
+    workspace: Workspace, alice: User, client_of: Callable[[User], Client]
+) -> None:
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    page = client_of(alice).post(address, {"ca_bundle": "my own words"})
+
+    assert page.status_code == 422
+    assert "Enter certificates in PEM" in page.content.decode()
+    assert "my own words" in page.content.decode()

@@ -39,6 +39,8 @@ GOOD = (
     ("secret_variables", "B=user-a/k\nA=user-b/k", "A=user-b/k\nB=user-a/k", None),
     ("mounts", "claim/user-d=/mnt/d:rw", "claim/user-d=/mnt/d:rw", None),
     ("statsd_address", "statsd.test:09125", "statsd.test:9125", "statsd.test:9125"),
+    ("otel_metrics", "http://o.test:4318", "http://o.test:4318/v1/metrics", None),
+    ("otel_traces", " https://o.test/otlp/v1/traces/ ", "https://o.test/otlp/v1/traces", None),
     ("no_proxy", " .a.test, 10.0.0.0/8,.a.test", ".a.test,10.0.0.0/8", None),
 )
 BAD = (
@@ -83,6 +85,10 @@ BAD = (
     ("http_proxy", "proxy:3128", "URL of a proxy"),
     ("http_proxy", "http://me:secret@proxy.test:3128", "is a secret"),
     ("no_proxy", "a b", "commas"),
+    ("otel_metrics", "o.test:4318", "URL of a collector"),
+    ("otel_metrics", "http://o.test:99999", "URL of a collector"),
+    ("otel_metrics", "http://o.test/a?key=b", "URL of a collector"),
+    ("otel_traces", "http://me:secret@o.test:4318", "is a secret"),
 )
 
 

@@ -10,12 +10,14 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment
+from apps.layers.models import Layer
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.tokens.services import create_token
 from apps.runtimes.catalogue import runtimes
 from tests.alerts.examples import ended
 from tests.conftest import role
 from tests.core.pages import check_page
+from tests.kubernetes.certificates import Authority
 from tests.observability.incidents import make_incident
 
 pytestmark = pytest.mark.django_db
@@ -124,3 +126,18 @@ def test_a_person_who_sees_no_airflow_is_not_told_names_of_dags(
     bob.workspacegrant_set.update(permission=role("workspace", "accessor").permission)
 
     assert "secret_dag" not in text_of(client_of(bob))
+
+
+def test_cas_that_end_are_told_to_those_who_see_the_cluster(
+    client: Client,
+    organization: Organization,
+    charlie: User,
+    client_of: Callable[[User], Client],
+) -> None:
+    cluster = Cluster.objects.create(organization=organization, kind="local", name="eu-central")
+    Layer.objects.create(
+        cluster=cluster, values={"ca_bundle": Authority("Corp Root CA").certificate}
+    )
+
+    assert "CA “Corp Root CA”" in text_of(client)
+    assert "Corp Root CA" not in text_of(client_of(charlie), "/")

@@ -66,6 +66,7 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
             portal_id=cluster.portal_id,
             airflow_url=settings.AIRFLOW_URL,
             has_keda=cluster.has_keda,
+            gives_user_ids=cluster.gives_user_ids,
             scale_down_seconds=settings.CLUSTER_SCALE_DOWN_SECONDS,
             task_log_days=settings.TASK_LOG_DAYS,
             parse_log_hours=settings.PARSE_LOG_HOURS,
@@ -82,6 +83,7 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
             object_store=_object_store(cluster),
             image_pull_secret=opened(cluster, "image_pull_secret"),
             registry=_registry(cluster),
+            image_mirror=cluster.image_mirror,
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of the cluster {cluster} cannot be read. {error}") from error

@@ -94,7 +94,7 @@ def register_clusters(
 def check_cluster(*, actor: User, cluster: Cluster) -> PlaneCheck:
     """Test a cluster again and store the result."""
     check = probe(cluster)
-    has_keda = cluster.has_keda
+    before = _kind(cluster)
     columns = _note(cluster, check)
     with transaction.atomic():
         # A result from an old credential does not apply to a new one.
@@ -102,7 +102,7 @@ def check_cluster(*, actor: User, cluster: Cluster) -> PlaneCheck:
             pk=cluster.pk, connection_version=cluster.connection_version, removed_at=None
         )
         same.update(**{name: getattr(cluster, name) for name in columns})
-        if cluster.has_keda != has_keda:
+        if _kind(cluster) != before:
             same.update(
                 connection_version=F("connection_version") + 1,
                 settings_version=F("settings_version") + 1,
@@ -123,10 +123,10 @@ def replace_credential(*, actor: User, cluster: Cluster, access: Access) -> Plan
     check = _probed(cluster, access.connection)
     _refuse_unusable(cluster, check)
     _refuse_another_cluster(cluster, check)
-    before, had_keda = (cluster.server, _principal(cluster)), cluster.has_keda
+    before, was = (cluster.server, _principal(cluster)), _kind(cluster)
     columns = [*_take(cluster, access), *_note(cluster, check)]
     values = {name: getattr(cluster, name) for name in columns}
-    news = int(cluster.has_keda != had_keda)
+    news = int(_kind(cluster) != was)
     values |= {"connection_version": version + 1, "settings_version": F("settings_version") + news}
     with transaction.atomic():
         same = Cluster.objects.filter(pk=cluster.pk, connection_version=version, removed_at=None)
@@ -281,6 +281,11 @@ def _kind_of(connection: Connection) -> str:
     return Cluster.CredentialKind.CERTIFICATE
 
 
+def _kind(cluster: Cluster) -> tuple[bool, bool]:
+    """Return what tests find out and Deployments are rendered by."""
+    return cluster.has_keda, cluster.gives_user_ids
+
+
 def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
     """Set the columns of a row from a test's result, and return their names."""
     now = timezone.now()
@@ -291,7 +296,10 @@ def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
         return columns
     cluster.version, cluster.seen_at = result["version"][:60], now
     cluster.identity_seen = cluster.identity_seen or result["identity"][:60]
-    cluster.has_keda = cluster.has_keda if check.has_keda is None else check.has_keda
+    if check.has_keda is not None:
+        cluster.has_keda = check.has_keda
+    if check.gives_user_ids is not None:
+        cluster.gives_user_ids = check.gives_user_ids
     # It answers, so the circuit breaker closes.
     cluster.failures, cluster.last_error = 0, ""
     cluster.unreachable_since = cluster.blind_until = None
@@ -301,6 +309,7 @@ def _note(cluster: Cluster, check: PlaneCheck) -> list[str]:
         "seen_at",
         "identity_seen",
         "has_keda",
+        "gives_user_ids",
         "failures",
         "last_error",
         "unreachable_since",

@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django import forms
 
+from apps.clusters.forms import log_stores
 from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
@@ -17,7 +18,6 @@ from apps.organizations.models import Workspace
 VERIFIED = (Cluster.DatabaseTls.VERIFY_CA, Cluster.DatabaseTls.VERIFY_FULL)
 NOT_A_CERTIFICATE = "This is not a certificate. It begins with -----BEGIN CERTIFICATE-----."
 SIZE = re.compile(r"([1-9][0-9]{0,5})(Mi|Gi|Ti)")
-BUCKET = re.compile(r"s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[-A-Za-z0-9_.=]+)*/?")
 ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]{1,300}/?")
 DATABASE_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.:]{0,251}[A-Za-z0-9])?")
 DATABASE_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}")
@@ -25,6 +25,11 @@ DATABASE_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}")
 REPOSITORY = re.compile(
     r"(?=[^/]*[.:]|localhost/)[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?"
     r"(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)+"
+)
+# A mirror may be all of a registry.
+MIRROR = re.compile(
+    r"(?=[^/]*[.:]|localhost/)[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?"
+    r"(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*"
 )
 INDEX = re.compile(r"https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[-A-Za-z0-9_.~]+)*/?")
 PULL_SECRET_BYTES = 64 * 1024
@@ -39,7 +44,7 @@ class SettingsForm(NameForm, KeptForm):
         "image_pull_secret": (),
         "registry_password": ("registry_repository", "registry_user"),
     }
-    ticks = ("apply_again", "forget_image_pull_secret")
+    ticks = ("apply_again", "forget_image_pull_secret", "forget_logs_secret_key")
 
     storage_class = forms.ChoiceField(required=False)
     logs_in = forms.ChoiceField(
@@ -67,27 +72,34 @@ class SettingsForm(NameForm, KeptForm):
         widget=forms.TextInput(attrs={"data-width": "s"}),
     )
     logs_url = forms.CharField(
-        label="Bucket", required=False, max_length=500, help_text="Like s3://airflow-logs/prod."
+        label="Bucket or container",
+        required=False,
+        max_length=500,
+        help_text="Like s3://airflow-logs/prod, gs://airflow-logs/prod or "
+        "wasbs://logs@account.blob.core.windows.net/prod.",
+        widget=forms.TextInput(attrs={"spellcheck": "false"}),
     )
     logs_endpoint = forms.CharField(
         label="Endpoint",
         required=False,
         max_length=500,
-        help_text="Only for stores other than Amazon S3.",
+        help_text="Only for stores that speak S3 and are not Amazon's.",
     )
     logs_access_key = forms.CharField(
         label="Access key",
         required=False,
         max_length=200,
-        help_text="Empty if the bucket takes writes without keys. Rights of nodes do not "
-        "count: pods cannot ask for them.",
+        help_text="Of S3 alone.",
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
     )
     logs_secret_key = forms.CharField(
         label="Secret key",
         required=False,
-        max_length=500,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        max_length=10_000,
+        help_text="Of the access key; of Google the JSON key of a service account; of Azure the "
+        "key of the storage account. Empty where the service accounts of pods have the right. "
+        "Rights of nodes do not count: pods cannot ask for them.",
+        widget=WriteOnlyText(attrs={"rows": 3, "spellcheck": "false", "data-kind": "code"}),
     )
     database_host = forms.CharField(
         label="PostgreSQL server",
@@ -153,6 +165,15 @@ class SettingsForm(NameForm, KeptForm):
         widget=WriteOnlyText(attrs={"rows": 5, "spellcheck": "false", "data-kind": "code"}),
         help_text="The JSON of a docker config with “auths”, for images that are not public.",
     )
+    image_mirror = forms.CharField(
+        label="Registry mirror",
+        required=False,
+        max_length=300,
+        help_text="Like registry.example.org/docker-hub, where nodes do not reach Docker Hub. All "
+        "images of Airflow, PostgreSQL, Redis and PgBouncer are pulled below it, at their paths on "
+        "Docker Hub. Images that name a registry stay there.",
+        widget=forms.TextInput(attrs={"spellcheck": "false"}),
+    )
     registry_repository = forms.CharField(
         label="Repository",
         required=False,
@@ -205,6 +226,8 @@ class SettingsForm(NameForm, KeptForm):
         required=False, label="Remove the stored credentials"
     )
 
+    forget_logs_secret_key = forms.BooleanField(required=False, label="Remove the stored key")
+
     def __init__(self, *args: Any, cluster: Cluster, deployment_count: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cluster = cluster
@@ -223,8 +246,9 @@ class SettingsForm(NameForm, KeptForm):
             if getattr(cluster, name) is not None:
                 hint = "Stored. Leave empty to keep it."
                 self.fields[name].help_text = f"{self.fields[name].help_text} {hint}".strip()
-        if cluster.image_pull_secret is None:
-            del self.fields["forget_image_pull_secret"]
+        for name in ("image_pull_secret", "logs_secret_key"):
+            if getattr(cluster, name) is None:
+                del self.fields[f"forget_{name}"]
 
     @classmethod
     def stored(cls, cluster: Cluster) -> dict[str, Any]:
@@ -260,7 +284,10 @@ class SettingsForm(NameForm, KeptForm):
         return size
 
     def clean_logs_url(self) -> str:
-        return self._matching("logs_url", BUCKET, "Enter a bucket like s3://airflow-logs/prod.")
+        url = str(self.cleaned_data["logs_url"])
+        if url and not log_stores.is_store(url):
+            raise forms.ValidationError(log_stores.WRONG)
+        return url
 
     def clean_logs_endpoint(self) -> str:
         message = "Enter an address like https://minio.example.org, without a path."
@@ -282,6 +309,10 @@ class SettingsForm(NameForm, KeptForm):
         message = "Enter a repository like registry.example.org/mirror/airflow, without a tag."
         return self._matching("runtime_repository", REPOSITORY, message)
 
+    def clean_image_mirror(self) -> str:
+        message = "Enter a registry, with a path or none, like registry.example.org/docker-hub."
+        return self._matching("image_mirror", MIRROR, message)
+
     def clean_package_index(self) -> str:
         message = "Enter an https address like https://pypi.example.org/simple, without a user."
         return self._matching("package_index", INDEX, message)
@@ -302,8 +333,7 @@ class SettingsForm(NameForm, KeptForm):
         data = super().clean() or {}
         if data.get("logs_in") == Cluster.LogsIn.OBJECT_STORE:
             self._need("logs_url", "Enter the bucket for logs.")
-        if data.get("logs_access_key") and self.cluster.logs_secret_key is None:
-            self._need("logs_secret_key", "Enter the secret key of this access key.")
+        self._clean_logs(data)
         if data.get("database_sslmode") in VERIFIED:
             self._need("database_ca", "Enter the CA certificate that the server's is checked with.")
         if data.get("database_host"):
@@ -315,6 +345,21 @@ class SettingsForm(NameForm, KeptForm):
                 self._need("database_password", "Enter the password of the new server.")
         self._clean_registry(data)
         return data
+
+    def _clean_logs(self, data: dict[str, Any]) -> None:
+        url, key = str(data.get("logs_url", "")), str(data.get("logs_secret_key") or "")
+        before, is_stored = self.cluster.logs_url, self.cluster.logs_secret_key is not None
+        if is_stored and before and log_stores.kind_of(before) != log_stores.kind_of(url):
+            # The key of one vendor must not go to another.
+            is_stored = False
+            if not data.get("forget_logs_secret_key"):
+                self._need("logs_secret_key", "Enter the key of this store, or remove the stored.")
+        if data.get("logs_access_key") and not is_stored:
+            self._need("logs_secret_key", "Enter the secret key of this access key.")
+        if data.get("logs_access_key") and log_stores.kind_of(url) in ("gs", "wasbs"):
+            self.add_error("logs_access_key", "Only S3 has access keys. Leave this empty.")
+        if url and key and (message := log_stores.wrong_key(url, key)):
+            self.add_error("logs_secret_key", message)
 
     def _clean_registry(self, data: dict[str, Any]) -> None:
         if not data.get("registry_repository"):
@@ -347,13 +392,18 @@ class SettingsForm(NameForm, KeptForm):
         gone = {
             "image_pull_secret": data.get("forget_image_pull_secret"),
             "database_password": not data["database_host"],
-            "logs_secret_key": not data["logs_access_key"],
+            "logs_secret_key": data.get("forget_logs_secret_key") or self._has_no_key(),
             "registry_password": not (data["registry_repository"] and data["registry_user"]),
         }
         for name, is_gone in gone.items():
             if is_gone and getattr(self.cluster, name) is not None:
                 typed[name] = None
         return typed
+
+    def _has_no_key(self) -> bool:
+        """Return whether S3 is used without an access key, so that there is no secret one."""
+        data = self.cleaned_data
+        return log_stores.kind_of(data["logs_url"]) in ("", "s3") and not data["logs_access_key"]
 
     def _matching(self, name: str, pattern: re.Pattern[str], message: str) -> str:
         text = str(self.cleaned_data[name])

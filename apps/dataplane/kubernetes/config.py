@@ -6,6 +6,8 @@ from typing import Literal
 from apps.dataplane.clouds.identities import CloudIdentity
 from apps.dataplane.errors import Permanent
 
+DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
@@ -54,12 +56,24 @@ class DatabaseServer:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectStore:
-    """Where task logs go instead of a shared claim: `s3://bucket/prefix` and its keys."""
+    """Where task logs go instead of a shared claim: `s3://bucket/prefix` and its keys,
+    `gs://bucket/prefix` and the key of a service account (JSON), or
+    `wasbs://container@account.blob.core.windows.net/prefix` and the account's key. Without a key
+    pods use what their service account is allowed.
+    """
 
     url: str
     endpoint: str = ""
     access_key: str = ""
     secret_key: str = field(default="", repr=False)
+
+    @property
+    def is_google(self) -> bool:
+        return self.url.startswith("gs://")
+
+    @property
+    def is_azure(self) -> bool:
+        return self.url.startswith("wasbs://")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +110,8 @@ class ClusterConfig:
     `task_log_days`, of tasks on a shared claim, or `parse_log_hours`, of DAG files, are removed.
     `airflow_url` is the origin of the
     Airflow UIs: each lives below `/<ref>/`. Without a `registry` projects bring no packages.
+    With `gives_user_ids` each namespace has users and groups of its own for pods, as in OpenShift,
+    and refuses others. Below `image_mirror`, `host[:port]/path`, are copies of Docker Hub's images.
     """
 
     connection: Connection
@@ -116,6 +132,19 @@ class ClusterConfig:
     parse_log_hours: int = 24
     database_size: str = "5Gi"
     registry: Registry | None = None
+    image_mirror: str = ""
+    gives_user_ids: bool = False
+
+    def mirrored(self, image: str) -> str:
+        """Return where nodes pull an image: one of Docker Hub at its path in the mirror, if there
+        is one. An image that names another registry stays where it is.
+        """
+        host, slash, rest = image.partition("/")
+        is_registry = bool(slash) and ("." in host or ":" in host or host == "localhost")
+        if not self.image_mirror or (is_registry and host not in DOCKER_HUB):
+            return image
+        path = rest if is_registry else image
+        return f"{self.image_mirror}/{path if '/' in path else f'library/{path}'}"
 
     def for_database_on(self, server: str | None) -> "ClusterConfig":
         """Return it with the server (`host:port`, empty for the Deployment's own namespace) that a

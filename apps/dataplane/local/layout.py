@@ -65,6 +65,11 @@ class Folder:
         return self.path / "environment.json"
 
     @property
+    def ca_bundle(self) -> Path:
+        """The CAs that its processes trust, where a company's are among them."""
+        return self.path / "ca-bundle.pem"
+
+    @property
     def state(self) -> Path:
         return self.path / "state.json"
 

@@ -12,6 +12,7 @@ from apps.deployments.configuration.schema import (
     Variable,
 )
 from apps.layers.catalogue import SETTINGS
+from apps.layers.certificates import BEGIN, certificates_in_words
 from apps.layers.kinds import labels_text, tolerations_text
 
 NOT_SET = "not set"
@@ -303,6 +304,8 @@ def setting_label(name: str) -> str:
 
 def setting_in_words(value: str) -> str:
     """Write the value of a setting in one line."""
+    if value.startswith(BEGIN):
+        return certificates_in_words(value)
     return ", ".join(value.splitlines()) or "none"
 
 

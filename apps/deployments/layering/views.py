@@ -1,10 +1,12 @@
 """The settings of a layer above Deployments, and what holds for one of them."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.access.queries import denial_for
@@ -20,6 +22,7 @@ from apps.deployments.layering.forms import LayerForm, stored
 from apps.deployments.layering.services import Place, Reached, layer_name, reached_by, update_layer
 from apps.deployments.models import Deployment
 from apps.layers.catalogue import LAYERS, settings_on
+from apps.layers.certificates import expiring
 from apps.layers.form_fields import in_words
 from apps.layers.queries import layer_of, layers_above, layers_over
 from apps.layers.resolving import Said, resolve
@@ -103,7 +106,12 @@ def settings(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         }
         for setting in offered
     ]
-    context = {"deployment": deployment, "rows": rows}
+    bundle = found["ca_bundle"].value
+    context = {
+        "deployment": deployment,
+        "rows": rows,
+        "ending": expiring(bundle, now=timezone.now()),
+    }
     return render(request, "layers/effective.html", context)
 
 
@@ -143,13 +151,19 @@ def _page(request: HttpRequest, place: Place, context: dict[str, Any]) -> HttpRe
         "message": WORDS[layer],
         "above": LAYERS[: LAYERS.index(layer)],
         "form": form,
-        "reached": reached[:MOST_SHOWN],
+        "reached": [_in_words(one) for one in reached[:MOST_SHOWN]],
         "reached_count": len(reached),
         "more": max(len(reached) - MOST_SHOWN, 0),
         "reached_words": deployments_in_words(len(reached)),
+        "ending": expiring(row.values.get("ca_bundle", "") if row else "", now=timezone.now()),
     }
     status = 422 if form.errors else 200
     return render(request, "layers/layer.html", context, status=status)
+
+
+def _in_words(one: Reached) -> Reached:
+    changes = tuple((label, in_words(old), in_words(new)) for label, old, new in one.changes)
+    return replace(one, changes=changes)
 
 
 def _kept(values: dict[str, str], row: Any, form: LayerForm) -> dict[str, str]:

@@ -1,5 +1,5 @@
 """The morning look: what failed in the last day or days, which queues were full, and what ends
-soon, of everything a person may see or of one organization. Five queries, however many rows.
+soon, of everything a person may see or of one organization. Six queries, however many rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +14,8 @@ from apps.access.scopes import grant_model, models_with_roles
 from apps.accounts.models import User, UserKind
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment
+from apps.layers.certificates import ending
+from apps.layers.models import Layer
 from apps.observability.incidents.models import Incident
 from apps.observability.results.models import RunResult
 from apps.organizations.models import Organization
@@ -74,6 +76,7 @@ def morning_of(
     ends = sorted(
         (
             *_of_clusters(clusters, now),
+            *_of_ca_bundles(clusters, now),
             *_of_runtimes(runtimes, now),
             *_of_roles(user, organization, now),
         ),
@@ -148,6 +151,30 @@ def _of_clusters(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
                 at=at,
                 tone="bad" if at <= now else "warn",
             )
+
+
+def _of_ca_bundles(clusters: Sequence[Cluster], now: datetime) -> Iterator[End]:
+    """Tell of CAs that clusters and their organizations give to Deployments."""
+    if not clusters:
+        return
+    places = Q(cluster__in=clusters) | Q(organization__in={one.organization_id for one in clusters})
+    rows = Layer.objects.filter(places, values__has_key="ca_bundle")
+    for row in rows.select_related("organization", "cluster__organization").order_by("pk"):
+        for name, at in ending(row.values["ca_bundle"], now=now):
+            yield End(
+                what=f"CA {name}",
+                where=row.said.place,
+                url=_settings_of(row),
+                at=at,
+                tone="bad" if at <= now else "warn",
+            )
+
+
+def _settings_of(row: Layer) -> str:
+    if row.organization is not None:
+        return reverse("deployments:organization_settings", args=[row.organization.slug])
+    cluster: Any = row.cluster
+    return reverse("deployments:cluster_settings", args=[cluster.organization.slug, cluster.pk])
 
 
 def _of_runtimes(using: Mapping[str, tuple[int, str]], now: datetime) -> Iterator[End]:

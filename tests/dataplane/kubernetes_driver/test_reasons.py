@@ -17,6 +17,16 @@ OUT_OF_MEMORY = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
     ("status", "words"),
     [
         ({"containerStatuses": [waiting("ImagePullBackOff", "no such image")]}, "cannot be pulled"),
+        (
+            {
+                "containerStatuses": [
+                    waiting("ErrImagePull", "not found")
+                    | {"image": "mirror.test/hub/library/redis:7.2"}
+                ]
+            },
+            "The image mirror.test/hub/library/redis:7.2 cannot be pulled: not found Check that "
+            "mirror.test has an image of this name",
+        ),
         ({"containerStatuses": [waiting("ErrImagePull", "no")]}, "registry.test/airflow:1"),
         (
             {"initContainerStatuses": [waiting("CreateContainerConfigError", 'secret "x"')]},

@@ -82,8 +82,10 @@ PRODUCTION = ProductionSpec(
         Mount(kind="secret", name="user-keys", path="/mnt/keys"),
     ),
     statsd_address="statsd.test:9125",
+    otel_traces="http://otel.test:4318/v1/traces",
     https_proxy="http://proxy.test:3128",
     no_proxy=".corp.test",
+    ca_bundle="-----BEGIN CERTIFICATE-----\nb25l\n-----END CERTIFICATE-----\n",
 )
 VARIABLES = (
     VariableSpec(key="GREETING", value="$(HOSTNAME) costs $5 and 100%\n…", is_secret=False),
@@ -126,6 +128,7 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
             database=SERVER,
             object_store=STORE,
             image_pull_secret=PULL_SECRET,
+            image_mirror="mirror.test:5000/docker-hub",
             storage_class="fast",
         ),
     ),
@@ -135,6 +138,10 @@ CASES: dict[str, tuple[DeploymentSpec, ClusterConfig]] = {
     ),
     "production": (
         make_spec(settings=PRODUCTION, queues=(specs.DEFAULT_QUEUE, ON_GPUS)),
+        make_config(),
+    ),
+    "pgbouncer": (
+        make_spec(settings=ProductionSpec(pgbouncer=True)),
         make_config(),
     ),
     "longest-names": (

@@ -29,6 +29,7 @@ DIFFERS_FROM = {
     "server-and-store": "celery-keda",
     "kubernetes-store": "kubernetes",
     "production": "celery-keda",
+    "pgbouncer": "celery-keda",
 }
 
 

@@ -1,8 +1,12 @@
 """Settings of production in the manifests: sizes, replicas, nodes, labels, quotas, proxies."""
 
+import json
+from base64 import b64decode
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.config import ObjectStore
+from apps.dataplane.kubernetes.render.sizes import pool_of
 from apps.dataplane.production import (
     Mount,
     ProductionSpec,
@@ -11,6 +15,7 @@ from apps.dataplane.production import (
     Toleration,
 )
 from tests.dataplane.kubernetes_render.matrix import (
+    SERVER,
     make_config,
     make_spec,
     manifests,
@@ -193,3 +198,156 @@ def test_a_proxy_never_stands_between_airflows_own_components() -> None:
     assert environment["https_proxy"] == environment["HTTPS_PROXY"] == "http://proxy.test:3128"
     hosts = environment["NO_PROXY"].split(",")
     assert {"api-server", ".svc", ".corp.test"} <= set(hosts)
+
+
+def test_the_cas_of_a_company_reach_every_process_of_airflow_beside_the_public_ones() -> None:
+    for executor in ("celery", "kubernetes"):
+        found = rendered(executor, ca_bundle="the company's")
+
+        bundle = found["ConfigMap", "trust"]["data"]["ca-bundle.pem"]
+        assert bundle.startswith("the company's\n")
+        assert bundle.count("BEGIN CERTIFICATE") > 100
+        assert found["ConfigMap", "environment"]["data"]["SSL_CERT_FILE"].endswith("ca-bundle.pem")
+        having = {
+            pod["metadata"]["labels"]["app.kubernetes.io/component"]
+            for one in found.values()
+            for pod in pods_in(one)
+            for container in pod["spec"]["containers"]
+            if any(mount["name"] == "trust" and mount["readOnly"] for mount in _mounts(container))
+        }
+        runs_tasks = "worker" if executor == "celery" else "task"
+        assert having == {"api-server", "scheduler", "dag-processor", "triggerer", runs_tasks}
+    assert ("ConfigMap", "trust") not in rendered()
+
+
+def _mounts(container: dict[str, Any]) -> list[dict[str, Any]]:
+    mounts: list[dict[str, Any]] = container.get("volumeMounts", [])
+    return mounts
+
+
+def test_a_mirror_serves_every_image_of_docker_hub() -> None:
+    for executor, database in (("celery", None), ("kubernetes", None), ("celery", SERVER)):
+        queues = {} if executor == "celery" else {"queues": ()}
+        spec = make_spec(executor=executor, **queues)
+        config = make_config(image_mirror="mirror.test:5000/hub", database=database)
+
+        images = {
+            container["image"]
+            for one in manifests(render(spec=spec, config=config))
+            for pod in pods_in(one)
+            for key in ("containers", "initContainers")
+            for container in pod["spec"].get(key, [])
+        }
+
+        assert {image.partition("/")[0] for image in images} == {"mirror.test:5000"}
+        assert "mirror.test:5000/hub/library/postgres:15-bookworm" in images
+        assert f"mirror.test:5000/hub/{spec.runtime.image}" in images
+
+
+def test_images_of_other_registries_stay_where_they_are() -> None:
+    config = make_config(image_mirror="mirror.test/hub")
+
+    assert config.mirrored("ghcr.io/acme/etl@sha256:5e") == "ghcr.io/acme/etl@sha256:5e"
+    assert config.mirrored("localhost/etl:1") == "localhost/etl:1"
+    assert config.mirrored("registry:5000/etl:1") == "registry:5000/etl:1"
+    assert config.mirrored("docker.io/acme/etl:1") == "mirror.test/hub/acme/etl:1"
+    assert config.mirrored("redis:7.2") == "mirror.test/hub/library/redis:7.2"
+    assert make_config().mirrored("redis:7.2") == "redis:7.2"
+
+
+def test_pgbouncer_serves_the_core_and_what_needs_a_session_goes_past_it() -> None:
+    for server in (None, SERVER):
+        spec = make_spec(settings=ProductionSpec(pgbouncer=True))
+        found = {
+            (one["kind"], one["metadata"]["name"]): one
+            for one in manifests(render(spec=spec, config=make_config(database=server)))
+        }
+
+        def address(name: str, found: Any = found) -> str:
+            data = found["Secret", name]["data"]["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+            return b64decode(data).decode().rpartition("@")[2]
+
+        assert address("airflow").startswith("pgbouncer.airflow-tidy-comet.svc:6432/")
+        past = "postgres.airflow-tidy-comet.svc:5432" if server is None else str(server)
+        assert address("airflow-direct").startswith(past)
+        for one in found.values():
+            for pod in pods_in(one):
+                _check_who_reads_which(pod)
+        keda = b64decode(found["Secret", "keda-database"]["data"]["connection"]).decode()
+        assert past in keda
+        assert ("NetworkPolicy", "to-pgbouncer") in found
+    assert ("Deployment", "pgbouncer") not in rendered()
+    assert ("Secret", "airflow-direct") not in rendered()
+
+
+def _check_who_reads_which(pod: dict[str, Any]) -> None:
+    for key in ("containers", "initContainers"):
+        for container in pod["spec"].get(key, []):
+            read = {one.get("secretRef", {}).get("name") for one in container.get("envFrom", [])}
+            programs = ("migrate", "wait-for-migrations", "clean-database")
+            wanted = "airflow-direct" if container["name"] in programs else "airflow"
+            assert read & {"airflow", "airflow-direct"} <= {wanted}
+
+
+def test_pools_grow_with_what_connects() -> None:
+    def pool(**settings: Any) -> tuple[int, int]:
+        return pool_of(ProductionSpec(pgbouncer=True, **settings), "celery")
+
+    clients, connections = pool()
+    assert (clients, connections) == (200, 16)
+    assert pool(scheduler_replicas=4, api_server_replicas=8) == (710, 66)
+    # Two share what one opens.
+    assert pool(high_availability=True) == (320, 15)
+
+
+def _logs(store: ObjectStore) -> tuple[dict[str, str], dict[str, Any]]:
+    objects = manifests(render(spec=make_spec(), config=make_config(object_store=store)))
+    data = find(objects, "Secret", "task-logs")["data"]["AIRFLOW_CONN_PORTAL_LOGS"]
+    environment = find(objects, "ConfigMap", "environment")["data"]
+    options = {name: value for name, value in environment.items() if "REMOTE" in name}
+    return options, json.loads(b64decode(data))
+
+
+def test_logs_go_to_google_with_the_key_of_a_service_account_or_without() -> None:
+    options, connection = _logs(ObjectStore(url="gs://logs/prod/", secret_key='{"type": "x"}'))
+    _, without = _logs(ObjectStore(url="gs://logs"))
+
+    assert options["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"] == "gs://logs/prod/tidy-comet"
+    assert options["AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID"] == "portal_logs"
+    assert connection["conn_type"] == "google_cloud_platform"
+    assert connection["extra"] == {"keyfile_dict": '{"type": "x"}'}
+    assert without["extra"] == {}
+
+
+def test_logs_go_to_a_container_of_azure() -> None:
+    url = "wasbs://logs@account.blob.core.windows.net"
+    options, connection = _logs(ObjectStore(url=f"{url}/prod", secret_key="key"))
+    whole, _ = _logs(ObjectStore(url=url))
+
+    assert options["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"] == "wasb://prod/tidy-comet"
+    assert whole["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"] == "wasb://tidy-comet"
+    assert options["AIRFLOW__AZURE_REMOTE_LOGGING__REMOTE_WASB_LOG_CONTAINER"] == "logs"
+    assert connection == {
+        "conn_type": "wasb",
+        "host": "https://account.blob.core.windows.net",
+        "login": "account",
+        "password": "key",
+        "extra": {},
+    }
+
+
+def test_a_namespace_that_gives_user_ids_gets_pods_without() -> None:
+    for database in (None, SERVER):
+        for executor in ("celery", "kubernetes"):
+            queues = {} if executor == "celery" else {"queues": ()}
+            spec = make_spec(executor=executor, settings=ProductionSpec(pgbouncer=True), **queues)
+            usual = render(spec=spec, config=make_config(database=database))
+            found = render(spec=spec, config=make_config(database=database, gives_user_ids=True))
+
+            assert _user_ids(manifests(usual)) > {"runAsUser", "fsGroup"}
+            assert _user_ids(manifests(found)) == set()
+
+
+def _user_ids(objects: list[Manifest]) -> set[str]:
+    text = json.dumps([pod for one in objects for pod in pods_in(one)])
+    return {name for name in ("runAsUser", "runAsGroup", "fsGroup") if f'"{name}":' in text}

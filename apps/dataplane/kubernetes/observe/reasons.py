@@ -84,15 +84,22 @@ def _container_problem(container: Mapping[str, Any]) -> str:
     waiting = _waiting(container)
     reason, words = waiting.get("reason", ""), quote(str(waiting.get("message", "")))
     if reason in IMAGE:
+        image = quote(str(container.get("image", "")))
         return (
-            f"The image {quote(str(container.get('image', '')))} cannot be pulled: {words} "
-            "Check the image's name, the registry and the pull secret of the cluster."
+            f"The image {image} cannot be pulled: {words} Check that {_registry_of(image)} has an "
+            "image of this name, and the pull secret of the cluster."
         )
     if reason in SETUP:
         return f"The container {container.get('name')} cannot be created ({reason}): {words}"
     if reason == "CrashLoopBackOff":
         return _crash(container)
     return ""
+
+
+def _registry_of(image: str) -> str:
+    """Name the registry of an image, which is the mirror where the cluster has one."""
+    host, slash, _ = image.partition("/")
+    return host if slash and ("." in host or ":" in host) else "Docker Hub"
 
 
 def _crash(container: Mapping[str, Any]) -> str:

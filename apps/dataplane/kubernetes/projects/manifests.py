@@ -99,7 +99,7 @@ def _target(project: ProjectJob) -> Target:
 def _pod(project: ProjectJob) -> dict[str, Any]:
     container = {
         "name": "project",
-        "image": project.image,
+        "image": project.config.mirrored(project.image),
         "args": ["python", f"{PROGRAMS}/{project.program}.py"],
         "env": [{"name": name, "value": value} for name, value in sorted(_variables().items())],
         "volumeMounts": _mounts(project),

@@ -114,7 +114,7 @@ def install_packages(api: Api, config: ClusterConfig, *, spec: DeploymentSpec) -
             image=spec.runtime.image,
             program="build_image",
             task={
-                "base": base_of(spec.runtime.image, registry),
+                "base": base_of(config.mirrored(spec.runtime.image), registry),
                 "repository": registry.repository,
                 "known": _known(spec.packages, registry),
                 **_sources(registry, spec),

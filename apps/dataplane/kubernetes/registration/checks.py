@@ -48,6 +48,7 @@ def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
         has_keda = _has(api, "/apis/keda.sh/v1alpha1")
         unknown = keda_schema.unknown_fields(api) if has_keda else ()
         has_metrics = _has(api, "/apis/metrics.k8s.io/v1beta1")
+        gives_user_ids = _has(api, "/apis/security.openshift.io/v1")
         has_policy = task_pod_policy.is_enforced(api)
         way = way_finding(api, config)
         token = renewal_finding(api, config.connection)
@@ -75,6 +76,7 @@ def check_cluster(api: Api, config: ClusterConfig) -> PlaneCheck:
         permissions=tuple(permission for permission, _ in permissions),
         storage_classes=class_names,
         has_keda=has_keda and not unknown,
+        gives_user_ids=gives_user_ids,
         latency_ms=latency_ms,
         identity=identity,
     )

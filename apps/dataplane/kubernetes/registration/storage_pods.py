@@ -174,14 +174,14 @@ def _pod(
 ) -> Manifest:
     container = {
         "name": "test",
-        "image": BROKER_IMAGE,
+        "image": config.mirrored(BROKER_IMAGE),
         "command": ["bash", "-euc", script],
         "volumeMounts": [{"name": "volume", "mountPath": FOLDER}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **closed_container(SHARE),
     }
     spec: dict[str, Any] = {
-        **pod_security(user=volume.user, group=volume.group),
+        **pod_security(config, user=volume.user, group=volume.group),
         "serviceAccountName": ACCOUNT,
         "restartPolicy": "Never",
         "activeDeadlineSeconds": int(LEFT_BEHIND.total_seconds()),

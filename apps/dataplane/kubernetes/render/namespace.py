@@ -37,6 +37,7 @@ def quota(target: Target) -> Manifest:
     """
     settings = target.spec.settings
     shares = [*sizes.core_shares(settings, target.spec.executor), *REST] * 2
+    shares += [sizes.POOLER] * 2 * sizes.pooler_replicas(settings)
     if target.spec.executor == "kubernetes":
         shares += [sizes.TASK] * settings.task_pods
     for queue in target.spec.queues:

@@ -8,7 +8,7 @@ from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.identity import cloud_of
 from apps.dataplane.kubernetes.render.peers import NAMES, anywhere
 from apps.dataplane.kubernetes.render.pods import database
-from apps.dataplane.kubernetes.render.target import API_PORT, Target
+from apps.dataplane.kubernetes.render.target import API_PORT, POOLER_PORT, POOLER_SERVICE, Target
 
 COMPONENT = "network"
 CORE = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -28,6 +28,8 @@ def policies(target: Target) -> tuple[Manifest, ...]:
         found.append(_ingress(target, "redis", 6379, _pods("scheduler", "worker")))
     if target.config.database is None:
         found.append(_ingress(target, "postgres", database.PORT, _to_database(target)))
+    if target.spec.settings.pgbouncer:
+        found.append(_ingress(target, POOLER_SERVICE, POOLER_PORT, _pods(*CORE)))
     if not target.has_shared_logs:
         found += [
             _ingress(target, component, port, _pods("api-server"))
@@ -50,8 +52,9 @@ def _outside(target: Target) -> Manifest:
     What must not be reached (other Deployments, this one's database) is closed by ingress policies
     of its own.
     """
+    inside = (*AIRFLOW, POOLER_SERVICE) if target.spec.settings.pgbouncer else AIRFLOW
     return _policy(
-        target, "outside", _one_of(AIRFLOW), policyTypes=["Egress"], egress=[{"to": anywhere()}]
+        target, "outside", _one_of(inside), policyTypes=["Egress"], egress=[{"to": anywhere()}]
     )
 
 
@@ -84,7 +87,8 @@ def _to_api_server(target: Target) -> Manifest:
 
 
 def _to_database(target: Target) -> list[dict[str, Any]]:
-    peers = _pods(*CORE, *DATABASE_JOBS)
+    pooler = (POOLER_SERVICE,) if target.spec.settings.pgbouncer else ()
+    peers = _pods(*CORE, *DATABASE_JOBS, *pooler)
     if target.config.has_keda and target.spec.executor == "celery":
         # Not from the namespaces of other Deployments: their users may label pods as they like.
         elsewhere = {"matchExpressions": [{"key": names.PORTAL_LABEL, "operator": "DoesNotExist"}]}

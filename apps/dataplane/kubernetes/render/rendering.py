@@ -10,6 +10,7 @@ from apps.dataplane.kubernetes.render.components.database_jobs import server_sta
 from apps.dataplane.kubernetes.render.components.history_cleanup import history_cleanup
 from apps.dataplane.kubernetes.render.components.log_cleanup import log_cleanup
 from apps.dataplane.kubernetes.render.components.migration import migration
+from apps.dataplane.kubernetes.render.components.pgbouncer import pgbouncer
 from apps.dataplane.kubernetes.render.components.task_pods import task_pod_template
 from apps.dataplane.kubernetes.render.components.workers import workers
 from apps.dataplane.kubernetes.render.namespace import limits, namespace, quota
@@ -80,6 +81,8 @@ def _data(configuration: Configuration) -> list[Manifest]:
         objects += data.broker(configuration)
     if target.config.database is None:
         objects += data.database(configuration)
+    if target.spec.settings.pgbouncer:
+        objects += pgbouncer(configuration)
     return objects
 
 

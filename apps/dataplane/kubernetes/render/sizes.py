@@ -54,6 +54,10 @@ _BY_NAME = {size.name: size for size in SIZES}
 # them all. Memory cannot be lent: what a pod has is reserved for it.
 PROMISED_PART = 4
 
+MIB_OF_API_WORKER = 4096
+# Of a PgBouncer: probes, and programs that people run in a pod.
+OTHER_CLIENTS = 50
+
 # Code goes into ConfigMaps, which hold at most 1 MiB each, their names included.
 SLOTS, SLOT_BYTES = 12, 1_000_000
 MOST_CODE_BYTES = SLOTS * SLOT_BYTES
@@ -66,6 +70,7 @@ MIGRATION = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1024, disk_gi
 PREPARATION = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=128, disk_gib=1)
 CLEANUP = Share(cpu_millis=10, most_cpu_millis=500, memory_mib=64, disk_gib=5)
 DATABASE = Share(cpu_millis=100, most_cpu_millis=2000, memory_mib=512, disk_gib=1)
+POOLER = Share(cpu_millis=50, most_cpu_millis=1000, memory_mib=128, disk_gib=1)
 BROKER = Share(cpu_millis=20, most_cpu_millis=500, memory_mib=256, disk_gib=1)
 # A task in a pod of its own, unless the task asks for more.
 _CORE = {
@@ -85,6 +90,7 @@ def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usag
         **{name: core_share(name, spec.settings) for name in _CORE},
         "postgres": DATABASE,
         "redis": BROKER,
+        "pgbouncer": POOLER,
         **{
             f"worker {queue.name}": worker_share(queue.size)
             for queue in spec.queues
@@ -135,6 +141,33 @@ def core_shares(settings: ProductionSpec, executor: ExecutorName) -> list[Share]
     ]
 
 
+def pooler_replicas(settings: ProductionSpec) -> int:
+    """Return how many PgBouncers run."""
+    if not settings.pgbouncer:
+        return 0
+    return 2 if settings.high_availability else 1
+
+
+def api_workers(settings: ProductionSpec) -> int:
+    """Return how many processes an api-server has: one for each 4 GiB."""
+    return max(1, core_share("api-server", settings).memory_mib // MIB_OF_API_WORKER)
+
+
+def pool_of(settings: ProductionSpec, executor: ExecutorName) -> tuple[int, int]:
+    """Return how many clients one PgBouncer takes, and how many connections to the server it opens.
+
+    A process of Airflow opens up to 15 connections (5, and 10 more for a while), an api-server's as
+    many again by asyncio. During a rollout there are old ones beside new ones. How many are in
+    transactions at once is far less.
+    """
+    count = {name: replicas_of(name, settings, executor) for name in _CORE}
+    serving = count["api-server"] * api_workers(settings)
+    others = count["dag-processor"] + count["triggerer"]
+    clients = 2 * (15 * (count["scheduler"] + others) + 30 * serving) + OTHER_CLIENTS
+    connections = 5 * (count["scheduler"] + serving) + 3 * others
+    return clients, -(-connections // max(pooler_replicas(settings), 1))
+
+
 def least_requests(
     spec: ProductionSpec, *, executor: ExecutorName, queues: Iterable[WorkerQueue]
 ) -> tuple[int, int]:
@@ -143,7 +176,7 @@ def least_requests(
     """
     core = core_shares(spec, executor)
     largest = max(core, key=lambda share: share.memory_mib)
-    shares = [*core, largest, DATABASE, BROKER, MIGRATION]
+    shares = [*core, largest, DATABASE, BROKER, MIGRATION, *[POOLER] * pooler_replicas(spec)]
     for queue in queues:
         shares += [worker_share(queue.size)] * max(queue.min_workers, 1)
     return sum(one.cpu_millis for one in shares), sum(one.memory_mib for one in shares)

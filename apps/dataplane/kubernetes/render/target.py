@@ -15,6 +15,7 @@ API_PORT = 8080
 DATABASE_SERVICE = "postgres"
 BROKER_SERVICE = "redis"
 API_SERVICE = "api-server"
+POOLER_SERVICE, POOLER_PORT = "pgbouncer", 6432
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,12 @@ class Target:
     def image(self) -> str:
         """The image that runs Airflow and code of users: with the packages of the project."""
         packages = self.spec.packages
-        return packages.image if packages else self.spec.runtime.image
+        return packages.image if packages else self.runtime_image
+
+    @property
+    def runtime_image(self) -> str:
+        """The image of the runtime alone, for the portal's own programs."""
+        return self.config.mirrored(self.spec.runtime.image)
 
     @property
     def has_shared_logs(self) -> bool:

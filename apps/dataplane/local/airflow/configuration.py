@@ -37,6 +37,7 @@ from apps.dataplane.local.layout import (
 from apps.dataplane.local.machine.ports import is_free
 from apps.dataplane.local.machine.supervisor import Program, Supervisor
 from apps.dataplane.local.private_files import write_private
+from apps.dataplane.site.trust import trusted
 from apps.dataplane.spec import DeploymentSpec, WorkerQueue
 
 
@@ -116,6 +117,8 @@ class Configuration:
     def _prepare_home(self) -> None:
         write_private(self.folder.public_key, self.spec.sign_in.public_key_pem)
         write_private(self.folder.environment, self.spec.environment or "{}")
+        if bundle := trusted(self.spec.settings):
+            write_private(self.folder.ca_bundle, bundle)
         # An empty one: several processes would otherwise write Airflow's defaults there at the same
         # time.
         configuration = self.folder.airflow_home / "airflow.cfg"

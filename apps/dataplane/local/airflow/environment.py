@@ -17,10 +17,11 @@ from apps.dataplane.local.config import LocalConfig
 from apps.dataplane.local.layout import Folder, State
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.secrets_backend import secrets_backend
+from apps.dataplane.site.telemetry import telemetry
+from apps.dataplane.site.trust import trust
 from apps.dataplane.spec import DeploymentSpec, restart_mark
 from apps.dataplane.variables import (
     LOOPBACK_HOSTS,
-    metrics,
     proxies,
     user_variables,
     with_direct_hosts,
@@ -143,7 +144,8 @@ def _merged(spec: DeploymentSpec, fixed: Mapping[str, str], place: Place) -> dic
     environment = {
         **DEFAULTS,
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
-        **metrics(spec.settings),
+        **telemetry(spec.settings, ref=spec.ref),
+        **trust(spec.settings, path=str(place.folder.ca_bundle)),
         "HOME": pwd.getpwuid(geteuid()).pw_dir,
         "PATH": SYSTEM_PATH,
         **with_direct_hosts(

@@ -62,19 +62,19 @@ def core(configuration: Configuration, extra: Sequence[Manifest]) -> tuple[Manif
     return (
         _api_service(target),
         *(_deployment(configuration, component, extra) for component in components),
-        *(_budget(target, component) for component in components if component.replicas > 1),
+        *(budget(target, one.name) for one in components if one.replicas > 1),
     )
 
 
-def _budget(target: Target, component: Component) -> Manifest:
+def budget(target: Target, component: str) -> Manifest:
     """Keep all but one pod of a component through the draining of nodes."""
     spec = {
         "maxUnavailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
-        "selector": {"matchLabels": target.selector(component.name)},
+        "selector": {"matchLabels": target.selector(component)},
     }
     return target.manifest(
-        "policy/v1 PodDisruptionBudget", component.name, component=component.name, spec=spec
+        "policy/v1 PodDisruptionBudget", component, component=component, spec=spec
     )
 
 

@@ -41,7 +41,7 @@ def database(configuration: Configuration) -> tuple[Manifest, ...]:
     target = configuration.target
     container = {
         "name": "postgres",
-        "image": DATABASE_IMAGE,
+        "image": target.config.mirrored(DATABASE_IMAGE),
         "env": [
             {"name": "POSTGRES_USER", "value": ADMIN},
             {"name": "POSTGRES_PASSWORD", "valueFrom": _password(configuration)},
@@ -88,7 +88,7 @@ def broker(configuration: Configuration) -> tuple[Manifest, ...]:
     target = configuration.target
     container = {
         "name": "redis",
-        "image": BROKER_IMAGE,
+        "image": target.config.mirrored(BROKER_IMAGE),
         # The password is in the file: arguments are visible to anyone who may list processes.
         "args": ["redis-server", f"/etc/redis/{BROKER_FILE}"],
         "ports": [{"name": "redis", "containerPort": BROKER_PORT, "protocol": "TCP"}],

@@ -25,6 +25,7 @@ from apps.dataplane.kubernetes.render.pods.placement import job_metadata
 from apps.dataplane.kubernetes.render.pods.pods import (
     DATABASE_USER,
     closed_container,
+    identity,
     restricted_pod,
 )
 from apps.dataplane.kubernetes.render.pods.portal_files import database_ca, program_files
@@ -46,7 +47,7 @@ def server_stages(target: Target, server: DatabaseServer) -> tuple[Stage, ...]:
     programs = program_files(target)
     programs["metadata"] |= {"name": f"{ref}-programs", "namespace": NAMESPACE}
     admin = secret(target, f"{ref}-admin", preparation_values(target), namespace=NAMESPACE)
-    pod = _pod(target, preparation(admin))
+    pod = _pod(target, preparation(target, admin))
     pod["volumes"] = [programs_volume(programs["metadata"]["name"])]
     # One that failed for a wrong certificate runs again with the right one.
     reads = [admin, ca] if (ca := database_ca(target)) else [admin]
@@ -61,9 +62,9 @@ def server_stages(target: Target, server: DatabaseServer) -> tuple[Stage, ...]:
     )
 
 
-def preparation(admin: Manifest) -> dict[str, Any]:
+def preparation(target: Target, admin: Manifest) -> dict[str, Any]:
     """Return the container that creates roles and database, with the Secret `admin`."""
-    container = _psql("prepare-database", admin)
+    container = _psql(target, "prepare-database", admin)
     container["args"] = ["bash", "-c", PREPARE]
     return container
 
@@ -151,7 +152,7 @@ def _drop(target: Target, admin: Manifest, programs: Manifest) -> Manifest:
         f'DROP ROLE IF EXISTS "{reader}"',
         f'DROP ROLE IF EXISTS "{name}"',
     )
-    container = _psql("drop-database", admin)
+    container = _psql(target, "drop-database", admin)
     commands = [f"--command={statement}" for statement in statements]
     container["args"] = ["psql", "--no-psqlrc", "--set=ON_ERROR_STOP=on", *commands]
     pod = _pod(target, container)
@@ -167,13 +168,13 @@ def _drop(target: Target, admin: Manifest, programs: Manifest) -> Manifest:
     )
 
 
-def _psql(name: str, admin: Manifest) -> dict[str, Any]:
+def _psql(target: Target, name: str, admin: Manifest) -> dict[str, Any]:
     container = {
         "name": name,
-        "image": DATABASE_IMAGE,
+        "image": target.config.mirrored(DATABASE_IMAGE),
         "envFrom": [{"secretRef": {"name": admin["metadata"]["name"]}}],
         "volumeMounts": [{"name": "programs", "mountPath": PROGRAMS, "readOnly": True}],
         **closed_container(sizes.PREPARATION),
     }
-    container["securityContext"] |= {"runAsUser": DATABASE_USER, "runAsGroup": DATABASE_USER}
+    container["securityContext"] |= identity(target.config, user=DATABASE_USER, group=DATABASE_USER)
     return container

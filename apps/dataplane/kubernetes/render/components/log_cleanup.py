@@ -33,7 +33,7 @@ def log_cleanup(target: Target) -> Manifest:
     )
     container = {
         "name": COMPONENT,
-        "image": target.spec.runtime.image,
+        "image": target.runtime_image,
         "args": ["bash", "-c", script],
         "env": [{"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"}],
         "volumeMounts": [{"name": "kept", "mountPath": KEPT}],
@@ -83,7 +83,7 @@ def trim_parse_logs(target: Target, pod: dict[str, Any]) -> None:
     pod["containers"].append(
         {
             "name": "parse-log-cleanup",
-            "image": target.spec.runtime.image,
+            "image": target.runtime_image,
             "args": ["bash", "-c", script],
             "env": [{"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"}],
             "volumeMounts": [mount],

@@ -42,9 +42,9 @@ def migration(configuration: Configuration) -> Manifest:
         ],
         "volumes": [programs_volume(PROGRAM_FILES), scratch_volume()],
     }
-    reads = [configuration.airflow]
+    reads = [configuration.direct]
     if target.config.database is None:
-        pod["initContainers"] = [preparation(configuration.database_admin)]
+        pod["initContainers"] = [preparation(target, configuration.database_admin)]
         reads.append(configuration.database_admin)
     # One that failed for a wrong certificate runs again with the right one.
     reads += [ca] if (ca := database_ca(target)) else []
@@ -65,10 +65,10 @@ def database_program(
     }
     return {
         "name": name.replace("_", "-"),
-        "image": target.spec.runtime.image,
+        "image": target.runtime_image,
         "args": ["python", f"{PROGRAMS}/{name}.py"],
         "env": [{"name": key, "value": value} for key, value in sorted(variables.items())],
-        "envFrom": [{"secretRef": {"name": configuration.airflow["metadata"]["name"]}}],
+        "envFrom": [{"secretRef": {"name": configuration.direct["metadata"]["name"]}}],
         "volumeMounts": [
             {"name": "programs", "mountPath": PROGRAMS, "readOnly": True},
             {"name": "scratch", "mountPath": SCRATCH},

@@ -13,11 +13,13 @@ from apps.dataplane.kubernetes.render.pods.pods import (
     IMAGE_SECRET,
     REGISTRY_SECRET,
 )
+from apps.dataplane.kubernetes.render.pods.pooling import pooler_files
 from apps.dataplane.kubernetes.render.target import Target
 
 CONFIGURATION = "configuration"
 KEDA_SECRET = "keda-database"  # noqa: S105 - the name of an object
 ADMIN_SECRET = "database-admin"  # noqa: S105 - the name of an object
+DIRECT_SECRET = "airflow-direct"  # noqa: S105 - the name of an object
 BROKER_FILE = "redis.conf"
 VARIABLES_SECRET = "variables"  # noqa: S105 - the name of an object
 TASK_LOGS_SECRET = "task-logs"  # noqa: S105 - the name of an object
@@ -49,7 +51,20 @@ class Configuration:
 
     @cached_property
     def airflow(self) -> Manifest:
-        return self._secret("airflow", environment.core_secrets(self.target))
+        is_direct = not self.target.spec.settings.pgbouncer
+        return self._secret("airflow", environment.core_secrets(self.target, is_direct=is_direct))
+
+    @cached_property
+    def direct(self) -> Manifest:
+        """What `airflow` has, with the address of the database's server itself."""
+        if not self.target.spec.settings.pgbouncer:
+            return self.airflow
+        secrets = environment.core_secrets(self.target, is_direct=True)
+        return self._secret(DIRECT_SECRET, secrets)
+
+    @cached_property
+    def pooler(self) -> Manifest:
+        return self._secret("pgbouncer", pooler_files(self.target))
 
     @cached_property
     def broker(self) -> Manifest:
@@ -99,7 +114,7 @@ class Configuration:
     @property
     def of_migration(self) -> tuple[Manifest, ...]:
         """The environment of `airflow db migrate`: independent of user variables."""
-        return (self.airflow,)
+        return (self.direct,)
 
     def secrets(self) -> tuple[Manifest, ...]:
         """Return all Secrets of the namespace."""
@@ -107,6 +122,8 @@ class Configuration:
         secrets = [self.variables, self.environment_objects, self.airflow, self.logs]
         if target.spec.executor == "celery":
             secrets += [self.broker, self.broker_server]
+        if target.spec.settings.pgbouncer:
+            secrets += [self.direct, self.pooler]
         if target.config.database is None:
             secrets.append(self.database_admin)
         if target.config.has_keda and target.spec.executor == "celery":
@@ -119,7 +136,7 @@ class Configuration:
 
     def config_maps(self) -> tuple[Manifest, ...]:
         """Return the ConfigMaps that pods read at their start."""
-        return (self.common, self.core, *self.files)
+        return (self.common, self.core, *self.files, *portal_files.trust_file(self.target))
 
     def _config_map(self, name: str, data: Mapping[str, str]) -> Manifest:
         return self.target.manifest("ConfigMap", name, component=CONFIGURATION, data=dict(data))

@@ -10,7 +10,12 @@ from urllib.parse import urlencode
 
 from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
 from apps.dataplane.kubernetes.render.places import DATABASE_CA
-from apps.dataplane.kubernetes.render.target import DATABASE_SERVICE, Target
+from apps.dataplane.kubernetes.render.target import (
+    DATABASE_SERVICE,
+    POOLER_PORT,
+    POOLER_SERVICE,
+    Target,
+)
 
 PORT = 5432
 ADMIN = "postgres"
@@ -43,6 +48,15 @@ def database_url(target: Target, *, scheme: str) -> str:
     if server.is_verified:
         options["sslrootcert"] = DATABASE_CA
     return f"{url}?{urlencode(options)}"
+
+
+def pooled_url(target: Target, *, scheme: str) -> str:
+    """Return the URL of the same database by PgBouncer, in the namespace: with no options, because
+    it is PgBouncer that encrypts and checks the server.
+    """
+    name, password = database_name(target.config, target.ref), target.derived("database")
+    host = f"{POOLER_SERVICE}.{target.namespace}.svc:{POOLER_PORT}"
+    return f"{scheme}://{name}:{password}@{host}/{name}"
 
 
 def async_database_url(target: Target) -> str:
@@ -96,12 +110,17 @@ def _url(target: Target, *, scheme: str, role: str, password: str) -> str:
     return f"{scheme}://{role}:{password}@{_host(target)}/{name}"
 
 
-def _host(target: Target) -> str:
+def address_of(target: Target) -> tuple[str, int]:
+    """Return host and port of the server that has the database."""
     server = target.config.database
     if server is None:
-        return f"{DATABASE_SERVICE}.{target.namespace}.svc:{PORT}"
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    return f"{host}:{server.port}"
+        return f"{DATABASE_SERVICE}.{target.namespace}.svc", PORT
+    return server.host, server.port
+
+
+def _host(target: Target) -> str:
+    host, port = address_of(target)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _sign_in(server: DatabaseServer) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.places import (
+    CA_BUNDLE,
     CODE_SLOTS,
     CODE_STATE,
     CODE_VERSIONS,
@@ -25,9 +26,11 @@ from apps.dataplane.kubernetes.render.places import (
     TASK_LOGS,
     WORKER_ALIVE,
 )
+from apps.dataplane.kubernetes.render.pods import log_stores
 from apps.dataplane.kubernetes.render.pods.database import (
     async_database_url,
     database_url,
+    pooled_url,
 )
 from apps.dataplane.kubernetes.render.target import (
     API_PORT,
@@ -37,11 +40,12 @@ from apps.dataplane.kubernetes.render.target import (
 )
 from apps.dataplane.queue_patience import PATIENCE_WITH_QUEUES
 from apps.dataplane.secrets_backend import secrets_backend
+from apps.dataplane.site.telemetry import telemetry
+from apps.dataplane.site.trust import trust
 from apps.dataplane.spec import restart_mark
 from apps.dataplane.variables import (
     LOOPBACK_HOSTS,
     NO_PROXY,
-    metrics,
     proxies,
     user_variables,
     with_direct_hosts,
@@ -54,7 +58,6 @@ EXECUTORS = {
 }
 PARALLELISM = {"celery": 512, "local": 8}
 DAY_SECONDS = 86_400
-MIB_OF_API_WORKER = 4096
 # Services of the namespace and of the cluster, and pods and cluster addresses by number: these are
 # private ones, and where a number is called a proxy is of no use.
 DIRECT_HOSTS = (
@@ -102,7 +105,8 @@ def common_environment(target: Target) -> dict[str, str]:
     environment = {
         **DEFAULTS,
         **_sized(target),
-        **metrics(target.spec.settings),
+        **telemetry(target.spec.settings, ref=target.ref),
+        **trust(target.spec.settings, path=CA_BUNDLE),
         **user,
         **fixed,
         "PYTHONPATH": PLUGINS,
@@ -114,11 +118,10 @@ def _sized(target: Target) -> dict[str, str]:
     """Return the defaults that depend on how much components get."""
     spec = target.spec
     parsing = sizes.core_share("dag-processor", spec.settings).most_cpu_millis // 1000
-    serving = sizes.core_share("api-server", spec.settings).memory_mib // MIB_OF_API_WORKER
     return {
         "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM.get(spec.executor, spec.settings.task_pods)),
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": str(max(1, parsing)),
-        "AIRFLOW__API__WORKERS": str(max(1, serving)),
+        "AIRFLOW__API__WORKERS": str(sizes.api_workers(spec.settings)),
     }
 
 
@@ -147,11 +150,11 @@ def core_environment(target: Target) -> dict[str, str]:
         "PORTAL_AUDIENCE": sign_in.audience,
         "PORTAL_PUBLIC_KEY_FILE": PUBLIC_KEY,
     }
-    server = target.config.database
-    if server:
+    server, is_pooled = target.config.database, target.spec.settings.pgbouncer
+    if server or is_pooled:
         name = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC"
         environment[name] = "portal_database.ASYNC_ARGUMENTS"
-    if server and server.is_verified:
+    if server and server.is_verified and not is_pooled:
         environment |= {
             "PORTAL_DATABASE_CA": DATABASE_CA,
             "PORTAL_DATABASE_SSLMODE": server.sslmode,
@@ -164,16 +167,26 @@ def core_environment(target: Target) -> dict[str, str]:
     return environment
 
 
-def core_secrets(target: Target) -> dict[str, str]:
-    """Return the secrets of api-server, scheduler, dag-processor and triggerer."""
-    for_asyncpg = async_database_url(target)
-    also = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": for_asyncpg} if for_asyncpg else {}
+def core_secrets(target: Target, *, is_direct: bool) -> dict[str, str]:
+    """Return the secrets of api-server, scheduler, dag-processor and triggerer; with `is_direct`
+    those of programs that reach the database's server past PgBouncer.
+    """
     return {
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(target, scheme="postgresql+psycopg2"),
-        **also,
+        **(_direct(target) if is_direct else _pooled(target)),
         "AIRFLOW__CORE__FERNET_KEY": target.spec.secrets.fernet_key,
         "AIRFLOW__API_AUTH__JWT_SECRET": target.spec.secrets.jwt_secret,
     }
+
+
+def _pooled(target: Target) -> dict[str, str]:
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": pooled_url(target, scheme="postgresql+psycopg2")}
+
+
+def _direct(target: Target) -> dict[str, str]:
+    for_asyncpg = async_database_url(target)
+    also = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": for_asyncpg} if for_asyncpg else {}
+    url = database_url(target, scheme="postgresql+psycopg2")
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, **also}
 
 
 def broker_secrets(target: Target) -> dict[str, str]:
@@ -191,15 +204,8 @@ def log_secrets(target: Target) -> dict[str, str]:
     not on a shared claim; the same key signs no sessions.
     """
     secrets = {"AIRFLOW__API__SECRET_KEY": target.derived("airflow-api")}
-    store = target.config.object_store
-    if store:
-        connection = {
-            "conn_type": "aws",
-            "login": store.access_key,
-            "password": store.secret_key,
-            "extra": {"endpoint_url": store.endpoint} if store.endpoint else {},
-        }
-        secrets["AIRFLOW_CONN_PORTAL_LOGS"] = json.dumps(connection)
+    if store := target.config.object_store:
+        secrets[f"AIRFLOW_CONN_{log_stores.CONNECTION.upper()}"] = log_stores.connection(store)
     return secrets
 
 
@@ -260,14 +266,7 @@ def environment_objects(target: Target) -> dict[str, str]:
 
 def _remote_logs(target: Target) -> dict[str, str]:
     store = target.config.object_store
-    if store is None:
-        return {}
-    return {
-        "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
-        "AIRFLOW__LOGGING__DELETE_LOCAL_LOGS": "True",
-        "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"{store.url.rstrip('/')}/{target.ref}",
-        "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "portal_logs",
-    }
+    return log_stores.options(store, ref=target.ref) if store else {}
 
 
 def _user_variables(target: Target, *, is_secret: bool) -> dict[str, str]:

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
+from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.render.places import (
+    CA_BUNDLE,
     CODE_SLOTS,
     CODE_STATE,
     ENVIRONMENT,
@@ -22,7 +24,7 @@ from apps.dataplane.kubernetes.render.pods.own_objects import (
     secret_variables,
 )
 from apps.dataplane.kubernetes.render.pods.placement import placement, pod_metadata
-from apps.dataplane.kubernetes.render.pods.portal_files import EXAMPLE_FILES, PROGRAM_FILES
+from apps.dataplane.kubernetes.render.pods.portal_files import EXAMPLE_FILES, PROGRAM_FILES, TRUST
 from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes
 from apps.dataplane.kubernetes.render.target import Target
 
@@ -72,7 +74,7 @@ def closed_container(share: Share) -> dict[str, Any]:
 
 def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     """Return the fields of a pod's spec that all pods here have."""
-    pod = {**pod_security(user=user, group=group), **placement(target)}
+    pod = {**pod_security(target.config, user=user, group=group), **placement(target)}
     secrets = {
         REGISTRY_SECRET: target.config.image_pull_secret,
         IMAGE_SECRET: target.spec.image_pull_secret,
@@ -83,16 +85,22 @@ def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     return pod
 
 
-def pod_security(*, user: int, group: int) -> dict[str, Any]:
+def identity(config: ClusterConfig, *, user: int, group: int) -> dict[str, int]:
+    """Return user and group of a pod or container; none where the namespace gives them. Images run
+    as any user, as long as files belong to its group.
+    """
+    return {} if config.gives_user_ids else {"runAsUser": user, "runAsGroup": group}
+
+
+def pod_security(config: ClusterConfig, *, user: int, group: int) -> dict[str, Any]:
     """Return what Pod Security "restricted" wants of a pod's spec."""
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": user,
-            "runAsGroup": group,
-            "fsGroup": group,
+            **identity(config, user=user, group=group),
+            **({} if config.gives_user_ids else {"fsGroup": group}),
             # Changing the owner of every file at each start takes minutes on a large claim, and
             # opens PostgreSQL's folder to the group, which it refuses.
             "fsGroupChangePolicy": "OnRootMismatch",
@@ -195,6 +203,8 @@ def _volumes(target: Target) -> list[dict[str, Any]]:
             "secret": {"secretName": ENVIRONMENT_SECRET, "defaultMode": READ_BY_GROUP},
         },
     ]
+    if target.spec.settings.ca_bundle:
+        volumes.append({"name": "trust", "configMap": {"name": TRUST}})
     volumes += own_volumes(target)
     if target.spec.executor == "kubernetes":
         volumes.append({"name": "pod-template", "configMap": {"name": "pod-template"}})
@@ -221,6 +231,9 @@ def _mounts(target: Target) -> list[dict[str, Any]]:
         }
         for name in EXAMPLE_FILES
     ]
+    if target.spec.settings.ca_bundle:
+        folder = CA_BUNDLE.rpartition("/")[0]
+        mounts.append({"name": "trust", "mountPath": folder, "readOnly": True})
     mounts += own_mounts(target)
     if target.spec.executor == "kubernetes":
         folder = POD_TEMPLATE.rpartition("/")[0]

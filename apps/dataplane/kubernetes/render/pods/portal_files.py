@@ -4,12 +4,14 @@ from functools import cache
 from pathlib import Path
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
-from apps.dataplane.kubernetes.render.places import DATABASE_CA
+from apps.dataplane.kubernetes.render.places import CA_BUNDLE, DATABASE_CA
 from apps.dataplane.kubernetes.render.target import Target
+from apps.dataplane.site.trust import trusted
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[5] / "runtime"
 PORTAL_FILES = "portal-files"
 PROGRAM_FILES = "programs"
+TRUST = "trust"
 
 
 @cache
@@ -46,6 +48,15 @@ def database_ca(target: Target) -> dict[str, str]:
     if server is None or not server.is_verified:
         return {}
     return {DATABASE_CA.rpartition("/")[2]: server.ca_certificate}
+
+
+def trust_file(target: Target) -> tuple[Manifest, ...]:
+    """Return the CAs that processes trust, where a company's are among them."""
+    text = trusted(target.spec.settings)
+    if not text:
+        return ()
+    data = {CA_BUNDLE.rpartition("/")[2]: text}
+    return (target.manifest("ConfigMap", TRUST, component=PORTAL_FILES, data=data),)
 
 
 def sign_in_files(target: Target) -> Manifest:

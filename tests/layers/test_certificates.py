@@ -1,0 +1,69 @@
+"""Certificates of CAs as a setting."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from apps.core.errors import Invalid
+from apps.layers.catalogue import SETTINGS
+from apps.layers.certificates import BEGIN, MOST, certificates_in_words, expiring
+from apps.layers.form_fields import in_words
+from tests.kubernetes.certificates import Authority
+
+BUNDLE = SETTINGS["ca_bundle"]
+ONE, OTHER = Authority("Corp Root CA"), Authority("Corp Root CA 2")
+KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----\n"
+
+
+def test_it_keeps_certificates_alone_each_once_and_in_order() -> None:
+    typed = f"# of 2026\r\n{ONE.certificate}\nand the next\n{OTHER.certificate}{ONE.certificate}"
+
+    tidied = BUNDLE.tidy(typed)
+
+    assert tidied == ONE.certificate + OTHER.certificate
+    assert BUNDLE.tidy(tidied) == tidied
+    assert BUNDLE.tidy(" \n") == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("hello", "Enter certificates in PEM"),
+        (f"{BEGIN}\nAAAA\n-----END CERTIFICATE-----", "Enter certificates in PEM"),
+        (ONE.certificate[:-40], "Enter certificates in PEM"),
+        (ONE.certificate + KEY, "private key"),
+        (ONE.server("db.test").certificate, "Enter that of the CA"),
+        (ONE.certificate + "\x00", "can be stored"),
+        (ONE.certificate * 200, "At most 100000 characters"),
+    ],
+)
+def test_it_says_what_would_be_right(typed: str, message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        BUNDLE.tidy(typed)
+
+
+def test_there_is_a_most_of_them() -> None:
+    many = "".join(Authority(f"CA {number}").certificate for number in range(MOST + 1))
+
+    with pytest.raises(Invalid, match=f"At most {MOST} certificates; there are {MOST + 1}"):
+        BUNDLE.tidy(many)
+
+
+def test_people_read_names_and_days_and_no_pem() -> None:
+    words = in_words(ONE.certificate + OTHER.certificate)
+
+    assert words == certificates_in_words(ONE.certificate + OTHER.certificate)
+    assert words.startswith("“Corp Root CA” until ")
+    assert BEGIN not in words
+
+
+def test_it_warns_before_one_ends_and_after() -> None:
+    now = datetime.now(UTC)
+
+    [soon] = expiring(ONE.certificate, now=now)
+    [over] = expiring(ONE.certificate, now=now + timedelta(days=4000))
+
+    assert "“Corp Root CA” ends on" in soon
+    assert "no longer trusted" in over
+    assert expiring(ONE.certificate, now=now - timedelta(days=4000)) == []
+    assert expiring("", now=now) == []
