@@ -548,6 +548,7 @@ COLLECT_WITH = [
     "apps.alerts.notifier.Notifier",
     "apps.webhooks.sender.WebhookSender",
     "apps.status_pages.reporter.Reporter",
+    "apps.status_pages.sender.ReceiverSender",
 ]
 # On one machine the clock of the jobs is beside the collector, too.
 CLOCK = "astro_portal.beat.Clock"
@@ -558,6 +559,8 @@ CLOCK = "astro_portal.beat.Clock"
 STATUS_HOSTS = [host.lower() for host in env_list("PORTAL_STATUS_HOSTS")]
 # Where copies of public pages are written for another web server; empty for nowhere.
 STATUS_FOLDER = env_str("PORTAL_STATUS_FOLDER", "")
+# Networks that visitors' webhooks may be in besides public ones, like 10.0.0.0/8.
+STATUS_NETWORKS = tuple(env_networks("PORTAL_STATUS_NETWORKS"))
 
 # --- People --------------------------------------------------------------------------------------
 

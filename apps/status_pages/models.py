@@ -4,13 +4,14 @@ from apps.status_pages.copies.models import Copy
 from apps.status_pages.health.models import ComponentDay
 from apps.status_pages.reports.models import Report, ReportUpdate
 from apps.status_pages.setup.models import Component, StatusPage
-from apps.status_pages.subscriptions.models import Mailing, Subscriber
+from apps.status_pages.subscriptions.models import Mailing, Receiver, Subscriber
 
 __all__ = [
     "Component",
     "ComponentDay",
     "Copy",
     "Mailing",
+    "Receiver",
     "Report",
     "ReportUpdate",
     "StatusPage",

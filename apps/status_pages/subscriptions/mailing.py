@@ -25,7 +25,7 @@ from apps.status_pages.reports.models import ReportUpdate, Stage
 from apps.status_pages.setup.addresses import page_url
 from apps.status_pages.setup.models import StatusPage
 from apps.status_pages.subscriptions.links import confirm_url, subscription_url
-from apps.status_pages.subscriptions.models import Mailing, Subscriber
+from apps.status_pages.subscriptions.models import Mailing, Subscriber, SubscriberKind
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,10 @@ def send_batch(*, now: datetime) -> int:
 def _send_questions() -> int:
     """Ask those who were subscribed whether they want it; return how many mails left."""
     public = Subscriber.objects.filter(
-        is_mail_due=True, page__is_on=True, page__audience=StatusPage.Audience.PUBLIC
+        kind=SubscriberKind.EMAIL,
+        is_mail_due=True,
+        page__is_on=True,
+        page__audience=StatusPage.Audience.PUBLIC,
     )
     due = list(public.select_related("page").order_by("pk")[:QUESTIONS])
     if not due:
@@ -129,6 +132,7 @@ def _go_on(mailing: Mailing, now: datetime) -> int:
 def _next(mailing: Mailing) -> Sequence[Subscriber]:
     rows = Subscriber.objects.filter(
         page=mailing.update.report.page,
+        kind=SubscriberKind.EMAIL,
         confirmed_at__isnull=False,
         pk__gt=mailing.last,
         pk__lte=mailing.until,
