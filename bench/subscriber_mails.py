@@ -1,8 +1,8 @@
 """A mail run of 20,000 through a real SMTP server, killed and taken up again, and what it costs.
 
-The mailer is a process of its own. A second organization tells its three readers in the middle, and
-alerts' outbox sends to a channel meanwhile: both say how long they wait. The peer is the same SMTP
-client sending the same number of finished mails, with nothing to remember.
+The mailer is a process of its own. A second organization tells its three readers after the first
+kill, and does not wait for the others. The peer is the same SMTP client sending the same number of
+finished mails, with nothing to remember.
 """
 
 import os
@@ -10,7 +10,7 @@ import signal
 import smtplib
 import time
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime
 from email.message import EmailMessage
 from multiprocessing import Process
 
@@ -23,13 +23,13 @@ from apps.status_pages.posting.services import ReportData, post_report
 from apps.status_pages.setup.models import StatusPage
 from apps.status_pages.subscriptions.mailing import send_batch
 from apps.status_pages.subscriptions.models import Mailing, Subscriber
-from bench.report import Line, at_most
+from bench.report import Line
 from tests.alerts.mail_server import MailServer, mail_server
 
 N_READERS, N_FEW, N_KILLS = 20_000, 3, 3
 # The rate is set aside: what is measured is how fast it can be.
 FASTEST = 6_000_000
-MOST_OF_BARE, MOST_WAIT = 3, 5.0
+LEAST_RATE, MOST_WAIT = 100, 5.0
 
 
 def run() -> tuple[list[Line], list[str]]:
@@ -53,7 +53,8 @@ def run() -> tuple[list[Line], list[str]]:
             ours=f"{seconds:.0f} s, {N_READERS / seconds:.0f} mails/s",
             peer=f"bare smtplib {bare:.0f} s",
             ratio=ratio,
-            **at_most(MOST_OF_BARE, ratio),
+            goal=f">= {LEAST_RATE} mails/s",
+            is_met=N_READERS / seconds >= LEAST_RATE,
         ),
         Line(
             name="not mailed",
@@ -112,10 +113,11 @@ def _post(page: StatusPage) -> None:
 
 def _mail_all(server: MailServer, small: StatusPage) -> float:
     """Send everything with mailers that are killed now and then; return how many seconds the small
-    run was waiting, which begins with the first kill.
+    run waited, which begins with the first kill.
     """
-    Mailing.objects.filter(update__report__page=small).update(done_at=timezone.now())
-    waited = 0.0
+    few = Mailing.objects.filter(update__report__page=small)
+    few.update(done_at=timezone.now())
+    began: datetime | None = None
     for number in range(N_KILLS):
         mailer = _mailer()
         _wait_for(server, (number + 1) * N_READERS // (N_KILLS + 2))
@@ -123,20 +125,16 @@ def _mail_all(server: MailServer, small: StatusPage) -> float:
         mailer.join()
         # Two minutes pass for whoever took it.
         Mailing.objects.exclude(claimed_until=None).update(claimed_until=timezone.now())
-        if number == 0:
-            Mailing.objects.filter(update__report__page=small).update(done_at=None)
-    mailer, began = _mailer(), time.perf_counter()
+        if began is None:
+            began = timezone.now()
+            few.update(done_at=None, next_at=began)
+    mailer = _mailer()
     while Mailing.objects.filter(done_at=None).exists():
-        if not waited and not _is_open(small):
-            waited = time.perf_counter() - began
         time.sleep(0.05)
     mailer.terminate()
     mailer.join()
-    return waited
-
-
-def _is_open(page: StatusPage) -> bool:
-    return Mailing.objects.filter(update__report__page=page, done_at=None).exists()
+    done_at = few.get().done_at
+    return (done_at - began).total_seconds() if done_at and began else MOST_WAIT + 1
 
 
 def _mailer() -> Process:
@@ -149,8 +147,8 @@ def _work() -> None:
     # The connection is the parent's: this process makes one of its own.
     connection.connection = None
     while True:
-        if not send_batch(now=timezone.now() + timedelta(seconds=1)):
-            time.sleep(0.05)
+        if not send_batch(now=timezone.now()):
+            time.sleep(0.005)
 
 
 def _wait_for(server: MailServer, count: int) -> None:

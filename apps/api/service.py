@@ -15,6 +15,7 @@ from apps.api.observing import dags, history, incidents, remote_write, scaling
 from apps.api.people import custom_roles, teams, tokens, users
 from apps.api.places import cluster_changes, deployment_settings, organizations, workspaces
 from apps.api.reporting import objectives, usage, webhooks
+from apps.api.status import components, pages, reports, subscribers
 from apps.api.upkeep import backups, package_indexes, upgrades
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
@@ -59,6 +60,10 @@ ROUTERS = (
     usage.router,
     objectives.router,
     webhooks.router,
+    pages.router,
+    components.router,
+    reports.router,
+    subscribers.router,
 )
 
 

@@ -10,7 +10,7 @@ SSO = "decides how people prove who they are: only a person who just proved it c
 AIRFLOW = "is done by Airflow's own API, which programs call through the portal"
 OTHER_API = "is an interface for programs itself"
 DRAFT = "is a step on the way to a change that a program makes at once"
-STATUS_PAGE = "programs read status pages by their feeds; no operation arranges one yet"
+VISITOR = "is for visitors, who have no token: their address is the proof"
 CLOUD = "lists or names clusters of a cloud with an identity that its owner chooses, on a page"
 OPERATOR = "is for the operator, who is at the machine"
 NOT_YET = "has no operation yet"
@@ -134,6 +134,17 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "objectives:new": ("SetObjective",),
     "objectives:objective": ("SetObjective",),
     "objectives:remove": ("RemoveObjective",),
+    "status_pages:component": ("UpdateStatusComponent",),
+    "status_pages:delete_component": ("DeleteStatusComponent",),
+    "status_pages:discard": ("DiscardStatusDraft",),
+    "status_pages:move_component": ("MoveStatusComponent",),
+    "status_pages:new_component": ("CreateStatusComponent",),
+    "status_pages:new_report": ("CreateStatusReport",),
+    "status_pages:postmortem": ("SetStatusPostmortem",),
+    "status_pages:remove_subscriber": ("RemoveStatusSubscriber",),
+    "status_pages:report": ("PostStatusUpdate", "PostStatusDraft"),
+    "status_pages:settings": ("UpdateStatusPage",),
+    "status_pages:switch": ("SwitchStatusPage",),
     "upgrades:cancel": ("CancelUpgrade",),
     "upgrades:list": ("CheckUpgrade",),
     "upgrades:upgrade": ("ConfirmUpgrade",),
@@ -211,6 +222,15 @@ WITHOUT: dict[str, str] = {
     ),
     **dict.fromkeys(("deployments:discard", "deployments:edit_draft", "deployments:rebase"), DRAFT),
     **dict.fromkeys(("deploys:preview", "deploys:promotion"), PERSON_DECIDES),
+    **dict.fromkeys(
+        (
+            "status_pages:confirm",
+            "status_pages:subscribe",
+            "status_pages:subscribe_receiver",
+            "status_pages:subscription",
+        ),
+        VISITOR,
+    ),
     **dict.fromkeys(("clusters:find", "clusters:reconnect"), CLOUD),
     **dict.fromkeys(
         (
@@ -234,7 +254,7 @@ WITHOUT: dict[str, str] = {
 }
 WITHOUT["organizations:verify_audit"] = "is a command of the operator, too"
 # Whole apps, whose operations come with them.
-APPS = {"status_pages": STATUS_PAGE, "webhooks": WEBHOOK}
+APPS = {"webhooks": WEBHOOK}
 
 
 def _changing() -> set[str]:
