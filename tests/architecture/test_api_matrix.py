@@ -68,6 +68,11 @@ TABLE: dict[str, str] = {
     "GetBackup": "deployment.view",
     "DeleteBackup": "deployment.delete",
     "RestoreBackup": "deployment.update",
+    "RestoreBackupAsNew": "workspace.deployments.create",
+    "GetBackupSchedule": "deployment.view",
+    "SetBackupSchedule": "deployment.update",
+    "RemoveBackupSchedule": "deployment.update",
+    "BackUpAndDeleteDeployment": "deployment.delete",
     "ListUpgrades": "deployment.view",
     "CheckUpgrade": "deployment.update",
     "GetUpgrade": "deployment.view",
@@ -274,7 +279,7 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
     },
 }
 # They ask for a permission of the workspace of a Deployment, which one has to see first.
-OF_A_DEPLOYMENT = {"SetGitSource", "DisconnectGitSource"}
+OF_A_DEPLOYMENT = {"SetGitSource", "DisconnectGitSource", "RestoreBackupAsNew"}
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser", "ListPermissionGroups"}
 INSIDE = ROLES | TOKENS
 

@@ -13,7 +13,6 @@ DRAFT = "is a step on the way to a change that a program makes at once"
 VISITOR = "is for visitors, who have no token: their address is the proof"
 CLOUD = "lists or names clusters of a cloud with an identity that its owner chooses, on a page"
 OPERATOR = "is for the operator, who is at the machine"
-NOT_YET = "has no operation yet"
 WEBHOOK = "webhooks have their own operations"
 PERSON_DECIDES = "asks for the eyes of another person"
 
@@ -127,7 +126,11 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     },
     "backups:list": ("CreateBackup",),
     "backups:remove": ("DeleteBackup",),
+    "backups:remove_schedule": ("RemoveBackupSchedule",),
     "backups:restore": ("RestoreBackup",),
+    "backups:restore_new": ("RestoreBackupAsNew",),
+    "backups:schedule": ("SetBackupSchedule",),
+    "backups:then_delete": ("BackUpAndDeleteDeployment",),
     "deployments:cluster_settings": ("UpdateClusterDeploymentSettings",),
     "deployments:organization_settings": ("UpdateOrganizationDeploymentSettings",),
     "deployments:workspace_settings": ("UpdateWorkspaceDeploymentSettings",),
@@ -241,15 +244,6 @@ WITHOUT: dict[str, str] = {
             "usage:remove_price",
         ),
         OPERATOR,
-    ),
-    **dict.fromkeys(
-        (
-            "backups:remove_schedule",
-            "backups:restore_new",
-            "backups:schedule",
-            "backups:then_delete",
-        ),
-        NOT_YET,
     ),
 }
 WITHOUT["organizations:verify_audit"] = "is a command of the operator, too"
