@@ -32,6 +32,8 @@ BENCHES = {
     "history": "bench.history",
     "fan-out": "bench.fan_out",
     "web-load": "bench.web_load",
+    "status-page": "bench.status_page",
+    "subscriber-mails": "bench.subscriber_mails",
     "memory": "bench.memory",
     "packages": "bench.packages",
     "kubernetes-noop": "bench.kubernetes_noop",

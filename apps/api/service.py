@@ -16,7 +16,8 @@ from apps.api.observing import dags, history, incidents, remote_write, scaling
 from apps.api.people import custom_roles, teams, tokens, users
 from apps.api.places import cluster_changes, deployment_settings, organizations, workspaces
 from apps.api.reporting import objectives, usage, webhooks
-from apps.api.upkeep import backups, package_indexes, upgrades
+from apps.api.status import components, pages, reports, subscribers
+from apps.api.upkeep import backup_schedules, backups, package_indexes, upgrades
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
 
@@ -35,6 +36,7 @@ ROUTERS = (
     promotions.router,
     package_indexes.router,
     backups.router,
+    backup_schedules.router,
     upgrades.router,
     environment.router,
     logs.router,
@@ -63,6 +65,10 @@ ROUTERS = (
     usage.router,
     objectives.router,
     webhooks.router,
+    pages.router,
+    components.router,
+    reports.router,
+    subscribers.router,
 )
 
 

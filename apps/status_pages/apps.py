@@ -1,6 +1,13 @@
 from django.apps import AppConfig
+from django.utils.module_loading import import_string
 
 
 class StatusPagesConfig(AppConfig):
     name = "apps.status_pages"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # By name, because they need models, which load after this module.
+        sealed_in = import_string("apps.deployments.secrets.keys.sealed_in")
+        columns = import_string("apps.deployments.secrets.keys.SEALED_COLUMNS")
+        columns.append(sealed_in(self.get_model("Receiver"), "sealed", "subscriber__key"))

@@ -4,7 +4,7 @@ from apps.status_pages.copies.models import BucketCopy, Copy
 from apps.status_pages.health.models import ComponentDay
 from apps.status_pages.reports.models import Report, ReportUpdate
 from apps.status_pages.setup.models import Component, StatusPage
-from apps.status_pages.subscriptions.models import Mailing, Subscriber
+from apps.status_pages.subscriptions.models import Mailing, Receiver, Subscriber
 
 __all__ = [
     "BucketCopy",
@@ -12,6 +12,7 @@ __all__ = [
     "ComponentDay",
     "Copy",
     "Mailing",
+    "Receiver",
     "Report",
     "ReportUpdate",
     "StatusPage",

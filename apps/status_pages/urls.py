@@ -43,6 +43,11 @@ urlpatterns = [
     ),
     path("status/<str:address>/", views.page, name="page"),
     path("status/<str:address>/subscribe/", views.subscribe, name="subscribe"),
+    path(
+        "status/<str:address>/subscribe/receiver/",
+        views.subscribe_receiver,
+        name="subscribe_receiver",
+    ),
     path("status/<str:address>/<path:name>", views.page, name="file"),
     path("status-mail/confirm/<str:token>/", views.confirm, name="confirm"),
     path("status-mail/<str:token>/", views.subscription, name="subscription"),

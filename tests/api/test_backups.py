@@ -53,3 +53,53 @@ def test_a_program_backs_up_restores_and_removes(alice, bob, program_of, deploym
     deployment.revisions.update(state="applied")
     assert program.delete(one).status_code == 204
     assert program.get(path).json()["backups"] == []
+
+
+def test_a_program_schedules_backups(alice, bob, program_of, deployment):
+    path = f"/deployments/{public_id('deployment', deployment.pk)}/backup-schedule"
+    program = program_of(alice)
+    weekly = {"dayOfWeek": "SUNDAY", "timeOfDay": "02:30", "timeZone": "Europe/Oslo", "keepDays": 7}
+    assert program.get(path).status_code == 404
+
+    made = program.post(path, weekly).json()
+    daily = program.post(path, {"timeOfDay": "03:00"}).json()
+
+    assert {name: made[name] for name in weekly} == weekly
+    assert "dayOfWeek" not in daily
+    assert program_of(bob).get(path).json() == daily
+    for wrong in (
+        {"timeOfDay": "25:00"},
+        {"timeOfDay": "x"},
+        {"timeOfDay": "02:00", "dayOfWeek": "SOMEDAY"},
+        {"timeOfDay": "02:00", "timeZone": "Mars/Base"},
+        {"timeOfDay": "02:00", "keepDays": 0},
+    ):
+        assert program.post(path, wrong).status_code == 400, wrong
+    assert program.delete(path).status_code == 204
+    assert program.get(path).status_code == 404
+
+
+def test_a_program_makes_a_deployment_of_a_backup(alice, bob, program_of, deployment):
+    backup = make_backup(alice, deployment)
+    path = f"/deployments/{public_id('deployment', deployment.pk)}/backups/{backup.pk}"
+    program = program_of(alice)
+
+    made = program.post(f"{path}/new-deployment", {"name": "second"})
+
+    assert made.status_code == 200, made.content
+    second = Operation.objects.get(number=made.json()["operationNumber"]).deployment
+    assert made.json()["deploymentId"] == public_id("deployment", second.pk)
+    assert program.post(f"{path}/new-deployment", {"name": "second"}).status_code == 400
+    assert program_of(bob).post(f"{path}/new-deployment", {"name": "x"}).status_code == 403
+
+
+def test_a_program_backs_up_and_deletes(alice, program_of, deployment):
+    path = f"/deployments/{public_id('deployment', deployment.pk)}/backup-and-delete"
+    program = program_of(alice)
+
+    refused = program.post(path, {"deploymentName": "another"})
+    asked = program.post(path, {"deploymentName": deployment.name})
+
+    assert refused.status_code == 400
+    assert (asked.json()["status"], asked.json()["reason"]) == ("WAITING", "DELETION")
+    assert deployment.backups.get().then_deletes

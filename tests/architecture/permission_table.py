@@ -458,6 +458,7 @@ TABLE = {
     "status_pages:page": special("open", NOBODY, EVERYBODY),
     "status_pages:file": special("open", NOBODY, EVERYBODY),
     "status_pages:subscribe": special("open", NOBODY, None, EVERYBODY),
+    "status_pages:subscribe_receiver": special_both("open", EVERYBODY),
     "status_pages:confirm": special_both("open", EVERYBODY),
     "status_pages:subscription": special_both("open", EVERYBODY),
     "status_pages:overview": reads("organization.view"),

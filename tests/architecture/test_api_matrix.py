@@ -22,6 +22,8 @@ from apps.core.public_ids import public_id
 from apps.deploys.models import BranchRule, GitRepository, GitSource, Upload
 from apps.observability.remote_write.models import Receiver
 from apps.organizations.tokens.personal import create_personal_token
+from apps.status_pages.reports.models import Report
+from apps.status_pages.setup.models import Component
 from tests.architecture.permission_table import HOLDERS, ROLES, TOKENS
 from tests.architecture.stage import Stage
 from tests.architecture.urls import API, every_address
@@ -69,6 +71,11 @@ TABLE: dict[str, str] = {
     "GetBackup": "deployment.view",
     "DeleteBackup": "deployment.delete",
     "RestoreBackup": "deployment.update",
+    "RestoreBackupAsNew": "workspace.deployments.create",
+    "GetBackupSchedule": "deployment.view",
+    "SetBackupSchedule": "deployment.update",
+    "RemoveBackupSchedule": "deployment.update",
+    "BackUpAndDeleteDeployment": "deployment.delete",
     "ListUpgrades": "deployment.view",
     "CheckUpgrade": "deployment.update",
     "GetUpgrade": "deployment.view",
@@ -196,6 +203,28 @@ TABLE: dict[str, str] = {
     "UpdateWebhook": ANY,
     "RotateWebhookSecret": ANY,
     "DeleteWebhook": ANY,
+    "GetStatusPage": "organization.view",
+    "ListStatusReports": "organization.view",
+    "GetStatusReport": "organization.view",
+    **dict.fromkeys(
+        (
+            "UpdateStatusPage",
+            "SwitchStatusPage",
+            "ListStatusComponents",
+            "CreateStatusComponent",
+            "UpdateStatusComponent",
+            "MoveStatusComponent",
+            "DeleteStatusComponent",
+            "CreateStatusReport",
+            "PostStatusDraft",
+            "PostStatusUpdate",
+            "SetStatusPostmortem",
+            "DiscardStatusDraft",
+            "ListStatusSubscribers",
+            "RemoveStatusSubscriber",
+        ),
+        "organization.status_page.manage",
+    ),
     "ListUsage": "organization.usage.view",
     "ListObjectives": ANY,
     "SetObjective": "workspace.alerts.manage",
@@ -255,7 +284,7 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
     },
 }
 # They ask for a permission of the workspace of a Deployment, which one has to see first.
-OF_A_DEPLOYMENT = {"SetGitSource", "DisconnectGitSource"}
+OF_A_DEPLOYMENT = {"SetGitSource", "DisconnectGitSource", "RestoreBackupAsNew"}
 OF_EVERY_ORGANIZATION = {"ListOrganizations", "GetSelfUser", "ListPermissionGroups"}
 INSIDE = ROLES | TOKENS
 
@@ -474,6 +503,9 @@ def ids_on(stage: Stage) -> dict[str, str]:
         "queueName": "default",
         "dagId": "orders",
         "repositoryId": public_id("repository", stage.arguments["repository_id"]),
+        "componentId": Component.objects.get(pk=stage.arguments["component_id"]).key,
+        "reportId": Report.objects.get(pk=stage.arguments["report_id"]).key,
+        "subscriberId": public_id("subscriber", stage.arguments["subscriber_id"]),
         "webhookId": public_id("webhook", stage.arguments["webhook_id"]),
         "objectiveId": public_id("objective", stage.arguments["objective_id"]),
         "tokenId": public_id("token", stage.token_ids["organizations:rotate_workspace_token"]),

@@ -40,6 +40,7 @@ from tests.architecture.test_api_matrix import ALL, ids_on
 from tests.architecture.urls import addresses
 from tests.clusters.material import CANARY as CLUSTER_CANARY
 from tests.environment.examples import make_object
+from tests.status_pages.examples import make_receiver
 from tests.webhooks.examples import make_webhook
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +95,9 @@ def planted(stage: Stage) -> list[str]:
         password=canary("index"),
     )
     add_index(actor=owner, place=deployment, data=data)
+    there = f"https://hooks.example.org/{canary('subscriber')}"
+    make_receiver(stage.places["organization"].status_page, there)
+    secrets.append(canary("subscriber"))
     secrets += [canary("index"), canary("pager"), canary("bot"), canary("receiver")]
     secrets.append(canary("client"))
     secrets += [

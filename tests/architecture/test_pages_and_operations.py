@@ -10,10 +10,9 @@ SSO = "decides how people prove who they are: only a person who just proved it c
 AIRFLOW = "is done by Airflow's own API, which programs call through the portal"
 OTHER_API = "is an interface for programs itself"
 DRAFT = "is a step on the way to a change that a program makes at once"
-STATUS_PAGE = "programs read status pages by their feeds; no operation arranges one yet"
+VISITOR = "is for visitors, who have no token: their address is the proof"
 CLOUD = "lists or names clusters of a cloud with an identity that its owner chooses, on a page"
 OPERATOR = "is for the operator, who is at the machine"
-NOT_YET = "has no operation yet"
 WEBHOOK = "webhooks have their own operations"
 PERSON_DECIDES = "asks for the eyes of another person"
 
@@ -134,7 +133,11 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     },
     "backups:list": ("CreateBackup",),
     "backups:remove": ("DeleteBackup",),
+    "backups:remove_schedule": ("RemoveBackupSchedule",),
     "backups:restore": ("RestoreBackup",),
+    "backups:restore_new": ("RestoreBackupAsNew",),
+    "backups:schedule": ("SetBackupSchedule",),
+    "backups:then_delete": ("BackUpAndDeleteDeployment",),
     "deployments:cluster_settings": ("UpdateClusterDeploymentSettings",),
     "deployments:organization_settings": ("UpdateOrganizationDeploymentSettings",),
     "deployments:workspace_settings": ("UpdateWorkspaceDeploymentSettings",),
@@ -144,6 +147,17 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "objectives:new": ("SetObjective",),
     "objectives:objective": ("SetObjective",),
     "objectives:remove": ("RemoveObjective",),
+    "status_pages:component": ("UpdateStatusComponent",),
+    "status_pages:delete_component": ("DeleteStatusComponent",),
+    "status_pages:discard": ("DiscardStatusDraft",),
+    "status_pages:move_component": ("MoveStatusComponent",),
+    "status_pages:new_component": ("CreateStatusComponent",),
+    "status_pages:new_report": ("CreateStatusReport",),
+    "status_pages:postmortem": ("SetStatusPostmortem",),
+    "status_pages:remove_subscriber": ("RemoveStatusSubscriber",),
+    "status_pages:report": ("PostStatusUpdate", "PostStatusDraft"),
+    "status_pages:settings": ("UpdateStatusPage",),
+    "status_pages:switch": ("SwitchStatusPage",),
     "upgrades:cancel": ("CancelUpgrade",),
     "upgrades:list": ("CheckUpgrade",),
     "upgrades:upgrade": ("ConfirmUpgrade",),
@@ -221,6 +235,15 @@ WITHOUT: dict[str, str] = {
     ),
     **dict.fromkeys(("deployments:discard", "deployments:edit_draft", "deployments:rebase"), DRAFT),
     **dict.fromkeys(("deploys:preview", "deploys:promotion"), PERSON_DECIDES),
+    **dict.fromkeys(
+        (
+            "status_pages:confirm",
+            "status_pages:subscribe",
+            "status_pages:subscribe_receiver",
+            "status_pages:subscription",
+        ),
+        VISITOR,
+    ),
     **dict.fromkeys(("clusters:find", "clusters:reconnect"), CLOUD),
     **dict.fromkeys(
         (
@@ -232,19 +255,10 @@ WITHOUT: dict[str, str] = {
         ),
         OPERATOR,
     ),
-    **dict.fromkeys(
-        (
-            "backups:remove_schedule",
-            "backups:restore_new",
-            "backups:schedule",
-            "backups:then_delete",
-        ),
-        NOT_YET,
-    ),
 }
 WITHOUT["organizations:verify_audit"] = "is a command of the operator, too"
 # Whole apps, whose operations come with them.
-APPS = {"status_pages": STATUS_PAGE, "webhooks": WEBHOOK}
+APPS = {"webhooks": WEBHOOK}
 
 
 def _changing() -> set[str]:

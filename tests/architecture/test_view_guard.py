@@ -51,6 +51,7 @@ OPEN = {
     "status_pages:page": "a page that an organization made public, or asks for membership itself",
     "status_pages:file": "a page that an organization made public, or asks for membership itself",
     "status_pages:subscribe": "sends one question, and says the same for any address",
+    "status_pages:subscribe_receiver": "sends one question, and says the same for any address",
     "status_pages:confirm": "the signed link in the mail is the proof",
     "status_pages:subscription": "the signed link in the mail is the proof",
     "sso:scim": "the token of an identity provider is the proof",

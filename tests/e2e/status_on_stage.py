@@ -11,8 +11,15 @@ from apps.status_pages.copies.writing import write_copy
 from apps.status_pages.health.models import ComponentDay
 from apps.status_pages.reports.models import Stage
 from apps.status_pages.subscriptions.links import confirm_url, subscription_url
+from apps.status_pages.subscriptions.models import Receiver
 from tests.e2e.alerts_on_stage import LONG
-from tests.status_pages.examples import make_component, make_page, make_report, make_subscriber
+from tests.status_pages.examples import (
+    make_component,
+    make_page,
+    make_receiver,
+    make_report,
+    make_subscriber,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,8 @@ def status_on_stage(*, deployment: Deployment) -> Status:
     reader = make_subscriber(page, f"{LONG[:60]}@example.org")
     reader.components.add(first)
     asked = make_subscriber(page, "asked@example.org", confirmed_at=None)
+    make_receiver(page, f"https://{LONG[:60]}.example.org/in").subscriber.components.add(first)
+    Receiver.objects.update(failing_since=now, last_error=f"It answered 503 {LONG}"[:300])
     write_copy(page=page, now=now)
     return Status(
         component=first.pk,

@@ -371,6 +371,7 @@ def _status_pages(made: stage.Stage) -> list[tuple[str, list[Any]]]:
         ),
         ("status_pages:page", ["nordhavn"]),
         ("status_pages:file", ["nordhavn", "history.html"]),
+        ("status_pages:subscribe_receiver", ["nordhavn"]),
         ("status_pages:confirm", [found.confirm]),
         ("status_pages:subscription", [found.subscription]),
     ]

@@ -12,7 +12,8 @@ from apps.status_pages.reports.models import Impact, Report, Stage
 from apps.status_pages.serving import StatusPages
 from apps.status_pages.setup.models import Component, StatusPage
 from apps.status_pages.setup.states import State
-from apps.status_pages.subscriptions.models import Subscriber
+from apps.status_pages.subscriptions.addresses import address_of, seal
+from apps.status_pages.subscriptions.models import Receiver, Subscriber
 from tests.observability.incidents import make_incident
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -57,6 +58,15 @@ def make_report(page: StatusPage, *components: Component, **fields: Any) -> Repo
 def make_subscriber(page: StatusPage, email: str = "ana@example.org", **fields: Any) -> Subscriber:
     given = {"asked_at": NOW, "asked_from": "x", "confirmed_at": NOW}
     return Subscriber.objects.create(page=page, email=email, **{**given, **fields})
+
+
+def make_receiver(page: StatusPage, url: str, kind: str = "webhook", **fields: Any) -> Receiver:
+    address = address_of(kind=kind, url=url)
+    subscriber = make_subscriber(page, "", kind=kind, digest=address.digest, **fields)
+    made = Receiver(subscriber=subscriber, host=address.host)
+    seal(made, address)
+    made.save()
+    return made
 
 
 def look(times: int, *, at: datetime) -> datetime:

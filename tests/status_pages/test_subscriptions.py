@@ -1,13 +1,17 @@
 """Subscribing by e-mail, and the mails."""
 
+import os
 import re
+import signal
 import smtplib
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -19,6 +23,7 @@ from apps.status_pages.subscriptions import mailing, services
 from apps.status_pages.subscriptions.links import subscription_url
 from apps.status_pages.subscriptions.mailing import send_batch
 from apps.status_pages.subscriptions.models import Mailing, Subscriber
+from tests.alerts.mail_server import mail_server
 from tests.core.pages import check_page
 from tests.status_pages.examples import (
     MINUTE,
@@ -202,10 +207,77 @@ def test_a_mail_run_goes_on_in_batches_and_sends_each_mail_once(
     report = make_report(page)
     post_update(actor=alice, report=report, stage=Stage.MONITORING, text="Better.", now=NOW)
 
-    sent = [send_batch(now=NOW) for _ in range(4)]
+    sent = [send_batch(now=NOW + number * MINUTE) for number in range(4)]
 
     assert sent == [20, 20, 5, 0]
     assert len({one.to[0] for one in mail.outbox}) == 45
+
+
+def test_mails_leave_at_the_rate_of_the_operator_and_runs_take_turns(
+    page: StatusPage, alice: Any, settings: Any, charlie: Any
+):
+    settings.STATUS_MAILS_PER_MINUTE = 600
+    small = make_page(Organization.objects.get(slug="elsewhere"), name="Small")
+    many(page, 25)
+    many(small, 3)
+    for one in (page, small):
+        post_update(
+            actor=alice, report=make_report(one), stage=Stage.MONITORING, text="Better.", now=NOW
+        )
+
+    sent = [send_batch(now=NOW + tenth * timedelta(seconds=0.5)) for tenth in range(9)]
+
+    # Ten a second in all, and the small run has not waited for the large one.
+    assert sent == [10, 0, 3, 10, 0, 0, 5, 0, 0]
+
+
+def test_a_mail_costs_one_query_and_has_the_same_id_each_time(
+    page: StatusPage, alice: Any, django_assert_max_num_queries: Any
+):
+    many(page, 60)
+    post_update(
+        actor=alice, report=make_report(page), stage=Stage.MONITORING, text="Better.", now=NOW
+    )
+    update, reader = page.reports.get().updates.latest("pk"), Subscriber.objects.first()
+
+    with django_assert_max_num_queries(60 + 12):
+        assert send_batch(now=NOW) == 60
+
+    sent = mail.outbox[0].extra_headers["Message-ID"]
+    assert sent == f"<{update.key}.{reader.key}@localhost>"
+    assert len({one.extra_headers["Message-ID"] for one in mail.outbox}) == 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mailer_that_is_killed_repeats_one_mail_at_most(
+    page: StatusPage, alice: Any, settings: Any
+):
+    many(page, 60)
+    post_update(
+        actor=alice, report=make_report(page), stage=Stage.MONITORING, text="Better.", now=NOW
+    )
+    with mail_server() as server:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+        settings.EMAIL_USE_TLS = False
+        mailer = os.fork()
+        if mailer == 0:
+            # The connection is the parent's: this process makes one of its own.
+            connection.connection = None
+            send_batch(now=NOW)
+            os._exit(0)
+        until = time.monotonic() + 30
+        while len(server.mails) < 20 and time.monotonic() < until:
+            time.sleep(0.001)
+        os.kill(mailer, signal.SIGKILL)
+        assert os.WIFSIGNALED(os.waitpid(mailer, 0)[1])
+        assert send_batch(now=NOW + MINUTE) == 0
+        while not Mailing.objects.get().done_at:
+            send_batch(now=NOW + 3 * MINUTE)
+
+    ids = [one["Message-ID"] for one in server.mails]
+    assert len(set(ids)) == 60
+    assert len(ids) <= 61
 
 
 class AwayAfter(EmailBackend):

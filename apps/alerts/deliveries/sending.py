@@ -34,15 +34,22 @@ MAIL_SILENT = "The mail server does not answer, or cut the connection."
 
 class SendFailed(PortalError):
     """A message did not arrive. `is_final` says that trying it again is of no use, `again_in` are
-    the seconds that the receiver asked for, None if it did not.
+    the seconds that the receiver asked for, None if it did not, `status` is that of its answer, 0
+    without one.
     """
 
     def __init__(
-        self, message: str, *, is_final: bool = False, again_in: float | None = None
+        self,
+        message: str,
+        *,
+        is_final: bool = False,
+        again_in: float | None = None,
+        status: int = 0,
     ) -> None:
         super().__init__(message[:LONGEST_ERROR])
         self.is_final = is_final
         self.again_in = again_in
+        self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +85,16 @@ def post_once(request: Request, *, keys: Iterable[str]) -> str:
     """Send a request to a receiver that people named and return its answer, in one line, without
     the address and the `keys`, should it repeat them. Raises SendFailed.
     """
-    return _judge(_exchange(request, MOST_BYTES), _secrets_in(request, keys))
+    return judge(exchange(request), secrets_in(request, keys))
 
 
-def _exchange(request: Request, most_bytes: int) -> Answer:
-    reach = Reach(
+def exchange(
+    request: Request, *, most_bytes: int = MOST_BYTES, reach: Reach | None = None
+) -> Answer:
+    """Send a request and return the answer, whatever it is. Without a `reach`, to whatever people
+    of the portal may name. Raises SendFailed when none comes.
+    """
+    reach = reach or Reach(
         networks=settings.ALERT_NETWORKS,
         setting="PORTAL_ALERT_NETWORKS",
         allows_http=settings.ALERTS_ALLOW_HTTP,
@@ -120,8 +132,8 @@ def _to_slack(channel: Channel, message: Message, thread: str) -> Sent:
         raise SendFailed(UNREADABLE) from None
     room = str(channel.config.get("room", ""))
     request = payloads.slack_app(message, token=token, room=room, thread=thread)
-    answer = _exchange(request, MOST_SLACK_BYTES)
-    line = _judge(answer, masks([token]))
+    answer = exchange(request, most_bytes=MOST_SLACK_BYTES)
+    line = judge(answer, masks([token]))
     try:
         said = json.loads(answer.body)
     except ValueError:
@@ -160,14 +172,15 @@ def _mail(channel: Channel, message: Message) -> str:
     return "Handed to the mail server." if settings.EMAIL_HOST else "Kept in the outbox of mails."
 
 
-def _secrets_in(request: Request, keys: Iterable[str]) -> tuple[str, ...]:
+def secrets_in(request: Request, keys: Iterable[str]) -> tuple[str, ...]:
     """Return what a receiver must not repeat into the log: the address, its parts, and the keys."""
     path = urlsplit(request.url).path
     parts = [one for one in path.split("/") if len(one) >= SHORTEST_SECRET]
     return masks([request.url, path, *parts, *keys])
 
 
-def _judge(answer: Answer, secrets: tuple[str, ...]) -> str:
+def judge(answer: Answer, secrets: tuple[str, ...]) -> str:
+    """Return an answer in one line, secrets masked. Raises SendFailed unless it is a success."""
     said = text_of(masked(answer.body.decode(errors="replace"), secrets), 200)
     line = f"{answer.status} {said}".strip()
     if 200 <= answer.status < 300:
@@ -181,6 +194,7 @@ def _judge(answer: Answer, secrets: tuple[str, ...]) -> str:
         f"It answered {line}",
         is_final=answer.status in REFUSED,
         again_in=_retry_after(answer),
+        status=answer.status,
     )
 
 

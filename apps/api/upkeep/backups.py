@@ -7,15 +7,17 @@ from uuid import UUID
 from ninja import Path, Query, Router
 from pydantic import Field
 
+from apps.access.scoped import require
 from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, on_deployment
+from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
 from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
 from apps.backups import services
 from apps.backups.models import Backup
 from apps.backups.queries import backups_of
-from apps.backups.restoring import restore_backup
+from apps.backups.restoring import restore_as_new, restore_backup
 from apps.core.public_ids import public_id
 
 router = Router(by_alias=True, exclude_none=True, tags=["Backup"])
@@ -62,6 +64,15 @@ class Restore(Shape):
     deployment_name: str = Field(max_length=60)
 
 
+class NewDeployment(Shape):
+    name: str = Field(min_length=1, max_length=60)
+
+
+class Created(Shape):
+    deployment_id: str
+    operation_number: int
+
+
 class Restored(Shape):
     revision_number: int
     operation_number: int
@@ -76,7 +87,7 @@ class Restored(Shape):
 )
 def list_backups(request: Call, at: Path[AtDeployment], asked: Query[Paging]) -> Any:
     page = page_of(backups_of(request.found), asked, sorts={"createdAt": "-created_at"})
-    return BackupList(backups=[_shape(one) for one in page.rows], **page.numbers(asked))
+    return BackupList(backups=[backup_shape(one) for one in page.rows], **page.numbers(asked))
 
 
 @router.post(
@@ -93,7 +104,7 @@ def new_backup(request: Call, at: Path[AtDeployment], body: NewBackup) -> Any:
     made = services.request_backup(
         actor=request.caller.user, deployment=request.found, keep_days=body.keep_days
     )
-    return _shape(made)
+    return backup_shape(made)
 
 
 @router.get(
@@ -104,7 +115,7 @@ def new_backup(request: Call, at: Path[AtDeployment], body: NewBackup) -> Any:
     summary="Get a backup",
 )
 def get_backup(request: Call, at: Path[AtBackup]) -> Any:
-    return _shape(_found(request, at))
+    return backup_shape(_found(request, at))
 
 
 @router.delete(
@@ -136,15 +147,38 @@ def restore(request: Call, at: Path[AtBackup], body: Restore) -> Any:
     return Restored(revision_number=number, operation_number=operation.number)
 
 
+@router.post(
+    "/organizations/{organizationId}/deployments/{deploymentId}/backups/{backupId}/new-deployment",
+    auth=on_deployment("workspace.deployments.create"),
+    response=Created,
+    operation_id="RestoreBackupAsNew",
+    summary="Create a Deployment in the same workspace from a backup",
+)
+@once
+def restore_new(request: Call, at: Path[AtBackup], body: NewDeployment) -> Any:
+    """Its DAGs are paused, because the other Deployment may run them, too."""
+    user, backup = request.caller.user, _found(request, at)
+    # Connections and secrets of this Deployment go with it.
+    require(user=user, permission="deployment.update", on=request.found)
+    operation = restore_as_new(actor=user, backup=backup, name=body.name)
+    return Created(
+        deployment_id=public_id("deployment", operation.deployment_id),
+        operation_number=operation.number,
+    )
+
+
 def _found(request: Call, at: AtBackup) -> Backup:
-    rows = Backup.objects.select_related("revision", "created_by", "deployment__cluster")
+    rows = Backup.objects.select_related(
+        "revision", "created_by", "deployment__workspace__organization", "deployment__cluster"
+    )
     found = rows.filter(deployment=request.found, pk=at.backup_id).first()
     if found is None:
         raise NotHere
     return found
 
 
-def _shape(backup: Backup) -> BackupShape:
+def backup_shape(backup: Backup) -> BackupShape:
+    """Describe a backup."""
     return BackupShape(
         id=str(backup.pk),
         deployment_id=public_id("deployment", backup.deployment_id),

@@ -55,6 +55,7 @@ LAST_BITS = tuple(map(IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96",
 LOWEST = 0xFFFFFFFF
 # Interface identifiers of ISATAP (RFC 5214): these 32 bits, then an IPv4 address.
 ISATAP = (0x00005EFE, 0x02005EFE)
+PRIVATE = "an address of a private network"
 
 
 class AddressRefused(PortalError):
@@ -66,12 +67,18 @@ class NameUnknown(PortalError):
 
 
 def allowed_addresses(
-    *, host: str, port: int, networks: tuple[str, ...], setting: str
+    *,
+    host: str,
+    port: int,
+    networks: tuple[str, ...],
+    setting: str,
+    is_public_only: bool = False,
 ) -> tuple[str, ...]:
     """Resolve a host once and return its addresses, all of them allowed.
 
-    `networks` are those that the operator allows besides, in `setting`. Raises AddressRefused if
-    one address is not allowed, NameUnknown if there is none.
+    `networks` are those that the operator allows besides, in `setting`; private ones are not
+    allowed either where `is_public_only`. Raises AddressRefused if one address is not allowed,
+    NameUnknown if there is none.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -79,7 +86,9 @@ def allowed_addresses(
         raise NameUnknown(f"The name {host} cannot be looked up.") from None
     addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
-        reason = why_refused(address, networks=networks, setting=setting)
+        reason = why_refused(
+            address, networks=networks, setting=setting, is_public_only=is_public_only
+        )
         if reason:
             raise AddressRefused(reason if address == host else f"{host} is {address}. {reason}")
     return addresses
@@ -109,7 +118,9 @@ def connect(
     raise failure
 
 
-def why_refused(address: str, *, networks: tuple[str, ...], setting: str) -> str:
+def why_refused(
+    address: str, *, networks: tuple[str, ...], setting: str, is_public_only: bool = False
+) -> str:
     """Return why the portal does not connect to an address, empty if it does.
 
     `networks` are those that the operator allows besides, as in `10.0.0.0/8`.
@@ -117,7 +128,9 @@ def why_refused(address: str, *, networks: tuple[str, ...], setting: str) -> str
     ip = ip_address(address.partition("%")[0])
     # The operator's networks are of what is connected to in the end.
     for one in _meant(ip):
-        kind = "" if _is_in(one, networks) or _is_in(ip, networks) else _kind(one)
+        if _is_in(one, networks) or _is_in(ip, networks):
+            continue
+        kind = _kind(one) or (PRIVATE if is_public_only and not one.is_global else "")
         if kind:
             return _sentence(one, kind, setting)
     return ""

@@ -51,14 +51,16 @@ class ExchangeFailed(PortalError):
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """What may be reached: `networks` besides public and private ones, named in `setting`. `ca` is
-    a certificate that is trusted besides the public ones, in PEM.
+    """What may be reached: `networks` besides public and private ones, named in `setting`; private
+    ones are not where `is_public_only`. `ca` is a certificate that is trusted besides the public
+    ones, in PEM.
     """
 
     networks: tuple[str, ...]
     setting: str
     allows_http: bool
     ca: str = ""
+    is_public_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +179,7 @@ class _Checked:
             port=self.port,
             networks=self.reach.networks,
             setting=self.reach.setting,
+            is_public_only=self.reach.is_public_only,
         )
         sock = connect(found, port=self.port, seconds=CONNECT_SECONDS)
         self.opened(sock)

@@ -20,9 +20,10 @@ MOST_SEARCHED = 254
 def subscribers(request: HttpRequest, organization: Organization) -> HttpResponse:
     status_page = page_of(organization)
     search = request.GET.get("q", "").strip()[:MOST_SEARCHED]
-    rows = status_page.subscribers.prefetch_related("components").order_by("-created_at", "-pk")
+    rows = status_page.subscribers.select_related("receiver").prefetch_related("components")
+    rows = rows.order_by("-created_at", "-pk")
     if search:
-        rows = rows.filter(email__icontains=search)
+        rows = rows.filter(Q(email__icontains=search) | Q(receiver__host__icontains=search))
     counts = status_page.subscribers.aggregate(
         confirmed=Count("pk", filter=Q(confirmed_at__isnull=False)), asked=Count("pk")
     )

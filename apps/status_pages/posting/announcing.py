@@ -1,5 +1,5 @@
-"""Handing an update on to those who want it: a mail run for subscribers, and alerts' outbox for the
-channels of the organization.
+"""Handing an update on to those who want it: a mail run and receivers of subscribers, and alerts'
+outbox for the channels of the organization.
 """
 
 from datetime import UTC, datetime
@@ -12,21 +12,27 @@ from apps.alerts.deliveries.outbox import GIVE_UP
 from apps.alerts.evaluation.notices import Event
 from apps.status_pages.reports.models import Impact, Report, ReportUpdate, Stage
 from apps.status_pages.setup.addresses import page_url
-from apps.status_pages.subscriptions.models import Mailing, Subscriber
+from apps.status_pages.subscriptions.models import Mailing, Receiver, Subscriber, SubscriberKind
 
 SEVERITIES = {Impact.CRITICAL: "critical", Impact.MAJOR: "critical", Impact.MINOR: "warning"}
 
 
 def announce(update: ReportUpdate, *, now: datetime) -> None:
-    """Begin the mail run of an update and put it into the outbox of each channel of its page.
+    """Begin the mail run of an update, make it due for receivers, and put it into the outbox of
+    each channel of its page.
 
-    A page that is off tells nothing, one for members sends no mail.
+    The row of the page is locked, so that ids of its updates follow the order of their posting. A
+    page that is off tells nothing, one for members tells no subscriber.
     """
     report = update.report
     if not report.page.is_on:
         return
     if report.page.is_public:
         _begin_mailing(update, now)
+        reached = Receiver.objects.filter(
+            subscriber__page=report.page, subscriber__confirmed_at__isnull=False
+        )
+        reached.update(newest=update.pk)
     event = Event.RESOLVED if report.is_over else Event.UPDATED
     message = _message(update, event, now).as_json()
     Delivery.objects.bulk_create(
@@ -38,7 +44,9 @@ def announce(update: ReportUpdate, *, now: datetime) -> None:
 
 
 def _begin_mailing(update: ReportUpdate, now: datetime) -> None:
-    confirmed = Subscriber.objects.filter(page=update.report.page, confirmed_at__isnull=False)
+    confirmed = Subscriber.objects.filter(
+        page=update.report.page, kind=SubscriberKind.EMAIL, confirmed_at__isnull=False
+    )
     last = confirmed.aggregate(last=Max("pk"))["last"]
     if last is not None:
         Mailing.objects.create(update=update, until=last, next_at=now)

@@ -147,13 +147,14 @@ def _post_first(
 
 
 def _post(actor: User | None, report: Report, stage: str, text: str, now: datetime) -> ReportUpdate:
+    # The row of the page orders updates: receivers go by their ids.
+    _touch(report.page, now)
     report.stage = stage
     report.over_at = now if stage in FINAL else None
     report.save(update_fields=["stage", "over_at", "is_automatic"])
     update = ReportUpdate.objects.create(
         report=report, stage=stage, text=text, at=now, author=actor
     )
-    _touch(report.page, now)
     announce(update, now=now)
     words = f"{Stage(stage).label}: {text[:200]}"
     _record("update_posted", actor, report, {str(report.title): [None, words]})

@@ -13,7 +13,7 @@ from apps.core.web.gates import keeps_address_private, open_to_all
 from apps.core.web.middleware import client_address
 from apps.status_pages.copies.models import Copy
 from apps.status_pages.copies.shelf import Sheet, shelved
-from apps.status_pages.public.forms import AddressForm, ChoiceForm
+from apps.status_pages.public.forms import AddressForm, ChoiceForm, ReceiverForm
 from apps.status_pages.serving import headers_of_copies
 from apps.status_pages.setup.models import StatusPage
 from apps.status_pages.subscriptions import services
@@ -58,9 +58,7 @@ def _sent(sheet: Sheet, *, is_public: bool) -> HttpResponse:
 @require_POST
 def subscribe(request: HttpRequest, address: str) -> HttpResponse:
     """Take an address. The form lies on copies, which have no token: the mail asks instead."""
-    found = get_object_or_404(
-        StatusPage, address=address, is_on=True, audience=StatusPage.Audience.PUBLIC
-    )
+    found = _public_page(address)
     form = AddressForm(request.POST)
     context = {"page": found, "form": form, "url": f"/status/{found.address}/"}
     if not form.is_valid():
@@ -77,16 +75,42 @@ def subscribe(request: HttpRequest, address: str) -> HttpResponse:
 
 @open_to_all
 @never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def subscribe_receiver(request: HttpRequest, address: str) -> HttpResponse:
+    """Take the address of a webhook or of Slack, which is asked itself."""
+    found = _public_page(address)
+    form = ReceiverForm(request.POST if request.method == "POST" else None, page=found)
+    context = {"page": found, "form": form, "url": f"/status/{found.address}/"}
+    if not form.is_valid():
+        return form_page(request, "status_pages/public/subscribe_receiver.html", context, form)
+    services.ask_receiver(
+        page=found,
+        address=form.address(),
+        component_keys=form.cleaned_data.get("components", ()),
+        network=services.network_digest(client_address(request)),
+        now=timezone.now(),
+    )
+    return render(request, "status_pages/public/asked_receiver.html", context)
+
+
+def _public_page(address: str) -> StatusPage:
+    return get_object_or_404(
+        StatusPage, address=address, is_on=True, audience=StatusPage.Audience.PUBLIC
+    )
+
+
+@open_to_all
+@never_cache
 @keeps_address_private
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """Begin a subscription by a click: programs that look at links of mails click nothing."""
     subscriber = _found(asked_subscriber(token))
+    context = {"page": subscriber.page, "kind": subscriber.kind, "url": _address(subscriber)}
     if request.method == "POST":
         services.confirm(subscriber=subscriber, now=timezone.now())
-        context = {"page": subscriber.page, "url": _address(subscriber)}
         return render(request, "status_pages/public/confirmed.html", context)
-    return render(request, "status_pages/public/confirm.html", {"page": subscriber.page})
+    return render(request, "status_pages/public/confirm.html", context)
 
 
 @open_to_all
@@ -112,6 +136,7 @@ def subscription(request: HttpRequest, token: str) -> HttpResponse:
         services.choose(subscriber=subscriber, component_keys=keys)
         return redirect(request.path)
     context = {"page": subscriber.page, "form": form, "url": _address(subscriber)}
+    context["kind"] = subscriber.kind
     return form_page(request, "status_pages/public/subscription.html", context, form)
 
 

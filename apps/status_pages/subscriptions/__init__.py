@@ -1,1 +1,5 @@
-"""People who get a page's messages by e-mail: subscribing, and the mail run."""
+"""People and programs that get a page's messages: subscribing, the mail run, and receivers.
+
+e-mail ──▶ question ──▶ click ──▶ mail runs (`mailing`)
+webhook, Slack ──▶ question ──▶ answer or click ──▶ updates, one at a time (`delivering`)
+"""

@@ -2,9 +2,11 @@
 
     questions (20 a turn) ──▶ the oldest mail run that is due (100 a turn, 20 seconds)
 
-A mail run has a cursor over subscribers, written every ten mails, and a lease. When the mail server
-is away the run waits, longer each time up to 15 minutes, and goes on where it was: a process that
-dies sends ten mails twice at most. An address that the server refuses is skipped, and ended after
+A mail run has a cursor over subscribers, written after each mail, and a lease. A process that dies
+between sending and writing sends that one mail again, with the same Message-ID. When the mail
+server is away the run waits, longer each time up to 15 minutes, and goes on where it was. Runs take
+turns, so that a small one does not wait for a large one, and no more mails leave a minute than
+`PORTAL_STATUS_MAILS_PER_MINUTE`. An address that the server refuses is skipped, and ended after
 five refusals in a row.
 """
 
@@ -12,24 +14,22 @@ import logging
 import smtplib
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db import connection as database
 from django.db.models import F
-from django.template.loader import render_to_string
 
-from apps.status_pages.reports.models import ReportUpdate, Stage
-from apps.status_pages.setup.addresses import page_url
 from apps.status_pages.setup.models import StatusPage
-from apps.status_pages.subscriptions.links import confirm_url, subscription_url
-from apps.status_pages.subscriptions.models import Mailing, Subscriber
+from apps.status_pages.subscriptions.mails import UpdateMail, question_mail
+from apps.status_pages.subscriptions.models import Mailing, Subscriber, SubscriberKind
 
 logger = logging.getLogger(__name__)
 
-QUESTIONS, BATCH, CURSOR_EVERY = 20, 100, 10
+QUESTIONS, BATCH = 20, 100
 TURN_SECONDS, LEASE = 20.0, timedelta(seconds=120)
 FIRST_WAIT, LONGEST_WAIT = 30.0, 900.0
 MOST_REFUSALS = 5
@@ -61,7 +61,10 @@ def send_batch(*, now: datetime) -> int:
 def _send_questions() -> int:
     """Ask those who were subscribed whether they want it; return how many mails left."""
     public = Subscriber.objects.filter(
-        is_mail_due=True, page__is_on=True, page__audience=StatusPage.Audience.PUBLIC
+        kind=SubscriberKind.EMAIL,
+        is_mail_due=True,
+        page__is_on=True,
+        page__audience=StatusPage.Audience.PUBLIC,
     )
     due = list(public.select_related("page").order_by("pk")[:QUESTIONS])
     if not due:
@@ -69,7 +72,7 @@ def _send_questions() -> int:
     sent = 0
     with _server() as server:
         for subscriber in due:
-            sent += _send(_question(subscriber, server))
+            sent += _send(question_mail(subscriber, server))
             Subscriber.objects.filter(pk=subscriber.pk).update(is_mail_due=False)
     return sent
 
@@ -102,44 +105,59 @@ def _send_run(now: datetime) -> int:
 
 def _go_on(mailing: Mailing, now: datetime) -> int:
     """Send the next mails of a run that was taken, write how far it is, and give it back."""
-    report, before = mailing.update.report, mailing.sent
-    wanted = set(report.components.values_list("pk", flat=True))
-    batch = _next(mailing) if report.page.is_public else []
-    deadline = time.monotonic() + TURN_SECONDS
-    done = 0
+    before, most = mailing.sent, _most_at_once()
+    batch = _next(mailing, most) if mailing.update.report.page.is_public else []
     try:
-        with _server() if batch else nullcontext() as server:
-            for done, subscriber in enumerate(batch, 1):
-                _tell(mailing, subscriber, wanted, server)
-                if done % CURSOR_EVERY == 0:
-                    _save(mailing)
-                if time.monotonic() > deadline:
-                    break
+        done = _send_to(batch, mailing) if batch else 0
     except MailServerAway:
         _wait(mailing, now)
         return mailing.sent - before
     mailing.failures, mailing.error = 0, ""
-    if done == len(batch) and len(batch) < BATCH:
+    if done == len(batch) and len(batch) < most:
         mailing.done_at = now
     mailing.claimed_until = None
-    _save(mailing)
+    _pace(mailing, now + timedelta(minutes=done / settings.STATUS_MAILS_PER_MINUTE))
     return mailing.sent - before
 
 
-def _next(mailing: Mailing) -> Sequence[Subscriber]:
+def _send_to(batch: Sequence[Subscriber], mailing: Mailing) -> int:
+    """Mail to subscribers until the turn is over; return to how many. Raises MailServerAway."""
+    mail, deadline = UpdateMail.of(mailing.update), time.monotonic() + TURN_SECONDS
+    with _server() as server:
+        for done, subscriber in enumerate(batch, 1):
+            _tell(mailing, subscriber, mail, server)
+            if time.monotonic() > deadline:
+                return done
+    return len(batch)
+
+
+def _pace(mailing: Mailing, resumes_at: datetime) -> None:
+    """Let every run wait for the rate, and this one be the last of them."""
+    waiting = Mailing.objects.filter(done_at=None, next_at__lt=resumes_at)
+    waiting.update(next_at=resumes_at)
+    mailing.next_at = resumes_at + timedelta(milliseconds=1)
+    _save(mailing)
+
+
+def _most_at_once() -> int:
+    """Return how many mails of a run leave in one turn: those of a second."""
+    return min(BATCH, max(1, settings.STATUS_MAILS_PER_MINUTE // 60))
+
+
+def _next(mailing: Mailing, most: int) -> Sequence[Subscriber]:
     rows = Subscriber.objects.filter(
         page=mailing.update.report.page,
+        kind=SubscriberKind.EMAIL,
         confirmed_at__isnull=False,
         pk__gt=mailing.last,
         pk__lte=mailing.until,
     )
-    return list(rows.prefetch_related("components").order_by("pk")[:BATCH])
+    return list(rows.prefetch_related("components").order_by("pk")[:most])
 
 
-def _tell(mailing: Mailing, subscriber: Subscriber, wanted: set[int], server: Any) -> None:
-    chosen = {one.pk for one in subscriber.components.all()}
-    if not chosen or not wanted or chosen & wanted:
-        if _send(_message(mailing.update, subscriber, server)):
+def _tell(mailing: Mailing, subscriber: Subscriber, mail: UpdateMail, server: Any) -> None:
+    if mail.is_wanted_by(subscriber):
+        if _send(mail.to(subscriber, server)):
             mailing.sent += 1
             if subscriber.refusals:
                 Subscriber.objects.filter(pk=subscriber.pk).update(refusals=0)
@@ -147,6 +165,7 @@ def _tell(mailing: Mailing, subscriber: Subscriber, wanted: set[int], server: An
             mailing.refused += 1
             _refuse(subscriber)
     mailing.last = subscriber.pk
+    _save(mailing)
 
 
 def _refuse(subscriber: Subscriber) -> None:
@@ -185,46 +204,3 @@ def _send(message: EmailMessage) -> bool:
         return False
     except AWAY:
         raise MailServerAway from None
-
-
-def _question(subscriber: Subscriber, server: Any) -> EmailMessage:
-    is_known = subscriber.confirmed_at is not None
-    context = {
-        "page": subscriber.page,
-        "url": page_url(subscriber.page),
-        "confirm_url": confirm_url(subscriber),
-        "subscription_url": subscription_url(subscriber),
-    }
-    name = "known" if is_known else "question"
-    body = render_to_string(f"status_pages/mail/{name}.txt", context)
-    verb = "You are subscribed to" if is_known else "Confirm your subscription to"
-    return _mail(f"{verb} {subscriber.page.name}", body, subscriber, server)
-
-
-def _message(update: ReportUpdate, subscriber: Subscriber, server: Any) -> EmailMessage:
-    report = update.report
-    context = {
-        "report": report,
-        "update": update,
-        "stage": Stage(update.stage).label,
-        "names": ", ".join(one.name for one in report.components.all()),
-        "url": f"{page_url(report.page)}history.html#{report.key}",
-        "page": report.page,
-        "subscription_url": subscription_url(subscriber),
-    }
-    body = render_to_string("status_pages/mail/update.txt", context)
-    subject = f"[{report.page.name}] {Stage(update.stage).label}: {report.title}"
-    return _mail(subject, body, subscriber, server)
-
-
-def _mail(subject: str, body: str, subscriber: Subscriber, server: Any) -> EmailMessage:
-    mail = EmailMessage(
-        " ".join(subject.split())[:200], body, to=[subscriber.email], connection=server
-    )
-    mail.extra_headers = {
-        # RFC 8058: mail programs end the subscription by a POST, without a page.
-        "List-Unsubscribe": f"<{subscription_url(subscriber)}>",
-        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-        "Auto-Submitted": "auto-generated",
-    }
-    return mail

@@ -2,7 +2,7 @@
 
 Whoever asks may be another than the one whose address it is. So nothing but one question is sent
 before its answer, seldom, and who asks learns nothing: neither whether the address is known nor
-whether a limit was reached.
+whether a limit was reached, nor what a receiver answered.
 """
 
 from collections.abc import Collection
@@ -10,16 +10,21 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 from django.db import IntegrityError, transaction
+from django.db.models import Max, QuerySet
 from django.utils.crypto import salted_hmac
 
 from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
+from apps.status_pages.reports.models import ReportUpdate
 from apps.status_pages.setup.models import StatusPage
-from apps.status_pages.subscriptions.models import Subscriber
+from apps.status_pages.subscriptions.addresses import Address, seal
+from apps.status_pages.subscriptions.models import Receiver, Subscriber, SubscriberKind
 
 HOUR, DAY, AGAIN = timedelta(hours=1), timedelta(days=1), timedelta(minutes=10)
 # Questions to one address a day, on one page and on all; of a network and for a page in an hour.
 ADDRESS_ON_PAGE, ADDRESS_IN_ALL, OF_NETWORK, FOR_PAGE = 3, 5, 20, 1_000
+# Webhooks at one host that are asked in a day: another path of it is another address.
+AT_HOST = 20
 UNCONFIRMED = timedelta(days=4)
 
 
@@ -31,9 +36,10 @@ def ask(
     `network` is a digest from `network_digest`. One that is confirmed keeps what was chosen, and
     its reader is told how to change it. Beyond the limits nothing happens.
     """
-    if _is_too_much(page, email, network, now):
+    mine = Subscriber.objects.filter(kind=SubscriberKind.EMAIL, email__iexact=email)
+    if _is_too_much(page, mine, network, now):
         return
-    known = Subscriber.objects.filter(page=page, email__iexact=email).first()
+    known = mine.filter(page=page).first()
     if known is not None:
         _ask_again(known, component_keys, network, now)
         return
@@ -48,11 +54,55 @@ def ask(
         return
 
 
+def ask_receiver(
+    *,
+    page: StatusPage,
+    address: Address,
+    component_keys: Collection[str],
+    network: str,
+    now: datetime,
+) -> None:
+    """Let a webhook or Slack be asked whether the subscription is wanted, as `ask` does.
+
+    One that is confirmed is told nothing: its messages have the link.
+    """
+    mine = Subscriber.objects.filter(digest=address.digest)
+    if _is_too_much(page, mine, network, now) or _is_host_asked(address, now):
+        return
+    known = mine.filter(page=page).first()
+    if known is not None:
+        if known.confirmed_at is None:
+            _ask_again(known, component_keys, network, now)
+        return
+    try:
+        with transaction.atomic():
+            made = Subscriber.objects.create(
+                page=page,
+                kind=address.kind,
+                digest=address.digest,
+                asked_at=now,
+                asked_from=network,
+                is_mail_due=True,
+            )
+            receiver = Receiver(subscriber=made, host=address.host)
+            seal(receiver, address)
+            receiver.save()
+            _choose(made, component_keys)
+    except IntegrityError:
+        return
+
+
+@transaction.atomic
 def confirm(*, subscriber: Subscriber, now: datetime) -> None:
     """Begin a subscription; one that was confirmed stays as it is."""
-    Subscriber.objects.filter(pk=subscriber.pk, confirmed_at=None).update(
-        confirmed_at=now, is_mail_due=False
-    )
+    asked = Subscriber.objects.filter(pk=subscriber.pk, confirmed_at=None)
+    if asked.update(confirmed_at=now, is_mail_due=False):
+        # Updates of before are not sent.
+        posted = ReportUpdate.objects.filter(report__page=subscriber.page_id)
+        newest = posted.aggregate(newest=Max("pk"))["newest"] or 0
+        Receiver.objects.filter(pk=subscriber.pk).update(
+            last=newest, newest=newest, failures=0, failing_since=None, next_at=None, last_error=""
+        )
 
 
 def choose(*, subscriber: Subscriber, component_keys: Collection[str]) -> None:
@@ -72,9 +122,27 @@ def remove(*, actor: User, subscriber: Subscriber) -> None:
         action="status_page.subscriber_removed",
         actor=actor,
         on=subscriber.page.organization,
-        changes={"subscriber": [f"…@{subscriber.email.rpartition('@')[2]}", None]},
+        changes={"subscriber": [_without_address(subscriber), None]},
     )
     subscriber.delete()
+
+
+@transaction.atomic
+def give_up(*, subscriber: Subscriber, reason: str) -> None:
+    """End the subscription of a receiver that takes nothing any more, which is recorded."""
+    record_on(
+        action="status_page.subscriber_given_up",
+        actor=None,
+        on=subscriber.page.organization,
+        changes={"subscriber": [_without_address(subscriber), None], "reason": [None, reason]},
+    )
+    subscriber.delete()
+
+
+def _without_address(subscriber: Subscriber) -> str:
+    if subscriber.kind == SubscriberKind.EMAIL:
+        return f"…@{subscriber.email.rpartition('@')[2]}"
+    return str(subscriber)
 
 
 def network_digest(address: str) -> str:
@@ -93,14 +161,22 @@ def forget_unconfirmed(*, now: datetime) -> int:
     return old.delete()[0]
 
 
-def _is_too_much(page: StatusPage, email: str, network: str, now: datetime) -> bool:
+def _is_too_much(page: StatusPage, mine: QuerySet[Subscriber], network: str, now: datetime) -> bool:
     lately = Subscriber.objects.filter(asked_at__gt=now - HOUR)
     if lately.filter(asked_from=network).count() >= OF_NETWORK:
         return True
     if lately.filter(page=page, confirmed_at=None).count() >= FOR_PAGE:
         return True
-    today = Subscriber.objects.filter(email__iexact=email, asked_at__gt=now - DAY)
+    today = mine.filter(asked_at__gt=now - DAY)
     return sum(today.values_list("asks", flat=True)) >= ADDRESS_IN_ALL
+
+
+def _is_host_asked(address: Address, now: datetime) -> bool:
+    """Whether a host was asked often enough for a day. That of Slack is everyone's."""
+    if address.kind == SubscriberKind.SLACK:
+        return False
+    today = Receiver.objects.filter(host=address.host, subscriber__asked_at__gt=now - DAY)
+    return today.count() >= AT_HOST
 
 
 def _ask_again(

@@ -1,0 +1,1 @@
+"""Status pages: their settings, components, reports and subscribers."""
