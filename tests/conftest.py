@@ -18,6 +18,7 @@ from django.db import connection
 from django.test import Client, TransactionTestCase
 from django.test.client import store_rendered_templates
 from django.utils import timezone
+from xdist.scheduler import LoadFileScheduling
 
 from apps.access.models import Role
 from apps.access.scopes import grant_model
@@ -34,6 +35,8 @@ from tests.services import IS_MIGRATED
 
 _numbers = itertools.count(1)
 PASSWORD = "correct horse battery"
+PROJECT = Path(__file__).resolve().parents[1]
+ON_A_NODE = PROJECT / "tests" / "cluster"
 WHOLLY_SLOW = re.compile(r"^pytestmark = (?:|\[[^\]]*)pytest\.mark\.slow\b", re.MULTILINE)
 LONGEST_FIRST = (
     "test_local_airflow",
@@ -106,9 +109,30 @@ def _few_collections() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes, so that they do not run alone at the end."""
+    """Begin with what takes minutes, so that it does not run alone at the end: first the tests on a
+    node, in the order in which they are written, then the longest files.
+    """
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+    def place_of(item: pytest.Item) -> tuple[int, str, int]:
+        if item.path.parent == ON_A_NODE:
+            return (-1, item.path.name, item.location[1] or 0)
+        return (places.get(item.path.stem, len(places)), "", 0)
+
+    items.sort(key=place_of)
+
+
+class LoadFiles(LoadFileScheduling):
+    """A file at a time, as `--dist loadfile`. There is one node: its tests are one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return str(Path(file).parent) if (PROJECT / file).parent == ON_A_NODE else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFiles | None:
+    return LoadFiles(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,8 @@
 
     check   the fast tests of what changed; beside them what only reads: format, lint, types, docs
     test    the fast tests, the control plane of the others, then the slow tests
-    ci      check, what is slow, and the tests on a real node. What failed is asked once more, alone
+    ci      check, then what is slow, the tests on a real node among it. What failed is asked once
+            more, alone
 
 A test that fails and then passes is a fault all the same: `ci` names it in the last lines.
 """
@@ -84,9 +85,9 @@ def fast_tests(of: list[str] | None = None) -> Step:
 
 def slow_tests(which: str) -> Step:
     # Three files beside each other, the longest first: tests of one file share an Airflow, and most
-    # wait for it for half of their time.
+    # wait for it for half of their time. Those on a node are one file here (`tests/conftest.py`).
     places = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
-    alone = [*PYTEST, "-p", "no:randomly", "-n", "0"]
+    alone = [*PYTEST, "-m", which, "-p", "no:randomly", "-n", "0"]
     return Step("slow tests", [*PYTEST, "-m", which, *places], alone)
 
 
@@ -94,9 +95,9 @@ def control_plane() -> Step:
     return Step("control plane", [sys.executable, "-m", "tests.kubernetes.assets"])
 
 
-def node_tests() -> Step:
-    command = [sys.executable, "-m", "tests.cluster", "test"]
-    return Step("tests on a node", command, command)
+def node_programs() -> Step:
+    """The control plane, and all else that a node consists of where one can run."""
+    return Step("programs of a node", [sys.executable, "-m", "tests.cluster", "build"])
 
 
 def run_check(found: Findings) -> None:
@@ -124,11 +125,10 @@ def run_tests(found: Findings) -> None:
 
 
 def run_ci(found: Findings) -> None:
-    _run_beside_static(fast_tests(), found, place="1/4", asks_again=True)
+    _run_beside_static(fast_tests(), found, place="1/3", asks_again=True)
     if not found.failed:
-        _run_shown(control_plane(), found, place="2/4")
-        _run_tests(slow_tests("slow and not cluster"), found, place="3/4", asks_again=True)
-        _run_tests(node_tests(), found, place="4/4", asks_again=True)
+        _run_shown(node_programs(), found, place="2/3")
+        _run_tests(slow_tests("slow or cluster"), found, place="3/3", asks_again=True)
 
 
 def _run_static(found: Findings) -> None:

@@ -1,5 +1,5 @@
-"""One real node for all tests of this folder. They run with `make test-cluster` alone: a node needs
-root, gigabytes and minutes.
+"""One real node for all tests of this folder. They run with `make test-cluster` and `make ci`
+alone: a node needs root, gigabytes and minutes.
 """
 
 from collections.abc import Generator, Iterator
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import machine
+from tests.cluster import builds, machine
 from tests.cluster.diagnosis import keep_everything
 from tests.cluster.node import PROJECT, Node, running_node
 from tests.e2e.portal import Portal, running_portal
+from tests.kubernetes.go_builds import BuildFailed
 
 NODE = pytest.StashKey[Node]()
 PORTAL_LOGS = pytest.StashKey[Path]()
@@ -26,10 +27,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=LEFT_OUT))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    """Start it before the first test that asks, and end it with the folder's last: other files
+    follow in this process.
+    """
     if reason := machine.reason_against():
         pytest.skip(reason)
+    try:
+        builds.ensure_all()
+    except BuildFailed as failed:
+        pytest.skip(str(failed))
     with running_node() as started:
         request.config.stash[NODE] = started
         yield started
