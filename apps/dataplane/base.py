@@ -269,3 +269,15 @@ class SupportsImageRemoval(Protocol):
         answer.
         """
         ...
+
+
+@runtime_checkable
+class SupportsImageCopies(Protocol):
+    """A data plane whose registry takes images with packages over from that of another one."""
+
+    def copy_image(self, *, image: str, source: DataPlane) -> str:
+        """Copy an image, named `repository@digest`, from the registry of `source`, and return its
+        name in this one's: the digest is the same. Takes up to ten minutes, so it belongs into a
+        job. Raises Permanent where a person must act, Temporary when a registry does not answer.
+        """
+        ...

@@ -300,6 +300,11 @@ class FakePlane:
         """Note that an image was removed."""
         self.store.enter("remove_image", image)
 
+    def copy_image(self, *, image: str, source: object) -> str:
+        """Note that an image was copied; it keeps its name."""
+        self.store.enter("copy_image", image)
+        return image
+
     def parse_project(self, *, spec: DeploymentSpec) -> ParsedProject:
         self.store.enter("parse_project", spec.ref)
         return self.store.project

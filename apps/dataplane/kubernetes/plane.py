@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
+from apps.dataplane.base import DataPlane
 from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import DEPLOYMENT, POD, STATEFUL_SET, Manifest
@@ -30,6 +31,7 @@ from apps.dataplane.kubernetes.projects import work
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.checks import check_cluster
+from apps.dataplane.kubernetes.registration.images.image_copy import copy_image
 from apps.dataplane.kubernetes.registration.images.image_removal import remove_image
 from apps.dataplane.kubernetes.registration.storage_trial import try_storage
 from apps.dataplane.kubernetes.registration.token_renewal import renewed_token
@@ -198,6 +200,12 @@ class KubernetesPlane:
     def remove_image(self, *, image: str) -> None:
         """Delete an image with packages from the registry of the cluster."""
         remove_image(self.config, image=image)
+
+    def copy_image(self, *, image: str, source: DataPlane) -> str:
+        """Copy an image with packages from the registry of another cluster into this one's."""
+        if not isinstance(source, KubernetesPlane):
+            raise Permanent("The image is on no cluster, so it cannot be copied.")
+        return copy_image(source.config, self.config, image=image)
 
     def close(self) -> None:
         """Close the connections of this process to the cluster."""

@@ -85,9 +85,10 @@ class Registry:
         self.call("PUT", f"{place}&digest={digest}", content, Content_Type=kind).close()
         return {"digest": digest, "size": len(content)}
 
-    def push_image(self, repository: str, tag: str) -> str:
-        """Store an image of one tiny layer; return its digest."""
-        layer = b"no tar, and not read"
+    def push_image(
+        self, repository: str, tag: str, *, layer: bytes = b"no tar, and not read"
+    ) -> str:
+        """Store an image of one layer; return its digest."""
         root = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}
         settings = {"User": "50000", "Env": ["PATH=/bin"]}
         config = {"architecture": "amd64", "os": "linux", "config": settings, "rootfs": root}

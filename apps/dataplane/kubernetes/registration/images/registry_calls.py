@@ -5,8 +5,9 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -19,6 +20,19 @@ SECONDS = (2.0, 4.0)
 MOST_BYTES = 64 * 1024
 NETWORKS_SETTING = "PORTAL_CLUSTER_NETWORKS"
 REFUSED = "It refuses the user and password, or they may not push there."
+
+
+class Readable(Protocol):
+    """A body that is sent while it is read; `len` is how many bytes it has."""
+
+    len: int
+
+    def read(self, size: int = -1) -> bytes: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+Body = bytes | Readable
 
 
 class RegistryFailed(Exception):
@@ -50,50 +64,65 @@ def ask(
     registry: Registry,
     method: str,
     url: str,
-    body: bytes = b"",
+    body: Body = b"",
     *,
     actions: str = "pull,push",
+    also: str = "",
+    headers: Mapping[str, str] | None = None,
+    seconds: tuple[float, float] = SECONDS,
 ) -> requests.Response:
     """Send one request, with what the registry asks for to sign in. `actions` are what its token is
-    for. Raises RegistryFailed for whatever the registry refuses.
+    for, `also` another scope; `seconds` are to connect and to wait for bytes. Raises RegistryFailed
+    for whatever the registry refuses.
     """
     is_own = urlsplit(url).netloc == registry.host
-    response = _send(session, method, url, body, is_own=is_own)
+
+    def send() -> requests.Response:
+        sent = _headers(body, headers, is_own=is_own)
+        return session.request(
+            method,
+            url,
+            data=body,
+            headers=sent,
+            allow_redirects=False,
+            stream=True,
+            timeout=seconds,
+        )
+
+    response = send()
     if response.status_code == 401 and is_own:
         challenge = response.headers.get("WWW-Authenticate", "")
-        session.headers["Authorization"] = _authorization(session, registry, challenge, actions)
-        response = _send(session, method, url, body, is_own=True)
+        response.close()
+        scopes = [f"repository:{registry.repository.partition('/')[2]}:{actions}"]
+        scopes += [also] if also else []
+        session.headers["Authorization"] = _authorization(session, registry, challenge, scopes)
+        response = send()
     if response.status_code in (401, 403):
+        response.close()
         raise RegistryFailed(REFUSED, status=response.status_code)
     if response.status_code >= 400:
-        said = text_of(response.raw.read(1_000).decode("utf-8", "replace"), 150)
+        with response:
+            said = text_of(response.raw.read(1_000).decode("utf-8", "replace"), 150)
         sentence = f"It answers with status {response.status_code}. {said}".strip()
         raise RegistryFailed(sentence, status=response.status_code)
     return response
 
 
-def _send(
-    session: requests.Session, method: str, url: str, body: bytes, *, is_own: bool
-) -> requests.Response:
+def _headers(
+    body: Body, given: Mapping[str, str] | None, *, is_own: bool
+) -> dict[str, str | bytes | None]:
     headers: dict[str, str | bytes | None] = {}
     if body:
         headers["Content-Type"] = "application/octet-stream"
+    headers |= given or {}
     if not is_own:
         # Other hosts get no credential: a header of None is not sent.
         headers["Authorization"] = None
-    return session.request(
-        method,
-        url,
-        data=body,
-        headers=headers,
-        allow_redirects=False,
-        stream=True,
-        timeout=SECONDS,
-    )
+    return headers
 
 
 def _authorization(
-    session: requests.Session, registry: Registry, challenge: str, actions: str
+    session: requests.Session, registry: Registry, challenge: str, scopes: list[str]
 ) -> str:
     pair = base64.b64encode(f"{registry.user}:{registry.password}".encode()).decode()
     scheme, _, rest = challenge.partition(" ")
@@ -103,8 +132,7 @@ def _authorization(
     realm = asked.get("realm", "")
     if scheme.lower() != "bearer" or not realm.startswith("https://"):
         raise RegistryFailed("It asks to sign in in an unknown way.")
-    path = registry.repository.partition("/")[2]
-    query = {"service": asked.get("service", ""), "scope": f"repository:{path}:{actions}"}
+    query = [("service", asked.get("service", "")), *(("scope", one) for one in scopes)]
     response = session.get(
         f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}",
         headers={"Authorization": f"Basic {pair}"} if registry.user else {},
