@@ -15,8 +15,9 @@ from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import settle, small_spec
 from tests.kubernetes.fault_proxy import FaultProxy
 
-# A look for the namespace, and the inventory before and after.
-BESIDE_OBJECTS = 3
+# A look for the namespace, the inventory before and after, and the pods that should read what
+# changed in their files at once.
+BESIDE_OBJECTS = 4
 LIMIT = VariableSpec(key="LIMIT", value="2", is_secret=False)
 
 
