@@ -109,6 +109,12 @@ def scheduled_wake(plan: HibernationPlan, at: datetime) -> datetime | None:
     return turn.at if turn else None
 
 
+def next_scheduled_wake(plan: HibernationPlan, at: datetime) -> datetime | None:
+    """Return the next moment after `at` at which a schedule wakes it, asleep or not."""
+    events = [_next(one.wake_at, one, at) for one in _enabled(plan)]
+    return min((one for one in events if one is not None), default=None)
+
+
 def problem_of_schedule(schedule: Schedule) -> tuple[str, str]:
     """Return the field that is wrong and a sentence about it; empty where none is."""
     if schedule.time_zone not in _zones():

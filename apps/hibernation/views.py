@@ -17,8 +17,8 @@ from apps.deployments.models import Deployment, Operation, Phase
 from apps.hibernation import services
 from apps.hibernation.forms import (
     HibernateForm,
+    LimitsForm,
     ScheduleForm,
-    TaskMinutesForm,
     WakeForm,
     in_zone,
 )
@@ -97,20 +97,21 @@ def follow(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 
 @scoped(Deployment, UPDATE, by="ref")
 @require_http_methods(["GET", "HEAD", "POST"])
-def task_minutes(request: HttpRequest, deployment: Deployment) -> HttpResponse:
-    initial = {"task_minutes": plan_of(deployment).task_minutes}
-    form = TaskMinutesForm(request.POST if request.method == "POST" else None, initial=initial)
+def limits(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    plan = plan_of(deployment)
+    initial = {"task_minutes": plan.task_minutes, "idle_hours": plan.idle_hours}
+    form = LimitsForm(request.POST if request.method == "POST" else None, initial=initial)
     if is_submitted(request, form):
         with errors_shown_in(form):
-            services.set_task_minutes(
+            services.set_limits(
                 actor=request_user(request),
                 deployment=deployment,
                 now=timezone.now(),
                 **form.cleaned_data,
             )
-            messages.success(request, "The time for running tasks is saved.")
+            messages.success(request, "The limits are saved.")
             return redirect("hibernation:overview", deployment.ref)
-    context = {"deployment": deployment, "form": form, "title": "Time for running tasks"}
+    context = {"deployment": deployment, "form": form, "title": "Limits"}
     return form_page(request, "hibernation/form.html", context, form)
 
 

@@ -181,10 +181,14 @@ def test_a_time_of_the_past_is_refused_at_the_form(web: Client, up: Deployment):
     assert not read(up).is_hibernating
 
 
-def test_the_time_for_tasks_is_set(web: Client, up: Deployment):
-    assert web.post(page(up, "tasks/"), {"task_minutes": "90"}).status_code == 302
-    assert plan_of(read(up)).task_minutes == 90
-    assert web.post(page(up, "tasks/"), {"task_minutes": "9000"}).status_code == 422
+def test_the_limits_are_set(web: Client, up: Deployment):
+    answer = web.post(page(up, "limits/"), {"task_minutes": "90", "idle_hours": "6"})
+
+    assert answer.status_code == 302
+    plan = plan_of(read(up))
+    assert (plan.task_minutes, plan.idle_hours) == (90, 6)
+    wrong = {"task_minutes": "9000", "idle_hours": "-1"}
+    assert web.post(page(up, "limits/"), wrong).status_code == 422
 
 
 def test_who_may_only_see_it_may_not_put_it_to_sleep(
@@ -282,5 +286,7 @@ def test_the_api_refuses_and_hides(
     program = program_of(alice)
     assert program.post(address, past).status_code == 400
     assert program.post(address, {}).status_code == 400
-    assert program_of(charlie).post(address, past).status_code == 404
+    elsewhere = charlie.organizationgrant_set.get().content_object
+    stranger = program_of(charlie, at=elsewhere)
+    assert stranger.post(address, past).status_code == 404
     assert not read(up).is_hibernating

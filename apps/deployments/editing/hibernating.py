@@ -35,7 +35,12 @@ LONGEST = timedelta(days=366)
 
 @transaction.atomic
 def hibernate(
-    *, actor: User | None, deployment: Deployment, until: datetime | None, now: datetime
+    *,
+    actor: User | None,
+    deployment: Deployment,
+    until: datetime | None,
+    now: datetime,
+    reason: str = "",
 ) -> Operation | None:
     """Put a Deployment to sleep until a time, or until it is woken. Returns the operation that
     people follow: its own, or the one that runs already and ends with it asleep; None where it
@@ -46,7 +51,7 @@ def hibernate(
     deployment = lock_deployment(deployment)
     override = Override(is_hibernating=True, since=now, until=_checked(until, now))
     plan = replace(plan_of(deployment), override=override)
-    return _save(actor, deployment, plan, now=now, reason="")
+    return _save(actor, deployment, plan, now=now, reason=reason)
 
 
 @transaction.atomic
