@@ -39,7 +39,7 @@ def overview(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         "plan": plan,
         "override": active_override(plan, now),
         "turn_words": _turn_words(deployment, plan),
-        "schedules": list(enumerate(plan.schedules)),
+        "schedules": list(enumerate(plan.schedules, start=1)),
         "sleeps": [(one, slept_seconds([one], begin=one.began_at, end=now)[0]) for one in sleeps],
         "can_update": request.user.has_perm(UPDATE, deployment),
         "is_active": deployment.phase == Phase.ACTIVE,
@@ -185,9 +185,9 @@ def _followed(deployment: Deployment, operation: Operation | None) -> HttpRespon
 
 def _schedule(deployment: Deployment, number: int) -> Schedule:
     schedules = plan_of(deployment).schedules
-    if number >= len(schedules):
+    if not 1 <= number <= len(schedules):
         raise Http404
-    return schedules[number]
+    return schedules[number - 1]
 
 
 def _turn_words(deployment: Deployment, plan: HibernationPlan) -> str:

@@ -64,14 +64,14 @@ def test_a_schedule_by_days_and_times_is_saved_shown_and_removed(web: Client, up
     shown = web.get(page(up))
     check_page(shown.content.decode())
     assert "Nights &lt;b&gt;" in shown.content.decode()
-    form = web.get(page(up, "schedules/0/")).content.decode()
+    form = web.get(page(up, "schedules/1/")).content.decode()
     assert 'value="19:30"' in form
     changed = {**WEEKLY, "hibernate_at": "*/30 20 * * *", "is_enabled": ""}
-    web.post(page(up, "schedules/0/"), changed)
+    web.post(page(up, "schedules/1/"), changed)
     assert plan_of(read(up)).schedules[0].hibernate_at == "*/30 20 * * *"
-    assert web.post(page(up, "schedules/0/remove/")).status_code == 302
+    assert web.post(page(up, "schedules/1/remove/")).status_code == 302
     assert plan_of(read(up)).schedules == ()
-    assert web.get(page(up, "schedules/0/")).status_code == 404
+    assert web.get(page(up, "schedules/1/")).status_code == 404
 
 
 @pytest.mark.parametrize(
