@@ -27,6 +27,9 @@ from apps.dataplane.local.machine.supervisor import ProgramState, Supervisor
 
 logger = logging.getLogger("keeper")
 
+# What runs no task needs as long to stop.
+GRACE = timedelta(seconds=20)
+
 
 def stop(
     folder: Folder,
@@ -46,7 +49,7 @@ def stop(
             logger.info("%s: hibernates", program.name)
             supervisor.stop(program.name)
     if up:
-        limit = hibernates_since(plan, now) + timedelta(minutes=plan.task_minutes)
+        limit = hibernates_since(plan, now) + timedelta(minutes=plan.task_minutes) + GRACE
         if now >= limit:
             _kill(up)
         return ("running", _waiting(running_tasks(), limit))
