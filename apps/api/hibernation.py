@@ -10,7 +10,8 @@ from pydantic import Field
 
 from apps.accounts.models import User
 from apps.api.wire.shapes import Shape
-from apps.dataplane.hibernation import HibernationPlan, Override, Schedule, active_override
+from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
+from apps.dataplane.hibernation.turns import active_override
 from apps.deployments.editing.hibernating import hibernate, stay_awake, wake
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Operation

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from apps.dataplane.hibernation import HibernationPlan
+from apps.dataplane.hibernation.plans import HibernationPlan
 from apps.dataplane.production import Pairs, ProductionSpec, Toleration
 
 ExecutorName = Literal["celery", "local", "kubernetes"]

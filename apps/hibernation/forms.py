@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.utils import timezone
 
-from apps.dataplane.hibernation import MOST_TASK_MINUTES, Schedule, is_cron
+from apps.dataplane.hibernation.plans import MOST_TASK_MINUTES, Schedule, is_cron
 
 DAYS = (
     ("MON", "Monday"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from apps.dags.models import DagSummary
-from apps.dataplane.hibernation import next_scheduled_wake
+from apps.dataplane.hibernation.turns import next_scheduled_wake
 from apps.deployments.editing.hibernating import hibernate
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Health, Phase, RevisionState

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict, Invalid
-from apps.dataplane.hibernation import (
+from apps.dataplane.hibernation.plans import (
     MOST_TASK_MINUTES,
     HibernationPlan,
     Schedule,

@@ -9,7 +9,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
-from apps.dataplane.hibernation import HibernationPlan, Schedule, active_override, scheduled_wake
+from apps.dataplane.hibernation.plans import HibernationPlan, Schedule
+from apps.dataplane.hibernation.turns import active_override, scheduled_wake
 from apps.deployments.badge import display_status
 from apps.deployments.editing.hibernating import hibernate, stay_awake, wake
 from apps.deployments.editing.plans import plan_of

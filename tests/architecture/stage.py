@@ -30,7 +30,7 @@ from apps.alerts.places import fields_of
 from apps.alerts.silences.models import Silence
 from apps.backups.models import Backup
 from apps.clusters.models import Cluster
-from apps.dataplane.hibernation import HibernationPlan, Schedule, plan_to_json
+from apps.dataplane.hibernation.plans import HibernationPlan, Schedule, plan_to_json
 from apps.deployments.models import Deployment, Draft, Operation
 from apps.deploys.git.services import connect_repository
 from apps.deploys.models import Deploy, Preview, Promotion

@@ -30,7 +30,7 @@ from apps.alerts.sweeping.sweep import sweep
 from apps.clusters.models import Cluster
 from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import Permanent
-from apps.dataplane.hibernation import HibernationPlan, Override
+from apps.dataplane.hibernation.plans import HibernationPlan, Override
 from apps.dataplane.local.airflow import code
 from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.control.history_cleanup import log_file

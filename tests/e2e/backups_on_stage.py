@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.backups.models import Backup, BackupSchedule
-from apps.dataplane.hibernation import HibernationPlan, Schedule, plan_to_json
+from apps.dataplane.hibernation.plans import HibernationPlan, Schedule, plan_to_json
 from apps.deployments.models import Deployment
 from apps.hibernation.models import Sleep
 from apps.releases import trial

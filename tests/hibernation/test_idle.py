@@ -9,7 +9,7 @@ import pytest
 
 from apps.accounts.models import User
 from apps.dags.models import DagSummary
-from apps.dataplane.hibernation import HibernationPlan, Schedule
+from apps.dataplane.hibernation.plans import HibernationPlan, Schedule
 from apps.deployments.editing.hibernating import save_plan, stay_awake
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Revision

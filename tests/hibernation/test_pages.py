@@ -12,7 +12,7 @@ from apps.accounts.models import User
 from apps.core.public_ids import public_id
 from apps.dags.models import DagSummary
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.hibernation import HibernationPlan, Schedule
+from apps.dataplane.hibernation.plans import HibernationPlan, Schedule
 from apps.dataplane.status import AirflowResponse
 from apps.deployments.editing.hibernating import hibernate, save_plan
 from apps.deployments.editing.plans import plan_of

@@ -11,7 +11,7 @@ from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict, Invalid
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.hibernation import HibernationPlan, Override, Schedule
+from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
 from apps.deployments.badge import display_status
 from apps.deployments.editing.hibernating import (
     hibernate,

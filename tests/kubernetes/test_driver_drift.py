@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from apps.dataplane.hibernation import HibernationPlan, Override
+from apps.dataplane.hibernation.plans import HibernationPlan, Override
 from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane

@@ -11,11 +11,8 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.core.errors import Invalid
-from apps.dataplane.hibernation import (
-    HibernationPlan,
-    Override,
-    active_override,
-)
+from apps.dataplane.hibernation.plans import HibernationPlan, Override
+from apps.dataplane.hibernation.turns import active_override
 from apps.deployments.editing.plans import awake, plan_of, store_plan
 from apps.deployments.editing.revisions import apply_again, supersede_operation
 from apps.deployments.models import (

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 import psutil
 
-from apps.dataplane.hibernation import HibernationPlan, hibernates_since
+from apps.dataplane.hibernation.plans import HibernationPlan
+from apps.dataplane.hibernation.turns import hibernates_since
 from apps.dataplane.local.airflow.programs import (
     API_SERVER,
     MIGRATE,
