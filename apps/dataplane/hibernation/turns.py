@@ -94,17 +94,16 @@ def _moments(plan: HibernationPlan, at: datetime, *, ending: bool) -> Iterator[d
         at = override.until
         ending = is_hibernating(plan, at)
         # At its end nothing may have changed: the schedules say the same, and end it later.
-    moment: datetime | None = at
     last = at + LONGEST
     for _ in range(MOST_EVENTS):
         events = [
-            _next(one.wake_at if ending else one.hibernate_at, one, moment)
-            for one in _enabled(plan)
+            _next(one.wake_at if ending else one.hibernate_at, one, at) for one in _enabled(plan)
         ]
-        moment = min((one for one in events if one is not None), default=None)
-        if moment is None or moment > last:
+        found = [one for one in events if one is not None]
+        if not found or min(found) > last:
             return
-        yield moment
+        at = min(found)
+        yield at
 
 
 def _is_asleep(schedule: Schedule, at: datetime) -> bool:
