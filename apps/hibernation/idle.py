@@ -58,5 +58,5 @@ def _last_activity(ids: Iterable[int]) -> dict[int, datetime]:
             last[pk] = max(last[pk], ended)
     woken = Sleep.objects.filter(deployment__in=ids).exclude(ended_at=None)
     for pk, ended_at in woken.values_list("deployment_id", "ended_at"):
-        last[pk] = max(last[pk], ended_at)
+        last[pk] = max(last[pk], ended_at or last[pk])
     return last

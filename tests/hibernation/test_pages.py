@@ -19,6 +19,7 @@ from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Health
 from apps.hibernation.models import Sleep
 from apps.hibernation.queries import missed_runs, slept_in_month, slept_seconds
+from apps.usage.models import UsageDay
 from tests.core.pages import check_page
 
 pytestmark = pytest.mark.django_db
@@ -290,3 +291,18 @@ def test_the_api_refuses_and_hides(
     stranger = program_of(charlie, at=elsewhere)
     assert stranger.post(address, past).status_code == 404
     assert not read(up).is_hibernating
+
+
+def test_the_hours_saved_are_on_the_page_of_usage(web: Client, up: Deployment):
+    now = timezone.now()
+    UsageDay.objects.create(deployment=up, day=now.date(), worker_seconds=60, through=now)
+    begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    Sleep.objects.create(
+        deployment=up, began_at=begin, ended_at=begin + timedelta(minutes=90), workers=4
+    )
+
+    text = web.get("/o/nordhavn/usage/").content.decode()
+
+    ended = min(begin + timedelta(minutes=90), now)
+    hours = (ended - begin).total_seconds() / 3600
+    assert f"{hours:.1f} hours, at least {4 * hours:.1f} worker hours saved" in text
