@@ -111,7 +111,7 @@ def test_what_hibernates_has_no_pod_is_no_drift_and_wakes(
     pods = control_plane.objects("pods", namespace_of(ref))
     left = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in pods}
     assert not left & {"api-server", "scheduler", "dag-processor", "triggerer"}, left
-    assert "database" in left
+    assert "postgres" in left
     observation = kubernetes_plane.observe(ref=ref)
     assert (observation.health, observation.is_drifted) == ("stopped", False)
 
