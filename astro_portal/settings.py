@@ -409,6 +409,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=15),
         "options": {"expires": 15, "queue": "interactive"},
     },
+    "hibernate-idle": {
+        "task": "apps.hibernation.tasks.sweep_idle",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 240},
+    },
     "watch-releases": {
         "task": "apps.releases.tasks.watch",
         "schedule": timedelta(minutes=10),

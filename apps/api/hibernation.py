@@ -10,7 +10,8 @@ from pydantic import Field
 
 from apps.accounts.models import User
 from apps.api.wire.shapes import Shape
-from apps.dataplane.hibernation import HibernationPlan, Override, Schedule, active_override
+from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
+from apps.dataplane.hibernation.turns import active_override
 from apps.deployments.editing.hibernating import hibernate, stay_awake, wake
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Operation
@@ -47,6 +48,7 @@ class HibernationSpecBody(Shape):
     schedules: list[ScheduleShape] | None = None
     override: OverrideBody | None = None
     task_minutes: int | None = None
+    idle_hours: int | None = None
 
 
 class ScalingSpecBody(Shape):
@@ -57,6 +59,7 @@ class HibernationSpec(Shape):
     schedules: list[ScheduleShape]
     override: OverrideShape | None = None
     task_minutes: int
+    idle_hours: int
 
 
 class ScalingSpec(Shape):
@@ -85,6 +88,7 @@ def scaling_spec(deployment: Deployment) -> ScalingSpec | None:
             schedules=[_shape(one) for one in plan.schedules],
             override=override_shape(override) if override else None,
             task_minutes=plan.task_minutes,
+            idle_hours=plan.idle_hours,
         )
     )
 
@@ -138,9 +142,14 @@ def save_scaling(
     if spec is None:
         return
     plan = plan_of(deployment)
-    if spec.task_minutes is not None and spec.task_minutes != plan.task_minutes:
-        services.set_task_minutes(
-            actor=actor, deployment=deployment, task_minutes=spec.task_minutes, now=now
+    if spec.task_minutes is not None or spec.idle_hours is not None:
+        minutes, hours = spec.task_minutes, spec.idle_hours
+        services.set_limits(
+            actor=actor,
+            deployment=deployment,
+            task_minutes=plan.task_minutes if minutes is None else minutes,
+            idle_hours=plan.idle_hours if hours is None else hours,
+            now=now,
         )
     if spec.schedules is not None:
         schedules = [_schedule(one, plan) for one in spec.schedules]

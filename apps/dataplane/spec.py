@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from apps.dataplane.hibernation import HibernationPlan
+from apps.dataplane.hibernation.plans import HibernationPlan
 from apps.dataplane.production import Pairs, ProductionSpec, Toleration
 
 ExecutorName = Literal["celery", "local", "kubernetes"]

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.utils import timezone
 
-from apps.dataplane.hibernation import MOST_TASK_MINUTES, Schedule, is_cron
+from apps.dataplane.hibernation.plans import MOST_TASK_MINUTES, Schedule, is_cron
 
 DAYS = (
     ("MON", "Monday"),
@@ -70,7 +70,7 @@ class WakeForm(HibernateForm):
         return self.cleaned_data["hours"] == "always" and not self.cleaned_data["until"]
 
 
-class TaskMinutesForm(forms.Form):
+class LimitsForm(forms.Form):
     task_minutes = forms.IntegerField(
         label="Give running tasks",
         min_value=0,
@@ -78,6 +78,13 @@ class TaskMinutesForm(forms.Form):
         help_text="What still runs then is ended. Tasks that the scheduler itself runs on the "
         "portal's machine get ten minutes at most.",
         widget=forms.NumberInput(attrs={"data-width": "s", "data-unit": "minutes"}),
+    )
+    idle_hours = forms.IntegerField(
+        label="Hibernate by itself after",
+        min_value=0,
+        max_value=168,
+        help_text="Without a task, a run or a change for so long. 0 is never.",
+        widget=forms.NumberInput(attrs={"data-width": "s", "data-unit": "hours"}),
     )
 
 

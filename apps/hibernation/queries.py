@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from apps.dags.airflow.api import DAGS, AirflowSilent, NotInAirflow, airflow_of
 from apps.dags.models import DagSummary
-from apps.dataplane.hibernation import is_cron
+from apps.dataplane.hibernation.plans import is_cron
 from apps.dataplane.untrusted import text_of
 from apps.deployments.models import Deployment
 from apps.hibernation.models import Sleep

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict, Invalid
-from apps.dataplane.hibernation import (
+from apps.dataplane.hibernation.plans import (
     MOST_TASK_MINUTES,
     HibernationPlan,
     Schedule,
@@ -20,6 +20,7 @@ from apps.deployments.models import Deployment, Operation
 from apps.deployments.operations import lock_deployment, record_change
 
 MOST_SCHEDULES, LONGEST_DESCRIPTION = 10, 200
+MOST_IDLE_HOURS = 168
 GONE = "This schedule was removed or changed in the meantime. Look at the list again."
 
 
@@ -69,19 +70,27 @@ def follow_schedules(*, actor: User, deployment: Deployment, now: datetime) -> O
 
 
 @transaction.atomic
-def set_task_minutes(
-    *, actor: User, deployment: Deployment, task_minutes: int, now: datetime
+def set_limits(
+    *, actor: User, deployment: Deployment, task_minutes: int, idle_hours: int, now: datetime
 ) -> None:
-    """Say how long running tasks may go on before it hibernates. Raises Invalid, Conflict."""
+    """Say how long running tasks may go on before it hibernates, and after how many hours without
+    anything to do it does so by itself, 0 for never. Raises Invalid, Conflict.
+    """
     if not 0 <= task_minutes <= MOST_TASK_MINUTES:
         raise Invalid("Give tasks between 0 and 1440 minutes.", field="task_minutes")
+    if not 0 <= idle_hours <= MOST_IDLE_HOURS:
+        raise Invalid("Enter between 0 and 168 hours.", field="idle_hours")
     deployment = lock_deployment(deployment)
-    plan = plan_of(deployment)
-    changed = {"minutes for tasks": [plan.task_minutes, task_minutes]}
-    if plan.task_minutes != task_minutes:
-        record_change(actor, deployment, "deployment.hibernation_changed", changed)
-        plan = replace(plan, task_minutes=task_minutes)
-        save_plan(actor=actor, deployment=deployment, plan=plan, now=now)
+    before = plan_of(deployment)
+    after = replace(before, task_minutes=task_minutes, idle_hours=idle_hours)
+    if after == before:
+        return
+    changed = {
+        "minutes for tasks": [before.task_minutes, task_minutes],
+        "hours without work": [before.idle_hours, idle_hours],
+    }
+    record_change(actor, deployment, "deployment.hibernation_changed", changed)
+    save_plan(actor=actor, deployment=deployment, plan=after, now=now)
 
 
 def _change(

@@ -9,7 +9,7 @@ urlpatterns = [
     path("d/<slug:ref>/hibernation/hibernate/", views.hibernate_page, name="hibernate"),
     path("d/<slug:ref>/hibernation/wake-up/", views.wake_page, name="wake"),
     path("d/<slug:ref>/hibernation/follow/", views.follow, name="follow"),
-    path("d/<slug:ref>/hibernation/tasks/", views.task_minutes, name="task_minutes"),
+    path("d/<slug:ref>/hibernation/limits/", views.limits, name="limits"),
     path("d/<slug:ref>/hibernation/schedules/new/", views.new_schedule, name="new_schedule"),
     path("d/<slug:ref>/hibernation/schedules/<int:number>/", views.schedule, name="schedule"),
     path(

@@ -9,7 +9,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
-from apps.dataplane.hibernation import HibernationPlan, Schedule, active_override, scheduled_wake
+from apps.dataplane.hibernation.plans import HibernationPlan, Schedule
+from apps.dataplane.hibernation.turns import active_override, scheduled_wake
 from apps.deployments.badge import display_status
 from apps.deployments.editing.hibernating import hibernate, stay_awake, wake
 from apps.deployments.editing.plans import plan_of
@@ -17,8 +18,8 @@ from apps.deployments.models import Deployment, Operation, Phase
 from apps.hibernation import services
 from apps.hibernation.forms import (
     HibernateForm,
+    LimitsForm,
     ScheduleForm,
-    TaskMinutesForm,
     WakeForm,
     in_zone,
 )
@@ -39,7 +40,7 @@ def overview(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         "plan": plan,
         "override": active_override(plan, now),
         "turn_words": _turn_words(deployment, plan),
-        "schedules": list(enumerate(plan.schedules)),
+        "schedules": list(enumerate(plan.schedules, start=1)),
         "sleeps": [(one, slept_seconds([one], begin=one.began_at, end=now)[0]) for one in sleeps],
         "can_update": request.user.has_perm(UPDATE, deployment),
         "is_active": deployment.phase == Phase.ACTIVE,
@@ -97,20 +98,21 @@ def follow(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 
 @scoped(Deployment, UPDATE, by="ref")
 @require_http_methods(["GET", "HEAD", "POST"])
-def task_minutes(request: HttpRequest, deployment: Deployment) -> HttpResponse:
-    initial = {"task_minutes": plan_of(deployment).task_minutes}
-    form = TaskMinutesForm(request.POST if request.method == "POST" else None, initial=initial)
+def limits(request: HttpRequest, deployment: Deployment) -> HttpResponse:
+    plan = plan_of(deployment)
+    initial = {"task_minutes": plan.task_minutes, "idle_hours": plan.idle_hours}
+    form = LimitsForm(request.POST if request.method == "POST" else None, initial=initial)
     if is_submitted(request, form):
         with errors_shown_in(form):
-            services.set_task_minutes(
+            services.set_limits(
                 actor=request_user(request),
                 deployment=deployment,
                 now=timezone.now(),
                 **form.cleaned_data,
             )
-            messages.success(request, "The time for running tasks is saved.")
+            messages.success(request, "The limits are saved.")
             return redirect("hibernation:overview", deployment.ref)
-    context = {"deployment": deployment, "form": form, "title": "Time for running tasks"}
+    context = {"deployment": deployment, "form": form, "title": "Limits"}
     return form_page(request, "hibernation/form.html", context, form)
 
 
@@ -184,9 +186,9 @@ def _followed(deployment: Deployment, operation: Operation | None) -> HttpRespon
 
 def _schedule(deployment: Deployment, number: int) -> Schedule:
     schedules = plan_of(deployment).schedules
-    if number >= len(schedules):
+    if not 1 <= number <= len(schedules):
         raise Http404
-    return schedules[number]
+    return schedules[number - 1]
 
 
 def _turn_words(deployment: Deployment, plan: HibernationPlan) -> str:

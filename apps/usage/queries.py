@@ -11,8 +11,10 @@ from typing import Any
 
 from django.db.models import DecimalField, F, Max, Sum
 from django.db.models.functions import TruncMonth
+from django.utils import timezone
 
 from apps.deployments.models import Phase
+from apps.hibernation.queries import slept_in_month
 from apps.organizations.models import Organization
 from apps.usage.models import UsageDay
 from apps.usage.prices import PriceList
@@ -64,6 +66,14 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slept:
+    """Hours of all Deployments together, and those that their workers would have run at least."""
+
+    hours: Decimal
+    worker_hours: Decimal
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeploymentUsage:
     """What one Deployment did in a month."""
 
@@ -93,6 +103,17 @@ def months_of(
     sums = _sums(prices)
     rows = _rows(organization).values("month").annotate(**sums).order_by("-month")[:most]
     return [(row["month"], _usage(row)) for row in rows]
+
+
+def slept(organization: Organization, month: date) -> Slept:
+    """Return for how long the Deployments of an organization hibernated in a month."""
+    hours = [
+        (Decimal(seconds) / HOUR).quantize(Decimal("0.1"))
+        for seconds in slept_in_month(
+            organization_id=organization.pk, month=month, now=timezone.now()
+        )
+    ]
+    return Slept(hours=hours[0], worker_hours=hours[1])
 
 
 def usage_in(

@@ -9,7 +9,7 @@ from apps.access.scoped import scoped
 from apps.organizations.models import Organization
 from apps.usage.csv_file import csv_of
 from apps.usage.prices import price_list
-from apps.usage.queries import Usage, by_workspace, data_through, months_of, usage_in
+from apps.usage.queries import Usage, by_workspace, data_through, months_of, slept, usage_in
 
 SEE = "organization.usage.view"
 
@@ -32,6 +32,7 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
         "through": data_through(organization=organization),
         "currency": prices.currency if prices else "",
         "price": prices,
+        "slept": slept(organization, chosen) if chosen else None,
         "month_prices": prices.in_month(chosen) if prices and chosen else [],
     }
     return render(request, "usage/usage.html", context)

@@ -375,7 +375,7 @@ TABLE = {
     "hibernation:hibernate": both("deployment.update"),
     "hibernation:wake": both("deployment.update"),
     "hibernation:follow": writes("deployment.update"),
-    "hibernation:task_minutes": both("deployment.update"),
+    "hibernation:limits": both("deployment.update"),
     "hibernation:new_schedule": both("deployment.update"),
     "hibernation:schedule": both("deployment.update"),
     "hibernation:remove_schedule": writes("deployment.update"),

@@ -30,6 +30,7 @@ from apps.alerts.places import fields_of
 from apps.alerts.silences.models import Silence
 from apps.backups.models import Backup
 from apps.clusters.models import Cluster
+from apps.dataplane.hibernation.plans import HibernationPlan, Schedule, plan_to_json
 from apps.deployments.models import Deployment, Draft, Operation
 from apps.deploys.git.services import connect_repository
 from apps.deploys.models import Deploy, Preview, Promotion
@@ -119,6 +120,9 @@ def build_stage() -> Stage:
     deployment = new_deployment(
         workspace=workspace, cluster=cluster, name="etl-prod", ref="etl-prod-7f3c"
     )
+    nights = Schedule(hibernate_at="0 19 * * *", wake_at="0 7 * * *")
+    deployment.hibernation = plan_to_json(HibernationPlan(schedules=(nights,)))
+    deployment.save(update_fields=["hibernation"])
     places = {"organization": organization, "workspace": workspace, "deployment": deployment}
     people = {"operator": make_user("Operator", is_operator=True)}
     people |= {f"{one.scope} {one.key}": _holder(one, places) for one in BUILT_IN_ROLES}

@@ -47,7 +47,7 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "hibernation:new_schedule": ("UpdateDeployment",),
     "hibernation:remove_schedule": ("UpdateDeployment",),
     "hibernation:schedule": ("UpdateDeployment",),
-    "hibernation:task_minutes": ("UpdateDeployment",),
+    "hibernation:limits": ("UpdateDeployment",),
     "hibernation:wake": ("UpdateDeploymentHibernationOverride",),
     "deployments:restore": ("RestoreRevision",),
     "deployments:review": ("DiffDeployment", "UpdateDeployment"),

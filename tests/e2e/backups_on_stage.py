@@ -1,4 +1,4 @@
-"""Backups in every state, a schedule, and releases of Airflow, for the pages in a browser."""
+"""Backups in every state, schedules, and releases of Airflow, for the pages in a browser."""
 
 from datetime import time, timedelta
 from pathlib import Path
@@ -8,7 +8,9 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.backups.models import Backup, BackupSchedule
+from apps.dataplane.hibernation.plans import HibernationPlan, Schedule, plan_to_json
 from apps.deployments.models import Deployment
+from apps.hibernation.models import Sleep
 from apps.releases import trial
 from apps.releases.models import Release, Source
 from apps.upgrades.findings import finding
@@ -36,6 +38,7 @@ def backups_on_stage(deployment: Deployment, author: User) -> list[UUID]:
         Backup.objects.create(reason="upgrade", state="failed", failure=FULL * 3, **fields),
         Backup.objects.create(reason="deletion", state="running", started_at=now, **fields),
     ]
+    _sleeps(deployment)
     path = Path(made[0].path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(CONTENT)
@@ -65,6 +68,22 @@ def _upgrades(deployment: Deployment, author: User, backup: Backup) -> None:
         number=1, base=1, state="failed", failure=FULL * 4, backup=backup, **fields
     )
     Upgrade.objects.create(number=2, base=2, state="ready", **fields)
+
+
+def _sleeps(deployment: Deployment) -> None:
+    nights = Schedule(
+        hibernate_at="30 19 * * MON,TUE,WED,THU,FRI",
+        wake_at="*/15 6 * * *",
+        time_zone="America/Argentina/ComodRivadavia",
+        description="Nobody of data engineering works at night " + "x" * 60,
+    )
+    weekend = Schedule(hibernate_at="0 17 * * FRI", wake_at="0 9 * * MON", is_enabled=False)
+    plan = HibernationPlan(schedules=(nights, weekend), idle_hours=6)
+    Deployment.objects.filter(pk=deployment.pk).update(hibernation=plan_to_json(plan))
+    began_at = timezone.now() - timedelta(days=2)
+    Sleep.objects.create(
+        deployment=deployment, began_at=began_at, ended_at=began_at + timedelta(hours=11), workers=2
+    )
 
 
 def releases_on_stage() -> None:

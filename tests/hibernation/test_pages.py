@@ -12,13 +12,14 @@ from apps.accounts.models import User
 from apps.core.public_ids import public_id
 from apps.dags.models import DagSummary
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.hibernation import HibernationPlan, Schedule
+from apps.dataplane.hibernation.plans import HibernationPlan, Schedule
 from apps.dataplane.status import AirflowResponse
 from apps.deployments.editing.hibernating import hibernate, save_plan
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Health
 from apps.hibernation.models import Sleep
 from apps.hibernation.queries import missed_runs, slept_in_month, slept_seconds
+from apps.usage.models import UsageDay
 from tests.core.pages import check_page
 
 pytestmark = pytest.mark.django_db
@@ -64,14 +65,14 @@ def test_a_schedule_by_days_and_times_is_saved_shown_and_removed(web: Client, up
     shown = web.get(page(up))
     check_page(shown.content.decode())
     assert "Nights &lt;b&gt;" in shown.content.decode()
-    form = web.get(page(up, "schedules/0/")).content.decode()
+    form = web.get(page(up, "schedules/1/")).content.decode()
     assert 'value="19:30"' in form
     changed = {**WEEKLY, "hibernate_at": "*/30 20 * * *", "is_enabled": ""}
-    web.post(page(up, "schedules/0/"), changed)
+    web.post(page(up, "schedules/1/"), changed)
     assert plan_of(read(up)).schedules[0].hibernate_at == "*/30 20 * * *"
-    assert web.post(page(up, "schedules/0/remove/")).status_code == 302
+    assert web.post(page(up, "schedules/1/remove/")).status_code == 302
     assert plan_of(read(up)).schedules == ()
-    assert web.get(page(up, "schedules/0/")).status_code == 404
+    assert web.get(page(up, "schedules/1/")).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -181,10 +182,14 @@ def test_a_time_of_the_past_is_refused_at_the_form(web: Client, up: Deployment):
     assert not read(up).is_hibernating
 
 
-def test_the_time_for_tasks_is_set(web: Client, up: Deployment):
-    assert web.post(page(up, "tasks/"), {"task_minutes": "90"}).status_code == 302
-    assert plan_of(read(up)).task_minutes == 90
-    assert web.post(page(up, "tasks/"), {"task_minutes": "9000"}).status_code == 422
+def test_the_limits_are_set(web: Client, up: Deployment):
+    answer = web.post(page(up, "limits/"), {"task_minutes": "90", "idle_hours": "6"})
+
+    assert answer.status_code == 302
+    plan = plan_of(read(up))
+    assert (plan.task_minutes, plan.idle_hours) == (90, 6)
+    wrong = {"task_minutes": "9000", "idle_hours": "-1"}
+    assert web.post(page(up, "limits/"), wrong).status_code == 422
 
 
 def test_who_may_only_see_it_may_not_put_it_to_sleep(
@@ -282,5 +287,22 @@ def test_the_api_refuses_and_hides(
     program = program_of(alice)
     assert program.post(address, past).status_code == 400
     assert program.post(address, {}).status_code == 400
-    assert program_of(charlie).post(address, past).status_code == 404
+    elsewhere = charlie.organizationgrant_set.get().content_object
+    stranger = program_of(charlie, at=elsewhere)
+    assert stranger.post(address, past).status_code == 404
     assert not read(up).is_hibernating
+
+
+def test_the_hours_saved_are_on_the_page_of_usage(web: Client, up: Deployment):
+    now = timezone.now()
+    UsageDay.objects.create(deployment=up, day=now.date(), worker_seconds=60, through=now)
+    begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    Sleep.objects.create(
+        deployment=up, began_at=begin, ended_at=begin + timedelta(minutes=90), workers=4
+    )
+
+    text = web.get("/o/nordhavn/usage/").content.decode()
+
+    ended = min(begin + timedelta(minutes=90), now)
+    hours = (ended - begin).total_seconds() / 3600
+    assert f"{hours:.1f} hours, at least {4 * hours:.1f} worker hours saved" in text

@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.dataplane.hibernation import (
+from apps.dataplane.hibernation.plans import (
     HibernationPlan,
     Override,
     Schedule,
-    hibernates_since,
-    is_hibernating,
-    next_turn,
     plan_from_json,
     plan_to_json,
     problem_of_schedule,
+)
+from apps.dataplane.hibernation.turns import (
+    hibernates_since,
+    is_hibernating,
+    next_turn,
     scheduled_wake,
 )
 

@@ -11,7 +11,7 @@ from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict, Invalid
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
-from apps.dataplane.hibernation import HibernationPlan, Override, Schedule
+from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
 from apps.deployments.badge import display_status
 from apps.deployments.editing.hibernating import (
     hibernate,
@@ -22,7 +22,7 @@ from apps.deployments.editing.hibernating import (
 )
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.editing.restarting import restart
-from apps.deployments.editing.services import deploy_code, update_config
+from apps.deployments.editing.services import delete_deployment, deploy_code, update_config
 from apps.deployments.models import Deployment, Operation, OperationState
 from apps.observability.incidents.detectors import findings, seen
 from tests.deployments.conftest import CONFIGURATION
@@ -226,3 +226,13 @@ def test_what_is_being_deleted_does_not_turn(alice: User, up: Deployment):
     assert turn_due(now=NOW + timedelta(hours=8)) == 0
     with pytest.raises(Conflict, match="being deleted"):
         wake(actor=alice, deployment=up, now=NOW)
+
+
+def test_what_is_asleep_is_deleted_like_any_other(alice: User, up: Deployment, drive: Drive):
+    hibernate(actor=alice, deployment=up, until=NOW + timedelta(days=1), now=NOW)
+    drive(up)
+
+    delete_deployment(actor=alice, deployment=up, typed_name=up.name)
+
+    assert drive(up).phase == "deleted"
+    assert turn_due(now=NOW + timedelta(days=2)) == 0

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from apps.dataplane.hibernation.plans import HibernationPlan, Override
 from apps.dataplane.kubernetes.config import ClusterConfig, DatabaseServer
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
@@ -87,6 +88,66 @@ def test_what_is_deleted_by_hand_comes_back(
 
     assert control_plane.exists("service", "api-server", *where)
     assert kubernetes_plane.observe(ref=ref).health == "healthy"
+
+
+def test_what_hibernates_has_no_pod_is_no_drift_and_wakes(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    awake = small_spec(ref)
+    settle(kubernetes_plane, awake)
+    override = Override(is_hibernating=True, since=datetime.now(UTC))
+    plan = HibernationPlan(override=override, task_minutes=5)
+    asleep = replace(awake, hibernation=plan, is_hibernating=True)
+
+    first = kubernetes_plane.apply(spec=asleep)
+
+    # LocalExecutor's scheduler may run tasks, which report to the api-server.
+    assert not first.is_done
+    assert first.steps[-1].title == "Let running tasks end"
+    assert workload(control_plane, ref, "api-server")["spec"]["replicas"] == 1
+
+    settle(kubernetes_plane, asleep)
+
+    pods = control_plane.objects("pods", namespace_of(ref))
+    left = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in pods}
+    assert not left & {"api-server", "scheduler", "dag-processor", "triggerer"}, left
+    assert "postgres" in left
+    observation = kubernetes_plane.observe(ref=ref)
+    assert (observation.health, observation.is_drifted) == ("stopped", False)
+
+    scaled = {"spec": {"replicas": 1}}
+    patch(control_plane, ref, "deployment/scheduler", scaled)
+    assert kubernetes_plane.observe(ref=ref).is_drifted
+    settle(kubernetes_plane, asleep)
+    assert workload(control_plane, ref, "scheduler")["spec"]["replicas"] == 0
+
+    settle(kubernetes_plane, replace(awake, hibernation=HibernationPlan()))
+
+    assert kubernetes_plane.observe(ref=ref).health == "healthy"
+
+
+def test_a_task_that_never_ends_is_ended_when_its_time_is_over(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    awake = small_spec(ref)
+    settle(kubernetes_plane, awake)
+    where = ("-n", namespace_of(ref))
+    busy = ("pod", "-l", "app.kubernetes.io/component=scheduler")
+    finalizers = json.dumps({"metadata": {"finalizers": ["tests.example/stays"]}})
+    (name,) = control_plane.kubectl("get", *busy, *where, "-o", "name").split()
+    control_plane.kubectl("patch", name, *where, "--type=merge", "-p", finalizers)
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    plan = HibernationPlan(override=Override(is_hibernating=True, since=long_ago))
+
+    progress = kubernetes_plane.apply(spec=replace(awake, hibernation=plan, is_hibernating=True))
+
+    assert not progress.is_done
+    said = json.loads(control_plane.kubectl("get", name, *where, "-o", "json"))
+    assert said["metadata"]["deletionGracePeriodSeconds"] == 0
+    control_plane.kubectl(
+        "patch", name, *where, "--type=merge", "-p", '{"metadata": {"finalizers": null}}'
+    )
+    settle(kubernetes_plane, replace(awake, hibernation=plan, is_hibernating=True))
 
 
 def test_a_secret_that_somebody_changed_is_put_right_and_not_quoted(

@@ -60,7 +60,11 @@ async def _say_credentials(request: web.Request) -> web.Response:
 
 
 def on_stage(
-    tmp_path: Path, act: Callable[[Stage], Awaitable[None]], *, is_running: bool = True
+    tmp_path: Path,
+    act: Callable[[Stage], Awaitable[None]],
+    *,
+    is_running: bool = True,
+    sleeps: Callable[[str], bool] = lambda _ref: False,
 ) -> None:
     async def run() -> None:
         portal, airflow, web_server = Portal(), web.Application(), web.Application()
@@ -76,7 +80,8 @@ def on_stage(
                 secret="of-the-edge",
             )
             port = unused_port()
-            app = edge.make_app(routes, portal=door, origin=f"http://127.0.0.1:{port}")
+            origin = f"http://127.0.0.1:{port}"
+            app = edge.make_app(routes, portal=door, origin=origin, sleeps=sleeps)
             async with TestServer(app, port=port) as front, ClientSession() as session:
                 await act(Stage(str(front.make_url("")).rstrip("/"), session, portal))
 
@@ -156,6 +161,33 @@ def test_airflow_stays_open_while_the_portal_hangs(
         received = await asyncio.wait_for(stage.received(Cookie=f"_token={VIEWER}"), 5)
 
         assert received == {"Cookie": f"_token={VIEWER}"}
+
+    on_stage(tmp_path, act)
+
+
+def test_who_opens_an_airflow_that_hibernates_is_sent_to_the_portal(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        browser = {"Cookie": f"_token={VIEWER}", "Accept": "text/html"}
+        address = f"{stage.url}/down/dags?tab=runs"
+
+        page = await stage.session.get(address, headers=browser, allow_redirects=False)
+        post = await stage.session.post(address, headers=browser, allow_redirects=False)
+
+        assert page.status == 302
+        wanted = "http://portal.test/airflow/down/?next=%2Fdown%2Fdags%3Ftab%3Druns"
+        assert page.headers["Location"] == wanted
+        assert post.status == 401
+
+    on_stage(tmp_path, act, sleeps=lambda ref: ref == "down")
+
+
+def test_an_airflow_that_is_down_for_another_reason_is_waited_for(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        browser = {"Cookie": f"_token={VIEWER}", "Accept": "text/html"}
+
+        page = await stage.session.get(f"{stage.url}/down/", headers=browser)
+
+        assert page.status == 502
 
     on_stage(tmp_path, act)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.hibernation import HibernationPlan, plan_from_json, plan_to_json
+from apps.dataplane.hibernation.plans import HibernationPlan, plan_from_json, plan_to_json
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.machine.ports import free_port
 from apps.dataplane.local.private_files import write_private

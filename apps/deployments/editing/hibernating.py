@@ -11,11 +11,8 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.core.errors import Invalid
-from apps.dataplane.hibernation import (
-    HibernationPlan,
-    Override,
-    active_override,
-)
+from apps.dataplane.hibernation.plans import HibernationPlan, Override
+from apps.dataplane.hibernation.turns import active_override
 from apps.deployments.editing.plans import awake, plan_of, store_plan
 from apps.deployments.editing.revisions import apply_again, supersede_operation
 from apps.deployments.models import (
@@ -35,7 +32,12 @@ LONGEST = timedelta(days=366)
 
 @transaction.atomic
 def hibernate(
-    *, actor: User | None, deployment: Deployment, until: datetime | None, now: datetime
+    *,
+    actor: User | None,
+    deployment: Deployment,
+    until: datetime | None,
+    now: datetime,
+    reason: str = "",
 ) -> Operation | None:
     """Put a Deployment to sleep until a time, or until it is woken. Returns the operation that
     people follow: its own, or the one that runs already and ends with it asleep; None where it
@@ -46,7 +48,7 @@ def hibernate(
     deployment = lock_deployment(deployment)
     override = Override(is_hibernating=True, since=now, until=_checked(until, now))
     plan = replace(plan_of(deployment), override=override)
-    return _save(actor, deployment, plan, now=now, reason="")
+    return _save(actor, deployment, plan, now=now, reason=reason)
 
 
 @transaction.atomic

@@ -8,15 +8,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from apps.accounts.models import User
-from apps.dataplane.hibernation import (
-    HibernationPlan,
-    Override,
-    is_hibernating,
-    next_turn,
-    plan_from_json,
-    plan_to_json,
-    scheduled_wake,
-)
+from apps.dataplane.hibernation.plans import HibernationPlan, Override, plan_from_json, plan_to_json
+from apps.dataplane.hibernation.turns import is_hibernating, next_turn, scheduled_wake
 from apps.deployments.models import Deployment
 from apps.deployments.operations import record_change
 

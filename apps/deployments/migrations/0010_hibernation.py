@@ -5,52 +5,71 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('clusters', '0008_unused_images'),
-        ('deployments', '0009_restarts'),
-        ('organizations', '0005_limited_personal_tokens'),
+        ("clusters", "0008_unused_images"),
+        ("deployments", "0009_restarts"),
+        ("organizations", "0005_limited_personal_tokens"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='deployment',
-            name='hibernation',
+            model_name="deployment",
+            name="hibernation",
             field=models.JSONField(blank=True, db_default={}, default=dict),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='hibernation_applied',
+            model_name="deployment",
+            name="hibernation_applied",
             field=models.PositiveIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='hibernation_turns_at',
+            model_name="deployment",
+            name="hibernation_turns_at",
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='hibernation_version',
+            model_name="deployment",
+            name="hibernation_version",
             field=models.PositiveIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='is_development',
+            model_name="deployment",
+            name="is_development",
             field=models.BooleanField(db_default=True, default=True),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='is_hibernating',
+            model_name="deployment",
+            name="is_hibernating",
             field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AlterField(
-            model_name='operation',
-            name='kind',
-            field=models.CharField(choices=[('create', 'Create'), ('update', 'Update'), ('deploy', 'Deploy'), ('roll-back', 'Roll back'), ('restore', 'Restore backup'), ('retry', 'Retry'), ('restart', 'Restart'), ('hibernate', 'Hibernate'), ('wake', 'Wake up'), ('put-back', 'Revert drift'), ('settings', 'Cluster settings'), ('delete', 'Delete')], max_length=10),
+            model_name="operation",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("create", "Create"),
+                    ("update", "Update"),
+                    ("deploy", "Deploy"),
+                    ("roll-back", "Roll back"),
+                    ("restore", "Restore backup"),
+                    ("retry", "Retry"),
+                    ("restart", "Restart"),
+                    ("hibernate", "Hibernate"),
+                    ("wake", "Wake up"),
+                    ("put-back", "Revert drift"),
+                    ("settings", "Cluster settings"),
+                    ("delete", "Delete"),
+                ],
+                max_length=10,
+            ),
         ),
         migrations.AddIndex(
-            model_name='deployment',
-            index=models.Index(condition=models.Q(('hibernation_turns_at__isnull', False)), fields=['hibernation_turns_at'], name='deployment_turns'),
+            model_name="deployment",
+            index=models.Index(
+                condition=models.Q(("hibernation_turns_at__isnull", False)),
+                fields=["hibernation_turns_at"],
+                name="deployment_turns",
+            ),
         ),
     ]

@@ -14,7 +14,7 @@ from django.core.files.storage import default_storage, storages
 from apps.clusters.images import project_image
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.dataplane.errors import Permanent
-from apps.dataplane.hibernation import plan_from_json
+from apps.dataplane.hibernation.plans import plan_from_json
 from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import (
     CodeSpec,

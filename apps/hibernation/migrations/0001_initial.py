@@ -5,26 +5,45 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('deployments', '0010_hibernation'),
+        ("deployments", "0010_hibernation"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Sleep',
+            name="Sleep",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('began_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('workers', models.PositiveIntegerField(default=0)),
-                ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sleeps', to='deployments.deployment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("began_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                ("workers", models.PositiveIntegerField(default=0)),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sleeps",
+                        to="deployments.deployment",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['deployment', 'began_at'], name='sleep_by_deployment')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('deployment',), name='one_sleep_at_a_time')],
+                "indexes": [
+                    models.Index(fields=["deployment", "began_at"], name="sleep_by_deployment")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("deployment",),
+                        name="one_sleep_at_a_time",
+                    )
+                ],
             },
         ),
     ]

@@ -4,7 +4,8 @@ it, and what runs longer than the plan allows is deleted.
 
 from datetime import UTC, datetime, timedelta
 
-from apps.dataplane.hibernation import MOST_TASK_MINUTES, hibernates_since
+from apps.dataplane.hibernation.plans import MOST_TASK_MINUTES
+from apps.dataplane.hibernation.turns import hibernates_since
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import POD, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 import psutil
 
-from apps.dataplane.hibernation import HibernationPlan, hibernates_since
+from apps.dataplane.hibernation.plans import HibernationPlan
+from apps.dataplane.hibernation.turns import hibernates_since
 from apps.dataplane.local.airflow.programs import (
     API_SERVER,
     MIGRATE,
@@ -26,6 +27,9 @@ from apps.dataplane.local.layout import Folder
 from apps.dataplane.local.machine.supervisor import ProgramState, Supervisor
 
 logger = logging.getLogger("keeper")
+
+# What runs no task needs as long to stop.
+GRACE = timedelta(seconds=20)
 
 
 def stop(
@@ -46,7 +50,7 @@ def stop(
             logger.info("%s: hibernates", program.name)
             supervisor.stop(program.name)
     if up:
-        limit = hibernates_since(plan, now) + timedelta(minutes=plan.task_minutes)
+        limit = hibernates_since(plan, now) + timedelta(minutes=plan.task_minutes) + GRACE
         if now >= limit:
             _kill(up)
         return ("running", _waiting(running_tasks(), limit))

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from apps.dataplane.errors import Permanent, Temporary
-from apps.dataplane.hibernation import MOST_TASK_MINUTES, is_hibernating
+from apps.dataplane.hibernation.plans import MOST_TASK_MINUTES
+from apps.dataplane.hibernation.turns import is_hibernating
 from apps.dataplane.local.airflow import code, hibernating
 from apps.dataplane.local.airflow.configuration import Configuration
 from apps.dataplane.local.airflow.logs import log_files

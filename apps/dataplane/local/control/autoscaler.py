@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from apps.dataplane.errors import DataPlaneError, Temporary
-from apps.dataplane.hibernation import is_hibernating
+from apps.dataplane.hibernation.turns import is_hibernating
 from apps.dataplane.local.airflow import hibernating
 from apps.dataplane.local.airflow.logs import log_files
 from apps.dataplane.local.airflow.metadata import database

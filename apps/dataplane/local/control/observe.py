@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from apps.dataplane.errors import DataPlaneError, Temporary, Unreachable
-from apps.dataplane.hibernation import is_hibernating
+from apps.dataplane.hibernation.turns import is_hibernating
 from apps.dataplane.local.airflow import api as airflow_api
 from apps.dataplane.local.airflow import code
 from apps.dataplane.local.airflow.metadata import database

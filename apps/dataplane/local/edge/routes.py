@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from apps.dataplane.errors import Permanent
-from apps.dataplane.hibernation import is_hibernating
+from apps.dataplane.hibernation.turns import is_hibernating
 from apps.dataplane.local.home import Home
 from apps.dataplane.local.layout import Folder, plane_lock, read_plan
 from apps.dataplane.local.private_files import write_private

@@ -5,55 +5,20 @@ Cron expressions are read as Debian's cron does, clocks that change included: an
 that does not exist comes right after it, one in an hour that is there twice comes once.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 
-TASK_MINUTES, MOST_TASK_MINUTES = 10, 24 * 60
-FIELDS = 5
+from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
+
 # What changes nothing for so long has no turn worth knowing.
 MOST_EVENTS, LONGEST = 10_000, timedelta(days=800)
 # Where the last event is looked for, in hours: most are found in the first.
 _WINDOWS = (3, 25, 200, 1000, 10_000, 40_000)
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """When it hibernates and wakes again, as cron expressions of five fields in a time zone."""
-
-    hibernate_at: str
-    wake_at: str
-    time_zone: str = "UTC"
-    is_enabled: bool = True
-    description: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Override:
-    """What holds in place of the schedules from `since`, to `until` or for as long as it stands."""
-
-    is_hibernating: bool
-    since: datetime
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class HibernationPlan:
-    """Several schedules add up: it hibernates while one of them says so. Running tasks get
-    `task_minutes` to end. After `idle_hours` without a task the portal sets an override; 0 is
-    never.
-    """
-
-    schedules: tuple[Schedule, ...] = ()
-    override: Override | None = None
-    task_minutes: int = TASK_MINUTES
-    idle_hours: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,72 +74,10 @@ def scheduled_wake(plan: HibernationPlan, at: datetime) -> datetime | None:
     return turn.at if turn else None
 
 
-def problem_of_schedule(schedule: Schedule) -> tuple[str, str]:
-    """Return the field that is wrong and a sentence about it; empty where none is."""
-    if schedule.time_zone not in _zones():
-        return "time_zone", "Choose a time zone of the list, such as Europe/Berlin."
-    for name in ("hibernate_at", "wake_at"):
-        text = getattr(schedule, name)
-        if not is_cron(text):
-            return (
-                name,
-                "Enter a cron expression of five fields, such as 0 19 * * MON-FRI: minute, hour, "
-                "day of the month, month, day of the week.",
-            )
-    if schedule.hibernate_at.split() == schedule.wake_at.split():
-        return "wake_at", "It wakes at the moments at which it would hibernate. Enter other times."
-    return "", ""
-
-
-def is_cron(text: str) -> bool:
-    """Return whether a text is a cron expression of five fields that ever comes true."""
-    if len(text) > 100 or len(text.split()) != FIELDS or not text.isascii():
-        return False
-    try:
-        next(CronSim(text, datetime(2024, 1, 1, tzinfo=UTC)))
-    except (CronSimError, StopIteration, ValueError, AssertionError):
-        return False
-    return True
-
-
-def time_zones() -> tuple[str, ...]:
-    """List the time zones that people choose from, by name."""
-    names = _zones()
-    return tuple(sorted(name for name in names if "/" in name or name == "UTC"))
-
-
-def plan_to_json(plan: HibernationPlan) -> dict[str, Any]:
-    """Write a plan as JSON; moments are ISO 8601."""
-    data = asdict(plan)
-    data["schedules"] = [dict(one) for one in data["schedules"]]
-    if plan.override is not None:
-        until = plan.override.until
-        data["override"] = {
-            "is_hibernating": plan.override.is_hibernating,
-            "since": plan.override.since.isoformat(),
-            "until": until.isoformat() if until else None,
-        }
-    return data
-
-
-def plan_from_json(data: Mapping[str, Any]) -> HibernationPlan:
-    """Read a plan. Raises ValueError, KeyError or TypeError for what is none."""
-    override = data.get("override")
-    return HibernationPlan(
-        schedules=tuple(Schedule(**one) for one in data.get("schedules", ())),
-        override=_override(override) if override else None,
-        task_minutes=int(data.get("task_minutes", TASK_MINUTES)),
-        idle_hours=int(data.get("idle_hours", 0)),
-    )
-
-
-def _override(data: Mapping[str, Any]) -> Override:
-    until = data.get("until")
-    return Override(
-        is_hibernating=bool(data["is_hibernating"]),
-        since=datetime.fromisoformat(data["since"]),
-        until=datetime.fromisoformat(until) if until else None,
-    )
+def next_scheduled_wake(plan: HibernationPlan, at: datetime) -> datetime | None:
+    """Return the next moment after `at` at which a schedule wakes it, asleep or not."""
+    events = [_next(one.wake_at, one, at) for one in _enabled(plan)]
+    return min((one for one in events if one is not None), default=None)
 
 
 def _enabled(plan: HibernationPlan) -> tuple[Schedule, ...]:
@@ -191,17 +94,16 @@ def _moments(plan: HibernationPlan, at: datetime, *, ending: bool) -> Iterator[d
         at = override.until
         ending = is_hibernating(plan, at)
         # At its end nothing may have changed: the schedules say the same, and end it later.
-    moment: datetime | None = at
     last = at + LONGEST
     for _ in range(MOST_EVENTS):
         events = [
-            _next(one.wake_at if ending else one.hibernate_at, one, moment)
-            for one in _enabled(plan)
+            _next(one.wake_at if ending else one.hibernate_at, one, at) for one in _enabled(plan)
         ]
-        moment = min((one for one in events if one is not None), default=None)
-        if moment is None or moment > last:
+        found = [one for one in events if one is not None]
+        if not found or min(found) > last:
             return
-        yield moment
+        at = min(found)
+        yield at
 
 
 def _is_asleep(schedule: Schedule, at: datetime) -> bool:
@@ -240,8 +142,3 @@ def _last_after(cron: str, schedule: Schedule, after: datetime, at: datetime) ->
 
 def _local(schedule: Schedule, at: datetime) -> datetime:
     return at.astimezone(ZoneInfo(schedule.time_zone))
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
