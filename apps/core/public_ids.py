@@ -31,6 +31,7 @@ Kind = Literal[
     "repository",
     "objective",
     "webhook",
+    "bulk-action",
     "environment_object",
 ]
 _SHAPE = re.compile(r"c([0-9a-f]{10})([0-9a-f]{14})")

@@ -341,6 +341,13 @@ TABLE = {
     "deployments:operations": reads("deployment.view"),
     "deployments:operation": reads("deployment.view"),
     "deployments:restart": both("deployment.update"),
+    "bulk_actions:choose": reads("organization.view"),
+    "bulk_actions:new": both("organization.view"),
+    "bulk_actions:workspace_choose": reads("workspace.view"),
+    "bulk_actions:workspace_new": both("workspace.view"),
+    # One that is not begun is its author's.
+    "bulk_actions:action": both("organization.view", only=AUTHOR_OF_DRAFT),
+    "bulk_actions:workspace_action": both("workspace.view", only=AUTHOR_OF_DRAFT),
     "moving:rename": both("deployment.update"),
     "moving:copy": both("deployment.update"),
     "moving:transfer": both("deployment.delete"),

@@ -18,6 +18,7 @@ from apps.access.scoped import PermissionMissing
 from apps.accounts.models import User
 from apps.api.service import api
 from apps.api.wire import gates
+from apps.bulk_actions.models import BulkAction
 from apps.core.public_ids import public_id
 from apps.deploys.models import BranchRule, GitRepository, GitSource, Upload
 from apps.observability.remote_write.models import Receiver
@@ -57,6 +58,11 @@ TABLE: dict[str, str] = {
     "CopyDeployment": "deployment.update",
     "PreviewDeploymentTransfer": "deployment.delete",
     "TransferDeployment": "deployment.delete",
+    "ListBulkActions": ANY,
+    "CreateBulkAction": ANY,
+    "GetBulkAction": ANY,
+    "UpdateBulkAction": ANY,
+    "EndBulkAction": ANY,
     "DiffDeployment": "deployment.update",
     "ListDeploys": "deployment.deploys.view",
     "CreateDeploy": "deployment.deploys.create",
@@ -246,6 +252,10 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
         f"{verb}Webhook{rest}": ("organization.webhooks.manage", ANY)
         for verb, rest in (("Create", ""), ("Update", ""), ("Rotate", "Secret"), ("Delete", ""))
     },
+    # Those of others are there for owners alone, who may stop them.
+    "GetBulkAction": ("workspace.update", ""),
+    "UpdateBulkAction": ("workspace.update", ""),
+    "EndBulkAction": ("workspace.update", ""),
     "GetEnvironmentObject": ("workspace.environment.view", "workspace.view"),
     **{
         f"{verb}EnvironmentObject": ("workspace.environment.manage", "workspace.view")
@@ -472,10 +482,22 @@ def ids_on(stage: Stage) -> dict[str, str]:
         "queueName": "default",
         "dagId": "orders",
         "repositoryId": public_id("repository", stage.arguments["repository_id"]),
+        "bulkActionId": public_id("bulk-action", _stopped(stage).pk),
         "webhookId": public_id("webhook", stage.arguments["webhook_id"]),
         "objectiveId": public_id("objective", stage.arguments["objective_id"]),
         "tokenId": public_id("token", stage.token_ids["organizations:rotate_workspace_token"]),
     }
+
+
+def _stopped(stage: Stage) -> BulkAction:
+    workspace = stage.places["workspace"]
+    return BulkAction.objects.create(
+        organization=workspace.organization,
+        workspace=workspace,
+        kind="restart",
+        state="stopped",
+        actor=stage.users["organization owner"],
+    )
 
 
 def _bodies(ids: dict[str, str]) -> dict[str, Any]:
@@ -484,6 +506,7 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
     kept = [{"entityId": ids["workspaceId"], "entityType": "WORKSPACE", "role": "WORKSPACE_MEMBER"}]
     webhook = {"name": "New", "url": "https://example.org/in", "topics": ["deploys"]}
     return {
+        "UpdateBulkAction": {"step": "STOP"},
         "CreateWebhook": webhook,
         "UpdateWebhook": webhook,
         "SetObjective": {
