@@ -11,7 +11,7 @@ from apps.api.alerts import channels, messages, opened, rules, silences
 from apps.api.changes import drift, operations, revisions
 from apps.api.deployments import deploys, differences, environment, items, logs, options, promotions
 from apps.api.git import branches, repositories, sources
-from apps.api.moving import bulk_actions, copies, transfers
+from apps.api.moving import bulk_actions, copies, environment_files, transfers
 from apps.api.observing import dags, history, incidents, remote_write, scaling
 from apps.api.people import custom_roles, teams, tokens, users
 from apps.api.places import cluster_changes, deployment_settings, organizations, workspaces
@@ -38,6 +38,7 @@ ROUTERS = (
     backups.router,
     upgrades.router,
     environment.router,
+    environment_files.router,
     logs.router,
     operations.router,
     revisions.router,

@@ -86,6 +86,8 @@ TABLE: dict[str, str] = {
     "UpdateEnvironmentObject": ANY,
     "DeleteEnvironmentObject": ANY,
     "ExcludeLinkingEnvironmentObject": ANY,
+    "ImportEnvironmentObjects": ANY,
+    "ExportEnvironmentObjects": ANY,
     "FinalizeDeploy": "deployment.deploys.create",
     "DeployRollback": "deployment.deploys.create",
     "GetDeploymentLogs": "deployment.logs.view",
@@ -261,6 +263,8 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
         f"{verb}EnvironmentObject": ("workspace.environment.manage", "workspace.view")
         for verb in ("Create", "Update", "Delete", "ExcludeLinking")
     },
+    "ImportEnvironmentObjects": ("workspace.environment.manage", "workspace.view"),
+    "ExportEnvironmentObjects": ("workspace.environment.view", "workspace.view"),
 }
 # They ask for a permission of the workspace of a Deployment, which one has to see first.
 OF_A_DEPLOYMENT = {"SetGitSource", "DisconnectGitSource"}
@@ -526,6 +530,15 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
             "scope": "WORKSPACE",
             "scopeEntityId": ids["workspaceId"],
             "connection": {"type": "http"},
+        },
+        "ImportEnvironmentObjects": {
+            "scope": "WORKSPACE",
+            "scopeEntityId": ids["workspaceId"],
+            "text": "A=1",
+        },
+        "ExportEnvironmentObjects": {
+            "scope": "WORKSPACE",
+            "scopeEntityId": ids["workspaceId"],
         },
         "ExcludeLinkingEnvironmentObject": {"scopeEntityId": ids["deploymentId"]},
         "UpdateApiToken": {"name": "CI"},

@@ -112,6 +112,8 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
             ("new_object", "CreateEnvironmentObject"),
             ("object", "UpdateEnvironmentObject"),
             ("delete_object", "DeleteEnvironmentObject"),
+            ("import", "ImportEnvironmentObjects"),
+            ("import_preview", "ImportEnvironmentObjects"),
         )
     },
     "environment:override": ("UpdateEnvironmentObject",),
