@@ -140,6 +140,7 @@ INSTALLED_APPS = [
     "apps.webhooks",
     "apps.status_pages",
     "apps.moving",
+    "apps.bulk_actions",
     "apps.portal",
 ]
 MIDDLEWARE = [
@@ -426,6 +427,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "sweep-upgrades": {
         "task": "apps.upgrades.tasks.sweep_upgrades",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
+    },
+    "sweep-bulk-actions": {
+        "task": "apps.bulk_actions.tasks.sweep",
         "schedule": timedelta(seconds=5),
         "options": {"expires": 5},
     },

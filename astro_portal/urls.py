@@ -26,6 +26,7 @@ urlpatterns = [
     path("", include("apps.usage.urls")),
     path("", include("apps.status_pages.urls")),
     path("", include("apps.moving.urls")),
+    path("", include("apps.bulk_actions.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.api.urls")),
     # allauth resolves these by their names.

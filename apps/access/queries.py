@@ -83,6 +83,12 @@ def permissions_held(*, user: User, on: Scoped) -> frozenset[str]:
     return held if most is None else held & most
 
 
+def permission_limit(user: User) -> frozenset[str] | None:
+    """Return what the request is limited to, by `limit_permissions`; None for no limit."""
+    most: frozenset[str] | None = getattr(user, "_permissions_at_most", None)
+    return most
+
+
 def limit_permissions(user: User, permissions: Iterable[str]) -> None:
     """Let a user do no more than this, as long as the instance lives: a token is limited to it.
 

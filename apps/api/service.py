@@ -11,7 +11,7 @@ from apps.api.alerts import channels, messages, opened, rules, silences
 from apps.api.changes import drift, hibernation, operations, revisions
 from apps.api.deployments import deploys, differences, environment, items, logs, options, promotions
 from apps.api.git import branches, repositories, sources
-from apps.api.moving import copies, transfers
+from apps.api.moving import bulk_actions, copies, environment_files, transfers
 from apps.api.observing import dags, history, incidents, remote_write, scaling
 from apps.api.people import custom_roles, teams, tokens, users
 from apps.api.places import cluster_changes, deployment_settings, organizations, workspaces
@@ -31,6 +31,7 @@ ROUTERS = (
     items.router,
     copies.router,
     transfers.router,
+    bulk_actions.router,
     differences.router,
     deploys.router,
     promotions.router,
@@ -39,6 +40,7 @@ ROUTERS = (
     backup_schedules.router,
     upgrades.router,
     environment.router,
+    environment_files.router,
     logs.router,
     operations.router,
     hibernation.router,

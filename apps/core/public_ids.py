@@ -32,6 +32,7 @@ Kind = Literal[
     "objective",
     "webhook",
     "subscriber",
+    "bulk-action",
     "environment_object",
 ]
 _SHAPE = re.compile(r"c([0-9a-f]{10})([0-9a-f]{14})")

@@ -5,12 +5,15 @@ from typing import Any
 
 from django.urls import URLPattern, path
 
-from apps.environment.pages import lists, objects
+from apps.environment.pages import importing, lists, objects
 
 app_name = "environment"
 
 # What follows environment/, the name, and the module and name of the view.
 PAGES: tuple[tuple[str, str, Any, str], ...] = (
+    ("import/", "import", importing, "import"),
+    ("import/preview/", "import_preview", importing, "import_preview"),
+    ("export/", "export", importing, "export"),
     ("types/", "types", objects, "types"),
     ("new/<slug:kind>/", "new_object", objects, "new_object"),
     ("<int:object_id>/", "object", objects, "environment_object"),

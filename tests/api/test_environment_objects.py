@@ -103,3 +103,25 @@ def test_what_is_not_offered_is_said(workspace, alice, program_of):
 
     assert answer.status_code == 400
     assert "remote write" in answer.json()["message"]
+
+
+def test_a_program_imports_a_file_and_exports_what_is_no_secret(program_of, alice, bob, workspace):
+    program, scope = (
+        program_of(alice),
+        {"scope": "WORKSPACE", "scopeEntityId": public_id("workspace", workspace.pk)},
+    )
+    body = {**scope, "text": '{"a": "hush-hush", "c": {"conn_type": "http"}, "b d": {"uri": "x"}}'}
+
+    seen = program.post("/environment-object-imports", {**body, "isDryRun": True}).json()
+    done = program.post("/environment-object-imports", {**body, "objectKeys": ["a"]})
+    text = program.post("/environment-object-exports", scope).json()["text"]
+
+    assert [one["change"] for one in seen["objects"]] == ["NEW", "NEW", "REFUSED"]
+    assert (seen["imported"], done.json()["imported"]) == (0, 1)
+    assert "hush-hush" not in done.content.decode() + text
+    assert "variable_name: a" in text
+    bad = program.post("/environment-object-imports", {**scope, "text": "a: *b"})
+    assert (bad.status_code, "YAML" in bad.json()["message"]) == (400, True)
+    reader = program_of(bob)
+    assert reader.post("/environment-object-imports", body).status_code == 403
+    assert reader.post("/environment-object-exports", scope).status_code == 200

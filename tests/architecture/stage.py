@@ -29,6 +29,7 @@ from apps.alerts.evaluation.models import Alert
 from apps.alerts.places import fields_of
 from apps.alerts.silences.models import Silence
 from apps.backups.models import Backup
+from apps.bulk_actions.models import BulkAction
 from apps.clusters.models import Cluster
 from apps.dataplane.hibernation.plans import HibernationPlan, Schedule, plan_to_json
 from apps.deployments.models import Deployment, Draft, Operation
@@ -100,13 +101,31 @@ class Stage:
             wanted["index_id"] = self.package_indexes[route[0]]
         if name.endswith("_workspace_invitation"):
             wanted["invitation_id"] = self.arguments["workspace_invitation_id"]
-        return reverse(name, kwargs=wanted | self._in_environment(wanted, route))
+        wanted |= self._in_environment(wanted, route) | self._of_many(wanted, route)
+        return reverse(name, kwargs=wanted)
+
+    def _of_many(self, wanted: dict[str, Any], route: str) -> dict[str, Any]:
+        if "/many/" not in route:
+            return {}
+        own = self.of_workspace if route.startswith("w/") else self.arguments
+        found = {"action_id": own["action_id"], "kind": "restart"}
+        return {key: value for key, value in found.items() if key in wanted}
 
     def _in_environment(self, wanted: dict[str, Any], route: str) -> dict[str, Any]:
         if "/environment/" not in route:
             return {}
         own = {"object_id": self.of_workspace["object_id"]} if route.startswith("w/") else {}
         return {key: value for key, value in {**own, "kind": "variable"}.items() if key in wanted}
+
+
+def _draft_of_many(owner: User, place: Any) -> BulkAction:
+    is_workspace = isinstance(place, Workspace)
+    return BulkAction.objects.create(
+        organization=place.organization if is_workspace else place,
+        workspace=place if is_workspace else None,
+        kind="restart",
+        actor=owner,
+    )
 
 
 def build_stage() -> Stage:
@@ -347,6 +366,8 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             ).pk,
             **_alerts(owner, organization, deployment),
             **_webhooks(owner, organization),
+            "kind": "restart",
+            "action_id": _draft_of_many(owner, organization).pk,
             "number": 1,
             "dag_id": "orders_daily",
             "run_id": "manual__1",
@@ -362,7 +383,10 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
         "package_indexes": _package_indexes(owner, organization, workspace, deployment),
         "of_workspace": _alerts(owner, workspace, deployment)
         | _webhooks(owner, workspace)
-        | {"object_id": make_object(workspace, owner).pk},
+        | {
+            "object_id": make_object(workspace, owner).pk,
+            "action_id": _draft_of_many(owner, workspace).pk,
+        },
         "bodies": {"deployments:take_role": f"person={deployment.grants.all()[0].pk}"},
         "tokens": {
             "portal:setup": issue_sign_in_link(user=people["workspace member"]),

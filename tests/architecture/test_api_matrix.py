@@ -18,6 +18,7 @@ from apps.access.scoped import PermissionMissing
 from apps.accounts.models import User
 from apps.api.service import api
 from apps.api.wire import gates
+from apps.bulk_actions.models import BulkAction
 from apps.core.public_ids import public_id
 from apps.deploys.models import BranchRule, GitRepository, GitSource, Upload
 from apps.observability.remote_write.models import Receiver
@@ -59,6 +60,11 @@ TABLE: dict[str, str] = {
     "CopyDeployment": "deployment.update",
     "PreviewDeploymentTransfer": "deployment.delete",
     "TransferDeployment": "deployment.delete",
+    "ListBulkActions": ANY,
+    "CreateBulkAction": ANY,
+    "GetBulkAction": ANY,
+    "UpdateBulkAction": ANY,
+    "EndBulkAction": ANY,
     "DiffDeployment": "deployment.update",
     "ListDeploys": "deployment.deploys.view",
     "CreateDeploy": "deployment.deploys.create",
@@ -87,6 +93,8 @@ TABLE: dict[str, str] = {
     "UpdateEnvironmentObject": ANY,
     "DeleteEnvironmentObject": ANY,
     "ExcludeLinkingEnvironmentObject": ANY,
+    "ImportEnvironmentObjects": ANY,
+    "ExportEnvironmentObjects": ANY,
     "FinalizeDeploy": "deployment.deploys.create",
     "DeployRollback": "deployment.deploys.create",
     "GetDeploymentLogs": "deployment.logs.view",
@@ -277,11 +285,17 @@ INSIDE_OPERATION: dict[str, tuple[str, str]] = {
         f"{verb}Webhook{rest}": ("organization.webhooks.manage", ANY)
         for verb, rest in (("Create", ""), ("Update", ""), ("Rotate", "Secret"), ("Delete", ""))
     },
+    # Those of others are there for owners alone, who may stop them.
+    "GetBulkAction": ("workspace.update", ""),
+    "UpdateBulkAction": ("workspace.update", ""),
+    "EndBulkAction": ("workspace.update", ""),
     "GetEnvironmentObject": ("workspace.environment.view", "workspace.view"),
     **{
         f"{verb}EnvironmentObject": ("workspace.environment.manage", "workspace.view")
         for verb in ("Create", "Update", "Delete", "ExcludeLinking")
     },
+    "ImportEnvironmentObjects": ("workspace.environment.manage", "workspace.view"),
+    "ExportEnvironmentObjects": ("workspace.environment.view", "workspace.view"),
 }
 # They ask for a permission of the workspace of a Deployment, which one has to see first.
 OF_A_DEPLOYMENT = {"SetGitSource", "DisconnectGitSource", "RestoreBackupAsNew"}
@@ -506,10 +520,22 @@ def ids_on(stage: Stage) -> dict[str, str]:
         "componentId": Component.objects.get(pk=stage.arguments["component_id"]).key,
         "reportId": Report.objects.get(pk=stage.arguments["report_id"]).key,
         "subscriberId": public_id("subscriber", stage.arguments["subscriber_id"]),
+        "bulkActionId": public_id("bulk-action", _stopped(stage).pk),
         "webhookId": public_id("webhook", stage.arguments["webhook_id"]),
         "objectiveId": public_id("objective", stage.arguments["objective_id"]),
         "tokenId": public_id("token", stage.token_ids["organizations:rotate_workspace_token"]),
     }
+
+
+def _stopped(stage: Stage) -> BulkAction:
+    workspace = stage.places["workspace"]
+    return BulkAction.objects.create(
+        organization=workspace.organization,
+        workspace=workspace,
+        kind="restart",
+        state="stopped",
+        actor=stage.users["organization owner"],
+    )
 
 
 def _bodies(ids: dict[str, str]) -> dict[str, Any]:
@@ -518,6 +544,7 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
     kept = [{"entityId": ids["workspaceId"], "entityType": "WORKSPACE", "role": "WORKSPACE_MEMBER"}]
     webhook = {"name": "New", "url": "https://example.org/in", "topics": ["deploys"]}
     return {
+        "UpdateBulkAction": {"step": "STOP"},
         "CreateWebhook": webhook,
         "UpdateWebhook": webhook,
         "SetObjective": {
@@ -537,6 +564,15 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
             "scope": "WORKSPACE",
             "scopeEntityId": ids["workspaceId"],
             "connection": {"type": "http"},
+        },
+        "ImportEnvironmentObjects": {
+            "scope": "WORKSPACE",
+            "scopeEntityId": ids["workspaceId"],
+            "text": "A=1",
+        },
+        "ExportEnvironmentObjects": {
+            "scope": "WORKSPACE",
+            "scopeEntityId": ids["workspaceId"],
         },
         "ExcludeLinkingEnvironmentObject": {"scopeEntityId": ids["deploymentId"]},
         "UpdateApiToken": {"name": "CI"},

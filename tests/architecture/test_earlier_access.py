@@ -23,6 +23,7 @@ ENDS = {
     "deploys.Promotion.created_by": "deploys.promotion.earlier_access",
     "backups.Backup.created_by": "backups.earlier_access",
     "upgrades.Upgrade.confirmed_by": "upgrades.earlier_access",
+    "bulk_actions.BulkAction.actor": "bulk_actions.earlier_access",
     # Not its field: a channel that triggers DAGs keeps who saved it in its configuration.
     "alerts.Channel.created_by": "alerts.channels.earlier_access",
 }

@@ -118,6 +118,8 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
             ("new_object", "CreateEnvironmentObject"),
             ("object", "UpdateEnvironmentObject"),
             ("delete_object", "DeleteEnvironmentObject"),
+            ("import", "ImportEnvironmentObjects"),
+            ("import_preview", "ImportEnvironmentObjects"),
         )
     },
     "environment:override": ("UpdateEnvironmentObject",),
@@ -141,6 +143,11 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "deployments:cluster_settings": ("UpdateClusterDeploymentSettings",),
     "deployments:organization_settings": ("UpdateOrganizationDeploymentSettings",),
     "deployments:workspace_settings": ("UpdateWorkspaceDeploymentSettings",),
+    **{
+        f"bulk_actions:{prefix}{page}": (operation,)
+        for prefix in ("", "workspace_")
+        for page, operation in (("new", "CreateBulkAction"), ("action", "UpdateBulkAction"))
+    },
     "moving:copy": ("CopyDeployment",),
     "moving:rename": ("UpdateDeployment",),
     "moving:transfer": ("TransferDeployment",),

@@ -37,6 +37,7 @@ from tests.clusters.material import registered
 from tests.conftest import CONFIG
 from tests.e2e.alerts_on_stage import Alerts, alerts_on_stage
 from tests.e2e.backups_on_stage import backups_on_stage, releases_on_stage
+from tests.e2e.bulk_actions_on_stage import bulk_actions_on_stage
 from tests.e2e.dags_on_stage import put_dags
 from tests.e2e.environment_on_stage import environment_on_stage
 from tests.e2e.status_on_stage import Status, status_on_stage
@@ -193,6 +194,7 @@ class Stage:
     backups: list[UUID]
     alerts: Alerts
     environment: dict[str, int]
+    bulk_actions: dict[str, int]
     status: Status
     package_indexes: list[int]
 
@@ -277,6 +279,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         backups=backups_on_stage(settled, author),
         alerts=alerts_on_stage(deployment=settled, author=author),
         environment=environment_on_stage(deployment=settled, author=author),
+        bulk_actions=bulk_actions_on_stage(workspace=workspace, author=author),
         status=status_on_stage(deployment=settled),
     )
 

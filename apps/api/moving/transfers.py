@@ -23,7 +23,7 @@ class Transfer(Shape):
     workspace_id: str
 
 
-class SettingShape(Shape):
+class TransferredSetting(Shape):
     setting: str
     before: str
     after: str
@@ -43,7 +43,7 @@ class TransferShape(Shape):
     replaced_environment_objects: list[str] | None = None
     gained_environment_objects: list[str] | None = None
     deleted_alerts: list[str]
-    settings: list[SettingShape]
+    settings: list[TransferredSetting]
     notes: list[str]
     is_restarted: bool
 
@@ -97,7 +97,7 @@ def _shape(found: Preview) -> TransferShape:
         revoked_tokens=list(access.tokens),
         deleted_alerts=list(found.alert_rules),
         settings=[
-            SettingShape(setting=label, before=before, after=after)
+            TransferredSetting(setting=label, before=before, after=after)
             for label, before, after in found.settings
         ],
         notes=list(found.notes),

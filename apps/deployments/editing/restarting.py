@@ -1,11 +1,12 @@
-"""Restarts the components of a Deployment on request."""
+"""Restarts the components of a Deployment, or applies it again, on request."""
 
 from django.db import transaction
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict
 from apps.deployments.editing.revisions import apply_again
-from apps.deployments.models import Deployment, Operation, OperationState
+from apps.deployments.editing.services import retry
+from apps.deployments.models import Deployment, Operation, OperationState, RevisionState
 from apps.deployments.operations import lock_deployment, record_change
 
 
@@ -30,4 +31,21 @@ def restart(*, actor: User, deployment: Deployment) -> Operation:
     record_change(
         actor, deployment, "deployment.restarted", {"operation": [None, operation.number]}
     )
+    return operation
+
+
+@transaction.atomic
+def apply_once_more(*, actor: User, deployment: Deployment) -> Operation:
+    """Apply the newest revision again: what failed is tried again, and what others changed on the
+    data plane is reverted. Raises Conflict while another operation runs.
+    """
+    deployment = lock_deployment(deployment)
+    if deployment.operations.filter(state=OperationState.RUNNING).exists():
+        raise Conflict("Another operation is running. Apply it again when that has ended.")
+    revision = deployment.wanted
+    if revision is None or revision.state != RevisionState.APPLIED or deployment.quarantined_at:
+        return retry(actor=actor, deployment=deployment)
+    title = f"Apply revision {revision.number} again"
+    operation = apply_again(actor, deployment, Operation.Kind.RETRY, title=title)
+    record_change(actor, deployment, "deployment.retried", {"operation": [None, operation.number]})
     return operation

@@ -317,6 +317,13 @@ def _wanted(deployment: Deployment) -> Revision:
     return deployment.wanted
 
 
+def ensure_valid(*, configuration: Configuration, deployment: Deployment) -> None:
+    """Raise InvalidConfiguration for one that `update_config` would refuse. Needs `cluster` and
+    `workspace`.
+    """
+    _check(configuration, deployment.cluster, deployment.workspace, deployment)
+
+
 def _check(
     configuration: Configuration,
     cluster: Cluster,

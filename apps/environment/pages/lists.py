@@ -139,6 +139,8 @@ def _advice(permission: str, on: Workspace) -> dict[str, Any]:
 def _new_urls(place: Workspace | Deployment) -> dict[str, str]:
     return {
         "types": address(place, "types"),
+        "import": address(place, "import"),
+        "export": address(place, "export"),
         "variable": address(place, "new_object", Kind.VARIABLE),
         "environment": address(place, "new_object", Kind.ENVIRONMENT),
     }

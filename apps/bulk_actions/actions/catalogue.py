@@ -1,0 +1,10 @@
+"""All actions, in the order in which pages offer them."""
+
+from apps.bulk_actions.actions.base import Action
+from apps.bulk_actions.actions.restarts import ApplyAgain, Restart
+from apps.bulk_actions.actions.settings import SetDescription, SetVariable, SetWorkers
+
+ACTIONS: dict[str, Action] = {
+    action.key: action
+    for action in (Restart(), ApplyAgain(), SetVariable(), SetWorkers(), SetDescription())
+}

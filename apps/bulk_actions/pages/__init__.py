@@ -1,0 +1,1 @@
+"""The pages of a workspace and of an organization, which are alike."""

@@ -1,0 +1,199 @@
+"""Text to plain data: YAML, JSON and .env, without anything that grows or runs. Pure."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from apps.core.errors import Invalid
+
+MOST_BYTES = 1_000_000
+MOST_NODES = 20_000
+DEEPEST = 20
+FIELD = "text"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LINE = re.compile(r"(?:export\s+)?([^\s=#]+)\s*=\s?(.*)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "$": "$"}
+_NULL = "tag:yaml.org,2002:null"
+
+
+class Text(str):
+    """A YAML scalar as it was typed; `typed` is what YAML takes it for."""
+
+    typed: Any
+
+
+def decoded(data: bytes) -> str:
+    """Return a file as text. Raises Invalid for one that is too large or no UTF-8."""
+    if len(data) > MOST_BYTES:
+        raise Invalid(f"The file is larger than {MOST_BYTES // 1_000_000} MB.", field=FIELD)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Invalid("The file is not text in UTF-8. Save it as UTF-8.", field=FIELD) from None
+
+
+def parsed_json(text: str) -> Any:
+    """Return what JSON says. Raises Invalid with the line, never with the text."""
+    try:
+        found = json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise Invalid("This is nested too deeply.", field=FIELD) from None
+    except json.JSONDecodeError as error:
+        raise Invalid(f"This is not JSON (line {error.lineno}).", field=FIELD) from None
+    except ValueError:
+        raise Invalid("A number in the JSON is too long.", field=FIELD) from None
+    _refuse_depth(found)
+    return found
+
+
+def parsed_yaml(text: str) -> Any:
+    """Return what YAML says: dictionaries, lists and `Text`. Raises Invalid with the line."""
+    try:
+        _measure(text)
+        return _plain(yaml.compose(text, Loader=_LOADER))
+    except (yaml.YAMLError, UnicodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark is not None else ""
+        raise Invalid(f"This is not YAML{where}.", field=FIELD) from None
+
+
+def parsed_lines(text: str) -> dict[str, str]:
+    """Return the variables of a .env file. Quotes, escapes in double quotes, `export`, comments and
+    values of several lines in quotes are understood; nothing is expanded. Raises Invalid.
+    """
+    found: dict[str, str] = {}
+    for number, line in _logical_lines(text):
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            raise Invalid(f"Line {number} is not NAME=value.", field=FIELD)
+        name, value = match[1], match[2].strip()
+        if name in found:
+            raise Invalid(f"Line {number} gives a name a second time.", field=FIELD)
+        found[name] = _unquoted(value, number)
+    return found
+
+
+def typed(value: Any) -> Any:
+    """Return data of `parsed_yaml` with numbers and booleans as such."""
+    if isinstance(value, dict):
+        return {str(key): typed(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [typed(one) for one in value]
+    return value.typed if isinstance(value, Text) else value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Invalid("The JSON gives one name twice.", field=FIELD)
+    return found
+
+
+def _refuse_depth(data: Any) -> None:
+    level, depth = [data], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            raise Invalid("This is nested too deeply.", field=FIELD)
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+
+
+def _measure(text: str) -> None:
+    """Refuse what would grow when it is built: references, deep nesting, endless lists."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        if isinstance(event, yaml.AliasEvent):
+            raise Invalid("References (&name, *name) are not accepted in YAML.", field=FIELD)
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST or count > MOST_NODES:
+            raise Invalid("This YAML is too deep or too large.", field=FIELD)
+
+
+def _plain(node: yaml.Node | None) -> Any:
+    """Turn a YAML tree into plain data, ignoring tags of its own."""
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise Invalid("A name in the YAML must be text.", field=FIELD)
+            if key.value in found:
+                raise Invalid("The YAML gives one name twice.", field=FIELD)
+            found[key.value] = _plain(value)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item) for item in node.value]
+    return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
+
+
+def _scalar(node: yaml.ScalarNode) -> Text | None:
+    if node.tag == _NULL:
+        return None
+    text = Text(node.value)
+    kind = node.tag.rpartition(":")[2]
+    text.typed = node.value
+    if kind == "bool":
+        text.typed = node.value.lower() in ("true", "yes", "on")
+    elif kind in ("int", "float"):
+        try:
+            text.typed = json.loads(node.value)
+        except ValueError:
+            text.typed = node.value
+    return text
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield lines with their numbers, those of one quoted value joined; no comments."""
+    held, began = "", 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not held and (not line.strip() or line.lstrip().startswith("#")):
+            continue
+        held, began = (f"{held}\n{line}", began) if held else (line, number)
+        if not _is_open(held):
+            yield began, held
+            held = ""
+    if held:
+        raise Invalid(f"The quote in line {began} does not end.", field=FIELD)
+
+
+def _is_open(line: str) -> bool:
+    match = _LINE.fullmatch(line.strip())
+    value = match[2].strip() if match else ""
+    if value[:1] not in ("'", '"'):
+        return False
+    return _end_of_quote(value) < 0
+
+
+def _end_of_quote(value: str) -> int:
+    """Return where the quote at the beginning ends, -1 if it does not."""
+    quote, at = value[0], 1
+    while at < len(value):
+        if value[at] == "\\" and quote == '"':
+            at += 1
+        elif value[at] == quote:
+            return at
+        at += 1
+    return -1
+
+
+def _unquoted(value: str, number: int) -> str:
+    if value[:1] not in ("'", '"'):
+        return re.sub(r"\s+#.*", "", value).strip()
+    end = _end_of_quote(value)
+    rest = value[end + 1 :].strip()
+    if rest and not rest.startswith("#"):
+        raise Invalid(f"Line {number} goes on after its quote.", field=FIELD)
+    inner = value[1:end]
+    if value[0] == "'":
+        return inner
+    return re.sub(r"\\(.)", lambda one: _ESCAPES.get(one[1], one[0]), inner, flags=re.DOTALL)
