@@ -125,7 +125,17 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
             ("test", "Test"),
         )
     },
+    "object_stores:store": ("SetBucket",),
+    "object_stores:test": ("TestBucket",),
+    "object_stores:remove": ("RemoveBucket",),
+    "airflow_imports:new": ("CreateImport", "CreateImportOfDump"),
+    "airflow_imports:create": ("CreateDeploymentFromImport",),
+    "airflow_imports:unpause": ("UnpauseImportedDags",),
+    "airflow_imports:remove": ("DeleteImport",),
     "backups:list": ("CreateBackup",),
+    "backups:schedule": ("SetBackupSchedule",),
+    "backups:remove_schedule": ("RemoveBackupSchedule",),
+    "backups:restore_new": ("RestoreBackupAsNew",),
     "backups:remove": ("DeleteBackup",),
     "backups:restore": ("RestoreBackup",),
     "deployments:cluster_settings": ("UpdateClusterDeploymentSettings",),
@@ -223,12 +233,7 @@ WITHOUT: dict[str, str] = {
         OPERATOR,
     ),
     **dict.fromkeys(
-        (
-            "backups:remove_schedule",
-            "backups:restore_new",
-            "backups:schedule",
-            "backups:then_delete",
-        ),
+        ("backups:then_delete",),
         NOT_YET,
     ),
 }

@@ -39,6 +39,7 @@ from tests.e2e.alerts_on_stage import Alerts, alerts_on_stage
 from tests.e2e.backups_on_stage import backups_on_stage, releases_on_stage
 from tests.e2e.dags_on_stage import put_dags
 from tests.e2e.environment_on_stage import environment_on_stage
+from tests.e2e.imports_on_stage import imports_on_stage
 from tests.e2e.status_on_stage import Status, status_on_stage
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
@@ -191,6 +192,7 @@ class Stage:
     incidents: list[Incident]
     repository: GitRepository
     backups: list[UUID]
+    imports: list[UUID]
     alerts: Alerts
     environment: dict[str, int]
     status: Status
@@ -275,6 +277,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
             _package_index(person, place) for place in (workspace.organization, workspace, settled)
         ],
         backups=backups_on_stage(settled, author),
+        imports=imports_on_stage(settled, author),
         alerts=alerts_on_stage(deployment=settled, author=author),
         environment=environment_on_stage(deployment=settled, author=author),
         status=status_on_stage(deployment=settled),

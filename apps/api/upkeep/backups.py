@@ -7,6 +7,7 @@ from uuid import UUID
 from ninja import Path, Query, Router
 from pydantic import Field
 
+from apps.access.scoped import require
 from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, on_deployment
@@ -15,7 +16,7 @@ from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
 from apps.backups import services
 from apps.backups.models import Backup
 from apps.backups.queries import backups_of
-from apps.backups.restoring import restore_backup
+from apps.backups.restoring import restore_as_new, restore_backup
 from apps.core.public_ids import public_id
 
 router = Router(by_alias=True, exclude_none=True, tags=["Backup"])
@@ -38,6 +39,7 @@ class BackupShape(Shape):
     revision_number: int | None = None
     size_bytes: int | None = None
     sha256: str | None = None
+    bucket: str | None = None
     error: str | None = None
     created_at: datetime
     started_at: datetime | None = None
@@ -60,6 +62,15 @@ class Restore(Shape):
     """
 
     deployment_name: str = Field(max_length=60)
+
+
+class NewName(Shape):
+    name: str = Field(max_length=60)
+
+
+class RestoredAsNew(Shape):
+    deployment_id: str
+    operation_number: int
 
 
 class Restored(Shape):
@@ -136,8 +147,31 @@ def restore(request: Call, at: Path[AtBackup], body: Restore) -> Any:
     return Restored(revision_number=number, operation_number=operation.number)
 
 
+@router.post(
+    "/organizations/{organizationId}/deployments/{deploymentId}/backups/{backupId}/new-deployment",
+    auth=on_deployment("workspace.deployments.create"),
+    response=RestoredAsNew,
+    operation_id="RestoreBackupAsNew",
+    summary="Restore a backup into a new Deployment",
+)
+def restore_new(request: Call, at: Path[AtBackup], body: NewName) -> Any:
+    """In the same workspace, with all DAGs paused. Also needs the permission to edit the Deployment
+    of the backup: its connections come along.
+    """
+    require(user=request.caller.user, permission="deployment.update", on=request.found)
+    operation = restore_as_new(
+        actor=request.caller.user, backup=_found(request, at), name=body.name
+    )
+    return RestoredAsNew(
+        deployment_id=public_id("deployment", operation.deployment_id),
+        operation_number=operation.number,
+    )
+
+
 def _found(request: Call, at: AtBackup) -> Backup:
-    rows = Backup.objects.select_related("revision", "created_by", "deployment__cluster")
+    rows = Backup.objects.select_related(
+        "revision", "created_by", "store", "deployment__cluster", "deployment__workspace"
+    )
     found = rows.filter(deployment=request.found, pk=at.backup_id).first()
     if found is None:
         raise NotHere
@@ -154,6 +188,7 @@ def _shape(backup: Backup) -> BackupShape:
         revision_number=backup.revision.number if backup.revision else None,
         size_bytes=backup.size_bytes,
         sha256=backup.sha256 or None,
+        bucket=str(backup.store) if backup.store else None,
         error=backup.failure or None,
         created_at=backup.created_at,
         started_at=backup.started_at,
