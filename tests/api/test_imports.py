@@ -4,6 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from apps.airflow_imports.models import AirflowImport
 from apps.airflow_imports.work.reading import read_import
 from apps.core.public_ids import public_id
 from apps.deployments.models import Deployment
@@ -101,3 +102,25 @@ def test_a_bucket_is_set_and_its_secret_not_told(alice, bob, program_of, organiz
         assert call("/buckets" if call == looking.get else "/buckets/backups").status_code == 403
     assert program.delete("/buckets/backups").status_code == 204
     assert program.delete("/buckets/backups").status_code == 404
+
+
+def test_a_program_uploads_a_dump(
+    alice, bob, program_of, workspace, cluster, plane, settings, folder
+):
+    settings.CODE_ARCHIVE_MAX_BYTES = 10
+    program = program_of(alice)
+    path = f"{program.root}/workspaces/{public_id('workspace', workspace.pk)}/imports/dump"
+
+    def send(by: Any, content: bytes) -> Any:
+        dump = SimpleUploadedFile("airflow.dump", content)
+        return by.client.post(path, {"dump": dump, "fernetKey": KEY})
+
+    sent = send(program, b"PGDMP" * 100)
+
+    assert sent.status_code == 200, sent.content
+    row = AirflowImport.objects.get(pk=sent.json()["id"])
+    assert Path(row.upload).read_bytes() == b"PGDMP" * 100
+    assert row.name == "airflow.dump"
+    settings.UPLOAD_MAX_BYTES = {}
+    assert send(program, b"PGDMP" * 100).status_code == 400, "it is larger than the limit"
+    assert send(program_of(bob), b"PGDMP").status_code == 403

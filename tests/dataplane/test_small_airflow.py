@@ -61,6 +61,7 @@ from apps.observability.why.reasons import Known, reason_for
 from apps.organizations.models import Workspace
 from apps.status_pages.health.sensing import of_deployment
 from apps.status_pages.setup.states import State
+from tests.airflow_imports.walk import walk_through_import
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.receivers import receiver
 from tests.dags.walk import walk_through_dags
@@ -1144,6 +1145,12 @@ def test_a_backup_is_restored_with_all_that_was_in_it_and_a_damaged_one_changes_
 
 def pool_names(world: LocalWorld) -> set[str]:
     return {pool["name"] for pool in world.airflow("GET", "/api/v2/pools")["pools"]}
+
+
+def test_a_2_11_from_elsewhere_becomes_a_deployment_with_all_that_was_in_it(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    walk_through_import(world, tmp_path)
 
 
 def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(
