@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from apps.airflow_imports.models import AirflowImport
@@ -119,7 +120,7 @@ def test_a_program_uploads_a_dump(
 
     assert sent.status_code == 200, sent.content
     row = AirflowImport.objects.get(pk=sent.json()["id"])
-    assert Path(row.upload).read_bytes() == b"PGDMP" * 100
+    assert row.upload.read_bytes() == b"PGDMP" * 100
     assert row.name == "airflow.dump"
     settings.UPLOAD_MAX_BYTES = {}
     assert send(program, b"PGDMP" * 100).status_code == 400, "it is larger than the limit"
