@@ -743,7 +743,10 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
 # Half of the threads of a web process: pages go on while code is uploaded.
 UPLOADS_AT_ONCE = 4
 # What a page takes, where it is not as much as code may have.
-UPLOAD_MAX_BYTES = {"airflow_imports:new": IMPORT_MAX_BYTES}
+UPLOAD_MAX_BYTES = {
+    "airflow_imports:new": IMPORT_MAX_BYTES,
+    "api:import_dump": IMPORT_MAX_BYTES,
+}
 FILE_UPLOAD_HANDLERS = ["apps.deploys.uploading.uploads.CodeUploadHandler"]
 
 # --- Words and times -----------------------------------------------------------------------------

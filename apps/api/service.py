@@ -17,7 +17,14 @@ from apps.api.people import custom_roles, teams, tokens, users
 from apps.api.places import cluster_changes, deployment_settings, organizations, workspaces
 from apps.api.reporting import objectives, usage, webhooks
 from apps.api.status import components, pages, reports, subscribers
-from apps.api.upkeep import backup_schedules, backups, package_indexes, upgrades
+from apps.api.upkeep import (
+    backup_schedules,
+    backups,
+    buckets,
+    imports,
+    package_indexes,
+    upgrades,
+)
 from apps.api.wire.errors import explain_in
 from apps.api.wire.etags import etag_of
 
@@ -38,6 +45,8 @@ ROUTERS = (
     package_indexes.router,
     backups.router,
     backup_schedules.router,
+    buckets.router,
+    imports.router,
     upgrades.router,
     environment.router,
     environment_files.router,

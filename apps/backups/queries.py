@@ -13,7 +13,7 @@ UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 def backups_of(deployment: Deployment) -> QuerySet[Backup]:
     """List the backups of a Deployment, newest first, with what their rows show."""
     rows = Backup.objects.filter(deployment=deployment).defer("sealed")
-    return rows.select_related("created_by", "revision").order_by("-created_at", "pk")
+    return rows.select_related("created_by", "revision", "store").order_by("-created_at", "pk")
 
 
 def total_size(deployment: Deployment) -> int:

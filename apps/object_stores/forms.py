@@ -16,7 +16,7 @@ class StoreForm(forms.Form):
     bucket = forms.CharField(
         label="Bucket", max_length=63, widget=forms.TextInput(attrs={"data-width": "m", **_PLAIN})
     )
-    prefix = forms.CharField(
+    prefix = forms.CharField(  # type: ignore[assignment]  # no class attribute: Django takes it out
         label="Folder",
         max_length=190,
         required=False,

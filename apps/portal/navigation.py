@@ -117,7 +117,13 @@ ADMINISTRATION = (
     ),
 )
 WORKSPACE_PLACES = (
-    Link("Deployments", "deployments:list", "deployments", "workspace.view"),
+    Link(
+        "Deployments",
+        "deployments:list",
+        "deployments",
+        "workspace.view",
+        also=("airflow_imports:list", "airflow_imports:new"),
+    ),
     Link("DAGs", "dags:workspace", "dags", "workspace.view"),
     Link("Incidents", "observability:workspace_incidents", "incidents", "workspace.view"),
     Link("Alerts", "alerts:workspace_overview", "bell", "workspace.view"),

@@ -1,16 +1,20 @@
 """What a real Airflow makes of the database of a real 2.11."""
 
+import ast
+import subprocess
 from pathlib import Path
 
 import psycopg
 from cryptography.fernet import Fernet
+from packaging.version import Version
 
 from apps.dataplane.imports.types import ImportSource
+from apps.dataplane.imports.versions import HEADS
 from apps.dataplane.local.airflow.metadata import database
 from apps.dataplane.local.layout import Folder, read_state
 from apps.dataplane.spec import AirflowSecrets, RestoreSpec
 from tests.airflow_imports.airflow_2_11 import make
-from tests.dataplane.local_world import LocalWorld
+from tests.dataplane.local_world import LocalWorld, installed_python
 from tests.dataplane.specs import make_code, make_spec
 
 REF = "coming-comet"
@@ -28,6 +32,7 @@ with DAG("orders_daily", schedule=None):
 
 def walk_through_import(world: LocalWorld, folder: Path) -> None:
     """Bring a 2.11 to a machine that has a runtime of 3, run its DAG there, and delete it."""
+    _check_versions(world)
     archive = folder / "imported.dump"
     source = ImportSource(
         key="0a1b",
@@ -62,6 +67,22 @@ def walk_through_import(world: LocalWorld, folder: Path) -> None:
         _check(came)
     finally:
         came.delete()
+
+
+def _check_versions(world: LocalWorld) -> None:
+    """The portal's table of heads is Airflow's own."""
+    python = installed_python("3.3.2-1")
+    assert python
+    found = subprocess.run(
+        [python, "-c", "from airflow.utils import db; print(db._REVISION_HEADS_MAP)"],
+        env={"AIRFLOW_HOME": str(world.home.path / "heads"), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heads = ast.literal_eval(found.stdout.splitlines()[-1])
+    since = [version for version in heads if Version(version) >= Version("2.10.3")]
+    assert {heads[one]: one for one in since} == {head: one for head, (one, _) in HEADS.items()}
 
 
 def _check(world: LocalWorld) -> None:

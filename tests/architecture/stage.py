@@ -24,6 +24,7 @@ from apps.access.roles.catalogue import BUILT_IN_ROLES
 from apps.accounts.models import User
 from apps.accounts.queries import digest_of
 from apps.accounts.services import issue_sign_in_link
+from apps.airflow_imports.models import AirflowImport
 from apps.alerts.deliveries.models import Delivery
 from apps.alerts.evaluation.models import Alert
 from apps.alerts.places import fields_of
@@ -35,6 +36,8 @@ from apps.dataplane.hibernation.plans import HibernationPlan, Schedule, plan_to_
 from apps.deployments.models import Deployment, Draft, Operation
 from apps.deploys.git.services import connect_repository
 from apps.deploys.models import Deploy, Preview, Promotion
+from apps.object_stores.models import ObjectStore
+from apps.object_stores.services import StoreData, save_store
 from apps.organizations.invitations.services import invite
 from apps.organizations.models import Invitation, Organization, Workspace
 from apps.organizations.roles.services import create_role
@@ -379,6 +382,8 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             "key": "no-such-repository",
             "digest_key": uuid.UUID(int=7),
             **_status_page(organization, deployment),
+            "use": _bucket(owner, organization),
+            "import_id": _import(owner, workspace),
         },
         "package_indexes": _package_indexes(owner, organization, workspace, deployment),
         "of_workspace": _alerts(owner, workspace, deployment)
@@ -420,6 +425,26 @@ def _status_links(organization) -> dict[str, str]:
         "status_pages:confirm": confirm_url(subscriber).split("/")[-2],
         "status_pages:subscription": subscription_url(subscriber).split("/")[-2],
     }
+
+
+def _bucket(owner, organization) -> str:
+    """Name a bucket that is nowhere."""
+    data = StoreData(
+        endpoint="https://127.0.0.1:9", bucket="lake", access_key_id="AKIA1", secret="s"
+    )
+    use = ObjectStore.Use.BACKUPS
+    return save_store(actor=owner, organization=organization, use=use, data=data).use
+
+
+def _import(owner, workspace) -> uuid.UUID:
+    return AirflowImport.objects.create(
+        workspace=workspace,
+        name="airflow at 127.0.0.1",
+        host="127.0.0.1",
+        state="failed",
+        failure="Nothing accepts connections at 127.0.0.1:9.",
+        created_by=owner,
+    ).pk
 
 
 def _alerts(owner, place, deployment) -> dict[str, Any]:

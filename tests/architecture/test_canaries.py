@@ -16,6 +16,8 @@ from django.db import transaction
 from django.http import HttpResponseBase
 
 from apps.accounts.models import User
+from apps.airflow_imports.models import AirflowImport
+from apps.airflow_imports.source.sealing import ImportSecrets, seal_secrets
 from apps.audit.models import AuditEvent
 from apps.audit.services import export_events
 from apps.clusters.connections.sealed import seal
@@ -28,6 +30,8 @@ from apps.deployments.secrets.image_pulling import pull_secret_text
 from apps.deploys.git import credentials
 from apps.deploys.models import GitRepository
 from apps.environment.objects.services import override_object
+from apps.object_stores.models import ObjectStore
+from apps.object_stores.services import StoreData, save_store
 from apps.observability.remote_write.services import Access, save_receiver
 from apps.package_indexes.services import IndexData, add_index
 from apps.sso.connections.services import update_connection
@@ -98,6 +102,7 @@ def planted(stage: Stage) -> list[str]:
     there = f"https://hooks.example.org/{canary('subscriber')}"
     make_receiver(stage.places["organization"].status_page, there)
     secrets.append(canary("subscriber"))
+    secrets += _plant_from_elsewhere(stage, owner)
     secrets += [canary("index"), canary("pager"), canary("bot"), canary("receiver")]
     secrets.append(canary("client"))
     secrets += [
@@ -155,6 +160,22 @@ def _plant_in_environment(stage: Stage, owner: User) -> list[str]:
         value={"password": canary("override")},
     )
     return [canary(name) for name in ("connection", "extra", "deep", "shared", "override")]
+
+
+def _plant_from_elsewhere(stage: Stage, owner: User) -> list[str]:
+    store = StoreData(
+        endpoint="https://s3.example.org",
+        bucket="lake",
+        access_key_id="AKIA1",
+        secret=canary("bucket"),
+    )
+    use = ObjectStore.Use.STATUS_PAGE
+    save_store(actor=owner, organization=stage.places["organization"], use=use, data=store)
+    row = AirflowImport.objects.get(pk=stage.arguments["import_id"])
+    given = ImportSecrets(password=canary("source"), fernet_keys=(canary("fernet"),))
+    row.sealed = seal_secrets(row, given)
+    row.save()
+    return [canary(name) for name in ("bucket", "source", "fernet")]
 
 
 def _hash(person: AbstractUser) -> str:

@@ -22,6 +22,7 @@ ENDS = {
     "deploys.BranchRule.set_by": "deploys.git.earlier_access",
     "deploys.Promotion.created_by": "deploys.promotion.earlier_access",
     "backups.Backup.created_by": "backups.earlier_access",
+    "airflow_imports.AirflowImport.unpaused_by": "airflow_imports.earlier_access",
     "upgrades.Upgrade.confirmed_by": "upgrades.earlier_access",
     "bulk_actions.BulkAction.actor": "bulk_actions.earlier_access",
     # Not its field: a channel that triggers DAGs keeps who saved it in its configuration.
@@ -59,6 +60,7 @@ NAMES_ONLY = (
     "audit",
     "deployments",
     "environment",
+    "object_stores",
     "objectives",
     "observability",
     "package_indexes",
@@ -67,6 +69,7 @@ NAMES_ONLY = (
     "webhooks",
 )
 NAMED = {
+    "airflow_imports.AirflowImport.created_by",
     "deploys.Deploy.created_by",
     "upgrades.Upgrade.created_by",
     "deploys.Preview.created_by",

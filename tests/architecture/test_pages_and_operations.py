@@ -133,6 +133,13 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
             ("test", "Test"),
         )
     },
+    "object_stores:store": ("SetBucket",),
+    "object_stores:test": ("TestBucket",),
+    "object_stores:remove": ("RemoveBucket",),
+    "airflow_imports:new": ("CreateImport", "CreateImportOfDump"),
+    "airflow_imports:create": ("CreateDeploymentFromImport",),
+    "airflow_imports:unpause": ("UnpauseImportedDags",),
+    "airflow_imports:remove": ("DeleteImport",),
     "backups:list": ("CreateBackup",),
     "backups:remove": ("DeleteBackup",),
     "backups:remove_schedule": ("RemoveBackupSchedule",),

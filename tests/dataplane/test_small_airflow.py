@@ -45,7 +45,7 @@ from apps.dataplane.local.projects.environments import (
     remove_unused,
 )
 from apps.dataplane.production import ProductionSpec
-from apps.dataplane.spec import CodeSpec, RestoreSpec, VariableSpec
+from apps.dataplane.spec import CodeSpec, RestoreSpec, VariableSpec, failed_note
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deployments.reconciling.results import observed_json
@@ -62,6 +62,7 @@ from apps.observability.why.reasons import Known, reason_for
 from apps.organizations.models import Workspace
 from apps.status_pages.health.sensing import of_deployment
 from apps.status_pages.setup.states import State
+from tests.airflow_imports.walk import walk_through_import
 from tests.alerts.examples import make_channel, make_rule
 from tests.alerts.receivers import receiver
 from tests.dags.walk import walk_through_dags
@@ -1201,7 +1202,18 @@ def test_a_backup_is_restored_with_all_that_was_in_it_and_a_damaged_one_changes_
         world.apply(restore=restore)
     assert "after_the_backup" in pool_names(world)
 
-    world.apply(restore=replace(restore, key="whole", dump_path=str(archive), pauses_dags=True))
+    fetched = tmp_path / "fetched.dump"
+    whole = replace(restore, key="whole", dump_path=str(fetched), pauses_dags=True, is_fetched=True)
+    failed_note(fetched).write_text("The bucket lake is full.")
+    with pytest.raises(Permanent, match=r"nothing was changed\. The bucket lake is full\."):
+        world.apply(restore=whole)
+    assert not failed_note(fetched).exists(), "what is tried again would fail by it"
+    waits = world.plane.apply(spec=world.spec)
+    assert not waits.is_done
+    assert "from its bucket" in str(waits.steps)
+    shutil.copyfile(archive, fetched)
+
+    world.apply()
 
     assert "in_the_backup" in pool_names(world)
     assert "after_the_backup" not in pool_names(world)
@@ -1218,6 +1230,12 @@ def test_a_backup_is_restored_with_all_that_was_in_it_and_a_damaged_one_changes_
 
 def pool_names(world: LocalWorld) -> set[str]:
     return {pool["name"] for pool in world.airflow("GET", "/api/v2/pools")["pools"]}
+
+
+def test_a_2_11_from_elsewhere_becomes_a_deployment_with_all_that_was_in_it(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    walk_through_import(world, tmp_path)
 
 
 def test_an_older_airflow_works_becomes_newer_and_leaves_nothing(

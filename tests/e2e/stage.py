@@ -40,6 +40,7 @@ from tests.e2e.backups_on_stage import backups_on_stage, releases_on_stage
 from tests.e2e.bulk_actions_on_stage import bulk_actions_on_stage
 from tests.e2e.dags_on_stage import put_dags
 from tests.e2e.environment_on_stage import environment_on_stage
+from tests.e2e.imports_on_stage import imports_on_stage
 from tests.e2e.status_on_stage import Status, status_on_stage
 from tests.observability.incidents import make_incident
 from tests.sso.identity_provider import make_signer
@@ -192,6 +193,7 @@ class Stage:
     incidents: list[Incident]
     repository: GitRepository
     backups: list[UUID]
+    imports: list[UUID]
     alerts: Alerts
     environment: dict[str, int]
     bulk_actions: dict[str, int]
@@ -277,6 +279,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
             _package_index(person, place) for place in (workspace.organization, workspace, settled)
         ],
         backups=backups_on_stage(settled, author),
+        imports=imports_on_stage(settled, author),
         alerts=alerts_on_stage(deployment=settled, author=author),
         environment=environment_on_stage(deployment=settled, author=author),
         bulk_actions=bulk_actions_on_stage(workspace=workspace, author=author),

@@ -28,8 +28,10 @@ NAMESPACES = {
     "alerts",
     "webhooks",
     "usage",
+    "object_stores",
     "objectives",
     "api",
+    "airflow_imports",
     "backups",
     "clusters",
     "dags",
@@ -94,6 +96,8 @@ NOT_PAGES = {
     "deployments:try_again": "POST only",
     "deployments:put_back": "POST only",
     "deployments:take_role": "POST only",
+    **{f"object_stores:{name}": "POST only" for name in ("test", "remove")},
+    **{f"airflow_imports:{name}": "POST only" for name in ("create", "unpause", "remove")},
     **{
         f"backups:{name}": "POST only"
         for name in ("remove_schedule", "restore", "restore_new", "remove")
@@ -302,6 +306,12 @@ def _pages(made: stage.Stage, bob: Any) -> list[tuple[str, list[Any]]]:
         ("hibernation:limits", [ref]),
         ("hibernation:new_schedule", [ref]),
         ("hibernation:schedule", [ref, 1]),
+        ("object_stores:list", ["nordhavn"]),
+        ("object_stores:store", ["nordhavn", "backups"]),
+        ("object_stores:store", ["nordhavn", "status-page"]),
+        ("airflow_imports:list", ["warehouse"]),
+        ("airflow_imports:new", ["warehouse"]),
+        *[("airflow_imports:detail", ["warehouse", one]) for one in made.imports],
         ("backups:list", [ref]),
         ("backups:list", [failed]),
         *[("backups:detail", [ref, one]) for one in made.backups],

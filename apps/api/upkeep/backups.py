@@ -40,6 +40,7 @@ class BackupShape(Shape):
     revision_number: int | None = None
     size_bytes: int | None = None
     sha256: str | None = None
+    bucket: str | None = None
     error: str | None = None
     created_at: datetime
     started_at: datetime | None = None
@@ -169,7 +170,11 @@ def restore_new(request: Call, at: Path[AtBackup], body: NewDeployment) -> Any:
 
 def _found(request: Call, at: AtBackup) -> Backup:
     rows = Backup.objects.select_related(
-        "revision", "created_by", "deployment__workspace__organization", "deployment__cluster"
+        "revision",
+        "created_by",
+        "store",
+        "deployment__workspace__organization",
+        "deployment__cluster",
     )
     found = rows.filter(deployment=request.found, pk=at.backup_id).first()
     if found is None:
@@ -188,6 +193,7 @@ def backup_shape(backup: Backup) -> BackupShape:
         revision_number=backup.revision.number if backup.revision else None,
         size_bytes=backup.size_bytes,
         sha256=backup.sha256 or None,
+        bucket=str(backup.store) if backup.store else None,
         error=backup.failure or None,
         created_at=backup.created_at,
         started_at=backup.started_at,

@@ -38,10 +38,11 @@ class CodeUploadHandler(TemporaryFileUploadHandler):
             self._skip(error)
 
     def _most_bytes(self) -> int:
-        match, user = self.request.resolver_match, getattr(self.request, "user", None)  # type: ignore[union-attr]
+        match = getattr(self.request, "resolver_match", None)
         usual: int = settings.CODE_ARCHIVE_MAX_BYTES
-        # The gate of the page comes later: its field of the CSRF token may follow the file.
-        if match is None or not getattr(user, "is_authenticated", False):
+        # The gate of a page comes later: its field of the CSRF token may follow the file.
+        user = getattr(self.request, "auth", None) or getattr(self.request, "user", None)
+        if match is None or user is None or getattr(user, "is_anonymous", False):
             return usual
         most: int = settings.UPLOAD_MAX_BYTES.get(match.view_name, usual)
         return most
