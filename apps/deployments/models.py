@@ -56,7 +56,8 @@ class Deployment(models.Model):
     `incident_severity`, how many are open and not silenced and the worst of them, are written by
     observability and read by every page. `environment_version` counts changes of the values that
     reach it from outside of its revisions, `environment_delivered` is the one on the data plane.
-    `restarts` counts how often people asked for all components to be restarted.
+    `restarts` counts how often people asked for all components to be restarted. `namespace` is the
+    one that it took of those that the cluster names, empty for one of its own.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -81,6 +82,7 @@ class Deployment(models.Model):
     settings_version = models.PositiveIntegerField(default=1)
     layers_version = models.PositiveIntegerField(default=0, db_default=0)
     layers_applied = models.PositiveIntegerField(default=0, db_default=0)
+    namespace = models.CharField(max_length=63, blank=True, db_default="")
     database_server = models.CharField(max_length=260, blank=True)
     environment_version = models.PositiveIntegerField(default=0, db_default=0)
     environment_delivered = models.PositiveIntegerField(default=0, db_default=0)
@@ -120,7 +122,12 @@ class Deployment(models.Model):
                 "workspace",
                 condition=~models.Q(phase="deleted"),
                 name="deployment_name_unique_in_workspace",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["cluster", "namespace"],
+                condition=~models.Q(phase="deleted") & ~models.Q(namespace=""),
+                name="namespace_taken_once",
+            ),
         ]
         indexes = [
             models.Index(

@@ -36,7 +36,8 @@ NAMES = {
 
 class NewCluster(Shape):
     """A cluster that is there, by a `kubeconfig`, of which `context` names one; or by `server`,
-    `caCertificate` and `token`.
+    `caCertificate` and `token`. `namespaces` are those that the portal may write in, one a line,
+    where it may not everywhere.
     """
 
     name: Name = Field(max_length=60)
@@ -46,6 +47,7 @@ class NewCluster(Shape):
     ca_certificate: str = ""
     tls_server_name: str = ""
     token: str = ""
+    namespaces: str = ""
 
 
 class ClusterChange(Shape):
@@ -121,6 +123,7 @@ def new_cluster(request: Call, at: Path[InOrganization], body: NewCluster) -> An
         organization=request.organization,
         name=form.cleaned_data["name"],
         access=form.cleaned_data["access"],
+        namespaces=form.cleaned_data["namespaces"],
     )
     return cluster_shape(made)
 

@@ -44,15 +44,20 @@ class CredentialUnusable(PortalError):
 
 
 def register_cluster(
-    *, actor: User, organization: Organization, name: str, access: Access
+    *, actor: User, organization: Organization, name: str, access: Access, namespaces: str = ""
 ) -> Cluster:
     """Test a Kubernetes cluster and store it, whatever the test found: what is missing can be added
-    later, and tested again.
+    later, and tested again. `namespaces` are those that the portal may write in, one a line.
 
     Raises Invalid when the name is taken or the address must not be connected to.
     """
     refuse_taken_name(organization, name)
-    cluster = Cluster(organization=organization, kind=Cluster.Kind.KUBERNETES, name=name)
+    cluster = Cluster(
+        organization=organization,
+        kind=Cluster.Kind.KUBERNETES,
+        name=name,
+        namespaces=namespaces,
+    )
     _take(cluster, access)
     check = _probed(cluster, access.connection)
     _note(cluster, check)

@@ -16,6 +16,7 @@ from apps.clusters.connections.credentials import (
 )
 from apps.clusters.connections.kubeconfig import Access, read_kubeconfig
 from apps.clusters.connections.planes import allowed_networks
+from apps.clusters.forms.namespaces import NamespacesField
 from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
 from apps.core.errors import Invalid
 from apps.core.web.forms import add_error
@@ -130,8 +131,10 @@ class TokenForm(KeptForm):
 
 
 class RegisterByKubeconfig(NameForm, KubeconfigForm):
-    field_order = ("name", "kubeconfig", "context")
+    field_order = ("name", "kubeconfig", "context", "namespaces")
+    namespaces = NamespacesField()
 
 
 class RegisterByToken(NameForm, TokenForm):
-    field_order = ("name", "server", "ca_certificate", "tls_server_name", "token")
+    field_order = ("name", "server", "ca_certificate", "tls_server_name", "token", "namespaces")
+    namespaces = NamespacesField()

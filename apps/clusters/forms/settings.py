@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django import forms
 
+from apps.clusters.forms.namespaces import NamespacesField
 from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
@@ -41,6 +42,7 @@ class SettingsForm(NameForm, KeptForm):
     }
     ticks = ("apply_again", "forget_image_pull_secret")
 
+    namespaces = NamespacesField()
     storage_class = forms.ChoiceField(required=False)
     logs_in = forms.ChoiceField(
         label="Keep task logs",

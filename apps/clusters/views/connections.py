@@ -51,6 +51,7 @@ def register(request: HttpRequest, organization: Organization) -> HttpResponse:
                 organization=organization,
                 name=form.cleaned_data["name"],
                 access=form.cleaned_data["access"],
+                namespaces=form.cleaned_data["namespaces"],
             )
             forget_secrets(**mine)
             messages.success(request, f"{cluster} is registered.")
