@@ -101,6 +101,7 @@ class Cluster(models.Model):
     server = models.CharField(max_length=500, blank=True)
     ca_certificate = models.TextField(blank=True)
     tls_server_name = models.CharField(max_length=253, blank=True)
+    proxy_url = models.CharField(max_length=300, blank=True)
     credential = models.BinaryField(null=True, blank=True)
     credential_kind = models.CharField(max_length=12, choices=CredentialKind.choices, blank=True)
     cloud = models.JSONField(default=dict, blank=True)

@@ -46,6 +46,7 @@ class NewCluster(Shape):
     server: str = ""
     ca_certificate: str = ""
     tls_server_name: str = ""
+    proxy_url: str = ""
     token: str = ""
     namespaces: str = ""
 

@@ -252,6 +252,7 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
     cluster.server = connection.server
     cluster.ca_certificate = connection.ca_certificate
     cluster.tls_server_name = connection.tls_server_name
+    cluster.proxy_url = connection.proxy
     cluster.credential_kind = _kind_of(connection)
     cluster.cloud = connection.identity.facts if connection.identity else {}
     cluster.credential_set_at = timezone.now()
@@ -264,6 +265,7 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
         "server",
         "ca_certificate",
         "tls_server_name",
+        "proxy_url",
         "credential",
         "credential_kind",
         "cloud",

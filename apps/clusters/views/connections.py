@@ -79,6 +79,7 @@ def credential(request: HttpRequest, organization: Organization, cluster_id: int
             "server": cluster.server,
             "ca_certificate": cluster.ca_certificate,
             "tls_server_name": cluster.tls_server_name,
+            "proxy_url": cluster.proxy_url,
         }
         form = TokenForm(posted(request), initial=initial, kept=kept)
     else:

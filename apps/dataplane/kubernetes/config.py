@@ -18,7 +18,8 @@ class Connection:
     write in, none where it may everywhere; `homes` are those of Deployments that took one, by ref.
     `tls_server_name` replaces the host of `server` in the check of its certificate. `networks` are
     the operator's further networks that `server` may lie in (see `addresses`); None leaves
-    addresses unchecked.
+    addresses unchecked. `proxy` is the address of an HTTP proxy on the way: then it is that one
+    which has to lie in `networks`, and which resolves the name of `server`.
     """
 
     server: str
@@ -29,6 +30,7 @@ class Connection:
     tls_server_name: str = ""
     networks: tuple[str, ...] | None = None
     identity: CloudIdentity | None = None
+    proxy: str = ""
     # Neither makes it another connection.
     namespaces: tuple[str, ...] = field(default=(), compare=False)
     homes: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -178,6 +178,7 @@ async def _forward(
         headers=headers,
         data=_body(request) if request.body_exists else None,
         server_hostname=connection.tls_server_name or None,
+        proxy=connection.proxy or None,
         allow_redirects=False,
     ) as upstream:
         return await _passed_on(request, ref, connection, upstream)
