@@ -29,6 +29,7 @@ BENCHES = {
     "queue-overhead": "bench.queue_overhead",
     "dead-clusters": "bench.dead_clusters",
     "watch-clusters": "bench.watch_clusters",
+    "fleet": "bench.fleet",
     "history": "bench.history",
     "fan-out": "bench.fan_out",
     "web-load": "bench.web_load",

@@ -1,6 +1,6 @@
 import secrets
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -101,6 +101,7 @@ class Cluster(models.Model):
     server = models.CharField(max_length=500, blank=True)
     ca_certificate = models.TextField(blank=True)
     tls_server_name = models.CharField(max_length=253, blank=True)
+    proxy_url = models.CharField(max_length=300, blank=True)
     credential = models.BinaryField(null=True, blank=True)
     credential_kind = models.CharField(max_length=12, choices=CredentialKind.choices, blank=True)
     cloud = models.JSONField(default=dict, blank=True)
@@ -111,6 +112,7 @@ class Cluster(models.Model):
     connection_version = models.PositiveIntegerField(default=1)
     settings_version = models.PositiveIntegerField(default=1)
 
+    namespaces = models.TextField(blank=True)
     storage_class = models.CharField(max_length=253, blank=True)
     logs_in = models.CharField(max_length=12, choices=LogsIn.choices, default=LogsIn.CLAIM)
     logs_storage_class = models.CharField(max_length=253, blank=True)
@@ -187,6 +189,19 @@ class Cluster(models.Model):
     @property
     def is_kubernetes(self) -> bool:
         return self.kind == self.Kind.KUBERNETES
+
+    @property
+    def named_namespaces(self) -> tuple[str, ...]:
+        """The namespaces that the portal may write in, none where it may everywhere."""
+        return tuple(self.namespaces.split())
+
+    def homes(self) -> dict[str, str]:
+        """Return the namespaces that Deployments have taken, by ref. One query."""
+        if self.pk is None:
+            return {}
+        # A higher app owns the model; its rows are reached without an import.
+        there: Any = self.deployments.exclude(phase="deleted").exclude(namespace="")
+        return dict(there.values_list("ref", "namespace"))
 
     @property
     def is_usable(self) -> bool:

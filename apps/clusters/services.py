@@ -26,7 +26,14 @@ REPLACED = "replaced"
 SERVER = ("database_host", "database_port")
 # Where databases and logs of Deployments go, and with them their secrets, and what proves that they
 # arrive there.
-DESTINATIONS = (*SERVER, "database_sslmode", "database_ca", "logs_url", "logs_endpoint")
+DESTINATIONS = (
+    "namespaces",
+    *SERVER,
+    "database_sslmode",
+    "database_ca",
+    "logs_url",
+    "logs_endpoint",
+)
 # Where images come from that run beside the secrets of Deployments, and what proves it.
 SUPPLIES = (
     "registry_repository",
@@ -100,9 +107,9 @@ def update_settings(
     }
     if changes.keys() & set(DESTINATIONS) and not may_move(actor=actor, cluster=row):
         raise Refused(
-            "Only an owner of the organization can change the PostgreSQL server of a cluster, how "
-            "it is encrypted, the bucket or its endpoint: data of Deployments would go "
-            "to the new one. Ask an owner, or keep them."
+            "Only an owner of the organization can change the namespaces and the PostgreSQL server "
+            "of a cluster, how it is encrypted, the bucket or its endpoint: data of Deployments "
+            "would go to the new one. Ask an owner, or keep them."
         )
     if changes.keys() & set(SUPPLIES) and not may_move(actor=actor, cluster=row):
         raise Refused(
@@ -111,6 +118,7 @@ def update_settings(
             "Ask an owner, or keep them."
         )
     _refuse_moving_data(row, changes)
+    _refuse_taken_namespaces(row, settings)
     if changes.keys() & SERVER:
         _keep_former_server(row, settings)
     for name, (_, value) in changes.items():
@@ -183,6 +191,20 @@ def _refuse_moving_data(cluster: Cluster, changes: Mapping[str, Any]) -> None:
         _refuse_in_use(
             cluster, f"While Deployments run here, {' and '.join(moved)} cannot be changed."
         )
+
+
+def _refuse_taken_namespaces(cluster: Cluster, settings: Mapping[str, Any]) -> None:
+    """Refuse to take away a namespace that has a Deployment, and to begin or end naming them while
+    Deployments run: they would not be found any more.
+    """
+    named = set(settings.get("namespaces", cluster.namespaces).split())
+    if bool(named) != bool(cluster.namespaces):
+        _refuse_in_use(cluster, "While Deployments run here, this stays as it is.")
+    taken = set(
+        deployments_on(cluster=cluster).exclude(namespace="").values_list("namespace", flat=True)
+    )
+    if gone := sorted(taken - named):
+        raise Refused(f"A Deployment has the namespace {gone[0]} of {cluster}. Delete it first.")
 
 
 def _keep_former_server(cluster: Cluster, settings: Mapping[str, Any]) -> None:

@@ -60,6 +60,7 @@ class Deployment(models.Model):
     the plan of `apps.dataplane.hibernation`, `is_hibernating` what it says until
     `hibernation_turns_at`; `hibernation_version` counts changes of both, `hibernation_applied` is
     the one on the data plane. `is_development` is kept for clients that hibernate nothing else.
+    `namespace` is the one that it took of those that the cluster names, empty for one of its own.
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="deployments")
@@ -84,6 +85,7 @@ class Deployment(models.Model):
     settings_version = models.PositiveIntegerField(default=1)
     layers_version = models.PositiveIntegerField(default=0, db_default=0)
     layers_applied = models.PositiveIntegerField(default=0, db_default=0)
+    namespace = models.CharField(max_length=63, blank=True, db_default="")
     database_server = models.CharField(max_length=260, blank=True)
     environment_version = models.PositiveIntegerField(default=0, db_default=0)
     environment_delivered = models.PositiveIntegerField(default=0, db_default=0)
@@ -129,7 +131,12 @@ class Deployment(models.Model):
                 "workspace",
                 condition=~models.Q(phase="deleted"),
                 name="deployment_name_unique_in_workspace",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["cluster", "namespace"],
+                condition=~models.Q(phase="deleted") & ~models.Q(namespace=""),
+                name="namespace_taken_once",
+            ),
         ]
         indexes = [
             models.Index(

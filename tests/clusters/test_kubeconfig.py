@@ -130,7 +130,6 @@ def test_it_refuses_users_that_are_more_than_a_credential(field: str, value: Any
     ("field", "value"),
     [
         ("certificate-authority", "/etc/ssl/ca.crt"),
-        ("proxy-url", "http://10.0.0.1:3128"),
         ("insecure-skip-tls-verify", True),
         ("insecure-skip-tls-verify", "yes"),
         ("surprise", "x"),
@@ -138,6 +137,27 @@ def test_it_refuses_users_that_are_more_than_a_credential(field: str, value: Any
 )
 def test_it_refuses_clusters_that_are_more_than_an_address(field: str, value: Any) -> None:
     assert field in refusal(kubeconfig(cluster={field: value}))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("socks5://10.0.0.1:1080", "Give the proxy like"),
+        ("https://proxy.example.org:3128", "Give the proxy like"),
+        ("http://proxy.example.org/path", "Give the proxy like"),
+        ("http://me:secret@proxy.example.org:3128", "without name and password"),
+        ("http://169.254.169.254", "link-local"),
+        ("http://127.0.0.1:3128", "own machine"),
+    ],
+)
+def test_a_proxy_is_an_http_proxy_at_an_allowed_address(proxy: str, says: str) -> None:
+    assert says in refusal(kubeconfig(cluster={"proxy-url": proxy}))
+
+
+def test_a_proxy_is_kept_with_the_connection() -> None:
+    access = read(kubeconfig(cluster={"proxy-url": "http://Proxy.example.org:3128/"}))
+
+    assert access.connection.proxy == "http://Proxy.example.org:3128"
 
 
 def test_fields_that_are_there_but_empty_are_no_reason_to_refuse() -> None:

@@ -822,3 +822,15 @@ def test_pages_ask_the_database_little(
 
     with django_assert_max_num_queries(12):
         browser.get(LIST)
+
+
+def test_the_manifest_is_for_the_namespaces_that_are_named(browser, remote) -> None:
+    asked = browser.get(f"{LIST}role.yaml", {"namespaces": "team-a, team-b"}).content.decode()
+    Cluster.objects.update(namespaces="team-c")
+    stored = browser.get(f"{LIST}role.yaml", {"cluster": remote.pk}).content.decode()
+
+    assert "namespace: team-a" in asked
+    assert "namespace: team-b" in asked
+    assert "name: astro-portal-reader" in asked
+    assert "namespace: team-c" in stored
+    assert browser.get(f"{LIST}role.yaml", {"namespaces": "kube-system"}).status_code == 400

@@ -178,7 +178,7 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         type="DEDICATED" if is_kubernetes else "STANDARD",
         cloud_provider=cluster.provider,
         region=cluster.region,
-        namespace=deployment.ref,
+        namespace=deployment.namespace or deployment.ref,
         status="DEPLOYING" if is_code_checked else STATUS.get(status.key, "UNHEALTHY"),
         status_reason=CHECKING if is_code_checked else status.message,
         is_cicd_enforced=bool(getattr(deployment, "is_cicd_enforced", False)),

@@ -36,7 +36,8 @@ NAMES = {
 
 class NewCluster(Shape):
     """A cluster that is there, by a `kubeconfig`, of which `context` names one; or by `server`,
-    `caCertificate` and `token`.
+    `caCertificate` and `token`. `namespaces` are those that the portal may write in, one a line,
+    where it may not everywhere.
     """
 
     name: Name = Field(max_length=60)
@@ -45,7 +46,9 @@ class NewCluster(Shape):
     server: str = ""
     ca_certificate: str = ""
     tls_server_name: str = ""
+    proxy_url: str = ""
     token: str = ""
+    namespaces: str = ""
 
 
 class ClusterChange(Shape):
@@ -121,6 +124,7 @@ def new_cluster(request: Call, at: Path[InOrganization], body: NewCluster) -> An
         organization=request.organization,
         name=form.cleaned_data["name"],
         access=form.cleaned_data["access"],
+        namespaces=form.cleaned_data["namespaces"],
     )
     return cluster_shape(made)
 

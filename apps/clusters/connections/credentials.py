@@ -19,6 +19,7 @@ from apps.dataplane.kubernetes.api.addresses import why_refused
 from apps.dataplane.kubernetes.registration.token_renewal import account_token, claims_of
 
 SERVER_LENGTH = 500
+PROXY_LENGTH = 300
 PEM_BYTES = 150_000
 MOST_CERTIFICATES = 100
 TOKEN_LENGTH = 16_000
@@ -77,6 +78,30 @@ def clean_server(text: str, *, networks: tuple[str, ...], field: str) -> str:
     if port == 0:
         raise Invalid("The address has the port 0. Use the port of the API.", field=field)
     _clean_host(host, networks, field)
+    return text
+
+
+def clean_proxy(text: str, *, networks: tuple[str, ...], field: str) -> str:
+    """Return the normalized address of an HTTP proxy, empty for none. Raises Invalid at `field`."""
+    text = text.strip().rstrip("/")
+    if not text:
+        return ""
+    try:
+        parts = urlsplit(text)
+        is_good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or len(text) > PROXY_LENGTH or not _is_plain(text) or parts.path or "\\" in text:
+        raise Invalid(
+            "Give the proxy like http://proxy.example.org:3128. It is an HTTP proxy that takes "
+            "CONNECT; SOCKS and proxies behind TLS are not used.",
+            field=field,
+        )
+    if "@" in parts.netloc or "?" in text or "#" in text:
+        raise Invalid(
+            "The proxy must be without name and password: they would be sent in clear.", field=field
+        )
+    _clean_host(parts.hostname or "", networks, field)
     return text
 
 

@@ -1,7 +1,7 @@
 """What people run to give the portal its account in a cluster, and its role at a cloud."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from apps.dataplane.kubernetes.registration import permissions
 
@@ -40,9 +40,13 @@ def commands_for(cloud: Mapping[str, str]) -> tuple[Command, ...]:
     return made(cloud) if made else COMMANDS
 
 
-def manifest_for(cloud: Mapping[str, str]) -> str:
-    """Return the manifest to apply in a cluster: the cloud says as whom the portal comes."""
+def manifest_for(cloud: Mapping[str, str], namespaces: Sequence[str] = ()) -> str:
+    """Return the manifest to apply in a cluster: the cloud says as whom the portal comes. With
+    named namespaces the permissions hold there alone.
+    """
     kind = cloud.get("cloud", "")
+    if namespaces and not kind:
+        return permissions.manifest_for_namespaces(namespaces)
     if kind == "aws":
         return permissions.manifest_for_group()
     if kind == "google":

@@ -18,6 +18,7 @@ import yaml
 from apps.clusters.connections.credentials import (
     clean_ca,
     clean_pair,
+    clean_proxy,
     clean_server,
     clean_server_name,
     clean_token,
@@ -41,7 +42,6 @@ CLOUD = (
 # Fields that are refused, with the reason.
 CLUSTER_REFUSALS = {
     "certificate-authority": f"certificate-authority names a file on your machine. {INLINE}",
-    "proxy-url": "proxy-url is refused: the portal connects to the cluster directly.",
 }
 USER_REFUSALS = {
     "exec": f"exec names a program, and the portal does not run programs. {CLOUD}",
@@ -62,6 +62,7 @@ CLUSTER_FIELDS = frozenset(
         "server",
         "certificate-authority-data",
         "tls-server-name",
+        "proxy-url",
         "insecure-skip-tls-verify",
         "disable-compression",
         "extensions",
@@ -107,6 +108,7 @@ def read_kubeconfig(text: str, *, context: str, networks: tuple[str, ...], now: 
         tls_server_name=clean_server_name(
             _text(cluster, "tls-server-name", "cluster"), field=FIELD
         ),
+        proxy=clean_proxy(_text(cluster, "proxy-url", "cluster"), networks=networks, field=FIELD),
         token=token,
         client_certificate=certificate,
         client_key=key,

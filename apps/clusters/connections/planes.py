@@ -1,6 +1,7 @@
 """From a cluster's row to the data plane behind it: the only factory."""
 
 import os
+from dataclasses import replace
 from functools import cache
 from threading import Lock
 
@@ -62,7 +63,9 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
         raise Permanent(f"The cluster {cluster} is no longer registered.")
     try:
         return ClusterConfig(
-            connection=connection or opened_connection(cluster, networks=allowed_networks()),
+            connection=_with_homes(
+                cluster, connection or opened_connection(cluster, networks=allowed_networks())
+            ),
             portal_id=cluster.portal_id,
             airflow_url=settings.AIRFLOW_URL,
             has_keda=cluster.has_keda,
@@ -87,6 +90,13 @@ def config_for(cluster: Cluster, *, connection: Connection | None = None) -> Clu
         )
     except SecretUnreadable as error:
         raise Permanent(f"A secret of the cluster {cluster} cannot be read. {error}") from error
+
+
+def _with_homes(cluster: Cluster, connection: Connection) -> Connection:
+    """Add which namespaces the portal may write in, and which Deployments took them."""
+    if not cluster.namespaces:
+        return connection
+    return replace(connection, namespaces=cluster.named_namespaces, homes=cluster.homes())
 
 
 def forget_failures(cluster: Cluster) -> None:

@@ -118,7 +118,8 @@ def _check(plane: DataPlane) -> PlaneCheck:
 
 
 def _try(plane: DataPlane, connection: Connection) -> PlaneCheck:
-    parts = urlsplit(connection.server)
+    # Through a proxy it is that one which the portal connects to.
+    parts = urlsplit(connection.proxy or connection.server)
     host, port = parts.hostname or "", parts.port or HTTPS_PORT
     try:
         allowed_addresses(host=host, port=port, networks=connection.networks or ())

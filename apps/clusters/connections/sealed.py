@@ -45,6 +45,7 @@ def opened_connection(cluster: Cluster, *, networks: tuple[str, ...]) -> Connect
         server=cluster.server,
         ca_certificate=cluster.ca_certificate,
         tls_server_name=cluster.tls_server_name,
+        proxy=cluster.proxy_url,
         networks=networks,
         identity=identity,
         **secret,

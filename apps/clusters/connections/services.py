@@ -44,15 +44,20 @@ class CredentialUnusable(PortalError):
 
 
 def register_cluster(
-    *, actor: User, organization: Organization, name: str, access: Access
+    *, actor: User, organization: Organization, name: str, access: Access, namespaces: str = ""
 ) -> Cluster:
     """Test a Kubernetes cluster and store it, whatever the test found: what is missing can be added
-    later, and tested again.
+    later, and tested again. `namespaces` are those that the portal may write in, one a line.
 
     Raises Invalid when the name is taken or the address must not be connected to.
     """
     refuse_taken_name(organization, name)
-    cluster = Cluster(organization=organization, kind=Cluster.Kind.KUBERNETES, name=name)
+    cluster = Cluster(
+        organization=organization,
+        kind=Cluster.Kind.KUBERNETES,
+        name=name,
+        namespaces=namespaces,
+    )
     _take(cluster, access)
     check = _probed(cluster, access.connection)
     _note(cluster, check)
@@ -247,6 +252,7 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
     cluster.server = connection.server
     cluster.ca_certificate = connection.ca_certificate
     cluster.tls_server_name = connection.tls_server_name
+    cluster.proxy_url = connection.proxy
     cluster.credential_kind = _kind_of(connection)
     cluster.cloud = connection.identity.facts if connection.identity else {}
     cluster.credential_set_at = timezone.now()
@@ -259,6 +265,7 @@ def _take(cluster: Cluster, access: Access) -> list[str]:
         "server",
         "ca_certificate",
         "tls_server_name",
+        "proxy_url",
         "credential",
         "credential_kind",
         "cloud",

@@ -10,12 +10,14 @@ from django.utils import timezone
 
 from apps.clusters.connections.credentials import (
     clean_ca,
+    clean_proxy,
     clean_server,
     clean_server_name,
     clean_token,
 )
 from apps.clusters.connections.kubeconfig import Access, read_kubeconfig
 from apps.clusters.connections.planes import allowed_networks
+from apps.clusters.forms.namespaces import NamespacesField
 from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
 from apps.core.errors import Invalid
 from apps.core.web.forms import add_error
@@ -40,7 +42,7 @@ class KubeconfigForm(KeptForm):
         widget=WriteOnlyText(
             attrs={"rows": 10, "spellcheck": "false", "autocomplete": "off", "data-kind": "code"}
         ),
-        help_text="All of it, with inline data. Programs (exec), files and proxies are refused.",
+        help_text="All of it, with inline data. Programs (exec) and files are refused.",
     )
     context = forms.CharField(
         required=False,
@@ -67,7 +69,9 @@ class KubeconfigForm(KeptForm):
 
 
 class TokenForm(KeptForm):
-    secret_fields: ClassVar = {"token": ("server", "ca_certificate", "tls_server_name")}
+    secret_fields: ClassVar = {
+        "token": ("server", "ca_certificate", "tls_server_name", "proxy_url")
+    }
 
     server = forms.CharField(
         label="Address",
@@ -87,6 +91,13 @@ class TokenForm(KeptForm):
         help_text="Only if the certificate is for another host name than the address.",
         widget=forms.TextInput(attrs={"data-width": "m", "spellcheck": "false"}),
     )
+    proxy_url = forms.CharField(
+        label="Proxy",
+        required=False,
+        max_length=300,
+        help_text="Only if the cluster is reached through one, like http://proxy.example.org:3128.",
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
+    )
     token = forms.CharField(
         widget=WriteOnlyText(
             attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off", "data-kind": "code"}
@@ -102,6 +113,7 @@ class TokenForm(KeptForm):
                 server=data["server"],
                 ca_certificate=data["ca_certificate"],
                 tls_server_name=data["tls_server_name"],
+                proxy=data["proxy_url"],
                 token=token,
                 networks=allowed_networks(),
             )
@@ -123,6 +135,11 @@ class TokenForm(KeptForm):
         with _messages():
             return clean_server_name(text, field="tls_server_name")
 
+    def clean_proxy_url(self) -> str:
+        text: str = self.cleaned_data["proxy_url"]
+        with _messages():
+            return clean_proxy(text, networks=allowed_networks(), field="proxy_url")
+
     def clean_token(self) -> tuple[str, datetime | None]:
         text: str = self.cleaned_data["token"]
         with _messages():
@@ -130,8 +147,18 @@ class TokenForm(KeptForm):
 
 
 class RegisterByKubeconfig(NameForm, KubeconfigForm):
-    field_order = ("name", "kubeconfig", "context")
+    field_order = ("name", "kubeconfig", "context", "namespaces")
+    namespaces = NamespacesField()
 
 
 class RegisterByToken(NameForm, TokenForm):
-    field_order = ("name", "server", "ca_certificate", "tls_server_name", "token")
+    field_order = (
+        "name",
+        "server",
+        "ca_certificate",
+        "tls_server_name",
+        "proxy_url",
+        "token",
+        "namespaces",
+    )
+    namespaces = NamespacesField()

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django import forms
 
 from apps.clusters.forms import log_stores
+from apps.clusters.forms.namespaces import NamespacesField
 from apps.clusters.forms.parts import KeptForm, NameForm, WriteOnlyText
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
@@ -46,6 +47,7 @@ class SettingsForm(NameForm, KeptForm):
     }
     ticks = ("apply_again", "forget_image_pull_secret", "forget_logs_secret_key")
 
+    namespaces = NamespacesField()
     storage_class = forms.ChoiceField(required=False)
     logs_in = forms.ChoiceField(
         label="Keep task logs",

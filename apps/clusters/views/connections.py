@@ -51,6 +51,7 @@ def register(request: HttpRequest, organization: Organization) -> HttpResponse:
                 organization=organization,
                 name=form.cleaned_data["name"],
                 access=form.cleaned_data["access"],
+                namespaces=form.cleaned_data["namespaces"],
             )
             forget_secrets(**mine)
             messages.success(request, f"{cluster} is registered.")
@@ -78,6 +79,7 @@ def credential(request: HttpRequest, organization: Organization, cluster_id: int
             "server": cluster.server,
             "ca_certificate": cluster.ca_certificate,
             "tls_server_name": cluster.tls_server_name,
+            "proxy_url": cluster.proxy_url,
         }
         form = TokenForm(posted(request), initial=initial, kept=kept)
     else:

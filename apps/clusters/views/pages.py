@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,6 +15,7 @@ from apps.accounts.request_user import request_user
 from apps.clusters.connections.instructions import ROLE_FILE, commands_for, manifest_for
 from apps.clusters.connections.services import check_cluster
 from apps.clusters.connections.storage import is_lost, is_running, request_storage_test
+from apps.clusters.forms.namespaces import NamespacesField
 from apps.clusters.images import unremoved_images
 from apps.clusters.models import Cluster
 from apps.clusters.queries import (
@@ -94,10 +96,21 @@ def storage(request: HttpRequest, organization: Organization, cluster_id: int) -
 @require_safe
 def manifest(request: HttpRequest, organization: Organization) -> HttpResponse:
     chosen = request.GET.get("cluster", "")
-    cloud = cluster_called(organization, int(chosen)).cloud if chosen.isdecimal() else {}
-    response = HttpResponse(manifest_for(cloud), content_type="application/yaml")
+    cluster = cluster_called(organization, int(chosen)) if chosen.isdecimal() else Cluster()
+    namespaces = cluster.named_namespaces
+    if "namespaces" in request.GET:
+        namespaces = tuple(_asked_namespaces(request.GET["namespaces"]))
+    text = manifest_for(cluster.cloud, namespaces)
+    response = HttpResponse(text, content_type="application/yaml")
     response["Content-Disposition"] = f'attachment; filename="{ROLE_FILE}"'
     return response
+
+
+def _asked_namespaces(text: str) -> list[str]:
+    try:
+        return NamespacesField().clean(text.replace(",", " ")).split()
+    except ValidationError as error:
+        raise BadRequest(error.messages[0]) from None
 
 
 def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
@@ -118,7 +131,7 @@ def _overview(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
         "deployments": there[:MOST_DEPLOYMENTS],
         "deployment_count": there.count(),
         "commands": commands_for(cluster.cloud),
-        "manifest": manifest_for(cluster.cloud),
+        "manifest": manifest_for(cluster.cloud, cluster.named_namespaces),
         **_storage(cluster),
     }
 

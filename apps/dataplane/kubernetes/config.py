@@ -1,10 +1,12 @@
 """What the portal knows of one Kubernetes cluster: how to reach it, and what it offers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from apps.dataplane.clouds.identities import CloudIdentity
 from apps.dataplane.errors import Permanent
+from apps.dataplane.kubernetes.names import namespace_of
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
@@ -14,9 +16,12 @@ class Connection:
     """Address and credential of a Kubernetes API. All PEM texts are inline; nothing names a file.
 
     Either `token`, or `client_certificate` with `client_key`, or `identity`, for which a cloud
-    gives out tokens that end (see `clouds.tokens`). `tls_server_name` replaces the host of `server`
-    in the check of its certificate. `networks` are the operator's further networks
-    that `server` may lie in (see `addresses`); None leaves addresses unchecked.
+    gives out tokens that end (see `clouds.tokens`). `namespaces` are those that the portal may
+    write in, none where it may everywhere; `homes` are those of Deployments that took one, by ref.
+    `tls_server_name` replaces the host of `server` in the check of its certificate. `networks` are
+    the operator's further networks that `server` may lie in (see `addresses`); None leaves
+    addresses unchecked. `proxy` is the address of an HTTP proxy on the way: then it is that one
+    which has to lie in `networks`, and which resolves the name of `server`.
     """
 
     server: str
@@ -27,6 +32,19 @@ class Connection:
     tls_server_name: str = ""
     networks: tuple[str, ...] | None = None
     identity: CloudIdentity | None = None
+    proxy: str = ""
+    # Neither makes it another connection.
+    namespaces: tuple[str, ...] = field(default=(), compare=False)
+    homes: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def home(self, ref: str) -> str:
+        """Return the namespace of a Deployment."""
+        return self.homes.get(ref) or namespace_of(ref)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The namespaces to list in: "" is all of them."""
+        return tuple(self.homes.values()) if self.namespaces else ("",)
 
     def with_token(self, token: str) -> "Connection":
         """Return the same connection with another token."""

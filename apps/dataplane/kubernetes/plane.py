@@ -19,7 +19,6 @@ from apps.dataplane.kubernetes.apply.apply_pass import ApplyPass
 from apps.dataplane.kubernetes.apply.deletion import delete_pass
 from apps.dataplane.kubernetes.apply.pod_deletion_cost import mark_busy_workers
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.observe import logs
 from apps.dataplane.kubernetes.observe.live_metrics import read_live_metrics
 from apps.dataplane.kubernetes.observe.objects.drift import drift_of
@@ -137,7 +136,7 @@ class KubernetesPlane:
         lists = in_parallel(
             lambda kind: self.api.list(
                 kind,
-                namespace=namespace_of(ref),
+                namespace=self.api.home(ref),
                 labels=selector(portal_id=self.config.portal_id, ref=ref),
                 metadata_only=True,
             ),
@@ -156,7 +155,7 @@ class KubernetesPlane:
             raise Permanent(f"This Deployment has no component called {component}.")
         return logs.read_page(
             self.api,
-            namespace=namespace_of(ref),
+            namespace=self.api.home(ref),
             pods=pods,
             cursor=cursor,
             contains=contains,
@@ -226,6 +225,6 @@ class KubernetesPlane:
     def _pods(self, ref: str) -> list[Manifest]:
         return self.api.list(
             POD,
-            namespace=namespace_of(ref),
+            namespace=self.api.home(ref),
             labels=selector(portal_id=self.config.portal_id, ref=ref),
         )

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.text import slugify
 
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
-from apps.clusters.queries import clusters_for
+from apps.clusters.queries import clusters_for, deployments_on
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.configuration.changes import changes, summary_of
 from apps.deployments.configuration.options import deployment_options
@@ -282,6 +283,7 @@ def _create(
         name=name,
         created_by=actor,
         database_server=cluster.database_server,
+        namespace=_free_namespace(cluster),
     )
     deployment.airflow_secrets = sealed.new_airflow_secrets(
         deployment_id=deployment.pk, fernet_key=origin.fernet_key
@@ -298,6 +300,26 @@ def _create(
         restore=origin.restore,
         reason=reason,
     )
+
+
+def _free_namespace(cluster: Cluster) -> str:
+    """Return a namespace that no Deployment has, of a locked cluster that names them; planes learn
+    of it by another version of the connection. Raises Invalid when all are taken.
+    """
+    if not cluster.namespaces:
+        return ""
+    there = deployments_on(cluster=cluster)
+    taken = set(there.values_list("namespace", flat=True))
+    free = next((one for one in cluster.named_namespaces if one not in taken), None)
+    if free is None:
+        count = len(cluster.named_namespaces)
+        raise Invalid(
+            f"Deployments have taken all {count} namespaces of {cluster}. Its owners can add one "
+            "in the settings of the cluster.",
+            field="cluster",
+        )
+    Cluster.objects.filter(pk=cluster.pk).update(connection_version=F("connection_version") + 1)
+    return free
 
 
 def _usable_cluster(workspace: Workspace, cluster: Cluster) -> Cluster:

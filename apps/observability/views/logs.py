@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from apps.access.scoped import scoped
 from apps.dataplane.errors import DataPlaneError
+from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.render.components.log_cleanup import parse_logs_command
 from apps.deployments.badge import import_errors_in_words
 from apps.deployments.models import Deployment
@@ -114,7 +115,9 @@ def logs(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         "is_following": request.GET.get("follow") != "off",
         "seconds": TAIL_SECONDS,
         "now": timezone.now(),
-        "parse_logs_command": parse_logs_command(deployment.ref),
+        "parse_logs_command": parse_logs_command(
+            deployment.namespace or namespace_of(deployment.ref)
+        ),
         "parse_log_hours": settings.PARSE_LOG_HOURS,
     }
     try:

@@ -103,7 +103,11 @@ class Watchers:
     def _wanted(self) -> list[Cluster]:
         used = Deployment.objects.filter(cluster=OuterRef("pk")).exclude(phase=Phase.DELETED)
         found = Cluster.objects.there().filter(
-            Exists(used), kind=Cluster.Kind.KUBERNETES, blind_until=None
+            # Where namespaces are named, surveys see what changes: a watch would take each of them.
+            Exists(used),
+            kind=Cluster.Kind.KUBERNETES,
+            blind_until=None,
+            namespaces="",
         )
         return [one for one in found if one.shard % self._count == self._index]
 

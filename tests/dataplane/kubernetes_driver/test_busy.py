@@ -7,12 +7,18 @@ from apps.dataplane.errors import Temporary, Unreachable
 from apps.dataplane.kubernetes.api.errors import NotFound
 from apps.dataplane.kubernetes.api.transport import Answer
 from apps.dataplane.kubernetes.apply.pod_deletion_cost import COST, mark_busy_workers
+from apps.dataplane.kubernetes.config import Connection
 from tests.dataplane.kubernetes_driver.objects import ago, thing
 from tests.dataplane.specs import make_spec
 
 
 class Cluster:
     """Stands in for the API: worker pods, and an Airflow that tells where its tasks run."""
+
+    connection = Connection(server="https://cluster.test", ca_certificate="")
+
+    def home(self, ref: str) -> str:
+        return self.connection.home(ref)
 
     def __init__(self, pods: list[dict], hosts: list[str]) -> None:
         self.pods = pods

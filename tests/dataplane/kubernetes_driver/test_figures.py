@@ -10,6 +10,7 @@ import pytest
 
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.kubernetes.api.transport import Answer
+from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.observe.live_metrics import (
     quantity,
     read_live_metrics,
@@ -58,6 +59,11 @@ METRICS = {
 
 class Cluster:
     """Stands in for the API: an Airflow behind its service proxy, and a metrics server."""
+
+    connection = Connection(server="https://cluster.test", ca_certificate="")
+
+    def home(self, ref: str) -> str:
+        return self.connection.home(ref)
 
     def __init__(
         self,

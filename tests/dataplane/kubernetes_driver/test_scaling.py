@@ -79,11 +79,15 @@ def test_words_of_a_cluster_are_bounded_and_plain():
 
 
 def test_a_cluster_that_does_not_answer_or_has_no_keda_decides_nothing():
-    class Silent:
+    class Homed:
+        def home(self, ref: str) -> str:
+            return ref
+
+    class Silent(Homed):
         def list(self, *_: object, **__: object) -> list[object]:
             raise Unreachable("It does not answer.")
 
-    class Empty:
+    class Empty(Homed):
         def list(self, *_: object, **__: object) -> list[object]:
             return []
 

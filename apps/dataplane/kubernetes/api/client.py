@@ -52,6 +52,11 @@ class Api:
 
     def __init__(self, connection: Connection) -> None:
         self._caller = Caller(connection)
+        self.connection = connection
+
+    def home(self, ref: str) -> str:
+        """Return the namespace of a Deployment."""
+        return self.connection.home(ref)
 
     def find(
         self,
@@ -234,13 +239,16 @@ class Api:
             self._caller.json(call)
 
     def reach(self, *, labels: str) -> None:
-        """Read the first of some namespaces, once, with short timeouts. Raises the error."""
+        """Read the first of some namespaces, or a named one, once, with short timeouts. Raises the
+        error.
+        """
+        named = next(iter(self.connection.namespaces), "")
         call = Call(
             method="GET",
-            path=NAMESPACE.path(),
+            path=NAMESPACE.path(name=named),
             request=Request("list", NAMESPACE.plural),
-            query={"limit": "1", "labelSelector": labels},
-            accept=_METADATA.format("List"),
+            query={} if named else {"limit": "1", "labelSelector": labels},
+            accept=_METADATA.format("" if named else "List"),
             once=True,
             seconds=REACH_SECONDS,
         )

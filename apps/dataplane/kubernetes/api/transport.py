@@ -3,7 +3,7 @@
 A request is written in one piece and its answer read with the standard library: for both together
 urllib3 takes twice the CPU. TLS is always checked, nothing is redirected, no proxy comes from the
 environment, and every call has an end: its deadline holds for the whole answer, so a server that
-trickles gains nothing.
+trickles gains nothing. A proxy is on the way only where a cluster names one.
 """
 
 import http.client
@@ -26,6 +26,7 @@ from apps.dataplane.errors import DataPlaneError, Permanent, Unreachable
 from apps.dataplane.kubernetes.api import deadlines
 from apps.dataplane.kubernetes.api.addresses import allowed_addresses
 from apps.dataplane.kubernetes.api.tls import tls_context
+from apps.dataplane.kubernetes.api.tunnels import tunnel
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.official_client import Configuration, RESTClientObject
 
@@ -296,6 +297,14 @@ def _pool_class(connection: Connection) -> Any:
 
     class GuardedConnection(urllib3.connection.HTTPSConnection):
         def _new_conn(self) -> socket.socket:
+            if connection.proxy:
+                return tunnel(
+                    connection.proxy,
+                    host=self._dns_host,
+                    port=self.port,
+                    networks=connection.networks or (),
+                    seconds=cast(float, self.timeout),
+                )
             if connection.networks is None:
                 return super()._new_conn()
             addresses = allowed_addresses(

@@ -12,7 +12,6 @@ from apps.dataplane.kubernetes.names import (
     INVENTORY,
     ONCE_ANNOTATION,
     PORTAL_LABEL,
-    namespace_of,
 )
 from apps.dataplane.kubernetes.observe.objects.drift import differences
 from apps.dataplane.kubernetes.observe.objects.inventory import (
@@ -45,7 +44,7 @@ class ApplyState:
         self.portal_id = portal_id
         self.spec = spec
         self.stages = stages
-        self.namespace = namespace_of(spec.ref)
+        self.namespace = api.home(spec.ref)
         self.inventory = Inventory()
         self.entries: dict[str, Entry] = {}
         self.live: dict[str, Manifest] = {}

@@ -2,7 +2,8 @@
 
 KEDA's objects go first, while KEDA is there to remove their finalizers; then workloads, so that
 workers finish their tasks; then the database, where it is on the cluster's server; then the
-namespace with all the rest. A namespace that is not ours is never touched.
+namespace with all the rest; a named one is emptied and stays. A namespace that is not ours is never
+touched.
 """
 
 from collections.abc import Sequence
@@ -27,8 +28,8 @@ from apps.dataplane.kubernetes.api.kinds import (
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.apply.databases import drop_database
+from apps.dataplane.kubernetes.apply.named_namespaces import OTHERS, release_namespace
 from apps.dataplane.kubernetes.apply.pruning import still_ending
-from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.observe.objects.live_objects import owned_namespace, selector
 from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.kubernetes.render.components.database_jobs import NAMESPACE as DATABASES
@@ -48,13 +49,14 @@ LONGEST_SECONDS = 30
 
 def delete_pass(api: Api, *, portal_id: str, ref: str) -> Progress:
     """Do what can be done now. Raises Permanent if the namespace is not this portal's."""
-    name = namespace_of(ref)
+    name = api.home(ref)
     labels = selector(portal_id=portal_id, ref=ref)
     try:
         namespace = owned_namespace(api, portal_id=portal_id, ref=ref)
     except BeingDeleted:
         return _at("namespace", _what_is_left(api, name))
-    if namespace is not None:
+    is_named = bool(api.connection.namespaces)
+    if namespace is not None or is_named:
         left = _remove(api, (SCALED_OBJECT,), namespace=name, labels=labels)
         if left:
             return _at("scaling", left[0])
@@ -68,7 +70,12 @@ def delete_pass(api: Api, *, portal_id: str, ref: str) -> Progress:
     left = _remove(api, BESIDE_DATABASES, namespace=DATABASES, labels=labels)
     if left:
         return _at("database", left[0])
-    if namespace is None:
+    if is_named:
+        left = _remove(api, OTHERS, namespace=name, labels=labels)
+        if left:
+            return _at("namespace", left[0])
+        release_namespace(api, name, portal_id=portal_id, ref=ref)
+    if namespace is None or is_named:
         return Progress(steps=_steps(len(STEPS)), is_done=True)
     api.delete(NAMESPACE, name, uid=namespace["metadata"]["uid"])
     return _at("namespace", "The namespace is being deleted.")

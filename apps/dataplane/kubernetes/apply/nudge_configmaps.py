@@ -10,7 +10,7 @@ from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import POD, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.names import COMPONENT_LABEL, PREFIX, namespace_of
+from apps.dataplane.kubernetes.names import COMPONENT_LABEL, PREFIX
 from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 
 CODE_ANNOTATION = f"{PREFIX}/code"
@@ -27,7 +27,7 @@ def nudge_configmaps(
     readers = f"{COMPONENT_LABEL} in ({','.join(READS_CODE)})"
     labels = f"{selector(portal_id=portal_id, ref=ref)},{readers}"
     with suppress(DataPlaneError):
-        pods = api.list(POD, namespace=namespace_of(ref), labels=labels, metadata_only=True)
+        pods = api.list(POD, namespace=api.home(ref), labels=labels, metadata_only=True)
         in_parallel(lambda pod: _mark(api, pod, {annotation: digest}), pods)
 
 

@@ -13,7 +13,7 @@ from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.errors import Conflict, NotFound
 from apps.dataplane.kubernetes.api.kinds import POD, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.names import QUEUE_LABEL, namespace_of
+from apps.dataplane.kubernetes.names import QUEUE_LABEL
 from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 from apps.dataplane.kubernetes.proxy.airflow_api import call_airflow
 from apps.dataplane.spec import DeploymentSpec
@@ -26,7 +26,7 @@ PAGE, MOST_TASKS = 100, 2000
 def mark_busy_workers(api: Api, *, spec: DeploymentSpec, portal_id: str) -> int:
     """Write the number of running tasks on each worker's pod, and return how many marks changed."""
     labels = f"{selector(portal_id=portal_id, ref=spec.ref)},{QUEUE_LABEL}"
-    pods = api.list(POD, namespace=namespace_of(spec.ref), labels=labels)
+    pods = api.list(POD, namespace=api.home(spec.ref), labels=labels)
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     if not alive:
         return 0

@@ -19,7 +19,7 @@ from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import Kind, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.names import COMPONENT_LABEL, namespace_of
+from apps.dataplane.kubernetes.names import COMPONENT_LABEL
 from apps.dataplane.kubernetes.observe.logs import component_name
 from apps.dataplane.kubernetes.observe.objects.kstatus import parse_time
 from apps.dataplane.kubernetes.observe.objects.live_objects import selector
@@ -76,7 +76,7 @@ def _told_by_airflow(api: Api, spec: DeploymentSpec) -> dict[str, Any]:
 def _used(api: Api, ref: str, portal_id: str) -> dict[str, Any]:
     # Pods of single tasks belong to no component, and there may be thousands.
     labels = f"{selector(portal_id=portal_id, ref=ref)},{COMPONENT_LABEL}!=task"
-    path = POD_METRICS.path(namespace=namespace_of(ref))
+    path = POD_METRICS.path(namespace=api.home(ref))
     query = urlencode({"labelSelector": labels})
     headers = {"Accept": "application/json"}
     try:

@@ -39,7 +39,7 @@ def read_scaling_decisions(
     """Return what is decided about the queues of a Deployment now, in two requests. A queue without
     a ScaledObject has none, and a cluster that does not answer has none at all.
     """
-    home, labels = names.namespace_of(spec.ref), selector(portal_id=portal_id, ref=spec.ref)
+    home, labels = api.home(spec.ref), selector(portal_id=portal_id, ref=spec.ref)
     # The labels of an autoscaler are KEDA's; the namespace is the Deployment's alone.
     asked = ((SCALED_OBJECT, labels), (AUTOSCALER, ""))
     try:

@@ -24,7 +24,7 @@ from apps.dataplane.kubernetes.api.kinds import (
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.config import ClusterConfig
-from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
+from apps.dataplane.kubernetes.names import INVENTORY
 from apps.dataplane.kubernetes.observe.objects.inventory import inventory_in
 from apps.dataplane.kubernetes.observe.objects.live_objects import is_ours, selector
 from apps.dataplane.kubernetes.observe.objects.snapshots import project, ref_of, selection
@@ -39,7 +39,7 @@ Objects = dict[str, list[Manifest]]
 
 def observe_deployment(api: Api, *, config: ClusterConfig, ref: str) -> Observation:
     """Observe one Deployment. Objects that are not this portal's are ignored."""
-    now, home = datetime.now(UTC), namespace_of(ref)
+    now, home = datetime.now(UTC), api.home(ref)
     namespace = api.find(NAMESPACE, home)
     if namespace is None or not is_ours(namespace, portal_id=config.portal_id, ref=ref):
         return nothing(now)
@@ -66,19 +66,20 @@ def observe_deployment(api: Api, *, config: ClusterConfig, ref: str) -> Observat
 def survey(api: Api, *, config: ClusterConfig) -> Iterator[tuple[str, Observation]]:
     """Yield ref and observation of every Deployment of the portal in the cluster.
 
-    The LISTs are cluster-wide and paged: their number grows with objects, not with Deployments.
+    The LISTs are cluster-wide and paged: their number grows with objects, not with Deployments. In
+    a cluster with named namespaces they are of each that a Deployment took.
     """
     now = datetime.now(UTC)
     by_ref: dict[str, Objects] = {}
     kinds = [kind for kind in KINDS if kind not in _APART]
-    for namespace in _all(api, NAMESPACE, config):
+    for namespace in _namespaces(api, config):
         ref = ref_of(namespace)
         if is_ours(namespace, portal_id=config.portal_id, ref=ref):
             by_ref[ref] = {kind.name: [] for kind in kinds} | {"Namespace": [namespace]}
     for kind in kinds:
         for item in _all(api, kind, config):
             objects = by_ref.get(ref_of(item))
-            if objects and item["metadata"].get("namespace") == namespace_of(ref_of(item)):
+            if objects and item["metadata"].get("namespace") == api.home(ref_of(item)):
                 objects[kind.name].append(item)
     for inventory in _all(api, CONFIG_MAP, config, labels=selection_of_inventories(config)):
         objects = by_ref.get(ref_of(inventory))
@@ -101,15 +102,28 @@ def selection_of_inventories(config: ClusterConfig) -> str:
 
 def _all(api: Api, kind: Kind, config: ClusterConfig, *, labels: str = "") -> Iterator[Manifest]:
     is_whole = kind in WHOLE or bool(labels)
-    pages = api.pages(
-        kind,
-        labels=labels or selector(portal_id=config.portal_id),
-        metadata_only=not is_whole,
-        may_be_unknown=True,
-    )
-    for page in pages:
-        for item in page.items:
-            yield project(kind, item)
+    for scope in api.connection.scopes:
+        pages = api.pages(
+            kind,
+            namespace=scope,
+            labels=labels or selector(portal_id=config.portal_id),
+            metadata_only=not is_whole,
+            may_be_unknown=True,
+        )
+        for page in pages:
+            for item in page.items:
+                yield project(kind, item)
+
+
+def _namespaces(api: Api, config: ClusterConfig) -> Iterator[Manifest]:
+    """Yield the namespaces of Deployments: whoever may not list them reads each."""
+    if not config.connection.namespaces:
+        yield from _all(api, NAMESPACE, config)
+        return
+    for home in config.connection.homes.values():
+        namespace = api.find(NAMESPACE, home)
+        if namespace is not None:
+            yield project(NAMESPACE, namespace)
 
 
 def _put_inventory(objects: Objects, inventory: Manifest | None) -> None:

@@ -56,7 +56,7 @@ class ProjectJob:
 
     @property
     def namespace(self) -> str:
-        return names.namespace_of(self.spec.ref)
+        return self.config.connection.home(self.spec.ref)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -34,7 +34,7 @@ def call_airflow(
         headers["Content-Type"] = "application/json"
     answer = api.raw(
         method.upper(),
-        f"{proxy_path(spec.ref)}/{spec.ref}/{path.lstrip('/')}",
+        f"{proxy_path(api.connection, spec.ref)}/{spec.ref}/{path.lstrip('/')}",
         headers=headers,
         body=None if json is None else orjson.dumps(json),
         seconds=seconds,

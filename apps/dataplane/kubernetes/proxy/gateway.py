@@ -171,15 +171,14 @@ async def _forward(
     if request.method == "HEAD":
         # The proxy would try to decompress the missing body, and fail.
         headers["Accept-Encoding"] = "identity"
+    root = f"{connection.server.rstrip('/')}{proxy_path(connection, ref)}"
     async with session.request(
         request.method,
-        URL(
-            f"{connection.server.rstrip('/')}{proxy_path(ref)}{request.rel_url.raw_path_qs}",
-            encoded=True,
-        ),
+        URL(f"{root}{request.rel_url.raw_path_qs}", encoded=True),
         headers=headers,
         data=_body(request) if request.body_exists else None,
         server_hostname=connection.tls_server_name or None,
+        proxy=connection.proxy or None,
         allow_redirects=False,
     ) as upstream:
         return await _passed_on(request, ref, connection, upstream)

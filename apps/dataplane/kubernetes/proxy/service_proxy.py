@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 
 from apps.dataplane.kubernetes.config import Connection
-from apps.dataplane.kubernetes.names import namespace_of
 
 AIRFLOW_PORT = 8080
 AIRFLOW_SERVICE = f"api-server:{AIRFLOW_PORT}"
@@ -47,9 +46,9 @@ class Refusal:
     message: str
 
 
-def proxy_path(ref: str) -> str:
+def proxy_path(connection: Connection, ref: str) -> str:
     """Return the path below which a cluster's API passes requests on to Airflow `ref`."""
-    return f"/api/v1/namespaces/{namespace_of(ref)}/services/{AIRFLOW_SERVICE}/proxy"
+    return f"/api/v1/namespaces/{connection.home(ref)}/services/{AIRFLOW_SERVICE}/proxy"
 
 
 def for_cluster(headers: CIMultiDict[str], connection: Connection) -> CIMultiDict[str]:
@@ -184,7 +183,8 @@ def _kind(content_type: str) -> str:
 def _prefixes(connection: Connection, ref: str) -> tuple[str, ...]:
     """The proxy's path as the API server has it, after the prefix of a proxy before it."""
     outer = urlsplit(connection.server).path.rstrip("/")
-    return (f"{outer}{proxy_path(ref)}", proxy_path(ref)) if outer else (proxy_path(ref),)
+    path = proxy_path(connection, ref)
+    return (f"{outer}{path}", path) if outer else (path,)
 
 
 def _replace_session(headers: CIMultiDict[str], token: str) -> None:

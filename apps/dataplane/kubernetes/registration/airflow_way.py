@@ -19,14 +19,15 @@ def way_finding(api: Api, config: ClusterConfig) -> tuple[Finding, ...]:
     """
     labels = f"{names.PORTAL_LABEL}={config.portal_id},{names.COMPONENT_LABEL}=api-server"
     try:
-        pods = api.list(POD, labels=labels)
+        scopes = api.connection.scopes
+        pods = [pod for scope in scopes for pod in api.list(POD, namespace=scope, labels=labels)]
     except refusals.Refused:
         return ()
     ready = next((pod for pod in pods if _is_ready(pod)), None)
     if ready is None:
         return ()
     ref = ready["metadata"]["labels"][names.DEPLOYMENT_LABEL]
-    path = f"{proxy_path(ref)}/{ref}/api/v2/version"
+    path = f"{proxy_path(api.connection, ref)}/{ref}/api/v2/version"
     try:
         answer = api.raw("GET", path, headers={"Accept": "application/json"}, seconds=CALL_SECONDS)
     except Unreachable:

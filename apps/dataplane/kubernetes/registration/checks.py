@@ -17,7 +17,7 @@ from apps.dataplane.kubernetes.observe.reasons import quote
 from apps.dataplane.kubernetes.registration import keda_schema, task_pod_policy
 from apps.dataplane.kubernetes.registration.airflow_way import way_finding
 from apps.dataplane.kubernetes.registration.images.registry import registry_finding
-from apps.dataplane.kubernetes.registration.permissions import NEEDED, Rule
+from apps.dataplane.kubernetes.registration.permissions import WHICH_CLUSTER, Rule, needed_in
 from apps.dataplane.kubernetes.registration.storage import (
     classes_of,
     name_of,
@@ -125,35 +125,44 @@ def _has(api: Api, path: str) -> bool:
 
 def _permissions(api: Api) -> list[tuple[Permission, Rule]]:
     """Return the missing verbs of each rule and resource; one request, and one per unclear case."""
-    known = _known_rules(api)
-    asked = [(rule, resource) for rule in NEEDED for resource in rule.resources]
+    needed = needed_in(api.connection.namespaces)
+    places = dict.fromkeys(place for _, place in needed)
+    known = {place: _known_rules(api, place) for place in places}
+    asked = [(rule, place, resource) for rule, place in needed for resource in rule.resources]
     doubts = [
-        (rule, resource, verb)
-        for rule, resource in asked
+        (rule, place, resource, verb)
+        for rule, place, resource in asked
         for verb in rule.verbs
-        if not any(_covers(one, rule.group, resource, verb) for one in known)
+        if not any(_covers(one, rule.group, resource, verb) for one in known[place])
     ]
     answers = in_parallel(lambda doubt: _is_allowed(api, *doubt), doubts)
     missing = {doubt for doubt, is_allowed in zip(doubts, answers, strict=True) if not is_allowed}
     return [
         (
             Permission(
-                what=f"{resource}.{rule.group}" if rule.group else resource,
+                what=_named(rule, place, resource),
                 verbs=rule.verbs,
-                missing=tuple(verb for verb in rule.verbs if (rule, resource, verb) in missing),
+                missing=tuple(
+                    verb for verb in rule.verbs if (rule, place, resource, verb) in missing
+                ),
                 why=rule.why,
             ),
             rule,
         )
-        for rule, resource in asked
+        for rule, place, resource in asked
     ]
 
 
-def _known_rules(api: Api) -> list[dict[str, Any]]:
+def _named(rule: Rule, place: str, resource: str) -> str:
+    name = f"{resource}.{rule.group}" if rule.group else resource
+    return f"{name} in {place}" if place else name
+
+
+def _known_rules(api: Api, place: str) -> list[dict[str, Any]]:
     review = {
         "apiVersion": RULES_REVIEW.api_version,
         "kind": RULES_REVIEW.name,
-        "spec": {"namespace": _NOWHERE},
+        "spec": {"namespace": place or _NOWHERE},
     }
     answer = api.ask(review, kind=RULES_REVIEW)
     rules = (answer.get("status") or {}).get("resourceRules") or []
@@ -167,14 +176,17 @@ def _covers(known: dict[str, Any], group: str, resource: str, verb: str) -> bool
     return has("apiGroups", group) and has("resources", resource) and has("verbs", verb)
 
 
-def _is_allowed(api: Api, rule: Rule, resource: str, verb: str) -> bool:
+def _is_allowed(api: Api, rule: Rule, place: str, resource: str, verb: str) -> bool:
     plural, _, part = resource.partition("/")
     attributes = {
         "group": rule.group,
         "resource": plural,
         "subresource": part,
         "verb": verb,
+        "namespace": place,
     }
+    if rule == WHICH_CLUSTER:
+        attributes |= {"namespace": "kube-system", "name": "kube-system"}
     review = {
         "apiVersion": ACCESS_REVIEW.api_version,
         "kind": ACCESS_REVIEW.name,
@@ -209,10 +221,12 @@ def _permission_finding(permissions: list[tuple[Permission, Rule]]) -> Finding:
             title="Permissions", is_ok=True, detail="The portal has all permissions it needs."
         )
     is_ok = not any(p.missing for p, rule in permissions if rule.is_required)
+    costs = [p.why for p, rule in permissions if p.missing and not rule.is_required]
     return Finding(
         title="Permissions",
         is_ok=is_ok,
-        detail=f"Something is missing for {', '.join(missing)}.",
+        detail=f"Something is missing for {', '.join(missing)}."
+        + "".join(f" {cost}." for cost in dict.fromkeys(costs)),
         remedy="Apply the role below, or ask a cluster administrator to.",
     )
 

@@ -1,16 +1,18 @@
 """The permissions that the portal needs in a cluster: checked by a test, granted by a manifest.
 
 Namespaces come and go with Deployments, and RBAC cannot say "those that begin with airflow-": the
-permissions hold in the whole cluster. They include what the roles of an Airflow grant, because RBAC
-refuses to grant more than one holds.
+permissions hold in the whole cluster, or in namespaces that their owners made and named. They
+include what the roles of an Airflow grant, because RBAC refuses to grant more than one holds.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from apps.dataplane.kubernetes.registration import task_pod_policy
+from apps.dataplane.kubernetes.render.components.database_jobs import NAMESPACE as DATABASES
 
 ACCOUNT = "astro-portal"
 NAMESPACE = f"{ACCOUNT}-access"
@@ -22,13 +24,16 @@ MANAGE = (*READ, "create", "patch", "delete")
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Verbs on some resources of one API group. Without an optional one a Deployment still runs."""
+    """Verbs on some resources of one API group. Without an optional one a Deployment still runs,
+    and `why` says what is lost. One that `is_of_cluster` is about no namespace.
+    """
 
     group: str = ""
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
     why: str
     is_required: bool = True
+    is_of_cluster: bool = False
 
 
 NEEDED = (
@@ -90,14 +95,17 @@ NEEDED = (
         group="storage.k8s.io",
         resources=("storageclasses",),
         verbs=("get", "list"),
-        why="Which storage classes can be chosen",
+        why="Which storage classes can be chosen; without it the cluster's default one",
+        is_of_cluster=True,
     ),
     Rule(
         group="admissionregistration.k8s.io",
         resources=("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
         verbs=("get",),
-        why="Whether task pods are kept away from Airflow's own secrets",
+        why="Whether task pods are kept away from Airflow's own secrets; without it there is no "
+        "Kubernetes executor",
         is_required=False,
+        is_of_cluster=True,
     ),
     Rule(
         group="keda.sh",
@@ -121,6 +129,71 @@ NEEDED = (
         is_required=False,
     ),
 )
+
+
+# Where namespaces are named, their owners make and remove them.
+IN_NAMED = replace(
+    NEEDED[0], verbs=("get", "patch"), why="Marking a namespace as that of a Deployment"
+)
+WHICH_CLUSTER = Rule(
+    resources=("namespaces",),
+    verbs=("get",),
+    why="Which cluster this is; without it another one under the same address is not noticed",
+    is_required=False,
+    is_of_cluster=True,
+)
+
+
+def needed_in(namespaces: Sequence[str]) -> tuple[tuple[Rule, str], ...]:
+    """Return what the portal needs, each with the namespace that it is about: "" is the cluster."""
+    if not namespaces:
+        return tuple((rule, "") for rule in NEEDED)
+    of_cluster = [one for one in (*NEEDED, WHICH_CLUSTER) if one.is_of_cluster]
+    inside = [(rule, one) for one in namespaces for rule in _rules_inside()]
+    return (*inside, *((replace(rule, is_required=False), "") for rule in of_cluster))
+
+
+def _rules_inside() -> tuple[Rule, ...]:
+    return (IN_NAMED, *(rule for rule in NEEDED[1:] if not rule.is_of_cluster))
+
+
+def manifest_for_namespaces(namespaces: Sequence[str]) -> str:
+    """Return the YAML of an account that may write in some namespaces, which are there already,
+    and of what it reads of the cluster. For databases on a server of the cluster one more is made.
+    """
+    inside = [_in_cluster(rule) for rule in _rules_inside()]
+    reads = [_in_cluster(rule) for rule in NEEDED if rule.is_of_cluster]
+    which = {**_in_cluster(WHICH_CLUSTER), "resourceNames": ["kube-system"]}
+    reading = {**_role(), "metadata": {"name": f"{ACCOUNT}-reader"}, "rules": [*reads, which]}
+    shared = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": DATABASES}}
+    objects = [
+        *(_namespace(), _account(), *_renewal(), _token(), shared, reading),
+        {**_binding(), "metadata": reading["metadata"], "roleRef": _reference(reading)},
+        *(one for name in (*namespaces, DATABASES) for one in _roles_in(name, inside)),
+        *task_pod_policy.manifests(),
+    ]
+    text: str = yaml.safe_dump_all(objects, sort_keys=False)
+    return text
+
+
+def _roles_in(namespace: str, rules: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    metadata = {"name": ACCOUNT, "namespace": namespace}
+    role = {**_role(), "kind": "Role", "metadata": metadata, "rules": rules}
+    binding = {**_binding(), "kind": "RoleBinding", "metadata": metadata}
+    return role, {**binding, "roleRef": _reference(role)}
+
+
+def _reference(role: dict[str, Any]) -> dict[str, str]:
+    group, _, _ = role["apiVersion"].partition("/")
+    return {"apiGroup": group, "kind": role["kind"], "name": role["metadata"]["name"]}
+
+
+def _in_cluster(rule: Rule) -> dict[str, Any]:
+    return {
+        "apiGroups": [rule.group],
+        "resources": list(rule.resources),
+        "verbs": list(rule.verbs),
+    }
 
 
 def manifest() -> str:
@@ -174,14 +247,7 @@ def _role() -> dict[str, Any]:
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": {"name": ACCOUNT},
-        "rules": [
-            {
-                "apiGroups": [rule.group],
-                "resources": list(rule.resources),
-                "verbs": list(rule.verbs),
-            }
-            for rule in NEEDED
-        ],
+        "rules": [_in_cluster(rule) for rule in NEEDED],
     }
 
 

@@ -34,7 +34,7 @@ class Target:
 
     @property
     def namespace(self) -> str:
-        return names.namespace_of(self.ref)
+        return self.config.connection.home(self.ref)
 
     def selector(self, component: str, queue: str = "") -> dict[str, str]:
         """Return the labels that select a component's pods. Immutable in the cluster: nothing that

@@ -26,7 +26,7 @@ from apps.dataplane.kubernetes.api.kinds import (
     title,
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.names import INVENTORY, namespace_of
+from apps.dataplane.kubernetes.names import INVENTORY
 from apps.dataplane.kubernetes.observe.objects.inventory import (
     COMPLETED,
     Entry,
@@ -102,7 +102,7 @@ def drift_of(
     api: Api, manifests: Sequence[Manifest], *, portal_id: str, ref: str
 ) -> tuple[Drift, ...]:
     """Return which objects differ from what is rendered. Objects that did not move are skipped."""
-    home = namespace_of(ref)
+    home = api.home(ref)
     entries = inventory_in(api.find(CONFIG_MAP, INVENTORY, namespace=home)).entries
     by_id = {object_id(manifest): manifest for manifest in manifests}
     live = live_objects(

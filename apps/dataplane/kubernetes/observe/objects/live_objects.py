@@ -19,7 +19,7 @@ from apps.dataplane.kubernetes.api.kinds import (
     split_id,
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL, namespace_of
+from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL
 
 # Their health is read from the same LIST; for all others the metadata is enough.
 WHOLE = (DEPLOYMENT, STATEFUL_SET, JOB, CLAIM, SCALED_OBJECT)
@@ -57,15 +57,18 @@ def is_ours(item: Manifest, *, portal_id: str, ref: str) -> bool:
 
 
 def owned_namespace(api: Api, *, portal_id: str, ref: str) -> Manifest | None:
-    """Return a Deployment's namespace, None if there is none.
+    """Return a Deployment's namespace, None if there is none. A named one is none until a
+    Deployment has taken it.
 
     Raises Permanent if it is not this portal's, BeingDeleted while it is being deleted.
     """
-    name = namespace_of(ref)
+    name = api.home(ref)
     namespace = api.find(NAMESPACE, name, metadata_only=True)
     if namespace is None:
         return None
     namespace |= {"kind": NAMESPACE.name, "apiVersion": NAMESPACE.api_version}
+    if api.connection.namespaces and not _is_taken(namespace):
+        return None
     if not is_ours(namespace, portal_id=portal_id, ref=ref):
         raise Permanent(
             f"The cluster has a namespace {name} that this portal did not make. "
@@ -74,3 +77,8 @@ def owned_namespace(api: Api, *, portal_id: str, ref: str) -> Manifest | None:
     if namespace["metadata"].get("deletionTimestamp"):
         raise BeingDeleted(f"The namespace {name} is still being deleted.")
     return namespace
+
+
+def _is_taken(namespace: Manifest) -> bool:
+    labels = namespace["metadata"].get("labels") or {}
+    return PORTAL_LABEL in labels or DEPLOYMENT_LABEL in labels

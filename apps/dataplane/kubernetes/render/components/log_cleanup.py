@@ -6,7 +6,6 @@ import zlib
 from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
-from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.places import KEPT, PARSE_LOGS, TASK_LOGS
 from apps.dataplane.kubernetes.render.pods.access import AIRFLOW
@@ -92,10 +91,10 @@ def trim_parse_logs(target: Target, pod: dict[str, Any]) -> None:
     )
 
 
-def parse_logs_command(ref: str) -> str:
+def parse_logs_command(namespace: str) -> str:
     """Return the command that shows the newest lines about each DAG file of a Deployment."""
     shows = f"find {PARSE_LOGS} -name '*.log' -exec tail -v -n 20 {{}} +"
-    return f"kubectl -n {namespace_of(ref)} exec deploy/dag-processor -c dag-processor -- {shows}"
+    return f"kubectl -n {namespace} exec deploy/dag-processor -c dag-processor -- {shows}"
 
 
 def _schedule(ref: str) -> str:

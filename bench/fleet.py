@@ -1,0 +1,91 @@
+"""A fleet of 500 clusters and 5,000 Deployments, surveyed by one worker process with the real
+driver against pretended clusters: memory, sockets, the time of a sweep, and writes at rest.
+"""
+
+import json
+from statistics import median
+from typing import Any
+
+from apps.clusters.connections.sealed import seal_credential
+from apps.clusters.models import Cluster
+from apps.dataplane.kubernetes.config import Connection
+from apps.deployments.models import Deployment
+from apps.organizations.models import Organization
+from bench.population import populate
+from bench.report import Line, at_most
+from bench.watch_clusters import program
+
+CLUSTERS, DEPLOYMENTS_EACH, THREADS = 500, 10, 4
+MOST_MIB, MOST_SECONDS = 600, 60
+
+
+def run() -> tuple[list[Line], list[str]]:
+    population = populate(
+        n_workspaces=50, n_deployments=CLUSTERS * DEPLOYMENTS_EACH, n_users=10, n_teams=1
+    )
+    with program("bench.pretended_fleet", str(DEPLOYMENTS_EACH)) as address:
+        make_fleet(population.organization, Connection(**json.loads(next(address))), CLUSTERS)
+        with program("bench.fleet_process", str(THREADS)) as sweeps:
+            first, rest = (json.loads(next(sweeps)) for _ in range(2))
+    return _lines(first, rest), [
+        f"{CLUSTERS} clusters, {CLUSTERS * DEPLOYMENTS_EACH} Deployments, {THREADS} threads",
+        f"the first sweep wrote {first['written']} rows in {first['seconds']:.0f} s",
+    ]
+
+
+def make_fleet(organization: Organization, address: Connection, clusters: int) -> list[Cluster]:
+    """Register pretended clusters, and give each its Deployments of a population, in order."""
+    made = []
+    for number in range(clusters):
+        cluster = Cluster(
+            organization=organization,
+            kind=Cluster.Kind.KUBERNETES,
+            name=f"cluster-{number}",
+            server=f"{address.server}/c/{number}",
+            ca_certificate=address.ca_certificate,
+        )
+        seal_credential(cluster, address)
+        made.append(cluster)
+    Cluster.objects.bulk_create(made)
+    rows = list(Deployment.objects.order_by("pk"))
+    each = len(rows) // clusters
+    for index, row in enumerate(rows):
+        row.cluster, row.observed_at = made[index // each], None
+    Deployment.objects.bulk_update(rows, ["cluster", "observed_at"], batch_size=1_000)
+    return made
+
+
+def _lines(first: dict[str, Any], rest: dict[str, Any]) -> list[Line]:
+    # With more threads than one cluster takes, each waits for its turn.
+    turn = median(rest["each"]) / THREADS
+    fairness = turn / median(rest["alone"])
+    return [
+        Line(
+            name="fleet, memory of a worker",
+            ours=f"{rest['mib']:.0f} MiB PSS",
+            peer=f"after the first sweep {first['mib']:.0f} MiB",
+            goal=f"<= {MOST_MIB} MiB",
+            is_met=rest["mib"] <= MOST_MIB,
+        ),
+        Line(
+            name="fleet, a sweep at rest",
+            ours=f"{rest['seconds']:.0f} s",
+            peer=f"{rest['sockets']} sockets",
+            goal=f"<= {MOST_SECONDS} s",
+            is_met=rest["seconds"] <= MOST_SECONDS,
+        ),
+        Line(
+            name="fleet, a cluster's share of a sweep",
+            ours=f"{turn * 1000:.0f} ms",
+            peer=f"alone {median(rest['alone']) * 1000:.0f} ms",
+            ratio=fairness,
+            **at_most(2.0, fairness),
+        ),
+        Line(
+            name="fleet, writes at rest",
+            ours=f"{rest['written'] + rest['woken']} rows",
+            peer=f"{len(rest['each'])} clusters",
+            goal="0 rows",
+            is_met=rest["written"] + rest["woken"] == 0,
+        ),
+    ]
