@@ -72,7 +72,7 @@ def _size(component: str, label: str, what: str) -> Setting:
         group="Sizes",
         kind=SizeKind(),
         default="small",
-        help=f"{what} Or CPU and memory, like “3 CPU, 6Gi”.",
+        help=what,
         restarts="components",
     )
 
