@@ -54,7 +54,8 @@ class ProductionSpec:
     `no_proxy` hosts with commas. `high_availability` runs two of scheduler, api-server and
     triggerer at least, on different nodes and in different zones where there are some.
     `mesh_opt_out` keeps the sidecars of a mesh out of Jobs, which would never end beside them.
-    `otel_metrics` and `otel_traces` are URLs that take OTLP over HTTP.
+    Where `triggerer_most_replicas` is more than the replicas, KEDA runs as many triggerers as their
+    triggers need. `otel_metrics` and `otel_traces` are URLs that take OTLP over HTTP.
     `pgbouncer` puts one before the metadata database, in transaction mode.
     `ca_bundle` has certificates (PEM) of CAs that are trusted beside the public ones.
     """
@@ -67,6 +68,7 @@ class ProductionSpec:
     api_server_replicas: int = 1
     dag_processor_replicas: int = 1
     triggerer_replicas: int = 1
+    triggerer_most_replicas: int = 1
     high_availability: bool = False
     node_selector: Pairs = ()
     tolerations: tuple[Toleration, ...] = ()

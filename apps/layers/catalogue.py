@@ -108,6 +108,12 @@ _ALL = (
     _replicas("api_server", "API server", 8, "Requests are spread over them."),
     _replicas("dag_processor", "DAG processor", 4, "Each parses all files."),
     _replicas("triggerer", "Triggerer", 4, "Deferred tasks are spread over them."),
+    _replicas(
+        "triggerer_most",
+        "Triggerer most",
+        10,
+        "With more than the replicas, and KEDA, there are as many as deferred tasks need.",
+    ),
     Setting(
         name="pgbouncer",
         label="PgBouncer",

@@ -33,7 +33,7 @@ def quota(target: Target) -> Manifest:
     finish their tasks beside new ones, and a number of task pods; or what the settings say.
     """
     settings = target.spec.settings
-    shares = [*sizes.core_shares(settings, target.spec.executor), *REST] * 2
+    shares = [*sizes.core_shares(settings, target.spec.executor, is_most=True), *REST] * 2
     shares += [sizes.POOLER] * 2 * sizes.pooler_replicas(settings)
     if target.spec.executor == "kubernetes":
         shares += [sizes.TASK] * settings.task_pods

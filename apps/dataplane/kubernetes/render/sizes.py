@@ -132,13 +132,18 @@ def replicas_of(component: str, settings: ProductionSpec, executor: ExecutorName
     return max(chosen, 2) if is_doubled else chosen
 
 
-def core_shares(settings: ProductionSpec, executor: ExecutorName) -> list[Share]:
-    """Return what each pod of the core gets."""
-    return [
+def core_shares(
+    settings: ProductionSpec, executor: ExecutorName, *, is_most: bool = False
+) -> list[Share]:
+    """Return what each pod of the core gets; with `is_most` of all that KEDA may start."""
+    shares = [
         core_share(name, settings)
         for name in _CORE
         for _ in range(replicas_of(name, settings, executor))
     ]
+    least = replicas_of("triggerer", settings, executor)
+    more = settings.triggerer_most_replicas - least if is_most else 0
+    return [*shares, *[core_share("triggerer", settings)] * more]
 
 
 def pooler_replicas(settings: ProductionSpec) -> int:
@@ -162,7 +167,7 @@ def pool_of(settings: ProductionSpec, executor: ExecutorName) -> tuple[int, int]
     """
     count = {name: replicas_of(name, settings, executor) for name in _CORE}
     serving = count["api-server"] * api_workers(settings)
-    others = count["dag-processor"] + count["triggerer"]
+    others = count["dag-processor"] + max(count["triggerer"], settings.triggerer_most_replicas)
     clients = 2 * (15 * (count["scheduler"] + others) + 30 * serving) + OTHER_CLIENTS
     connections = 5 * (count["scheduler"] + serving) + 3 * others
     return clients, -(-connections // max(pooler_replicas(settings), 1))
