@@ -32,6 +32,8 @@ LayerName = Literal["portal", "organization", "cluster", "workspace", "deploymen
 LAYERS: tuple[LayerName, ...] = ("portal", "organization", "cluster", "workspace", "deployment")
 # What a cluster has is for its owners to say.
 OF_CLUSTERS: tuple[LayerName, ...] = ("portal", "organization", "cluster")
+# What a workspace may have is for it and those above it to say, whatever the cluster.
+OF_WORKSPACES: tuple[LayerName, ...] = ("portal", "organization", "workspace")
 Restarts = Literal["nothing", "components", "everything"]
 
 
@@ -52,6 +54,10 @@ class Setting:
     is_for_local: bool = False
     restarts: Restarts = "everything"
     is_rule: bool = False
+
+    def is_lockable(self, layer: LayerName) -> bool:
+        """Return whether a layer below `layer` may set it, too."""
+        return any(LAYERS.index(one) > LAYERS.index(layer) for one in self.layers)
 
     def tidy(self, text: str) -> str:
         """Return a text in its one form. Raises Invalid for what the kind refuses."""
@@ -197,6 +203,28 @@ _ALL = (
         help="The most memory that all pods together may request, like 64Gi. Empty: as much as "
         "components and workers need, several times over.",
         restarts="nothing",
+    ),
+    Setting(
+        name="workspace_cpu",
+        label="CPU quota of a workspace",
+        group="Quota",
+        kind=CpuKind(),
+        layers=OF_WORKSPACES,
+        help="The most CPUs that all Deployments of a workspace may request together, on all "
+        "clusters. A change of one that would pass it is refused.",
+        restarts="nothing",
+        is_rule=True,
+    ),
+    Setting(
+        name="workspace_memory",
+        label="Memory quota of a workspace",
+        group="Quota",
+        kind=MemoryKind(),
+        layers=OF_WORKSPACES,
+        help="The most memory that all Deployments of a workspace may request together, like "
+        "256Gi.",
+        restarts="nothing",
+        is_rule=True,
     ),
     Setting(
         name="task_pods",

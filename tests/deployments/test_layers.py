@@ -19,6 +19,7 @@ from apps.dataplane.production import Size
 from apps.dataplane.spec import DeploymentSpec
 from apps.deployments.configuration.schema import Configuration, SettingValue
 from apps.deployments.editing.drafts import save_draft
+from apps.deployments.editing.revisions import InvalidConfiguration
 from apps.deployments.editing.services import restore_revision, update_config
 from apps.deployments.layering.services import reached_by, update_layer
 from apps.deployments.models import Deployment, Operation
@@ -485,7 +486,7 @@ def test_a_size_of_ones_own_is_written_beside_the_named_ones_and_never_lost(
 
     assert (wrong.status_code, b"Choose small, medium" in wrong.content) == (422, True)
     assert 'value="3 cpu"' in wrong.content.decode()
-    assert 'value="3 cpu, 6Gi"' in again
+    assert 'value="3 CPU, 6Gi"' in again
     assert spec_of(deployment).settings.scheduler_size == Size(cpu_millis=3000, memory_mib=6144)
 
 
@@ -515,3 +516,34 @@ def test_groups_are_folded_until_one_of_their_settings_is_set_or_wrong(
     assert groups(page)["Replicas"] == (False, 0, 0)
     assert groups(wrong)["Replicas"][0]
     check_page(page.content.decode())
+
+
+def test_the_quota_of_a_workspace_holds_for_its_deployments_together(
+    distant: Make, say: Callable[..., int], alice: User, organization: Organization
+) -> None:
+    first, second = distant("first"), distant("second")
+    edit(alice, first, with_settings(quota_cpu="12"))
+    say(organization, ("workspace_cpu",), workspace_cpu="20")
+
+    edit(alice, second, with_settings(quota_cpu="6"))
+    with pytest.raises(InvalidConfiguration) as refused:
+        edit(alice, second, with_settings(quota_cpu="9"))
+    say(organization, ("workspace_cpu",), workspace_cpu="10")
+    # What asks for no more than before goes on.
+    edit(alice, second, with_settings(quota_cpu="6", scheduler_size="medium"))
+
+    [problem] = refused.value.problems
+    assert problem.field == "settings.quota_cpu"
+    assert problem.message.startswith(
+        "The quota of the workspace is 20 CPU, and its other Deployments may request 12 CPU of it."
+    )
+    assert "set its own quota to 8 CPU at most" in problem.message
+
+
+def test_a_workspace_cannot_raise_a_quota_that_is_locked_above(
+    say: Callable[..., int], organization: Organization, workspace: Workspace
+) -> None:
+    say(organization, ("workspace_memory",), workspace_memory="64Gi")
+
+    with pytest.raises(Invalid, match="locked by the organization"):
+        say(workspace, workspace_memory="640Gi")

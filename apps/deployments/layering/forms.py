@@ -31,7 +31,7 @@ class LayerForm(forms.Form):
                 self.locked_above.append((setting.label, in_words(above.value), above.locker))
                 continue
             self.fields[setting.name] = SettingField(setting, above)
-            if "deployment" in setting.layers:
+            if setting.is_lockable(layer):
                 label = f"Lock {setting.label[0].lower()}{setting.label[1:]}"
                 self.fields[f"{LOCK}{setting.name}"] = forms.BooleanField(
                     required=False,
