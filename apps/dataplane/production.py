@@ -64,7 +64,10 @@ class ProductionSpec:
     `no_proxy` hosts with commas. `high_availability` runs two of scheduler, api-server and
     triggerer at least, on different nodes and in different zones where there are some.
     `mesh_opt_out` keeps the sidecars of a mesh out of Jobs, which would never end beside them.
-    `otel_metrics` and `otel_traces` are URLs that take OTLP over HTTP.
+    `workspace_cpu` and `workspace_memory` are the most that all Deployments of a workspace may
+    request together; no data plane reads them.
+    Where `triggerer_most_replicas` is more than the replicas, KEDA runs as many triggerers as
+    deferred tasks need. `otel_metrics` and `otel_traces` are URLs that take OTLP over HTTP.
     `pgbouncer` puts one before the metadata database, in transaction mode.
     `ca_bundle` has certificates (PEM) of CAs that are trusted beside the public ones.
     """
@@ -77,6 +80,7 @@ class ProductionSpec:
     api_server_replicas: int = 1
     dag_processor_replicas: int = 1
     triggerer_replicas: int = 1
+    triggerer_most_replicas: int = 1
     high_availability: bool = False
     node_selector: Pairs = ()
     tolerations: tuple[Toleration, ...] = ()
@@ -98,5 +102,7 @@ class ProductionSpec:
     no_proxy: str = ""
     ca_bundle: str = ""
     pgbouncer: bool = False
+    workspace_cpu: int | None = None
+    workspace_memory: int | None = None
     otel_metrics: str = ""
     otel_traces: str = ""

@@ -28,6 +28,7 @@ def present_of(deployment: Deployment, options: DeploymentOptions) -> Present:
     return Present(
         runtimes=frozenset(one.configuration.runtime for one in chosen),
         database_airflow=max(versions, key=Version, default=""),
+        ref=deployment.ref,
         settings=deployment.wanted.configuration.own_settings if deployment.wanted else {},
     )
 

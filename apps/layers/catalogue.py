@@ -34,6 +34,8 @@ LAYERS: tuple[LayerName, ...] = ("portal", "organization", "cluster", "workspace
 # What a cluster has is for its owners to say.
 OF_CLUSTERS: tuple[LayerName, ...] = ("portal", "organization", "cluster")
 OF_TEAMS: tuple[LayerName, ...] = ("workspace", "deployment")
+# What a workspace may have is for it and those above it to say, whatever the cluster.
+OF_WORKSPACES: tuple[LayerName, ...] = ("portal", "organization", "workspace")
 Restarts = Literal["nothing", "components", "everything"]
 
 
@@ -55,6 +57,10 @@ class Setting:
     restarts: Restarts = "everything"
     is_rule: bool = False
 
+    def is_lockable(self, layer: LayerName) -> bool:
+        """Return whether a layer below `layer` may set it, too."""
+        return any(LAYERS.index(one) > LAYERS.index(layer) for one in self.layers)
+
     def tidy(self, text: str) -> str:
         """Return a text in its one form. Raises Invalid for what the kind refuses."""
         if len(text) > self.longest or "\x00" in text:
@@ -74,7 +80,7 @@ def _size(component: str, label: str, what: str) -> Setting:
         group="Sizes",
         kind=SizeKind(),
         default="small",
-        help=f"{what} Or CPU and memory, like “3 CPU, 6Gi”.",
+        help=what,
         restarts="components",
     )
 
@@ -110,6 +116,12 @@ _ALL = (
     _replicas("api_server", "API server", 8, "Requests are spread over them."),
     _replicas("dag_processor", "DAG processor", 4, "Each parses all files."),
     _replicas("triggerer", "Triggerer", 4, "Deferred tasks are spread over them."),
+    _replicas(
+        "triggerer_most",
+        "Triggerer most",
+        10,
+        "With more than the replicas, and KEDA, there are as many as deferred tasks need.",
+    ),
     Setting(
         name="pgbouncer",
         label="PgBouncer",
@@ -214,6 +226,28 @@ _ALL = (
         help="The most memory that all pods together may request, like 64Gi. Empty: as much as "
         "components and workers need, several times over.",
         restarts="nothing",
+    ),
+    Setting(
+        name="workspace_cpu",
+        label="CPU quota of a workspace",
+        group="Quota",
+        kind=CpuKind(),
+        layers=OF_WORKSPACES,
+        help="The most CPUs that all Deployments of a workspace may request together, on all "
+        "clusters. A change of one that would pass it is refused.",
+        restarts="nothing",
+        is_rule=True,
+    ),
+    Setting(
+        name="workspace_memory",
+        label="Memory quota of a workspace",
+        group="Quota",
+        kind=MemoryKind(),
+        layers=OF_WORKSPACES,
+        help="The most memory that all Deployments of a workspace may request together, like "
+        "256Gi.",
+        restarts="nothing",
+        is_rule=True,
     ),
     Setting(
         name="task_pods",

@@ -9,26 +9,32 @@ from django.forms.boundfield import BoundField
 from apps.core.errors import Invalid
 from apps.layers.catalogue import Setting
 from apps.layers.certificates import BEGIN, certificates_in_words
-from apps.layers.kinds import SwitchKind
+from apps.layers.kinds import NumberKind, SizeKind, SwitchKind
 from apps.layers.resolving import Effective
 
 # What people write to have none where a layer above has one.
 NONE = "none"
+OWN = "own"
 PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 
 
-class Suggestions(forms.TextInput):
-    """A text with a list of usual ones."""
+class SizeWidget(forms.Select):
+    """Named sizes to choose from, and a field for one of people's own: `name` holds either, and
+    `name_own` what is written where `name` says that.
+    """
 
-    template_name = "layers/suggestions.html"
-
-    def __init__(self, choices: Iterable[str], attrs: dict[str, Any] | None = None) -> None:
-        super().__init__(attrs)
-        self.choices = list(choices)
+    template_name = "layers/size.html"
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
-        listed = {**(attrs or {}), "list": f"list-{name}"}
-        return {**super().get_context(name, value, listed), "choices": self.choices}
+        text = str(value or "")
+        is_named = text in dict(self.choices)
+        context = super().get_context(name, text if is_named else OWN, attrs)
+        own = "" if is_named else text
+        return {**context, "own": own, "own_name": f"{name}_own"}
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        chosen = super().value_from_datadict(data, files, name)
+        return data.get(f"{name}_own", "") if chosen == OWN else chosen
 
 
 class SettingField(forms.CharField):
@@ -48,6 +54,7 @@ class SettingField(forms.CharField):
             max_length=setting.longest,
         )
         self.setting = setting
+        self.inherited = inherited
 
     def clean(self, value: Any) -> str | None:
         text = super().clean(value).replace("\r\n", "\n")
@@ -60,13 +67,32 @@ class SettingField(forms.CharField):
 
 
 def grouped(form: forms.Form, names: Iterable[str]) -> list[dict[str, Any]]:
-    """Arrange the bound fields of settings under the titles of their groups."""
+    """Arrange the bound fields of settings under the titles of their groups, in `rows` with a lock
+    beside. `set_count` are set here, `above_count` by layers above. A group in which one is set or
+    wrong `is_open`.
+    """
     groups: dict[str, list[BoundField]] = {}
     for name in names:
         field = form[name]
         if isinstance(field.field, SettingField):
             groups.setdefault(field.field.setting.group, []).append(field)
-    return [{"title": title, "fields": fields} for title, fields in groups.items()]
+    return [_group(title, fields) for title, fields in groups.items()]
+
+
+def _group(title: str, fields: list[BoundField]) -> dict[str, Any]:
+    count = sum(1 for field in fields if str(field.value() or "").strip())
+    above = sum(
+        1
+        for field in fields
+        if isinstance(field.field, SettingField) and field.field.inherited.origin != "default"
+    )
+    return {
+        "title": title,
+        "rows": [{"field": field, "lock": None} for field in fields],
+        "set_count": count,
+        "above_count": above,
+        "is_open": bool(count) or any(field.errors for field in fields),
+    }
 
 
 def in_words(value: str) -> str:
@@ -91,12 +117,27 @@ def _widget(setting: Setting, inherited: Effective, allowed: Sequence[str] | Non
     kind = setting.kind
     if allowed is not None:
         return _one_of(allowed, inherited)
+    empty = ("", f"Inherit ({in_words(inherited.value)})")
     if isinstance(kind, SwitchKind):
-        empty = ("", f"Inherit ({in_words(inherited.value)})")
         choices = [empty, ("on", "On"), ("off", "Off")]
         return forms.Select(choices=choices, attrs={"data-width": "m"})
-    if kind.choices:
-        return Suggestions(kind.choices, attrs={"data-width": "m", **PLAIN})
+    if isinstance(kind, SizeKind):
+        named = [(name, size_in_words(name)) for name in kind.NAMED]
+        choices = [empty, *named, (OWN, "Your own")]
+        return SizeWidget(choices=choices, attrs={"data-width": "m"})
+    shown = {"placeholder": inherited.value.splitlines()[0][:60]} if inherited.value else {}
+    if isinstance(kind, NumberKind):
+        bounds = {"min": str(kind.floor), "max": str(kind.ceiling)}
+        return forms.NumberInput(attrs={"data-width": "s", **shown, **bounds})
     if kind.lines > 1:
         return forms.Textarea(attrs={"rows": kind.lines, "data-kind": "code", **PLAIN})
-    return forms.TextInput(attrs={"data-width": "m", **PLAIN})
+    return forms.TextInput(attrs={"data-width": "m", **shown, **PLAIN})
+
+
+def size_in_words(name: str) -> str:
+    """Describe a named size: "Medium, 2 CPU and 4 GiB"."""
+    size = SizeKind.NAMED[name]
+    title = name.replace("-", " ").capitalize()
+    if size is None:
+        return f"{title}, the usual one"
+    return f"{title}, {size.cpu_millis // 1000} CPU and {size.memory_mib // 1024} GiB"

@@ -74,7 +74,7 @@ class SizeKind:
     """A named size, or CPU and memory. `small` is the plane's usual one."""
 
     lines: int = 1
-    choices: Sequence[str] = ("small", "medium", "large", "extra-large", "3 CPU, 6Gi")
+    choices: Sequence[str] = ()
     NAMED: ClassVar[dict[str, Size | None]] = {
         "small": None,
         "medium": Size(cpu_millis=2000, memory_mib=4096),

@@ -23,6 +23,7 @@ from apps.deployments.configuration.schema import Configuration, SettingValue
 from apps.deployments.editing.drafts import save_draft
 from apps.deployments.editing.forms.data import data_of
 from apps.deployments.editing.forms.editor import Editor
+from apps.deployments.editing.revisions import InvalidConfiguration
 from apps.deployments.editing.services import restore_revision, update_config
 from apps.deployments.layering.services import reached_by, update_layer
 from apps.deployments.models import Deployment, Operation
@@ -528,3 +529,86 @@ def test_what_is_no_certificate_is_said_at_its_field_and_kept(
     assert page.status_code == 422
     assert "Enter certificates in PEM" in page.content.decode()
     assert "my own words" in page.content.decode()
+
+
+def test_a_size_of_ones_own_is_written_beside_the_named_ones_and_never_lost(
+    distant: Make, alice: User, client_of: Callable[..., Client]
+) -> None:
+    deployment = distant()
+    browser = client_of(alice)
+    address = reverse("deployments:configure", args=[deployment.ref])
+    page = browser.get(address)
+    data = {key: value for key, value in page.context["editor"].settings.data.items() if value}
+    own = {"settings-scheduler_size": "own", "settings-scheduler_size_own": "3 cpu"}
+
+    wrong = browser.post(address, data | own)
+    own["settings-scheduler_size_own"] = "3 cpu, 6Gi"
+    posted = browser.post(address, data | own)
+    draft = browser.get(posted["Location"]).context["draft"]
+    edit_again = reverse("deployments:edit_draft", args=[draft.workspace.slug, draft.pk])
+    again = browser.get(edit_again).content.decode()
+    browser.post(posted["Location"])
+
+    assert (wrong.status_code, b"Choose small, medium" in wrong.content) == (422, True)
+    assert 'value="3 cpu"' in wrong.content.decode()
+    assert 'value="3 CPU, 6Gi"' in again
+    assert spec_of(deployment).settings.scheduler_size == Size(cpu_millis=3000, memory_mib=6144)
+
+
+def test_groups_are_folded_until_one_of_their_settings_is_set_or_wrong(
+    workspace: Workspace,
+    organization: Organization,
+    say: Callable[..., int],
+    alice: User,
+    client_of: Callable[..., Client],
+) -> None:
+    say(organization, http_proxy="http://proxy.test:3128")
+    say(workspace, scheduler_size="large")
+    browser = client_of(alice)
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+
+    page = browser.get(address)
+    wrong = browser.post(address, {"scheduler_replicas": "99"})
+
+    def groups(page: Any) -> dict[str, tuple[bool, int, int]]:
+        return {
+            one["title"]: (one["is_open"], one["set_count"], one["above_count"])
+            for one in page.context["form"].groups
+        }
+
+    assert groups(page)["Sizes"] == (True, 1, 0)
+    assert groups(page)["Network"] == (False, 0, 1)
+    assert groups(page)["Replicas"] == (False, 0, 0)
+    assert groups(wrong)["Replicas"][0]
+    check_page(page.content.decode())
+
+
+def test_the_quota_of_a_workspace_holds_for_its_deployments_together(
+    distant: Make, say: Callable[..., int], alice: User, organization: Organization
+) -> None:
+    first, second = distant("first"), distant("second")
+    edit(alice, first, with_settings(quota_cpu="12"))
+    say(organization, ("workspace_cpu",), workspace_cpu="20")
+
+    edit(alice, second, with_settings(quota_cpu="6"))
+    with pytest.raises(InvalidConfiguration) as refused:
+        edit(alice, second, with_settings(quota_cpu="9"))
+    say(organization, ("workspace_cpu",), workspace_cpu="10")
+    # What asks for no more than before goes on.
+    edit(alice, second, with_settings(quota_cpu="6", scheduler_size="medium"))
+
+    [problem] = refused.value.problems
+    assert problem.field == "settings.quota_cpu"
+    assert problem.message.startswith(
+        "The quota of the workspace is 20 CPU, and its other Deployments may request 12 CPU of it."
+    )
+    assert "set its own quota to 8 CPU at most" in problem.message
+
+
+def test_a_workspace_cannot_raise_a_quota_that_is_locked_above(
+    say: Callable[..., int], organization: Organization, workspace: Workspace
+) -> None:
+    say(organization, ("workspace_memory",), workspace_memory="64Gi")
+
+    with pytest.raises(Invalid, match="locked by the organization"):
+        say(workspace, workspace_memory="640Gi")

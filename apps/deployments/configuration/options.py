@@ -1,13 +1,14 @@
 """What may be chosen for a Deployment on a cluster: one answer for form, validation and API."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from apps.clusters.models import Cluster
-from apps.dataplane.kubernetes.render.sizes import MOST_CODE_BYTES, SIZES, WorkerSize
+from apps.dataplane.kubernetes.render.sizes import MOST_CODE_BYTES, SIZES, Most, WorkerSize
 from apps.dataplane.spec import ExecutorName, WorkerQueue
+from apps.deployments.configuration.requested import requested_in
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, LOCAL_SIZE, Configuration
 from apps.layers.catalogue import Setting, settings_of
 from apps.layers.queries import layers_above
@@ -63,7 +64,8 @@ class DeploymentOptions:
     the data plane takes, packed; None is no limit of its own. `has_images` is whether it runs
     images, so that people may name one of their own, `has_nodes` whether queues choose nodes, disk
     and GPUs. `settings` are those that a Deployment may set
-    itself, `said` what the layers above it say.
+    itself, `said` what the layers above it say. `requested` is the quota of each Deployment of the
+    workspace by its ref, empty where nothing limits them together.
     """
 
     runtimes: tuple[RuntimeOption, ...]
@@ -83,6 +85,7 @@ class DeploymentOptions:
     gpus: Bounds = Bounds(floor=0, default=0, ceiling=16)
     settings: tuple[Setting, ...] = ()
     said: tuple[Said, ...] = ()
+    requested: Mapping[str, Most] = field(default_factory=dict)
 
     def size(self, name: str) -> SizeOption | None:
         return next((size for size in self.sizes if size.name == name), None)
@@ -147,6 +150,7 @@ def deployment_options(
     """Return the choices and ranges for Deployments on a cluster; with the workspace also what the
     layers above them say, which takes a query.
     """
+    said = layers_above(cluster=cluster, workspace_id=workspace.pk) if workspace else ()
     of_kind = _on_kubernetes(cluster) if cluster.is_kubernetes else _on_this_machine()
     return DeploymentOptions(
         runtimes=tuple(_runtime_option(runtime, today) for runtime in runtimes()),
@@ -154,9 +158,15 @@ def deployment_options(
         variables=Bounds(floor=0, default=0, ceiling=500),
         value_bytes=32 * 1024,
         settings=settings_of(layer="deployment", is_kubernetes=cluster.is_kubernetes),
-        said=layers_above(cluster=cluster, workspace_id=workspace.pk) if workspace else (),
+        said=said,
+        requested=requested_in(workspace) if workspace and _limits_workspaces(said) else {},
         **of_kind,
     )
+
+
+def _limits_workspaces(said: Iterable[Said]) -> bool:
+    effective = resolve(said)
+    return any(effective[name].value for name in ("workspace_cpu", "workspace_memory"))
 
 
 def _on_this_machine() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from packaging.version import Version
 
 from apps.core.errors import Invalid
-from apps.dataplane.kubernetes.render.sizes import least_requests
+from apps.dataplane.kubernetes.render.sizes import least_requests, most_requests
 from apps.dataplane.production import ProductionSpec
 from apps.dataplane.spec import WorkerQueue
 from apps.dataplane.variables import NAME, refusal_of
@@ -50,12 +50,14 @@ def validate_name(name: str) -> list[Problem]:
 class Present:
     """What a Deployment has, whatever is wanted of it: `runtimes` that may stay although they are
     no longer offered, the Airflow that its metadata database is at, empty while there is none, and
-    the `settings` that it sets itself, which may stay although they were locked since.
+    the `settings` that it sets itself, which may stay although they were locked since. `ref` is its
+    own.
     """
 
     runtimes: frozenset[str]
     database_airflow: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    ref: str = ""
 
 
 def validate(
@@ -257,7 +259,7 @@ def check_settings(
             is_good = False
             yield Problem(f"settings.{name}", message)
     if is_good:
-        yield from _check_together(configuration, options)
+        yield from _check_together(configuration, options, present)
 
 
 def _wrong(setting: Setting, text: str) -> str:
@@ -268,7 +270,9 @@ def _wrong(setting: Setting, text: str) -> str:
     return ""
 
 
-def _check_together(configuration: Configuration, options: DeploymentOptions) -> Iterator[Problem]:
+def _check_together(
+    configuration: Configuration, options: DeploymentOptions, present: Present | None
+) -> Iterator[Problem]:
     effective = options.effective(configuration.own_settings)
     found = production_of({name: one.value for name, one in effective.items()})
     chosen, allowed = found.priority_class, found.allowed_priority_classes
@@ -288,6 +292,58 @@ def _check_together(configuration: Configuration, options: DeploymentOptions) ->
         )
     if options.has_images:
         yield from _check_quota(configuration, options, found)
+        yield from _check_workspace(configuration, options, found, present)
+
+
+def _check_workspace(
+    configuration: Configuration,
+    options: DeploymentOptions,
+    found: ProductionSpec,
+    present: Present | None,
+) -> Iterator[Problem]:
+    """Check that all Deployments of the workspace stay below its quota. One that asks for no more
+    than before is let through, so that a quota that was lowered stops no repair.
+    """
+    if any(options.size(queue.size) is None for queue in configuration.queues):
+        return
+    mine = most_requests(found, executor=configuration.executor, queues=configuration.queues)
+    ref = present.ref if present else ""
+    others = [most for one, most in options.requested.items() if one != ref]
+    before = options.requested.get(ref)
+    for name, limit, wanted, had, taken, words in (
+        (
+            "quota_cpu",
+            found.workspace_cpu,
+            mine.cpu_millis,
+            before.cpu_millis if before else 0,
+            sum(most.cpu_millis for most in others),
+            _cpu_in_words,
+        ),
+        (
+            "quota_memory",
+            found.workspace_memory,
+            mine.memory_mib,
+            before.memory_mib if before else 0,
+            sum(most.memory_mib for most in others),
+            _memory_in_words,
+        ),
+    ):
+        if limit is None or taken + wanted <= limit or wanted <= had:
+            continue
+        yield Problem(
+            f"settings.{name}",
+            f"The quota of the workspace is {words(limit)}, and its other Deployments may request "
+            f"{words(taken)} of it. This one may request {words(wanted)}: set its own quota to "
+            f"{words(max(limit - taken, 0))} at most, or lower that of another.",
+        )
+
+
+def _cpu_in_words(millis: int) -> str:
+    return f"{millis / 1000:g} CPU"
+
+
+def _memory_in_words(mebibytes: int) -> str:
+    return f"{mebibytes / 1024:g} GiB"
 
 
 def _check_quota(

@@ -31,7 +31,7 @@ class LayerForm(forms.Form):
                 self.locked_above.append((setting.label, in_words(above.value), above.locker))
                 continue
             self.fields[setting.name] = SettingField(setting, above)
-            if "deployment" in setting.layers:
+            if setting.is_lockable(layer):
                 label = f"Lock {setting.label[0].lower()}{setting.label[1:]}"
                 self.fields[f"{LOCK}{setting.name}"] = forms.BooleanField(
                     required=False,
@@ -43,9 +43,10 @@ class LayerForm(forms.Form):
     def groups(self) -> list[dict[str, Any]]:
         groups = grouped(self, self.fields)
         for group in groups:
-            group["rows"] = [
-                {"field": field, "lock": self._lock(field.name)} for field in group.pop("fields")
-            ]
+            for row in group["rows"]:
+                row["lock"] = self._lock(row["field"].name)
+            locked = sum(1 for row in group["rows"] if row["lock"] and row["lock"].value())
+            group |= {"lock_count": locked, "is_open": group["is_open"] or bool(locked)}
         return groups
 
     def said(self) -> tuple[dict[str, str], set[str]]:

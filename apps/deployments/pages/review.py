@@ -141,7 +141,8 @@ def _locked_since(draft: Draft) -> str:
         cluster=draft.cluster, workspace=draft.workspace, today=timezone.localdate()
     )
     before = draft.base.configuration.own_settings if draft.base else {}
-    present = Present(runtimes=frozenset(), settings=before)
+    ref = draft.deployment.ref if draft.deployment else ""
+    present = Present(runtimes=frozenset(), settings=before, ref=ref)
     found = check_settings(draft.configuration, options, present)
     return " ".join(problem.message for problem in found)
 

@@ -64,6 +64,7 @@ PRODUCTION = ProductionSpec(
     scheduler_size=Size(cpu_millis=4000, memory_mib=8192),
     dag_processor_size=Size(cpu_millis=4000, memory_mib=8192),
     high_availability=True,
+    triggerer_most_replicas=4,
     node_selector=(("pool", "airflow"),),
     tolerations=(Toleration(key="gpu"), Toleration(key="spot", value="true", effect="NoSchedule")),
     priority_class="data-high",

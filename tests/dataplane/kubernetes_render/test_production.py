@@ -6,7 +6,9 @@ from typing import Any
 
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ObjectStore
+from apps.dataplane.kubernetes.render.components.autoscaling import capacity_of
 from apps.dataplane.kubernetes.render.sizes import pool_of
+from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.production import (
     Mount,
     ProductionSpec,
@@ -14,6 +16,7 @@ from apps.dataplane.production import (
     Size,
     Toleration,
 )
+from apps.dataplane.spec import VariableSpec
 from tests.dataplane.kubernetes_render.matrix import (
     SERVER,
     make_config,
@@ -351,3 +354,35 @@ def test_a_namespace_that_gives_user_ids_gets_pods_without() -> None:
 def _user_ids(objects: list[Manifest]) -> set[str]:
     text = json.dumps([pod for one in objects for pod in pods_in(one)])
     return {name for name in ("runAsUser", "runAsGroup", "fsGroup") if f'"{name}":' in text}
+
+
+def test_keda_runs_as_many_triggerers_as_deferred_tasks_need() -> None:
+    for executor in ("celery", "kubernetes"):
+        found = rendered(executor, triggerer_most_replicas=5, high_availability=True)
+
+        rule = found["ScaledObject", "triggerer"]["spec"]
+        assert (rule["minReplicaCount"], rule["maxReplicaCount"]) == (2, 5)
+        assert "count(*)::decimal / 1000)" in rule["triggers"][0]["metadata"]["query"]
+        assert "replicas" not in found["Deployment", "triggerer"]["spec"]
+        assert ("PodDisruptionBudget", "triggerer") in found
+        assert ("Secret", "keda-database") in found
+        assert "keda-operator" in json.dumps(found["NetworkPolicy", "to-postgres"])
+    assert ("ScaledObject", "triggerer") not in rendered(triggerer_most_replicas=1)
+    assert ("Secret", "keda-database") not in rendered("kubernetes")
+
+
+def test_without_keda_triggerers_stay_at_their_replicas() -> None:
+    spec = make_spec(settings=ProductionSpec(triggerer_most_replicas=5))
+    objects = manifests(render(spec=spec, config=make_config(has_keda=False)))
+
+    assert find(objects, "Deployment", "triggerer")["spec"]["replicas"] == 1
+    assert not [one for one in objects if one["kind"] == "ScaledObject"]
+
+
+def test_a_triggerer_that_runs_fewer_triggers_is_needed_sooner() -> None:
+    for value, capacity in (("250", 250), ("0", 1), ("many", 1000), ("9" * 9, 1000)):
+        said = VariableSpec(key="AIRFLOW__TRIGGERER__CAPACITY", value=value, is_secret=False)
+
+        target = Target(spec=make_spec(variables=(said,)), config=make_config())
+
+        assert capacity_of(target) == capacity

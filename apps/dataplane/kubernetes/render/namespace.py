@@ -4,13 +4,10 @@ from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.kubernetes.render.identity import cloud_of
-from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes, worker_share
+from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes
 from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "namespace"
-REST = (sizes.DATABASE, sizes.BROKER, sizes.MIGRATION, sizes.PREPARATION, sizes.CLEANUP)
-# Workers that finish their tasks after an edit keep their memory for up to a day.
-GENERATIONS = 4
 
 
 def namespace(target: Target) -> Manifest:
@@ -35,19 +32,14 @@ def quota(target: Target) -> Manifest:
     """Return the most that the Deployment may use: all its workers several times over, as old ones
     finish their tasks beside new ones, and a number of task pods; or what the settings say.
     """
-    settings = target.spec.settings
-    shares = [*sizes.core_shares(settings, target.spec.executor), *REST] * 2
-    shares += [sizes.POOLER] * 2 * sizes.pooler_replicas(settings)
-    if target.spec.executor == "kubernetes":
-        shares += [sizes.TASK] * settings.task_pods
-    for queue in target.spec.queues:
-        shares += [worker_share(queue.size)] * queue.max_workers * GENERATIONS
-    memory = mebibytes(settings.quota_memory or sum(share.memory_mib for share in shares))
+    spec = target.spec
+    most = sizes.most_requests(spec.settings, executor=spec.executor, queues=spec.queues)
+    memory = mebibytes(most.memory_mib)
     hard = {
-        "requests.cpu": cpus(settings.quota_cpu or sum(share.cpu_millis for share in shares)),
+        "requests.cpu": cpus(most.cpu_millis),
         "requests.memory": memory,
         "limits.memory": memory,
-        "pods": str(2 * len(shares)),
+        "pods": str(2 * most.containers),
         "persistentvolumeclaims": "10",
         "services.loadbalancers": "0",
         "services.nodeports": "0",

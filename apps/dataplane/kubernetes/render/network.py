@@ -89,7 +89,7 @@ def _to_api_server(target: Target) -> Manifest:
 def _to_database(target: Target) -> list[dict[str, Any]]:
     pooler = (POOLER_SERVICE,) if target.spec.settings.pgbouncer else ()
     peers = _pods(*CORE, *DATABASE_JOBS, *pooler)
-    if target.config.has_keda and target.spec.executor == "celery":
+    if target.uses_keda:
         # Not from the namespaces of other Deployments: their users may label pods as they like.
         elsewhere = {"matchExpressions": [{"key": names.PORTAL_LABEL, "operator": "DoesNotExist"}]}
         peers.append({"namespaceSelector": elsewhere, "podSelector": {"matchLabels": KEDA}})

@@ -4,7 +4,11 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.render.components import data
-from apps.dataplane.kubernetes.render.components.autoscaling import authentication, scaled_object
+from apps.dataplane.kubernetes.render.components.autoscaling import (
+    authentication,
+    scaled_object,
+    scaled_triggerer,
+)
 from apps.dataplane.kubernetes.render.components.core import core
 from apps.dataplane.kubernetes.render.components.database_jobs import server_stages
 from apps.dataplane.kubernetes.render.components.history_cleanup import history_cleanup
@@ -98,7 +102,8 @@ def _workers(configuration: Configuration) -> list[Manifest]:
 
 
 def _autoscaling(target: Target) -> list[Manifest]:
-    if not target.config.has_keda or not target.spec.queues:
+    if not target.uses_keda:
         return []
     queues = [scaled_object(target, queue) for queue in target.spec.queues]
-    return [authentication(target), *queues]
+    triggerers = [scaled_triggerer(target)] if target.scales_triggerers else []
+    return [authentication(target), *queues, *triggerers]

@@ -82,6 +82,10 @@ _CORE = {
 # Two of these are enough to lose a node and go on. A DAG processor that is lost is missed later.
 _HIGHLY_AVAILABLE = frozenset({"api-server", "scheduler", "triggerer"})
 TASK = Share(cpu_millis=250, most_cpu_millis=1000, memory_mib=1024, disk_gib=5)
+# Beside the core, twice as it, too.
+REST = (DATABASE, BROKER, MIGRATION, PREPARATION, CLEANUP)
+# Workers that finish their tasks after an edit keep their memory for up to a day.
+GENERATIONS = 4
 
 
 def limits_of(spec: DeploymentSpec, counts: Mapping[str, int]) -> dict[str, Usage]:
@@ -132,13 +136,18 @@ def replicas_of(component: str, settings: ProductionSpec, executor: ExecutorName
     return max(chosen, 2) if is_doubled else chosen
 
 
-def core_shares(settings: ProductionSpec, executor: ExecutorName) -> list[Share]:
-    """Return what each pod of the core gets."""
-    return [
+def core_shares(
+    settings: ProductionSpec, executor: ExecutorName, *, is_most: bool = False
+) -> list[Share]:
+    """Return what each pod of the core gets; with `is_most` of all that KEDA may start."""
+    shares = [
         core_share(name, settings)
         for name in _CORE
         for _ in range(replicas_of(name, settings, executor))
     ]
+    least = replicas_of("triggerer", settings, executor)
+    more = settings.triggerer_most_replicas - least if is_most else 0
+    return [*shares, *[core_share("triggerer", settings)] * more]
 
 
 def pooler_replicas(settings: ProductionSpec) -> int:
@@ -162,7 +171,7 @@ def pool_of(settings: ProductionSpec, executor: ExecutorName) -> tuple[int, int]
     """
     count = {name: replicas_of(name, settings, executor) for name in _CORE}
     serving = count["api-server"] * api_workers(settings)
-    others = count["dag-processor"] + count["triggerer"]
+    others = count["dag-processor"] + max(count["triggerer"], settings.triggerer_most_replicas)
     clients = 2 * (15 * (count["scheduler"] + others) + 30 * serving) + OTHER_CLIENTS
     connections = 5 * (count["scheduler"] + serving) + 3 * others
     return clients, -(-connections // max(pooler_replicas(settings), 1))
@@ -180,6 +189,35 @@ def least_requests(
     for queue in queues:
         shares += [worker_share(queue.size)] * max(queue.min_workers, 1)
     return sum(one.cpu_millis for one in shares), sum(one.memory_mib for one in shares)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Most:
+    """The most that the pods of a Deployment may request together, and of how many containers."""
+
+    cpu_millis: int
+    memory_mib: int
+    containers: int
+
+
+def most_requests(
+    settings: ProductionSpec, *, executor: ExecutorName, queues: Iterable[WorkerQueue]
+) -> Most:
+    """Return the quota of a Deployment: all its workers several times over, as old ones finish
+    their tasks beside new ones, and a number of task pods; or what the settings say. Raises
+    Permanent for an unknown size.
+    """
+    shares = [*core_shares(settings, executor, is_most=True), *REST] * 2
+    shares += [POOLER] * 2 * pooler_replicas(settings)
+    if executor == "kubernetes":
+        shares += [TASK] * settings.task_pods
+    for queue in queues:
+        shares += [worker_share(queue.size)] * queue.max_workers * GENERATIONS
+    return Most(
+        cpu_millis=settings.quota_cpu or sum(share.cpu_millis for share in shares),
+        memory_mib=settings.quota_memory or sum(share.memory_mib for share in shares),
+        containers=len(shares),
+    )
 
 
 def cpus(millis: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.render import sizes
 from apps.dataplane.spec import DeploymentSpec
 
 API_PORT = 8080
@@ -90,6 +91,18 @@ class Target:
     def has_shared_logs(self) -> bool:
         """Whether task logs are on a claim that all pods share."""
         return self.config.object_store is None
+
+    @property
+    def scales_triggerers(self) -> bool:
+        """Whether KEDA says how many triggerers run."""
+        settings = self.spec.settings
+        least = sizes.replicas_of("triggerer", settings, self.spec.executor)
+        return self.config.has_keda and settings.triggerer_most_replicas > least
+
+    @property
+    def uses_keda(self) -> bool:
+        """Whether KEDA scales something, and so reads the metadata database."""
+        return self.config.has_keda and (bool(self.spec.queues) or self.scales_triggerers)
 
     @property
     def path(self) -> str:

@@ -55,7 +55,7 @@ class LayeredPart(EditorPart):
 
     @property
     def own_count(self) -> int:
-        return sum(1 for name in self.fields if self.typed(name).strip())
+        return sum(group["set_count"] for group in self.groups)
 
     @property
     def from_layers(self) -> list[tuple[str, int]]:

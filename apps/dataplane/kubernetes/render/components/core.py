@@ -41,11 +41,18 @@ class Component:
     args: Sequence[str]
     share: Share
     replicas: int
+    # KEDA says how many run, from `replicas` on.
+    is_scaled: bool = False
     account: str = access.AIRFLOW
     grace_seconds: int = 30
     port: int = 0
     probes: dict[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_doubled(self) -> bool:
+        """Whether there may be two of it."""
+        return self.is_scaled or self.replicas > 1
 
 
 def core(configuration: Configuration, extra: Sequence[Manifest]) -> tuple[Manifest, ...]:
@@ -62,7 +69,7 @@ def core(configuration: Configuration, extra: Sequence[Manifest]) -> tuple[Manif
     return (
         _api_service(target),
         *(_deployment(configuration, component, extra) for component in components),
-        *(budget(target, one.name) for one in components if one.replicas > 1),
+        *(budget(target, one.name) for one in components if one.is_doubled),
     )
 
 
@@ -103,7 +110,7 @@ def _deployment(
         ],
         "containers": [container],
     }
-    if component.replicas > 1:
+    if component.is_doubled:
         pod["topologySpreadConstraints"] = spread(target, component.name)
     pod["volumes"].append(scratch_volume())
     if component.name == DAG_PROCESSOR:
@@ -119,7 +126,7 @@ def _deployment(
     if runs_tasks:
         template["metadata"] = with_identity(target, template["metadata"])
     spec = {
-        "replicas": component.replicas,
+        **({} if component.is_scaled else {"replicas": component.replicas}),
         "minReadySeconds": 5,
         "progressDeadlineSeconds": ROLLOUT_SECONDS,
         "revisionHistoryLimit": 3,
@@ -200,6 +207,7 @@ def _triggerer(target: Target) -> Component:
         share=sizes.core_share("triggerer", target.spec.settings),
         replicas=_replicas(target, "triggerer"),
         account=access.TASKS,
+        is_scaled=target.scales_triggerers,
         grace_seconds=60,
         probes=_heartbeat("TriggererJob"),
     )

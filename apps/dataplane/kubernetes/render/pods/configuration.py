@@ -126,7 +126,7 @@ class Configuration:
             secrets += [self.direct, self.pooler]
         if target.config.database is None:
             secrets.append(self.database_admin)
-        if target.config.has_keda and target.spec.executor == "celery":
+        if target.uses_keda:
             secrets.append(self.keda)
         if target.config.image_pull_secret:
             secrets.append(registry_secret(target))
