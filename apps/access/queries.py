@@ -259,19 +259,29 @@ def denials(*, permissions: Sequence[str], on: Scoped) -> list[Denial]:
     """
     if not permissions:
         return []
+    roles = least_roles(permissions=permissions, on=on)
+    managing = f"{type(on).access_scope}.members.manage"
+    grantors = tuple(people_allowed(permission=managing, on=on)[:MOST_GRANTORS])
+    return [
+        Denial(permission, PERMISSIONS[permission], roles[permission], grantors)
+        for permission in permissions
+    ]
+
+
+def least_roles(*, permissions: Sequence[str], on: Scoped) -> dict[str, tuple[str, ...]]:
+    """Return the names of the least built-in role of each scope that contains a permission, by
+    permission. One query.
+    """
     scopes = list(type(on).access_paths)
     known = Role.objects.filter(
         organization=None, scope__in=scopes, permissions__overlap=list(permissions)
     )
     # The last one written for a scope is the least.
     roles = list(known.order_by("-rank"))
-    managing = f"{type(on).access_scope}.members.manage"
-    grantors = tuple(people_allowed(permission=managing, on=on)[:MOST_GRANTORS])
-    found = []
+    found = {}
     for permission in permissions:
         least = {role.scope: role.name for role in roles if permission in role.permissions}
-        names = tuple(least[scope] for scope in scopes if scope in least)
-        found.append(Denial(permission, PERMISSIONS[permission], names, grantors))
+        found[permission] = tuple(least[scope] for scope in scopes if scope in least)
     return found
 
 

@@ -39,6 +39,33 @@ RULES: dict[str, dict[str, Any]] = {
 VIOLATIONS_ONLY = {"resultTypes": ["violations"]}
 AXE_RUN = """(options) => axe.run(document, options).then(found => found.violations.map(one =>
   one.id + ": " + one.nodes.slice(0, 3).map(node => node.target.join(" ")).join(" | ")))"""
+# Contrast takes most of the time, and rows and menus repeat themselves from page to page. What has
+# the colors, sizes and layers of an element seen before, and so have all that it is in, has its
+# contrast: the rule looks only at elements whose number is new.
+MARK_NEW = """(known) => {
+  const before = new Set(known), found = new Set();
+  const styles = ["color", "backgroundColor", "backgroundImage", "opacity", "fontSize",
+    "fontWeight", "textShadow", "filter", "mixBlendMode", "position", "zIndex", "visibility"];
+  const number = text => {
+    let high = 0xdeadbeef, low = 0x41c6ce57;
+    for (let at = 0; at < text.length; at++) {
+      high = Math.imul(high ^ text.charCodeAt(at), 2654435761);
+      low = Math.imul(low ^ text.charCodeAt(at), 1597334677);
+    }
+    return (high & 0x1fffff) * 4294967296 + (low >>> 0);
+  };
+  const visit = (element, above) => {
+    const style = getComputedStyle(element);
+    const is_off = element.matches(":disabled, [aria-disabled=true]");
+    const own = number([above, element.tagName, is_off, ...styles.map(name => style[name])].join());
+    element.toggleAttribute("data-new-colors", !before.has(own));
+    found.add(own);
+    for (const child of element.children) visit(child, own);
+  };
+  visit(document.documentElement, 0);
+  axe.configure({ rules: [{ id: "color-contrast", selector: "[data-new-colors]" }] });
+  return [...found];
+}"""
 # A change of theme fades, and a colour on its way is no colour of the page.
 SETTLED = """() => Promise.all(
   document.getAnimations().filter(one => one instanceof CSSTransition).map(one => one.finished))"""
@@ -72,6 +99,8 @@ class Inspector:
     page: Page
     problems: list[str] = field(default_factory=list)
     address: str = ""
+    # Numbers of what contrast was asked of, by variant.
+    known: dict[str, set[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.page.on("console", self._note_console)
@@ -112,6 +141,9 @@ class Inspector:
 
     def _axe(self, variant: str) -> None:
         self.page.evaluate(SETTLED)
+        if variant != "narrow":
+            known = self.known.setdefault(variant, set())
+            known.update(self.page.evaluate(MARK_NEW, list(known)))
         for violation in self.page.evaluate(AXE_RUN, RULES[variant] | VIOLATIONS_ONLY):
             self._note(f"{variant}: {violation}")
 

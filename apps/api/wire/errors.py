@@ -10,7 +10,8 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from apps.access.grants.services import RightsExceeded
-from apps.access.queries import explain_denial
+from apps.access.queries import least_roles
+from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scoped import PermissionMissing
 from apps.api.wire.shapes import FieldProblem, Problem
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
@@ -176,10 +177,11 @@ def _in_words(error: PortalError) -> str:
 
 def permission_missing(request: HttpRequest, error: PermissionMissing) -> HttpResponse:
     """Answer a call that its caller may not make, with the roles that may."""
-    denial = explain_denial(permission=error.permission, on=error.on)
-    message = f"This needs the permission “{denial.action}”, which you do not have here."
-    if denial.roles:
-        message += f" Roles that have it: {', '.join(denial.roles)}."
+    [roles] = least_roles(permissions=[error.permission], on=error.on).values()
+    action = PERMISSIONS[error.permission]
+    message = f"This needs the permission “{action}”, which you do not have here."
+    if roles:
+        message += f" Roles that have it: {', '.join(roles)}."
     return problem(request, HTTPStatus.FORBIDDEN, message)
 
 
