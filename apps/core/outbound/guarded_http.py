@@ -96,6 +96,12 @@ def get(url: str, *, headers: Mapping[str, str], guard: Guard) -> Answer:
     return _exchange("GET", url, body=None, headers=sent, guard=guard)
 
 
+def delete(url: str, *, headers: Mapping[str, str], guard: Guard) -> Answer:
+    """Ask an address to delete what it names, and return what it answers; as `get` does."""
+    sent = {"User-Agent": HEADERS["User-Agent"], **headers}
+    return _exchange("DELETE", url, body=None, headers=sent, guard=guard)
+
+
 def _exchange(
     method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], guard: Guard
 ) -> Answer:
