@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
+from apps.clusters.connections import sealed as cluster_secrets
 from apps.clusters.images import keep_project_image, project_image
 from apps.clusters.models import Cluster, ProjectImage
 from apps.core.errors import Conflict
@@ -37,7 +39,9 @@ from apps.organizations.tokens.services import create_token
 from tests.clusters.material import registered
 from tests.conftest import make_user, put_role, role
 from tests.core.pages import check_page
+from tests.dataplane.project_images.servers import PASSWORD, REGISTRY, USER, running_registry
 from tests.deploys.test_deploy_pages import DAG, settle
+from tests.kubernetes.certificates import Authority
 
 ClientOf = Callable[[User], Client]
 SECRET = "hush-hush-value"
@@ -568,6 +572,49 @@ def test_a_promotion_keeps_the_image_that_it_is_to_copy(
     services.fail(promotion=made, problem="It has no room.")
 
     assert named_locks(on_clusters[0]) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(REGISTRY is None, reason="docker-registry is not installed")
+def test_between_two_real_registries_the_digest_is_the_same_and_no_secret_is_shown(
+    alice: User,
+    dev: Deployment,
+    prod: Deployment,
+    on_clusters: tuple[Cluster, Cluster],
+    client_of: ClientOf,
+    settings: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.CLUSTER_NETWORKS = ("127.0.0.0/8",)
+    real = "apps.dataplane.kubernetes.plane.KubernetesPlane"
+    with ExitStack() as stack:
+        registries = []
+        for cluster in on_clusters:
+            name = cluster.name
+            started = running_registry(tmp_path / name, Authority(name), "127.0.0.1")
+            one = stack.enter_context(started)
+            registries.append(one)
+            cluster.registry_repository = f"{one.host}/{name}/airflow"
+            cluster.registry_user, cluster.registry_ca = USER, one.authority.certificate
+            cluster_secrets.seal(cluster, "registry_password", PASSWORD)
+            cluster.connection_version += 1
+            cluster.save()
+        digest = registries[0].push_image("dev/airflow", "packages-1")
+        image = f"{on_clusters[0].registry_repository}@{digest}"
+        ProjectImage.objects.filter(cluster=on_clusters[0]).update(image=image)
+        made = ask(alice, dev, prod)
+        settings.DATA_PLANES = {**settings.DATA_PLANES, "kubernetes": real}
+
+        copy(made)
+
+        assert (made.state, made.problem) == ("deployed", "")
+        assert registries[1].manifest("prod/airflow", digest)
+        prod = Deployment.objects.get(pk=prod.pk)
+        assert on_other_cluster(prod) == f"{on_clusters[1].registry_repository}@{digest}"
+        page = client_of(alice).get(f"/d/{prod.ref}/deploys/promotions/{made.number}/").content
+        events = str(list(AuditEvent.objects.values_list("changes", flat=True)))
+        assert PASSWORD not in page.decode() + caplog.text + events
 
 
 def test_pages_take_as_many_queries_for_two_files_as_for_a_thousand(
