@@ -294,6 +294,8 @@ IMPORT_MAX_BYTES = env_int("PORTAL_IMPORT_MAX_MIB", 4_096, minimum=1, maximum=1_
 REGISTRY = env_str("PORTAL_REGISTRY", "")
 # Where registries of images may lie besides the public internet and private ranges.
 REGISTRY_NETWORKS = tuple(env_networks("PORTAL_REGISTRY_NETWORKS"))
+# Days after which an image in the portal's registry that nothing names is removed; 0 keeps them.
+REGISTRY_IMAGE_DAYS = env_int("PORTAL_REGISTRY_IMAGE_DAYS", 30, minimum=0, maximum=3_650)
 # Certificates (PEM) of private CAs that sign those of registries.
 REGISTRY_CA = env_secret("PORTAL_REGISTRY_CA")
 REGISTRIES_ALLOW_HTTP = False
@@ -482,6 +484,10 @@ CELERY_BEAT_SCHEDULE = {
     },
     "sweep-images": {
         "task": "apps.image_retention.tasks.sweep_images",
+        "schedule": timedelta(days=1),
+    },
+    "sweep-pushed-images": {
+        "task": "apps.image_retention.tasks.sweep_pushed_images",
         "schedule": timedelta(days=1),
     },
     "sweep-git": {

@@ -11,12 +11,14 @@ from apps.deploys.git.tasks import poll, sweep
 from apps.deploys.incoming import blobs
 from apps.deploys.previews import checking
 from apps.deploys.previews.services import remove_old
+from apps.deploys.promotion import copying
 from apps.deploys.promotion.services import expire_old
 from apps.package_indexes.cleanup import remove_of_deleted_deployments
 
 # Celery looks for jobs in this module alone.
 __all__ = [
     "check_preview",
+    "copy_packages",
     "follow_branches",
     "poll",
     "report_commits",
@@ -44,10 +46,17 @@ def check_preview(preview_id: int, **_newer: Any) -> None:
     checking.check(preview_id=preview_id, now=timezone.now())
 
 
+@shared_task(name=jobs.COPY, soft_time_limit=CHECK_SECONDS, time_limit=CHECK_SECONDS + 30)
+def copy_packages(promotion_id: int, **_newer: Any) -> None:
+    copying.copy(promotion_id=promotion_id, now=timezone.now())
+
+
 @shared_task(name="apps.deploys.tasks.sweep_previews")
 def sweep_previews(**_newer: Any) -> None:
     for preview_id in checking.due(now=timezone.now()):
         jobs.request_check(preview_id)
+    for promotion_id in copying.due(now=timezone.now()):
+        jobs.request_copy(promotion_id)
 
 
 @shared_task(name="apps.deploys.tasks.report_commits", soft_time_limit=250, time_limit=270)

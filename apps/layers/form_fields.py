@@ -37,6 +37,20 @@ class SizeWidget(forms.Select):
         return data.get(f"{name}_own", "") if chosen == OWN else chosen
 
 
+class Suggestions(forms.TextInput):
+    """A text with a list of usual ones."""
+
+    template_name = "layers/suggestions.html"
+
+    def __init__(self, choices: Iterable[str], attrs: dict[str, Any] | None = None) -> None:
+        super().__init__(attrs)
+        self.choices = list(choices)
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        listed = {**(attrs or {}), "list": f"list-{name}"}
+        return {**super().get_context(name, value, listed), "choices": self.choices}
+
+
 class SettingField(forms.CharField):
     """The text of one setting, in its one form; None where it is inherited. `allowed` are all
     that it may be, if that is known.

@@ -83,7 +83,7 @@ class _Registry:
     def __init__(self, reference: Reference, credential: Credential | None) -> None:
         self.reference, self.credential = reference, credential
         self.host = reference.api_host
-        self.root = f"{_scheme(self.host)}://{self.host}/v2/{reference.repository}"
+        self.root = f"{scheme_of(self.host)}://{self.host}/v2/{reference.repository}"
         self.authorization = ""
         self.ends_at = time.monotonic() + MOST_SECONDS
 
@@ -151,7 +151,7 @@ class _Registry:
 
     def _exchange(self, url: str, headers: Mapping[str, str]) -> Answer:
         left = max(0.1, min(SECONDS, self.ends_at - time.monotonic()))
-        guard = Guard(reach=_reach(url), seconds=left, most_bytes=MOST_BYTES)
+        guard = Guard(reach=reach_of(url), seconds=left, most_bytes=MOST_BYTES)
         try:
             return get(url, headers=headers, guard=guard)
         except (ExchangeFailed, ValueError) as error:
@@ -222,7 +222,8 @@ def _header(answer: Answer, name: str) -> str:
     return next(found, "")[:4_000]
 
 
-def _reach(url: str) -> Reach:
+def reach_of(url: str) -> Reach:
+    """Return what may be reached at the address of a registry."""
     # The portal's own registry is where its operator says.
     is_own = urlsplit(url).netloc in (settings.REGISTRY, urlsplit(settings.PORTAL_URL).netloc)
     allows_http = settings.REGISTRIES_ALLOW_HTTP or (is_own and not settings.IS_TLS)
@@ -234,7 +235,7 @@ def _reach(url: str) -> Reach:
     )
 
 
-def _scheme(host: str) -> str:
+def scheme_of(host: str) -> str:
     """Clients speak plain HTTP to a registry of this machine alone, and so does the portal."""
     name = host.rpartition(":")[0] or host
     is_here = name == "localhost" or name.startswith("127.")

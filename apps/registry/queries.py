@@ -6,7 +6,7 @@ from datetime import datetime
 from django.conf import settings
 from django.urls import reverse
 
-from apps.registry.models import RegistryKey
+from apps.registry.models import PushedImage, RegistryKey
 from apps.registry.signing import bundle
 
 BUNDLE_PATH = "/etc/docker/registry/portal-bundle.pem"
@@ -16,6 +16,7 @@ BUNDLE_PATH = "/etc/docker/registry/portal-bundle.pem"
 class RegistrySetup:
     """`address` is empty where the portal has no registry; then there is nothing else to show.
     `configuration` is the part of the registry's own configuration that names the portal.
+    `unremoved_count` images would be gone, and are not because of `removal_error`.
     """
 
     address: str
@@ -24,6 +25,9 @@ class RegistrySetup:
     sign_in: str = ""
     signs_since: datetime | None = None
     has_next_key: bool = False
+    image_days: int = 0
+    unremoved_count: int = 0
+    removal_error: str = ""
 
 
 def registry_setup() -> RegistrySetup:
@@ -32,6 +36,8 @@ def registry_setup() -> RegistrySetup:
         return RegistrySetup(address="")
     certificates = bundle()
     keys = {key.is_current: key for key in RegistryKey.objects.all()}
+    unremoved = PushedImage.objects.exclude(removal_error="")
+    errors = list(unremoved.order_by("-pk").values_list("removal_error", flat=True))
     return RegistrySetup(
         address=settings.REGISTRY,
         configuration=configuration(),
@@ -39,6 +45,9 @@ def registry_setup() -> RegistrySetup:
         sign_in=f"docker login --username token --password-stdin {settings.REGISTRY}",
         signs_since=keys[True].created_at,
         has_next_key=False in keys,
+        image_days=settings.REGISTRY_IMAGE_DAYS,
+        unremoved_count=len(errors),
+        removal_error=errors[0] if errors else "",
     )
 
 

@@ -5,6 +5,7 @@ import stat
 import struct
 import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -734,3 +735,59 @@ def test_a_script_that_only_became_executable_is_a_change() -> None:
 
     assert [one.change for one in file_changes(before=before, after=after)] == ["changed"]
     assert file_changes(before=before, after=same) == ()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "shift_jis"])
+def test_a_tar_with_names_of_another_encoding_is_refused_with_what_to_do(
+    tmp_path: Path, encoding: str
+) -> None:
+    name = "テーブル.py" if encoding == "shift_jis" else "für.py"
+    buffer = io.BytesIO()
+    with tarfile.open(
+        fileobj=buffer, mode="w:gz", encoding=encoding, format=tarfile.GNU_FORMAT
+    ) as tar:
+        for path in ("dag.py", name):
+            member = tarfile.TarInfo(path)
+            member.size = len(DAG)
+            tar.addfile(member, io.BytesIO(DAG))
+
+    said = refusal(tmp_path, buffer.getvalue(), "x.tar.gz")
+
+    assert "is not UTF-8" in said
+    assert "Rename the file" in said
+    assert "\udcfc" not in said
+
+
+def test_a_tar_with_names_in_utf_8_is_taken(tmp_path: Path) -> None:
+    archive = build(tmp_path, tar_of({"für.py": DAG, "テーブル.py": DAG}), "x.tar.gz")
+
+    assert paths(archive) == ["für.py", "テーブル.py"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_fifty_thousand_files_are_refused_soon(tmp_path: Path, kind: str) -> None:
+    # Not the same bytes, which a tar packs so well that it passes for a bomb.
+    content = [os.urandom(24) for _ in range(50_000)]
+    files = {f"data/{number // 500}/{number}.txt": content[number] for number in range(50_000)}
+    packed = zip_of(files, zipfile.ZIP_STORED) if kind == "zip" else tar_of(files)
+    began = time.monotonic()
+
+    said = refusal(tmp_path, packed, f"many.{kind}")
+
+    assert "50,000 files; at most 5,000 are allowed" in said
+    assert time.monotonic() - began < 20
+
+
+def test_archives_inside_an_archive_are_kept_as_files_and_never_unpacked(tmp_path: Path) -> None:
+    bomb = zip_of({"zeros": bytes(15 * MIB)})
+    for _ in range(5):
+        bomb = zip_of({"inner.zip": bomb})
+    packed_dag = zip_of({"inner_dag.py": DAG})
+    inner = {"dag.py": DAG, "data/bomb.zip": bomb, "packed.zip": packed_dag, "a.zip": b"PK no"}
+
+    archive = build(tmp_path, zip_of(inner))
+
+    assert paths(archive) == ["a.zip", "dag.py", "data/bomb.zip", "packed.zip"]
+    assert archive.size_bytes < 200_000
+    with zipfile.ZipFile(archive.path) as made:
+        assert made.read("data/bomb.zip") == bomb

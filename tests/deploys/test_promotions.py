@@ -1,7 +1,9 @@
 """Running in one Deployment what runs in another: asked for, approved, refused."""
 
+import hashlib
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +17,31 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
-from apps.clusters.images import keep_project_image
-from apps.clusters.models import Cluster
+from apps.clusters.connections import sealed as cluster_secrets
+from apps.clusters.images import keep_project_image, project_image
+from apps.clusters.models import Cluster, ProjectImage
 from apps.core.errors import Conflict
+from apps.dataplane.errors import Permanent, Temporary
+from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name, lock_name, runtime_spec
+from apps.deployments.secrets import sealed
 from apps.deploys.deliveries import cleanup, enforcement
 from apps.deploys.deliveries.services import deliver, roll_back
 from apps.deploys.models import Deploy, Promotion, PromotionState
-from apps.deploys.promotion import rules, services
+from apps.deploys.promotion import conditions, copying, fitting, rules, services
 from apps.deploys.promotion.comparing import difference
+from apps.image_retention.usage import named_locks
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.tokens.services import create_token
 from tests.clusters.material import registered
 from tests.conftest import make_user, put_role, role
 from tests.core.pages import check_page
+from tests.dataplane.project_images.servers import PASSWORD, REGISTRY, USER, running_registry
 from tests.deploys.test_deploy_pages import DAG, settle
+from tests.kubernetes.certificates import Authority
 
 ClientOf = Callable[[User], Client]
 SECRET = "hush-hush-value"
@@ -183,9 +192,9 @@ def test_who_asked_and_whose_token_asked_cannot_approve(
     )
     robot = token.user
     Promotion.objects.update(created_by=robot)
-    with pytest.raises(services.NotYours, match="another person"):
+    with pytest.raises(conditions.NotYours, match="another person"):
         approve(alice, asked)
-    with pytest.raises(services.NotYours, match="a person has to"):
+    with pytest.raises(conditions.NotYours, match="a person has to"):
         approve(robot, asked)
     assert not Deploy.objects.filter(deployment=prod).exists()
 
@@ -244,7 +253,7 @@ def test_what_changed_since_it_was_seen_is_looked_at_again(
 ) -> None:
     upload(alice, prod, DAG + b"# other\n")
 
-    with pytest.raises(services.TargetChanged):
+    with pytest.raises(conditions.TargetChanged):
         approve(dora, asked, base_revision_number=1)
     upload(alice, dev, DAG + b"# new\n")
     with pytest.raises(services.SourceChanged):
@@ -352,31 +361,260 @@ def test_packages_need_the_same_runtime(alice: User, dev: Deployment, prod: Depl
         packages_digest=digest, config={**dev.applied.config, "runtime": "3.3.1-1"}
     )
 
-    with pytest.raises(services.DoesNotFit, match=r"chosen for runtime 3\.3\.1-1, and etl-prod"):
+    with pytest.raises(fitting.DoesNotFit, match=r"chosen for runtime 3\.3\.1-1, and etl-prod"):
         ask(alice, dev, prod)
 
 
-def test_on_a_cluster_packages_are_promoted_where_their_image_is(
-    alice: User, dev: Deployment, prod: Deployment
-) -> None:
-    digest, cluster = "ab" * 32, registered(prod.workspace.organization)
-    Cluster.objects.filter(pk=cluster.pk).update(registry_repository="registry.example.org/airflow")
-    Deployment.objects.filter(pk=prod.pk).update(cluster=cluster)
-    Deploy.objects.filter(deployment=dev).update(packages_digest=digest)
-    dev.revisions.filter(pk=dev.applied_id).update(packages_digest=digest)
+PACKAGES = hashlib.sha256(b"a==1").hexdigest()
+SOURCE_IMAGE = f"dev.example.org/airflow@sha256:{'c' * 64}"
 
-    with pytest.raises(services.DoesNotFit, match="an image that etl-prod cannot use"):
-        ask(alice, dev, Deployment.objects.get(pk=prod.pk))
 
-    default_storage.save(lock_name(digest), ContentFile(b"a==1"))
-    keep_project_image(
-        cluster=cluster,
-        runtime_image=runtime_spec(prod.wanted.configuration).image,
-        packages_digest=digest,
-        image=f"registry.example.org/airflow@sha256:{'c' * 64}",
+@pytest.fixture
+def on_clusters(alice: User, dev: Deployment, prod: Deployment) -> tuple[Cluster, Cluster]:
+    """What runs in dev has packages, which the registry of its cluster holds; prod is on another
+    cluster.
+    """
+    organization = prod.workspace.organization
+    clusters = tuple(
+        registered(organization, name=name, registry_repository=f"{name}.example.org/airflow")
+        for name in ("dev", "prod")
     )
-    made = ask(alice, dev, Deployment.objects.get(pk=prod.pk))
-    assert made.state == PromotionState.DEPLOYED
+    for deployment, cluster in zip((dev, prod), clusters, strict=True):
+        Deployment.objects.filter(pk=deployment.pk).update(cluster=cluster)
+    Deploy.objects.filter(deployment=dev).update(packages_digest=PACKAGES)
+    dev.revisions.filter(pk=dev.applied_id).update(packages_digest=PACKAGES)
+    default_storage.save(lock_name(PACKAGES), ContentFile(b"a==1"))
+    keep_project_image(
+        cluster=clusters[0],
+        runtime_image=runtime_spec(prod.wanted.configuration).image,
+        packages_digest=PACKAGES,
+        image=SOURCE_IMAGE,
+    )
+    return clusters
+
+
+def copy(promotion: Promotion, now: datetime | None = None) -> Promotion:
+    copying.copy(promotion_id=promotion.pk, now=now or timezone.now())
+    promotion.refresh_from_db()
+    return promotion
+
+
+def copied(plane: type[FakePlane]) -> list[str]:
+    return [image for method, image in plane.store.calls if method == "copy_image"]
+
+
+def on_other_cluster(prod: Deployment, packages: str = PACKAGES) -> str:
+    """Return the image that prod's cluster has of the packages."""
+    base = runtime_spec(prod.wanted.configuration).image
+    return project_image(cluster=prod.cluster, runtime_image=base, packages_digest=packages)
+
+
+def test_packages_are_copied_to_another_cluster_and_then_it_is_deployed(
+    alice: User,
+    dev: Deployment,
+    prod: Deployment,
+    on_clusters: Any,
+    plane: type[FakePlane],
+    client_of: ClientOf,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    client, prod = client_of(alice), Deployment.objects.get(pk=prod.pk)
+    compared = client.get(f"/d/{dev.ref}/deploys/compare/?to={prod.ref}").content.decode()
+    check_page(compared)
+    assert "copied to the registry of prod first, with the same digest" in compared
+
+    made = ask(alice, dev, prod)
+
+    assert (made.state, Deploy.objects.filter(deployment=prod).count()) == ("copying", 0)
+    url = f"/d/{prod.ref}/deploys/promotions/{made.number}/"
+    page = client.get(url).content.decode()
+    check_page(page)
+    assert "every 2s" in page
+    assert "Copying packages" in client.get(f"/d/{prod.ref}/deploys/").content.decode()
+    with pytest.raises(services.AlreadyAsked, match="packages are being copied"):
+        ask(alice, dev, prod)
+    assert copying.due(now=timezone.now()) == [made.pk]
+
+    copy(made)
+
+    assert (made.state, copied(plane)) == ("deployed", [SOURCE_IMAGE])
+    assert on_other_cluster(prod) == SOURCE_IMAGE
+    assert made.deploy.packages_digest == PACKAGES
+    prod.refresh_from_db()
+    assert prod.wanted.packages_digest == PACKAGES
+    done = client.get(url, headers={"HX-Request": "true"}).content.decode()
+    assert "every 2s" not in done
+    assert "It became" in done
+    # It is there now: the next one needs no copy, and a second run of the job does nothing.
+    copy(made)
+    assert len(copied(plane)) == 1
+    assert Deploy.objects.filter(deployment=prod).count() == 1
+
+
+def test_what_a_registry_hinders_is_tried_three_times_or_said_at_once(
+    alice: User,
+    dev: Deployment,
+    prod: Deployment,
+    on_clusters: Any,
+    plane: type[FakePlane],
+    client_of: ClientOf,
+) -> None:
+    away = "The registry of this cluster does not answer the portal."
+    plane.store.fail("copy_image", Temporary(away), times=3)
+    made, now = ask(alice, dev, prod), timezone.now()
+    for minute in (0, 2):
+        copy(made, now + timedelta(minutes=minute))
+        assert (made.state, made.problem) == ("copying", away)
+    assert copying.due(now=timezone.now()) == []
+    url = f"/d/{prod.ref}/deploys/promotions/{made.number}/"
+    assert away in client_of(alice).get(url).content.decode()
+
+    copy(made, now + timedelta(minutes=4))
+
+    assert (made.state, made.problem) == ("failed", away)
+    page = client_of(alice).get(url).content.decode()
+    check_page(page)
+    assert "Nothing was deployed" in page
+    assert f"/d/{dev.ref}/deploys/compare/?to={prod.ref}" in page
+    assert AuditEvent.objects.filter(action="deployment.promotion_failed").count() == 1
+    plane.store.fail("copy_image", Permanent("It has no room for the image."))
+    second = copy(ask(alice, dev, prod))
+    assert (second.state, second.problem) == ("failed", "It has no room for the image.")
+    assert not Deploy.objects.filter(deployment=prod).exists()
+    assert on_other_cluster(Deployment.objects.get(pk=prod.pk)) == ""
+    assert copy(ask(alice, dev, prod)).state == "deployed"
+
+
+def test_a_worker_that_is_killed_three_times_while_it_copies_gives_up(
+    alice: User, dev: Deployment, prod: Deployment, on_clusters: Any
+) -> None:
+    made, now = ask(alice, dev, prod), timezone.now()
+    for _ in range(copying.MOST_ATTEMPTS):
+        assert copying._claim(made.pk, now) is not None
+        assert copying._claim(made.pk, now) is None
+        now += copying.LEASE + timedelta(seconds=1)
+
+    assert copy(made, now).state == "failed"
+    assert "interrupted three times" in made.problem
+
+
+def test_while_packages_are_copied_target_and_rights_are_judged_again(
+    alice: User, dora: User, dev: Deployment, prod: Deployment, on_clusters: Any
+) -> None:
+    rules.set_approval(actor=alice, deployment=prod, is_on=True)
+    asked = ask(alice, dev, prod)
+    approve(dora, asked)
+    asked.refresh_from_db()
+    assert (asked.state, asked.decided_by) == ("copying", dora)
+    with pytest.raises(services.PromotionClosed):
+        services.decline(actor=alice, promotion=asked, now=timezone.now())
+    prod.workspace.grants.filter(user=dora).delete()
+    assert copy(asked).problem.startswith("Dora, who let this promotion go on, may no longer")
+
+    # The image came, and stays a week: the next one would find it.
+    ProjectImage.objects.filter(cluster=on_clusters[1]).delete()
+    put_role(dora, role("workspace", "author"), prod.workspace)
+    second = approve(dora, ask(alice, dev, prod))
+    upload(alice, Deployment.objects.get(pk=prod.pk), DAG + b"# meanwhile\n")
+    assert "has changed since you compared" in copy(second).problem
+
+    ProjectImage.objects.filter(cluster=on_clusters[1]).delete()
+    third = approve(dora, ask(alice, dev, prod))
+    assert copy(third).state == "deployed"
+    assert "approved by Dora" in Deployment.objects.get(pk=prod.pk).wanted.reason
+
+
+def test_what_cannot_be_copied_is_said_before_anything_is_asked_for(
+    alice: User, dev: Deployment, prod: Deployment, on_clusters: tuple[Cluster, Cluster]
+) -> None:
+    ProjectImage.objects.update(packages_digest="0" * 64)
+    with pytest.raises(fitting.DoesNotFit, match="not known any more, so it cannot be copied"):
+        ask(alice, dev, prod)
+    image = {"name": "r.example.org/a:1", "digest": f"sha256:{'d' * 64}"}
+    versions = {"airflow_version": "3.3.2", "python_version": "", "secret_id": ""}
+    prod.revisions.filter(pk=prod.wanted_id).update(
+        config={**prod.wanted.config, "image": {**image, **versions}}
+    )
+    with pytest.raises(fitting.DoesNotFit, match=r"and etl-prod runs r\.example\.org/a@sha256"):
+        ask(alice, dev, prod)
+    assert not Promotion.objects.exists()
+
+
+def test_what_runs_on_this_machine_gets_an_image_of_the_same_lock(
+    alice: User,
+    dev: Deployment,
+    prod: Deployment,
+    on_clusters: Any,
+    plane: type[FakePlane],
+    settings: Any,
+) -> None:
+    settings.AIRFLOW_SIGN_IN_PUBLIC_KEY = "a public key"
+    local = Cluster.objects.get(kind=Cluster.Kind.LOCAL, organization=prod.workspace.organization)
+    Deployment.objects.filter(pk=dev.pk).update(cluster=local)
+    plane.store.image = SOURCE_IMAGE
+    prod.airflow_secrets = sealed.new_airflow_secrets(deployment_id=prod.pk)
+    prod.save(update_fields=["airflow_secrets"])
+
+    made = copy(ask(alice, dev, prod))
+
+    assert (made.state, made.problem) == ("deployed", "")
+    assert ("install_packages", prod.ref) in plane.store.calls
+    assert on_other_cluster(Deployment.objects.get(pk=prod.pk)) == SOURCE_IMAGE
+
+
+def test_a_promotion_keeps_the_image_that_it_is_to_copy(
+    alice: User, dev: Deployment, prod: Deployment, on_clusters: tuple[Cluster, Cluster]
+) -> None:
+    made = ask(alice, dev, prod)
+    Deployment.objects.filter(pk=dev.pk).update(phase=Phase.DELETED)
+    assert named_locks(on_clusters[0]) == {PACKAGES}
+
+    services.fail(promotion=made, problem="It has no room.")
+
+    assert named_locks(on_clusters[0]) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(REGISTRY is None, reason="docker-registry is not installed")
+def test_between_two_real_registries_the_digest_is_the_same_and_no_secret_is_shown(
+    alice: User,
+    dev: Deployment,
+    prod: Deployment,
+    on_clusters: tuple[Cluster, Cluster],
+    client_of: ClientOf,
+    settings: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.CLUSTER_NETWORKS = ("127.0.0.0/8",)
+    real = "apps.dataplane.kubernetes.plane.KubernetesPlane"
+    with ExitStack() as stack:
+        registries = []
+        for cluster in on_clusters:
+            name = cluster.name
+            started = running_registry(tmp_path / name, Authority(name), "127.0.0.1")
+            one = stack.enter_context(started)
+            registries.append(one)
+            cluster.registry_repository = f"{one.host}/{name}/airflow"
+            cluster.registry_user, cluster.registry_ca = USER, one.authority.certificate
+            cluster_secrets.seal(cluster, "registry_password", PASSWORD)
+            cluster.connection_version += 1
+            cluster.save()
+        digest = registries[0].push_image("dev/airflow", "packages-1")
+        image = f"{on_clusters[0].registry_repository}@{digest}"
+        ProjectImage.objects.filter(cluster=on_clusters[0]).update(image=image)
+        made = ask(alice, dev, prod)
+        settings.DATA_PLANES = {**settings.DATA_PLANES, "kubernetes": real}
+
+        copy(made)
+
+        assert (made.state, made.problem) == ("deployed", "")
+        assert registries[1].manifest("prod/airflow", digest)
+        prod = Deployment.objects.get(pk=prod.pk)
+        assert on_other_cluster(prod) == f"{on_clusters[1].registry_repository}@{digest}"
+        page = client_of(alice).get(f"/d/{prod.ref}/deploys/promotions/{made.number}/").content
+        events = str(list(AuditEvent.objects.values_list("changes", flat=True)))
+        assert PASSWORD not in page.decode() + caplog.text + events
 
 
 def test_pages_take_as_many_queries_for_two_files_as_for_a_thousand(

@@ -60,6 +60,44 @@ def test_an_image_that_cannot_be_pulled_is_named_and_the_old_one_goes_on(
     assert kubernetes_plane.observe(ref=ref).applied_revision == 3
 
 
+def test_an_image_that_is_gone_when_a_pod_moves_is_named_with_what_to_do(
+    control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
+) -> None:
+    settle(kubernetes_plane, small_spec(ref))
+    namespace = namespace_of(ref)
+    pods = control_plane.objects("pods", namespace)
+    name = next(
+        one["metadata"]["name"] for one in pods if one["metadata"]["name"].startswith("scheduler-")
+    )
+    image = "registry.test/team/etl@sha256:" + "a" * 64
+    said = f'failed to pull and unpack image "{image}": manifest unknown'
+    container = {
+        **{"name": "scheduler", "image": image, "imageID": "", "ready": False, "restartCount": 0},
+        "state": {"waiting": {"reason": "ErrImagePull", "message": said}},
+    }
+    # As the kubelet of the node that it moved to says it.
+    conditions = [{"type": kind, "status": "False"} for kind in ("Ready", "ContainersReady")]
+    status = {"phase": "Pending", "conditions": conditions, "containerStatuses": [container]}
+    patch = json.dumps({"status": status})
+    control_plane.kubectl(
+        *("patch", "pod", name, "-n", namespace, "--subresource=status", "--type=merge"),
+        *("-p", patch),
+    )
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found = kubernetes_plane.observe(ref=ref)
+        [scheduler] = [one for one in found.components if one.name == "scheduler"]
+        if scheduler.state == "failed" or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+
+    assert scheduler.state == "failed"
+    assert f"The image {image} cannot be pulled" in scheduler.detail
+    assert "Push it again, or go back to a revision with another image" in scheduler.detail
+    # What observability makes the incident "Image cannot be pulled" of.
+    assert scheduler.detail.startswith("The image ")
+
+
 def test_a_migration_that_fails_stops_the_revision_and_is_made_anew(
     control_plane: ControlPlane, kubernetes_plane: KubernetesPlane, ref: str
 ) -> None:

@@ -28,13 +28,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def registry(folder: Path, *, port: int, auth: str = "") -> Iterator[str]:
+def registry(folder: Path, *, port: int, auth: str = "", deletes: bool = True) -> Iterator[str]:
     """Run a registry with this part of configuration; yield its address, host and port."""
     host = f"127.0.0.1:{port}"
     configuration = folder / f"registry-{port}.yml"
     configuration.write_text(
         "version: 0.1\nlog: {level: error}\n"
-        f"storage: {{filesystem: {{rootdirectory: {folder / 'images'}}}}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder / 'images'}}}, "
+        f"delete: {{enabled: {str(deletes).lower()}}}}}\n"
         f'http: {{addr: "{host}"}}\n{auth}'
     )
     with (folder / f"registry-{port}.log").open("w") as log:

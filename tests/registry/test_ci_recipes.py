@@ -1,19 +1,29 @@
 """The scripts of docs/ci.md, as they stand there, against a portal and a registry that answer."""
 
 import os
+import re
 import shutil
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from django.utils import timezone
 
 from apps.clusters.models import Cluster
 from apps.core.public_ids import public_id
+from apps.dataplane.errors import Permanent
+from apps.dataplane.project import Package, PackageLock
 from apps.deployments.models import Deployment
+from apps.deployments.secrets import sealed
 from apps.deploys.models import Deploy
+from apps.deploys.previews import checking
 from apps.organizations.tokens.services import create_token
 from tests.conftest import CONFIG, new_deployment, role
+from tests.deploys.test_deploy_pages import settle
 from tests.docs.documents import FENCE, PROJECT
 from tests.registry.registries import IS_INSTALLED, SKOPEO, WHY_NOT, image_layout
 
@@ -42,11 +52,22 @@ def script(name: str) -> str:
     return found[3]
 
 
-def run(name: str, deployment: Deployment, secret: str, url: str, folder: Path) -> str:
+def run(
+    name: str,
+    deployment: Deployment,
+    secret: str,
+    url: str,
+    folder: Path,
+    *,
+    steps: tuple[str, ...] = (),
+    ends: int = 0,
+    **variables: str,
+) -> str:
+    """Run a script, or the steps of a pipeline that do."""
     (folder / name).write_text(script(name))
     organization = deployment.workspace.organization
     done = subprocess.run(
-        ["sh", name],
+        ["sh", "-euc", "\n".join(steps)] if steps else ["sh", name],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -59,11 +80,11 @@ def run(name: str, deployment: Deployment, secret: str, url: str, folder: Path) 
             "ORGANIZATION_ID": public_id("organization", organization.pk),
             "DEPLOYMENT_ID": public_id("deployment", deployment.pk),
             "ASTRO_API_TOKEN": secret,
-            "COMMIT": "a1b2c3",
+            **(variables or {"COMMIT": "a1b2c3"}),
         },
     )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout.strip()
+    assert done.returncode == ends, f"{done.stdout}\n{done.stderr}"
+    return done.stdout.strip() if not ends else done.stderr.strip()
 
 
 def author_of(deployment: Deployment, alice: Any) -> str:
@@ -85,6 +106,96 @@ def test_the_script_for_dags_deploys_them(
     deploy = Deploy.objects.get()
     assert [one["path"] for one in deploy.files] == ["orders.py"]
     assert deploy.description == "a1b2c3"
+
+
+def pipeline(title: str) -> str:
+    """Return the recipe of the page below a title."""
+    found = FENCE.search((PROJECT / "docs" / "ci.md").read_text().partition(f"## {title}\n")[2])
+    assert found
+    return found[3]
+
+
+def in_order(title: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the commands of a pipeline, and what its CI says of the commit."""
+    if title == "Jenkins":
+        commands = re.findall(r"steps \{ sh '([^']+)' \}", pipeline(title))
+        return tuple(commands), {"GIT_COMMIT": "a1b2c3"}
+    whole = yaml.safe_load(pipeline(title))
+    job = whole["deploy"] if title == "GitLab CI" else whole["jobs"]["deploy"]
+    if title == "GitLab CI":
+        assert job["variables"] == {"COMMIT": "$CI_COMMIT_SHA"}
+        return (*job["before_script"], *job["script"]), {"COMMIT": "a1b2c3"}
+    assert job["env"]["COMMIT"] == "${{ github.sha }}"
+    given = set(job["env"]) - {"COMMIT"}
+    assert given == {"PORTAL_URL", "ORGANIZATION_ID", "DEPLOYMENT_ID", "ASTRO_API_TOKEN"}
+    return tuple(one["run"] for one in job["steps"] if "run" in one), {"COMMIT": "a1b2c3"}
+
+
+def test_the_steps_of_each_pipeline_deploy(
+    live_server: Any, settings: Any, alice: Any, deployment: Deployment, tmp_path: Path
+):
+    settings.PORTAL_URL = live_server.url
+    secret = author_of(deployment, alice)
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "bin").mkdir()
+    # That of Alpine: here the programs are installed.
+    apk = '#!/bin/sh\nshift 2\nfor one in "$@"; do command -v "$one"; done\n'
+    (tmp_path / "bin" / "apk").write_text(apk)
+    (tmp_path / "bin" / "apk").chmod(0o755)
+
+    for number, title in enumerate(("GitHub Actions", "GitLab CI", "Jenkins"), start=1):
+        (tmp_path / "dags" / "orders.py").write_text(f"from airflow.sdk import DAG  # {number}\n")
+        steps, variables = in_order(title)
+        at = (deployment, secret, live_server.url, tmp_path)
+        said = run("deploy-dags.sh", *at, steps=steps, **variables)
+        assert said.splitlines()[-1] == "DEPLOYED", title
+        deploy = Deploy.objects.get(number=number)
+        assert deploy.description == "a1b2c3"
+        settle(deployment)
+
+
+def test_the_script_for_projects_waits_for_its_packages_and_says_what_is_wrong(
+    live_server: Any, settings: Any, alice: Any, deployment: Deployment, plane: Any, tmp_path: Path
+):
+    settings.PORTAL_URL, settings.AIRFLOW_SIGN_IN_PUBLIC_KEY = live_server.url, "public"
+    deployment.airflow_secrets = sealed.new_airflow_secrets(deployment_id=deployment.pk)
+    deployment.save(update_fields=["airflow_secrets"])
+    secret = author_of(deployment, alice)
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "orders.py").write_text("from airflow.sdk import DAG\n")
+    (tmp_path / "requirements.txt").write_text("pandas\n")
+    (tmp_path / "bin").mkdir()
+    # The script waits five seconds between two looks.
+    (tmp_path / "bin" / "sleep").write_text("#!/bin/sh\nexec /bin/sleep 0.2\n")
+    (tmp_path / "bin" / "sleep").chmod(0o755)
+    git = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", str(tmp_path))
+    for command in (("init", "-q"), ("add", "dags", "requirements.txt"), ("commit", "-qm", "x")):
+        subprocess.run([*git, *command], check=True, timeout=20)
+    plane.store.lock = PackageLock(
+        text="pandas==2.2 \\\n    --hash=sha256:" + "0" * 64 + "\n",
+        packages=(Package(name="pandas", version="2.2"),),
+    )
+    plane.store.fail("lock_packages", Permanent("There is no pandas 99."))
+    at = (deployment, secret, live_server.url, tmp_path)
+
+    with ThreadPoolExecutor() as threads:
+        failed = threads.submit(run, "deploy-project.sh", *at, ends=1)
+        check_when_asked()
+        assert "There is no pandas 99." in failed.result()
+        done = threads.submit(run, "deploy-project.sh", *at)
+        check_when_asked()
+        assert done.result() == "DEPLOYED"
+
+    assert Deploy.objects.get().packages_digest
+
+
+def check_when_asked() -> None:
+    """Do what a worker does, as soon as there is something to check."""
+    deadline = time.monotonic() + 40
+    while not (found := checking.due(now=timezone.now())):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    checking.check(preview_id=found[0], now=timezone.now())
 
 
 @pytest.mark.skipif(not IS_INSTALLED, reason=WHY_NOT)

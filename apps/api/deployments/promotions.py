@@ -33,8 +33,9 @@ class AtPromotion(AtDeployment):
 
 
 class PromotionShape(Shape):
-    """`status` is OPEN, DEPLOYED, DECLINED, WITHDRAWN or EXPIRED. What cannot be seen any more of
-    the source is left out.
+    """`status` is OPEN, COPYING, DEPLOYED, FAILED, DECLINED, WITHDRAWN or EXPIRED; `problem` says
+    why the last attempt to copy packages failed. What cannot be seen any more of the source is left
+    out.
     """
 
     number: int
@@ -45,6 +46,7 @@ class PromotionShape(Shape):
     deploy_id: str | None = None
     status: str
     description: str
+    problem: str | None = None
     created_at: datetime
     expires_at: datetime
     created_by_subject: Profile
@@ -84,7 +86,8 @@ def list_promotions(request: Call, at: Path[AtDeployment], asked: Query[Paging])
 @once
 def new_promotion(request: Call, at: Path[AtDeployment], body: NewPromotion) -> Any:
     """The code and the packages that run in the source, unchanged. Where approval is needed the
-    answer has the status OPEN, and another person approves it in the portal. 404 where the source
+    answer has the status OPEN, and another person approves it in the portal; while packages are
+    copied to another cluster it is COPYING. 404 where the source
     cannot be seen, 409 where it does not fit.
     """
     caller, target = request.caller.user, request.found
@@ -131,6 +134,7 @@ def _shape(promotion: Promotion) -> PromotionShape:
         deploy_id=public_id("deploy", promotion.deploy_id) if promotion.deploy_id else None,
         status=state_at(promotion, timezone.now()).upper(),
         description=promotion.description,
+        problem=promotion.problem or None,
         created_at=promotion.created_at,
         expires_at=promotion.expires_at,
         created_by_subject=profile_of(promotion.created_by),

@@ -98,6 +98,12 @@ def get(url: str, *, headers: Mapping[str, str], guard: Guard) -> Answer:
     return request("GET", url, body=None, headers=sent, guard=guard)
 
 
+def delete(url: str, *, headers: Mapping[str, str], guard: Guard) -> Answer:
+    """Ask an address to delete what it names, and return what it answers; as `get` does."""
+    sent = {"User-Agent": HEADERS["User-Agent"], **headers}
+    return request("DELETE", url, body=None, headers=sent, guard=guard)
+
+
 def request(
     method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], guard: Guard
 ) -> Answer:

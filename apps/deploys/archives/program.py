@@ -362,6 +362,9 @@ def _listed(paths: list[str]) -> str:
 
 def _clean_path(name: str) -> str:
     shown = name.encode("unicode_escape").decode()[:120]
+    if any("\udc80" <= letter <= "\udcff" for letter in name):
+        # What no UTF-8 is, as Python reads it.
+        raise Refusal(f"The name {shown} is not UTF-8. Rename the file, or pack it as a zip.")
     if not name.isprintable():
         raise Refusal(f"The name {shown} contains invisible characters. Rename the file.")
     if "\\" in name:

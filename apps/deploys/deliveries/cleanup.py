@@ -14,7 +14,7 @@ from apps.deployments.reconciling.compiler import (
     code_name,
     lock_name,
 )
-from apps.deploys.models import Deploy, Preview, PreviewState, Promotion, PromotionState
+from apps.deploys.models import UNDER_WAY, Deploy, Preview, PreviewState, Promotion
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def _remove_unused(names: list[str]) -> int:
 
 
 def _asked_for() -> QuerySet[Promotion, int | None]:
-    promotions = Promotion.objects.filter(state=PromotionState.OPEN)
+    promotions = Promotion.objects.filter(state__in=UNDER_WAY)
     return promotions.exclude(deployment__phase=Phase.DELETED).values_list("source", flat=True)
 
 

@@ -14,17 +14,26 @@ class PromotionState(models.TextChoices):
     """How far a promotion came. A closed one never opens again."""
 
     OPEN = "open", "Waiting for approval"
+    COPYING = "copying", "Copying packages"
+    FAILED = "failed", "Failed"
     DEPLOYED = "deployed", "Deployed"
     DECLINED = "declined", "Declined"
     WITHDRAWN = "withdrawn", "Withdrawn"
     EXPIRED = "expired", "Expired"
 
 
+# What is not decided on, or not done yet: it keeps what it needs, and is asked for once.
+UNDER_WAY = (PromotionState.OPEN, PromotionState.COPYING)
+
+
 class Promotion(models.Model):
     """The request to run in `deployment` what another Deployment runs: the code and packages of the
     deploy `source`, unchanged. `source_name` is what that Deployment was called.
 
-    `deploy` is what it became. `decided_by` approved, declined or withdrew it, at `decided_at`.
+    `deploy` is what it became. `decided_by` approved, declined or withdrew it, at `decided_at`, and
+    saw the revision `base_number` of the target. While it is copying, a worker brings the image
+    with the packages to the cluster of the target: `lease_until` is when another one begins again,
+    and `problem` why the last attempt failed.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="promotions")
@@ -48,6 +57,11 @@ class Promotion(models.Model):
         Deploy, null=True, blank=True, on_delete=models.SET_NULL, related_name="promotion"
     )
 
+    base_number = models.PositiveIntegerField(default=0, db_default=0)
+    problem = models.CharField(max_length=1500, blank=True, default="", db_default="")
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -55,7 +69,7 @@ class Promotion(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["deployment", "source"],
-                condition=Q(state="open"),
+                condition=Q(state__in=("open", "copying")),
                 name="promotion_asked_for_once",
             ),
         ]

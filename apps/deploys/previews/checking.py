@@ -26,7 +26,7 @@ from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.project import Package, PackageLock, ParsedProject
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.untrusted import rows_of, text_of
-from apps.deployments.models import Phase, Revision
+from apps.deployments.models import Deployment, Phase, Revision
 from apps.deployments.reconciling.compiler import compile_spec, lock_name
 from apps.deploys.deliveries.queries import current_deploy
 from apps.deploys.models import Preview, PreviewState
@@ -93,7 +93,7 @@ def _check(preview: Preview) -> None:
         preview.problem = "This data plane cannot look at code before it runs."
         return
     preview.base, preview.runtime = wanted, wanted.configuration.runtime
-    spec = _with_package_indexes(preview, compile_spec(deployment=deployment, revision=wanted))
+    spec = with_package_indexes(compile_spec(deployment=deployment, revision=wanted), deployment)
     _note(preview, "packages")
     lock = plane.lock_packages(
         spec=spec,
@@ -122,7 +122,7 @@ def _installed(
     if spec.packages is None:
         return spec, ()
     hold_project_image(cluster=deployment.cluster, packages_digest=spec.packages.digest)
-    installed = plane.install_packages(spec=_with_package_indexes(preview, spec))
+    installed = plane.install_packages(spec=with_package_indexes(spec, deployment))
     if installed.image:
         keep_project_image(
             cluster=deployment.cluster,
@@ -134,10 +134,12 @@ def _installed(
     return spec, installed.packages
 
 
-def _with_package_indexes(preview: Preview, spec: DeploymentSpec) -> DeploymentSpec:
-    """Return a specification that names what is asked for packages, in any case."""
+def with_package_indexes(spec: DeploymentSpec, deployment: Deployment) -> DeploymentSpec:
+    """Return a specification that names what is asked for packages, in any case. Raises Permanent
+    where the password of an index cannot be read.
+    """
     try:
-        return replace(spec, package_indexes=package_indexes(preview.deployment))
+        return replace(spec, package_indexes=package_indexes(deployment))
     except SecretUnreadable as error:
         raise Permanent(f"The password of a package index cannot be read. {error}") from error
 

@@ -7,7 +7,7 @@ from typing import Any
 from apps.access.grants.audit_labels import record_on
 from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
-from apps.deploys.models import Promotion, PromotionState
+from apps.deploys.models import UNDER_WAY, Promotion, PromotionState
 
 
 def connect() -> None:
@@ -16,7 +16,7 @@ def connect() -> None:
 
 
 def _end(sender: Any, user: User, **_: Any) -> list[str]:
-    waiting = Promotion.objects.filter(created_by=user, state=PromotionState.OPEN)
+    waiting = Promotion.objects.filter(created_by=user, state__in=UNDER_WAY)
     found = list(waiting.select_related("deployment__workspace__organization"))
     waiting.filter(pk__in=[one.pk for one in found]).update(state=PromotionState.WITHDRAWN)
     for one in found:

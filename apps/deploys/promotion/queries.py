@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.access.effective_grants import people_allowed
 from apps.accounts.models import User
@@ -101,10 +101,9 @@ def promotions_of(deployment: Deployment) -> QuerySet[Promotion]:
 
 
 def open_promotions(deployment: Deployment, *, now: Any) -> QuerySet[Promotion]:
-    """List what waits for approval, newest first."""
-    rows = Promotion.objects.filter(
-        deployment=deployment, state=PromotionState.OPEN, expires_at__gt=now
-    )
+    """List what waits for approval or is being copied, newest first."""
+    waits = Q(state=PromotionState.OPEN, expires_at__gt=now)
+    rows = Promotion.objects.filter(waits | Q(state=PromotionState.COPYING), deployment=deployment)
     return rows.select_related("created_by").order_by("-number")
 
 

@@ -7,34 +7,34 @@ from typing import Any
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Max
 from django.urls import reverse
 from django.utils import timezone
 
 from apps.access.grants.audit_labels import record_on
-from apps.access.queries import forget_permissions
 from apps.accounts.mail import deliver
-from apps.accounts.models import User, UserKind
-from apps.clusters.images import project_image
-from apps.core.errors import Conflict, Refused
+from apps.accounts.models import User
+from apps.core.errors import Conflict
 from apps.deployments.models import Deployment, Operation
 from apps.deployments.operations import lock_deployment
-from apps.deployments.reconciling.compiler import runtime_spec
-from apps.deploys.deliveries.enforcement import ensure_may_deliver
+from apps.deploys import jobs
 from apps.deploys.deliveries.origins import source_of
-from apps.deploys.deliveries.queries import most_code_bytes, takes_projects
 from apps.deploys.deliveries.services import record_deploy, same_code
-from apps.deploys.models import Deploy, Promotion, PromotionState
+from apps.deploys.models import UNDER_WAY, Deploy, Promotion, PromotionState
+from apps.deploys.promotion.conditions import (
+    TargetChanged,
+    ensure_author_still_may,
+    ensure_base,
+    ensure_decider_still_may,
+    ensure_may_promote,
+    ensure_other_person,
+)
+from apps.deploys.promotion.fitting import ensure_fits, way_of_packages
 from apps.deploys.promotion.queries import (
-    DELIVER,
-    LONGEST_CHAIN,
-    SEE,
     approvers,
     running_deploy,
-    running_revision,
 )
 from apps.deploys.promotion.rules import needs_approval
-from apps.organizations.models import ApiToken
 
 MOST_AGE = timedelta(days=7)
 
@@ -47,28 +47,21 @@ class SourceChanged(Conflict):
     """The source runs something else than what the person saw."""
 
 
-class TargetChanged(Conflict):
-    """The target was changed since the person looked at the difference."""
-
-
-class DoesNotFit(Conflict):
-    """The code cannot run in the target as it is configured."""
-
-
 class PromotionClosed(Conflict):
     """The promotion was decided on already, or has expired."""
 
 
 class AlreadyAsked(Conflict):
-    """The same promotion waits for approval. `promotion` is that one."""
+    """The same promotion is under way. `promotion` is that one."""
 
     def __init__(self, promotion: Promotion) -> None:
-        super().__init__("This promotion waits for approval already.")
+        is_copying = promotion.state == PromotionState.COPYING
+        super().__init__(
+            "This promotion is under way already: its packages are being copied."
+            if is_copying
+            else "This promotion waits for approval already."
+        )
         self.promotion = promotion
-
-
-class NotYours(Refused):
-    """This person or program may not decide on the promotion."""
 
 
 @transaction.atomic
@@ -82,16 +75,17 @@ def promote(
     description: str = "",
 ) -> Promotion:
     """Deploy to `target` what runs in `source`, or ask for approval where that is needed: then the
-    promotion is open. The numbers are those of what the actor has seen: the deploy that runs in the
-    source, and the newest revision of the target.
+    promotion is open. Where the packages have to be brought to the cluster of the target first, it
+    is copying, and a worker goes on. The numbers are those of what the actor has seen: the deploy
+    that runs in the source, and the newest revision of the target.
 
     Raises NothingToPromote, SourceChanged, TargetChanged, DoesNotFit, AlreadyAsked, Refused, and as
     `record_deploy` does.
     """
     target = lock_deployment(target)
     deploy = _running(source, deploy_number)
-    _ensure_base(target, base_revision_number)
-    _ensure_may_promote(actor, deploy, target)
+    ensure_base(target, base_revision_number)
+    ensure_may_promote(actor, deploy, target)
     ensure_fits(deploy, target)
     _ensure_not_asked(deploy, target)
     promotion = Promotion(
@@ -108,7 +102,7 @@ def promote(
         _record("promotion_requested", actor, promotion)
         transaction.on_commit(partial(_tell_approvers, promotion), robust=True)
         return promotion
-    return _deploy(promotion, target, actor, reason=_reason(promotion))
+    return _proceed(promotion, target, actor)
 
 
 @transaction.atomic
@@ -123,12 +117,50 @@ def approve(
     target = lock_deployment(promotion.deployment)
     promotion = _locked(promotion, now)
     if needs_approval(target):
-        _ensure_other_person(actor, promotion)
-    _ensure_base(target, base_revision_number)
+        ensure_other_person(actor, promotion)
+    ensure_base(target, base_revision_number)
     deploy = _source(promotion)
-    _ensure_author_still_may(promotion, deploy, target)
+    ensure_author_still_may(promotion, deploy, target)
     ensure_fits(deploy, target)
-    return _deploy(promotion, target, actor, reason=f"{_reason(promotion)}, approved by {actor}")
+    return _proceed(promotion, target, actor)
+
+
+@transaction.atomic
+def finish(*, promotion: Promotion, now: datetime) -> None:
+    """Deploy a promotion whose packages have been brought. Nothing happens to one that is not
+    copying any more.
+
+    Raises as `approve` does; what those who asked and approved may do is checked again.
+    """
+    target = lock_deployment(promotion.deployment)
+    promotion = _row(promotion)
+    if promotion.state != PromotionState.COPYING:
+        return
+    deploy = _source(promotion)
+    ensure_base(target, promotion.base_number)
+    ensure_author_still_may(promotion, deploy, target)
+    ensure_decider_still_may(promotion, target)
+    ensure_fits(deploy, target)
+    if way_of_packages(deploy, target):
+        raise TargetChanged(
+            f"{target.name} has changed since you compared. Look at the difference again."
+        )
+    _deploy(promotion, target, promotion.decided_by)
+
+
+@transaction.atomic
+def fail(*, promotion: Promotion, problem: str) -> None:
+    """Close a promotion whose packages could not be brought, or that may not go on after it."""
+    promotion = _row(promotion)
+    if promotion.state != PromotionState.COPYING:
+        return
+    promotion.state, promotion.problem, promotion.lease_until = (
+        PromotionState.FAILED,
+        problem[:1500],
+        None,
+    )
+    promotion.save(update_fields=["state", "problem", "lease_until"])
+    _record("promotion_failed", promotion.decided_by, promotion)
 
 
 @transaction.atomic
@@ -176,8 +208,8 @@ def _running(source: Deployment, number: int) -> Deploy:
 
 
 def _source(promotion: Promotion) -> Deploy:
-    above = ("deployment__applied", "deployment__workspace__organization", "revision")
-    rows = Deploy.objects.select_related(*above)
+    above = ("deployment__applied", "deployment__cluster", "deployment__workspace__organization")
+    rows = Deploy.objects.select_related(*above, "revision")
     deploy = rows.filter(pk=promotion.source_id).first() if promotion.source_id else None
     if deploy is None:
         raise NothingToPromote(
@@ -186,11 +218,15 @@ def _source(promotion: Promotion) -> Deploy:
     return deploy
 
 
-def _locked(promotion: Promotion, now: datetime) -> Promotion:
+def _row(promotion: Promotion) -> Promotion:
     rows = Promotion.objects.select_for_update(of=("self",)).select_related(
-        "created_by", "source", "deployment__workspace__organization"
+        "created_by", "decided_by", "source", "deployment__workspace__organization"
     )
-    promotion = rows.get(pk=promotion.pk)
+    return rows.get(pk=promotion.pk)
+
+
+def _locked(promotion: Promotion, now: datetime) -> Promotion:
+    promotion = _row(promotion)
     if state_at(promotion, now) != PromotionState.OPEN:
         raise PromotionClosed("This promotion is not waiting for approval any more.")
     return promotion
@@ -204,109 +240,13 @@ def state_at(promotion: Promotion, now: datetime) -> PromotionState:
     return state
 
 
-def _ensure_base(target: Deployment, number: int) -> None:
-    if target.wanted is not None and target.wanted.number != number:
-        raise TargetChanged(
-            f"{target.name} has changed since you compared. Look at the difference again."
-        )
-
-
-def _ensure_may_promote(actor: User, deploy: Deploy, target: Deployment) -> None:
-    source = deploy.deployment
-    if source.workspace.organization_id != target.workspace.organization_id:
-        raise Refused("Promote within one organization only.")
-    if not actor.has_perm(SEE, source) or not actor.has_perm(DELIVER, target):
-        raise Refused(f"You may not deploy to {target.name} what runs in {source.name}.")
-    ensure_may_bring(actor, deploy, target)
-
-
-def ensure_may_bring(actor: User, deploy: Deploy, target: Deployment) -> None:
-    """Where CI/CD enforcement is on, what git or a pipeline delivered elsewhere may come, and what
-    a person uploaded there may not: a promotion or a copy is no way around it. Raises Refused.
-    """
-    if _came_by_hand(deploy):
-        ensure_may_deliver(actor=actor, deployment=target)
-
-
-def _came_by_hand(deploy: Deploy) -> bool:
-    for _ in range(LONGEST_CHAIN):
-        before = deploy.promoted_from or deploy.rollback_of
-        if before is None:
-            break
-        deploy = before
-    return deploy.source == Deploy.Source.HAND
-
-
-def ensure_fits(deploy: Deploy, target: Deployment) -> None:
-    """Raise DoesNotFit for code that cannot run in a Deployment as it is configured."""
-    most = most_code_bytes(target)
-    if most is not None and deploy.size_bytes > most:
-        raise DoesNotFit(
-            f"The code is larger than the {most // 1_000_000} MB that {target.name} accepts."
-        )
-    if not deploy.packages_digest:
-        return
-    if not takes_projects(target):
-        raise DoesNotFit(
-            f"The code needs packages that were installed for {deploy.deployment.name}, and "
-            f"{target.name} has the packages of its image."
-        )
-    runtime = running_revision(deploy).configuration.runtime
-    if target.wanted is not None and target.wanted.configuration.runtime != runtime:
-        raise DoesNotFit(
-            f"The packages were chosen for runtime {runtime}, and {target.name} has "
-            f"{target.wanted.configuration.runtime}. Give both the same runtime first."
-        )
-    if target.cluster.is_kubernetes and not _has_image(target, deploy.packages_digest):
-        raise DoesNotFit(
-            f"The packages were installed into an image that {target.name} cannot use: it runs on "
-            "another cluster, or from another image. Deploy the same code to it once."
-        )
-
-
-def _has_image(target: Deployment, packages_digest: str) -> bool:
-    if target.wanted is None:
-        return False
-    image = runtime_spec(target.wanted.configuration).image
-    return bool(
-        project_image(cluster=target.cluster, runtime_image=image, packages_digest=packages_digest)
-    )
-
-
 def _ensure_not_asked(deploy: Deploy, target: Deployment) -> None:
-    rows = Promotion.objects.filter(deployment=target, source=deploy, state=PromotionState.OPEN)
+    rows = Promotion.objects.filter(deployment=target, source=deploy, state__in=UNDER_WAY)
     # One that is overdue makes room for a new one, before the daily job closes it.
     for one in rows.select_related("deployment__workspace__organization", "source"):
-        if state_at(one, timezone.now()) == PromotionState.OPEN:
+        if state_at(one, timezone.now()) in UNDER_WAY:
             raise AlreadyAsked(one)
         _expire(one)
-
-
-def _ensure_other_person(actor: User, promotion: Promotion) -> None:
-    if actor.kind != UserKind.PERSON:
-        raise NotYours("An API token cannot approve a promotion: a person has to.")
-    if promotion.created_by_id in (None, actor.pk) or _made_token(actor, promotion.created_by_id):
-        raise NotYours("You asked for this promotion, so another person has to approve it.")
-
-
-def _made_token(actor: User, user_id: int | None) -> bool:
-    """Return whether the one who asked is an API token whose secret the actor may know."""
-    mine = Q(created_by=actor) | Q(secrets__made_by=actor)
-    return ApiToken.objects.filter(mine, user=user_id).exists()
-
-
-def _ensure_author_still_may(promotion: Promotion, deploy: Deploy, target: Deployment) -> None:
-    author = promotion.created_by
-    if author is not None and author.is_active:
-        forget_permissions(author)
-        if author.has_perm(DELIVER, target) and author.has_perm(SEE, deploy.deployment):
-            ensure_may_bring(author, deploy, target)
-            return
-    who = str(author) if author is not None else "The person"
-    raise Refused(
-        f"{who}, who asked for this promotion, may no longer deploy to {target.name}. Decline it, "
-        "and let a person who may ask again."
-    )
 
 
 def _tell_approvers(promotion: Promotion) -> None:
@@ -332,7 +272,18 @@ def _next_number(target: Deployment) -> int:
     return (last or 0) + 1
 
 
-def _deploy(promotion: Promotion, target: Deployment, actor: User, *, reason: str) -> Promotion:
+def _proceed(promotion: Promotion, target: Deployment, actor: User) -> Promotion:
+    """Deploy a promotion that may be deployed, or let a worker bring its packages first."""
+    if not way_of_packages(_source(promotion), target):
+        return _deploy(promotion, target, actor)
+    promotion.base_number = target.wanted.number if target.wanted else 0
+    _close(promotion, PromotionState.COPYING, actor)
+    _record("promotion_copying", actor, promotion)
+    transaction.on_commit(partial(jobs.request_copy, promotion.pk), robust=True)
+    return promotion
+
+
+def _deploy(promotion: Promotion, target: Deployment, actor: User | None) -> Promotion:
     source = _source(promotion)
     author = promotion.created_by
     deploy = same_code(
@@ -343,6 +294,9 @@ def _deploy(promotion: Promotion, target: Deployment, actor: User, *, reason: st
         created_by=author,
         source=source_of(author) if author else Deploy.Source.HAND,
     )
+    reason = _reason(promotion)
+    if actor is not None and actor.pk != promotion.created_by_id:
+        reason = f"{reason}, approved by {actor}"
     record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY, reason=reason)
     promotion.deploy = deploy
     _close(promotion, PromotionState.DEPLOYED, actor)
@@ -350,9 +304,12 @@ def _deploy(promotion: Promotion, target: Deployment, actor: User, *, reason: st
     return promotion
 
 
-def _close(promotion: Promotion, state: PromotionState, actor: User) -> None:
-    promotion.state, promotion.decided_by, promotion.decided_at = state, actor, timezone.now()
-    promotion.save(update_fields=["state", "decided_by", "decided_at", "deploy"])
+def _close(promotion: Promotion, state: PromotionState, actor: User | None) -> None:
+    promotion.state, promotion.decided_by = state, actor
+    promotion.decided_at = promotion.decided_at or timezone.now()
+    promotion.problem, promotion.lease_until = "", None
+    changed = ["state", "decided_by", "decided_at", "deploy", "base_number", "problem"]
+    promotion.save(update_fields=[*changed, "lease_until"])
 
 
 def _reason(promotion: Promotion) -> str:

@@ -12,12 +12,16 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
 from apps.core.web.form_pages import errors_as_messages
+from apps.core.web.htmx import is_fragment
 from apps.deployments.models import Deployment, Phase
-from apps.deploys.models import Promotion, PromotionState
+from apps.deploys.models import Deploy, Promotion, PromotionState
 from apps.deploys.promotion import queries, rules, services
+from apps.deploys.promotion.fitting import way_of_packages
 from apps.deploys.promotion.forms import ApprovalForm, CompareForm, DecisionForm, PromoteForm
 from apps.deploys.promotion.queries import DELIVER, MOST_CHOICES, SEE
 from apps.organizations.models import Workspace
+
+POLL_SECONDS = 2
 
 
 @scoped(Deployment, SEE, by="ref")
@@ -81,7 +85,8 @@ def promotion(request: HttpRequest, deployment: Deployment, number: int) -> Http
     # The gate has loaded it with all above it, and the page asks for them.
     shown.deployment = deployment
     if request.method != "POST":
-        return render(request, "deploys/promotion/promotion.html", _page_of(request, shown))
+        name = "_promotion" if is_fragment(request) else "promotion"
+        return render(request, f"deploys/promotion/{name}.html", _page_of(request, shown))
     form = DecisionForm(request.POST)
     if form.is_valid():
         try:
@@ -141,6 +146,7 @@ def _comparison(
     may_deliver = target.phase == Phase.ACTIVE and request.user.has_perm(DELIVER, target)
     return {
         "comparison": queries.difference_between(deploy=deploy, target=target),
+        "way_of_packages": way_of_packages(deploy, target),
         "needs_approval": rules.needs_approval(target),
         "may_deliver": may_deliver,
         "denial": denial_for(user=request.user, permission=DELIVER, on=target),
@@ -152,13 +158,18 @@ def _page_of(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
     deployment, source, user = shown.deployment, shown.source, request.user
     state = services.state_at(shown, timezone.now())
     is_open = state == PromotionState.OPEN
+    sees_source = source is not None and user.has_perm(SEE, source.deployment)
     return {
         "deployment": deployment,
         "promotion": shown,
         "state": state,
         "is_open": is_open,
+        "is_live": state == PromotionState.COPYING,
+        "is_fragment": is_fragment(request),
+        "poll_seconds": POLL_SECONDS,
         "deploy": source,
-        "sees_source": source is not None and user.has_perm(SEE, source.deployment),
+        "sees_source": sees_source,
+        "promote_url": _compare_url(source, deployment) if source and sees_source else "",
         "comparison": _shown_difference(shown) if is_open else None,
         "approvers": queries.approvers(shown) if is_open else [],
         "is_own": shown.created_by_id == user.pk,
@@ -167,6 +178,10 @@ def _page_of(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
         "base": deployment.wanted.number if deployment.wanted else 0,
         "list_url": reverse("deploys:list", args=[deployment.ref]),
     }
+
+
+def _compare_url(source: Deploy, target: Deployment) -> str:
+    return f"{reverse('deploys:compare', args=[source.deployment.ref])}?to={target.ref}"
 
 
 def _shown_difference(shown: Promotion) -> Any:

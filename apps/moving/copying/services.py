@@ -18,9 +18,10 @@ from apps.deploys.deliveries.enforcement import enforcement_of, set_for_deployme
 from apps.deploys.deliveries.origins import source_of
 from apps.deploys.deliveries.services import require_stored, same_code
 from apps.deploys.models import Deploy
+from apps.deploys.promotion.conditions import ensure_may_bring
+from apps.deploys.promotion.fitting import DoesNotFit, ensure_fits, way_of_packages
 from apps.deploys.promotion.queries import DELIVER, SEE, running_deploy
 from apps.deploys.promotion.rules import approval_of, set_approval
-from apps.deploys.promotion.services import ensure_fits, ensure_may_bring
 from apps.environment.objects.copying import copy_links, copy_own_objects
 from apps.organizations.models import Workspace
 
@@ -125,6 +126,11 @@ def _record_code(actor: User, deploy: Deploy, operation: Operation) -> None:
     require(user=actor, permission=DELIVER, on=made)
     ensure_may_bring(actor, deploy, made)
     ensure_fits(deploy, made)
+    if way_of_packages(deploy, made):
+        raise DoesNotFit(
+            f"The packages of {deploy.deployment.name} are not in the registry of {made.cluster}. "
+            "Copy it without code, and promote the code to it."
+        )
     new = same_code(
         deploy,
         deployment=made,

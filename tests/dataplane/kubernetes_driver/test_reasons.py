@@ -29,6 +29,22 @@ OUT_OF_MEMORY = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
         ),
         ({"containerStatuses": [waiting("ErrImagePull", "no")]}, "registry.test/airflow:1"),
         (
+            {"containerStatuses": [waiting("ErrImagePull", "code = NotFound desc = ab")]},
+            "Push it again, or go back to a revision with another image",
+        ),
+        (
+            {"containerStatuses": [waiting("ErrImagePull", "x" * 300 + ": not found")]},
+            "does not have it any more",
+        ),
+        (
+            {"containerStatuses": [waiting("ErrImagePull", "pull access denied: not found")]},
+            "Check the pull secret of the image and of the cluster",
+        ),
+        (
+            {"containerStatuses": [waiting("ErrImagePull", "dial tcp: lookup r: no such host")]},
+            "The nodes do not reach the registry",
+        ),
+        (
             {"initContainerStatuses": [waiting("CreateContainerConfigError", 'secret "x"')]},
             'secret "x"',
         ),

@@ -12,6 +12,25 @@ from apps.dataplane.kubernetes.observe.objects import kstatus
 IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
 SETUP = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 LONGEST_QUOTE = 240
+# What containerd and CRI-O say, first match first: a registry may also deny what it does not have.
+PULLS = (
+    (
+        ("unauthorized", "denied", "forbidden", "authentication", "authorization"),
+        "The registry refuses the nodes, or has no such image. Check the pull secret of the image "
+        "and of the cluster.",
+    ),
+    (
+        ("not found", "notfound", "manifest unknown"),
+        "The registry does not have it any more. Push it again, or go back to a revision with "
+        "another image. An image with packages is built again when its project is uploaded with "
+        "“Show what changes first”.",
+    ),
+    (
+        ("no such host", "timeout", "refused", "unreachable", "x509", "certificate"),
+        "The nodes do not reach the registry, or do not trust its certificate. Check the network "
+        "of the nodes and the registry.",
+    ),
+)
 
 
 def reasons_of(api: Api, *, namespace: str, workloads: Sequence[str], now: datetime) -> list[str]:
@@ -86,14 +105,26 @@ def _container_problem(container: Mapping[str, Any]) -> str:
     if reason in IMAGE:
         image = quote(str(container.get("image", "")))
         return (
-            f"The image {image} cannot be pulled: {words} Check that {_registry_of(image)} has an "
-            "image of this name, and the pull secret of the cluster."
+            f"The image {image} cannot be pulled: {words} "
+            f"{_remedy_of_pull(str(waiting.get('message', '')), image)}"
         )
     if reason in SETUP:
         return f"The container {container.get('name')} cannot be created ({reason}): {words}"
     if reason == "CrashLoopBackOff":
         return _crash(container)
     return ""
+
+
+def _remedy_of_pull(words: str, image: str) -> str:
+    """Return what to do, by what the kubelet says of a registry's answer."""
+    said = words.lower()
+    for signs, remedy in PULLS:
+        if any(sign in said for sign in signs):
+            return remedy
+    return (
+        f"Check that {_registry_of(image)} has an image of this name, and the pull secret of the "
+        "cluster."
+    )
 
 
 def _registry_of(image: str) -> str:

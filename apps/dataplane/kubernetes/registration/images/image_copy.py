@@ -57,8 +57,19 @@ def copy_image(source: ClusterConfig, target: ClusterConfig, *, image: str) -> s
         raise Permanent("This cluster has no registry, which the image could be stored in.")
     ends_at = time.monotonic() + COPY_SECONDS
     with ExitStack() as stack:
-        origin = _side(stack, source, "that the image comes from", "pull", ends_at)
-        place = _side(stack, target, "of this cluster", "pull,push", ends_at)
+        origin, place = (
+            _Side(
+                stack.enter_context(registry_session(registry, config.connection.networks or ())),
+                registry,
+                name=name,
+                actions=actions,
+                ends_at=ends_at,
+            )
+            for config, registry, name, actions in (
+                (source, source.registry, "that the image comes from", "pull"),
+                (target, target.registry, "of this cluster", "pull,push"),
+            )
+        )
         kind, body = origin.manifest(digest)
         if place.has(f"/manifests/{digest}"):
             return f"{target.registry.repository}@{digest}"
@@ -236,16 +247,6 @@ class _Stream:
         if not self.left and f"sha256:{self.hash.hexdigest()}" != self.blob.digest:
             raise Permanent(f"{self.origin.name} returns something else than the image.")
         return found
-
-
-def _side(
-    stack: ExitStack, config: ClusterConfig, name: str, actions: str, ends_at: float
-) -> _Side:
-    if config.registry is None:
-        raise Permanent("This cluster has no registry.")
-    networks = config.connection.networks or ()
-    session = stack.enter_context(registry_session(config.registry, networks))
-    return _Side(session, config.registry, name=name, actions=actions, ends_at=ends_at)
 
 
 def _blobs(manifest: bytes) -> list[_Blob]:
