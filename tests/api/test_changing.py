@@ -142,7 +142,7 @@ def test_reading_and_sending_back_changes_nothing(program, make_deployment):
 def test_a_queue_is_added_by_sending_all(program, deployment):
     path = f"/deployments/{id_of('deployment', deployment)}"
     read = program.get(path).json()
-    heavy = {"name": "heavy", "astroMachine": "LOCAL", "workerConcurrency": 2, "maxWorkerCount": 3}
+    heavy = {"name": "heavy", "astroMachine": "A5", "workerConcurrency": 2, "maxWorkerCount": 3}
 
     answer = program.post(path, {**read, "workerQueues": [*read["workerQueues"], heavy]})
 

@@ -61,7 +61,7 @@ def test_a_deployment_has_all_that_clients_follow_without_asking(alice, deployme
     assert (body["status"], body["namespace"]) == ("HEALTHY", deployment.ref)
     assert "clusterId" not in body, "clients take it for moved"
     (queue,) = body["workerQueues"]
-    assert (queue["name"], queue["isDefault"], queue["astroMachine"]) == ("default", True, "LOCAL")
+    assert (queue["name"], queue["isDefault"], queue["astroMachine"]) == ("default", True, "A5")
     assert body["environmentVariables"] == []
     assert CUID.fullmatch(queue["id"])
 
@@ -159,7 +159,7 @@ def test_options_are_those_of_the_form(alice, cluster, program_of):
 
     assert body["executors"] == ["CELERY", "LOCAL"]
     assert body["resourceQuotas"]["defaultPodSize"]["cpu"]["default"]
-    assert [one["name"] for one in body["workerMachines"]] == ["LOCAL"]
+    assert [one["name"] for one in body["workerMachines"]] == ["A5"]
     assert body["workerQueues"]["maxWorkers"]["ceiling"] == 10
     assert body["runtimeReleases"][0]["version"]
     (regions,) = program_of(alice, name="two").get("/cluster-options", provider="AWS").json()

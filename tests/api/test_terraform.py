@@ -143,7 +143,7 @@ def test_roles_of_a_person_and_an_invitation(provider, bob, workspace):
     assert wanted.items() <= provider.post(IAM, f"{path}/roles", wanted).items()
     assert wanted.items() <= provider.get(IAM, path).json().items()
     none = {"organizationRole": "ORGANIZATION_MEMBER", "workspaceRoles": [], "deploymentRoles": []}
-    assert provider.post(IAM, f"{path}/roles", none)["workspaceRoles"] == []
+    assert "workspaceRoles" not in provider.post(IAM, f"{path}/roles", none)
     invited = provider.post(
         IAM, "/invites", {"inviteeEmail": "tf@example.org", "role": "ORGANIZATION_MEMBER"}
     )

@@ -18,6 +18,7 @@ from apps.api.deployments.own_settings import (
     is_highly_available,
     scheduler_size_of,
 )
+from apps.api.deployments.shapes import machine_of
 from apps.api.hibernation import ScalingSpecBody
 from apps.api.wire.errors import NotOffered
 from apps.api.wire.shapes import Shape
@@ -255,7 +256,7 @@ def _queues(
 
 def _queue(body: QueueBody, before: Configuration, options: DeploymentOptions) -> WorkerQueue:
     usual = before.queue(body.name) or options.new_queue(body.name)
-    sizes = {size.name.upper(): size.name for size in options.sizes}
+    sizes = {machine_of(size.name): size.name for size in options.sizes}
     size = usual.size if body.astro_machine is None else body.astro_machine.upper()
     return WorkerQueue(
         name=body.name,

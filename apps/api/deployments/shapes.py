@@ -26,7 +26,12 @@ from apps.core.public_ids import part_id, public_id
 from apps.dataplane.kubernetes.render.sizes import SIZES, TASK, cpus, mebibytes
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.badge import display_status
-from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
+from apps.deployments.configuration.schema import (
+    DEFAULT_QUEUE,
+    LOCAL_SIZE,
+    Configuration,
+    Variable,
+)
 from apps.deployments.models import Deployment, Revision
 from apps.layers.kinds import tolerations_text
 from apps.own_images.references import pinned_name
@@ -223,8 +228,10 @@ def variable_shapes(configuration: Configuration, revision: Revision) -> list[Va
 
 
 def machine_of(size: str) -> str:
-    """Name a worker size as clients write it."""
-    return size.upper()
+    """Name a worker size as clients write it. Those who know only the sizes of Astro get by with
+    the smallest for the one size of this machine.
+    """
+    return "A5" if size == LOCAL_SIZE else size.upper()
 
 
 def _variable_shape(variable: Variable, at: datetime) -> VariableShape:

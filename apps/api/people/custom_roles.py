@@ -169,7 +169,14 @@ def _scope(text: str) -> Any:
 
 
 def _judged(request: Call, scope: Any, body: RoleBody) -> CustomRoleForm:
-    """Fill the form of the page with what a client sent. Raises FieldsInvalid."""
+    """Fill the form of the page with what a client sent. Raises Invalid, FieldsInvalid."""
+    unknown = next((one for one in body.permissions if one not in PERMISSIONS), "")
+    if unknown:
+        raise Invalid(
+            f"There is no permission {unknown[:80]}. GET /authorization/permission-groups lists "
+            "all.",
+            field="permissions",
+        )
     held = permissions_held(user=request.caller.user, on=request.organization)
     texts = body.restricted_workspace_ids or []
     form = CustomRoleForm(

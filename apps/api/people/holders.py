@@ -53,19 +53,21 @@ def held_by_teams(groups: Iterable[int], *, organization: Organization, seen_by:
 
 
 def roles_shape(held: dict[Scoped, Role]) -> dict[str, Any]:
-    """Describe what one holder holds, for the shapes of people and Teams."""
-    shape: dict[str, Any] = {"workspace_roles": [], "deployment_roles": []}
+    """Describe what one holder holds, for the shapes of people and Teams. Lists without a role are
+    left out: the Terraform provider takes an empty one for a change.
+    """
+    shape: dict[str, Any] = {}
     for on, role in held.items():
         if isinstance(on, Organization):
             shape["organization_role"] = wire_name(role)
         elif isinstance(on, Workspace):
             place = public_id("workspace", on.pk)
-            shape["workspace_roles"].append(WorkspaceRole(workspace_id=place, role=wire_name(role)))
+            roles = shape.setdefault("workspace_roles", [])
+            roles.append(WorkspaceRole(workspace_id=place, role=wire_name(role)))
         elif isinstance(on, Deployment):
             place = public_id("deployment", on.pk)
-            shape["deployment_roles"].append(
-                DeploymentRole(deployment_id=place, role=wire_name(role))
-            )
+            roles = shape.setdefault("deployment_roles", [])
+            roles.append(DeploymentRole(deployment_id=place, role=wire_name(role)))
     return shape
 
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("clusters", "0010_named_namespaces"),
-        ("deployments", "0009_restarts"),
+        ("deployments", "0010_hibernation"),
         ("organizations", "0005_limited_personal_tokens"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("clusters", "0009_registry_mirror"),
+        ("clusters", "0012_registry_mirror"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("status_pages", "0001_status_pages"),
+        ("status_pages", "0002_bucket_copies"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("clusters", "0008_unused_images"),
+        ("clusters", "0011_proxies"),
     ]
 
     operations = [
