@@ -39,9 +39,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 ON_A_NODE = PROJECT / "tests" / "cluster"
 WHOLLY_SLOW = re.compile(r"^pytestmark = (?:|\[[^\]]*)pytest\.mark\.slow\b", re.MULTILINE)
 LONGEST_FIRST = (
+    "test_small_airflow",
     "test_local_airflow",
     "test_journey",
-    "test_small_airflow",
     "test_machine_launcher",
     "test_silent_broker",
     "test_pages_in_browser",
@@ -102,10 +102,9 @@ def _one_context() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_collections() -> None:
-    """Look for cycles seldom: it took a sixteenth of the time."""
+def _small_collections() -> None:
+    """Do not look at what imports made when cycles are looked for (`tests/settings.py`)."""
     gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -680,6 +680,27 @@ def test_enter_waits_for_the_results_of_what_was_typed(
     page.wait_for_url("**/d/etl-prod-7f3c/")
 
 
+def test_contrast_is_asked_of_what_has_colors_not_seen_before(open_as: Any) -> None:
+    inspector = open_as()
+    page = "<html lang=en><title>A</title><main><h1>A</h1><p style='color: {}'>Words</p></main>"
+
+    inspector.page.set_content(page.format("#111"))
+    inspector.look()
+    seen = len(inspector.known["light"])
+    inspector.page.set_content(page.format("#111"))
+    inspector.look()
+
+    assert inspector.page.locator("[data-new-colors]").count() == 0
+    assert len(inspector.known["light"]) == seen
+    assert inspector.problems == []
+    inspector.page.set_content(page.format("#ccc"))
+    inspector.look()
+    assert [problem.split()[1:3] for problem in inspector.problems] == [
+        ["light:", "color-contrast:"],
+        ["dark:", "color-contrast:"],
+    ]
+
+
 def test_every_page_of_ours_is_walked_here() -> None:
     walked = {name for name, _ in _names_walked()}
 
