@@ -12,6 +12,8 @@ from apps.core.errors import Conflict, Invalid
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import Progress
 from apps.deployments.badge import display_status
 from apps.deployments.editing.hibernating import (
     hibernate,
@@ -194,6 +196,27 @@ def test_a_turn_that_a_pass_in_flight_did_not_know_is_made_up_for(
     Deployment.objects.filter(pk=up.pk).update(hibernation_applied=0)
 
     assert status(drive(up)) == "Hibernating"
+
+
+def test_a_turn_during_a_pass_is_not_taken_for_done(
+    alice: User, up: Deployment, drive: Drive, monkeypatch: pytest.MonkeyPatch
+):
+    hibernate(actor=alice, deployment=up, until=None, now=NOW)
+    apply, woken = FakePlane.apply, []
+
+    def wake_meanwhile(plane: FakePlane, *, spec: DeploymentSpec) -> Progress:
+        done = apply(plane, spec=spec)
+        if not woken:
+            woken.append(wake(actor=alice, deployment=up, now=NOW))
+        return done
+
+    monkeypatch.setattr(FakePlane, "apply", wake_meanwhile)
+
+    drive(up)
+
+    assert Operation.objects.get(pk=woken[0].pk).state == OperationState.RUNNING
+    assert status(drive(up)) == "Healthy"
+    assert Operation.objects.get(pk=woken[0].pk).state == OperationState.SUCCEEDED
 
 
 def test_a_cluster_that_is_away_delays_the_waking(alice: User, up: Deployment, drive: Drive):
