@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
@@ -26,6 +27,7 @@ from apps.deployments.editing.plans import plan_of
 from apps.deployments.editing.restarting import restart
 from apps.deployments.editing.services import delete_deployment, deploy_code, update_config
 from apps.deployments.models import Deployment, Operation, OperationState
+from apps.observability.analytics.marks import marks_between
 from apps.observability.incidents.detectors import findings, seen
 from tests.deployments.conftest import CONFIGURATION
 
@@ -259,3 +261,16 @@ def test_what_is_asleep_is_deleted_like_any_other(alice: User, up: Deployment, d
 
     assert drive(up).phase == "deleted"
     assert turn_due(now=NOW + timedelta(days=2)) == 0
+
+
+def test_charts_mark_when_it_fell_asleep_and_woke(alice: User, up: Deployment, drive: Drive):
+    begin = timezone.now()
+    hibernate(actor=alice, deployment=up, until=None, now=NOW)
+    drive(up)
+    wake(actor=None, deployment=up, now=NOW)
+    drive(up)
+
+    marks = marks_between(deployment=up, begin=begin, end=timezone.now())
+
+    turns = [(one.title, one.detail) for one in marks if one.kind == "sleep"]
+    assert turns == [("Fell asleep", "Alice"), ("Woke up", "the portal")]
