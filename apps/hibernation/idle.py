@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from apps.dags.models import DagSummary
-from apps.dataplane.hibernation.turns import next_scheduled_wake
+from apps.dataplane.hibernation.turns import active_override, next_scheduled_wake
 from apps.deployments.editing.hibernating import hibernate
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Health, Phase, RevisionState
@@ -39,7 +39,7 @@ def hibernate_idle(*, now: datetime) -> int:
         began = one.wanted.applied_at or one.wanted.created_at if one.wanted else now
         since = max(last[one.pk], began)
         plan = plan_of(one)
-        is_busy = not known or any(known.values()) or plan.override is not None
+        is_busy = not known or any(known.values()) or active_override(plan, now) is not None
         if is_busy or now - since < timedelta(hours=plan.idle_hours):
             continue
         until = next_scheduled_wake(plan, now)

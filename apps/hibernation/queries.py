@@ -45,11 +45,11 @@ class TasksNow:
 @dataclass(frozen=True, kw_only=True)
 class MissedRuns:
     """What is scheduled while it sleeps: `dags` with a schedule, not paused; of those in cron
-    `runs`, None without an end; `is_capped` where there are more.
+    `runs`; `is_capped` where there are more.
     """
 
     dags: int
-    runs: int | None
+    runs: int
     is_capped: bool = False
 
 
@@ -80,12 +80,10 @@ def tasks_now(deployment: Deployment) -> TasksNow:
     )
 
 
-def missed_runs(deployment: Deployment, *, now: datetime, until: datetime | None) -> MissedRuns:
-    """Count what the schedules of DAGs, as far as they are known, ask for until it wakes."""
+def missed_runs(deployment: Deployment, *, now: datetime, until: datetime) -> MissedRuns:
+    """Count what the schedules of DAGs, as far as they are known, ask for until a moment."""
     found = DagSummary.objects.filter(deployment=deployment, is_paused=False).exclude(schedule="")
     schedules = list(found.values_list("schedule", flat=True))
-    if until is None:
-        return MissedRuns(dags=len(schedules), runs=None)
     runs = 0
     for schedule in schedules:
         runs += _events(schedule, now, until, most=MOST_RUNS - runs)

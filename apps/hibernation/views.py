@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,7 +10,7 @@ from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.web.form_pages import errors_as_messages, errors_shown_in, form_page, is_submitted
 from apps.dataplane.hibernation.plans import HibernationPlan, Schedule
-from apps.dataplane.hibernation.turns import active_override, scheduled_wake
+from apps.dataplane.hibernation.turns import active_override
 from apps.deployments.badge import display_status
 from apps.deployments.editing.hibernating import hibernate, stay_awake, wake
 from apps.deployments.editing.plans import plan_of
@@ -27,6 +27,7 @@ from apps.hibernation.queries import missed_runs, sleeps_of, slept_seconds, task
 
 VIEW, UPDATE = "deployment.view", "deployment.update"
 SHOWN = 10
+DAY = timedelta(days=1)
 
 
 @scoped(Deployment, VIEW, by="ref")
@@ -65,7 +66,8 @@ def hibernate_page(request: HttpRequest, deployment: Deployment) -> HttpResponse
         "form": form,
         "plan": plan,
         "tasks": tasks_now(deployment),
-        "missed": missed_runs(deployment, now=now, until=scheduled_wake(plan, now)),
+        "missed": missed_runs(deployment, now=now, until=now + DAY),
+        "of_a_day": True,
     }
     return form_page(request, "hibernation/hibernate.html", context, form)
 

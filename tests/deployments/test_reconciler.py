@@ -429,7 +429,7 @@ def test_a_step_that_ends_its_wait_itself_is_given_the_time_for_it(
             lease=lease,
             revision=revision,
             progress=Progress(steps=(waiting,), is_done=False),
-            versions=results.Versions(cluster=1, layers=0),
+            versions=results.Versions(cluster=1, layers=0, hibernation=0),
         )
 
     assert pass_over() is None

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
@@ -12,6 +13,8 @@ from apps.core.errors import Conflict, Invalid
 from apps.dataplane.errors import Unreachable
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.hibernation.plans import HibernationPlan, Override, Schedule
+from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.status import Progress
 from apps.deployments.badge import display_status
 from apps.deployments.editing.hibernating import (
     hibernate,
@@ -24,6 +27,7 @@ from apps.deployments.editing.plans import plan_of
 from apps.deployments.editing.restarting import restart
 from apps.deployments.editing.services import delete_deployment, deploy_code, update_config
 from apps.deployments.models import Deployment, Operation, OperationState
+from apps.observability.analytics.marks import marks_between
 from apps.observability.incidents.detectors import findings, seen
 from tests.deployments.conftest import CONFIGURATION
 
@@ -196,6 +200,27 @@ def test_a_turn_that_a_pass_in_flight_did_not_know_is_made_up_for(
     assert status(drive(up)) == "Hibernating"
 
 
+def test_a_turn_during_a_pass_is_not_taken_for_done(
+    alice: User, up: Deployment, drive: Drive, monkeypatch: pytest.MonkeyPatch
+):
+    hibernate(actor=alice, deployment=up, until=None, now=NOW)
+    apply, woken = FakePlane.apply, []
+
+    def wake_meanwhile(plane: FakePlane, *, spec: DeploymentSpec) -> Progress:
+        done = apply(plane, spec=spec)
+        if not woken:
+            woken.append(wake(actor=alice, deployment=up, now=NOW))
+        return done
+
+    monkeypatch.setattr(FakePlane, "apply", wake_meanwhile)
+
+    drive(up)
+
+    assert Operation.objects.get(pk=woken[0].pk).state == OperationState.RUNNING
+    assert status(drive(up)) == "Healthy"
+    assert Operation.objects.get(pk=woken[0].pk).state == OperationState.SUCCEEDED
+
+
 def test_a_cluster_that_is_away_delays_the_waking(alice: User, up: Deployment, drive: Drive):
     hibernate(actor=alice, deployment=up, until=NOW + timedelta(hours=1), now=NOW)
     drive(up)
@@ -236,3 +261,16 @@ def test_what_is_asleep_is_deleted_like_any_other(alice: User, up: Deployment, d
 
     assert drive(up).phase == "deleted"
     assert turn_due(now=NOW + timedelta(days=2)) == 0
+
+
+def test_charts_mark_when_it_fell_asleep_and_woke(alice: User, up: Deployment, drive: Drive):
+    begin = timezone.now()
+    hibernate(actor=alice, deployment=up, until=None, now=NOW)
+    drive(up)
+    wake(actor=None, deployment=up, now=NOW)
+    drive(up)
+
+    marks = marks_between(deployment=up, begin=begin, end=timezone.now())
+
+    turns = [(one.title, one.detail) for one in marks if one.kind == "sleep"]
+    assert turns == [("Fell asleep", "Alice"), ("Woke up", "the portal")]

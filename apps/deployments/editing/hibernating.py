@@ -101,7 +101,7 @@ def _turn(deployment_id: int, now: datetime) -> bool:
     locked = Deployment.objects.select_for_update(skip_locked=True).filter(
         pk=deployment_id, hibernation_turns_at__lte=now, phase=Phase.ACTIVE
     )
-    if not locked.exists():
+    if not list(locked.values_list("pk")):
         return False
     deployment = Deployment.objects.select_related(*related).get(pk=deployment_id)
     plan = plan_of(deployment)

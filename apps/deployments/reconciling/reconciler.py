@@ -137,7 +137,9 @@ def _apply(lease: Lease, deployment: Deployment, plane: DataPlane) -> None:
         revision=revision,
         progress=progress,
         versions=results.Versions(
-            cluster=deployment.cluster.settings_version, layers=deployment.layers_version
+            cluster=deployment.cluster.settings_version,
+            layers=deployment.layers_version,
+            hibernation=deployment.hibernation_version,
         ),
     )
     if stalled is not None:

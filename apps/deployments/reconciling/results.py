@@ -52,11 +52,12 @@ def begin(*, lease: Lease) -> Revision | None:
 @dataclass(frozen=True, kw_only=True)
 class Versions:
     """Which settings a pass applied: the `settings_version` of the cluster, and the
-    `layers_version` of the Deployment.
+    `layers_version` and `hibernation_version` of the Deployment.
     """
 
     cluster: int
     layers: int
+    hibernation: int
 
 
 @transaction.atomic
@@ -74,7 +75,8 @@ def record_progress(
     now = timezone.now()
     operation = _running_operation(deployment)
     stalled = _record_steps(operation, progress.steps, now) if operation else None
-    if not progress.is_done:
+    # One that fell asleep or woke meanwhile needs another pass, which ends the operation.
+    if not progress.is_done or deployment.hibernation_version != versions.hibernation:
         return stalled
     if lifecycle.move(
         _rows(revision), "revision", RevisionState.APPLIED, applied_at=now, failure=""

@@ -1,18 +1,21 @@
-"""The changes that charts mark: revisions that were applied, with their deploys."""
+"""The changes that charts mark: revisions that were applied, with their deploys, and turns of
+hibernation, which explain the gap between them.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.urls import reverse
 
-from apps.deployments.models import Deployment, Revision
+from apps.deployments.models import Deployment, Operation, Revision
 
 MOST = 50
+TURNS = {Operation.Kind.HIBERNATE: "Fell asleep", Operation.Kind.WAKE: "Woke up"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A change at a time. `kind` is deploy or revision."""
+    """A change at a time. `kind` is deploy, revision or sleep."""
 
     at: datetime
     kind: str
@@ -29,7 +32,24 @@ def marks_between(*, deployment: Deployment, begin: datetime, end: datetime) -> 
         .defer("config", "deploy__files")
         .order_by("-applied_at")[:MOST]
     )
-    return [_mark(deployment, row) for row in reversed(rows)]
+    marks = [_mark(deployment, row) for row in rows] + _turns(deployment, begin, end)
+    return sorted(marks, key=lambda mark: mark.at)[-MOST:]
+
+
+def _turns(deployment: Deployment, begin: datetime, end: datetime) -> list[Mark]:
+    rows = deployment.operations.filter(
+        kind__in=TURNS, started_at__gte=begin, started_at__lt=end
+    ).select_related("actor")
+    return [
+        Mark(
+            at=row.started_at,
+            kind="sleep",
+            title=TURNS[Operation.Kind(row.kind)],
+            detail=str(row.actor) if row.actor else "the portal",
+            url=reverse("deployments:operation", args=[deployment.ref, row.number]),
+        )
+        for row in rows.order_by("-started_at")[:MOST]
+    ]
 
 
 def _mark(deployment: Deployment, revision: Revision) -> Mark:
