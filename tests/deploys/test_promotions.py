@@ -422,6 +422,7 @@ def test_packages_are_copied_to_another_cluster_and_then_it_is_deployed(
     compared = client.get(f"/d/{dev.ref}/deploys/compare/?to={prod.ref}").content.decode()
     check_page(compared)
     assert "copied to the registry of prod first, with the same digest" in compared
+    assert "its image is copied, with the same digest" in compared
 
     made = ask(alice, dev, prod)
 
