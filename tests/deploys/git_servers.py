@@ -48,8 +48,10 @@ class Repository:
         branch: str = "main",
         message: str = "Change DAGs",
         more: str = "",
+        parent: str = "",
     ) -> str:
-        """Replace everything on a branch by these files, on top of nothing: a forced push.
+        """Replace everything on a branch by these files, on top of nothing or of `parent`: a forced
+        push.
 
         `more` are further lines for the index, as `git update-index --index-info` takes them.
         """
@@ -62,7 +64,8 @@ class Repository:
         text = "".join(f"{line}\n" for line in [*lines, *filter(None, [more])])
         self._git("update-index", "--add", "--index-info", stdin=text.encode())
         tree = self._git("write-tree")
-        commit = self._git("commit-tree", "-m", message, tree)
+        above = ("-p", parent) if parent else ()
+        commit = self._git("commit-tree", "-m", message, *above, tree)
         self._git("update-ref", f"refs/heads/{branch}", commit)
         return commit
 

@@ -348,6 +348,27 @@ def test_a_repository_that_is_too_large_is_left_alone(
     assert repository.failures == 1
 
 
+def test_a_large_history_is_not_fetched(
+    upstream: Repository,
+    source: GitSource,
+    look: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parent = ""
+    for number in range(5):
+        content = {**DAG, f"dags/data{number}.bin": os.urandom(400_000)}
+        parent = upstream.commit(content, parent=parent)
+    last = upstream.commit(DAG, parent=parent)
+    # One commit of that history would not fit, and all of it is ten times as much.
+    monkeypatch.setattr(program, "MOST_FILE_BYTES", 200_000)
+
+    look()
+
+    source.refresh_from_db()
+    assert (source.commit, source.last_error) == (last, "")
+    assert Deploy.objects.get().git_commit == last
+
+
 def test_the_token_is_in_no_process_list_and_in_no_file_that_others_read(
     repository: GitRepository, upstream: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,12 +28,13 @@ from apps.dataplane.project import (
 )
 from apps.dataplane.status import AirflowResponse
 from apps.deployments.configuration.schema import Variable
-from apps.deployments.models import Deployment, Revision, RevisionState
+from apps.deployments.models import Deployment, Operation, Revision, RevisionState
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets import sealed
 from apps.deploys.models import Deploy, Preview, PreviewState
 from apps.deploys.previews import checking, services
 from apps.deploys.previews.comparing import dag_changes, package_changes
+from apps.deploys.previews.queries import comparison
 from tests.clusters.material import registered
 from tests.core.pages import check_page
 from tests.deploys.test_deploy_pages import DAG, settle, zipped
@@ -503,6 +504,42 @@ def test_on_a_cluster_the_packages_are_an_image_that_going_back_brings_back(
     assert image() is None
     client.post("/d/etl-prod-7f3c/deploys/1/roll-back/", {})
     assert image() == f"{REPOSITORY}@sha256:{'a' * 64}"
+
+
+def test_it_says_how_long_deploys_like_it_took_here(
+    world: Plane, alice: User, deployment: Deployment, client_of: ClientOf
+) -> None:
+    client, now = client_of(alice), timezone.now()
+    send(client, PROJECT, is_previewed="on")
+    preview = checked()
+    assert comparison(preview).restarts
+    assert comparison(preview).usual_seconds is None
+
+    def deployed(number: int, packages: str, seconds: int, state: str = "succeeded") -> None:
+        revision = Revision.objects.create(
+            deployment=deployment,
+            number=100 + number,
+            config=deployment.wanted.config,
+            packages_digest=packages,
+        )
+        Operation.objects.create(
+            deployment=deployment,
+            number=100 + number,
+            kind=Operation.Kind.DEPLOY,
+            title="x",
+            revision=revision,
+            state=state,
+            started_at=now,
+            ended_at=now + timedelta(seconds=seconds),
+        )
+
+    for number, (packages, seconds) in enumerate((("a", 90), ("a", 5), ("b", 110), ("c", 400))):
+        deployed(number, packages * 64, seconds)
+    deployed(9, "d" * 64, 9999, "failed")
+
+    assert comparison(preview).usual_seconds == 110
+    page = client.get(f"/d/{deployment.ref}/deploys/previews/{preview.number}/").content.decode()
+    assert "About 1 min 50 s, as the last deploys like this one" in page
 
 
 def test_the_page_asks_a_fixed_number_of_questions(

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.audit.models import AuditEvent
 from apps.clusters.connections import sealed as cluster_secrets
 from apps.clusters.images import keep_project_image, project_image
@@ -422,6 +423,7 @@ def test_packages_are_copied_to_another_cluster_and_then_it_is_deployed(
     compared = client.get(f"/d/{dev.ref}/deploys/compare/?to={prod.ref}").content.decode()
     check_page(compared)
     assert "copied to the registry of prod first, with the same digest" in compared
+    assert "its image is copied, with the same digest" in compared
 
     made = ask(alice, dev, prod)
 
@@ -560,6 +562,18 @@ def test_what_runs_on_this_machine_gets_an_image_of_the_same_lock(
     assert (made.state, made.problem) == ("deployed", "")
     assert ("install_packages", prod.ref) in plane.store.calls
     assert on_other_cluster(Deployment.objects.get(pk=prod.pk)) == SOURCE_IMAGE
+
+
+def test_what_is_copied_ends_with_the_ways_into_the_account_that_asked_for_it(
+    alice: User, dev: Deployment, prod: Deployment, on_clusters: Any, plane: type[FakePlane]
+) -> None:
+    made = ask(alice, dev, prod)
+
+    earlier_access_ended.send(sender=User, user=alice)
+
+    assert copy(made).state == PromotionState.WITHDRAWN
+    assert copied(plane) == []
+    assert not Deploy.objects.filter(deployment=prod).exists()
 
 
 def test_a_promotion_keeps_the_image_that_it_is_to_copy(

@@ -473,7 +473,7 @@ def _deploys(deployment: Deployment, author: User) -> Deploy:
 
 
 def _promotions(source: Deployment, target: Deployment, author: User) -> list[Promotion]:
-    """Make one that waits for approval and one that was declined."""
+    """Make one that waits for approval, one that was declined, and one that failed."""
     deploy = source.deploys.order_by("-number").first()
     common = {
         "deployment": target,
@@ -485,9 +485,13 @@ def _promotions(source: Deployment, target: Deployment, author: User) -> list[Pr
     }
     rules.set_approval(actor=author, deployment=target, is_on=True)
     declined = {"state": "declined", "decided_by": author, "decided_at": timezone.now()}
+    problem = f"The registry of this cluster failed. It answers with status 500. {LONG}"
     return [
         Promotion.objects.create(number=1, **common),
         Promotion.objects.create(number=2, **common | declined),
+        Promotion.objects.create(
+            number=3, **common | declined | {"state": "failed", "problem": problem}
+        ),
     ]
 
 

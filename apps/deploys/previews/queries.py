@@ -1,9 +1,13 @@
 """Reads about previews: what the page shows."""
 
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
-from apps.deployments.models import Deployment
+from django.db.models import F, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from apps.deployments.models import Deployment, Operation, OperationState, Revision
 from apps.deploys.deliveries.origins import Origin
 from apps.deploys.deliveries.queries import current_deploy
 from apps.deploys.models import Deploy, Preview, PreviewState
@@ -25,6 +29,7 @@ STEPS = (
 )
 OPEN = (PreviewState.CHECKING, PreviewState.READY, PreviewState.FAILED)
 MOST_SHOWN = 500
+USUAL_DEPLOYS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,9 @@ class FileError:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What deploying a preview changes. `are_dags_known` is whether the DAGs that run are known."""
+    """What deploying a preview changes. `are_dags_known` is whether the DAGs that run are known;
+    `usual_seconds` is what deploys take that restart as much, None where none has been yet.
+    """
 
     packages: tuple[PackageChange, ...]
     n_same_packages: int
@@ -56,6 +63,7 @@ class Comparison:
     missing: tuple[MissingName, ...]
     are_names_known: bool
     restarts: bool
+    usual_seconds: float | None
     busy: tuple[DagChange, ...]
 
 
@@ -94,6 +102,7 @@ def comparison(preview: Preview) -> Comparison:
     packages = package_changes(before=current.packages if current else [], after=preview.packages)
     errors = tuple(_error(row) for row in preview.errors)
     n_added = sum(one.change != "removed" for one in changes)
+    restarts = _restarts(preview, current)
     return Comparison(
         packages=packages,
         n_same_packages=len(preview.packages) - sum(one.change != "removed" for one in packages),
@@ -104,9 +113,31 @@ def comparison(preview: Preview) -> Comparison:
         needs_airflow=tuple(one for one in errors if one.needs_airflow),
         missing=_missing(preview),
         are_names_known=preview.names is not None,
-        restarts=_restarts(preview, current),
+        restarts=restarts,
+        usual_seconds=_usual_seconds(preview.deployment, restarts=restarts),
         busy=tuple(one for one in changes if one.running),
     )
+
+
+def _usual_seconds(deployment: Deployment, *, restarts: bool) -> float | None:
+    """Return the median of how long the last deploys took that changed packages, or that did not.
+    One query.
+    """
+    earlier = Revision.objects.filter(
+        deployment=deployment, number__lt=OuterRef("revision__number")
+    )
+    before = earlier.order_by("-number").values("packages_digest")[:1]
+    rows = Operation.objects.filter(
+        deployment=deployment,
+        state=OperationState.SUCCEEDED,
+        kind__in=(Operation.Kind.DEPLOY, Operation.Kind.ROLL_BACK),
+    )
+    rows = rows.annotate(packages_before=Coalesce(Subquery(before), Value("")))
+    packages = Q(revision__packages_digest=F("packages_before"))
+    alike = rows.filter(~packages if restarts else packages).order_by("-number")
+    times = alike.values_list("started_at", "ended_at")[:USUAL_DEPLOYS]
+    seconds = [(ended - started).total_seconds() for started, ended in times if ended]
+    return median(seconds) if seconds else None
 
 
 def blocking_errors(preview: Preview) -> list[Any]:

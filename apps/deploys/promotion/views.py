@@ -171,6 +171,7 @@ def _page_of(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
         "sees_source": sees_source,
         "promote_url": _compare_url(source, deployment) if source and sees_source else "",
         "comparison": _shown_difference(shown) if is_open else None,
+        "way_of_packages": way_of_packages(source, deployment) if source and is_open else "",
         "approvers": queries.approvers(shown) if is_open else [],
         "is_own": shown.created_by_id == user.pk,
         "may_deliver": deployment.phase == Phase.ACTIVE and user.has_perm(DELIVER, deployment),
