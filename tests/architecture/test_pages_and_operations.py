@@ -31,6 +31,7 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "alerts:switch_rule": ("UpdateAlert",),
     "alerts:test_channel": ("TestNotificationChannel",),
     "clusters:check": ("TestCluster",),
+    "clusters:find": ("FindCloudClusters", "CreateCloudClusters"),
     "clusters:register": ("CreateCluster",),
     "clusters:remove": ("DeleteCluster",),
     "clusters:settings": ("UpdateCluster", "UpdateClusterSettings"),
@@ -211,7 +212,7 @@ WITHOUT: dict[str, str] = {
     ),
     **dict.fromkeys(("deployments:discard", "deployments:edit_draft", "deployments:rebase"), DRAFT),
     **dict.fromkeys(("deploys:preview", "deploys:promotion"), PERSON_DECIDES),
-    **dict.fromkeys(("clusters:find", "clusters:reconnect"), CLOUD),
+    "clusters:reconnect": CLOUD,
     **dict.fromkeys(
         (
             "deployments:portal_settings",

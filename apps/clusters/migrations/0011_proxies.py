@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('clusters', '0010_named_namespaces'),
+        ("clusters", "0010_named_namespaces"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='cluster',
-            name='proxy_url',
+            model_name="cluster",
+            name="proxy_url",
             field=models.CharField(blank=True, max_length=300),
         ),
     ]
