@@ -27,6 +27,8 @@ def run() -> tuple[list[Line], list[str]]:
         make_fleet(population.organization, Connection(**json.loads(next(address))), CLUSTERS)
         with program("bench.fleet_process", str(THREADS)) as sweeps:
             first, rest = (json.loads(next(sweeps)) for _ in range(2))
+    if first["written"] + first["before"] < CLUSTERS * DEPLOYMENTS_EACH:
+        raise RuntimeError(f"The first sweep saw {first['written']} Deployments only.")
     return _lines(first, rest), [
         f"{CLUSTERS} clusters, {CLUSTERS * DEPLOYMENTS_EACH} Deployments, {THREADS} threads",
         f"the first sweep wrote {first['written']} rows in {first['seconds']:.0f} s",

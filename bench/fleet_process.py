@@ -13,6 +13,7 @@ from typing import Any
 
 import django
 import psutil
+from django.conf import settings
 from django.db import connection
 
 django.setup()
@@ -20,14 +21,23 @@ django.setup()
 from apps.clusters.models import Cluster  # noqa: E402 - models need the setup
 from apps.deployments.reconciling import surveys  # noqa: E402 - after django.setup()
 
+REAL = "apps.dataplane.kubernetes.plane.KubernetesPlane"
+
 
 def main() -> None:
+    settings.DATA_PLANES = {**settings.DATA_PLANES, "kubernetes": REAL}
+    settings.CLUSTER_NETWORKS = ["127.0.0.0/8"]
     fleet = list(
         Cluster.objects.filter(kind="kubernetes").order_by("pk").values_list("pk", flat=True)
     )
-    alone = [_surveyed(fleet[0])[0] for _ in range(6)][1:]
+    tries = [_surveyed(fleet[0]) for _ in range(6)]
+    # Those of the first cluster are seen before the first sweep.
+    before = {
+        "alone": [seconds for seconds, _ in tries[1:]],
+        "before": sum(recorded.written for _, recorded in tries),
+    }
     for _ in range(2):
-        print(json.dumps({**_sweep(fleet, int(sys.argv[1])), "alone": alone}), flush=True)
+        print(json.dumps({**_sweep(fleet, int(sys.argv[1])), **before}), flush=True)
 
 
 def _sweep(fleet: list[int], threads: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from apps.api.git import branches, repositories, sources
 from apps.api.moving import bulk_actions, copies, environment_files, transfers
 from apps.api.observing import dags, history, incidents, remote_write, scaling
 from apps.api.people import custom_roles, teams, tokens, users
-from apps.api.places import cluster_changes, deployment_settings, organizations, workspaces
+from apps.api.places import cloud_clusters, deployment_settings, organizations, workspaces
 from apps.api.reporting import objectives, usage, webhooks
 from apps.api.status import components, pages, reports, subscribers
 from apps.api.upkeep import (
@@ -32,7 +32,7 @@ ROUTERS = (
     organizations.router,
     workspaces.router,
     # That of `clusters`: one address takes all its methods from one router.
-    cluster_changes.router,
+    cloud_clusters.router,
     deployment_settings.router,
     options.router,
     items.router,

@@ -152,6 +152,9 @@ TABLE: dict[str, str] = {
     "SetRemoteWrite": "organization.update",
     "RemoveRemoteWrite": "organization.update",
     "CreateCluster": "organization.clusters.manage",
+    "GetAwsTrust": "organization.clusters.manage",
+    "FindCloudClusters": "organization.clusters.manage",
+    "CreateCloudClusters": "organization.clusters.manage",
     "UpdateCluster": "organization.clusters.manage",
     "DeleteCluster": "organization.clusters.manage",
     "GetClusterHealth": "organization.clusters.view",
@@ -615,6 +618,8 @@ def _bodies(ids: dict[str, str]) -> dict[str, Any]:
         "SetBranchRule": {"pattern": "x", "templateDeploymentId": ids["deploymentId"]},
         "RespondToIncident": {"act": "acknowledge"},
         "CreateCluster": {"name": "New"},
+        "FindCloudClusters": {"provider": "ORACLE"},
+        "CreateCloudClusters": {"provider": "ORACLE", "keys": ["x"]},
     }
 
 

@@ -30,6 +30,7 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "alerts:switch_rule": ("UpdateAlert",),
     "alerts:test_channel": ("TestNotificationChannel",),
     "clusters:check": ("TestCluster",),
+    "clusters:find": ("FindCloudClusters", "CreateCloudClusters"),
     "clusters:register": ("CreateCluster",),
     "clusters:remove": ("DeleteCluster",),
     "clusters:settings": ("UpdateCluster", "UpdateClusterSettings"),
@@ -259,6 +260,7 @@ WITHOUT: dict[str, str] = {
         VISITOR,
     ),
     **dict.fromkeys(("clusters:find", "clusters:reconnect"), CLOUD),
+    "clusters:reconnect": CLOUD,
     **dict.fromkeys(
         (
             "deployments:portal_settings",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from apps.dataplane.errors import Permanent
+from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.kubernetes.api.errors import Refused
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL
@@ -108,10 +108,12 @@ def test_a_deployment_lives_in_a_named_namespace_from_its_first_apply_to_its_end
 def test_the_portal_gets_no_further_than_the_manifest_says(
     control_plane: ControlPlane, config: ClusterConfig, named: tuple[str, str], access: str
 ) -> None:
-    plane = KubernetesPlane(replace(config, connection=replace(config.connection, homes={})))
+    unaware = replace(config.connection, homes={}, namespaces=())
 
     with pytest.raises(Refused):
-        plane.apply(spec=small_spec("elsewhere"))
+        KubernetesPlane(replace(config, connection=unaware)).apply(spec=small_spec("elsewhere"))
+    with pytest.raises(DataPlaneError):
+        KubernetesPlane(config).apply(spec=small_spec("elsewhere"))
     assert not control_plane.exists("namespace", "airflow-elsewhere")
     itself = f"--as=system:serviceaccount:{access}:{permissions.ACCOUNT}"
     for asked in (

@@ -16,6 +16,7 @@ from apps.access.roles.catalogue import PERMISSIONS
 from apps.accounts.models import User
 from apps.audit.services import record
 from apps.clusters.connections.kubeconfig import Access
+from apps.clusters.connections.planes import allowed_networks
 from apps.clusters.connections.probe import (
     probe,
     probe_connection,
@@ -24,6 +25,7 @@ from apps.clusters.connections.probe import (
 )
 from apps.clusters.connections.renewal import renewal_of
 from apps.clusters.connections.sealed import seal_credential
+from apps.clusters.connections.sources import Source
 from apps.clusters.models import Cluster
 from apps.core.errors import Conflict, Invalid, PortalError, Refused
 from apps.dataplane.kubernetes.api.addresses import AddressRefused
@@ -94,6 +96,30 @@ def register_clusters(
             row.save(force_insert=True)
             record_on_cluster("cluster.registered", actor, row, server=[None, row.server])
     return [row for row, _ in rows]
+
+
+def register_found(
+    *, actor: User, organization: Organization, source: Source, keys: Sequence[str]
+) -> list[Cluster]:
+    """Register clusters that a source of a cloud offers, by their keys there. Each is called as in
+    the cloud, with its region where that name is taken.
+
+    Raises Invalid with what the cloud refuses, and as `register_clusters` does.
+    """
+    if not keys:
+        raise Invalid("Choose at least one cluster.", field="keys")
+    taken = {name.lower() for name in organization.clusters.there().values_list("name", flat=True)}
+    accesses: dict[str, Access] = {}
+    for key in dict.fromkeys(keys[: MOST_AT_ONCE + 1]):
+        access = source.access_to(key, networks=allowed_networks(), now=timezone.now())
+        identity = access.connection.identity
+        facts = identity.facts if identity else {}
+        name = facts["cluster"][:60]
+        if name.lower() in taken:
+            name = f"{facts['cluster'][:38]} {facts['region'][:20]}"
+        taken.add(name.lower())
+        accesses[name] = access
+    return register_clusters(actor=actor, organization=organization, accesses=accesses)
 
 
 def check_cluster(*, actor: User, cluster: Cluster) -> PlaneCheck:

@@ -21,7 +21,7 @@ from apps.clusters.connections.planes import allowed_networks
 from apps.clusters.connections.services import (
     MOST_AT_ONCE,
     may_move,
-    register_clusters,
+    register_found,
     replace_credential,
 )
 from apps.clusters.connections.sources import Offer, Source
@@ -131,19 +131,9 @@ def _access(source: Source, key: str) -> Any:
 def _registered(
     request: HttpRequest, organization: Organization, source: Source, keys: list[str]
 ) -> list[Cluster]:
-    taken = {name.lower() for name in organization.clusters.there().values_list("name", flat=True)}
-    accesses = {}
-    for key in dict.fromkeys(keys[: MOST_AT_ONCE + 1]):
-        access = _access(source, key)
-        facts = access.connection.identity.facts
-        name = facts["cluster"][:60]
-        if name.lower() in taken:
-            name = f"{facts['cluster'][:38]} {facts['region'][:20]}"
-        taken.add(name.lower())
-        accesses[name] = access
     try:
-        return register_clusters(
-            actor=request_user(request), organization=organization, accesses=accesses
+        return register_found(
+            actor=request_user(request), organization=organization, source=source, keys=keys
         )
     except Invalid as error:
         raise Invalid(error.message) from None

@@ -28,7 +28,7 @@ from apps.dataplane.kubernetes.api.kinds import (
 )
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.apply.apply_state import ApplyState
-from apps.dataplane.kubernetes.apply.named_namespaces import refuse_others_in
+from apps.dataplane.kubernetes.apply.named_namespaces import refuse_to_take
 from apps.dataplane.kubernetes.apply.nudge_configmaps import (
     ENVIRONMENT_ANNOTATION,
     nudge_configmaps,
@@ -104,7 +104,7 @@ class ApplyPass:
     def _make_namespace(self) -> None:
         """Apply the Namespace before all else, because the inventory is stored in it."""
         if self.api.connection.namespaces:
-            refuse_others_in(self.api, self.state.namespace)
+            refuse_to_take(self.api, self.state.namespace)
         for manifest in self.state.manifests():
             name = manifest["metadata"]["name"]
             if kind_of(manifest) == NAMESPACE and name == self.state.namespace:

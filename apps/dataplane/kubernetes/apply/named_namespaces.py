@@ -2,7 +2,7 @@
 emptied when it goes, and left there.
 """
 
-from apps.dataplane.errors import Permanent
+from apps.dataplane.errors import Permanent, Temporary
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import (
     AUTOSCALER,
@@ -36,8 +36,12 @@ LABELS = (PORTAL_LABEL, DEPLOYMENT_LABEL, COMPONENT_LABEL)
 ANNOTATIONS = (REVISION_ANNOTATION, NAME_ANNOTATION, AUDIENCE_ANNOTATION)
 
 
-def refuse_others_in(api: Api, namespace: str) -> None:
-    """Raise Permanent where pods of others run: quota and network policies would hold for them."""
+def refuse_to_take(api: Api, namespace: str) -> None:
+    """Raise Temporary for a namespace that is not named, and Permanent for one where pods of others
+    run: quota and network policies would hold for them.
+    """
+    if namespace not in api.connection.namespaces:
+        raise Temporary("The Deployment has no namespace of this cluster yet.")
     others = api.list(POD, namespace=namespace, metadata_only=True)
     if others:
         name = quote(str(others[0]["metadata"]["name"]))
