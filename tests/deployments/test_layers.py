@@ -547,3 +547,32 @@ def test_a_workspace_cannot_raise_a_quota_that_is_locked_above(
 
     with pytest.raises(Invalid, match="locked by the organization"):
         say(workspace, workspace_memory="640Gi")
+
+
+def test_labels_are_rows_of_names_and_values_which_a_mistake_does_not_lose(
+    workspace: Workspace, alice: User, client_of: Callable[..., Client]
+) -> None:
+    browser = client_of(alice)
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+    rows = {
+        "pod_labels_name_0": "team",
+        "pod_labels_value_0": "data",
+        "pod_labels_name_3": "kubernetes.io/os",
+        "pod_labels_value_3": "linux",
+        "node_selector_name_0": "none",
+    }
+
+    wrong = browser.post(address, rows)
+    saved = browser.post(address, {**rows, "pod_labels_name_3": "example.org/os"})
+    page = browser.get(address).content.decode()
+
+    assert wrong.status_code == 422
+    assert "kubernetes.io/os is reserved" in wrong.content.decode()
+    assert 'value="linux"' in wrong.content.decode()
+    assert saved.status_code == 302
+    assert Layer.objects.get(workspace=workspace).values == {
+        "pod_labels": "example.org/os=linux\nteam=data",
+        "node_selector": "",
+    }
+    assert 'value="example.org/os"' in page
+    check_page(page)
