@@ -137,7 +137,7 @@ _ALL = (
         label="Node selector",
         group="Nodes",
         kind=LabelsKind(),
-        help="Pods run only on nodes with these labels. One a line, like pool=airflow.",
+        help="Pods run only on nodes with these labels.",
     ),
     Setting(
         name="tolerations",
@@ -189,14 +189,14 @@ _ALL = (
         label="Pod labels",
         group="Labels",
         kind=LabelsKind(refuses_reserved=True),
-        help="Added to every pod, for cost reports or policies. One a line, like team=data.",
+        help="Added to every pod, for cost reports or policies.",
     ),
     Setting(
         name="pod_annotations",
         label="Pod annotations",
         group="Labels",
         kind=LabelsKind(refuses_reserved=True, is_free=True),
-        help="Added to every pod. One a line, like example.org/owner=data team.",
+        help="Added to every pod.",
     ),
     Setting(
         name="mesh_opt_out",

@@ -9,7 +9,7 @@ from django.forms.boundfield import BoundField
 from apps.core.errors import Invalid
 from apps.layers.catalogue import Setting
 from apps.layers.certificates import BEGIN, certificates_in_words
-from apps.layers.kinds import NumberKind, SizeKind, SwitchKind
+from apps.layers.kinds import MOST_LINES, LabelsKind, NumberKind, SizeKind, SwitchKind
 from apps.layers.resolving import Effective
 
 # What people write to have none where a layer above has one.
@@ -35,6 +35,38 @@ class SizeWidget(forms.Select):
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
         chosen = super().value_from_datadict(data, files, name)
         return data.get(f"{name}_own", "") if chosen == OWN else chosen
+
+
+class PairsWidget(forms.Textarea):
+    """Rows of a name and a value for lines like `name=value`, with two empty ones at the end. A
+    program may send the lines as one text, under the name of the field.
+    """
+
+    template_name = "layers/pairs.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        lines = [line.partition("=") for line in str(value or "").splitlines() if line.strip()]
+        rows = [(left.strip(), right.strip()) for left, _, right in lines] + [("", "")] * 2
+        return {**super().get_context(name, value, attrs), "rows": rows[: MOST_LINES + 2]}
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        if name in data:
+            return data.get(name)
+        numbers = range(MOST_LINES + 2)
+        rows = [
+            (data.get(f"{name}_name_{number}") or "", data.get(f"{name}_value_{number}") or "")
+            for number in numbers
+        ]
+        return "\n".join(
+            _line(left.strip(), right.strip()) for left, right in rows if left or right
+        )
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return False
+
+
+def _line(name: str, value: str) -> str:
+    return name if name.lower() == NONE and not value else f"{name}={value}"
 
 
 class Suggestions(forms.TextInput):
@@ -143,6 +175,8 @@ def _widget(setting: Setting, inherited: Effective, allowed: Sequence[str] | Non
     if isinstance(kind, NumberKind):
         bounds = {"min": str(kind.floor), "max": str(kind.ceiling)}
         return forms.NumberInput(attrs={"data-width": "s", **shown, **bounds})
+    if isinstance(kind, LabelsKind):
+        return PairsWidget(attrs=PLAIN)
     if kind.lines > 1:
         return forms.Textarea(attrs={"rows": kind.lines, "data-kind": "code", **PLAIN})
     return forms.TextInput(attrs={"data-width": "m", **shown, **PLAIN})

@@ -31,6 +31,7 @@ from apps.deployments.reconciling import cluster_settings
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.layers.models import Layer
 from apps.organizations.models import Organization, Workspace
+from tests.conftest import custom_role, make_user, put_role
 from tests.core.pages import check_page
 from tests.deployments.conftest import FAR, drive
 from tests.kubernetes.certificates import Authority
@@ -612,3 +613,52 @@ def test_a_workspace_cannot_raise_a_quota_that_is_locked_above(
 
     with pytest.raises(Invalid, match="locked by the organization"):
         say(workspace, workspace_memory="640Gi")
+
+
+def test_labels_are_rows_of_names_and_values_which_a_mistake_does_not_lose(
+    workspace: Workspace, alice: User, client_of: Callable[..., Client]
+) -> None:
+    browser = client_of(alice)
+    address = reverse("deployments:workspace_settings", args=[workspace.slug])
+    rows = {
+        "pod_labels_name_0": "team",
+        "pod_labels_value_0": "data",
+        "pod_labels_name_3": "kubernetes.io/os",
+        "pod_labels_value_3": "linux",
+        "node_selector_name_0": "none",
+    }
+
+    wrong = browser.post(address, rows)
+    saved = browser.post(address, {**rows, "pod_labels_name_3": "example.org/os"})
+    page = browser.get(address).content.decode()
+
+    assert wrong.status_code == 422
+    assert "kubernetes.io/os is reserved" in wrong.content.decode()
+    assert 'value="linux"' in wrong.content.decode()
+    assert saved.status_code == 302
+    assert Layer.objects.get(workspace=workspace).values == {
+        "pod_labels": "example.org/os=linux\nteam=data",
+        "node_selector": "",
+    }
+    assert 'value="example.org/os"' in page
+    check_page(page)
+
+
+def test_only_an_owner_says_which_cas_all_deployments_trust(
+    organization: Organization, remote: Cluster, workspace: Workspace, alice: User
+) -> None:
+    clusters = ("organization.clusters.view", "organization.clusters.manage")
+    held = frozenset({"organization.view", *clusters})
+    carl = make_user("Carl")
+    put_role(
+        carl, custom_role("Clusters", held, organization=organization, actor=alice), organization
+    )
+    bundle = {"ca_bundle": Authority("Carl's own").certificate}
+
+    for place in (organization, remote):
+        with pytest.raises(Invalid, match="Only an owner of the organization") as refused:
+            update_layer(actor=carl, place=place, values=bundle, locked=())
+        assert refused.value.field == "ca_bundle"
+        # What is no matter of trust stays his.
+        update_layer(actor=carl, place=place, values={"scheduler_replicas": "2"}, locked=())
+        update_layer(actor=alice, place=place, values=bundle, locked=())

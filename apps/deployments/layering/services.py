@@ -10,6 +10,8 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from apps.access.queries import permissions_held
+from apps.access.roles.catalogue import PERMISSIONS
 from apps.accounts.models import User
 from apps.audit.services import record
 from apps.clusters.models import Cluster
@@ -74,6 +76,7 @@ def update_layer(
     if not changes:
         return 0
     _refuse_locked(place, changes)
+    _refuse_trust(actor, place, changes)
     reached = _reached(_deployments(place), place, tidied, frozenset(locked))
     if reached and not may_apply_again:
         message = f"Confirm that {deployments_in_words(len(reached))} applied again."
@@ -135,6 +138,21 @@ def _refuse_locked(place: Place, changes: Iterable[str]) -> None:
         if above[name].is_locked:
             message = f"{SETTINGS[name].label} is locked by {above[name].locker}."
             raise Invalid(message, field=name)
+
+
+def _refuse_trust(actor: User, place: Place, changes: Iterable[str]) -> None:
+    """Leave the CAs of an organization or a cluster to owners. Whoever chooses them and a proxy
+    reads all that tasks of all workspaces send.
+    """
+    if "ca_bundle" not in changes or not isinstance(place, (Organization, Cluster)):
+        return
+    organization = place.organization if isinstance(place, Cluster) else place
+    if not permissions_held(user=actor, on=organization) >= frozenset(PERMISSIONS):
+        raise Invalid(
+            "Only an owner of the organization can change which CAs its Deployments trust. Ask an "
+            "owner, or leave them as they are.",
+            field="ca_bundle",
+        )
 
 
 def _lock_below(place: Place) -> None:
