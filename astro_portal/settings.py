@@ -609,9 +609,7 @@ STATUS_HOSTS = [host.lower() for host in env_list("PORTAL_STATUS_HOSTS")]
 # Where copies of public pages are written for another web server; empty for nowhere.
 STATUS_FOLDER = env_str("PORTAL_STATUS_FOLDER", "")
 # How many mails a minute leave for subscribers: what the mail server takes.
-STATUS_MAILS_PER_MINUTE = env_int(
-    "PORTAL_STATUS_MAILS_PER_MINUTE", 6_000, minimum=1, maximum=6_000
-)
+STATUS_MAILS_PER_MINUTE = env_int("PORTAL_STATUS_MAILS_PER_MINUTE", 6_000, minimum=1, maximum=6_000)
 # Networks that visitors' webhooks may be in besides public ones, like 10.0.0.0/8.
 STATUS_NETWORKS = tuple(env_networks("PORTAL_STATUS_NETWORKS"))
 

@@ -3,10 +3,11 @@ of it is read and sent.
 
 Airflow's own API answers with a whole log each time. A log is a file of lines of JSON here: the one
 that the task writes, where this process sees it; otherwise a copy of what Airflow gathers from a
-worker, from an object store or from several files.
+worker or from several files. One that is a single object of S3 is read there by ranges.
 """
 
 import hashlib
+import logging
 import os
 import tempfile
 import time
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from airflow import logging_config
 from airflow.configuration import AIRFLOW_HOME
 from airflow.models import TaskInstance
 from airflow.models.taskinstancehistory import TaskInstanceHistory
@@ -21,8 +23,11 @@ from airflow.utils.log.file_task_handler import FileTaskHandler
 from airflow.utils.log.log_reader import TaskLogReader
 from portal_log_parts import Limits, part_of
 from portal_reading import bounded_session
+from portal_stored_log import StoredLog
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
+
+logger = logging.getLogger(__name__)
 
 MOST_GATHERED, GATHER_SECONDS = 256 * 1024 * 1024, 8.0
 MOST_COPIES, COPY_SECONDS = 4, 300.0
@@ -47,17 +52,15 @@ def part(
         if tried is None:
             return {"is_known": False}
         is_over = tried.try_number != try_number or tried.state not in GOING_ON
-        path = _own_file(tried, try_number, session) or _copy(tried, try_number, is_over)
-    with path.open("rb") as file:
-        found = part_of(
-            file,
-            is_over=is_over,
-            begin=begin,
-            end=end,
-            limits=limits,
-            contains=contains,
-            level=level,
-        )
+        own = _own_file(tried, try_number, session)
+        stored = None if own else _stored(tried, try_number, session)
+        path = None if stored else own or _copy(tried, try_number, is_over)
+    asked = {"begin": begin, "end": end, "limits": limits, "contains": contains, "level": level}
+    if path is None:
+        found = part_of(stored, is_over=is_over, **asked)  # type: ignore[arg-type]
+    else:
+        with path.open("rb") as file:
+            found = part_of(file, is_over=is_over, **asked)  # type: ignore[arg-type]
     return {**found, "is_over": is_over, "is_known": True}
 
 
@@ -91,6 +94,32 @@ def _own_file(tried: Any, try_number: int, session: Any) -> Path | None:
         return None
     found = [one for one in map(Path.resolve, named) if one.is_relative_to(base) and one.is_file()]
     return found[0] if len(found) == 1 else None
+
+
+def _stored(tried: Any, try_number: int, session: Any) -> StoredLog | None:
+    """Return a log that is one object of S3, None for any other: Airflow gathers that."""
+    handler, store = TaskLogReader().log_handler, _store()
+    if store is None or not isinstance(handler, FileTaskHandler) or try_number < 1:
+        return None
+    name = handler._render_filename(tried, try_number, session=session)
+    try:
+        hook = store.hook
+        bucket, key = hook.parse_s3_url(os.path.join(store.remote_base, name))
+        # A trigger writes an object of its own beside it.
+        if hook.list_keys(bucket_name=bucket, prefix=key) != [key]:
+            return None
+        return StoredLog(hook.get_conn(), bucket=bucket, key=key)
+    except Exception:
+        # Whatever the store or the provider says, Airflow may know better.
+        logger.warning("a log in an object store is not read by ranges", exc_info=True)
+        return None
+
+
+def _store() -> Any:
+    """Return where Airflow keeps logs if that is S3; how it says so differs between versions."""
+    known = getattr(logging_config, "get_remote_task_log", None)
+    store = known() if known else getattr(logging_config, "REMOTE_TASK_LOG", None)
+    return store if type(store).__name__ == "S3RemoteLogIO" else None
 
 
 def _copy(tried: Any, try_number: int, is_over: bool) -> Path:

@@ -7,11 +7,13 @@ of the stage with their own.
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 
 from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scoped import PermissionMissing
@@ -19,6 +21,7 @@ from apps.accounts.models import User
 from apps.api.service import api
 from apps.api.wire import gates
 from apps.bulk_actions.models import BulkAction
+from apps.backups.models import BackupSchedule
 from apps.core.public_ids import public_id
 from apps.deploys.models import BranchRule, GitRepository, GitSource, Upload
 from apps.observability.remote_write.models import Receiver
@@ -507,6 +510,13 @@ def ids_on(stage: Stage) -> dict[str, str]:
     # Where secrets are planted there is one already.
     unused = {"host": "x", "sealed": b""}
     organization = stage.places["organization"]
+    BackupSchedule.objects.create(
+        deployment=deploy.deployment,
+        at="02:00",
+        time_zone="UTC",
+        keep_days=7,
+        next_at=timezone.now() + timedelta(days=1),
+    )
     Receiver.objects.get_or_create(organization=organization, defaults=unused)
     upload = Upload.objects.create(deployment=deploy.deployment, deploy=deploy)
     return {

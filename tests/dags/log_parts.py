@@ -7,8 +7,8 @@ from typing import Any
 PATH = Path(__file__).resolve().parents[2] / "runtime" / "plugins" / "portal_log_parts.py"
 
 
-def _loaded() -> Any:
-    spec = importlib.util.spec_from_file_location("portal_log_parts", PATH)
+def loaded(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, PATH.with_name(f"{name}.py"))
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -16,5 +16,5 @@ def _loaded() -> Any:
     return module
 
 
-plugin = _loaded()
+plugin = loaded("portal_log_parts")
 part_of = plugin.part_of
