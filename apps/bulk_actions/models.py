@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.deployments.models import Deployment, Operation
 from apps.organizations.models import Organization, Workspace
+from apps.upgrades.models import Upgrade
 
 
 class ActionState(models.TextChoices):
@@ -76,7 +77,7 @@ class BulkAction(models.Model):
 
 class BulkItem(models.Model):
     """One Deployment of an action. `message` says what changes, and once it was refused or has
-    failed why; `operation` is what it began.
+    failed why; `operation` or `upgrade` is what it began.
     """
 
     action = models.ForeignKey(BulkAction, on_delete=models.CASCADE, related_name="items")
@@ -86,6 +87,9 @@ class BulkItem(models.Model):
     message = models.CharField(max_length=500, blank=True)
     operation = models.ForeignKey(
         Operation, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    upgrade = models.ForeignKey(
+        Upgrade, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     ended_at = models.DateTimeField(null=True, blank=True)
 

@@ -81,7 +81,7 @@ def with_counts(rows: QuerySet[BulkAction]) -> QuerySet[BulkAction]:
 def items_of(action: BulkAction, *, user: User) -> QuerySet[Any]:
     """Return the Deployments of an action in their order, as far as the user may see them."""
     rows = action.items.filter(deployment__in=Deployment.objects.visible_to(user))
-    return rows.select_related("deployment__workspace", "operation").order_by("position")
+    return rows.select_related("deployment__workspace", "operation", "upgrade").order_by("position")
 
 
 def _here(place: Place) -> Q:

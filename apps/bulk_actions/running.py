@@ -13,13 +13,15 @@ from django.utils import timezone
 
 from apps.access.queries import limit_permissions
 from apps.accounts.models import User
+from apps.bulk_actions.actions.base import DONE, Begun, Outcome
 from apps.bulk_actions.actions.catalogue import ACTIONS
 from apps.bulk_actions.models import ActionState, BulkAction, BulkItem, ItemState
 from apps.bulk_actions.services import end_if_done, refusal_of, skip_rest, stop_for
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.encryption.keys import key_ring
 from apps.core.errors import PortalError
-from apps.deployments.models import Deployment, Operation, OperationState
+from apps.deployments.models import Deployment, Operation
+from apps.upgrades.models import Upgrade
 
 logger = logging.getLogger(__name__)
 
@@ -48,30 +50,32 @@ def _settle(action_id: int) -> None:
     if action is None:
         return
     running = action.items.filter(state=ItemState.RUNNING)
-    for item in running.select_related("operation", "deployment").order_by("position"):
-        _note_outcome(action, item)
+    actor = _actor(action)
+    related = ("operation", "deployment", "upgrade__deployment__workspace__organization")
+    for item in running.select_related(*related).order_by("position"):
+        _note_outcome(action, item, actor)
 
 
-def _note_outcome(action: BulkAction, item: BulkItem) -> None:
-    state, message = _outcome(item.operation)
-    if state == ItemState.RUNNING:
+def _note_outcome(action: BulkAction, item: BulkItem, actor: User | None) -> None:
+    begun = item.operation or item.upgrade
+    outcome: Outcome = "What it began is gone."
+    if begun is not None:
+        outcome = _outcome(action, begun, actor)
+    if outcome is None:
         return
-    _mark(item, state, message)
+    state = ItemState.DONE if outcome == DONE else ItemState.FAILED
+    _mark(item, state, "" if outcome == DONE else outcome)
     is_running = action.state == ActionState.RUNNING
     if state == ItemState.FAILED and action.stops_on_failure and is_running:
         stop_for(action, f"{item.deployment.name} failed.")
 
 
-def _outcome(operation: Operation | None) -> tuple[ItemState, str]:
-    if operation is None:
-        return ItemState.FAILED, "Its operation is gone."
-    if operation.state == OperationState.RUNNING:
-        return ItemState.RUNNING, ""
-    if operation.state == OperationState.SUCCEEDED:
-        return ItemState.DONE, ""
-    if operation.state == OperationState.SUPERSEDED:
-        return ItemState.FAILED, "Another change came in between."
-    return ItemState.FAILED, operation.failure or "The operation failed."
+def _outcome(action: BulkAction, begun: Begun, actor: User | None) -> Outcome:
+    try:
+        with transaction.atomic():
+            return ACTIONS[action.kind].outcome(actor=actor, begun=begun)
+    except PortalError as error:
+        return error.message
 
 
 @transaction.atomic
@@ -106,7 +110,7 @@ def _begin(action: BulkAction, item: BulkItem, actor: User) -> None:
         return
     try:
         with transaction.atomic():
-            item.operation = kind.begin(
+            begun = kind.begin(
                 actor=actor,
                 deployment=deployment,
                 parameters=action.parameters,
@@ -116,7 +120,9 @@ def _begin(action: BulkAction, item: BulkItem, actor: User) -> None:
         _mark(item, ItemState.REFUSED, getattr(error, "message", str(error)))
         return
     item.state = ItemState.RUNNING
-    item.save(update_fields=["state", "operation"])
+    item.operation = begun if isinstance(begun, Operation) else None
+    item.upgrade = begun if isinstance(begun, Upgrade) else None
+    item.save(update_fields=["state", "operation", "upgrade"])
 
 
 def _actor(action: BulkAction) -> User | None:

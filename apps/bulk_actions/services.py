@@ -105,7 +105,7 @@ def resume(*, actor: User, action: BulkAction, skips_failed: bool) -> BulkAction
     if skips_failed:
         unwell.update(state=ItemState.SKIPPED, ended_at=timezone.now())
     else:
-        unwell.update(state=ItemState.WAITING, operation=None, ended_at=None)
+        unwell.update(state=ItemState.WAITING, operation=None, upgrade=None, ended_at=None)
     if not action.items.filter(state__in=(ItemState.WAITING, ItemState.RUNNING)).exists():
         _end(action)
         return action

@@ -369,7 +369,6 @@ def _things(people, organization, workspace, deployment) -> dict[str, Any]:
             ).pk,
             **_alerts(owner, organization, deployment),
             **_webhooks(owner, organization),
-            "kind": "restart",
             "action_id": _draft_of_many(owner, organization).pk,
             "number": 1,
             "dag_id": "orders_daily",

@@ -16,6 +16,8 @@ from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.models import Deployment, Operation, SecretValue
 from apps.deployments.secrets.sealed import open_secret_value
 from apps.organizations.models import Workspace
+from apps.upgrades.models import Upgrade
+from apps.upgrades.services import targets_of
 from tests.conftest import make_user, new_deployment, put_role, role
 from tests.deployments.conftest import drive
 
@@ -273,3 +275,30 @@ def test_two_workers_and_a_killed_one_begin_each_deployment_once(many, alice, wo
 
     assert states(action) == ["running"] * 7
     assert Operation.objects.count() == 7
+
+
+def test_an_upgrade_is_checked_first_and_confirmed_where_nothing_stands_in_the_way(
+    make_deployment, alice, workspace
+):
+    old = {"runtime": "3.2.1-1"}
+    good, bad = make_deployment(name="a", config=old), make_deployment(name="b", config=old)
+    make_deployment(name="c")
+    target = targets_of(good)[0].version
+
+    action = prepare(alice, workspace, "upgrade", {"target": target}, stops_on_failure=False)
+    services.begin(actor=alice, action=action)
+    running.step(action_id=action.pk)
+
+    assert states(action) == ["running", "running", "refused"]
+    finding = {"tone": "bad", "title": "2 DAGs cannot be imported", "detail": "", "lines": []}
+    Upgrade.objects.update(state="ready")
+    Upgrade.objects.filter(deployment=bad).update(findings=[finding])
+    running.step(action_id=action.pk)
+    assert states(action) == ["running", "failed", "refused"]
+    assert "2 DAGs cannot be imported" in action.items.get(deployment=bad).message
+    confirmed = Upgrade.objects.get(deployment=good)
+    assert (confirmed.state, confirmed.confirmed_by) == ("waiting", alice)
+    Upgrade.objects.filter(pk=confirmed.pk).update(state="done")
+    running.step(action_id=action.pk)
+    action.refresh_from_db()
+    assert (states(action), action.state) == (["done", "failed", "refused"], "ended")

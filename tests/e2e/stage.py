@@ -282,7 +282,7 @@ def build(*, author: User, workspace: Any, cluster: Any, make_deployment: Any) -
         imports=imports_on_stage(settled, author),
         alerts=alerts_on_stage(deployment=settled, author=author),
         environment=environment_on_stage(deployment=settled, author=author),
-        bulk_actions=bulk_actions_on_stage(workspace=workspace, author=author),
+        bulk_actions=bulk_actions_on_stage(workspace=workspace, author=person),
         status=status_on_stage(deployment=settled),
     )
 

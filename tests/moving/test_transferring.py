@@ -223,14 +223,17 @@ def test_it_takes_the_rights_in_both_workspaces(
     page = client_of(operator).get(url)
 
     assert "No other workspace to transfer to" in text_of(page)
-    assert move(client_of(operator), running, other).status_code == 404
+    refused = move(client_of(operator), running, other)
+    assert (refused.status_code, "Choose a workspace" in text_of(refused)) == (409, True)
     admin = make_user("Adam")
     put_role(admin, role("organization", "member"), workspace.organization)
     put_role(admin, role("deployment", "admin"), running)
     put_role(admin, role("workspace", "accessor"), workspace)
     put_role(admin, role("workspace", "operator"), other)
     # An admin of the Deployment alone does not take it away from its workspace.
-    assert move(client_of(admin), running, other).status_code == 404
+    assert move(client_of(admin), running, other).status_code == 409
+    running.refresh_from_db()
+    assert running.workspace == workspace
 
 
 def test_those_who_see_no_members_are_told_how_many(deployment, bob, other, operator, alice):

@@ -10,9 +10,14 @@ from apps.core.errors import Conflict
 from apps.deployments.configuration.changes import changes
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.editing.services import ensure_valid, update_config
-from apps.deployments.models import Deployment, Operation
+from apps.deployments.models import Deployment, Operation, OperationState
+from apps.upgrades.models import Upgrade
 
 Parameters = Mapping[str, Any]
+Begun = Operation | Upgrade
+# `DONE`, a sentence that says why it failed, or None while it goes on.
+Outcome = str | None
+DONE = "done"
 
 
 class Action:
@@ -36,9 +41,19 @@ class Action:
 
     def begin(
         self, *, actor: User, deployment: Deployment, parameters: Parameters, secret: str
-    ) -> Operation:
+    ) -> Begun:
         """Do it, as the page of one Deployment does. Raises PortalError."""
         raise NotImplementedError
+
+    def outcome(self, *, actor: User | None, begun: Any) -> Outcome:
+        """Return what became of it so far: `DONE`, a sentence that says why it failed, or None."""
+        if begun.state == OperationState.RUNNING:
+            return None
+        if begun.state == OperationState.SUCCEEDED:
+            return DONE
+        if begun.state == OperationState.SUPERSEDED:
+            return "Another change came in between."
+        return begun.failure or "The operation failed."
 
 
 class ConfigurationAction(Action):

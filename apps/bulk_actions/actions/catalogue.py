@@ -3,8 +3,16 @@
 from apps.bulk_actions.actions.base import Action
 from apps.bulk_actions.actions.restarts import ApplyAgain, Restart
 from apps.bulk_actions.actions.settings import SetDescription, SetVariable, SetWorkers
+from apps.bulk_actions.actions.upgrades import UpgradeRuntime
 
 ACTIONS: dict[str, Action] = {
     action.key: action
-    for action in (Restart(), ApplyAgain(), SetVariable(), SetWorkers(), SetDescription())
+    for action in (
+        Restart(),
+        ApplyAgain(),
+        UpgradeRuntime(),
+        SetVariable(),
+        SetWorkers(),
+        SetDescription(),
+    )
 }

@@ -1,5 +1,5 @@
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
@@ -21,7 +21,9 @@ def transfer(request: HttpRequest, deployment: Deployment) -> HttpResponse:
     user, error = request_user(request), ""
     workspaces = workspaces_to_transfer_to(user=user, deployment=deployment)
     chosen = _chosen(request, workspaces)
-    if request.method == "POST" and chosen is not None:
+    if request.method == "POST" and chosen is None:
+        error = "Choose a workspace in which you may create Deployments."
+    elif request.method == "POST" and chosen:
         try:
             transfer_deployment(actor=user, deployment=deployment, workspace=chosen)
         except PortalError as problem:
@@ -43,12 +45,6 @@ def transfer(request: HttpRequest, deployment: Deployment) -> HttpResponse:
 
 
 def _chosen(request: HttpRequest, workspaces: list[Workspace]) -> Workspace | None:
-    """Return the workspace that was chosen; one that is not offered is not there."""
+    """Return the workspace that was chosen, None for one that is not offered."""
     asked = request.POST if request.method == "POST" else request.GET
-    slug = asked.get("workspace", "")
-    if not slug and request.method != "POST":
-        return None
-    found = next((one for one in workspaces if one.slug == slug), None)
-    if found is None:
-        raise Http404
-    return found
+    return next((one for one in workspaces if one.slug == asked.get("workspace")), None)
