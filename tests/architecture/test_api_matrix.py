@@ -7,17 +7,20 @@ of the stage with their own.
 import json
 import logging
 from collections.abc import Iterator
+from datetime import time
 from typing import Any
 
 import pytest
 from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 
 from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scoped import PermissionMissing
 from apps.accounts.models import User
 from apps.api.service import api
 from apps.api.wire import gates
+from apps.backups.models import BackupSchedule
 from apps.core.public_ids import public_id
 from apps.deploys.models import BranchRule, GitRepository, GitSource, Upload
 from apps.observability.remote_write.models import Receiver
@@ -462,6 +465,13 @@ def ids_on(stage: Stage) -> dict[str, str]:
     organization = stage.places["organization"]
     Receiver.objects.get_or_create(organization=organization, defaults=unused)
     upload = Upload.objects.create(deployment=deploy.deployment, deploy=deploy)
+    BackupSchedule.objects.create(
+        deployment=deploy.deployment,
+        at=time(2),
+        time_zone="UTC",
+        keep_days=7,
+        next_at=timezone.now(),
+    )
     return {
         **places,
         "clusterId": public_id("cluster", cluster.pk),
