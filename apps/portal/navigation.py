@@ -122,7 +122,7 @@ WORKSPACE_PLACES = (
         "deployments:list",
         "deployments",
         "workspace.view",
-        also=("airflow_imports:list", "airflow_imports:new"),
+        also=("airflow_imports:list",),
     ),
     Link("DAGs", "dags:workspace", "dags", "workspace.view"),
     Link("Incidents", "observability:workspace_incidents", "incidents", "workspace.view"),

@@ -1,6 +1,7 @@
 """The pages of Airflows from elsewhere, on the fake data plane."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,21 @@ def test_it_is_kept_as_long_as_a_deployment_needs_it(
 
     assert reading.remove_expired(now=later) == 1
     assert not row.archive.exists()
+
+
+def test_what_killed_workers_left_goes_after_a_day(
+    client_of: Callable[[User], Client], alice: User, url: str, folder: Path
+) -> None:
+    row = read(brought(client_of(alice), url))
+    place = folder / "imports"
+    (place / "import-x").mkdir()
+    (place / "import-x" / "source.dump").write_bytes(b"x")
+    (place / "of-no-row.dump.unfinished").write_bytes(b"x")
+
+    assert reading.remove_stray_files(now=timezone.now()) == 0
+    assert reading.remove_stray_files(now=timezone.now() + timedelta(days=2)) == 2
+
+    assert [*place.iterdir()] == [row.archive]
 
 
 def test_alice_removes_what_was_read(

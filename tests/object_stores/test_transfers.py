@@ -131,11 +131,8 @@ def test_another_checksum_or_a_cut_off_object_is_no_file(
         (403, b"", "refuses the access key"),
         (500, b"<Error><Code><b>x</b></Code></Error>", r"failed \(status 500\)"),
         (503, b"<Error><Code>SlowDown</Code></Error>", r"failed \(status 503, SlowDown\)"),
-        (
-            200,
-            b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><UploadId>&x;</UploadId>',
-            "does not take objects in parts",
-        ),
+        (200, b"<UploadId></UploadId>", "does not take objects in parts"),
+        (200, b"\xff\xfe not XML", "does not take objects in parts"),
     ],
 )
 def test_what_a_server_refuses_is_said(

@@ -5,6 +5,7 @@ source is only read. Its secrets are forgotten as soon as it was read.
 """
 
 import logging
+import shutil
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -136,7 +137,9 @@ def remove_expired(*, now: datetime) -> int:
 
 
 def remove_stray_files(*, now: datetime) -> int:
-    """Remove files that no import names, a day after they were written; return how many."""
+    """Remove files that no import names, and folders of workers that were killed, a day after they
+    were written; return how many.
+    """
     folder = AirflowImport().archive.parent
     if not folder.is_dir():
         return 0
@@ -145,9 +148,11 @@ def remove_stray_files(*, now: datetime) -> int:
     strays = [
         path
         for path in folder.iterdir()
-        if path.is_file() and path.name.partition(".")[0] not in known
+        if path.name.partition(".")[0] not in known and path.stat().st_mtime < before
     ]
-    old = [path for path in strays if path.stat().st_mtime < before]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return len(old)
+    for path in strays:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return len(strays)

@@ -81,6 +81,10 @@ class NewImport(Shape):
     fernet_key: str = Field(default="", max_length=1000)
 
 
+class DumpForm(Shape):
+    fernet_key: str = Field(default="", max_length=1000)
+
+
 class FromImport(Shape):
     name: str = Field(max_length=60)
     runtime_version: str = Field(max_length=30)
@@ -129,14 +133,14 @@ def new_import(request: Call, at: Path[AtWorkspace], body: NewImport) -> Any:
 def new_import_of_dump(
     request: Call,
     at: Path[AtWorkspace],
-    dump: UploadedFile = File(...),  # noqa: B008 - how ninja is told
-    fernet_key: str = Form("", alias="fernetKey"),
+    dump: File[UploadedFile],
+    given: Form[DumpForm],
 ) -> Any:
     """Takes a form (multipart/form-data) with the file in `dump`."""
     data = ImportData(
         name=str(dump.name)[:200],
         dump=FilePath(dump.temporary_file_path()),  # type: ignore[attr-defined]  # the handler's
-        fernet_key=fernet_key,
+        fernet_key=given.fernet_key,
     )
     made = services.begin_import(actor=request.caller.user, workspace=request.found, data=data)
     return _shape(made)
