@@ -7,8 +7,7 @@ of the stage with their own.
 import json
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
-from datetime import time
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
@@ -21,8 +20,8 @@ from apps.access.scoped import PermissionMissing
 from apps.accounts.models import User
 from apps.api.service import api
 from apps.api.wire import gates
-from apps.bulk_actions.models import BulkAction
 from apps.backups.models import BackupSchedule
+from apps.bulk_actions.models import BulkAction
 from apps.core.public_ids import public_id
 from apps.deploys.models import BranchRule, GitRepository, GitSource, Upload
 from apps.observability.remote_write.models import Receiver

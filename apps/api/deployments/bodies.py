@@ -16,9 +16,9 @@ from apps.api.deployments.own_settings import (
     identity_asked_for,
     identity_name_of,
     is_highly_available,
+    machine_of,
     scheduler_size_of,
 )
-from apps.api.deployments.shapes import machine_of
 from apps.api.hibernation import ScalingSpecBody
 from apps.api.wire.errors import NotOffered
 from apps.api.wire.shapes import Shape

@@ -7,12 +7,12 @@ from django.utils import timezone
 from ninja import Path, Query, Router
 from pydantic import Field
 
+from apps.api.deployments.own_settings import machine_of
 from apps.api.deployments.shapes import (
     QUOTA_CPU,
     QUOTA_MEMORY,
     TASK_CPU,
     TASK_MEMORY,
-    machine_of,
 )
 from apps.api.places.clusters import clusters_of_caller
 from apps.api.wire.errors import NotHere

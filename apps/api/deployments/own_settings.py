@@ -3,12 +3,19 @@
 from apps.dataplane.kubernetes.render.sizes import SCHEDULER, core_share
 from apps.dataplane.production import ProductionSpec
 from apps.deployments.configuration.options import DeploymentOptions
-from apps.deployments.configuration.schema import Configuration
+from apps.deployments.configuration.schema import LOCAL_SIZE, Configuration
 from apps.layers.catalogue import SETTINGS
 from apps.layers.identities import identity_called, identity_text
 from apps.layers.kinds import SizeKind
 
 SMALL = "SMALL"
+
+
+def machine_of(size: str) -> str:
+    """Name a worker size as clients write it. Those who know only the sizes of Astro get by with
+    the smallest for the one size of this machine.
+    """
+    return "A5" if size == LOCAL_SIZE else size.upper()
 
 
 def scheduler_size_of(configuration: Configuration) -> str:

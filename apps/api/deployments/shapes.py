@@ -16,6 +16,7 @@ from apps.airflow_access.tickets import airflow_url
 from apps.api.deployments.own_settings import (
     identity_name_of,
     is_highly_available,
+    machine_of,
     scheduler_memory_and_cpu,
     scheduler_replicas_of,
     scheduler_size_of,
@@ -26,12 +27,7 @@ from apps.core.public_ids import part_id, public_id
 from apps.dataplane.kubernetes.render.sizes import SIZES, TASK, cpus, mebibytes
 from apps.dataplane.spec import WorkerQueue
 from apps.deployments.badge import display_status
-from apps.deployments.configuration.schema import (
-    DEFAULT_QUEUE,
-    LOCAL_SIZE,
-    Configuration,
-    Variable,
-)
+from apps.deployments.configuration.schema import DEFAULT_QUEUE, Configuration, Variable
 from apps.deployments.models import Deployment, Revision
 from apps.layers.kinds import tolerations_text
 from apps.own_images.references import pinned_name
@@ -225,13 +221,6 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
 def variable_shapes(configuration: Configuration, revision: Revision) -> list[VariableShape]:
     """Describe the environment variables; no secret is among the values."""
     return [_variable_shape(variable, revision.created_at) for variable in configuration.variables]
-
-
-def machine_of(size: str) -> str:
-    """Name a worker size as clients write it. Those who know only the sizes of Astro get by with
-    the smallest for the one size of this machine.
-    """
-    return "A5" if size == LOCAL_SIZE else size.upper()
 
 
 def _variable_shape(variable: Variable, at: datetime) -> VariableShape:
