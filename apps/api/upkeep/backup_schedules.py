@@ -23,7 +23,7 @@ class ScheduleBody(Shape):
     """
 
     weekday: int | None = Field(default=None, ge=0, le=6)
-    at: dt.time
+    at: str = Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
     time_zone: str = Field(default="UTC", max_length=64)
     keep_days: int = Field(default=30, ge=1, le=3650)
 
@@ -59,7 +59,12 @@ def get_schedule(request: Call, at: Path[AtDeployment]) -> Any:
 )
 def set_schedule(request: Call, at: Path[AtDeployment], body: ScheduleBody) -> Any:
     saved = services.save_schedule(
-        actor=request.caller.user, deployment=request.found, **body.model_dump()
+        actor=request.caller.user,
+        deployment=request.found,
+        weekday=body.weekday,
+        at=dt.time.fromisoformat(body.at),
+        time_zone=body.time_zone,
+        keep_days=body.keep_days,
     )
     return _shape(saved)
 
@@ -78,7 +83,7 @@ def remove_schedule(request: Call, at: Path[AtDeployment]) -> None:
 def _shape(schedule: BackupSchedule) -> ScheduleShape:
     return ScheduleShape(
         weekday=schedule.weekday,
-        at=schedule.at,
+        at=f"{schedule.at:%H:%M}",
         time_zone=schedule.time_zone,
         keep_days=schedule.keep_days,
         next_at=schedule.next_at,
