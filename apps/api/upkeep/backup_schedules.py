@@ -35,7 +35,7 @@ class ScheduleBody(Shape):
     """
 
     day_of_week: str | None = None
-    time_of_day: str = Field(pattern=r"^\d\d:\d\d$")
+    time_of_day: str = Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
     time_zone: str = Field(default="UTC", max_length=64)
     keep_days: int = Field(default=30, ge=1, le=3650)
 
