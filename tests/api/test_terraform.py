@@ -147,6 +147,8 @@ def test_roles_of_a_person_and_an_invitation(provider, bob, workspace):
     invited = provider.post(
         IAM, "/invites", {"inviteeEmail": "tf@example.org", "role": "ORGANIZATION_MEMBER"}
     )
+    pending = provider.get(IAM, f"/users/{invited['invitee']['id']}").json()
+    assert (pending["status"], pending["organizationRole"]) == ("PENDING", "ORGANIZATION_MEMBER")
     gone = provider.client.delete(provider._full(IAM, f"/invites/{invited['inviteId']}"))
     assert gone.status_code == 204
 

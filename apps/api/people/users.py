@@ -11,12 +11,12 @@ from pydantic import Field
 
 from apps.access.grants.services import revoke
 from apps.access.models import Role
+from apps.access.queries import roles_for
 from apps.access.scoped import require
 from apps.access.scopes import Scoped, grant_model
 from apps.accounts.models import User, UserKind
-from apps.accounts.queries import person_with_email
 from apps.api.people.holders import HeldRoles, carry_out, held_by_people, roles_shape
-from apps.api.people.roles import role_named
+from apps.api.people.roles import role_named, wire_name
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization
 from apps.api.wire.idempotency import once
@@ -105,6 +105,10 @@ def list_users(request: Call, at: Path[InOrganization], asked: Query[UserQuery])
     summary="Get a person",
 )
 def get_user(request: Call, at: Path[AtUser]) -> Any:
+    """The ID of an invitation stands for the person: PENDING, until it is accepted."""
+    number = number_of("invitation", at.user_id)
+    if number:
+        return _invited_shape(request, number)
     user = _user(request, at.user_id)
     return _user_shape(user, _held_by(request, user))
 
@@ -247,14 +251,41 @@ def _user_shape(user: User, held: dict[Scoped, Role]) -> UserShape:
     )
 
 
+def _invited_shape(request: Call, number: int) -> UserShape:
+    """Describe who was invited, for those who see members. Raises NotHere, PermissionMissing."""
+    require(
+        user=request.caller.user, permission="organization.members.view", on=request.organization
+    )
+    invitations = Invitation.objects.filter(organization=request.organization, revoked_at=None)
+    found = invitations.filter(pk=number, workspace=None).first()
+    if found is None:
+        raise NotHere
+    if found.accepted_at is not None:
+        user = people_seen(request).filter(email=found.email).first()
+        if user is None:
+            raise NotHere
+        return _user_shape(user, _held_by(request, user))
+    roles = roles_for(on=request.organization)
+    role = next((one for one in roles if one.key == found.organization_role), None)
+    return UserShape(
+        id=public_id("invitation", found.pk),
+        username=found.email,
+        full_name=found.email,
+        status="PENDING",
+        created_at=found.created_at,
+        updated_at=found.created_at,
+        organization_role=wire_name(role) if role else None,
+    )
+
+
 def _invite_shape(invitation: Invitation, organization: Organization, link: str) -> InviteShape:
-    person = person_with_email(email=invitation.email)
-    invitee = profile_of(person) if person else Profile(id="", username=invitation.email)
+    # Whether the address has an account here is nothing that an inviter learns.
+    invited = public_id("invitation", invitation.pk)
     return InviteShape(
-        invite_id=public_id("invitation", invitation.pk),
+        invite_id=invited,
         organization_id=public_id("organization", organization.pk),
         organization_name=organization.name,
-        invitee=invitee,
+        invitee=Profile(id=invited, username=invitation.email),
         inviter=profile_of(invitation.invited_by),
         expires_at=invitation.expires_at,
         link=link or None,
