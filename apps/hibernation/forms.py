@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.utils import timezone
 
+from apps.core.web.forms import in_this_century
 from apps.dataplane.hibernation.plans import MOST_TASK_MINUTES, Schedule, is_cron
 
 DAYS = (
@@ -42,6 +43,7 @@ class HibernateForm(forms.Form):
     until = forms.DateTimeField(
         label="Or until (UTC)",
         required=False,
+        validators=[in_this_century],
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"],
         widget=forms.DateTimeInput(
             format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local", "data-width": "m"}

@@ -7,7 +7,7 @@ of the stage with their own.
 import json
 import logging
 from collections.abc import Iterator
-from datetime import time, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -519,13 +519,6 @@ def ids_on(stage: Stage) -> dict[str, str]:
     )
     Receiver.objects.get_or_create(organization=organization, defaults=unused)
     upload = Upload.objects.create(deployment=deploy.deployment, deploy=deploy)
-    BackupSchedule.objects.create(
-        deployment=deploy.deployment,
-        at=time(2),
-        time_zone="UTC",
-        keep_days=7,
-        next_at=timezone.now(),
-    )
     return {
         **places,
         "clusterId": public_id("cluster", cluster.pk),

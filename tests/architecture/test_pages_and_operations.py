@@ -259,7 +259,7 @@ WITHOUT: dict[str, str] = {
         ),
         VISITOR,
     ),
-    **dict.fromkeys(("clusters:find", "clusters:reconnect"), CLOUD),
+    **dict.fromkeys(("clusters:reconnect",), CLOUD),
     "clusters:reconnect": CLOUD,
     **dict.fromkeys(
         (

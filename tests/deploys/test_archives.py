@@ -360,7 +360,9 @@ def test_a_huge_line_is_accepted(tmp_path: Path) -> None:
 def test_source_that_takes_for_ever_is_stopped(tmp_path: Path) -> None:
     source = b"x = 1 + 2\n" * 2_000_000
 
-    message = refusal(tmp_path, source, "slow.py", Limits(cpu_seconds=1, wall_seconds=5))
+    # Memory for all of it: on a quick machine that would end first.
+    limits = Limits(cpu_seconds=1, wall_seconds=5, memory_bytes=8 * 1024**3)
+    message = refusal(tmp_path, source, "slow.py", limits)
 
     assert message == (
         "Checking the code takes too long. Deploy less at once. It stopped at slow.py."

@@ -93,7 +93,7 @@ def test_an_image_that_is_gone_when_a_pod_moves_is_named_with_what_to_do(
 
     assert scheduler.state == "failed"
     assert f"The image {image} cannot be pulled" in scheduler.detail
-    assert "Push it again, or go back to a revision with another image" in scheduler.detail
+    assert "Push it there again, or go back to a revision with another image" in scheduler.detail
     # What observability makes the incident "Image cannot be pulled" of.
     assert scheduler.detail.startswith("The image ")
 

@@ -15,7 +15,7 @@ from apps.organizations.models import Workspace
 from tests.conftest import make_user, role
 
 PAGES = ("/", "/o/nordhavn/")
-MOST_QUERIES = {"/": 19, "/o/nordhavn/": 22}
+MOST_QUERIES = {"/": 20, "/o/nordhavn/": 23}
 
 
 @pytest.fixture

@@ -24,17 +24,17 @@ OUT_OF_MEMORY = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
                     | {"image": "mirror.test/hub/library/redis:7.2"}
                 ]
             },
-            "The image mirror.test/hub/library/redis:7.2 cannot be pulled: not found Check that "
-            "mirror.test has an image of this name",
+            "The image mirror.test/hub/library/redis:7.2 cannot be pulled from mirror.test: not "
+            "found The registry does not have it.",
         ),
         ({"containerStatuses": [waiting("ErrImagePull", "no")]}, "registry.test/airflow:1"),
         (
             {"containerStatuses": [waiting("ErrImagePull", "code = NotFound desc = ab")]},
-            "Push it again, or go back to a revision with another image",
+            "Push it there again, or go back to a revision with another image",
         ),
         (
             {"containerStatuses": [waiting("ErrImagePull", "x" * 300 + ": not found")]},
-            "does not have it any more",
+            "does not have it",
         ),
         (
             {"containerStatuses": [waiting("ErrImagePull", "pull access denied: not found")]},

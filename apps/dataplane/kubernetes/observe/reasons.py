@@ -21,7 +21,7 @@ PULLS = (
     ),
     (
         ("not found", "notfound", "manifest unknown"),
-        "The registry does not have it any more. Push it again, or go back to a revision with "
+        "The registry does not have it. Push it there again, or go back to a revision with "
         "another image. An image with packages is built again when its project is uploaded with "
         "“Show what changes first”.",
     ),
@@ -105,8 +105,8 @@ def _container_problem(container: Mapping[str, Any]) -> str:
     if reason in IMAGE:
         image = quote(str(container.get("image", "")))
         return (
-            f"The image {image} cannot be pulled: {words} "
-            f"{_remedy_of_pull(str(waiting.get('message', '')), image)}"
+            f"The image {image} cannot be pulled from {_registry_of(image)}: {words} "
+            f"{_remedy_of_pull(str(waiting.get('message', '')))}"
         )
     if reason in SETUP:
         return f"The container {container.get('name')} cannot be created ({reason}): {words}"
@@ -115,16 +115,13 @@ def _container_problem(container: Mapping[str, Any]) -> str:
     return ""
 
 
-def _remedy_of_pull(words: str, image: str) -> str:
+def _remedy_of_pull(words: str) -> str:
     """Return what to do, by what the kubelet says of a registry's answer."""
     said = words.lower()
     for signs, remedy in PULLS:
         if any(sign in said for sign in signs):
             return remedy
-    return (
-        f"Check that {_registry_of(image)} has an image of this name, and the pull secret of the "
-        "cluster."
-    )
+    return "Check the image's name, the registry and the pull secret of the cluster."
 
 
 def _registry_of(image: str) -> str:

@@ -37,9 +37,7 @@ def scaled_object(target: Target, queue: WorkerQueue) -> Manifest:
     manifest = target.manifest(
         f"{KEDA} ScaledObject", name, component=WORKER, queue=queue.name, spec=spec
     )
-    if target.spec.is_hibernating:
-        manifest["metadata"]["annotations"] = {names.PAUSED_ANNOTATION: "0"}
-    return manifest
+    return _paused(target, manifest)
 
 
 def scaled_triggerer(target: Target) -> Manifest:
@@ -52,7 +50,15 @@ def scaled_triggerer(target: Target) -> Manifest:
         most=settings.triggerer_most_replicas,
         scale_down_seconds=target.config.scale_down_seconds,
     )
-    return target.manifest(f"{KEDA} ScaledObject", TRIGGERER, component=TRIGGERER, spec=rule)
+    manifest = target.manifest(f"{KEDA} ScaledObject", TRIGGERER, component=TRIGGERER, spec=rule)
+    return _paused(target, manifest)
+
+
+def _paused(target: Target, manifest: Manifest) -> Manifest:
+    """Hold what a rule scales at nothing while the Deployment hibernates."""
+    if target.spec.is_hibernating:
+        manifest["metadata"]["annotations"] = {names.PAUSED_ANNOTATION: "0"}
+    return manifest
 
 
 def scaling(queue: WorkerQueue, *, workload: str, scale_down_seconds: int) -> dict[str, Any]:

@@ -31,8 +31,9 @@ def pgbouncer(configuration: Configuration) -> tuple[Manifest, ...]:
     target = configuration.target
     replicas = sizes.pooler_replicas(target.spec.settings)
     reads = [configuration.pooler]
+    is_asleep = target.spec.is_hibernating and not target.is_draining
     spec = {
-        "replicas": replicas,
+        "replicas": 0 if is_asleep else replicas,
         "revisionHistoryLimit": 3,
         # A new one serves before an old one goes.
         "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
