@@ -35,7 +35,7 @@ PAGES = (
 # Of somebody who may do everything; why something is locked is asked once, in two queries.
 MOST_QUERIES = {
     "": 6,
-    "analytics/": 9,
+    "analytics/": 10,
     "environment/": 9,
     "revisions/": 7,
     "revisions/1/": 6,
