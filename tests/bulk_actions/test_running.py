@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from apps.access.queries import limit_permissions
 from apps.accounts.models import User
@@ -13,7 +14,8 @@ from apps.bulk_actions import running, services
 from apps.bulk_actions.models import BulkAction
 from apps.bulk_actions.queries import Filter, candidates
 from apps.core.errors import Conflict, Invalid, Refused
-from apps.deployments.models import Deployment, Operation, SecretValue
+from apps.deployments.editing.hibernating import hibernate
+from apps.deployments.models import Deployment, Operation, Revision, SecretValue
 from apps.deployments.secrets.sealed import open_secret_value
 from apps.organizations.models import Workspace
 from apps.upgrades.models import Upgrade
@@ -71,6 +73,29 @@ def test_a_restart_reaches_all_five_at_a_time(many, alice, workspace):
     assert list(Deployment.objects.values_list("restarts", flat=True)) == [1] * 7
     assert AuditEvent.objects.filter(action="deployment.restarted").count() == 7
     assert running.due() == []
+
+
+def test_those_that_are_awake_hibernate_and_wake_again(many, alice, workspace):
+    asleep, *others = many
+    hibernate(actor=alice, deployment=asleep, until=None, now=timezone.now())
+    end_operations()
+
+    action = prepare(alice, workspace, kind="hibernate", parameters={"hours": "4"})
+    assert sorted(states(action)) == ["refused"] + ["waiting"] * 6
+    services.begin(actor=alice, action=action)
+    running.step(action_id=action.pk)
+    assert Deployment.objects.filter(is_hibernating=True).count() == 6
+    end_operations()
+    running.step(action_id=action.pk)
+    end_operations()
+    running.step(action_id=action.pk)
+    assert Deployment.objects.filter(is_hibernating=True).count() == 7
+
+    Revision.objects.update(state="applied")
+    back = prepare(alice, workspace, kind="wake", deployments=others[:2])
+    services.begin(actor=alice, action=back)
+    running.step(action_id=back.pk)
+    assert Deployment.objects.filter(is_hibernating=True).count() == 5
 
 
 def test_a_failure_stops_it_and_what_failed_is_skipped_or_tried_again(many, alice, workspace):

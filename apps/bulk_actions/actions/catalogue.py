@@ -3,6 +3,7 @@
 from apps.bulk_actions.actions.base import Action
 from apps.bulk_actions.actions.restarts import ApplyAgain, Restart
 from apps.bulk_actions.actions.settings import SetDescription, SetVariable, SetWorkers
+from apps.bulk_actions.actions.turns import Hibernate, WakeUp
 from apps.bulk_actions.actions.upgrades import UpgradeRuntime
 
 ACTIONS: dict[str, Action] = {
@@ -10,6 +11,8 @@ ACTIONS: dict[str, Action] = {
     for action in (
         Restart(),
         ApplyAgain(),
+        Hibernate(),
+        WakeUp(),
         UpgradeRuntime(),
         SetVariable(),
         SetWorkers(),
