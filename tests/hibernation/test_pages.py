@@ -292,7 +292,7 @@ def test_the_api_refuses_and_hides(
     assert not read(up).is_hibernating
 
 
-def test_the_hours_saved_are_on_the_page_of_usage(web: Client, up: Deployment):
+def test_the_hours_saved_are_on_the_pages_of_usage_and_organization(web: Client, up: Deployment):
     now = timezone.now()
     UsageDay.objects.create(deployment=up, day=now.date(), worker_seconds=60, through=now)
     begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -301,7 +301,9 @@ def test_the_hours_saved_are_on_the_page_of_usage(web: Client, up: Deployment):
     )
 
     text = web.get("/o/nordhavn/usage/").content.decode()
+    overview = web.get("/o/nordhavn/").content.decode()
 
     ended = min(begin + timedelta(minutes=90), now)
     hours = (ended - begin).total_seconds() / 3600
     assert f"{hours:.1f} hours, at least {4 * hours:.1f} worker hours saved" in text
+    assert f"<dd>{4 * hours:.1f} worker hours</dd>" in overview

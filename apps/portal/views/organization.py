@@ -12,7 +12,7 @@ from apps.organizations.workspaces.queries import workspaces_of
 from apps.portal.queries import people_in
 from apps.portal.views.overview import overview
 from apps.usage.prices import price_list
-from apps.usage.queries import months_of
+from apps.usage.queries import months_of, slept
 
 
 @scoped(Organization, "organization.view", by="slug")
@@ -32,9 +32,16 @@ def organization(request: HttpRequest, organization: Organization) -> HttpRespon
 
 
 def _usage(request: HttpRequest, organization: Organization) -> dict[str, Any]:
-    """Return the usage of this month, and its currency, to those who may see it."""
+    """Return the usage of this month, its currency and the hours hibernated, to those who may see
+    it.
+    """
     if not request.user.has_perm("organization.usage.view", organization):
         return {"month": None}
     prices = price_list()
     months = months_of(organization=organization, most=1, prices=prices)
-    return {"month": next(iter(months), None), "currency": prices.currency if prices else ""}
+    month = next(iter(months), None)
+    return {
+        "month": month,
+        "currency": prices.currency if prices else "",
+        "slept": slept(organization, month[0]) if month else None,
+    }
