@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from apps.core.public_ids import public_id
+from apps.deployments.models import Revision
 from tests.clusters.material import registered
 
 PLATFORM, IAM, LABS = "/platform/v1beta1", "/iam/v1beta1", "/labs/v1"
@@ -95,10 +96,16 @@ def test_a_deployment_on_a_cluster_comes_back_as_it_was_planned(provider, organi
     }
 
     made = provider.post(PLATFORM, "/deployments", sent)
+    # As if it had been made a while ago: what is sent once more is no news of a variable.
+    revision = Revision.objects.get(deployment__name="tf-etl")
+    for one in revision.config["variables"]:
+        one["set_at"] = "2026-01-02T03:04:05+00:00"
+    revision.save(update_fields=["config"])
     path = f"/deployments/{made['id']}"
     read = provider.get(PLATFORM, path).json()
     assert provider.get(PLATFORM, path).json() == read
-    same = provider.post(PLATFORM, path, sent)
+    more = [*sent["environmentVariables"], {"key": "MORE", "value": "2", "isSecret": False}]
+    same = provider.post(PLATFORM, path, {**sent, "environmentVariables": more})
     without = provider.post(PLATFORM, path, {**sent, "environmentVariables": []})
 
     for body in (made, read, same):
@@ -107,6 +114,9 @@ def test_a_deployment_on_a_cluster_comes_back_as_it_was_planned(provider, organi
         assert queue.items() <= got.items()
         assert got["podCpu"]
         assert "scalingSpec" not in body
+    times = [one["updatedAt"][:10] for one in same["environmentVariables"]]
+    assert times[:2] == ["2026-01-02"] * 2
+    assert times[2] > "2026-01-02"
     assert [one["value"] for one in read["environmentVariables"]] == ["1", ""]
     assert without["environmentVariables"] == []
     assert provider.get(PLATFORM, "/deployments?limit=1000").json()["totalCount"] == 1

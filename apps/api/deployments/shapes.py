@@ -220,7 +220,7 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
 
 def variable_shapes(configuration: Configuration, revision: Revision) -> list[VariableShape]:
     """Describe the environment variables; no secret is among the values."""
-    return [_variable_shape(variable, revision.created_at) for variable in configuration.variables]
+    return [_variable_shape(one, revision.created_at) for one in configuration.variables]
 
 
 def _variable_shape(variable: Variable, at: datetime) -> VariableShape:
@@ -228,7 +228,7 @@ def _variable_shape(variable: Variable, at: datetime) -> VariableShape:
         key=variable.key,
         value="" if variable.is_secret else variable.value,
         is_secret=variable.is_secret,
-        updated_at=at,
+        updated_at=datetime.fromisoformat(variable.set_at) if variable.set_at else at,
     )
 
 

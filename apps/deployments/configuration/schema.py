@@ -1,7 +1,7 @@
 """What a Deployment should be, as plain values: stored in revisions and drafts, typed, compared."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from apps.dataplane.production import Toleration
@@ -14,11 +14,14 @@ LOCAL_SIZE = "local"
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """An environment variable. A secret has no value here, only the id of its SecretValue."""
+    """An environment variable. A secret has no value here, only the id of its SecretValue. `set_at`
+    is since when it has its value, or is a secret, as ISO 8601; empty where that was not noted.
+    """
 
     key: str
     value: str = ""
     secret_id: str = ""
+    set_at: str = field(default="", compare=False)
 
     @property
     def is_secret(self) -> bool:
@@ -82,10 +85,22 @@ class Configuration:
             runtime=data["runtime"],
             executor=data["executor"],
             queues=tuple(_queue(item) for item in data["queues"]),
-            variables=tuple(_read(Variable, item) for item in data["variables"]),
+            variables=tuple(_variable(item) for item in data["variables"]),
             corrects_drift=data.get("corrects_drift", True),
             image=_read(OwnImage, data["image"]) if data.get("image") else None,
             settings=tuple(_read(SettingValue, item) for item in data.get("settings", ())),
+        )
+
+    def dated(self, before: "Configuration | None", *, at: str) -> "Configuration":
+        """Return it with `set_at` of each variable: that of `before` where nothing changed. That a
+        secret got another value tells nothing: who guesses it must not learn from the time.
+        """
+        known = {variable.key: variable for variable in before.variables} if before else {}
+        return replace(
+            self,
+            variables=tuple(
+                replace(one, set_at=_since(one, known.get(one.key)) or at) for one in self.variables
+            ),
         )
 
     @property
@@ -116,6 +131,21 @@ def _queue(item: Mapping[str, Any]) -> WorkerQueue:
     pairs = [(str(name), str(value)) for name, value in known.get("node_selector", ())]
     tolerated = [_read(Toleration, one) for one in known.get("tolerations", ())]
     return WorkerQueue(**{**known, "node_selector": tuple(pairs), "tolerations": tuple(tolerated)})
+
+
+def _variable(item: Mapping[str, Any]) -> Variable:
+    return Variable(
+        key=item["key"],
+        value=item["value"],
+        secret_id=item["secret_id"],
+        set_at=item.get("set_at", ""),
+    )
+
+
+def _since(variable: Variable, before: Variable | None) -> str:
+    if before is None or before.is_secret != variable.is_secret:
+        return ""
+    return before.set_at if variable.is_secret or before.value == variable.value else ""
 
 
 def _read(kind: Any, item: Mapping[str, Any]) -> Any:

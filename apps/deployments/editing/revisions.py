@@ -68,6 +68,8 @@ def add_revision(
     if restore is None and before and is_unsettled and kind != Operation.Kind.ROLL_BACK:
         restore = before.restore
     _take_secrets(actor, deployment, configuration)
+    earlier = before.configuration if before else None
+    configuration = configuration.dated(earlier, at=timezone.now().isoformat(timespec="seconds"))
     supersede(deployment)
     if kind in WAKING or (before and before.configuration.runtime != configuration.runtime):
         wake_for_change(actor, deployment, now=timezone.now())
