@@ -25,6 +25,8 @@ from apps.upgrades.models import Upgrade
 
 logger = logging.getLogger(__name__)
 
+UNEXPECTED = "An unexpected error stopped it. The log of the portal has the details."
+
 
 def due() -> list[int]:
     """Return the ids of actions that run, or are stopped and have Deployments that still do."""
@@ -63,10 +65,15 @@ def _note_outcome(action: BulkAction, item: BulkItem, actor: User | None) -> Non
         outcome = _outcome(action, begun, actor)
     if outcome is None:
         return
-    state = ItemState.DONE if outcome == DONE else ItemState.FAILED
-    _mark(item, state, "" if outcome == DONE else outcome)
-    is_running = action.state == ActionState.RUNNING
-    if state == ItemState.FAILED and action.stops_on_failure and is_running:
+    if outcome == DONE:
+        _mark(item, ItemState.DONE, "")
+    else:
+        _fail(action, item, outcome)
+
+
+def _fail(action: BulkAction, item: BulkItem, message: str) -> None:
+    _mark(item, ItemState.FAILED, message)
+    if action.stops_on_failure and action.state == ActionState.RUNNING:
         stop_for(action, f"{item.deployment.name} failed.")
 
 
@@ -118,6 +125,11 @@ def _begin(action: BulkAction, item: BulkItem, actor: User) -> None:
             )
     except (PortalError, SecretUnreadable) as error:
         _mark(item, ItemState.REFUSED, getattr(error, "message", str(error)))
+        return
+    except Exception:
+        # One that cannot be begun must not keep the action from going on, or from being stopped.
+        logger.exception("not begun", extra={"action": action.pk, "deployment": deployment.ref})
+        _fail(action, item, UNEXPECTED)
         return
     item.state = ItemState.RUNNING
     item.operation = begun if isinstance(begun, Operation) else None

@@ -11,6 +11,7 @@ from apps.accounts.models import User
 from apps.accounts.sign_in.address_proof import earlier_access_ended
 from apps.audit.models import AuditEvent
 from apps.bulk_actions import running, services
+from apps.bulk_actions.actions.catalogue import ACTIONS
 from apps.bulk_actions.models import BulkAction
 from apps.bulk_actions.queries import Filter, candidates
 from apps.core.errors import Conflict, Invalid, Refused
@@ -73,6 +74,23 @@ def test_a_restart_reaches_all_five_at_a_time(many, alice, workspace):
     assert list(Deployment.objects.values_list("restarts", flat=True)) == [1] * 7
     assert AuditEvent.objects.filter(action="deployment.restarted").count() == 7
     assert running.due() == []
+
+
+def test_an_unexpected_error_fails_one_and_stops_the_action(many, alice, workspace, monkeypatch):
+    def broken(**_: object) -> None:
+        raise RuntimeError("no sentence of ours")
+
+    monkeypatch.setattr(ACTIONS["restart"], "begin", broken)
+    action = prepare(alice, workspace)
+
+    services.begin(actor=alice, action=action)
+    running.step(action_id=action.pk)
+
+    action.refresh_from_db()
+    first = action.items.order_by("position").first()
+    assert (action.state, action.stop_reason) == ("stopped", "etl-a failed.")
+    assert states(action) == ["failed"] + ["waiting"] * 6
+    assert "log of the portal" in first.message
 
 
 def test_those_that_are_awake_hibernate_and_wake_again(many, alice, workspace):
