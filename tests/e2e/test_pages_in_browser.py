@@ -33,6 +33,7 @@ NAMESPACES = {
     "api",
     "airflow_imports",
     "backups",
+    "bulk_actions",
     "clusters",
     "dags",
     "deployments",
@@ -40,6 +41,7 @@ NAMESPACES = {
     "environment",
     "hibernation",
     "idp:oidc",
+    "moving",
     "observability",
     "organizations",
     "package_indexes",
@@ -164,6 +166,9 @@ NOT_PAGES = {
         )
     },
     "organizations:export_audit": "a file",
+    "environment:export": "a file",
+    "environment:workspace_export": "a file",
+    "environment:import_preview": "of what was pasted: a test of its own",
     "usage:csv": "a file",
     "usage:remove_price": "POST only",
     "objectives:csv": "a file",
@@ -567,6 +572,25 @@ def test_a_cluster_is_tested_in_place(open_as: Any, alice: Any, made: stage.Stag
 
     assert page.get_by_text("The cluster does not answer").count() == 0
     inspector.look(is_thorough=False)
+    assert inspector.problems == []
+
+
+def test_what_would_be_imported_is_shown_before(
+    open_as: Any, alice: Any, made: stage.Stage
+) -> None:
+    inspector = open_as(alice)
+    page = inspector.page
+    page.goto(reverse("environment:workspace_import", args=["warehouse"]))
+    page.get_by_role("textbox").last.fill(
+        "AIRFLOW_VAR_REGION=eu\nAIRFLOW_VAR_" + "LONG" * 30 + "=1"
+    )
+
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("checkbox", name="Import REGION").or_(
+        page.get_by_role("checkbox", name="Import region")
+    ).wait_for()
+
+    inspector.look()
     assert inspector.problems == []
 
 
