@@ -116,8 +116,8 @@ class DeploymentShape(Shape):
     is_dag_deploy_enabled: bool = True
     is_development_mode: bool
     is_high_availability: bool
-    workload_identity: str | None
-    effective_workload_identity: str | None
+    workload_identity: str | None = None
+    effective_workload_identity: str | None = None
     settings: dict[str, str]
     corrects_drift: bool
     contact_emails: list[str] = []
