@@ -21,7 +21,7 @@ from apps.hibernation.services import set_development
 CRON = Field(min_length=1, max_length=100)
 
 
-class ScheduleShape(Shape):
+class HibernationScheduleShape(Shape):
     """`timeZone` is a name such as Europe/Oslo; UTC where a client leaves it out."""
 
     hibernate_at_cron: str = CRON
@@ -45,7 +45,7 @@ class OverrideShape(OverrideBody):
 class HibernationSpecBody(Shape):
     """What is left out stays; an empty list removes all schedules."""
 
-    schedules: list[ScheduleShape] | None = None
+    schedules: list[HibernationScheduleShape] | None = None
     override: OverrideBody | None = None
     task_minutes: int | None = None
     idle_hours: int | None = None
@@ -56,7 +56,7 @@ class ScalingSpecBody(Shape):
 
 
 class HibernationSpec(Shape):
-    schedules: list[ScheduleShape]
+    schedules: list[HibernationScheduleShape]
     override: OverrideShape | None = None
     task_minutes: int
     idle_hours: int
@@ -164,7 +164,7 @@ def _is_same(body: OverrideBody, known: Override | None) -> bool:
     return (body.is_hibernating, body.override_until) == (known.is_hibernating, known.until)
 
 
-def _schedule(body: ScheduleShape, plan: HibernationPlan) -> Schedule:
+def _schedule(body: HibernationScheduleShape, plan: HibernationPlan) -> Schedule:
     """Read a schedule; a client that knows no time zones leaves them as they are."""
     known = next((one for one in plan.schedules if _crons(one) == _sent(body)), None)
     return Schedule(
@@ -180,12 +180,12 @@ def _crons(one: Schedule) -> tuple[str, str]:
     return one.hibernate_at, one.wake_at
 
 
-def _sent(body: ScheduleShape) -> tuple[str, str]:
+def _sent(body: HibernationScheduleShape) -> tuple[str, str]:
     return body.hibernate_at_cron, body.wake_at_cron
 
 
-def _shape(one: Schedule) -> ScheduleShape:
-    return ScheduleShape(
+def _shape(one: Schedule) -> HibernationScheduleShape:
+    return HibernationScheduleShape(
         hibernate_at_cron=one.hibernate_at,
         wake_at_cron=one.wake_at,
         time_zone=one.time_zone,

@@ -1,8 +1,10 @@
 """The pages about the API, and the document that describes it."""
 
 import re
+from collections import Counter
 
 from apps.api.service import api
+from apps.api.wire.shapes import Shape
 from apps.core.public_ids import public_id
 
 
@@ -52,3 +54,18 @@ def test_the_configuration_file_holds_no_secret(bob, client_of, settings):
     text = answer.content.decode()
     assert f"core: {settings.PORTAL_URL}" in text
     assert "token:" not in text
+
+
+def test_no_two_shapes_share_a_name():
+    """The document knows them by it, and would describe one by the other."""
+    found = Counter(one.__name__ for one in set(_below(Shape)))
+
+    assert [name for name, count in found.items() if count > 1] == []
+
+
+def _below(shape):
+    for one in shape.__subclasses__():
+        # Of those that ninja makes of them, none is written by hand.
+        if one.__module__.startswith("apps."):
+            yield one
+        yield from _below(one)

@@ -11,13 +11,12 @@ from django.urls import reverse
 from ninja import Path, Query, Router
 from pydantic import Field
 
-from apps.api.places.workspaces import AtWorkspace
 from apps.api.wire.errors import NotHere
 from apps.api.wire.forms import check
 from apps.api.wire.gates import Call, on_workspace
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
-from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
+from apps.api.wire.shapes import AtWorkspace, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
 from apps.deploys.git import services, tasks
 from apps.deploys.git.pages.forms import HttpsForm, RepositoryForm, SshForm, StateTokenForm

@@ -7,11 +7,10 @@ from django.db import transaction
 from ninja import Path, Router
 
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.places.workspaces import AtWorkspace
 from apps.api.wire.errors import NotHere
 from apps.api.wire.forms import check, fields_named
 from apps.api.wire.gates import Call, on_deployment, on_workspace
-from apps.api.wire.shapes import Profile, Shape, profile_of
+from apps.api.wire.shapes import AtWorkspace, Profile, Shape, profile_of
 from apps.core.public_ids import number_of, public_id
 from apps.deployments.models import Deployment
 from apps.deploys.deliveries import enforcement

@@ -51,7 +51,7 @@ class ImportedObject(Shape):
     reason: str | None = None
 
 
-class ImportShape(Shape):
+class EnvironmentImportShape(Shape):
     imported: int
     objects: list[ImportedObject]
 
@@ -63,7 +63,7 @@ class SettingsFile(Shape):
 @router.post(
     "/organizations/{organizationId}/environment-object-imports",
     auth=in_organization(),
-    response=ImportShape,
+    response=EnvironmentImportShape,
     operation_id="ImportEnvironmentObjects",
     summary="Import connections and variables from a text",
 )
@@ -84,7 +84,7 @@ def import_text(request: Call, at: Path[InOrganization], body: ImportBody) -> An
             is_secret=body.is_secret,
             links_all=body.auto_link_deployments,
         )
-    return ImportShape(imported=count, objects=[_shape(one) for one in found])
+    return EnvironmentImportShape(imported=count, objects=[_shape(one) for one in found])
 
 
 @router.post(

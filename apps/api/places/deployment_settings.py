@@ -7,10 +7,9 @@ from typing import Any
 from ninja import Path, Router
 
 from apps.api.places.clusters import AtCluster, clusters_of_caller
-from apps.api.places.workspaces import AtWorkspace
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization, on_deployment, on_workspace
-from apps.api.wire.shapes import InOrganization, Shape
+from apps.api.wire.shapes import AtWorkspace, InOrganization, Shape
 from apps.core.errors import Invalid
 from apps.core.public_ids import number_of
 from apps.deployments.layering.services import Place, layer_name, update_layer

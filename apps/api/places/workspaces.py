@@ -10,7 +10,7 @@ from pydantic import Field
 from apps.api.wire.gates import Call, in_organization, on_workspace
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
-from apps.api.wire.shapes import NO_ONE, InOrganization, Listing, Name, Profile, Shape
+from apps.api.wire.shapes import NO_ONE, AtWorkspace, InOrganization, Listing, Name, Profile, Shape
 from apps.core.public_ids import numbers_of, public_id
 from apps.deploys.deliveries.enforcement import default_of, enforced_by_default, set_default
 from apps.organizations.models import Workspace
@@ -18,10 +18,6 @@ from apps.organizations.workspaces.services import create_workspace, update_work
 from apps.portal.services import delete_workspace
 
 router = Router(by_alias=True, exclude_none=True, tags=["Workspace"])
-
-
-class AtWorkspace(InOrganization):
-    workspace_id: str
 
 
 class WorkspaceShape(Shape):

@@ -10,7 +10,7 @@ from pydantic import Field
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, in_organization, on_workspace
 from apps.api.wire.paging import Paging, part_of
-from apps.api.wire.shapes import InOrganization, Listing, Shape
+from apps.api.wire.shapes import AtWorkspace, InOrganization, Listing, Shape
 from apps.core.public_ids import number_of, numbers_of, public_id
 from apps.deployments.models import Deployment, Phase
 from apps.objectives.budget import State
@@ -21,10 +21,6 @@ from apps.objectives.services import remove_objective, set_objective
 router = Router(by_alias=True, exclude_none=True, tags=["Objective"])
 EDIT = "workspace.alerts.manage"
 LONGEST_SECONDS = 7 * 24 * 3600
-
-
-class AtWorkspace(InOrganization):
-    workspace_id: str
 
 
 class AtObjective(AtWorkspace):

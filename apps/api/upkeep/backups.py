@@ -65,7 +65,7 @@ class Restore(Shape):
     deployment_name: str = Field(max_length=60)
 
 
-class NewDeployment(Shape):
+class DeploymentFromBackup(Shape):
     name: str = Field(min_length=1, max_length=60)
 
 
@@ -156,7 +156,7 @@ def restore(request: Call, at: Path[AtBackup], body: Restore) -> Any:
     summary="Create a Deployment in the same workspace from a backup",
 )
 @once
-def restore_new(request: Call, at: Path[AtBackup], body: NewDeployment) -> Any:
+def restore_new(request: Call, at: Path[AtBackup], body: DeploymentFromBackup) -> Any:
     """Its DAGs are paused, because the other Deployment may run them, too."""
     user, backup = request.caller.user, _found(request, at)
     # Connections and secrets of this Deployment go with it.

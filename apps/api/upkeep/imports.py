@@ -17,16 +17,12 @@ from apps.airflow_imports.services import ImportData
 from apps.api.wire.errors import NotHere
 from apps.api.wire.gates import Call, on_workspace
 from apps.api.wire.paging import Paging, page_of
-from apps.api.wire.shapes import InOrganization, Listing, Profile, Shape, profile_of
+from apps.api.wire.shapes import AtWorkspace, Listing, Profile, Shape, profile_of
 from apps.core.public_ids import public_id
 
 router = Router(by_alias=True, exclude_none=True, tags=["Import"])
 CREATE, RUN = "workspace.deployments.create", "deployment.airflow.run"
 ADDRESS = "/organizations/{organizationId}/workspaces/{workspaceId}/imports"
-
-
-class AtWorkspace(InOrganization):
-    workspace_id: str
 
 
 class AtImport(AtWorkspace):

@@ -26,6 +26,10 @@ class InOrganization(Shape):
     organization_id: str
 
 
+class AtWorkspace(InOrganization):
+    workspace_id: str
+
+
 class FieldProblem(Shape):
     field: str
     message: str
