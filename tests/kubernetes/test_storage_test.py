@@ -98,7 +98,7 @@ def test_a_pod_that_may_not_write_is_said(
 
 
 def test_a_class_that_is_not_there_and_a_pod_that_never_ends_are_said(trial: Any) -> None:
-    [logs, data] = trial(wait_seconds=4, logs_storage_class="gone")
+    [logs, data] = trial(wait_seconds=12, logs_storage_class="gone")
 
     assert "The volume cannot be created" in logs.detail
     assert '"gone" not found' in logs.detail
