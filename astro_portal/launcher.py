@@ -115,7 +115,7 @@ class Launcher:
         available = psutil.virtual_memory().available // 2**20
         if available < FREE_MEMORY_MIB:
             self.say(
-                f"Only {available} MiB of memory are free. The portal needs about 450, "
+                f"Only {available} MiB of memory are free. The portal needs about 470, "
                 "a Deployment about 1200."
             )
 
