@@ -203,7 +203,7 @@ def _serving(application: str) -> Iterator[tuple[int, psutil.Process]]:
     """Run a server as the launcher runs the portal's; yield its port and its process."""
     port = free_port()
     command = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8"]
-    command += ["--worker-class", "astro_portal.web_worker.PatientWorker"]
+    command += ["--worker-class", "apps.core.web.worker.PatientWorker"]
     command += ["--no-control-socket", application]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
