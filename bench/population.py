@@ -12,6 +12,7 @@ from apps.access.models import Role
 from apps.accounts.models import User
 from apps.clusters.models import Cluster
 from apps.deployments.models import Deployment, Health, Revision, RevisionState
+from apps.deployments.reconciling.results import observed_json
 from apps.organizations.models import (
     Organization,
     OrganizationGrant,
@@ -20,6 +21,7 @@ from apps.organizations.models import (
     WorkspaceGrant,
     WorkspaceTeamGrant,
 )
+from bench.settled_plane import SettledPlane
 
 N_WORKSPACES, N_DEPLOYMENTS, N_USERS, N_TEAMS = 50, 1_000, 10_000, 1_001
 PEOPLE_OF_A_TEAM = 20
@@ -112,6 +114,7 @@ def _deployments(
     cluster: Cluster, workspaces: list[Workspace], author: User, n: int, in_first: int
 ) -> list[Deployment]:
     now = timezone.now()
+    seen = observed_json({}, SettledPlane().observe(ref="any"))
     rest = workspaces[1:] or workspaces
     deployments = Deployment.objects.bulk_create(
         Deployment(
@@ -121,7 +124,7 @@ def _deployments(
             name=f"etl-{number}",
             description=f"Loads orders of region {number} into the warehouse.",
             created_by=author,
-            observation={"queues": [_queue_seen(queue, number) for queue in _queues(number)]},
+            observation=seen | {"queues": [_queue_seen(one, number) for one in _queues(number)]},
             health=Health.HEALTHY,
             health_message="Airflow is healthy.",
             health_since=now - timedelta(hours=3),
