@@ -1,4 +1,4 @@
-"""Subscribers of a status page. They subscribe themselves: nobody is added here."""
+"""Subscribers of a status page. Visitors subscribe themselves; no operation adds one."""
 
 from datetime import datetime
 from typing import Any

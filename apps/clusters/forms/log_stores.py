@@ -21,7 +21,7 @@ def kind_of(url: str) -> str:
 
 
 def is_store(url: str) -> bool:
-    # A folder of two dots is one of somebody else's.
+    # Two dots would lead out of the container.
     is_plain = ".." not in url.split("/")
     return is_plain and any(pattern.fullmatch(url) for pattern in (S3, GOOGLE, AZURE))
 

@@ -1,7 +1,7 @@
 """What receivers are sent: pure functions to requests.
 
 A webhook is sent JSON, signed as Standard Webhooks describes. Its question holds a challenge, which
-the receiver answers, and the secret of the signatures, which nobody else is ever shown. Text that
+the receiver answers, and the secret of the signatures, which is shown to no one else. Text that
 people wrote is escaped for Slack: it mentions no channel and links nowhere.
 """
 
