@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import yaml
-
 from apps.clusters.connections.credentials import (
     clean_ca,
     clean_pair,
@@ -24,14 +22,12 @@ from apps.clusters.connections.credentials import (
     clean_token,
 )
 from apps.core.errors import Invalid
+from apps.core.plain_yaml import read_plain
 from apps.dataplane.kubernetes.config import Connection
 
 MOST_BYTES = 256 * 1024
-MOST_NODES = 20_000
-DEEPEST = 20
 NAME_LENGTH = 253
 FIELD = "kubeconfig"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 INLINE = "Make one that holds all data with: kubectl config view --raw --minify --flatten"
 TOKEN = "Use a token of a service account instead."  # noqa: S105 - a message
@@ -231,46 +227,11 @@ def _document(text: str) -> dict[str, Any]:
         raise Invalid("Paste the kubeconfig.", field=FIELD)
     if len(text.encode(errors="replace")) > MOST_BYTES:
         raise Invalid(f"This is longer than {MOST_BYTES // 1024} KiB. {INLINE}", field=FIELD)
-    try:
-        _measure(text)
-        document = _plain(yaml.compose(text, Loader=_Loader))
-    except (yaml.YAMLError, UnicodeError) as error:
-        # The parser's message may quote the text, and with it a secret.
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark is not None else ""
-        raise Invalid(f"This is not YAML{where}.", field=FIELD) from None
+    document = read_plain(
+        text,
+        field=FIELD,
+        too_large=Invalid("This is too deep or too large for a kubeconfig.", field=FIELD),
+    )
     if not isinstance(document, dict):
         raise Invalid("This is not a kubeconfig: it has no clusters, users, contexts.", field=FIELD)
     return document
-
-
-def _measure(text: str) -> None:
-    """Refuse what would grow when it is built: references, deep nesting, endless lists."""
-    depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
-        if isinstance(event, yaml.AliasEvent):
-            raise Invalid("References (&name, *name) are not accepted in YAML.", field=FIELD)
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > DEEPEST or count > MOST_NODES:
-            raise Invalid("This is too deep or too large for a kubeconfig.", field=FIELD)
-
-
-def _plain(node: yaml.Node | None) -> Any:
-    """Turn a YAML tree into dictionaries, lists and text, ignoring tags."""
-    if isinstance(node, yaml.MappingNode):
-        found: dict[str, Any] = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise Invalid("A name in the YAML must be text.", field=FIELD)
-            if key.value in found:
-                raise Invalid("The YAML gives one name twice.", field=FIELD)
-            found[key.value] = _plain(value)
-        return found
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item) for item in node.value]
-    if isinstance(node, yaml.ScalarNode):
-        return None if node.tag == "tag:yaml.org,2002:null" else node.value
-    return None

@@ -8,15 +8,12 @@ from typing import Any
 import yaml
 
 from apps.core.errors import Invalid
+from apps.core.plain_yaml import DEEPEST, read_plain
 
 MOST_BYTES = 1_000_000
-MOST_NODES = 20_000
-DEEPEST = 20
 FIELD = "text"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE = re.compile(r"(?:export\s+)?([^\s=#]+)\s*=\s?(.*)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "$": "$"}
-_NULL = "tag:yaml.org,2002:null"
 
 
 class Text(str):
@@ -51,13 +48,8 @@ def parsed_json(text: str) -> Any:
 
 def parsed_yaml(text: str) -> Any:
     """Return what YAML says: dictionaries, lists and `Text`. Raises Invalid with the line."""
-    try:
-        _measure(text)
-        return _plain(yaml.compose(text, Loader=_LOADER))
-    except (yaml.YAMLError, UnicodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark is not None else ""
-        raise Invalid(f"This is not YAML{where}.", field=FIELD) from None
+    too_large = Invalid("This YAML is too deep or too large.", field=FIELD)
+    return read_plain(text, field=FIELD, too_large=too_large, scalar=_scalar)
 
 
 def parsed_lines(text: str) -> dict[str, str]:
@@ -106,39 +98,7 @@ def _refuse_depth(data: Any) -> None:
         ]
 
 
-def _measure(text: str) -> None:
-    """Refuse what would grow when it is built: references, deep nesting, endless lists."""
-    depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
-        if isinstance(event, yaml.AliasEvent):
-            raise Invalid("References (&name, *name) are not accepted in YAML.", field=FIELD)
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > DEEPEST or count > MOST_NODES:
-            raise Invalid("This YAML is too deep or too large.", field=FIELD)
-
-
-def _plain(node: yaml.Node | None) -> Any:
-    """Turn a YAML tree into plain data, ignoring tags of its own."""
-    if isinstance(node, yaml.MappingNode):
-        found: dict[str, Any] = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise Invalid("A name in the YAML must be text.", field=FIELD)
-            if key.value in found:
-                raise Invalid("The YAML gives one name twice.", field=FIELD)
-            found[key.value] = _plain(value)
-        return found
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item) for item in node.value]
-    return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
-
-
-def _scalar(node: yaml.ScalarNode) -> Text | None:
-    if node.tag == _NULL:
-        return None
+def _scalar(node: yaml.ScalarNode) -> Text:
     text = Text(node.value)
     kind = node.tag.rpartition(":")[2]
     text.typed = node.value
