@@ -87,7 +87,7 @@ def test_a_chart_is_read_by_key_and_as_a_table_and_zoomed_into_by_both(
     page.keyboard.press("ArrowRight")
     assert "Succeeded" in panel.locator("[data-readout]").inner_text()
     panel.get_by_text("Show as table").click()
-    assert panel.locator("tbody tr").count() > 200
+    panel.locator("tbody tr").nth(200).wait_for()
     assert panel.locator("tbody tr").nth(1).locator("td").count() == 2
     plot.focus()
     for key in ("End", "Shift+ArrowLeft", "Shift+ArrowLeft", "Shift+ArrowLeft", "Enter"):

@@ -80,7 +80,14 @@ def start_program(found: Machine, name: str, *command: str, **options: bool | in
     found.ensure_running()
     found.apply_programs()
     found.supervisor.start(name)
-    until(lambda: found.supervisor.states()[name].pid > 0)
+    until(lambda: is_itself(found.supervisor.states()[name].pid))
+
+
+def is_itself(pid: int) -> bool:
+    """Return whether it runs its own program. Until then it is a fork of supervisord, whose
+    handlers swallow the signal that should end it.
+    """
+    return pid > 0 and not any("supervisord" in part for part in psutil.Process(pid).cmdline())
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:
