@@ -198,7 +198,7 @@ def _caller_in_person(digest: str, address: str) -> Caller:
     held = RawSQL(_permissions_of_person(), ())  # noqa: S611 - names of columns
     known = PersonalToken.objects.select_related("user", "organization")
     known = known.annotate(now=Now(), held=held)
-    token = known.filter(digest=digest).first()
+    token = next(iter(known.filter(digest=digest)[:1]), None)
     if token is None:
         raise TokenRefused("This token is unknown. It may have been revoked.")
     if token.expires_at <= token.now:
