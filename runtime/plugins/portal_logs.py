@@ -3,7 +3,7 @@ of it is read and sent.
 
 Airflow's own API answers with a whole log each time. A log is a file of lines of JSON here: the one
 that the task writes, where this process sees it; otherwise a copy of what Airflow gathers from a
-worker or from several files. One that is a single object of S3 is read there by ranges.
+worker or from several files. One that is a single object of a store is read there by ranges.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from airflow.utils.log.file_task_handler import FileTaskHandler
 from airflow.utils.log.log_reader import TaskLogReader
 from portal_log_parts import Limits, part_of
 from portal_reading import bounded_session
-from portal_stored_log import StoredLog
+from portal_stored_log import FOUND_IN, StoredLog
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
@@ -97,18 +97,16 @@ def _own_file(tried: Any, try_number: int, session: Any) -> Path | None:
 
 
 def _stored(tried: Any, try_number: int, session: Any) -> StoredLog | None:
-    """Return a log that is one object of S3, None for any other: Airflow gathers that."""
+    """Return a log that is one object of S3, Google Cloud Storage or Azure, None for any other:
+    Airflow gathers that.
+    """
     handler, store = TaskLogReader().log_handler, _store()
-    if store is None or not isinstance(handler, FileTaskHandler) or try_number < 1:
+    find = FOUND_IN.get(type(store).__name__)
+    if find is None or not isinstance(handler, FileTaskHandler) or try_number < 1:
         return None
     name = handler._render_filename(tried, try_number, session=session)
     try:
-        hook = store.hook
-        bucket, key = hook.parse_s3_url(os.path.join(store.remote_base, name))
-        # A trigger writes an object of its own beside it.
-        if hook.list_keys(bucket_name=bucket, prefix=key) != [key]:
-            return None
-        return StoredLog(hook.get_conn(), bucket=bucket, key=key)
+        return find(store, name)
     except Exception:
         # Whatever the store or the provider says, Airflow may know better.
         logger.warning("a log in an object store is not read by ranges", exc_info=True)
@@ -116,10 +114,9 @@ def _stored(tried: Any, try_number: int, session: Any) -> StoredLog | None:
 
 
 def _store() -> Any:
-    """Return where Airflow keeps logs if that is S3; how it says so differs between versions."""
+    """Return where Airflow keeps logs, None on disk; how it says so differs between versions."""
     known = getattr(logging_config, "get_remote_task_log", None)
-    store = known() if known else getattr(logging_config, "REMOTE_TASK_LOG", None)
-    return store if type(store).__name__ == "S3RemoteLogIO" else None
+    return known() if known else getattr(logging_config, "REMOTE_TASK_LOG", None)
 
 
 def _copy(tried: Any, try_number: int, is_over: bool) -> Path:
