@@ -2,8 +2,8 @@
 
     python -m bench.pretended_fleet DEPLOYMENTS_EACH
 
-Cluster `n` is below `/c/n`, and has the Deployments from `n * DEPLOYMENTS_EACH` on. It prints the
-connection to the address as JSON.
+Cluster `n` is below `/c/n`, and has the Deployments from `n * DEPLOYMENTS_EACH` on. What is applied
+to it is kept, and ready at once. It prints the connection to the address as JSON.
 """
 
 import asyncio
@@ -26,7 +26,10 @@ from tests.kubernetes.fault_proxy import server_context
 
 DEPLOYMENTS = web.AppKey("deployments", int)
 ASKED: web.AppKey[Counter[str]] = web.AppKey("asked", Counter)
+KEPT_OBJECTS: web.AppKey[dict[str, dict[str, Any]]] = web.AppKey("kept", dict)
 PLACE = re.compile(r"/c/(\d+)/")
+IN_A_NAMESPACE = re.compile(r".*/namespaces/[^/]+/[^/]+")
+READY = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
 KEPT = {"inventory.json": json.dumps({"revision": 1, "wanted": 1, "entries": {}})}
 
 
@@ -56,7 +59,7 @@ class FleetCluster(Cluster):
 def fleet_app(deployments: int) -> web.Application:
     """Return the APIs; `ASKED` of it counts their requests by method."""
     app = web.Application()
-    app[DEPLOYMENTS], app[ASKED] = deployments, Counter()
+    app[DEPLOYMENTS], app[ASKED], app[KEPT_OBJECTS] = deployments, Counter(), {}
     app.router.add_route("*", "/{rest:.*}", _answer)
     return app
 
@@ -64,7 +67,17 @@ def fleet_app(deployments: int) -> web.Application:
 async def _answer(request: web.Request) -> web.StreamResponse:
     request.app[ASKED][request.method] += 1
     place = PLACE.match(request.path)
+    kept = request.app[KEPT_OBJECTS]
+    if place and request.method == "PATCH":
+        return web.json_response(_applied(kept, request.path, await request.json()))
     if place is None or request.method != "GET":
+        raise web.HTTPNotFound
+    if request.path in kept:
+        return web.json_response(kept[request.path])
+    if IN_A_NAMESPACE.fullmatch(request.path):
+        found = [one for path, one in kept.items() if path.rpartition("/")[0] == request.path]
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": found})
+    if request.path.rpartition("/")[0].endswith(("/namespaces", "/configmaps")):
         raise web.HTTPNotFound
     selector = dict(
         one.partition("=")[::2] for one in request.query.get("labelSelector", "").split(",")
@@ -76,6 +89,19 @@ async def _answer(request: web.Request) -> web.StreamResponse:
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
     items = [cluster.make(plural, *one) for one in cluster.list(plural)]
     return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
+
+
+def _applied(kept: dict[str, dict[str, Any]], path: str, sent: dict[str, Any]) -> dict[str, Any]:
+    """Keep an object as it was sent, with the status of one that is ready."""
+    before = kept.get(path, {"metadata": {"generation": 0}})
+    generation = before["metadata"]["generation"] + 1
+    found = {"uid": path, "generation": generation, "resourceVersion": str(generation)}
+    replicas = (sent.get("spec") or {}).get("replicas", 1)
+    status: dict[str, Any] = {"observedGeneration": generation, **dict.fromkeys(READY, replicas)}
+    if sent["kind"] == "Job":
+        status = {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
+    kept[path] = {**sent, "metadata": {**sent["metadata"], **found}, "status": status}
+    return kept[path]
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from queue import Queue
 from typing import Any
 
@@ -13,15 +14,18 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.clusters.connections.planes import plane_for
+from apps.clusters.connections.planes import MOST_PLANES, plane_for
 from apps.clusters.models import Cluster
+from apps.dataplane.kubernetes.api.transport import MOST_TRANSPORTS
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.plane import KubernetesPlane
+from apps.dataplane.spec import VariableSpec
 from apps.deployments.models import Deployment
 from apps.deployments.reconciling import surveys
 from bench.fleet import make_fleet
 from bench.population import populate
 from bench.pretended_fleet import ASKED, fleet_app, serving
+from tests.dataplane.specs import make_spec
 
 pytestmark = pytest.mark.django_db
 CLUSTERS, EACH = 20, 2
@@ -59,16 +63,26 @@ def sweep(clusters: list[Cluster]) -> surveys.Recorded:
     return found
 
 
-def test_a_fleet_at_rest_is_seen_whole_and_written_nothing(
-    fleet: tuple[Connection, "Counter[str]"], settings: Any
-) -> None:
-    address, asked = fleet
+@pytest.fixture
+def clusters(fleet: tuple[Connection, "Counter[str]"], settings: Any) -> list[Cluster]:
     settings.DATA_PLANES = settings.DATA_PLANES | {
         "kubernetes": "apps.dataplane.kubernetes.plane.KubernetesPlane"
     }
     settings.CLUSTER_NETWORKS = ["127.0.0.0/8"]
     population = populate(n_workspaces=2, n_deployments=CLUSTERS * EACH, n_users=2, n_teams=1)
-    clusters = make_fleet(population.organization, address, CLUSTERS)
+    return make_fleet(population.organization, fleet[0], CLUSTERS)
+
+
+def revised(cluster: Cluster, revision: int) -> None:
+    variable = VariableSpec(key="LIMIT", value=str(revision), is_secret=False)
+    spec = replace(make_spec("changed-often"), revision=revision, variables=(variable,))
+    assert plane_for(cluster).apply(spec=spec).is_done
+
+
+def test_a_fleet_at_rest_is_seen_whole_and_written_nothing(
+    fleet: tuple[Connection, "Counter[str]"], clusters: list[Cluster]
+) -> None:
+    _, asked = fleet
 
     first = sweep(clusters)
     of_one_sweep = sum(asked.values())
@@ -82,3 +96,29 @@ def test_a_fleet_at_rest_is_seen_whole_and_written_nothing(
     assert set(asked) == {"GET"}
     assert sum(asked.values()) == 2 * of_one_sweep
     assert of_one_sweep / CLUSTERS <= 25, "whatever the number of Deployments"
+
+
+def test_a_change_in_a_fleet_asks_no_more_than_one_of_a_cluster_alone(
+    fleet: tuple[Connection, "Counter[str]"], clusters: list[Cluster]
+) -> None:
+    _, asked = fleet
+    first, *others = clusters
+    revised(first, 1)
+    revised(first, 2)
+    asked.clear()
+    revised(first, 3)
+    alone = dict(asked)
+    sweep(clusters)
+    for cluster in others:
+        revised(cluster, 1)
+    asked.clear()
+
+    for cluster in others:
+        revised(cluster, 2)
+
+    assert alone["PATCH"] > 0
+    assert asked == {method: count * len(others) for method, count in alone.items()}
+
+
+def test_the_connections_of_every_plane_that_is_kept_are_kept() -> None:
+    assert MOST_TRANSPORTS >= MOST_PLANES

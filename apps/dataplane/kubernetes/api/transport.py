@@ -226,7 +226,8 @@ def unreachable(error: Exception, host: str) -> DataPlaneError:
     return ConnectionEnded(f"{where} closed the connection without an answer.")
 
 
-MOST_TRANSPORTS = 200
+# As many as planes: of a sweep over more clusters than this, none finds its connections again.
+MOST_TRANSPORTS = 500
 _transports: dict[Connection, Transport] = {}
 _lock = threading.Lock()
 
