@@ -50,6 +50,9 @@ def _fetched(address: str, path: Path, size: int, context: ssl.SSLContext) -> st
                     if got > size:
                         raise Failed("dump-damaged")
             except urllib.error.HTTPError as error:
+                if error.code == 416:
+                    # Nothing is where more should be.
+                    raise Failed("dump-damaged") from None
                 said = f"{error.code} {error.read(2_000).decode(errors='replace')}"
                 if error.code < 500 and error.code != 429:
                     raise Failed("bucket-refused", said) from None
