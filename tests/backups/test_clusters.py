@@ -31,6 +31,7 @@ from tests.object_stores.servers import BUCKET, Server, make_store
 __all__ = ["server", "shared_server"]
 pytestmark = pytest.mark.django_db
 CONTENT = b"dump of a cluster"
+QUEUE = {"name": "default", "size": "A5", "concurrency": 5, "min_workers": 0, "max_workers": 2}
 
 
 class Sending:
@@ -62,9 +63,7 @@ class Sending:
 @pytest.fixture
 def away(make_deployment: Callable[..., Deployment], organization: Organization) -> Deployment:
     return with_secrets(
-        make_deployment(
-            cluster=registered(organization), config={"executor": "local", "queues": []}
-        )
+        make_deployment(cluster=registered(organization), config={"queues": [QUEUE]})
     )
 
 
