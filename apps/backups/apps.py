@@ -11,7 +11,7 @@ class BackupsConfig(AppConfig):
         import_string("apps.backups.earlier_access.connect")()
         sealed_in = import_string("apps.deployments.secrets.keys.sealed_in")
         import_string("apps.deployments.reconciling.compiler.RESTORE_SOURCES").append(
-            import_string("apps.backups.sources.restore_source")
+            import_string("apps.backups.keeping.restore_sources.restore_source")
         )
         columns = import_string("apps.deployments.secrets.keys.SEALED_COLUMNS")
         columns.append(sealed_in(self.get_model("Backup"), "sealed"))
