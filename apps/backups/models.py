@@ -29,7 +29,9 @@ class Backup(models.Model):
 
     `revision` is what the Deployment ran then, `sealed` the Fernet key that its connections and
     variables are encrypted with. Without `expires_at` it is kept until a person removes it.
-    `then_deletes` deletes the Deployment as soon as it is done. A claim holds until `lease_until`.
+    `then_deletes` deletes the Deployment as soon as it is done. `postgres` is the major version of
+    the pg_dump that a cluster wrote it with, 0 for the portal's own. A claim holds until
+    `lease_until`.
     """
 
     class Reason(models.TextChoices):
@@ -53,6 +55,7 @@ class Backup(models.Model):
     store = models.ForeignKey(
         ObjectStore, null=True, blank=True, on_delete=models.RESTRICT, related_name="backups"
     )
+    postgres = models.PositiveSmallIntegerField(default=0)
     sealed = models.BinaryField(null=True, blank=True)
     then_deletes = models.BooleanField(default=False)
     created_by = models.ForeignKey(

@@ -6,6 +6,8 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from apps.backups.models import UNFINISHED, Backup, BackupState
 from apps.deployments.models import Deployment, Phase, Revision, RevisionState
+from apps.object_stores.models import ObjectStore
+from apps.object_stores.queries import store_for
 
 UNSETTLED = (RevisionState.PENDING, RevisionState.APPLYING)
 
@@ -14,6 +16,11 @@ def backups_of(deployment: Deployment) -> QuerySet[Backup]:
     """List the backups of a Deployment, newest first, with what their rows show."""
     rows = Backup.objects.filter(deployment=deployment).defer("sealed")
     return rows.select_related("created_by", "revision", "store").order_by("-created_at", "pk")
+
+
+def has_bucket(deployment: Deployment) -> bool:
+    """Return whether the organization of a Deployment keeps backups in a bucket."""
+    return store_for(deployment.workspace.organization_id, ObjectStore.Use.BACKUPS) is not None
 
 
 def total_size(deployment: Deployment) -> int:

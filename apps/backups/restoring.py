@@ -145,7 +145,7 @@ def _check(configuration: Configuration, backup: Backup, deployment: Deployment)
 
 
 def _fetch(backup: Backup) -> None:
-    if backup.store_id is not None:
+    if backup.store_id is not None and not backup.deployment.cluster.is_kubernetes:
         transaction.on_commit(partial(jobs.request_fetch, str(backup.pk)), robust=True)
 
 
@@ -154,7 +154,8 @@ def _wish(backup: Backup, *, pauses_dags: bool) -> dict[str, Any]:
         "key": str(uuid.uuid4()),
         "backup": str(backup.pk),
         "sha256": backup.sha256,
-        "is_fetched": backup.store_id is not None,
+        # A cluster gets it itself.
+        "is_fetched": backup.store_id is not None and not backup.deployment.cluster.is_kubernetes,
         "airflow_version": backup.airflow_version,
         "pauses_dags": pauses_dags,
         "made_at": _moment(backup),

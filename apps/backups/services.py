@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.backups import jobs
 from apps.backups.models import Backup, BackupSchedule, BackupState
-from apps.backups.queries import is_being_restored, unfinished_of
+from apps.backups.queries import has_bucket, is_being_restored, unfinished_of
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.models import Deployment
 from apps.deployments.operations import lock_deployment, record_change
@@ -21,16 +21,16 @@ from apps.object_stores.client import delete
 from apps.object_stores.queries import opened
 
 MOST_BACKUPS = 200
-UNSUPPORTED = (
-    "The portal backs up metadata databases of this machine only. Use the backups of your "
-    "PostgreSQL server, or snapshots of its volume, for Deployments on Kubernetes."
+NO_BUCKET = (
+    "Backups of Deployments on Kubernetes go to a bucket, and there is none yet. An organization "
+    "owner can add one in Settings, Buckets."
 )
 
 
 def why_not(deployment: Deployment) -> str:
     """Say why a Deployment cannot be backed up now, empty if it can."""
-    if deployment.cluster.is_kubernetes:
-        return UNSUPPORTED
+    if deployment.cluster.is_kubernetes and not has_bucket(deployment):
+        return NO_BUCKET
     if deployment.applied_id is None:
         return "There is nothing to back up until Airflow has started for the first time."
     return ""
@@ -111,8 +111,8 @@ def save_schedule(
     zone, and keep each for `keep_days`. Raises Conflict, Invalid or Refused.
     """
     deployment = lock_deployment(deployment)
-    if deployment.cluster.is_kubernetes:
-        raise Refused(UNSUPPORTED)
+    if deployment.cluster.is_kubernetes and not has_bucket(deployment):
+        raise Refused(NO_BUCKET)
     zone = _zone(time_zone)
     before = BackupSchedule.objects.filter(pk=deployment.pk).first()
     schedule = BackupSchedule(

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
 from apps.dataplane.imports.types import ImportedDatabase, ImportSource
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec, RuntimeSpec
+from apps.dataplane.spec import DeploymentSpec, DumpTarget, RuntimeSpec
 from apps.dataplane.status import (
     AirflowResponse,
     DatabaseDump,
@@ -19,6 +19,7 @@ from apps.dataplane.status import (
     PlaneCheck,
     Progress,
     ScalingDecision,
+    SentDump,
     Usage,
 )
 
@@ -178,6 +179,20 @@ class SupportsBackups(Protocol):
         """Write a dump of the metadata database to a new file at `path`, which appears when it is
         complete. Takes up to hours, so it belongs into a job; Airflow runs on. Raises Permanent
         where a person must act, such as a disk without room.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsBackupsToBuckets(Protocol):
+    """A data plane that sends backups to a bucket itself, and restores from there what
+    `spec.restore` names.
+    """
+
+    def back_up_to(self, *, spec: DeploymentSpec, target: DumpTarget) -> SentDump:
+        """Dump the metadata database of a Deployment that runs as `spec` into the parts of
+        `target`. Takes up to an hour, so it belongs into a job; Airflow runs on. Raises Permanent
+        where a person must act, Temporary where it is to be tried again.
         """
         ...
 

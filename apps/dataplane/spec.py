@@ -106,6 +106,9 @@ class RestoreSpec:
     `dump_path` is an archive of pg_dump with that SHA-256, of a database at `airflow_version`.
     `pauses_dags` pauses every DAG in it, so that a copy of a Deployment runs nothing by itself.
     `is_fetched`: the file appears when the portal has it, or beside it the note why it does not.
+    A cluster gets the `size_bytes` from `url` instead, which is good for this object and for some
+    hours; `ca_certificate` (PEM) is trusted there beside public ones. `postgres` is the major
+    version of the pg_dump that wrote it.
     """
 
     key: str
@@ -114,6 +117,21 @@ class RestoreSpec:
     airflow_version: str
     pauses_dags: bool = False
     is_fetched: bool = False
+    url: str = field(default="", repr=False)
+    size_bytes: int = 0
+    ca_certificate: str = ""
+    postgres: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DumpTarget:
+    """Where the parts of one dump go: addresses for PUT, in their order, each good for one part of
+    up to `part_bytes` and for some hours. `ca_certificate` (PEM) is trusted beside public ones.
+    """
+
+    part_urls: tuple[str, ...] = field(repr=False)
+    part_bytes: int
+    ca_certificate: str = ""
 
 
 def failed_note(dump_path: Path) -> Path:

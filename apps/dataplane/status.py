@@ -296,6 +296,16 @@ class DatabaseDump:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SentDump(DatabaseDump):
+    """A dump whose parts are in a bucket, with their ETags; `postgres` is the major version of the
+    pg_dump that wrote it.
+    """
+
+    tags: tuple[str, ...]
+    postgres: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class AirflowResponse:
     """The response of an Airflow REST call: HTTP status and the parsed JSON (None when there is
     none).

@@ -143,6 +143,29 @@ def cancel_upload(bucket: Bucket, key: str, *, upload: str) -> None:
         return
 
 
+def part_address(
+    bucket: Bucket, key: str, *, upload: str, number: int, good_for_seconds: int
+) -> str:
+    """Return an address that takes one part of an object by PUT, and nothing else. Raises
+    BucketFailed.
+    """
+    query = {"partNumber": str(number), "uploadId": upload}
+    return _address(bucket, "PUT", f"{bucket.url(key)}?{urlencode(query)}", good_for_seconds)
+
+
+def object_address(bucket: Bucket, key: str, *, good_for_seconds: int) -> str:
+    """Return an address that hands out one object by GET. Raises BucketFailed."""
+    return _address(bucket, "GET", bucket.url(key), good_for_seconds)
+
+
+def _address(bucket: Bucket, method: str, url: str, good_for_seconds: int) -> str:
+    auth, credentials = _library("botocore.auth"), _library("botocore.credentials").Credentials
+    made = _library("botocore.awsrequest").AWSRequest(method=method, url=url)
+    opened = credentials(bucket.access_key_id, bucket.secret)
+    auth.S3SigV4QueryAuth(opened, "s3", bucket.region, expires=good_for_seconds).add_auth(made)
+    return str(made.url)
+
+
 def _call(
     bucket: Bucket,
     method: str,

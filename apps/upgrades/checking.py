@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q
 
 from apps.backups.models import Backup, BackupState
-from apps.backups.services import UNSUPPORTED
+from apps.backups.queries import has_bucket
+from apps.backups.services import NO_BUCKET
 from apps.clusters.connections.planes import plane_for
 from apps.dataplane.base import DataPlane, SupportsProjects, SupportsReleases
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary
@@ -17,7 +18,7 @@ from apps.deployments.models import Deployment, OperationStep, Revision
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.runtimes.catalogue import runtime_called
 from apps.upgrades import findings
-from apps.upgrades.findings import Finding, finding
+from apps.upgrades.findings import BACKED_UP, Finding, finding
 from apps.upgrades.models import Upgrade, UpgradeState
 
 LEASE = timedelta(minutes=20)
@@ -127,10 +128,10 @@ def _usual_seconds(deployment: Deployment) -> float | None:
 
 
 def _backup(deployment: Deployment) -> Finding:
-    if deployment.cluster.is_kubernetes:
-        return finding("warn", "No backup is made", UNSUPPORTED)
+    if deployment.cluster.is_kubernetes and not has_bucket(deployment):
+        return finding("warn", "No backup is made", NO_BUCKET)
     return finding(
         "good",
-        "A backup is made first, and kept for 90 days",
+        BACKED_UP,
         "The way back is to restore it: what Airflow's database learns after it is lost then.",
     )

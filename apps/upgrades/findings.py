@@ -15,6 +15,7 @@ from apps.runtimes.catalogue import Runtime
 
 MOST_LINES = 200
 PROVIDER = "apache-airflow-providers-"
+BACKED_UP = "A backup is made first, and kept for 90 days"
 Finding = dict[str, Any]
 
 

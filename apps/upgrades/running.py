@@ -11,10 +11,12 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.backups.models import Backup, BackupState
+from apps.backups.queries import has_bucket
 from apps.backups.services import request_backup
 from apps.core.errors import PortalError
 from apps.deployments.editing.services import update_config
 from apps.deployments.models import OperationState, Phase
+from apps.upgrades.findings import BACKED_UP
 from apps.upgrades.models import UNDER_WAY, Upgrade, UpgradeState
 
 logger = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ def _advance(upgrade_id: int) -> bool:
 def _begin(upgrade: Upgrade) -> None:
     deployment = upgrade.deployment
     _check(upgrade)
-    if deployment.cluster.is_kubernetes:
+    if deployment.cluster.is_kubernetes and not _is_backed_up(upgrade):
         _apply(upgrade)
         return
     upgrade.backup = request_backup(
@@ -68,6 +70,12 @@ def _begin(upgrade: Upgrade) -> None:
         keep_days=KEEP_DAYS,
     )
     upgrade.state = UpgradeState.BACKING_UP
+
+
+def _is_backed_up(upgrade: Upgrade) -> bool:
+    """Return whether a backup was announced, or can be made by now."""
+    announced = any(one.get("title") == BACKED_UP for one in upgrade.findings)
+    return announced or has_bucket(upgrade.deployment)
 
 
 def _await_backup(upgrade: Upgrade) -> None:

@@ -100,7 +100,7 @@ def test_what_cannot_be_backed_up_is_refused(
     with pytest.raises(Conflict, match="is deleted"):
         services.request_backup(actor=alice, deployment=gone)
     elsewhere = make_deployment(cluster=registered(organization))
-    with pytest.raises(Refused, match="of this machine only"):
+    with pytest.raises(Refused, match="add one in Settings, Buckets"):
         services.request_backup(actor=alice, deployment=elsewhere)
 
 

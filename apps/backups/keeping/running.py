@@ -13,9 +13,9 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from apps.backups.keeping.from_clusters import write_from_cluster
 from apps.backups.keys import seal_fernet_key
 from apps.backups.models import UNFINISHED, Backup, BackupState
-from apps.backups.services import UNSUPPORTED
 from apps.clusters.connections.planes import plane_for
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import PortalError
@@ -79,11 +79,14 @@ def _write(backup: Backup) -> None:
     deployment = backup.deployment
     if deployment.phase != Phase.ACTIVE:
         raise Permanent("The Deployment was deleted before it was backed up.")
-    plane = plane_for(deployment.cluster)
-    if not isinstance(plane, SupportsBackups) or deployment.cluster.is_kubernetes:
-        raise Permanent(UNSUPPORTED)
     backup.sealed = seal_fernet_key(backup, deployment)
     backup.revision = deployment.applied
+    if deployment.cluster.is_kubernetes:
+        write_from_cluster(backup)
+        return
+    plane = plane_for(deployment.cluster)
+    if not isinstance(plane, SupportsBackups):
+        raise Permanent("This data plane makes no backups.")
     path = Path(backup.path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -54,6 +54,11 @@ def namespace_of(ref: str) -> str:
     return f"airflow-{ref}"
 
 
+def restore_job(key: str) -> str:
+    """Return the name of the Job that fulfils the wish for a restore with this key."""
+    return f"restore-{key[:8]}"
+
+
 def worker_name(queue: str) -> str:
     """Return the name of the workload that runs the workers of a queue.
 

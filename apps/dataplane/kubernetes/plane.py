@@ -5,6 +5,7 @@ one credential serves everything.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from apps.dataplane.airflow_token import PORTAL, AirflowUser
@@ -18,6 +19,8 @@ from apps.dataplane.kubernetes.apply import hibernating
 from apps.dataplane.kubernetes.apply.apply_pass import ApplyPass
 from apps.dataplane.kubernetes.apply.deletion import delete_pass
 from apps.dataplane.kubernetes.apply.pod_deletion_cost import mark_busy_workers
+from apps.dataplane.kubernetes.backups.dumping import back_up_to
+from apps.dataplane.kubernetes.backups.restoring import Restoration
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.observe import logs
 from apps.dataplane.kubernetes.observe.live_metrics import read_live_metrics
@@ -37,7 +40,7 @@ from apps.dataplane.kubernetes.registration.token_renewal import renewed_token
 from apps.dataplane.kubernetes.render import Stage, render
 from apps.dataplane.kubernetes.render.sizes import limits_of
 from apps.dataplane.project import InstalledPackages, PackageLock, ParsedProject
-from apps.dataplane.spec import DeploymentSpec
+from apps.dataplane.spec import DeploymentSpec, DumpTarget, RestoreSpec
 from apps.dataplane.status import (
     AirflowResponse,
     Drift,
@@ -48,6 +51,7 @@ from apps.dataplane.status import (
     PlaneCheck,
     Progress,
     ScalingDecision,
+    SentDump,
     Usage,
 )
 
@@ -56,7 +60,7 @@ MAX_LINES = 5000
 
 class KubernetesPlane:
     """`DataPlane`, `SupportsBulkObserve`, `SupportsMetrics`, `SupportsScalingHistory`,
-    `SupportsProjects` and `SupportsStorageTest` of one cluster.
+    `SupportsProjects`, `SupportsBackupsToBuckets` and `SupportsStorageTest` of one cluster.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
@@ -83,6 +87,10 @@ class KubernetesPlane:
         """Do one pass; see `apply_pass.ApplyPass`."""
         if spec.executor == "kubernetes":
             task_pod_policy.require(self.api)
+        if spec.restore is not None:
+            progress = self._restoration(spec, spec.restore).step()
+            if progress is not None:
+                return progress
         if not spec.is_hibernating:
             return self._apply(spec)
         pods = hibernating.pods_with_tasks(self.api, spec=spec, portal_id=self.config.portal_id)
@@ -196,6 +204,11 @@ class KubernetesPlane:
         """Read the DAG files in a Job with the image that they are to run in."""
         return work.parse_project(self.api, self.config, spec=spec)
 
+    def back_up_to(self, *, spec: DeploymentSpec, target: DumpTarget) -> SentDump:
+        """Dump the metadata database into a bucket, in a Job; see `backups.dumping`."""
+        config = self.config.for_database_on(spec.database_server)
+        return back_up_to(self.api, config, spec=spec, target=target)
+
     def remove_image(self, *, image: str) -> None:
         """Delete an image with packages from the registry of the cluster."""
         remove_image(self.config, image=image)
@@ -217,6 +230,22 @@ class KubernetesPlane:
             spec=spec,
             stages=self._rendered(spec, is_draining=is_draining),
         ).run()
+
+    def _restoration(self, spec: DeploymentSpec, wanted: RestoreSpec) -> Restoration:
+        # Without a pooler, whose sessions would outlive those of Airflow.
+        settings = replace(spec.settings, pgbouncer=False)
+        still = replace(spec, is_hibernating=True, settings=settings)
+        stages = (stage for stage in self._rendered(still) if stage.key != "migration")
+        portal_id = self.config.portal_id
+        return Restoration(
+            api=self.api,
+            config=self.config.for_database_on(spec.database_server),
+            spec=spec,
+            wanted=wanted,
+            apply_without_airflow=lambda: ApplyPass(
+                api=self.api, portal_id=portal_id, spec=still, stages=tuple(stages)
+            ).run(),
+        )
 
     def _rendered(self, spec: DeploymentSpec, *, is_draining: bool = False) -> tuple[Stage, ...]:
         config = self.config.for_database_on(spec.database_server)

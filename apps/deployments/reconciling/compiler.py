@@ -41,6 +41,8 @@ PACKAGES_FOLDER = "packages"
 # What a Deployment asks for packages. The app of package indexes, which is above this one, puts its
 # query here when it is ready.
 PACKAGE_INDEXES: list[Callable[[Deployment], tuple[PackageIndex, ...]]] = []
+# Where a cluster gets a backup that it restores, from the app of backups, which is above, too.
+RESTORE_SOURCES: list[Callable[[RestoreSpec, str], RestoreSpec]] = []
 
 
 def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpec:
@@ -67,7 +69,7 @@ def compile_spec(*, deployment: Deployment, revision: Revision) -> DeploymentSpe
             corrects_drift=configuration.corrects_drift,
             database_server=deployment.database_server,
             packages=_packages(deployment, revision, runtime),
-            restore=_restore(revision),
+            restore=_restore(deployment, revision),
             image_pull_secret=image_pulling.pull_secret(
                 deployment=deployment, image=configuration.image
             ),
@@ -181,12 +183,12 @@ def _package_indexes(deployment: Deployment, revision: Revision) -> tuple[Packag
     return tuple(one for query in PACKAGE_INDEXES for one in query(deployment))
 
 
-def _restore(revision: Revision) -> RestoreSpec | None:
+def _restore(deployment: Deployment, revision: Revision) -> RestoreSpec | None:
     """Once applied, a revision restores nothing any more: its backup may be removed."""
     wish = revision.restore
     if wish is None or revision.applied_at is not None:
         return None
-    return RestoreSpec(
+    restore = RestoreSpec(
         key=wish["key"],
         dump_path=storages["backups"].path(backup_name(wish["backup"])),
         sha256=wish["sha256"],
@@ -194,6 +196,10 @@ def _restore(revision: Revision) -> RestoreSpec | None:
         pauses_dags=wish["pauses_dags"],
         is_fetched=wish.get("is_fetched", False),
     )
+    if deployment.cluster.is_kubernetes:
+        for source in RESTORE_SOURCES:
+            restore = source(restore, wish["backup"])
+    return restore
 
 
 def sign_in_spec(ref: str) -> SignInSpec:

@@ -35,6 +35,7 @@ from apps.dataplane.kubernetes.apply.nudge_configmaps import (
 )
 from apps.dataplane.kubernetes.apply.pruning import prune
 from apps.dataplane.kubernetes.apply.rollout import HEALTHY, healthy_step, stage_step
+from apps.dataplane.kubernetes.names import restore_job
 from apps.dataplane.kubernetes.observe.objects.drift import CREATED_ONCE
 from apps.dataplane.kubernetes.observe.objects.inventory import FAILED, FOREIGN, Entry
 from apps.dataplane.kubernetes.observe.objects.live_objects import WHOLE, owned_namespace
@@ -85,6 +86,7 @@ class ApplyPass:
     def _drive(self, namespace: Manifest | None) -> Progress:
         if namespace is None:
             self._make_namespace()
+        self._end_restoration()
         self.state.announce()
         steps: list[Step] = []
         for wave in waves(self.stages):
@@ -109,6 +111,19 @@ class ApplyPass:
             name = manifest["metadata"]["name"]
             if kind_of(manifest) == NAMESPACE and name == self.state.namespace:
                 self._apply(manifest)
+
+    def _end_restoration(self) -> None:
+        """Delete the Job of a restore that another revision came in place of."""
+        key, restore = self.state.inventory.restoring, self.spec.restore
+        if not key or (restore is not None and restore.key == key):
+            return
+        job = self.api.find(JOB, restore_job(key), namespace=self.state.namespace)
+        if job is not None:
+            metadata = job["metadata"]
+            self.api.delete(
+                JOB, metadata["name"], namespace=self.state.namespace, uid=metadata["uid"]
+            )
+        self.state.inventory = replace(self.state.inventory, restoring="")
 
     def _step_of(self, stage: Stage, pending: set[str]) -> Step:
         """Say how far a stage is; without an object to apply there was nothing to do for it."""

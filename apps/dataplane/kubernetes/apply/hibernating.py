@@ -56,6 +56,17 @@ def wait_for(
     )
 
 
+def end(api: Api, pods: list[Manifest]) -> None:
+    """Delete these pods, unless they are being deleted by now."""
+    staying = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    ending = [pod for pod in pods if pod not in staying and _is_patient(pod)]
+    in_parallel(lambda pod: _delete(api, pod), [*staying, *ending])
+
+
+def _is_patient(pod: Manifest) -> bool:
+    return int(pod["metadata"].get("deletionGracePeriodSeconds") or 0) > 0
+
+
 def _may_run_tasks(pod: Manifest, spec: DeploymentSpec) -> bool:
     if (pod.get("status") or {}).get("phase") in ENDED:
         return False

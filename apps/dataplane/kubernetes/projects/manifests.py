@@ -53,6 +53,7 @@ class ProjectJob:
     seconds: int
     files: Mapping[str, bytes] = field(default_factory=dict)
     credential: Mapping[str, Any] | None = field(default=None, repr=False)
+    kept_seconds: int = KEPT_SECONDS
 
     @property
     def namespace(self) -> str:
@@ -63,6 +64,26 @@ class ProjectJob:
         managed = {"app.kubernetes.io/managed-by": names.FIELD_MANAGER}
         return {"app.kubernetes.io/name": "airflow-project", **managed, JOB_LABEL: self.name}
 
+    @property
+    def target(self) -> Target:
+        return Target(spec=self.spec, config=self.config)
+
+    def pod(self) -> dict[str, Any]:
+        """Return the spec of its pod."""
+        return {
+            **bare_pod(self),
+            "containers": [program_container(self)],
+            "volumes": volumes(self),
+        }
+
+    def programs(self) -> dict[str, str]:
+        """Return the files that it runs, by name."""
+        return _texts("projects", "checks")
+
+    def others(self) -> tuple[Manifest, ...]:
+        """Return what it has beside its input, its credential and a way to the outside."""
+        return ()
+
 
 def job(project: ProjectJob, *, is_suspended: bool) -> Manifest:
     """Return the Job. It begins suspended, because what it reads is owned by it."""
@@ -72,18 +93,18 @@ def job(project: ProjectJob, *, is_suspended: bool) -> Manifest:
         "completions": 1,
         "parallelism": 1,
         "activeDeadlineSeconds": project.seconds,
-        "ttlSecondsAfterFinished": KEPT_SECONDS,
+        "ttlSecondsAfterFinished": project.kept_seconds,
         "template": {
-            "metadata": without_mesh(_target(project), {"labels": project.labels}),
-            "spec": _pod(project),
+            "metadata": without_mesh(project.target, {"labels": project.labels}),
+            "spec": project.pod(),
         },
     }
-    return _manifest(project, "batch/v1 Job", project.name, spec=spec)
+    return manifest(project, "batch/v1 Job", project.name, spec=spec)
 
 
 def owned(project: ProjectJob, *, uid: str) -> tuple[Manifest, ...]:
     """Return what the Job reads, and the network policy of its pod. `uid` is that of the Job."""
-    found = [_policy(project), _programs(project), *_inputs(project)]
+    found = [_policy(project), _programs(project), *_inputs(project), *project.others()]
     if project.credential is not None:
         found.append(_credential(project, project.credential))
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": project.name, "uid": uid}
@@ -92,26 +113,25 @@ def owned(project: ProjectJob, *, uid: str) -> tuple[Manifest, ...]:
     return tuple(found)
 
 
-def _target(project: ProjectJob) -> Target:
-    return Target(spec=project.spec, config=project.config)
+def bare_pod(project: ProjectJob) -> dict[str, Any]:
+    """Return the spec of a pod without containers and volumes."""
+    return {
+        **restricted_pod(project.target, user=AIRFLOW_USER, group=0),
+        "serviceAccountName": TASKS,
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 5,
+    }
 
 
-def _pod(project: ProjectJob) -> dict[str, Any]:
-    container = {
+def program_container(project: ProjectJob) -> dict[str, Any]:
+    """Return the container that runs the program, under Python."""
+    return {
         "name": "project",
         "image": project.config.mirrored(project.image),
         "args": ["python", f"{PROGRAMS}/{project.program}.py"],
         "env": [{"name": name, "value": value} for name, value in sorted(_variables().items())],
         "volumeMounts": _mounts(project),
         **closed_container(project.share),
-    }
-    return {
-        **restricted_pod(_target(project), user=AIRFLOW_USER, group=0),
-        "serviceAccountName": TASKS,
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": 5,
-        "containers": [container],
-        "volumes": _volumes(project),
     }
 
 
@@ -136,22 +156,23 @@ def _mounts(project: ProjectJob) -> list[dict[str, Any]]:
     return mounts
 
 
-def _volumes(project: ProjectJob) -> list[dict[str, Any]]:
+def volumes(project: ProjectJob) -> list[dict[str, Any]]:
+    """Return the volumes of that container."""
     inputs = [{"configMap": {"name": name}} for name in _input_data(project)]
-    volumes: list[dict[str, Any]] = [
+    found: list[dict[str, Any]] = [
         {"name": "programs", "configMap": {"name": f"{project.name}-programs"}},
         {"name": "input", "projected": {"sources": inputs}},
         {"name": "scratch", "emptyDir": {"sizeLimit": f"{project.share.disk_gib}Gi"}},
     ]
     if project.credential is not None:
         secret = {"secretName": project.name, "defaultMode": 0o440}
-        volumes.append({"name": "credential", "secret": secret})
-    return volumes
+        found.append({"name": "credential", "secret": secret})
+    return found
 
 
 def _inputs(project: ProjectJob) -> list[Manifest]:
     return [
-        _manifest(project, "v1 ConfigMap", name, **data)
+        manifest(project, "v1 ConfigMap", name, **data)
         for name, data in _input_data(project).items()
     ]
 
@@ -169,19 +190,18 @@ def _input_data(project: ProjectJob) -> dict[str, dict[str, Any]]:
 
 
 def _programs(project: ProjectJob) -> Manifest:
-    return _manifest(project, "v1 ConfigMap", f"{project.name}-programs", data=_texts())
+    return manifest(project, "v1 ConfigMap", f"{project.name}-programs", data=project.programs())
 
 
 @cache
-def _texts() -> dict[str, str]:
-    folders = (RUNTIME_FOLDER / "projects", RUNTIME_FOLDER / "checks")
-    files = sorted(path for folder in folders for path in folder.glob("*.py"))
+def _texts(*folders: str) -> dict[str, str]:
+    files = sorted(path for one in folders for path in (RUNTIME_FOLDER / one).glob("*.py"))
     return {path.name: path.read_text() for path in files}
 
 
 def _credential(project: ProjectJob, credential: Mapping[str, Any]) -> Manifest:
     content = b64encode(json.dumps(dict(credential)).encode()).decode()
-    return _manifest(project, "v1 Secret", project.name, data={"credential.json": content})
+    return manifest(project, "v1 Secret", project.name, data={"credential.json": content})
 
 
 def _policy(project: ProjectJob) -> Manifest:
@@ -193,10 +213,11 @@ def _policy(project: ProjectJob) -> Manifest:
         "policyTypes": ["Ingress", "Egress"],
         "egress": [NAMES, {"to": anywhere()}],
     }
-    return _manifest(project, "networking.k8s.io/v1 NetworkPolicy", project.name, spec=spec)
+    return manifest(project, "networking.k8s.io/v1 NetworkPolicy", project.name, spec=spec)
 
 
-def _manifest(project: ProjectJob, kind: str, name: str, **body: Any) -> Manifest:
+def manifest(project: ProjectJob, kind: str, name: str, **body: Any) -> Manifest:
+    """Return an object with the labels of the Job; `kind` is like `v1 ConfigMap`."""
     version, _, bare_kind = kind.rpartition(" ")
     metadata = {"name": name, "namespace": project.namespace, "labels": project.labels}
     return {"apiVersion": version, "kind": bare_kind, "metadata": metadata, **body}

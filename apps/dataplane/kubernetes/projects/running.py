@@ -7,7 +7,7 @@ owns; the next check makes another one.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -31,10 +31,12 @@ MOST_LOG_BYTES = 24 * 1024**2
 LOG_SECONDS = 60.0
 
 
-def run_job(api: Api, project: ProjectJob) -> Answer:
+def run_job(
+    api: Api, project: ProjectJob, *, failure: Callable[[Answer], DataPlaneError] = failure_of
+) -> Answer:
     """Run a Job and return what it answers.
 
-    Raises Permanent or Temporary for whatever hinders it, and for the failure that it names.
+    Raises Permanent or Temporary for whatever hinders it, and the `failure` that it names.
     """
     portal_id, ref = project.config.portal_id, project.spec.ref
     if owned_namespace(api, portal_id=portal_id, ref=ref) is None:
@@ -54,7 +56,7 @@ def run_job(api: Api, project: ProjectJob) -> Answer:
     if not answer.is_there:
         raise _end_of(pod, project)
     if answer.failed:
-        raise failure_of(answer)
+        raise failure(answer)
     return answer
 
 

@@ -51,13 +51,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Inventory:
-    """`revision` is the last that was applied to the end, `wanted` the last that was begun."""
+    """`revision` is the last that was applied to the end, `wanted` the last that was begun.
+    `restoring` and `restored` are the keys of wishes for a restore: begun, and fulfilled last.
+    """
 
     revision: int = 0
     wanted: int = 0
     code_digest: str = ""
     entries: Mapping[str, Entry] = field(default_factory=dict)
     exists: bool = False
+    restoring: str = ""
+    restored: str = ""
 
     def announcing(self, ids: Iterable[str], *, wanted: int) -> "Inventory":
         """Return a copy that has all of `ids`, known or about to be created."""
@@ -82,6 +86,8 @@ def inventory_in(config_map: Manifest | None) -> Inventory:
             code_digest=str(data.get("code_digest", ""))[:64],
             entries=entries,
             exists=True,
+            restoring=str(data.get("restoring", ""))[:64],
+            restored=str(data.get("restored", ""))[:64],
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return Inventory(exists=True)
@@ -93,6 +99,8 @@ def manifest_of(inventory: Inventory, *, namespace: str, labels: Mapping[str, st
         "revision": inventory.revision,
         "wanted": inventory.wanted,
         "code_digest": inventory.code_digest,
+        "restoring": inventory.restoring,
+        "restored": inventory.restored,
         "entries": {
             one: {"hash": e.hash, "uid": e.uid, "mark": e.mark}
             for one, e in sorted(inventory.entries.items())

@@ -18,7 +18,8 @@ from apps.dataplane.kubernetes.render.pods.pods import (
 )
 from apps.dataplane.kubernetes.render.target import BROKER_SERVICE, DATABASE_SERVICE, Target
 
-DATABASE_IMAGE = "postgres:15-bookworm"
+DATABASE_MAJOR = 15
+DATABASE_IMAGE = f"postgres:{DATABASE_MAJOR}-bookworm"
 BROKER_IMAGE = "redis:7.2-bookworm"
 BROKER_PORT = 6379
 

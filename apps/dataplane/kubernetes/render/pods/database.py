@@ -105,6 +105,20 @@ def preparation_values(target: Target) -> dict[str, str]:
     return values | _sign_in(own) | {"POSTGRES_PASSWORD": password}
 
 
+def owner_values(target: Target) -> dict[str, str]:
+    """Return the environment of PostgreSQL's programs for the role that owns the database."""
+    name, (host, port) = database_name(target.config, target.ref), address_of(target)
+    values = {
+        "PGHOST": host,
+        "PGPORT": str(port),
+        "PGUSER": name,
+        "PGPASSWORD": target.derived("database"),
+        "PGDATABASE": name,
+        "PGCONNECT_TIMEOUT": "10",
+    }
+    return values | (_encryption(target.config.database) if target.config.database else {})
+
+
 def _url(target: Target, *, scheme: str, role: str, password: str) -> str:
     name = database_name(target.config, target.ref)
     return f"{scheme}://{role}:{password}@{_host(target)}/{name}"
