@@ -42,6 +42,12 @@ def test_an_allowed_option_is_one_of_a_runtime(section: str) -> None:
     assert data["options"] == sorted(set(data["options"]))
 
 
+def test_nobody_lets_gunicorn_replace_the_processes_of_an_api_server() -> None:
+    # Each would leave one of an executor behind, in Airflow 3.2 and older: see ADR 0061.
+    assert "server_type" in options_of(runtimes()[0])["api"]
+    assert "server_type" not in ALLOWED["api"]["options"]
+
+
 def test_the_documentation_lists_every_allowed_option() -> None:
     page = (PROJECT / "docs" / "deployments.md").read_text()
 
