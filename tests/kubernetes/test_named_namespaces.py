@@ -6,11 +6,13 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from apps.dataplane.errors import DataPlaneError, Permanent
+from apps.dataplane.hibernation.plans import HibernationPlan, Override
 from apps.dataplane.kubernetes.api.errors import Refused
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL
@@ -87,6 +89,11 @@ def test_a_deployment_lives_in_a_named_namespace_from_its_first_apply_to_its_end
     settle(plane, small_spec("shop", revision=2))
     assert plane.drift(spec=small_spec("shop", revision=2)) == ()
     assert "scheduler" in plane.components(ref="shop")
+
+    since = datetime.now(UTC) - timedelta(days=1)
+    plan = HibernationPlan(override=Override(is_hibernating=True, since=since))
+    settle(plane, small_spec("shop", revision=3, hibernation=plan, is_hibernating=True))
+    assert plane.observe(ref="shop").health == "stopped"
 
     remove(plane, "shop")
     assert plane.observe(ref="shop").health == "stopped"

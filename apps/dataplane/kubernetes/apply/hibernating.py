@@ -9,7 +9,7 @@ from apps.dataplane.hibernation.turns import hibernates_since
 from apps.dataplane.kubernetes.api.client import Api
 from apps.dataplane.kubernetes.api.kinds import POD, Manifest
 from apps.dataplane.kubernetes.api.parallel import in_parallel
-from apps.dataplane.kubernetes.names import COMPONENT_LABEL, QUEUE_LABEL, namespace_of
+from apps.dataplane.kubernetes.names import COMPONENT_LABEL, QUEUE_LABEL
 from apps.dataplane.kubernetes.observe.objects.live_objects import selector
 from apps.dataplane.kubernetes.render.components.task_pods import TASK
 from apps.dataplane.spec import DeploymentSpec
@@ -23,7 +23,7 @@ def pods_with_tasks(api: Api, *, spec: DeploymentSpec, portal_id: str) -> list[M
     """Return the pods that may still run tasks: of workers, tasks, and a local scheduler."""
     pods = api.list(
         POD,
-        namespace=namespace_of(spec.ref),
+        namespace=api.home(spec.ref),
         labels=selector(portal_id=portal_id, ref=spec.ref),
     )
     return [pod for pod in pods if _may_run_tasks(pod, spec)]
