@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.dataplane.encrypted_server import ACCOUNT, PASSWORD, USER
+from tests.dataplane.postgres_servers import ACCOUNT, PASSWORD, USER
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 SETTINGS = """

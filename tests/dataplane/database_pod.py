@@ -11,10 +11,10 @@ from apps.dataplane.kubernetes.config import DatabaseServer
 from apps.dataplane.kubernetes.render import render
 from apps.dataplane.kubernetes.render.places import DATABASE_CA
 from apps.dataplane.production import ProductionSpec
-from tests.dataplane.encrypted_server import PASSWORD, USER
 from tests.dataplane.kubernetes_render.matrix import make_config, make_spec, manifests
 from tests.dataplane.kubernetes_render.pods import find
 from tests.dataplane.local_world import installed_python
+from tests.dataplane.postgres_servers import PASSWORD, USER
 from tests.dataplane.specs import make_runtime
 from tests.kubernetes.certificates import Authority
 

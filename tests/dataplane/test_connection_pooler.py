@@ -18,7 +18,7 @@ from apps.dataplane.production import ProductionSpec
 from apps.dataplane.site.telemetry import telemetry
 from tests.dataplane.connection_pooler import PROGRAM, connection_pooler, running
 from tests.dataplane.database_pod import PYTHON, RUNTIME, Pod
-from tests.dataplane.encrypted_server import PASSWORD, USER, encrypted_server, programs
+from tests.dataplane.postgres_servers import PASSWORD, USER, encrypted_server, programs
 from tests.kubernetes.certificates import Authority
 
 pytestmark = [

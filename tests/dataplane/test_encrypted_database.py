@@ -9,7 +9,7 @@ import pytest
 
 from apps.dataplane.kubernetes.apply.rollout import OTHER_NAME, UNENCRYPTED, UNTRUSTED, explained
 from tests.dataplane.database_pod import PYTHON, Pod
-from tests.dataplane.encrypted_server import encrypted_server, programs
+from tests.dataplane.postgres_servers import encrypted_server, programs
 from tests.kubernetes.certificates import Authority
 
 pytestmark = [

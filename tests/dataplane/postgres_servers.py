@@ -1,4 +1,6 @@
-"""A PostgreSQL server that takes encrypted connections alone, with a certificate of its own CA."""
+"""PostgreSQL servers of Debian: one that takes encrypted connections alone, with a certificate of
+its own CA, and one that trusts whoever comes. The version is that of the clusters' images.
+"""
 
 import glob
 import os
@@ -7,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,13 +29,29 @@ def programs() -> Path | None:
 @contextmanager
 def encrypted_server(authority: Authority, *names: str) -> Iterator[int]:
     """Run a server whose certificate is for `names`; yield its port."""
-    folder = Path(tempfile.mkdtemp(prefix="astro-portal-tls-"))
-    try:
+    with _folder() as folder:
         _prepare(folder, authority, names)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port: int = free.getsockname()[1]
-        with _running(folder, port):
+        tls = {"ssl_cert_file": folder / "server.crt", "ssl_key_file": folder / "server.key"}
+        with _running(folder, {"ssl": "on", **tls}) as port:
             yield port
+
+
+@contextmanager
+def plain_server() -> Iterator[int]:
+    """Run a server that asks for no password; its superuser is `postgres`. Yield its port."""
+    with _folder() as folder:
+        if ACCOUNT:
+            shutil.chown(folder, ACCOUNT, ACCOUNT)
+        _run("initdb", "--no-sync", "--username=postgres", "--auth=trust", str(folder / "data"))
+        with _running(folder, {}) as port:
+            yield port
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="astro-portal-postgres-"))
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -54,14 +72,14 @@ def _prepare(folder: Path, authority: Authority, names: tuple[str, ...]) -> None
 
 
 @contextmanager
-def _running(folder: Path, port: int) -> Iterator[None]:
+def _running(folder: Path, more: Mapping[str, str | Path]) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
     settings = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
         "fsync": "off",
-        "ssl": "on",
-        "ssl_cert_file": folder / "server.crt",
-        "ssl_key_file": folder / "server.key",
+        **more,
     }
     command = [str(_program("postgres")), "-D", str(folder / "data"), "-p", str(port)]
     command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -69,7 +87,7 @@ def _running(folder: Path, port: int) -> Iterator[None]:
         server = subprocess.Popen(command, stdout=log, stderr=log, user=ACCOUNT, cwd="/")
     try:
         _wait(port, server, folder / "log")
-        yield
+        yield port
     finally:
         server.terminate()
         try:
