@@ -3,23 +3,19 @@ name only when it is complete and has the wanted checksum.
 """
 
 import hashlib
-import http.client
-import os
 import ssl
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bucket
 import job
+from bucket import BLOCK_BYTES, BROKEN, FOLDER, WAITS_SECONDS
 from job import Failed
-
-FOLDER = Path(os.environ.get("PORTAL_DUMP", "/opt/portal/dump"))
-BLOCK_BYTES = 1024**2
-SECONDS = 120
-WAITS_SECONDS = (1.0, 4.0, 16.0)
 
 
 def work(task: dict[str, Any]) -> dict[str, Any]:
@@ -49,38 +45,24 @@ def _fetched(address: str, path: Path, size: int, context: ssl.SSLContext) -> st
                     got += len(block)
                     if got > size:
                         raise Failed("dump-damaged")
-            except urllib.error.HTTPError as error:
-                if error.code == 416:
+            except BROKEN as error:
+                if isinstance(error, urllib.error.HTTPError) and error.code == 416:
                     # Nothing is where more should be.
                     raise Failed("dump-damaged") from None
-                said = f"{error.code} {error.read(2_000).decode(errors='replace')}"
-                if error.code < 500 and error.code != 429:
-                    raise Failed("bucket-refused", said) from None
-            except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-                if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
-                    raise Failed("bucket-untrusted") from None
-                said = str(error)
+                said = bucket.said_by(error)
             if got == size:
                 return digest.hexdigest()
     raise Failed("bucket-away", said or "The object is cut off.")
 
 
-def _blocks(address: str, start: int, context: ssl.SSLContext) -> Any:
+def _blocks(address: str, start: int, context: ssl.SSLContext) -> Iterator[bytes]:
     headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
     request = urllib.request.Request(address, headers=headers)  # noqa: S310 - from the portal
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=context), _NoRedirects()
-    )
-    with opener.open(request, timeout=SECONDS) as answer:
+    with bucket.ask(request, context) as answer:
         if start and answer.status != 206:
             raise Failed("dump-damaged")
         while block := answer.read(BLOCK_BYTES):
             yield block
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None
 
 
 if __name__ == "__main__":

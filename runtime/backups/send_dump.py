@@ -4,23 +4,16 @@ that is good for that part alone. Nothing here can read or delete what lies ther
 
 import base64
 import hashlib
-import http.client
-import os
 import ssl
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
+import bucket
 import job
+from bucket import BLOCK_BYTES, BROKEN, FOLDER, WAITS_SECONDS
 from job import Failed
-
-FOLDER = Path(os.environ.get("PORTAL_DUMP", "/opt/portal/dump"))
-BLOCK_BYTES = 1024**2
-SECONDS = 120
-WAITS_SECONDS = (1.0, 4.0, 16.0)
 
 
 def work(task: dict[str, Any]) -> dict[str, Any]:
@@ -51,20 +44,12 @@ def _sent(
 ) -> str:
     """Send one part, again after a failure that may pass; return its ETag."""
     said = ""
-    for wait in (*WAITS_SECONDS, None):
+    for wait in (0.0, *WAITS_SECONDS):
+        time.sleep(wait)
         try:
             return _put(address, stream, start, most_bytes, context)
-        except urllib.error.HTTPError as error:
-            said = error.read(2_000).decode(errors="replace")
-            if error.code < 500 and error.code != 429:
-                raise Failed("bucket-refused", f"{error.code} {said}") from None
-            said = f"{error.code} {said}"
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
-                raise Failed("bucket-untrusted") from None
-            said = str(error)
-        if wait is not None:
-            time.sleep(wait)
+        except BROKEN as error:
+            said = bucket.said_by(error)
     raise Failed("bucket-away", said)
 
 
@@ -82,17 +67,11 @@ def _put(
         "Content-Type": "application/octet-stream",
     }
     body = _blocks(stream, start, most_bytes)
-    request = urllib.request.Request(address, data=body, headers=headers, method="PUT")  # noqa: S310
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=context), _NoRedirects()
+    request = urllib.request.Request(  # noqa: S310 - from the portal
+        address, data=body, headers=headers, method="PUT"
     )
-    with opener.open(request, timeout=SECONDS) as answer:
+    with bucket.ask(request, context) as answer:
         return str(answer.headers.get("ETag") or "")
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None
 
 
 def _blocks(stream: BinaryIO, start: int, most_bytes: int) -> Iterator[bytes]:

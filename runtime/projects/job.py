@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import urllib.request
 import zlib
 from collections.abc import Callable
 from importlib import metadata
@@ -97,6 +98,20 @@ def trust(ca: str, of_indexes: str = "") -> ssl.SSLContext:
         bundle.write_text(f"{public}\n{ca}\n{of_indexes}")
         os.environ["SSL_CERT_FILE"] = str(bundle)
     return context
+
+
+class NotFollowed(urllib.request.HTTPRedirectHandler):
+    """Leaves redirects to us: a credential must not go along to another host."""
+
+    def redirect_request(self, *arguments: Any, **named: Any) -> None:
+        return None
+
+
+def opener(context: ssl.SSLContext) -> urllib.request.OpenerDirector:
+    """Return what opens exactly the address that is asked for, by no proxy of the environment."""
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), NotFollowed()
+    )
 
 
 def public_certificates() -> str:

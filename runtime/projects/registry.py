@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import job
 from job import Failed
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
@@ -37,13 +38,6 @@ class Lost(Exception):
     """No answer came, or the connection was cut."""
 
 
-class NotFollowed(urllib.request.HTTPRedirectHandler):
-    """Leaves redirects to us: a credential must not go along to another host."""
-
-    def redirect_request(self, *arguments: Any, **named: Any) -> None:
-        return None
-
-
 class Repository:
     """One repository, `host/path`. With a credential it may be written to."""
 
@@ -53,11 +47,7 @@ class Repository:
         self.host, _, self.path = name.partition("/")
         self.user, self.password = user, password
         self.tokens: dict[str, str] = {}
-        self.opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}),
-            urllib.request.HTTPSHandler(context=context),
-            NotFollowed(),
-        )
+        self.opener = job.opener(context)
 
     def manifest(self, reference: str) -> tuple[dict[str, Any], str, str] | None:
         """Return the manifest of a tag or digest for this machine, with its media type and digest;

@@ -3,12 +3,18 @@
 import hashlib
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -17,8 +23,7 @@ from apps.core.outbound.guarded_http import Reach
 from apps.dataplane.kubernetes.backups.errors import failure_of, newer_server
 from apps.dataplane.kubernetes.projects.answers import Answer, read_answer
 from apps.object_stores import client
-from tests.dataplane.encrypted_server import ACCOUNT, programs
-from tests.dataplane.kubernetes_backups.servers import plain_server
+from tests.dataplane.postgres_servers import ACCOUNT, plain_server, programs
 from tests.object_stores.conftest import shared_server
 from tests.object_stores.servers import BUCKET, REGION, Server
 
@@ -217,6 +222,55 @@ def test_a_damaged_object_and_a_refused_address_are_told(pod: Pod, bucket: clien
     refused = fetched(pod, replace(bucket, name="another"), answer)
     assert refused.failed == "bucket-refused"
     assert failure_of(refused).message == "The bucket refuses the Job (status 404, NoSuchBucket)."
+
+
+class Breaking(BaseHTTPRequestHandler):
+    """Resets the first connection in the middle of the object, and goes on where it is asked to."""
+
+    content = bytes(range(256)) * 4096 * 4
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        wanted = self.headers["Range"]
+        self.asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(self.content) - start))
+        self.end_headers()
+        if len(self.asked) > 1:
+            self.wfile.write(self.content[start:])
+            return
+        self.wfile.write(self.content[: len(self.content) // 2])
+        time.sleep(0.5)
+        # Closed so, the other side reads an error and no end.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def finish(self) -> None:
+        with suppress(OSError, ValueError):
+            super().finish()
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+def test_a_connection_that_is_reset_is_taken_up_where_it_broke(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
+    Thread(target=server.serve_forever, daemon=True).start()
+    task = {
+        "size": len(Breaking.content),
+        "sha256": hashlib.sha256(Breaking.content).hexdigest(),
+        "ca": "",
+    }
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/dump"
+        answer = Pod(tmp_path, {}).program("fetch_dump", task, {"dump": address})
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    assert not answer.failed, answer
+    assert (tmp_path / "dump").read_bytes() == Breaking.content
+    assert Breaking.asked[0] == "bytes=0-" != Breaking.asked[1]
 
 
 def test_more_than_the_parts_take_and_a_dump_that_failed_are_told(
