@@ -18,8 +18,12 @@ def backups_of(deployment: Deployment) -> QuerySet[Backup]:
     return rows.select_related("created_by", "revision", "store").order_by("-created_at", "pk")
 
 
-def has_bucket(deployment: Deployment) -> bool:
-    """Return whether the organization of a Deployment keeps backups in a bucket."""
+def has_place(deployment: Deployment) -> bool:
+    """Return whether there is a place for its backups: on a cluster, a bucket of the organization's
+    is needed.
+    """
+    if not deployment.cluster.is_kubernetes:
+        return True
     return store_for(deployment.workspace.organization_id, ObjectStore.Use.BACKUPS) is not None
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.backups import jobs
 from apps.backups.models import Backup, BackupSchedule, BackupState
-from apps.backups.queries import has_bucket, is_being_restored, unfinished_of
+from apps.backups.queries import has_place, is_being_restored, unfinished_of
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.models import Deployment
 from apps.deployments.operations import lock_deployment, record_change
@@ -29,7 +29,7 @@ NO_BUCKET = (
 
 def why_not(deployment: Deployment) -> str:
     """Say why a Deployment cannot be backed up now, empty if it can."""
-    if deployment.cluster.is_kubernetes and not has_bucket(deployment):
+    if not has_place(deployment):
         return NO_BUCKET
     if deployment.applied_id is None:
         return "There is nothing to back up until Airflow has started for the first time."
@@ -111,7 +111,7 @@ def save_schedule(
     zone, and keep each for `keep_days`. Raises Conflict, Invalid or Refused.
     """
     deployment = lock_deployment(deployment)
-    if deployment.cluster.is_kubernetes and not has_bucket(deployment):
+    if not has_place(deployment):
         raise Refused(NO_BUCKET)
     zone = _zone(time_zone)
     before = BackupSchedule.objects.filter(pk=deployment.pk).first()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q
 
 from apps.backups.models import Backup, BackupState
-from apps.backups.queries import has_bucket
+from apps.backups.queries import has_place
 from apps.backups.services import NO_BUCKET
 from apps.clusters.connections.planes import plane_for
 from apps.dataplane.base import DataPlane, SupportsProjects, SupportsReleases
@@ -128,7 +128,7 @@ def _usual_seconds(deployment: Deployment) -> float | None:
 
 
 def _backup(deployment: Deployment) -> Finding:
-    if deployment.cluster.is_kubernetes and not has_bucket(deployment):
+    if not has_place(deployment):
         return finding("warn", "No backup is made", NO_BUCKET)
     return finding(
         "good",

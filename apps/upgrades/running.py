@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.backups.models import Backup, BackupState
-from apps.backups.queries import has_bucket
+from apps.backups.queries import has_place
 from apps.backups.services import request_backup
 from apps.core.errors import PortalError
 from apps.deployments.editing.services import update_config
@@ -60,7 +60,7 @@ def _advance(upgrade_id: int) -> bool:
 def _begin(upgrade: Upgrade) -> None:
     deployment = upgrade.deployment
     _check(upgrade)
-    if deployment.cluster.is_kubernetes and not _is_backed_up(upgrade):
+    if not _is_backed_up(upgrade):
         _apply(upgrade)
         return
     upgrade.backup = request_backup(
@@ -75,7 +75,7 @@ def _begin(upgrade: Upgrade) -> None:
 def _is_backed_up(upgrade: Upgrade) -> bool:
     """Return whether a backup was announced, or can be made by now."""
     announced = any(one.get("title") == BACKED_UP for one in upgrade.findings)
-    return announced or has_bucket(upgrade.deployment)
+    return announced or has_place(upgrade.deployment)
 
 
 def _await_backup(upgrade: Upgrade) -> None:
