@@ -37,11 +37,16 @@ def problems_in(text: str) -> tuple[str, ...]:
     return tuple(lines[-MOST_LINES:])
 
 
+def reason_in(line: str) -> str:
+    """Return what such a line says, without the program's name."""
+    return line.partition(PROBLEM)[2]
+
+
 def _of_dump(detail: str) -> DataPlaneError:
     lines = problems_in(detail)
     if "No space left" in " ".join(lines):
         return NO_ROOM
-    reason = f" {lines[0].partition(PROBLEM)[2]}" if lines else ""
+    reason = f" {reason_in(lines[0])}" if lines else ""
     return Permanent(
         f"PostgreSQL could not back up the metadata database.{reason}{explained(lines)}", log=lines
     )

@@ -18,7 +18,7 @@ from apps.dataplane.kubernetes.api.kinds import CONFIG_MAP, JOB, POD, Manifest, 
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.apply import hibernating
 from apps.dataplane.kubernetes.apply.rollout import HEALTHY
-from apps.dataplane.kubernetes.backups.errors import failure_of, problems_in
+from apps.dataplane.kubernetes.backups.errors import failure_of, problems_in, reason_in
 from apps.dataplane.kubernetes.backups.manifests import SECONDS, SHARE, DumpJob
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.observe.objects.inventory import Inventory, inventory_in, manifest_of
@@ -125,7 +125,7 @@ class Restoration:
                 return failure_of(answer).message, ()
         lines = problems_in(self._log(pod, "database"))
         if lines:
-            return lines[0].partition("error: ")[2], lines
+            return reason_in(lines[0]), lines
         status = pod.get("status") or {}
         return str(status.get("message", ""))[:300] or "The Job was interrupted.", ()
 
