@@ -4,17 +4,13 @@ The same edits on the same living clusters by turns: with all alive, and with ha
 black hole. The watches report them as dead; from then on they are probed.
 """
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median, quantiles
 from typing import Any
 
 import redis
 from django.conf import settings
-from django.db import connection
 from django.db.models.functions import Now
 
 from apps.clusters.connections.sealed import seal_credential
@@ -27,6 +23,7 @@ from apps.deployments.models import Deployment, Revision
 from apps.deployments.reconciling import breaker
 from apps.deployments.secrets import sealed
 from bench.cluster_plane import DEAD, MET
+from bench.measure import repeating
 from bench.population import Population, populate
 from bench.queue_overhead import running_worker
 from bench.report import Line, at_most
@@ -42,7 +39,9 @@ def run() -> tuple[list[Line], list[str]]:
         dead, alive = clusters[::2], clusters[1::2]
         times: dict[str, list[float]] = {"alive": [], "dead": []}
         met = 0
-        with running_worker("interactive,reconcile.0,background"), _sweeping():
+        # As beat would send it.
+        sweeping = repeating(tasks.sweep, seconds=SWEEP_SECONDS)
+        with running_worker("interactive,reconcile.0,background"), sweeping:
             _edit(population, alive)  # a warm worker
             for _ in range(ROUNDS):
                 times["alive"] += _edit(population, alive)
@@ -139,22 +138,3 @@ def _until_answering(clusters: list[Cluster]) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError("The recovery of the clusters was not noticed.")
         time.sleep(0.2)
-
-
-@contextmanager
-def _sweeping() -> Iterator[None]:
-    """Send the sweep as beat would."""
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.wait(SWEEP_SECONDS):
-            tasks.sweep()
-        connection.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

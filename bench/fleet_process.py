@@ -9,11 +9,9 @@ as JSON what each of the four took. A child of a worker does one thing at a time
 
 import gc
 import json
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 import django
@@ -26,6 +24,7 @@ from apps.clusters.connections.planes import plane_for  # noqa: E402 - models ne
 from apps.clusters.models import Cluster  # noqa: E402 - after django.setup()
 from apps.dataplane.spec import VariableSpec  # noqa: E402 - after django.setup()
 from apps.deployments.reconciling import cluster_jobs, surveys  # noqa: E402 - after django.setup()
+from bench.measure import repeating  # noqa: E402 - after django.setup()
 from tests.dataplane.specs import make_spec  # noqa: E402 - after django.setup()
 
 CHANGES, REF = 50, "changed-often"
@@ -55,7 +54,9 @@ def main() -> None:
         _tell({**_sweep(fleet), **before})
     for cluster in changed:
         change(cluster, 1)
-    with _surveying(fleet):
+    # In the rhythm of a fleet that is watched.
+    turns = cycle(fleet)
+    with repeating(lambda: _surveyed(next(turns)), seconds=SURVEYED_SECONDS / len(fleet)):
         _tell(_changes(changed))
 
 
@@ -74,26 +75,6 @@ def _changes(clusters: list[Cluster]) -> dict[str, Any]:
         change(cluster, number)
         taken.append(time.monotonic() - began)
     return {"changes": taken}
-
-
-@contextmanager
-def _surveying(fleet: list[Cluster]) -> Iterator[None]:
-    """Survey one cluster after the other meanwhile, in the rhythm of a fleet that is watched."""
-    stop = threading.Event()
-
-    def run() -> None:
-        for number in range(10**9):
-            if stop.wait(SURVEYED_SECONDS / len(fleet)):
-                return
-            _surveyed(fleet[number % len(fleet)])
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _sweep(fleet: list[Cluster]) -> dict[str, Any]:

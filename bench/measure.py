@@ -5,10 +5,14 @@ too, wall times double from one run to the next, and CPU times stay within about
 """
 
 import gc
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
+
+from django.db import connection
 
 N_ROUNDS = 7
 
@@ -69,3 +73,22 @@ def ratio(ours: Timing, peer: Timing) -> tuple[float, tuple[float, float]]:
     """Return the median of the rounds' CPU ratios, and the least and the greatest of them."""
     ratios = [mine / other for mine, other in zip(ours.cpu, peer.cpu, strict=True)]
     return median(ratios), (min(ratios), max(ratios))
+
+
+@contextmanager
+def repeating(step: Callable[[], object], *, seconds: float) -> Iterator[None]:
+    """Call `step` every so many seconds, in a thread of its own, until the block ends."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(seconds):
+            step()
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
