@@ -123,7 +123,7 @@ def s3_of(url: str) -> Any:
         "s3",
         endpoint_url=url,
         aws_access_key_id="x",
-        aws_secret_access_key="x",  # noqa: S106 - nobody checks it
+        aws_secret_access_key="x",  # noqa: S106 - no server compares it
         region_name="eu-north-1",
     )
 
