@@ -20,7 +20,7 @@ from apps.dataplane.local.imports import loading
 from apps.dataplane.local.imports.preparing import import_database
 from apps.dataplane.local.machine import embedded_databases
 from tests.airflow_imports.airflow_2_11 import make
-from tests.dataplane import encrypted_server
+from tests.dataplane import postgres_servers
 from tests.embedded import running_services
 from tests.kubernetes.certificates import Authority
 
@@ -229,14 +229,14 @@ def test_what_is_wrong_with_a_server_is_said(source_url: str, read: Any) -> None
             read(server=replace(server_of(source_url), **changes))
 
 
-@pytest.mark.skipif(encrypted_server.programs() is None, reason="needs Debian's PostgreSQL")
+@pytest.mark.skipif(postgres_servers.programs() is None, reason="needs Debian's PostgreSQL")
 def test_a_server_that_takes_tls_alone_is_read_and_its_certificate_checked(
     home: Home, read: Any, tmp_path: Path
 ) -> None:
     authority = Authority("their CA")
-    with encrypted_server.encrypted_server(authority, "localhost") as port:
+    with postgres_servers.encrypted_server(authority, "localhost") as port:
         fields = {"host": "localhost", "port": port, "database": "postgres"}
-        fields |= {"user": encrypted_server.USER, "password": encrypted_server.PASSWORD}
+        fields |= {"user": postgres_servers.USER, "password": postgres_servers.PASSWORD}
         server = SourceServer(**fields, networks=("127.0.0.0/8", "::1/128"), setting="X")
         with pytest.raises(Permanent, match="certificate of localhost is not trusted"):
             read(server=server)
