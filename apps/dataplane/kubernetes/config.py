@@ -43,8 +43,8 @@ class Connection:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """The namespaces to list in: "" is all of them."""
-        return tuple(self.homes.values()) if self.namespaces else ("",)
+        """The namespaces to list in, in order: "" is all of them."""
+        return tuple(sorted(self.homes.values())) if self.namespaces else ("",)
 
     def with_token(self, token: str) -> "Connection":
         """Return the same connection with another token."""
