@@ -116,7 +116,7 @@ def test_no_value_of_a_user_stands_in_a_pod_s_own_environment() -> None:
                 assert not [value for value in plain if "$(" in value]
 
 
-def test_only_what_starts_task_pods_gets_a_token() -> None:
+def test_only_what_starts_task_pods_or_scales_gets_a_token() -> None:
     for case in CASES:
         with_token = {
             _component(pod)
@@ -125,7 +125,10 @@ def test_only_what_starts_task_pods_gets_a_token() -> None:
             if pod["spec"].get("automountServiceAccountToken") is not False
         }
         is_kubernetes = CASES[case][0].executor == "kubernetes"
-        assert with_token == ({"scheduler", "api-server"} if is_kubernetes else set())
+        expected = {"scheduler", "api-server"} if is_kubernetes else set()
+        if CASES[case][1].may_scale:
+            expected |= {"hibernation"}
+        assert with_token == expected
 
 
 def test_passwords_differ_between_deployments_and_purposes() -> None:
