@@ -91,6 +91,20 @@ def test_a_connection_that_no_owner_approved_links_nobody_by_address(
     assert not SocialAccount.objects.exists()
 
 
+def test_an_address_that_an_unapproved_provider_calls_verified_links_nobody(
+    browser: Browser, theirs: SSOConnection, organization: Organization, alice: User
+) -> None:
+    member = User.objects.create_user("mia@nordhavn.test", PASSWORD, name="Mia")
+    grant(actor=alice, user=member, role=role("organization", "member"), on=organization)
+    attributes = {"mail": member.email, "email_verified": "true"}
+
+    response = browser.sign_in(subject="mia", attributes=attributes)
+
+    assert browser.user_id is None
+    assert response.headers["Location"].endswith(link_of(browser))
+    assert not SocialAccount.objects.exists()
+
+
 def test_an_operator_is_linked_by_address_nowhere(browser: Browser, owner: User) -> None:
     User.objects.filter(pk=owner.pk).update(is_operator=True)
 
