@@ -15,7 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 
-from apps.access.queries import Denial, explain_denial
+from apps.access.queries import Denial, explain_denial, note_held, with_held
 from apps.access.roles.catalogue import PERMISSIONS
 from apps.access.scopes import Scoped
 from apps.core.web.gates import View
@@ -45,9 +45,9 @@ def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callab
     """Replace the URL argument `by` of the view by the object; `writing` is the permission of
     unsafe methods.
 
-    Two queries: the object with all above it, and the user's permissions on them (see
-    `permissions_held`). Seeing an object is the permission `<scope>.view`, the same that
-    `visible_to` checks. A model names in `shown_with` what its pages always need beside it.
+    One query: the object with all above it, and the user's permissions on them. Seeing an object
+    is the permission `<scope>.view`, the same that `visible_to` checks. A model names in
+    `shown_with` what its pages always need beside it.
     """
     unknown = {permission, writing} - {""} - PERMISSIONS.keys()
     if unknown:
@@ -59,7 +59,9 @@ def scoped(model: Any, permission: str, *, by: str, writing: str = "") -> Callab
         @wraps(view)
         @login_required
         def gate(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            obj = get_object_or_404(model.objects.select_related(*above), **{by: kwargs.pop(by)})
+            found = with_held(model.objects.select_related(*above), user=request.user)
+            obj = get_object_or_404(found, **{by: kwargs.pop(by)})
+            note_held(user=request.user, on=obj)
             if not request.user.has_perm(f"{model.access_scope}.view", obj):
                 raise Http404
             request.scope_object = obj  # type: ignore[attr-defined]  # for navigation

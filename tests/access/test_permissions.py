@@ -34,13 +34,11 @@ def test_a_list_of_what_is_visible_costs_one_query(bob, make_deployment):
     assert len(queries) == 1
 
 
-def test_refusals_are_explained_together_in_two_queries(
-    deployment, alice, django_assert_num_queries
-):
+def test_refusals_are_explained_together_in_one_query(deployment, alice, django_assert_num_queries):
     asked = ["deployment.update", "deployment.deploys.create"]
     deployment = Deployment.objects.select_related("workspace__organization").get()
 
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         update, deploy = denials(permissions=asked, on=deployment)
 
     assert update.roles[:2] == ("Deployment Admin", "Workspace Operator")

@@ -14,13 +14,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.access.apps import MODELS
+from apps.access.held_sql import permissions_sql
 from apps.access.models import Role
 from apps.access.queries import (
     limit_permissions,
     note_only_grant,
     note_permissions,
     permissions_held,
-    permissions_sql,
 )
 from apps.access.scopes import Scoped, grant_model, models_with_roles, organization_over
 from apps.accounts.models import User, UserKind
