@@ -7,12 +7,12 @@ needed; no session is created. What a caller may not see is not there: 404.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import cache, wraps
 from time import time as now
 from typing import Any
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import cache as kept
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
@@ -29,6 +29,7 @@ from apps.api.wire.errors import (
 )
 from apps.core.context import name_means
 from apps.core.errors import PortalError
+from apps.core.kept_queries import KeptRows, asked
 from apps.core.public_ids import number_of
 from apps.core.web.gates import View
 from apps.core.web.middleware import client_address
@@ -96,11 +97,12 @@ class Gate:
 
     def _find(self, request: Any, arguments: dict[str, str]) -> Any:
         caller: Caller = request.caller
-        above = [path for path in self.model.access_paths.values() if path]
-        rows = self.model.objects.select_related(*above, *self.with_also)
-        rows = self.adding(rows) if self.adding else rows
-        # One row at most has that name; `first` would sort, which the ORM writes slowly.
-        found = next(iter(rows.filter(**self._named(request, arguments))[:1]), None)
+        organization = getattr(request, "organization", request.caller.organization)
+        text = arguments[self.by]
+        found = _rows_of(self, organization is not None).one(
+            named=text if self.field else number_of(self.model.access_scope, text),
+            organization=organization.pk if organization is not None else None,
+        )
         if found is None or getattr(found, "phase", "") == Phase.DELETED:
             raise NotHere
         if not caller.user.has_perm(f"{self.model.access_scope}.view", found):
@@ -108,16 +110,19 @@ class Gate:
         require(user=caller.user, permission=self.permission, on=found)
         return found
 
-    def _named(self, request: Any, arguments: dict[str, str]) -> dict[str, Any]:
-        text = arguments[self.by]
-        organization = getattr(request, "organization", request.caller.organization)
-        if self.field:
-            named: dict[str, Any] = {self.field: text}
-        else:
-            named = {"pk": number_of(self.model.access_scope, text)}
-        if organization is not None:
-            named[self.model.access_paths["organization"]] = organization
-        return named
+
+@cache
+def _rows_of(gate: Gate, is_within: bool) -> KeptRows[Any]:
+    """Write the query of what a gate finds; within an organization or, for a program that is signed
+    in at an address without one, in any.
+    """
+    paths = gate.model.access_paths
+    rows = gate.model.objects.select_related(*filter(None, paths.values()), *gate.with_also)
+    rows = gate.adding(rows) if gate.adding else rows
+    rows = rows.filter(**{gate.field or "pk": asked("named")})
+    if is_within:
+        rows = rows.filter(**{paths["organization"]: asked("organization")})
+    return KeptRows(rows)
 
 
 ANY_TOKEN = Gate()
@@ -232,12 +237,15 @@ def _limit(caller: Caller) -> None:
     most = settings.API_CALLS_PER_MINUTE
     minute, second = divmod(int(now()), 60)
     key = f"api:calls:{caller.token._meta.model_name}:{caller.token.pk}:{minute}"
-    if most and not cache.add(key, 1, 120):
-        try:
-            if cache.incr(key) > most:
-                raise TooManyCalls(most, seconds=60 - second)
-        except ValueError:  # it ended between the two
-            return
+    if not most:
+        return
+    try:
+        calls = kept.incr(key)
+    except ValueError:  # the first one of this minute
+        kept.add(key, 1, 120)
+        return
+    if calls > most:
+        raise TooManyCalls(most, seconds=60 - second)
 
 
 def _organization(caller: Caller, text: str) -> Organization:
@@ -257,13 +265,13 @@ def _secret_of(request: HttpRequest) -> str:
 
 
 def _is_noisy(address: str) -> bool:
-    return int(cache.get(_key(address)) or 0) >= BAD_TOKENS
+    return int(kept.get(_key(address)) or 0) >= BAD_TOKENS
 
 
 def _note_bad(address: str) -> None:
-    if not cache.add(_key(address), 1, BAD_TOKENS_SECONDS):
+    if not kept.add(_key(address), 1, BAD_TOKENS_SECONDS):
         try:
-            cache.incr(_key(address))
+            kept.incr(_key(address))
         except ValueError:  # it ended between the two
             return
 

@@ -27,6 +27,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, JSONObject, Lower, NullIf
 
 from apps.accounts.models import User
+from apps.core.kept_queries import Asked, asked, filled
 from apps.core.web.own_addresses import number_in
 from apps.deployments.badge import GROUPS, status_expression
 from apps.deployments.models import Deployment, Phase
@@ -110,15 +111,7 @@ _REVISIONS = tuple(
     for name in ("number", "state", "failure", "code_digest")
 )
 Statement = tuple[str, tuple[Any, ...]]
-
-
-class Asked(NamedTuple):
-    """Stands in a kept statement for a value that differs from one request to the next."""
-
-    name: str
-
-
-_WORKSPACE = RawSQL("%s", [Asked("workspace")])  # noqa: S611 - a place for a parameter
+_WORKSPACE = asked("workspace")
 _SEEN = RawSQL("SELECT unnest(%s::bigint[])", [Asked("seen")])  # noqa: S611 - a place for a parameter
 
 
@@ -214,12 +207,12 @@ def deployments_page(*, user: User, workspace: Workspace, wanted: ListFilter) ->
     not see all of the workspace costs one query more.
     """
     sees_all = user.has_perm("deployment.view", workspace)
-    asked: dict[str, Any] = {"workspace": workspace.pk}
+    values: dict[str, Any] = {"workspace": workspace.pk}
     if not sees_all:
         seen = Deployment.objects.filter(workspace=workspace).visible_to(user)
-        asked["seen"] = list(seen.values_list("pk", flat=True))
-    found = _run(_rows_statement(wanted, sees_all), asked)
-    rows = found or _run(_tally_statement(wanted, sees_all), asked)
+        values["seen"] = list(seen.values_list("pk", flat=True))
+    found = _run(_rows_statement(wanted, sees_all), values)
+    rows = found or _run(_tally_statement(wanted, sees_all), values)
     counts = {pair["group"]: pair["count"] for pair in (json.loads(one) for one in rows[0][-1])}
     total = counts.get(wanted.status, 0) if wanted.status else sum(counts.values())
     return ListPage(rows=[_row(values) for values in found], tally=counts, total=total)
@@ -265,11 +258,10 @@ def _text_of(rows: QuerySet[Any]) -> Statement:
     return sql, tuple(parameters)
 
 
-def _run(statement: Statement, asked: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _run(statement: Statement, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     sql, parameters = statement
-    filled = [asked[one.name] if isinstance(one, Asked) else one for one in parameters]
     with connection.cursor() as cursor:
-        cursor.execute(sql, filled)
+        cursor.execute(sql, filled(parameters, values))
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 

@@ -26,6 +26,7 @@ from apps.access.scopes import Scoped, grant_model, models_with_roles, organizat
 from apps.accounts.models import User, UserKind
 from apps.accounts.queries import digest_of
 from apps.core.errors import PortalError
+from apps.core.kept_queries import KeptRows, asked
 from apps.organizations.models import ApiToken, ApiTokenSecret, Organization, PersonalToken
 from apps.organizations.tokens.secrets import is_well_formed
 from apps.organizations.tokens.signed import claims_in
@@ -126,6 +127,18 @@ def _caller_at_once(digest: str, scope: str, address: str) -> Caller | None:
     """Find the caller of an API token with which all is well, None for any other. `scope` is what
     the token says; it only decides where to look.
     """
+    row = _grants_of_tokens(scope).one(digest=digest)
+    if row is None or not set(row.role.permissions) <= set(row.of_maker):
+        return None
+    _note_use(row.user.api_token, address)
+    note_only_grant(user=row.user, role=row.role, on=row.content_object)
+    place = row.content_object
+    return Caller(row.user, organization_over(place), row.user.api_token, place, row.role)
+
+
+@cache
+def _grants_of_tokens(scope: str) -> KeptRows[Any]:
+    """Write the query of the grant of an API token, with what the maker of its secret holds."""
     model: Any = installed.get_model(MODELS[scope])  # type: ignore[index]  # one of SCOPES
     above = [f"content_object__{path}" for path in model.access_paths.values() if path]
     token, secret = "user__api_token__", "user__api_token__secrets__"
@@ -135,21 +148,16 @@ def _caller_at_once(digest: str, scope: str, address: str) -> Caller | None:
         .filter(
             Q(**{f"{secret}ends_at": None}) | Q(**{f"{secret}ends_at__gt": Now()}),
             Q(**{f"{token}expires_at": None}) | Q(**{f"{token}expires_at__gt": Now()}),
-            **{f"{secret}digest": digest, f"{secret}made_by__is_active": True},
+            **{f"{secret}digest": asked("digest"), f"{secret}made_by__is_active": True},
             **{f"{token}revoked_at": None, f"{token}scope": scope, "user__is_active": True},
         )
     )
     of_maker = RawSQL(_permissions_of_maker(model), ())  # noqa: S611 - names of columns
     grants = grants.annotate(of_maker=of_maker)
-    row = grants.select_related(
-        "user__api_token", "permission__role", "content_object", *above
-    ).first()
-    if row is None or not set(row.role.permissions) <= set(row.of_maker):
-        return None
-    _note_use(row.user.api_token, address)
-    note_only_grant(user=row.user, role=row.role, on=row.content_object)
-    place = row.content_object
-    return Caller(row.user, organization_over(place), row.user.api_token, place, row.role)
+    # A digest is of one secret at most, and a token has one grant.
+    return KeptRows(
+        grants.select_related("user__api_token", "permission__role", "content_object", *above)[:1]
+    )
 
 
 @cache
@@ -195,10 +203,7 @@ def _caller_step_by_step(digest: str, address: str) -> Caller:
 
 
 def _caller_in_person(digest: str, address: str) -> Caller:
-    held = RawSQL(_permissions_of_person(), ())  # noqa: S611 - names of columns
-    known = PersonalToken.objects.select_related("user", "organization")
-    known = known.annotate(now=Now(), held=held)
-    token = next(iter(known.filter(digest=digest)[:1]), None)
+    token = _personal_tokens().one(digest=digest)
     if token is None:
         raise TokenRefused("This token is unknown. It may have been revoked.")
     if token.expires_at <= token.now:
@@ -215,11 +220,15 @@ def _caller_in_person(digest: str, address: str) -> Caller:
 
 
 @cache
-def _permissions_of_person() -> str:
+def _personal_tokens() -> KeptRows[Any]:
+    """Write the query of a personal token, with what its person holds in the organization."""
     table = PersonalToken._meta.db_table
-    return permissions_sql(
+    permissions = permissions_sql(
         (Organization,), user=f'"{table}"."user_id"', objects=(f'"{table}"."organization_id"',)
     )
+    held = RawSQL(permissions, ())  # noqa: S611 - names of columns
+    known = PersonalToken.objects.select_related("user", "organization")
+    return KeptRows(known.annotate(now=Now(), held=held).filter(digest=asked("digest")))
 
 
 def _caller_by_login(secret: str) -> Caller:
