@@ -11,7 +11,8 @@ from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "access"
 AIRFLOW = "airflow"  # no rights
-TASKS = "tasks"  # no rights in the cluster: what runs tasks, with its identity in a cloud
+# What runs tasks, with its identity in a cloud. In the cluster it has no rights, or starts pods.
+TASKS = "tasks"
 SCHEDULER = "scheduler"
 API_SERVER = "api-server"
 RBAC = "rbac.authorization.k8s.io"
@@ -25,6 +26,11 @@ LAUNCHES_PODS = (
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
 )
+# What tasks do that start pods. Not exec: it would lead into the pods of Airflow itself.
+OPERATES_PODS = (
+    *LAUNCHES_PODS[:2],
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
+)
 READS_LOGS = (
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
@@ -37,6 +43,8 @@ def access(target: Target) -> tuple[Manifest, ...]:
     if annotations := account_annotations(target):
         tasks["metadata"]["annotations"] = annotations
     accounts = [_account(target, AIRFLOW), tasks]
+    if target.spec.settings.pod_operator:
+        accounts += _granted(target, TASKS, OPERATES_PODS)
     if target.spec.executor != "kubernetes":
         return tuple(accounts)
     return (
@@ -46,6 +54,13 @@ def access(target: Target) -> tuple[Manifest, ...]:
         _account(target, API_SERVER),
         *_granted(target, API_SERVER, READS_LOGS),
     )
+
+
+def has_token(target: Target, account: str) -> bool:
+    """Return whether pods of an account get its token for the API server."""
+    if account == TASKS:
+        return target.spec.settings.pod_operator
+    return account in (SCHEDULER, API_SERVER)
 
 
 def _account(target: Target, name: str) -> Manifest:
