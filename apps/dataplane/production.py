@@ -70,6 +70,8 @@ class ProductionSpec:
     deferred tasks need. `otel_metrics` and `otel_traces` are URLs that take OTLP over HTTP.
     `pgbouncer` puts one before the metadata database, in transaction mode.
     `ca_bundle` has certificates (PEM) of CAs that are trusted beside the public ones.
+    With `pod_operator` tasks may start pods in the namespace of the Deployment;
+    `pod_operator_allowed` is what its cluster says to that.
     """
 
     scheduler_size: Size | None = None
@@ -106,3 +108,5 @@ class ProductionSpec:
     workspace_memory: int | None = None
     otel_metrics: str = ""
     otel_traces: str = ""
+    pod_operator: bool = False
+    pod_operator_allowed: bool = False

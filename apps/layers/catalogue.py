@@ -255,8 +255,31 @@ _ALL = (
         group="Quota",
         kind=NumberKind(floor=1, ceiling=5000),
         default="64",
-        help="How many tasks the Kubernetes executor runs at once, each in a pod of its own.",
+        help="How many tasks the Kubernetes executor runs at once, each in a pod of its own. With "
+        "KubernetesPodOperator the quota has room for as many pods more.",
         restarts="components",
+    ),
+    Setting(
+        name="pod_operator",
+        label="KubernetesPodOperator",
+        group="Pods of tasks",
+        kind=SwitchKind(),
+        default="off",
+        layers=OF_TEAMS,
+        help="Tasks may start pods in the namespace of the Deployment, read their logs and remove "
+        "them. The cluster has to allow it.",
+    ),
+    Setting(
+        name="pod_operator_allowed",
+        label="Allow KubernetesPodOperator",
+        group="Pods of tasks",
+        kind=SwitchKind(),
+        default="off",
+        layers=OF_CLUSTERS,
+        help="Deployments may switch it on. Their pods run under the policies for task pods, and "
+        "count in the quota of their Deployment.",
+        restarts="nothing",
+        is_rule=True,
     ),
     Setting(
         name="secret_variables",

@@ -67,12 +67,15 @@ def resolve(said: Iterable[Said]) -> dict[str, Effective]:
     """Return what holds of every setting, by name.
 
     The last layer of those that say something holds; the first that locks what it says ends it. A
-    lock without a value locks the default, or what comes from above. An identity that the cluster
-    does not allow, or no longer, is none.
+    lock without a value locks the default, or what comes from above. What the cluster does not
+    allow, or no longer, does not hold: an identity is none, and tasks start no pods.
     """
     ordered = sorted(said, key=lambda one: LAYERS.index(one.layer))
     found = {name: _effective(name, ordered) for name in SETTINGS}
-    return found | {"workload_identity": _allowed_identity(found)}
+    return found | {
+        "workload_identity": _allowed_identity(found),
+        "pod_operator": _allowed_pods(found),
+    }
 
 
 def _allowed_identity(found: Mapping[str, Effective]) -> Effective:
@@ -84,6 +87,13 @@ def _allowed_identity(found: Mapping[str, Effective]) -> Effective:
     if identity is None or is_allowed(identity, allowed):
         return chosen
     return replace(chosen, value="", refused=chosen.value)
+
+
+def _allowed_pods(found: Mapping[str, Effective]) -> Effective:
+    chosen = found["pod_operator"]
+    if chosen.value == "off" or found["pod_operator_allowed"].value == "on":
+        return chosen
+    return replace(chosen, value="off", refused="KubernetesPodOperator")
 
 
 def _effective(name: str, ordered: Iterable[Said]) -> Effective:

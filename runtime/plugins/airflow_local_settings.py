@@ -1,11 +1,18 @@
 """Airflow imports this file in each of its processes, when its settings are complete."""
 
 import sys
+from typing import Any
 
 import portal_imports
+import portal_pods
 
-# Nothing here is a setting.
-__all__: list[str] = []
+# Nothing else here is a setting.
+__all__ = ["pod_mutation_hook"]
 
 if "triggerer" in sys.argv[1:2]:
     portal_imports.install()
+
+
+def pod_mutation_hook(pod: Any) -> None:
+    """Complete a pod that a task starts."""
+    portal_pods.complete(pod)

@@ -8,6 +8,7 @@ import pytest
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
+from apps.dataplane.production import ProductionSpec
 from tests.cluster.node import Node
 from tests.dataplane.contract import BROKEN, assert_a_broken_dag_is_told
 from tests.dataplane.specs import make_code, make_spec
@@ -90,6 +91,18 @@ def hostile():
 
 hostile()
 """
+OPERATORS = """
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk import DAG
+from kubernetes.client import models as k8s
+
+ALL_KEYS = k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name="airflow"))
+
+with DAG("operators", schedule=None):
+    plain = {"image": "apache/airflow:3.3.2", "cmds": ["bash", "-c", "echo I am $(id -u)"]}
+    KubernetesPodOperator(task_id="starts_a_pod", name="mine", **plain)
+    KubernetesPodOperator(task_id="takes_keys", name="keys", env_from=[ALL_KEYS], **plain)
+"""
 STRANGER = """
 apiVersion: v1
 kind: Pod
@@ -126,9 +139,12 @@ def config(node: Node) -> ClusterConfig:
 def world(config: ClusterConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(KubernetesPlane(config))
     code = make_code(
-        tmp_path_factory.mktemp("code"), {"pods.py": DAG, "hostile.py": HOSTILE, **BROKEN}
+        tmp_path_factory.mktemp("code"),
+        {"pods.py": DAG, "hostile.py": HOSTILE, "operators.py": OPERATORS, **BROKEN},
     )
-    world.create(make_spec("still-comet", executor="kubernetes", queues=(), code=code))
+    settings = ProductionSpec(pod_operator=True)
+    spec = make_spec("still-comet", executor="kubernetes", queues=(), code=code, settings=settings)
+    world.create(spec)
     yield world
     world.delete()
 
@@ -154,6 +170,18 @@ def test_a_dag_gets_neither_keys_nor_accounts_of_airflow_into_its_pods(world: Wo
     }
     log = world.plane.logs(ref="still-comet", component="scheduler", contains="A task pod")
     assert log.lines
+
+
+def test_a_task_starts_a_pod_and_reads_its_log_but_gives_it_no_keys(world: World) -> None:
+    run = world.finished_run("operators", world.trigger("operators"), seconds=300)
+
+    states = {task["task_id"]: task["state"] for task in run["tasks"]}
+    assert states == {"starts_a_pod": "success", "takes_keys": "failed"}
+    path = f"/api/v2/dags/operators/dagRuns/{run['dag_run_id']}/taskInstances"
+    assert "I am 50000" in str(world.airflow("GET", f"{path}/starts_a_pod/logs/1")["content"])
+    assert "A task pod has no variables" in str(
+        world.airflow("GET", f"{path}/takes_keys/logs/1")["content"]
+    )
 
 
 def test_a_dag_that_cannot_be_imported_is_told(world: World) -> None:

@@ -272,6 +272,23 @@ def test_an_identity_is_one_of_those_that_the_cluster_allows(
         edit(alice, deployment, with_settings(workload_identity=f"irsa {ROLE}-admin"))
 
 
+def test_tasks_start_pods_where_the_cluster_allows_it_and_lose_that_with_it(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster
+) -> None:
+    deployment = distant()
+    with pytest.raises(Invalid, match="The cluster does not allow KubernetesPodOperator"):
+        edit(alice, deployment, with_settings(pod_operator="on"))
+
+    say(remote, pod_operator_allowed="on")
+    edit(alice, deployment, with_settings(pod_operator="on"))
+    assert spec_of(deployment).settings.pod_operator
+
+    (reached,) = reached_by(place=remote, values={}, locked=())
+    assert reached.changes == (("KubernetesPodOperator", "on", "off"),)
+    assert say(remote) == 1
+    assert not spec_of(deployment).settings.pod_operator
+
+
 def test_who_uses_an_identity_that_is_taken_off_the_list_is_shown_and_loses_it(
     distant: Make, say: Callable[..., int], alice: User, remote: Cluster
 ) -> None:

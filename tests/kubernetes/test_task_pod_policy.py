@@ -20,7 +20,7 @@ from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.kubernetes.registration import task_pod_policy
 from apps.dataplane.kubernetes.registration.permissions import manifest
 from apps.dataplane.kubernetes.render import render
-from apps.dataplane.production import ProductionSpec, WorkloadIdentity
+from apps.dataplane.production import ProductionSpec, Toleration, WorkloadIdentity
 from tests.dataplane.specs import make_spec
 from tests.kubernetes.conftest import config_of
 from tests.kubernetes.control_plane import ControlPlane
@@ -38,13 +38,9 @@ OF_PRIORITIES = f"validatingadmissionpolicybinding/{task_pod_policy.PRIORITIES}"
 class Namespace:
     """An Airflow's namespace, in which its scheduler makes pods."""
 
-    def __init__(
-        self, plane: ControlPlane, ref: str, config: ClusterConfig, identity: str = ""
-    ) -> None:
+    def __init__(self, plane: ControlPlane, ref: str, config: ClusterConfig, **chosen: Any) -> None:
         self.plane, self.name = plane, namespace_of(ref)
-        kind, _, name = identity.partition(" ")
-        chosen = WorkloadIdentity(kind=kind, name=name) if identity else None
-        settings = ProductionSpec(workload_identity=chosen)
+        settings = ProductionSpec(**chosen)
         spec = make_spec(ref, executor="kubernetes", queues=(), settings=settings)
         stages = render(spec=spec, config=config)
         objects = [m for stage in stages if stage.key != "core" for m in stage.objects]
@@ -64,7 +60,7 @@ class Namespace:
         )
 
     def tried_all(
-        self, changes: dict[str, Callable[[Pod], object]]
+        self, changes: dict[str, Callable[[Pod], object]], account: str = "scheduler"
     ) -> tuple[set[str], dict[str, str]]:
         """Try a pod for each change at once; return which are let in, and why others are not."""
         names = {f"pod-{number}": what for number, what in enumerate(changes)}
@@ -75,6 +71,7 @@ class Namespace:
                 "items": list(map(self._changed, names, changes.values())),
             },
             "--dry-run=server",
+            account=account,
         )
         let_in = {names[name] for name in re.findall(r"^pod/(\S+) created", said, re.MULTILINE)}
         lines = re.findall(r"^Error .*$", said, re.MULTILINE)
@@ -388,7 +385,8 @@ def test_a_task_pod_has_the_token_of_its_deployments_identity_and_no_other(
 ) -> None:
     """What the webhooks of clouds add is judged after them: the API server has no other order."""
     role = "arn:aws:iam::123456789012:role/etl"
-    namespace = Namespace(control_plane, ref, cluster_config, identity=f"irsa {role}")
+    identity = WorkloadIdentity(kind="irsa", name=role)
+    namespace = Namespace(control_plane, ref, cluster_config, workload_identity=identity)
     both = [{"serviceAccountToken": {"path": str(n), "audience": one}} for n, one in enumerate(TWO)]
     hostile: dict[str, Callable[[Pod], object]] = {
         "another cloud": token_for("api://AzureADTokenExchange"),
@@ -464,6 +462,128 @@ def test_the_scheduler_marks_pods_of_tasks_and_changes_no_other(
     assert "ValidatingAdmissionPolicy" in patched("core", evil)
     disguise = {"metadata": {"labels": {"app.kubernetes.io/component": "api-server"}}}
     assert "ValidatingAdmissionPolicy" in patched("task", disguise)
+
+
+def test_task_pods_have_the_nodes_and_the_priority_of_their_settings(
+    control_plane: ControlPlane, cluster_config: ClusterConfig, ref: str
+) -> None:
+    spot, gpu = Toleration(key="spot", value="true", effect="NoSchedule"), Toleration(key="gpu")
+    namespace = Namespace(
+        control_plane, ref, cluster_config, tolerations=(spot, gpu), priority_class="shop"
+    )
+    hostile: dict[str, Callable[[Pod], object]] = {
+        "another value": tolerates({"key": "spot", "value": "no", "effect": "NoSchedule"}),
+        "any value": tolerates({"key": "spot", "operator": "Exists"}),
+        "another key": tolerates({"key": "team", "operator": "Exists"}),
+        "another class": spec(priorityClassName="system-cluster-critical"),
+    }
+
+    let_in, refused = namespace.tried_all({"as it is rendered": lambda pod: None, **hostile})
+
+    assert let_in == {"as it is rendered"}, refused
+    assert refused.keys() == hostile.keys()
+
+
+@pytest.fixture
+def operating(control_plane: ControlPlane, cluster_config: ClusterConfig, ref: str) -> Namespace:
+    """A namespace in which tasks may start pods."""
+    return Namespace(control_plane, ref, cluster_config, pod_operator=True)
+
+
+def without_token(pod: Pod) -> None:
+    pod["spec"]["automountServiceAccountToken"] = False
+
+
+def of_an_operator(changes: dict[str, Callable[[Pod], object]]) -> Any:
+    """Pods as an operator describes them: like those of tasks, without a token."""
+
+    def after(change: Callable[[Pod], object]) -> Callable[[Pod], object]:
+        return lambda pod: (without_token(pod), change(pod))
+
+    return {name: after(change) for name, change in changes.items()}
+
+
+def test_a_pod_that_a_task_starts_may_have_no_more_than_a_task_pod(operating: Namespace) -> None:
+    let_in, refused = operating.tried_all(of_an_operator(HOSTILE), account="tasks")
+
+    assert let_in == set()
+    for what in HOSTILE:
+        if what in ASKED_BY_THE_NODE and "violates PodSecurity" in refused[what]:
+            continue
+        assert "ValidatingAdmissionPolicy 'astro-portal-task-pod" in refused[what], what
+
+
+def test_a_pod_that_a_task_starts_and_that_keeps_to_its_own_is_let_in(
+    control_plane: ControlPlane, operating: Namespace
+) -> None:
+    account = {"kind": "ServiceAccount", "metadata": {"name": "user-bucket"}}
+    given = json.dumps({"apiVersion": "v1", "automountServiceAccountToken": False, **account})
+    control_plane.kubectl("apply", "-n", operating.name, "-f", "-", given=given)
+
+    let_in, refused = operating.tried_all(of_an_operator(FRIENDLY), account="tasks")
+
+    assert refused == {}
+    assert let_in == FRIENDLY.keys()
+
+
+def test_a_task_has_the_token_that_starts_pods_and_these_pods_have_none(
+    control_plane: ControlPlane, operating: Namespace
+) -> None:
+    account = {"kind": "ServiceAccount", "metadata": {"name": "user-admin"}}
+    given = json.dumps({"apiVersion": "v1", **account})
+    control_plane.kubectl("apply", "-n", operating.name, "-f", "-", given=given)
+    as_it_is = {"as it is rendered": lambda pod: None}
+    hostile: dict[str, Callable[[Pod], object]] = {
+        "of an administrator's account": spec(serviceAccountName="user-admin"),
+        "for another server": token_for("vault"),
+    }
+
+    by_scheduler = operating.tried_all({**as_it_is, **hostile})
+    by_task = operating.tried_all({**as_it_is, **hostile}, account="tasks")
+
+    assert operating.template["spec"]["automountServiceAccountToken"] is True
+    assert by_scheduler[0] == as_it_is.keys()
+    assert by_task[0] == set()
+    assert "no secret, claim or token" in by_task[1]["as it is rendered"]
+
+
+def test_a_task_that_starts_pods_removes_its_own_and_nothing_else(
+    control_plane: ControlPlane, operating: Namespace
+) -> None:
+    pod = copy.deepcopy(operating.template)
+    without_token(pod)
+    core = copy.deepcopy(pod)
+    core["metadata"] |= {"name": "core", "labels": {"app.kubernetes.io/component": "scheduler"}}
+    assert "created" in operating.create(pod, account="tasks")
+    control_plane.kubectl("create", "-n", operating.name, "-f", "-", given=json.dumps(core))
+
+    def said(*command: str) -> str:
+        who = f"--as=system:serviceaccount:{operating.name}:tasks"
+        return control_plane.kubectl("-n", operating.name, who, *command, may_fail=True)
+
+    disguise = json.dumps({"metadata": {"labels": {"app.kubernetes.io/component": "task"}}})
+    assert "all that tasks change or remove" in said("delete", "pod", "core", "--wait=false")
+    assert "all that tasks change or remove" in said("patch", "pod", "core", "-p", disguise)
+    assert "patched" in said("patch", "pod", "task", "-p", '{"metadata": {"labels": {"a": "b"}}}')
+    assert "deleted" in said("delete", "pod", "task", "--wait=false")
+    for refused in (
+        ("get", "secrets"),
+        ("get", "configmaps"),
+        ("exec", "core", "--", "env"),
+        ("attach", "core"),
+        ("create", "token", "scheduler"),
+        ("create", "serviceaccount", "user-mine"),
+        ("get", "pods", "--all-namespaces"),
+        ("delete", "pods", "--all"),
+        ("annotate", "namespace", operating.name, "astro-portal.dev/tolerated=team="),
+    ):
+        assert "orbidden" in said(*refused), refused
+
+
+def test_a_task_starts_no_pod_where_the_settings_do_not_say_so(namespace: Namespace) -> None:
+    said = namespace.create(namespace.template, account="tasks")
+
+    assert "cannot create resource" in said
 
 
 def test_pods_that_no_scheduler_of_the_portal_makes_are_not_judged(

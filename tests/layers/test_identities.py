@@ -80,3 +80,18 @@ def test_no_layer_of_a_cluster_chooses_and_no_deployment_allows() -> None:
 
     assert resolve((chosen,))["workload_identity"].value == ""
     assert resolve((own,))["workload_identity"].value == ""
+
+
+def test_tasks_start_pods_where_the_cluster_lets_them_and_no_deployment_lets_itself() -> None:
+    own = Said(layer="deployment", values={"pod_operator": "on", "pod_operator_allowed": "on"})
+    rule = Said(layer="cluster", place="eu-1", values={"pod_operator_allowed": "on"})
+    forced = Said(layer="cluster", place="eu-1", values={"pod_operator": "on"})
+
+    held, refused = resolve((own, rule))["pod_operator"], resolve((own, forced))["pod_operator"]
+
+    assert (held.value, held.refused) == ("on", "")
+    assert refused.value == "off"
+    assert (
+        refused.source == "from this Deployment: the cluster does not allow KubernetesPodOperator"
+    )
+    assert resolve((rule,))["pod_operator"].value == "off"

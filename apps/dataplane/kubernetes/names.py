@@ -15,6 +15,10 @@ COMPONENT_LABEL = "app.kubernetes.io/component"
 NAME_ANNOTATION = f"{PREFIX}/name"
 # Of a namespace: the audience that tokens of its task pods may have, for one cloud.
 AUDIENCE_ANNOTATION = f"{PREFIX}/token-audience"
+# Of a namespace: what its task pods may have beside what all may, as the settings say.
+POD_OPERATOR_ANNOTATION = f"{PREFIX}/pod-operator"
+TOLERATED_ANNOTATION = f"{PREFIX}/tolerated"
+PRIORITY_ANNOTATION = f"{PREFIX}/priority-class"
 # Such an object is created if it does not exist, and otherwise left as it is.
 ONCE_ANNOTATION = f"{PREFIX}/once"
 # KEDA keeps this number of workers, whatever waits.
@@ -37,6 +41,9 @@ OUR_KEYS = frozenset(
         REVISION_ANNOTATION,
         NAME_ANNOTATION,
         AUDIENCE_ANNOTATION,
+        POD_OPERATOR_ANNOTATION,
+        TOLERATED_ANNOTATION,
+        PRIORITY_ANNOTATION,
         AWS_ROLE,
         AZURE_CLIENT,
         GOOGLE_ACCOUNT,

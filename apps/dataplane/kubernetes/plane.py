@@ -85,7 +85,7 @@ class KubernetesPlane:
 
     def apply(self, *, spec: DeploymentSpec) -> Progress:
         """Do one pass; see `apply_pass.ApplyPass`."""
-        if spec.executor == "kubernetes":
+        if spec.executor == "kubernetes" or spec.settings.pod_operator:
             task_pod_policy.require(self.api)
         if spec.restore is not None:
             progress = self._restoration(spec, spec.restore).step()

@@ -290,6 +290,13 @@ def _check_together(
             f"The cluster does not allow the identity {identity.refused}. "
             f"It allows {', '.join(lines) or 'none'}.",
         )
+    pods = effective["pod_operator"]
+    if pods.refused and pods.origin == "deployment":
+        yield Problem(
+            "settings.pod_operator",
+            "The cluster does not allow KubernetesPodOperator. Its owner switches it on in the "
+            "Deployment settings of the cluster.",
+        )
     if options.has_images:
         yield from _check_quota(configuration, options, found)
         yield from _check_workspace(configuration, options, found, present)

@@ -86,6 +86,7 @@ PRODUCTION = ProductionSpec(
     ),
     statsd_address="statsd.test:9125",
     otel_traces="http://otel.test:4318/v1/traces",
+    pod_operator=True,
     https_proxy="http://proxy.test:3128",
     no_proxy=".corp.test",
     ca_bundle="-----BEGIN CERTIFICATE-----\nb25l\n-----END CERTIFICATE-----\n",

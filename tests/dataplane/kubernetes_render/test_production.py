@@ -142,6 +142,39 @@ def test_own_secrets_and_volumes_reach_what_runs_code_of_users_and_nothing_else(
         assert set(claims) == having
 
 
+def test_only_what_runs_tasks_gets_a_token_to_start_pods_and_the_quota_has_room_for_them() -> None:
+    for executor, runs in (("celery", "worker"), ("kubernetes", "task"), ("local", "scheduler")):
+        usual, found = rendered(executor), rendered(executor, pod_operator=True)
+
+        before, after = ({*_with_token(usual)}, {*_with_token(found)})
+        assert after - before == {("tasks", runs), ("tasks", "triggerer")}
+        assert ("Role", "tasks") not in usual
+        verbs = {
+            resource: rule["verbs"]
+            for rule in found["Role", "tasks"]["rules"]
+            for resource in rule["resources"]
+        }
+        assert verbs.keys() == {"pods", "pods/log", "events"}
+        assert verbs["pods/log"] == ["get"]
+        pods = [
+            int(one["ResourceQuota", "deployment"]["spec"]["hard"]["pods"])
+            for one in (usual, found)
+        ]
+        assert pods[1] == pods[0] + 2 * 64
+
+
+def _with_token(found: dict[tuple[str, str], Manifest]) -> list[tuple[str, str]]:
+    return [
+        (
+            pod["spec"]["serviceAccountName"],
+            pod["metadata"]["labels"]["app.kubernetes.io/component"],
+        )
+        for one in found.values()
+        for pod in pods_in(one)
+        if pod["spec"].get("automountServiceAccountToken")
+    ]
+
+
 def test_labels_of_people_never_replace_those_of_the_portal() -> None:
     found = rendered(
         pod_labels=(("app.kubernetes.io/name", "other"), ("team", "data")),

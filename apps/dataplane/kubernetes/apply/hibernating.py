@@ -11,7 +11,7 @@ from apps.dataplane.kubernetes.api.kinds import POD, SCALED_OBJECT, Manifest, ki
 from apps.dataplane.kubernetes.api.parallel import in_parallel
 from apps.dataplane.kubernetes.names import COMPONENT_LABEL, PAUSED_ANNOTATION, QUEUE_LABEL
 from apps.dataplane.kubernetes.observe.objects.live_objects import selector
-from apps.dataplane.kubernetes.render.components.task_pods import TASK
+from apps.dataplane.kubernetes.render.pods.placement import TASK
 from apps.dataplane.spec import DeploymentSpec
 from apps.dataplane.status import Progress, Step
 

@@ -22,8 +22,11 @@ from apps.dataplane.kubernetes.names import (
     COMPONENT_LABEL,
     DEPLOYMENT_LABEL,
     NAME_ANNOTATION,
+    POD_OPERATOR_ANNOTATION,
     PORTAL_LABEL,
+    PRIORITY_ANNOTATION,
     REVISION_ANNOTATION,
+    TOLERATED_ANNOTATION,
 )
 from apps.dataplane.kubernetes.observe.objects.live_objects import is_ours
 from apps.dataplane.kubernetes.observe.reasons import quote
@@ -33,7 +36,14 @@ _APART = (CRON_JOB, DEPLOYMENT, STATEFUL_SET, JOB, SCALED_OBJECT, POD, EVENT, AU
 OTHERS = tuple(kind for kind in KINDS if kind.is_namespaced and kind not in _APART)
 # What says whose a namespace is. How closed it is (Pod Security) stays.
 LABELS = (PORTAL_LABEL, DEPLOYMENT_LABEL, COMPONENT_LABEL)
-ANNOTATIONS = (REVISION_ANNOTATION, NAME_ANNOTATION, AUDIENCE_ANNOTATION)
+ANNOTATIONS = (
+    REVISION_ANNOTATION,
+    NAME_ANNOTATION,
+    AUDIENCE_ANNOTATION,
+    POD_OPERATOR_ANNOTATION,
+    TOLERATED_ANNOTATION,
+    PRIORITY_ANNOTATION,
+)
 
 
 def refuse_to_take(api: Api, namespace: str) -> None:

@@ -12,10 +12,10 @@ from apps.dataplane.kubernetes import names
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.render.components.data import BROKER_IMAGE
+from apps.dataplane.kubernetes.render.pods.placement import REGISTRY_SECRET
 from apps.dataplane.kubernetes.render.pods.pods import (
     AIRFLOW_USER,
     DATABASE_USER,
-    REGISTRY_SECRET,
     closed_container,
     pod_security,
 )

@@ -1,11 +1,12 @@
 """The policies of a cluster that judge the pods which an Airflow starts for its tasks.
 
 With the KubernetesExecutor the scheduler makes pods, and a DAG may describe them (`pod_override`,
-`pod_template_file`). In a namespace, whoever describes a pod may give it every Secret, volume and
-service account there is, and a label by which it is taken for the api-server. In the cluster it may
-evict the pods of others, or keep them from its nodes. So the API server itself refuses pods of a
-scheduler that ask for more than task pods need; `task_pod_rules` says what. An administrator
-applies the policies with the portal's role: whoever may write such policies can stop a cluster.
+`pod_template_file`). Where the settings let tasks start pods, a KubernetesPodOperator does. In a
+namespace, whoever describes a pod may give it every Secret, volume and service account there is,
+and a label by which it is taken for the api-server. In the cluster it may evict the pods of others,
+or keep them from its nodes. So the API server itself refuses pods of a scheduler or of a task that
+ask for more than task pods need; `task_pod_rules` says what. An administrator applies the policies
+with the portal's role: whoever may write such policies can stop a cluster.
 
 Priorities are a policy of their own, which the API server judges once for each PriorityClass there
 is: only so can it tell the class that all pods of the cluster have from one that a DAG names.
@@ -31,7 +32,7 @@ _MATCHES = {
         {
             "apiGroups": [""],
             "apiVersions": ["v1"],
-            "operations": ["CREATE", "UPDATE"],
+            "operations": ["CREATE", "UPDATE", "DELETE"],
             "resources": ["pods"],
         }
     ],
@@ -93,9 +94,10 @@ def _says(live: Any, wanted: Any) -> bool:
 
 
 def _policy(name: str, rules: dict[str, str], more: Manifest) -> Manifest:
-    by_a_scheduler = (
-        "request.userInfo.username == "
-        f"'system:serviceaccount:' + request.namespace + ':{access.SCHEDULER}'"
+    accounts = [access.SCHEDULER, access.TASKS]
+    by_airflow = (
+        f"{accounts!r}.exists(a, request.userInfo.username == "
+        "'system:serviceaccount:' + request.namespace + ':' + a)"
     )
     return _manifest(
         ADMISSION_POLICY,
@@ -103,7 +105,7 @@ def _policy(name: str, rules: dict[str, str], more: Manifest) -> Manifest:
         {
             "failurePolicy": "Fail",
             "matchConstraints": _MATCHES,
-            "matchConditions": [{"name": "by-a-scheduler", "expression": by_a_scheduler}],
+            "matchConditions": [{"name": "by-airflow", "expression": by_airflow}],
             **more,
             "validations": [
                 {"expression": expression, "message": message}

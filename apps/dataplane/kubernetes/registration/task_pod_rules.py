@@ -10,12 +10,18 @@ Sources: "Pod v1 core" of the Kubernetes API, "Taints and Tolerations", "Inter-p
 Security Standards" (host probes, which older clusters let pass).
 """
 
-from apps.dataplane.kubernetes.names import AUDIENCE_ANNOTATION, COMPONENT_LABEL
-from apps.dataplane.kubernetes.render.components.task_pods import TASK
+from apps.dataplane.kubernetes.names import (
+    AUDIENCE_ANNOTATION,
+    COMPONENT_LABEL,
+    POD_OPERATOR_ANNOTATION,
+    PRIORITY_ANNOTATION,
+    TOLERATED_ANNOTATION,
+)
 from apps.dataplane.kubernetes.render.components.workers import GRACE_SECONDS
 from apps.dataplane.kubernetes.render.identity import AUDIENCES
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import SECRETS_OF_TASKS
+from apps.dataplane.kubernetes.render.pods.placement import TASK
 from apps.dataplane.kubernetes.render.pods.pods import LOGS_CLAIM
 
 USERS = "user-"
@@ -35,6 +41,9 @@ CONTAINERS = (
 )
 # Hardly anything of a pod's spec can change afterwards, and pods of older versions end in peace.
 _LATER = "request.operation != 'CREATE'"
+# There is no new pod then.
+_REMOVED = "request.operation == 'DELETE'"
+_BY_SCHEDULER = f"request.userInfo.username.endsWith(':{access.SCHEDULER}')"
 
 
 def _named(value: str, *allowed: str) -> str:
@@ -54,14 +63,38 @@ def _each(*expressions: str) -> str:
     return " && ".join(f"({expression})" for expression in expressions)
 
 
-# The webhook of a cloud adds the token of the identity that the Deployment has: its namespace,
-# which no pod may write, says for whom such a token may be.
-_AUDIENCE = "namespaceObject.metadata.annotations"
+def _is_task(of: str) -> str:
+    """Return the expression that a pod has the label of one that runs a task."""
+    labels = f"{of}.metadata.labels"
+    return f"has({labels}) && '{COMPONENT_LABEL}' in {labels} && " + (
+        f"{labels}['{COMPONENT_LABEL}'] == '{TASK}'"
+    )
+
+
+def _settings(annotation: str, holds: str) -> str:
+    """Return the expression that holds where the namespace, which no pod may write, has an
+    annotation of the settings of its Deployment, and that one, `{}`, `holds`.
+    """
+    all_of_them = "namespaceObject.metadata.annotations"
+    one = f"{all_of_them}['{annotation}']"
+    return f"has({all_of_them}) && '{annotation}' in {all_of_them} && " + holds.format(one)
+
+
+# The webhook of a cloud adds the token of the identity that the Deployment has.
 _OF_IDENTITY = (
     "has(s.serviceAccountToken) && has(s.serviceAccountToken.audience) && "
-    f"s.serviceAccountToken.audience in {list(AUDIENCES)!r} && has({_AUDIENCE}) && "
-    f"'{AUDIENCE_ANNOTATION}' in {_AUDIENCE} && "
-    f"{_AUDIENCE}['{AUDIENCE_ANNOTATION}'] == s.serviceAccountToken.audience"
+    f"s.serviceAccountToken.audience in {list(AUDIENCES)!r} && "
+    + _settings(AUDIENCE_ANNOTATION, "{} == s.serviceAccountToken.audience")
+)
+# With that one a task starts pods. The pods that it starts have none.
+_OF_OPERATOR = (
+    "has(s.serviceAccountToken) && !has(s.serviceAccountToken.audience) && "
+    f"object.spec.serviceAccountName == '{access.TASKS}' && {_BY_SCHEDULER} && "
+    + _settings(POD_OPERATOR_ANNOTATION, "{} == 'on'")
+)
+# Which taints all pods of the Deployment tolerate.
+_OF_SETTINGS = _settings(
+    TOLERATED_ANNOTATION, "(t.key + '=' + (has(t.value) ? t.value : '')) in {}.split(',')"
 )
 _VOLUME = " || ".join(
     (
@@ -72,7 +105,8 @@ _VOLUME = " || ".join(
         "has(v.persistentVolumeClaim) && "
         f"{_named('v.persistentVolumeClaim.claimName', LOGS_CLAIM)}",
         "has(v.projected) && v.projected.sources.all(s, has(s.configMap) || has(s.downwardAPI) || "
-        f"{_OF_IDENTITY} || has(s.secret) && {_named('s.secret.name', *SECRETS_OF_TASKS)})",
+        f"{_OF_IDENTITY} || {_OF_OPERATOR} || "
+        f"has(s.secret) && {_named('s.secret.name', *SECRETS_OF_TASKS)})",
         # Not one that begins as a copy of another claim.
         "has(v.ephemeral) && !has(v.ephemeral.volumeClaimTemplate.spec.dataSource) && "
         "!has(v.ephemeral.volumeClaimTemplate.spec.dataSourceRef) && "
@@ -131,12 +165,14 @@ _ACTIONS = (
 _OF_OTHERS = " || ".join(f"a.startsWith('{prefix}')" for prefix in OTHER_NETWORKS)
 
 RULES = {
-    "A task pod runs as the service account tasks, or one whose name begins with user-.": _named(
-        "object.spec.serviceAccountName", access.TASKS
+    "A task pod runs as the service account tasks, or one whose name begins with user-.": (
+        f"{_REMOVED} || {_named('object.spec.serviceAccountName', access.TASKS)}"
     ),
     "A task pod keeps its label as a task: it must not be taken for another component.": (
-        f"has(object.metadata.labels) && '{COMPONENT_LABEL}' in object.metadata.labels && "
-        f"object.metadata.labels['{COMPONENT_LABEL}'] == '{TASK}'"
+        f"{_REMOVED} || {_is_task('object')}"
+    ),
+    "A task pod is all that tasks change or remove: the other pods are Airflow's own.": (
+        f"request.operation == 'CREATE' || {_is_task('oldObject')}"
     ),
     "A task pod has no variables of Airflow's own secrets, only of those that begin with user-.": (
         f"{_LATER} || variables.containers.all(c, "
@@ -171,7 +207,7 @@ RULES = {
     "A task pod tolerates no taints of nodes that are for others, only those that begin with "
     "user- and those of devices that it asks for.": (
         f"{_LATER} || !has(object.spec.tolerations) || object.spec.tolerations.all(t, has(t.key) "
-        f"&& ({_named('t.key', *TOLERATED)} || {_ASKED_FOR}))"
+        f"&& ({_named('t.key', *TOLERATED)} || {_ASKED_FOR} || {_OF_SETTINGS}))"
     ),
     "A task pod names no other namespaces in its affinities: they would hold for the pods there.": (
         f"{_LATER} || {_each(_own_terms('podAffinity'), _own_terms('podAntiAffinity'))}"
@@ -197,6 +233,7 @@ PRIORITY = {
     "A task pod has the cluster's default priority: with another one it could evict others.": (
         f"{_LATER} || !has(object.spec.priorityClassName) || "
         "object.spec.priorityClassName != params.metadata.name || "
-        "has(params.globalDefault) && params.globalDefault"
+        "has(params.globalDefault) && params.globalDefault || "
+        + _settings(PRIORITY_ANNOTATION, "{} == params.metadata.name")
     ),
 }

@@ -24,8 +24,21 @@ def namespace(target: Target) -> Manifest:
     }
     if audience := cloud_of(target).audience:
         annotations[names.AUDIENCE_ANNOTATION] = audience
+    annotations |= _of_task_pods(target)
     metadata = {"name": target.namespace, "labels": labels, "annotations": annotations}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def _of_task_pods(target: Target) -> dict[str, str]:
+    """Return what the policies for task pods read here, where no pod can write."""
+    settings = target.spec.settings
+    tolerated = (f"{one.key}={one.value}" for one in settings.tolerations)
+    found = {
+        names.POD_OPERATOR_ANNOTATION: "on" if settings.pod_operator else "",
+        names.TOLERATED_ANNOTATION: ",".join(dict.fromkeys(tolerated)),
+        names.PRIORITY_ANNOTATION: settings.priority_class,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def quota(target: Target) -> Manifest:

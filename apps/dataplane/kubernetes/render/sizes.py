@@ -209,8 +209,8 @@ def most_requests(
     """
     shares = [*core_shares(settings, executor, is_most=True), *REST] * 2
     shares += [POOLER] * 2 * pooler_replicas(settings)
-    if executor == "kubernetes":
-        shares += [TASK] * settings.task_pods
+    kinds_of_pods = (executor == "kubernetes") + settings.pod_operator
+    shares += [TASK] * settings.task_pods * kinds_of_pods
     for queue in queues:
         shares += [worker_share(queue.size)] * queue.max_workers * GENERATIONS
     return Most(

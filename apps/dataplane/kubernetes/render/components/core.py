@@ -101,9 +101,12 @@ def _deployment(
     if component.port:
         port = {"name": "http", "containerPort": component.port, "protocol": "TCP"}
         container["ports"] = [port]
-    has_token = component.account in (access.SCHEDULER, access.API_SERVER)
     pod = {
-        **airflow_pod(target, service_account=component.account, has_token=has_token),
+        **airflow_pod(
+            target,
+            service_account=component.account,
+            has_token=access.has_token(target, component.account),
+        ),
         "terminationGracePeriodSeconds": component.grace_seconds,
         "initContainers": [
             database_program(configuration, "wait_for_migrations", share=sizes.PREPARATION)

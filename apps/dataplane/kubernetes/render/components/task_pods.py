@@ -8,10 +8,8 @@ from apps.dataplane.kubernetes.render.components.workers import GRACE_SECONDS, S
 from apps.dataplane.kubernetes.render.identity import with_identity
 from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
-from apps.dataplane.kubernetes.render.pods.placement import pod_metadata
+from apps.dataplane.kubernetes.render.pods.placement import TASK, pod_metadata
 from apps.dataplane.kubernetes.render.pods.pods import WARM_SHUTDOWN, airflow_container, airflow_pod
-
-TASK = "task"
 
 
 def task_pod_template(configuration: Configuration) -> Manifest:
@@ -31,7 +29,11 @@ def task_pod_template(configuration: Configuration) -> Manifest:
         "kind": "Pod",
         "metadata": {"name": TASK, **metadata},
         "spec": {
-            **airflow_pod(target, service_account=access.TASKS),
+            **airflow_pod(
+                target,
+                service_account=access.TASKS,
+                has_token=access.has_token(target, access.TASKS),
+            ),
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": GRACE_SECONDS,
             "containers": [container],

@@ -93,7 +93,11 @@ def _pod(configuration: Configuration, queue: WorkerQueue) -> Manifest:
     if not target.has_shared_logs:
         container["ports"] = [{"name": "logs", "containerPort": LOG_PORT, "protocol": "TCP"}]
     return {
-        **airflow_pod(target, service_account=access.TASKS),
+        **airflow_pod(
+            target,
+            service_account=access.TASKS,
+            has_token=access.has_token(target, access.TASKS),
+        ),
         **placement(target, queue),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "affinity": _apart(target, queue),

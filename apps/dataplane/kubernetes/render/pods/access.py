@@ -11,7 +11,8 @@ from apps.dataplane.kubernetes.render.target import Target
 
 COMPONENT = "access"
 AIRFLOW = "airflow"  # no rights
-TASKS = "tasks"  # no rights in the cluster: what runs tasks, with its identity in a cloud
+# What runs tasks, with its identity in a cloud. In the cluster it has no rights, or starts pods.
+TASKS = "tasks"
 SCHEDULER = "scheduler"
 API_SERVER = "api-server"
 HIBERNATION = "hibernation"  # scales the workloads of its Deployment
@@ -25,6 +26,11 @@ LAUNCHES_PODS = (
     },
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
+)
+# What tasks do that start pods. Not exec: it would lead into the pods of Airflow itself.
+OPERATES_PODS = (
+    *LAUNCHES_PODS[:2],
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
 )
 READS_LOGS = (
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
@@ -43,6 +49,8 @@ def access(target: Target) -> tuple[Manifest, ...]:
             _account(target, HIBERNATION),
             *_granted(target, HIBERNATION, _turns(target)),
         ]
+    if target.spec.settings.pod_operator:
+        accounts += _granted(target, TASKS, OPERATES_PODS)
     if target.spec.executor != "kubernetes":
         return tuple(accounts)
     return (
@@ -78,6 +86,13 @@ def _turns(target: Target) -> tuple[dict[str, Any], ...]:
     }
     tasks = {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete", "list"]}
     return (scales, *([pauses] if target.scaled_names else []), plan, tasks)
+
+
+def has_token(target: Target, account: str) -> bool:
+    """Return whether pods of an account get its token for the API server."""
+    if account == TASKS:
+        return target.spec.settings.pod_operator
+    return account in (SCHEDULER, API_SERVER)
 
 
 def _account(target: Target, name: str) -> Manifest:

@@ -8,11 +8,8 @@ from functools import cached_property
 from apps.dataplane.kubernetes.api.kinds import Manifest
 from apps.dataplane.kubernetes.render.pods import environment, portal_files
 from apps.dataplane.kubernetes.render.pods.database import preparation_values, reader_url
-from apps.dataplane.kubernetes.render.pods.pods import (
-    ENVIRONMENT_SECRET,
-    IMAGE_SECRET,
-    REGISTRY_SECRET,
-)
+from apps.dataplane.kubernetes.render.pods.placement import IMAGE_SECRET, REGISTRY_SECRET
+from apps.dataplane.kubernetes.render.pods.pods import ENVIRONMENT_SECRET
 from apps.dataplane.kubernetes.render.pods.pooling import pooler_files
 from apps.dataplane.kubernetes.render.target import Target
 

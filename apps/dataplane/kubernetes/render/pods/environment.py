@@ -32,6 +32,7 @@ from apps.dataplane.kubernetes.render.pods.database import (
     database_url,
     pooled_url,
 )
+from apps.dataplane.kubernetes.render.pods.placement import pod_defaults
 from apps.dataplane.kubernetes.render.target import (
     API_PORT,
     API_SERVICE,
@@ -239,6 +240,7 @@ def _fixed(target: Target) -> dict[str, str]:
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         **secrets_backend(ENVIRONMENT),
         **restart_mark(target.spec),
+        **pod_defaults(target),
         # The image's entrypoint would otherwise start a Python with all of Airflow to check the
         # database, also in workers, which have none.
         "CONNECTION_CHECK_MAX_COUNT": "0",

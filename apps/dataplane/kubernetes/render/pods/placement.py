@@ -1,13 +1,19 @@
-"""On which nodes pods run, and what people add to them."""
+"""What all pods have: nodes, sign-ins to registries, and what people add to them."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from apps.dataplane.kubernetes.render.identity import with_identity
+from apps.dataplane.kubernetes.render.pods import access
 from apps.dataplane.kubernetes.render.target import Target
 from apps.dataplane.production import Toleration
 from apps.dataplane.spec import WorkerQueue
 
 ISTIO, LINKERD = "sidecar.istio.io/inject", "linkerd.io/inject"
+TASK = "task"  # the component of pods that run a task
+REGISTRY_SECRET = "registry"  # noqa: S105 - the name of an object
+IMAGE_SECRET = "image"  # noqa: S105 - the name of an object
 ZONE, NODE = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 
 
@@ -26,6 +32,29 @@ def placement(target: Target, queue: WorkerQueue | None = None) -> dict[str, Any
     if settings.priority_class:
         fields["priorityClassName"] = settings.priority_class
     return fields
+
+
+def pull_secrets(target: Target) -> list[dict[str, str]]:
+    """Return the Secrets with which nodes pull images."""
+    secrets = {
+        REGISTRY_SECRET: target.config.image_pull_secret,
+        IMAGE_SECRET: target.spec.image_pull_secret,
+    }
+    return [{"name": name} for name, value in secrets.items() if value]
+
+
+def pod_defaults(target: Target) -> dict[str, str]:
+    """Return the variable by which `portal_pods` completes the pods that tasks start; none where
+    they start none.
+    """
+    if not target.spec.settings.pod_operator:
+        return {}
+    metadata = with_identity(target, pod_metadata(target, TASK))
+    spec = {"serviceAccountName": access.TASKS, **placement(target)}
+    if named := pull_secrets(target):
+        spec["imagePullSecrets"] = named
+    value = {"labels": metadata["labels"], "spec": spec}
+    return {"PORTAL_POD_DEFAULTS": json.dumps(value, sort_keys=True)}
 
 
 def spread(target: Target, component: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from apps.dataplane.kubernetes.render.pods.own_objects import (
     own_volumes,
     secret_variables,
 )
-from apps.dataplane.kubernetes.render.pods.placement import placement, pod_metadata
+from apps.dataplane.kubernetes.render.pods.placement import placement, pod_metadata, pull_secrets
 from apps.dataplane.kubernetes.render.pods.portal_files import EXAMPLE_FILES, PROGRAM_FILES, TRUST
 from apps.dataplane.kubernetes.render.sizes import Share, cpus, mebibytes
 from apps.dataplane.kubernetes.render.target import Target
@@ -37,9 +37,7 @@ CHECKSUM = "astro-portal.dev/checksum"
 LOGS_CLAIM = "logs"
 # The pods of an Airflow have the group of its files.
 READ_BY_GROUP = 0o440
-REGISTRY_SECRET = "registry"  # noqa: S105 - the name of an object
 ENVIRONMENT_SECRET = "connections"  # noqa: S105 - the name of an object
-IMAGE_SECRET = "image"  # noqa: S105 - the name of an object
 
 
 def restricted_container(share: Share) -> dict[str, Any]:
@@ -75,12 +73,7 @@ def closed_container(share: Share) -> dict[str, Any]:
 def restricted_pod(target: Target, *, user: int, group: int) -> dict[str, Any]:
     """Return the fields of a pod's spec that all pods here have."""
     pod = {**pod_security(target.config, user=user, group=group), **placement(target)}
-    secrets = {
-        REGISTRY_SECRET: target.config.image_pull_secret,
-        IMAGE_SECRET: target.spec.image_pull_secret,
-    }
-    named = [{"name": name} for name, value in secrets.items() if value]
-    if named:
+    if named := pull_secrets(target):
         pod["imagePullSecrets"] = named
     return pod
 
