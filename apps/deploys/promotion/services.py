@@ -19,7 +19,7 @@ from apps.deployments.models import Deployment, Operation
 from apps.deployments.operations import lock_deployment
 from apps.deploys import jobs
 from apps.deploys.deliveries.origins import source_of
-from apps.deploys.deliveries.services import record_deploy, same_code
+from apps.deploys.deliveries.recording import record_deploy, same_code
 from apps.deploys.models import UNDER_WAY, Deploy, Promotion, PromotionState
 from apps.deploys.promotion.conditions import (
     TargetChanged,

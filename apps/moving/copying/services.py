@@ -16,7 +16,7 @@ from apps.deployments.models import Deployment, Operation, Phase
 from apps.deployments.secrets.copies import with_copied_secrets
 from apps.deploys.deliveries.enforcement import enforcement_of, set_for_deployment
 from apps.deploys.deliveries.origins import source_of
-from apps.deploys.deliveries.services import require_stored, same_code
+from apps.deploys.deliveries.recording import require_stored, same_code
 from apps.deploys.models import Deploy
 from apps.deploys.promotion.conditions import ensure_may_bring
 from apps.deploys.promotion.fitting import DoesNotFit, ensure_fits, way_of_packages
