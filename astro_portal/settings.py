@@ -478,6 +478,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=30),
         "options": {"expires": 30},
     },
+    "begin-deploys": {
+        "task": "apps.deploys.tasks.begin_deploys",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 10},
+    },
     "sweep-archives": {
         "task": "apps.deploys.tasks.sweep_archives",
         "schedule": timedelta(days=1),

@@ -8,8 +8,8 @@ from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 
 from apps.api.alerts import channels, messages, opened, rules, silences
-from apps.api.changes import drift, hibernation, operations, revisions
-from apps.api.deployments import deploys, differences, environment, items, logs, options, promotions
+from apps.api.changes import deploys, drift, hibernation, operations, revisions
+from apps.api.deployments import differences, environment, items, logs, options, promotions
 from apps.api.git import branches, repositories, sources
 from apps.api.moving import bulk_actions, copies, environment_files, transfers
 from apps.api.observing import dags, history, incidents, remote_write, scaling

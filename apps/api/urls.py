@@ -1,7 +1,7 @@
 from django.urls import include, path
 
 from apps.api import airflow, metrics
-from apps.api.deployments import uploads
+from apps.api.changes import uploads
 from apps.api.pages import documents, personal_tokens, setup
 from apps.api.service import api
 

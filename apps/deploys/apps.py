@@ -10,6 +10,10 @@ class DeploysConfig(AppConfig):
         # By name, because they need models, which load after this module.
         import_string("apps.deploys.git.earlier_access.connect")()
         import_string("apps.deploys.promotion.earlier_access.connect")()
+        rules = import_string("apps.deployments.editing.services.IMAGE_RULES")
+        rules.append(import_string("apps.deploys.deliveries.enforcement.image_rule"))
+        pulled = import_string("apps.registry.services.PULLED_BESIDES")
+        pulled.append(import_string("apps.deploys.promotion.images.repositories_promoted_to"))
         sealed_in = import_string("apps.deployments.secrets.keys.sealed_in")
         columns = import_string("apps.deployments.secrets.keys.SEALED_COLUMNS")
         repository = self.get_model("GitRepository")

@@ -6,7 +6,7 @@ from django.utils import timezone
 from apps.deploys import jobs
 from apps.deploys.branches import following
 from apps.deploys.commit_states import reporting, tracking
-from apps.deploys.deliveries import cleanup
+from apps.deploys.deliveries import cleanup, queue
 from apps.deploys.git.tasks import poll, sweep
 from apps.deploys.incoming import blobs
 from apps.deploys.previews import checking
@@ -17,6 +17,8 @@ from apps.package_indexes.cleanup import remove_of_deleted_deployments
 
 # Celery looks for jobs in this module alone.
 __all__ = [
+    "begin_deploys",
+    "begin_next_deploy",
     "check_preview",
     "copy_packages",
     "follow_branches",
@@ -57,6 +59,17 @@ def sweep_previews(**_newer: Any) -> None:
         jobs.request_check(preview_id)
     for promotion_id in copying.due(now=timezone.now()):
         jobs.request_copy(promotion_id)
+
+
+@shared_task(name="apps.deploys.tasks.begin_deploys")
+def begin_deploys(**_newer: Any) -> None:
+    for deployment_id in queue.due():
+        jobs.request_next(deployment_id)
+
+
+@shared_task(name=jobs.BEGIN, soft_time_limit=60, time_limit=90)
+def begin_next_deploy(deployment_id: int, **_newer: Any) -> None:
+    queue.begin_next(deployment_id=deployment_id, now=timezone.now())
 
 
 @shared_task(name="apps.deploys.tasks.report_commits", soft_time_limit=250, time_limit=270)

@@ -16,6 +16,7 @@ urlpatterns = [
     path("d/<slug:ref>/deploys/<int:number>/", views.detail, name="detail"),
     path("d/<slug:ref>/deploys/<int:number>/download/", views.download, name="download"),
     path("d/<slug:ref>/deploys/<int:number>/roll-back/", views.roll_back, name="roll_back"),
+    path("d/<slug:ref>/deploys/<int:number>/cancel/", views.cancel, name="cancel"),
     path("d/<slug:ref>/deploys/compare/", promotion.compare, name="compare"),
     path("d/<slug:ref>/deploys/promotions/", promotion.promote, name="promote"),
     path("d/<slug:ref>/deploys/promotions/<int:number>/", promotion.promotion, name="promotion"),

@@ -13,14 +13,17 @@ from apps.access.queries import denial_for
 from apps.access.scoped import scoped
 from apps.accounts.request_user import request_user
 from apps.core.errors import PortalError
+from apps.core.web.form_pages import errors_as_messages
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.archives.building import ArchiveRefused
-from apps.deploys.deliveries import enforcement, queries, services
+from apps.deploys.deliveries import enforcement, queries, queue, services
+from apps.deploys.deliveries.recording import NothingChanged
 from apps.deploys.git.queries import source_of
 from apps.deploys.models import Deploy, Preview
 from apps.deploys.previews.queries import open_previews
 from apps.deploys.previews.services import submit
+from apps.deploys.previews.steps import operation_of, steps_for_page
 from apps.deploys.previews.views import DELIVER, SEE, to_operation
 from apps.deploys.promotion.queries import chain_of, open_promotions
 from apps.deploys.uploading.forms import DeliveryForm, RollBackForm
@@ -58,7 +61,7 @@ def deploys(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         for message in refused.error_messages:
             form.add_error("archive", message)
         return _deploys_page(request, deployment, form, status=422)
-    except services.NothingChanged as same:
+    except NothingChanged as same:
         messages.info(request, same.message)
         return redirect("deploys:list", deployment.ref)
     except PortalError as error:
@@ -80,6 +83,8 @@ def detail(request: HttpRequest, deployment: Deployment, number: int) -> HttpRes
         "deploy": deploy,
         "before": before,
         "replaced_by": queries.replacement_of(deploy),
+        "steps": steps_for_page(deploy),
+        "operation": operation_of(deploy),
         "changes": queries.file_changes(before=before, after=deploy),
         "current": queries.current_deploy(deployment),
         "took_seconds": queries.seconds_of(deploy),
@@ -109,18 +114,28 @@ def download(request: HttpRequest, deployment: Deployment, number: int) -> HttpR
 def roll_back(request: HttpRequest, deployment: Deployment, number: int) -> HttpResponse:
     deploy = _deploy(deployment, number)
     form = RollBackForm(request.POST)
-    description = form.cleaned_data["description"] if form.is_valid() else ""
+    typed = form.cleaned_data if form.is_valid() else {}
     try:
         delivery = services.roll_back(
             actor=request_user(request),
             deployment=deployment,
             deploy=deploy,
-            description=description,
+            description=typed.get("description", ""),
+            is_code_alone=typed.get("code_alone", False),
         )
     except PortalError as error:
         messages.warning(request, error.message)
         return redirect("deploys:list", deployment.ref)
     return to_operation(request, deployment, delivery)
+
+
+@scoped(Deployment, DELIVER, by="ref")
+@require_POST
+def cancel(request: HttpRequest, deployment: Deployment, number: int) -> HttpResponse:
+    with errors_as_messages(request):
+        queue.cancel(actor=request_user(request), deploy=_deploy(deployment, number))
+        messages.success(request, f"Deploy {number} was cancelled. Nothing has changed.")
+    return redirect("deploys:list", deployment.ref)
 
 
 def _deploy(deployment: Deployment, number: int) -> Deploy:

@@ -5,7 +5,7 @@ left out of the token. The registry then refuses, and says nothing else.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 BAD_SIGN_INS = 30
 # Images that the operator offers to all who may sign in, such as copies of the runtimes.
 SHARED = "runtime/"
+# Which repositories besides its own a Deployment pulls from, by its ref. The app of deploys, which
+# is above this one, puts its query of what was promoted here when it is ready.
+PULLED_BESIDES: list[Callable[[str], set[str]]] = []
 NEEDED = {"pull": "deployment.view", "push": "deployment.deploys.create"}
 
 
@@ -167,6 +170,8 @@ def _of_shared(asked: Asked, *, may_push: bool) -> list[str]:
 def _access_of_robot(ref: str, asked: list[Asked]) -> list[Access]:
     is_there = Deployment.objects.filter(ref=ref).exclude(phase=Phase.DELETED).exists()
     own = {repository_of(ref)} if is_there else set()
+    if is_there and {one.repository for one in asked} - own:
+        own = own.union(*(query(ref) for query in PULLED_BESIDES))
     return [
         Access(one.repository, ("pull",))
         for one in asked

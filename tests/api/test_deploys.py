@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from django.utils import timezone
 
-from apps.api.deployments.uploads import BLOCK
+from apps.api.changes.uploads import BLOCK
 from apps.core.public_ids import public_id
 from apps.dataplane.errors import Permanent
 from apps.dataplane.project import ParsedProject
@@ -15,6 +15,7 @@ from apps.deployments.secrets import sealed
 from apps.deploys.incoming import blobs
 from apps.deploys.models import Deploy, Preview, Upload
 from apps.deploys.previews import checking
+from tests.deploys.test_deploy_pages import settle
 from tests.deploys.test_previews import LOCK, SALES
 
 DAG = b"from airflow.sdk import DAG\nwith DAG('orders_daily'):\n    pass\n"
@@ -207,6 +208,7 @@ def test_an_earlier_deploy_is_deployed_again(program, client, deployment):
         path, answer = announce(program, deployment)
         put(client, answer.json()["dagsUploadUrl"], tarball(**{f"dags__{name}.py": DAG}))
         ids.append(program.post(f"{path}/{answer.json()['id']}/finalize").json()["id"])
+        settle(deployment)
 
     again = program.post(f"{path}/{ids[0]}/rollback").json()
 

@@ -5,16 +5,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.clusters.models import Cluster
 from apps.deployments.configuration.schema import OwnImage
 from apps.deployments.editing.drafts import store_secret
 from apps.deployments.models import Deployment
 from apps.deployments.secrets.image_pulling import pull_secret_text
+from apps.deploys.deliveries.enforcement import set_for_deployment
+from apps.deploys.deliveries.queue import begin_next
 from apps.deploys.models import Deploy
 from apps.organizations.models import OrganizationGrant
-from tests.api.test_deploys import announce, put, tarball
+from tests.api.test_deploys import DAG, announce, put, tarball
 from tests.conftest import CONFIG, new_deployment
+from tests.core.pages import check_page
+from tests.deploys.test_deploy_pages import settle
 from tests.own_images.fake import FakeRegistry, configuration, fake_registry
 
 pytestmark = pytest.mark.django_db
@@ -124,6 +129,154 @@ def test_an_image_of_another_registry_is_named_and_looked_up_with_the_pull_secre
     assert done.status_code == 200, done.content
     far.refresh_from_db()
     assert far.wanted.configuration.image == replace(old, digest=digest, python_version="3.12.11")
+
+
+def pushed(program: Any, far: Deployment, registry: FakeRegistry, **fields: Any) -> Any:
+    """Deploy an image alone; return what the API says of it."""
+    path, answer = announce(program, far, type="IMAGE_ONLY")
+    push(registry, answer.json(), **fields)
+    done = program.post(f"{path}/{answer.json()['id']}/finalize", {})
+    assert done.status_code == 200, done.content
+    return done.json()
+
+
+def test_each_image_is_a_deploy_with_number_digest_and_revision(
+    program: Any, client: Any, client_of: Any, alice: Any, far: Deployment, registry: FakeRegistry
+):
+    path, answer = announce(program, far)
+    put(client, answer.json()["dagsUploadUrl"], tarball())
+    program.post(f"{path}/{answer.json()['id']}/finalize", {})
+    settle(far)
+
+    pushed(program, far, registry)
+
+    dags, image = Deploy.objects.order_by("number")
+    far.refresh_from_db()
+    assert far.wanted
+    assert far.wanted.configuration.image
+    digest = far.wanted.configuration.image.digest
+    assert (image.number, image.kind, image.source) == (2, "image", "hand")
+    assert (image.digest, image.image_digest) == (dags.digest, digest)
+    assert image.revision == far.wanted
+    assert far.operations.get(revision=far.wanted).kind == "deploy"
+    shown = program.get(path).json()["deploys"][0]
+    assert (shown["type"], shown["number"], shown["imageDigest"]) == ("IMAGE_ONLY", 2, digest)
+    page = client_of(alice).get(f"/d/{far.ref}/deploys/2/").content.decode()
+    check_page(page)
+    assert digest in page
+    assert image.file_name in page
+
+
+def test_an_image_before_any_dags_is_a_deploy_too(
+    program: Any, client_of: Any, alice: Any, far: Deployment, registry: FakeRegistry
+):
+    pushed(program, far, registry)
+
+    deploy = Deploy.objects.get()
+    assert (deploy.kind, deploy.digest, deploy.n_files) == ("image", "", 0)
+    client = client_of(alice)
+    page = client.get(f"/d/{far.ref}/deploys/1/").content.decode()
+    check_page(page)
+    assert "Download" not in page
+    assert client.get(f"/d/{far.ref}/deploys/1/download/").status_code == 404
+    check_page(client.get(f"/d/{far.ref}/deploys/").content.decode())
+
+
+def test_rolling_back_brings_the_image_back_and_code_alone_does_not(
+    program: Any, client: Any, client_of: Any, alice: Any, far: Deployment, registry: FakeRegistry
+):
+    path, answer = announce(program, far, type="IMAGE_AND_DAG")
+    push(registry, answer.json())
+    put(client, answer.json()["dagsUploadUrl"], tarball())
+    program.post(f"{path}/{answer.json()['id']}/finalize", {})
+    settle(far)
+    first = far.wanted.configuration.image.digest  # type: ignore[union-attr]
+    second, answer = announce(program, far, type="IMAGE_AND_DAG")
+    push(registry, answer.json(), env=("AIRFLOW_VERSION=3.3.2", "PYTHON_VERSION=3.12.12"))
+    put(client, answer.json()["dagsUploadUrl"], tarball(**{"dags__other.py": DAG}))
+    program.post(f"{path}/{answer.json()['id']}/finalize", {})
+    settle(far)
+    assert far.wanted
+    latest = far.wanted.configuration.image.digest  # type: ignore[union-attr]
+    assert latest != first
+
+    web = client_of(alice)
+    assert "Keep the packages and the image" in web.get(f"/d/{far.ref}/deploys/1/").content.decode()
+    web.post(f"/d/{far.ref}/deploys/1/roll-back/", {"code_alone": "on"})
+    settle(far)
+    code = far.wanted
+    web.post(f"/d/{far.ref}/deploys/1/roll-back/")
+    settle(far)
+
+    one = Deploy.objects.get(number=1)
+    assert (code.code_digest, code.configuration.image.digest) == (one.digest, latest)  # type: ignore[union-attr]
+    assert far.wanted.code_digest == one.digest
+    assert far.wanted.configuration.image.digest == first  # type: ignore[union-attr]
+    assert list(Deploy.objects.order_by("number").values_list("kind", flat=True)) == [
+        "image-dags",
+        "image-dags",
+        "dags",
+        "image-dags",
+    ]
+
+
+def test_an_image_waits_for_the_deploy_in_progress_and_is_checked_again_when_it_begins(
+    program: Any, client: Any, far: Deployment, registry: FakeRegistry
+):
+    path, answer = announce(program, far)
+    put(client, answer.json()["dagsUploadUrl"], tarball())
+    program.post(f"{path}/{answer.json()['id']}/finalize", {})
+
+    waiting = pushed(program, far, registry)
+    assert waiting["status"] == "INITIALIZED"
+    assert "until the deploy before it has ended" in waiting["statusReason"]
+    shown = program.get(path.removesuffix("/deploys")).json()
+    assert (shown["status"], shown["statusReason"]) == ("DEPLOYING", waiting["statusReason"])
+    settle(far)
+    begin_next(deployment_id=far.pk, now=timezone.now())
+
+    far.refresh_from_db()
+    assert far.wanted
+    assert far.wanted.configuration.image
+    cancelled = program.post(f"{path}/{waiting['id']}/cancel")
+    assert (cancelled.status_code, cancelled.json()["message"]) == (
+        409,
+        "Deploy 2 is not waiting any more.",
+    )
+
+
+def test_an_image_with_a_project_that_asks_for_packages_is_refused(
+    program: Any, client: Any, far: Deployment, registry: FakeRegistry
+):
+    far.cluster.registry_repository = "registry.test/portal"
+    far.cluster.save(update_fields=["registry_repository"])
+    path, answer = announce(program, far, type="IMAGE_AND_DAG")
+    push(registry, answer.json())
+    project = {"dags__sales.py": DAG, "requirements.txt": b"pandas\n"}
+    put(client, answer.json()["dagsUploadUrl"], tarball(**project))
+
+    done = program.post(f"{path}/{answer.json()['id']}/finalize", {})
+
+    assert done.status_code == 400
+    assert "in the Dockerfile" in done.json()["message"]
+    assert not Deploy.objects.exists()
+
+
+def test_where_enforcement_is_on_a_person_deploys_no_image(
+    program: Any, alice: Any, far: Deployment, registry: FakeRegistry
+):
+    path, answer = announce(program, far, type="IMAGE_ONLY")
+    push(registry, answer.json())
+    set_for_deployment(actor=alice, deployment=far, is_on=True)
+
+    late = program.post(f"{path}/{answer.json()['id']}/finalize", {})
+
+    assert (late.status_code, announce(program, far, type="IMAGE_ONLY")[1].status_code) == (
+        409,
+        409,
+    )
+    assert "CI/CD enforcement" in late.json()["message"]
+    assert not Deploy.objects.exists()
 
 
 def test_an_update_that_does_not_know_of_images_keeps_it(

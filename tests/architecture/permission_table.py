@@ -417,6 +417,7 @@ TABLE = {
     "deploys:download": reads("deployment.deploys.view"),
     "deploys:preview": asks("deployment.deploys.view", "deployment.deploys.create"),
     "deploys:roll_back": writes("deployment.deploys.create"),
+    "deploys:cancel": writes("deployment.deploys.create"),
     "deploys:compare": reads("deployment.deploys.view"),
     "deploys:promote": writes("deployment.deploys.create"),
     "deploys:promotion": asks("deployment.deploys.view", "deployment.deploys.create"),

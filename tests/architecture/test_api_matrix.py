@@ -114,6 +114,7 @@ TABLE: dict[str, str] = {
     "ExportEnvironmentObjects": ANY,
     "FinalizeDeploy": "deployment.deploys.create",
     "DeployRollback": "deployment.deploys.create",
+    "CancelDeploy": "deployment.deploys.create",
     "GetDeploymentLogs": "deployment.logs.view",
     "GetOrganizationAuditLogs": "organization.audit.view",
     "ListUsers": ANY,

@@ -59,6 +59,7 @@ WITH_OPERATION: dict[str, tuple[str, ...]] = {
     "deploys:approval": ("UpdateDeployRules",),
     "deploys:approval_default": ("UpdateWorkspaceDeployRules",),
     "deploys:branch_rule": ("SetBranchRule",),
+    "deploys:cancel": ("CancelDeploy",),
     "deploys:edit_git_repository": ("UpdateGitRepository",),
     "deploys:enforcement": ("UpdateDeployRules",),
     "deploys:enforcement_default": ("UpdateWorkspaceDeployRules",),

@@ -23,6 +23,7 @@ from apps.deployments.editing.services import create_deployment, update_config
 from apps.deployments.models import Deployment, Draft, SecretValue
 from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets.pulling import ROBOT, STEP_SECONDS, repository_of
+from apps.deploys.deliveries.enforcement import set_for_deployment
 from tests.deployments.conftest import CONFIGURATION, FAR, drive
 from tests.deployments.pages import assert_well_made, fill, form_data, text_of
 from tests.own_images.fake import FakeRegistry, fake_registry
@@ -74,6 +75,30 @@ def test_an_image_goes_from_the_form_to_the_data_plane_by_digest(
     overview = browser.get(f"/d/{deployment.ref}/")
     assert name in text_of(overview)
     assert name in text_of(browser.get(f"/d/{deployment.ref}/revisions/1/"))
+
+
+def test_where_enforcement_is_on_an_edit_brings_no_other_image(
+    browser: Client, registry: FakeRegistry, alice: Any
+):
+    digest, name = registry.image("1.4"), f"{registry.host}/team/etl:1.4"
+    browser.post(fill(browser, NEW, name="etl", image=name)["Location"], {})
+    deployment = drive(Deployment.objects.get())
+    set_for_deployment(actor=alice, deployment=deployment, is_on=True)
+    configure = f"/d/{deployment.ref}/configure/"
+    registry.image("1.5", env=("AIRFLOW_VERSION=3.3.2",))
+
+    other = fill(browser, configure, image=f"{registry.host}/team/etl:1.5")["Location"]
+    refused = browser.post(other, {})
+    words = fill(browser, configure, description="other words")["Location"]
+    allowed = browser.post(words, {})
+
+    assert "CI/CD enforcement" in text_of(refused)
+    assert allowed.status_code == 302
+    deployment.refresh_from_db()
+    assert deployment.wanted
+    assert deployment.wanted.configuration.description == "other words"
+    assert deployment.wanted.configuration.image
+    assert deployment.wanted.configuration.image.digest == digest
 
 
 def test_a_registry_is_asked_once_and_again_only_when_a_person_wants_it(

@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.deployments.models import Deployment
-from apps.deploys.deliveries.services import NothingChanged, deliver
-from apps.deploys.models import Deploy
+from apps.deploys.deliveries.queue import begin_next
+from apps.deploys.deliveries.recording import NothingChanged
+from apps.deploys.deliveries.services import deliver
+from apps.deploys.models import Deploy, DeployState
 from apps.deploys.promotion import rules, services
 from apps.organizations.models import Workspace
 from tests.conftest import make_user, put_role, role
@@ -53,8 +55,9 @@ def test_two_who_deliver_at_once_get_numbers_of_their_own(
 
     deployment.refresh_from_db()
     assert sorted(Deploy.objects.values_list("number", flat=True)) == [1, 2, 3, 4]
-    newest = Deploy.objects.order_by("-number")[0]
-    assert deployment.wanted_id == newest.revision_id
+    begun = Deploy.objects.get(state=DeployState.BEGUN)
+    assert (begun.number, deployment.wanted_id) == (1, begun.revision_id)
+    assert Deploy.objects.filter(state=DeployState.WAITING).count() == 3
     assert deployment.operations.filter(state="running").count() == 1
 
 
@@ -89,3 +92,17 @@ def test_two_who_approve_at_once_make_one_deploy(
 
     assert Deploy.objects.filter(deployment=deployment).count() == 1
     assert sum(isinstance(result, services.PromotionClosed) for result in results) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_look_at_the_queue_at_once_begin_one_deploy(
+    alice: User, deployment: Deployment
+) -> None:
+    for number in range(3):
+        delivery(alice, deployment, b"x = %d\n" % number)()
+    settle(deployment)
+
+    at_once([lambda: begin_next(deployment_id=deployment.pk, now=timezone.now())] * 4)
+
+    begun = Deploy.objects.filter(state=DeployState.BEGUN)
+    assert sorted(begun.values_list("number", flat=True)) == [1, 2]

@@ -39,6 +39,7 @@ from apps.deploys.git.services import (
 from apps.deploys.models import Deploy, GitRepository, GitSource
 from apps.organizations.models import Organization, Workspace
 from apps.organizations.tokens.services import create_token
+from tests.deploys.test_deploy_pages import settle
 
 ADDRESSES = {
     "https://github.com/acme/dags.git": "https://github.com/acme/dags.git",
@@ -345,11 +346,13 @@ def test_where_enforcement_is_on_tokens_and_git_deploy_and_people_roll_back(
     role = Role.objects.get(scope="workspace", key="author")
     token, _ = create_token(actor=alice, on=workspace, name="CI", role=role, expires_at=None)
     by_hand = delivered(alice, deployment, 1)
+    settle(deployment)
     set_default(actor=alice, workspace=workspace, is_on=True)
 
     with pytest.raises(DeployedByAutomation, match="Only API tokens and git may deploy"):
         delivered(alice, deployment, 2)
     by_token = delivered(token.user, deployment, 2)
+    settle(deployment)
     by_git = delivered(None, deployment, 3)
 
     assert [one.source for one in (by_hand, by_token, by_git)] == ["hand", "token", "git"]

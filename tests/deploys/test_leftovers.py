@@ -17,7 +17,8 @@ from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.deliveries import services
 from apps.deploys.deliveries.cleanup import hold_archives, remove_unused_archives
-from apps.deploys.deliveries.services import CodeMissing, deliver
+from apps.deploys.deliveries.recording import CodeMissing
+from apps.deploys.deliveries.services import deliver
 from apps.deploys.models import Deploy
 
 TOMORROW = timedelta(hours=25)

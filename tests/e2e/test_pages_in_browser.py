@@ -111,6 +111,7 @@ NOT_PAGES = {
     "releases:try_again": "POST only",
     "deploys:download": "a file",
     "deploys:roll_back": "POST only",
+    "deploys:cancel": "POST only",
     "deploys:promote": "POST only",
     "deploys:approval": "POST only",
     "deploys:approval_default": "POST only",

@@ -52,6 +52,7 @@ STATUS = {
     "deleted": "UNKNOWN",
 }
 CHECKING = "What was deployed last needs packages, which are being chosen and installed."
+WAITING = "It waits until the deploy before it has ended."
 _SIZES = {size.name: size for size in SIZES}
 
 
@@ -147,6 +148,13 @@ class DeploymentList(Listing):
     deployments: list[DeploymentShape]
 
 
+def _code_on_its_way(deployment: Deployment) -> str:
+    """Return what is between a delivery and the Deployment, empty where there is nothing."""
+    if getattr(deployment, "is_code_checked", False):
+        return CHECKING
+    return WAITING if getattr(deployment, "is_code_waiting", False) else ""
+
+
 def deployment_shape(deployment: Deployment) -> DeploymentShape:
     """Describe a Deployment. No query, where `wanted__created_by`, `applied`, `created_by`,
     `cluster` and `workspace` are loaded, and `deliveries.queries.with_delivery` has added its
@@ -157,7 +165,7 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         raise ValueError("A Deployment has a revision from its first moment.")
     configuration = wanted.configuration
     status = display_status(deployment)
-    is_code_checked = getattr(deployment, "is_code_checked", False)
+    on_its_way = _code_on_its_way(deployment)
     cluster, workspace = deployment.cluster, deployment.workspace
     is_kubernetes = cluster.is_kubernetes
     deployment_id = public_id("deployment", deployment.pk)
@@ -180,8 +188,8 @@ def deployment_shape(deployment: Deployment) -> DeploymentShape:
         cloud_provider=cluster.provider,
         region=cluster.region,
         namespace=deployment.namespace or deployment.ref,
-        status="DEPLOYING" if is_code_checked else STATUS.get(status.key, "UNHEALTHY"),
-        status_reason=CHECKING if is_code_checked else status.message,
+        status="DEPLOYING" if on_its_way else STATUS.get(status.key, "UNHEALTHY"),
+        status_reason=on_its_way or status.message,
         is_cicd_enforced=bool(getattr(deployment, "is_cicd_enforced", False)),
         runtime_version=configuration.runtime,
         astro_runtime_version=configuration.runtime,

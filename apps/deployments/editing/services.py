@@ -6,7 +6,7 @@ begins the operation that people follow, and makes the row due. The message to a
 
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,6 +45,9 @@ from apps.organizations.models import Workspace
 from apps.organizations.tokens.services import revoke_tokens_in
 
 REF_ALPHABET = string.ascii_lowercase + string.digits
+# Who may bring another image by an edit. The app of deploys, which is above this one, puts its rule
+# here when it is ready; it raises Refused.
+IMAGE_RULES: list[Callable[[User, Deployment], None]] = []
 NAME_CONSTRAINT = "deployment_name_unique_in_workspace"
 
 
@@ -112,13 +115,16 @@ def update_config(
     base_revision_number: int,
     reason: str = "",
 ) -> Operation:
-    """Make a revision on top of the one that was edited. Raises StaleBase, Invalid or Conflict."""
+    """Make a revision on top of the one that was edited. Raises StaleBase, Invalid, Conflict, and
+    Refused for an image of people's own that the actor may not bring.
+    """
     deployment = lock_deployment(deployment)
     current = _wanted(deployment)
     if current.number != base_revision_number:
         raise StaleBase(current=current)
     before = current.configuration
     _check(configuration, deployment.cluster, deployment.workspace, deployment)
+    _check_image(actor, deployment, before, configuration)
     differences = changes(before, configuration)
     if not differences:
         raise Invalid("Nothing has changed, so there is nothing to apply.")
@@ -134,6 +140,15 @@ def update_config(
     )
 
 
+def _check_image(
+    actor: User, deployment: Deployment, before: Configuration, after: Configuration
+) -> None:
+    image = before.image.digest if before.image else ""
+    if after.image and after.image.digest != image:
+        for rule in IMAGE_RULES:
+            rule(actor, deployment)
+
+
 @transaction.atomic
 def deploy_code(
     *,
@@ -142,20 +157,25 @@ def deploy_code(
     digest: str,
     summary: str,
     packages_digest: str = "",
+    configuration: Configuration | None = None,
     kind: Operation.Kind = Operation.Kind.DEPLOY,
     reason: str = "",
 ) -> Operation:
-    """Make a revision with other code and the same configuration: `operation.revision`.
+    """Make a revision with other code and, unless one is given that the code brings, the same
+    configuration: `operation.revision`.
 
     `packages_digest` is that of the lock of what the code needs beside the runtime, if it does.
+    Raises InvalidConfiguration.
     """
     deployment = lock_deployment(deployment)
+    if configuration is not None:
+        _check(configuration, deployment.cluster, deployment.workspace, deployment)
     return add_revision(
         actor,
         deployment,
         kind,
         summary=summary,
-        configuration=_wanted(deployment).configuration,
+        configuration=configuration or _wanted(deployment).configuration,
         code_digest=digest,
         reason=reason,
         packages_digest=packages_digest,

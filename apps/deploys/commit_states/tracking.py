@@ -6,7 +6,14 @@ from django.utils import timezone
 
 from apps.deployments.models import Deployment, RevisionState
 from apps.deploys.commit_states.shapes import FAILURE, PENDING, SUCCESS
-from apps.deploys.models import CommitState, Deploy, GitRepository, Preview, PreviewState
+from apps.deploys.models import (
+    CommitState,
+    Deploy,
+    DeployState,
+    GitRepository,
+    Preview,
+    PreviewState,
+)
 
 MOST_AGE = timedelta(days=7)
 MOST_AT_ONCE = 200
@@ -68,6 +75,8 @@ def _deploy_end(one: CommitState) -> tuple[str, str] | None:
     deploy = deploys.select_related("revision", "deployment__wanted").order_by("-number").first()
     if deploy is None:
         return None
+    if deploy.revision is None:
+        return None if deploy.state == DeployState.WAITING else (FAILURE, deploy.problem[:300])
     state, wanted = deploy.revision.state, deploy.deployment.wanted
     if state == RevisionState.SUPERSEDED:
         # A change of the configuration alone goes on with the same code.

@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Case, Exists, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.clusters.models import Cluster
 from apps.deployments.configuration.options import deployment_options
-from apps.deployments.models import Deployment, RevisionState
+from apps.deployments.models import Deployment, Revision, RevisionState
 from apps.deploys.archives.building import Reader
-from apps.deploys.models import Deploy, Enforcement, Preview, PreviewState
+from apps.deploys.deliveries.images import image_digest_of
+from apps.deploys.models import Deploy, DeployState, Enforcement, Preview, PreviewState
 
 IGNORE_SYNTAX = "AIRFLOW__CORE__DAG_IGNORE_FILE_SYNTAX"
 Change = Literal["added", "changed", "removed"]
@@ -42,17 +43,20 @@ def takes_projects(deployment: Deployment) -> bool:
 
 
 def with_delivery(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
-    """Add to Deployments, in the same query, `is_cicd_enforced` and `is_code_checked`: whether what
-    was delivered last is being looked at and will be deployed by itself.
+    """Add to Deployments, in the same query, `is_cicd_enforced`, `is_code_checked`, whether what
+    was delivered last is being looked at and will be deployed by itself, and `is_code_waiting`,
+    whether deploys wait for their turn.
     """
     own = Enforcement.objects.filter(deployment=OuterRef("pk")).values("is_on")
     default = Enforcement.objects.filter(workspace=OuterRef("workspace")).values("is_on")
     checked = Preview.objects.filter(
         deployment=OuterRef("pk"), state=PreviewState.CHECKING, is_deployed_at_once=True
     )
+    waiting = Deploy.objects.filter(deployment=OuterRef("pk"), state=DeployState.WAITING)
     return deployments.annotate(
         is_cicd_enforced=Coalesce(Subquery(own), Subquery(default), False),
         is_code_checked=Exists(checked),
+        is_code_waiting=Exists(waiting),
     )
 
 
@@ -75,25 +79,39 @@ def reader_of(deployment: Deployment) -> Reader:
 
 def deploys_of(deployment: Deployment) -> QuerySet[Deploy]:
     """List the deploys of a Deployment, newest first, without their file lists."""
+    return _light(Deploy.objects.filter(deployment=deployment)).order_by("-number")
+
+
+def _light(deploys: QuerySet[Deploy]) -> QuerySet[Deploy]:
     return (
-        Deploy.objects.filter(deployment=deployment)
-        .select_related("created_by", "revision", "rollback_of")
+        deploys.select_related("created_by", "revision", "rollback_of")
         .defer("files", "dags", "packages", "revision__config")
         .defer("rollback_of__files", "rollback_of__dags", "rollback_of__packages")
-        .order_by("-number")
     )
+
+
+def begun_deploys(deployment: Deployment, *, of: Revision) -> QuerySet[Deploy]:
+    """List the deploys that have begun with the code and packages of a revision: first those that
+    ran with its image, newest first.
+    """
+    same = {"digest": of.code_digest, "packages_digest": of.packages_digest}
+    rows = Deploy.objects.filter(deployment=deployment, revision__isnull=False, **same)
+    has_image = Case(When(image_digest=image_digest_of(of), then=0), default=1)
+    return rows.order_by(has_image, "-number")
 
 
 def current_deploy(deployment: Deployment, *, with_files: bool = False) -> Deploy | None:
     """Return the deploy whose code new runs use once the wanted revision is applied."""
     wanted = deployment.wanted
-    if wanted is None or not wanted.code_digest:
+    if wanted is None or not any(artifact_digests(wanted)):
         return None
-    rows = deploys_of(deployment)
-    if with_files:
-        rows = Deploy.objects.filter(deployment=deployment).order_by("-number")
-    same = {"digest": wanted.code_digest, "packages_digest": wanted.packages_digest}
-    return rows.filter(**same).first()
+    rows = begun_deploys(deployment, of=wanted)
+    return (rows if with_files else _light(rows)).first()
+
+
+def artifact_digests(revision: Revision) -> tuple[str, str, str]:
+    """Return the digests of the code, the lock of packages and the image of a revision."""
+    return revision.code_digest, revision.packages_digest, image_digest_of(revision)
 
 
 def code_warnings(deployment: Deployment) -> tuple[str, ...]:
@@ -109,27 +127,31 @@ def deploy_to_roll_back_to(deployment: Deployment) -> Deploy | None:
         return None
     earlier = deploys_of(deployment).filter(number__lt=current.number)
     applied = earlier.filter(revision__applied_at__isnull=False)
-    same = {"digest": current.digest, "packages_digest": current.packages_digest}
-    return applied.exclude(**same).first()
+    names = ("digest", "packages_digest", "image_digest")
+    return applied.exclude(**{name: getattr(current, name) for name in names}).first()
 
 
 def seconds_of(deploy: Deploy) -> float | None:
     """Return how long it took from the deploy until its revision ran; None while it does not."""
-    applied_at = deploy.revision.applied_at
+    applied_at = deploy.revision.applied_at if deploy.revision else None
     return (applied_at - deploy.created_at).total_seconds() if applied_at else None
 
 
 def deploy_before(deploy: Deploy) -> Deploy | None:
-    """Return the deploy that came before, with its files, to compare with."""
-    earlier = Deploy.objects.filter(deployment_id=deploy.deployment_id, number__lt=deploy.number)
+    """Return the deploy that began before, with its files, to compare with."""
+    earlier = Deploy.objects.filter(
+        deployment_id=deploy.deployment_id, number__lt=deploy.number, state=DeployState.BEGUN
+    )
     return earlier.order_by("-number").first()
 
 
 def replacement_of(deploy: Deploy) -> Deploy | None:
     """Return the next deploy, if it took the place of this one before that was applied."""
-    if deploy.revision.state != RevisionState.SUPERSEDED:
+    if deploy.revision is None or deploy.revision.state != RevisionState.SUPERSEDED:
         return None
-    later = Deploy.objects.filter(deployment_id=deploy.deployment_id, number__gt=deploy.number)
+    later = Deploy.objects.filter(
+        deployment_id=deploy.deployment_id, number__gt=deploy.number, state=DeployState.BEGUN
+    )
     return later.order_by("number").defer("files").first()
 
 

@@ -5,57 +5,31 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
-from django.db import transaction
-from django.db.models import Max
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict, PortalError
-from apps.deployments.editing.services import deploy_code
-from apps.deployments.models import Deployment, Operation, Revision, RevisionState
-from apps.deployments.operations import lock_deployment
-from apps.deployments.reconciling.compiler import code_name, lock_name
+from apps.deployments.configuration.schema import OwnImage
+from apps.deployments.models import Deployment, Operation, Revision
+from apps.deployments.reconciling.compiler import code_name
 from apps.deploys.archives.building import ArchiveRefused, CodeArchive, Limits, build_archive
 from apps.deploys.archives.requirements import Requirements, requirements_of
-from apps.deploys.deliveries.cleanup import hold_archives
 from apps.deploys.deliveries.enforcement import ensure_may_deliver
+from apps.deploys.deliveries.images import image_digest_of, image_json
 from apps.deploys.deliveries.origins import NOT_KNOWN, Origin, source_of
 from apps.deploys.deliveries.queries import (
+    current_deploy,
     most_code_bytes,
     next_description,
     reader_of,
     takes_projects,
 )
+from apps.deploys.deliveries.recording import COPIED, record_deploy, same_code
 from apps.deploys.models import Deploy, Kind
-
-COPIED = (
-    "deployment",
-    "digest",
-    "file_name",
-    "size_bytes",
-    "n_files",
-    "files",
-    "warnings",
-    "kind",
-    "packages_digest",
-    "packages",
-    "dags",
-    "git_repository",
-    "git_branch",
-    "git_path",
-    "git_commit",
-    "git_author",
-    "git_message",
-    "git_url",
-)
-
-
-class NothingChanged(Conflict):
-    """The Deployment has exactly this code already."""
 
 
 class StorageFull(PortalError):
@@ -68,18 +42,14 @@ class StorageFull(PortalError):
         )
 
 
-class CodeMissing(PortalError):
-    """The archive of an earlier version is gone from the portal's storage."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """The result of a delivery. `notes` are messages about what was left out of the upload, and
-    what is wrong with it.
+    what is wrong with it. There is no operation while the deploy waits for its turn.
     """
 
     deploy: Deploy
-    operation: Operation
+    operation: Operation | None
     notes: tuple[str, ...] = ()
 
 
@@ -161,16 +131,10 @@ def deliver_archive(
 
     Raises NothingChanged, CodeMissing, and Conflict while being deleted.
     """
-    _refuse_same_code(deployment, archive.digest, "")
-    deploy = Deploy(
-        deployment=deployment,
-        digest=archive.digest,
-        file_name=file_name[:200],
-        size_bytes=archive.size_bytes,
-        n_files=len(archive.files),
-        files=archive.file_rows(),
-        kind=Kind.PROJECT if archive.is_project else Kind.DAGS,
-        warnings=list(archive.warnings),
+    deploy = _of_archive(
+        deployment,
+        archive,
+        file_name,
         description=description,
         created_by=actor,
         **origin.fields(source=source_of(actor)),
@@ -181,67 +145,113 @@ def deliver_archive(
     return Delivery(deploy=deploy, operation=operation, notes=archive.notes + archive.warnings)
 
 
-def roll_back(
-    *, actor: User, deployment: Deployment, deploy: Deploy, description: str = ""
+def deliver_image(
+    *,
+    actor: User | None,
+    deployment: Deployment,
+    image: OwnImage,
+    description: str = "",
+    archive: CodeArchive | None = None,
+    file_name: str = "",
 ) -> Delivery:
-    """Deploy the code of an earlier deploy again, as a new deploy.
+    """Run an image that was looked up, with the code that runs, or with that of an archive that
+    needs no packages.
 
-    Raises NothingChanged, CodeMissing, and Conflict while being deleted.
+    Raises NothingChanged, InvalidConfiguration where it does not fit, DeployedByAutomation, and
+    Conflict while being deleted.
     """
-    _refuse_same_code(deployment, deploy.digest, deploy.packages_digest)
+    ensure_may_deliver(actor=actor, deployment=deployment)
+    kept = {"image": image_json(image), "description": description, "created_by": actor}
+    source = {"source": source_of(actor)}
+    if archive is None:
+        deploy = _present_code(deployment, file_name=image.name[:200], **kept, **source)
+        deploy.kind = Kind.IMAGE
+    else:
+        deploy = _of_archive(deployment, archive, file_name or image.name, **kept, **source)
+        deploy.kind = Kind.IMAGE_AND_DAGS
+    operation = record_deploy(actor=actor, deploy=deploy, kind=Operation.Kind.DEPLOY)
+    notes = archive.notes + archive.warnings if archive else ()
+    return Delivery(deploy=deploy, operation=operation, notes=notes)
+
+
+def roll_back(
+    *,
+    actor: User,
+    deployment: Deployment,
+    deploy: Deploy,
+    description: str = "",
+    is_code_alone: bool = False,
+) -> Delivery:
+    """Deploy the code of an earlier deploy again, as a new deploy, with the packages and the image
+    that it ran with; with `is_code_alone` those of now stay.
+
+    Raises NothingChanged, CodeMissing, InvalidConfiguration where its image does not fit any more,
+    and Conflict while being deleted, or for a deploy that never began.
+    """
+    if deploy.revision is None:
+        raise Conflict(f"Deploy {deploy.number} never began, so there is nothing to go back to.")
     new = same_code(
         deploy,
         description=description or next_description(deploy),
         rollback_of=deploy,
         created_by=actor,
+        image=_earlier_image(deployment, deploy.revision),
     )
+    if is_code_alone:
+        _keep_packages(new, deployment)
     operation = record_deploy(actor=actor, deploy=new, kind=Operation.Kind.ROLL_BACK)
     return Delivery(deploy=new, operation=operation)
 
 
-def same_code(deploy: Deploy, **fields: Any) -> Deploy:
-    """Return an unsaved deploy with the code, the packages and the commit of another one, of the
-    same Deployment unless `fields` says otherwise.
-    """
-    return Deploy(**{name: getattr(deploy, name) for name in COPIED} | fields)
-
-
-@transaction.atomic
-def record_deploy(
-    *, actor: User | None, deploy: Deploy, kind: Operation.Kind, reason: str = ""
-) -> Operation:
-    """Number a deploy, save it, and make the revision that uses it.
-
-    Raises NothingChanged, CodeMissing, and Conflict while being deleted.
-    """
-    # Concurrent deliveries of the same code make one deploy, and numbers have no gaps.
-    deployment = lock_deployment(deploy.deployment)
-    _refuse_same_code(deployment, deploy.digest, deploy.packages_digest)
-    require_stored(deploy)
-    last = Deploy.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"]
-    deploy.number = (last or 0) + 1
-    operation = deploy_code(
-        actor=actor,
-        deployment=deployment,
-        digest=deploy.digest,
-        packages_digest=deploy.packages_digest,
-        summary=f"Deploy {deploy.number}: {deploy.description or deploy.file_name}",
-        kind=kind,
-        reason=reason,
-    )
-    deploy.revision = cast(Revision, operation.revision)
-    deploy.save(force_insert=True)
-    return operation
-
-
-def _refuse_same_code(deployment: Deployment, digest: str, packages_digest: str) -> None:
+def _earlier_image(deployment: Deployment, revision: Revision) -> dict[str, Any] | None:
+    """Return which image to go back to, None where it is the present one."""
     wanted = deployment.wanted
-    if wanted is None or wanted.state == RevisionState.FAILED:
-        return
-    if (wanted.code_digest, wanted.packages_digest) == (digest, packages_digest):
-        raise NothingChanged(
-            f"{deployment.name} already runs exactly this code, so nothing has changed."
-        )
+    if wanted is None or image_digest_of(wanted) == image_digest_of(revision):
+        return None
+    return image_json(revision.configuration.image)
+
+
+def _keep_packages(deploy: Deploy, deployment: Deployment) -> None:
+    present = _present_code(deployment)
+    deploy.packages_digest, deploy.packages = present.packages_digest, present.packages
+    deploy.image = None
+    if Kind(deploy.kind).has_image:
+        deploy.kind = Kind.DAGS
+
+
+def _present_code(deployment: Deployment, **fields: Any) -> Deploy:
+    """Return an unsaved deploy with the code and packages that the Deployment has; without the
+    commit, which says nothing of what is delivered now.
+    """
+    current = current_deploy(deployment, with_files=True)
+    commit = dict.fromkeys((name for name in COPIED if name.startswith("git_")), "")
+    if current is not None:
+        return same_code(current, **{**commit, "warnings": current.warnings, **fields})
+    wanted = deployment.wanted
+    return Deploy(
+        deployment=deployment,
+        digest=wanted.code_digest if wanted else "",
+        packages_digest=wanted.packages_digest if wanted else "",
+        size_bytes=0,
+        n_files=0,
+        **fields,
+    )
+
+
+def _of_archive(
+    deployment: Deployment, archive: CodeArchive, file_name: str, **fields: Any
+) -> Deploy:
+    return Deploy(
+        deployment=deployment,
+        digest=archive.digest,
+        file_name=file_name[:200],
+        size_bytes=archive.size_bytes,
+        n_files=len(archive.files),
+        files=archive.file_rows(),
+        kind=Kind.PROJECT if archive.is_project else Kind.DAGS,
+        warnings=list(archive.warnings),
+        **fields,
+    )
 
 
 def _refuse_packages_on_clusters(deployment: Deployment, needs: Requirements) -> None:
@@ -262,17 +272,6 @@ def _refuse_too_much(deployment: Deployment, archive: CodeArchive) -> None:
             f"Compressed, the code has {archive.size_bytes / 1e6:.1f} MB. A Deployment on "
             f"Kubernetes accepts {most // 1_000_000} MB; put packages and data into the image."
         )
-
-
-def require_stored(deploy: Deploy) -> None:
-    """Raise CodeMissing for an archive that was cleaned up or lost in the meantime."""
-    hold_archives()
-    if not default_storage.exists(code_name(deploy.digest)):
-        before = deploy.rollback_of or deploy.promoted_from
-        of = f" of deploy {before.number}" if before else ""
-        raise CodeMissing(f"The code{of} is no longer in the portal's storage. Upload it again.")
-    if deploy.packages_digest and not default_storage.exists(lock_name(deploy.packages_digest)):
-        raise CodeMissing("The lock of the packages is no longer in the portal's storage.")
 
 
 def _keep(archive: CodeArchive) -> None:

@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from django.utils import timezone
+
 from apps.access.queries import forget_permissions
 from apps.accounts.models import User
 from apps.core.context import RequestContext, enter_request, leave_request
@@ -20,7 +22,8 @@ from apps.deployments.models import Deployment, Phase, RevisionState
 from apps.deploys.commit_states.shapes import FAILURE, PENDING, SUCCESS
 from apps.deploys.commit_states.tracking import note_commit
 from apps.deploys.deliveries.origins import Origin
-from apps.deploys.deliveries.services import NothingChanged, StorageFull
+from apps.deploys.deliveries.recording import LONGEST_WAIT, NothingChanged, must_wait
+from apps.deploys.deliveries.services import StorageFull
 from apps.deploys.git import leases
 from apps.deploys.git.credentials import open_secret
 from apps.deploys.git.servers.fetching import (
@@ -174,15 +177,18 @@ def _is_ready(source: GitSource, commit: str) -> bool:
     if why:
         _note(source, error=f"{why} Someone who may deploy to it has to save the branch again.")
         return False
-    if _is_applying(source.deployment):
+    if _is_busy(source.deployment):
         _wait(source, commit)
         return False
     return True
 
 
-def _is_applying(deployment: Deployment) -> bool:
-    wanted = deployment.wanted
-    return wanted is not None and wanted.state == RevisionState.APPLYING
+def _is_busy(deployment: Deployment) -> bool:
+    """Return whether a revision is being applied, or deploys wait that came before."""
+    wanted, now = deployment.wanted, timezone.now()
+    if wanted is not None and wanted.state == RevisionState.APPLYING:
+        return now - wanted.created_at < LONGEST_WAIT
+    return must_wait(deployment, is_push=True, now=now)
 
 
 def _wait(source: GitSource, commit: str) -> None:
@@ -264,7 +270,8 @@ def _deploy(source: GitSource, fetched: Checkout, remote: Remote) -> str:
     delivery = submitted
     number = delivery.deploy.number
     waiting = source.waiting_commit
-    parts = [f"Commit {commit.sha[:7]} is deploy {number}."]
+    turn = "" if delivery.operation else ", which waits for its turn"
+    parts = [f"Commit {commit.sha[:7]} is deploy {number}{turn}."]
     if replaced is not None:
         parts.append(f"It replaced deploy {replaced.number}, which had not begun.")
     if waiting and waiting != commit.sha:

@@ -9,20 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.core.errors import Conflict, PortalError
+from apps.deployments.configuration.schema import OwnImage
 from apps.deployments.models import Deployment
 from apps.deploys.archives.building import PROJECT, ArchiveRefused, Limits
-from apps.deploys.deliveries.services import Delivery, NothingChanged, StorageFull
-from apps.deploys.incoming import blobs
-from apps.deploys.incoming.images import (
-    deploy_image,
-    ensure_takes_images,
-    look_up_pushed,
+from apps.deploys.deliveries.recording import NothingChanged
+from apps.deploys.deliveries.services import (
+    Delivery,
+    StorageFull,
+    accept_upload,
+    deliver_image,
 )
+from apps.deploys.incoming import blobs
+from apps.deploys.incoming.images import ensure_takes_images, look_up_pushed
 from apps.deploys.models import Preview, Upload
 from apps.deploys.previews.services import submit
 
@@ -31,6 +33,7 @@ PROGRAM = (
     "from apps.deploys.incoming.tarballs import main; main()"
 )
 CHUNK_BYTES = 256 * 1024
+FILE_NAME = "dags.zip"
 
 
 def begin_upload(
@@ -70,7 +73,7 @@ def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
     returns what the first made.
 
     Raises Conflict where nothing was uploaded or pushed, or not this version, and as `submit` and
-    `deploy_image` do. An image and its DAGs are accepted both, or neither.
+    `deliver_image` do. An image and its DAGs are accepted both, or neither.
     """
     if upload.finished_at is not None:
         return upload
@@ -81,10 +84,7 @@ def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
         raise Conflict("Another version was uploaded since. Deploy again.")
     try:
         image = look_up_pushed(upload=upload) if upload.has_image else None
-        with transaction.atomic():
-            if image is not None:
-                deploy_image(actor=actor, upload=upload, image=image)
-            made = _submit(actor, upload, tarball) if tarball is not None else None
+        made = _deliver(actor, upload, tarball, image)
     except PortalError as error:
         upload.failure = error.message[:1000]
         upload.save(update_fields=["failure"])
@@ -97,20 +97,44 @@ def finish_upload(*, actor: User, upload: Upload, version: str) -> Upload:
     return upload
 
 
-def _submit(actor: User, upload: Upload, tarball: Path) -> Delivery | Preview | None:
-    """Deliver it, or begin to; None where the Deployment has exactly this code."""
+def _deliver(
+    actor: User, upload: Upload, tarball: Path | None, image: OwnImage | None
+) -> Delivery | Preview | None:
+    """Deliver it, or begin to; None where the Deployment has exactly this already."""
     with tempfile.TemporaryDirectory(prefix="portal-upload-") as folder:
-        archive = _zip_of(tarball, Path(folder))
+        archive = _zip_of(tarball, Path(folder)) if tarball is not None else None
         try:
+            if image is not None:
+                return _with_image(actor, upload, archive, image)
             return submit(
                 actor=actor,
                 deployment=upload.deployment,
-                file_name="dags.zip",
-                chunks=_chunks(archive),
+                file_name=FILE_NAME,
+                chunks=_chunks(archive) if archive else (),
                 description=upload.description,
             )
         except NothingChanged:
             return None
+
+
+def _with_image(actor: User, upload: Upload, archive: Path | None, image: OwnImage) -> Delivery:
+    code, needs = None, None
+    if archive is not None:
+        code, needs = accept_upload(
+            deployment=upload.deployment, file_name=FILE_NAME, chunks=_chunks(archive)
+        )
+    if needs:
+        raise ArchiveRefused(
+            "An image brings its packages with it. Install what requirements.txt asks for in the "
+            "Dockerfile and leave it out of the upload, or deploy the project without an image."
+        )
+    return deliver_image(
+        actor=actor,
+        deployment=upload.deployment,
+        image=image,
+        description=upload.description,
+        archive=code,
+    )
 
 
 def _zip_of(tarball: Path, folder: Path) -> Path:

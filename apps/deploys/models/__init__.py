@@ -1,7 +1,7 @@
 """The tables of this app, by what they are about."""
 
 from apps.deploys.models.branches import BranchDeployment, BranchRule
-from apps.deploys.models.deliveries import Deploy, Enforcement, Kind
+from apps.deploys.models.deliveries import Deploy, DeployState, Enforcement, Kind
 from apps.deploys.models.git import CommitState, GitRepository, GitSource
 from apps.deploys.models.previews import Preview, PreviewState
 from apps.deploys.models.promotions import (
@@ -19,6 +19,7 @@ __all__ = [
     "BranchRule",
     "CommitState",
     "Deploy",
+    "DeployState",
     "Enforcement",
     "GitRepository",
     "GitSource",

@@ -10,17 +10,41 @@ from apps.organizations.models import Workspace
 
 
 class Kind(models.TextChoices):
-    """What was delivered: DAGs alone, or a project with folders and packages beside them."""
+    """What was delivered: DAGs alone, a project with folders and packages beside them, or an image
+    of people's own.
+    """
 
     DAGS = "dags", "DAGs only"
     PROJECT = "project", "Project"
+    IMAGE = "image", "Image"
+    IMAGE_AND_DAGS = "image-dags", "Image and DAGs"
+
+    @property
+    def has_image(self) -> bool:
+        return self in (Kind.IMAGE, Kind.IMAGE_AND_DAGS)
+
+
+class DeployState(models.TextChoices):
+    """Where a deploy stands in the queue of its Deployment; `revision` says what became of one that
+    began. See `deliveries.queue`.
+    """
+
+    WAITING = "waiting", "Waiting"
+    BEGUN = "begun", "Begun"
+    REPLACED = "replaced", "Replaced"
+    CANCELLED = "cancelled", "Cancelled"
+    REFUSED = "refused", "Failed"
 
 
 class Deploy(models.Model):
-    """One delivery of code to a Deployment. Immutable; a rollback makes a new one with old code.
+    """One delivery of code to a Deployment. Immutable once it has begun, with its revision; a
+    rollback makes a new one with old code.
 
     `source` is how it came. The `git_…` fields say which commit it is, where that is known: of a
-    push, or as a pipeline reported it.
+    push, or as a pipeline reported it. `image` is the image of people's own that it runs, as
+    `OwnImage`, empty for that of the runtime and None where it leaves the image as it is;
+    `image_digest` is that of the one that it ran with, empty for that of the runtime.
+    `reason` goes to its revision; `problem` says why one that waited never began.
     """
 
     class Source(models.TextChoices):
@@ -30,8 +54,18 @@ class Deploy(models.Model):
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="deploys")
     number = models.PositiveIntegerField()
-    revision = models.OneToOneField(Revision, on_delete=models.CASCADE, related_name="deploy")
-    digest = models.CharField(max_length=64)
+    state = models.CharField(
+        max_length=10,
+        choices=DeployState.choices,
+        default=DeployState.BEGUN,
+        db_default=DeployState.BEGUN,
+    )
+    revision = models.OneToOneField(
+        Revision, null=True, blank=True, on_delete=models.CASCADE, related_name="deploy"
+    )
+    reason = models.CharField(max_length=500, blank=True, default="", db_default="")
+    problem = models.CharField(max_length=1000, blank=True, default="", db_default="")
+    digest = models.CharField(max_length=64, blank=True)
     file_name = models.CharField(max_length=200)
     size_bytes = models.PositiveBigIntegerField()
     n_files = models.PositiveIntegerField()
@@ -43,6 +77,8 @@ class Deploy(models.Model):
     packages_digest = models.CharField(max_length=64, blank=True, default="")
     # [[name, version, size in bytes or None]] beside those of the runtime.
     packages = models.JSONField(default=list, blank=True)
+    image = models.JSONField(null=True, blank=True)
+    image_digest = models.CharField(max_length=80, blank=True, default="", db_default="")
     # [[id, file, schedule, task count, owners, tags]], None where they were not read before.
     dags = models.JSONField(null=True, blank=True)
     description = models.CharField(max_length=500, blank=True)
@@ -69,11 +105,28 @@ class Deploy(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["deployment", "number"], name="deploy_number_unique")
+            models.UniqueConstraint(fields=["deployment", "number"], name="deploy_number_unique"),
+            models.CheckConstraint(
+                condition=Q(state="begun", revision__isnull=False)
+                | (~Q(state="begun") & Q(revision=None)),
+                name="deploy_begins_with_a_revision",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["deployment", "number"],
+                condition=Q(state="waiting"),
+                name="deploy_waiting",
+            )
         ]
 
     def __str__(self) -> str:
         return f"deploy {self.number}"
+
+    @property
+    def artifact(self) -> tuple[str, str, str]:
+        """Return the digests of its code, of the lock of its packages and of its image."""
+        return self.digest, self.packages_digest, self.image_digest
 
     @property
     def short_commit(self) -> str:

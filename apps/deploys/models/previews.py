@@ -50,6 +50,8 @@ class Preview(models.Model):
     needs = models.JSONField(default=dict, blank=True)
 
     step = models.CharField(max_length=20, blank=True)
+    # When each step of the last check began: {"install": "2026-11-29T03:10:00+00:00"}.
+    step_times = models.JSONField(default=dict, blank=True, db_default={})
     attempts = models.PositiveSmallIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
     base = models.ForeignKey(

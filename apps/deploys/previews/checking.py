@@ -226,7 +226,10 @@ def _running(preview: Preview, plane: DataPlane, wanted: Revision) -> dict[str, 
 
 def _note(preview: Preview, step: str) -> None:
     now = timezone.now()
-    Preview.objects.filter(pk=preview.pk).update(step=step, lease_until=now + LEASE)
+    preview.step_times = {**preview.step_times, step: now.isoformat(timespec="milliseconds")}
+    Preview.objects.filter(pk=preview.pk).update(
+        step=step, step_times=preview.step_times, lease_until=now + LEASE
+    )
 
 
 def _save_result(preview: Preview) -> None:

@@ -18,7 +18,8 @@ from apps.deploys.archives.requirements import Requirements
 from apps.deploys.deliveries.enforcement import ensure_may_deliver
 from apps.deploys.deliveries.origins import NOT_KNOWN, Origin, source_of
 from apps.deploys.deliveries.queries import takes_projects
-from apps.deploys.deliveries.services import Delivery, accept_upload, deliver_archive, record_deploy
+from apps.deploys.deliveries.recording import record_deploy
+from apps.deploys.deliveries.services import Delivery, accept_upload, deliver_archive
 from apps.deploys.models import Deploy, Kind, Preview, PreviewState
 from apps.deploys.previews.queries import OPEN, blocking_errors, vanishing_busy_dags
 
@@ -142,7 +143,9 @@ def check_again(*, preview: Preview) -> None:
         raise PreviewClosed("This preview is closed. Upload the code again.")
     preview.state = PreviewState.CHECKING
     preview.step, preview.problem, preview.attempts, preview.lease_until = "", "", 0, None
-    preview.save(update_fields=["state", "step", "problem", "attempts", "lease_until"])
+    preview.step_times = {}
+    changed = ["state", "step", "step_times", "problem", "attempts", "lease_until"]
+    preview.save(update_fields=changed)
     transaction.on_commit(partial(jobs.request_check, preview.pk), robust=True)
 
 
@@ -160,8 +163,12 @@ def deploy_if_nothing_is_wrong(preview: Preview) -> Delivery | None:
     is_push = preview.source == Deploy.Source.GIT
     try:
         return confirm(actor=None if is_push else author, preview=preview)
+    except PreviewOutdated:
+        # Another deploy began meanwhile. Whoever sent this one does not look at it.
+        check_again(preview=preview)
     except (Conflict, Refused):
-        return None
+        pass
+    return None
 
 
 def remove_old(*, now: datetime) -> int:

@@ -53,6 +53,8 @@ def preview(request: HttpRequest, deployment: Deployment, number: int) -> HttpRe
 def to_operation(request: HttpRequest, deployment: Deployment, delivery: Delivery) -> HttpResponse:
     for note in delivery.notes:
         messages.info(request, note)
+    if delivery.operation is None:
+        return redirect("deploys:detail", deployment.ref, delivery.deploy.number)
     return redirect("deployments:operation", deployment.ref, delivery.operation.number)
 
 

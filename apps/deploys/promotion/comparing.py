@@ -31,7 +31,8 @@ class SettingChange:
 class Difference:
     """What running the code of the source in the target would change, and what stays different.
 
-    `dags` are as in a preview; `are_dags_known` is whether those of both were ever read.
+    `image` is the image of people's own that is brought, in words, "" where none is. `dags` are as
+    in a preview; `are_dags_known` is whether those of both were ever read.
     Of `settings` and variables nothing is promoted.
     """
 
@@ -41,6 +42,7 @@ class Difference:
     are_dags_known: bool
     packages: tuple[PackageChange, ...]
     n_same_packages: int
+    image: str
     restarts: bool
     settings: tuple[SettingChange, ...]
     only_in_source: tuple[str, ...]
@@ -58,6 +60,7 @@ def difference(
     files = file_changes(before=target, after=source)
     before = target.packages if target else []
     packages = package_changes(before=before, after=source.packages)
+    image = _brought_image(source_configuration, target_configuration)
     known = source.dags is not None and (target is None or target.dags is not None)
     dags = _dags(source, target, files) if known else ()
     source_names = {variable.key for variable in source_configuration.variables}
@@ -69,7 +72,8 @@ def difference(
         are_dags_known=known,
         packages=packages,
         n_same_packages=len(source.packages) - _still_there(packages),
-        restarts=_restarts(source, target),
+        image=image,
+        restarts=bool(image) or _restarts(source, target),
         settings=tuple(_settings(source_configuration, target_configuration)),
         only_in_source=tuple(sorted(source_names - target_names)),
         only_in_target=tuple(sorted(target_names - source_names)),
@@ -101,11 +105,25 @@ def _settings(source: Configuration, target: Configuration) -> Iterator[SettingC
         "Executor": (source.executor.capitalize(), target.executor.capitalize()),
         "Drift": (drift_in_words(source.corrects_drift), drift_in_words(target.corrects_drift)),
     }
+    if source.image is None:
+        # One of the source is promoted.
+        pairs["Image"] = (_image(source), _image(target))
     for name in sorted({queue.name for queue in (*source.queues, *target.queues)}):
         pairs[f"Queue {name}"] = (_queue(source, name), _queue(target, name))
     for label, (left, right) in pairs.items():
         if left != right:
             yield SettingChange(label=label, source=left, target=right)
+
+
+def _brought_image(source: Configuration, target: Configuration) -> str:
+    present = target.image.digest if target.image else ""
+    is_brought = source.image is not None and source.image.digest != present
+    return _image(source) if is_brought else ""
+
+
+def _image(configuration: Configuration) -> str:
+    image = configuration.image
+    return f"{image.name} ({image.digest[:19]})" if image else "that of the runtime"
 
 
 def _queue(configuration: Configuration, name: str) -> str:

@@ -9,16 +9,12 @@ source runs on this machine and has none, one that is made of the same lock.
 from typing import Literal
 
 from apps.clusters.images import project_image
-from apps.core.errors import Conflict
 from apps.deployments.models import Deployment
 from apps.deployments.reconciling.compiler import runtime_spec
 from apps.deploys.deliveries.queries import most_code_bytes, takes_projects
 from apps.deploys.models import Deploy
+from apps.deploys.promotion.images import DoesNotFit, brought_image
 from apps.deploys.promotion.queries import running_revision
-
-
-class DoesNotFit(Conflict):
-    """The code cannot run in the target as it is configured."""
 
 
 def ensure_fits(deploy: Deploy, target: Deployment) -> None:
@@ -28,8 +24,11 @@ def ensure_fits(deploy: Deploy, target: Deployment) -> None:
         raise DoesNotFit(
             f"The code is larger than the {most // 1_000_000} MB that {target.name} accepts."
         )
+    image = brought_image(deploy, target)
     if not deploy.packages_digest:
         return
+    if image is not None:
+        _ensure_same_base(deploy, target)
     if not takes_projects(target):
         raise DoesNotFit(
             f"The code needs packages that were installed for {deploy.deployment.name}, and "

@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 from apps.access.effective_grants import people_allowed
 from apps.accounts.models import User
 from apps.deployments.models import Deployment, Phase, Revision
+from apps.deploys.deliveries.queries import begun_deploys
 from apps.deploys.models import Deploy, Promotion, PromotionState
 from apps.deploys.promotion.comparing import Difference, difference
 
@@ -47,10 +48,8 @@ def running_deploy(deployment: Deployment) -> Deploy | None:
     applied = deployment.applied
     if applied is None or not applied.code_digest:
         return None
-    same = {"digest": applied.code_digest, "packages_digest": applied.packages_digest}
-    rows = Deploy.objects.filter(deployment=deployment, revision__number__lte=applied.number)
-    rows = rows.filter(**same).select_related("created_by", "revision")
-    return rows.order_by("-number").first()
+    rows = begun_deploys(deployment, of=applied).filter(revision__number__lte=applied.number)
+    return rows.select_related("created_by", "revision").first()
 
 
 def difference_between(*, deploy: Deploy, target: Deployment) -> Difference:
@@ -59,10 +58,8 @@ def difference_between(*, deploy: Deploy, target: Deployment) -> Difference:
     """
     wanted = target.wanted
     before = None
-    if wanted is not None and wanted.code_digest:
-        same = {"digest": wanted.code_digest, "packages_digest": wanted.packages_digest}
-        rows = Deploy.objects.filter(deployment=target, **same)
-        before = rows.order_by("-number").first()
+    if wanted is not None:
+        before = begun_deploys(target, of=wanted).first()
     source_configuration = running_revision(deploy).configuration
     return difference(
         source=deploy,
@@ -74,7 +71,9 @@ def difference_between(*, deploy: Deploy, target: Deployment) -> Difference:
 
 def running_revision(deploy: Deploy) -> Revision:
     """Return the revision that says which runtime the Deployment of a deploy runs."""
-    return deploy.deployment.applied or deploy.revision
+    revision = deploy.deployment.applied or deploy.revision
+    assert revision is not None  # noqa: S101 - what runs has begun
+    return revision
 
 
 def promotion_of(deployment: Deployment, number: int) -> Promotion | None:

@@ -19,7 +19,7 @@ from apps.deployments.models import Deployment, Operation
 from apps.deployments.operations import lock_deployment
 from apps.deploys import jobs
 from apps.deploys.deliveries.origins import source_of
-from apps.deploys.deliveries.services import record_deploy, same_code
+from apps.deploys.deliveries.recording import record_deploy, same_code
 from apps.deploys.models import UNDER_WAY, Deploy, Promotion, PromotionState
 from apps.deploys.promotion.conditions import (
     TargetChanged,
@@ -30,6 +30,7 @@ from apps.deploys.promotion.conditions import (
     ensure_other_person,
 )
 from apps.deploys.promotion.fitting import ensure_fits, way_of_packages
+from apps.deploys.promotion.images import image_fields
 from apps.deploys.promotion.queries import (
     approvers,
     running_deploy,
@@ -293,6 +294,7 @@ def _deploy(promotion: Promotion, target: Deployment, actor: User | None) -> Pro
         promoted_from=source,
         created_by=author,
         source=source_of(author) if author else Deploy.Source.HAND,
+        **image_fields(source, target),
     )
     reason = _reason(promotion)
     if actor is not None and actor.pk != promotion.created_by_id:

@@ -133,7 +133,8 @@ def _after(done: Promotion) -> HttpResponse:
     """Lead to the operation that a promotion began, or to its page."""
     ref = done.deployment.ref
     if done.state == PromotionState.DEPLOYED and done.deploy is not None:
-        operation = done.deploy.revision.operations.order_by("number").first()
+        revision = done.deploy.revision
+        operation = revision.operations.order_by("number").first() if revision else None
         if operation is not None:
             return redirect("deployments:operation", ref, operation.number)
     return redirect("deploys:promotion", ref, done.number)

@@ -73,6 +73,7 @@ class DeliveryForm(forms.Form):
 
 class RollBackForm(forms.Form):
     description = forms.CharField(label="Description", required=False, max_length=500)
+    code_alone = forms.BooleanField(label="Keep the packages and the image of now", required=False)
 
 
 class DecisionForm(forms.Form):

@@ -15,11 +15,13 @@ from apps.deployments.editing.services import Origin, create_deployment
 from apps.deployments.models import Deployment, Operation, Phase
 from apps.deployments.secrets.copies import with_copied_secrets
 from apps.deploys.deliveries.enforcement import enforcement_of, set_for_deployment
+from apps.deploys.deliveries.images import image_json
 from apps.deploys.deliveries.origins import source_of
-from apps.deploys.deliveries.services import require_stored, same_code
+from apps.deploys.deliveries.recording import require_stored, same_code
 from apps.deploys.models import Deploy
 from apps.deploys.promotion.conditions import ensure_may_bring
-from apps.deploys.promotion.fitting import DoesNotFit, ensure_fits, way_of_packages
+from apps.deploys.promotion.fitting import ensure_fits, way_of_packages
+from apps.deploys.promotion.images import DoesNotFit
 from apps.deploys.promotion.queries import DELIVER, SEE, running_deploy
 from apps.deploys.promotion.rules import approval_of, set_approval
 from apps.environment.objects.copying import copy_links, copy_own_objects
@@ -138,6 +140,7 @@ def _record_code(actor: User, deploy: Deploy, operation: Operation) -> None:
         revision=operation.revision,
         description=f"Copied from {deploy.deployment.name}",
         promoted_from=deploy,
+        image=image_json(operation.revision.configuration.image) if operation.revision else None,
         created_by=actor,
         source=source_of(actor),
     )

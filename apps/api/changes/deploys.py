@@ -1,6 +1,5 @@
 """Deploys of code: announced, uploaded to the address that the answer names, finished."""
 
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -10,19 +9,20 @@ from django.urls import reverse
 from ninja import Path, Query, Router
 from pydantic import Field
 
-from apps.api.deployments.shapes import CHECKING, AtDeployment
+from apps.api.changes.deploy_shapes import DeployShape, of_deploy, of_upload
+from apps.api.deployments.shapes import AtDeployment
 from apps.api.wire.errors import NotHere, NotOffered
 from apps.api.wire.gates import Call, on_deployment
 from apps.api.wire.idempotency import once
 from apps.api.wire.paging import Paging, page_of
-from apps.api.wire.shapes import Listing, Profile, Shape, profile_of
-from apps.core.public_ids import number_of, public_id
-from apps.deployments.models import Deployment, RevisionState
+from apps.api.wire.shapes import Listing, Shape
+from apps.core.public_ids import number_of
+from apps.deployments.models import Deployment
 from apps.deploys.deliveries.queries import deploys_of
+from apps.deploys.deliveries.queue import cancel
 from apps.deploys.deliveries.services import roll_back
-from apps.deploys.incoming.images import image_of
 from apps.deploys.incoming.services import begin_upload, finish_upload
-from apps.deploys.models import Deploy, PreviewState, Upload
+from apps.deploys.models import Deploy, Upload
 
 router = Router(by_alias=True, exclude_none=True, tags=["Deploy"])
 SEE, DELIVER = "deployment.deploys.view", "deployment.deploys.create"
@@ -31,25 +31,6 @@ UPLOAD_SALT = "api.upload"
 
 class AtDeploy(AtDeployment):
     deploy_id: str
-
-
-class DeployShape(Shape):
-    id: str
-    deployment_id: str
-    type: str = "DAG_ONLY"
-    status: str
-    status_reason: str | None = None
-    description: str
-    dag_tarball_version: str | None = None
-    dags_upload_url: str | None = None
-    rollback_from_id: str | None = None
-    image_repository: str = ""
-    image_tag: str = ""
-    is_dag_deploy_enabled: bool = True
-    bundles: list[str] = []
-    created_at: datetime
-    updated_at: datetime
-    created_by_subject: Profile
 
 
 class DeployList(Listing):
@@ -68,7 +49,10 @@ class Finish(Shape):
 
 
 class RollBack(Shape):
+    """With `code_alone` the packages and the image of now stay."""
+
     description: str = Field(default="", max_length=500)
+    code_alone: bool = False
 
 
 @router.get(
@@ -83,7 +67,7 @@ def list_deploys(request: Call, at: Path[AtDeployment], asked: Query[Paging]) ->
         "created_by", "revision", "rollback_of__upload", "upload"
     )
     page = page_of(found, asked, sorts={"number": "-number"})
-    rows = [_of_deploy(one) for one in page.rows]
+    rows = [of_deploy(one) for one in page.rows]
     return DeployList(deploys=rows, **page.numbers(asked))
 
 
@@ -112,7 +96,7 @@ def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
         contents=Upload.Contents(body.type),
         image=body.image if body.type != Upload.Contents.DAGS else "",
     )
-    return _of_upload(upload, with_address=True)
+    return of_upload(upload, address=_address(upload))
 
 
 @router.get(
@@ -120,11 +104,13 @@ def new_deploy(request: Call, at: Path[AtDeployment], body: NewDeploy) -> Any:
     auth=on_deployment(SEE),
     response=DeployShape,
     operation_id="GetDeploy",
-    summary="Get a deploy",
+    summary="Get a deploy with its steps",
 )
 def get_deploy(request: Call, at: Path[AtDeploy]) -> Any:
     upload = _upload(request.found, at.deploy_id)
-    return _of_upload(upload) if upload else _of_deploy(_deploy(request.found, at.deploy_id))
+    if upload:
+        return of_upload(upload, with_steps=True)
+    return of_deploy(_deploy(request.found, at.deploy_id), with_steps=True)
 
 
 @router.post(
@@ -138,6 +124,7 @@ def finish_deploy(request: Call, at: Path[AtDeploy], body: Finish) -> Any:
     """Check what was sent, store it and make a revision with it. 400 with all problems where it is
     not accepted, 409 where nothing was uploaded or pushed. What runs already is fine.
 
+    While another deploy is in progress this one waits for it, INITIALIZED.
     A project that needs packages is deployed once they are installed and its DAGs were read: until
     then the status is INITIALIZED and that of the Deployment DEPLOYING. Where something is wrong
     the status is FAILED, and `statusReason` says what.
@@ -147,7 +134,7 @@ def finish_deploy(request: Call, at: Path[AtDeploy], body: Finish) -> Any:
         raise NotHere
     upload.deployment = request.found
     done = finish_upload(actor=request.caller.user, upload=upload, version=body.dag_tarball_version)
-    return _of_upload(done)
+    return of_upload(done)
 
 
 @router.post(
@@ -164,8 +151,22 @@ def roll_back_to(request: Call, at: Path[AtDeploy], body: RollBack) -> Any:
         deployment=request.found,
         deploy=_deploy(request.found, at.deploy_id),
         description=body.description,
+        is_code_alone=body.code_alone,
     )
-    return _of_deploy(delivery.deploy)
+    return of_deploy(delivery.deploy)
+
+
+@router.post(
+    "/organizations/{organizationId}/deployments/{deploymentId}/deploys/{deployId}/cancel",
+    auth=on_deployment(DELIVER),
+    response=DeployShape,
+    operation_id="CancelDeploy",
+    summary="Take a deploy out of the queue",
+)
+def cancel_deploy(request: Call, at: Path[AtDeploy]) -> Any:
+    """A deploy waits while another one is in progress. 409 for one that has begun."""
+    cancel(actor=request.caller.user, deploy=_deploy(request.found, at.deploy_id))
+    return of_deploy(_deploy(request.found, at.deploy_id))
 
 
 def upload_of_key(key: str) -> Upload | None:
@@ -176,77 +177,6 @@ def upload_of_key(key: str) -> Upload | None:
         return None
     waiting = Upload.objects.filter(pk=number, finished_at=None)
     return waiting.select_related("deployment", "created_by").first()
-
-
-def _of_upload(upload: Upload, *, with_address: bool = False) -> DeployShape:
-    image = image_of(upload) if upload.has_image else None
-    status, reason = _progress(upload)
-    return DeployShape(
-        id=public_id("upload", upload.pk),
-        deployment_id=public_id("deployment", upload.deployment_id),
-        type=upload.contents,
-        image_repository=f"{image.registry}/{image.repository}" if image else "",
-        image_tag=(image.tag or image.digest) if image else "",
-        status=status,
-        status_reason=reason or None,
-        description=upload.description,
-        dag_tarball_version=upload.version or None,
-        dags_upload_url=_address(upload) if with_address else None,
-        created_at=upload.created_at,
-        updated_at=upload.finished_at or upload.created_at,
-        created_by_subject=profile_of(upload.created_by),
-    )
-
-
-def _progress(upload: Upload) -> tuple[str, str]:
-    """Return how far an upload is, and what stands in its way."""
-    if upload.failure:
-        return "FAILED", upload.failure
-    preview = upload.preview
-    if preview is None or preview.state == PreviewState.DEPLOYED:
-        deploy = upload.deploy if preview is None else preview.deploy
-        return _status(deploy) if deploy else _without_deploy(upload), ""
-    if preview.state == PreviewState.CHECKING:
-        return "INITIALIZED", CHECKING
-    if preview.state == PreviewState.FAILED:
-        return "FAILED", preview.problem
-    if preview.state == PreviewState.DISCARDED:
-        return "FAILED", "It was discarded."
-    page = reverse("deploys:preview", args=[upload.deployment.ref, preview.number])
-    return "FAILED", f"It waits for a person to decide: {settings.PORTAL_URL}{page}"
-
-
-def _without_deploy(upload: Upload) -> str:
-    # What was delivered runs already.
-    return "DEPLOYED" if upload.finished_at else "INITIALIZED"
-
-
-def _of_deploy(deploy: Deploy) -> DeployShape:
-    origin = deploy.rollback_of
-    upload: Upload | None = getattr(deploy, "upload", None)
-    return DeployShape(
-        id=_id_of(deploy),
-        type=upload.contents if upload else Upload.Contents.DAGS,
-        deployment_id=public_id("deployment", deploy.deployment_id),
-        status=_status(deploy),
-        description=deploy.description,
-        dag_tarball_version=deploy.digest[:24],
-        rollback_from_id=_id_of(origin) if origin else None,
-        image_tag=f"revision-{deploy.revision.number}",
-        created_at=deploy.created_at,
-        updated_at=deploy.created_at,
-        created_by_subject=profile_of(deploy.created_by),
-    )
-
-
-def _id_of(deploy: Deploy) -> str:
-    upload: Upload | None = getattr(deploy, "upload", None)
-    return public_id("upload", upload.pk) if upload else public_id("deploy", deploy.pk)
-
-
-def _status(deploy: Deploy) -> str:
-    failed = deploy.revision.state == RevisionState.FAILED
-    return "FAILED" if failed else "DEPLOYED"
 
 
 def _address(upload: Upload) -> str:
