@@ -18,6 +18,8 @@ from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL, PORTAL_LABEL
 from apps.dataplane.kubernetes.plane import KubernetesPlane
 from apps.dataplane.kubernetes.registration import permissions
+from apps.dataplane.status import Observation
+from apps.observability.watching.cluster_watch import ClusterWatch
 from tests.dataplane.local_world import eventually
 from tests.kubernetes.control_plane import ControlPlane
 from tests.kubernetes.deployments import remove, settle, small_spec
@@ -115,6 +117,58 @@ def test_a_deployment_lives_in_a_named_namespace_from_its_first_apply_to_its_end
     other = KubernetesPlane(replace(config, connection=again))
     settle(other, small_spec("shop-2"))
     assert other.observe(ref="shop-2").health == "healthy"
+
+
+def test_what_changes_in_a_named_namespace_is_seen_by_watches_at_once(
+    control_plane: ControlPlane, config: ClusterConfig, named: tuple[str, str]
+) -> None:
+    settle(KubernetesPlane(config), small_spec("shop"))
+    watch = ClusterWatch(config)
+    seen: dict[str, Observation] = {}
+
+    def look() -> dict[str, Observation]:
+        seen.update({ref: one for ref, one, _ in watch.cache.observations(now=datetime.now(UTC))})
+        return seen
+
+    watch.start()
+    try:
+        eventually(lambda: watch.cache.is_fresh, seconds=20)
+        eventually(lambda: "shop" in look(), seconds=5)
+        assert seen["shop"].health == "healthy"
+        assert not seen["shop"].is_drifted
+
+        control_plane.kubectl("scale", "deployment/triggerer", "-n", named[0], "--replicas=3")
+        eventually(lambda: look()["shop"].is_drifted, seconds=3)
+        assert [one.object for one in seen["shop"].drift] == ["Deployment/triggerer"]
+
+        label = f"{DEPLOYMENT_LABEL}-"
+        control_plane.kubectl("label", "namespace", named[0], label)
+        eventually(lambda: not look()["shop"].exists, seconds=15)
+    finally:
+        watch.stop()
+
+
+def test_rights_that_can_be_done_without_do_not_end_what_is_seen(
+    control_plane: ControlPlane, config: ClusterConfig, named: tuple[str, str]
+) -> None:
+    plane = KubernetesPlane(config)
+    settle(plane, small_spec("shop"))
+    role = json.loads(
+        control_plane.kubectl("get", "role", permissions.ACCOUNT, "-n", named[0], "-ojson")
+    )
+    optional = ("keda.sh", "autoscaling", "metrics.k8s.io")
+    kept = [one for one in role["rules"] if one["apiGroups"][0] not in optional]
+    control_plane.kubectl("replace", "-f", "-", given=json.dumps({**role, "rules": kept}))
+    eventually(lambda: any(one.missing for one in plane.check().permissions), seconds=10)
+    watch = ClusterWatch(config)
+
+    watch.start()
+    try:
+        assert [ref for ref, _ in plane.survey()] == ["shop"]
+        assert plane.observe(ref="shop").health == "healthy"
+        eventually(lambda: watch.cache.is_fresh, seconds=20)
+    finally:
+        watch.stop()
 
 
 def test_the_portal_gets_no_further_than_the_manifest_says(

@@ -1,5 +1,6 @@
 """What watches have told, kept small: pure, with a clock of its own."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +43,25 @@ def made(kind: Kind, name: str, ref: str, *, component: str = "", **parts: Any) 
     if kind.is_namespaced:
         metadata["namespace"] = f"airflow-{ref}"
     return {"kind": kind.name, "apiVersion": kind.api_version, "metadata": metadata, **parts}
+
+
+@pytest.fixture
+def shared(clock: Clock) -> WatchCache:
+    """A cluster that names its namespaces: `a` took the first, `b` the second."""
+    homes = {"a": "team-1", "b": "team-2"}
+    connection = replace(CONFIG.connection, namespaces=("team-1", "team-2", "team-3"), homes=homes)
+    return WatchCache(replace(CONFIG, connection=connection), clock=clock)
+
+
+def at(home: str, item: dict[str, Any]) -> dict[str, Any]:
+    """Put an object into a named namespace, or make it that one."""
+    field = "namespace" if "namespace" in item["metadata"] else "name"
+    return {**item, "metadata": {**item["metadata"], field: home}}
+
+
+def listed_in(watched: WatchCache, home: str, **items: list[dict[str, Any]]) -> None:
+    for kind in WATCHED:
+        watched.replace(kind, items.get(kind.plural, []), scope=home)
 
 
 def namespace(ref: str) -> dict[str, Any]:
@@ -242,3 +262,77 @@ def test_a_thousand_deployments_take_a_few_megabytes(clock: Clock) -> None:
     kept = sum(len(one.packed) for one in watched._kept.values())
 
     assert kept < 100 * 2_000
+
+
+def test_named_namespaces_are_told_when_all_of_them_were_listed(shared: WatchCache) -> None:
+    for ref, home in (("a", "team-1"), ("b", "team-2")):
+        assert observations(shared) == {}
+        there, runs = at(home, namespace(ref)), at(home, workload(ref))
+        listed_in(shared, home, namespaces=[there], deployments=[runs])
+
+    assert sorted(observations(shared)) == ["a", "b"]
+
+
+def test_a_list_of_one_named_namespace_ends_nothing_in_another(
+    shared: WatchCache, clock: Clock
+) -> None:
+    for ref, home in (("a", "team-1"), ("b", "team-2")):
+        there, runs = at(home, namespace(ref)), at(home, workload(ref))
+        listed_in(shared, home, namespaces=[there], deployments=[runs])
+    observations(shared)
+    clock.now += 2
+
+    shared.replace(DEPLOYMENT, [], scope="team-2")
+
+    found = observations(shared)
+    assert list(found) == ["b"]
+    assert found["b"].components == ()
+
+
+def test_what_was_seen_before_its_named_namespace_is_not_lost(
+    shared: WatchCache, clock: Clock
+) -> None:
+    listed_in(shared, "team-1")
+    listed_in(shared, "team-2")
+    shared.take(DEPLOYMENT, {"type": "ADDED", "object": at("team-1", workload("a"))})
+    assert observations(shared) == {}, "nothing is said of one whose namespace is not marked yet"
+    clock.now += 2
+
+    shared.replace(NAMESPACE, [at("team-1", namespace("a"))], scope="team-1")
+
+    assert [one.name for one in observations(shared)["a"].components] == ["scheduler"]
+    clock.now += 2
+    shared.replace(NAMESPACE, [], scope="team-1")
+    assert not observations(shared)["a"].exists
+
+
+def test_labels_left_from_an_earlier_deployment_of_a_named_namespace_count_for_none(
+    shared: WatchCache,
+) -> None:
+    left = at("team-1", workload("b", "api-server"))
+    there, runs = at("team-1", namespace("a")), at("team-1", workload("a"))
+    listed_in(shared, "team-1", namespaces=[there], deployments=[runs, left])
+    listed_in(shared, "team-2", namespaces=[at("team-2", namespace("b"))])
+
+    found = observations(shared)
+
+    assert [one.name for one in found["a"].components] == ["scheduler"]
+    assert found["b"].components == ()
+
+
+def test_warnings_of_a_named_namespace_are_of_the_deployment_that_took_it(
+    shared: WatchCache, clock: Clock
+) -> None:
+    for ref, home in (("a", "team-1"), ("b", "team-2")):
+        listed_in(shared, home, namespaces=[at(home, namespace(ref))])
+    observations(shared)
+    clock.now += 2
+    event = made(EVENT, "e1", "", reason="BackOff", lastTimestamp=NOW.isoformat())
+    del event["metadata"]["labels"][DEPLOYMENT_LABEL]
+
+    for home in ("team-2", "team-3"):
+        shared.take(EVENT, {"type": "ADDED", "object": at(home, event)})
+
+    found = observations(shared)
+    assert list(found) == ["b"]
+    assert [one.reason for one in found["b"].notices or ()] == ["BackOff"]

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS = 30.0
 # How often to see which clusters there are, and how often to write what was seen.
 ROUND_SECONDS, WRITE_SECONDS = 5.0, 0.25
+# Named namespaces that are watched, of a cluster and of all in this process. What is in others is
+# seen by surveys.
+MOST_HOMES, MOST_HOMES_OF_ALL = 16, 128
 
 
 @dataclass
@@ -97,19 +100,23 @@ class Watchers:
                 watching.cluster = cluster
                 _tell_breaker(watching)
         for cluster in wanted.values():
-            if cluster.pk not in self._watching:
+            if cluster.pk not in self._watching and self._has_room(cluster):
                 self._begin(cluster)
 
     def _wanted(self) -> list[Cluster]:
         used = Deployment.objects.filter(cluster=OuterRef("pk")).exclude(phase=Phase.DELETED)
         found = Cluster.objects.there().filter(
-            # Where namespaces are named, surveys see what changes: a watch would take each of them.
-            Exists(used),
-            kind=Cluster.Kind.KUBERNETES,
-            blind_until=None,
-            namespaces="",
+            Exists(used), kind=Cluster.Kind.KUBERNETES, blind_until=None
         )
         return [one for one in found if one.shard % self._count == self._index]
+
+    def _has_room(self, cluster: Cluster) -> bool:
+        """Return whether a cluster may be watched here: named namespaces take watches each."""
+        if not cluster.namespaces:
+            return True
+        homes = len(cluster.homes())
+        watched = sum(one.watch.homes for one in self._watching.values())
+        return homes <= MOST_HOMES and watched + homes <= MOST_HOMES_OF_ALL
 
     def _begin(self, cluster: Cluster) -> None:
         token = cluster_leases.hold(

@@ -31,6 +31,7 @@ from apps.dataplane.kubernetes.names import FIELD_MANAGER
 
 READ_SECONDS, LIST_SECONDS, WRITE_SECONDS, REACH_SECONDS = 15.0, 30.0, 20.0, 5.0
 PAGE = 500
+FORBIDDEN = 403
 WATCH_SECONDS = (240, 300)
 SILENCE_SECONDS = 15
 APPLY = "application/apply-patch+yaml"
@@ -93,7 +94,8 @@ class Api:
         size: int = PAGE,
     ) -> Iterator[Page]:
         """Yield a LIST in pages of `size`. Raises Gone when the continue token has expired,
-        NotFound when the cluster does not know the kind, unless it may be missing.
+        NotFound when the cluster does not know the kind, unless it may be unknown; one that can be
+        missed may also be forbidden then.
         """
         query = _given(limit=str(size), labelSelector=labels, fieldSelector=fields)
         while True:
@@ -107,8 +109,10 @@ class Api:
             )
             try:
                 answer = self._caller.json(call)
-            except refusals.NotFound:
-                if may_be_unknown:
+            except refusals.Refused as error:
+                is_absent = isinstance(error, refusals.NotFound)
+                is_missed = kind.can_be_missed and error.status == FORBIDDEN
+                if may_be_unknown and (is_absent or is_missed):
                     return
                 raise
             items, metadata = answer.get("items") or [], answer.get("metadata") or {}
@@ -288,13 +292,14 @@ class Api:
         kind: Kind,
         *,
         resource_version: str,
+        namespace: str = "",
         labels: str = "",
         fields: str = "",
         seconds: int = 0,
         silence_seconds: float = 0,
     ) -> Iterator[Watch]:
-        """Open a watch over all namespaces that ends by itself after `seconds`, by default some
-        minutes; without a byte for `silence_seconds` it counts as dead.
+        """Open a watch of a namespace, by default of all, that ends by itself after `seconds`, by
+        default some minutes; without a byte for `silence_seconds` it counts as dead.
         """
         seconds = seconds or random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load
         query = _given(
@@ -306,7 +311,7 @@ class Api:
             fieldSelector=fields,
         )
         with self._caller.transport.stream(
-            kind.path(),
+            kind.path(namespace=namespace),
             query=query,
             headers={"Accept": JSON},
             silence_seconds=silence_seconds or seconds + SILENCE_SECONDS,

@@ -13,12 +13,15 @@ HOME_PREFIX = "airflow-"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of the Kubernetes API; `api_version` as it stands in manifests."""
+    """One kind of the Kubernetes API; `api_version` as it stands in manifests. One that
+    `can_be_missed` counts as absent where the portal may not read it.
+    """
 
     api_version: str
     name: str
     plural: str
     is_namespaced: bool = True
+    can_be_missed: bool = False
 
     @property
     def group(self) -> str:
@@ -59,9 +62,13 @@ DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
 STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
 JOB = Kind("batch/v1", "Job", "jobs")
 CRON_JOB = Kind("batch/v1", "CronJob", "cronjobs")
-AUTOSCALER = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
-SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
-TRIGGER_AUTHENTICATION = Kind("keda.sh/v1alpha1", "TriggerAuthentication", "triggerauthentications")
+AUTOSCALER = Kind(
+    "autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", can_be_missed=True
+)
+SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects", can_be_missed=True)
+TRIGGER_AUTHENTICATION = Kind(
+    "keda.sh/v1alpha1", "TriggerAuthentication", "triggerauthentications", can_be_missed=True
+)
 STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", is_namespaced=False)
 ACCESS_REVIEW = Kind(
     "authorization.k8s.io/v1",

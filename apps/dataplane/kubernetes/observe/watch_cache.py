@@ -3,6 +3,8 @@
 A thousand Deployments are some ten thousand objects, so the objects of a Deployment are kept as one
 compressed text and unpacked only when one of them changed. No thread of its own; the lock lets one
 thread per watch write while another reads.
+
+A watch is of one kind in one scope: a named namespace, or "" for all of the cluster.
 """
 
 import threading
@@ -18,6 +20,7 @@ import orjson
 
 from apps.dataplane.kubernetes.api.kinds import CONFIG_MAP, EVENT, NAMESPACE, POD, Kind, Manifest
 from apps.dataplane.kubernetes.config import ClusterConfig
+from apps.dataplane.kubernetes.names import DEPLOYMENT_LABEL
 from apps.dataplane.kubernetes.observe.objects.snapshots import WATCHED, project, ref_of
 from apps.dataplane.kubernetes.observe.observation import nothing, observation_of
 from apps.dataplane.status import Observation
@@ -35,9 +38,12 @@ Objects = dict[str, dict[str, Manifest]]
 
 @dataclass(slots=True)
 class _Kept:
-    """One Deployment. `pending` are changed objects by kind and name, None for a deleted one."""
+    """One Deployment. `pending` are changed objects by kind and name, None for a deleted one.
+    `was_there` says that its namespace has been seen.
+    """
 
     packed: bytes = b""
+    was_there: bool = False
     pending: dict[str, dict[str, Manifest | None]] = field(default_factory=dict)
     pending_since: float = 0.0
     observed_at: float = 0.0
@@ -53,19 +59,21 @@ class WatchCache:
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = defaultdict(_Kept)
-        self._fresh: set[str] = set()
+        self._fresh: set[tuple[str, str]] = set()
+        self._scopes = config.connection.scopes
+        self._refs = {home: ref for ref, home in config.connection.homes.items()}
 
     @property
     def is_fresh(self) -> bool:
         """Return whether all watches are open, so that observations are up to date."""
-        return len(self._fresh) == len(WATCHED)
+        return len(self._fresh) == len(WATCHED) * len(self._scopes)
 
-    def replace(self, kind: Kind, items: Iterable[Manifest]) -> None:
-        """Replace all objects of a kind by a LIST, as it comes in pages."""
+    def replace(self, kind: Kind, items: Iterable[Manifest], *, scope: str = "") -> None:
+        """Replace all objects of a kind in a scope by a LIST, as it comes in pages."""
         listed: dict[str, set[str]] = defaultdict(set)
         packing = ""
         for item in items:
-            ref, name = ref_of(item), _name(item)
+            ref, name = self._ref_of(item), _name(item)
             if ref != packing and packing in self._kept:
                 # A LIST comes namespace by namespace: only one needs to be unpacked at a time.
                 with self._lock:
@@ -75,11 +83,13 @@ class WatchCache:
             self._put(ref, kind, name, project(kind, item))
         with self._lock:
             for ref, kept in self._kept.items():
+                if scope and ref != self._refs.get(scope):
+                    continue
                 for name in self._unpacked(kept).get(_section(kind), {}):
                     if name not in listed[ref]:
                         self._note(kept, kind, name, None)
                 self._pack(kept)
-        self.is_open(kind)
+        self.is_open(kind, scope=scope)
 
     def take(self, kind: Kind, event: Manifest) -> None:
         """Apply one event of a watch."""
@@ -87,17 +97,17 @@ class WatchCache:
         if event["type"] == "BOOKMARK":
             return
         is_gone = event["type"] == "DELETED"
-        self._put(ref_of(item), kind, _name(item), None if is_gone else project(kind, item))
+        self._put(self._ref_of(item), kind, _name(item), None if is_gone else project(kind, item))
 
-    def is_open(self, kind: Kind) -> None:
-        """Record that the watch of a kind is open and nothing was missed."""
+    def is_open(self, kind: Kind, *, scope: str = "") -> None:
+        """Record that a watch is open and nothing was missed."""
         with self._lock:
-            self._fresh.add(kind.name)
+            self._fresh.add((kind.name, scope))
 
-    def is_cut(self, kind: Kind) -> None:
-        """Record that the watch of a kind has ended: observations may be stale from now on."""
+    def is_cut(self, kind: Kind, *, scope: str = "") -> None:
+        """Record that a watch has ended: observations may be stale from now on."""
         with self._lock:
-            self._fresh.discard(kind.name)
+            self._fresh.discard((kind.name, scope))
 
     def report_again(self) -> None:
         """Report every observation again, because earlier reports were lost."""
@@ -119,8 +129,14 @@ class WatchCache:
                     0.0,
                     self._clock(),
                 )
-                if not found.get(NAMESPACE.name):
+                is_there = bool(found.get(NAMESPACE.name))
+                is_news = is_there or kept.was_there
+                kept.was_there = is_there
+                if not any(found.values()):
                     del self._kept[ref]
+            if not is_news:
+                # Objects may be seen before their namespace is.
+                continue
             observation = self._observation(found, ref, now)
             digest = _digest(observation)
             is_unsettled = observation.health not in ("healthy", "stopped")
@@ -157,9 +173,22 @@ class WatchCache:
     def _put(self, ref: str, kind: Kind, name: str, item: Manifest | None) -> None:
         with self._lock:
             # Events of the cluster are about many namespaces that are not ours.
-            if kind == EVENT and ref not in self._kept:
+            if not ref or (kind == EVENT and ref not in self._kept):
                 return
             self._note(self._kept[ref], kind, name, item)
+
+    def _ref_of(self, item: Manifest) -> str:
+        """Return the ref of the Deployment that an object belongs to, "" for none. In a named
+        namespace whoever took it last says so: labels may be left from the one before.
+        """
+        labeled = ref_of(item)
+        if not self._config.connection.namespaces:
+            return labeled
+        metadata = item["metadata"]
+        home = metadata.get("namespace") or metadata["name"]
+        ref = self._refs.get(home, "")
+        is_labeled = DEPLOYMENT_LABEL in (metadata.get("labels") or {})
+        return ref if labeled == ref or not is_labeled else ""
 
     def _note(self, kept: _Kept, kind: Kind, name: str, item: Manifest | None) -> None:
         kept.pending.setdefault(_section(kind), {})[name] = item
