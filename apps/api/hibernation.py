@@ -2,7 +2,7 @@
 time zones and the minutes for tasks on top.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,8 +16,10 @@ from apps.deployments.editing.hibernating import hibernate, stay_awake, wake
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Operation
 from apps.hibernation import services
+from apps.hibernation.asleep import deadlines_asleep
 from apps.hibernation.services import set_development
 
+WEEK = timedelta(days=7)
 CRON = Field(min_length=1, max_length=100)
 
 
@@ -38,8 +40,21 @@ class OverrideBody(Shape):
     override_until: datetime | None = None
 
 
+class DeadlineShape(Shape):
+    """A deadline of an alert rule; `dags` is how many DAGs it is for."""
+
+    due_at: datetime
+    rule_name: str
+    dags: int
+
+
 class OverrideShape(OverrideBody):
+    """`deadlinesAsleep` are told in the answer to setting an override: those that pass in the next
+    7 days while it hibernates by it. They are not checked.
+    """
+
     is_active: bool = True
+    deadlines_asleep: list[DeadlineShape] | None = None
 
 
 class HibernationSpecBody(Shape):
@@ -111,6 +126,18 @@ def scaling_status(deployment: Deployment) -> ScalingStatus | None:
 
 def override_shape(override: Override) -> OverrideShape:
     return OverrideShape(is_hibernating=override.is_hibernating, override_until=override.until)
+
+
+def deadlines_by(deployment: Deployment, body: OverrideBody) -> list[DeadlineShape]:
+    """List the deadlines that pass while it hibernates as a client says."""
+    if not body.is_hibernating:
+        return []
+    now = timezone.now()
+    end = min(body.override_until or now + WEEK, now + WEEK)
+    return [
+        DeadlineShape(due_at=one.at, rule_name=one.rule, dags=one.dags)
+        for one in deadlines_asleep(deployment, [(now, end)])
+    ]
 
 
 @transaction.atomic

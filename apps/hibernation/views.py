@@ -16,6 +16,7 @@ from apps.deployments.editing.hibernating import hibernate, stay_awake, wake
 from apps.deployments.editing.plans import plan_of
 from apps.deployments.models import Deployment, Operation, Phase
 from apps.hibernation import services
+from apps.hibernation.asleep import deadlines_asleep, planned_spans
 from apps.hibernation.forms import (
     HibernateForm,
     LimitsForm,
@@ -27,7 +28,7 @@ from apps.hibernation.queries import missed_runs, sleeps_of, slept_seconds, task
 
 VIEW, UPDATE = "deployment.view", "deployment.update"
 SHOWN = 10
-DAY = timedelta(days=1)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 
 @scoped(Deployment, VIEW, by="ref")
@@ -46,6 +47,7 @@ def overview(request: HttpRequest, deployment: Deployment) -> HttpResponse:
         "can_update": request.user.has_perm(UPDATE, deployment),
         "is_active": deployment.phase == Phase.ACTIVE,
         "has_more": len(plan.schedules) < services.MOST_SCHEDULES,
+        "deadlines": deadlines_asleep(deployment, planned_spans(plan, begin=now, end=now + WEEK)),
     }
     return render(request, "hibernation/overview.html", context)
 
@@ -68,6 +70,7 @@ def hibernate_page(request: HttpRequest, deployment: Deployment) -> HttpResponse
         "tasks": tasks_now(deployment),
         "missed": missed_runs(deployment, now=now, until=now + DAY),
         "of_a_day": True,
+        "deadlines": deadlines_asleep(deployment, [(now, now + WEEK)]),
     }
     return form_page(request, "hibernation/hibernate.html", context, form)
 
@@ -132,8 +135,7 @@ def new_schedule(request: HttpRequest, deployment: Deployment) -> HttpResponse:
             )
             messages.success(request, "The schedule is saved.")
             return redirect("hibernation:overview", deployment.ref)
-    context = {"deployment": deployment, "form": form, "title": "New hibernation schedule"}
-    return form_page(request, "hibernation/form.html", context, form)
+    return _schedule_page(request, deployment, form, "New hibernation schedule")
 
 
 @scoped(Deployment, UPDATE, by="ref")
@@ -152,8 +154,7 @@ def schedule(request: HttpRequest, deployment: Deployment, number: int) -> HttpR
             )
             messages.success(request, "The schedule is saved.")
             return redirect("hibernation:overview", deployment.ref)
-    context = {"deployment": deployment, "form": form, "title": "Hibernation schedule"}
-    return form_page(request, "hibernation/form.html", context, form)
+    return _schedule_page(request, deployment, form, "Hibernation schedule")
 
 
 @scoped(Deployment, UPDATE, by="ref")
@@ -169,6 +170,19 @@ def remove_schedule(request: HttpRequest, deployment: Deployment, number: int) -
         )
         messages.success(request, "The schedule is removed.")
     return redirect("hibernation:overview", deployment.ref)
+
+
+def _schedule_page(
+    request: HttpRequest, deployment: Deployment, form: ScheduleForm, title: str
+) -> HttpResponse:
+    now = timezone.now()
+    context = {
+        "deployment": deployment,
+        "form": form,
+        "title": title,
+        "deadlines": deadlines_asleep(deployment, [(now, now + WEEK)]),
+    }
+    return form_page(request, "hibernation/form.html", context, form)
 
 
 def _wake(

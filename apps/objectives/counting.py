@@ -1,7 +1,8 @@
 """Counts what ended into days of objectives. Everything may be repeated: a day is counted anew.
 
 Results are kept for days, a budget is about weeks. A day is counted again as long as all of its
-results are there.
+results are there. Time in which a Deployment hibernated is none that a run took, and a run that
+failed after its Deployment fell asleep during it counts neither way.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -18,13 +19,22 @@ MOST_FORGOTTEN = 50_000
 _COUNT = """
     INSERT INTO objectives_objectiveday (objective_id, day, good, bad)
     SELECT objective.id, (result.ended_at AT TIME ZONE 'UTC')::date,
-        count(*) FILTER (WHERE is_good.yes), count(*) FILTER (WHERE NOT is_good.yes)
+        count(*) FILTER (WHERE is_good.yes),
+        count(*) FILTER (WHERE NOT is_good.yes AND NOT (result.is_failed AND slept.seconds > 0))
     FROM objectives_objective objective
     JOIN observability_runresult result ON result.deployment_id = objective.deployment_id
         AND result.dag_id = objective.dag_id AND result.task_id = ''
+    CROSS JOIN LATERAL (SELECT coalesce(sum(extract(epoch FROM
+            least(sleep.ended_at, result.ended_at) - greatest(sleep.began_at, result.started_at)
+        )), 0) AS seconds
+        FROM hibernation_sleep sleep
+        WHERE sleep.deployment_id = result.deployment_id AND sleep.began_at < result.ended_at
+            AND result.started_at < coalesce(sleep.ended_at, result.ended_at)
+    ) slept
     CROSS JOIN LATERAL (SELECT NOT result.is_failed AND (
         objective.limit_seconds IS NULL OR result.started_at IS NULL
-        OR result.ended_at - result.started_at <= make_interval(secs => objective.limit_seconds)
+        OR extract(epoch FROM result.ended_at - result.started_at) - slept.seconds
+            <= objective.limit_seconds
     ) AS yes) is_good
     WHERE result.ended_at >= %(first)s AND (%(only)s::bigint IS NULL OR objective.id = %(only)s)
     GROUP BY 1, 2

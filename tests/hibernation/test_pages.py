@@ -20,6 +20,7 @@ from apps.deployments.models import Deployment, Health
 from apps.hibernation.models import Sleep
 from apps.hibernation.queries import missed_runs, slept_in_month, slept_seconds
 from apps.usage.models import UsageDay
+from tests.alerts.examples import make_rule
 from tests.core.pages import check_page
 
 pytestmark = pytest.mark.django_db
@@ -259,7 +260,15 @@ def test_the_api_has_the_same(alice: User, up: Deployment, program_of: Any, driv
     spec["schedules"][0].pop("timeZone")
     again = program.post(address, {**before, "scalingSpec": {"hibernationSpec": spec}}).json()
     assert again["scalingSpec"]["hibernationSpec"]["schedules"][0]["timeZone"] == "Asia/Tokyo"
-    until = (timezone.now() + timedelta(hours=2)).isoformat()
+    now = timezone.now()
+    until = (now + timedelta(hours=2)).isoformat()
+    DagSummary.objects.create(
+        deployment=up, dag_id="orders", is_paused=False, has_import_error=False
+    )
+    due = now + timedelta(hours=1)
+    make_rule(up.workspace, "dag-late", name="Orders", due_at=due.time(), zone="UTC")
+    later = (now + timedelta(hours=3)).time()
+    make_rule(up.workspace, "dag-late", name="After it", due_at=later, zone="UTC")
 
     answer = program.post(
         f"{address}/hibernation-override", {"isHibernating": True, "overrideUntil": until}
@@ -267,6 +276,9 @@ def test_the_api_has_the_same(alice: User, up: Deployment, program_of: Any, driv
 
     assert answer.status_code == 200
     assert answer.json()["isHibernating"] is True
+    (deadline,) = answer.json()["deadlinesAsleep"]
+    assert (deadline["ruleName"], deadline["dags"]) == ("Orders", 1)
+    assert deadline["dueAt"].startswith(f"{due:%Y-%m-%dT%H:%M}")
     drive(up)
     body = program.get(address).json()
     assert body["status"] == "HIBERNATING"

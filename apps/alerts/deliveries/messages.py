@@ -138,7 +138,8 @@ def _line(name: str, one: dict[str, Any]) -> str:
     at = f"{datetime.fromtimestamp(one['at'], UTC):%d %b, %H:%M} UTC"
     times = f", {one['count']:,} times" if one["count"] > 1 else ""
     run = f", run {one['run']}" if one["run"] else ""
-    return f"{name}{run}, {at}{times}"
+    note = f". {one['note']}" if one.get("note") else ""
+    return f"{name}{run}, {at}{times}{note}"
 
 
 def _facts(alert: Alert, event: Event, where: Where, now: datetime) -> list[tuple[str, str]]:

@@ -35,21 +35,30 @@ def begin(
 
 
 def gather(
-    alert: Alert, *, dag_id: str, task_id: str, run_id: str, at: datetime, now: datetime
+    alert: Alert,
+    *,
+    dag_id: str,
+    task_id: str,
+    run_id: str,
+    at: datetime,
+    now: datetime,
+    note: str = "",
 ) -> bool:
     """Add something that happened; return whether it is news: of a run once, however it is heard
-    of.
+    of. `note` is what people should know of it besides.
     """
     name, run = f"{dag_id}.{task_id}" if task_id else dag_id, _short(run_id)
     known = alert.subjects.get(name)
     if known is not None and run in known["runs"]:
         return False
     if known is not None:
-        known.update(run=run_id, count=known["count"] + 1, at=max(known["at"], epoch(at)))
+        known.update(
+            run=run_id, count=known["count"] + 1, at=max(known["at"], epoch(at)), note=note
+        )
         known["runs"] = [*known["runs"], run][-MOST_RUNS:]
     elif len(alert.subjects) < MOST_SUBJECTS:
         new = {"dag": dag_id, "task": task_id, "run": run_id, "count": 1, "at": epoch(at)}
-        alert.subjects[name] = {**new, "runs": [run]}
+        alert.subjects[name] = {**new, "runs": [run], "note": note}
     else:
         alert.more += 1
     alert.happened_at = min(alert.happened_at, at)

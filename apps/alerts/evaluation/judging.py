@@ -1,7 +1,7 @@
 """What the end of a run or a task means for a rule. Pure."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 
 from apps.alerts.rules.kinds import ABOUT, RuleKind
@@ -47,24 +47,27 @@ def watches_dag(rule: Rule, dag_id: str, tags: list[str]) -> bool:
     return matches_any(rule.tags, tags)
 
 
-def verdict_on(rule: Rule, result: RunResult) -> Verdict | None:
-    """Judge a result of a DAG that the rule watches; None where it says nothing about it."""
+def verdict_on(rule: Rule, result: RunResult, *, asleep: float = 0) -> Verdict | None:
+    """Judge a result of a DAG that the rule watches; None where it says nothing about it. `asleep`
+    are the seconds of it in which its Deployment hibernated: they are no time that it took.
+    """
     about = ABOUT[rule.kind]
     if rule.kind == RuleKind.BUDGET_SPENT:
         # One run says nothing about a budget of weeks.
         return None
+    seconds = None if result.seconds is None else result.seconds - asleep
     if not result.task_id:
-        return _on_run(rule, result)
+        return _on_run(rule, result, seconds)
     if not about.has_tasks or not matches(rule.tasks, result.task_id):
         return None
     if rule.kind == RuleKind.TASK_FAILED:
         return Verdict.FIRES if result.is_failed else None
-    return _on_length(rule, result.seconds)
+    return _on_length(rule, seconds)
 
 
-def _on_run(rule: Rule, result: RunResult) -> Verdict | None:
+def _on_run(rule: Rule, result: RunResult, seconds: float | None) -> Verdict | None:
     if rule.kind == RuleKind.DAG_SLOW:
-        return _on_length(rule, result.seconds)
+        return _on_length(rule, seconds)
     if rule.kind == RuleKind.DAG_FAILED and result.is_failed:
         return Verdict.FIRES
     if result.is_failed:
@@ -78,15 +81,17 @@ def _on_length(rule: Rule, seconds: float | None) -> Verdict | None:
     return Verdict.FIRES if seconds > rule.limit_seconds else Verdict.CLEARS
 
 
-def too_long_since(rule: Rule, *, task_id: str, started: int, now: datetime) -> bool:
+def too_long_since(
+    rule: Rule, *, task_id: str, started: int, now: datetime, asleep: float = 0
+) -> bool:
     """Return whether a run (without `task_id`) or a task that still runs is over a rule's limit.
-    `started` are seconds since 1970.
+    `started` are seconds since 1970, `asleep` those in which its Deployment hibernated.
     """
     if rule.limit_seconds is None or bool(task_id) != ABOUT[rule.kind].has_tasks:
         return False
     if task_id and not matches(rule.tasks, task_id):
         return False
-    return (now - datetime.fromtimestamp(started, UTC)).total_seconds() > rule.limit_seconds
+    return now.timestamp() - started - asleep > rule.limit_seconds
 
 
 def is_slowness(rule: Rule) -> bool:

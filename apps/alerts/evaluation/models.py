@@ -16,10 +16,10 @@ class Alert(models.Model):
         open ──▶ closed
 
     One is open for each rule, Deployment and group. `subjects` are what it is about, by name: DAG,
-    task, the last run, short digests of the last `runs`, how often, and when last (seconds since
-    1970). `more` counts those that have no place
-    there. `count` is of all, `untold` of those since the last message. `told` counts messages, the
-    last at `told_at`; `next_at` is when `notices` looks again, None for never.
+    task, the last run and a `note` about it, short digests of the last `runs`, how often, and when
+    last (seconds since 1970). `more` counts those that have no place there. `count` is of all,
+    `untold` of those since the last message. `told` counts messages, the last at `told_at`;
+    `next_at` is when `notices` looks again, None for never.
     """
 
     rule = models.ForeignKey(Rule, on_delete=models.CASCADE, related_name="alerts")

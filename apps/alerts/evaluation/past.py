@@ -12,6 +12,7 @@ from apps.alerts.rules.matching import matches
 from apps.alerts.rules.models import Rule
 from apps.dags.models import DagSummary
 from apps.deployments.models import Deployment, Phase
+from apps.hibernation.asleep import Asleep, asleep_in
 from apps.observability.incidents.models import Incident
 from apps.observability.results.models import RunResult
 
@@ -21,8 +22,8 @@ DAYS, MOST_RESULTS = 7, 20_000
 @dataclass(frozen=True, kw_only=True)
 class Past:
     """`times` in `DAYS` days, in `places` Deployments that the rule applies to, with `dags`, of
-    which `sample` is one. `is_cut` says that there were more results than are looked at;
-    `unlisted` Deployments have not told their runs.
+    which `sample` is one; `slept` more deadlines passed while they hibernated. `is_cut` says that
+    there were more results than are looked at; `unlisted` Deployments have not told their runs.
     """
 
     times: int
@@ -31,10 +32,11 @@ class Past:
     sample: str
     is_cut: bool
     unlisted: int
+    slept: int = 0
 
 
 def past_of(rule: Rule, *, now: datetime) -> Past:
-    """Count what a rule would have found in the last week. At most five queries.
+    """Count what a rule would have found in the last week. At most six queries.
 
     `rule` need not be saved.
     """
@@ -43,10 +45,11 @@ def past_of(rule: Rule, *, now: datetime) -> Past:
     unlisted = sum(listed is None for _, listed in deployments)
     since = now - timedelta(days=DAYS)
     dags = _dags(rule, ids)
+    slept = 0
     if rule.kind == RuleKind.INCIDENT:
         times, is_cut = _incidents(rule, ids, since), False
     else:
-        times, is_cut = _results(rule, ids, dags, since, now)
+        times, slept, is_cut = _results(rule, ids, dags, since, now)
     return Past(
         times=times,
         places=len(ids),
@@ -54,6 +57,7 @@ def past_of(rule: Rule, *, now: datetime) -> Past:
         sample=min((dag for _, dag in dags), default=""),
         is_cut=is_cut,
         unlisted=unlisted,
+        slept=slept,
     )
 
 
@@ -87,7 +91,7 @@ def _incidents(rule: Rule, ids: list[int], since: datetime) -> int:
 
 def _results(
     rule: Rule, ids: list[int], dags: set[tuple[int, str]], since: datetime, now: datetime
-) -> tuple[int, bool]:
+) -> tuple[int, int, bool]:
     # A deadline at the beginning of the week looks back at what was before.
     begin = since - timedelta(hours=rule.within_hours)
     rows = RunResult.objects.filter(deployment__in=ids, ended_at__gte=begin)
@@ -97,10 +101,17 @@ def _results(
         if (one.deployment_id, one.dag_id) in dags
     ]
     is_cut = len(results) == MOST_RESULTS
+    starts = [one.started_at for one in results if one.started_at]
+    asleep = asleep_in(deployment_ids=ids, since=min([begin, *starts]), now=now)
     if rule.kind == RuleKind.DAG_LATE:
-        return _missed(rule, results, dags, since, now), is_cut
+        return *_missed(rule, results, dags, since, now, asleep), is_cut
     fired = (one for one in results if one.ended_at >= since)
-    return sum(verdict_on(rule, one) == Verdict.FIRES for one in fired), is_cut
+    return sum(_fires(rule, one, asleep) for one in fired), 0, is_cut
+
+
+def _fires(rule: Rule, one: RunResult, asleep: Asleep) -> bool:
+    slept = asleep.seconds(one.deployment_id, one.started_at or one.ended_at, one.ended_at)
+    return verdict_on(rule, one, asleep=slept) == Verdict.FIRES
 
 
 def _missed(
@@ -109,9 +120,11 @@ def _missed(
     dags: set[tuple[int, str]],
     since: datetime,
     now: datetime,
-) -> int:
+    asleep: Asleep,
+) -> tuple[int, int]:
+    """Count the deadlines that were missed, and those that passed asleep."""
     if rule.due_at is None:
-        return 0
+        return 0, 0
     good: dict[tuple[int, str], list[datetime]] = {}
     for one in results:
         if not one.task_id and not one.is_failed:
@@ -120,6 +133,11 @@ def _missed(
         due_at=rule.due_at, zone=rule.zone, weekdays=rule.weekdays, after=since, until=now
     )
     within = timedelta(hours=rule.within_hours)
-    return sum(
-        not any(at - within < end <= at for end in good.get(dag, ())) for at in due for dag in dags
-    )
+    late = [
+        (dag, at)
+        for at in due
+        for dag in dags
+        if not any(at - within < end <= at for end in good.get(dag, ()))
+    ]
+    slept = sum(asleep.is_at(pk, at) for (pk, _), at in late)
+    return len(late) - slept, slept

@@ -65,6 +65,7 @@ def _subjects(shown: Alert, deployment: Deployment) -> list[dict[str, Any]]:
             "name": name,
             "url": dag_url(deployment, one["dag"]),
             "run": one["run"],
+            "note": one.get("note", ""),
             "count": one["count"],
             "at": datetime.fromtimestamp(one["at"], UTC),
         }

@@ -1,4 +1,7 @@
-"""DAGs that had to succeed by a time of day."""
+"""DAGs that had to succeed by a time of day.
+
+A deadline that passes while its Deployment hibernates is none: that was planned, and said before.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,7 +15,9 @@ from apps.alerts.evaluation.models import DeadlineCheck
 from apps.alerts.rules.kinds import RuleKind
 from apps.alerts.rules.models import Rule
 from apps.alerts.sweeping.world import LATE, World, fire, keep, open_about
+from apps.core.words import duration_in_words
 from apps.dags.models import DagSummary
+from apps.hibernation.asleep import asleep_in
 from apps.observability.history.models import Collection
 from apps.observability.results.models import RunResult
 
@@ -58,21 +63,27 @@ def _deadlines(rule: Rule, now: datetime) -> Iterator[datetime]:
 
 
 def _judge_deadlines(world: World, due: list[tuple[Rule, Where, datetime]]) -> None:
+    if not due:
+        return
     ids = {where.pk for _, where, _ in due}
+    earliest = min(at - timedelta(hours=rule.within_hours) for rule, _, at in due)
+    asleep = asleep_in(deployment_ids=ids, since=earliest, now=world.now)
     dags: dict[int, list[tuple[str, list[str]]]] = defaultdict(list)
     for pk, dag, tags in DagSummary.objects.filter(deployment__in=ids, is_paused=False).values_list(
         "deployment", "dag_id", "tags"
     ):
         dags[pk].append((dag, tags))
-    earliest = min((at - timedelta(hours=rule.within_hours) for rule, _, at in due), default=None)
     good: dict[tuple[int, str], list[datetime]] = defaultdict(list)
     rows = RunResult.objects.filter(
-        deployment__in=ids, task_id="", is_failed=False, ended_at__gt=earliest or world.now
+        deployment__in=ids, task_id="", is_failed=False, ended_at__gt=earliest
     )
     for pk, dag, ended in rows.values_list("deployment", "dag_id", "ended_at"):
         good[(pk, dag)].append(ended)
     for rule, where, at in due:
+        if asleep.is_at(where.pk, at):
+            continue
         begin = at - timedelta(hours=rule.within_hours)
+        note = _note(asleep.seconds(where.pk, begin, at))
         for dag, tags in dags[where.pk]:
             if not watches_dag(rule, dag, tags):
                 continue
@@ -87,8 +98,13 @@ def _judge_deadlines(world: World, due: list[tuple[Rule, Where, datetime]]) -> N
                 task_id="",
                 run_id=f"deadline {at:%Y-%m-%d %H:%M} UTC",
                 at=at,
+                note=note,
             )
             _clear_late(world, rule, where.pk, dag, [end for end in ends if end > at])
+
+
+def _note(slept: float) -> str:
+    return f"The Deployment hibernated for {duration_in_words(slept)} before it." if slept else ""
 
 
 def _clear_late(

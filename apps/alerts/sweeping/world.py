@@ -161,6 +161,7 @@ def fire(
     task_id: str,
     run_id: str,
     at: datetime,
+    note: str = "",
 ) -> None:
     key = _key(world, rule, deployment_id, dag_id)
     alert = world.open.get(key)
@@ -170,7 +171,10 @@ def fire(
             rule=rule, deployment_id=deployment_id, group=key[2], happened_at=at, now=world.now
         )
         world.alarm(rule, deployment_id)
-    if changes.gather(alert, dag_id=dag_id, task_id=task_id, run_id=run_id, at=at, now=world.now):
+    is_news = changes.gather(
+        alert, dag_id=dag_id, task_id=task_id, run_id=run_id, at=at, now=world.now, note=note
+    )
+    if is_news:
         world.touch(alert)
 
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 from ninja import Path, Router
 
 from apps.api.deployments.shapes import AtDeployment
-from apps.api.hibernation import OverrideBody, OverrideShape, save_override
+from apps.api.hibernation import OverrideBody, OverrideShape, deadlines_by, save_override
 from apps.api.wire.gates import Call, on_deployment
 from apps.hibernation.services import follow_schedules
 
@@ -27,7 +27,10 @@ def set_override(request: Call, at: Path[AtDeployment], body: OverrideBody) -> A
         actor=request.caller.user, deployment=request.found, body=body, now=timezone.now()
     )
     return OverrideShape(
-        is_hibernating=body.is_hibernating, override_until=body.override_until, is_active=True
+        is_hibernating=body.is_hibernating,
+        override_until=body.override_until,
+        is_active=True,
+        deadlines_asleep=deadlines_by(request.found, body),
     )
 
 
