@@ -40,8 +40,9 @@ BENCHES = {
     "kubernetes-noop": "bench.kubernetes_noop",
     "kubernetes-apply": "bench.kubernetes_apply",
     "click-to-healthy": "bench.click_to_healthy",
+    "upgrade": "bench.upgrade",
 }
-WITH_PORTAL = ("memory", "click-to-healthy")
+WITH_PORTAL = ("memory", "click-to-healthy", "upgrade")
 SETTLE_SECONDS = 30.0
 
 

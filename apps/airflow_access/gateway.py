@@ -9,11 +9,12 @@ request blocks another. While the database is away, Airflows that were found bef
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeVar
 
 from aiohttp import web
 from django.conf import settings
@@ -38,6 +39,7 @@ MOST_REMEMBERED = 5_000
 LOOKUP_THREADS = 4
 LOOKUP_SECONDS = 10.0
 ROLE_THREADS = 2
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,15 @@ class Finder:
             found = await self._ask_once(ref, found)
         return found.connection
 
+    async def sleeps(self, ref: str) -> bool:
+        """Return whether a Deployment hibernates; False where the database does not answer."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await loop.run_in_executor(self._threads, _in_thread, hibernates, ref)
+        except (Error, TimeoutError):
+            return False
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -85,7 +96,9 @@ class Finder:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                connection = await loop.run_in_executor(self._threads, _looked_up, ref)
+                connection = await loop.run_in_executor(
+                    self._threads, _in_thread, connection_of, ref
+                )
         except (Error, TimeoutError) as error:
             logger.warning("the database does not answer the gateway: %s", type(error).__name__)
             if known and known.connection and monotonic() - known.at < STALE_SECONDS:
@@ -134,11 +147,17 @@ def connection_of(ref: str) -> Connection | None:
     return config_for(deployment.cluster).connection if deployment else None
 
 
-def _looked_up(ref: str) -> Connection | None:
-    """Run the query in a thread, whose database connection is closed by that thread alone."""
+def hibernates(ref: str) -> bool:
+    """Return whether a Deployment is to sleep by now, or is on its way there."""
+    rows = Deployment.objects.filter(ref=ref, phase=Phase.ACTIVE, is_hibernating=True)
+    return rows.exists()
+
+
+def _in_thread(query: Callable[[str], Found], ref: str) -> Found:
+    """Run a query in a thread, whose database connection is closed by that thread alone."""
     close_old_connections()
     try:
-        return connection_of(ref)
+        return query(ref)
     finally:
         close_old_connections()
 
@@ -169,6 +188,7 @@ async def _serve(stop: threading.Event, listen: str) -> None:
         origin=settings.AIRFLOW_URL,
         portal_url=settings.PORTAL_URL,
         ask_role=roles,
+        sleeps=finder.sleeps,
         is_behind_edge=not listen,
     )
     # A browser that leaves ends its request, and with it the one to the cluster.

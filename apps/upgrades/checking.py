@@ -11,6 +11,7 @@ from apps.backups.models import Backup, BackupState
 from apps.backups.queries import has_place
 from apps.backups.services import NO_BUCKET
 from apps.clusters.connections.planes import plane_for
+from apps.dataplane.airflow_answers.table_sizes import TableSize, read_table_sizes
 from apps.dataplane.base import DataPlane, SupportsProjects, SupportsReleases
 from apps.dataplane.errors import DataPlaneError, Permanent, Temporary
 from apps.dataplane.spec import RuntimeSpec
@@ -59,8 +60,15 @@ def _claim(upgrade_id: int, now: datetime) -> Upgrade | None:
         return None
     if not rows.update(lease_until=now + LEASE, attempts=F("attempts") + 1):
         return None
-    above = ("deployment__cluster", "deployment__wanted", "deployment__workspace")
-    return Upgrade.objects.select_related(*above).get(pk=upgrade_id)
+    above = (
+        "deployment__cluster",
+        "deployment__wanted",
+        "deployment__applied",
+        "deployment__workspace",
+    )
+    return Upgrade.objects.select_related(*(f"deployment__{one}" for one in above)).get(
+        pk=upgrade_id
+    )
 
 
 def _findings(upgrade: Upgrade) -> list[Finding]:
@@ -73,7 +81,9 @@ def _findings(upgrade: Upgrade) -> list[Finding]:
         _read_dags(plane_for(deployment.cluster), deployment, wanted, upgrade.target),
         *findings.of_packages(before, after),
         *findings.of_options(keys, before, after),
-        findings.of_database(_last_size(deployment), _usual_seconds(deployment)),
+        findings.of_database(
+            _tables(deployment), _last_size(deployment), _usual_seconds(deployment)
+        ),
         _backup(deployment),
     ]
 
@@ -103,6 +113,14 @@ def _install(plane: SupportsReleases, runtime: RuntimeSpec) -> None:
         if time.monotonic() > deadline:
             raise Temporary(f"The new runtime was not installed within 10 minutes. {message}")
         time.sleep(LOOK_SECONDS)
+
+
+def _tables(deployment: Deployment) -> tuple[TableSize, ...]:
+    """Return the tables of what runs; none while it sleeps, or does not answer."""
+    if deployment.applied is None or deployment.is_hibernating:
+        return ()
+    spec = compile_spec(deployment=deployment, revision=deployment.applied)
+    return read_table_sizes(plane_for(deployment.cluster), spec=spec)
 
 
 def _last_size(deployment: Deployment) -> int | None:

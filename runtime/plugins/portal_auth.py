@@ -23,7 +23,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.configuration import AIRFLOW_HOME, conf
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from portal_counts import counts
+from portal_counts import counts, tables
 from portal_dags import dags
 from portal_grid import grid
 from portal_history import history
@@ -85,6 +85,7 @@ class PortalAuthManager(SimpleAuthManager):
         app.add_api_route("/portal/history", self._history, methods=["GET"], response_model=None)
         app.add_api_route("/portal/grid", self._grid, methods=["GET"], response_model=None)
         app.add_api_route("/portal/log", self._log, methods=["GET"], response_model=None)
+        app.add_api_route("/portal/tables", self._tables, methods=["GET"], response_model=None)
         app.add_api_route("/portal/why", self._why, methods=["GET"], response_model=None)
         return app
 
@@ -125,6 +126,10 @@ class PortalAuthManager(SimpleAuthManager):
     def _counts(self, user: GetUserDep) -> dict[str, Any]:
         _require_portal(user)
         return counts()
+
+    def _tables(self, user: GetUserDep) -> dict[str, Any]:
+        _require_portal(user)
+        return tables()
 
     def _dags(self, user: GetUserDep, known: str = "") -> dict[str, Any]:
         _require_portal(user)

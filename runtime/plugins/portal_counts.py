@@ -17,6 +17,19 @@ WAITING = """
     FROM task_instance WHERE state = 'queued' GROUP BY queue ORDER BY queue LIMIT 100
 """
 HEARTBEATS = "SELECT job_type, max(latest_heartbeat) FROM job WHERE state = 'running' GROUP BY 1"
+# How many rows there were when PostgreSQL last looked; -1 where it never did.
+TABLES = """
+    SELECT relname, reltuples::bigint, pg_total_relation_size(oid) FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+    ORDER BY pg_total_relation_size(oid) DESC, relname LIMIT 30
+"""
+
+
+def tables() -> dict[str, Any]:
+    """Return the largest tables as (name, rows, bytes); the rows are an estimate."""
+    with bounded_session() as session:
+        rows = session.execute(text(TABLES)).all()
+    return {"tables": [[name, count, size] for name, count, size in rows]}
 
 
 def counts() -> dict[str, Any]:

@@ -11,6 +11,8 @@ import pytest
 from tests.cluster import builds, machine
 from tests.cluster.diagnosis import keep_everything
 from tests.cluster.node import PROJECT, Node, running_node
+from tests.cluster.task_pods import world_with_task_pods
+from tests.dataplane.world import World
 from tests.e2e.portal import Portal, running_portal
 from tests.kubernetes.go_builds import BuildFailed
 
@@ -51,6 +53,13 @@ def portal(request: pytest.FixtureRequest, node: Node) -> Iterator[Portal]:
     with running_portal(**settings) as started:
         request.config.stash[PORTAL_LOGS] = started.home.logs
         yield started
+
+
+@pytest.fixture(scope="package")
+def world(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """An Airflow whose tasks are pods. The files that use it are the last ones by their names."""
+    with world_with_task_pods(node, tmp_path_factory.mktemp("code")) as found:
+        yield found
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,108 +1,17 @@
 """An Airflow whose tasks are pods (KubernetesExecutor), and what its network lets through."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from apps.dataplane.kubernetes.config import ClusterConfig
 from apps.dataplane.kubernetes.names import namespace_of
 from apps.dataplane.kubernetes.plane import KubernetesPlane
-from apps.dataplane.production import ProductionSpec
 from tests.cluster.node import Node
-from tests.dataplane.contract import BROKEN, assert_a_broken_dag_is_told
-from tests.dataplane.specs import make_code, make_spec
+from tests.dataplane.contract import assert_a_broken_dag_is_told
 from tests.dataplane.world import World, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
-DAG = """
-import socket
-
-from airflow.sdk import dag, task
-
-
-@dag(schedule=None)
-def pods():
-    @task
-    def where():
-        print("I ran in", socket.gethostname())
-        return socket.gethostname()
-
-    @task
-    def check(name):
-        assert name != socket.gethostname()
-
-    check(where())
-
-
-pods()
-"""
-HOSTILE = """
-from airflow.sdk import dag, task
-from kubernetes.client import models as k8s
-
-
-def describing(**spec):
-    return {"pod_override": k8s.V1Pod(spec=k8s.V1PodSpec(**{"containers": [], **spec}))}
-
-
-def with_all_keys():
-    source = k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name="airflow"))
-    return describing(containers=[k8s.V1Container(name="base", env_from=[source])])
-
-
-def disguised():
-    labels = {"app.kubernetes.io/component": "api-server"}
-    return {"pod_override": k8s.V1Pod(metadata=k8s.V1ObjectMeta(labels=labels))}
-
-
-@dag(schedule=None)
-def hostile():
-    @task(executor_config=with_all_keys())
-    def reads_keys():
-        pass
-
-    @task(
-        executor_config=describing(
-            service_account_name="scheduler", automount_service_account_token=True
-        )
-    )
-    def is_the_scheduler():
-        pass
-
-    @task(executor_config=disguised())
-    def is_the_api_server():
-        pass
-
-    @task(
-        executor_config={
-            "pod_override": k8s.V1Pod(metadata=k8s.V1ObjectMeta(labels={"team": "blue"}))
-        }
-    )
-    def is_friendly():
-        pass
-
-    reads_keys()
-    is_the_scheduler()
-    is_the_api_server()
-    is_friendly()
-
-
-hostile()
-"""
-OPERATORS = """
-from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk import DAG
-from kubernetes.client import models as k8s
-
-ALL_KEYS = k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name="airflow"))
-
-with DAG("operators", schedule=None):
-    plain = {"image": "apache/airflow:3.3.2", "cmds": ["bash", "-c", "echo I am $(id -u)"]}
-    KubernetesPodOperator(task_id="starts_a_pod", name="mine", **plain)
-    KubernetesPodOperator(task_id="takes_keys", name="keys", env_from=[ALL_KEYS], **plain)
-"""
 STRANGER = """
 apiVersion: v1
 kind: Pod
@@ -122,31 +31,6 @@ except OSError:
 else:
     print("open")
 """
-
-
-@pytest.fixture(scope="module")
-def config(node: Node) -> ClusterConfig:
-    return ClusterConfig(
-        connection=node.connection,
-        portal_id="tests",
-        airflow_url="http://localhost:8081",
-        has_keda=True,
-        scale_down_seconds=30,
-    )
-
-
-@pytest.fixture(scope="module")
-def world(config: ClusterConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    world = World(KubernetesPlane(config))
-    code = make_code(
-        tmp_path_factory.mktemp("code"),
-        {"pods.py": DAG, "hostile.py": HOSTILE, "operators.py": OPERATORS, **BROKEN},
-    )
-    settings = ProductionSpec(pod_operator=True)
-    spec = make_spec("still-comet", executor="kubernetes", queues=(), code=code, settings=settings)
-    world.create(spec)
-    yield world
-    world.delete()
 
 
 def test_every_task_is_a_pod_whose_log_outlives_it(world: World, node: Node) -> None:

@@ -28,6 +28,7 @@ from apps.accounts.models import User
 from apps.alerts.deliveries import outbox
 from apps.alerts.sweeping.sweep import sweep
 from apps.clusters.models import Cluster
+from apps.dataplane.airflow_answers.table_sizes import TABLES, tables_in
 from apps.dataplane.airflow_token import AirflowUser
 from apps.dataplane.errors import Permanent
 from apps.dataplane.hibernation.plans import HibernationPlan, Override
@@ -182,6 +183,9 @@ def test_only_the_portal_itself_is_told_what_waits_and_runs(world: LocalWorld):
     assert call(world, "GET", f"/open-comet{path}").status == 401
     assert call(world, "GET", f"/open-comet{path}", headers={"Cookie": "_token=x"}).status == 403
     assert call(world, "GET", f"/open-comet{path}", headers=viewer).status == 403
+    tables = tables_in(world.airflow("GET", TABLES))
+    assert {"log", "task_instance"} <= {one.name for one in tables}
+    assert call(world, "GET", f"/open-comet{TABLES}", headers=viewer).status == 403
     assert call(world, "GET", "/open-comet/auth/portal/dags", headers=viewer).status == 403
     assert call(world, "GET", "/open-comet/auth/portal/dags").status == 401
 

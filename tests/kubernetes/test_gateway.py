@@ -121,6 +121,7 @@ class Stage:
     session: ClientSession
     airflow: web.Application
     connections: dict[str, Any]
+    sleeping: set[str]
     answers: list[ClientResponse] = field(default_factory=list)
 
     async def get(self, path: str, **options: Any) -> ClientResponse:
@@ -143,6 +144,10 @@ def on_stage(
     control_plane: ControlPlane, ref: str
 ) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
     connections: dict[str, Any] = {ref: control_plane.connection}
+    sleeping: set[str] = set()
+
+    async def sleeps(name: str) -> bool:
+        return name in sleeping
 
     async def find(name: str) -> Connection | None:
         found = connections.get(name)
@@ -152,11 +157,16 @@ def on_stage(
 
     async def run(act: Callable[[Stage], Awaitable[None]]) -> None:
         app = stand_in(ref)
-        door = gateway.make_app(find, origin="https://airflow.example.org")
+        door = gateway.make_app(
+            find,
+            origin="https://airflow.example.org",
+            portal_url="https://portal.example.org",
+            sleeps=sleeps,
+        )
         airflow = standing_in(control_plane, ref, app)
         async with airflow, TestServer(door) as server, ClientSession() as session:
             url = str(server.make_url("")).rstrip("/")
-            stage = Stage(url, ref, session, app, connections)
+            stage = Stage(url, ref, session, app, connections, sleeping)
             with closing(stage):
                 await act(stage)
 
@@ -388,15 +398,40 @@ def test_what_asks_for_yaml_learns_nothing_of_the_cluster(on_stage: On) -> None:
     on_stage(act)
 
 
+async def without_pods(stage: Stage, control_plane: ControlPlane) -> None:
+    where = f"--namespace=airflow-{stage.ref}"
+    # As the controllers leave them; older API servers read Endpoints.
+    for kind, none in (("endpointslice", "endpoints"), ("endpoints", "subsets")):
+        await asyncio.to_thread(
+            control_plane.kubectl, "patch", kind, "api-server", where, "--type=merge",
+            f'--patch={{"{none}": []}}',
+        )  # fmt: skip
+
+
+def test_whoever_opens_an_airflow_that_hibernates_is_led_to_the_portal_which_wakes_it(
+    on_stage: On, control_plane: ControlPlane
+) -> None:
+    async def act(stage: Stage) -> None:
+        stage.sleeping.add(stage.ref)
+        page = {"Accept": "text/html"}
+        assert (await stage.get("/dags", headers=page)).status == 200, "it has not stopped yet"
+        await without_pods(stage, control_plane)
+
+        opened = await stage.get("/dags?a=1", headers=page)
+        program = await stage.get("/api/v2/dags")
+
+        assert opened.status == 302
+        assert opened.headers["Location"] == (
+            f"https://portal.example.org/airflow/{stage.ref}/?next=%2F{stage.ref}%2Fdags%3Fa%3D1"
+        )
+        assert program.status == 401
+
+    on_stage(act)
+
+
 def test_an_airflow_without_pods_is_said(on_stage: On, control_plane: ControlPlane) -> None:
     async def act(stage: Stage) -> None:
-        where = f"--namespace=airflow-{stage.ref}"
-        # As the controllers leave them; older API servers read Endpoints.
-        for kind, none in (("endpointslice", "endpoints"), ("endpoints", "subsets")):
-            await asyncio.to_thread(
-                control_plane.kubectl, "patch", kind, "api-server", where, "--type=merge",
-                f'--patch={{"{none}": []}}',
-            )  # fmt: skip
+        await without_pods(stage, control_plane)
 
         status, text = await said(stage)
 

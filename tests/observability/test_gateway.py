@@ -84,6 +84,17 @@ def test_a_credential_that_cannot_be_opened_is_a_sentence(
         gateway.connection_of(moved.ref)
 
 
+def test_it_knows_what_hibernates(moved: Deployment) -> None:
+    assert not gateway.hibernates(moved.ref)
+    assert not gateway.hibernates("never-was")
+
+    Deployment.objects.filter(pk=moved.pk).update(is_hibernating=True)
+
+    assert gateway.hibernates(moved.ref)
+    Deployment.objects.filter(pk=moved.pk).update(phase="deleting")
+    assert not gateway.hibernates(moved.ref)
+
+
 class Database:
     """Stands where the threads ask, and counts."""
 
@@ -102,7 +113,7 @@ class Database:
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Database:
     database = Database()
-    monkeypatch.setattr(gateway, "_looked_up", database)
+    monkeypatch.setattr(gateway, "connection_of", database)
     return database
 
 

@@ -22,6 +22,7 @@ from apps.core.errors import Conflict, Invalid
 from apps.dataplane.errors import Permanent
 from apps.dataplane.fake.plane import FakePlane
 from apps.dataplane.project import ParsedDag, ParsedProject, ParseError
+from apps.dataplane.status import AirflowResponse
 from apps.deployments.editing.services import deploy_code
 from apps.deployments.models import Deployment, Operation, Revision
 from apps.deployments.reconciling.compiler import code_name
@@ -97,6 +98,28 @@ def test_an_upgrade_is_checked_backed_up_applied_and_done(
     Operation.objects.filter(pk=upgrade.operation_id).update(state="succeeded")
     assert state_of(upgrade) == ("done", "")
     assert running.turn(now=timezone.now()) == 0
+
+
+def test_the_migration_is_estimated_from_the_sizes_of_the_tables(
+    alice: User, older: Deployment, plane: type[FakePlane]
+) -> None:
+    mib = 1024**2
+    hostile = ["x\x1b[31m", -2, True], "no row", ["", 1, 1], ["t", 1, 2**60]
+    said = {"tables": [["log", -1, mib], ["task_instance", 100_000, 80 * mib], *hostile]}
+    plane.store.responses["GET", "/auth/portal/tables"] = AirflowResponse(status=200, data=said)
+    Deployment.objects.filter(pk=older.pk).update(applied=older.wanted)
+
+    found = next(one for one in checked(alice, older).findings if "migrated" in one["title"])
+
+    assert found["lines"] == ["task_instance: 80.0 MiB, about 100,000 rows", "log: 1.0 MiB"]
+    assert found["detail"].startswith("That stops Airflow for up to 40 s: its tables have 81.0 MiB")
+
+
+def test_without_table_sizes_there_is_no_estimate(alice: User, older: Deployment) -> None:
+    found = next(one for one in checked(alice, older).findings if "migrated" in one["title"])
+
+    assert found["lines"] == []
+    assert "so there is no estimate" in found["detail"]
 
 
 def test_it_waits_for_its_time_and_can_be_cancelled_until_then(

@@ -22,7 +22,7 @@ from apps.dataplane.edge.headers import request_headers, response_headers
 from apps.dataplane.edge.pages import add_security_headers, not_found, page, silent
 from apps.dataplane.edge.passing import CHUNK_BYTES, pass_on, redirect_to_slash, ref_of
 from apps.dataplane.edge.roles import Ask, Roles
-from apps.dataplane.edge.strangers import guarded
+from apps.dataplane.edge.strangers import guarded, sign_in_first
 from apps.dataplane.errors import DataPlaneError
 from apps.dataplane.kubernetes.config import Connection
 from apps.dataplane.kubernetes.proxy.service_proxy import (
@@ -48,9 +48,16 @@ MOST_REQUESTS_OF_ONE = 200
 
 # Returns how to reach the cluster of a Deployment, None when there is no such Deployment.
 Find = Callable[[str], Awaitable[Connection | None]]
+# Returns whether a Deployment hibernates.
+Sleeps = Callable[[str], Awaitable[bool]]
+
+
+async def _never(_ref: str) -> bool:
+    return False
 
 
 FIND: web.AppKey[Find] = web.AppKey("find", Find)  # type: ignore[arg-type]  # a type alias
+SLEEPS: web.AppKey[Sleeps] = web.AppKey("sleeps", Sleeps)  # type: ignore[arg-type]  # as above
 SESSIONS = web.AppKey("sessions", Sessions)
 ORIGIN = web.AppKey("origin", str)
 PORTAL_URL = web.AppKey("portal_url", str)
@@ -66,19 +73,21 @@ def make_app(
     origin: str,
     portal_url: str = "",
     ask_role: Ask | None = None,
+    sleeps: Sleeps = _never,
     is_behind_edge: bool = False,
 ) -> web.Application:
     """Return the proxy for the Deployments that `find` knows.
 
     `origin` is the address that browsers see; its host and scheme are forwarded to Airflow.
     `ask_role` returns a person's role; without it sessions last as long as Airflow allows, and
-    strangers are left to Airflow. Else they are sent to `portal_url`.
+    strangers are left to Airflow. Else they are sent to `portal_url`; so is whoever opens an
+    Airflow that `sleeps`, which the portal may wake for them.
     `is_behind_edge` trusts the client address that the edge forwards. `find` may raise
     DataPlaneError with a message.
     """
     app = web.Application()
     app[FIND], app[ORIGIN], app[IS_BEHIND_EDGE] = find, origin, is_behind_edge
-    app[PORTAL_URL] = portal_url
+    app[PORTAL_URL], app[SLEEPS] = portal_url, sleeps
     if ask_role:
         app[ROLES] = Roles(ask_role)
     app[BUSY] = Counter()
@@ -200,7 +209,7 @@ async def _passed_on(
         beginning = await _beginning(upstream)
         refused = refusal(upstream.status, upstream.headers.get("Content-Type", ""), beginning)
         if refused:
-            return _refused(request, ref, refused)
+            return await _refused(request, ref, refused)
         chunks = _all(beginning, upstream)
     headers = for_browser(
         response_headers(answered.items(), ref=ref),
@@ -214,8 +223,11 @@ async def _passed_on(
     return await pass_on(request, upstream, headers, ref=ref, body=chunks)
 
 
-def _refused(request: web.Request, ref: str, refused: Refusal) -> web.Response:
+async def _refused(request: web.Request, ref: str, refused: Refusal) -> web.Response:
     """Respond with why the API server refused. Its own message may name internals."""
+    has_no_airflow = refused.code not in (401, 403)
+    if has_no_airflow and request.app[PORTAL_URL] and await request.app[SLEEPS](ref):
+        return sign_in_first(request, ref, portal_url=request.app[PORTAL_URL])
     logger.info("the cluster of %s answered %d for its Airflow", ref, refused.code)
     if refused.code == 401:
         message = (
