@@ -15,7 +15,7 @@ from apps.api.moving import bulk_actions, copies, environment_files, transfers
 from apps.api.observing import dags, history, incidents, remote_write, scaling
 from apps.api.people import custom_roles, teams, tokens, users
 from apps.api.places import cloud_clusters, deployment_settings, organizations, workspaces
-from apps.api.reporting import objectives, usage, webhooks
+from apps.api.reporting import objectives, prices, usage, webhooks
 from apps.api.status import components, pages, reports, subscribers
 from apps.api.upkeep import (
     backup_schedules,
@@ -74,6 +74,7 @@ ROUTERS = (
     custom_roles.router,
     tokens.router,
     usage.router,
+    prices.router,
     objectives.router,
     webhooks.router,
     pages.router,

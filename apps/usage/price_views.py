@@ -13,12 +13,13 @@ from apps.core.web.gates import operator_only
 from apps.usage import services
 from apps.usage.forms import PriceForm
 from apps.usage.models import Price
+from apps.usage.prices import prices_entered
 
 
 @operator_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def prices(request: HttpRequest) -> HttpResponse:
-    entered = list(Price.objects.select_related("created_by").order_by("-valid_from"))
+    entered = list(prices_entered())
     today = timezone.now().astimezone(UTC).date()
     currency = entered[0].currency if entered else settings.CURRENCY
     form = PriceForm(

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from django.conf import settings
-from django.db.models import Case, DecimalField, Expression, Value, When
+from django.db.models import Case, DecimalField, Expression, QuerySet, Value, When
 
 from apps.usage.models import Price
 
@@ -46,6 +46,11 @@ class PriceList:
             default=Value(self.steps[0][1]),
             output_field=DecimalField(max_digits=16, decimal_places=6),
         )
+
+
+def prices_entered() -> QuerySet[Price]:
+    """List the prices that operators entered, the newest first."""
+    return Price.objects.select_related("created_by").order_by("-valid_from")
 
 
 def price_list() -> PriceList | None:

@@ -17,6 +17,8 @@ WEBHOOK = "webhooks have their own operations"
 PERSON_DECIDES = "asks for the eyes of another person"
 
 WITH_OPERATION: dict[str, tuple[str, ...]] = {
+    "usage:prices": ("SetWorkerHourPrice",),
+    "usage:remove_price": ("RemoveWorkerHourPrice",),
     "alerts:acknowledge": ("AcknowledgeAlert",),
     "alerts:channel": ("UpdateNotificationChannel",),
     "alerts:delete_channel": ("DeleteNotificationChannel",),
@@ -267,8 +269,6 @@ WITHOUT: dict[str, str] = {
             "deployments:portal_settings",
             "releases:check",
             "releases:try_again",
-            "usage:prices",
-            "usage:remove_price",
         ),
         OPERATOR,
     ),

@@ -62,7 +62,8 @@ class Gate:
 
     `model` is found by the argument `by` of the address: its public ID, or the value of a `field`.
     `adding` adds columns to the query that finds it.
-    `permission` is "" where an operation filters by itself: lists, mostly.
+    `permission` is "" where an operation filters by itself: lists, mostly. With `of_operators` the
+    token has to be a personal one of an operator of this installation; others get 404.
     """
 
     permission: str = ""
@@ -71,6 +72,7 @@ class Gate:
     with_also: tuple[str, ...] = ()
     field: str = ""
     adding: Callable[[Any], Any] | None = None
+    of_operators: bool = False
 
     def __post_init__(self) -> None:
         if self.permission and self.permission not in PERMISSIONS:
@@ -79,12 +81,16 @@ class Gate:
     @property
     def access_stamp(self) -> tuple[str, str, str]:
         """What the view guard reads."""
+        if self.of_operators:
+            return ("operator", "", "")
         scope = self.model.access_scope if self.model else "organization"
         return (scope, self.permission, "") if self.permission else ("token", "", "")
 
     def __call__(self, request: Any) -> Caller:
         caller = request.caller = _caller(request)
         _limit(caller)
+        if self.of_operators and not getattr(caller.user, "is_operator", False):
+            raise NotHere
         name_means(means_of(caller, request))
         arguments = request.resolver_match.kwargs
         if "organizationId" in arguments:
@@ -126,6 +132,7 @@ def _rows_of(gate: Gate, is_within: bool) -> KeptRows[Any]:
 
 
 ANY_TOKEN = Gate()
+OPERATORS = Gate(of_operators=True)
 
 
 def in_organization(permission: str = "") -> Gate:
