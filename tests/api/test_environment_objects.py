@@ -125,3 +125,28 @@ def test_a_program_imports_a_file_and_exports_what_is_no_secret(program_of, alic
     reader = program_of(bob)
     assert reader.post("/environment-object-imports", body).status_code == 403
     assert reader.post("/environment-object-exports", scope).status_code == 200
+
+
+def test_programs_keep_backends_and_never_read_a_secret(workspace, alice, bob, program_of):
+    program, address = program_of(alice), "https://vault.example.org:8200"
+    options = {"url": address, "token": "s.canary", "kv_engine_version": "2"}
+    backend = {"type": "vault", "options": options}
+    wanted = body(workspace, objectType="SECRETS_BACKEND", secretsBackend=backend)
+
+    made = program.post(PATH, wanted)
+    one = f"{PATH}/{made.json()['id']}"
+    read = program.get(one)
+    changed = program.post(one, {"secretsBackend": {"type": "vault", "options": {"url": address}}})
+
+    assert made.status_code == 200, made.content
+    assert read.json()["secretsBackend"]["options"] == {"url": address, "kv_engine_version": "2"}
+    assert read.json()["setFields"] == [
+        "extra.kv_engine_version",
+        "extra.token",
+        "extra.url",
+        "type",
+    ]
+    assert b"canary" not in read.content + changed.content
+    assert "extra.token" in changed.json()["setFields"]
+    assert program.get(PATH, objectType="SECRETS_BACKEND").json()["totalCount"] == 1
+    assert program_of(bob).post(PATH, wanted).status_code == 403

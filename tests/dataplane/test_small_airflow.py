@@ -34,6 +34,7 @@ from apps.dataplane.errors import Permanent
 from apps.dataplane.hibernation.plans import HibernationPlan, Override
 from apps.dataplane.local.airflow import code
 from apps.dataplane.local.airflow.metadata import database
+from apps.dataplane.local.airflow.runtimes import RuntimeFolder, lock_file
 from apps.dataplane.local.control.history_cleanup import log_file
 from apps.dataplane.local.layout import Folder, read_state, read_wanted
 from apps.dataplane.local.plane import LocalPlane
@@ -72,6 +73,7 @@ from tests.dataplane.local_world import LocalWorld, local_world
 from tests.dataplane.private_index import ALLOWED, PASSWORD, private_index
 from tests.dataplane.projects import ASKING, BROKEN, PROJECT, write_lock
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_code, make_runtime, make_spec
+from tests.dataplane.vault import TOKEN, looked_up, running_vault
 from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in
 from tests.dataplane.world import eventually, settle
 from tests.deploys.git_servers import Repository, https_server
@@ -338,6 +340,37 @@ def test_a_task_reads_what_the_portal_keeps_without_a_restart(world: LocalWorld,
 
     world.airflow("DELETE", "/api/v2/connections/kept_by_airflow")
     world.apply(code=before.code, environment=before.environment)
+
+
+def test_other_backends_are_asked_for_what_the_portal_does_not_hold(
+    world: LocalWorld, tmp_path: Path
+) -> None:
+    config, runtime = world.plane.config, make_runtime()
+    python = RuntimeFolder(world.home, runtime.version, lock_file(config, runtime)).python
+    connection = {"conn_type": "postgres", "password": "p4ss"}
+    with running_vault() as url:
+        vault = {"type": "vault", "options": {"url": url, "token": TOKEN, "mount_point": "kv"}}
+        wrong = {"type": "vault", "options": {"url": url, "token": "s.wrong-canary"}}
+        google = {"type": "gcp-secret-manager", "options": {}}
+        said, log = looked_up(
+            python,
+            tmp_path,
+            {
+                "connections": {
+                    "warehouse": connection,
+                    **{f"other_{number}": connection for number in range(1_000)},
+                },
+                "backends": [google, {"type": "evil", "options": {}}, wrong, vault],
+            },
+        )
+
+    assert json.loads(said["own"]) == connection
+    assert said["lake"] == "postgres://u:p@lake.example.org/x"
+    assert (said["tier"], said["none"], said["portal"]) == ("gold", None, None)
+    assert "CloudSecretManagerBackend is not used: this Airflow lacks" in log
+    assert "The secrets backend VaultBackend failed: Forbidden" in log
+    assert "canary" not in log
+    assert said["milliseconds"] < 5
 
 
 def _read(world: LocalWorld) -> list[Any]:

@@ -242,6 +242,8 @@ def _value(body: ObjectBody, kind: Kind, found: EnvironmentObject | None) -> dic
     stored: dict[str, Any] = found.plain if found else {}
     if kind == Kind.CONNECTION:
         return {"value": body.connection.value() if body.connection else stored}
+    if kind == Kind.BACKEND:
+        return {"value": body.secrets_backend.value() if body.secrets_backend else stored}
     sent = body.variable()
     if sent is None:
         return {"value": stored, "is_secret": found.is_secret if found else False}

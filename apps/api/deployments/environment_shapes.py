@@ -15,6 +15,7 @@ TYPES = {
     Kind.CONNECTION: "CONNECTION",
     Kind.VARIABLE: "AIRFLOW_VARIABLE",
     Kind.ENVIRONMENT: "ENVIRONMENT_VARIABLE",
+    Kind.BACKEND: "SECRETS_BACKEND",
 }
 KINDS = {text: kind for kind, text in TYPES.items()}
 DEPLOYMENT = "DEPLOYMENT"
@@ -42,6 +43,16 @@ class ConnectionBody(Shape):
 class ValueBody(Shape):
     value: str | None = None
     is_secret: bool = False
+
+
+class BackendBody(Shape):
+    """Where else Airflow looks. `options` are those of the form; a missing secret stays."""
+
+    type: str = Field(max_length=100)
+    options: dict[str, str] = Field(default_factory=dict)
+
+    def value(self) -> dict[str, Any]:
+        return {"type": self.type, "extra": self.options} if self.options else {"type": self.type}
 
 
 class LinkBody(Shape):
@@ -72,6 +83,7 @@ class ObjectBody(Shape):
     connection: ConnectionBody | None = None
     airflow_variable: ValueBody | None = None
     environment_variable: ValueBody | None = None
+    secrets_backend: BackendBody | None = None
 
     def variable(self) -> ValueBody | None:
         return self.airflow_variable or self.environment_variable
@@ -79,7 +91,13 @@ class ObjectBody(Shape):
 
 class NewObject(ObjectBody):
     object_key: str = Field(max_length=200)
-    object_type: Literal["CONNECTION", "AIRFLOW_VARIABLE", "ENVIRONMENT_VARIABLE", "METRICS_EXPORT"]
+    object_type: Literal[
+        "CONNECTION",
+        "AIRFLOW_VARIABLE",
+        "ENVIRONMENT_VARIABLE",
+        "SECRETS_BACKEND",
+        "METRICS_EXPORT",
+    ]
     scope: Literal["WORKSPACE", "DEPLOYMENT"]
     scope_entity_id: str
 
@@ -108,6 +126,7 @@ class ObjectShape(Shape):
     connection: ConnectionBody | None = None
     airflow_variable: ValueBody | None = None
     environment_variable: ValueBody | None = None
+    secrets_backend: BackendBody | None = None
     created_at: datetime
     created_by: Profile
     updated_at: datetime
@@ -168,5 +187,8 @@ def _id(link: EnvironmentLink) -> str:
 def _value(kind: Kind, plain: dict[str, Any], is_secret: bool) -> dict[str, Any]:
     if kind == Kind.CONNECTION:
         return {"connection": ConnectionBody.model_validate(plain)}
+    if kind == Kind.BACKEND:
+        shown = BackendBody(type=plain.get("type", ""), options=plain.get("extra", {}))
+        return {"secrets_backend": shown}
     name = "airflow_variable" if kind == Kind.VARIABLE else "environment_variable"
     return {name: ValueBody(value=plain.get("value", ""), is_secret=is_secret)}

@@ -12,6 +12,7 @@ from apps.dataplane.spec import VariableSpec
 from apps.deployments.models import Deployment
 from apps.deployments.reconciling import shared_values
 from apps.deployments.reconciling.shared_values import SharedValues
+from apps.environment.objects.backend_types import options_of
 from apps.environment.objects.models import EnvironmentLink, EnvironmentObject, Kind
 from apps.environment.objects.sealing import whole
 from apps.environment.objects.values import merged
@@ -73,10 +74,13 @@ def values_of(deployment: Deployment) -> SharedValues:
     connections: dict[str, dict[str, Any]] = {}
     variables: dict[str, str] = {}
     environment: list[VariableSpec] = []
+    backends: list[dict[str, Any]] = []
     for one in effective_objects(deployment):
         value, source = one.value(), one.source
         if source.kind == Kind.CONNECTION:
             connections[source.name] = {AIRFLOW_NAMES.get(k, k): v for k, v in value.items()}
+        elif source.kind == Kind.BACKEND:
+            backends.append({"type": value["type"], "options": options_of(value)})
         elif source.kind == Kind.VARIABLE:
             variables[source.name] = value.get("value", "")
         else:
@@ -85,10 +89,17 @@ def values_of(deployment: Deployment) -> SharedValues:
                     key=source.name, value=value.get("value", ""), is_secret=source.is_secret
                 )
             )
-    return SharedValues(document=_document(connections, variables), variables=tuple(environment))
+    return SharedValues(
+        document=_document(connections, variables, backends), variables=tuple(environment)
+    )
 
 
-def _document(connections: dict[str, Any], variables: dict[str, str]) -> str:
-    if not connections and not variables:
+def _document(
+    connections: dict[str, Any], variables: dict[str, str], backends: list[dict[str, Any]]
+) -> str:
+    if not connections and not variables and not backends:
         return ""
-    return json.dumps({"connections": connections, "variables": variables}, sort_keys=True)
+    found: dict[str, Any] = {"connections": connections, "variables": variables}
+    if backends:
+        found["backends"] = backends
+    return json.dumps(found, sort_keys=True)

@@ -13,6 +13,11 @@ class Kind(models.TextChoices):
     CONNECTION = "connection", "Connection"
     VARIABLE = "variable", "Airflow variable"
     ENVIRONMENT = "environment", "Environment variable"
+    BACKEND = "backend", "Secrets backend"
+
+
+# They have a type, and fields that follow it.
+TYPED = (Kind.CONNECTION, Kind.BACKEND)
 
 
 class Stored(models.Model):
@@ -21,7 +26,7 @@ class Stored(models.Model):
     `extra.token`.
 
     A connection has `type`, `host`, `schema`, `login`, `password`, `port` and `extra`, a mapping;
-    variables of both kinds have a `value`.
+    variables of both kinds have a `value`; a secrets backend has `type` and `extra`, its options.
     """
 
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -95,6 +100,8 @@ class EnvironmentObject(Stored):
         if self.kind == Kind.CONNECTION:
             host = self.plain.get("host")
             return f"{self.plain.get('type', '')}{f' at {host}' if host else ''}"
+        if self.kind == Kind.BACKEND:
+            return f"{self.get_kind_display()}, {self.plain.get('type', '')}"
         return f"{self.get_kind_display()}{', secret' if self.is_secret else ''}"
 
 

@@ -15,8 +15,15 @@ from apps.core.errors import Conflict, Invalid
 from apps.deployments import tasks
 from apps.deployments.models import Deployment, Phase
 from apps.deployments.reconciling.shared_values import note_change
+from apps.environment.objects.backend_types import BACKEND_TYPES, check_backend, moved
 from apps.environment.objects.connection_types import type_called
-from apps.environment.objects.models import EnvironmentLink, EnvironmentObject, Kind, Stored
+from apps.environment.objects.models import (
+    TYPED,
+    EnvironmentLink,
+    EnvironmentObject,
+    Kind,
+    Stored,
+)
 from apps.environment.objects.sealing import seal, secret_of
 from apps.environment.objects.values import (
     CONNECTION_FIELDS,
@@ -116,6 +123,8 @@ def override_object(
     if found.deployment_id or deployment.workspace_id != found.workspace_id:
         raise Invalid("Only an object of the workspace can be overridden in its Deployments.")
     link, _ = EnvironmentLink.objects.get_or_create(source=found, deployment=deployment)
+    if found.kind == Kind.BACKEND and value:
+        raise Invalid("A secrets backend is the same wherever it is linked to. Add another one.")
     checked = checked_value(found.kind, value)
     link.is_excluded = False
     _write_value(link, found.kind, checked, found.is_secret, _type_of(found, checked), forgotten)
@@ -145,16 +154,19 @@ def _lock(place: Place) -> Workspace:
 def _write(row: EnvironmentObject, data: ObjectData, actor: User) -> None:
     row.description = data.description.strip()[:500]
     value = checked_value(row.kind, data.value)
-    if row.kind == Kind.CONNECTION:
+    if row.kind in TYPED:
         row.is_secret = False
         if not value.get("type"):
             raise Invalid("Choose a type.", field="type")
+        if row.kind == Kind.BACKEND:
+            check_backend(value)
     else:
         _refuse_to_show(row, value, data)
         row.is_secret = data.is_secret
     had_type = row.plain.get("type")
-    if had_type and value.get("type") != had_type:
-        # What another provider reads is of no use to this one.
+    is_moved = row.kind == Kind.BACKEND and moved(row.plain, value, value["type"])
+    if had_type and (value.get("type") != had_type or is_moved):
+        # What another provider reads is of no use to this one, and no server gets another's.
         forgotten = {name for name in row.secret_fields if name.startswith("extra.")}
         data = _forgetting(data, forgotten)
     _write_value(row, row.kind, value, row.is_secret, value.get("type", ""), data.forgotten)
@@ -178,12 +190,18 @@ def _forgetting(data: ObjectData, names: set[str]) -> ObjectData:
 def _write_value(
     row: Stored, kind: str, value: Value, is_secret: bool, type_key: str, forgotten: Iterable[str]
 ) -> None:
-    shown = type_called(type_key).shown_extra if kind == Kind.CONNECTION else ()
+    shown = _shown_extra(kind, type_key)
     plain, typed = parted(kind, value, is_secret=is_secret, shown_extra=shown)
-    keeps = kind == Kind.CONNECTION or is_secret
+    keeps = kind in TYPED or is_secret
     stored = without(_known(row), forgotten) if keeps else {}
     row.plain = plain
     seal(row, merged(stored, typed))
+
+
+def _shown_extra(kind: str, type_key: str) -> Iterable[str]:
+    if kind == Kind.BACKEND:
+        return BACKEND_TYPES[type_key].shown_extra if type_key in BACKEND_TYPES else ()
+    return type_called(type_key).shown_extra if kind == Kind.CONNECTION else ()
 
 
 def _known(row: Stored) -> dict[str, Any]:

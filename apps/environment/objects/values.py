@@ -7,7 +7,7 @@ from typing import Any
 
 from apps.core.errors import Invalid
 from apps.dataplane.variables import refusal_of
-from apps.environment.objects.models import Kind
+from apps.environment.objects.models import TYPED, Kind
 
 Value = Mapping[str, Any]
 # What Airflow accepts as the id of a connection, and as the key of a variable.
@@ -50,7 +50,7 @@ def checked_name(kind: str, name: str) -> str:
         if refusal:
             raise Invalid(refusal.message, field="name")
         return name
-    if kind == Kind.VARIABLE:
+    if kind in (Kind.VARIABLE, Kind.BACKEND):
         if not name or len(name) > LONGEST_KEY or not name.isprintable():
             raise Invalid("Enter a key of 1 to 200 characters, without line breaks.", field="name")
         return name
@@ -66,7 +66,7 @@ def checked_name(kind: str, name: str) -> str:
 
 def checked_value(kind: str, value: Value) -> dict[str, Any]:
     """Return a value with the fields of its kind, those that are empty left out. Raises Invalid."""
-    found = _connection(value) if kind == Kind.CONNECTION else _variable(value)
+    found = _connection(value) if kind in TYPED else _variable(value)
     text = json.dumps(found, ensure_ascii=False)
     if NUL in text or "\\u0000" in text:
         raise Invalid("A value must not hold the character NUL: no program could receive it.")
@@ -124,7 +124,7 @@ def parted(
     """Part a value into what may be shown and what is sealed. Of `extra` only `shown_extra` is
     shown, and of that nothing whose name is that of a secret.
     """
-    if kind != Kind.CONNECTION:
+    if kind not in TYPED:
         return ({}, dict(value)) if is_secret else (dict(value), {})
     shown = {name for name in shown_extra if not is_secret_name(name)}
     extra = value.get("extra", {})

@@ -8,6 +8,7 @@ from django import forms
 
 from apps.core.web.forms import Choices
 from apps.deployments.models import Deployment
+from apps.environment.objects.backend_types import BackendType
 from apps.environment.objects.connection_types import ConnectionType, Field
 from apps.environment.objects.models import EnvironmentLink, EnvironmentObject, Kind
 from apps.environment.objects.services import ObjectData
@@ -149,6 +150,18 @@ class ConnectionForm(ObjectForm):
         )
 
 
+class BackendForm(ConnectionForm):
+    """The options of a secrets backend."""
+
+    def __init__(
+        self, data: Any, *, type_: BackendType, found: EnvironmentObject | None, **kwargs: Any
+    ) -> None:
+        super().__init__(data, type_=type_, found=found, **kwargs)
+        del self.fields["more"]
+        self.fields["name"].label = "Name"
+        self.fields["name"].help_text = "Airflow asks several backends in the order of their names."
+
+
 class OverrideForm(forms.Form):
     """The fields of an object that differ in one Deployment; empty ones do not."""
 
@@ -216,7 +229,7 @@ def value_entered(form: Any, type_: ConnectionType) -> dict[str, Any]:
         for one in type_.extra
         if data[f"{EXTRA}{one.name}"] not in ("", None, False)
     }
-    extra |= data["more"]
+    extra |= data.get("more") or {}
     return {**value, "extra": extra} if extra else value
 
 

@@ -28,7 +28,12 @@ from apps.environment.pages.parts import (
 from apps.organizations.models import Workspace
 
 PAGE_SIZE = 50
-ICONS = {Kind.CONNECTION: "database", Kind.VARIABLE: "settings", Kind.ENVIRONMENT: "terminal"}
+ICONS = {
+    Kind.CONNECTION: "database",
+    Kind.VARIABLE: "settings",
+    Kind.ENVIRONMENT: "terminal",
+    Kind.BACKEND: "lock",
+}
 
 
 @scoped(Workspace, VIEW_WORKSPACE, by="slug")
@@ -143,4 +148,5 @@ def _new_urls(place: Workspace | Deployment) -> dict[str, str]:
         "export": address(place, "export"),
         "variable": address(place, "new_object", Kind.VARIABLE),
         "environment": address(place, "new_object", Kind.ENVIRONMENT),
+        "backend": f"{address(place, 'types')}?kind={Kind.BACKEND}",
     }

@@ -10,11 +10,12 @@ from apps.accounts.sessions.services import STALE, fresh_sign_in_first, is_sign_
 from apps.core.web.form_pages import errors_shown_in, form_page, is_submitted
 from apps.deployments.models import Deployment
 from apps.environment.objects import services
+from apps.environment.objects.backend_types import BACKEND_TYPES
 from apps.environment.objects.connection_types import connection_types, type_called
-from apps.environment.objects.models import EnvironmentLink, EnvironmentObject, Kind
+from apps.environment.objects.models import TYPED, EnvironmentLink, EnvironmentObject, Kind
 from apps.environment.objects.queries import deployments_in, objects_of
 from apps.environment.objects.services import Place
-from apps.environment.pages.forms import ConnectionForm, OverrideForm, VariableForm
+from apps.environment.pages.forms import BackendForm, ConnectionForm, OverrideForm, VariableForm
 from apps.environment.pages.parts import address, on_deployment, on_workspace
 from apps.organizations.models import Workspace
 
@@ -22,12 +23,19 @@ LONGEST_TYPE = 100
 SAVED = {
     Kind.CONNECTION: "Tasks that begin from now on read it.",
     Kind.VARIABLE: "Tasks that begin from now on read it.",
+    Kind.BACKEND: "Tasks that begin from now on look there, too.",
     Kind.ENVIRONMENT: "The Deployments that it reaches restart their processes.",
 }
 
 
 def _types(request: HttpRequest, place: Place) -> HttpResponse:
-    context = _common(place) | {"types": connection_types()}
+    kind = Kind.BACKEND if request.GET.get("kind") == Kind.BACKEND else Kind.CONNECTION
+    context = _common(place) | {
+        "types": tuple(BACKEND_TYPES.values()) if kind == Kind.BACKEND else connection_types(),
+        "is_backend": kind == Kind.BACKEND,
+        "kind_label": kind.label.lower(),
+        "new_url": address(place, "new_object", kind),
+    }
     return render(request, "environment/types.html", context)
 
 
@@ -35,8 +43,10 @@ def _new_object(request: HttpRequest, place: Place, kind: str) -> HttpResponse:
     if kind not in Kind.values:
         raise Http404
     type_key = request.GET.get("type", "").strip()[:LONGEST_TYPE]
-    if kind == Kind.CONNECTION and not type_key:
-        return redirect(address(place, "types"))
+    if kind in TYPED and not type_key:
+        return redirect(f"{address(place, 'types')}?kind={kind}")
+    if kind == Kind.BACKEND and type_key not in BACKEND_TYPES:
+        raise Http404
     form = _form(request, place, kind, None, type_key)
     if is_submitted(request, form) and _is_confirmed(request, form):
         with errors_shown_in(form):
@@ -74,6 +84,8 @@ def _delete_object(request: HttpRequest, place: Place, object_id: int) -> HttpRe
 
 def _override(request: HttpRequest, workspace: Workspace, object_id: int, ref: str) -> HttpResponse:
     found = _found(workspace, object_id)
+    if found.kind == Kind.BACKEND:
+        raise Http404
     deployment = get_object_or_404(deployments_in(workspace), ref=ref)
     link = EnvironmentLink.objects.filter(source=found, deployment=deployment).first()
     data = request.POST if request.method == "POST" else None
@@ -119,6 +131,9 @@ def _form(
 ) -> ConnectionForm | VariableForm:
     data = request.POST if request.method == "POST" else None
     deployments = deployments_in(place) if isinstance(place, Workspace) else None
+    if kind == Kind.BACKEND:
+        backend = BACKEND_TYPES[type_key]
+        return BackendForm(data, type_=backend, found=found, deployments=deployments)
     if kind == Kind.CONNECTION:
         type_ = type_called(type_key)
         return ConnectionForm(data, type_=type_, found=found, deployments=deployments)
@@ -132,7 +147,8 @@ def _form_page(
     kind: Kind,
     found: EnvironmentObject | None,
 ) -> HttpResponse:
-    reached = _reached(found) if found and isinstance(place, Workspace) else []
+    has_overrides = kind != Kind.BACKEND and isinstance(place, Workspace)
+    reached = _reached(found) if found and has_overrides else []
     label = form.type_.name if isinstance(form, ConnectionForm) else ""
     context = _common(place) | {
         "form": form,
@@ -140,6 +156,7 @@ def _form_page(
         "kind": kind,
         "kind_label": kind.label.lower(),
         "type_label": label,
+        "package": form.type_.package if isinstance(form, BackendForm) else "",
         "restarts": kind == Kind.ENVIRONMENT,
         "delete_url": address(place, "delete_object", found.pk) if found else "",
         "overrides": _overrides(place, found, reached) if found else [],
@@ -189,7 +206,6 @@ def _common(place: Place) -> dict[str, Any]:
         "place": place,
         "is_deployment": isinstance(place, Deployment),
         "list_url": address(place),
-        "new_connection_url": address(place, "new_object", Kind.CONNECTION),
     }
 
 
