@@ -47,7 +47,11 @@ def viewer_of(**chosen: str) -> Viewer:
 
 
 async def now_in(viewer: Viewer) -> str:
-    return (await viewer.next(seconds=0)).decode()
+    """Return what waits to be sent, "" where nothing does."""
+    try:
+        return (await asyncio.wait_for(viewer.next(), 0.01)).decode()
+    except TimeoutError:
+        return ""
 
 
 # ---------- Tickets and rights ----------
@@ -151,16 +155,23 @@ def test_an_event_cannot_be_ended_by_its_data():
 
 def test_changes_are_told_once_and_silence_is_filled():
     async def run() -> None:
-        viewer = viewer_of()
-        assert await viewer.next(seconds=0.001) == IDLE
+        viewer, began = viewer_of(), asyncio.get_running_loop().time()
+        first = asyncio.create_task(viewer.next())
+        await asyncio.sleep(0)
+        viewer.sweep(began + viewers.IDLE_SECONDS - 1)
+        await asyncio.sleep(0)
+        assert not first.done()
+        viewer.sweep(began + viewers.IDLE_SECONDS + 1)
+        viewer.sweep(began + viewers.IDLE_SECONDS + 2)
+        assert await first == IDLE
         viewer.give(CHANGED)
         viewer.give(CHANGED)
-        assert await viewer.next(seconds=1) == CHANGED
+        assert await viewer.next() == CHANGED
         viewer.give(ENDED)
         viewer.finish()
         viewer.give(CHANGED)
-        assert await viewer.next(seconds=1) == ENDED
-        assert await viewer.next(seconds=1) == b""
+        assert await viewer.next() == ENDED
+        assert await viewer.next() == b""
 
     asyncio.run(run())
 
@@ -171,7 +182,30 @@ def test_a_reader_that_is_too_slow_is_dropped():
         for _ in range(100):
             viewer.give(b"x" * 10_000)
         assert viewer.is_over
-        assert len(await viewer.next(seconds=0)) <= viewers.MOST_BYTES
+        assert len(await viewer.next()) <= viewers.MOST_BYTES
+
+    asyncio.run(run())
+
+
+def test_what_is_not_taken_in_time_ends_its_stream_alone():
+    async def run() -> None:
+        stuck, waiting, dropped = viewer_of(), viewer_of(), []
+        for viewer in (stuck, waiting):
+            viewer.drop = lambda viewer=viewer: dropped.append(viewer)
+            viewer.give(CHANGED)
+        assert await stuck.next() == await waiting.next() == CHANGED
+        asking = asyncio.create_task(waiting.next())
+        await asyncio.sleep(0)
+        now = asyncio.get_running_loop().time()
+
+        for seconds in (viewers.WRITE_SECONDS - 1, viewers.WRITE_SECONDS + 1):
+            assert not dropped
+            stuck.sweep(now + seconds)
+            waiting.sweep(now + seconds)
+
+        assert dropped == [stuck]
+        assert stuck.is_over
+        assert await asking == IDLE
 
     asyncio.run(run())
 
@@ -215,7 +249,7 @@ def test_those_who_came_from_different_places_are_read_for_together_soon():
         assert text.reads == ["3"]
         assert "data: d" in await now_in(early)
         assert "data: d" in await now_in(late)
-        assert await now_in(narrow) == IDLE.decode()
+        assert await now_in(narrow) == ""
         assert follower.remove(early)
         assert follower.remove(late)
         assert not follower.remove(narrow)
@@ -233,10 +267,10 @@ def test_a_log_that_cannot_be_read_is_said_and_tried_again(monkeypatch: pytest.M
         viewer = viewer_of()
         follower.add(viewer, place="0")
         task = asyncio.create_task(follower.run())
-        said = await viewer.next(seconds=5)
+        said = await viewer.next()
         text.problem, text.lines = None, ["back"]
         while b"back" not in said:
-            said = await viewer.next(seconds=5)
+            said = await viewer.next()
         task.cancel()
 
     asyncio.run(run())
@@ -330,7 +364,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followers, "READ_SECONDS", 0.05)
     monkeypatch.setattr(hub, "CHECK_SECONDS", 0.5)
     monkeypatch.setattr(hub, "TICK_SECONDS", 0.1)
-    monkeypatch.setattr(server, "WRITE_SECONDS", 1.0)
+    monkeypatch.setattr(viewers, "WRITE_SECONDS", 1.0)
 
 
 def in_thread(act: Callable[[], Any]) -> Awaitable[Any]:
