@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+import resource
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, UnixConnector
+from aiohttp import ClientSession, UnixConnector, web
 from allauth.usersessions.models import UserSession
 from django.core import signing
 from django.db import connection
@@ -222,7 +223,7 @@ class Text:
         self.reads.append(place)
         if self.problem:
             raise self.problem
-        found, end = self.lines[int(place) :], str(len(self.lines))
+        found, end = self.lines[int(place or 0) :], str(len(self.lines))
         html = {one: "".join(x for x in found if one.choice.contains in x) for one in wanted}
         return Written(html=html, place=end, cursor=f"signed-{end}")
 
@@ -312,6 +313,63 @@ def test_lines_are_kept_by_text_and_level_as_pages_keep_them(
         "warn",
         "bad",
     ]
+
+
+MANY = 1_000
+
+
+@pytest.fixture
+def room_for_many() -> Iterator[None]:
+    """Let this process open as many files as two ends of each connection are."""
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(usual, 3 * MANY)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE,
+        (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most),
+    )
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
+
+
+def test_a_thousand_tabs_that_vanish_leave_nothing_and_their_log_is_read_no_more(
+    monkeypatch: pytest.MonkeyPatch, room_for_many: None, tmp_path: Any
+):
+    monkeypatch.setattr(followers, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(rights, "granted", lambda claim: claim.session_id)
+
+    async def run() -> None:
+        text, path = Text(), str(tmp_path / "live.sock")
+        served = hub.Hub(text)
+        runner = web.AppRunner(
+            server.make_app(served), access_log=None, handler_cancellation=True, shutdown_timeout=1
+        )
+        await runner.setup()
+        await web.UnixSite(runner, path, backlog=MANY).start()
+        connector = UnixConnector(path=path, limit=0)
+        async with ClientSession(connector=connector) as session, asyncio.timeout(60):
+            opened = await asyncio.gather(*(open_one(session, number) for number in range(MANY)))
+            assert served.counts() == {"viewers": MANY, "logs": 1, "positions": 1}
+            for response in opened:
+                response.connection.transport.abort()
+            while served.counts()["viewers"]:
+                await asyncio.sleep(0.05)
+            assert served.counts() == {"viewers": 0, "logs": 0, "positions": 0}
+            assert not served._by_session
+            reads = len(text.reads)
+            await asyncio.sleep(0.2)
+            assert len(text.reads) == reads
+        await served.close()
+        await runner.cleanup()
+
+    asyncio.run(run())
+
+
+async def open_one(session: ClientSession, number: int) -> Any:
+    ticket = Ticket(session_id=f"{number}", deployment_id=1, component="scheduler")
+    body = {"ticket": tickets.sign(ticket), "after": ""}
+    response = await session.post(f"http://live{server.PATH}", data=body)
+    assert response.status == 200
+    return response
 
 
 # ---------- With PostgreSQL and a browser's requests ----------
