@@ -1,12 +1,17 @@
-"""A queue that is merely full fails no task: a real Airflow whose patience ends after seconds."""
+"""A queue that is merely full fails no task, and is the reason that each of them gives: a real
+Airflow whose patience ends after seconds.
+"""
 
 from pathlib import Path
 
 import pytest
 
 from apps.dataplane.spec import VariableSpec, WorkerQueue
+from apps.observability.why.facts import TaskName
 from tests.dataplane.local_world import local_world
 from tests.dataplane.specs import make_code, make_runtime, make_spec
+from tests.dataplane.why_waiting import reason_of
+from tests.dataplane.world import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +30,17 @@ def crowd():
     one.expand(number=list(range(4)))
 
 
+@dag(schedule=None)
+def lost():
+    @task(queue="gpu")
+    def nowhere():
+        return None
+
+    nowhere()
+
+
 crowd()
+lost()
 """
 # Ten minutes made short: every task but the first waits for at least twice as long.
 SHORT = {
@@ -43,7 +58,16 @@ def test_tasks_that_wait_for_longer_than_airflow_s_patience_run_in_the_end(tmp_p
         spec = make_spec("full-comet", queues=(queue,), variables=variables, code=code)
         world.create(spec)
 
-        run = world.succeeded("crowd", world.trigger("crowd"), seconds=400)
+        nowhere = TaskName(dag_id="lost", run_id=world.trigger("lost"), task_id="nowhere")
+        eventually(lambda: reason_of(world, nowhere) == "queue-missing", seconds=60)
+        run_id = world.trigger("crowd")
+        each = [
+            TaskName(dag_id="crowd", run_id=run_id, task_id="one", map_index=index)
+            for index in range(4)
+        ]
+        full = ["started", "workers-at-max", "workers-at-max", "workers-at-max"]
+        eventually(lambda: sorted(reason_of(world, one) for one in each) == full, seconds=90)
+        run = world.succeeded("crowd", run_id, seconds=400)
 
         assert {task["try_number"] for task in run["tasks"]} == {1}
         world.delete()

@@ -16,9 +16,11 @@ from apps.dataplane.errors import DataPlaneError, Permanent
 from apps.dataplane.local.machine.cleanup import SUPERVISORD, find_leftovers
 from apps.dataplane.local.plane import LocalPlane
 from apps.dataplane.spec import VariableSpec
+from apps.observability.why.facts import TaskName
 from tests.dataplane.contract import BROKEN, PlaneContract, assert_a_broken_dag_is_told
 from tests.dataplane.local_world import LocalWorld, local_world
 from tests.dataplane.specs import DEFAULT_QUEUE, make_code, make_runtime, make_spec
+from tests.dataplane.why_waiting import reason_of
 from tests.dataplane.world import eventually
 
 pytestmark = pytest.mark.slow
@@ -94,11 +96,13 @@ def test_a_burst_scales_from_zero_and_back_and_loses_no_task(world: LocalWorld, 
 
     began_at = datetime.now(UTC)
     run_id = world.trigger("burst")
-    most = 0
+    task = TaskName(dag_id="burst", run_id=run_id, task_id="shell_3")
+    most, reasons = 0, set[str]()
     began = time.monotonic()
     while world.run("burst", run_id)["state"] not in ("success", "failed"):
         [seen] = world.plane.observe(ref=world.spec.ref).queues
         most = max(most, seen.workers_ready)
+        reasons.add(reason_of(world, task))
         assert time.monotonic() - began < 150
         time.sleep(1)
     run = world.run("burst", run_id)
@@ -106,6 +110,8 @@ def test_a_burst_scales_from_zero_and_back_and_loses_no_task(world: LocalWorld, 
     assert run["state"] == "success"
     assert [task["try_number"] for task in run["tasks"]] == [1] * 8
     assert most == 3
+    assert reasons & {"no-workers", "scaling-up"}
+    assert reasons <= {"nothing", "no-workers", "scaling-up", "workers-at-max", "started"}
     eventually(
         lambda: world.plane.observe(ref=world.spec.ref).queues[0].workers_ready == 0, seconds=60
     )

@@ -60,7 +60,6 @@ from apps.observability.incidents.detectors import findings, seen
 from apps.observability.results.reading import read_results
 from apps.observability.results.storage import write_results
 from apps.observability.why.facts import TaskName, facts_in
-from apps.observability.why.reasons import Known, reason_for
 from apps.organizations.models import Workspace
 from apps.status_pages.health.sensing import of_deployment
 from apps.status_pages.setup.states import State
@@ -75,6 +74,7 @@ from tests.dataplane.projects import ASKING, BROKEN, PROJECT, write_lock
 from tests.dataplane.specs import OLDER, PORTAL_URL, make_code, make_runtime, make_spec
 from tests.dataplane.vault import TOKEN, looked_up, running_vault
 from tests.dataplane.visitor import FORM, WRONG_CLAIMS, call, cookie, make_token, sign_in
+from tests.dataplane.why_waiting import reason_of
 from tests.dataplane.world import eventually, settle
 from tests.deploys.git_servers import Repository, https_server
 from tests.kubernetes.certificates import Authority
@@ -910,22 +910,37 @@ def test_a_full_triggerer_and_a_silent_scheduler_are_found(
     assert 0 < strain[("volume_free", "")] < strain[("volume_bytes", "")]
     assert strain[("lost_tasks", "")] == 0
 
-    name = "open-comet--scheduler"
+    with silent(world, program="scheduler", job="SchedulerJob"):
+        # A scheduler that was started lately is starting, whatever its heartbeat says.
+        eventually(lambda: "heartbeat-late" in _measured_incidents(world), seconds=120)
+        assert _shown(world) == State.MAJOR
+        late = TaskName(dag_id="deferred", run_id=world.trigger("deferred"), task_id="away_0")
+        assert reason_of(world, late) == "scheduler-away"
+        assert read_history(world, int(time.time())).gauges[("heartbeat_age", "scheduler")] > 110
+    eventually(lambda: "heartbeat-late" not in _measured_incidents(world), seconds=60)
+    with silent(world, program="triggerer", job="TriggererJob"):
+        away = TaskName(dag_id="deferred", run_id=run_id, task_id="away_0")
+        eventually(lambda: reason_of(world, away) == "triggerer-away")
+    eventually(lambda: reason_of(world, away) == "deferred")
+    world.apply(variables=(), code=make_code(tmp_path, {"plain.py": PLAIN}))
+
+
+@contextlib.contextmanager
+def silent(world: LocalWorld, *, program: str, job: str) -> Iterator[None]:
+    """Stop a program of the shared Airflow for a while, as if it had sent its last heartbeat two
+    minutes ago.
+    """
+    name = f"open-comet--{program}"
     os.kill(world.pids()[name], signal.SIGSTOP)
     try:
         change_database(
             world,
-            "UPDATE job SET latest_heartbeat = latest_heartbeat - interval '2 minutes' "
-            "WHERE job_type = 'SchedulerJob'",
+            "UPDATE job SET latest_heartbeat = latest_heartbeat - interval '2 minutes' "  # noqa: S608 - of this file
+            f"WHERE job_type = '{job}'",
         )
-        # A scheduler that was started lately is starting, whatever its heartbeat says.
-        eventually(lambda: "heartbeat-late" in _measured_incidents(world), seconds=120)
-        assert _shown(world) == State.MAJOR
-        assert read_history(world, int(time.time())).gauges[("heartbeat_age", "scheduler")] > 110
+        yield
     finally:
         os.kill(world.pids()[name], signal.SIGCONT)
-    eventually(lambda: "heartbeat-late" not in _measured_incidents(world), seconds=60)
-    world.apply(variables=(), code=make_code(tmp_path, {"plain.py": PLAIN}))
 
 
 def change_database(world: LocalWorld, statement: str) -> None:
@@ -1057,10 +1072,7 @@ def _reason(
     world: LocalWorld, runs: dict[str, list[str]], dag_id: str, run: int, task_id: str, index: int
 ) -> str:
     name = TaskName(dag_id=dag_id, run_id=runs[dag_id][run], task_id=task_id, map_index=index)
-    facts = facts_in(world.airflow("GET", f"/auth/portal/why?{name.as_query}"))
-    if facts is None:
-        return "not there yet"
-    return reason_for(facts, Known(executor="local")).key
+    return reason_of(world, name)
 
 
 def _upgrade_while_a_task_runs(aging: LocalWorld, tmp_path: Path) -> None:

@@ -541,6 +541,39 @@ def test_a_batch_of_a_deployment_that_is_gone_does_not_stop_the_others(
     assert "does not tell its history yet" in Collection.objects.get().last_error
 
 
+FULL = """
+    CREATE FUNCTION refuse_as_full() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER full_disk BEFORE INSERT ON observability_sample
+    EXECUTE FUNCTION refuse_as_full();
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_what_a_full_disk_refuses_is_written_when_there_is_room(deployment: Deployment):
+    put(deployment)
+    one = Collector()
+    turn = Turn(deployment_id=deployment.pk, counted_until=None, due_at=NOW)
+    reading = Reading(deployment_id=deployment.pk, at=NOW, gauges={("pods", ""): 1})
+    one._done = [(turn, reading)]
+
+    with connection.cursor() as cursor:
+        cursor.execute(FULL)
+    try:
+        asyncio.run(one._turn())
+        assert one._done == [(turn, reading)]
+        assert not Sample.objects.exists()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse_as_full CASCADE")
+    asyncio.run(one._turn())
+    one._database.submit(collector._close).result()
+
+    assert Sample.objects.filter(deployment=deployment).count() == 1
+    assert (turn, reading) not in one._done
+
+
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_the_command_asks_and_ends_when_it_is_told_to(deployment: Deployment, tmp_path: Path):

@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+import resource
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, UnixConnector
+from aiohttp import ClientSession, UnixConnector, web
 from allauth.usersessions.models import UserSession
 from django.core import signing
 from django.db import connection
@@ -47,7 +48,11 @@ def viewer_of(**chosen: str) -> Viewer:
 
 
 async def now_in(viewer: Viewer) -> str:
-    return (await viewer.next(seconds=0)).decode()
+    """Return what waits to be sent, "" where nothing does."""
+    try:
+        return (await asyncio.wait_for(viewer.next(), 0.01)).decode()
+    except TimeoutError:
+        return ""
 
 
 # ---------- Tickets and rights ----------
@@ -151,16 +156,23 @@ def test_an_event_cannot_be_ended_by_its_data():
 
 def test_changes_are_told_once_and_silence_is_filled():
     async def run() -> None:
-        viewer = viewer_of()
-        assert await viewer.next(seconds=0.001) == IDLE
+        viewer, began = viewer_of(), asyncio.get_running_loop().time()
+        first = asyncio.create_task(viewer.next())
+        await asyncio.sleep(0)
+        viewer.sweep(began + viewers.IDLE_SECONDS - 1)
+        await asyncio.sleep(0)
+        assert not first.done()
+        viewer.sweep(began + viewers.IDLE_SECONDS + 1)
+        viewer.sweep(began + viewers.IDLE_SECONDS + 2)
+        assert await first == IDLE
         viewer.give(CHANGED)
         viewer.give(CHANGED)
-        assert await viewer.next(seconds=1) == CHANGED
+        assert await viewer.next() == CHANGED
         viewer.give(ENDED)
         viewer.finish()
         viewer.give(CHANGED)
-        assert await viewer.next(seconds=1) == ENDED
-        assert await viewer.next(seconds=1) == b""
+        assert await viewer.next() == ENDED
+        assert await viewer.next() == b""
 
     asyncio.run(run())
 
@@ -171,7 +183,30 @@ def test_a_reader_that_is_too_slow_is_dropped():
         for _ in range(100):
             viewer.give(b"x" * 10_000)
         assert viewer.is_over
-        assert len(await viewer.next(seconds=0)) <= viewers.MOST_BYTES
+        assert len(await viewer.next()) <= viewers.MOST_BYTES
+
+    asyncio.run(run())
+
+
+def test_what_is_not_taken_in_time_ends_its_stream_alone():
+    async def run() -> None:
+        stuck, waiting, dropped = viewer_of(), viewer_of(), []
+        for viewer in (stuck, waiting):
+            viewer.drop = lambda viewer=viewer: dropped.append(viewer)
+            viewer.give(CHANGED)
+        assert await stuck.next() == await waiting.next() == CHANGED
+        asking = asyncio.create_task(waiting.next())
+        await asyncio.sleep(0)
+        now = asyncio.get_running_loop().time()
+
+        for seconds in (viewers.WRITE_SECONDS - 1, viewers.WRITE_SECONDS + 1):
+            assert not dropped
+            stuck.sweep(now + seconds)
+            waiting.sweep(now + seconds)
+
+        assert dropped == [stuck]
+        assert stuck.is_over
+        assert await asking == IDLE
 
     asyncio.run(run())
 
@@ -188,7 +223,7 @@ class Text:
         self.reads.append(place)
         if self.problem:
             raise self.problem
-        found, end = self.lines[int(place) :], str(len(self.lines))
+        found, end = self.lines[int(place or 0) :], str(len(self.lines))
         html = {one: "".join(x for x in found if one.choice.contains in x) for one in wanted}
         return Written(html=html, place=end, cursor=f"signed-{end}")
 
@@ -215,7 +250,7 @@ def test_those_who_came_from_different_places_are_read_for_together_soon():
         assert text.reads == ["3"]
         assert "data: d" in await now_in(early)
         assert "data: d" in await now_in(late)
-        assert await now_in(narrow) == IDLE.decode()
+        assert await now_in(narrow) == ""
         assert follower.remove(early)
         assert follower.remove(late)
         assert not follower.remove(narrow)
@@ -233,10 +268,10 @@ def test_a_log_that_cannot_be_read_is_said_and_tried_again(monkeypatch: pytest.M
         viewer = viewer_of()
         follower.add(viewer, place="0")
         task = asyncio.create_task(follower.run())
-        said = await viewer.next(seconds=5)
+        said = await viewer.next()
         text.problem, text.lines = None, ["back"]
         while b"back" not in said:
-            said = await viewer.next(seconds=5)
+            said = await viewer.next()
         task.cancel()
 
     asyncio.run(run())
@@ -278,6 +313,63 @@ def test_lines_are_kept_by_text_and_level_as_pages_keep_them(
         "warn",
         "bad",
     ]
+
+
+MANY = 1_000
+
+
+@pytest.fixture
+def room_for_many() -> Iterator[None]:
+    """Let this process open as many files as two ends of each connection are."""
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(usual, 3 * MANY)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE,
+        (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most),
+    )
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
+
+
+def test_a_thousand_tabs_that_vanish_leave_nothing_and_their_log_is_read_no_more(
+    monkeypatch: pytest.MonkeyPatch, room_for_many: None, tmp_path: Any
+):
+    monkeypatch.setattr(followers, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(rights, "granted", lambda claim: claim.session_id)
+
+    async def run() -> None:
+        text, path = Text(), str(tmp_path / "live.sock")
+        served = hub.Hub(text)
+        runner = web.AppRunner(
+            server.make_app(served), access_log=None, handler_cancellation=True, shutdown_timeout=1
+        )
+        await runner.setup()
+        await web.UnixSite(runner, path, backlog=MANY).start()
+        connector = UnixConnector(path=path, limit=0)
+        async with ClientSession(connector=connector) as session, asyncio.timeout(60):
+            opened = await asyncio.gather(*(open_one(session, number) for number in range(MANY)))
+            assert served.counts() == {"viewers": MANY, "logs": 1, "positions": 1}
+            for response in opened:
+                response.connection.transport.abort()
+            while served.counts()["viewers"]:
+                await asyncio.sleep(0.05)
+            assert served.counts() == {"viewers": 0, "logs": 0, "positions": 0}
+            assert not served._by_session
+            reads = len(text.reads)
+            await asyncio.sleep(0.2)
+            assert len(text.reads) == reads
+        await served.close()
+        await runner.cleanup()
+
+    asyncio.run(run())
+
+
+async def open_one(session: ClientSession, number: int) -> Any:
+    ticket = Ticket(session_id=f"{number}", deployment_id=1, component="scheduler")
+    body = {"ticket": tickets.sign(ticket), "after": ""}
+    response = await session.post(f"http://live{server.PATH}", data=body)
+    assert response.status == 200
+    return response
 
 
 # ---------- With PostgreSQL and a browser's requests ----------
@@ -330,7 +422,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followers, "READ_SECONDS", 0.05)
     monkeypatch.setattr(hub, "CHECK_SECONDS", 0.5)
     monkeypatch.setattr(hub, "TICK_SECONDS", 0.1)
-    monkeypatch.setattr(server, "WRITE_SECONDS", 1.0)
+    monkeypatch.setattr(viewers, "WRITE_SECONDS", 1.0)
 
 
 def in_thread(act: Callable[[], Any]) -> Awaitable[Any]:

@@ -38,6 +38,10 @@ _READ = """
     WHERE series.deployment_id = %(deployment)s AND series.metric = ANY(%(metrics)s)
         AND (%(labels)s::text[] IS NULL OR series.label = ANY(%(labels)s::text[]))
 """
+_READ_RECENT = """
+    SELECT slot, series, packed FROM observability_sample
+    WHERE deployment_id = %s AND slot >= %s AND slot < %s
+"""
 POINT_SECONDS = (30, 60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
 
 
@@ -164,13 +168,13 @@ def _stored(
 
 def _recent(deployment_id: int, span: Span, series: Several[int]) -> dict[int, dict[int, float]]:
     """Return what is not packed yet: values by series and slot."""
-    rows = Sample.objects.filter(
-        deployment_id=deployment_id, slot__gte=span.begin // RAW, slot__lt=span.end // RAW
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_READ_RECENT, [deployment_id, span.begin // RAW, span.end // RAW])
+        rows = cursor.fetchall()
     found: dict[int, dict[int, float]] = defaultdict(dict)
     known: list[int] = []
     wanted: list[tuple[int, int]] = []
-    for slot, ids, data in rows.values_list("slot", "series", "packed"):
+    for slot, ids, data in rows:
         # They are the same from one sample to the next, as a rule.
         if ids != known:
             known, wanted = ids, [(place, pk) for place, pk in enumerate(ids) if pk in series]

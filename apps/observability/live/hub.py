@@ -52,6 +52,7 @@ class Hub:
         self._tasks = [
             asyncio.create_task(listen(self._told, missed=self._told_nothing)),
             asyncio.create_task(self._check_always()),
+            asyncio.create_task(self._sweep_always()),
         ]
 
     async def close(self) -> None:
@@ -138,6 +139,17 @@ class Hub:
             await asyncio.sleep(TICK_SECONDS)
             with suppress(Error):
                 await self.check()
+
+    async def _sweep_always(self) -> None:
+        """Beside the checks, which wait for the database."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.sweep(asyncio.get_running_loop().time())
+
+    def sweep(self, now: float) -> None:
+        """Let idle streams know that they live, and drop those that are not read."""
+        for viewer in list(self._viewers):
+            viewer.sweep(now)
 
     async def check(self) -> None:
         """End the streams whose claim holds no more, of those that are due to be checked. While the

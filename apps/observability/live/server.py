@@ -3,10 +3,9 @@
 Any origin may read an answer: whoever has a ticket has it from a page of the portal.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -26,7 +25,6 @@ HEADERS = {
     # nginx keeps answers back otherwise.
     "X-Accel-Buffering": "no",
 }
-IDLE_SECONDS, WRITE_SECONDS = 15.0, 20.0
 # A ticket and a cursor, which names a place in each pod's log.
 MOST_BODY_BYTES = 64 * 1024
 HUB = web.AppKey("hub", Hub)
@@ -65,16 +63,11 @@ async def _send(request: web.Request, viewer: Viewer) -> web.StreamResponse:
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(request)
     viewer.drop = lambda: _drop(request, viewer)
-    try:
-        while data := await viewer.next(seconds=IDLE_SECONDS):
-            async with asyncio.timeout(WRITE_SECONDS):
-                await response.write(data)
+    # It left, or was dropped.
+    with suppress(ConnectionError):
+        while data := await viewer.next():
+            await response.write(data)
         await response.write_eof()
-    except TimeoutError:
-        viewer.drop()
-    except ConnectionError:
-        # It left, or was dropped.
-        return response
     return response
 
 
