@@ -10,6 +10,8 @@ class DeploysConfig(AppConfig):
         # By name, because they need models, which load after this module.
         import_string("apps.deploys.git.earlier_access.connect")()
         import_string("apps.deploys.promotion.earlier_access.connect")()
+        rules = import_string("apps.deployments.editing.code_rights.RULES")
+        rules.append(import_string("apps.deploys.deliveries.enforcement.ensure_may_deliver"))
         sealed_in = import_string("apps.deployments.secrets.keys.sealed_in")
         columns = import_string("apps.deployments.secrets.keys.SEALED_COLUMNS")
         repository = self.get_model("GitRepository")

@@ -24,6 +24,7 @@ from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import validate, validate_name
 from apps.deployments.database_version import present_of
+from apps.deployments.editing.code_rights import ensure_may_configure, ensure_may_restore
 from apps.deployments.editing.revisions import (
     InvalidConfiguration,
     add_revision,
@@ -112,13 +113,16 @@ def update_config(
     base_revision_number: int,
     reason: str = "",
 ) -> Operation:
-    """Make a revision on top of the one that was edited. Raises StaleBase, Invalid or Conflict."""
+    """Make a revision on top of the one that was edited. Raises StaleBase, Invalid or Conflict, and
+    Refused for what takes the right to deploy code.
+    """
     deployment = lock_deployment(deployment)
     current = _wanted(deployment)
     if current.number != base_revision_number:
         raise StaleBase(current=current)
     before = current.configuration
     _check(configuration, deployment.cluster, deployment.workspace, deployment)
+    ensure_may_configure(actor=actor, deployment=deployment, before=before, after=configuration)
     differences = changes(before, configuration)
     if not differences:
         raise Invalid("Nothing has changed, so there is nothing to apply.")
@@ -181,6 +185,7 @@ def restore_revision(
         raise StaleBase(current=current)
     if revision.deployment_id != deployment.pk:
         raise Invalid("That revision belongs to another Deployment.")
+    ensure_may_restore(actor=actor, deployment=deployment, revision=revision)
     configuration = revision.configuration
     try:
         _check(
@@ -285,6 +290,7 @@ def _create(
         database_server=cluster.database_server,
         namespace=_free_namespace(cluster),
     )
+    ensure_may_configure(actor=actor, deployment=deployment, before=None, after=configuration)
     deployment.airflow_secrets = sealed.new_airflow_secrets(
         deployment_id=deployment.pk, fernet_key=origin.fernet_key
     )
