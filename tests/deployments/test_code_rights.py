@@ -19,8 +19,10 @@ from apps.deployments.editing.services import (
 from apps.deployments.layering.services import update_layer
 from apps.deployments.models import Deployment, Operation, Revision
 from apps.deploys.deliveries.enforcement import DeployedByAutomation, set_for_deployment
+from apps.moving.copying.services import Parts, copy_deployment
+from apps.moving.transferring.services import transfer_deployment
 from apps.organizations.models import Organization, Workspace
-from tests.conftest import custom_role, make_user, put_role
+from tests.conftest import custom_role, make_user, put_role, role
 from tests.deployments.conftest import FAR
 from tests.kubernetes.certificates import Authority
 
@@ -37,7 +39,7 @@ DELIVERS = ("deployment.deploys.view", "deployment.deploys.create")
 
 @pytest.fixture
 def deployment(remote: Cluster, make_deployment: Any) -> Deployment:
-    made: Deployment = make_deployment(cluster=remote)
+    made: Deployment = make_deployment(cluster=remote, config=FAR.to_json())
     return made
 
 
@@ -152,3 +154,25 @@ def test_the_right_to_deploy_is_enough_beside_that_to_edit(
     update_layer(
         actor=dan, place=workspace, values={"ca_bundle": bundle}, locked=(), may_apply_again=True
     )
+
+
+def test_no_secret_comes_to_code_of_a_person_who_may_not_deploy_where_it_is(
+    deployment: Deployment, organization: Organization, alice: User
+) -> None:
+    mine = Workspace.objects.create(organization=organization, name="Mine", slug="mine")
+    mallory = make_user("Mallory")
+    held = (*EDITS, "deployment.delete")
+    made = custom_role("Mover", held, organization=organization, actor=alice, scope="workspace")
+    put_role(mallory, made, deployment.workspace)
+    put_role(mallory, role("workspace", "owner"), mine)
+    copy = {"actor": mallory, "source": deployment, "workspace": mine, "name": "copy"}
+
+    with pytest.raises(CodeRightMissing, match="may deploy code in Mine"):
+        transfer_deployment(actor=mallory, deployment=deployment, workspace=mine)
+    for parts in (Parts(code=False), Parts(code=False, variables=False)):
+        with pytest.raises(CodeRightMissing, match="may deploy code in Mine"):
+            copy_deployment(**copy, parts=parts)
+
+    deployment.refresh_from_db()
+    assert deployment.workspace != mine
+    copy_deployment(**copy, parts=Parts(code=False, variables=False, objects=False))

@@ -11,6 +11,7 @@ from apps.accounts.models import User
 from apps.core.errors import Refused
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.models import Deployment, Revision
+from apps.organizations.models import Workspace
 
 DEPLOY = "deployment.deploys.create"
 TRUST = "ca_bundle"
@@ -60,6 +61,17 @@ def ensure_may_restore(*, actor: User, deployment: Deployment, revision: Revisio
         raise CodeRightMissing(
             f"Revision {revision.number} has other code, another image or another CA bundle. Going "
             "back to it takes the permission “Deploy code and roll back”. Ask a person who has it."
+        )
+
+
+def ensure_gains_no_code(*, actor: User, deployment: Deployment, workspace: Workspace) -> None:
+    """Raise CodeRightMissing where the person may deploy code in another workspace and not to this
+    Deployment: its secrets would come to code of theirs.
+    """
+    if actor.has_perm(DEPLOY, workspace) and not actor.has_perm(DEPLOY, deployment):
+        raise CodeRightMissing(
+            f"You may deploy code in {workspace}, and not to {deployment.name}, whose secrets come "
+            "along. Ask a person with the permission “Deploy code and roll back” to do it."
         )
 
 
