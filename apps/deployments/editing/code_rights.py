@@ -64,6 +64,17 @@ def ensure_may_restore(*, actor: User, deployment: Deployment, revision: Revisio
         )
 
 
+def ensure_may_bring_airflow(*, actor: User, workspace: Workspace) -> None:
+    """Raise CodeRightMissing without the right to deploy code in a workspace. Airflow runs what its
+    database says: a row of `trigger` names the class that the triggerer makes.
+    """
+    if not actor.has_perm(DEPLOY, workspace):
+        raise CodeRightMissing(
+            "The database of an Airflow brings code along: its triggerer runs what stands there. "
+            "To bring one takes the permission “Deploy code and roll back”. Ask a person who has it."
+        )
+
+
 def ensure_gains_no_code(*, actor: User, deployment: Deployment, workspace: Workspace) -> None:
     """Raise CodeRightMissing where the person may deploy code in another workspace and not to this
     Deployment: its secrets would come to code of theirs.
