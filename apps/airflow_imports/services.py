@@ -23,6 +23,7 @@ from apps.airflow_imports.source.sealing import ImportSecrets, open_secrets, sea
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.configuration.options import deployment_options
+from apps.deployments.editing.code_rights import ensure_may_bring_airflow
 from apps.deployments.editing.services import Origin, create_deployment
 from apps.deployments.models import Operation, Phase
 from apps.organizations.models import Workspace
@@ -59,6 +60,7 @@ def begin_import(*, actor: User, workspace: Workspace, data: ImportData) -> Airf
     """Take a dump, or the address of a running database, which a job reads. Raises Invalid or
     Refused.
     """
+    ensure_may_bring_airflow(actor=actor, workspace=workspace)
     keys = _checked_keys(data.fernet_key)
     _check_server(data)
     row = AirflowImport(
@@ -107,6 +109,7 @@ def create_from_import(
     Conflict.
     """
     row = AirflowImport.objects.select_for_update(of=("self",)).get(pk=row.pk)
+    ensure_may_bring_airflow(actor=actor, workspace=row.workspace)
     if row.state != ImportState.READY:
         raise Conflict("This Airflow is not ready, or a Deployment was created from it already.")
     if not row.archive.is_file():

@@ -22,6 +22,7 @@ from apps.core.errors import Conflict, Invalid, Refused
 from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import Configuration, Variable
 from apps.deployments.configuration.validation import Present, validate
+from apps.deployments.editing.code_rights import ensure_may_restore
 from apps.deployments.editing.revisions import add_revision
 from apps.deployments.editing.services import Origin, create_deployment
 from apps.deployments.models import Deployment, Operation, Revision, SecretValue
@@ -47,6 +48,7 @@ def restore_backup(*, actor: User, backup: Backup, typed_name: str) -> Operation
         raise Invalid(f"Type {deployment.name} to restore the backup.", field="typed_name")
     revision = checked_revision(backup)
     configuration = revision.configuration
+    ensure_may_restore(actor=actor, deployment=deployment, revision=revision)
     _check(configuration, backup, deployment)
     _fetch(backup)
     return add_revision(

@@ -66,6 +66,7 @@ CLOSED_PREFIXES = (
     "NODE_",
     "NPM_CONFIG_",
     "GIT_CONFIG",
+    "GIT_SSL_",
     # How libpq reaches the metadata database. PGHOST and its like are free: the portal's address is
     # complete.
     "PGSSL",
@@ -106,7 +107,14 @@ CLOSED_NAMES = frozenset(
         "KUBECONFIG",
         "REQUESTS_CA_BUNDLE",
         "CURL_CA_BUNDLE",
+        "AWS_CA_BUNDLE",
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+        "HTTPLIB2_CA_CERTS",
         "SSLKEYLOGFILE",
+        # Libraries that the first takes from a file, and commands that the second lets a credential
+        # name.
+        "GSS_MECH_CONFIG",
+        "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES",
         "CURL_HOME",
         "PERL5LIB",
         "PERL5OPT",
@@ -162,7 +170,10 @@ _INSTEAD = (
     ),
     (re.compile(r"AIRFLOW__(SECRETS__|WORKERS__SECRETS_).*"), INSTEAD_OF_SECRETS),
     (re.compile(r"AIRFLOW__LOGGING__.*"), INSTEAD_OF_LOGS),
-    (re.compile(r"(SSL_|OPENSSL_|PGSSL).*|.*_CA_BUNDLE"), INSTEAD_OF_TRUST),
+    (
+        re.compile(r"(SSL_|OPENSSL_|PGSSL|GIT_SSL_|GRPC_|HTTPLIB2_).*|.*_CA_BUNDLE"),
+        INSTEAD_OF_TRUST,
+    ),
     (re.compile(r"(PIP_|UV_).*"), INSTEAD_OF_PACKAGES),
 )
 

@@ -10,8 +10,8 @@ class DeploysConfig(AppConfig):
         # By name, because they need models, which load after this module.
         import_string("apps.deploys.git.earlier_access.connect")()
         import_string("apps.deploys.promotion.earlier_access.connect")()
-        rules = import_string("apps.deployments.editing.services.IMAGE_RULES")
-        rules.append(import_string("apps.deploys.deliveries.enforcement.image_rule"))
+        rules = import_string("apps.deployments.editing.code_rights.RULES")
+        rules.append(import_string("apps.deploys.deliveries.enforcement.ensure_may_deliver"))
         pulled = import_string("apps.registry.services.PULLED_BESIDES")
         pulled.append(import_string("apps.deploys.promotion.images.repositories_promoted_to"))
         sealed_in = import_string("apps.deployments.secrets.keys.sealed_in")

@@ -28,6 +28,7 @@ from apps.deployments.reconciling.compiler import compile_spec
 from apps.deployments.secrets import sealed
 from apps.organizations.models import Workspace
 from tests.backups.conftest import folder
+from tests.conftest import custom_role, make_user, put_role
 
 __all__ = ["folder"]
 pytestmark = pytest.mark.django_db
@@ -124,6 +125,30 @@ def test_others_are_refused(
         for path in ("new/", f"{row.pk}/create/", f"{row.pk}/unpause/", f"{row.pk}/remove/"):
             assert client.post(f"{url}{path}", SERVER).status_code == status
     assert AirflowImport.objects.count() == 1
+
+
+def test_a_database_is_code_for_those_who_may_deploy_some(
+    client_of: Callable[[User], Client], alice: User, workspace: Workspace, url: str
+) -> None:
+    creates = ("workspace.view", "workspace.deployments.create")
+    edith = make_user("Edith")
+    made = custom_role(
+        "Creator", creates, organization=workspace.organization, actor=alice, scope="workspace"
+    )
+    put_role(edith, made, workspace)
+    row = read(brought(client_of(alice), url))
+    client = client_of(edith)
+
+    begun = client.post(f"{url}new/", {**DUMP, "dump": dump()})
+    created = client.post(
+        f"{url}{row.pk}/create/", {"name": "shop", "runtime": "3.3.2-1", "executor": "celery"}
+    )
+
+    for response in (begun, created):
+        assert response.status_code == 422
+        assert "brings code along" in response.content.decode()
+    assert AirflowImport.objects.count() == 1
+    assert not Deployment.objects.exists()
 
 
 @pytest.mark.parametrize(

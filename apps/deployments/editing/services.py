@@ -6,7 +6,7 @@ begins the operation that people follow, and makes the row due. The message to a
 
 import secrets
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from apps.deployments.configuration.options import deployment_options
 from apps.deployments.configuration.schema import Configuration
 from apps.deployments.configuration.validation import validate, validate_name
 from apps.deployments.database_version import present_of
+from apps.deployments.editing.code_rights import ensure_may_configure, ensure_may_restore
 from apps.deployments.editing.revisions import (
     InvalidConfiguration,
     add_revision,
@@ -45,9 +46,6 @@ from apps.organizations.models import Workspace
 from apps.organizations.tokens.services import revoke_tokens_in
 
 REF_ALPHABET = string.ascii_lowercase + string.digits
-# Who may bring another image by an edit. The app of deploys, which is above this one, puts its rule
-# here when it is ready; it raises Refused.
-IMAGE_RULES: list[Callable[[User, Deployment], None]] = []
 NAME_CONSTRAINT = "deployment_name_unique_in_workspace"
 
 
@@ -115,8 +113,8 @@ def update_config(
     base_revision_number: int,
     reason: str = "",
 ) -> Operation:
-    """Make a revision on top of the one that was edited. Raises StaleBase, Invalid, Conflict, and
-    Refused for an image of people's own that the actor may not bring.
+    """Make a revision on top of the one that was edited. Raises StaleBase, Invalid or Conflict, and
+    Refused for what takes the right to deploy code.
     """
     deployment = lock_deployment(deployment)
     current = _wanted(deployment)
@@ -124,7 +122,7 @@ def update_config(
         raise StaleBase(current=current)
     before = current.configuration
     _check(configuration, deployment.cluster, deployment.workspace, deployment)
-    _check_image(actor, deployment, before, configuration)
+    ensure_may_configure(actor=actor, deployment=deployment, before=before, after=configuration)
     differences = changes(before, configuration)
     if not differences:
         raise Invalid("Nothing has changed, so there is nothing to apply.")
@@ -138,15 +136,6 @@ def update_config(
         packages_digest=current.packages_digest,
         reason=reason,
     )
-
-
-def _check_image(
-    actor: User, deployment: Deployment, before: Configuration, after: Configuration
-) -> None:
-    image = before.image.digest if before.image else ""
-    if after.image and after.image.digest != image:
-        for rule in IMAGE_RULES:
-            rule(actor, deployment)
 
 
 @transaction.atomic
@@ -201,6 +190,7 @@ def restore_revision(
         raise StaleBase(current=current)
     if revision.deployment_id != deployment.pk:
         raise Invalid("That revision belongs to another Deployment.")
+    ensure_may_restore(actor=actor, deployment=deployment, revision=revision)
     configuration = revision.configuration
     try:
         _check(
@@ -305,6 +295,7 @@ def _create(
         database_server=cluster.database_server,
         namespace=_free_namespace(cluster),
     )
+    ensure_may_configure(actor=actor, deployment=deployment, before=None, after=configuration)
     deployment.airflow_secrets = sealed.new_airflow_secrets(
         deployment_id=deployment.pk, fernet_key=origin.fernet_key
     )

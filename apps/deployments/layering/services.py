@@ -17,6 +17,7 @@ from apps.audit.services import record
 from apps.clusters.models import Cluster
 from apps.clusters.queries import deployments_in_words
 from apps.core.errors import Invalid
+from apps.deployments.editing.code_rights import DEPLOY
 from apps.deployments.models import Deployment, Phase
 from apps.layers.catalogue import SETTINGS, LayerName, settings_of, settings_on
 from apps.layers.models import Layer
@@ -141,10 +142,19 @@ def _refuse_locked(place: Place, changes: Iterable[str]) -> None:
 
 
 def _refuse_trust(actor: User, place: Place, changes: Iterable[str]) -> None:
-    """Leave the CAs of an organization or a cluster to owners. Whoever chooses them and a proxy
-    reads all that tasks of all workspaces send.
+    """Leave the CAs of an organization or a cluster to owners, and those of a workspace to people
+    who may deploy code to its Deployments. Whoever chooses them and a proxy reads and changes all
+    that tasks below send and receive.
     """
-    if "ca_bundle" not in changes or not isinstance(place, (Organization, Cluster)):
+    if "ca_bundle" not in changes or place is None:
+        return
+    if isinstance(place, Workspace):
+        if DEPLOY not in permissions_held(user=actor, on=place):
+            raise Invalid(
+                "Which CAs the Deployments of a workspace trust is changed by those who may deploy "
+                "code to them. Ask an owner of the workspace, or leave the CAs as they are.",
+                field="ca_bundle",
+            )
         return
     organization = place.organization if isinstance(place, Cluster) else place
     if not permissions_held(user=actor, on=organization) >= frozenset(PERMISSIONS):

@@ -59,11 +59,6 @@ def ensure_may_deliver(*, actor: User | None, deployment: Deployment) -> None:
         )
 
 
-def image_rule(actor: User, deployment: Deployment) -> None:
-    """Refuse a person who brings another image by an edit, as one who deploys it."""
-    ensure_may_deliver(actor=actor, deployment=deployment)
-
-
 @transaction.atomic
 def set_default(*, actor: User, workspace: Workspace, is_on: bool) -> None:
     """Set the default of a workspace; it counts at once wherever nothing else was decided."""

@@ -11,6 +11,7 @@ from apps.accounts.models import User
 from apps.core.encryption.crypto import SecretUnreadable
 from apps.core.errors import Conflict, Refused
 from apps.deployments.configuration.schema import Configuration
+from apps.deployments.editing.code_rights import ensure_gains_no_code
 from apps.deployments.editing.services import Origin, create_deployment
 from apps.deployments.models import Deployment, Operation, Phase
 from apps.deployments.secrets.copies import with_copied_secrets
@@ -56,6 +57,8 @@ def copy_deployment(
     require(user=actor, permission=CREATE, on=workspace)
     if workspace.organization_id != source.workspace.organization_id:
         raise Refused("Copy within one organization only.")
+    if parts.variables or parts.objects:
+        ensure_gains_no_code(actor=actor, deployment=source, workspace=workspace)
     source = _as_it_is(source)
     deploy = _code(actor, source) if parts.code else None
     operation = create_deployment(

@@ -18,6 +18,7 @@ from apps.alerts.silences.models import Silence
 from apps.alerts.silences.services import end_silence
 from apps.alerts.sweeping.deleting import delete_rule
 from apps.core.errors import Conflict, Refused
+from apps.deployments.editing.code_rights import ensure_gains_no_code
 from apps.deployments.editing.services import name_taken
 from apps.deployments.layering.services import changed_by_move
 from apps.deployments.models import (
@@ -70,13 +71,15 @@ def transfer_deployment(*, actor: User, deployment: Deployment, workspace: Works
 
 def ensure_may_transfer(*, actor: User, deployment: Deployment, workspace: Workspace) -> None:
     """Raise PermissionMissing unless the actor may take the Deployment away from its workspace and
-    create one in the other; Refused for another organization.
+    create one in the other; Refused for another organization, and where they may deploy code there
+    and not here.
     """
     if workspace.organization_id != deployment.workspace.organization_id:
         raise Refused("Transfer within one organization only.")
     require(user=actor, permission=LEAVE, on=deployment)
     for place in (deployment.workspace, workspace):
         require(user=actor, permission=CREATE, on=place)
+    ensure_gains_no_code(actor=actor, deployment=deployment, workspace=workspace)
 
 
 def _end_access(actor: User, deployment: Deployment) -> None:
