@@ -158,6 +158,7 @@ def test_a_thousand_dags_cost_what_a_few_do(
     response = client.get(url, {"page": "2", "sort": "name"})
     assert names(response)[0] == "dag_0050"
     assert len(names(response)) == 50
+    assert len(client.get(url, headers={"accept-encoding": "gzip"}).content) <= 20_000
 
 
 def _cost(client: Client, url: str) -> int:

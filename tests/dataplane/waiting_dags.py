@@ -56,8 +56,6 @@ with DAG("why_past", schedule=None):
 with DAG("why_start", schedule=None):
     napping("early", start_date=datetime(2025, 1, 1, tzinfo=UTC))
     napping("late", start_date=datetime(2099, 1, 1, tzinfo=UTC))
-with DAG("why_never", schedule=None):
-    napping("late", start_date=datetime(2099, 1, 1, tzinfo=UTC))
 with DAG("why_retry", schedule=None):
     task(task_id="again", retries=2, retry_delay=timedelta(hours=1))(fail)()
 with DAG("why_deferred", schedule=None):
@@ -91,8 +89,6 @@ REASONS = {
     ("why_upstream", 0, "after", -1): "upstream",
     ("why_past", 1, "past", -1): "depends-on-past",
     ("why_no_pool", 1, "lost", -1): "starts-later",
-    ("why_start", 0, "late", -1): "before-start-date",
-    ("why_never", 0, "late", -1): "run-over",
     ("why_retry", 0, "again", -1): "retry",
     ("why_deferred", 0, "away", -1): "deferred",
     ("why_reschedule", 0, "sensor", -1): "reschedule",
@@ -110,9 +106,8 @@ WITHOUT_A_SLOT = ("why_upstream", 0, "before", -1)
 # What these runs are made with.
 BODIES = {
     ("why_no_pool", 1): {"logical_date": None, "run_after": "2099-01-01T00:00:00Z"},
-    # All slots are taken by now, so the other task of it waits, and the run goes on.
     ("why_start", 0): {"logical_date": "2026-01-03T00:00:00Z"},
-    # It has no other: Airflow ends the run.
-    ("why_never", 0): {"logical_date": "2026-01-03T00:00:00Z"},
 }
+# Airflow makes no instance of a task in a run before its start date.
+NEVER_MADE = ("why_start", 0, "late", -1)
 AFTER_A_FAILURE, PAUSED, MAPPED = "why_past", "why_paused", "why_task_limit"

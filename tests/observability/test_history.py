@@ -177,6 +177,24 @@ def test_old_ranges_are_read_from_what_is_still_kept(deployment: Deployment, set
     assert line.values == (5,) * 12
 
 
+def test_each_resolution_is_kept_for_as_long_as_the_handbook_says(deployment: Deployment):
+    """Fourteen days, ninety days, and two years, unless a setting says something else."""
+    measure(deployment, NOON, [1])
+    [series] = Series.objects.filter(metric="queued")
+    kept = {30: 14, 300: 90, 3600: 731}
+    for step, days in kept.items():
+        for age in (days, days + 1):
+            day = NOON.date() - timedelta(days=age)
+            data = packed(empty(step))
+            HistoryDay.objects.create(series=series, step=step, day=day, packed=data)
+
+    storage.forget(now=NOON)
+
+    left = {row.step: (NOON.date() - row.day).days for row in HistoryDay.objects.all()}
+    assert left == kept
+    assert HistoryDay.objects.count() == len(kept)
+
+
 def test_history_ends_with_its_deployment(deployment: Deployment):
     measure(deployment, NOON - timedelta(hours=2), [1, 2])
     storage.pack_hours(now=NOON)

@@ -327,6 +327,7 @@ def test_lists_cost_the_same_for_few_incidents_and_for_many(
 
     assert cost(20) == few
     assert few <= 10
+    assert len(client.get(page, headers={"accept-encoding": "gzip"}).content) <= 20_000
 
 
 def test_an_incident_costs_a_constant_number_of_queries(

@@ -385,6 +385,32 @@ def test_it_opens_after_it_held_and_closes_after_it_was_clear(errors: list[Any])
     assert life.told == ["opened", "closed"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_opens_when_it_has_held_and_closes_when_it_was_clear_for_long_enough(
+    kind: str, errors: list[Any]
+) -> None:
+    life, found = Life(), [replace(errors[0], kind=kind)]
+
+    until_opened, at = _plays(life, found, at=NOW, told=["opened"])
+    until_closed, _ = _plays(life, [], at=at, told=["opened", "closed"])
+
+    rule = KINDS[kind]
+    assert until_opened == max(rule.opens.evaluations, 1 + -(-rule.opens.seconds // 30))
+    assert until_closed == max(rule.closes.evaluations, 1 + -(-rule.closes.seconds // 30))
+    # One look at a cluster that does not show it may be a flicker; rows do not flicker.
+    assert until_closed > 1 or not rule.is_observed
+
+
+def _plays(life: Life, found: list[Any], *, at: datetime, told: list[str]) -> tuple[int, datetime]:
+    """Evaluate every 30 seconds until this was told; return how often that took, and when."""
+    for number in range(1, 100):
+        life.play(found, at=at)
+        at += timedelta(seconds=30)
+        if life.told == told:
+            return number, at
+    raise AssertionError(life.told)
+
+
 def test_a_flicker_opens_nothing(errors: list[Any]) -> None:
     life = Life()
 

@@ -291,7 +291,10 @@ def test_a_task_that_is_gone_is_said(
 ) -> None:
     answer(plane, ASKED, {**SAID, "instance": None})
 
-    assert "There is no such task" in client_of(bob).get(HERE).content.decode()
+    page = client_of(bob).get(HERE).content.decode()
+
+    assert "There is no such task" in page
+    assert "before the start date of a task" in page
 
 
 def test_strange_questions_list_what_waits(

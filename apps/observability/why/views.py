@@ -25,7 +25,8 @@ STATE_WORDS = {
 GONE = Reason(
     key="gone",
     title="There is no such task",
-    message="It was removed, or its run was. Choose another one.",
+    message="It was removed, or its run was. Where a run lies before the start date of a task, "
+    "Airflow makes none. Choose another one.",
     tone="move",
 )
 
