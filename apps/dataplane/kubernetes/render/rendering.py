@@ -20,7 +20,7 @@ from apps.dataplane.kubernetes.render.components.workers import workers
 from apps.dataplane.kubernetes.render.namespace import limits, namespace, quota
 from apps.dataplane.kubernetes.render.network import policies
 from apps.dataplane.kubernetes.render.pods.access import access
-from apps.dataplane.kubernetes.render.pods.code import code_slots
+from apps.dataplane.kubernetes.render.pods.code import code_slots, plugin_objects
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
 from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.kubernetes.render.target import Target
@@ -56,6 +56,7 @@ def render(
             *configuration.config_maps(),
             *task_pods,
             *code_slots(target),
+            *plugin_objects(target),
             free=True,
         ),
         *(server_stages(target, config.database) if config.database else ()),
