@@ -59,7 +59,10 @@ def is_project(code: Path) -> bool:
 
 
 def environment(task: dict[str, Any], folder: Path, code: Path, is_whole: bool) -> dict[str, str]:
-    """Return the variables of the process that reads."""
+    """Return the variables of the process that reads. Plugins of the project take the place of
+    those of the image, as in the Deployment.
+    """
+    has_plugins = is_whole and (code / "plugins").is_dir()
     airflow = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -68,8 +71,9 @@ def environment(task: dict[str, Any], folder: Path, code: Path, is_whole: bool) 
         "AIRFLOW_HOME": str(folder / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(code),
-        # An Airflow on a cluster has the plugins of its image.
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(folder / "none"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(
+            (code if has_plugins else folder / "none") / "plugins"
+        ),
         "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "20",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'none.db'}",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",

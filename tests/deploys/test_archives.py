@@ -696,15 +696,12 @@ def test_what_this_machine_cannot_do_is_refused(
     assert message in refusal(tmp_path, zip_of({"dags/d.py": DAG, name: content}))
 
 
-def test_on_a_cluster_it_is_left_to_the_image(tmp_path: Path) -> None:
+def test_on_a_cluster_a_dockerfile_is_left_to_ci(tmp_path: Path) -> None:
     files = {"dags/d.py": DAG, "Dockerfile": b"RUN x\n", "plugins/p.py": DAG}
 
     archive = build(tmp_path, zip_of(files), reader=Reader(is_local=False))
 
-    assert archive.notes == (
-        "Dockerfile is not used: no image is built from it.",
-        "Plugins in the folder plugins are not loaded: Airflow has those of its image.",
-    )
+    assert archive.notes == ("Dockerfile is not used: no image is built from it.",)
 
 
 def test_a_lock_of_uv_says_which_versions_it_prefers(tmp_path: Path) -> None:

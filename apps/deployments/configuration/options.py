@@ -6,7 +6,13 @@ from datetime import date
 from typing import Any
 
 from apps.clusters.models import Cluster
-from apps.dataplane.kubernetes.render.sizes import MOST_CODE_BYTES, SIZES, Most, WorkerSize
+from apps.dataplane.kubernetes.render.sizes import (
+    MOST_CODE_BYTES,
+    MOST_PLUGIN_BYTES,
+    SIZES,
+    Most,
+    WorkerSize,
+)
 from apps.dataplane.spec import ExecutorName, WorkerQueue
 from apps.deployments.configuration.requested import requested_in
 from apps.deployments.configuration.schema import DEFAULT_QUEUE, LOCAL_SIZE, Configuration
@@ -61,7 +67,8 @@ class DeploymentOptions:
 
     `workers_note` explains the numbers of workers there. `has_drift` is whether others can change
     the portal's objects, so that the handling of drift is a choice. `code_bytes` is how much code
-    the data plane takes, packed; None is no limit of its own. `has_images` is whether it runs
+    the data plane takes, packed, and `plugin_bytes` how large plugins of a project may be; None is
+    no limit of its own. `has_images` is whether it runs
     images, so that people may name one of their own, `has_nodes` whether queues choose nodes, disk
     and GPUs. `settings` are those that a Deployment may set
     itself, `said` what the layers above it say. `requested` is the quota of each Deployment of the
@@ -79,6 +86,7 @@ class DeploymentOptions:
     workers_note: str = ""
     has_drift: bool = False
     code_bytes: int | None = None
+    plugin_bytes: int | None = None
     has_images: bool = False
     has_nodes: bool = False
     disk_gib: Bounds = Bounds(floor=10, default=10, ceiling=100)
@@ -191,6 +199,7 @@ def _on_kubernetes(cluster: Cluster) -> dict[str, Any]:
         "has_images": True,
         "has_nodes": True,
         "code_bytes": MOST_CODE_BYTES,
+        "plugin_bytes": MOST_PLUGIN_BYTES,
     }
 
 

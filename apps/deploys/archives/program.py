@@ -236,10 +236,6 @@ class Builder:
                     self.problems.append(str(refusal))
                 else:
                     self.notes.append(f"{name} is not used: {UNUSED[name]}.")
-        if not is_local and any(path.startswith("plugins/") for path in members):
-            self.notes.append(
-                "Plugins in the folder plugins are not loaded: Airflow has those of its image."
-            )
         try:
             self.project = self._dependencies(members)
         except Refusal as refusal:

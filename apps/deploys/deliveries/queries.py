@@ -34,6 +34,12 @@ def most_code_bytes(deployment: Deployment) -> int | None:
     return deployment_options(cluster=deployment.cluster, today=today).code_bytes
 
 
+def most_plugin_bytes(deployment: Deployment) -> int | None:
+    """Return how large plugins of a project may be together; None is no limit of its own."""
+    today = timezone.now().date()
+    return deployment_options(cluster=deployment.cluster, today=today).plugin_bytes
+
+
 def takes_projects(deployment: Deployment) -> bool:
     """Return whether packages of a project can be installed, and its DAG files be read before: on
     this machine, and on a cluster with a registry for images.

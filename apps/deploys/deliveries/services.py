@@ -24,6 +24,7 @@ from apps.deploys.deliveries.origins import NOT_KNOWN, Origin, source_of
 from apps.deploys.deliveries.queries import (
     current_deploy,
     most_code_bytes,
+    most_plugin_bytes,
     next_description,
     reader_of,
     takes_projects,
@@ -271,6 +272,13 @@ def _refuse_too_much(deployment: Deployment, archive: CodeArchive) -> None:
         raise ArchiveRefused(
             f"Compressed, the code has {archive.size_bytes / 1e6:.1f} MB. A Deployment on "
             f"Kubernetes accepts {most // 1_000_000} MB; put packages and data into the image."
+        )
+    most = most_plugin_bytes(deployment)
+    plugins = [one["size"] for one in archive.file_rows() if one["path"].startswith("plugins/")]
+    if most is not None and archive.is_project and sum(plugins) > most:
+        raise ArchiveRefused(
+            f"The folder plugins has {sum(plugins) / 1e6:.1f} MB. A Deployment on Kubernetes "
+            f"accepts {most / 1e6:.1f} MB; put what is large into a package or the image."
         )
 
 

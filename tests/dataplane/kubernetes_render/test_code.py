@@ -83,3 +83,80 @@ def test_an_archive_that_is_not_the_one_of_the_spec_is_refused(tmp_path: Path) -
 def test_an_archive_that_cannot_be_read_may_come_back(tmp_path: Path) -> None:
     with pytest.raises(Temporary, match="cannot be read"):
         _slots(CodeSpec(digest="0" * 64, archive_path=str(tmp_path / "gone.zip")))
+
+
+DAG = "from airflow.sdk import DAG\n"
+WITH_PLUGINS = {
+    "dags/d.py": DAG,
+    "plugins/deep/p.py": "from include.x import y\n",
+    "plugins/__pycache__/p.pyc": "no",
+    "include/x.py": "y = 1\n",
+}
+AIRFLOW = ("dag-processor", "worker-default", "scheduler", "triggerer", "api-server")
+
+
+def _rendered(folder: Path, files: dict[str, str]) -> list[Manifest]:
+    spec = make_spec(code=make_code(folder, files))
+    return manifests(render(spec=spec, config=make_config()))
+
+
+def _pods(objects: list[Manifest]) -> dict[str, Manifest]:
+    templates = {
+        one["metadata"]["name"]: one["spec"]["template"]
+        for one in objects
+        if "template" in one.get("spec", {})
+    }
+    return {name: templates[name] for name in AIRFLOW}
+
+
+def _plugins(objects: list[Manifest]) -> list[Manifest]:
+    return [one for one in objects if one["metadata"]["name"].startswith("plugins-")]
+
+
+def test_plugins_of_a_project_are_files_in_every_pod_of_airflow(tmp_path: Path) -> None:
+    objects = _rendered(tmp_path, WITH_PLUGINS)
+
+    [files] = _plugins(objects)
+    schemas.validate(files)
+    pods = _pods(objects)
+    for pod in pods.values():
+        [volume] = [one for one in pod["spec"]["volumes"] if one["name"] == "extension"]
+        assert volume["configMap"]["name"] == files["metadata"]["name"]
+        found = {
+            item["path"]: b64decode(files["binaryData"][item["key"]]).decode()
+            for item in volume["configMap"]["items"]
+        }
+        expected = {path: WITH_PLUGINS[path] for path in ("plugins/deep/p.py", "include/x.py")}
+        assert found == {f"extension/{path}": text for path, text in expected.items()}
+        [mount] = [
+            one
+            for one in pod["spec"]["containers"][0]["volumeMounts"]
+            if one["name"] == "extension"
+        ]
+        assert (mount["subPath"], mount["readOnly"]) == ("extension", True)
+    [environment] = [one for one in objects if one["metadata"]["name"] == "environment"]
+    assert environment["data"]["AIRFLOW__CORE__PLUGINS_FOLDER"] == f"{mount['mountPath']}/plugins"
+    own, also = environment["data"]["PYTHONPATH"].split(":")
+    assert (own, also) == ("/opt/portal/plugins", mount["mountPath"])
+
+
+def test_pods_are_replaced_by_other_plugins_and_not_by_other_dags(tmp_path: Path) -> None:
+    before = _pods(_rendered(tmp_path, WITH_PLUGINS))
+    edited = {**WITH_PLUGINS, "dags/d.py": f"{DAG}# edited\n"}
+    changed = {**WITH_PLUGINS, "include/x.py": "y = 2\n"}
+
+    assert _pods(_rendered(tmp_path, edited)) == before
+    after = _pods(_rendered(tmp_path, changed))
+    assert all(after[name] != before[name] for name in AIRFLOW)
+    assert _plugins(_rendered(tmp_path, {"plugins/p.py": DAG, "d.py": DAG})) == []
+    assert _plugins(_rendered(tmp_path, {"include/x.py": DAG, "dags/d.py": DAG})) == []
+
+
+def test_more_plugins_than_a_config_map_holds_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    large = {**WITH_PLUGINS, "include/data.csv": "x" * 800_000}
+    many = {**WITH_PLUGINS, **{f"plugins/p{number}.py": "" for number in range(300)}}
+
+    with pytest.raises(Permanent, match=r"are 3 files of 0\.8 MB.*accepts 300 files"):
+        _rendered(tmp_path, large)
+    with pytest.raises(Permanent, match="are 302 files"):
+        _rendered(tmp_path, many)

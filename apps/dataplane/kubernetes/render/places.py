@@ -4,6 +4,8 @@ PLUGINS = "/opt/portal/plugins"
 PROGRAMS = "/opt/portal/programs"
 # Beside the programs, which all pods have that reach the database.
 DATABASE_CA = f"{PROGRAMS}/database-ca.pem"
+# Plugins of the project, and what of it they import.
+EXTENSION = "/opt/portal/extension"
 EXAMPLES = "/opt/portal/example_dags"
 PUBLIC_KEY = "/opt/portal/sign-in/public-key.pem"
 ENVIRONMENT = "/opt/portal/environment/objects.json"

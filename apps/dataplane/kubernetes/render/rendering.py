@@ -21,7 +21,7 @@ from apps.dataplane.kubernetes.render.components.workers import workers
 from apps.dataplane.kubernetes.render.namespace import limits, namespace, quota
 from apps.dataplane.kubernetes.render.network import policies
 from apps.dataplane.kubernetes.render.pods.access import access
-from apps.dataplane.kubernetes.render.pods.code import code_slots
+from apps.dataplane.kubernetes.render.pods.code import code_slots, plugin_objects
 from apps.dataplane.kubernetes.render.pods.configuration import Configuration
 from apps.dataplane.kubernetes.render.stages import Stage
 from apps.dataplane.kubernetes.render.target import Target
@@ -58,6 +58,7 @@ def render(
             *task_pods,
             *code_slots(target),
             *program_and_plan(target),
+            *plugin_objects(target),
             free=True,
         ),
         *(server_stages(target, config.database) if config.database else ()),

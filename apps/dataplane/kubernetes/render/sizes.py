@@ -61,6 +61,8 @@ OTHER_CLIENTS = 50
 # Code goes into ConfigMaps, which hold at most 1 MiB each, their names included.
 SLOTS, SLOT_BYTES = 12, 1_000_000
 MOST_CODE_BYTES = SLOTS * SLOT_BYTES
+# Of one ConfigMap, which has 1 MiB with the names of its files.
+MOST_PLUGIN_BYTES, MOST_PLUGIN_FILES = 800_000, 300
 
 API_SERVER = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1536, disk_gib=2)
 SCHEDULER = Share(cpu_millis=200, most_cpu_millis=2000, memory_mib=1536, disk_gib=2)

@@ -6,7 +6,6 @@ by their content: an edit of DAGs leaves it as it is, and restarts nothing. What
 """
 
 import hashlib
-import re
 import shutil
 import tempfile
 from collections.abc import Collection
@@ -14,12 +13,8 @@ from pathlib import Path
 
 from apps.dataplane.local.airflow.code import remove_tree
 from apps.dataplane.local.layout import Folder
+from apps.dataplane.project_checks.layout import DAGS, INCLUDE, MARKS, PLUGINS, plugin_paths
 from apps.dataplane.spec import CodeSpec
-
-DAGS, PLUGINS, INCLUDE = "dags", "plugins", "include"
-# Known to `portal_code` in the folder `runtime`, and to the checks of uploads.
-MARKS = (PLUGINS, INCLUDE, "requirements.txt", "pyproject.toml", "packages.txt", "Dockerfile")
-IMPORTS_INCLUDE = re.compile(rb"^[ \t]*(?:from|import)[ \t]+include\b", re.MULTILINE)
 
 
 def is_project(version: Path) -> bool:
@@ -63,11 +58,10 @@ def prune_plugins(folder: Folder, *, programs: Collection[str]) -> None:
 
 
 def _files(version: Path) -> list[Path]:
-    plugins = [path for path in sorted((version / PLUGINS).rglob("*")) if path.is_file()]
-    sources = [path for path in plugins if path.suffix == ".py"]
-    if any(IMPORTS_INCLUDE.search(path.read_bytes()) for path in sources):
-        plugins += [path for path in sorted((version / INCLUDE).rglob("*")) if path.is_file()]
-    return [path for path in plugins if "__pycache__" not in path.parts]
+    found = [path for top in (PLUGINS, INCLUDE) for path in (version / top).rglob("*")]
+    paths = [str(path.relative_to(version)) for path in found if path.is_file()]
+    plugins = plugin_paths(paths, read=lambda path: (version / path).read_bytes())
+    return [version / path for path in plugins]
 
 
 def _digest(version: Path, files: list[Path]) -> str:

@@ -19,6 +19,7 @@ from apps.dataplane.kubernetes.render.places import (
     DATABASE_CA,
     ENVIRONMENT,
     EXAMPLES,
+    EXTENSION,
     PARSE_LOGS,
     PLUGINS,
     POD_TEMPLATE,
@@ -27,6 +28,7 @@ from apps.dataplane.kubernetes.render.places import (
     WORKER_ALIVE,
 )
 from apps.dataplane.kubernetes.render.pods import log_stores
+from apps.dataplane.kubernetes.render.pods.code import plugins
 from apps.dataplane.kubernetes.render.pods.database import (
     async_database_url,
     database_url,
@@ -110,7 +112,8 @@ def common_environment(target: Target) -> dict[str, str]:
         **trust(target.spec.settings, path=CA_BUNDLE),
         **user,
         **fixed,
-        "PYTHONPATH": PLUGINS,
+        # Of the portal's own modules first: a project must not replace what signs people in.
+        "PYTHONPATH": f"{PLUGINS}:{EXTENSION}" if plugins(target) else PLUGINS,
     }
     return _limited(environment)
 
@@ -245,6 +248,8 @@ def _fixed(target: Target) -> dict[str, str]:
         # database, also in workers, which have none.
         "CONNECTION_CHECK_MAX_COUNT": "0",
     }
+    if plugins(target):
+        fixed["AIRFLOW__CORE__PLUGINS_FOLDER"] = f"{EXTENSION}/plugins"
     if target.spec.executor == "celery":
         fixed["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"] = str(DAY_SECONDS)
         fixed["AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS"] = "portal_celery.CELERY_CONFIG"

@@ -17,7 +17,7 @@ from apps.dataplane.kubernetes.render.places import (
     PROGRAMS,
     PUBLIC_KEY,
 )
-from apps.dataplane.kubernetes.render.pods.code import slot_names
+from apps.dataplane.kubernetes.render.pods.code import plugin_mounts, plugin_volumes, slot_names
 from apps.dataplane.kubernetes.render.pods.own_objects import (
     own_mounts,
     own_volumes,
@@ -198,6 +198,7 @@ def _volumes(target: Target) -> list[dict[str, Any]]:
     ]
     if target.spec.settings.ca_bundle:
         volumes.append({"name": "trust", "configMap": {"name": TRUST}})
+    volumes += plugin_volumes(target)
     volumes += own_volumes(target)
     if target.spec.executor == "kubernetes":
         volumes.append({"name": "pod-template", "configMap": {"name": "pod-template"}})
@@ -227,6 +228,7 @@ def _mounts(target: Target) -> list[dict[str, Any]]:
     if target.spec.settings.ca_bundle:
         folder = CA_BUNDLE.rpartition("/")[0]
         mounts.append({"name": "trust", "mountPath": folder, "readOnly": True})
+    mounts += plugin_mounts(target)
     mounts += own_mounts(target)
     if target.spec.executor == "kubernetes":
         folder = POD_TEMPLATE.rpartition("/")[0]
