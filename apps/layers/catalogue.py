@@ -307,6 +307,26 @@ _ALL = (
         help="Where Airflow sends its metrics, like statsd.monitoring.svc:9125.",
     ),
     Setting(
+        name="prometheus",
+        label="Prometheus",
+        group="Metrics and traces",
+        kind=SwitchKind(),
+        default="off",
+        help="An exporter beside Airflow, which a Prometheus of the cluster scrapes. It passes "
+        "metrics on to a StatsD server that is set. Not with OpenTelemetry metrics.",
+        restarts="everything",
+    ),
+    Setting(
+        name="prometheus_pods",
+        label="Pods of Prometheus",
+        group="Metrics and traces",
+        kind=LabelsKind(),
+        layers=OF_CLUSTERS,
+        help="Labels of the pods that may scrape, outside the namespaces of Deployments. Empty: "
+        "app.kubernetes.io/name=prometheus.",
+        restarts="nothing",
+    ),
+    Setting(
         name="otel_metrics",
         label="OpenTelemetry metrics",
         group="Metrics and traces",

@@ -289,6 +289,19 @@ def test_tasks_start_pods_where_the_cluster_allows_it_and_lose_that_with_it(
     assert not spec_of(deployment).settings.pod_operator
 
 
+def test_metrics_for_prometheus_are_refused_where_they_go_to_a_collector(
+    distant: Make, say: Callable[..., int], alice: User, remote: Cluster
+) -> None:
+    deployment = distant()
+    edit(alice, deployment, with_settings(prometheus="on"))
+    assert spec_of(deployment).settings.has_exporter
+
+    say(remote, otel_metrics="http://otel.test:4318/v1/metrics")
+    assert not spec_of(deployment).settings.has_exporter
+    with pytest.raises(Invalid, match="Airflow sends metrics to one place"):
+        edit(alice, deployment, with_settings(prometheus="on", statsd_address="s.test:9125"))
+
+
 def test_who_uses_an_identity_that_is_taken_off_the_list_is_shown_and_loses_it(
     distant: Make, say: Callable[..., int], alice: User, remote: Cluster
 ) -> None:

@@ -290,6 +290,12 @@ def _check_together(
             f"The cluster does not allow the identity {identity.refused}. "
             f"It allows {', '.join(lines) or 'none'}.",
         )
+    if found.prometheus and found.otel_metrics and "prometheus" in configuration.own_settings:
+        yield Problem(
+            "settings.prometheus",
+            "Airflow sends metrics to one place, and here that is OpenTelemetry "
+            f"({found.otel_metrics}). Switch Prometheus off, or leave OpenTelemetry metrics empty.",
+        )
     pods = effective["pod_operator"]
     if pods.refused and pods.origin == "deployment":
         yield Problem(

@@ -30,6 +30,7 @@ DIFFERS_FROM = {
     "kubernetes-store": "kubernetes",
     "production": "celery-keda",
     "pgbouncer": "celery-keda",
+    "prometheus": "celery-keda",
 }
 
 
