@@ -1,5 +1,6 @@
 """Settings in layers: what a layer says, whom a change reaches, what a lock means."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -692,3 +693,33 @@ def test_only_an_owner_says_which_cas_all_deployments_trust(
         # What is no matter of trust stays his.
         update_layer(actor=carl, place=place, values={"scheduler_replicas": "2"}, locked=())
         update_layer(actor=alice, place=place, values=bundle, locked=())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_take_the_rest_of_a_quota_at_once_one_is_refused(
+    distant: Make, say: Callable[..., int], alice: User, organization: Organization
+) -> None:
+    deployments = [distant("first"), distant("second")]
+    say(organization, ("workspace_cpu",), workspace_cpu="20")
+    # Both ask for more than they have now, and only one of them can have it.
+    for deployment in deployments:
+        edit(alice, deployment, with_settings(quota_cpu="6"))
+    start, outcomes = threading.Barrier(2), []
+
+    def take(deployment: Deployment) -> None:
+        start.wait()
+        try:
+            edit(alice, deployment, with_settings(quota_cpu="12"))
+            outcomes.append("taken")
+        except InvalidConfiguration:
+            outcomes.append("refused")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=take, args=(one,)) for one in deployments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes) == ["refused", "taken"]

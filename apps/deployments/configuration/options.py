@@ -159,12 +159,13 @@ def deployment_options(
         value_bytes=32 * 1024,
         settings=settings_of(layer="deployment", is_kubernetes=cluster.is_kubernetes),
         said=said,
-        requested=requested_in(workspace) if workspace and _limits_workspaces(said) else {},
+        requested=requested_in(workspace) if workspace and limits_workspaces(said) else {},
         **of_kind,
     )
 
 
-def _limits_workspaces(said: Iterable[Said]) -> bool:
+def limits_workspaces(said: Iterable[Said]) -> bool:
+    """Return whether layers say what all Deployments of a workspace may request together."""
     effective = resolve(said)
     return any(effective[name].value for name in ("workspace_cpu", "workspace_memory"))
 
