@@ -27,6 +27,7 @@ NOT_APPLIED = {
     "secrets.example.yaml",
     "cluster-access.yaml",
     "prometheus-podmonitor.yaml",
+    "external-secrets.yaml",
 }
 KUBERNETES = "1.34"
 READ = re.compile(r"env_\w+\(\s*\"([A-Z_]+)\"|environ(?:\.get\(|\[)\"([A-Z_]+)\"")
