@@ -165,4 +165,7 @@ def test_the_monitor_is_one_that_the_operator_takes_and_finds_the_exporter(
     ]
     ports = [port["name"] for port in found["spec"]["containers"][0]["ports"]]
     assert monitor["spec"]["podMetricsEndpoints"][0]["port"] in ports
+    # Whose metrics these are is not for what sends them to say, nor how many there may be.
+    assert monitor["spec"]["sampleLimit"]
+    assert monitor["spec"]["podMetricsEndpoints"][0]["honorLabels"] is False
     assert monitor["spec"]["podTargetLabels"][0] in found["metadata"]["labels"]
